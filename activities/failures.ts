@@ -1,0 +1,19 @@
+import { isDatabaseAway } from '../database/pool.ts';
+import { LedgerBusy } from '../ledger/batcher.ts';
+
+/** What a failed posting means (ledger.md, Transactions). */
+export type LedgerFailure = 'rejected' | 'retry' | 'retry and alarm';
+
+/**
+ * `rejected`: the item's own fault, trying again cannot help, people look. Everything else is tried again until the
+ * database accepts, because the outcome may be unknown and the key makes a repeat harmless; what is ours or the
+ * server's fault is told to people meanwhile.
+ */
+export function classifyLedgerFailure(error: unknown): LedgerFailure {
+  const given = (error as { code?: unknown } | null)?.code;
+  const code = typeof given === 'string' ? given : '';
+  if (error instanceof LedgerBusy || /^(40|55P03)/.test(code)) return 'retry';
+  if (/^(22|23|P0)/.test(code)) return 'rejected';
+  if (/^(42|28|53|XX)/.test(code)) return 'retry and alarm';
+  return isDatabaseAway(error) ? 'retry' : 'retry and alarm';
+}

@@ -1,0 +1,125 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import type pg from 'pg';
+import { crashPoint } from '../config/crash.ts';
+import type { Secret } from '../config/load.ts';
+import type { Log } from '../config/log.ts';
+import { type DepositView, findDeposit, reserve, viewDeposit } from '../database/deposits.ts';
+import type { DepositRow } from '../database/rows.ts';
+import type { DepositSettings } from '../domain/order.ts';
+import { sealName } from '../mtpay/payer-name.ts';
+import { ApiError } from './errors.ts';
+import type { CreateBody } from './schemas.ts';
+import type { Settled } from './settled.ts';
+import { startDeposit } from './start-deposit.ts';
+
+export interface CreateDependencies {
+  readonly pool: pg.Pool;
+  readonly client: Client;
+  readonly settled: Settled;
+  readonly settings: DepositSettings;
+  readonly fingerprintKey: Secret;
+  readonly payerNameKey: Secret;
+  readonly log: Log;
+}
+
+/** How long a create waits for its link before it answers 202; the provider may take longer. */
+const ANSWER_WITHIN_MS = 8_000;
+
+export type Created = { readonly status: 200 | 201 | 202; readonly deposit: DepositView };
+
+/**
+ * Creates a deposit, or answers for the one that stands (lifecycle.md, step 1). The row is the reservation and the
+ * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link ApiError}
+ * `other_parameters`, `refused`, or `unavailable` (the same request may then be repeated).
+ */
+export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<Created> {
+  const { externalOrderNumber } = body;
+  const fingerprint = fingerprintOf(deps.fingerprintKey, body);
+  const first = await reserveRow(deps, body, fingerprint);
+  crashPoint('api.afterReserve');
+  const row = await existing(deps, externalOrderNumber);
+  if (!timingSafeEqual(row.fingerprint, fingerprint)) {
+    throw new ApiError(
+      'other_parameters',
+      `deposit ${externalOrderNumber} was created with other parameters; nothing was changed`,
+    );
+  }
+  if (row.state === 'PLACING') await startAndWait(deps, row);
+  const deposit = await viewDeposit(deps.pool, externalOrderNumber);
+  crashPoint('api.beforeReply');
+  return answer(deposit!, first);
+}
+
+function answer(deposit: DepositView, first: boolean): Created {
+  switch (deposit.state) {
+    case 'PLACEMENT_REFUSED': {
+      const words = deposit.refusalMessage ?? '';
+      const detail =
+        words === '' ? `the order was not placed: ${deposit.refusal}` : `the provider refused the order: ${words}`;
+      throw new ApiError('refused', detail, { shownCode: deposit.refusal ?? 'refused' });
+    }
+    case 'PLACING':
+    case 'PLACEMENT_UNKNOWN':
+      return { status: 202, deposit };
+    default:
+      return { status: first ? 201 : 200, deposit };
+  }
+}
+
+async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer): Promise<boolean> {
+  const sealed = sealName(deps.payerNameKey, body.externalOrderNumber, body.payerRealName);
+  return reserve(deps.pool, {
+    externalOrderNumber: body.externalOrderNumber,
+    wallet: body.wallet,
+    buyCoinMode: body.buyCoinMode,
+    mtcAmount: body.mtcAmount ?? null,
+    totalPrice: body.totalPrice ?? null,
+    currencyCode: body.currencyCode,
+    supportLanguage: body.supportLanguage,
+    payerName: sealed.bytes,
+    payerNameKey: sealed.keyId,
+    fingerprint,
+    settings: deps.settings,
+  });
+}
+
+async function existing(deps: CreateDependencies, externalOrderNumber: string): Promise<DepositRow> {
+  const row = await findDeposit(deps.pool, externalOrderNumber);
+  if (row === null) throw new Error(`deposit ${externalOrderNumber} was reserved and is gone`);
+  return row;
+}
+
+/** Starts the workflow if it is not running and waits until its placement is settled, or long enough. */
+async function startAndWait(deps: CreateDependencies, row: DepositRow): Promise<void> {
+  try {
+    await startDeposit(deps.client, row);
+  } catch (error) {
+    deps.log.warn(
+      { deposit: row.externalOrderNumber, error: (error as Error).name },
+      'Temporal did not take the start',
+    );
+    throw Object.assign(
+      new ApiError('unavailable', 'the deposit is reserved and no order was placed yet; repeat the same request'),
+      { cause: error },
+    );
+  }
+  crashPoint('api.afterWorkflowStart');
+  const isSettled = async () => (await existing(deps, row.externalOrderNumber)).state !== 'PLACING';
+  await deps.settled.wait(row.externalOrderNumber, isSettled, ANSWER_WITHIN_MS);
+}
+
+/** A keyed hash, because a plain one would let a reader of the database guess names. */
+function fingerprintOf(key: Secret, body: CreateBody): Buffer {
+  const canonical = JSON.stringify([
+    body.externalOrderNumber,
+    body.wallet,
+    body.buyCoinMode,
+    body.mtcAmount ?? null,
+    body.totalPrice ?? null,
+    body.currencyCode,
+    body.supportLanguage,
+    body.payerRealName,
+  ]);
+  return createHmac('sha256', key.reveal()).update(canonical, 'utf8').digest();
+}

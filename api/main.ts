@@ -1,0 +1,34 @@
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { armCrashPoint } from '../config/crash.ts';
+import { loadApiConfig } from '../config/load.ts';
+import { createLog } from '../config/log.ts';
+import { startApi } from './start.ts';
+
+/** The API process: the private listener, the public callback listener and the relay. Stops cleanly on SIGTERM and SIGINT. */
+
+const config = loadApiConfig();
+const log = createLog('api', config.logLevel);
+armCrashPoint();
+
+const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+// Lazy: without Temporal callbacks are still accepted, and raised later.
+const connection = Connection.lazy(connectionOptions ?? {});
+const api = await startApi(config, new Client({ connection, namespace }), log);
+log.info({ api: api.apiUrl, callbacks: api.callbackUrl }, 'api ready');
+
+let stopping = false;
+const stop = () => {
+  if (stopping) return;
+  stopping = true;
+  api
+    .close()
+    .then(() => connection.close())
+    .then(() => log.info('api stopped'))
+    .catch((error: Error) => {
+      log.error({ error: error.message }, 'api did not stop cleanly');
+      process.exitCode = 1;
+    });
+};
+process.on('SIGTERM', stop);
+process.on('SIGINT', stop);

@@ -1,0 +1,112 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type pg from 'pg';
+import { type Log, raiseAlarm } from '../config/log.ts';
+import { type CallbackRow, findCallback, markRaised, markReviewed } from '../database/callbacks.ts';
+import { findDeposit } from '../database/deposits.ts';
+import type { ReviewReason } from '../domain/review.ts';
+import { callbackAccepted, depositWorkflowId, reviewWorkflowId } from '../workflows/messages.ts';
+import { startDeposit, startReview } from './start-deposit.ts';
+
+export interface RaiseDependencies {
+  readonly pool: pg.Pool;
+  readonly client: Client;
+  readonly log: Log;
+}
+
+const RPC_TIMEOUT_MS = 5_000;
+
+/**
+ * Tells the workflow that owns an inbox row: `deposit:<n>` for a bound callback, `review:<inboxId>` for every other.
+ * Throws when Temporal or the database is away; repeating it is harmless, and the relay does.
+ */
+export async function raise(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+  if (callback.receipt === 'first') await signalDeposit(deps, callback);
+  else await openReview(deps, callback, callback.reviewReason ?? 'OTHER_CONTENT');
+  await markRaised(deps.pool, callback.id);
+}
+
+async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+  try {
+    await signal(deps, callback);
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    await signalMissing(deps, callback);
+  }
+}
+
+/** "Not found" means closed, deleted or never started: the database decides which (rule 5). */
+async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+  const now = await findCallback(deps.pool, callback.id);
+  if (now === null || now.outcome !== null) return;
+  const deposit = await findDeposit(deps.pool, callback.externalOrderNumber);
+  if (deposit?.state === 'PLACING' && !(await exists(deps.client, callback.externalOrderNumber))) {
+    await startDeposit(deps.client, deposit);
+    return signal(deps, callback);
+  }
+  // Terminated by hand, or gone otherwise: nobody owns this payment any more, so people do.
+  raiseAlarm(deps.log, 'workflow_gone', { deposit: callback.externalOrderNumber, inboxId: callback.id });
+  return openReview(deps, callback, 'WORKFLOW_GONE');
+}
+
+async function signal({ client }: RaiseDependencies, callback: CallbackRow): Promise<void> {
+  const { data } = callback;
+  if (data === null) throw new Error(`inbox row ${callback.id} is bound and has no data`);
+  const handle = client.workflow.getHandle(depositWorkflowId(callback.externalOrderNumber));
+  await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+    handle.signal(callbackAccepted, {
+      inboxId: callback.id,
+      transactionCode: data.transactionCode,
+      transactionAmount: data.transactionAmount,
+      currencyCode: data.currencyCode,
+      paymentPrice: data.paymentPrice,
+      receivedAt: callback.receivedAt.toISOString(),
+    }),
+  );
+}
+
+async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason: ReviewReason): Promise<void> {
+  await startReview(deps.client, {
+    inboxId: callback.id,
+    externalOrderNumber: callback.externalOrderNumber,
+    reason,
+    transactionCode: callback.data?.transactionCode ?? null,
+  });
+  await markReviewed(deps.pool, callback.id, reviewWorkflowId(callback.id));
+}
+
+async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
+  try {
+    const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+    await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
+    return true;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+export interface Raiser {
+  /** Raises in the background; a failure is left to the relay. */
+  raise(callback: CallbackRow): void;
+  /** Resolves when nothing is under way. */
+  drain(): Promise<void>;
+}
+
+/** More at once would only queue in memory while Temporal is away: the relay takes the rest from the table. */
+const MAX_UNDER_WAY = 64;
+
+export function createRaiser(deps: RaiseDependencies): Raiser {
+  const underWay = new Set<Promise<void>>();
+  return {
+    raise(callback) {
+      if (underWay.size >= MAX_UNDER_WAY) return;
+      const task = raise(deps, callback)
+        .catch((error: Error) => deps.log.warn({ inboxId: callback.id, error: error.name }, 'left to the relay'))
+        .finally(() => underWay.delete(task));
+      underWay.add(task);
+    },
+    async drain() {
+      await Promise.all(underWay);
+    },
+  };
+}

@@ -1,0 +1,174 @@
+import type pg from 'pg';
+import { crashPoint } from '../config/crash.ts';
+import type { Alarm } from '../config/log.ts';
+import {
+  bindCallback,
+  bindStamp,
+  type CallbackRow,
+  countAttempt,
+  countUnreadable,
+  findByContent,
+  findCallback,
+  firstClaimAgeMs,
+  insertCallback,
+  newestUnreadable,
+  reflectOwnStamp,
+  rerouteCallback,
+} from '../database/callbacks.ts';
+import { lockDeposit } from '../database/deposits.ts';
+import { placementFacts } from '../database/placements.ts';
+import type { DepositRow } from '../database/rows.ts';
+import { isFinal } from '../domain/deposit.ts';
+import type { Receipt, ReviewReason } from '../domain/review.ts';
+import type { Envelope, Reading } from '../mtpay/callback.ts';
+
+/** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */
+export interface Message {
+  readonly envelope: Envelope;
+  readonly raw: Uint8Array;
+  readonly reading: Reading;
+  /** Which provider key verified it. */
+  readonly keyId: string;
+  /** Its stamp minus the provider's clock; negative for an old one. */
+  readonly aheadMs: number;
+}
+
+export interface Routing {
+  readonly answer: 'ack' | 'unavailable';
+  /** The inbox row a workflow has to hear of, if any. */
+  readonly raise: CallbackRow | null;
+  readonly alarm: Alarm | null;
+}
+
+/** Stamps up to here ahead are clock noise; further ones are kept for people. */
+const AHEAD_NOISE_MS = 2 * 60_000;
+/** How much older than our sending a stamp may be. */
+const BEFORE_ORDER_SLACK_MS = 5 * 60_000;
+/** An order we do not know may be in a backup we have not restored yet: the provider is kept retrying for this long. */
+const UNKNOWN_ORDER_MS = 6 * 3_600_000;
+/** Contents kept of one order's unreadable messages; more are counted on the last. */
+const MAX_UNREADABLE = 20;
+
+/**
+ * Decides receipt, and only receipt, under the lock of the deposit row (rule 1): the first authentic, readable callback
+ * is bound to the deposit; every other gets a review of its own. The judge decides money later.
+ */
+export async function route(client: pg.ClientBase, message: Message): Promise<Routing> {
+  const { externalOrderNumber } = message.envelope;
+  const { contentHash } = message.reading;
+  const deposit = await lockDeposit(client, externalOrderNumber);
+  const known = await findByContent(client, externalOrderNumber, contentHash);
+  if (known !== null && known.acked) return repeat(client, known);
+
+  // We signed this very stamp ourselves: alone it proves nothing (threats.md, T2). An honest one may meet ours by chance.
+  const reflected = await reflectOwnStamp(client, message.keyId, message.envelope.timestampMs);
+  if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
+
+  if (deposit === null) return routeUnknownOrder(client, message, known);
+  const decision = await decide(client, message, deposit, reflected === 'again');
+  if (decision.receipt === 'unreadable' && (await countUnreadable(client, externalOrderNumber)) >= MAX_UNREADABLE) {
+    return repeat(client, (await newestUnreadable(client, externalOrderNumber))!);
+  }
+  const row = await store(client, message, known, { deposit: externalOrderNumber, ...decision, acked: true });
+  if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, row.id);
+  crashPoint('cb.afterInboxInsert');
+  return { answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : 'callback_review' };
+}
+
+/** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
+async function repeat(client: pg.ClientBase, known: CallbackRow): Promise<Routing> {
+  await countAttempt(client, known.id);
+  return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
+}
+
+interface Decision {
+  readonly receipt: Receipt;
+  readonly reviewReason: ReviewReason | null;
+}
+
+const review = (receipt: Receipt, reviewReason: ReviewReason): Decision => ({ receipt, reviewReason });
+
+/** What stands against binding this message to the deposit, the gravest first. */
+async function decide(
+  client: pg.ClientBase,
+  message: Message,
+  deposit: DepositRow,
+  reflected: boolean,
+): Promise<Decision> {
+  const { envelope, reading } = message;
+  const { externalOrderNumber } = deposit;
+  const stamped = await bindStamp(client, {
+    keyId: message.keyId,
+    timestampMs: envelope.timestampMs,
+    externalOrderNumber,
+    contentHash: reading.contentHash,
+  });
+  if (!reading.readable) return review('unreadable', 'UNREADABLE');
+  if (!stamped.equals(reading.contentHash)) return review('other_content', 'STAMP_REUSED');
+  if (reflected) return review('reflected', 'REFLECTED');
+  if (message.aheadMs > AHEAD_NOISE_MS) return review('ahead', 'STAMP_AHEAD');
+  if (deposit.boundCallback !== null) {
+    const bound = await findCallback(client, deposit.boundCallback);
+    const sameCode = bound?.data?.transactionCode === reading.data.transactionCode;
+    return review(
+      isFinal(deposit.state) && !sameCode ? 'final' : 'other_content',
+      sameCode ? 'OTHER_CONTENT' : 'SECOND_CODE',
+    );
+  }
+  if (isFinal(deposit.state)) return review('final', 'DEPOSIT_FINAL');
+  if (-message.aheadMs > deposit.settings.listeningWindowMs) return review('stale', 'STALE');
+  const { firstSentMs } = await placementFacts(client, externalOrderNumber);
+  if (firstSentMs === null || envelope.timestampMs < firstSentMs - BEFORE_ORDER_SLACK_MS) {
+    return review('stale', 'STAMP_BEFORE_ORDER');
+  }
+  return { receipt: 'first', reviewReason: null };
+}
+
+/** Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people. */
+async function routeUnknownOrder(client: pg.ClientBase, message: Message, known: CallbackRow | null): Promise<Routing> {
+  const { externalOrderNumber } = message.envelope;
+  const acked = (await firstClaimAgeMs(client, externalOrderNumber)) > UNKNOWN_ORDER_MS;
+  const row = await store(client, message, known, {
+    deposit: null,
+    ...review('unknown_order', 'UNKNOWN_ORDER'),
+    acked,
+  });
+  return { answer: acked ? 'ack' : 'unavailable', raise: acked ? row : null, alarm: 'callback_unknown_order' };
+}
+
+interface Placed extends Decision {
+  readonly deposit: string | null;
+  readonly acked: boolean;
+}
+
+/** A new row, or the final routing of one that was kept while its order was unknown. */
+async function store(
+  client: pg.ClientBase,
+  message: Message,
+  known: CallbackRow | null,
+  to: Placed,
+): Promise<CallbackRow> {
+  const { reading } = message;
+  if (known === null) {
+    return insertCallback(client, {
+      externalOrderNumber: message.envelope.externalOrderNumber,
+      contentHash: reading.contentHash,
+      data: reading.readable ? reading.data : null,
+      raw: withoutSignature(message),
+      ...to,
+    });
+  }
+  await rerouteCallback(client, known.id, to);
+  await countAttempt(client, known.id);
+  return (await findCallback(client, known.id))!;
+}
+
+/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (threats.md, T3). */
+function withoutSignature({ raw, envelope }: Message): Buffer {
+  const text = Buffer.from(raw).toString('utf8');
+  // String by string, so that no spelling of it (\u0041 for A) stays behind.
+  const kept = text.replace(/"(?:[^"\\]|\\.)*"/g, (found) =>
+    JSON.parse(found) === envelope.signature ? '"[signature]"' : found,
+  );
+  return Buffer.from(kept, 'utf8');
+}

@@ -1,0 +1,220 @@
+import type pg from 'pg';
+import type { CallbackData } from '../domain/order.ts';
+import type { Receipt, ReviewReason } from '../domain/review.ts';
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
+export interface CallbackRow {
+  readonly id: string;
+  readonly externalOrderNumber: string;
+  readonly deposit: string | null;
+  readonly data: CallbackData | null;
+  readonly receipt: Receipt;
+  readonly reviewReason: ReviewReason | null;
+  readonly receivedAt: Date;
+  readonly attempts: number;
+  readonly acked: boolean;
+  readonly outcome: string | null;
+}
+
+interface RawCallbackRow {
+  id: string;
+  external_order_number: string;
+  deposit: string | null;
+  data: CallbackData | null;
+  receipt: Receipt;
+  review_reason: ReviewReason | null;
+  received_at: Date;
+  attempts: number;
+  acked: boolean;
+  outcome: string | null;
+}
+
+const COLUMNS = `c.id, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.outcome`;
+
+const toCallback = (row: RawCallbackRow): CallbackRow => ({
+  id: row.id,
+  externalOrderNumber: row.external_order_number,
+  deposit: row.deposit,
+  data: row.data,
+  receipt: row.receipt,
+  reviewReason: row.review_reason,
+  receivedAt: row.received_at,
+  attempts: row.attempts,
+  acked: row.acked,
+  outcome: row.outcome,
+});
+
+async function one(db: Db, where: string, values: readonly unknown[]): Promise<CallbackRow | null> {
+  const { rows } = await db.query<RawCallbackRow>(`select ${COLUMNS} from engine.callback c where ${where}`, [
+    ...values,
+  ]);
+  return rows[0] === undefined ? null : toCallback(rows[0]);
+}
+
+export const findCallback = (db: Db, id: string) => one(db, 'c.id = $1', [id]);
+
+export const findByContent = (db: Db, externalOrderNumber: string, contentHash: Buffer) =>
+  one(db, 'c.external_order_number = $1 and c.content_hash = $2', [externalOrderNumber, contentHash]);
+
+/** The newest kept message of an order that could not be read; extra ones are counted on it. */
+export const newestUnreadable = (db: Db, externalOrderNumber: string) =>
+  one(db, `c.external_order_number = $1 and c.receipt = 'unreadable' order by c.id desc limit 1`, [
+    externalOrderNumber,
+  ]);
+
+export async function countUnreadable(db: Db, externalOrderNumber: string): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    `select count(*)::int as n from engine.callback where external_order_number = $1 and receipt = 'unreadable'`,
+    [externalOrderNumber],
+  );
+  return rows[0]!.n;
+}
+
+export interface NewCallback {
+  readonly externalOrderNumber: string;
+  readonly deposit: string | null;
+  readonly contentHash: Buffer;
+  readonly data: CallbackData | null;
+  readonly raw: Uint8Array;
+  readonly receipt: Receipt;
+  readonly reviewReason: ReviewReason | null;
+  readonly acked: boolean;
+}
+
+export async function insertCallback(client: pg.ClientBase, callback: NewCallback): Promise<CallbackRow> {
+  const { rows } = await client.query<RawCallbackRow>(
+    `insert into engine.callback as c (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning ${COLUMNS}`,
+    [
+      callback.externalOrderNumber,
+      callback.deposit,
+      callback.data?.transactionCode ?? null,
+      callback.contentHash,
+      callback.data,
+      callback.raw,
+      callback.receipt,
+      callback.reviewReason,
+      callback.acked,
+    ],
+  );
+  return toCallback(rows[0]!);
+}
+
+/** Counts a repeat. */
+export async function countAttempt(client: pg.ClientBase, id: string): Promise<void> {
+  await client.query(`update engine.callback set attempts = attempts + 1, last_at = clock_timestamp() where id = $1`, [
+    id,
+  ]);
+}
+
+/** An order we did not know is known now, or has been unknown for long enough: the row gets its final routing. */
+export async function rerouteCallback(
+  client: pg.ClientBase,
+  id: string,
+  to: Pick<NewCallback, 'deposit' | 'receipt' | 'reviewReason' | 'acked'>,
+): Promise<void> {
+  await client.query(
+    `update engine.callback set deposit = $2, receipt = $3, review_reason = $4, acked = $5 where id = $1`,
+    [id, to.deposit, to.receipt, to.reviewReason, to.acked],
+  );
+}
+
+export async function bindCallback(client: pg.ClientBase, externalOrderNumber: string, id: string): Promise<void> {
+  await client.query('update engine.deposit set bound_callback = $2 where external_order_number = $1', [
+    externalOrderNumber,
+    id,
+  ]);
+}
+
+/**
+ * Binds what the signature covers to what it does not. Answers the content the stamp stands for: another than ours
+ * means that one signature was used for two messages.
+ */
+export async function bindStamp(
+  client: pg.ClientBase,
+  stamp: {
+    readonly keyId: string;
+    readonly timestampMs: number;
+    readonly externalOrderNumber: string;
+    readonly contentHash: Buffer;
+  },
+): Promise<Buffer> {
+  const values = [stamp.keyId, stamp.timestampMs, stamp.externalOrderNumber];
+  await client.query(
+    `insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash) values ($1, $2, $3, $4) on conflict do nothing`,
+    [...values, stamp.contentHash],
+  );
+  const { rows } = await client.query<{ content_hash: Buffer }>(
+    `select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3`,
+    values,
+  );
+  return rows[0]!.content_hash;
+}
+
+/** Whether we signed this very stamp ourselves, and whether it has come back before; remembers that it has now. */
+export async function reflectOwnStamp(
+  client: pg.ClientBase,
+  keyId: string,
+  timestampMs: number,
+): Promise<'not ours' | 'first time' | 'again'> {
+  const { rows } = await client.query<{ again: boolean }>(
+    `with before as (select reflected_at from engine.own_stamp where key_id = $1 and timestamp_ms = $2 for update),
+          now as (update engine.own_stamp set reflected_at = coalesce(reflected_at, clock_timestamp()) where key_id = $1 and timestamp_ms = $2)
+     select reflected_at is not null as again from before`,
+    [keyId, timestampMs],
+  );
+  if (rows[0] === undefined) return 'not ours';
+  return rows[0].again ? 'again' : 'first time';
+}
+
+/** How long ago an order unknown to us was first claimed. */
+export async function firstClaimAgeMs(db: Db, externalOrderNumber: string): Promise<number> {
+  const { rows } = await db.query<{ age_ms: string | null }>(
+    `select (extract(epoch from clock_timestamp() - min(received_at)) * 1000)::bigint as age_ms
+       from engine.callback where external_order_number = $1 and receipt = 'unknown_order'`,
+    [externalOrderNumber],
+  );
+  return Number(rows[0]?.age_ms ?? 0);
+}
+
+/**
+ * Acknowledged rows without effect that a workflow has to be told of (rule 5): never raised and older than `freshMs`,
+ * or raised more than `again` ago. Rows another relay works on are left to it.
+ */
+export async function findToRaise(db: Db, freshMs: number, againMs: number, limit: number): Promise<CallbackRow[]> {
+  const { rows } = await db.query<RawCallbackRow>(
+    `select ${COLUMNS} from engine.callback c
+      where outcome is null and acked
+        and ((raised_at is null and received_at < clock_timestamp() - $1 * interval '1 millisecond')
+          or raised_at < clock_timestamp() - $2 * interval '1 millisecond')
+      order by received_at limit $3`,
+    [freshMs, againMs, limit],
+  );
+  return rows.map(toCallback);
+}
+
+export async function markRaised(db: Db, id: string): Promise<void> {
+  await db.query('update engine.callback set raised_at = clock_timestamp() where id = $1', [id]);
+}
+
+/** The case is in a person's hands: the one outcome of a callback that was not credited. */
+export async function markReviewed(db: Db, id: string, workflowId: string): Promise<void> {
+  await db.query('update engine.callback set outcome = $2 where id = $1 and outcome is null', [
+    id,
+    `review:${workflowId}`,
+  ]);
+}
+
+/** What a deposit has heard: for `attempts` in the API. */
+export async function countAttempts(
+  db: Db,
+  externalOrderNumber: string,
+): Promise<{ count: number; lastAt: Date | null }> {
+  const { rows } = await db.query<{ count: number; last_at: Date | null }>(
+    `select coalesce(sum(attempts), 0)::int as count, max(last_at) as last_at from engine.callback where deposit = $1`,
+    [externalOrderNumber],
+  );
+  return { count: rows[0]!.count, lastAt: rows[0]!.last_at };
+}

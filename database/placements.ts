@@ -1,0 +1,187 @@
+import type pg from 'pg';
+import { inTransaction } from './pool.ts';
+import { SETTLED_CHANNEL } from './deposits.ts';
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** What is kept of one placement attempt. `answer` never holds personal data. */
+export type StoredAnswer =
+  | {
+      readonly kind: 'placed';
+      readonly redirectUrl: string;
+      readonly advertisementCode: string;
+      readonly providerTimeMs: number | null;
+    }
+  | { readonly kind: 'refused'; readonly statusCode: string; readonly message: string }
+  | { readonly kind: 'not_sent'; readonly cause: string }
+  | { readonly kind: 'unknown'; readonly cause: string }
+  | { readonly kind: 'closed'; readonly cause: 'NOT_SENT' | 'TOO_LATE' };
+
+export interface Attempt {
+  readonly n: number;
+  readonly outcome: StoredAnswer['kind'] | null;
+  readonly answer: StoredAnswer | null;
+  /** Until then the run that opened it may still be sending. */
+  readonly remainingMs: number;
+}
+
+/** The newest attempt of an order, or null when nothing was ever tried. */
+export async function lastAttempt(db: Db, externalOrderNumber: string): Promise<Attempt | null> {
+  const { rows } = await db.query<{
+    n: number;
+    outcome: Attempt['outcome'];
+    answer: StoredAnswer | null;
+    remaining_ms: string;
+  }>(
+    `select n, outcome, answer, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)::bigint as remaining_ms
+       from engine.placement_attempt where external_order_number = $1 order by n desc limit 1`,
+    [externalOrderNumber],
+  );
+  const row = rows[0];
+  return row === undefined
+    ? null
+    : { n: row.n, outcome: row.outcome, answer: row.answer, remainingMs: Number(row.remaining_ms) };
+}
+
+/**
+ * Claims attempt n and the stamp it will be signed with, before anything is sent. False: another run has it. The
+ * caller has seen that attempt n - 1 was surely not sent.
+ */
+export async function openAttempt(
+  pool: pg.Pool,
+  attempt: {
+    readonly externalOrderNumber: string;
+    readonly n: number;
+    readonly deadlineMs: number;
+    readonly keyId: string;
+    readonly timestampMs: number;
+  },
+): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `with opened as (
+       insert into engine.placement_attempt (external_order_number, n, deadline)
+       values ($1, $2, clock_timestamp() + $3 * interval '1 millisecond') on conflict do nothing returning 1)
+     , stamped as (
+       insert into engine.own_stamp (key_id, timestamp_ms) select $4, $5 from opened on conflict do nothing)
+     select from opened`,
+    [attempt.externalOrderNumber, attempt.n, attempt.deadlineMs, attempt.keyId, attempt.timestampMs],
+  );
+  return rowCount === 1;
+}
+
+/** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
+export async function closeAttempts(
+  db: Db,
+  externalOrderNumber: string,
+  n: number,
+  cause: 'NOT_SENT' | 'TOO_LATE',
+): Promise<boolean> {
+  const answer: StoredAnswer = { kind: 'closed', cause };
+  const { rowCount } = await db.query(
+    `insert into engine.placement_attempt (external_order_number, n, deadline, outcome, answer)
+     values ($1, $2, clock_timestamp(), 'closed', $3) on conflict do nothing`,
+    [externalOrderNumber, n, answer],
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Stores what became of attempt n, once: a later answer to an attempt that was already settled as unknown is kept and
+ * moves the deposit on, but never changes what was decided. Answers the attempt as it stands afterwards.
+ */
+export async function settleAttempt(
+  pool: pg.Pool,
+  externalOrderNumber: string,
+  n: number,
+  answer: StoredAnswer,
+): Promise<StoredAnswer> {
+  return inTransaction(pool, async (client) => {
+    const settled = await client.query(
+      `update engine.placement_attempt set outcome = $3, answer = $4
+        where external_order_number = $1 and n = $2 and outcome is null`,
+      [externalOrderNumber, n, answer.kind, answer],
+    );
+    if (settled.rowCount === 1) {
+      await showOnDeposit(client, externalOrderNumber, n, answer);
+      return answer;
+    }
+    // Too late for the outcome: the answer itself is kept, and a checkout link is still worth having.
+    const kept = await client.query(
+      `update engine.placement_attempt set answer = $3
+        where external_order_number = $1 and n = $2 and outcome = 'unknown' and answer->>'kind' = 'unknown'`,
+      [externalOrderNumber, n, answer],
+    );
+    if (kept.rowCount === 1 && answer.kind === 'placed') await showLink(client, externalOrderNumber, answer);
+    const attempt = await lastAttempt(client, externalOrderNumber);
+    return attempt?.answer ?? answer;
+  });
+}
+
+/** Windows run from the answer, or from the sending when there is none (lifecycle.md, step 3). */
+async function showOnDeposit(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  n: number,
+  answer: StoredAnswer,
+): Promise<void> {
+  if (answer.kind === 'placed') {
+    await showLink(client, externalOrderNumber, answer);
+    await client.query(
+      `update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = $1 and state = 'PLACING'`,
+      [externalOrderNumber],
+    );
+  } else if (answer.kind === 'unknown') {
+    await client.query(
+      `update engine.deposit set state = 'PLACEMENT_UNKNOWN', ${windowsFrom('a.started_at')}
+         from engine.placement_attempt a
+        where deposit.external_order_number = $1 and state = 'PLACING' and a.external_order_number = $1 and a.n = $2`,
+      [externalOrderNumber, n],
+    );
+  } else return;
+  await client.query('select pg_notify($1, $2)', [SETTLED_CHANNEL, externalOrderNumber]);
+}
+
+async function showLink(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  answer: StoredAnswer & { kind: 'placed' },
+): Promise<void> {
+  await client.query(
+    `update engine.deposit set redirect_url = $2, advertisement_code = $3, placed_at = t.at, ${windowsFrom('t.at')}
+       from (select clock_timestamp() as at) t
+      where external_order_number = $1 and state in ('PLACING', 'PLACEMENT_UNKNOWN')`,
+    [externalOrderNumber, answer.redirectUrl, answer.advertisementCode],
+  );
+}
+
+const windowsFrom = (at: string): string => `
+  expires_at = ${at} + (settings->>'paymentWindowMs')::bigint * interval '1 millisecond',
+  listening_until = ${at} + ((settings->>'paymentWindowMs')::bigint + (settings->>'listeningWindowMs')::bigint) * interval '1 millisecond'`;
+
+/** When the first attempt began, and the words of a refusal; for the API and the callback endpoint. */
+export async function placementFacts(
+  db: Db,
+  externalOrderNumber: string,
+): Promise<{ readonly firstSentMs: number | null; readonly message: string | null }> {
+  const { rows } = await db.query<{ first_ms: string | null; message: string | null }>(
+    `select (extract(epoch from min(started_at)) * 1000)::bigint as first_ms,
+            max(answer->>'message') filter (where outcome = 'refused') as message
+       from engine.placement_attempt where external_order_number = $1`,
+    [externalOrderNumber],
+  );
+  const row = rows[0]!;
+  return { firstSentMs: row.first_ms === null ? null : Number(row.first_ms), message: row.message };
+}
+
+/** Deposits that wait as unknown although their answer has come since: their workflow has to be told. */
+export async function findAnsweredLate(
+  db: Db,
+  limit: number,
+): Promise<{ externalOrderNumber: string; expiresAt: Date }[]> {
+  const { rows } = await db.query<{ external_order_number: string; expires_at: Date }>(
+    `select external_order_number, expires_at from engine.deposit
+      where state = 'PLACEMENT_UNKNOWN' and redirect_url is not null order by created_at limit $1`,
+    [limit],
+  );
+  return rows.map((row) => ({ externalOrderNumber: row.external_order_number, expiresAt: row.expires_at }));
+}

@@ -1,0 +1,79 @@
+import type { DepositState } from '../domain/deposit.ts';
+import type { BuyCoinMode, Currency, DepositSettings, Language, Order } from '../domain/order.ts';
+
+/** A deposit row as everyone but placement may see it: without the payer's name. Decimals canonical, times Date. */
+export interface DepositRow extends Order {
+  readonly supportLanguage: Language;
+  readonly fingerprint: Buffer;
+  readonly settings: DepositSettings;
+  readonly state: DepositState;
+  readonly late: boolean;
+  readonly redirectUrl: string | null;
+  readonly advertisementCode: string | null;
+  readonly boundCallback: string | null;
+  readonly postingId: string | null;
+  readonly reviewReason: string | null;
+  readonly refusal: string | null;
+  readonly createdAt: Date;
+  readonly placedAt: Date | null;
+  readonly expiresAt: Date | null;
+  readonly listeningUntil: Date | null;
+  readonly closedAt: Date | null;
+}
+
+/** Named one by one: the API's role may not read the payer's name. */
+export const DEPOSIT_COLUMNS = `
+  d.external_order_number, d.wallet, d.buy_coin_mode, trim_scale(d.mtc_amount)::text as mtc_amount,
+  trim_scale(d.total_price)::text as total_price, d.currency_code, d.support_language, d.fingerprint, d.settings, d.state,
+  d.late, d.redirect_url, d.advertisement_code, d.bound_callback, d.posting_id, d.review_reason, d.refusal, d.created_at,
+  d.placed_at, d.expires_at, d.listening_until, d.closed_at`;
+
+export interface RawDepositRow {
+  external_order_number: string;
+  wallet: string;
+  buy_coin_mode: BuyCoinMode;
+  mtc_amount: string | null;
+  total_price: string | null;
+  currency_code: Currency;
+  support_language: Language;
+  fingerprint: Buffer;
+  settings: DepositSettings;
+  state: DepositState;
+  late: boolean;
+  redirect_url: string | null;
+  advertisement_code: string | null;
+  bound_callback: string | null;
+  posting_id: string | null;
+  review_reason: string | null;
+  refusal: string | null;
+  created_at: Date;
+  placed_at: Date | null;
+  expires_at: Date | null;
+  listening_until: Date | null;
+  closed_at: Date | null;
+}
+
+export const toDeposit = (row: RawDepositRow): DepositRow => ({
+  externalOrderNumber: row.external_order_number,
+  wallet: row.wallet,
+  buyCoinMode: row.buy_coin_mode,
+  mtcAmount: row.mtc_amount,
+  totalPrice: row.total_price,
+  currencyCode: row.currency_code,
+  supportLanguage: row.support_language,
+  fingerprint: row.fingerprint,
+  settings: row.settings,
+  state: row.state,
+  late: row.late,
+  redirectUrl: row.redirect_url,
+  advertisementCode: row.advertisement_code,
+  boundCallback: row.bound_callback,
+  postingId: row.posting_id,
+  reviewReason: row.review_reason,
+  refusal: row.refusal,
+  createdAt: row.created_at,
+  placedAt: row.placed_at,
+  expiresAt: row.expires_at,
+  listeningUntil: row.listening_until,
+  closedAt: row.closed_at,
+});

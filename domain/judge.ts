@@ -1,0 +1,90 @@
+import {
+  formatUnits,
+  known,
+  mulDivFloor,
+  parseFiat,
+  parseFraction,
+  parseMtc,
+  parseUnitPrice,
+  UNITS_PER_ONE,
+  unitPrice,
+} from './money.ts';
+import type { CallbackData, DepositSettings, Order } from './order.ts';
+
+/** What the judge looks at: the callback as it stands in the inbox, and when it was received. */
+export interface PaymentFacts {
+  readonly callback: Pick<CallbackData, 'transactionCode' | 'transactionAmount' | 'currencyCode' | 'paymentPrice'>;
+  /** RFC 3339, our database's clock. */
+  readonly receivedAt: string;
+  /** End of the payment window; null when the order's outcome was never known. */
+  readonly expiresAt: string | null;
+}
+
+/** Reasons for which an authentic, readable callback is not for a machine to credit. */
+export type JudgedReason = 'CURRENCY_MISMATCH' | 'AMOUNT_MISMATCH' | 'PRICE_MISMATCH' | 'RATE_OUT_OF_BAND' | 'LATE';
+
+export type Verdict =
+  | { readonly kind: 'credit'; readonly late: boolean; readonly amount: string }
+  | { readonly kind: 'review'; readonly late: boolean; readonly reason: JudgedReason; readonly detail: string };
+
+/**
+ * Says whether a payment may be credited without a person (provider.md, trap 3): the currency is the asked one, the
+ * fixed side equals what was asked, the other side lies in the rate band. Pure: reads its arguments only.
+ */
+export function judge(settings: DepositSettings, order: Order, facts: PaymentFacts): Verdict {
+  const late = facts.expiresAt !== null && Date.parse(facts.receivedAt) > Date.parse(facts.expiresAt);
+  const fault = mismatch(settings, order, facts.callback);
+  if (fault !== null) return { kind: 'review', late, ...fault };
+  if (late && settings.latePolicy === 'review') {
+    return {
+      kind: 'review',
+      late,
+      reason: 'LATE',
+      detail: `received ${facts.receivedAt}, payment window ended ${facts.expiresAt}`,
+    };
+  }
+  return { kind: 'credit', late, amount: facts.callback.transactionAmount };
+}
+
+type Mismatch = { readonly reason: JudgedReason; readonly detail: string };
+
+function mismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['callback']): Mismatch | null {
+  if (paid.currencyCode !== order.currencyCode) {
+    return { reason: 'CURRENCY_MISMATCH', detail: `paid in ${paid.currencyCode}, ordered in ${order.currencyCode}` };
+  }
+  return fixedSideMismatch(settings, order, paid) ?? rateMismatch(settings, order, paid);
+}
+
+/** The side the customer fixed must be what was asked; only received MTC may differ, within the fee band, downwards. */
+function fixedSideMismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['callback']): Mismatch | null {
+  if (order.buyCoinMode === 'PaymentPrice') {
+    const asked = known(parseFiat(order.totalPrice ?? ''), 'totalPrice');
+    const price = known(parseFiat(paid.paymentPrice), 'paymentPrice');
+    if (price === asked) return null;
+    return {
+      reason: 'PRICE_MISMATCH',
+      detail: `paid ${paid.paymentPrice} ${paid.currencyCode}, asked ${order.totalPrice}`,
+    };
+  }
+  const asked = known(parseMtc(order.mtcAmount ?? ''), 'mtcAmount');
+  const received = known(parseMtc(paid.transactionAmount), 'transactionAmount');
+  const fee = mulDivFloor(asked, known(parseFraction(settings.feeBand), 'feeBand'), UNITS_PER_ONE);
+  if (received <= asked && received >= asked - fee) return null;
+  const allowed = fee === 0n ? `${order.mtcAmount}` : `${formatUnits(asked - fee)} to ${order.mtcAmount}`;
+  return { reason: 'AMOUNT_MISMATCH', detail: `received ${paid.transactionAmount} MTC, asked ${allowed}` };
+}
+
+/** Both ends of the band are allowed. Compared by multiplication, so that no rounding decides: from × MTC ≤ fiat ≤ to × MTC. */
+function rateMismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['callback']): Mismatch | null {
+  const band = settings.rateBands[order.currencyCode];
+  const fiat = known(parseFiat(paid.paymentPrice), 'paymentPrice');
+  const mtc = known(parseMtc(paid.transactionAmount), 'transactionAmount');
+  const from = known(parseUnitPrice(band.from), 'rate band') * mtc;
+  const to = known(parseUnitPrice(band.to), 'rate band') * mtc;
+  if (fiat * UNITS_PER_ONE >= from && fiat * UNITS_PER_ONE <= to) return null;
+  const rate = formatUnits(unitPrice(fiat, mtc));
+  return {
+    reason: 'RATE_OUT_OF_BAND',
+    detail: `${rate} ${order.currencyCode} per MTC, allowed ${band.from} to ${band.to}`,
+  };
+}

@@ -1,0 +1,55 @@
+/** The facts of a deposit that never change after creation. Decimals are canonical strings, durations milliseconds. */
+
+export const BUY_COIN_MODES = ['MtcAmount', 'PaymentPrice'] as const;
+export type BuyCoinMode = (typeof BUY_COIN_MODES)[number];
+
+export const CURRENCIES = ['CNY', 'HKD', 'TWD'] as const;
+export type Currency = (typeof CURRENCIES)[number];
+
+export const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
+export type Language = (typeof LANGUAGES)[number];
+
+/** Order numbers and wallets: what the API accepts and the callback reads (lifecycle.md, Internal API). */
+export const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** A closed range of prices, fiat per MTC, both ends included. */
+export interface Band {
+  readonly from: string;
+  readonly to: string;
+}
+
+/**
+ * Settings that decide, frozen in the deposit row at creation and passed in the workflow's input: a changed setting
+ * changes no history (lifecycle.md, rule 4).
+ */
+export interface DepositSettings {
+  readonly rateBands: Readonly<Record<Currency, Band>>;
+  /** Share of the asked MTC by which the received MTC may differ, for the provider's fee: `"0"`, `"0.01"`. */
+  readonly feeBand: string;
+  readonly latePolicy: 'credit' | 'review';
+  readonly paymentWindowMs: number;
+  readonly listeningWindowMs: number;
+  /** MTC above which a decision needs two different people. */
+  readonly reviewLimit: string;
+}
+
+/** What was asked of the provider. Exactly one of `mtcAmount` and `totalPrice` is set, by the mode. */
+export interface Order {
+  readonly externalOrderNumber: string;
+  readonly wallet: string;
+  readonly buyCoinMode: BuyCoinMode;
+  readonly mtcAmount: string | null;
+  readonly totalPrice: string | null;
+  readonly currencyCode: Currency;
+}
+
+/** The seven data fields of an authentic, readable callback; decimals canonical, times the provider's own text. */
+export interface CallbackData {
+  readonly externalOrderNumber: string;
+  readonly transactionCode: string;
+  readonly transactionAmount: string;
+  readonly currencyCode: Currency;
+  readonly paymentPrice: string;
+  readonly transactionCreateTime: string;
+  readonly paymentFinishedTime: string;
+}

@@ -1,0 +1,35 @@
+import type { JudgedReason } from './judge.ts';
+
+/**
+ * What the callback endpoint decided about an authentic message, under the lock of the deposit row (rule 1). `first`
+ * is bound to the deposit; every other is a case of its own for people.
+ */
+export const RECEIPTS = [
+  'first',
+  'other_content',
+  'stale',
+  'ahead',
+  'reflected',
+  'unreadable',
+  'unknown_order',
+  'final',
+] as const;
+export type Receipt = (typeof RECEIPTS)[number];
+
+/** Every reason for which a person has to look; shown as ReviewReason in the Web UI and in `review.reason`. */
+export type ReviewReason =
+  | JudgedReason
+  | 'PAID_THOUGH_REFUSED'
+  | 'LEDGER_CONFLICT'
+  | 'LEDGER_REJECTED'
+  | 'SECOND_CODE'
+  | 'OTHER_CONTENT'
+  | 'STAMP_REUSED'
+  | 'STALE'
+  | 'STAMP_BEFORE_ORDER'
+  | 'STAMP_AHEAD'
+  | 'REFLECTED'
+  | 'UNREADABLE'
+  | 'UNKNOWN_ORDER'
+  | 'DEPOSIT_FINAL'
+  | 'WORKFLOW_GONE';

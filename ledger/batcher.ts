@@ -1,0 +1,78 @@
+interface Waiting<I, O> {
+  readonly item: I;
+  readonly resolve: (answer: O) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface BatcherOptions {
+  /** Items in one statement; the ledger takes 500. */
+  readonly max?: number;
+  /** Batches under way at once: one works while the other flushes, more would wait for the clearing row. */
+  readonly lanes?: number;
+  readonly queueMax?: number;
+}
+
+/** The batcher takes no more: nothing was sent, trying again later is right. */
+export class LedgerBusy extends Error {}
+
+export interface Batcher<I, O> {
+  (item: I): Promise<O>;
+  /** Resolves when everything accepted so far has been answered. */
+  drain(): Promise<void>;
+}
+
+/** SQLSTATE classes that say one item is at fault, or that a smaller batch may pass (ledger.md, Transactions). */
+const isItemsOwnFault = (error: unknown): boolean =>
+  /^(22|23|40|P0)/.test(String((error as { code?: unknown } | null)?.code));
+
+/**
+ * While one batch commits, the next collects; when idle, a batch of one goes at once. No timer, no added latency. A
+ * batch that fails for an item's sake is halved until that item is alone, so it takes no other down with it.
+ */
+export function createBatcher<I, O>(
+  run: (items: readonly I[]) => Promise<readonly O[]>,
+  { max = 200, lanes = 2, queueMax = 5_000 }: BatcherOptions = {},
+): Batcher<I, O> {
+  const queue: Waiting<I, O>[] = [];
+  const idle: (() => void)[] = [];
+  let busy = 0;
+
+  async function settle(batch: readonly Waiting<I, O>[]): Promise<void> {
+    try {
+      const answers = await run(batch.map((waiting) => waiting.item));
+      for (const [i, waiting] of batch.entries()) waiting.resolve(answers[i]!);
+    } catch (error) {
+      if (batch.length === 1 || !isItemsOwnFault(error)) {
+        for (const waiting of batch) waiting.reject(error);
+        return;
+      }
+      const half = batch.length >> 1;
+      await settle(batch.slice(0, half));
+      await settle(batch.slice(half));
+    }
+  }
+
+  function pump(): void {
+    for (; busy < lanes && queue.length > 0; busy += 1) {
+      void settle(queue.splice(0, max)).finally(() => {
+        busy -= 1;
+        pump();
+      });
+    }
+    if (busy === 0) for (const done of idle.splice(0)) done();
+  }
+
+  const add = (item: I) =>
+    new Promise<O>((resolve, reject) => {
+      if (queue.length >= queueMax) return reject(new LedgerBusy(`${queueMax} postings are waiting already`));
+      queue.push({ item, resolve, reject });
+      return queueMicrotask(pump);
+    });
+  return Object.assign(add, {
+    drain: () =>
+      new Promise<void>((resolve) => {
+        idle.push(resolve);
+        pump();
+      }),
+  });
+}

@@ -1,0 +1,124 @@
+import type pg from 'pg';
+import { formatUnits, known, parseFiat, parseMtc, unitPrice } from '../domain/money.ts';
+import type { CallbackData, Currency } from '../domain/order.ts';
+import { type Batcher, type BatcherOptions, createBatcher } from './batcher.ts';
+
+/** One automatic credit. Every fact stands in the activity's input, so that a retry cannot differ. */
+export interface CreditItem {
+  readonly inboxId: string;
+  readonly deposit: string;
+  readonly wallet: string;
+  readonly transactionCode: string;
+  readonly amount: string;
+  readonly currencyCode: Currency;
+  readonly paymentPrice: string;
+  readonly late: boolean;
+  readonly workflowId: string;
+}
+
+/**
+ * `posted`: written now. `duplicate`: the same facts stood already; id and time name that posting. `conflict`: the key,
+ * the code or the deposit stands with other facts. `unproven`: the item differs from its inbox row or deposit, nothing
+ * was posted.
+ */
+export interface CreditAnswer {
+  readonly outcome: 'posted' | 'duplicate' | 'conflict' | 'unproven';
+  readonly postingId: string | null;
+  readonly postedAt: string | null;
+}
+
+/**
+ * One statement and so one transaction: post, show it on the deposit, settle the inbox row, tell the outside. What is
+ * posted must equal the inbox row and the deposit it is bound to (lifecycle.md, rule 3); an item that does not is kept
+ * out of the ledger call. `duplicate` repeats the projection too, so a retry also mends what a lost statement left.
+ */
+const CREDIT = `
+with item as (
+  select n as ord, i.* from jsonb_array_elements($1::jsonb) with ordinality e(item, n),
+    jsonb_to_record(item) as i(inbox_id bigint, deposit text, wallet text, provider_code text, amount numeric, fiat text, fiat_amount numeric,
+                               unit_price numeric, workflow_id text, late boolean)),
+proven as (
+  select item.*, row_number() over (order by item.ord) as place
+    from item
+    join engine.callback c on c.id = item.inbox_id and c.receipt = 'first'
+    join engine.deposit d on d.external_order_number = item.deposit and d.bound_callback = c.id
+   where d.wallet = item.wallet and d.currency_code = item.fiat
+     and c.data->>'externalOrderNumber' = item.deposit and c.data->>'transactionCode' = item.provider_code
+     and (c.data->>'transactionAmount')::numeric = item.amount and (c.data->>'paymentPrice')::numeric = item.fiat_amount
+     and c.data->>'currencyCode' = item.fiat),
+call as (
+  select jsonb_agg(jsonb_build_object('key', 'deposit:' || deposit || ':credit', 'deposit', deposit, 'provider', 'mtpay',
+           'provider_code', provider_code, 'wallet', wallet, 'amount', amount::text, 'fee', '0', 'fiat', fiat,
+           'fiat_amount', fiat_amount::text, 'unit_price', unit_price::text, 'workflow_id', workflow_id) order by place) as items
+    from proven having count(*) > 0),
+answer as materialized (select p.*, a.outcome, a.id, a.posted_at from call cross join lateral ledger.credit(call.items) a join proven p on p.place = a.ord),
+stands as (select * from answer where outcome <> 'conflict'),
+shown as (
+  update engine.deposit d set state = 'CREDITED', posting_id = s.id, late = s.late, closed_at = s.posted_at
+    from stands s where d.external_order_number = s.deposit and d.posting_id is null),
+settled as (
+  update engine.callback c set outcome = 'posting:' || s.id from stands s where c.id = s.inbox_id and c.outcome is null),
+told as (
+  insert into engine.outgoing (id, kind, external_order_number, body)
+  select 'deposit.credited:' || id, 'deposit.credited', deposit,
+         jsonb_build_object('externalOrderNumber', deposit, 'wallet', wallet, 'amount', trim_scale(amount)::text, 'transactionCode', provider_code,
+                            'postingId', id::text, 'late', late, 'creditedAt', posted_at)
+    from stands on conflict do nothing)
+select item.ord, coalesce(a.outcome, 'unproven') as outcome, a.id, a.posted_at
+  from item left join answer a on a.ord = item.ord order by item.ord`;
+
+/** Posts a batch; one answer per item, in order. Database errors pass through: see ledger.md for what each means. */
+export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Promise<CreditAnswer[]> {
+  const rows = items.map((item) => ({
+    inbox_id: item.inboxId,
+    deposit: item.deposit,
+    wallet: item.wallet,
+    provider_code: item.transactionCode,
+    amount: item.amount,
+    fiat: item.currencyCode,
+    fiat_amount: item.paymentPrice,
+    unit_price: priceOf(item),
+    workflow_id: item.workflowId,
+    late: item.late,
+  }));
+  const result = await pool.query<{ outcome: CreditAnswer['outcome']; id: string | null; posted_at: Date | null }>(
+    CREDIT,
+    [JSON.stringify(rows)],
+  );
+  return result.rows.map((row) => ({
+    outcome: row.outcome,
+    postingId: row.id,
+    postedAt: row.posted_at?.toISOString() ?? null,
+  }));
+}
+
+const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): string =>
+  formatUnits(
+    unitPrice(known(parseFiat(item.paymentPrice), 'paymentPrice'), known(parseMtc(item.amount), 'transactionAmount')),
+  );
+
+/** The worker's way to the books: one batcher per process. */
+export const createCreditor = (pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditAnswer> =>
+  createBatcher((items) => creditAll(pool, items), options);
+
+/** The item for a deposit's own bound callback. */
+export const creditItem = (
+  deposit: {
+    readonly externalOrderNumber: string;
+    readonly wallet: string;
+    readonly late: boolean;
+    readonly workflowId: string;
+  },
+  inboxId: string,
+  paid: Pick<CallbackData, 'transactionCode' | 'transactionAmount' | 'currencyCode' | 'paymentPrice'>,
+): CreditItem => ({
+  inboxId,
+  deposit: deposit.externalOrderNumber,
+  wallet: deposit.wallet,
+  transactionCode: paid.transactionCode,
+  amount: paid.transactionAmount,
+  currencyCode: paid.currencyCode,
+  paymentPrice: paid.paymentPrice,
+  late: deposit.late,
+  workflowId: deposit.workflowId,
+});

@@ -1,0 +1,64 @@
+import type pg from 'pg';
+
+export interface WalletPosting {
+  readonly postingId: string;
+  readonly kind: string;
+  readonly externalOrderNumber: string | null;
+  readonly transactionCode: string | null;
+  readonly amount: string;
+  readonly postedAt: string;
+}
+
+export interface Wallet {
+  readonly wallet: string;
+  readonly balance: string;
+  readonly postings: readonly WalletPosting[];
+}
+
+/** Balance and newest postings as the customer sees them: what we owe is positive. An unknown wallet holds "0". */
+export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Promise<Wallet> {
+  const balance = await db.query<{ amount: string }>(
+    `select trim_scale(-b.amount)::text as amount from ledger.balance b join ledger.account a on a.id = b.account_id where a.code = $1`,
+    [`wallet:${wallet}`],
+  );
+  const postings = await db.query<{
+    id: string;
+    kind: string;
+    deposit: string | null;
+    provider_code: string | null;
+    amount: string;
+    posted_at: Date;
+  }>(
+    `select t.id, t.kind, t.deposit, t.provider_code, trim_scale(-e.amount)::text as amount, t.posted_at
+       from ledger.entry e join ledger.account a on a.id = e.account_id join ledger.transaction t on t.id = e.transaction_id
+      where a.code = $1 order by e.transaction_id desc limit $2`,
+    [`wallet:${wallet}`, limit],
+  );
+  return {
+    wallet,
+    balance: balance.rows[0]?.amount ?? '0',
+    postings: postings.rows.map((row) => ({
+      postingId: row.id,
+      kind: row.kind,
+      externalOrderNumber: row.deposit,
+      transactionCode: row.provider_code,
+      amount: row.amount,
+      postedAt: row.posted_at.toISOString(),
+    })),
+  };
+}
+
+export interface PostingFacts {
+  readonly transactionCode: string | null;
+  readonly amount: string;
+}
+
+/** The posting a deposit was credited with, if any. */
+export async function readPosting(db: pg.Pool, postingId: string): Promise<PostingFacts | null> {
+  const { rows } = await db.query<{ provider_code: string | null; amount: string }>(
+    `select provider_code, trim_scale(amount - fee)::text as amount from ledger.transaction where id = $1`,
+    [postingId],
+  );
+  const row = rows[0];
+  return row === undefined ? null : { transactionCode: row.provider_code, amount: row.amount };
+}

@@ -1,0 +1,159 @@
+import type { BuyCoinMode, Currency, Language } from '../domain/order.ts';
+import { type Exchange, exchange } from './exchange.ts';
+import { type MtpayKey, sign } from './signature.ts';
+import { isObject, JsonError, JsonNumber, type JsonObject, parseStrictJson } from './strict-json.ts';
+
+/** What the provider needs to place an order. `amount` is mtcAmount or totalPrice, by the mode; canonical decimal. */
+export interface PlacementRequest {
+  readonly externalOrderNumber: string;
+  readonly buyCoinMode: BuyCoinMode;
+  readonly amount: string;
+  readonly currencyCode: Currency;
+  readonly supportLanguage: Language;
+  readonly payerRealName: string;
+  readonly callbackUrl: string;
+}
+
+/** Status codes after which the provider surely has no order and asking again does not help (provider.md). */
+export const REFUSALS = [
+  'SIGNATURE_ERROR',
+  'ACCESS_KEY_ERROR',
+  'PARAMETER_ERROR',
+  'ACCOUNT_STATUS_ERROR',
+  'NO_ADVERTISEMENT',
+] as const;
+export type Refusal = (typeof REFUSALS)[number];
+
+/** What is known after one call. The class decides everything: only `not_sent` may ever be tried again. */
+export type PlacementAnswer =
+  | {
+      readonly kind: 'placed';
+      readonly redirectUrl: string;
+      readonly advertisementCode: string;
+      readonly providerTimeMs: number | null;
+    }
+  | { readonly kind: 'refused'; readonly statusCode: Refusal; readonly message: string }
+  /** `clock`: the provider's time when it refused our timestamp. */
+  | { readonly kind: 'not_sent'; readonly cause: string; readonly clock?: { readonly providerTimeMs: number | null } }
+  | { readonly kind: 'unknown'; readonly cause: string };
+
+/** The provider behind a port, so that a test or a second provider can stand in for it. */
+export interface PaymentProvider {
+  /** Signs with `timestampMs` and calls once. Never throws: whatever happens is a class of {@link PlacementAnswer}. */
+  place(request: PlacementRequest, timestampMs: number, call: CallOptions): Promise<PlacementAnswer>;
+}
+
+export interface CallOptions {
+  readonly deadlineMs: number;
+  readonly maySend: () => boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface MtpayOptions {
+  readonly placeUrl: string;
+  readonly key: MtpayKey;
+  /** Hosts (with port, if any) a checkout link may lead to. */
+  readonly redirectHosts: readonly string[];
+  /** Hosts to which plain HTTP is allowed; everything else is https. */
+  readonly plainHttpHosts: readonly string[];
+  readonly ca?: string;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const MAX_RESPONSE_BYTES = 64 * 1024;
+const MAX_MESSAGE_LENGTH = 300;
+
+export function createMtpay(options: MtpayOptions): PaymentProvider {
+  return {
+    async place(request, timestampMs, call) {
+      const answer = await exchange({
+        url: options.placeUrl,
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json',
+          access_key: options.key.accessKey.reveal().toString('utf8'),
+          timestamp: String(timestampMs),
+          signature: sign(options.key, timestampMs),
+        },
+        body: body(request),
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
+        maxResponseBytes: MAX_RESPONSE_BYTES,
+        ...(options.ca === undefined ? {} : { ca: options.ca }),
+        ...call,
+      });
+      return classify(answer, options, request);
+    },
+  };
+}
+
+/** The amount is written into the JSON as the number it is, digit by digit: a float never sees it. */
+function body(request: PlacementRequest): string {
+  const field = request.buyCoinMode === 'MtcAmount' ? 'mtcAmount' : 'totalPrice';
+  const { amount, ...rest } = request;
+  return `${JSON.stringify(rest).slice(0, -1)},"${field}":${amount}}`;
+}
+
+function classify(answer: Exchange, options: MtpayOptions, request: PlacementRequest): PlacementAnswer {
+  if (answer.kind === 'not_sent') return { kind: 'not_sent', cause: answer.cause };
+  if (answer.kind === 'lost') return { kind: 'unknown', cause: answer.cause };
+  const envelope = readEnvelope(answer.body);
+  // A gateway's 502 may carry anything; behind it the order may well have been made.
+  if (envelope === null || answer.status >= 500) return { kind: 'unknown', cause: `HTTP ${answer.status}` };
+  const { statusCode, success } = envelope;
+  if (statusCode === 'SUCCESS' && success === true && answer.status < 300) return placed(envelope['data'], options);
+  if (success === true) return { kind: 'unknown', cause: 'contradictory answer' };
+  if (statusCode === 'TIMESTAMP_ERROR') {
+    return { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: answer.dateMs } };
+  }
+  const refusal = REFUSALS.find((code) => code === statusCode);
+  if (refusal === undefined)
+    return { kind: 'unknown', cause: statusCode === 'SYSTEM_ERROR' ? statusCode : 'unknown statusCode' };
+  return { kind: 'refused', statusCode: refusal, message: harmless(envelope['message'], request) };
+}
+
+function readEnvelope(text: string): JsonObject | null {
+  try {
+    const value = parseStrictJson(text);
+    return isObject(value) ? value : null;
+  } catch (error) {
+    if (error instanceof JsonError) return null;
+    throw error;
+  }
+}
+
+function placed(data: JsonObject[string] | undefined, options: MtpayOptions): PlacementAnswer {
+  if (!isObject(data)) return { kind: 'unknown', cause: 'answer without data' };
+  const { redirectUrl, advertisementCode, currentTimestamp } = data;
+  if (typeof redirectUrl !== 'string' || typeof advertisementCode !== 'string' || advertisementCode.length > 200) {
+    return { kind: 'unknown', cause: 'answer without checkout link' };
+  }
+  const url = checkoutLink(redirectUrl, options);
+  if (url === null) return { kind: 'unknown', cause: 'FOREIGN_REDIRECT' };
+  const clock = currentTimestamp instanceof JsonNumber && /^[1-9]\d{0,14}$/.test(currentTimestamp.text);
+  return {
+    kind: 'placed',
+    redirectUrl: url,
+    advertisementCode,
+    providerTimeMs: clock ? Number(currentTimestamp.text) : null,
+  };
+}
+
+/** The order exists, but its link leads elsewhere: it must never reach a customer (threats.md, T19). */
+function checkoutLink(text: string, options: MtpayOptions): string | null {
+  if (text.length > 2_000 || !URL.canParse(text)) return null;
+  const url = new URL(text);
+  const secure = url.protocol === 'https:' || (url.protocol === 'http:' && allows(options.plainHttpHosts, url));
+  return secure && url.username === '' && url.password === '' && allows(options.redirectHosts, url) ? url.href : null;
+}
+
+const allows = (hosts: readonly string[], url: URL): boolean =>
+  hosts.includes(url.host) || hosts.includes(url.hostname);
+
+/** The provider's own words, without control characters and without the payer's name if it repeats it. */
+function harmless(message: unknown, request: PlacementRequest): string {
+  if (typeof message !== 'string') return '';
+  return message
+    .replaceAll(request.payerRealName, '[payer]')
+    .replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')
+    .slice(0, MAX_MESSAGE_LENGTH);
+}

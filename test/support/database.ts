@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { afterAll } from 'vitest';
+import { createPool, type Role } from '../../database/pool.ts';
+
+export function required(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set: run the tests with vitest and its global setup`);
+  return value;
+}
+
+export interface TestDatabase {
+  /** As the owner, who may do everything. */
+  readonly url: string;
+  /** The address a process of that role uses. */
+  urlFor(role: Role): string;
+  readonly owner: pg.Pool;
+  poolFor(role: Role): pg.Pool;
+}
+
+/** A clone of the migrated template for one test file; dropped when the file is done. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const adminUrl = required('TEST_POSTGRES_URL');
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await asAdmin(adminUrl, `create database ${name} template engine_template`);
+  const url = new URL(adminUrl);
+  url.pathname = `/${name}`;
+  const urlFor = (role: Role) => {
+    const own = new URL(url);
+    own.username = role;
+    return own.href;
+  };
+  const pools: pg.Pool[] = [];
+  const open = (address: string, max: number) => {
+    const pool = createPool({ url: address, applicationName: 'test', max, onIdleError: () => undefined });
+    pools.push(pool);
+    return pool;
+  };
+  const owner = open(url.href, 4);
+  afterAll(async () => {
+    await Promise.all(pools.map((pool) => pool.end()));
+    await asAdmin(adminUrl, `drop database ${name} with (force)`);
+  });
+  return { url: url.href, urlFor, owner, poolFor: (role) => open(urlFor(role), 20) };
+}
+
+async function asAdmin(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,57 @@
+import { TemporalFailure } from '@temporalio/workflow';
+import type { Activities, ReviewRecord } from '../activities/index.ts';
+
+import { DURABLE, durable, local, PLACE, SETTLE, SHORT } from './options.ts';
+
+/**
+ * Tries the local activity once and, if the world was not there, the durable one for as long as it takes. A plain Error
+ * is a defect of ours: it fails the workflow task, which is retried after the fix, and never the deposit.
+ */
+async function firstLocal<T>(quick: () => Promise<T>, patient: () => Promise<T>): Promise<T> {
+  try {
+    return await quick();
+  } catch (error) {
+    if (!(error instanceof TemporalFailure)) throw error;
+    return patient();
+  }
+}
+
+/** Places the order; what cannot be classified here is settled from the attempt rows. */
+export const place = (n: string) =>
+  firstLocal(
+    () => local(PLACE, 'place the order').placeOrder(n),
+    () => durable(SETTLE, 'settle the placement').settlePlacement(n),
+  );
+
+/** Ends the deposit without money, or answers the payment that stands against it (rule 2). */
+export function close(...args: Parameters<Activities['close']>) {
+  const summary = `close as ${args[1]}`;
+  return firstLocal(
+    () => local(SHORT, summary).close(...args),
+    () => durable(DURABLE, summary).close(...args),
+  );
+}
+
+export function credit(item: Parameters<Activities['credit']>[0]) {
+  const summary = `credit ${item.transactionCode}`;
+  return firstLocal(
+    () => local(SHORT, summary).credit(item),
+    () => durable(DURABLE, summary).credit(item),
+  );
+}
+
+export function recordState(...args: Parameters<Activities['recordState']>) {
+  const summary = `record ${args[1]}`;
+  return firstLocal(
+    () => local(SHORT, summary).recordState(...args),
+    () => durable(DURABLE, summary).recordState(...args),
+  );
+}
+
+export function recordReview(review: ReviewRecord) {
+  const summary = `record review: ${review.reason}`;
+  return firstLocal(
+    () => local(SHORT, summary).recordReview(review),
+    () => durable(DURABLE, summary).recordReview(review),
+  );
+}

@@ -1,0 +1,3 @@
+/** What the worker registers; the names are the workflow types in every history. */
+export { deposit } from './deposit.ts';
+export { review } from './review.ts';

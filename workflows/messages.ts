@@ -1,0 +1,108 @@
+import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
+import { defineSignal } from '@temporalio/workflow';
+import { grouped } from '../domain/money.ts';
+import type { Currency, DepositSettings, Order } from '../domain/order.ts';
+import type { ReviewReason } from '../domain/review.ts';
+
+/**
+ * The wire format between the API and the workflows. Histories hold these names and shapes: never rename or remove,
+ * only add what is optional (docs/changing-workflows.md). No personal data, no link, no token.
+ */
+
+export const TASK_QUEUE = 'deposits';
+
+/** The deposit's facts and its frozen settings. */
+export interface DepositInput extends Order {
+  readonly settings: DepositSettings;
+}
+
+/** A payment bound to the deposit; decimals canonical, `receivedAt` from our database. */
+export interface AcceptedCallback {
+  readonly inboxId: string;
+  readonly transactionCode: string;
+  readonly transactionAmount: string;
+  readonly currencyCode: Currency;
+  readonly paymentPrice: string;
+  readonly receivedAt: string;
+}
+
+/** A callback that is not for a machine: the workflow `review:<inboxId>` holds it until people decide. */
+export interface ReviewInput {
+  readonly inboxId: string;
+  readonly externalOrderNumber: string;
+  readonly reason: ReviewReason;
+  readonly transactionCode: string | null;
+}
+
+/** The verified callback endpoint, or the relay after it, has a payment. A repeat with the same inbox id changes nothing. */
+export const callbackAccepted = defineSignal<[AcceptedCallback]>('callbackAccepted');
+/** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
+export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
+
+export const DepositState = defineSearchAttributeKey('DepositState', 'KEYWORD');
+export const CurrencyKey = defineSearchAttributeKey('Currency', 'KEYWORD');
+export const BuyCoinModeKey = defineSearchAttributeKey('BuyCoinMode', 'KEYWORD');
+export const TransactionCode = defineSearchAttributeKey('TransactionCode', 'KEYWORD');
+export const ReviewReasonKey = defineSearchAttributeKey('ReviewReason', 'KEYWORD');
+/** For searching only: an approximation of the asked amount. */
+export const MtcAmount = defineSearchAttributeKey('MtcAmount', 'DOUBLE');
+
+export const SEARCH_ATTRIBUTES = [
+  DepositState,
+  CurrencyKey,
+  BuyCoinModeKey,
+  TransactionCode,
+  ReviewReasonKey,
+  MtcAmount,
+];
+
+export const depositWorkflowId = (externalOrderNumber: string) => `deposit:${externalOrderNumber}`;
+export const reviewWorkflowId = (inboxId: string) => `review:${inboxId}`;
+
+/** A lost worker is noticed after this long (measured: takeover in about 3 s). */
+const WORKFLOW_TASK_TIMEOUT = '3s';
+
+/** How a deposit is started, by the API and by the relay alike: a second start finds the first. */
+export function depositStart(input: DepositInput) {
+  const searchable: SearchAttributePair[] = [
+    // The state it will be in most of its life: on the happy path only the end is written again.
+    { key: DepositState, value: 'AWAITING_PAYMENT' },
+    { key: CurrencyKey, value: input.currencyCode },
+    { key: BuyCoinModeKey, value: input.buyCoinMode },
+  ];
+  if (input.mtcAmount !== null) searchable.push({ key: MtcAmount, value: Number(input.mtcAmount) });
+  return {
+    workflowId: depositWorkflowId(input.externalOrderNumber),
+    taskQueue: TASK_QUEUE,
+    args: [input] as [DepositInput],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+    staticSummary: depositSummary(input),
+    typedSearchAttributes: searchable,
+  } as const;
+}
+
+/** How a case is opened. One per inbox row, for ever. */
+export function reviewStart(input: ReviewInput) {
+  const searchable: SearchAttributePair[] = [
+    { key: DepositState, value: 'IN_REVIEW' },
+    { key: ReviewReasonKey, value: input.reason },
+  ];
+  if (input.transactionCode !== null) searchable.push({ key: TransactionCode, value: input.transactionCode });
+  return {
+    workflowId: reviewWorkflowId(input.inboxId),
+    taskQueue: TASK_QUEUE,
+    args: [input] as [ReviewInput],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
+    staticSummary: `${input.reason}: callback ${input.inboxId} of deposit ${input.externalOrderNumber}`,
+    typedSearchAttributes: searchable,
+  } as const;
+}
+
+const depositSummary = (order: Order): string =>
+  order.mtcAmount === null
+    ? `${grouped(order.totalPrice ?? '')} ${order.currencyCode} for ${order.wallet}`
+    : `${grouped(order.mtcAmount)} MTC for ${order.wallet}, ${order.currencyCode}`;

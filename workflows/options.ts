@@ -1,0 +1,34 @@
+import {
+  type ActivityOptions,
+  type LocalActivityOptions,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+
+/**
+ * Local first: a local activity costs one event and no task of its own. Each try is short, because the durable path
+ * behind it waits as long as the world needs. A local activity runs again whenever its task is lost or redone,
+ * whatever is said here: every activity stands that.
+ */
+const once = { maximumAttempts: 1 } as const;
+
+/** The provider has 25 s to answer; the activity gives it that and a little more. */
+export const PLACE: LocalActivityOptions = { startToCloseTimeout: '30s', retry: once };
+export const SHORT: LocalActivityOptions = { startToCloseTimeout: '2s', retry: once };
+
+/**
+ * No overall limit and no count: an outage of the database is waited out, for days if it takes days. Retries show in
+ * the Web UI and add nothing to the history.
+ */
+export const DURABLE: ActivityOptions = {
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '1m' },
+};
+/** As above; it may have to wait for the deadline of an open attempt. */
+export const SETTLE: ActivityOptions = { ...DURABLE, startToCloseTimeout: '40s' };
+
+export const local = (options: LocalActivityOptions, summary: string) =>
+  proxyLocalActivities<Activities>({ ...options, summary });
+export const durable = (options: ActivityOptions, summary: string) =>
+  proxyActivities<Activities>({ ...options, summary });

@@ -1,0 +1,73 @@
+import type { SearchAttributePair } from '@temporalio/common';
+import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import type { DepositState } from '../domain/deposit.ts';
+import { grouped } from '../domain/money.ts';
+import type { DepositFacts } from './deposit.ts';
+import {
+  DepositState as DepositStateKey,
+  type DepositInput,
+  type ReviewInput,
+  ReviewReasonKey,
+  TransactionCode,
+} from './messages.ts';
+
+/** What people see in the Web UI. Current details cost no event; search attributes cost one each time. No personal data. */
+
+const WHAT_TO_DO: Readonly<Record<DepositState, string>> = {
+  PLACING: 'The order is being placed at the provider. Nothing to do.',
+  PLACEMENT_REFUSED: 'The provider has no order. Nothing was credited.',
+  PLACEMENT_UNKNOWN:
+    'Whether the provider has the order is not known. It is never placed again; a callback will be credited. Compare with the provider’s statement.',
+  AWAITING_PAYMENT: 'The customer has the checkout link. Nothing to do.',
+  EXPIRED: 'Not heard of within the payment window, which does not mean not paid. A callback will still be credited.',
+  CREDITING: 'The payment was judged good; the posting is being written. If this lasts, look at the database.',
+  IN_REVIEW: 'A person has to decide: compare callback, order and statement.',
+  CREDITED: 'The wallet was credited, once.',
+  REJECTED: 'People decided not to credit this payment.',
+  UNPAID: 'The listening window is over and nothing came.',
+};
+
+export function showDeposit(input: DepositInput, state: DepositState, facts: DepositFacts): void {
+  const asked =
+    input.mtcAmount === null
+      ? `${grouped(input.totalPrice ?? '')} ${input.currencyCode}`
+      : `${grouped(input.mtcAmount)} MTC, paid in ${input.currencyCode}`;
+  const { payment, review } = facts;
+  const lines = [
+    `### ${state}${facts.late ? ' (late)' : ''}`,
+    WHAT_TO_DO[state],
+    '',
+    `- **asked** ${asked}`,
+    `- **wallet** ${input.wallet}`,
+    facts.expiresAt === null ? '' : `- **payment window until** ${facts.expiresAt}`,
+    facts.advertisementCode === null ? '' : `- **advertisement** ${facts.advertisementCode}`,
+    facts.refusal === null ? '' : `- **refused** ${facts.refusal}`,
+    payment === null
+      ? ''
+      : `- **paid** ${grouped(payment.paymentPrice)} ${payment.currencyCode} for ${grouped(payment.transactionAmount)} MTC, transaction ${payment.transactionCode}, inbox row ${payment.inboxId}, received ${payment.receivedAt}`,
+    review === null ? '' : `- **review** ${review.reason}: ${review.detail}`,
+    facts.postingId === null ? '' : `- **posting** ${facts.postingId}`,
+  ];
+  setCurrentDetails(lines.filter((line, i) => line !== '' || i === 2).join('\n'));
+}
+
+/** Makes the state searchable. */
+export function announce(state: DepositState, facts: DepositFacts): void {
+  const pairs: SearchAttributePair[] = [{ key: DepositStateKey, value: state }];
+  if (facts.payment !== null) pairs.push({ key: TransactionCode, value: facts.payment.transactionCode });
+  if (facts.review !== null) pairs.push({ key: ReviewReasonKey, value: facts.review.reason });
+  upsertSearchAttributes(pairs);
+}
+
+export function showReview(input: ReviewInput): void {
+  setCurrentDetails(
+    [
+      `### ${input.reason}`,
+      'An authentic callback that no machine may credit. A person has to decide: compare it with the deposit and the statement.',
+      '',
+      `- **deposit** ${input.externalOrderNumber}`,
+      `- **inbox row** ${input.inboxId}`,
+      `- **transaction** ${input.transactionCode ?? 'could not be read'}`,
+    ].join('\n'),
+  );
+}
