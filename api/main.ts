@@ -1,5 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { loadTemporal } from '../config/temporal.ts';
 import { armCrashPoint } from '../config/crash.ts';
 import { loadApiConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
@@ -11,7 +11,7 @@ const config = loadApiConfig();
 const log = createLog('api', config.logLevel);
 armCrashPoint();
 
-const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+const { connectionOptions, namespace } = loadTemporal();
 // Lazy: without Temporal callbacks are still accepted, and raised later.
 const connection = Connection.lazy(connectionOptions ?? {});
 const api = await startApi(config, new Client({ connection, namespace }), log);

@@ -206,15 +206,3 @@ export async function markReviewed(db: Db, id: string, workflowId: string): Prom
     `review:${workflowId}`,
   ]);
 }
-
-/** What a deposit has heard: for `attempts` in the API. */
-export async function countAttempts(
-  db: Db,
-  externalOrderNumber: string,
-): Promise<{ count: number; lastAt: Date | null }> {
-  const { rows } = await db.query<{ count: number; last_at: Date | null }>(
-    `select coalesce(sum(attempts), 0)::int as count, max(last_at) as last_at from engine.callback where deposit = $1`,
-    [externalOrderNumber],
-  );
-  return { count: rows[0]!.count, lastAt: rows[0]!.last_at };
-}

@@ -56,33 +56,86 @@ export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: st
   return rows[0] === undefined ? null : toDeposit(rows[0]);
 }
 
-export interface DepositFilter {
-  readonly state?: DepositState;
-  readonly wallet?: string;
-  /** Where the previous page ended: microseconds as text, so that no precision is lost, and the order number. */
-  readonly after?: { readonly createdAt: string; readonly externalOrderNumber: string };
-  readonly limit: number;
+/** A deposit with what the inbox and the books say of it, as callers of the API see it. */
+export interface DepositView extends DepositRow {
+  /** The bound callback's code; the posting's once there is one. */
+  readonly transactionCode: string | null;
+  readonly creditedAmount: string | null;
+  readonly attempts: { readonly count: number; readonly lastAt: Date | null };
+  /** The provider's own words when it refused the order. */
+  readonly refusalMessage: string | null;
 }
 
-export type ListedDeposit = DepositRow & { readonly cursorAt: string };
+interface RawDepositView extends RawDepositRow {
+  transaction_code: string | null;
+  credited_amount: string | null;
+  attempt_count: number;
+  attempt_last_at: Date | null;
+  refusal_message: string | null;
+}
 
-/** Newest first. */
-export async function listDeposits(db: Db, filter: DepositFilter): Promise<ListedDeposit[]> {
-  const { rows } = await db.query<RawDepositRow & { cursor_at: string }>(
-    `select ${DEPOSIT_COLUMNS}, to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at
-       from engine.deposit d
-      where ($1::text is null or state = $1) and ($2::text is null or wallet = $2)
-        and ($3::timestamptz is null or (created_at, external_order_number) < ($3, $4))
-      order by created_at desc, external_order_number desc limit $5`,
+const VIEW = `
+  select ${DEPOSIT_COLUMNS}, coalesce(t.provider_code, c.transaction_code) as transaction_code,
+         trim_scale(t.amount - t.fee)::text as credited_amount, a.attempt_count, a.attempt_last_at,
+         case when d.state = 'PLACEMENT_REFUSED' then
+           (select answer->>'message' from engine.placement_attempt p
+             where p.external_order_number = d.external_order_number and outcome = 'refused' limit 1) end as refusal_message,
+         to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at
+    from engine.deposit d
+    left join ledger.transaction t on t.id = d.posting_id
+    left join engine.callback c on c.id = d.bound_callback
+    cross join lateral (select coalesce(sum(attempts), 0)::int as attempt_count, max(last_at) as attempt_last_at
+                          from engine.callback where deposit = d.external_order_number) a`;
+
+const toView = (row: RawDepositView): DepositView => ({
+  ...toDeposit(row),
+  transactionCode: row.transaction_code,
+  creditedAmount: row.credited_amount,
+  attempts: { count: row.attempt_count, lastAt: row.attempt_last_at },
+  refusalMessage: row.refusal_message,
+});
+
+export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<DepositView | null> {
+  const { rows } = await db.query<RawDepositView>(`${VIEW} where d.external_order_number = $1`, [externalOrderNumber]);
+  return rows[0] === undefined ? null : toView(rows[0]);
+}
+
+export interface DepositFilter {
+  readonly state?: DepositState | undefined;
+  readonly wallet?: string | undefined;
+  /** Where the previous page ended: microseconds as text, so that no precision is lost, and the order number. */
+  readonly after?: PageEnd | undefined;
+  readonly limit: number;
+}
+export interface PageEnd {
+  readonly createdAt: string;
+  readonly externalOrderNumber: string;
+}
+
+/** Newest first; `end` is where the next page begins, null when there is none. */
+export async function listDeposits(
+  db: Db,
+  filter: DepositFilter,
+): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
+  const { rows } = await db.query<RawDepositView & { cursor_at: string }>(
+    `${VIEW}
+      where ($1::text is null or d.state = $1) and ($2::text is null or d.wallet = $2)
+        and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))
+      order by d.created_at desc, d.external_order_number desc limit $5`,
     [
       filter.state ?? null,
       filter.wallet ?? null,
       filter.after?.createdAt ?? null,
       filter.after?.externalOrderNumber ?? null,
-      filter.limit,
+      filter.limit + 1,
     ],
   );
-  return rows.map((row) => ({ ...toDeposit(row), cursorAt: row.cursor_at }));
+  const page = rows.slice(0, filter.limit);
+  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  return {
+    items: page.map(toView),
+    end: last === undefined ? null : { createdAt: last.cursor_at, externalOrderNumber: last.external_order_number },
+  };
 }
 
 /** The row as placement reads it: the only place that sees the encrypted name. */

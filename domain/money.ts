@@ -29,9 +29,10 @@ export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok
 function parseUnits(text: string, decimals: number): Parsed<bigint> {
   const match = DECIMAL.exec(text);
   if (match === null) return { ok: false, fault: 'not a decimal number' };
-  const fraction = (match[2] ?? '').replace(/0+$/, '');
-  if (fraction.length > decimals) return { ok: false, fault: 'too many decimals' };
-  return { ok: true, value: BigInt(match[1]!) * UNITS_PER_ONE + BigInt(fraction.padEnd(MTC_DECIMALS, '0')) };
+  const fraction = match[2] ?? '';
+  if (/[1-9]/.test(fraction.slice(decimals))) return { ok: false, fault: 'too many decimals' };
+  const kept = fraction.slice(0, decimals).padEnd(MTC_DECIMALS, '0');
+  return { ok: true, value: BigInt(match[1]!) * UNITS_PER_ONE + BigInt(kept) };
 }
 
 function positive<T extends bigint>(parsed: Parsed<bigint>): Parsed<T> {

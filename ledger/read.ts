@@ -47,18 +47,3 @@ export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Prom
     })),
   };
 }
-
-export interface PostingFacts {
-  readonly transactionCode: string | null;
-  readonly amount: string;
-}
-
-/** The posting a deposit was credited with, if any. */
-export async function readPosting(db: pg.Pool, postingId: string): Promise<PostingFacts | null> {
-  const { rows } = await db.query<{ provider_code: string | null; amount: string }>(
-    `select provider_code, trim_scale(amount - fee)::text as amount from ledger.transaction where id = $1`,
-    [postingId],
-  );
-  const row = rows[0];
-  return row === undefined ? null : { transactionCode: row.provider_code, amount: row.amount };
-}

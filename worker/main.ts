@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { loadTemporal } from '../config/temporal.ts';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
 import { armCrashPoint } from '../config/crash.ts';
@@ -56,7 +56,7 @@ const { activities, drain } = createActivities({
   log,
 });
 
-const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+const { connectionOptions, namespace } = loadTemporal();
 const connection = await NativeConnection.connect(connectionOptions);
 const worker = await Worker.create({
   connection,

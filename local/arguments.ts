@@ -1,0 +1,36 @@
+/** The command line of `npm start`. */
+
+import { parseArgs } from 'node:util';
+
+export type LocalOptions = { readonly once: boolean; readonly help: boolean };
+
+/** The command line is not understood; the message says what is. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+export const usage = `npm start [-- --once | --help]
+
+Starts the whole engine on this machine: Temporal with its Web UI, PostgreSQL, the payment provider's sandbox, the
+worker and the API. Then takes one real deposit from order to wallet and stays up until Ctrl-C. Everything it keeps is
+in .data/; deleting that directory means a first start.
+
+  --once    stop after the deposit; succeeds only if it was credited exactly once and the ledger balances
+  --help    this text
+
+These switch an embedded part off: TEMPORAL_ADDRESS; DATABASE_URL; MTPAY_BASE_URL with MTPAY_ACCESS_KEY and
+MTPAY_SECRET_KEY (then no sample deposit is placed). TEMPORAL_CLI_PATH names a Temporal CLI to use.`;
+
+/** @throws UsageError for anything that is not a known flag. */
+export function parseArguments(args: readonly string[]): LocalOptions {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { once: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+    });
+    return values;
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message.split('.')[0] : String(cause);
+    throw new UsageError(`${found}.\n\n${usage}`, { cause });
+  }
+}

@@ -1,0 +1,104 @@
+/** The few calls of the engine's API and of the sandbox's control API that the local stack makes. */
+
+import { z } from 'zod';
+
+/** What the local stack reads of a deposit. */
+const deposit = z.object({
+  externalOrderNumber: z.string(),
+  wallet: z.string(),
+  state: z.string(),
+  mtcAmount: z.string().nullable(),
+  totalPrice: z.string().nullable(),
+  currencyCode: z.string(),
+  redirectUrl: z.string().nullable(),
+  advertisementCode: z.string().nullable(),
+  transactionCode: z.string().nullable(),
+  creditedAmount: z.string().nullable(),
+  attempts: z.object({ count: z.number() }),
+  review: z.object({ reason: z.string() }).nullable(),
+  workflowId: z.string(),
+  webUi: z.string().nullable(),
+});
+export type Deposit = z.infer<typeof deposit>;
+
+const wallet = z.object({
+  wallet: z.string(),
+  balance: z.string(),
+  postings: z.array(z.object({ externalOrderNumber: z.string().nullable(), amount: z.string() })),
+});
+export type Wallet = z.infer<typeof wallet>;
+
+const list = z.object({ items: z.array(deposit), nextCursor: z.string().nullable() });
+
+/** The engine or the sandbox answered something else than asked for. */
+export class UnexpectedAnswerError extends Error {
+  override name = 'UnexpectedAnswerError';
+}
+
+export type NewDeposit = {
+  readonly externalOrderNumber: string;
+  readonly wallet: string;
+  readonly buyCoinMode: 'MtcAmount';
+  readonly mtcAmount: string;
+  readonly currencyCode: string;
+  readonly supportLanguage: string;
+  readonly payerRealName: string;
+};
+
+export type EngineApi = {
+  createDeposit(order: NewDeposit): Promise<Deposit>;
+  readDeposit(externalOrderNumber: string): Promise<Deposit>;
+  /** At most 100 of a state. */
+  listDeposits(state: string): Promise<Deposit[]>;
+  readWallet(wallet: string): Promise<Wallet>;
+  /** Whether the engine knows the key at all. */
+  knowsKey(): Promise<boolean>;
+};
+
+const TIMEOUT_MS = 15_000;
+
+/** Calls of the API with the given key. */
+export function engineApi(apiUrl: string, apiKey: string): EngineApi {
+  const headers = { authorization: `Bearer ${apiKey}` };
+  const get = async (path: string) => readAnswer(await call(`${apiUrl}${path}`, { headers }), path);
+  return {
+    async createDeposit(order) {
+      const path = '/v1/deposits';
+      const answer = await call(`${apiUrl}${path}`, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify(order),
+      });
+      return deposit.parse(await readAnswer(answer, path));
+    },
+    readDeposit: async (number) => deposit.parse(await get(`/v1/deposits/${number}`)),
+    listDeposits: async (state) => list.parse(await get(`/v1/deposits?state=${state}&limit=100`)).items,
+    readWallet: async (name) => wallet.parse(await get(`/v1/wallets/${name}`)),
+    async knowsKey() {
+      const answer = await call(`${apiUrl}/v1/deposits?limit=1`, { headers });
+      await answer.arrayBuffer();
+      return answer.status !== 401;
+    },
+  };
+}
+
+/** Pays an order as its customer would, through the sandbox's control API. */
+export async function payAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string): Promise<void> {
+  const path = `/control/orders/${orderNumber}/pay`;
+  const answer = await call(`${sandboxUrl}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${controlToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ immediately: true }),
+  });
+  await readAnswer(answer, path);
+}
+
+function call(url: string, init: RequestInit): Promise<Response> {
+  return fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+}
+
+async function readAnswer(answer: Response, path: string): Promise<unknown> {
+  const text = await answer.text();
+  if (answer.ok) return text === '' ? null : JSON.parse(text);
+  throw new UnexpectedAnswerError(`${path} answers ${answer.status}: ${text.slice(0, 500)}`);
+}

@@ -1,0 +1,154 @@
+/** The engine's own processes (API, worker, sandbox): started, waited for, written down, stopped. */
+
+import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writePrivately } from './files.ts';
+import { belongsTo, root } from './paths.ts';
+import { describeExit, type Exit, end, isSameProcess, lastLines, type ProcessRecord, recordOf } from './process.ts';
+import { run, send, start } from './process.ts';
+import type { Part } from './supervisor.ts';
+
+export type NodePartOptions = {
+  readonly name: string;
+  /** The part's entry point, from the clone's directory. */
+  readonly entry: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly dataDirectory: string;
+  /** Asked until it says yes; `output` is what the part has written since its start. */
+  readonly isReady: (output: () => string) => boolean | Promise<boolean>;
+  /** How long it may take to finish what it is doing; longer than the part's own limit. */
+  readonly stopTimeoutMs: number;
+  readonly readyTimeoutMs?: number;
+  readonly cwd?: string;
+};
+
+const READY_TIMEOUT_MS = 60_000;
+const TASK_TIMEOUT_MS = 120_000;
+const POLL_MS = 40;
+
+/** A part ended or did not get ready; the message carries the end of its log. */
+export class PartStartError extends Error {
+  override name = 'PartStartError';
+}
+
+function logFileOf(dataDirectory: string, name: string): string {
+  return join(dataDirectory, 'logs', `${name}.log`);
+}
+
+function recordFileOf(dataDirectory: string, name: string): string {
+  return join(dataDirectory, 'run', `${name}.json`);
+}
+
+function nodeArguments(entry: string): string[] {
+  return ['--import', 'tsx', entry];
+}
+
+/** A part the supervisor can keep running. */
+export function nodePart(options: NodePartOptions): Part {
+  const { name, dataDirectory } = options;
+  const logFile = logFileOf(dataDirectory, name);
+  return {
+    name,
+    async start(signal) {
+      const started = await start(process.execPath, nodeArguments(options.entry), {
+        env: options.env,
+        cwd: options.cwd ?? root,
+        logFile,
+      });
+      writeRecord(dataDirectory, name, started.pid);
+      const stop = async () => {
+        await end(started.pid, { signal: 'SIGTERM', timeoutMs: options.stopTimeoutMs, group: true });
+        rmSync(recordFileOf(dataDirectory, name), { force: true });
+      };
+      const output = () => readFrom(logFile, started.logOffset);
+      const failure = await waitUntilReady(options, started.exited, output, signal);
+      if (failure === null)
+        return { pid: started.pid, exited: started.exited, stop, kill: () => send(-started.pid, 'SIGKILL') };
+      await stop();
+      throw new PartStartError(`${name} ${failure}. The end of ${logFile}:\n${lastLines(logFile, 15)}`);
+    },
+  };
+}
+
+async function waitUntilReady(
+  options: NodePartOptions,
+  exited: Promise<Exit>,
+  output: () => string,
+  signal: AbortSignal,
+): Promise<string | null> {
+  let exit: Exit | null = null;
+  void exited.then((value) => (exit = value));
+  const timeoutMs = options.readyTimeoutMs ?? READY_TIMEOUT_MS;
+  const until = performance.now() + timeoutMs;
+  while (performance.now() < until) {
+    if (exit !== null) return describeExit(exit);
+    if (signal.aborted) return 'was stopped before it was ready';
+    if (await options.isReady(output)) return null;
+    await sleep(POLL_MS);
+  }
+  return `was not ready within ${timeoutMs / 1000} s`;
+}
+
+function readFrom(path: string, offset: number): string {
+  const fd = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(256 * 1024);
+    return buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, offset));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether an address answers 200, now. */
+export async function answersOk(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    await response.arrayBuffer();
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs an entry point that ends by itself, such as the migrations.
+ * @throws PartStartError when it ends with anything but 0.
+ */
+export async function runTask(name: string, entry: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const answer = await run(process.execPath, nodeArguments(entry), { timeoutMs: TASK_TIMEOUT_MS, env, cwd: root });
+  if (answer.code === 0) return;
+  const said = `${answer.stdout.trim()}\n${answer.stderr.trim()}`.trim().split('\n').slice(-15).join('\n');
+  throw new PartStartError(`${name} ${describeExit({ code: answer.code, signal: null })}:\n${said}`);
+}
+
+type PartRecord = ProcessRecord & { readonly for: string };
+
+/** Written as soon as the process is there, so that a later start finds what this one leaves when it is killed. */
+export function writeRecord(dataDirectory: string, name: string, pid: number): void {
+  const record = recordOf(pid);
+  if (record === null) return;
+  writePrivately(recordFileOf(dataDirectory, name), `${JSON.stringify({ ...record, for: dataDirectory })}\n`);
+}
+
+/**
+ * Ends what an earlier start left running, in the given order, and returns the names of those it found. Only the very
+ * processes that were written down, and only those of this clone: a copied clone carries the other's records.
+ */
+export async function endLeftovers(
+  dataDirectory: string,
+  parts: ReadonlyArray<{ readonly name: string; readonly signal: NodeJS.Signals; readonly timeoutMs: number }>,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const { name, signal, timeoutMs } of parts) {
+    const file = recordFileOf(dataDirectory, name);
+    if (!existsSync(file)) continue;
+    const record = JSON.parse(readFileSync(file, 'utf8')) as PartRecord;
+    if (belongsTo(dataDirectory, record.for) && isSameProcess(record)) {
+      found.push(name);
+      await end(record.pid, { signal, timeoutMs, group: true });
+    }
+    rmSync(file, { force: true });
+  }
+  return found;
+}

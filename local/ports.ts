@@ -1,0 +1,51 @@
+/** Loopback ports: which are free, and which ones a clone takes so that two clones do not meet. */
+
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:net';
+
+/** Below the range from which Linux (32768) and macOS (49152) give ports to outgoing connections. */
+const FIRST_PORT = 20_000;
+const BLOCK_SIZE = 10;
+const BLOCKS = 1_200;
+
+/** Whether a server could listen on the port of this machine's loopback address now. */
+export function isPortFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** A port that nothing listens on; another program may still take it before we do, so callers try again. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port: 0, host: '127.0.0.1' }, () => {
+      const address = server.address();
+      server.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject()));
+    });
+  });
+}
+
+/** The wished port when it is free, otherwise any free one. */
+export async function freePortNear(wished: number | undefined): Promise<number> {
+  return wished !== undefined && (await isPortFree(wished)) ? wished : freePort();
+}
+
+/**
+ * Neighbouring free ports for a clone. The block follows from the clone's path: a clone that is stopped keeps its
+ * place, because another one starts looking somewhere else.
+ */
+export async function portsFor(directory: string, count: number): Promise<number[]> {
+  if (count > BLOCK_SIZE) throw new RangeError(`a clone has at most ${BLOCK_SIZE} ports, ${count} were asked for`);
+  const start = createHash('sha256').update(directory).digest().readUInt32BE() % BLOCKS;
+  for (let i = 0; i < BLOCKS; i += 1) {
+    const first = FIRST_PORT + ((start + i) % BLOCKS) * BLOCK_SIZE;
+    const ports = Array.from({ length: count }, (_, offset) => first + offset);
+    const free = await Promise.all(ports.map(isPortFree));
+    if (free.every(Boolean)) return ports;
+  }
+  throw new Error(`no ${count} neighbouring free ports between ${FIRST_PORT} and ${FIRST_PORT + BLOCKS * BLOCK_SIZE}`);
+}

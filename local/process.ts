@@ -1,0 +1,214 @@
+/** Processes of this machine: who they are, starting them in a group of their own, ending them and knowing it. */
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How often a process that is not our child is looked at; its end cannot be awaited otherwise. */
+const POLL_MS = 50;
+const LOG_LIMIT_BYTES = 10_000_000;
+
+/**
+ * Tells a process from a later one with the same number: the moment it started, as the kernel keeps it.
+ * Null when there is no such process, or only what is left of one (a zombie).
+ */
+export function processIdentity(pid: number): string | null {
+  try {
+    if (!existsSync('/proc/self/stat')) {
+      const [state, ...started] = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], { encoding: 'utf8' })
+        .trim()
+        .split(/\s+/);
+      return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
+    }
+    // The second field is the program's name in brackets and may hold anything, so fields count from the last bracket.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (fields[0] === 'Z' || fields[0] === 'X') return null;
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${fields[19]}`;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process is there and still works (a zombie does not). */
+export function isAlive(pid: number): boolean {
+  return processIdentity(pid) !== null;
+}
+
+/** The command line of a live process, for telling what it is; empty when it cannot be read. */
+export function commandOf(pid: number): string {
+  try {
+    if (existsSync('/proc/self/stat')) return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+    return execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+  } catch {
+    return '';
+  }
+}
+
+/** A process as written down for a later start, which must not take a stranger with the same number for it. */
+export type ProcessRecord = { readonly pid: number; readonly identity: string };
+
+/** What to write down about a live process; null when it is already gone. */
+export function recordOf(pid: number): ProcessRecord | null {
+  const identity = processIdentity(pid);
+  return identity === null ? null : { pid, identity };
+}
+
+/** Whether the very process that was written down still lives. */
+export function isSameProcess(record: ProcessRecord): boolean {
+  return processIdentity(record.pid) === record.identity;
+}
+
+/** Resolves when the process is gone, or false when the time is over. */
+export async function waitUntilGone(pid: number, timeoutMs: number): Promise<boolean> {
+  const until = performance.now() + timeoutMs;
+  while (isAlive(pid)) {
+    if (performance.now() > until) return false;
+    await sleep(POLL_MS);
+  }
+  return true;
+}
+
+/** How a child ended. */
+export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
+
+/** A child's end in words: `ended with code 1`, `was ended by SIGKILL`. */
+export function describeExit(exit: Exit): string {
+  if (exit.signal !== null) return `was ended by ${exit.signal}`;
+  return exit.code === null ? 'ended' : `ended with code ${exit.code}`;
+}
+
+export type SpawnOptions = {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Standard output and error are appended here. */
+  readonly logFile: string;
+};
+
+/** A started program: its end can be awaited as often as wanted. */
+export type Started = { readonly pid: number; readonly exited: Promise<Exit>; readonly logOffset: number };
+
+/**
+ * Starts a program as leader of its own process group, so that a Ctrl-C in the terminal reaches only us and the
+ * order of stopping stays ours. Output goes straight to a file: no pipe that breaks when we are killed first.
+ * Throws when the program cannot be started at all.
+ */
+export async function start(program: string, args: readonly string[], options: SpawnOptions): Promise<Started> {
+  const { fd, logOffset } = openLog(options.logFile);
+  try {
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: ['ignore', fd, fd],
+      cwd: options.cwd ?? process.cwd(),
+      env: options.env ?? process.env,
+      ...(options.uid === undefined ? {} : { uid: options.uid }),
+      ...(options.gid === undefined ? {} : { gid: options.gid }),
+    });
+    const exited = exitOf(child);
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    return { pid: child.pid as number, exited, logOffset };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openLog(path: string): { fd: number; logOffset: number } {
+  mkdirSync(dirname(path), { recursive: true });
+  if (existsSync(path) && statSync(path).size > LOG_LIMIT_BYTES) renameSync(path, `${path}.1`);
+  const fd = openSync(path, 'a', 0o600);
+  return { fd, logOffset: statSync(path).size };
+}
+
+function exitOf(child: ChildProcess): Promise<Exit> {
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+    child.once('error', () => resolve({ code: null, signal: null }));
+  });
+}
+
+/**
+ * Asks a process to end, waits, and forces it when it does not. With `group`, the forced end and the last sweep reach
+ * its whole process group, so that nothing it started outlives it.
+ */
+export async function end(
+  pid: number,
+  options: { readonly signal: NodeJS.Signals; readonly timeoutMs: number; readonly group: boolean },
+): Promise<void> {
+  const target = options.group ? -pid : pid;
+  send(target, options.signal);
+  if (!(await waitUntilGone(pid, options.timeoutMs))) {
+    send(target, 'SIGKILL');
+    await waitUntilGone(pid, 5_000);
+  }
+  if (options.group) send(target, 'SIGKILL');
+}
+
+/** Sends a signal to a process, or with a negative number to a process group; one that is gone is no error. */
+export function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+export type RunResult = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+
+/**
+ * Runs a program to its end and returns what it said. Never throws: a program that is missing or too slow has code
+ * null and the reason in `stderr`.
+ */
+export function run(
+  program: string,
+  args: readonly string[],
+  options: {
+    readonly timeoutMs: number;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly cwd?: string;
+    readonly uid?: number;
+    readonly gid?: number;
+  },
+): Promise<RunResult> {
+  return new Promise((resolve) => {
+    const { timeoutMs, ...rest } = options;
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...rest });
+    let stdout = '';
+    let stderr = '';
+    let late = false;
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const kill = () => {
+      if (child.pid !== undefined) send(-child.pid, 'SIGKILL');
+    };
+    const timer = setTimeout(() => {
+      late = true;
+      kill();
+    }, timeoutMs);
+    // It is in a group of its own, so a Ctrl-C that ends us would leave it behind.
+    process.once('exit', kill);
+    const settle = () => {
+      clearTimeout(timer);
+      process.off('exit', kill);
+    };
+    child.once('error', (error) => {
+      settle();
+      resolve({ code: null, stdout, stderr: error.message });
+    });
+    child.once('close', (code) => {
+      settle();
+      resolve(late ? { code: null, stdout, stderr: `no answer within ${timeoutMs} ms` } : { code, stdout, stderr });
+    });
+  });
+}
+
+/** The last lines of a log, for a sentence about why a part did not start. */
+export function lastLines(path: string, count: number): string {
+  if (!existsSync(path)) return '';
+  return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+}

@@ -1,0 +1,140 @@
+/** The two embedded servers of this clone, as parts of the stack and for commands that only need the servers. */
+
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { databases, embeddedUrl } from './environment.ts';
+import { writeRecord } from './node-part.ts';
+import { dataDirectory, root } from './paths.ts';
+import { isPortFree } from './ports.ts';
+import { type PostgresServer, startPostgres } from './postgres.ts';
+import { send } from './process.ts';
+import { loadState, type Ports } from './state.ts';
+import type { Part, Running } from './supervisor.ts';
+import { startTemporal, type TemporalServer } from './temporal.ts';
+
+/** A server that has to come back where the engine's processes expect it finds its port taken. */
+export class PortTakenError extends Error {
+  override name = 'PortTakenError';
+}
+
+/** Where the embedded servers keep what they know. */
+export function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
+  return { postgres: join(data, 'postgres'), temporal: join(data, 'temporal', 'temporal.db') };
+}
+
+/** PostgreSQL as a part; `onUp` is told of every start. */
+export function postgresPart(data: string, ports: Ports, onUp: (server: PostgresServer) => void): Part {
+  return serverPart('postgres', ports.postgres, data, async (port) => {
+    const logFile = join(data, 'logs', 'postgres.log');
+    const server = await startPostgres({ directory: serverFiles(data).postgres, port, logFile });
+    onUp(server);
+    // SIGQUIT: the server's own way of ending at once; its next start replays the log.
+    return { ...server, stop: () => server.stop(), kill: () => send(server.pid, 'SIGQUIT') };
+  });
+}
+
+/** Temporal as a part; `executable` is resolved before, because a download has no place in a restart. */
+export function temporalPart(
+  data: string,
+  ports: Ports,
+  executable: string,
+  onUp: (server: TemporalServer) => void,
+): Part {
+  return serverPart('temporal', ports.temporal, data, async (port) => {
+    const server = await startTemporal({
+      dbFile: serverFiles(data).temporal,
+      port,
+      uiPort: ports.temporalUi,
+      logFile: join(data, 'logs', 'temporal.log'),
+      executable,
+    });
+    onUp(server);
+    return { ...server, stop: () => server.stop(), kill: () => send(-server.pid, 'SIGKILL') };
+  });
+}
+
+/** The first start may take another port than the wished one; every later one has to take the same. */
+function serverPart(
+  name: string,
+  wishedPort: number,
+  data: string,
+  up: (port: number) => Promise<Running & { readonly port: number }>,
+): Part {
+  let port: number | null = null;
+  return {
+    name,
+    async start() {
+      if (port !== null && !(await isPortFree(port))) throw new PortTakenError(`port ${port} is taken`);
+      const running = await up(port ?? wishedPort);
+      port = running.port;
+      writeRecord(data, name, running.pid);
+      return {
+        ...running,
+        async stop() {
+          await running.stop();
+          rmSync(join(data, 'run', `${name}.json`), { force: true });
+        },
+      };
+    },
+  };
+}
+
+/** Creates the databases on a fresh server. */
+export async function createDatabases(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    for (const name of Object.values(databases)) {
+      const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+      if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)}`);
+    }
+  } finally {
+    await client.end();
+  }
+}
+
+/**
+ * The embedded servers of this clone for a command that needs nothing else, such as the audit: taken as they are when
+ * they run, otherwise started; `stop` ends only what this call started. Address null: that part is switched off.
+ */
+export async function startServers(wanted: { readonly postgres: boolean; readonly temporal: boolean }): Promise<{
+  readonly databaseUrl: string | null;
+  readonly temporalAddress: string | null;
+  stop(): Promise<void>;
+}> {
+  const { ports } = await loadState(dataDirectory, root);
+  const files = serverFiles(dataDirectory);
+  const started: Array<{ stop(): Promise<void> }> = [];
+  const keep = <T extends { readonly adopted: boolean; stop(): Promise<void> }>(server: T): T => {
+    if (!server.adopted) started.unshift(server);
+    return server;
+  };
+  const stop = async () => {
+    for (const server of started.splice(0)) await server.stop();
+  };
+  try {
+    let databaseUrl: string | null = null;
+    let temporalAddress: string | null = null;
+    if (wanted.postgres) {
+      const logFile = join(dataDirectory, 'logs', 'postgres.log');
+      const postgres = keep(await startPostgres({ directory: files.postgres, port: ports.postgres, logFile }));
+      await createDatabases(postgres.url);
+      databaseUrl = embeddedUrl(`127.0.0.1:${postgres.port}`, 'postgres', databases.engine);
+    }
+    if (wanted.temporal) {
+      const logFile = join(dataDirectory, 'logs', 'temporal.log');
+      const temporal = await startTemporal({
+        dbFile: files.temporal,
+        port: ports.temporal,
+        uiPort: ports.temporalUi,
+        logFile,
+      });
+      temporalAddress = keep(temporal).address;
+    }
+    return { databaseUrl, temporalAddress, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

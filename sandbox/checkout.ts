@@ -1,0 +1,60 @@
+import { type Request, type Response, Router } from 'express';
+import type pg from 'pg';
+import { checkoutPage, notFoundPage } from './checkout-page.ts';
+import type { DeliveryLoop } from './delivery-loop.ts';
+import { cancelOrder, markPaid, type Order, orderByToken } from './orders.ts';
+import { LANGUAGES, type Language } from './parameters.ts';
+import type { Settings } from './settings.ts';
+
+export interface CheckoutParts {
+  readonly pool: pg.Pool;
+  readonly settings: () => Settings;
+  readonly loop: DeliveryLoop;
+}
+
+const languageOf = (request: Request, order: Order | null): Language =>
+  LANGUAGES.find((language) => language === request.query['lang']) ?? order?.supportLanguage ?? 'en';
+
+/**
+ * The pages behind `redirectUrl`. Whoever has the link may pay or cancel; there is nothing else to log in with. A form
+ * is answered with a redirect to the page, so that reloading sends nothing twice.
+ */
+export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router {
+  const router = Router();
+
+  const find = async (request: Request, response: Response): Promise<Order | null> => {
+    const order = await orderByToken(pool, String(request.params['token']));
+    response.set('cache-control', 'no-store');
+    if (order === null)
+      response
+        .status(404)
+        .type('html')
+        .send(notFoundPage(languageOf(request, null)));
+    return order;
+  };
+  const back = (request: Request, response: Response, order: Order): void =>
+    response.redirect(303, `/pay/${order.token}?lang=${languageOf(request, order)}`);
+
+  router.get('/:token', async (request, response) => {
+    const order = await find(request, response);
+    if (order === null) return;
+    response.type('html').send(checkoutPage(order, languageOf(request, order), new Date()));
+  });
+
+  router.post('/:token/paid', async (request, response) => {
+    const order = await find(request, response);
+    if (order === null) return;
+    await markPaid(pool, order.id, settings());
+    loop.wake();
+    back(request, response, order);
+  });
+
+  router.post('/:token/cancel', async (request, response) => {
+    const order = await find(request, response);
+    if (order === null) return;
+    await cancelOrder(pool, order.id);
+    back(request, response, order);
+  });
+
+  return router;
+}

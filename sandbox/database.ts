@@ -1,0 +1,33 @@
+import pg from 'pg';
+import type { Logger } from 'pino';
+
+/** A pool, or the one connection of a transaction. */
+export type Queryable = pg.Pool | pg.PoolClient;
+
+const CONNECTIONS = 16;
+
+/** A pool that outlives a restart of Postgres: a connection that breaks while idle is dropped, not thrown. */
+export function openPool(connectionString: string, logger: Logger): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max: CONNECTIONS, application_name: 'sandbox' });
+  pool.on('error', (error) => logger.warn({ reason: error.message }, 'idle database connection lost'));
+  return pool;
+}
+
+/** Runs `work` in one transaction: committed if it returns, rolled back if it throws. */
+export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch((cause: Error) => {
+      broken = cause;
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * A decimal number, exactly: `digits / 10^scale`. It remembers how many decimals it was written with, so that `200.00`
+ * is sent as `200.00`. No amount passes through a float.
+ */
+export interface Decimal {
+  readonly digits: bigint;
+  readonly scale: number;
+}
+
+const PLAIN = /^(0|[1-9]\d{0,14})(?:\.(\d{1,18}))?$/;
+
+/** Reads `5000`, `32551.20`; at most 15 digits before the point and 18 after. No sign, no exponent; null otherwise. */
+export function parseDecimal(text: string): Decimal | null {
+  const match = PLAIN.exec(text);
+  if (match === null) return null;
+  const fraction = match[2] ?? '';
+  return { digits: BigInt(match[1]! + fraction), scale: fraction.length };
+}
+
+/** The decimal of a text our own code has checked before; throws a RangeError otherwise. */
+export function decimal(text: string): Decimal {
+  const parsed = parseDecimal(text);
+  if (parsed === null) throw new RangeError(`not a plain decimal: ${text}`);
+  return parsed;
+}
+
+const power = (exponent: number): bigint => 10n ** BigInt(exponent);
+
+/** Exact product; the scales add up. */
+export const times = (a: Decimal, b: Decimal): Decimal => ({ digits: a.digits * b.digits, scale: a.scale + b.scale });
+
+/** `a / b` with `scale` decimals; what lies beyond is cut off. */
+export function overRoundedDown(a: Decimal, b: Decimal, scale: number): Decimal {
+  return { digits: (a.digits * power(b.scale + scale)) / (b.digits * power(a.scale)), scale };
+}
+
+/** `a` with exactly `scale` decimals, half a unit rounds up. */
+export function roundedHalfUp(a: Decimal, scale: number): Decimal {
+  if (a.scale <= scale) return { digits: a.digits * power(scale - a.scale), scale };
+  const unit = power(a.scale - scale);
+  return { digits: (2n * a.digits + unit) / (2n * unit), scale };
+}
+
+/** How many decimals carry information: 2 for `0.250`. */
+export function significantDecimals(a: Decimal): number {
+  let { digits, scale } = a;
+  while (scale > 0 && digits % 10n === 0n) {
+    digits /= 10n;
+    scale -= 1;
+  }
+  return scale;
+}
+
+/** Text with at least `decimals` decimals and more only as far as they carry information: `200.00`, `13.888888`. */
+export function toText(a: Decimal, decimals: number): string {
+  const scale = Math.max(decimals, significantDecimals(a));
+  const digits = a.scale <= scale ? a.digits * power(scale - a.scale) : a.digits / power(a.scale - scale);
+  const text = digits.toString().padStart(scale + 1, '0');
+  return scale === 0 ? text : `${text.slice(0, -scale)}.${text.slice(-scale)}`;
+}

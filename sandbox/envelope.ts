@@ -1,0 +1,34 @@
+/** The status codes of the API introduction, all of them. */
+export const STATUS_CODES = [
+  'SUCCESS',
+  'TIMESTAMP_ERROR',
+  'SIGNATURE_ERROR',
+  'ACCESS_KEY_ERROR',
+  'PARAMETER_ERROR',
+  'ACCOUNT_STATUS_ERROR',
+  'SYSTEM_ERROR',
+  'NO_ADVERTISEMENT',
+] as const;
+export type StatusCode = (typeof STATUS_CODES)[number];
+
+/**
+ * The HTTP status of every answer in an envelope, refusals included. The documents speak of "standard HTTP response
+ * codes" and show none; the business result is in `statusCode`.
+ */
+export const ENVELOPE_HTTP_STATUS = 200;
+
+/** The default response structure; members in the order of the documents. */
+export interface Envelope {
+  readonly data: unknown;
+  readonly statusCode: StatusCode;
+  readonly message: string;
+  readonly success: boolean;
+}
+
+/** The envelope of an answer; `success` follows from the code, `data` is null unless it succeeded. */
+export function envelope(statusCode: StatusCode, message: string, data: unknown = null): Envelope {
+  return { data, statusCode, message, success: statusCode === 'SUCCESS' };
+}
+
+/** The message of a failure that is ours, not the merchant's. */
+export const SYSTEM_ERROR_MESSAGE = 'the sandbox failed; its log says why';

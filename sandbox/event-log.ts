@@ -1,0 +1,66 @@
+import type pg from 'pg';
+import { inTransaction, type Queryable } from './database.ts';
+
+/**
+ * What can be in the log. The log is the independent truth a proof compares the engine with, so kinds are wire format:
+ * new ones may be added, none renamed.
+ */
+export type EventKind =
+  | 'sandbox.started'
+  | 'sandbox.stopped'
+  | 'settings.changed'
+  | 'fault.added'
+  | 'fault.removed'
+  | 'fault.applied'
+  | 'placement.received'
+  | 'placement.answered'
+  | 'placement.lost'
+  | 'order.made'
+  | 'order.paid'
+  | 'order.cancelled'
+  | 'order.expired'
+  | 'order.released'
+  | 'callback.sending'
+  | 'callback.answered'
+  | 'callback.failed';
+
+/** Numbers, codes, hashes and states. Never a name of a person, a secret, a signature, a link or a callback URL. */
+export type EventDetail = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+export interface LoggedEvent {
+  readonly id: number;
+  readonly at: string;
+  readonly kind: EventKind;
+  readonly externalOrderNumber: string | null;
+  readonly detail: EventDetail;
+}
+
+/** Appends one event; within a transaction it stands or falls with what it tells of. */
+export async function record(
+  on: Queryable,
+  kind: EventKind,
+  externalOrderNumber: string | null,
+  detail: EventDetail = {},
+): Promise<void> {
+  await on.query('INSERT INTO sandbox.event (kind, external_order_number, detail) VALUES ($1, $2, $3)', [
+    kind,
+    externalOrderNumber,
+    JSON.stringify(detail),
+  ]);
+}
+
+/**
+ * The events after `after`, oldest first. The short table lock waits for writers under way, so no event with a
+ * smaller id than one already read can appear later: reading on from the last id misses nothing.
+ */
+export async function readEvents(pool: pg.Pool, after: number, limit: number): Promise<LoggedEvent[]> {
+  return inTransaction(pool, async (client) => {
+    await client.query('LOCK TABLE sandbox.event IN SHARE MODE');
+    const { rows } = await client.query<Omit<LoggedEvent, 'id' | 'at'> & { id: string; at: Date }>(
+      `SELECT id, at, kind, external_order_number AS "externalOrderNumber", detail
+       FROM sandbox.event WHERE id > $1 ORDER BY id LIMIT $2`,
+      [after, limit],
+    );
+    return rows.map((row) => ({ ...row, id: Number(row.id), at: row.at.toISOString() }));
+  });
+}

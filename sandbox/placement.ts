@@ -1,0 +1,153 @@
+import { raw, type RequestHandler, type Request, type Response } from 'express';
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import { match, quote } from './advertisements.ts';
+import { envelopeAnswer, send } from './answer.ts';
+import { authenticate } from './authentication.ts';
+import type { DeliveryLoop } from './delivery-loop.ts';
+import { type Envelope, envelope, SYSTEM_ERROR_MESSAGE } from './envelope.ts';
+import { record } from './event-log.ts';
+import { drawPlacementFaults } from './faults.ts';
+import { type Json, JsonSyntaxError, parseJson } from './json.ts';
+import { secretOf } from './keys.ts';
+import { makeOrder, markPaid, type Order } from './orders.ts';
+import { orderNumberOf, ParameterProblem, readPlacement } from './parameters.ts';
+import { combinePlacement } from './placement-faults.ts';
+import { releaseOrder } from './release.ts';
+import type { Settings } from './settings.ts';
+import { sha256 } from './signature.ts';
+
+export interface PlacementParts {
+  readonly pool: pg.Pool;
+  readonly logger: Logger;
+  readonly settings: () => Settings;
+  readonly loop: DeliveryLoop;
+  readonly mtcDecimals: number;
+  readonly publicUrl: () => string;
+}
+
+/** Undocumented by the provider; a longer body is refused with PARAMETER_ERROR. */
+export const MAX_BODY_BYTES = 65_536;
+
+/** Takes any body as bytes: what is wrong with it is told in an envelope, not by a parser. */
+export const placementBody: RequestHandler = raw({ type: () => true, limit: MAX_BODY_BYTES, inflate: false });
+
+/** The body of a request: JSON, or what is wrong with it. */
+type Body = { readonly json: Json; readonly problem: null } | { readonly json: null; readonly problem: string };
+
+function readBody(request: Request, bytes: Buffer): Body {
+  const wrong = (problem: string): Body => ({ json: null, problem });
+  if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(request.header('content-type') ?? '')) {
+    return wrong('header Content-Type must be application/json');
+  }
+  try {
+    return { json: parseJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)), problem: null };
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return wrong(`the body is not JSON: ${error.message}`);
+    return wrong('the body is not UTF-8');
+  }
+}
+
+interface Decision {
+  readonly envelope: Envelope;
+  readonly order: Order | null;
+}
+
+const refusal = (...of: Parameters<typeof envelope>): Decision => ({ envelope: envelope(...of), order: null });
+
+/**
+ * Decides a placement in this order: access key, timestamp, signature, account, parameters, advertisement, repeated
+ * number; the first that fails is answered.
+ */
+async function decide(
+  parts: PlacementParts,
+  request: Request,
+  body: Body,
+  circumstances: { readonly nowMs: number; readonly frozen: boolean },
+): Promise<Decision> {
+  const { pool, mtcDecimals } = parts;
+  const settings = parts.settings();
+  const headers = {
+    accessKey: request.header('access_key'),
+    timestamp: request.header('timestamp'),
+    signature: request.header('signature'),
+  };
+  const authentication = await authenticate(
+    headers,
+    (accessKey) => secretOf(pool, accessKey),
+    circumstances.nowMs,
+    settings.timestampWindowMs,
+  );
+  if (!authentication.ok) return refusal(authentication.statusCode, authentication.message);
+  if (circumstances.frozen) return refusal('ACCOUNT_STATUS_ERROR', 'the merchant account is frozen');
+  if (body.problem !== null) return refusal('PARAMETER_ERROR', body.problem);
+
+  const placement = readPlacement(body.json, { callbackHosts: settings.callbackHosts, mtcDecimals });
+  const { buyCoinMode, asked, currencyCode, externalOrderNumber } = placement;
+  const advertisement = match(settings.prices, currencyCode);
+  if (advertisement === null) return refusal('NO_ADVERTISEMENT', `no advertisement sells MTC for ${currencyCode}`);
+  const quoted = quote(buyCoinMode, asked, advertisement.unitPrice, mtcDecimals);
+  if (quoted === null) {
+    const parameter = buyCoinMode === 'MtcAmount' ? 'mtcAmount' : 'totalPrice';
+    return refusal('PARAMETER_ERROR', `${parameter} is too small: the other side of the order comes to nothing`);
+  }
+  const { accessKey } = authentication;
+  const order = await makeOrder(pool, { placement, accessKey, advertisement, quote: quoted }, settings);
+  if (order === null) {
+    return refusal('PARAMETER_ERROR', `externalOrderNumber ${externalOrderNumber} has an order already`);
+  }
+  const data = {
+    redirectUrl: `${parts.publicUrl()}/pay/${order.token}`,
+    advertisementCode: order.advertisementCode,
+    currentTimestamp: circumstances.nowMs,
+  };
+  return { envelope: envelope('SUCCESS', 'success', data), order };
+}
+
+/** A refused parameter is a business result; anything else that was thrown is our own failure, told as SYSTEM_ERROR. */
+function refusalFor(error: unknown, logger: Logger): Decision {
+  if (error instanceof ParameterProblem) return refusal('PARAMETER_ERROR', error.message);
+  logger.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'placement failed');
+  return refusal('SYSTEM_ERROR', SYSTEM_ERROR_MESSAGE);
+}
+
+/** Pays, releases and calls back at once; resolves when the merchant has answered, well or badly. */
+async function settleEarly({ pool, settings, loop }: PlacementParts, order: Order): Promise<void> {
+  await markPaid(pool, order.id, settings());
+  const release = await releaseOrder(pool, order.id, { heldMs: settings().answerTimeoutMs + 2_000 });
+  await Promise.all((release?.heldIds ?? []).map((id) => loop.sendHeld(id)));
+  loop.wake();
+}
+
+/** `POST /api/buy-coin/transaction`: places an order, or does what the faults aimed at it say. */
+export function placementHandler(parts: PlacementParts): (request: Request, response: Response) => Promise<void> {
+  const { pool, logger, loop } = parts;
+  return async (request, response) => {
+    const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const body = readBody(request, bytes);
+    const externalOrderNumber = orderNumberOf(body.json);
+    await record(pool, 'placement.received', externalOrderNumber, { bodySha256: sha256(bytes.toString('latin1')) });
+
+    const drawn = await drawPlacementFaults(pool, externalOrderNumber);
+    const faults = combinePlacement(drawn.effects);
+    const nowMs = Date.now() + faults.skewMs;
+    const frozen = faults.frozen || parts.settings().frozen;
+    const decision = faults.made
+      ? await decide(parts, request, body, { nowMs, frozen }).catch((error: unknown) => refusalFor(error, logger))
+      : refusal('SYSTEM_ERROR', 'not looked at, because a fault said so');
+    if (decision.order !== null && faults.early) await settleEarly(parts, decision.order);
+    loop.wake();
+
+    const answer = faults.alter(envelopeAnswer(decision.envelope));
+    const sending = await send(response, answer, new Date(nowMs));
+    const { statusCode } = decision.envelope;
+    await record(pool, sending === 'sent' ? 'placement.answered' : 'placement.lost', externalOrderNumber, {
+      orderId: decision.order?.id ?? null,
+      statusCode,
+      httpStatus: answer.httpStatus,
+      faults: drawn.kinds,
+      bodySha256: sha256(answer.body),
+    });
+    logger.info({ externalOrderNumber, statusCode, faults: drawn.kinds, sending }, 'placement');
+  };
+}

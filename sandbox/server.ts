@@ -1,0 +1,179 @@
+import type { AddressInfo } from 'node:net';
+import { createServer, type Server } from 'node:http';
+import express, { type Express, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import type pg from 'pg';
+import { type Logger, pino } from 'pino';
+import { checkoutRoutes } from './checkout.ts';
+import type { SandboxConfig } from './config.ts';
+import { consoleRoutes } from './console.ts';
+import { controlRoutes } from './control.ts';
+import { openPool } from './database.ts';
+import { type DeliveryLoop, startDeliveryLoop } from './delivery-loop.ts';
+import { record } from './event-log.ts';
+import { otherErrors, placementErrors } from './http-errors.ts';
+import { firstKeyPair } from './keys.ts';
+import { migrate } from './migrate.ts';
+import { placementBody, placementHandler } from './placement.ts';
+import { openSettings, type SettingsBook } from './settings.ts';
+import { STYLE_SHEET } from './style.ts';
+
+/** Where the sandbox takes placements. The documents name no path; this one is ours. */
+export const PLACEMENT_PATH = '/api/buy-coin/transaction';
+
+/** A running sandbox. */
+export interface Sandbox {
+  /** Origin it answers at, without a slash at the end. */
+  readonly url: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** The key pair was made at this start and nobody has seen it yet. */
+  readonly keyPairIsGenerated: boolean;
+  readonly controlToken: string;
+  /** Takes no more requests, finishes the callbacks under way, lets go of the database. */
+  close(): Promise<void>;
+}
+
+const strictHeaders = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      'default-src': ["'none'"],
+      'style-src': ["'self'"],
+      'form-action': ["'self'"],
+      'base-uri': ["'none'"],
+      'frame-ancestors': ["'none'"],
+    },
+  },
+  frameguard: { action: 'deny' },
+  // Belongs to HTTPS, which this listener does not speak.
+  strictTransportSecurity: false,
+});
+
+interface Parts {
+  readonly config: SandboxConfig;
+  readonly pool: pg.Pool;
+  readonly logger: Logger;
+  readonly book: SettingsBook;
+  readonly loop: DeliveryLoop;
+  readonly publicUrl: () => string;
+  /** Requests whose work is not over although their connection may be gone. */
+  readonly underWay: Set<Promise<void>>;
+}
+
+function application(parts: Parts): Express {
+  const { config, pool, logger, book, loop, publicUrl, underWay } = parts;
+  const settings = (): ReturnType<SettingsBook['current']> => book.current();
+  const place = placementHandler({ pool, logger, settings, loop, mtcDecimals: config.mtcDecimals, publicUrl });
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.post(
+    PLACEMENT_PATH,
+    placementBody,
+    async (request: Request, response: Response) => {
+      const placing = place(request, response).finally(() => underWay.delete(placing));
+      underWay.add(placing);
+      await placing;
+    },
+    placementErrors(logger),
+  );
+  app.use(strictHeaders);
+  app.get('/healthz', async (_request, response) => {
+    await pool.query('SELECT 1');
+    response.json({ status: 'ok' });
+  });
+  app.get('/style.css', (_request, response) => {
+    response.type('css').send(STYLE_SHEET);
+  });
+  app.use('/pay', checkoutRoutes({ pool, settings, loop }));
+  app.use('/control', controlRoutes({ pool, book, loop, token: config.controlToken }));
+  app.use(consoleRoutes(pool, config.controlToken));
+  app.use((_request, response) => {
+    response.status(404).json({ error: 'no such path' });
+  });
+  app.use(otherErrors(logger));
+  return app;
+}
+
+async function listen(server: Server, { host, port }: SandboxConfig['listen']): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  const { address, family, port: taken } = server.address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`;
+}
+
+/**
+ * Starts a sandbox in this process: migrates, makes sure there is a key pair, listens, and takes up whatever was due.
+ * Rejects if the database cannot be reached, the address is taken, or the configured keys contradict the stored ones.
+ */
+export async function startSandbox(
+  config: SandboxConfig,
+  logger: Logger = pino({ name: 'sandbox', level: config.logLevel }),
+): Promise<Sandbox> {
+  const pool = openPool(config.databaseUrl, logger);
+  try {
+    await migrate(pool);
+    const keys = await firstKeyPair(pool, config.keyPair);
+    const book = await openSettings(pool, config.settings);
+    return await run(config, logger, pool, book, keys);
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+}
+
+async function run(
+  config: SandboxConfig,
+  logger: Logger,
+  pool: pg.Pool,
+  book: SettingsBook,
+  keys: Awaited<ReturnType<typeof firstKeyPair>>,
+): Promise<Sandbox> {
+  const underWay = new Set<Promise<void>>();
+  const loop = startDeliveryLoop({
+    pool,
+    logger,
+    settings: () => book.current(),
+    concurrency: config.callbackConcurrency,
+    timeZone: config.timeZone,
+  });
+  let url = '';
+  const publicUrl = (): string => config.publicUrl ?? url;
+  const app = application({ config, pool, logger, book, loop, publicUrl, underWay });
+  const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, app);
+  try {
+    url = await listen(server, config.listen);
+    await record(pool, 'sandbox.started', null);
+  } catch (error) {
+    await loop.stop();
+    throw error;
+  }
+  logger.info({ url }, 'sandbox listening');
+
+  const close = async (): Promise<void> => {
+    const closed = new Promise((resolve) => void server.close(resolve));
+    server.closeIdleConnections();
+    await Promise.race([closed, new Promise((resolve) => void setTimeout(resolve, CLOSING_MS).unref())]);
+    // What is still open now are answers a fault holds back.
+    server.closeAllConnections();
+    await Promise.allSettled(underWay);
+    await loop.stop();
+    await record(pool, 'sandbox.stopped', null);
+    await pool.end();
+    logger.info('sandbox stopped');
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    url,
+    accessKey: keys.accessKey,
+    secretKey: keys.secretKey,
+    keyPairIsGenerated: keys.isGenerated,
+    controlToken: config.controlToken,
+    close: () => (closing ??= close()),
+  };
+}
+
+/** How long requests under way may take to end by themselves when the sandbox stops. */
+const CLOSING_MS = 1_000;

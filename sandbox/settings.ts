@@ -1,0 +1,96 @@
+import type pg from 'pg';
+import { z } from 'zod';
+import { parseAckForm } from './acknowledgement.ts';
+import { inTransaction } from './database.ts';
+import { parseDecimal } from './decimal.ts';
+import { record } from './event-log.ts';
+
+const ackForm = z
+  .string()
+  .refine((text) => parseAckForm(text) !== null, 'must be text:BODY or json:BODY, without | in the body');
+
+const price = z.string().refine((text) => {
+  const parsed = parseDecimal(text);
+  return text === 'none' || (parsed !== null && parsed.digits > 0n);
+}, 'must be a positive decimal, fiat per MTC, or none for "no advertisement"');
+
+const durationMs = z
+  .int()
+  .min(0)
+  .max(366 * 86_400_000);
+
+/** What can be changed while the sandbox runs. Durations are in milliseconds. */
+export const settingsSchema = z.strictObject({
+  /** Divides the waits between attempts and the release delay; not the limits (lifetime, window, answer timeout). */
+  speed: z.number().positive().max(1e9),
+  /** How the documents' retry table is read: see retry-schedule.ts. */
+  retryReading: z.enum(['gaps', 'offsets']),
+  /** Whether a retry carries a new timestamp and signature or those of the first attempt. Undocumented. */
+  resign: z.enum(['fresh', 'same']),
+  /** What a repeated externalOrderNumber does: PARAMETER_ERROR, or a second order. Undocumented. */
+  repeatedOrder: z.enum(['error', 'second']),
+  /** The merchant's account is frozen: every authenticated placement is answered ACCOUNT_STATUS_ERROR. */
+  frozen: z.boolean(),
+  prices: z.strictObject({ CNY: price, HKD: price, TWD: price }),
+  /** From "I have paid" to the seller's release; divided by the speed. */
+  releaseDelayMs: durationMs,
+  /** How long an order can be paid. Undocumented; a limit for a person, so not divided by the speed. */
+  orderLifetimeMs: durationMs.min(1),
+  /** How far a request's timestamp may be from the sandbox's clock, either way. */
+  timestampWindowMs: durationMs.min(1),
+  /** From connecting to the last byte of the merchant's answer to a callback. Undocumented. */
+  answerTimeoutMs: durationMs.min(1).max(120_000),
+  /** The accepted success bodies: see acknowledgement.ts. */
+  acks: z.array(ackForm).min(1),
+  /** Hosts callbacks may go to; `loopback` stands for this machine. */
+  callbackHosts: z.array(z.string().min(1)),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;
+
+/** Names to change; null takes the configured value again; a currency that is not named keeps its price. */
+export const settingsPatchSchema = z.strictObject(
+  Object.fromEntries(
+    Object.entries({ ...settingsSchema.shape, prices: settingsSchema.shape.prices.partial() }).map(([name, type]) => [
+      name,
+      (type as z.ZodType).nullable().optional(),
+    ]),
+  ),
+);
+
+/** The settings in force and the way to change them. One process per database: others read changes when they start. */
+export interface SettingsBook {
+  current(): Settings;
+  /** `patch` has passed {@link settingsPatchSchema}. Stored before it counts, so it survives a restart. */
+  change(patch: Readonly<Record<string, unknown>>): Promise<Settings>;
+}
+
+export async function openSettings(pool: pg.Pool, configured: Settings): Promise<SettingsBook> {
+  const stored = await pool.query<{ name: string; value: unknown }>('SELECT name, value FROM sandbox.setting');
+  let current = settingsSchema.parse({
+    ...configured,
+    ...Object.fromEntries(stored.rows.map(({ name, value }) => [name, value])),
+  });
+
+  async function change(patch: Readonly<Record<string, unknown>>): Promise<Settings> {
+    const changed: Record<string, unknown> = { ...current };
+    await inTransaction(pool, async (client) => {
+      for (const [name, value] of Object.entries(patch)) {
+        if (value === undefined) continue;
+        await client.query('DELETE FROM sandbox.setting WHERE name = $1', [name]);
+        changed[name] = value ?? configured[name as keyof Settings];
+        if (value === null) continue;
+        if (name === 'prices') changed['prices'] = { ...current.prices, ...value };
+        await client.query('INSERT INTO sandbox.setting (name, value) VALUES ($1, $2)', [
+          name,
+          JSON.stringify(changed[name]),
+        ]);
+      }
+      await record(client, 'settings.changed', null, { names: Object.keys(patch) });
+    });
+    current = settingsSchema.parse(changed);
+    return current;
+  }
+
+  return { current: () => current, change };
+}

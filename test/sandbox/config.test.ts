@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest';
+import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
+
+const DATABASE_URL = 'postgres://localhost/sandbox';
+
+const problemsOf = (env: Record<string, string>): string => {
+  try {
+    loadSandboxConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(SandboxConfigError);
+    return (error as Error).message;
+  }
+  return '';
+};
+
+test('only a database is needed; everything else has a stated default', () => {
+  const config = loadSandboxConfig({ DATABASE_URL });
+  expect(config.listen).toEqual({ host: '127.0.0.1', port: 8290 });
+  expect(config.settings).toEqual({
+    speed: 1,
+    retryReading: 'gaps',
+    resign: 'fresh',
+    repeatedOrder: 'error',
+    frozen: false,
+    prices: { CNY: '7.2', HKD: '7.8', TWD: '32' },
+    releaseDelayMs: 2_000,
+    orderLifetimeMs: 1_800_000,
+    timestampWindowMs: 300_000,
+    answerTimeoutMs: 10_000,
+    acks: ['text:SUCCESS', 'json:{"success":true}', 'json:"SUCCESS"'],
+    callbackHosts: ['loopback'],
+  });
+  expect(config.controlTokenIsGenerated).toBe(true);
+});
+
+test('a database of its own goes before the common one', () => {
+  const own = 'postgres://localhost/own';
+  expect(loadSandboxConfig({ DATABASE_URL, DATABASE_URL_SANDBOX: own }).databaseUrl).toBe(own);
+});
+
+test('every problem is told at once, by the name of its variable', () => {
+  const problems = problemsOf({
+    SANDBOX_LISTEN: 'here',
+    SANDBOX_PUBLIC_URL: 'http://host/path',
+    SANDBOX_SPEED: 'fast',
+    SANDBOX_RETRY_READING: 'both',
+    SANDBOX_RELEASE_DELAY: '2 seconds',
+    SANDBOX_PRICE_CNY: '-1',
+    SANDBOX_ACK: 'SUCCESS',
+    SANDBOX_TIME_ZONE: 'Mars/Olympus',
+  });
+  for (const name of [
+    'LISTEN',
+    'PUBLIC_URL',
+    'SPEED',
+    'RETRY_READING',
+    'RELEASE_DELAY',
+    'PRICE_CNY',
+    'ACK',
+    'TIME_ZONE',
+  ]) {
+    expect(problems).toContain(`SANDBOX_${name} `);
+  }
+});
+
+test('no database, or half a key pair, is a problem', () => {
+  expect(problemsOf({})).toContain('DATABASE_URL_SANDBOX');
+  expect(problemsOf({ DATABASE_URL, SANDBOX_ACCESS_KEY: 'x'.repeat(32) })).toContain('SANDBOX_SECRET_KEY');
+});
+
+test('a refused secret is not repeated in the message', () => {
+  expect(
+    problemsOf({ DATABASE_URL, SANDBOX_ACCESS_KEY: 'a'.repeat(32), SANDBOX_SECRET_KEY: 'hush-hush' }),
+  ).not.toContain('hush');
+});
+
+test('spaces in an acknowledgement body count', () => {
+  const { settings } = loadSandboxConfig({ DATABASE_URL, SANDBOX_ACK: 'text:OK |json:{"ok": 1}' });
+  expect(settings.acks).toEqual(['text:OK ', 'json:{"ok": 1}']);
+});
