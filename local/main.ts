@@ -1,5 +1,6 @@
 /** `npm start`: the whole engine on this machine, a deposit to look at, and every link. */
 
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LocalOptions, parseArguments, UsageError, usage } from './arguments.ts';
 import type { Deposit } from './engine-api.ts';
@@ -51,6 +52,8 @@ function refuseWhatCannotBe({ once }: LocalOptions): void {
 }
 
 async function runLocked(options: LocalOptions): Promise<number> {
+  // Keys, databases and logs: nobody else's business.
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
   const unlock = takeLock(join(dataDirectory, 'lock'));
   const story = createStory({
     isTerminal: process.stdout.isTTY,

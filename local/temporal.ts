@@ -57,7 +57,7 @@ const POLL_MS = 50;
 const CALL_TIMEOUT_MS = 2_000;
 const ATTEMPTS = 3;
 /** `grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING`; the enum is not exported for use here. */
-const SERVING: number = 1;
+const SERVING = 1;
 
 export class TemporalStartError extends Error {
   override name = 'TemporalStartError';
@@ -167,7 +167,7 @@ export async function isServing(address: string): Promise<boolean> {
       const { status } = await connection.healthService.check({
         service: 'temporal.api.workflowservice.v1.WorkflowService',
       });
-      return status === SERVING;
+      return (status as number) === SERVING;
     })) === true
   );
 }

@@ -270,7 +270,7 @@ describe('any payment', () => {
         // The same rules, worked out without the code under test: whole units, whole cents, tenths of a rate.
         const [low, high] = { CNY: [65n, 80n], HKD: [70n, 86n], TWD: [280n, 360n] }[p.currency] as [bigint, bigint];
         const inBand = low * units <= cents * 10_000_000n && cents * 10_000_000n <= high * units;
-        const percent = { '0': 0n, '0.01': 1n, '0.5': 50n }[p.feeBand]!;
+        const percent = { '0': 0n, '0.01': 1n, '0.5': 50n }[p.feeBand];
         const fixed = p.byMtc
           ? units <= wantedUnits && units * 100n >= wantedUnits * (100n - percent)
           : cents === p.asked * 100n;

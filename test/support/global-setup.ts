@@ -4,28 +4,25 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { migrate } from '../../database/migrate.ts';
 import { startPostgres } from '../../local/postgres.ts';
-import { startTemporal } from '../../local/temporal.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 
 /**
- * One real Postgres with a migrated template database, one real Temporal server and one workflow bundle for the whole
- * run; test files find them through the environment (test/support/servers.ts).
+ * One real Postgres with a migrated template database and one workflow bundle for the whole run; test files find them
+ * through the environment. Each test of the whole engine starts a Temporal server of its own (engine.ts).
  */
 export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
-  const [postgres, temporal, bundle] = await Promise.all([
+  const [postgres, bundle] = await Promise.all([
     startPostgres({ directory: join(folder, 'postgres'), fsync: false }),
-    startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' }),
     bundleWorkflows(),
   ]);
   const bundleFile = join(folder, 'workflow-bundle.js');
   await writeFile(bundleFile, bundle);
   await migrateTemplate(postgres.url);
   process.env['TEST_POSTGRES_URL'] = postgres.url;
-  process.env['TEST_TEMPORAL_ADDRESS'] = temporal.address;
   process.env['TEST_WORKFLOW_BUNDLE'] = bundleFile;
   return async () => {
-    await Promise.all([postgres.stop(), temporal.stop()]);
+    await postgres.stop();
     await rm(folder, { recursive: true, force: true });
   };
 }

@@ -1,0 +1,237 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { afterAll } from 'vitest';
+import { startApi, type RunningApi } from '../../api/start.ts';
+import type { RelayTimes } from '../../api/relay.ts';
+import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
+import { createLog } from '../../config/log.ts';
+import { createApiKey } from '../../database/api-keys.ts';
+import { freePort } from '../../local/ports.ts';
+import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
+import { loadSandboxConfig } from '../../sandbox/config.ts';
+import { startSandbox } from '../../sandbox/server.ts';
+import { type RunningWorker, startWorker } from '../../worker/start.ts';
+import { createTestDatabase, required, type TestDatabase } from './database.ts';
+import { orderNumber } from './builders.ts';
+import { until } from './until.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The parsed body; null when it is not JSON. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into whatever came
+  readonly body: any;
+}
+
+export interface Engine {
+  readonly db: TestDatabase;
+  readonly temporal: TemporalServer;
+  readonly client: Client;
+  readonly env: Readonly<Record<string, string>>;
+  api: RunningApi;
+  /** Calls the internal API; `raw` is sent as it is. */
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    options?: { key?: string | null; raw?: string | Uint8Array; headers?: Record<string, string> },
+  ): Promise<Answer>;
+  /** Calls the sandbox's control API and throws unless it agrees. */
+  control(method: string, path: string, body?: unknown): Promise<Answer['body']>;
+  /** POSTs bytes to the callback listener at `url`, or at a path of it. */
+  callback(pathOrUrl: string, raw: string | Uint8Array, headers?: Record<string, string>): Promise<Answer>;
+  /** The document's first example, with what is changed. */
+  body(change?: Record<string, unknown>): Record<string, unknown>;
+  create(change?: Record<string, unknown>): Promise<Answer>;
+  /** The customer pays and the seller releases at once. */
+  pay(externalOrderNumber: string): Promise<void>;
+  deposit(externalOrderNumber: string): Promise<Answer['body']>;
+  untilState(externalOrderNumber: string, state: string): Promise<Answer['body']>;
+  startWorker(): Promise<RunningWorker>;
+  stopWorker(): Promise<void>;
+  restartApi(): Promise<void>;
+  stopSandbox(): Promise<void>;
+  /** Fails unless every row of the ledger's own audit says 0 and no wallet was credited twice. */
+  auditLedger(): Promise<void>;
+}
+
+export interface EngineOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly sandboxEnv?: Readonly<Record<string, string>>;
+  readonly relay?: RelayTimes;
+  readonly worker?: boolean;
+  /** A provider of the test's own instead of the sandbox. */
+  readonly provider?: string;
+}
+
+/** Quick enough that a test need not wait; the order of things is that of production. */
+const QUICK_RELAY: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
+const key = () => randomBytes(32).toString('base64url');
+const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
+
+/** The whole engine on real parts: Postgres, a Temporal server of its own, sandbox, worker and API in this process. */
+export async function startEngine(options: EngineOptions = {}): Promise<Engine> {
+  quietRuntime();
+  const db = await createTestDatabase();
+  const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-'));
+  const temporal = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
+  const mtpay = { accessKey: key(), secretKey: key(), controlToken: key() };
+  const [apiPort, callbackPort] = [await freePort(), await freePort()];
+  const sandbox =
+    options.provider === undefined
+      ? await startSandbox(
+          loadSandboxConfig({
+            SANDBOX_LISTEN: '127.0.0.1:0',
+            DATABASE_URL_SANDBOX: db.url,
+            SANDBOX_ACCESS_KEY: mtpay.accessKey,
+            SANDBOX_SECRET_KEY: mtpay.secretKey,
+            SANDBOX_CONTROL_TOKEN: mtpay.controlToken,
+            SANDBOX_SPEED: '60',
+            SANDBOX_LOG_LEVEL: 'silent',
+            ...options.sandboxEnv,
+          }),
+        )
+      : null;
+  const env = {
+    DATABASE_URL_API: db.urlFor('app_api'),
+    DATABASE_URL_WORKER: db.urlFor('app_worker'),
+    MTPAY_BASE_URL: options.provider ?? sandbox!.url,
+    MTPAY_ACCESS_KEY: mtpay.accessKey,
+    MTPAY_SECRET_KEY: mtpay.secretKey,
+    API_LISTEN: `127.0.0.1:${apiPort}`,
+    CALLBACK_LISTEN: `127.0.0.1:${callbackPort}`,
+    CALLBACK_BASE_URL: `http://127.0.0.1:${callbackPort}`,
+    CALLBACK_KEY: key(),
+    PAYER_NAME_KEY: key(),
+    FINGERPRINT_KEY: key(),
+    WORKFLOW_BUNDLE: required('TEST_WORKFLOW_BUNDLE'),
+    TEMPORAL_ADDRESS: temporal.address,
+    LOG_LEVEL,
+    ...options.env,
+  };
+  const connection = await Connection.connect({ address: temporal.address });
+  const client = new Client({ connection });
+  const apiKey = await createApiKey(db.owner, { name: 'test', scopes: ['deposits:create', 'deposits:read'] });
+  const launchApi = () =>
+    startApi(loadApiConfig(env), client, createLog('api', LOG_LEVEL), options.relay ?? QUICK_RELAY);
+  let worker: RunningWorker | null = null;
+
+  const engine: Engine = {
+    db,
+    temporal,
+    client,
+    env,
+    api: await launchApi(),
+    call: (method, path, body, { key: used = apiKey, raw, headers = {} } = {}) =>
+      send(`${engine.api.apiUrl}${path}`, {
+        method,
+        headers: {
+          ...(used === null ? {} : { authorization: `Bearer ${used}` }),
+          ...(body === undefined && raw === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(raw === undefined ? (body === undefined ? {} : { body: JSON.stringify(body) }) : { body: raw }),
+      }),
+    async control(method, path, body) {
+      const answer = await send(`${sandbox!.url}/control${path}`, {
+        method,
+        headers: { authorization: `Bearer ${mtpay.controlToken}`, 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      if (answer.status >= 300) throw new Error(`sandbox ${method} ${path}: ${answer.status} ${answer.text}`);
+      return answer.body;
+    },
+    callback: (pathOrUrl, raw, headers = {}) =>
+      send(pathOrUrl.startsWith('http') ? pathOrUrl : `${engine.api.callbackUrl}${pathOrUrl}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: raw,
+      }),
+    body: (change = {}) => ({
+      externalOrderNumber: orderNumber(),
+      wallet: 'wallet-42',
+      buyCoinMode: 'MtcAmount',
+      mtcAmount: '5000',
+      currencyCode: 'CNY',
+      supportLanguage: 'en',
+      payerRealName: 'Li Ming',
+      ...change,
+    }),
+    create: (change) => engine.call('POST', '/v1/deposits', engine.body(change)),
+    async pay(externalOrderNumber) {
+      await engine.control('POST', `/orders/${externalOrderNumber}/pay`, { immediately: true });
+    },
+    async deposit(externalOrderNumber) {
+      const answer = await engine.call('GET', `/v1/deposits/${externalOrderNumber}`);
+      if (answer.status !== 200) throw new Error(`no deposit ${externalOrderNumber}: ${answer.text}`);
+      return answer.body;
+    },
+    untilState: (externalOrderNumber, state) =>
+      until(`${externalOrderNumber} to be ${state}`, async () => {
+        const deposit = await engine.deposit(externalOrderNumber);
+        return deposit.state === state && deposit;
+      }),
+    async startWorker() {
+      worker ??= await startWorker(
+        loadWorkerConfig(env),
+        { connectionOptions: { address: temporal.address }, namespace: 'default' },
+        createLog('worker', LOG_LEVEL),
+      );
+      return worker;
+    },
+    async stopWorker() {
+      await worker?.stop();
+      worker = null;
+    },
+    async restartApi() {
+      await engine.api.close();
+      engine.api = await launchApi();
+    },
+    async stopSandbox() {
+      await sandbox?.close();
+    },
+    async auditLedger() {
+      const { rows } = await db.owner.query<{ fault: string; found: string }>(
+        'select * from ledger.audit() where found <> 0',
+      );
+      if (rows.length > 0) throw new Error(`the ledger's audit found ${JSON.stringify(rows)}`);
+    },
+  };
+  if (options.worker !== false) await engine.startWorker();
+  afterAll(async () => {
+    await engine.stopWorker();
+    await engine.api.close();
+    await sandbox?.close();
+    await connection.close();
+    await temporal.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return engine;
+}
+
+async function send(url: string, init: RequestInit): Promise<Answer> {
+  const response = await fetch(url, { ...init, redirect: 'manual' });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: parsed(text) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+let quiet = false;
+/** The native runtime logs to the terminal unless told otherwise, once per process. */
+function quietRuntime(): void {
+  if (quiet) return;
+  quiet = true;
+  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+}
