@@ -33,12 +33,11 @@ export interface PlacementDependencies {
   readonly payerNameKey: Secret;
   readonly callbackBaseUrl: string;
   readonly placeWithinMs: number;
-  /** The time the provider has to answer; 25 s, below the activity's 30 s. */
-  readonly callDeadlineMs?: number;
+  /** The time the provider has to answer; below the activity's 30 s. */
+  readonly callDeadlineMs: number;
   readonly log: Log;
 }
 
-const CALL_DEADLINE_MS = 25_000;
 /** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
 const RETRY_FOR_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
@@ -102,7 +101,7 @@ async function attempt(
   signal: AbortSignal | undefined,
 ): Promise<StoredAnswer | null> {
   const { externalOrderNumber } = deposit;
-  const deadlineMs = deps.callDeadlineMs ?? CALL_DEADLINE_MS;
+  const deadlineMs = deps.callDeadlineMs;
   const timestampMs = Math.round(await deps.clock.now());
   const claimedMs = performance.now();
   const opened = await openAttempt(deps.pool, {

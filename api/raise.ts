@@ -1,5 +1,6 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
+import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { type CallbackRow, findCallback, markRaised, markReviewed } from '../database/callbacks.ts';
 import { findDeposit } from '../database/deposits.ts';
@@ -101,6 +102,7 @@ export function createRaiser(deps: RaiseDependencies): Raiser {
     raise(callback) {
       if (underWay.size >= MAX_UNDER_WAY) return;
       const task = raise(deps, callback)
+        .then(() => crashPoint('cb.afterSignal'))
         .catch((error: Error) => deps.log.warn({ inboxId: callback.id, error: error.name }, 'left to the relay'))
         .finally(() => underWay.delete(task));
       underWay.add(task);

@@ -56,11 +56,17 @@ const cursor = z.string().transform((text, context) => {
   const match = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z)\|([A-Za-z0-9_-]{1,64})$/.exec(
     Buffer.from(text, 'base64url').toString('latin1'),
   );
-  if (match !== null && !Number.isNaN(Date.parse(match[1]!)))
-    return { createdAt: match[1]!, externalOrderNumber: match[2]! };
+  if (match !== null && isMoment(match[1]!)) return { createdAt: match[1]!, externalOrderNumber: match[2]! };
   context.addIssue({ code: 'custom', message: 'not a cursor of ours: use nextCursor of the previous page' });
   return z.NEVER;
 });
+
+/** Date.parse alone takes the 31st of February, and the year 0, which the database does not have. */
+const isMoment = (text: string): boolean =>
+  !text.startsWith('0000') &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().slice(0, 19) === text.slice(0, 19);
+
 export const encodeCursor = (end: { readonly createdAt: string; readonly externalOrderNumber: string }): string =>
   Buffer.from(`${end.createdAt}|${end.externalOrderNumber}`, 'latin1').toString('base64url');
 

@@ -123,6 +123,9 @@ const workerSchema = z.object({
   MTPAY_PLACE_PATH: z.string().startsWith('/').default('/api/buy-coin/transaction'),
   MTPAY_REDIRECT_HOSTS: hosts.optional(),
   MTPAY_CA_FILE: z.string().optional(),
+  MTPAY_DEADLINE: duration
+    .default(25 * UNIT_MS.s)
+    .refine((ms) => ms <= 25_000, 'at most 25s, below the 30s of the activity'),
   PLACE_WITHIN: duration.default(2 * UNIT_MS.m),
   WORKFLOW_BUNDLE: z.string().optional(),
 });
@@ -174,6 +177,7 @@ export interface WorkerConfig {
   readonly callbackKey: Secret;
   readonly payerNameKey: Secret;
   readonly placeWithinMs: number;
+  readonly callDeadlineMs: number;
   readonly workflowBundle?: string;
   readonly logLevel: string;
 }
@@ -211,6 +215,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     callbackKey: raw.CALLBACK_KEY,
     payerNameKey: raw.PAYER_NAME_KEY,
     placeWithinMs: raw.PLACE_WITHIN,
+    callDeadlineMs: raw.MTPAY_DEADLINE,
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
     logLevel: raw.LOG_LEVEL,
   };

@@ -13,3 +13,7 @@ export function loadTemporal(
   const { namespace, connectionOptions } = loadClientConnectConfig({ disableFile: empty });
   return { namespace: namespace ?? 'default', connectionOptions };
 }
+
+/** Whether anything says where Temporal is; without, its client would try localhost:7233. */
+export const isTemporalGiven = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
+  ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some((name) => (env[name] ?? '') !== '');

@@ -98,8 +98,15 @@ const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): string =>
   );
 
 /** The worker's way to the books: one batcher per process. */
-export const createCreditor = (pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditAnswer> =>
-  createBatcher((items) => creditAll(pool, items), options);
+export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditAnswer> {
+  const batched = createBatcher((items: readonly CreditItem[]) => creditAll(pool, items), options);
+  const credit = async (item: CreditItem) => {
+    // Amounts that make no price are refused before they are queued: inside a batch they would take it down whole.
+    priceOf(item);
+    return batched(item);
+  };
+  return Object.assign(credit, { drain: batched.drain });
+}
 
 /** The item for a deposit's own bound callback. */
 export const creditItem = (

@@ -31,17 +31,6 @@ export function readEmbedded(env: Environment): Embedded {
   return { postgres, temporal, sandbox };
 }
 
-/** Where everything is, once ports are settled and servers run. */
-export type Facts = {
-  readonly embedded: Embedded;
-  readonly keys: LocalState['keys'];
-  readonly ports: Ports;
-  /** `host:port` of the embedded PostgreSQL; null when it is external. */
-  readonly postgresAt: string | null;
-  /** Of the embedded Temporal; null when it is external. */
-  readonly temporal: { readonly address: string; readonly uiUrl: string | null } | null;
-};
-
 /** The database names on the embedded server. */
 export const databases = { engine: 'deposits', sandbox: 'sandbox' } as const;
 
@@ -84,43 +73,78 @@ function originOf(listen: string): string {
   return `http://${listen.replace(/^(0\.0\.0\.0|\[::\]|\*):/, '127.0.0.1:')}`;
 }
 
-/** One environment for each process. Each gets the database role it works as, and no more where that is ours to say. */
-export function environmentsOf(
-  env: Environment,
-  facts: Facts,
-): Record<'migrate' | 'api' | 'worker' | 'sandbox', Record<string, string>> {
-  const places = placesOf(env, facts.ports, facts.embedded);
-  const outside = outsideOf(env, facts);
-  const database = (variable: string, role: string): Record<string, string> =>
-    facts.postgresAt === null ? {} : { [variable]: embeddedUrl(facts.postgresAt, role, databases.engine) };
-  const temporal = temporalOf(facts);
+/** Of the embedded Temporal server. */
+export type TemporalPlace = { readonly address: string; readonly uiUrl: string | null };
+
+/** What every process's environment is made from: the user's own, and what this clone keeps. */
+export type Sources = {
+  readonly env: Environment;
+  readonly embedded: Embedded;
+  readonly keys: LocalState['keys'];
+  readonly ports: Ports;
+};
+
+/** For the migrations: the owner of the database. Null stands for an external server. */
+export function migrationEnvironment(sources: Sources, postgresAt: string | null): Record<string, string> {
+  return { ...outsideOf(sources), ...databaseOf(postgresAt, 'DATABASE_URL', 'postgres') };
+}
+
+/** For the API and the worker. Each gets the database role it works as, and no more where that is ours to say. */
+export function engineEnvironments(
+  sources: Sources,
+  postgresAt: string | null,
+  temporal: TemporalPlace | null,
+): { readonly api: Record<string, string>; readonly worker: Record<string, string> } {
+  const { env, embedded, keys, ports } = sources;
+  const places = placesOf(env, ports, embedded);
   const engine = {
-    ...outside,
-    ...temporal,
+    ...outsideOf(sources),
+    ...temporalOf(temporal),
     API_LISTEN: places.apiListen,
     CALLBACK_LISTEN: places.callbackListen,
     CALLBACK_BASE_URL: places.callbackBaseUrl,
-    CALLBACK_KEY: set(env['CALLBACK_KEY']) ?? facts.keys.callback,
-    PAYER_NAME_KEY: set(env['PAYER_NAME_KEY']) ?? facts.keys.payerName,
-    FINGERPRINT_KEY: set(env['FINGERPRINT_KEY']) ?? facts.keys.fingerprint,
+    CALLBACK_KEY: set(env['CALLBACK_KEY']) ?? keys.callback,
+    PAYER_NAME_KEY: set(env['PAYER_NAME_KEY']) ?? keys.payerName,
+    FINGERPRINT_KEY: set(env['FINGERPRINT_KEY']) ?? keys.fingerprint,
     MTPAY_BASE_URL: places.mtpayBaseUrl,
-    MTPAY_ACCESS_KEY: facts.embedded.sandbox ? facts.keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
-    MTPAY_SECRET_KEY: facts.embedded.sandbox ? facts.keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),
+    MTPAY_ACCESS_KEY: embedded.sandbox ? keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
+    MTPAY_SECRET_KEY: embedded.sandbox ? keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),
     MTPAY_ACK: mtpayAck(env),
     // It goes to a file, and a quieter worker would not say that it is ready.
     LOG_LEVEL: env['LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
   };
   return {
-    // The embedded server registers the search attributes itself, so the migrations need not wait for it.
-    migrate: { ...outside, ...database('DATABASE_URL', 'postgres') },
-    api: { ...engine, ...database('DATABASE_URL_API', 'app_api') },
+    api: { ...engine, ...databaseOf(postgresAt, 'DATABASE_URL_API', 'app_api') },
     worker: {
       ...engine,
-      ...database('DATABASE_URL_WORKER', 'app_worker'),
-      ...database('DATABASE_URL_DECISIONS', 'app_decisions'),
+      ...databaseOf(postgresAt, 'DATABASE_URL_WORKER', 'app_worker'),
+      ...databaseOf(postgresAt, 'DATABASE_URL_DECISIONS', 'app_decisions'),
     },
-    sandbox: sandboxEnvironment(env, facts, outside),
   };
+}
+
+/** For the sandbox: a database of its own, and nothing of the engine's but the key pair they share. */
+export function sandboxEnvironment(sources: Sources, postgresAt: string | null): Record<string, string> {
+  const { env, keys, ports } = sources;
+  const listen = `127.0.0.1:${ports.sandbox}`;
+  const external = set(env['DATABASE_URL_SANDBOX']) ?? env['DATABASE_URL'] ?? '';
+  return {
+    ...outsideOf(sources),
+    // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
+    SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
+    SANDBOX_LISTEN: listen,
+    SANDBOX_PUBLIC_URL: `http://${listen}`,
+    SANDBOX_ACCESS_KEY: keys.mtpayAccess,
+    SANDBOX_SECRET_KEY: keys.mtpaySecret,
+    SANDBOX_CONTROL_TOKEN: keys.sandboxControl,
+    DATABASE_URL_SANDBOX: postgresAt === null ? external : embeddedUrl(postgresAt, 'postgres', databases.sandbox),
+  };
+}
+
+/** The owner's address of the engine's database. */
+export function ownerUrl(env: Environment, postgresAt: string | null): string {
+  if (postgresAt !== null) return embeddedUrl(postgresAt, 'postgres', databases.engine);
+  return set(env['DATABASE_URL_MIGRATOR']) ?? env['DATABASE_URL'] ?? '';
 }
 
 /** The body that stops the provider's retries, as every process and `local.env` have it. */
@@ -128,44 +152,28 @@ export function mtpayAck(env: Environment): string {
   return set(env['MTPAY_ACK']) ?? 'text:SUCCESS';
 }
 
-function sandboxEnvironment(env: Environment, facts: Facts, outside: Record<string, string>): Record<string, string> {
-  const listen = `127.0.0.1:${facts.ports.sandbox}`;
-  const database =
-    facts.postgresAt === null
-      ? (set(env['DATABASE_URL_SANDBOX']) ?? env['DATABASE_URL'] ?? '')
-      : embeddedUrl(facts.postgresAt, 'postgres', databases.sandbox);
-  return {
-    ...outside,
-    // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
-    SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
-    SANDBOX_LISTEN: listen,
-    SANDBOX_PUBLIC_URL: `http://${listen}`,
-    SANDBOX_ACCESS_KEY: facts.keys.mtpayAccess,
-    SANDBOX_SECRET_KEY: facts.keys.mtpaySecret,
-    SANDBOX_CONTROL_TOKEN: facts.keys.sandboxControl,
-    DATABASE_URL_SANDBOX: database,
-  };
+function databaseOf(postgresAt: string | null, variable: string, role: string): Record<string, string> {
+  return postgresAt === null ? {} : { [variable]: embeddedUrl(postgresAt, role, databases.engine) };
 }
 
 /** What the user set, less what is about other servers than the embedded ones. */
-function outsideOf(env: Environment, facts: Facts): Record<string, string> {
+function outsideOf({ env, embedded }: Sources): Record<string, string> {
   const foreign = (name: string) =>
-    (facts.postgresAt !== null && (/^PG[A-Z]/.test(name) || name.startsWith('DATABASE_URL'))) ||
-    (facts.temporal !== null && name.startsWith('TEMPORAL_')) ||
+    (embedded.postgres && (/^PG[A-Z]/.test(name) || name.startsWith('DATABASE_URL'))) ||
+    (embedded.temporal && name.startsWith('TEMPORAL_')) ||
     name.startsWith('npm_');
   return Object.fromEntries(
     Object.entries(env).flatMap(([name, value]) => (value === undefined || foreign(name) ? [] : [[name, value]])),
   );
 }
 
-function temporalOf(facts: Facts): Record<string, string> {
-  if (facts.temporal === null) return {};
-  const { address, uiUrl } = facts.temporal;
+function temporalOf(temporal: TemporalPlace | null): Record<string, string> {
+  if (temporal === null) return {};
   return {
-    TEMPORAL_ADDRESS: address,
+    TEMPORAL_ADDRESS: temporal.address,
     TEMPORAL_NAMESPACE: 'default',
     // A profile in the user's home may name another server, its key or its certificate.
     TEMPORAL_CONFIG_FILE: '/dev/null',
-    ...(uiUrl === null ? {} : { TEMPORAL_UI_URL: uiUrl }),
+    ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),
   };
 }

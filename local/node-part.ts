@@ -6,14 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writePrivately } from './files.ts';
 import { belongsTo, root } from './paths.ts';
 import { describeExit, type Exit, end, isSameProcess, lastLines, type ProcessRecord, recordOf } from './process.ts';
-import { run, send, start } from './process.ts';
+import { send, start } from './process.ts';
 import type { Part } from './supervisor.ts';
 
 export type NodePartOptions = {
   readonly name: string;
   /** The part's entry point, from the clone's directory. */
   readonly entry: string;
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Readonly<Record<string, string>>;
   readonly dataDirectory: string;
   /** Asked until it says yes; `output` is what the part has written since its start. */
   readonly isReady: (output: () => string) => boolean | Promise<boolean>;
@@ -24,7 +24,7 @@ export type NodePartOptions = {
 };
 
 const READY_TIMEOUT_MS = 60_000;
-const TASK_TIMEOUT_MS = 120_000;
+const TASK_TIMEOUT_MS = 90_000;
 const POLL_MS = 40;
 
 /** A part ended or did not get ready; the message carries the end of its log. */
@@ -40,8 +40,8 @@ function recordFileOf(dataDirectory: string, name: string): string {
   return join(dataDirectory, 'run', `${name}.json`);
 }
 
-function nodeArguments(entry: string): string[] {
-  return ['--import', 'tsx', entry];
+function nodeArguments(...entry: readonly string[]): string[] {
+  return ['--import', 'tsx', ...entry];
 }
 
 /** A part the supervisor can keep running. */
@@ -112,14 +112,26 @@ export async function answersOk(url: string): Promise<boolean> {
 }
 
 /**
- * Runs an entry point that ends by itself, such as the migrations.
- * @throws PartStartError when it ends with anything but 0.
+ * Runs an entry point, with its arguments, that ends by itself, such as the migrations. Its output goes to the log.
+ * @throws PartStartError when it ends with anything but 0, or not in time.
  */
-export async function runTask(name: string, entry: string, env: NodeJS.ProcessEnv): Promise<void> {
-  const answer = await run(process.execPath, nodeArguments(entry), { timeoutMs: TASK_TIMEOUT_MS, env, cwd: root });
-  if (answer.code === 0) return;
-  const said = `${answer.stdout.trim()}\n${answer.stderr.trim()}`.trim().split('\n').slice(-15).join('\n');
-  throw new PartStartError(`${name} ${describeExit({ code: answer.code, signal: null })}:\n${said}`);
+export async function runTask(
+  name: string,
+  entry: readonly string[],
+  env: Readonly<Record<string, string>>,
+  dataDirectory: string,
+): Promise<void> {
+  const logFile = logFileOf(dataDirectory, name);
+  const task = await start(process.execPath, nodeArguments(...entry), { env, cwd: root, logFile });
+  const kill = () => send(-task.pid, 'SIGKILL');
+  // It is in a group of its own, so a Ctrl-C that ends us would leave it behind.
+  process.once('exit', kill);
+  const timer = setTimeout(kill, TASK_TIMEOUT_MS);
+  const exit = await task.exited;
+  clearTimeout(timer);
+  process.off('exit', kill);
+  if (exit.code === 0) return;
+  throw new PartStartError(`${name} ${describeExit(exit)}. The end of ${logFile}:\n${lastLines(logFile, 15)}`);
 }
 
 type PartRecord = ProcessRecord & { readonly for: string };

@@ -1,29 +1,28 @@
-/** The composition: servers, migrations, sandbox, worker, API, as separate processes in the right order. */
+/** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
 
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { createApiKey } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
-import { databases, type Embedded, embeddedUrl, environmentsOf, type Facts, mtpayAck } from './environment.ts';
-import { type Places, placesOf, readEmbedded } from './environment.ts';
-import { writeLocalEnv } from './local-env.ts';
-import { answersOk, endLeftovers, nodePart, runTask } from './node-part.ts';
+import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
+import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
+import { type Places, placesOf, readEmbedded, sandboxEnvironment, type Sources } from './environment.ts';
+import { type LocalEnv, writeLocalEnv } from './local-env.ts';
+import { migrateEngine } from './migrations.ts';
+import { endLeftovers, runTask } from './node-part.ts';
 import type { PostgresServer } from './postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
-import { type LocalState, loadState, type Ports, saveState, settlePorts } from './state.ts';
 import { describePostgres, describeTemporal, tellEvent } from './stack-story.ts';
+import { type LocalState, loadState, type Ports, saveState, settlePorts } from './state.ts';
 import type { Story } from './story.ts';
 import { createSupervisor, type Part } from './supervisor.ts';
 import type { TemporalServer } from './temporal.ts';
 import { resolveTemporalCli } from './temporal-binary.ts';
 
-/** Nothing is accepted before what it needs is gone: those who are called stop after those who call. */
+/** Nothing loses what it still needs: those who call stop before those they call. */
 const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
 type PartName = (typeof STOP_ORDER)[number];
-
-/** The worker lets a placement under way finish, 45 s at most. */
-const WORKER_STOP_MS = 50_000;
-const STOP_MS = 20_000;
 
 export type StackOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -34,7 +33,6 @@ export type StackOptions = {
 
 /** What runs, for the story that follows. */
 export type StackFacts = {
-  readonly embedded: Embedded;
   readonly places: Places;
   readonly api: EngineApi;
   readonly controlToken: string;
@@ -44,9 +42,9 @@ export type StackFacts = {
 };
 
 export type Stack = {
-  /** Starts everything and resolves when the API answers and the worker polls. Rejects with the part that did not start. */
+  /** Starts everything; resolves when the API answers and the worker polls, rejects with why a part did not start. */
   start(): Promise<StackFacts>;
-  /** Stops everything in order; also during `start`, which then rejects. */
+  /** Stops everything in order, also in the middle of `start`, which then rejects. */
   stop(): Promise<void>;
   /** Ends everything at once. */
   kill(): void;
@@ -54,73 +52,105 @@ export type Stack = {
 
 /** The local stack of a clone; nothing happens before `start`. */
 export function createStack(options: StackOptions): Stack {
-  const { env, dataDirectory, clone, story } = options;
+  const { env, dataDirectory, story } = options;
   const pids: { [name in PartName]?: number } = {};
-  let rewriteLocalEnv = () => {};
+  let onPidChange = () => {};
   const supervisor = createSupervisor((event) => {
-    if (event.kind === 'restarted') pids[event.part as PartName] = event.pid;
     tellEvent(story, event);
-    rewriteLocalEnv();
+    if (event.kind !== 'restarted') return;
+    pids[event.part as PartName] = event.pid;
+    onPidChange();
   });
-  const supervise = async (part: Part, where: () => string) => {
+  const timed = async <T>(name: string, work: () => Promise<T>, where: (value: T) => string): Promise<T> => {
     const since = performance.now();
-    const running = await supervisor.supervise(part);
-    pids[part.name as PartName] = running.pid;
-    story.up(part.name, where(), performance.now() - since);
+    const value = await work();
+    story.up(name, where(value), performance.now() - since);
+    return value;
   };
+  const supervise = async (part: Part, where: () => string): Promise<void> => {
+    const { pid } = await timed(part.name, () => supervisor.supervise(part), where);
+    pids[part.name as PartName] = pid;
+  };
+
+  async function startPostgres({ ports }: LocalState): Promise<PostgresServer> {
+    let server: PostgresServer | undefined;
+    const part = postgresPart(dataDirectory, ports, (started) => (server ??= started));
+    await supervise(part, () => describePostgres(server!));
+    await createDatabases(server!.url);
+    return server!;
+  }
+
+  async function startTemporal({ ports }: LocalState): Promise<TemporalServer> {
+    const onProgress = story.progress.bind(story);
+    const executable = await resolveTemporalCli({ env: { ...env }, onProgress });
+    let server: TemporalServer | undefined;
+    const part = temporalPart(dataDirectory, ports, executable, (started) => (server ??= started));
+    await supervise(part, () => describeTemporal(server!));
+    return server!;
+  }
 
   async function start(): Promise<StackFacts> {
     const embedded = readEmbedded(env);
-    mkdirSync(dataDirectory, { recursive: true });
-    let state = await loadState(dataDirectory, clone);
+    const found = await loadState(dataDirectory, options.clone);
     await clearLeftovers(dataDirectory, embedded, story);
-    state = await settle(state, options, embedded);
+    const ports = await settlePorts(found.ports, neededPorts(env, embedded));
+    const state = saveState(dataDirectory, { ...found, ports });
+    const sources: Sources = { env, embedded, keys: state.keys, ports };
+    const places = placesOf(env, ports, embedded);
+    const { sandboxUrl } = places;
 
-    const servers = await startServers(state, embedded);
-    state = saveState(dataDirectory, { ...state, ports: servers.ports });
-    const places = placesOf(env, state.ports, embedded);
-    const facts: Facts = { embedded, keys: state.keys, ...servers };
-    const environments = environmentsOf(env, facts);
-    const databaseUrl =
-      facts.postgresAt === null
-        ? (env['DATABASE_URL_MIGRATOR'] ?? env['DATABASE_URL'] ?? '')
-        : embeddedUrl(facts.postgresAt, 'postgres', databases.engine);
-    const temporalUiUrl = facts.temporal === null ? (env['TEMPORAL_UI_URL'] ?? null) : facts.temporal.uiUrl;
+    const postgres = embedded.postgres ? startPostgres(state) : Promise.resolve(null);
+    const temporal = embedded.temporal ? startTemporal(state) : Promise.resolve(null);
+    const bundle = bundleWorkflows(dataDirectory, env);
+    const postgresAt = postgres.then((server) => (server === null ? null : `127.0.0.1:${server.port}`));
 
-    const migrated = (async () => {
-      const since = performance.now();
-      await runTask('migrations', 'database/main.ts', environments.migrate);
-      story.up('migrations', 'every schema is up to date', performance.now() - since);
-    })();
-    await together([
-      migrated,
-      startSandbox(places, environments.sandbox),
-      ...startEngine(places, environments, migrated),
-    ]);
+    const migrated = postgresAt.then((at) => {
+      const migrate = () => migrateEngine(sources, at, dataDirectory);
+      return timed('migrations', migrate, () => 'every schema is up to date');
+    });
+    const sandbox = postgresAt.then(async (at) => {
+      if (sandboxUrl === null) return;
+      await supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, at)), () => sandboxUrl);
+    });
+    // Before the migrations the worker would take up open deposits over an older schema.
+    const engine = Promise.all([postgresAt, temporal, migrated]).then(([at, server]) =>
+      engineEnvironments(sources, at, server),
+    );
+    const api = engine.then((environments) => {
+      const where = () => `${places.apiUrl}, callbacks ${places.callbackBaseUrl}`;
+      return supervise(apiPart(dataDirectory, places, environments.api), where);
+    });
+    const worker = Promise.all([engine, bundle]).then(([environments, bundled]) =>
+      supervise(workerPart(dataDirectory, { ...environments.worker, ...bundled }), () => 'waits for deposits'),
+    );
+    // What is still on its way after a first failure is awaited or ended by `stop`.
+    await Promise.all([postgres, temporal, bundle, migrated, sandbox, api, worker]);
 
-    const apiKey = await ensureApiKey(state, places.apiUrl, databaseUrl);
-    state = saveState(dataDirectory, { ...state, apiKey });
-    rewriteLocalEnv = () =>
-      writeLocalEnv(dataDirectory, {
-        API_URL: places.apiUrl,
-        API_KEY: apiKey,
-        CALLBACK_BASE_URL: places.callbackBaseUrl,
-        MTPAY_BASE_URL: places.mtpayBaseUrl,
-        MTPAY_ACCESS_KEY: environments.api['MTPAY_ACCESS_KEY'] ?? null,
-        MTPAY_SECRET_KEY: environments.api['MTPAY_SECRET_KEY'] ?? null,
-        MTPAY_ACK: mtpayAck(env),
-        SANDBOX_CONSOLE_URL: places.sandboxUrl === null ? null : `${places.sandboxUrl}/`,
-        SANDBOX_CONTROL_TOKEN: places.sandboxUrl === null ? null : state.keys.sandboxControl,
-        TEMPORAL_ADDRESS: facts.temporal?.address ?? env['TEMPORAL_ADDRESS'] ?? null,
-        TEMPORAL_UI_URL: temporalUiUrl,
-        DATABASE_URL: databaseUrl,
-        WORKER_PID: pids.worker?.toString() ?? null,
-        API_PID: pids.api?.toString() ?? null,
-        SANDBOX_PID: pids.sandbox?.toString() ?? null,
-      });
-    rewriteLocalEnv();
+    const settled = { ...state, ports: actualPorts(ports, await postgres, await temporal) };
+    saveState(dataDirectory, settled);
+    const databaseUrl = ownerUrl(env, await postgresAt);
+    const apiKey = await ensureApiKey(settled, places.apiUrl, databaseUrl);
+    saveState(dataDirectory, { ...settled, apiKey });
+
+    const temporalUiUrl = (await temporal)?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null;
+    const { api: apiEnvironment } = await engine;
+    const known: LocalEnv = {
+      API_URL: places.apiUrl,
+      API_KEY: apiKey,
+      CALLBACK_BASE_URL: places.callbackBaseUrl,
+      MTPAY_BASE_URL: places.mtpayBaseUrl,
+      MTPAY_ACCESS_KEY: apiEnvironment['MTPAY_ACCESS_KEY'] ?? null,
+      MTPAY_SECRET_KEY: apiEnvironment['MTPAY_SECRET_KEY'] ?? null,
+      MTPAY_ACK: mtpayAck(env),
+      SANDBOX_CONSOLE_URL: sandboxUrl === null ? null : `${sandboxUrl}/`,
+      SANDBOX_CONTROL_TOKEN: sandboxUrl === null ? null : state.keys.sandboxControl,
+      TEMPORAL_ADDRESS: apiEnvironment['TEMPORAL_ADDRESS'] ?? null,
+      TEMPORAL_UI_URL: temporalUiUrl,
+      DATABASE_URL: databaseUrl,
+    };
+    onPidChange = () => writeLocalEnv(dataDirectory, { ...known, ...pidVariables(pids) });
+    onPidChange();
     return {
-      embedded,
       places,
       api: engineApi(places.apiUrl, apiKey),
       controlToken: state.keys.sandboxControl,
@@ -129,116 +159,48 @@ export function createStack(options: StackOptions): Stack {
     };
   }
 
-  /** Both at once: the one initialises while the other is downloaded. */
-  async function startServers(state: LocalState, embedded: Embedded) {
-    const up: { postgres?: PostgresServer; temporal?: TemporalServer } = {};
-    const startPostgres = async () => {
-      const part = postgresPart(dataDirectory, state.ports, (server) => (up.postgres = server));
-      await supervise(part, () => (up.postgres ? describePostgres(up.postgres) : ''));
-      if (up.postgres) await createDatabases(up.postgres.url);
-    };
-    const startTemporal = async () => {
-      const executable = await resolveTemporalCli({
-        env: { ...env },
-        onProgress: (progress) => story.progress(progress),
-      });
-      const part = temporalPart(dataDirectory, state.ports, executable, (server) => (up.temporal = server));
-      await supervise(part, () => (up.temporal ? describeTemporal(up.temporal) : ''));
-    };
-    await together([embedded.postgres ? startPostgres() : nothing, embedded.temporal ? startTemporal() : nothing]);
-    return placed(state.ports, up.postgres ?? null, up.temporal ?? null);
-  }
-
-  async function startSandbox(places: Places, environment: Record<string, string>): Promise<void> {
-    const { sandboxUrl } = places;
-    if (sandboxUrl === null) return;
-    const part = nodePart({
-      name: 'sandbox',
-      entry: 'sandbox/main.ts',
-      env: environment,
-      dataDirectory,
-      isReady: () => answersOk(`${sandboxUrl}/healthz`),
-      stopTimeoutMs: STOP_MS,
-    });
-    await supervise(part, () => sandboxUrl);
-  }
-
-  function startEngine(
-    places: Places,
-    environments: ReturnType<typeof environmentsOf>,
-    migrated: Promise<void>,
-  ): Array<Promise<void>> {
-    const worker = nodePart({
-      name: 'worker',
-      entry: 'worker/main.ts',
-      env: environments.worker,
-      dataDirectory,
-      isReady: (output) => output().includes('"msg":"worker ready"'),
-      stopTimeoutMs: WORKER_STOP_MS,
-    });
-    const api = nodePart({
-      name: 'api',
-      entry: 'api/main.ts',
-      env: environments.api,
-      dataDirectory,
-      isReady: () => answersOk(`${places.apiUrl}/readyz`),
-      stopTimeoutMs: STOP_MS,
-    });
-    return [
-      migrated.then(() => supervise(worker, () => 'waits for deposits')),
-      migrated.then(() => supervise(api, () => `${places.apiUrl}, callbacks ${places.callbackBaseUrl}`)),
-    ];
-  }
-
-  return {
-    start,
-    stop: () => supervisor.stop(STOP_ORDER),
-    kill: () => supervisor.kill(),
-  };
-}
-
-const nothing = Promise.resolve();
-
-/** All at once; the first failure is thrown only when every other one has come to its end, so that none is forgotten. */
-async function together(work: ReadonlyArray<Promise<unknown>>): Promise<void> {
-  for (const result of await Promise.allSettled(work)) {
-    if (result.status === 'rejected') throw result.reason;
-  }
+  return { start, stop: () => supervisor.stop(STOP_ORDER), kill: () => supervisor.kill() };
 }
 
 async function clearLeftovers(dataDirectory: string, embedded: Embedded, story: Story): Promise<void> {
   const found = await endLeftovers(dataDirectory, [
-    { name: 'api', signal: 'SIGTERM', timeoutMs: STOP_MS },
+    { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
-    { name: 'sandbox', signal: 'SIGTERM', timeoutMs: STOP_MS },
+    { name: 'sandbox', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     // Servers that are wanted again are taken over as they are.
-    ...(embedded.temporal ? [] : [{ name: 'temporal', signal: 'SIGTERM' as const, timeoutMs: STOP_MS }]),
-    ...(embedded.postgres ? [] : [{ name: 'postgres', signal: 'SIGINT' as const, timeoutMs: STOP_MS }]),
+    ...(embedded.temporal ? [] : [{ name: 'temporal', signal: 'SIGTERM' as const, timeoutMs: SERVER_STOP_MS }]),
+    ...(embedded.postgres ? [] : [{ name: 'postgres', signal: 'SIGINT' as const, timeoutMs: SERVER_STOP_MS }]),
   ]);
   if (found.length > 0) story.say(`stopped what an earlier start had left running: ${found.join(', ')}`);
 }
 
-async function settle(state: LocalState, { env, dataDirectory }: StackOptions, embedded: Embedded) {
-  const needed = new Set<keyof Ports>([
-    ...((env['API_LISTEN'] ?? '') === '' ? ['api' as const] : []),
-    ...((env['CALLBACK_LISTEN'] ?? '') === '' ? ['callback' as const] : []),
-    ...(embedded.sandbox ? ['sandbox' as const] : []),
-  ]);
-  return saveState(dataDirectory, { ...state, ports: await settlePorts(state.ports, needed) });
+/** The ports we hand out; one the user has set is the user's. */
+function neededPorts(env: StackOptions['env'], embedded: Embedded): Set<keyof Ports> {
+  const isSet = (name: string) => (env[name] ?? '') !== '';
+  const needed = new Set<keyof Ports>();
+  if (!isSet('API_LISTEN')) needed.add('api');
+  if (!isSet('CALLBACK_LISTEN')) needed.add('callback');
+  if (embedded.sandbox) needed.add('sandbox');
+  return needed;
 }
 
-function placed(ports: Ports, postgres: PostgresServer | null, temporal: TemporalServer | null) {
-  const uiPort = temporal === null || temporal.uiUrl === null ? ports.temporalUi : Number(new URL(temporal.uiUrl).port);
+function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: TemporalServer | null): Ports {
   return {
-    ports: {
-      ...ports,
-      postgres: postgres?.port ?? ports.postgres,
-      temporal: temporal?.port ?? ports.temporal,
-      temporalUi: uiPort,
-    },
-    postgresAt: postgres === null ? null : `127.0.0.1:${postgres.port}`,
-    temporal: temporal === null ? null : { address: temporal.address, uiUrl: temporal.uiUrl },
+    ...ports,
+    ...(postgres === null ? {} : { postgres: postgres.port }),
+    ...(temporal === null ? {} : { temporal: temporal.port }),
+    ...(temporal === null || temporal.uiUrl === null ? {} : { temporalUi: Number(new URL(temporal.uiUrl).port) }),
   };
+}
+
+/** Bundled while the servers start, and only once: a worker that dies is back without a compiler's seconds. */
+async function bundleWorkflows(dataDirectory: string, env: StackOptions['env']): Promise<Record<string, string>> {
+  if ((env['WORKFLOW_BUNDLE'] ?? '') !== '') return {};
+  const file = join(dataDirectory, 'run', 'workflow-bundle.js');
+  mkdirSync(join(dataDirectory, 'run'), { recursive: true });
+  const inherited = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  await runTask('workflow-bundle', ['worker/bundle.ts', file], Object.fromEntries(inherited), dataDirectory);
+  return { WORKFLOW_BUNDLE: file };
 }
 
 /** The kept key as long as the database knows it; another database does not. */
@@ -250,4 +212,12 @@ async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: stri
   } finally {
     await pool.end();
   }
+}
+
+function pidVariables(pids: { readonly [name in PartName]?: number }): LocalEnv {
+  return {
+    WORKER_PID: pids.worker?.toString() ?? null,
+    API_PID: pids.api?.toString() ?? null,
+    SANDBOX_PID: pids.sandbox?.toString() ?? null,
+  };
 }

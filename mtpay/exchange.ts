@@ -43,6 +43,7 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
     ];
     const abort = () => request.destroy(new Error('cancelled'));
     options.signal?.addEventListener('abort', abort, { once: true });
+    if (options.signal?.aborted === true) abort();
     const settle = (result: Exchange) => {
       for (const timer of timers) clearTimeout(timer);
       options.signal?.removeEventListener('abort', abort);

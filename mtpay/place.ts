@@ -101,7 +101,8 @@ function classify(answer: Exchange, options: MtpayOptions, request: PlacementReq
   if (envelope === null || answer.status >= 500) return { kind: 'unknown', cause: `HTTP ${answer.status}` };
   const { statusCode, success } = envelope;
   if (statusCode === 'SUCCESS' && success === true && answer.status < 300) return placed(envelope['data'], options);
-  if (success === true) return { kind: 'unknown', cause: 'contradictory answer' };
+  // Only an answer that says so itself is a refusal: an order placed again on a misreading would be a second order.
+  if (success !== false) return { kind: 'unknown', cause: 'contradictory answer' };
   if (statusCode === 'TIMESTAMP_ERROR') {
     return { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: answer.dateMs } };
   }

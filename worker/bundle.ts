@@ -1,12 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 
 /** Bundles the workflows for a worker that starts without a compiler. Run as `bundle.ts OUT`. */
-export async function bundleWorkflows(): Promise<string> {
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
-  });
+/** `entry` is another index.ts only where a test bundles a changed copy. */
+export async function bundleWorkflows(
+  entry: string = fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+): Promise<string> {
+  const { code } = await bundleWorkflowCode({ workflowsPath: entry, logger: new DefaultLogger('WARN') });
   return code;
 }
 

@@ -48,6 +48,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     payerNameKey: config.payerNameKey,
     callbackBaseUrl: config.callbackBaseUrl,
     placeWithinMs: config.placeWithinMs,
+    callDeadlineMs: config.callDeadlineMs,
     log,
   });
   const connection = await NativeConnection.connect(temporal.connectionOptions);

@@ -176,27 +176,31 @@ describe('the log', () => {
     expect(new Set(read).size).toBe(read.length);
   });
 
-  test('is complete for a reader who only ever reads on, whoever writes meanwhile', async () => {
-    const numbers = Array.from({ length: 30 }, newNumber);
-    let writing = true;
-    const seen = new Set<string>();
-    const reading = (async () => {
-      let after = 0;
-      for (let rounds = 0; writing || rounds === 0; rounds += 1) {
-        const { body } = await control(sandbox, 'GET', `/log?after=${after}&limit=10000`);
-        for (const event of body.events as LoggedEvent[])
-          if (event.kind === 'order.made') seen.add(event.externalOrderNumber!);
-        after = body.last as number;
-        if (!writing) break;
-      }
-      const { body } = await control(sandbox, 'GET', `/log?after=${after}&limit=10000`);
-      for (const event of body.events as LoggedEvent[])
-        if (event.kind === 'order.made') seen.add(event.externalOrderNumber!);
-    })();
-    await Promise.all(numbers.map((number) => place(sandbox, merchant, number)));
-    writing = false;
-    await reading;
-    expect(numbers.filter((number) => !seen.has(number))).toEqual([]);
+  test('waits for an event under way rather than let a reader pass it by', async () => {
+    const [writer, other] = [
+      new pg.Client({ connectionString: databaseUrl }),
+      new pg.Client({ connectionString: databaseUrl }),
+    ];
+    await Promise.all([writer.connect(), other.connect()]);
+    const insert = `INSERT INTO sandbox.event (kind, external_order_number) VALUES ('order.made', $1)`;
+    const under = newNumber();
+    await writer.query('BEGIN');
+    await writer.query(insert, [under]);
+    const later = newNumber();
+    await other.query(insert, [later]);
+    const reading = control(sandbox, 'GET', '/log?limit=10000');
+    const waiting = eventually(async () => {
+      const { rows } = await other.query(
+        `SELECT FROM pg_locks WHERE NOT granted AND relation = 'sandbox.event'::regclass`,
+      );
+      return rows.length > 0 ? true : undefined;
+    });
+    await Promise.race([waiting, reading]);
+    await writer.query('COMMIT');
+    const events = (await reading).body.events as LoggedEvent[];
+    const order = events.map((event) => event.externalOrderNumber).filter((each) => each === under || each === later);
+    expect(order).toEqual([under, later]);
+    await Promise.all([writer.end(), other.end()]);
   });
 
   test('can be changed by nobody, not even the database’s superuser', async () => {

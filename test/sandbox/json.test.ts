@@ -26,10 +26,11 @@ test('whatever JSON.stringify writes is read as the same value', () => {
 });
 
 test('whatever JSON.parse refuses is refused', () => {
-  const almostJson = fc.array(fc.constantFrom(...'{}[]",:.-+eE0123456789truefalsn\\u \n\u0001'), { maxLength: 14 });
+  const characters = '{}[]",:.-+eE0123456789truefalsn\\u \n\u0001'.split('');
+  const almostJson = fc.array(fc.constantFrom(...characters), { maxLength: 14 });
   fc.assert(
-    fc.property(almostJson, (characters) => {
-      const text = characters.join('');
+    fc.property(almostJson, (chosen) => {
+      const text = chosen.join('');
       let reference = true;
       try {
         JSON.parse(text);

@@ -18,7 +18,11 @@ const admin = async (sql: string): Promise<string> => {
   if (url === undefined) throw new Error('TEST_POSTGRES_URL is not set: it must be a superuser URL of a Postgres');
   const client = new pg.Client({ connectionString: url });
   await client.connect();
-  await client.query(sql).finally(() => client.end());
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
   return url;
 };
 

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { afterAll } from 'vitest';
 import { startApi, type RunningApi } from '../../api/start.ts';
 import type { RelayTimes } from '../../api/relay.ts';
@@ -17,6 +16,7 @@ import { startSandbox } from '../../sandbox/server.ts';
 import { type RunningWorker, startWorker } from '../../worker/start.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
 import { orderNumber } from './builders.ts';
+import { quietRuntime } from './runtime.ts';
 import { until } from './until.ts';
 
 export interface Answer {
@@ -54,7 +54,8 @@ export interface Engine {
   untilState(externalOrderNumber: string, state: string): Promise<Answer['body']>;
   startWorker(): Promise<RunningWorker>;
   stopWorker(): Promise<void>;
-  restartApi(): Promise<void>;
+  /** After `api.close()`: the same addresses, the same database. */
+  startApi(): Promise<void>;
   stopSandbox(): Promise<void>;
   /** Fails unless every row of the ledger's own audit says 0 and no wallet was credited twice. */
   auditLedger(): Promise<void>;
@@ -188,8 +189,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
       await worker?.stop();
       worker = null;
     },
-    async restartApi() {
-      await engine.api.close();
+    async startApi() {
       engine.api = await launchApi();
     },
     async stopSandbox() {
@@ -205,7 +205,8 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
   if (options.worker !== false) await engine.startWorker();
   afterAll(async () => {
     await engine.stopWorker();
-    await engine.api.close();
+    // A test that left the API closed has seen to it.
+    await engine.api.close().catch(() => undefined);
     await sandbox?.close();
     await connection.close();
     await temporal.stop();
@@ -226,12 +227,4 @@ function parsed(text: string): unknown {
   } catch {
     return null;
   }
-}
-
-let quiet = false;
-/** The native runtime logs to the terminal unless told otherwise, once per process. */
-function quietRuntime(): void {
-  if (quiet) return;
-  quiet = true;
-  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
 }

@@ -1,0 +1,31 @@
+# One image for every process of the engine: the command says which (docker-compose.yml). Debian's glibc, because the
+# native core of the Temporal worker has no build for musl.
+ARG NODE_IMAGE=node:22.22.2-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY . .
+RUN npm run build
+
+FROM ${NODE_IMAGE} AS packages
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# Optional packages are what only a development machine needs: PostgreSQL's programs and the like.
+RUN npm ci --omit=dev --omit=optional \
+  && rm -rf node_modules/@temporalio/core-bridge/releases/*-apple-* node_modules/@temporalio/core-bridge/releases/*-windows-*
+
+FROM ${NODE_IMAGE}
+# Node brings its own list of authorities; the worker's native core reads the system's.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends ca-certificates \
+  && rm -rf /var/lib/apt/lists/*
+ENV NODE_ENV=production TZ=UTC
+WORKDIR /app
+# Owned by root and written by nobody: the processes keep nothing on disk, so the file system may be read-only.
+COPY --from=packages /build/node_modules ./node_modules
+COPY --from=build /build/package.json ./
+COPY --from=build /build/dist ./dist
+USER node
+CMD ["node", "dist/api/main.js"]

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# `npm run build`: plain JavaScript, the workflow bundle and the migrations, in dist/ or in the directory that is named.
+# The directory has to be inside the repository, because what is built imports the packages of node_modules/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out="${1:-dist}"
+PATH="$PWD/node_modules/.bin:$PATH"
+
+rm -rf "$out"
+tsc -p tsconfig.build.json --outDir "$out"
+# worker/start.ts takes this bundle when it is there: a production worker needs neither compiler nor sources.
+tsx worker/bundle.ts "$out/workflow-bundle.js"
+cp -R database/migrations "$out/database/"
+cp -R sandbox/migrations "$out/sandbox/"

@@ -1,0 +1,25 @@
+-- Run once by the PostgreSQL image, on an empty server, as its superuser: an owner and a database for each program.
+-- The roles the engine works as are made by the migrations; passwords.sql gives them their passwords.
+\set ON_ERROR_STOP on
+\getenv migrator_password MIGRATOR_DATABASE_PASSWORD
+\getenv temporal_password TEMPORAL_DATABASE_PASSWORD
+\getenv sandbox_password SANDBOX_DATABASE_PASSWORD
+
+-- createrole, because 002-ledger.sql and 003-roles.sql make the roles of the engine.
+create role deposits_migrator login createrole password :'migrator_password';
+create database deposits owner deposits_migrator;
+revoke connect, temporary on database deposits from public;
+
+create role temporal login password :'temporal_password';
+create database temporal owner temporal;
+create database temporal_visibility owner temporal;
+revoke connect, temporary on database temporal, temporal_visibility from public;
+
+-- Without a password nobody can log in as it, and nobody needs to unless the sandbox runs.
+create role sandbox login;
+create database sandbox owner sandbox;
+revoke connect, temporary on database sandbox from public;
+select :'sandbox_password' <> '' as sandbox_wanted \gset
+\if :sandbox_wanted
+  alter role sandbox password :'sandbox_password';
+\endif

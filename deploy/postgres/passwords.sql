@@ -1,0 +1,15 @@
+-- Run after every migration, as the migrations' own role: the engine's logins get the passwords of the environment.
+-- Repeatable; a changed password takes effect with the next connection.
+\set ON_ERROR_STOP on
+\getenv api_password API_DATABASE_PASSWORD
+\getenv worker_password WORKER_DATABASE_PASSWORD
+
+-- `alter role … password ''` would be taken as "no password": say so instead.
+select :'api_password' = '' or :'worker_password' = '' as missing \gset
+\if :missing
+  do $$ begin raise exception 'API_DATABASE_PASSWORD and WORKER_DATABASE_PASSWORD must be set'; end $$;
+\endif
+
+alter role app_api password :'api_password';
+alter role app_worker password :'worker_password';
+grant connect on database :"DBNAME" to app_api, app_worker, app_decisions, auditor;

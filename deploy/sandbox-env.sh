@@ -1,0 +1,33 @@
+#!/bin/sh
+# Prints a .env for docker-compose.yml with the sandbox as the provider: every secret is made up on the spot.
+#   sh deploy/sandbox-env.sh > .env && docker compose --profile sandbox up -d
+# For trying out only: plain HTTP, no real provider.
+set -eu
+secret() {
+  head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'
+}
+
+cat <<END
+POSTGRES_PASSWORD=$(secret)
+MIGRATOR_DATABASE_PASSWORD=$(secret)
+API_DATABASE_PASSWORD=$(secret)
+WORKER_DATABASE_PASSWORD=$(secret)
+TEMPORAL_DATABASE_PASSWORD=$(secret)
+SANDBOX_DATABASE_PASSWORD=$(secret)
+
+CALLBACK_KEY=$(secret)
+PAYER_NAME_KEY=$(secret)
+FINGERPRINT_KEY=$(secret)
+CALLBACK_BASE_URL=http://callbacks:8081
+
+MTPAY_BASE_URL=http://sandbox:8290
+MTPAY_ACCESS_KEY=$(secret)
+MTPAY_SECRET_KEY=$(secret)
+MTPAY_PLAIN_HTTP_HOSTS=sandbox,localhost
+MTPAY_REDIRECT_HOSTS=localhost:8290
+
+SANDBOX_CONTROL_TOKEN=$(secret)
+SANDBOX_CALLBACK_HOSTS=callbacks
+SANDBOX_PUBLIC_URL=http://localhost:8290
+SANDBOX_SPEED=60
+END

@@ -1,0 +1,46 @@
+/** The engine's processes and the sandbox as parts: what they are started with, and how one sees that they are ready. */
+
+import type { Places } from './environment.ts';
+import { answersOk, nodePart } from './node-part.ts';
+import type { Part } from './supervisor.ts';
+
+type Environment = Readonly<Record<string, string>>;
+
+/** The worker lets a placement under way finish, 45 s at most. */
+export const WORKER_STOP_MS = 50_000;
+/** The API and the sandbox only finish requests. */
+export const SERVER_STOP_MS = 20_000;
+
+export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Environment): Part {
+  return nodePart({
+    name: 'sandbox',
+    entry: 'sandbox/main.ts',
+    env,
+    dataDirectory,
+    isReady: () => answersOk(`${sandboxUrl}/healthz`),
+    stopTimeoutMs: SERVER_STOP_MS,
+  });
+}
+
+/** It listens to nobody, so its word in the log has to do. */
+export function workerPart(dataDirectory: string, env: Environment): Part {
+  return nodePart({
+    name: 'worker',
+    entry: 'worker/main.ts',
+    env,
+    dataDirectory,
+    isReady: (output) => output().includes('"msg":"worker ready"'),
+    stopTimeoutMs: WORKER_STOP_MS,
+  });
+}
+
+export function apiPart(dataDirectory: string, places: Places, env: Environment): Part {
+  return nodePart({
+    name: 'api',
+    entry: 'api/main.ts',
+    env,
+    dataDirectory,
+    isReady: () => answersOk(`${places.apiUrl}/readyz`),
+    stopTimeoutMs: SERVER_STOP_MS,
+  });
+}

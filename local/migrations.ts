@@ -1,0 +1,24 @@
+/** Bringing the engine's schema up to date before anything uses it. */
+
+import pg from 'pg';
+import { migrate } from '../database/migrate.ts';
+import { migrationEnvironment, ownerUrl, type Sources } from './environment.ts';
+import { runTask } from './node-part.ts';
+
+/**
+ * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes there. The
+ * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second.
+ */
+export async function migrateEngine(sources: Sources, postgresAt: string | null, dataDirectory: string): Promise<void> {
+  if (!sources.embedded.temporal) {
+    await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresAt), dataDirectory);
+    return;
+  }
+  const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresAt) });
+  await client.connect();
+  try {
+    await migrate(client);
+  } finally {
+    await client.end();
+  }
+}

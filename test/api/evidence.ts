@@ -1,0 +1,148 @@
+import { pino } from 'pino';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { expect } from 'vitest';
+import type { Alarm, Log } from '../../config/log.ts';
+import { depositWorkflowId } from '../../workflows/messages.ts';
+import type { Answer, Engine } from '../support/engine.ts';
+
+/** Status, code and form of a refusal; the details are the caller's to look at. */
+export function expectRefusal(answer: Answer, status: number, code: string): void {
+  expect({
+    status: answer.status,
+    told: answer.body?.status,
+    code: answer.body?.code,
+    type: answer.headers.get('content-type'),
+    kept: answer.headers.get('cache-control'),
+  }).toEqual({ status, told: status, code, type: 'application/problem+json; charset=utf-8', kept: 'no-store' });
+}
+
+/** How much there is of everything a request could have written. */
+export async function stored(engine: Engine): Promise<Record<string, string>> {
+  const { rows } = await engine.db.owner.query<Record<string, string>>(
+    `select (select count(*) from engine.deposit) as deposits,
+            (select count(*) from engine.placement_attempt) as placements,
+            (select count(*) from engine.callback) as callbacks,
+            (select coalesce(sum(attempts), 0) from engine.callback) as "callback attempts",
+            (select count(*) from engine.callback_stamp) as stamps,
+            (select count(reflected_at) from engine.own_stamp) as reflections,
+            (select count(*) from ledger.transaction) as postings`,
+  );
+  return rows[0]!;
+}
+
+/** The row as text: the same text means that nothing was changed. */
+export async function depositRow(engine: Engine, externalOrderNumber: string): Promise<string> {
+  const { rows } = await engine.db.owner.query<{ row: string }>(
+    'select d::text as row from engine.deposit d where external_order_number = $1',
+    [externalOrderNumber],
+  );
+  return rows[0]?.row ?? 'no such deposit';
+}
+
+export interface AttemptRow {
+  readonly n: number;
+  readonly outcome: string;
+  readonly answer: Readonly<Record<string, unknown>>;
+}
+
+export async function attempts(engine: Engine, externalOrderNumber: string): Promise<AttemptRow[]> {
+  const { rows } = await engine.db.owner.query<AttemptRow>(
+    'select n, outcome, answer from engine.placement_attempt where external_order_number = $1 order by n',
+    [externalOrderNumber],
+  );
+  return rows;
+}
+
+export interface InboxRow {
+  readonly id: string;
+  readonly deposit: string | null;
+  readonly code: string | null;
+  readonly data: Readonly<Record<string, string>> | null;
+  readonly raw: string;
+  readonly receipt: string;
+  readonly reason: string | null;
+  readonly attempts: number;
+  readonly acked: boolean;
+  readonly outcome: string | null;
+}
+
+/** The inbox rows of one order, oldest first. */
+export async function inbox(engine: Engine, externalOrderNumber: string): Promise<InboxRow[]> {
+  const { rows } = await engine.db.owner.query<InboxRow>(
+    `select id, deposit, transaction_code as code, data, convert_from(raw, 'UTF8') as raw, receipt,
+            review_reason as reason, attempts, acked, outcome
+       from engine.callback where external_order_number = $1 order by id`,
+    [externalOrderNumber],
+  );
+  return rows;
+}
+
+/** What was posted for one deposit: amounts in MTC. */
+export async function postings(engine: Engine, externalOrderNumber: string): Promise<string[]> {
+  const { rows } = await engine.db.owner.query<{ amount: string }>(
+    'select trim_scale(amount)::text as amount from ledger.transaction where deposit = $1 order by id',
+    [externalOrderNumber],
+  );
+  return rows.map((row) => row.amount);
+}
+
+/** What the provider's own log says of one order: how often it was asked to place it, and how many orders it made. */
+export async function seenByProvider(
+  engine: Engine,
+  externalOrderNumber: string,
+): Promise<{ readonly placements: number; readonly orders: number }> {
+  const { events } = await engine.control('GET', '/log?limit=10000');
+  const of = (kind: string) =>
+    events.filter(
+      (event: { kind: string; externalOrderNumber: string | null }) =>
+        event.kind === kind && event.externalOrderNumber === externalOrderNumber,
+    ).length;
+  return { placements: of('placement.received'), orders: of('order.made') };
+}
+
+/** Aims a fault of the sandbox at one order; null: until the end. */
+export const fault = (
+  engine: Engine,
+  scope: string,
+  kind: string,
+  params: Readonly<Record<string, unknown>> = {},
+  remaining: number | null = 1,
+) => engine.control('POST', '/faults', { scope, kind, params, remaining });
+
+/** The status name of a workflow, or null when Temporal does not know it. */
+export async function workflowStatus(engine: Engine, workflowId: string): Promise<string | null> {
+  try {
+    return (await engine.client.workflow.getHandle(workflowId).describe()).status.name;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return null;
+    throw error;
+  }
+}
+
+/** Every run Temporal has of one deposit, newest first. */
+export async function runsOf(engine: Engine, externalOrderNumber: string): Promise<string[]> {
+  const runs: string[] = [];
+  const query = `WorkflowId = "${depositWorkflowId(externalOrderNumber)}"`;
+  for await (const { runId } of engine.client.workflow.list({ query })) runs.push(runId);
+  return runs;
+}
+
+export interface MemoryLog {
+  readonly log: Log;
+  readonly lines: string[];
+  /** The alarms raised about one deposit, in order. */
+  alarms(deposit: string): Alarm[];
+}
+
+/** A log that can be read: what the processes would print. */
+export function memoryLog(): MemoryLog {
+  const lines: string[] = [];
+  return {
+    log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+    lines,
+    alarms: (deposit) =>
+      lines
+        .map((line) => JSON.parse(line) as { alarm?: Alarm; deposit?: string })
+        .flatMap((entry) => (entry.alarm !== undefined && entry.deposit === deposit ? [entry.alarm] : [])),
+  };
+}

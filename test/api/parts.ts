@@ -1,0 +1,99 @@
+import { connect, createServer, type Socket } from 'node:net';
+import type { Client } from '@temporalio/client';
+import { RELAY_TIMES, type RelayTimes } from '../../api/relay.ts';
+import { startApi } from '../../api/start.ts';
+import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
+import type { Log } from '../../config/log.ts';
+import { startWorker } from '../../worker/start.ts';
+import type { Engine } from '../support/engine.ts';
+import { memoryLog } from './evidence.ts';
+
+export interface ApiChange {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly client?: Client;
+  readonly relay?: RelayTimes;
+  readonly log?: Log;
+}
+
+/** While `work` runs, the engine's calls go to an API of other settings beside the usual one. */
+export async function withApi<T>(engine: Engine, change: ApiChange, work: () => Promise<T>): Promise<T> {
+  const usual = engine.api;
+  const config = loadApiConfig({
+    ...engine.env,
+    API_LISTEN: '127.0.0.1:0',
+    CALLBACK_LISTEN: '127.0.0.1:0',
+    ...change.env,
+  });
+  const other = await startApi(
+    config,
+    change.client ?? engine.client,
+    change.log ?? memoryLog().log,
+    change.relay ?? RELAY_TIMES,
+  );
+  let closing: Promise<void> | undefined;
+  engine.api = { ...other, close: () => (closing ??= other.close()) };
+  try {
+    return await work();
+  } finally {
+    await engine.api.close();
+    engine.api = usual;
+  }
+}
+
+/** While `work` runs, a worker of other settings stands in for the usual one. */
+export async function withWorker<T>(
+  engine: Engine,
+  change: { readonly env?: Readonly<Record<string, string>>; readonly log?: Log },
+  work: () => Promise<T>,
+): Promise<T> {
+  await engine.stopWorker();
+  const worker = await startWorker(
+    loadWorkerConfig({ ...engine.env, ...change.env }),
+    { connectionOptions: { address: engine.temporal.address }, namespace: 'default' },
+    change.log ?? memoryLog().log,
+  );
+  try {
+    return await work();
+  } finally {
+    await worker.stop();
+    await engine.startWorker();
+  }
+}
+
+/** A line between two parts that can be cut: then connections die and new ones are refused. */
+export interface Line {
+  readonly port: number;
+  cut(): Promise<void>;
+  mend(): Promise<void>;
+}
+
+export async function lineTo(target: { readonly host: string; readonly port: number }): Promise<Line> {
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(target);
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        sockets.delete(socket);
+        near.destroy();
+        far.destroy();
+      });
+    }
+    near.pipe(far);
+    far.pipe(near);
+  });
+  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return {
+    port: address.port,
+    cut: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+    mend: () => listen(address.port),
+  };
+}

@@ -1,0 +1,363 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { createApiKey, type Scope } from '../../database/api-keys.ts';
+import { startEngine } from '../support/engine.ts';
+import { expectRefusal, stored } from './evidence.ts';
+import { lineTo, withApi } from './parts.ts';
+
+const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
+const get = (path: string) => engine.call('GET', path);
+const keyOf = (name: string, ...scopes: Scope[]) => createApiKey(engine.db.owner, { name, scopes });
+const change = (sql: string, name: string) =>
+  engine.db.owner.query(`update engine.api_key set ${sql} where name = $1`, [name]);
+
+describe('access', () => {
+  const routes = [
+    ['POST', '/v1/deposits', 'deposits:create'],
+    ['GET', '/v1/deposits', 'deposits:read'],
+    ['GET', '/v1/deposits/any', 'deposits:read'],
+    ['GET', '/v1/wallets/any', 'deposits:read'],
+  ] as const;
+  const ask = (method: string, path: string, headers: Record<string, string>) =>
+    engine.call(method, path, method === 'POST' ? engine.body() : undefined, { key: null, headers });
+
+  test.each(routes)(
+    '%s %s is refused without a living key, always in the same words, and stores nothing',
+    async (method, path) => {
+      const [revoked, expired, gone] = [
+        await keyOf('revoked', 'deposits:create', 'deposits:read'),
+        await keyOf('expired', 'deposits:create', 'deposits:read'),
+        await keyOf('gone', 'deposits:create', 'deposits:read'),
+      ];
+      await change('revoked_at = clock_timestamp()', 'revoked');
+      await change("expires_at = clock_timestamp() - interval '1 second'", 'expired');
+      await keyOf('gone', 'deposits:create');
+      const before = await stored(engine);
+      const answers = await Promise.all(
+        [
+          undefined,
+          '',
+          'Bearer',
+          'Bearer ',
+          'Bearer short',
+          'Bearer x y',
+          `Bearer ${'x'.repeat(60)}`,
+          `Bearer ${'x'.repeat(5_000)}`,
+          `Bearer ${revoked}\u00a0`,
+          'Basic dGVzdDp0ZXN0',
+          `Bearer ${revoked}`,
+          `Bearer ${expired}`,
+          `Bearer ${gone}`,
+          `bearer ${revoked}`,
+          revoked,
+        ].map((value) => ask(method, path, value === undefined ? {} : { authorization: value })),
+      );
+      for (const answer of answers) {
+        expectRefusal(answer, 401, 'unauthorized');
+        expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+      }
+      expect(new Set(answers.map((answer) => answer.text)).size).toBe(1);
+      expect(await stored(engine)).toEqual(before);
+    },
+  );
+
+  test.each(routes)('%s %s needs the scope %s and no other will do', async (method, path, scope) => {
+    const others = (['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const).filter(
+      (one) => one !== scope,
+    );
+    const before = await stored(engine);
+    const forbidden = await ask(method, path, { authorization: `Bearer ${await keyOf('others', ...others)}` });
+    expectRefusal(forbidden, 403, 'forbidden');
+    expect(forbidden.body.detail).toContain(scope);
+    expect(await stored(engine)).toEqual(before);
+    const allowed = await ask(method, path, { authorization: `Bearer ${await keyOf('only', scope)}` });
+    expect([200, 201, 404]).toContain(allowed.status);
+  });
+
+  test('a key works until it expires and is refused from then on', async () => {
+    const key = await keyOf('short-lived', 'deposits:read');
+    await change("expires_at = clock_timestamp() + interval '1 hour'", 'short-lived');
+    const headers = { authorization: `Bearer ${key}` };
+    expect((await ask('GET', '/v1/deposits', headers)).status).toBe(200);
+    await change('expires_at = clock_timestamp()', 'short-lived');
+    expectRefusal(await ask('GET', '/v1/deposits', headers), 401, 'unauthorized');
+  });
+
+  test('no key is stored as it is', async () => {
+    const key = await keyOf('hidden', 'deposits:read');
+    const { rows } = await engine.db.owner.query('select k::text as row from engine.api_key k');
+    expect(rows.map((row) => row.row).join()).toContain('hidden');
+    expect(rows.map((row) => row.row).join()).not.toContain(key);
+  });
+});
+
+describe('one deposit', () => {
+  const FIELDS = [
+    'externalOrderNumber',
+    'wallet',
+    'state',
+    'late',
+    'buyCoinMode',
+    'mtcAmount',
+    'totalPrice',
+    'currencyCode',
+    'redirectUrl',
+    'advertisementCode',
+    'createdAt',
+    'expiresAt',
+    'listeningUntil',
+    'transactionCode',
+    'creditedAmount',
+    'attempts',
+    'review',
+    'workflowId',
+    'webUi',
+  ];
+  const RFC_3339_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+  test('is shown with exactly the documented fields, before and after its payment', async () => {
+    const created = await engine.create({ wallet: 'wallet-shown', payerRealName: 'Wang Xiaoming' });
+    const { externalOrderNumber } = created.body;
+    expect(Object.keys(created.body)).toEqual(FIELDS);
+    expect(created.body).toEqual({
+      externalOrderNumber,
+      wallet: 'wallet-shown',
+      state: 'AWAITING_PAYMENT',
+      late: false,
+      buyCoinMode: 'MtcAmount',
+      mtcAmount: '5000',
+      totalPrice: null,
+      currencyCode: 'CNY',
+      redirectUrl: expect.stringMatching(/^http/),
+      advertisementCode: expect.stringMatching(/./),
+      createdAt: expect.stringMatching(RFC_3339_UTC),
+      expiresAt: expect.stringMatching(RFC_3339_UTC),
+      listeningUntil: expect.stringMatching(RFC_3339_UTC),
+      transactionCode: null,
+      creditedAmount: null,
+      attempts: { count: 0, lastAt: null, nextExpectedAt: null },
+      review: null,
+      workflowId: `deposit:${externalOrderNumber}`,
+      webUi: `http://127.0.0.1:8233/namespaces/default/workflows/deposit%3A${externalOrderNumber}`,
+    });
+    const windows = (body: { expiresAt: string; listeningUntil: string }) =>
+      Date.parse(body.listeningUntil) - Date.parse(body.expiresAt);
+    expect(windows(created.body)).toBe(73 * 3_600_000);
+
+    await engine.pay(externalOrderNumber);
+    const credited = await engine.untilState(externalOrderNumber, 'CREDITED');
+    expect(Object.keys(credited)).toEqual(FIELDS);
+    expect(credited).toEqual({
+      ...created.body,
+      state: 'CREDITED',
+      transactionCode: expect.stringMatching(/^AT/),
+      creditedAmount: '5000',
+      attempts: { count: 1, lastAt: expect.stringMatching(RFC_3339_UTC), nextExpectedAt: null },
+    });
+    expect(JSON.stringify(credited)).not.toContain('Wang');
+  });
+
+  test.each([
+    ['unknown', '/v1/deposits/never-heard-of', 404, 'not_found'],
+    ['with an impossible number', '/v1/deposits/a%20b', 400, 'invalid_request'],
+    ['with a number that is too long', `/v1/deposits/${'x'.repeat(65)}`, 400, 'invalid_request'],
+    ['with a broken address', '/v1/deposits/%ff', 400, 'invalid_request'],
+    ['with a NUL in its number', '/v1/deposits/a%00b', 400, 'invalid_request'],
+    ['up a folder', '/v1/deposits/..%2fwallets', 400, 'invalid_request'],
+  ])('%s is refused', async (_, path, status, code) => {
+    expectRefusal(await get(path), status, code);
+  });
+});
+
+describe('the list of deposits', () => {
+  const WALLET = 'wallet-listed';
+  const COUNT = 7;
+  const numbers: string[] = [];
+
+  beforeAll(async () => {
+    for (let i = 0; i < COUNT; i += 1) {
+      const { externalOrderNumber } = (await engine.create({ wallet: WALLET })).body;
+      numbers.push(externalOrderNumber);
+    }
+    // Three of one moment: the page's end must tell them apart.
+    await engine.db.owner.query(
+      `update engine.deposit set created_at = '2026-01-01T00:00:00.000001Z' where external_order_number = any($1)`,
+      [numbers.slice(0, 3)],
+    );
+    await engine.pay(numbers[0]!);
+    await engine.untilState(numbers[0]!, 'CREDITED');
+  });
+
+  async function pages(query: string, between: () => Promise<unknown> = () => Promise.resolve()): Promise<string[][]> {
+    const found: string[][] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const answer = await get(`/v1/deposits?${query}${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`);
+      expect(answer.status).toBe(200);
+      expect(Object.keys(answer.body)).toEqual(['items', 'nextCursor']);
+      found.push(answer.body.items.map((item: { externalOrderNumber: string }) => item.externalOrderNumber));
+      cursor = answer.body.nextCursor;
+      await between();
+    }
+    return found;
+  }
+
+  test.each([1, 2, 3, 7, 200])(
+    'is paged through by %d with every deposit exactly once, newest first',
+    async (limit) => {
+      const found = await pages(`wallet=${WALLET}&limit=${limit}`);
+      expect(found.flat().toSorted()).toEqual(numbers.toSorted());
+      expect(found.every((page) => page.length <= limit && page.length > 0)).toBe(true);
+      const newestFirst = [...numbers.slice(3).toReversed(), ...numbers.slice(0, 3).toSorted(bytewise).toReversed()];
+      expect(found.flat()).toEqual(newestFirst);
+    },
+  );
+
+  test('shows each deposit as it is shown alone', async () => {
+    const { items } = (await get(`/v1/deposits?wallet=${WALLET}&limit=2`)).body;
+    expect(items).toEqual([await engine.deposit(numbers[6]!), await engine.deposit(numbers[5]!)]);
+  });
+
+  test('keeps its place while new deposits come in', async () => {
+    const found = await pages(`wallet=${WALLET}&limit=3`, async () => {
+      numbers.push((await engine.create({ wallet: WALLET })).body.externalOrderNumber);
+    });
+    expect(found.flat().toSorted()).toEqual(numbers.slice(0, COUNT).toSorted());
+  });
+
+  test('is filtered by state and by wallet, and by both', async () => {
+    expect(await pages(`wallet=${WALLET}&state=CREDITED`)).toEqual([[numbers[0]]]);
+    expect((await pages('state=CREDITED')).flat()).toContain(numbers[0]);
+    expect((await pages('state=AWAITING_PAYMENT')).flat()).not.toContain(numbers[0]);
+    expect((await pages(`wallet=${WALLET}&state=AWAITING_PAYMENT`)).flat().toSorted()).toEqual(
+      numbers.slice(1).toSorted(),
+    );
+    expect(await pages('wallet=nobody')).toEqual([[]]);
+  });
+
+  const forged = (text: string) => Buffer.from(text).toString('base64url');
+  test.each([
+    ['foo=1', 'foo'],
+    ['__proto__=1', '__proto__'],
+    ['constructor=1', 'constructor'],
+    ['state[]=CREDITED', 'state[]'],
+    ['Wallet=x', 'Wallet'],
+    ['state=credited', 'state'],
+    ['state=', 'state'],
+    ['state=CREDITED&state=UNPAID', 'state'],
+    ['wallet=', 'wallet'],
+    ['wallet=a%20b', 'wallet'],
+    ['wallet=a&wallet=b', 'wallet'],
+    ['limit=0', 'limit'],
+    ['limit=201', 'limit'],
+    ['limit=-1', 'limit'],
+    ['limit=1e2', 'limit'],
+    ['limit=1.0', 'limit'],
+    ['limit=', 'limit'],
+    ['cursor=', 'cursor'],
+    ['cursor=x', 'cursor'],
+    [`cursor=${forged('2026-01-01T00:00:00.000000Z')}`, 'cursor'],
+    [`cursor=${forged("2026-01-01T00:00:00.000000Z|a'b")}`, 'cursor'],
+    [`cursor=${forged('2026-13-01T00:00:00.000000Z|a')}`, 'cursor'],
+    [`cursor=${forged('2026-02-31T00:00:00.000000Z|a')}`, 'cursor'],
+    [`cursor=${forged('2026-01-01T24:00:00.000000Z|a')}`, 'cursor'],
+    [`cursor=${forged('0000-01-01T00:00:00.000000Z|a')}`, 'cursor'],
+  ])('refuses %s and names the field', async (query, field) => {
+    const answer = await get(`/v1/deposits?${query}`);
+    expectRefusal(answer, 400, 'invalid_request');
+    expect(answer.body.errors.map((fault: { field: string }) => fault.field)).toEqual([field]);
+    expect(answer.body.detail).toContain(field);
+  });
+});
+
+describe('a wallet', () => {
+  test('nobody has heard of holds "0"', async () => {
+    const answer = await get('/v1/wallets/nobody');
+    expect({ status: answer.status, body: answer.body }).toEqual({
+      status: 200,
+      body: { wallet: 'nobody', balance: '0', postings: [] },
+    });
+  });
+
+  test('lists what made its balance, and an impossible name is refused', async () => {
+    const { externalOrderNumber } = (await engine.create({ wallet: 'wallet-read', mtcAmount: '0.5' })).body;
+    await engine.pay(externalOrderNumber);
+    const { transactionCode } = await engine.untilState(externalOrderNumber, 'CREDITED');
+    expect((await get('/v1/wallets/wallet-read')).body).toEqual({
+      wallet: 'wallet-read',
+      balance: '0.5',
+      postings: [
+        {
+          postingId: expect.stringMatching(/^\d+$/),
+          kind: 'credit',
+          externalOrderNumber,
+          transactionCode,
+          amount: '0.5',
+          postedAt: expect.stringMatching(/Z$/),
+        },
+      ],
+    });
+    expectRefusal(await get('/v1/wallets/a%20b'), 400, 'invalid_request');
+    expectRefusal(await get(`/v1/wallets/${'x'.repeat(65)}`), 400, 'invalid_request');
+  });
+});
+
+describe('addresses and methods', () => {
+  test.each([
+    ['PUT', '/v1/deposits', 'GET, POST'],
+    ['DELETE', '/v1/deposits', 'GET, POST'],
+    ['POST', '/v1/deposits/some', 'GET'],
+    ['DELETE', '/v1/deposits/some', 'GET'],
+    ['PATCH', '/v1/wallets/some', 'GET'],
+  ])('%s %s is not allowed, and the answer says what is', async (method, path, allow) => {
+    const before = await stored(engine);
+    const answer = await engine.call(method, path, method === 'DELETE' ? undefined : {});
+    expectRefusal(answer, 405, 'method_not_allowed');
+    expect(answer.headers.get('allow')).toBe(allow);
+    expect(await stored(engine)).toEqual(before);
+  });
+
+  test.each(['/', '/v1', '/v2/deposits', '/v1/deposits/a/b', '/v1/callbacks/mtpay/a/b', '/%2e%2e/etc', '/favicon.ico'])(
+    'there is nothing at %s',
+    async (path) => expectRefusal(await get(path), 404, 'not_found'),
+  );
+
+  test('no answer tells what serves it or may be cached', async () => {
+    for (const path of ['/healthz', '/v1/deposits', '/nothing']) {
+      const { headers } = await get(path);
+      expect([headers.get('x-powered-by'), headers.get('etag'), headers.get('server')]).toEqual([null, null, null]);
+      expect(headers.get('cache-control')).toBe('no-store');
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+    }
+  });
+});
+
+describe('health', () => {
+  test('needs no key and tells of the database and of Temporal', async () => {
+    const alive = await engine.call('GET', '/healthz', undefined, { key: null });
+    expect({ status: alive.status, body: alive.body }).toEqual({ status: 200, body: { status: 'alive' } });
+    const ready = await engine.call('GET', '/readyz', undefined, { key: null });
+    expect({ status: ready.status, body: ready.body }).toEqual({
+      status: 200,
+      body: { ready: true, database: 'up', temporal: 'up' },
+    });
+  });
+
+  test('without the database the process is alive and not ready, and is ready again afterwards', async () => {
+    const url = new URL(engine.env['DATABASE_URL_API']!);
+    const line = await lineTo({ host: url.hostname, port: Number(url.port) });
+    url.port = String(line.port);
+    await withApi(engine, { env: { DATABASE_URL_API: url.href } }, async () => {
+      await line.cut();
+      expect((await get('/healthz')).status).toBe(200);
+      const away = await get('/readyz');
+      expect({ status: away.status, body: away.body }).toEqual({
+        status: 503,
+        body: { ready: false, database: 'down', temporal: 'up' },
+      });
+      await line.mend();
+      expect((await get('/readyz')).status).toBe(200);
+    });
+    await line.cut();
+  });
+});
+
+const bytewise = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));

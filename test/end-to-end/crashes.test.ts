@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import { startEngine } from '../support/engine.ts';
+import { type Part, startPart } from '../support/process.ts';
+
+/**
+ * Each part is killed with SIGKILL by itself at a named point (config/crash.ts), another takes over, and in the end the
+ * money is there once. API and worker are real processes here.
+ */
+const engine = await startEngine({ worker: false, env: { MTPAY_DEADLINE: '2s' } });
+
+const orders = async (externalOrderNumber: string): Promise<number> => {
+  const log = await engine.control('GET', '/log?limit=10000');
+  return log.events.filter(
+    (event: { kind: string; externalOrderNumber?: string }) =>
+      event.kind === 'order.made' && event.externalOrderNumber === externalOrderNumber,
+  ).length;
+};
+
+const workerThat = (crashAt?: string): Promise<Part> =>
+  startPart('worker', { ...engine.env, ...(crashAt === undefined ? {} : { CRASH_AT: crashAt }) });
+
+async function creditedOnce(externalOrderNumber: string): Promise<void> {
+  await engine.untilState(externalOrderNumber, 'CREDITED');
+  const { rows } = await engine.db.owner.query(
+    'select kind, trim_scale(amount)::text as amount from ledger.transaction where deposit = $1',
+    [externalOrderNumber],
+  );
+  expect(rows).toEqual([{ kind: 'credit', amount: '5000' }]);
+  await engine.auditLedger();
+}
+
+describe('the worker is killed', () => {
+  test.each(['credit.beforeTx', 'credit.afterCommit'])(
+    'at %s: another worker takes over, one credit',
+    async (point) => {
+      const [doomed, { body }] = await Promise.all([workerThat(point), engine.create()]);
+      await engine.untilState(body.externalOrderNumber, 'AWAITING_PAYMENT');
+      await engine.pay(body.externalOrderNumber);
+      expect(await doomed.exited).toBe('SIGKILL');
+      const next = await workerThat();
+      await creditedOnce(body.externalOrderNumber);
+      await next.kill('SIGTERM');
+    },
+  );
+
+  test('at create.beforeComplete, the answer stored: the link is there, one order, one credit', async () => {
+    const created = engine.create();
+    const doomed = await workerThat('create.beforeComplete');
+    expect(await doomed.exited).toBe('SIGKILL');
+    const next = await workerThat();
+    const { body } = await created;
+    await engine.untilState(body.externalOrderNumber, 'AWAITING_PAYMENT');
+    await engine.pay(body.externalOrderNumber);
+    await creditedOnce(body.externalOrderNumber);
+    expect(await orders(body.externalOrderNumber)).toBe(1);
+    await next.kill('SIGTERM');
+  });
+
+  test('at create.afterResponse, the answer lost: unknown, never placed again, credited when the callback comes', async () => {
+    const created = engine.create();
+    const doomed = await workerThat('create.afterResponse');
+    expect(await doomed.exited).toBe('SIGKILL');
+    const next = await workerThat();
+    const { body } = await created;
+    await engine.untilState(body.externalOrderNumber, 'PLACEMENT_UNKNOWN');
+    expect(await orders(body.externalOrderNumber)).toBe(1);
+    await engine.pay(body.externalOrderNumber);
+    await creditedOnce(body.externalOrderNumber);
+    await next.kill('SIGTERM');
+  });
+
+  test('at create.beforeSend: unknown after the deadline, and nothing was ever sent', async () => {
+    const created = engine.create();
+    const doomed = await workerThat('create.beforeSend');
+    expect(await doomed.exited).toBe('SIGKILL');
+    const next = await workerThat();
+    const { body } = await created;
+    await engine.untilState(body.externalOrderNumber, 'PLACEMENT_UNKNOWN');
+    expect(await orders(body.externalOrderNumber)).toBe(0);
+    await next.kill('SIGTERM');
+  });
+});
+
+describe('the API is killed', () => {
+  /** The API of this process makes way for one that will die, and comes back after it. */
+  async function whileApiDies(crashAt: string, work: () => Promise<void>): Promise<void> {
+    await engine.startWorker();
+    await engine.api.close();
+    const doomed = await startPart('api', { ...engine.env, CRASH_AT: crashAt });
+    await work();
+    expect(await doomed.exited).toBe('SIGKILL');
+    await engine.startApi();
+  }
+
+  test.each(['api.afterReserve', 'api.afterWorkflowStart', 'api.beforeReply'])(
+    'at %s: the repeat of the create is answered, one order, one credit',
+    async (point) => {
+      const body = engine.body();
+      await whileApiDies(point, () => expect(engine.call('POST', '/v1/deposits', body)).rejects.toThrow());
+      const repeat = await engine.call('POST', '/v1/deposits', body);
+      expect(repeat.status).toBe(200);
+      await engine.pay(repeat.body.externalOrderNumber);
+      await creditedOnce(repeat.body.externalOrderNumber);
+      expect(await orders(repeat.body.externalOrderNumber)).toBe(1);
+    },
+  );
+
+  test.each(['cb.afterVerify', 'cb.afterInboxInsert', 'cb.afterCommit', 'cb.afterSignal'])(
+    'at %s: the provider’s retry or the relay brings it, one credit',
+    async (point) => {
+      // Retries within seconds instead of minutes; the order of things stays.
+      await engine.control('PUT', '/settings', { speed: 600 });
+      const body = engine.body();
+      await whileApiDies(point, async () => {
+        expect((await engine.call('POST', '/v1/deposits', body)).status).toBe(201);
+        await engine.pay(String(body['externalOrderNumber']));
+      });
+      await creditedOnce(String(body['externalOrderNumber']));
+    },
+  );
+});

@@ -1,0 +1,185 @@
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { expect } from 'vitest';
+import { bindCallback, insertCallback } from '../../database/callbacks.ts';
+import { reserve } from '../../database/deposits.ts';
+import type { CallbackData, Order } from '../../domain/order.ts';
+import { type CreditItem, creditItem } from '../../ledger/credit.ts';
+import { contentHash } from '../../mtpay/callback.ts';
+import { depositWorkflowId } from '../../workflows/messages.ts';
+import { order, paid, settings } from '../support/builders.ts';
+
+export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')}`;
+
+/** A deposit that awaits its payment. */
+export async function reserved(db: pg.Pool | pg.ClientBase, change: Partial<Order> = {}): Promise<Order> {
+  const asked = order({ wallet: newWallet(), ...change });
+  await reserve(db, {
+    ...asked,
+    supportLanguage: 'en',
+    payerName: randomBytes(40),
+    payerNameKey: 'key',
+    fingerprint: randomBytes(32),
+    settings: settings(),
+  });
+  await db.query(`update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = $1`, [
+    asked.externalOrderNumber,
+  ]);
+  return asked;
+}
+
+/** An authentic callback in the inbox, by default the first of its deposit and bound to it. Answers its inbox id. */
+export async function received(
+  client: pg.ClientBase,
+  data: CallbackData,
+  as: { readonly receipt: 'first' | 'other_content'; readonly bound: boolean } = { receipt: 'first', bound: true },
+): Promise<string> {
+  const { id } = await insertCallback(client, {
+    externalOrderNumber: data.externalOrderNumber,
+    deposit: data.externalOrderNumber,
+    contentHash: contentHash(data),
+    data,
+    raw: Buffer.from('{}'),
+    receipt: as.receipt,
+    reviewReason: as.receipt === 'first' ? null : 'OTHER_CONTENT',
+    acked: true,
+  });
+  if (as.bound) await bindCallback(client, data.externalOrderNumber, id);
+  return id;
+}
+
+export interface Payment {
+  readonly order: Order;
+  readonly data: CallbackData;
+  readonly inboxId: string;
+  readonly item: CreditItem;
+}
+
+export const itemFor = (asked: Order, inboxId: string, data: CallbackData, late = false): CreditItem =>
+  creditItem(
+    {
+      externalOrderNumber: asked.externalOrderNumber,
+      wallet: asked.wallet,
+      late,
+      workflowId: depositWorkflowId(asked.externalOrderNumber),
+    },
+    inboxId,
+    data,
+  );
+
+/** Deposits that await their payment, each with the callback that pays it: the judge has approved, nothing is posted. */
+export async function payments(
+  db: pg.Pool,
+  count: number,
+  change: { readonly order?: Partial<Order>; readonly data?: Partial<CallbackData> } = {},
+): Promise<Payment[]> {
+  const wanted = Array.from({ length: count }, () => {
+    const asked = order({ wallet: newWallet(), ...change.order });
+    return { asked, data: paid(asked, change.data) };
+  });
+  const { rows } = await db.query<{ id: string; number: string }>(
+    `with wanted as (select * from jsonb_to_recordset($1) as w(number text, wallet text, currency text, code text, hash text, data jsonb)),
+          d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
+                                            fingerprint, settings, state)
+                select number, wallet, 'MtcAmount', 5000, currency, 'en', '', $2, 'AWAITING_PAYMENT' from wanted)
+     insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)
+     select number, number, code, decode(hash, 'hex'), data, '', 'first', true from wanted
+     returning id, external_order_number as number`,
+    [
+      JSON.stringify(
+        wanted.map(({ asked, data }) => ({
+          number: asked.externalOrderNumber,
+          wallet: asked.wallet,
+          currency: asked.currencyCode,
+          code: data.transactionCode,
+          hash: contentHash(data).toString('hex'),
+          data,
+        })),
+      ),
+      settings(),
+    ],
+  );
+  await db.query(
+    `update engine.deposit d set bound_callback = c.id from engine.callback c
+      where c.deposit = d.external_order_number and c.id = any($1)`,
+    [rows.map((row) => row.id)],
+  );
+  const ids = new Map(rows.map((row) => [row.number, row.id]));
+  return wanted.map(({ asked, data }) => {
+    const inboxId = ids.get(asked.externalOrderNumber)!;
+    return { order: asked, data, inboxId, item: itemFor(asked, inboxId, data) };
+  });
+}
+
+export async function payment(
+  db: pg.Pool,
+  change: { readonly order?: Partial<Order>; readonly data?: Partial<CallbackData> } = {},
+): Promise<Payment> {
+  const [one] = await payments(db, 1, change);
+  return one!;
+}
+
+/** The item as `ledger.credit` and `ledger.park` take it, for tests that go past the engine's own statement. */
+export const facts = (item: CreditItem, change: Readonly<Record<string, string | null>> = {}) => ({
+  key: `deposit:${item.deposit}:credit`,
+  deposit: item.deposit,
+  provider: 'mtpay',
+  provider_code: item.transactionCode,
+  wallet: item.wallet,
+  amount: item.amount,
+  fee: '0',
+  fiat: item.currencyCode,
+  fiat_amount: item.paymentPrice,
+  unit_price: '7.2',
+  workflow_id: item.workflowId,
+  ...change,
+});
+
+export interface Posted {
+  readonly outcome: 'posted' | 'duplicate' | 'conflict';
+  readonly id: string | null;
+}
+
+export async function call(db: pg.Pool | pg.ClientBase, name: 'credit' | 'park', items: readonly object[]) {
+  const { rows } = await db.query<Posted>(`select outcome, id from ledger.${name}($1::jsonb) order by ord`, [
+    JSON.stringify(items),
+  ]);
+  return rows;
+}
+
+export async function postingsOf(db: pg.Pool, deposit: string) {
+  const { rows } = await db.query<{ id: string; key: string; amount: string; provider_code: string | null }>(
+    'select id, key, trim_scale(amount)::text as amount, provider_code from ledger.transaction where deposit = $1 order by id',
+    [deposit],
+  );
+  return rows;
+}
+
+export async function balanceOf(db: pg.Pool | pg.ClientBase, account: string): Promise<string> {
+  const { rows } = await db.query<{ amount: string }>(
+    `select trim_scale(b.amount)::text as amount from ledger.balance b join ledger.account a on a.id = b.account_id where a.code = $1`,
+    [account],
+  );
+  return rows[0]?.amount ?? '0';
+}
+
+/** What the audit finds, and whether every block of the chain is whole. */
+export async function faultsOf(db: pg.Pool | pg.ClientBase): Promise<string[]> {
+  const { rows } = await db.query<{ fault: string }>('select fault from ledger.audit() where found > 0 order by fault');
+  return rows.map((row) => row.fault);
+}
+export async function brokenBlocks(db: pg.Pool | pg.ClientBase): Promise<string[]> {
+  const { rows } = await db.query<{ n: string }>('select n from ledger.verify_chain() where not ok order by n');
+  return rows.map((row) => row.n);
+}
+
+/** As auditor: nothing wrong, and there is something that could be. */
+export async function expectCleanBooks(auditor: pg.Pool): Promise<void> {
+  expect(await faultsOf(auditor)).toEqual([]);
+  expect(await brokenBlocks(auditor)).toEqual([]);
+  const { rows } = await auditor.query<{ postings: number; sum: string }>(
+    `select (select count(*)::int from ledger.transaction) as postings, (select sum(amount)::text from ledger.balance) as sum`,
+  );
+  expect(rows[0]!.postings).toBeGreaterThan(0);
+  expect(Number(rows[0]!.sum)).toBe(0);
+}

@@ -1,0 +1,96 @@
+import net, { type Socket } from 'node:net';
+import tls from 'node:tls';
+import { onTestFinished } from 'vitest';
+import type { Certificate } from './certificate.ts';
+
+/** A request as it came over the wire. */
+export interface Received {
+  readonly line: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface StandIn {
+  /** `localhost:<port>`, as it stands in URLs. */
+  readonly host: string;
+  readonly received: readonly Received[];
+  /** How many connections were opened, with or without a request on them. */
+  connections(): number;
+}
+
+/** What a stand-in does with a complete request: it has the bare socket and may do anything. */
+export type Answer = (socket: Socket, request: Received) => void;
+
+/** A server in the provider's place for one test, below HTTP so that it can break every rule of it. */
+export async function standIn(answer: Answer, certificate?: Certificate): Promise<StandIn> {
+  const received: Received[] = [];
+  const sockets = new Set<Socket>();
+  const serve = (socket: Socket) => {
+    let text = '';
+    socket.setEncoding('utf8');
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      const request = complete(text);
+      if (request === null) return;
+      text = '';
+      received.push(request);
+      answer(socket, request);
+    });
+  };
+  const server = certificate === undefined ? net.createServer(serve) : tls.createServer(certificate, serve);
+  let connections = 0;
+  server.on('connection', (socket: Socket) => {
+    connections += 1;
+    sockets.add(socket);
+  });
+  server.on('tlsClientError', () => undefined);
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const { port } = server.address() as net.AddressInfo;
+  return { host: `localhost:${port}`, received, connections: () => connections };
+}
+
+function complete(text: string): Received | null {
+  const [head, body] = text.split('\r\n\r\n', 2) as [string, string?];
+  if (body === undefined) return null;
+  const [line, ...rest] = head.split('\r\n') as [string, ...string[]];
+  const headers = Object.fromEntries(
+    rest.map((header) => {
+      const colon = header.indexOf(':');
+      return [header.slice(0, colon).toLowerCase(), header.slice(colon + 1).trim()];
+    }),
+  );
+  if (Buffer.byteLength(body) < Number(headers['content-length'] ?? 0)) return null;
+  return { line, headers, body };
+}
+
+/** A well-formed HTTP answer; `headers` may contradict it. */
+export function http(status: number, body: string, headers: Readonly<Record<string, string | number>> = {}): string {
+  const all = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} Said\r\n${lines.join('')}\r\n${body}`;
+}
+
+/** A server that speaks first, whatever is asked of it. */
+export async function babbler(text: string): Promise<{ readonly host: string }> {
+  const server = net.createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end(text);
+  });
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  onTestFinished(() => void server.close());
+  return { host: `localhost:${(server.address() as net.AddressInfo).port}` };
+}
+
+/** A port on which nobody listens. */
+export async function closedPort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,57 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
+
+export interface Part {
+  readonly pid: number;
+  /** Resolves with the signal that ended the process, or null when it ended by itself. */
+  readonly exited: Promise<NodeJS.Signals | null>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+  readonly log: () => string;
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Starts a part as the process it is in production and waits until it says `ready`. Ended with the file, whatever happens. */
+export async function startPart(
+  part: 'api' | 'worker',
+  env: Readonly<Record<string, string>>,
+  ready = `"${part} ready"`,
+): Promise<Part> {
+  const child = spawn(process.execPath, ['--import', 'tsx', `${part}/main.ts`], {
+    cwd: root,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env, LOG_LEVEL: 'info' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = new Promise<NodeJS.Signals | null>((resolve) =>
+    child.once('exit', (_code, signal) => resolve(signal)),
+  );
+  afterAll(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  const log = collect(child);
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', () => log().includes(ready) && resolve());
+    void exited.then(() => reject(new Error(`${part} ended before it was ready:\n${log()}`)));
+  });
+  return {
+    pid: child.pid!,
+    exited,
+    log,
+    async kill(signal) {
+      child.kill(signal);
+      await exited;
+    },
+  };
+}
+
+function collect(child: ChildProcess): () => string {
+  let text = '';
+  const add = (chunk: Buffer) => {
+    text += chunk.toString('utf8');
+  };
+  child.stdout?.on('data', add);
+  child.stderr?.on('data', add);
+  return () => text;
+}

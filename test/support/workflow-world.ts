@@ -1,0 +1,226 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { afterAll } from 'vitest';
+import { createActivities } from '../../activities/index.ts';
+import { Secret } from '../../config/load.ts';
+import { createLog } from '../../config/log.ts';
+import { bindCallback, insertCallback } from '../../database/callbacks.ts';
+import { reserve } from '../../database/deposits.ts';
+import { inTransaction } from '../../database/pool.ts';
+import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
+import { resolveTemporalTestServer } from '../../local/temporal-binary.ts';
+import { startTemporal } from '../../local/temporal.ts';
+import { contentHash } from '../../mtpay/callback.ts';
+import { capabilityKey } from '../../mtpay/capability.ts';
+import { createProviderClock } from '../../mtpay/clock.ts';
+import { sealName } from '../../mtpay/payer-name.ts';
+import type { PlacementAnswer } from '../../mtpay/place.ts';
+import { type AcceptedCallback, callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
+import { order as buildOrder, settings as buildSettings } from './builders.ts';
+import { registerSearchAttributes } from '../../worker/search-attributes.ts';
+import { quietRuntime } from './runtime.ts';
+import { createTestDatabase, required, type TestDatabase } from './database.ts';
+
+type Activities = ReturnType<typeof createActivities>['activities'];
+export type DepositHandle = WorkflowHandle;
+
+/** Deposits without the API and the sandbox: real Postgres, real workflow and activities; the provider's answer is forced. */
+export interface WorkflowWorld {
+  readonly db: TestDatabase;
+  readonly client: Client;
+  /** Time skipping only: lets time pass. */
+  sleep(duration: string): Promise<void>;
+  /** What the provider answers to the next placement of this order. Default: placed. */
+  answers(externalOrderNumber: string, answer: () => Promise<PlacementAnswer>): void;
+  /** Replaces an activity for one order, to force a fault. */
+  instead<K extends keyof Activities>(
+    name: K,
+    externalOrderNumber: string,
+    stand: (real: () => Promise<unknown>) => Promise<unknown>,
+  ): void;
+  /** Reserves the row as the API does. */
+  reserve(change?: Partial<Order>, settings?: Partial<DepositSettings>): Promise<Reserved>;
+  start(reserved: Reserved): Promise<DepositHandle>;
+  /** Commits the callback to the inbox, bound to its deposit, as the endpoint does. */
+  receive(data: CallbackData): Promise<AcceptedCallback>;
+  signal(handle: DepositHandle, payment: AcceptedCallback): Promise<void>;
+  state(
+    externalOrderNumber: string,
+  ): Promise<{ state: string; late: boolean; review_reason: string | null; posting_id: string | null }>;
+  postings(externalOrderNumber: string): Promise<number>;
+}
+export interface Reserved {
+  readonly order: Order;
+  readonly settings: DepositSettings;
+}
+
+const secret = () => new Secret(randomBytes(32));
+
+export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Promise<WorkflowWorld> {
+  quietRuntime();
+  const db = await createTestDatabase();
+  const temporal = server === 'real' ? await realServer() : await timeSkippingServer();
+  const payerNameKey = secret();
+  const mtpayKey = { accessKey: secret(), secretKey: secret() };
+  const answers = new Map<string, () => Promise<PlacementAnswer>>();
+  const instead = new Map<string, (real: () => Promise<unknown>) => Promise<unknown>>();
+  const pool = db.poolFor('app_worker');
+  const { activities } = createActivities({
+    pool,
+    provider: {
+      place: (request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))(),
+    },
+    clock: createProviderClock(pool),
+    mtpayKey,
+    capability: capabilityKey(secret()),
+    payerNameKey,
+    callbackBaseUrl: 'http://127.0.0.1:1',
+    placeWithinMs: 120_000,
+    callDeadlineMs: 1_000,
+    log: createLog('worker', 'silent'),
+  });
+  const worker = await Worker.create({
+    connection: temporal.nativeConnection,
+    taskQueue: TASK_QUEUE,
+    workflowBundle: { codePath: required('TEST_WORKFLOW_BUNDLE') },
+    activities: withStandIns(activities, instead),
+    shutdownGraceTime: '1s',
+  });
+  const running = worker.run();
+  afterAll(async () => {
+    worker.shutdown();
+    await running;
+    await temporal.stop();
+  });
+  const { client } = temporal;
+
+  const world: WorkflowWorld = {
+    db,
+    client,
+    sleep: temporal.sleep,
+    answers: (externalOrderNumber, answer) => answers.set(externalOrderNumber, answer),
+    instead: (name, externalOrderNumber, stand) => instead.set(`${name} ${externalOrderNumber}`, stand),
+    async reserve(change = {}, settingsChange = {}) {
+      const order = buildOrder(change);
+      const settings = buildSettings(settingsChange);
+      const sealed = sealName(payerNameKey, order.externalOrderNumber, 'Li Ming');
+      await reserve(db.owner, {
+        ...order,
+        supportLanguage: 'en',
+        payerName: sealed.bytes,
+        payerNameKey: sealed.keyId,
+        fingerprint: randomBytes(32),
+        settings,
+      });
+      return { order, settings };
+    },
+    start: ({ order, settings }) => client.workflow.start('deposit', depositStart({ ...order, settings })),
+    receive: (data) =>
+      inTransaction(db.owner, async (connection) => {
+        const row = await insertCallback(connection, {
+          externalOrderNumber: data.externalOrderNumber,
+          deposit: data.externalOrderNumber,
+          contentHash: contentHash(data),
+          data,
+          raw: Buffer.from('{}'),
+          receipt: 'first',
+          reviewReason: null,
+          acked: true,
+        });
+        await bindCallback(connection, data.externalOrderNumber, row.id);
+        return {
+          inboxId: row.id,
+          transactionCode: data.transactionCode,
+          transactionAmount: data.transactionAmount,
+          currencyCode: data.currencyCode,
+          paymentPrice: data.paymentPrice,
+          receivedAt: row.receivedAt.toISOString(),
+        };
+      }),
+    signal: (handle, payment) => handle.signal(callbackAccepted, payment),
+    async state(externalOrderNumber) {
+      const { rows } = await db.owner.query(
+        'select state, late, review_reason, posting_id from engine.deposit where external_order_number = $1',
+        [externalOrderNumber],
+      );
+      return rows[0];
+    },
+    async postings(externalOrderNumber) {
+      const { rows } = await db.owner.query<{ n: number }>(
+        'select count(*)::int as n from ledger.transaction where deposit = $1',
+        [externalOrderNumber],
+      );
+      return rows[0]!.n;
+    },
+  };
+  return world;
+}
+
+export const PLACED: PlacementAnswer = {
+  kind: 'placed',
+  redirectUrl: 'https://pay.example/checkout',
+  advertisementCode: 'AD1',
+  providerTimeMs: null,
+};
+
+/** Every activity takes the order number first, or an object that names it. */
+function withStandIns(
+  real: Activities,
+  instead: Map<string, (real: () => Promise<unknown>) => Promise<unknown>>,
+): Activities {
+  const wrap = ([name, activity]: [string, (...args: never[]) => Promise<unknown>]) => [
+    name,
+    (...args: [string | { deposit?: string; externalOrderNumber?: string }]) => {
+      const [first] = args;
+      const order = typeof first === 'string' ? first : (first.deposit ?? first.externalOrderNumber);
+      const stand = instead.get(`${name} ${order}`);
+      const run = () => activity(...(args as unknown as never[]));
+      return stand === undefined ? run() : stand(run);
+    },
+  ];
+  return Object.fromEntries(Object.entries(real).map((entry) => wrap(entry as never))) as Activities;
+}
+
+interface Server {
+  readonly client: Client;
+  readonly nativeConnection: NativeConnection;
+  sleep(duration: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+async function realServer(): Promise<Server> {
+  const folder = await mkdtemp(join(tmpdir(), 'deposit-workflows-'));
+  const server = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
+  const connection = await Connection.connect({ address: server.address });
+  const nativeConnection = await NativeConnection.connect({ address: server.address });
+  return {
+    client: new Client({ connection }),
+    nativeConnection,
+    sleep: () => Promise.reject(new Error('a real server does not skip time')),
+    async stop() {
+      await connection.close();
+      await nativeConnection.close();
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function timeSkippingServer(): Promise<Server> {
+  const path = await resolveTemporalTestServer();
+  const env = await TestWorkflowEnvironment.createTimeSkipping({
+    server: { executable: { type: 'existing-path', path } },
+  });
+  await registerSearchAttributes(env.connection, 'default');
+  return {
+    client: env.client as unknown as Client,
+    nativeConnection: env.nativeConnection,
+    sleep: (duration) => env.sleep(duration as '1s'),
+    stop: () => env.teardown(),
+  };
+}

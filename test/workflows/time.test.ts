@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { paid } from '../support/builders.ts';
+import { startWorkflowWorld } from '../support/workflow-world.ts';
+
+/** The real windows, 30 minutes and 73 hours, on a server that skips time. */
+const world = await startWorkflowWorld('time-skipping');
+
+test('a deposit that is paid after its payment window is credited, and flagged late', async () => {
+  const reserved = await world.reserve();
+  const { externalOrderNumber } = reserved.order;
+  const handle = await world.start(reserved);
+  await world.sleep('31m');
+  expect((await world.state(externalOrderNumber)).state).toBe('EXPIRED');
+  const payment = await world.receive(paid(reserved.order));
+  // The database's clock does not skip: the signal carries the time that would have been written.
+  await world.signal(handle, { ...payment, receivedAt: new Date(Date.now() + 31 * 60_000).toISOString() });
+  expect(await handle.result()).toMatchObject({ state: 'CREDITED', late: true });
+  expect(await world.state(externalOrderNumber)).toMatchObject({ state: 'CREDITED', late: true });
+  expect(await world.postings(externalOrderNumber)).toBe(1);
+});
+
+test('a deposit that is paid within its payment window is credited, and not late', async () => {
+  const reserved = await world.reserve();
+  const handle = await world.start(reserved);
+  await world.sleep('29m');
+  await world.signal(handle, await world.receive(paid(reserved.order)));
+  expect(await handle.result()).toMatchObject({ state: 'CREDITED', late: false });
+});
+
+test('a deposit listens for 73 hours after its payment window and not an hour less, then it is UNPAID', async () => {
+  const reserved = await world.reserve();
+  const { externalOrderNumber } = reserved.order;
+  const handle = await world.start(reserved);
+  await world.sleep('30m');
+  await world.sleep('72h');
+  expect((await world.state(externalOrderNumber)).state).toBe('EXPIRED');
+  expect(await handle.result()).toMatchObject({ state: 'UNPAID', postingId: null });
+  expect(await world.state(externalOrderNumber)).toMatchObject({ state: 'UNPAID' });
+  expect(await world.postings(externalOrderNumber)).toBe(0);
+});
+
+test('the last retry of the provider, 68 h 20 min after the first, still finds the deposit listening', async () => {
+  const reserved = await world.reserve();
+  const handle = await world.start(reserved);
+  await world.sleep('68h');
+  await world.sleep('50m');
+  await world.signal(handle, await world.receive(paid(reserved.order)));
+  expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
+});
+
+test('a placement that stays unknown listens as long as one that was answered, then it is UNPAID', async () => {
+  const reserved = await world.reserve();
+  world.answers(reserved.order.externalOrderNumber, async () => ({ kind: 'unknown', cause: 'ECONNRESET' }));
+  const handle = await world.start(reserved);
+  await world.sleep('73h');
+  expect((await world.state(reserved.order.externalOrderNumber)).state).toBe('PLACEMENT_UNKNOWN');
+  expect(await handle.result()).toMatchObject({ state: 'UNPAID' });
+});
