@@ -1,7 +1,5 @@
 /** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { createApiKey } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
@@ -10,7 +8,8 @@ import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environ
 import { type Places, placesOf, readEmbedded, sandboxEnvironment, type Sources } from './environment.ts';
 import { type LocalEnv, writeLocalEnv } from './local-env.ts';
 import { migrateEngine } from './migrations.ts';
-import { endLeftovers, runTask } from './node-part.ts';
+import { endLeftovers } from './node-part.ts';
+import { cacheDirectory } from './paths.ts';
 import type { PostgresServer } from './postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
 import { describePostgres, describeTemporal, tellEvent } from './stack-story.ts';
@@ -19,6 +18,7 @@ import type { Story } from './story.ts';
 import { createSupervisor, type Part } from './supervisor.ts';
 import type { TemporalServer } from './temporal.ts';
 import { resolveTemporalCli } from './temporal-binary.ts';
+import { bundleWorkflows } from './workflow-bundle.ts';
 
 /** Nothing loses what it still needs: those who call stop before those they call. */
 const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
@@ -101,7 +101,10 @@ export function createStack(options: StackOptions): Stack {
 
     const postgres = embedded.postgres ? startPostgres(state) : Promise.resolve(null);
     const temporal = embedded.temporal ? startTemporal(state) : Promise.resolve(null);
-    const bundle = bundleWorkflows(dataDirectory, env);
+    const bundle =
+      (env['WORKFLOW_BUNDLE'] ?? '') === ''
+        ? bundleWorkflows({ clone: options.clone, cache: cacheDirectory, dataDirectory, env })
+        : Promise.resolve(env['WORKFLOW_BUNDLE'] ?? '');
     const postgresAt = postgres.then((server) => (server === null ? null : `127.0.0.1:${server.port}`));
 
     const migrated = postgresAt.then((at) => {
@@ -121,7 +124,10 @@ export function createStack(options: StackOptions): Stack {
       return supervise(apiPart(dataDirectory, places, environments.api), where);
     });
     const worker = Promise.all([engine, bundle]).then(([environments, bundled]) =>
-      supervise(workerPart(dataDirectory, { ...environments.worker, ...bundled }), () => 'waits for deposits'),
+      supervise(
+        workerPart(dataDirectory, { ...environments.worker, WORKFLOW_BUNDLE: bundled }),
+        () => 'waits for deposits',
+      ),
     );
     // What is still on its way after a first failure is awaited or ended by `stop`.
     await Promise.all([postgres, temporal, bundle, migrated, sandbox, api, worker]);
@@ -191,16 +197,6 @@ function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: Te
     ...(temporal === null ? {} : { temporal: temporal.port }),
     ...(temporal === null || temporal.uiUrl === null ? {} : { temporalUi: Number(new URL(temporal.uiUrl).port) }),
   };
-}
-
-/** Bundled while the servers start, and only once: a worker that dies is back without a compiler's seconds. */
-async function bundleWorkflows(dataDirectory: string, env: StackOptions['env']): Promise<Record<string, string>> {
-  if ((env['WORKFLOW_BUNDLE'] ?? '') !== '') return {};
-  const file = join(dataDirectory, 'run', 'workflow-bundle.js');
-  mkdirSync(join(dataDirectory, 'run'), { recursive: true });
-  const inherited = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  await runTask('workflow-bundle', ['worker/bundle.ts', file], Object.fromEntries(inherited), dataDirectory);
-  return { WORKFLOW_BUNDLE: file };
 }
 
 /** The kept key as long as the database knows it; another database does not. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll } from 'vitest';
+import { TEMPLATE } from './template.ts';
 import { createPool, type Role } from '../../database/pool.ts';
 
 export function required(name: string): string {
@@ -22,7 +23,7 @@ export interface TestDatabase {
 export async function createTestDatabase(): Promise<TestDatabase> {
   const adminUrl = required('TEST_POSTGRES_URL');
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await asAdmin(adminUrl, `create database ${name} template engine_template`);
+  await asAdmin(adminUrl, `create database ${name} template ${TEMPLATE}`);
   const url = new URL(adminUrl);
   url.pathname = `/${name}`;
   const urlFor = (role: Role) => {

@@ -30,7 +30,9 @@ export interface Answer {
 
 export interface Engine {
   readonly db: TestDatabase;
-  readonly temporal: TemporalServer;
+  temporal: TemporalServer;
+  /** After `temporal.stop()`: the same server, file and port. */
+  startTemporal(): Promise<void>;
   readonly client: Client;
   readonly env: Readonly<Record<string, string>>;
   api: RunningApi;
@@ -66,6 +68,8 @@ export interface EngineOptions {
   readonly sandboxEnv?: Readonly<Record<string, string>>;
   readonly relay?: RelayTimes;
   readonly worker?: boolean;
+  /** Starts the Temporal server with its Web UI. */
+  readonly webUi?: boolean;
   /** A provider of the test's own instead of the sandbox. */
   readonly provider?: string;
 }
@@ -80,7 +84,14 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
   quietRuntime();
   const db = await createTestDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-'));
-  const temporal = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
+  const launchTemporal = (port?: number) =>
+    startTemporal({
+      dbFile: join(folder, 'temporal.db'),
+      uiPort: options.webUi === true ? freeUiPort : 'headless',
+      ...(port === undefined ? {} : { port }),
+    });
+  const freeUiPort = await freePort();
+  const temporal = await launchTemporal();
   const mtpay = { accessKey: key(), secretKey: key(), controlToken: key() };
   const [apiPort, callbackPort] = [await freePort(), await freePort()];
   const sandbox =
@@ -112,6 +123,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     FINGERPRINT_KEY: key(),
     WORKFLOW_BUNDLE: required('TEST_WORKFLOW_BUNDLE'),
     TEMPORAL_ADDRESS: temporal.address,
+    ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),
     LOG_LEVEL,
     ...options.env,
   };
@@ -192,6 +204,9 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     async startApi() {
       engine.api = await launchApi();
     },
+    async startTemporal() {
+      engine.temporal = await launchTemporal(temporal.port);
+    },
     async stopSandbox() {
       await sandbox?.close();
     },
@@ -209,7 +224,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     await engine.api.close().catch(() => undefined);
     await sandbox?.close();
     await connection.close();
-    await temporal.stop();
+    await engine.temporal.stop();
     await rm(folder, { recursive: true, force: true });
   });
   return engine;

@@ -1,9 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
-import { migrate } from '../../database/migrate.ts';
 import { startPostgres } from '../../local/postgres.ts';
+import { migrateTemplate } from './template.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 
 /**
@@ -25,21 +24,4 @@ export default async function setup(): Promise<() => Promise<void>> {
     await postgres.stop();
     await rm(folder, { recursive: true, force: true });
   };
-}
-
-async function migrateTemplate(url: string): Promise<void> {
-  const admin = new pg.Client({ connectionString: url });
-  await admin.connect();
-  await admin.query('create database engine_template');
-  await admin.end();
-  const client = new pg.Client({ connectionString: withDatabase(url, 'engine_template') });
-  await client.connect();
-  await migrate(client);
-  await client.end();
-}
-
-function withDatabase(url: string, name: string): string {
-  const changed = new URL(url);
-  changed.pathname = `/${name}`;
-  return changed.href;
 }
