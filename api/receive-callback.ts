@@ -78,7 +78,14 @@ async function authenticate(
   if (!capable || !signed) return null;
   const aheadMs = envelope.timestampMs - (await deps.clock.now());
   if (aheadMs > MAX_AHEAD_MS) return null;
-  return { envelope, raw, reading: readData(envelope), keyId: keyId(deps.mtpayKey), aheadMs };
+  return {
+    envelope,
+    raw,
+    reading: readData(envelope),
+    keyId: keyId(deps.mtpayKey),
+    aheadMs,
+    stampedMs: Date.now() + aheadMs,
+  };
 }
 
 /** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */

@@ -31,6 +31,8 @@ export interface Message {
   readonly keyId: string;
   /** Its stamp minus the provider's clock; negative for an old one. */
   readonly aheadMs: number;
+  /** Its stamp as our own clock would have told it, to compare with times of ours. */
+  readonly stampedMs: number;
 }
 
 export interface Routing {
@@ -118,7 +120,7 @@ async function decide(
   if (isFinal(deposit.state)) return review('final', 'DEPOSIT_FINAL');
   if (-message.aheadMs > deposit.settings.listeningWindowMs) return review('stale', 'STALE');
   const { firstSentMs } = await placementFacts(client, externalOrderNumber);
-  if (firstSentMs === null || envelope.timestampMs < firstSentMs - BEFORE_ORDER_SLACK_MS) {
+  if (firstSentMs === null || message.stampedMs < firstSentMs - BEFORE_ORDER_SLACK_MS) {
     return review('stale', 'STAMP_BEFORE_ORDER');
   }
   return { receipt: 'first', reviewReason: null };

@@ -113,7 +113,10 @@ export async function settleAttempt(
     );
     if (kept.rowCount === 1 && answer.kind === 'placed') await showLink(client, externalOrderNumber, answer);
     const attempt = await lastAttempt(client, externalOrderNumber);
-    return attempt?.answer ?? answer;
+    // Once unknown, unknown to every run: the workflow is told of a late answer by the relay, which reads the deposit.
+    return attempt?.outcome === 'unknown'
+      ? { kind: 'unknown', cause: 'no answer by the deadline' }
+      : (attempt?.answer ?? answer);
   });
 }
 

@@ -105,7 +105,7 @@ export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher
     priceOf(item);
     return batched(item);
   };
-  return Object.assign(credit, { drain: batched.drain });
+  return Object.assign(credit, { drain: () => batched.drain() });
 }
 
 /** The item for a deposit's own bound callback. */

@@ -43,7 +43,8 @@ function refuseWhatCannotBe({ once }: LocalOptions): void {
   if (process.platform === 'win32') {
     throw new UsageError('The embedded servers run on Linux and macOS; on Windows, start this inside WSL.');
   }
-  if (once && !readEmbedded(process.env).sandbox) {
+  const { sandbox } = readEmbedded(process.env);
+  if (once && !sandbox) {
     throw new UsageError(
       '--once proves itself with a sample deposit, and with MTPAY_BASE_URL set none is placed: ' +
         'it would be an order at a real provider. Remove MTPAY_BASE_URL, or leave --once out.',
@@ -78,10 +79,9 @@ async function runLocked(options: LocalOptions): Promise<number> {
     if (!(error instanceof InterruptedError)) throw error;
     return INTERRUPTED;
   } finally {
-    story.say('');
-    story.say('Stopping: API, worker, sandbox, then the servers …');
+    if (stack.hasStarted()) story.say('\n  Stopping: API, worker, sandbox, then the servers …');
     await stack.stop();
-    story.say('Stopped. What is open goes on at the next start.');
+    if (stack.hasStarted()) story.say('Stopped. What is open goes on at the next start.');
     unlock();
   }
 }

@@ -46,6 +46,8 @@ export type Stack = {
   start(): Promise<StackFacts>;
   /** Stops everything in order, also in the middle of `start`, which then rejects. */
   stop(): Promise<void>;
+  /** Whether there is anything to stop. */
+  hasStarted(): boolean;
   /** Ends everything at once. */
   kill(): void;
 };
@@ -165,7 +167,12 @@ export function createStack(options: StackOptions): Stack {
     };
   }
 
-  return { start, stop: () => supervisor.stop(STOP_ORDER), kill: () => supervisor.kill() };
+  return {
+    start,
+    stop: () => supervisor.stop(STOP_ORDER),
+    hasStarted: () => Object.keys(pids).length > 0,
+    kill: () => supervisor.kill(),
+  };
 }
 
 async function clearLeftovers(dataDirectory: string, embedded: Embedded, story: Story): Promise<void> {

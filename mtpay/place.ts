@@ -66,14 +66,16 @@ const MAX_MESSAGE_LENGTH = 300;
 export function createMtpay(options: MtpayOptions): PaymentProvider {
   return {
     async place(request, timestampMs, call) {
+      const accessKey = options.key.accessKey.reveal().toString('utf8');
+      const signature = sign(options.key, timestampMs);
       const answer = await exchange({
         url: options.placeUrl,
         headers: {
           'content-type': 'application/json',
           accept: 'application/json',
-          access_key: options.key.accessKey.reveal().toString('utf8'),
+          access_key: accessKey,
           timestamp: String(timestampMs),
-          signature: sign(options.key, timestampMs),
+          signature,
         },
         body: body(request),
         connectTimeoutMs: CONNECT_TIMEOUT_MS,
@@ -81,7 +83,8 @@ export function createMtpay(options: MtpayOptions): PaymentProvider {
         ...(options.ca === undefined ? {} : { ca: options.ca }),
         ...call,
       });
-      return classify(answer, options, request);
+      const token = request.callbackUrl.split('/').at(-1)!;
+      return classify(answer, options, { payer: request.payerRealName, secrets: [token, accessKey, signature] });
     },
   };
 }
@@ -93,7 +96,7 @@ function body(request: PlacementRequest): string {
   return `${JSON.stringify(rest).slice(0, -1)},"${field}":${amount}}`;
 }
 
-function classify(answer: Exchange, options: MtpayOptions, request: PlacementRequest): PlacementAnswer {
+function classify(answer: Exchange, options: MtpayOptions, sent: Confidential): PlacementAnswer {
   if (answer.kind === 'not_sent') return { kind: 'not_sent', cause: answer.cause };
   if (answer.kind === 'lost') return { kind: 'unknown', cause: answer.cause };
   const envelope = readEnvelope(answer.body);
@@ -109,7 +112,7 @@ function classify(answer: Exchange, options: MtpayOptions, request: PlacementReq
   const refusal = REFUSALS.find((code) => code === statusCode);
   if (refusal === undefined)
     return { kind: 'unknown', cause: statusCode === 'SYSTEM_ERROR' ? statusCode : 'unknown statusCode' };
-  return { kind: 'refused', statusCode: refusal, message: harmless(envelope['message'], request) };
+  return { kind: 'refused', statusCode: refusal, message: harmless(envelope['message'], sent) };
 }
 
 function readEnvelope(text: string): JsonObject | null {
@@ -150,11 +153,30 @@ function checkoutLink(text: string, options: MtpayOptions): string | null {
 const allows = (hosts: readonly string[], url: URL): boolean =>
   hosts.includes(url.host) || hosts.includes(url.hostname);
 
-/** The provider's own words, without control characters and without the payer's name if it repeats it. */
-function harmless(message: unknown, request: PlacementRequest): string {
-  if (typeof message !== 'string') return '';
-  return message
-    .replaceAll(request.payerRealName, '[payer]')
-    .replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')
-    .slice(0, MAX_MESSAGE_LENGTH);
+/** What we send and must not read back into our tables, answers and logs. */
+interface Confidential {
+  readonly payer: string;
+  readonly secrets: readonly string[];
 }
+
+/** The provider's own words, without control characters and without what is confidential of ours if it repeats it. */
+function harmless(message: unknown, { payer, secrets }: Confidential): string {
+  if (typeof message !== 'string') return '';
+  const hide = (text: string) =>
+    secrets.reduce(
+      (left, secret) => left.replaceAll(secret, '[hidden]'),
+      text.replaceAll(spellingsOf(payer), '[payer]'),
+    );
+  // Twice, because a control character can be part of a name, and can stand in the place of a space of it.
+  return hide(hide(message).replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')).slice(0, MAX_MESSAGE_LENGTH);
+}
+
+/** A name in any case and with any white space. */
+const spellingsOf = (name: string): RegExp =>
+  new RegExp(
+    name
+      .split(/\s+/u)
+      .map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+      .join('\\s+'),
+    'giu',
+  );

@@ -1,12 +1,16 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Client } from '@temporalio/client';
+import { afterAll } from 'vitest';
 import { RELAY_TIMES, type RelayTimes } from '../../api/relay.ts';
 import { startApi } from '../../api/start.ts';
 import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
 import type { Log } from '../../config/log.ts';
 import { startWorker } from '../../worker/start.ts';
 import type { Engine } from '../support/engine.ts';
-import { memoryLog } from './evidence.ts';
+import { type MemoryLog, memoryLog } from './evidence.ts';
+
+/** Soon enough that no test waits for it; the order of things is that of production. */
+export const QUICK_RELAY: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 
 export interface ApiChange {
   readonly env?: Readonly<Record<string, string>>;
@@ -96,4 +100,24 @@ export async function lineTo(target: { readonly host: string; readonly port: num
       }),
     mend: () => listen(address.port),
   };
+}
+
+/** A worker whose log can be read, for the whole file; the engine was started without one. */
+export async function loggedWorker(engine: Engine, env: Readonly<Record<string, string>> = {}): Promise<MemoryLog> {
+  const memory = memoryLog();
+  const worker = await startWorker(
+    loadWorkerConfig({ ...engine.env, ...env }),
+    { connectionOptions: { address: engine.temporal.address }, namespace: 'default' },
+    memory.log,
+  );
+  afterAll(() => worker.stop());
+  return memory;
+}
+
+/** Puts an API whose log can be read in the place of the engine's, at the same addresses. */
+export async function loggedApi(engine: Engine, relay: RelayTimes = QUICK_RELAY): Promise<MemoryLog> {
+  const memory = memoryLog();
+  await engine.api.close();
+  engine.api = await startApi(loadApiConfig(engine.env), engine.client, memory.log, relay);
+  return memory;
 }

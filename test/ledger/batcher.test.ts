@@ -148,7 +148,7 @@ describe('a failure that is no item’s', () => {
     let calls = 0;
     const add = createBatcher(() => {
       calls += 1;
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     });
     const answers = await Promise.allSettled(numbers(50).map((item) => add(item)));
     expect(calls).toBe(1);

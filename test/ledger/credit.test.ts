@@ -366,7 +366,7 @@ describe('an item that the inbox does not prove', () => {
   it('does not disturb the rest of two hundred, whose answers stay in order', async () => {
     const good = await payments(db.owner, 200 - UNPROVEN.length);
     const spare = (await payments(db.owner, 2)) as [Payment, Payment];
-    const bad = await Promise.all(UNPROVEN.map(([, make]) => make(...spare)));
+    const bad = await Promise.all(UNPROVEN.map(async ([, make]) => make(...spare)));
     const items = good.map((one) => one.item);
     for (const [i, item] of bad.entries()) items.splice(i * 16, 0, item);
     const credit = createCreditor(worker);

@@ -1,0 +1,220 @@
+import { randomBytes } from 'node:crypto';
+import { appendFile, copyFile, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { migrate, MigrationError, MIGRATIONS } from '../../database/migrate.ts';
+import { createPool } from '../../database/pool.ts';
+import { creditAll } from '../../ledger/credit.ts';
+import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
+import { expectCleanBooks, payment } from '../ledger/payments.ts';
+import { required } from '../support/database.ts';
+
+const FILES = (await readdir(MIGRATIONS)).toSorted();
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  return client;
+}
+
+/** An empty database on the shared server, as its superuser. */
+async function emptyDatabase(): Promise<{ readonly url: string; readonly client: pg.Client }> {
+  const admin = await connect(required('TEST_POSTGRES_URL'));
+  const name = `empty_${randomBytes(6).toString('hex')}`;
+  await admin.query(`create database ${name}`);
+  onTestFinished(async () => void (await admin.query(`drop database ${name} with (force)`)));
+  const url = new URL(required('TEST_POSTGRES_URL'));
+  url.pathname = `/${name}`;
+  return { url: url.href, client: await connect(url.href) };
+}
+
+/** The migrations in a folder of their own, to be changed. */
+async function copyOfMigrations(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  for (const file of FILES) await copyFile(join(MIGRATIONS, file), join(folder, file));
+  return folder;
+}
+
+const applied = async (client: pg.Client) =>
+  (await client.query<{ name: string }>('select name from engine.schema_migration order by name')).rows.map(
+    (row) => row.name,
+  );
+
+/** Every table, view, column, constraint, function, trigger and privilege of both schemas as text. */
+async function schema(client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ line: string }>(
+    `select concat_ws(' ', table_schema, table_name, column_name, data_type, is_nullable, column_default) as line
+       from information_schema.columns where table_schema in ('engine', 'ledger')
+     union all select concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint where connamespace in ('engine'::regnamespace, 'ledger'::regnamespace)
+     union all select concat_ws(' ', indexrelid::regclass, pg_get_indexdef(indexrelid)) from pg_index where indrelid in (select oid from pg_class where relnamespace in ('engine'::regnamespace, 'ledger'::regnamespace))
+     union all select concat_ws(' ', oid::regprocedure, prosecdef, proconfig, md5(prosrc)) from pg_proc where pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace)
+     union all select concat_ws(' ', tgrelid::regclass, pg_get_triggerdef(oid)) from pg_trigger where not tgisinternal
+     union all select concat_ws(' ', grantee, table_schema, table_name, column_name, privilege_type) from information_schema.column_privileges
+                where table_schema in ('engine', 'ledger') and grantee like any(array['app%', 'auditor', 'ledger%', 'PUBLIC']) and grantee <> 'ledger_owner'
+     order by 1`,
+  );
+  return rows.map((row) => row.line);
+}
+
+describe('an empty database', () => {
+  it('is brought to the newest schema, and a second run applies nothing', async () => {
+    const { client } = await emptyDatabase();
+    expect(await migrate(client)).toEqual(FILES);
+    expect(await applied(client)).toEqual(FILES);
+    const before = await schema(client);
+    expect(before.length).toBeGreaterThan(200);
+    expect(await migrate(client)).toEqual([]);
+    expect(await schema(client)).toEqual(before);
+  });
+
+  it('is migrated once by two runners at the same moment: the second waits and finds nothing to do', async () => {
+    const { url, client } = await emptyDatabase();
+    const runners = [client, await connect(url), await connect(url)];
+    const results = await Promise.all(runners.map((runner) => migrate(runner)));
+    expect(results.toSorted((a, b) => b.length - a.length)).toEqual([FILES, [], []]);
+    expect(await applied(client)).toEqual(FILES);
+  });
+
+  it('may be one of two that are migrated at the same moment, though roles belong to both', async () => {
+    const [one, two] = [await emptyDatabase(), await emptyDatabase()];
+    expect(await Promise.all([migrate(one.client), migrate(two.client)])).toEqual([FILES, FILES]);
+    expect(await schema(one.client)).toEqual(await schema(two.client));
+  });
+});
+
+describe('on a server of its own', () => {
+  let server: PostgresServer;
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'postgres-'));
+    server = await startPostgres({ directory: folder, fsync: false, removeOnStop: true });
+  });
+  afterAll(async () => {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const url = (user: string, database: string) => {
+    const made = new URL(server.url);
+    made.username = user;
+    made.pathname = `/${database}`;
+    return made.href;
+  };
+
+  it('an owner who is no superuser but may create roles makes the same schema, and it works', async () => {
+    const admin = await connect(server.url);
+    expect(
+      (await admin.query(`select from pg_roles where rolname like 'app%' or rolname like 'ledger%'`)).rowCount,
+    ).toBe(0);
+    await admin.query('create role migrator login createrole');
+    await admin.query('create database deposits owner migrator');
+    const migrator = await connect(url('migrator', 'deposits'));
+    expect(await migrate(migrator)).toEqual(FILES);
+    expect(await migrate(migrator)).toEqual([]);
+    expect((await migrator.query('select current_user::text as who')).rows).toEqual([{ who: 'migrator' }]);
+
+    await admin.query('create database by_superuser');
+    const superuser = await connect(url('postgres', 'by_superuser'));
+    await migrate(superuser);
+    expect(await schema(migrator)).toEqual(await schema(superuser));
+
+    const pool = (user: string) => {
+      const made = createPool({ url: url(user, 'deposits'), applicationName: 'test', max: 2 });
+      onTestFinished(() => made.end());
+      return made;
+    };
+    const one = await payment(pool('migrator'));
+    expect(await creditAll(pool('app_worker'), [one.item])).toMatchObject([{ outcome: 'posted' }]);
+    await expectCleanBooks(pool('auditor'));
+    await expect(pool('migrator').query('delete from ledger.entry')).rejects.toMatchObject({ code: 'P0L01' });
+  });
+});
+
+describe('a migration', () => {
+  it('that was changed after it was applied is refused, and nothing is applied', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    await migrate(client, folder);
+    await appendFile(join(folder, FILES[1]!), '\n-- one more comment');
+    await writeFile(join(folder, '099-next.sql'), 'create table engine.more ()');
+    await rename(join(folder, '099-next.sql'), join(folder, `00${FILES.length + 1}-next.sql`));
+    await expect(migrate(client, folder)).rejects.toThrow(
+      new MigrationError(`${FILES[1]} was changed after it was applied: write a new migration instead`),
+    );
+    expect(await applied(client)).toEqual(FILES);
+  });
+
+  it.each([
+    ['leaves a gap', '005-next.sql'],
+    ['takes a number twice', '003-again.sql'],
+    ['begins before the first', '000-before.sql'],
+    ['has no number', 'next.sql'],
+    ['has too short a number', '4-next.sql'],
+    ['is spelled otherwise', '004_next.sql'],
+    ['is in capitals', '004-Next.sql'],
+  ])('that %s is refused before anything is applied: %s', async (_, file) => {
+    const { client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    await writeFile(join(folder, file), 'select 1');
+    await expect(migrate(client, folder)).rejects.toThrow(MigrationError);
+    await expect(applied(client)).rejects.toMatchObject({ code: '42P01' });
+  });
+
+  it('that is missing is refused as a gap', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    await rm(join(folder, FILES[1]!));
+    await expect(migrate(client, folder)).rejects.toThrow(
+      new MigrationError(`${FILES[2]}: expected a file numbered 2, as in 001-name.sql, without gaps`),
+    );
+  });
+
+  it('that this code does not know is refused: the database is newer', async () => {
+    const { client } = await emptyDatabase();
+    await migrate(client);
+    await client.query(`insert into engine.schema_migration (name, sha256) values ('099-later.sql', '')`);
+    await expect(migrate(client)).rejects.toThrow(
+      new MigrationError('the database has 099-later.sql, these files do not: is this an older version of the code?'),
+    );
+  });
+
+  it('that was renamed is refused', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    await migrate(client, folder);
+    await rename(join(folder, FILES[2]!), join(folder, '003-renamed.sql'));
+    await expect(migrate(client, folder)).rejects.toThrow(`the database has ${FILES[2]}`);
+  });
+
+  it('that fails leaves nothing of itself, keeps those before it, and can be tried again', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    const next = `00${FILES.length + 1}-next.sql`;
+    await writeFile(join(folder, next), 'create table engine.more (); select 1 / 0;');
+    await expect(migrate(client, folder)).rejects.toThrow(new MigrationError(`${next}: division by zero`));
+    expect(await applied(client)).toEqual(FILES);
+    await expect(client.query('select from engine.more')).rejects.toMatchObject({ code: '42P01' });
+    await writeFile(join(folder, next), 'create table engine.more ()');
+    expect(await migrate(client, folder)).toEqual([next]);
+  });
+
+  it('that takes on another role leaves the next one with its own', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    const next = `00${FILES.length + 1}-next.sql`;
+    await writeFile(join(folder, next), 'set role ledger_owner');
+    expect(await migrate(client, folder)).toEqual([...FILES, next]);
+    expect((await client.query('select current_user::text as who')).rows).toEqual([{ who: 'postgres' }]);
+  });
+
+  it('that has failed does not lock the others out', async () => {
+    const { url, client } = await emptyDatabase();
+    const folder = await copyOfMigrations();
+    await writeFile(join(folder, `00${FILES.length + 1}-next.sql`), 'oops');
+    await expect(migrate(client, folder)).rejects.toThrow(MigrationError);
+    expect(await migrate(await connect(url))).toEqual([]);
+  });
+});
