@@ -1,19 +1,9 @@
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
-import { findCallback } from '../database/callbacks.ts';
+import { findCallback, paymentOf } from '../database/callbacks.ts';
 import { lockDeposit, markClosed } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
-import type { CallbackRow } from '../database/callbacks.ts';
-
-/** A payment that the database holds bound to the deposit, in the words of the signal. */
-export interface FoundPayment {
-  readonly inboxId: string;
-  readonly transactionCode: string;
-  readonly transactionAmount: string;
-  readonly currencyCode: 'CNY' | 'HKD' | 'TWD';
-  readonly paymentPrice: string;
-  readonly receivedAt: string;
-}
+import type { Payment } from '../domain/order.ts';
 
 /**
  * Ends a deposit without money, unless a callback is bound to it: then nothing is written and that payment is answered,
@@ -25,7 +15,7 @@ export async function close(
   externalOrderNumber: string,
   state: 'PLACEMENT_REFUSED' | 'UNPAID',
   refusal: string | null,
-): Promise<FoundPayment | null> {
+): Promise<Payment | null> {
   const found = await inTransaction(pool, async (client) => {
     const deposit = await lockDeposit(client, externalOrderNumber);
     if (deposit === null) throw new Error(`no deposit ${externalOrderNumber}`);
@@ -34,18 +24,5 @@ export async function close(
     return null;
   });
   crashPoint('close.afterCommit');
-  return found === null ? null : payment(found);
-}
-
-function payment(callback: CallbackRow): FoundPayment {
-  const { data } = callback;
-  if (data === null) throw new Error(`inbox row ${callback.id} is bound and has no data`);
-  return {
-    inboxId: callback.id,
-    transactionCode: data.transactionCode,
-    transactionAmount: data.transactionAmount,
-    currencyCode: data.currencyCode,
-    paymentPrice: data.paymentPrice,
-    receivedAt: callback.receivedAt.toISOString(),
-  };
+  return found === null ? null : paymentOf(found);
 }

@@ -4,7 +4,8 @@ import { inTransaction } from '../database/pool.ts';
 import { createCreditor, type CreditItem } from '../ledger/credit.ts';
 import { close } from './closing.ts';
 import { credit } from './crediting.ts';
-import { placeOrder, type PlacementDependencies, settlePlacement } from './placement.ts';
+import type { PlacementDependencies } from './attempt.ts';
+import { placeOrder, settlePlacement } from './placement.ts';
 
 export interface ReviewRecord {
   readonly externalOrderNumber: string;

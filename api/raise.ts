@@ -2,7 +2,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
-import { type CallbackRow, findCallback, markRaised, markReviewed } from '../database/callbacks.ts';
+import { type CallbackRow, findCallback, markRaised, markReviewed, paymentOf } from '../database/callbacks.ts';
 import { findDeposit } from '../database/deposits.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { callbackAccepted, depositWorkflowId, reviewWorkflowId } from '../workflows/messages.ts';
@@ -50,19 +50,8 @@ async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Pr
 }
 
 async function signal({ client }: RaiseDependencies, callback: CallbackRow): Promise<void> {
-  const { data } = callback;
-  if (data === null) throw new Error(`inbox row ${callback.id} is bound and has no data`);
   const handle = client.workflow.getHandle(depositWorkflowId(callback.externalOrderNumber));
-  await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-    handle.signal(callbackAccepted, {
-      inboxId: callback.id,
-      transactionCode: data.transactionCode,
-      transactionAmount: data.transactionAmount,
-      currencyCode: data.currencyCode,
-      paymentPrice: data.paymentPrice,
-      receivedAt: callback.receivedAt.toISOString(),
-    }),
-  );
+  await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
 }
 
 async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason: ReviewReason): Promise<void> {

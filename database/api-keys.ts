@@ -20,7 +20,7 @@ export async function createApiKey(
   const key = `dek_${randomBytes(32).toString('base64url')}`;
   await db.query(
     `insert into engine.api_key (name, hash, scopes) values ($1, $2, $3)
-     on conflict (name) do update set hash = excluded.hash, scopes = excluded.scopes, revoked_at = null`,
+     on conflict (name) do update set hash = excluded.hash, scopes = excluded.scopes, revoked_at = null, expires_at = null`,
     [name, hashOf(key), scopes],
   );
   return key;

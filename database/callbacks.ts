@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { CallbackData } from '../domain/order.ts';
+import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 
 type Db = pg.Pool | pg.ClientBase;
@@ -45,6 +45,20 @@ const toCallback = (row: RawCallbackRow): CallbackRow => ({
   acked: row.acked,
   outcome: row.outcome,
 });
+
+/** What the deposit's workflow is told of its bound callback. */
+export function paymentOf({ id, data, receivedAt }: CallbackRow): Payment {
+  if (data === null) throw new Error(`inbox row ${id} could not be read and is no payment`);
+  const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
+  return {
+    inboxId: id,
+    transactionCode,
+    transactionAmount,
+    currencyCode,
+    paymentPrice,
+    receivedAt: receivedAt.toISOString(),
+  };
+}
 
 async function one(db: Db, where: string, values: readonly unknown[]): Promise<CallbackRow | null> {
   const { rows } = await db.query<RawCallbackRow>(`select ${COLUMNS} from engine.callback c where ${where}`, [

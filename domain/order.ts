@@ -53,3 +53,10 @@ export interface CallbackData {
   readonly transactionCreateTime: string;
   readonly paymentFinishedTime: string;
 }
+
+/** A payment bound to a deposit, as its workflow is told of it; `receivedAt` is RFC 3339 from our database's clock. */
+export interface Payment
+  extends Pick<CallbackData, 'transactionCode' | 'transactionAmount' | 'currencyCode' | 'paymentPrice'> {
+  readonly inboxId: string;
+  readonly receivedAt: string;
+}

@@ -79,9 +79,9 @@ async function runLocked(options: LocalOptions): Promise<number> {
     if (!(error instanceof InterruptedError)) throw error;
     return INTERRUPTED;
   } finally {
-    if (stack.hasStarted()) story.say('\n  Stopping: API, worker, sandbox, then the servers …');
+    if (stack.hasStarted()) story.heading('Stopping: API, worker, sandbox, then the servers …');
     await stack.stop();
-    if (stack.hasStarted()) story.say('Stopped. What is open goes on at the next start.');
+    if (stack.hasStarted()) story.say('Stopped; what is open goes on at the next start.');
     unlock();
   }
 }

@@ -65,11 +65,16 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     // A lost worker's deposits are taken over after this long (measured: about 2 s instead of 10).
     stickyQueueScheduleToStartTimeout: '2s',
   });
-  const ended = worker.run().finally(async () => {
-    await drain();
-    await connection.close();
-    await pool.end();
-  });
+  const run = async () => {
+    try {
+      await worker.run();
+    } finally {
+      await drain();
+      await connection.close();
+      await pool.end();
+    }
+  };
+  const ended = run();
   return {
     ended,
     async stop() {

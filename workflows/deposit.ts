@@ -8,17 +8,12 @@ import {
   transition,
 } from '../domain/deposit.ts';
 import { judge } from '../domain/judge.ts';
-import type { ReviewReason } from '../domain/review.ts';
+import type { Payment } from '../domain/order.ts';
 import { close, credit, place, recordReview, recordState } from './effects.ts';
-import {
-  type AcceptedCallback,
-  callbackAccepted,
-  depositWorkflowId,
-  type DepositInput,
-  orderAnswered,
-} from './messages.ts';
-import { announce, showDeposit } from './show.ts';
+import type { DepositFacts } from './facts.ts';
+import { callbackAccepted, depositWorkflowId, type DepositInput, orderAnswered } from './messages.ts';
 import { isPayment } from './payment.ts';
+import { announce, showDeposit } from './show.ts';
 
 /** What a closed deposit's history says of it. */
 export interface DepositResult {
@@ -27,17 +22,6 @@ export interface DepositResult {
   readonly postingId: string | null;
   readonly transactionCode: string | null;
   readonly refusal: string | null;
-}
-
-/** What the workflow knows beyond its state; all of it from its input, its messages and its activities' answers. */
-export interface DepositFacts {
-  expiresAt: string | null;
-  advertisementCode: string | null;
-  refusal: string | null;
-  payment: AcceptedCallback | null;
-  late: boolean;
-  review: { readonly reason: ReviewReason; readonly detail: string } | null;
-  postingId: string | null;
 }
 
 /**
@@ -120,7 +104,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     },
   };
 
-  function judged(payment: AcceptedCallback): DepositEvent {
+  function judged(payment: Payment): DepositEvent {
     const { receivedAt, inboxId: _, ...callback } = payment;
     const verdict = judge(settings, input, { callback, receivedAt, expiresAt: facts.expiresAt });
     facts.late = verdict.late;

@@ -1,7 +1,7 @@
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import { defineSignal } from '@temporalio/workflow';
 import { grouped } from '../domain/money.ts';
-import type { Currency, DepositSettings, Order } from '../domain/order.ts';
+import type { DepositSettings, Order, Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
 
 /**
@@ -16,16 +16,6 @@ export interface DepositInput extends Order {
   readonly settings: DepositSettings;
 }
 
-/** A payment bound to the deposit; decimals canonical, `receivedAt` from our database. */
-export interface AcceptedCallback {
-  readonly inboxId: string;
-  readonly transactionCode: string;
-  readonly transactionAmount: string;
-  readonly currencyCode: Currency;
-  readonly paymentPrice: string;
-  readonly receivedAt: string;
-}
-
 /** A callback that is not for a machine: the workflow `review:<inboxId>` holds it until people decide. */
 export interface ReviewInput {
   readonly inboxId: string;
@@ -35,7 +25,7 @@ export interface ReviewInput {
 }
 
 /** The verified callback endpoint, or the relay after it, has a payment. A repeat with the same inbox id changes nothing. */
-export const callbackAccepted = defineSignal<[AcceptedCallback]>('callbackAccepted');
+export const callbackAccepted = defineSignal<[Payment]>('callbackAccepted');
 /** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
 

@@ -1,9 +1,9 @@
 import { parseFiat, parseMtc } from '../domain/money.ts';
-import type { AcceptedCallback } from './messages.ts';
+import type { Payment } from '../domain/order.ts';
 
 /** The shape of a payment signal. A signal sent by hand with another shape is ignored: the inbox still has the truth. */
-export function isPayment(value: AcceptedCallback): boolean {
-  const payment = (value ?? {}) as Partial<Record<keyof AcceptedCallback, unknown>>;
+export function isPayment(value: Payment): boolean {
+  const payment = (value ?? {}) as Partial<Record<keyof Payment, unknown>>;
   return (
     isText(payment.inboxId) &&
     isText(payment.transactionCode) &&

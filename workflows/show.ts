@@ -2,7 +2,7 @@ import type { SearchAttributePair } from '@temporalio/common';
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import type { DepositState } from '../domain/deposit.ts';
 import { grouped } from '../domain/money.ts';
-import type { DepositFacts } from './deposit.ts';
+import type { DepositFacts } from './facts.ts';
 import {
   DepositState as DepositStateKey,
   type DepositInput,

@@ -9,8 +9,9 @@ import { createPool } from '../../database/pool.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
 import { expectCleanBooks, payment } from '../ledger/payments.ts';
-import { required } from '../support/database.ts';
+import { createTestDatabase, required } from '../support/database.ts';
 
+const db = await createTestDatabase();
 const FILES = (await readdir(MIGRATIONS)).toSorted();
 
 async function connect(url: string): Promise<pg.Client> {
@@ -39,6 +40,7 @@ async function copyOfMigrations(): Promise<string> {
   return folder;
 }
 
+const number = (n: number) => `${n}`.padStart(3, '0');
 const applied = async (client: pg.Client) =>
   (await client.query<{ name: string }>('select name from engine.schema_migration order by name')).rows.map(
     (row) => row.name,
@@ -133,88 +135,80 @@ describe('on a server of its own', () => {
   });
 });
 
-describe('a migration', () => {
-  it('that was changed after it was applied is refused, and nothing is applied', async () => {
-    const { client } = await emptyDatabase();
+describe('a migration that is refused changes nothing', () => {
+  const NEXT = `${number(FILES.length + 1)}-next.sql`;
+  /** The files of {@link MIGRATIONS} with a change, against a database that has those files. */
+  async function refused(change: (folder: string) => Promise<unknown>): Promise<unknown> {
+    const client = await connect(db.url);
     const folder = await copyOfMigrations();
-    await migrate(client, folder);
-    await appendFile(join(folder, FILES[1]!), '\n-- one more comment');
-    await writeFile(join(folder, '099-next.sql'), 'create table engine.more ()');
-    await rename(join(folder, '099-next.sql'), join(folder, `00${FILES.length + 1}-next.sql`));
-    await expect(migrate(client, folder)).rejects.toThrow(
-      new MigrationError(`${FILES[1]} was changed after it was applied: write a new migration instead`),
-    );
+    await writeFile(join(folder, NEXT), 'create table engine.more ()');
+    await change(folder);
+    const error: unknown = await migrate(client, folder).catch((failed: unknown) => failed);
+    expect(error).toBeInstanceOf(MigrationError);
     expect(await applied(client)).toEqual(FILES);
+    await expect(client.query('select from engine.more')).rejects.toMatchObject({ code: '42P01' });
+    return (error as Error).message;
+  }
+
+  it('when an applied one was changed', async () => {
+    expect(await refused((folder) => appendFile(join(folder, FILES[1]!), '\n-- one more comment'))).toBe(
+      `${FILES[1]} was changed after it was applied: write a new migration instead`,
+    );
+  });
+
+  it('when an applied one was renamed', async () => {
+    expect(await refused((folder) => rename(join(folder, FILES[2]!), join(folder, '003-renamed.sql')))).toBe(
+      `the database has ${FILES[2]}, these files do not: is this an older version of the code?`,
+    );
+  });
+
+  it('when one is missing', async () => {
+    expect(await refused((folder) => rm(join(folder, FILES[1]!)))).toBe(
+      `${FILES[2]}: expected a file numbered 2, as in 001-name.sql, without gaps`,
+    );
+  });
+
+  it('when the database is newer than the code', async () => {
+    const older = (folder: string) => Promise.all([rm(join(folder, FILES.at(-1)!)), rm(join(folder, NEXT))]);
+    expect(await refused(older)).toBe(
+      `the database has ${FILES.at(-1)}, these files do not: is this an older version of the code?`,
+    );
+  });
+
+  it('when it fails half way, and it locks nobody out', async () => {
+    const half = (folder: string) => writeFile(join(folder, NEXT), 'create table engine.more (); select 1 / 0;');
+    expect(await refused(half)).toBe(`${NEXT}: division by zero`);
+    expect(await migrate(await connect(db.url))).toEqual([]);
   });
 
   it.each([
-    ['leaves a gap', '005-next.sql'],
-    ['takes a number twice', '003-again.sql'],
+    ['leaves a gap', `${number(FILES.length + 3)}-next.sql`],
+    ['takes a number twice', `${number(FILES.length)}-again.sql`],
     ['begins before the first', '000-before.sql'],
     ['has no number', 'next.sql'],
-    ['has too short a number', '4-next.sql'],
-    ['is spelled otherwise', '004_next.sql'],
-    ['is in capitals', '004-Next.sql'],
-  ])('that %s is refused before anything is applied: %s', async (_, file) => {
+    ['has too short a number', `${FILES.length + 2}-next.sql`],
+    ['is spelled otherwise', `${number(FILES.length + 2)}_next.sql`],
+    ['is in capitals', `${number(FILES.length + 2)}-Next.sql`],
+  ])('when a file %s: %s', async (_, file) => {
+    expect(await refused((folder) => writeFile(join(folder, file), 'select 1'))).toContain(
+      ': expected a file numbered ',
+    );
+  });
+});
+
+describe('a migration', () => {
+  it('that failed can be tried again, takes on no role of another and leaves none behind', async () => {
     const { client } = await emptyDatabase();
     const folder = await copyOfMigrations();
-    await writeFile(join(folder, file), 'select 1');
+    const next = `${number(FILES.length + 1)}-next.sql`;
+    await writeFile(join(folder, next), 'oops');
     await expect(migrate(client, folder)).rejects.toThrow(MigrationError);
-    await expect(applied(client)).rejects.toMatchObject({ code: '42P01' });
-  });
-
-  it('that is missing is refused as a gap', async () => {
-    const { client } = await emptyDatabase();
-    const folder = await copyOfMigrations();
-    await rm(join(folder, FILES[1]!));
-    await expect(migrate(client, folder)).rejects.toThrow(
-      new MigrationError(`${FILES[2]}: expected a file numbered 2, as in 001-name.sql, without gaps`),
-    );
-  });
-
-  it('that this code does not know is refused: the database is newer', async () => {
-    const { client } = await emptyDatabase();
-    await migrate(client);
-    await client.query(`insert into engine.schema_migration (name, sha256) values ('099-later.sql', '')`);
-    await expect(migrate(client)).rejects.toThrow(
-      new MigrationError('the database has 099-later.sql, these files do not: is this an older version of the code?'),
-    );
-  });
-
-  it('that was renamed is refused', async () => {
-    const { client } = await emptyDatabase();
-    const folder = await copyOfMigrations();
-    await migrate(client, folder);
-    await rename(join(folder, FILES[2]!), join(folder, '003-renamed.sql'));
-    await expect(migrate(client, folder)).rejects.toThrow(`the database has ${FILES[2]}`);
-  });
-
-  it('that fails leaves nothing of itself, keeps those before it, and can be tried again', async () => {
-    const { client } = await emptyDatabase();
-    const folder = await copyOfMigrations();
-    const next = `00${FILES.length + 1}-next.sql`;
-    await writeFile(join(folder, next), 'create table engine.more (); select 1 / 0;');
-    await expect(migrate(client, folder)).rejects.toThrow(new MigrationError(`${next}: division by zero`));
     expect(await applied(client)).toEqual(FILES);
-    await expect(client.query('select from engine.more')).rejects.toMatchObject({ code: '42P01' });
-    await writeFile(join(folder, next), 'create table engine.more ()');
+    await writeFile(join(folder, next), 'create table engine.more (); set role ledger_owner');
     expect(await migrate(client, folder)).toEqual([next]);
-  });
-
-  it('that takes on another role leaves the next one with its own', async () => {
-    const { client } = await emptyDatabase();
-    const folder = await copyOfMigrations();
-    const next = `00${FILES.length + 1}-next.sql`;
-    await writeFile(join(folder, next), 'set role ledger_owner');
-    expect(await migrate(client, folder)).toEqual([...FILES, next]);
-    expect((await client.query('select current_user::text as who')).rows).toEqual([{ who: 'postgres' }]);
-  });
-
-  it('that has failed does not lock the others out', async () => {
-    const { url, client } = await emptyDatabase();
-    const folder = await copyOfMigrations();
-    await writeFile(join(folder, `00${FILES.length + 1}-next.sql`), 'oops');
-    await expect(migrate(client, folder)).rejects.toThrow(MigrationError);
-    expect(await migrate(await connect(url))).toEqual([]);
+    const { rows } = await client.query(
+      `select tableowner::text as owner, current_user::text as who from pg_tables where tablename = 'more'`,
+    );
+    expect(rows).toEqual([{ owner: 'postgres', who: 'postgres' }]);
   });
 });

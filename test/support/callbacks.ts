@@ -21,12 +21,12 @@ export const callbackAddress = (engine: Engine, externalOrderNumber: string): st
 /** A callback as the provider writes it; `number` fields go in as they stand, so that any spelling can be tried. */
 export function callbackBody(
   engine: Engine,
-  data: CallbackData | Record<string, unknown>,
+  data: CallbackData | Readonly<Record<string, unknown>>,
   timestampMs = Date.now(),
 ): string {
-  const { transactionAmount, paymentPrice, ...rest } = data as Record<string, unknown>;
+  const { transactionAmount, paymentPrice, ...rest } = data as Record<string, string | number | undefined>;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
-  if (transactionAmount !== undefined) fields.push(`"transactionAmount":${String(transactionAmount)}`);
-  if (paymentPrice !== undefined) fields.push(`"paymentPrice":${String(paymentPrice)}`);
+  if (transactionAmount !== undefined) fields.push(`"transactionAmount":${transactionAmount}`);
+  if (paymentPrice !== undefined) fields.push(`"paymentPrice":${paymentPrice}`);
   return `{"signature":"${sign(providerKey(engine), timestampMs)}","timestamp":${timestampMs},"data":{${fields.join(',')}}}`;
 }

@@ -12,7 +12,7 @@ import { createLog } from '../../config/log.ts';
 import { bindCallback, insertCallback } from '../../database/callbacks.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
+import type { CallbackData, DepositSettings, Order, Payment } from '../../domain/order.ts';
 import { resolveTemporalTestServer } from '../../local/temporal-binary.ts';
 import { startTemporal } from '../../local/temporal.ts';
 import { contentHash } from '../../mtpay/callback.ts';
@@ -20,7 +20,7 @@ import { capabilityKey } from '../../mtpay/capability.ts';
 import { createProviderClock } from '../../mtpay/clock.ts';
 import { sealName } from '../../mtpay/payer-name.ts';
 import type { PlacementAnswer } from '../../mtpay/place.ts';
-import { type AcceptedCallback, callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
+import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
 import { order as buildOrder, settings as buildSettings } from './builders.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
@@ -47,8 +47,8 @@ export interface WorkflowWorld {
   reserve(change?: Partial<Order>, settings?: Partial<DepositSettings>): Promise<Reserved>;
   start(reserved: Reserved): Promise<DepositHandle>;
   /** Commits the callback to the inbox, bound to its deposit, as the endpoint does. */
-  receive(data: CallbackData): Promise<AcceptedCallback>;
-  signal(handle: DepositHandle, payment: AcceptedCallback): Promise<void>;
+  receive(data: CallbackData): Promise<Payment>;
+  signal(handle: DepositHandle, payment: Payment): Promise<void>;
   state(
     externalOrderNumber: string,
   ): Promise<{ state: string; late: boolean; review_reason: string | null; posting_id: string | null }>;

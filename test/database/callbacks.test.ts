@@ -1,0 +1,310 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import {
+  bindCallback,
+  bindStamp,
+  countAttempt,
+  countUnreadable,
+  findByContent,
+  findCallback,
+  findToRaise,
+  firstClaimAgeMs,
+  insertCallback,
+  markRaised,
+  markReviewed,
+  type NewCallback,
+  newestUnreadable,
+  reflectOwnStamp,
+  rerouteCallback,
+} from '../../database/callbacks.ts';
+import { findDeposit } from '../../database/deposits.ts';
+import { openAttempt } from '../../database/placements.ts';
+import { inTransaction } from '../../database/pool.ts';
+import { RECEIPTS } from '../../domain/review.ts';
+import { reserved } from '../ledger/payments.ts';
+import { orderNumber, paid } from '../support/builders.ts';
+import { createTestDatabase } from '../support/database.ts';
+
+const db = await createTestDatabase();
+const api = db.poolFor('app_api');
+const worker = db.poolFor('app_worker');
+
+const hash = () => randomBytes(32);
+async function message(change: Partial<NewCallback> = {}): Promise<NewCallback> {
+  const asked = await reserved(db.owner);
+  return {
+    externalOrderNumber: asked.externalOrderNumber,
+    deposit: asked.externalOrderNumber,
+    contentHash: hash(),
+    data: paid(asked),
+    raw: Buffer.from('{}'),
+    receipt: 'first',
+    reviewReason: null,
+    acked: true,
+    ...change,
+  };
+}
+const insert = (callback: NewCallback) => inTransaction(api, (client) => insertCallback(client, callback));
+const setBack = (id: string, column: 'received_at' | 'raised_at', seconds: number) =>
+  db.owner.query(`update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`, [
+    id,
+    seconds,
+  ]);
+
+describe('an inbox row', () => {
+  it('is found as it was received, by its id and by its content, and has no effect yet', async () => {
+    const callback = await message();
+    const row = await insert(callback);
+    expect(row).toEqual({
+      id: expect.stringMatching(/^\d+$/),
+      externalOrderNumber: callback.externalOrderNumber,
+      deposit: callback.deposit,
+      data: callback.data,
+      receipt: 'first',
+      reviewReason: null,
+      receivedAt: expect.any(Date),
+      attempts: 1,
+      acked: true,
+      outcome: null,
+    });
+    expect(await findCallback(api, row.id)).toEqual(row);
+    expect(await findByContent(api, callback.externalOrderNumber, callback.contentHash)).toEqual(row);
+    expect(await findByContent(api, callback.externalOrderNumber, hash())).toBeNull();
+    expect(await findByContent(api, orderNumber(), callback.contentHash)).toBeNull();
+    expect(await findCallback(api, '9000000000')).toBeNull();
+  });
+
+  it('is the only one of its content: fifty at once leave one', async () => {
+    const callback = await message();
+    const results = await Promise.allSettled(Array.from({ length: 50 }, () => insert(callback)));
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+    for (const result of results)
+      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: '23505' });
+  });
+
+  it('keeps what was read to the last decimal, as text', async () => {
+    const callback = await message();
+    const data = { ...callback.data!, transactionAmount: '999999999999999.99999999', paymentPrice: '0.01' };
+    expect((await insert({ ...callback, data })).data).toEqual(data);
+  });
+
+  it('has a reason for people exactly when it is not the first', async () => {
+    for (const receipt of RECEIPTS) {
+      const callback = await message({ receipt });
+      const [without, withReason] = [
+        { ...callback, reviewReason: null },
+        { ...callback, reviewReason: 'STALE' as const },
+      ];
+      const [right, wrong] = receipt === 'first' ? [without, withReason] : [withReason, without];
+      await expect(insert(wrong)).rejects.toMatchObject({ code: '23514' });
+      expect((await insert(right)).receipt).toBe(receipt);
+    }
+  });
+
+  it.each([
+    ['a receipt nobody knows', { receipt: 'second' as 'first' }],
+    ['a hash of another length', { contentHash: randomBytes(31) }],
+    ['more bytes than the endpoint takes', { raw: Buffer.alloc(16_385) }],
+  ])('with %s is refused by the database itself', async (_, change) => {
+    await expect(insert(await message(change))).rejects.toMatchObject({ code: '23514' });
+  });
+
+  it('is of a deposit that is there, or of none', async () => {
+    await expect(insert(await message({ deposit: orderNumber() }))).rejects.toMatchObject({ code: '23503' });
+    const unknown = await message({ deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' });
+    expect(await insert({ ...unknown, externalOrderNumber: orderNumber() })).toMatchObject({ deposit: null });
+  });
+
+  it('counts its repeats and keeps when the first came', async () => {
+    const row = await insert(await message());
+    await inTransaction(api, (client) => countAttempt(client, row.id));
+    await inTransaction(api, (client) => countAttempt(client, row.id));
+    expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 3 });
+  });
+
+  it('is bound to one deposit, which owns one payment', async () => {
+    const [one, two] = [await insert(await message()), await insert(await message())];
+    await inTransaction(api, (client) => bindCallback(client, one.deposit!, one.id));
+    expect(await findDeposit(api, one.deposit!)).toMatchObject({ boundCallback: one.id });
+    expect(await findDeposit(api, two.deposit!)).toMatchObject({ boundCallback: null });
+    await expect(inTransaction(api, (client) => bindCallback(client, two.deposit!, one.id))).rejects.toMatchObject({
+      code: '23505',
+    });
+  });
+
+  it('of an order we did not know is routed once it is known, and keeps when it came', async () => {
+    const number = orderNumber();
+    const unknown = await message({
+      deposit: null,
+      receipt: 'unknown_order',
+      reviewReason: 'UNKNOWN_ORDER',
+      acked: false,
+    });
+    const row = await insert({ ...unknown, externalOrderNumber: number });
+    await reserved(db.owner, { externalOrderNumber: number });
+    const to = { deposit: number, receipt: 'first', reviewReason: null, acked: true } as const;
+    await inTransaction(api, (client) => rerouteCallback(client, row.id, to));
+    expect(await findCallback(api, row.id)).toEqual({ ...row, ...to });
+  });
+});
+
+describe('messages that could not be read', () => {
+  it('are counted for each order, and the newest is found', async () => {
+    const base = await message({ data: null, receipt: 'unreadable', reviewReason: 'UNREADABLE' });
+    expect(await countUnreadable(api, base.externalOrderNumber)).toBe(0);
+    expect(await newestUnreadable(api, base.externalOrderNumber)).toBeNull();
+    await insert(base);
+    const second = await insert({ ...base, contentHash: hash() });
+    await insert(await message({ externalOrderNumber: base.externalOrderNumber, contentHash: hash() }));
+    expect(await countUnreadable(api, base.externalOrderNumber)).toBe(2);
+    expect(await newestUnreadable(api, base.externalOrderNumber)).toMatchObject({ id: second.id, data: null });
+  });
+});
+
+describe('a stamp', () => {
+  const bind = (stamp: { keyId: string; timestampMs: number; externalOrderNumber: string }, contentHash: Buffer) =>
+    inTransaction(api, (client) => bindStamp(client, { ...stamp, contentHash }));
+
+  it('stands for the first content it came with, for ever', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_000, externalOrderNumber: orderNumber() };
+    const [first, second] = [hash(), hash()];
+    expect(await bind(stamp, first)).toEqual(first);
+    expect(await bind(stamp, first)).toEqual(first);
+    expect(await bind(stamp, second)).toEqual(first);
+    expect(await bind(stamp, first)).toEqual(first);
+  });
+
+  it('of another millisecond, key or order stands for its own: two orders may share a millisecond', async () => {
+    const stamp = { keyId: 'key', timestampMs: 999_999_999_999_999, externalOrderNumber: orderNumber() };
+    await bind(stamp, hash());
+    for (const other of [
+      { timestampMs: stamp.timestampMs - 1 },
+      { keyId: 'other' },
+      { externalOrderNumber: orderNumber() },
+    ]) {
+      const content = hash();
+      expect(await bind({ ...stamp, ...other }, content)).toEqual(content);
+    }
+  });
+
+  it('stands for one content to all of fifty at once', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_001, externalOrderNumber: orderNumber() };
+    const answers = await Promise.all(Array.from({ length: 50 }, () => bind(stamp, hash())));
+    expect(new Set(answers.map((answer) => answer.toString('hex'))).size).toBe(1);
+  });
+});
+
+describe('a stamp that we signed ourselves', () => {
+  let last = 1_800_000_000_000;
+  async function signed() {
+    const { externalOrderNumber } = await reserved(db.owner);
+    last += 1;
+    await openAttempt(worker, { externalOrderNumber, n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: last });
+    return last;
+  }
+  const reflect = (timestampMs: number, keyId = 'key') =>
+    inTransaction(api, (client) => reflectOwnStamp(client, keyId, timestampMs));
+
+  it('is known when it comes back, and known again after that', async () => {
+    const stamp = await signed();
+    expect(await reflect(stamp)).toBe('first time');
+    expect(await reflect(stamp)).toBe('again');
+    expect(await reflect(stamp)).toBe('again');
+  });
+
+  it('is told from every other millisecond and key', async () => {
+    const stamp = await signed();
+    expect(await reflect(stamp + 1_000_000)).toBe('not ours');
+    expect(await reflect(stamp, 'other')).toBe('not ours');
+    expect(await reflect(stamp)).toBe('first time');
+  });
+
+  it('comes back for the first time once, fifty at once', async () => {
+    const stamp = await signed();
+    const answers = await Promise.all(Array.from({ length: 50 }, () => reflect(stamp)));
+    expect(answers.filter((answer) => answer === 'first time')).toHaveLength(1);
+    expect(answers.filter((answer) => answer === 'again')).toHaveLength(49);
+  });
+
+  it('has not come back when the transaction that saw it did not commit', async () => {
+    const stamp = await signed();
+    const seen = inTransaction(api, async (client) => {
+      expect(await reflectOwnStamp(client, 'key', stamp)).toBe('first time');
+      throw new Error('on purpose');
+    });
+    await expect(seen).rejects.toThrow('on purpose');
+    expect(await reflect(stamp)).toBe('first time');
+  });
+});
+
+describe('an order unknown to us', () => {
+  it('is as old as its first claim, however often it is claimed', async () => {
+    const number = orderNumber();
+    expect(await firstClaimAgeMs(api, number)).toBe(0);
+    const unknown = await message({
+      deposit: null,
+      receipt: 'unknown_order',
+      reviewReason: 'UNKNOWN_ORDER',
+      acked: false,
+    });
+    const first = await insert({ ...unknown, externalOrderNumber: number });
+    await insert({ ...unknown, externalOrderNumber: number, contentHash: hash() });
+    await setBack(first.id, 'received_at', 3_600);
+    const ageMs = await firstClaimAgeMs(api, number);
+    expect(ageMs).toBeGreaterThanOrEqual(3_600_000);
+    expect(ageMs).toBeLessThan(3_700_000);
+    expect(await firstClaimAgeMs(api, orderNumber())).toBe(0);
+  });
+});
+
+describe('rows that a workflow has to be told of', () => {
+  const toRaise = async (limit = 1_000) => (await findToRaise(api, 10_000, 60_000, limit)).map((row) => row.id);
+
+  it('are acknowledged ones without effect that were not raised soon, or not lately', async () => {
+    const rows = [];
+    const cases: [string, Partial<NewCallback>, number, number | null, string | null, boolean][] = [
+      ['fresh', {}, 5, null, null, false],
+      ['never raised', {}, 11, null, null, true],
+      ['raised lately', {}, 300, 50, null, false],
+      ['raised long ago, and still without effect', {}, 300, 61, null, true],
+      ['raised at once, long ago', {}, 5, 61, null, true],
+      ['posted', {}, 300, null, 'posting:1', false],
+      ['in review', {}, 300, 61, 'review:deposit:1', false],
+      ['not acknowledged', { acked: false }, 300, null, null, false],
+    ];
+    for (const [name, change, received, raised, outcome, expected] of cases) {
+      const { id } = await insert(await message(change));
+      await setBack(id, 'received_at', received);
+      if (raised !== null) await setBack(id, 'raised_at', raised);
+      await db.owner.query('update engine.callback set outcome = $2 where id = $1', [id, outcome]);
+      rows.push({ name, id, expected });
+    }
+    const found = await toRaise();
+    for (const { name, id, expected } of rows) expect(found.includes(id), name).toBe(expected);
+  });
+
+  it('come oldest first, no more than asked for, and are left alone once raised or decided', async () => {
+    const ids = [];
+    for (const seconds of [1_000, 3_000, 2_000]) {
+      const { id } = await insert(await message());
+      await setBack(id, 'received_at', seconds);
+      ids.push(id);
+    }
+    const [newest, oldest, middle] = ids as [string, string, string];
+    expect((await toRaise()).slice(0, 3)).toEqual([oldest, middle, newest]);
+    expect(await toRaise(1)).toEqual([oldest]);
+    await markRaised(api, oldest);
+    expect(await toRaise()).not.toContain(oldest);
+    await markReviewed(api, middle, 'review:7');
+    expect(await toRaise()).not.toContain(middle);
+    expect(await toRaise()).toContain(newest);
+    expect(await findCallback(api, middle)).toMatchObject({ outcome: 'review:review:7' });
+  });
+
+  it('have one outcome: a second decision changes nothing', async () => {
+    const { id } = await insert(await message());
+    await markReviewed(api, id, 'review:1');
+    await markReviewed(api, id, 'review:2');
+    expect(await findCallback(api, id)).toMatchObject({ outcome: 'review:review:1' });
+  });
+});

@@ -1,0 +1,13 @@
+import type { Payment } from '../domain/order.ts';
+import type { ReviewReason } from '../domain/review.ts';
+
+/** What the workflow knows beyond its state; all of it from its input, its messages and its activities' answers. */
+export interface DepositFacts {
+  expiresAt: string | null;
+  advertisementCode: string | null;
+  refusal: string | null;
+  payment: Payment | null;
+  late: boolean;
+  review: { readonly reason: ReviewReason; readonly detail: string } | null;
+  postingId: string | null;
+}
