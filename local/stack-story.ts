@@ -69,23 +69,20 @@ export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | nul
   story.link('logs', '.data/logs/');
 }
 
-/** A deposit to paste, with the secrets left in their file. */
+/** A deposit to paste, with the secrets left in their file. Only for the sandbox: elsewhere it would be a real order. */
 export function tellTryIt(story: Story, facts: StackFacts): void {
+  if (facts.places.sandboxUrl === null) return;
   story.heading('Try it');
-  story.say('set -a; . .data/local.env; set +a');
-  story.say(
+  const lines = [
+    'set -a; . .data/local.env; set +a; N=mine-$RANDOM',
     `curl -s "$API_URL/v1/deposits" -H "Authorization: Bearer $API_KEY" -H 'Content-Type: application/json' \\`,
-  );
-  story.say(
-    `  -d '{"externalOrderNumber":"mine-1","wallet":"wallet-7","buyCoinMode":"MtcAmount","mtcAmount":"250",` +
+    `  -d '{"externalOrderNumber":"'$N'","wallet":"wallet-7","buyCoinMode":"MtcAmount","mtcAmount":"250",` +
       `"currencyCode":"HKD","supportLanguage":"en","payerRealName":"Test Person"}'`,
-  );
-  if (facts.places.sandboxUrl !== null) {
-    story.say('Open the redirectUrl of the answer to pay as the customer would, or pay for them:');
-    story.say(
-      `curl -s "$MTPAY_BASE_URL/control/orders/mine-1/pay" -H "Authorization: Bearer $SANDBOX_CONTROL_TOKEN" \\`,
-    );
-    story.say(`  -H 'Content-Type: application/json' -d '{"immediately":true}'`);
-    story.say(`curl -s "$API_URL/v1/wallets/wallet-7" -H "Authorization: Bearer $API_KEY"`);
-  }
+    '',
+    'Open the redirectUrl of the answer to pay as the customer would, or pay for them:',
+    `curl -s "$MTPAY_BASE_URL/control/orders/$N/pay" -H "Authorization: Bearer $SANDBOX_CONTROL_TOKEN" \\`,
+    `  -H 'Content-Type: application/json' -d '{"immediately":true}'`,
+    `curl -s "$API_URL/v1/wallets/wallet-7" -H "Authorization: Bearer $API_KEY"`,
+  ];
+  for (const line of lines) story.say(line);
 }

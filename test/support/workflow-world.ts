@@ -38,8 +38,8 @@ export interface WorkflowWorld {
   /** What the provider answers to the next placement of this order. Default: placed. */
   answers(externalOrderNumber: string, answer: () => Promise<PlacementAnswer>): void;
   /** Replaces an activity for one order, to force a fault. */
-  instead<K extends keyof Activities>(
-    name: K,
+  instead(
+    name: keyof Activities,
     externalOrderNumber: string,
     stand: (real: () => Promise<unknown>) => Promise<unknown>,
   ): void;
@@ -102,7 +102,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   const world: WorkflowWorld = {
     db,
     client,
-    sleep: temporal.sleep,
+    sleep: (duration) => temporal.sleep(duration),
     answers: (externalOrderNumber, answer) => answers.set(externalOrderNumber, answer),
     instead: (name, externalOrderNumber, stand) => instead.set(`${name} ${externalOrderNumber}`, stand),
     async reserve(change = {}, settingsChange = {}) {
