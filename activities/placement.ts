@@ -45,7 +45,9 @@ export async function placeOrder(
     // Null: another run has claimed it, and what becomes of it is read again.
     if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, answer);
     if (answer !== null && answer.cause !== 'TIMESTAMP_ERROR') {
-      await sleep(pauseMs, undefined, signal === undefined ? {} : { signal });
+      // Not beyond the time for trying: the caller would wait for a try that is not made.
+      const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
+      await sleep(Math.min(pauseMs, Math.max(0, leftMs)), undefined, signal === undefined ? {} : { signal });
     }
   }
 }

@@ -16,16 +16,24 @@ const duration = z
 
 const listen = z
   .string()
-  .regex(/^[^:\s]+:\d{1,5}$/, 'expected host:port')
+  .refine((text) => isAddress(text), 'expected host:port')
   .transform((text) => {
     const [host, port] = text.split(':');
     return { host: host!, port: Number(port) };
   });
 
+const isAddress = (text: string): boolean => /^[^:\s]+:\d{1,5}$/.test(text) && Number(text.split(':')[1]) <= 65_535;
+
 const origin = z
-  .url({ protocol: /^https?$/ })
-  .refine((text) => new URL(text).pathname === '/' && new URL(text).search === '', 'expected an origin without a path')
+  .string()
+  .refine((text) => isOrigin(text), 'expected an origin such as https://pay.example, without a path')
   .transform((text) => new URL(text).origin);
+
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, pathname, search } = new URL(text);
+  return /^https?:$/.test(protocol) && pathname === '/' && search === '';
+}
 
 /** At least 32 bytes of key material as base64url. Marked so that printing a config by mistake shows nothing. */
 export class Secret {
@@ -200,10 +208,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The worker's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
-  const raw = parse(workerSchema, env);
+  const raw = parse(workerSchema, env, 'DATABASE_URL_WORKER');
   const base = new URL(raw.MTPAY_BASE_URL);
   return {
-    database: database(raw.DATABASE_URL_WORKER, raw.DATABASE_URL, 'DATABASE_URL_WORKER'),
+    database: database(raw.DATABASE_URL_WORKER, raw.DATABASE_URL),
     mtpay: {
       ...mtpay(raw),
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,
@@ -223,9 +231,9 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
 
 /** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
-  const raw = parse(apiSchema, env);
+  const raw = parse(apiSchema, env, 'DATABASE_URL_API');
   return {
-    database: database(raw.DATABASE_URL_API, raw.DATABASE_URL, 'DATABASE_URL_API'),
+    database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
     mtpay: mtpay(raw),
     apiListen: raw.API_LISTEN,
     callbackListen: raw.CALLBACK_LISTEN,
@@ -248,39 +256,51 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
 
 /** The address migrations use: the owner's. */
 export function loadMigrationUrl(env: Environment = process.env): string {
-  const url = env['DATABASE_URL_MIGRATOR'] ?? env['DATABASE_URL'];
-  if (url === undefined || url === '') throw new ConfigError('DATABASE_URL is not set: give the database to migrate');
+  const { DATABASE_URL_MIGRATOR, DATABASE_URL } = withoutEmpty(env);
+  const url = DATABASE_URL_MIGRATOR ?? DATABASE_URL;
+  if (url === undefined) throw new ConfigError('DATABASE_URL is not set: give the database to migrate');
   return url;
 }
 
-function parse<T extends z.ZodType>(schema: T, env: Environment): Raw<T> {
-  // An empty variable is one that is not set: compose files and shells cannot leave one out easily.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+/** An empty variable is one that is not set: compose files and shells cannot leave one out easily. */
+const withoutEmpty = (env: Environment): Environment =>
+  Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+
+function parse<T extends z.ZodType>(schema: T, env: Environment, ownDatabase: string): Raw<T> {
+  const given = withoutEmpty(env);
   const result = schema.safeParse(given);
-  if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => {
+  const single = (result.error?.issues ?? []).map((issue) => {
     const name = issue.path.join('.');
-    return `  ${name}: ${given[name] === undefined ? 'is not set' : issue.message}`;
+    return `${name}: ${given[name] === undefined ? 'is not set' : issue.message}`;
   });
-  throw new ConfigError(`the configuration has ${problems.length} problem(s):\n${problems.join('\n')}`);
+  const problems = [...single, ...jointProblems(given, ownDatabase)];
+  if (result.success && problems.length === 0) return result.data;
+  const lines = problems.map((problem) => `  ${problem}`);
+  throw new ConfigError(`the configuration has ${problems.length} problem(s):\n${lines.join('\n')}`);
 }
 
-function database(own: string | undefined, common: string | undefined, name: string): DatabaseConfig {
-  if (own !== undefined) return { url: own, setRole: false };
-  if (common !== undefined) return { url: common, setRole: true };
-  throw new ConfigError(`neither ${name} nor DATABASE_URL is set`);
-}
-
-function mtpay(
-  raw: Pick<
-    Raw<typeof apiSchema>,
-    'MTPAY_BASE_URL' | 'MTPAY_ACCESS_KEY' | 'MTPAY_SECRET_KEY' | 'MTPAY_PLAIN_HTTP_HOSTS'
-  >,
-): MtpayConfig {
-  const url = new URL(raw.MTPAY_BASE_URL);
-  const plainAllowed = raw.MTPAY_PLAIN_HTTP_HOSTS.some((host) => host === url.hostname || host === url.host);
-  if (url.protocol === 'http:' && !plainAllowed) {
-    throw new ConfigError(`MTPAY_BASE_URL is plain HTTP; use https or name ${url.hostname} in MTPAY_PLAIN_HTTP_HOSTS`);
+/** What no variable can say of itself. */
+function jointProblems(given: Environment, ownDatabase: string): string[] {
+  const problems: string[] = [];
+  if (given[ownDatabase] === undefined && given['DATABASE_URL'] === undefined) {
+    problems.push(`DATABASE_URL: neither it nor ${ownDatabase} is set`);
   }
-  return { baseUrl: raw.MTPAY_BASE_URL, accessKey: raw.MTPAY_ACCESS_KEY, secretKey: raw.MTPAY_SECRET_KEY };
+  const base = given['MTPAY_BASE_URL'] ?? '';
+  const url = URL.canParse(base) ? new URL(base) : null;
+  const plainHosts = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
+  if (url?.protocol === 'http:' && !plainHosts.includes(url.hostname) && !plainHosts.includes(url.host)) {
+    problems.push(`MTPAY_BASE_URL: plain HTTP; use https or name ${url.hostname} in MTPAY_PLAIN_HTTP_HOSTS`);
+  }
+  return problems;
 }
+
+const database = (own: string | undefined, common: string | undefined): DatabaseConfig =>
+  own === undefined ? { url: common!, setRole: true } : { url: own, setRole: false };
+
+const mtpay = (
+  raw: Pick<Raw<typeof apiSchema>, 'MTPAY_BASE_URL' | 'MTPAY_ACCESS_KEY' | 'MTPAY_SECRET_KEY'>,
+): MtpayConfig => ({
+  baseUrl: raw.MTPAY_BASE_URL,
+  accessKey: raw.MTPAY_ACCESS_KEY,
+  secretKey: raw.MTPAY_SECRET_KEY,
+});

@@ -10,7 +10,11 @@ export function loadTemporal(
 ): Required<Pick<ClientConnectConfig, 'namespace'>> & Pick<ClientConnectConfig, 'connectionOptions'> {
   const file = env['TEMPORAL_CONFIG_FILE'];
   const empty = file !== undefined && file !== '' && statSync(file, { throwIfNoEntry: false })?.size === 0;
-  const { namespace, connectionOptions } = loadClientConnectConfig({ disableFile: empty });
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+  const { namespace, connectionOptions } = loadClientConnectConfig({
+    disableFile: empty,
+    overrideEnvVars: given as Record<string, string>,
+  });
   return { namespace: namespace ?? 'default', connectionOptions };
 }
 

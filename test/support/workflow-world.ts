@@ -218,9 +218,9 @@ async function timeSkippingServer(): Promise<Server> {
   });
   await registerSearchAttributes(env.connection, 'default');
   return {
-    client: env.client as unknown as Client,
+    client: env.client,
     nativeConnection: env.nativeConnection,
-    sleep: (duration) => env.sleep(duration as '1s'),
+    sleep: (duration) => env.sleep(duration),
     stop: () => env.teardown(),
   };
 }

@@ -1,0 +1,374 @@
+import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, loadApiConfig, loadMigrationUrl, loadWorkerConfig, Secret } from '../../config/load.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const keyText = () => randomBytes(32).toString('base64url');
+const COMMON: Env = {
+  DATABASE_URL: 'postgres://owner@db.example/deposits',
+  MTPAY_BASE_URL: 'https://api.mtpay.example',
+  MTPAY_ACCESS_KEY: 'access-key-text',
+  MTPAY_SECRET_KEY: 'secret-key-text',
+  CALLBACK_BASE_URL: 'https://pay.example',
+  CALLBACK_KEY: keyText(),
+  PAYER_NAME_KEY: keyText(),
+};
+const FINGERPRINT: Env = { FINGERPRINT_KEY: keyText() };
+const api = (change: Env = {}) => loadApiConfig({ ...COMMON, ...FINGERPRINT, ...change });
+const worker = (change: Env = {}) => loadWorkerConfig({ ...COMMON, ...change });
+
+/** The problems that are told, one a line, without the line that counts them. */
+function problems(load: () => unknown): string[] {
+  try {
+    load();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    const [head, ...lines] = (error as Error).message.split('\n');
+    expect(head).toBe(`the configuration has ${lines.length} problem(s):`);
+    return lines.map((line) => line.trim());
+  }
+  return [];
+}
+
+describe('what is not configured', () => {
+  it('has the documented default in the API', () => {
+    expect(api()).toEqual({
+      database: { url: COMMON['DATABASE_URL'], setRole: true },
+      mtpay: { baseUrl: COMMON['MTPAY_BASE_URL'], accessKey: expect.any(Secret), secretKey: expect.any(Secret) },
+      apiListen: { host: '127.0.0.1', port: 8080 },
+      callbackListen: { host: '127.0.0.1', port: 8081 },
+      callbackKey: expect.any(Secret),
+      payerNameKey: expect.any(Secret),
+      fingerprintKey: expect.any(Secret),
+      ack: { contentType: 'text/plain', body: 'SUCCESS' },
+      settings: {
+        rateBands: { CNY: { from: '6.5', to: '8.0' }, HKD: { from: '7.0', to: '8.6' }, TWD: { from: '28', to: '36' } },
+        feeBand: '0',
+        latePolicy: 'credit',
+        paymentWindowMs: 30 * 60_000,
+        listeningWindowMs: 73 * 3_600_000,
+        reviewLimit: '0',
+      },
+      logLevel: 'info',
+    });
+  });
+
+  it('has the documented default in the worker', () => {
+    expect(worker()).toEqual({
+      database: { url: COMMON['DATABASE_URL'], setRole: true },
+      mtpay: {
+        baseUrl: COMMON['MTPAY_BASE_URL'],
+        accessKey: expect.any(Secret),
+        secretKey: expect.any(Secret),
+        placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',
+        redirectHosts: ['api.mtpay.example'],
+        plainHttpHosts: ['127.0.0.1', 'localhost', '[::1]'],
+      },
+      callbackBaseUrl: 'https://pay.example',
+      callbackKey: expect.any(Secret),
+      payerNameKey: expect.any(Secret),
+      placeWithinMs: 2 * 60_000,
+      callDeadlineMs: 25_000,
+      logLevel: 'info',
+    });
+  });
+
+  it('and an empty variable are the same thing', () => {
+    const names = ['PAYMENT_WINDOW', 'RATE_BAND_CNY', 'MTPAY_ACK', 'TEMPORAL_UI_URL', 'API_LISTEN', 'DATABASE_URL_API'];
+    const empty = Object.fromEntries(names.map((name) => [name, '']));
+    expect(JSON.stringify(api(empty))).toBe(JSON.stringify(api()));
+    expect(problems(() => api({ CALLBACK_KEY: '' }))).toEqual(['CALLBACK_KEY: is not set']);
+  });
+});
+
+describe('a wrong configuration', () => {
+  it('is told whole: every variable at fault, at once', () => {
+    expect(problems(() => loadApiConfig({}))).toEqual([
+      'MTPAY_BASE_URL: is not set',
+      'MTPAY_ACCESS_KEY: is not set',
+      'MTPAY_SECRET_KEY: is not set',
+      'CALLBACK_BASE_URL: is not set',
+      'CALLBACK_KEY: is not set',
+      'PAYER_NAME_KEY: is not set',
+      'FINGERPRINT_KEY: is not set',
+      'DATABASE_URL: neither it nor DATABASE_URL_API is set',
+    ]);
+    const wrong = {
+      DATABASE_URL: undefined,
+      MTPAY_BASE_URL: 'http://api.mtpay.example',
+      PLACE_WITHIN: 'soon',
+      CALLBACK_KEY: 'short',
+    };
+    const told = problems(() => worker(wrong));
+    expect(told.map((line) => line.split(':')[0]!).toSorted()).toEqual([
+      'CALLBACK_KEY',
+      'DATABASE_URL',
+      'MTPAY_BASE_URL',
+      'PLACE_WITHIN',
+    ]);
+  });
+
+  it.each([
+    'MTPAY_SECRET_KEY',
+    'MTPAY_ACCESS_KEY',
+    'CALLBACK_KEY',
+    'PAYER_NAME_KEY',
+    'FINGERPRINT_KEY',
+    'DATABASE_URL',
+  ])('is told without a value: %s', (name) => {
+    const hush = 'hush-hush';
+    const told = problems(() =>
+      api({
+        [name]: `${hush} `,
+        MTPAY_ACK: hush,
+        PAYMENT_WINDOW: hush,
+        LATE_POLICY: hush,
+        RATE_BAND_CNY: hush,
+        API_LISTEN: hush,
+        LOG_LEVEL: hush,
+        CALLBACK_BASE_URL: hush,
+        TEMPORAL_UI_URL: hush,
+        FEE_BAND: hush,
+      }),
+    );
+    expect(told.length).toBeGreaterThanOrEqual(9);
+    expect(told.join('\n')).not.toContain(hush);
+  });
+});
+
+describe('a secret', () => {
+  const secret = new Secret(Buffer.from('hush-hush'));
+  const config = () => api({ MTPAY_SECRET_KEY: 'hush-hush', MTPAY_ACCESS_KEY: 'hush-hush' });
+
+  it('is shown to nobody who prints it or what holds it', () => {
+    for (const printed of [
+      String(secret),
+      JSON.stringify({ secret }),
+      inspect(secret, { showHidden: true, depth: 9 }),
+      inspect(config(), { showHidden: true, depth: 9 }),
+      JSON.stringify(config()),
+    ]) {
+      expect(printed).not.toContain('hush');
+      expect(printed).not.toContain(Buffer.from('hush-hush').toString('hex'));
+      expect(printed).not.toContain('68 75 73 68');
+    }
+    expect(Object.keys(secret)).toEqual([]);
+  });
+
+  it('is itself when it is asked for', () => {
+    expect(config().mtpay.secretKey.reveal().toString()).toBe('hush-hush');
+  });
+
+  it.each([
+    ['base64url', Buffer.alloc(32, 0xfb).toString('base64url'), 32],
+    ['base64url with padding', `${Buffer.alloc(32, 0xfb).toString('base64url')}=`, 32],
+    ['longer', Buffer.alloc(64, 1).toString('base64url'), 64],
+  ])('of ours is read as %s', (_, text, length) => {
+    expect(api({ CALLBACK_KEY: text }).callbackKey.reveal()).toHaveLength(length);
+  });
+
+  it.each([
+    ['too short', randomBytes(31).toString('base64url')],
+    ['plain base64', Buffer.alloc(33, 0xfb).toString('base64')],
+    ['with a blank', `${keyText()} `],
+    ['a sentence', 'this is surely a secret that nobody will ever guess'],
+  ])('of ours that is %s is refused', (_, text) => {
+    expect(problems(() => api({ CALLBACK_KEY: text, FINGERPRINT_KEY: text }))).toEqual([
+      'CALLBACK_KEY: expected at least 32 random bytes as base64url',
+      'FINGERPRINT_KEY: expected at least 32 random bytes as base64url',
+    ]);
+  });
+});
+
+describe('the database', () => {
+  it('of the role goes before the common one, which needs the role to be set', () => {
+    const own = 'postgres://app_api@db.example/deposits';
+    expect(api({ DATABASE_URL_API: own }).database).toEqual({ url: own, setRole: false });
+    expect(api({ DATABASE_URL_API: own, DATABASE_URL: undefined }).database).toEqual({ url: own, setRole: false });
+    expect(worker({ DATABASE_URL_API: own }).database).toEqual({ url: COMMON['DATABASE_URL'], setRole: true });
+    expect(worker({ DATABASE_URL_WORKER: own }).database).toEqual({ url: own, setRole: false });
+  });
+
+  it('of another role is no replacement', () => {
+    const other = { DATABASE_URL: undefined, DATABASE_URL_API: 'postgres://app_api@db.example/deposits' };
+    expect(problems(() => worker(other))).toEqual(['DATABASE_URL: neither it nor DATABASE_URL_WORKER is set']);
+  });
+
+  it('to migrate is the owner’s', () => {
+    const [own, common] = ['postgres://migrator@db.example/x', 'postgres://owner@db.example/x'];
+    expect(loadMigrationUrl({ DATABASE_URL_MIGRATOR: own, DATABASE_URL: common })).toBe(own);
+    expect(loadMigrationUrl({ DATABASE_URL_MIGRATOR: '', DATABASE_URL: common })).toBe(common);
+    expect(() => loadMigrationUrl({ DATABASE_URL: '' })).toThrow(ConfigError);
+    expect(() => loadMigrationUrl({ DATABASE_URL_API: own })).toThrow(ConfigError);
+  });
+});
+
+describe('the provider', () => {
+  it.each(['http://127.0.0.1:9000', 'http://localhost:9000', 'http://[::1]:9000'])(
+    'may be met in plain HTTP on this machine: %s',
+    (url) => {
+      expect(api({ MTPAY_BASE_URL: url }).mtpay.baseUrl).toBe(url);
+      expect(worker({ MTPAY_BASE_URL: url }).mtpay.redirectHosts).toEqual([new URL(url).host]);
+    },
+  );
+
+  it.each([
+    'http://api.mtpay.example',
+    'http://127.0.0.1.evil.example',
+    'http://localhost@evil.example',
+    'http://10.0.0.1',
+  ])('is not met in plain HTTP anywhere else: %s', (url) => {
+    const host = new URL(url).hostname;
+    const told = `MTPAY_BASE_URL: plain HTTP; use https or name ${host} in MTPAY_PLAIN_HTTP_HOSTS`;
+    expect(problems(() => api({ MTPAY_BASE_URL: url }))).toEqual([told]);
+    expect(problems(() => worker({ MTPAY_BASE_URL: url }))).toEqual([told]);
+  });
+
+  it('is met in plain HTTP where it is named for it, and only there', () => {
+    const named = { MTPAY_BASE_URL: 'http://sandbox:9000', MTPAY_PLAIN_HTTP_HOSTS: ' sandbox , other ' };
+    expect(worker(named).mtpay.plainHttpHosts).toEqual(['sandbox', 'other']);
+    expect(worker({ ...named, MTPAY_PLAIN_HTTP_HOSTS: 'sandbox:9000' }).mtpay.baseUrl).toBe('http://sandbox:9000');
+    expect(problems(() => worker({ ...named, MTPAY_PLAIN_HTTP_HOSTS: 'sandbox:9001' }))).toHaveLength(1);
+    expect(problems(() => worker({ ...named, MTPAY_BASE_URL: 'http://localhost:9000' }))).toHaveLength(1);
+  });
+
+  it.each(['ftp://api.mtpay.example', 'api.mtpay.example', 'javascript:1', 'https://'])(
+    'has no address like %s',
+    (url) => {
+      expect(problems(() => api({ MTPAY_BASE_URL: url }))).toHaveLength(1);
+    },
+  );
+
+  it('is asked at the configured path and may lead to the configured hosts', () => {
+    const { mtpay } = worker({
+      MTPAY_BASE_URL: 'https://api.mtpay.example:8443/ignored',
+      MTPAY_PLACE_PATH: '/v2/buy',
+      MTPAY_REDIRECT_HOSTS: 'checkout.example, pay.example:8443,',
+      MTPAY_CA_FILE: '/etc/ca.pem',
+    });
+    expect(mtpay).toMatchObject({
+      placeUrl: 'https://api.mtpay.example:8443/v2/buy',
+      redirectHosts: ['checkout.example', 'pay.example:8443'],
+      caFile: '/etc/ca.pem',
+    });
+    expect(problems(() => worker({ MTPAY_PLACE_PATH: 'v2/buy' }))).toHaveLength(1);
+  });
+
+  it('is acknowledged in the configured form', () => {
+    expect(api({ MTPAY_ACK: 'text:OK' }).ack).toEqual({ contentType: 'text/plain', body: 'OK' });
+    expect(api({ MTPAY_ACK: 'json:{"code": "OK"}' }).ack).toEqual({
+      contentType: 'application/json',
+      body: '{"code": "OK"}',
+    });
+    for (const wrong of ['OK', 'text:', 'json:', 'json:{', 'xml:<ok/>', 'TEXT:OK']) {
+      expect(
+        problems(() => api({ MTPAY_ACK: wrong })),
+        wrong,
+      ).toEqual(['MTPAY_ACK: expected text:… or json:{…}']);
+    }
+  });
+});
+
+describe('the address of the callbacks', () => {
+  it.each(['https://pay.example', 'https://pay.example/', 'https://pay.example:443'])('is an origin: %s', (url) => {
+    expect(worker({ CALLBACK_BASE_URL: url }).callbackBaseUrl).toBe('https://pay.example');
+  });
+
+  it.each(['https://pay.example/callbacks', 'https://pay.example/?a=1', 'ftp://pay.example', 'pay.example'])(
+    'is nothing else: %s',
+    (url) => {
+      expect(problems(() => worker({ CALLBACK_BASE_URL: url }))).toHaveLength(1);
+    },
+  );
+});
+
+describe('a duration', () => {
+  it.each([
+    ['500ms', 500],
+    ['90s', 90_000],
+    ['30m', 1_800_000],
+    ['73h', 262_800_000],
+    ['2d', 172_800_000],
+    ['0s', 0],
+  ])('%s is %i ms', (text, ms) => {
+    expect(api({ PAYMENT_WINDOW: text, LISTENING_WINDOW: text }).settings).toMatchObject({
+      paymentWindowMs: ms,
+      listeningWindowMs: ms,
+    });
+    expect(worker({ PLACE_WITHIN: text }).placeWithinMs).toBe(ms);
+  });
+
+  it.each(['30', '30 m', '-30m', '1.5h', '30M', '1h30m', 'm', '1w', '١m', '30m\n'])('is not %j', (text) => {
+    expect(problems(() => api({ PAYMENT_WINDOW: text }))).toEqual([
+      'PAYMENT_WINDOW: expected a duration such as 30m, 73h or 500ms',
+    ]);
+  });
+
+  it('of one call stays below that of its activity', () => {
+    expect(worker({ MTPAY_DEADLINE: '25s' }).callDeadlineMs).toBe(25_000);
+    expect(problems(() => worker({ MTPAY_DEADLINE: '25001ms' }))).toEqual([
+      'MTPAY_DEADLINE: at most 25s, below the 30s of the activity',
+    ]);
+  });
+});
+
+describe('a band', () => {
+  it.each([
+    ['7-7', { from: '7', to: '7' }],
+    ['6.50-8.00', { from: '6.50', to: '8.00' }],
+    ['0.00000001-999999999999999', { from: '0.00000001', to: '999999999999999' }],
+  ])('of rates is %s', (text, band) => {
+    expect(api({ RATE_BAND_HKD: text }).settings.rateBands.HKD).toEqual(band);
+  });
+
+  it.each(['8-7', '7', '7-', '-8', '0-8', '7-8-9', '7--8', '7 - 8', '7,8', '7-8.123456789', 'a-b', '-'])(
+    'of rates is not %s',
+    (text) => {
+      expect(problems(() => api({ RATE_BAND_TWD: text }))).toEqual([
+        'RATE_BAND_TWD: expected FROM-TO, two positive decimals, such as 6.5-8.0',
+      ]);
+    },
+  );
+
+  it.each(['0', '0.01', '0.99999999'])('of fees is a share below one: %s', (text) => {
+    expect(api({ FEE_BAND: text }).settings.feeBand).toBe(text);
+  });
+
+  it.each(['1', '1.5', '-0.1', '1%', '.5', '0.000000001'])('of fees is not %s', (text) => {
+    expect(problems(() => api({ FEE_BAND: text }))).toHaveLength(1);
+  });
+});
+
+describe('a choice', () => {
+  it('is one of those there are', () => {
+    expect(api({ LATE_POLICY: 'review', LOG_LEVEL: 'silent', REVIEW_LIMIT: '1000.5' })).toMatchObject({
+      settings: { latePolicy: 'review', reviewLimit: '1000.5' },
+      logLevel: 'silent',
+    });
+    expect(problems(() => api({ LATE_POLICY: 'CREDIT', LOG_LEVEL: 'loud', REVIEW_LIMIT: '-1' }))).toHaveLength(3);
+  });
+
+  it('of an address to listen on has a host and a port', () => {
+    expect(api({ API_LISTEN: '0.0.0.0:0', CALLBACK_LISTEN: 'localhost:65535' })).toMatchObject({
+      apiListen: { host: '0.0.0.0', port: 0 },
+      callbackListen: { host: 'localhost', port: 65_535 },
+    });
+    for (const wrong of [
+      '8080',
+      ':8080',
+      'localhost',
+      'localhost:',
+      'localhost:http',
+      'localhost:65536',
+      'a b:1',
+      'a:1:2',
+    ]) {
+      expect(
+        problems(() => api({ API_LISTEN: wrong })),
+        wrong,
+      ).toHaveLength(1);
+    }
+  });
+});

