@@ -6,8 +6,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // The native core of the Temporal worker crashes when two threads load it.
     pool: 'forks',
-    // Two cores, one Postgres, one Temporal: files in turn, so that no test waits for another's load.
-    fileParallelism: false,
+    // Every file has a database of its own, and a Temporal server where it needs one: two at a time on two cores.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ['default', './test/support/plain-summary.ts'],

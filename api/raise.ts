@@ -86,18 +86,19 @@ export interface Raiser {
 const MAX_UNDER_WAY = 64;
 
 export function createRaiser(deps: RaiseDependencies): Raiser {
-  const underWay = new Set<Promise<void>>();
+  const underWay = new Map<string, Promise<void>>();
   return {
     raise(callback) {
-      if (underWay.size >= MAX_UNDER_WAY) return;
+      // A burst of one callback is one signal: what is lost of it the relay raises again.
+      if (underWay.size >= MAX_UNDER_WAY || underWay.has(callback.id)) return;
       const task = raise(deps, callback)
         .then(() => crashPoint('cb.afterSignal'))
         .catch((error: Error) => deps.log.warn({ inboxId: callback.id, error: error.name }, 'left to the relay'))
-        .finally(() => underWay.delete(task));
-      underWay.add(task);
+        .finally(() => underWay.delete(callback.id));
+      underWay.set(callback.id, task);
     },
     async drain() {
-      await Promise.all(underWay);
+      await Promise.all(underWay.values());
     },
   };
 }

@@ -8,7 +8,7 @@ import { type CapabilityKey, isCapabilityFor } from '../mtpay/capability.ts';
 import type { ProviderClock } from '../mtpay/clock.ts';
 import { isSignedBy, keyId, type MtpayKey } from '../mtpay/signature.ts';
 import { ApiError } from './errors.ts';
-import { type Message, route } from './route-callback.ts';
+import { type Message, route, routeRepeat } from './route-callback.ts';
 
 export interface ReceiveDependencies {
   readonly pool: pg.Pool;
@@ -90,6 +90,8 @@ async function authenticate(
 
 /** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */
 async function routeOnce(pool: pg.Pool, message: Message) {
+  const repeated = await routeRepeat(pool, message);
+  if (repeated !== null) return repeated;
   try {
     return await inTransaction(pool, (client) => route(client, message));
   } catch (error) {

@@ -77,9 +77,18 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
   return { answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : 'callback_review' };
 }
 
+/**
+ * A repeat without the deposit's lock, because what was acknowledged stays so: retries of one callback do not wait for
+ * each other's transactions. Null: not a repeat, or not yet; {@link route} decides that under the lock.
+ */
+export async function routeRepeat(pool: pg.Pool, { envelope, reading }: Message): Promise<Routing | null> {
+  const known = await findByContent(pool, envelope.externalOrderNumber, reading.contentHash);
+  return known !== null && known.acked ? repeat(pool, known) : null;
+}
+
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
-async function repeat(client: pg.ClientBase, known: CallbackRow): Promise<Routing> {
-  await countAttempt(client, known.id);
+async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow): Promise<Routing> {
+  await countAttempt(db, known.id);
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
 

@@ -117,10 +117,8 @@ export async function insertCallback(client: pg.ClientBase, callback: NewCallbac
 }
 
 /** Counts a repeat. */
-export async function countAttempt(client: pg.ClientBase, id: string): Promise<void> {
-  await client.query(`update engine.callback set attempts = attempts + 1, last_at = clock_timestamp() where id = $1`, [
-    id,
-  ]);
+export async function countAttempt(db: Db, id: string): Promise<void> {
+  await db.query(`update engine.callback set attempts = attempts + 1, last_at = clock_timestamp() where id = $1`, [id]);
 }
 
 /** An order we did not know is known now, or has been unknown for long enough: the row gets its final routing. */

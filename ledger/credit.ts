@@ -31,6 +31,8 @@ export interface CreditAnswer {
  * One statement and so one transaction: post, show it on the deposit, settle the inbox row, tell the outside. What is
  * posted must equal the inbox row and the deposit it is bound to (lifecycle.md, rule 3); an item that does not is kept
  * out of the ledger call. `duplicate` repeats the projection too, so a retry also mends what a lost statement left.
+ * `settled` looks at `shown` so that the deposit is locked before its callback, as the callback endpoint locks them: left
+ * alone, Postgres runs the last update first, and a burst of repeats deadlocks with the credit.
  */
 const CREDIT = `
 with item as (
@@ -55,9 +57,10 @@ answer as materialized (select p.*, a.outcome, a.id, a.posted_at from call cross
 stands as (select * from answer where outcome <> 'conflict'),
 shown as (
   update engine.deposit d set state = 'CREDITED', posting_id = s.id, late = s.late, closed_at = s.posted_at
-    from stands s where d.external_order_number = s.deposit and d.posting_id is null),
+    from stands s where d.external_order_number = s.deposit and d.posting_id is null returning d.external_order_number),
 settled as (
-  update engine.callback c set outcome = 'posting:' || s.id from stands s where c.id = s.inbox_id and c.outcome is null),
+  update engine.callback c set outcome = 'posting:' || s.id from stands s
+   where c.id = s.inbox_id and c.outcome is null and (select count(*) from shown) is not null),
 told as (
   insert into engine.outgoing (id, kind, external_order_number, body)
   select 'deposit.credited:' || id, 'deposit.credited', deposit,

@@ -93,7 +93,7 @@ async function afterStart(
   story: Story,
   signal: AbortSignal,
 ): Promise<number | 'stay up'> {
-  await tellOpenDeposits(story, facts.api);
+  await tellOpenDeposits(story, facts.api).catch((error: unknown) => story.warn(describe(error)));
   const sample =
     facts.places.sandboxUrl === null ? null : await trySample(facts, facts.places.sandboxUrl, story, signal);
   if (options.once) return sample === null ? FAILED : await prove(facts, sample, story);

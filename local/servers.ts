@@ -94,17 +94,27 @@ export async function createDatabases(url: string): Promise<void> {
   }
 }
 
-/**
- * The embedded servers of this clone for a command that needs nothing else, such as the audit: taken as they are when
- * they run, otherwise started; `stop` ends only what this call started. Address null: that part is switched off.
- */
-export async function startServers(wanted: { readonly postgres: boolean; readonly temporal: boolean }): Promise<{
+export type Servers = {
+  /** The owner's address of the engine's database; null when that server was not wanted. */
   readonly databaseUrl: string | null;
   readonly temporalAddress: string | null;
+  /** Ends what this call started, and nothing that ran before. */
   stop(): Promise<void>;
-}> {
-  const { ports } = await loadState(dataDirectory, root);
-  const files = serverFiles(dataDirectory);
+};
+
+/**
+ * The embedded servers of this clone for a command that needs nothing else, such as the audit: taken as they are when
+ * they run, started otherwise.
+ */
+export async function startServers(wanted: {
+  readonly postgres: boolean;
+  readonly temporal: boolean;
+  /** Default: this clone's. */
+  readonly data?: string;
+}): Promise<Servers> {
+  const data = wanted.data ?? dataDirectory;
+  const { ports } = await loadState(data, root);
+  const files = serverFiles(data);
   const started: Array<{ stop(): Promise<void> }> = [];
   const keep = <T extends { readonly adopted: boolean; stop(): Promise<void> }>(server: T): T => {
     if (!server.adopted) started.unshift(server);
@@ -115,22 +125,17 @@ export async function startServers(wanted: { readonly postgres: boolean; readonl
   };
   try {
     let databaseUrl: string | null = null;
-    let temporalAddress: string | null = null;
     if (wanted.postgres) {
-      const logFile = join(dataDirectory, 'logs', 'postgres.log');
-      const postgres = keep(await startPostgres({ directory: files.postgres, port: ports.postgres, logFile }));
-      await createDatabases(postgres.url);
-      databaseUrl = embeddedUrl(`127.0.0.1:${postgres.port}`, 'postgres', databases.engine);
+      const logFile = join(data, 'logs', 'postgres.log');
+      const { url, port } = keep(await startPostgres({ directory: files.postgres, port: ports.postgres, logFile }));
+      await createDatabases(url);
+      databaseUrl = embeddedUrl(`127.0.0.1:${port}`, 'postgres', databases.engine);
     }
+    let temporalAddress: string | null = null;
     if (wanted.temporal) {
-      const logFile = join(dataDirectory, 'logs', 'temporal.log');
-      const temporal = await startTemporal({
-        dbFile: files.temporal,
-        port: ports.temporal,
-        uiPort: ports.temporalUi,
-        logFile,
-      });
-      temporalAddress = keep(temporal).address;
+      const logFile = join(data, 'logs', 'temporal.log');
+      const { temporal: port, temporalUi: uiPort } = ports;
+      temporalAddress = keep(await startTemporal({ dbFile: files.temporal, port, uiPort, logFile })).address;
     }
     return { databaseUrl, temporalAddress, stop };
   } catch (error) {

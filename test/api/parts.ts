@@ -148,3 +148,10 @@ export async function reserved(engine: Engine, order: Order): Promise<void> {
   });
   if (!fresh) throw new Error(`${order.externalOrderNumber} stands already`);
 }
+
+/** Any method, any bytes, any address. */
+export async function ask(url: string, init: RequestInit): Promise<Answer> {
+  const response = await fetch(url, { ...init, redirect: 'manual' });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: text === '' ? null : JSON.parse(text) };
+}

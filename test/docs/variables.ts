@@ -19,7 +19,7 @@ export const engineVariables = namesIn(engineSources);
 /** What the sandbox's loader reads. */
 export const sandboxVariables = namesIn(read('sandbox/config.ts'));
 
-const TEMPORAL_LOADER = 'node_modules/@temporalio/envconfig/lib/envconfig.js';
+const TEMPORAL_LOADER = 'node_modules/@temporalio/envconfig/lib/envconfig-toml.js';
 /** What Temporal's own loader reads, less what the engine does not support: a codec and single gRPC headers. */
 export const temporalVariables = [...read(TEMPORAL_LOADER).matchAll(/TEMPORAL_[A-Z_]*[A-Z]/g)]
   .map((match) => match[0])

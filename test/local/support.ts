@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,6 +13,18 @@ export function makeDirectory(): string {
   return directory;
 }
 
+/** A `.data` of the test's own, with what PostgreSQL keeps outside of it when we are root. */
+export function makeDataDirectory(): string {
+  const data = join(makeDirectory(), '.data');
+  onTestFinished(() => {
+    const note = join(data, 'postgres', 'location');
+    if (!existsSync(note)) return;
+    const { at } = JSON.parse(readFileSync(note, 'utf8')) as { at: string };
+    rmSync(at, { recursive: true, force: true });
+  });
+  return data;
+}
+
 /** An executable shell script. */
 export function writeScript(path: string, body: string): string {
   mkdirSync(dirname(path), { recursive: true });
@@ -22,9 +35,9 @@ export function writeScript(path: string, body: string): string {
 
 /** Waits until something holds; fails with what it was waiting for. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 20_000;
+  const end = performance.now() + 40_000;
   while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`waited 20 s for: ${what}`);
+    if (performance.now() > end) throw new Error(`waited 40 s for: ${what}`);
     await sleep(10);
   }
 }

@@ -1,0 +1,137 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { Secret } from '../../config/load.ts';
+import { RECEIPTS } from '../../domain/review.ts';
+import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
+import { sign } from '../../mtpay/signature.ts';
+import { SEARCH_ATTRIBUTES } from '../../workflows/messages.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { root } from './variables.ts';
+
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const withoutCode = (page: string): string => page.replaceAll(/^```.*?^```$/gms, '');
+
+/** How a heading is linked to. */
+const anchors = (page: string): string[] => {
+  const seen = new Map<string, number>();
+  return [...withoutCode(page).matchAll(/^#+ (.+)$/gm)].map((match) => {
+    const plain = match[1]!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-');
+    const count = seen.get(plain) ?? 0;
+    seen.set(plain, count + 1);
+    return count === 0 ? plain : `${plain}-${count}`;
+  });
+};
+
+describe('links', () => {
+  test.each(PAGES)('%s links to pages and headings that are there', (path) => {
+    const dead = [...withoutCode(read(path)).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map((match) => match[1]!)
+      .filter((link) => !/^https?:/.test(link))
+      .filter((link) => {
+        const [file, heading] = link.split('#');
+        const target = file === '' ? path : relative(root, join(root, dirname(path), file!));
+        if (!existsSync(join(root, target))) return true;
+        return heading !== undefined && !anchors(read(target)).includes(heading);
+      });
+    expect(dead).toEqual([]);
+  });
+
+  test('docs/README.md leads to every page', () => {
+    const linked = [...read('docs/README.md').matchAll(/\]\(([^)#\s]+)/g)].map((match) => join('docs', match[1]!));
+    expect(PAGES.filter((path) => path !== 'docs/README.md' && !linked.includes(path))).toEqual([]);
+  });
+});
+
+describe('what the pages say is what the code has', () => {
+  test('the runbook has a section for every alarm, and for no other', () => {
+    const type = /export type Alarm =([^;]+);/.exec(read('config/log.ts'))![1]!;
+    const alarms = [...type.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
+    const section = /^## Alarms$(.*?)^## /ms.exec(read('docs/runbook.md'))![1]!;
+    const headings = [...section.matchAll(/^### (\w+)$/gm)].map((match) => match[1]!);
+    expect(alarms.length).toBeGreaterThan(10);
+    expect(headings.toSorted()).toEqual(alarms.toSorted());
+  });
+
+  test('callbacks.md explains every receipt and names every review reason', () => {
+    const page = read('docs/callbacks.md');
+    const explained = new Set([...page.matchAll(/^\| `(\w+)` +\|/gm)].map((match) => match[1]));
+    expect(explained).toEqual(new Set(RECEIPTS));
+    const source = read('domain/review.ts') + /export type JudgedReason =[^;]+;/.exec(read('domain/judge.ts'))![0];
+    const reasons = [...source.matchAll(/'([A-Z][A-Z_]+)'/g)].map((match) => match[1]!);
+    expect(reasons.length).toBeGreaterThan(18);
+    expect(reasons.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
+  });
+
+  test('the golden vector of protocol.md is what we compute', () => {
+    const page = read('docs/protocol.md');
+    const value = (label: string) => new RegExp(`^${label} +(\\S+)$`, 'm').exec(page)![1]!;
+    const secret = (label: string) => new Secret(Buffer.from(value(label)));
+    const pair = { accessKey: secret('access key'), secretKey: secret('secret key') };
+    expect(sign(pair, Number(value('timestamp')))).toBe(value('signature'));
+  });
+
+  test('a callback address is as long as protocol.md says', () => {
+    const said = Number(/ours is the origin and (\d+) characters/.exec(read('docs/protocol.md'))![1]);
+    const key = capabilityKey(new Secret(Buffer.alloc(32, 1)));
+    expect(callbackUrl('', key, 'order-1')).toHaveLength(said);
+  });
+
+  test('changing-workflows.md names everything that histories hold', () => {
+    const page = read('docs/changing-workflows.md');
+    const signals = [...read('workflows/messages.ts').matchAll(/defineSignal<.*?>\('(\w+)'\)/g)];
+    const activities = [...read('activities/index.ts').matchAll(/^ {6}(\w+): \(/gm)];
+    const names = [...signals, ...activities].map((match) => match[1]!);
+    expect(names.length).toBeGreaterThan(6);
+    expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+    expect(SEARCH_ATTRIBUTES.length).toBeGreaterThan(0);
+  });
+
+  test('the README has a line for every folder, and for none that is not there', () => {
+    const told = [...read('README.md').matchAll(/^\| `([a-z]+)\/` +\|/gm)].map((match) => match[1]!);
+    const folders = readdirSync(root).filter(
+      (name) =>
+        /^[a-z]+$/.test(name) && !['node_modules', 'dist'].includes(name) && statSync(join(root, name)).isDirectory(),
+    );
+    expect(told.toSorted()).toEqual(folders.toSorted());
+  });
+});
+
+describe('the SQL of the pages runs as the auditor', async () => {
+  const db = await createTestDatabase();
+  const blocks = PAGES.flatMap((path) =>
+    [...read(path).matchAll(/^```sql\n(.*?)^```$/gms)].map((match, at) => [`${path}, ${at + 1}`, match[1]!] as const),
+  );
+
+  test.each(blocks)('%s', async (_where, sql) => {
+    await expect(db.poolFor('auditor').query(sql)).resolves.toBeDefined();
+  });
+
+  test('and there is a lot of it', () => {
+    expect(blocks.length).toBeGreaterThan(10);
+  });
+
+  test('on an empty ledger every row of the audit says 0', async () => {
+    const { rows } = await db.poolFor('auditor').query<{ found: string }>('select * from ledger.audit()');
+    expect(rows.map((row) => row.found)).toEqual(rows.map(() => '0'));
+  });
+});
+
+describe('no page names what belongs elsewhere', () => {
+  test.each([...PAGES, '.env.example', 'docker-compose.yml', 'Dockerfile', '.ci/run'])('%s', (path) => {
+    const text = read(path);
+    // Paths of one machine; hosts of package registries.
+    expect(text).not.toMatch(/\/(home|root|Users|work)\/\w/);
+    expect(text).not.toMatch(/registry\.npmjs|npmjs\.(com|org)|pypi\.org|proxy\.golang/);
+  });
+});

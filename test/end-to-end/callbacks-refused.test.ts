@@ -1,0 +1,340 @@
+import { randomBytes } from 'node:crypto';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { Secret } from '../../config/load.ts';
+import { sign } from '../../mtpay/signature.ts';
+import { reviewWorkflowId } from '../../workflows/messages.ts';
+import { expectRefusal, inbox, postings, stored } from '../api/evidence.ts';
+import { ask, expectAck, lineTo, loggedApi, reserved, withApi } from '../api/parts.ts';
+import { order, paid } from '../support/builders.ts';
+import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
+import { type Answer, startEngine } from '../support/engine.ts';
+import { until } from '../support/until.ts';
+
+const MINUTE = 60_000;
+const engine = await startEngine();
+/** No relay starts what a test has only reserved. */
+const api = await loggedApi(engine, { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 3_600_000 });
+const placed = async () => order({ externalOrderNumber: (await engine.create()).body.externalOrderNumber });
+const deposit = await placed();
+const other = await placed();
+const address = callbackAddress(engine, deposit.externalOrderNumber);
+const genuine = (at?: number) => callbackBody(engine, paid(deposit), at);
+
+/** Refused with this status and code, and nothing is stored or counted. */
+async function expectUntouched(asking: () => Promise<Answer>, status: number, code: string): Promise<Answer> {
+  const before = await stored(engine);
+  const answer = await asking();
+  expectRefusal(answer, status, code);
+  expect(await stored(engine)).toEqual(before);
+  return answer;
+}
+
+describe('what is not a callback', () => {
+  test.each(['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('%s is refused, the answer names POST', async (method) => {
+    const body = method === 'GET' ? {} : { body: genuine() };
+    const headers = { 'content-type': 'application/json' };
+    const answer = await expectUntouched(() => ask(address, { method, headers, ...body }), 405, 'method_not_allowed');
+    expect(answer.headers.get('allow')).toBe('POST');
+  });
+
+  test.each(['/', '/v1/callbacks/mtpay', '/v1/callbacks/mtpay/kid', '/v1/deposits', '/healthz', '/readyz'])(
+    'the public listener has nothing at %s',
+    async (path) => {
+      await expectUntouched(() => engine.callback(path, genuine()), 404, 'not_found');
+      expectRefusal(await ask(`${engine.api.callbackUrl}${path}`, { method: 'GET' }), 404, 'not_found');
+    },
+  );
+
+  test.each([
+    'text/plain',
+    'application/json; charset=utf-16le',
+    'application/json; charset=gbk',
+    'application/json; charset=utf-8; charset=utf-16le',
+    'application/jsonx',
+    'application/vnd.api+json',
+    'application/x-www-form-urlencoded',
+    'text/json',
+    'multipart/form-data; boundary=x',
+    '',
+  ])('content type "%s" is refused unread', async (type) => {
+    await expectUntouched(
+      () => engine.callback(address, genuine(), { 'content-type': type }),
+      415,
+      'unsupported_media_type',
+    );
+  });
+
+  test.each<[string, (body: string) => Uint8Array | string]>([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['x-gzip', gzipSync],
+    ['gzip, identity', gzipSync],
+    ['deflate', (body) => body],
+    ['none', (body) => body],
+  ])('content encoding %s is refused and not unpacked', async (encoding, pack) => {
+    const send = () => engine.callback(address, pack(genuine()), { 'content-encoding': encoding });
+    await expectUntouched(send, 415, 'unsupported_media_type');
+  });
+
+  test.each<[string, (body: string) => string]>([
+    ['one byte over 16 kB', (body) => body.padEnd(16_385, ' ')],
+    ['a megabyte', (body) => body.padEnd(1_000_000, ' ')],
+    ['a megabyte in one field', (body) => body.replace('"data":{', `"data":{"x":"${'x'.repeat(1_000_000)}",`)],
+    ['a hundred thousand brackets', () => '['.repeat(100_000)],
+  ])('%s is too much', async (_, grown) => {
+    await expectUntouched(() => engine.callback(address, grown(genuine())), 413, 'payload_too_large');
+  });
+
+  test('16 kB in chunks of unknown length are too much as well', async () => {
+    const body = new ReadableStream({
+      start(controller) {
+        for (let i = 0; i < 40; i += 1) controller.enqueue(Buffer.alloc(1_000, ' '));
+        controller.close();
+      },
+    });
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body, duplex: 'half' };
+    await expectUntouched(() => ask(address, init as RequestInit), 413, 'payload_too_large');
+  });
+
+  test.each<[string, (body: string) => string | Uint8Array]>([
+    ['nothing', () => ''],
+    ['white space', () => '  \n'],
+    ['no JSON', () => 'signature=1'],
+    ['half of it', (body) => body.slice(0, -1)],
+    ['a list', (body) => `[${body}]`],
+    ['null', () => 'null'],
+    ['a string', (body) => JSON.stringify(body)],
+    ['two of them', (body) => body + body],
+    ['a byte order mark', (body) => `\uFEFF${body}`],
+    [
+      'bytes that are no UTF-8',
+      (body) => Buffer.concat([Buffer.from(body.replace('}}', ',"x":"')), Buffer.from([0xff]), Buffer.from('"}}')]),
+    ],
+    ['a lone surrogate', (body) => body.replace('}}', ',"x":"\\ud800"}}')],
+    ['a comment', (body) => `/**/${body}`],
+    ['single quotes', (body) => body.replaceAll('"', "'")],
+    ['a key twice', (body) => body.replace('"data":{', '"data":{"paymentPrice":1,')],
+    ['a key twice, the same value', (body) => body.replace('"data":{', `"timestamp":${Date.now()},"data":{`)],
+    ['a key twice, spelled differently', (body) => body.replace('{"signature"', '{"t\\u0069mestamp":1,"signature"')],
+    ['__proto__', (body) => body.replace('"data":{', '"data":{"__proto__":{"a":1},')],
+    ['depth', (body) => body.replace('"data":{', `"data":{"x":${'['.repeat(40)}${']'.repeat(40)},`)],
+    ['NaN', (body) => body.replace(/"paymentPrice":\d+/, '"paymentPrice":NaN')],
+    ['a leading zero', (body) => body.replace(/"paymentPrice":/, '"paymentPrice":0')],
+    ['no signature', (body) => body.replace('"signature"', '"x"')],
+    ['a signature of null', (body) => body.replace(/"[0-9A-F]{64}"/, 'null')],
+    ['a signature in a list', (body) => body.replace(/("[0-9A-F]{64}")/, '[$1]')],
+    ['a signature that is a number', (body) => body.replace(/"[0-9A-F]{64}"/, '1')],
+    ['a signature that is true', (body) => body.replace(/"[0-9A-F]{64}"/, 'true')],
+    ['no timestamp', (body) => body.replace('"timestamp"', '"x"')],
+    ['a quoted timestamp', (body) => body.replace(/"timestamp":(\d+)/, '"timestamp":"$1"')],
+    ['a timestamp with decimals', (body) => body.replace(/("timestamp":\d+)/, '$1.0')],
+    ['a timestamp with an exponent', (body) => body.replace(/"timestamp":\d+/, '"timestamp":1.6e12')],
+    ['a negative timestamp', (body) => body.replace('"timestamp":', '"timestamp":-')],
+    ['a timestamp of 16 digits', (body) => body.replace(/("timestamp":\d+)/, '$1000')],
+    ['no data', (body) => body.replace('"data"', '"x"')],
+    ['data as text', (body) => body.replace(/"data":\{.*\}\}/, '"data":"{}"}')],
+    ['data in a list', (body) => body.replace(/"data":(\{.*\})\}/, '"data":[$1]}')],
+    ['no order number', (body) => body.replace('"externalOrderNumber"', '"x"')],
+    [
+      'an order number that is a number',
+      (body) => body.replace(/"externalOrderNumber":"[^"]+"/, '"externalOrderNumber":1'),
+    ],
+    ['an empty order number', (body) => body.replace(/"externalOrderNumber":"[^"]+"/, '"externalOrderNumber":""')],
+    ['an order number with a NUL', (body) => body.replace(/("externalOrderNumber":"[^"]+)"/, '$1\\u0000"')],
+    [
+      'an order number that is a path',
+      (body) => body.replace(/"externalOrderNumber":"[^"]+"/, '"externalOrderNumber":"../x"'),
+    ],
+    [
+      'an order number that is too long',
+      (body) => body.replace(/"externalOrderNumber":"[^"]+"/, `"externalOrderNumber":"${'x'.repeat(65)}"`),
+    ],
+  ])('%s is refused as no callback, in words that repeat none of it', async (_, spoil) => {
+    const body = genuine();
+    const spoiled = spoil(body);
+    expect(Buffer.from(spoiled).equals(Buffer.from(body))).toBe(false);
+    const answer = await expectUntouched(() => engine.callback(address, spoiled), 400, 'invalid_request');
+    expect(answer.text).not.toContain(deposit.externalOrderNumber);
+    expect(answer.text).not.toContain(/[0-9A-F]{64}/.exec(body)![0]);
+  });
+});
+
+describe('what proves nothing', () => {
+  const key = providerKey(engine);
+  const [kid, token] = address.split('/').slice(-2) as [string, string];
+  const at = (path: string) => `${engine.api.callbackUrl}/v1/callbacks/mtpay/${path}`;
+  const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  /** The same 256 bits in another spelling: the last character of 43 carries two bits too many. */
+  const respelled = token.slice(0, -1) + ALPHABET[ALPHABET.indexOf(token.at(-1)!) ^ 1];
+  const resigned = (signature: string) => genuine().replace(/[0-9A-F]{64}/, signature);
+  const strange = { accessKey: key.accessKey, secretKey: new Secret(randomBytes(32)) };
+
+  const forgeries: [string, () => [url: string, body: string]][] = [
+    ['a token of nobody', () => [at(`${kid}/${randomBytes(32).toString('base64url')}`), genuine()]],
+    ['the token of another order', () => [callbackAddress(engine, other.externalOrderNumber), genuine()]],
+    ['the data of another order', () => [address, callbackBody(engine, paid(other))]],
+    ['the token in another spelling', () => [at(`${kid}/${respelled}`), genuine()]],
+    ['a token with padding', () => [at(`${kid}/${token}=`), genuine()]],
+    ['a token that is cut', () => [at(`${kid}/${token.slice(0, -1)}`), genuine()]],
+    ['a token that is long', () => [at(`${kid}/${'A'.repeat(5_000)}`), genuine()]],
+    ['another key id', () => [at(`00000000/${token}`), genuine()]],
+    ['a key id in upper case', () => [at(`${kid.toUpperCase()}x/${token}`), genuine()]],
+    ['a signature of nobody', () => [address, resigned(randomBytes(32).toString('hex').toUpperCase())]],
+    ['a signature by another key', () => [address, resigned(sign(strange, Date.now()))]],
+    ['a signature of another moment', () => [address, resigned(sign(key, Date.now() - 5))]],
+    ['a signature in lower case', () => [address, genuine().replace(/[0-9A-F]{64}/, (hex) => hex.toLowerCase())]],
+    ['an empty signature', () => [address, resigned('')]],
+    ['a signature with a space', () => [address, genuine().replace(/[0-9A-F]{64}/, '$& ')]],
+    ['a signature that is cut', () => [address, genuine().replace(/[0-9A-F]{64}/, (hex) => hex.slice(1))]],
+    ['a signature of 64 other characters', () => [address, resigned('Z'.repeat(64))]],
+    ['sixteen minutes ahead', () => [address, genuine(Date.now() + 16 * MINUTE)]],
+    ['a century ahead', () => [address, genuine(4_900_000_000_000)]],
+    ['everything wrong', () => [at('x/y'), resigned('x')]],
+    ['an order nobody has, with the token of another', () => [address, callbackBody(engine, paid(order()))]],
+  ];
+
+  test.each(forgeries)('%s is refused, and nothing is stored', async (_, forge) => {
+    const [url, body] = forge();
+    const answer = await expectUntouched(() => engine.callback(url, body), 401, 'unauthorized');
+    expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+  });
+
+  test('all of it gets the same answer to the byte, headers included', async () => {
+    const seen = new Set<string>();
+    for (const [, forge] of forgeries) {
+      const answer = await engine.callback(...forge());
+      const headers = [...answer.headers].filter(([name]) => name !== 'date');
+      seen.add(JSON.stringify([answer.status, headers, answer.text]));
+    }
+    expect([...seen]).toHaveLength(1);
+  });
+
+  test('a good signature at a wrong address raises an alarm of its own; a bad one raises none', async () => {
+    const alarms = () => api.lines.filter((line) => line.includes('callback_good_signature_wrong_token')).length;
+    const before = alarms();
+    await engine.callback(at(`${kid}/${respelled}`), resigned('0'.repeat(64)));
+    expect(alarms()).toBe(before);
+    await engine.callback(at(`${kid}/${respelled}`), genuine());
+    expect(alarms()).toBe(before + 1);
+  });
+});
+
+describe('after all that', () => {
+  test('the genuine callback, 16 kB long and odd in every way that is allowed, is credited', async () => {
+    const data = paid(deposit);
+    const body = callbackBody(engine, { ...data, 日本: '\ud83d\ude00', constructor: 'x', toString: 'y' }).padEnd(
+      16_384,
+      ' ',
+    );
+    expectAck(await engine.callback(address, body, { 'content-type': 'Application/JSON;charset="UTF-8"' }));
+    expect(await engine.untilState(deposit.externalOrderNumber, 'CREDITED')).toMatchObject({ creditedAmount: '5000' });
+    expect(await inbox(engine, deposit.externalOrderNumber)).toMatchObject([{ data, attempts: 1, receipt: 'first' }]);
+  });
+
+  test('the acknowledgement in its JSON form is these bytes as application/json', async () => {
+    await withApi(engine, { env: { MTPAY_ACK: 'json:{"success":true}' } }, async () => {
+      const url = callbackAddress(engine, other.externalOrderNumber);
+      const body = callbackBody(engine, paid(other));
+      expectAck(await engine.callback(url, body), '{"success":true}', 'application/json');
+      expectAck(await engine.callback(url, body), '{"success":true}', 'application/json');
+    });
+    await engine.untilState(other.externalOrderNumber, 'CREDITED');
+  });
+});
+
+describe('without the database', () => {
+  test('an authentic callback is refused as unavailable with nothing lost or kept, a forged one as forged', async () => {
+    const one = await placed();
+    const url = new URL(engine.env['DATABASE_URL_API']!);
+    const line = await lineTo({ host: url.hostname, port: Number(url.port) });
+    url.port = String(line.port);
+    await withApi(engine, { env: { DATABASE_URL_API: url.href } }, async () => {
+      const to = callbackAddress(engine, one.externalOrderNumber);
+      const data = paid(one);
+      await line.cut();
+      const refused = await expectUntouched(() => engine.callback(to, callbackBody(engine, data)), 503, 'unavailable');
+      expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+      const forged = callbackBody(engine, data).replace(/[0-9A-F]{64}/, '0'.repeat(64));
+      await expectUntouched(() => engine.callback(to, forged), 401, 'unauthorized');
+      await line.mend();
+      expectAck(await engine.callback(to, callbackBody(engine, data)));
+    });
+    await line.cut();
+    await engine.untilState(one.externalOrderNumber, 'CREDITED');
+    expect(await inbox(engine, one.externalOrderNumber)).toMatchObject([{ receipt: 'first', attempts: 1 }]);
+  });
+});
+
+describe('an order nobody here has heard of', () => {
+  const claim = (unknown: ReturnType<typeof order>, data = paid(unknown)) =>
+    engine.callback(callbackAddress(engine, unknown.externalOrderNumber), callbackBody(engine, data));
+
+  test('is kept and refused at first, and given to people when nobody has found it for six hours', async () => {
+    const unknown = order();
+    const n = unknown.externalOrderNumber;
+    const data = paid(unknown);
+    const refused = await claim(unknown, data);
+    expectRefusal(refused, 503, 'unavailable');
+    expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    expectRefusal(await claim(unknown, data), 503, 'unavailable');
+    const row = { deposit: null, code: data.transactionCode, data, receipt: 'unknown_order', reason: 'UNKNOWN_ORDER' };
+    expect(await inbox(engine, n)).toMatchObject([{ ...row, attempts: 2, acked: false, outcome: null }]);
+    expect(api.alarms(n)).toEqual(['callback_unknown_order', 'callback_unknown_order']);
+
+    const age = (hours: string) =>
+      engine.db.owner.query(
+        'update engine.callback set received_at = clock_timestamp() - $2::interval where external_order_number = $1',
+        [n, hours],
+      );
+    await age('5 hours 58 minutes');
+    expectRefusal(await claim(unknown, data), 503, 'unavailable');
+    await age('6 hours 2 minutes');
+    expectAck(await claim(unknown, data));
+    const [kept] = await until('the review', async () => {
+      const rows = await inbox(engine, n);
+      return rows[0]!.outcome !== null && rows;
+    });
+    expect(kept).toMatchObject({ ...row, attempts: 4, acked: true, outcome: `review:${reviewWorkflowId(kept!.id)}` });
+    const described = await engine.client.workflow.getHandle(reviewWorkflowId(kept!.id)).describe();
+    expect(described).toMatchObject({
+      status: { name: 'RUNNING' },
+      searchAttributes: { ReviewReason: ['UNKNOWN_ORDER'] },
+    });
+    expectAck(await claim(unknown, data));
+    expect(await postings(engine, n)).toEqual([]);
+  });
+
+  test('that becomes known meanwhile is credited by the retry', async () => {
+    const body = engine.body();
+    const late = order({ externalOrderNumber: String(body['externalOrderNumber']) });
+    const data = paid(late);
+    expectRefusal(await claim(late, data), 503, 'unavailable');
+    expect((await engine.call('POST', '/v1/deposits', body)).status).toBe(201);
+    expectAck(await claim(late, data));
+    await engine.untilState(late.externalOrderNumber, 'CREDITED');
+    expect(await inbox(engine, late.externalOrderNumber)).toMatchObject([
+      { deposit: late.externalOrderNumber, receipt: 'first', reason: null, attempts: 2, acked: true },
+    ]);
+    expect(await postings(engine, late.externalOrderNumber)).toEqual(['5000']);
+  });
+
+  test('that becomes known without its order having been sent goes to people', async () => {
+    const late = order();
+    const data = paid(late);
+    expectRefusal(await claim(late, data), 503, 'unavailable');
+    await reserved(engine, late);
+    expectAck(await claim(late, data));
+    expect(await inbox(engine, late.externalOrderNumber)).toMatchObject([
+      { receipt: 'stale', reason: 'STAMP_BEFORE_ORDER' },
+    ]);
+  });
+
+  test('twenty times at once is kept once and counted twenty times', async () => {
+    const unknown = order();
+    const data = paid(unknown);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => claim(unknown, data)));
+    for (const answer of answers) expectRefusal(answer, 503, 'unavailable');
+    expect(await inbox(engine, unknown.externalOrderNumber)).toMatchObject([{ attempts: 20, acked: false }]);
+  });
+});

@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import {
+  engineEnvironments,
+  LocalSettingsError,
+  migrationEnvironment,
+  ownerUrl,
+  placesOf,
+  readEmbedded,
+  sandboxEnvironment,
+  type Sources,
+} from '../../local/environment.ts';
+
+const keys = {
+  callback: 'callback-key',
+  payerName: 'payer-name-key',
+  fingerprint: 'fingerprint-key',
+  mtpayAccess: 'access',
+  mtpaySecret: 'secret',
+  sandboxControl: 'control',
+};
+const ports = { api: 1, callback: 2, sandbox: 3, temporalUi: 4, temporal: 5, postgres: 6 };
+const temporal = { address: '127.0.0.1:5', uiUrl: 'http://127.0.0.1:4' };
+const sourcesOf = (env: Record<string, string>): Sources => ({ env, embedded: readEmbedded(env), keys, ports });
+
+describe('each part is switched off by its own variable', () => {
+  test.each([
+    { env: {}, off: [] },
+    { env: { DATABASE_URL: 'postgres://db/x' }, off: ['postgres'] },
+    { env: { TEMPORAL_ADDRESS: 'temporal:7233' }, off: ['temporal'] },
+    { env: { TEMPORAL_PROFILE: 'staging' }, off: ['temporal'] },
+    { env: { MTPAY_BASE_URL: 'https://p', MTPAY_ACCESS_KEY: 'a', MTPAY_SECRET_KEY: 's' }, off: ['sandbox'] },
+    { env: { DATABASE_URL: '', TEMPORAL_ADDRESS: '', MTPAY_BASE_URL: '' }, off: [] },
+  ])('$env switches off $off', ({ env, off }) => {
+    const embedded = Object.entries(readEmbedded(env));
+    expect(embedded.flatMap(([name, isEmbedded]) => (isEmbedded ? [] : [name]))).toEqual(off);
+  });
+
+  test('half a setting is refused by name', () => {
+    expect(() => readEmbedded({ MTPAY_BASE_URL: 'https://p', MTPAY_ACCESS_KEY: 'a' })).toThrow(LocalSettingsError);
+    expect(() => readEmbedded({ DATABASE_URL_API: 'postgres://db/x' })).toThrow(
+      /DATABASE_URL_API set without DATABASE_URL/,
+    );
+  });
+});
+
+test('with embedded servers each process gets its own role and nobody but the migrations the owner', () => {
+  const sources = sourcesOf({ PATH: '/bin', PGHOST: 'elsewhere', PAYMENT_WINDOW: '5m', npm_config_x: 'y' });
+  const { api, worker } = engineEnvironments(sources, '127.0.0.1:6', temporal);
+  const sandbox = sandboxEnvironment(sources, '127.0.0.1:6');
+  expect(api['DATABASE_URL_API']).toBe('postgres://app_api@127.0.0.1:6/deposits');
+  expect(worker['DATABASE_URL_WORKER']).toBe('postgres://app_worker@127.0.0.1:6/deposits');
+  expect(sandbox['DATABASE_URL_SANDBOX']).toBe('postgres://postgres@127.0.0.1:6/sandbox');
+  expect(migrationEnvironment(sources, '127.0.0.1:6')['DATABASE_URL']).toBe('postgres://postgres@127.0.0.1:6/deposits');
+  for (const environment of [api, worker, sandbox]) {
+    expect(environment).not.toHaveProperty('DATABASE_URL');
+    expect(environment).not.toHaveProperty('PGHOST');
+    expect(environment).not.toHaveProperty('npm_config_x');
+    expect(environment).toMatchObject({ PATH: '/bin', PAYMENT_WINDOW: '5m' });
+  }
+  expect(api).toMatchObject({
+    API_LISTEN: '127.0.0.1:1',
+    CALLBACK_LISTEN: '127.0.0.1:2',
+    CALLBACK_BASE_URL: 'http://127.0.0.1:2',
+    MTPAY_BASE_URL: 'http://127.0.0.1:3',
+    MTPAY_ACCESS_KEY: 'access',
+    MTPAY_SECRET_KEY: 'secret',
+    MTPAY_ACK: 'text:SUCCESS',
+    TEMPORAL_ADDRESS: '127.0.0.1:5',
+    TEMPORAL_UI_URL: 'http://127.0.0.1:4',
+  });
+});
+
+test('the sandbox knows no key of the engine but the pair they share', () => {
+  const values = Object.values(sandboxEnvironment(sourcesOf({}), '127.0.0.1:6'));
+  expect(values).toEqual(expect.arrayContaining([keys.mtpayAccess, keys.mtpaySecret, keys.sandboxControl]));
+  for (const key of [keys.callback, keys.payerName, keys.fingerprint]) expect(values).not.toContain(key);
+});
+
+test('variables about another Temporal do not reach processes that use the embedded one', () => {
+  const env = { TEMPORAL_NAMESPACE: 'prod', TEMPORAL_API_KEY: 'theirs', TEMPORAL_TLS: 'true' };
+  const { worker } = engineEnvironments(sourcesOf(env), '127.0.0.1:6', temporal);
+  expect(worker['TEMPORAL_NAMESPACE']).toBe('default');
+  expect(worker).not.toHaveProperty('TEMPORAL_API_KEY');
+  expect(worker).not.toHaveProperty('TEMPORAL_TLS');
+});
+
+test('external servers are passed through as they were given', () => {
+  const env = {
+    DATABASE_URL: 'postgres://db/x',
+    DATABASE_URL_API: 'postgres://api@db/x',
+    PGSSLMODE: 'require',
+    TEMPORAL_ADDRESS: 'temporal:7233',
+    TEMPORAL_API_KEY: 'theirs',
+    MTPAY_BASE_URL: 'https://mtpay.example',
+    MTPAY_ACCESS_KEY: 'real-access',
+    MTPAY_SECRET_KEY: 'real-secret',
+    CALLBACK_BASE_URL: 'https://callbacks.example',
+    CALLBACK_LISTEN: '0.0.0.0:8081',
+    API_LISTEN: '0.0.0.0:8080',
+  };
+  const sources = sourcesOf(env);
+  const { api, worker } = engineEnvironments(sources, null, null);
+  for (const environment of [api, worker]) expect(environment).toMatchObject(env);
+  expect(ownerUrl(env, null)).toBe('postgres://db/x');
+  expect(placesOf(env, ports, sources.embedded)).toMatchObject({ apiUrl: 'http://127.0.0.1:8080', sandboxUrl: null });
+});
+
+test('what the user sets wins over what the stack would choose', () => {
+  const env = { CALLBACK_KEY: 'mine', MTPAY_ACK: 'json:{"success":true}', SANDBOX_SPEED: '1', LOG_LEVEL: 'debug' };
+  const sources = sourcesOf(env);
+  expect(engineEnvironments(sources, '127.0.0.1:6', temporal).api).toMatchObject({ ...env });
+  expect(sandboxEnvironment(sources, '127.0.0.1:6')['SANDBOX_SPEED']).toBe('1');
+});

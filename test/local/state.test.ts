@@ -1,0 +1,136 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { writePrivately } from '../../local/files.ts';
+import { writeLocalEnv } from '../../local/local-env.ts';
+import { LockedError, takeLock } from '../../local/lock.ts';
+import { isPortFree, portsFor } from '../../local/ports.ts';
+import { recordOf, start } from '../../local/process.ts';
+import { loadState, LocalStateError, saveState, settlePorts } from '../../local/state.ts';
+import { makeDirectory, occupyPort } from './support.ts';
+
+const modeOf = (path: string) => statSync(path).mode & 0o777;
+
+function makeClone(): { clone: string; data: string } {
+  const clone = join(makeDirectory(), 'clone');
+  mkdirSync(clone);
+  return { clone, data: join(clone, '.data') };
+}
+
+test('the first start makes ports and keys up, and every later one finds the same', async () => {
+  const { clone, data } = makeClone();
+  const first = await loadState(data, clone);
+  expect(new Set(Object.values(first.ports)).size).toBe(6);
+  expect(new Set(Object.values(first.keys)).size).toBe(6);
+  for (const key of Object.values(first.keys)) expect(key).toMatch(/^[A-Za-z0-9_-]{43}$/);
+  expect(await loadState(data, clone)).toEqual(first);
+  expect(modeOf(join(data, 'local.json'))).toBe(0o600);
+});
+
+test('a file that is written privately is never readable by others and never half there', () => {
+  const directory = makeDirectory();
+  const path = join(directory, 'secret');
+  writeFileSync(path, 'an earlier text that others could read', { mode: 0o644 });
+  writePrivately(path, 'first');
+  expect(modeOf(path)).toBe(0o600);
+  // A reader that has opened the file keeps the whole old text: the new one is another file put in its place.
+  const inode = statSync(path).ino;
+  writePrivately(path, 'second');
+  expect(statSync(path).ino).not.toBe(inode);
+  expect(readFileSync(path, 'utf8')).toBe('second');
+  expect(readdirSync(directory)).toEqual(['secret']);
+});
+
+test('a copied clone takes other ports, a moved one keeps its own', async () => {
+  const { clone, data } = makeClone();
+  const original = await loadState(data, clone);
+  const copy = `${clone}-copy`;
+  mkdirSync(join(copy, '.data'), { recursive: true });
+  writeFileSync(join(copy, '.data', 'local.json'), readFileSync(join(data, 'local.json')));
+  const copied = await loadState(join(copy, '.data'), copy);
+  const common = Object.values(copied.ports).filter((port) => Object.values(original.ports).includes(port));
+  expect(common).toEqual([]);
+
+  const moved = `${clone}-moved`;
+  renameSync(clone, moved);
+  expect((await loadState(join(moved, '.data'), moved)).ports).toEqual(original.ports);
+});
+
+test('a damaged state file is reported, not replaced: open deposits depend on it', async () => {
+  const { clone, data } = makeClone();
+  const { ports, ...rest } = await loadState(data, clone);
+  writeFileSync(join(data, 'local.json'), JSON.stringify({ ...rest, ports: { ...ports, callback: 'eighty' } }));
+  await expect(loadState(data, clone)).rejects.toThrow(LocalStateError);
+  await expect(loadState(data, clone)).rejects.toThrow(/local\.json is damaged\. Put it back from a copy, or delete/);
+});
+
+test('a taken callback or sandbox port stops the start with a sentence; a taken API port moves', async () => {
+  const { clone, data } = makeClone();
+  const { ports } = await loadState(data, clone);
+  const taken = await occupyPort();
+  const needed = new Set(['api', 'callback', 'sandbox'] as const);
+  await expect(settlePorts({ ...ports, callback: taken }, needed)).rejects.toThrow(
+    new RegExp(
+      `Port ${taken} \\(callback\\) is taken by another program\\. It cannot be moved, because the provider sends`,
+    ),
+  );
+  await expect(settlePorts({ ...ports, sandbox: taken }, needed)).rejects.toThrow(/sandbox.*open checkout links lead/);
+  // Without the embedded sandbox its port is nobody's business.
+  expect(await settlePorts({ ...ports, sandbox: taken }, new Set(['api', 'callback'] as const))).toBeTruthy();
+
+  const settled = await settlePorts({ ...ports, api: taken }, needed);
+  expect(settled.api).not.toBe(taken);
+  expect({ ...settled, api: 0 }).toEqual({ ...ports, api: 0 });
+});
+
+test('ports of a clone follow from its path and give way to what is taken', async () => {
+  const [first = 0] = await portsFor('/some/clone', 6);
+  expect(await portsFor('/some/clone', 6)).toEqual([first, first + 1, first + 2, first + 3, first + 4, first + 5]);
+  expect(await portsFor('/another/clone', 6)).not.toContain(first);
+  await occupyPort(first + 2);
+  expect(await isPortFree(first + 2)).toBe(false);
+  expect(await portsFor('/some/clone', 6)).not.toContain(first);
+});
+
+test('what the state holds survives being saved', async () => {
+  const { clone, data } = makeClone();
+  const state = await loadState(data, clone);
+  saveState(data, { ...state, apiKey: 'dek_0123456789abcdef' });
+  expect((await loadState(data, clone)).apiKey).toBe('dek_0123456789abcdef');
+});
+
+test('a shell and node read the same values from local.env, whatever they hold', () => {
+  const data = makeDirectory();
+  const ack = `json:{"success":true,"text":"it's $HOME"}`;
+  const url = 'postgres://user:p%40ss@db.example/deposits?sslmode=require&application_name=x';
+  writeLocalEnv(data, { MTPAY_ACK: ack, DATABASE_URL: url, API_URL: null, WORKER_PID: '17' });
+  const file = join(data, 'local.env');
+  expect(modeOf(file)).toBe(0o600);
+  const script = `set -a; . "${file}"; printf '%s\\n%s\\n%s\\n' "$MTPAY_ACK" "$DATABASE_URL" "$WORKER_PID"`;
+  expect(execFileSync('sh', ['-c', script], { encoding: 'utf8' })).toBe(`${ack}\n${url}\n17\n`);
+  expect(readFileSync(file, 'utf8')).not.toContain('API_URL');
+});
+
+test('the lock is held by one, refused to another with a sentence, and taken over from the dead', async () => {
+  const directory = makeDirectory();
+  const path = join(directory, 'lock');
+  const holder = await start('sleep', ['60'], { logFile: join(directory, 'log') });
+  writeFileSync(path, JSON.stringify(recordOf(holder.pid)));
+  expect(() => takeLock(path)).toThrow(LockedError);
+  expect(() => takeLock(path)).toThrow(`running already (process ${holder.pid})`);
+  process.kill(holder.pid, 'SIGKILL');
+  await holder.exited;
+
+  const unlock = takeLock(path);
+  expect(() => takeLock(path)).toThrow(LockedError);
+  unlock();
+  takeLock(path)();
+  expect(readdirSync(directory)).toEqual(['log']);
+});
+
+test('a lock that was cut off in the middle of writing does not lock anybody out', () => {
+  const path = join(makeDirectory(), 'lock');
+  writeFileSync(path, '');
+  takeLock(path)();
+});
