@@ -177,9 +177,9 @@ async function store(
 /** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (threats.md, T3). */
 function withoutSignature({ raw, envelope }: Message): Buffer {
   const text = Buffer.from(raw).toString('utf8');
-  // String by string, so that no spelling of it (\u0041 for A) stays behind.
+  // String by string, so that no spelling of it (\u0041 for A) stays behind, and no text that it is part of.
   const kept = text.replace(/"(?:[^"\\]|\\.)*"/g, (found) =>
-    JSON.parse(found) === envelope.signature ? '"[signature]"' : found,
+    (JSON.parse(found) as string).toUpperCase().includes(envelope.signature) ? '"[signature]"' : found,
   );
   return Buffer.from(kept, 'utf8');
 }

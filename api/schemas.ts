@@ -19,15 +19,12 @@ const amount = (read: (text: string) => Parsed<bigint>, decimals: number) =>
     })
     .transform((text) => formatUnits(known(read(text), 'amount')));
 
-/** Letters of any script; no control, no bidi override, no lone surrogate. Compared and sent in NFC. */
+/** Letters of any script; no control, no bidi control, no line break, no lone surrogate. Compared and sent in NFC. */
 const personName = z
   .string()
   .transform((text) => text.normalize('NFC').trim())
   .refine((text) => text.length >= 1 && text.length <= 100, 'expected 1 to 100 characters')
-  .refine(
-    (text) => !/[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u.test(text),
-    'control characters are not allowed',
-  );
+  .refine((text) => !/[\p{Cc}\p{Cs}\p{Bidi_Control}\p{Zl}\p{Zp}]/u.test(text), 'control characters are not allowed');
 
 export const createBody = z
   .strictObject({

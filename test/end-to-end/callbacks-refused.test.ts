@@ -223,10 +223,8 @@ describe('what proves nothing', () => {
 describe('after all that', () => {
   test('the genuine callback, 16 kB long and odd in every way that is allowed, is credited', async () => {
     const data = paid(deposit);
-    const body = callbackBody(engine, { ...data, 日本: '\ud83d\ude00', constructor: 'x', toString: 'y' }).padEnd(
-      16_384,
-      ' ',
-    );
+    const odd = callbackBody(engine, { ...data, 日本: '\u{1f600}', constructor: 'x', toString: 'y' });
+    const body = odd + ' '.repeat(16_384 - Buffer.byteLength(odd));
     expectAck(await engine.callback(address, body, { 'content-type': 'Application/JSON;charset="UTF-8"' }));
     expect(await engine.untilState(deposit.externalOrderNumber, 'CREDITED')).toMatchObject({ creditedAmount: '5000' });
     expect(await inbox(engine, deposit.externalOrderNumber)).toMatchObject([{ data, attempts: 1, receipt: 'first' }]);

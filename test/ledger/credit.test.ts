@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { findCallback } from '../../database/callbacks.ts';
-import { findDeposit } from '../../database/deposits.ts';
+import { countAttempt, findCallback } from '../../database/callbacks.ts';
+import { findDeposit, lockDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { type CreditAnswer, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
@@ -401,6 +401,34 @@ describe('an item that cannot be posted', () => {
 });
 
 describe('the statement', () => {
+  it('leaves a callback that already has an outcome with that one', async () => {
+    const one = await payment(db.owner);
+    await db.owner.query(`update engine.callback set outcome = 'review:review:1' where id = $1`, [one.inboxId]);
+    expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'posted' }]);
+    expect(await standing(one)).toMatchObject({ state: 'CREDITED', outcome: 'review:review:1' });
+  });
+
+  it('takes the deposit before its callback, as whoever routes a repeat does: they wait and do not deadlock', async () => {
+    const one = await payment(db.owner);
+    let credit: Promise<unknown> = Promise.resolve();
+    await inTransaction(db.owner, async (client) => {
+      await lockDeposit(client, one.order.externalOrderNumber);
+      credit = creditAll(worker, [one.item]).catch((error: unknown) => error);
+      while (!(await isWaiting())) await new Promise((resolve) => void setImmediate(resolve));
+      await countAttempt(client, one.inboxId);
+    });
+    expect(await credit).toMatchObject([{ outcome: 'posted' }]);
+    expect(await findCallback(db.owner, one.inboxId)).toMatchObject({ attempts: 2 });
+  });
+
+  /** Whether a credit waits for somebody's lock. */
+  const isWaiting = async () =>
+    (
+      await db.owner.query(
+        `select from pg_stat_activity where datname = current_database() and usename = 'app_worker' and wait_event_type = 'Lock'`,
+      )
+    ).rowCount === 1;
+
   it('posts nothing when the rest of it fails, and everything when it is repeated', async () => {
     const [one, other] = (await payments(db.owner, 2)) as [Payment, Payment];
     await db.owner.query(

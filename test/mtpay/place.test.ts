@@ -15,6 +15,8 @@ import { type Answer, babbler, closedPort, http, standIn } from './stand-in.ts';
 
 const NAME = '王小明';
 const AT = 1_625_546_438_154;
+/** provider.md, golden vector. */
+const SIGNATURE = 'EDB15CF33C232128BDF118CEB147C453181939F8B37EC43886F68B3BCC2C19CD';
 const PATH = '/api/buy-coin/transaction';
 
 const request = (change: Partial<PlacementRequest> = {}): PlacementRequest => ({
@@ -77,7 +79,7 @@ describe('the request', () => {
       accept: 'application/json',
       access_key: 'B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R',
       timestamp: `${AT}`,
-      signature: 'EDB15CF33C232128BDF118CEB147C453181939F8B37EC43886F68B3BCC2C19CD',
+      signature: SIGNATURE,
       'content-length': `${Buffer.byteLength(body)}`,
       connection: 'close',
     });
@@ -453,8 +455,29 @@ describe('what is kept of an answer', () => {
     ['a long text', 'x'.repeat(1_000), 'x'.repeat(300)],
     ["the payer's name", `payer ${NAME} (${NAME}) is blocked`, 'payer [payer] ([payer]) is blocked'],
     ["the payer's name at the cut", `${'x'.repeat(299)}${NAME}`, `${'x'.repeat(299)}[`],
+    ['the access key', 'no merchant B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R', 'no merchant [hidden]'],
+    ['the signature', `${SIGNATURE} is wrong`, '[hidden] is wrong'],
+    [
+      'the token of the callback',
+      'cannot call https://pay.example/v1/callbacks/mtpay/kid/token',
+      'cannot call https://pay.example/v1/callbacks/mtpay/kid/[hidden]',
+    ],
   ])('of its message: %s', async (_, message, kept) => {
     expect(await refused(message)).toEqual({ kind: 'refused', statusCode: 'PARAMETER_ERROR', message: kept });
+  });
+
+  it.each([
+    'MARY ANN O.NEIL',
+    'mary ann o.neil',
+    'Mary  Ann\tO.Neil',
+    'Mary\u0000Ann\u200bO.Neil',
+    'Mary\nAnn\u00a0O.Neil',
+  ])("is never the payer's name in another spelling: %j", async (spelling) => {
+    const provider = await standIn(
+      says(http(200, refusal('PARAMETER_ERROR', { message: `payer ${spelling} unknown` }))),
+    );
+    const answer = await place(options(provider.host), request({ payerRealName: 'Mary Ann O.Neil' }));
+    expect(answer).toMatchObject({ kind: 'refused', message: 'payer [payer] unknown' });
   });
 
   /** Servers that throw everything they were told back. */
@@ -463,6 +486,7 @@ describe('what is kept of an answer', () => {
     ['as the message of a system error', http(200, refusal('SYSTEM_ERROR', { message: request }))],
     ['as the message of a refused timestamp', http(200, refusal('TIMESTAMP_ERROR', { message: request }))],
     ['as a statusCode', http(200, refusal(request))],
+    ['as a statusCode and success', http(200, envelope({ statusCode: request }))],
     ['as a page', http(500, `<pre>${request}</pre>`)],
     ['as it came', http(200, request)],
     ['as a checkout link', http(200, envelope({}, { ...DATA, redirectUrl: `https://evil.example/${request}` }))],

@@ -1,0 +1,115 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { afterAll, describe, expect, test } from 'vitest';
+import { findCaller } from '../../database/api-keys.ts';
+import { migrate } from '../../database/migrate.ts';
+import { createPool } from '../../database/pool.ts';
+import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
+import { root } from '../docs/variables.ts';
+
+const run = promisify(execFile);
+const hasPsql = spawnSync('psql', ['--version']).status === 0;
+if (!hasPsql)
+  console.warn('\n*** SKIPPED: no psql on this machine, so the scripts for the databases were NOT tried ***\n');
+
+const secret = (name: string) => `${name}-${'x'.repeat(20)}`;
+const passwords = {
+  MIGRATOR_DATABASE_PASSWORD: secret('migrator'),
+  TEMPORAL_DATABASE_PASSWORD: secret('temporal'),
+  SANDBOX_DATABASE_PASSWORD: '',
+  API_DATABASE_PASSWORD: secret('api'),
+  WORKER_DATABASE_PASSWORD: secret('worker'),
+};
+
+/** An empty server of its own, because roles belong to the whole of it; then the steps of docker-compose.yml, in order. */
+describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => {
+  if (!hasPsql) return;
+  const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-scripts-'));
+  const server: PostgresServer = await startPostgres({ directory: folder, fsync: false, removeOnStop: true });
+  afterAll(async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const address = (role: string, database: string) => `postgres://${role}@127.0.0.1:${server.port}/${database}`;
+
+  const psql = (url: string, script: string, env: Readonly<Record<string, string>> = passwords) =>
+    run('psql', [url, '-X', '-q', '-f', join(root, 'deploy/postgres', script)], { env: { ...process.env, ...env } });
+
+  async function query<T extends pg.QueryResultRow>(role: string, database: string, sql: string): Promise<T[]> {
+    const client = new pg.Client({ connectionString: address(role, database) });
+    await client.connect();
+    try {
+      return (await client.query<T>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  test('first the owners and their databases', async () => {
+    await psql(address('postgres', 'postgres'), '10-databases.sql');
+    const owners = await query<{ name: string; owner: string }>(
+      'postgres',
+      'postgres',
+      `select datname as name, pg_get_userbyid(datdba) as owner from pg_database where datname !~ '^(postgres|template)' order by 1`,
+    );
+    expect(owners).toEqual([
+      { name: 'deposits', owner: 'deposits_migrator' },
+      { name: 'sandbox', owner: 'sandbox' },
+      { name: 'temporal', owner: 'temporal' },
+      { name: 'temporal_visibility', owner: 'temporal' },
+    ]);
+    await expect(query('temporal', 'deposits', 'select 1')).rejects.toThrow('permission denied for database');
+  });
+
+  test('then the migrations, by an owner who is no superuser', async () => {
+    const client = new pg.Client({ connectionString: address('deposits_migrator', 'deposits') });
+    await client.connect();
+    try {
+      expect((await migrate(client)).length).toBeGreaterThan(2);
+      expect(await migrate(client)).toEqual([]);
+    } finally {
+      await client.end();
+    }
+  });
+
+  test('then the passwords of the logins, without which nobody gets in, and again without harm', async () => {
+    const owner = address('deposits_migrator', 'deposits');
+    await expect(psql(owner, 'passwords.sql', { ...passwords, API_DATABASE_PASSWORD: '' })).rejects.toThrow(
+      'must be set',
+    );
+    await expect(query('app_api', 'deposits', 'select 1')).rejects.toThrow('permission denied for database');
+    await psql(owner, 'passwords.sql');
+    await psql(owner, 'passwords.sql');
+    const withPassword = await query<{ rolname: string }>(
+      'postgres',
+      'postgres',
+      `select rolname from pg_authid where rolpassword like 'SCRAM-SHA-256$%' order by 1`,
+    );
+    // The sandbox was not wanted, so it has none.
+    expect(withPassword.map((row) => row.rolname)).toEqual(['app_api', 'app_worker', 'deposits_migrator', 'temporal']);
+    expect(await query('app_api', 'deposits', 'select count(*)::int as n from engine.deposit')).toEqual([{ n: 0 }]);
+    await expect(query('app_worker', 'deposits', 'select * from ledger.entry')).rejects.toThrow('permission denied');
+  });
+
+  test('and an API key that the API knows; a second one of the same name replaces it', async () => {
+    const create = async (...args: string[]) => {
+      const env = { ...process.env, PSQL: `psql -X ${address('deposits_migrator', 'deposits')}` };
+      return (await run('sh', [join(root, 'deploy/new-api-key.sh'), ...args], { env })).stdout.trim();
+    };
+    const pool = createPool({ url: address('app_api', 'deposits'), applicationName: 'test' });
+    try {
+      const first = await create('backend');
+      expect(first).toMatch(/^dek_[A-Za-z0-9_-]{43}$/);
+      expect(await findCaller(pool, first)).toEqual({ name: 'backend', scopes: ['deposits:create', 'deposits:read'] });
+      const second = await create('backend', 'deposits:read');
+      expect(await findCaller(pool, first)).toBeNull();
+      expect(await findCaller(pool, second)).toEqual({ name: 'backend', scopes: ['deposits:read'] });
+    } finally {
+      await pool.end();
+    }
+  });
+});
