@@ -12,7 +12,7 @@ import { bundleWorkflows } from '../../worker/bundle.ts';
 export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
   const [postgres, bundle] = await Promise.all([
-    startPostgres({ directory: join(folder, 'postgres'), fsync: false }),
+    startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),
     bundleWorkflows(),
   ]);
   const bundleFile = join(folder, 'workflow-bundle.js');
