@@ -73,7 +73,7 @@ test('Postgres stopped: 503 and no acknowledgement, the provider retries, credit
     ),
   );
   expect((await engine.call('GET', '/v1/wallets/wallet-42')).status).toBe(503);
-  postgres = await startPostgres({ directory, port: postgres.port, fsync: false });
+  postgres = await startPostgres({ directory, port: postgres.port, fsync: false, removeOnStop: true });
   await creditedOnce(body.externalOrderNumber);
 });
 

@@ -6,7 +6,6 @@ import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditItem, creditItem } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import { order, paid, settings } from '../support/builders.ts';
 
 export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')}`;
@@ -61,7 +60,7 @@ export const itemFor = (asked: Order, inboxId: string, data: CallbackData, late 
       externalOrderNumber: asked.externalOrderNumber,
       wallet: asked.wallet,
       late,
-      workflowId: depositWorkflowId(asked.externalOrderNumber),
+      workflowId: `deposit:${asked.externalOrderNumber}`,
     },
     inboxId,
     data,
