@@ -40,7 +40,7 @@ export function createSettled(connect: pg.ClientConfig, log: Log): Settled {
   function lost(which: pg.Client): void {
     if (client === which) {
       client = null;
-      log.warn('the listening connection was lost; asking instead until it is back');
+      if (!closed) log.warn('the listening connection was lost; asking instead until it is back');
     }
     if (closed || again !== undefined) return;
     again = setTimeout(() => {
