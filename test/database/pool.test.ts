@@ -97,6 +97,21 @@ describe('a transaction', () => {
   });
 });
 
+describe('a connection that cannot even roll back', () => {
+  it('is thrown away with its open transaction', async () => {
+    const one = pool({ max: 1 });
+    const before = await show(one, 'pg_backend_pid()');
+    const failed = new Error('on purpose');
+    const work = inTransaction(one, async (client) => {
+      await client.query('lock table engine.api_key');
+      Object.assign(client, { query: () => Promise.reject(new Error('no answer')) });
+      throw failed;
+    });
+    await expect(work).rejects.toBe(failed);
+    expect(await show(one, 'pg_backend_pid()')).not.toBe(before);
+  });
+});
+
 describe('an idle connection that dies', () => {
   it('is told of and replaced', async () => {
     let told: (error: Error) => void;
