@@ -17,7 +17,9 @@ const keyId = (key: Secret): string =>
 /** Encrypts for one order: the ciphertext cannot be moved to another row. */
 export function sealName(key: Secret, externalOrderNumber: string, name: string): SealedName {
   const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', keyBytes(key), nonce).setAAD(Buffer.from(externalOrderNumber));
+  const cipher = createCipheriv('aes-256-gcm', keyBytes(key), nonce, { authTagLength: TAG_BYTES }).setAAD(
+    Buffer.from(externalOrderNumber),
+  );
   const bytes = Buffer.concat([nonce, cipher.update(name, 'utf8'), cipher.final(), cipher.getAuthTag()]);
   return { bytes, keyId: keyId(key) };
 }
@@ -27,7 +29,9 @@ export function openName(key: Secret, externalOrderNumber: string, sealed: Seale
   if (sealed.keyId !== keyId(key))
     throw new Error(`the payer's name was encrypted with key ${sealed.keyId}, which is not here`);
   const nonce = sealed.bytes.subarray(0, NONCE_BYTES);
-  const decipher = createDecipheriv('aes-256-gcm', keyBytes(key), nonce).setAAD(Buffer.from(externalOrderNumber));
+  const decipher = createDecipheriv('aes-256-gcm', keyBytes(key), nonce, { authTagLength: TAG_BYTES }).setAAD(
+    Buffer.from(externalOrderNumber),
+  );
   decipher.setAuthTag(sealed.bytes.subarray(-TAG_BYTES));
   const text = decipher.update(sealed.bytes.subarray(NONCE_BYTES, -TAG_BYTES));
   return Buffer.concat([text, decipher.final()]).toString('utf8');

@@ -103,7 +103,8 @@ function classify(answer: Exchange, options: MtpayOptions, sent: Confidential): 
   // A gateway's 502 may carry anything; behind it the order may well have been made.
   if (envelope === null || answer.status >= 500) return { kind: 'unknown', cause: `HTTP ${answer.status}` };
   const { statusCode, success } = envelope;
-  if (statusCode === 'SUCCESS' && success === true && answer.status < 300) return placed(envelope['data'], options);
+  if (statusCode === 'SUCCESS' && success === true && answer.status < 300)
+    return placed(envelope['data'], options, sent);
   // Only an answer that says so itself is a refusal: an order placed again on a misreading would be a second order.
   if (success !== false) return { kind: 'unknown', cause: 'contradictory answer' };
   if (statusCode === 'TIMESTAMP_ERROR') {
@@ -125,7 +126,7 @@ function readEnvelope(text: string): JsonObject | null {
   }
 }
 
-function placed(data: JsonObject[string] | undefined, options: MtpayOptions): PlacementAnswer {
+function placed(data: JsonObject[string] | undefined, options: MtpayOptions, sent: Confidential): PlacementAnswer {
   if (!isObject(data)) return { kind: 'unknown', cause: 'answer without data' };
   const { redirectUrl, advertisementCode, currentTimestamp } = data;
   if (typeof redirectUrl !== 'string' || typeof advertisementCode !== 'string' || advertisementCode.length > 200) {
@@ -137,7 +138,8 @@ function placed(data: JsonObject[string] | undefined, options: MtpayOptions): Pl
   return {
     kind: 'placed',
     redirectUrl: url,
-    advertisementCode,
+    // Shown in the Web UI, so it may repeat nothing of what was sent.
+    advertisementCode: harmless(advertisementCode, sent),
     providerTimeMs: clock ? Number(currentTimestamp.text) : null,
   };
 }
