@@ -6,6 +6,8 @@ import { type Envelope, ENVELOPE_HTTP_STATUS } from './envelope.ts';
 export interface Answer {
   readonly httpStatus: number;
   readonly contentType: string;
+  /** Further headers. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   /** Wait before the first byte; not divided by the speed. */
   readonly delayMs: number;
@@ -13,6 +15,8 @@ export interface Answer {
   readonly ending: 'whole' | 'cut' | 'never';
   /** How much of the body goes out before a cut; 0 means not even the headers. */
   readonly sentBytes: number;
+  /** The body goes out in so many pieces, with a pause after each; null: at once. */
+  readonly trickle: { readonly pieces: number; readonly everyMs: number } | null;
 }
 
 /** The regular answer: an envelope as JSON. */
@@ -20,10 +24,12 @@ export function envelopeAnswer(content: Envelope): Answer {
   return {
     httpStatus: ENVELOPE_HTTP_STATUS,
     contentType: 'application/json',
+    headers: {},
     body: JSON.stringify(content),
     delayMs: 0,
     ending: 'whole',
     sentBytes: 0,
+    trickle: null,
   };
 }
 
@@ -40,12 +46,12 @@ export async function send(response: Response, answer: Answer, date: Date): Prom
   const pause = new AbortController();
   const gone = outcome.then(() => pause.abort());
   if (answer.delayMs > 0) await sleep(answer.delayMs, undefined, { signal: pause.signal }).catch(() => undefined);
-  if (!response.closed && !response.destroyed) write(response, answer, date);
+  if (!response.closed && !response.destroyed) await write(response, answer, date, pause.signal);
   await gone;
   return outcome;
 }
 
-function write(response: Response, answer: Answer, date: Date): void {
+async function write(response: Response, answer: Answer, date: Date, gone: AbortSignal): Promise<void> {
   if (answer.ending === 'never') return;
   if (answer.ending === 'cut' && answer.sentBytes === 0) {
     response.destroy();
@@ -58,7 +64,23 @@ function write(response: Response, answer: Answer, date: Date): void {
     'content-type': answer.contentType,
     'content-length': body.length,
     'cache-control': 'no-store',
+    ...answer.headers,
   });
-  if (answer.ending === 'whole') response.end(body);
-  else response.write(body.subarray(0, answer.sentBytes), () => response.destroy());
+  if (answer.ending === 'whole') {
+    if (answer.trickle !== null) await trickle(response, body, answer.trickle, gone);
+    response.end(body.subarray(answer.trickle === null ? 0 : body.length));
+  } else response.write(body.subarray(0, answer.sentBytes), () => response.destroy());
+}
+
+async function trickle(
+  response: Response,
+  body: Buffer,
+  { pieces, everyMs }: NonNullable<Answer['trickle']>,
+  gone: AbortSignal,
+): Promise<void> {
+  const size = Math.max(1, Math.ceil(body.length / pieces));
+  for (let at = 0; at < body.length && !gone.aborted; at += size) {
+    response.write(body.subarray(at, at + size));
+    await sleep(everyMs, undefined, { signal: gone }).catch(() => undefined);
+  }
 }

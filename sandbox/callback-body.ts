@@ -46,6 +46,14 @@ export function withFields(fields: readonly Field[], replacements: ReadonlyMap<s
 const object = (members: readonly Field[]): string =>
   `{${members.map(([name, raw]) => `${JSON.stringify(name)}:${raw}`).join(',')}}`;
 
+/** What faults may put in place of a genuine signature or timestamp. */
+export interface Sending {
+  /** The timestamp that was signed. */
+  readonly stamp: string;
+  /** Header timestamp and signature of the merchant's own placement; null if nobody knows them any more. */
+  readonly placement: { readonly stamp: string; readonly signature: string } | null;
+}
+
 /** What a fault may change between a genuine callback and the bytes that are sent. */
 export interface BodyChanges {
   readonly stampOffsetMs: number;
@@ -53,7 +61,9 @@ export interface BodyChanges {
   /** The whole of `data`, raw, instead of the fields; null: the fields. */
   readonly data: string | null;
   /** From the genuine signature to the raw JSON text sent in its place; null leaves the member out. */
-  readonly signature: (genuine: string) => string | null;
+  readonly signature: (genuine: string, sending: Sending) => string | null;
+  /** From the genuine timestamp to the raw JSON text sent in its place. */
+  readonly stamp: (genuine: string, sending: Sending) => string;
 }
 
 export const UNCHANGED: BodyChanges = {
@@ -61,20 +71,33 @@ export const UNCHANGED: BodyChanges = {
   fields: (fields) => fields,
   data: null,
   signature: (genuine) => JSON.stringify(genuine),
+  stamp: (genuine) => genuine,
 };
+
+/** The key a callback is signed with, and what is left of the placement. */
+export interface CallbackKeys {
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly placement: { readonly accessKey: string; readonly secretKey: string; readonly stamp: string } | null;
+}
 
 /** The body of a callback: signature and timestamp inside it, numbers with exactly their digits. */
 export function callbackBody(
-  key: { readonly accessKey: string; readonly secretKey: string },
+  key: CallbackKeys,
   stampMs: number,
   fields: readonly Field[],
   changes: BodyChanges = UNCHANGED,
 ): string {
   const stamp = String(stampMs + changes.stampOffsetMs);
-  const signature = changes.signature(sign(key.accessKey, key.secretKey, stamp));
+  const placed = key.placement;
+  const sending: Sending = {
+    stamp,
+    placement: placed && { stamp: placed.stamp, signature: sign(placed.accessKey, placed.secretKey, placed.stamp) },
+  };
+  const signature = changes.signature(sign(key.accessKey, key.secretKey, stamp), sending);
   return object([
     ...(signature === null ? [] : [['signature', signature] as const]),
-    ['timestamp', stamp],
+    ['timestamp', changes.stamp(stamp, sending)],
     ['data', changes.data ?? object(changes.fields(fields))],
   ]);
 }

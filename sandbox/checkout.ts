@@ -1,6 +1,7 @@
 import { type Request, type Response, Router } from 'express';
 import type pg from 'pg';
 import { checkoutPage, notFoundPage } from './checkout-page.ts';
+import { payeesOf } from './checkout-payees.ts';
 import type { DeliveryLoop } from './delivery-loop.ts';
 import { cancelOrder, markPaid, type Order, orderByToken } from './orders.ts';
 import { LANGUAGES, type Language } from './parameters.ts';
@@ -14,6 +15,16 @@ export interface CheckoutParts {
 
 const languageOf = (request: Request, order: Order | null): Language =>
   LANGUAGES.find((language) => language === request.query['lang']) ?? order?.supportLanguage ?? 'en';
+
+/** What the receipt names; the first transaction, should a fault have made more of one order. */
+async function transactionCodeOf(pool: pg.Pool, order: Order): Promise<string | null> {
+  const { rows } = await pool.query<{ code: string }>(
+    `SELECT transaction_code AS code FROM sandbox.transaction WHERE order_id = $1
+     ORDER BY finished_at, transaction_code LIMIT 1`,
+    [order.id],
+  );
+  return rows[0]?.code ?? null;
+}
 
 /**
  * The pages behind `redirectUrl`. Whoever has the link may pay or cancel; there is nothing else to log in with. A form
@@ -38,7 +49,9 @@ export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router 
   router.get('/:token', async (request, response) => {
     const order = await find(request, response);
     if (order === null) return;
-    response.type('html').send(checkoutPage(order, languageOf(request, order), new Date()));
+    const transactionCode = order.state === 'RELEASED' ? await transactionCodeOf(pool, order) : null;
+    const checkout = { order, payees: await payeesOf(pool, order), transactionCode };
+    response.type('html').send(checkoutPage(checkout, languageOf(request, order), new Date()));
   });
 
   router.post('/:token/paid', async (request, response) => {

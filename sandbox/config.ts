@@ -6,6 +6,10 @@ import { type Settings, settingsSchema } from './settings.ts';
 /** What the sandbox is started with. `settings` are first values: changes made at run time win over them. */
 export interface SandboxConfig {
   readonly listen: { readonly host: string; readonly port: number };
+  /** Where the certificate is kept; null: TLS is not spoken. */
+  readonly tlsDirectory: string | null;
+  /** Who may call over plain HTTP; everybody else is refused, as the documents say. */
+  readonly plainHttp: 'none' | 'loopback' | 'any';
   /** Origin of the checkout links; null means the address actually listened on. */
   readonly publicUrl: string | null;
   readonly databaseUrl: string;
@@ -14,6 +18,8 @@ export interface SandboxConfig {
   readonly controlToken: string;
   /** The token was made up here and has to be shown to whoever starts the sandbox. */
   readonly controlTokenIsGenerated: boolean;
+  /** Of the console; null means: the one the database holds the hash of, or make one. */
+  readonly consolePassword: string | null;
   /** Callbacks under way at once. */
   readonly callbackConcurrency: number;
   /** Decimals MTC is counted with: asked amounts may have as many, computed ones are rounded down to as many. */
@@ -72,12 +78,16 @@ const { shape } = settingsSchema;
 const environment = z
   .object({
     SANDBOX_LISTEN: listen.prefault('127.0.0.1:8290'),
+    SANDBOX_TLS: z.enum(['on', 'off']).prefault('on'),
+    SANDBOX_TLS_DIRECTORY: z.string().prefault('.data/sandbox-tls'),
+    SANDBOX_ALLOW_PLAIN_HTTP: z.enum(['none', 'loopback', 'any']).prefault('none'),
     SANDBOX_PUBLIC_URL: origin.optional(),
     DATABASE_URL_SANDBOX: postgresUrl.optional(),
     DATABASE_URL: postgresUrl.optional(),
     SANDBOX_ACCESS_KEY: secret.optional(),
     SANDBOX_SECRET_KEY: secret.optional(),
     SANDBOX_CONTROL_TOKEN: secret.optional(),
+    SANDBOX_CONSOLE_PASSWORD: secret.optional(),
     SANDBOX_CALLBACK_HOSTS: hosts.pipe(shape.callbackHosts).prefault('loopback'),
     SANDBOX_CALLBACK_CONCURRENCY: number.pipe(z.int().min(1).max(256)).prefault('16'),
     SANDBOX_MTC_DECIMALS: number.pipe(z.int().min(0).max(8)).prefault('8'),
@@ -89,17 +99,26 @@ const environment = z
     SANDBOX_RESIGN: shape.resign.prefault('fresh'),
     SANDBOX_REPEATED_ORDER: shape.repeatedOrder.prefault('error'),
     SANDBOX_TIMESTAMP_WINDOW: duration.pipe(shape.timestampWindowMs).prefault('5m'),
+    SANDBOX_AUTO_RELEASE: z.enum(['yes', 'no']).prefault('yes'),
     SANDBOX_RELEASE_DELAY: duration.pipe(shape.releaseDelayMs).prefault('2s'),
     SANDBOX_ORDER_LIFETIME: duration.pipe(shape.orderLifetimeMs).prefault('30m'),
     SANDBOX_ANSWER_TIMEOUT: duration.pipe(shape.answerTimeoutMs).prefault('10s'),
     SANDBOX_PRICE_CNY: shape.prices.shape.CNY.prefault('7.2'),
     SANDBOX_PRICE_HKD: shape.prices.shape.HKD.prefault('7.8'),
     SANDBOX_PRICE_TWD: shape.prices.shape.TWD.prefault('32'),
+    SANDBOX_FEE_PERCENT: shape.fees.shape.percent.prefault('0'),
+    SANDBOX_FEE_FIXED: shape.fees.shape.fixed.prefault('0'),
+    SANDBOX_FEE_BORNE_BY: shape.fees.shape.borneBy.prefault('merchant'),
+    SANDBOX_FEE_REPORT: shape.fees.shape.report.prefault('net'),
+    SANDBOX_SIGNS_WITH: shape.signsWith.prefault('placing'),
   })
   .superRefine((env, context) => {
     const missing = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message });
     if (env.DATABASE_URL_SANDBOX === undefined && env.DATABASE_URL === undefined) {
       missing('DATABASE_URL_SANDBOX', 'is missing, and so is DATABASE_URL; one of them must be set');
+    }
+    if (env.SANDBOX_TLS === 'off' && env.SANDBOX_ALLOW_PLAIN_HTTP === 'none') {
+      missing('SANDBOX_TLS', 'is off, so SANDBOX_ALLOW_PLAIN_HTTP must say who is answered: loopback or any');
     }
     if ((env.SANDBOX_ACCESS_KEY === undefined) !== (env.SANDBOX_SECRET_KEY === undefined)) {
       missing('SANDBOX_ACCESS_KEY', 'and SANDBOX_SECRET_KEY must be set together or not at all');
@@ -116,6 +135,14 @@ function settingsOf(env: Environment): Settings {
     repeatedOrder: env.SANDBOX_REPEATED_ORDER,
     frozen: false,
     prices: { CNY: env.SANDBOX_PRICE_CNY, HKD: env.SANDBOX_PRICE_HKD, TWD: env.SANDBOX_PRICE_TWD },
+    fees: {
+      percent: env.SANDBOX_FEE_PERCENT,
+      fixed: env.SANDBOX_FEE_FIXED,
+      borneBy: env.SANDBOX_FEE_BORNE_BY,
+      report: env.SANDBOX_FEE_REPORT,
+    },
+    signsWith: env.SANDBOX_SIGNS_WITH,
+    autoRelease: env.SANDBOX_AUTO_RELEASE === 'yes',
     releaseDelayMs: env.SANDBOX_RELEASE_DELAY,
     orderLifetimeMs: env.SANDBOX_ORDER_LIFETIME,
     timestampWindowMs: env.SANDBOX_TIMESTAMP_WINDOW,
@@ -129,11 +156,14 @@ function configOf(env: Environment): SandboxConfig {
   const { SANDBOX_ACCESS_KEY: accessKey, SANDBOX_SECRET_KEY: secretKey } = env;
   return {
     listen: env.SANDBOX_LISTEN,
+    tlsDirectory: env.SANDBOX_TLS === 'on' ? env.SANDBOX_TLS_DIRECTORY : null,
+    plainHttp: env.SANDBOX_ALLOW_PLAIN_HTTP,
     publicUrl: env.SANDBOX_PUBLIC_URL ?? null,
     databaseUrl: (env.DATABASE_URL_SANDBOX ?? env.DATABASE_URL)!,
     keyPair: accessKey !== undefined && secretKey !== undefined ? { accessKey, secretKey } : null,
     controlToken: env.SANDBOX_CONTROL_TOKEN ?? randomBytes(24).toString('base64url'),
     controlTokenIsGenerated: env.SANDBOX_CONTROL_TOKEN === undefined,
+    consolePassword: env.SANDBOX_CONSOLE_PASSWORD ?? null,
     callbackConcurrency: env.SANDBOX_CALLBACK_CONCURRENCY,
     mtcDecimals: env.SANDBOX_MTC_DECIMALS,
     timeZone: env.SANDBOX_TIME_ZONE,

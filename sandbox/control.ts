@@ -2,30 +2,24 @@ import { json, type Request, type Response, Router } from 'express';
 import type pg from 'pg';
 import { z } from 'zod';
 import { requireBearer } from './access.ts';
+import { advertisementRoutes } from './control-advertisements.ts';
+import { ControlError } from './control-error.ts';
+import { keyRoutes } from './control-keys.ts';
 import { retryNow } from './deliveries.ts';
 import type { DeliveryLoop } from './delivery-loop.ts';
 import { readEvents } from './event-log.ts';
-import { addFault, FAULT_KINDS, faultKind, listFaults, removeFaults } from './faults.ts';
+import { addFault, FAULT_CATALOGUE, FAULT_KINDS, faultKind, listFaults, removeFaults } from './faults.ts';
 import { cancelOrder, markPaid, type Order, ordersByNumber } from './orders.ts';
 import { viewOrders } from './order-view.ts';
 import { releaseOrder } from './release.ts';
 import { type SettingsBook, settingsPatchSchema } from './settings.ts';
-import { statementOf } from './statement.ts';
+import { statementCsv, statementDay, statementOf } from './statement.ts';
 
 export interface ControlParts {
   readonly pool: pg.Pool;
   readonly book: SettingsBook;
   readonly loop: DeliveryLoop;
   readonly token: string;
-}
-
-/** A control request that cannot be done; the message says what would be right. Trying the same again does not help. */
-export class ControlError extends Error {
-  readonly httpStatus: 400 | 404 | 409;
-  constructor(httpStatus: 400 | 404 | 409, message: string) {
-    super(message);
-    this.httpStatus = httpStatus;
-  }
 }
 
 const faultBody = z.strictObject({
@@ -44,7 +38,7 @@ const logQuery = z.object({
   limit: z.coerce.number().int().min(1).max(10_000).default(1_000),
 });
 const identifier = z.coerce.number().int().min(1).max(2_147_483_647);
-const day = z.string().regex(/^\d{4}-\d{2}-\d{2}$/, 'must be a UTC day, YYYY-MM-DD');
+const statementQuery = z.object({ day: statementDay, format: z.enum(['json', 'csv']).default('json') });
 
 const numberOf = (request: Request): string => String(request.params['externalOrderNumber']);
 
@@ -68,7 +62,7 @@ export function controlRoutes(parts: ControlParts): Router {
   };
 
   router.get('/faults', async (_request, response) => {
-    response.json({ faults: await listFaults(pool), kinds: FAULT_KINDS });
+    response.json({ faults: await listFaults(pool), kinds: FAULT_KINDS, catalogue: FAULT_CATALOGUE });
   });
   router.post('/faults', async (request, response) => {
     const asked = faultBody.parse(request.body);
@@ -126,9 +120,17 @@ export function controlRoutes(parts: ControlParts): Router {
     response.json(changed);
   });
 
+  router.use('/keys', keyRoutes(pool));
+  router.use(
+    '/advertisements',
+    advertisementRoutes(pool, () => book.current()),
+  );
+
   router.get('/statement', async (request, response) => {
-    const asked = day.parse(request.query['day']);
-    response.json({ day: asked, lines: await statementOf(pool, asked) });
+    const { day, format } = statementQuery.parse(request.query);
+    const lines = await statementOf(pool, day);
+    if (format === 'json') response.json({ day, lines });
+    else response.attachment(`statement-${day}.csv`).type('text/csv').send(statementCsv(lines));
   });
 
   return router;

@@ -8,18 +8,24 @@ export interface Decimal {
 }
 
 const PLAIN = /^(0|[1-9]\d{0,14})(?:\.(\d{1,18}))?$/;
+/** What products and sums of such numbers come to. */
+const COMPUTED = /^(0|[1-9]\d{0,39})(?:\.(\d{1,40}))?$/;
 
 /** Reads `5000`, `32551.20`; at most 15 digits before the point and 18 after. No sign, no exponent; null otherwise. */
 export function parseDecimal(text: string): Decimal | null {
-  const match = PLAIN.exec(text);
+  return read(text, PLAIN);
+}
+
+function read(text: string, form: RegExp): Decimal | null {
+  const match = form.exec(text);
   if (match === null) return null;
   const fraction = match[2] ?? '';
   return { digits: BigInt(match[1]! + fraction), scale: fraction.length };
 }
 
-/** The decimal of a text our own code has checked before; throws a RangeError otherwise. */
+/** The decimal of a text our own code has checked or computed before; throws a RangeError otherwise. */
 export function decimal(text: string): Decimal {
-  const parsed = parseDecimal(text);
+  const parsed = read(text, COMPUTED);
   if (parsed === null) throw new RangeError(`not a plain decimal: ${text}`);
   return parsed;
 }
@@ -28,6 +34,21 @@ const power = (exponent: number): bigint => 10n ** BigInt(exponent);
 
 /** Exact product; the scales add up. */
 export const times = (a: Decimal, b: Decimal): Decimal => ({ digits: a.digits * b.digits, scale: a.scale + b.scale });
+
+/** Exact sum. */
+export function plus(a: Decimal, b: Decimal): Decimal {
+  const scale = Math.max(a.scale, b.scale);
+  return { digits: a.digits * power(scale - a.scale) + b.digits * power(scale - b.scale), scale };
+}
+
+/** Exact difference; below zero if `b` is the greater. */
+export const minus = (a: Decimal, b: Decimal): Decimal => plus(a, { ...b, digits: -b.digits });
+
+/** Negative, zero or positive, as `a` is less than, equal to or greater than `b`. */
+export function compare(a: Decimal, b: Decimal): number {
+  const { digits } = minus(a, b);
+  return digits < 0n ? -1 : Number(digits > 0n);
+}
 
 /** `a / b` with `scale` decimals; what lies beyond is cut off. */
 export function overRoundedDown(a: Decimal, b: Decimal, scale: number): Decimal {

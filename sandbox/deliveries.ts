@@ -13,8 +13,11 @@ export interface LeasedDelivery {
   readonly id: number;
   readonly externalOrderNumber: string;
   readonly callbackUrl: string;
+  /** The key that signs. */
   readonly accessKey: string;
   readonly secretKey: string;
+  /** The key that placed the order and its header timestamp; null for orders made before that was kept. */
+  readonly placement: { readonly accessKey: string; readonly secretKey: string; readonly stamp: string } | null;
   /** 0 for the first delivery, 1 to 16 for the retries of the table, more for retries asked for by hand. */
   readonly retry: number;
   readonly overrides: Readonly<Record<string, string>>;
@@ -24,18 +27,33 @@ export interface LeasedDelivery {
   readonly currencyCode: string;
   readonly createdAt: Date;
   readonly finishedAt: Date;
+  /** One attempt and no retries. */
+  readonly single: boolean;
   /** Timestamp of the first attempt, without what faults did to it; null before it. */
   readonly firstStampMs: number | null;
 }
 
-const LEASED = `d.id, d.next_retry AS retry, d.overrides, d.first_stamp::float8 AS "firstStampMs",
-  o.external_order_number AS "externalOrderNumber", o.callback_url AS "callbackUrl", o.access_key AS "accessKey",
-  o.currency_code AS "currencyCode", k.secret_key AS "secretKey", t.transaction_code AS "transactionCode",
+const LEASED = `d.id, d.next_retry AS retry, d.single, d.overrides, d.first_stamp::float8 AS "firstStampMs",
+  o.external_order_number AS "externalOrderNumber", o.callback_url AS "callbackUrl",
+  o.currency_code AS "currencyCode", signing.access_key AS "accessKey", signing.secret_key AS "secretKey",
+  CASE WHEN o.placed_stamp IS NOT NULL THEN jsonb_build_object(
+    'accessKey', k.access_key, 'secretKey', k.secret_key, 'stamp', o.placed_stamp) END AS placement, t.transaction_code AS "transactionCode",
   t.transaction_amount AS "transactionAmount", t.payment_price AS "paymentPrice", t.created_at AS "createdAt",
   t.finished_at AS "finishedAt"`;
 
-const JOINED = `sandbox.buy_order o, sandbox.transaction t, sandbox.access_key k
-  WHERE o.id = d.order_id AND t.transaction_code = d.transaction_code AND k.access_key = o.access_key`;
+/**
+ * A key that is disabled signs nothing any more: the newest in force does instead. Only a merchant who has disabled
+ * every key gets what the placing key signs.
+ */
+const joined = (signsWith: Settings['signsWith']): string => `sandbox.buy_order o
+  JOIN sandbox.access_key k ON k.access_key = o.access_key
+  CROSS JOIN LATERAL (
+    SELECT c.access_key, c.secret_key FROM sandbox.access_key c
+    WHERE c.revoked_at IS NULL OR c.revoked_at > now() OR c.access_key = k.access_key
+    ORDER BY (c.revoked_at IS NULL OR c.revoked_at > now()) DESC,
+      ${signsWith === 'placing' ? '(c.access_key = k.access_key) DESC,' : ''} c.position DESC LIMIT 1
+  ) signing, sandbox.transaction t
+  WHERE o.id = d.order_id AND t.transaction_code = d.transaction_code`;
 
 /** Not held back behind a delivery that is still pending. */
 const FREE = `NOT EXISTS (SELECT FROM sandbox.delivery p WHERE p.id = d.after_delivery AND p.state = 'PENDING')`;
@@ -44,7 +62,12 @@ const FREE = `NOT EXISTS (SELECT FROM sandbox.delivery p WHERE p.id = d.after_de
  * Leases up to `limit` deliveries that are due. Rows another sender is looking at are skipped; a lease that has run
  * out, because its sender was killed, counts as none.
  */
-export async function leaseDue(pool: pg.Pool, limit: number, leaseMs: number): Promise<LeasedDelivery[]> {
+export async function leaseDue(
+  pool: pg.Pool,
+  limit: number,
+  leaseMs: number,
+  signsWith: Settings['signsWith'],
+): Promise<LeasedDelivery[]> {
   const { rows } = await pool.query<LeasedDelivery>(
     `WITH due AS (
        SELECT d.id FROM sandbox.delivery d
@@ -54,16 +77,16 @@ export async function leaseDue(pool: pg.Pool, limit: number, leaseMs: number): P
      ), leased AS (
        UPDATE sandbox.delivery d SET lease_until = now() + $2 * interval '1 ms' FROM due WHERE d.id = due.id RETURNING d.*
      )
-     SELECT ${LEASED} FROM leased d, ${JOINED} ORDER BY d.id`,
+     SELECT ${LEASED} FROM leased d, ${joined(signsWith)} ORDER BY d.id`,
     [limit, leaseMs],
   );
   return rows;
 }
 
 /** A delivery whose lease the caller holds since it was inserted. */
-export async function readHeld(pool: pg.Pool, id: number): Promise<LeasedDelivery> {
+export async function readHeld(pool: pg.Pool, id: number, signsWith: Settings['signsWith']): Promise<LeasedDelivery> {
   const { rows } = await pool.query<LeasedDelivery>(
-    `SELECT ${LEASED} FROM sandbox.delivery d, ${JOINED} AND d.id = $1`,
+    `SELECT ${LEASED} FROM sandbox.delivery d, ${joined(signsWith)} AND d.id = $1`,
     [id],
   );
   return rows[0]!;
@@ -157,7 +180,7 @@ export async function finishAttempt(
       tookMs: result.tookMs,
     });
     if (result.outcome === 'ACKNOWLEDGED') return acknowledge(client, delivery);
-    const due = retryDue(delivery.retry + 1, settings.retryReading, settings.speed);
+    const due = delivery.single ? null : retryDue(delivery.retry + 1, settings.retryReading, settings.speed);
     return due === null ? giveUp(client, delivery) : schedule(client, attempt, due);
   });
 }
@@ -194,7 +217,7 @@ async function giveUp(client: pg.PoolClient, delivery: LeasedDelivery): Promise<
     [delivery.id],
   );
   const state = rows[0]!.state;
-  if (state === 'FAILED' && delivery.retry === RETRIES) {
+  if (state === 'FAILED' && delivery.retry === RETRIES && !delivery.single) {
     await record(client, 'callback.failed', delivery.externalOrderNumber, {
       deliveryId: delivery.id,
       transactionCode: delivery.transactionCode,

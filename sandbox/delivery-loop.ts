@@ -89,7 +89,7 @@ export function startDeliveryLoop(parts: LoopParts): DeliveryLoop {
     for (const id of await ordersToRelease(pool, concurrency)) await releaseOrder(pool, id);
     const free = concurrency - underWay.size;
     if (free <= 0) return IDLE_MS;
-    for (const delivery of await leaseDue(pool, free, leaseMs(settings()))) void start(delivery);
+    for (const delivery of await leaseDue(pool, free, leaseMs(settings()), settings().signsWith)) void start(delivery);
     if (underWay.size >= concurrency) return IDLE_MS;
     const next = await untilNextDue(pool);
     return Math.min(IDLE_MS, Math.max(BUSY_MS, next ?? IDLE_MS));
@@ -109,7 +109,7 @@ export function startDeliveryLoop(parts: LoopParts): DeliveryLoop {
   const running = run();
   return {
     wake,
-    sendHeld: async (id) => start(await readHeld(pool, id)),
+    sendHeld: async (id) => start(await readHeld(pool, id, settings().signsWith)),
     stop: async () => {
       stopping.abort();
       wake();

@@ -18,6 +18,7 @@ export interface Fault {
 }
 
 const skewOfAttempt: FaultKind<AttemptEffect> = {
+  ...PLACEMENT_FAULTS.clockSkew,
   parse: (params) => PLACEMENT_FAULTS.clockSkew.parse(params),
   effect: (params) => ({ stampOffsetMs: PLACEMENT_FAULTS.clockSkew.effect(params).skewMs ?? 0 }),
 };
@@ -28,6 +29,28 @@ const RELEASE: Readonly<Record<string, FaultKind<ReleaseEffect>>> = RELEASE_FAUL
 const ATTEMPT: Readonly<Record<string, FaultKind<AttemptEffect>>> = { ...ATTEMPT_FAULTS, clockSkew: skewOfAttempt };
 
 const ALL: ReadonlyMap<string, FaultKind<unknown>> = new Map(Object.entries({ ...ATTEMPT, ...RELEASE, ...PLACEMENT }));
+
+/** One kind of misbehaviour, for people and forms. */
+export interface FaultCatalogueEntry {
+  readonly kind: string;
+  /** When it acts. `clockSkew` acts at placements and attempts and is listed with the placements. */
+  readonly moment: 'placement' | 'release' | 'attempt';
+  /** JSON Schema of the parameters; every one that is not required has a default. */
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly description: string;
+}
+
+const entries = (moment: FaultCatalogueEntry['moment'], table: Readonly<Record<string, FaultKind<unknown>>>) =>
+  Object.entries(table).map(
+    ([kind, { params, description }]): FaultCatalogueEntry => ({ kind, moment, params, description }),
+  );
+
+/** The whole menu. */
+export const FAULT_CATALOGUE: readonly FaultCatalogueEntry[] = [
+  ...entries('placement', PLACEMENT),
+  ...entries('release', RELEASE),
+  ...entries('attempt', ATTEMPT_FAULTS),
+];
 
 export const FAULT_KINDS: readonly string[] = [...ALL.keys()];
 

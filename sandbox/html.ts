@@ -14,9 +14,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-type Part = string | number | Html | readonly Html[];
+/** What a template takes; null is nothing. */
+export type Part = string | number | Html | readonly Html[] | null;
 
 function render(part: Part): string {
+  if (part === null) return '';
   if (part instanceof Html) return part.text;
   if (typeof part === 'object') return part.map((item) => item.text).join('');
   return String(part).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
@@ -25,4 +27,17 @@ function render(part: Part): string {
 /** A template whose values are escaped for element content and quoted attributes alike. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
   return new Html(strings.reduce((text, string, index) => text + render(parts[index - 1]!) + string));
+}
+
+/**
+ * Text somebody else has written. Escaping keeps it from being markup; the isolation keeps a right-to-left override in
+ * it from turning round what stands next to it.
+ */
+export const foreign = (text: string): Html => html`<bdi>${text}</bdi>`;
+
+/** `36000.00` as `36,000.00`: for people only, and without a number in between. */
+export function grouped(amount: string): string {
+  const [whole = '', fraction] = amount.split('.');
+  const groups = whole.replace(/\B(?=(?:\d{3})+$)/g, ',');
+  return fraction === undefined ? groups : `${groups}.${fraction}`;
 }

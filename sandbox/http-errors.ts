@@ -1,7 +1,7 @@
 import type { ErrorRequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { ControlError } from './control.ts';
+import { ControlError } from './control-error.ts';
 import { envelope, ENVELOPE_HTTP_STATUS, SYSTEM_ERROR_MESSAGE } from './envelope.ts';
 import { MAX_BODY_BYTES } from './placement.ts';
 

@@ -9,8 +9,15 @@ function showGenerated(sandbox: Sandbox, controlTokenIsGenerated: boolean): void
     );
   }
   if (controlTokenIsGenerated) {
-    console.error(`Control token for this run (password of ${sandbox.url}/): ${sandbox.controlToken}`);
+    console.error(`Control token for this run: ${sandbox.controlToken}`);
   }
+  if (sandbox.newConsolePassword !== null) {
+    console.error(`Password of the console, shown only now: ${sandbox.newConsolePassword}`);
+  }
+  if (sandbox.caFile !== null) {
+    console.error(`Clients trust the certificate by ${sandbox.caFile} (the engine: MTPAY_CA_FILE)`);
+  }
+  console.error(`Console: ${sandbox.url}/console`);
   console.error(`Placements: POST ${sandbox.url}${PLACEMENT_PATH}`);
 }
 

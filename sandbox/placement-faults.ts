@@ -34,8 +34,8 @@ const HTML = '<!doctype html><html><head><title>502 Bad Gateway</title></head><b
  * of the two readings a merchant cannot tell apart.
  */
 export const PLACEMENT_FAULTS = {
-  /** Any status code of the documents, as if the request had been refused with it. */
   status: kind(
+    'The placement is answered with any status code of the documents, as if it had been refused with it.',
     {
       statusCode: z.enum(STATUS_CODES),
       message: z.string().max(200).default('injected by a fault'),
@@ -47,6 +47,7 @@ export const PLACEMENT_FAULTS = {
     }),
   ),
   http500: kind(
+    'The answer is an HTTP error without an envelope.',
     { httpStatus: z.int().min(400).max(599).default(500), made: made(false) },
     (params): PlacementEffect => ({
       made: params.made,
@@ -54,6 +55,7 @@ export const PLACEMENT_FAULTS = {
     }),
   ),
   html: kind(
+    'The answer is a proxy’s HTML page.',
     { made: made(false) },
     (params): PlacementEffect => ({
       made: params.made,
@@ -61,40 +63,49 @@ export const PLACEMENT_FAULTS = {
     }),
   ),
   empty: kind(
+    'The answer has an empty body.',
     { made: made(false) },
     (params): PlacementEffect => ({ made: params.made, alter: (answer) => ({ ...answer, body: '' }) }),
   ),
-  /** Half of the JSON text, as a whole HTTP answer; `abrupt` announces all of it and cuts the connection instead. */
-  truncated: kind({ abrupt: z.boolean().default(false), made: made(true) }, (params): PlacementEffect => {
-    const half = (answer: Answer): number => Math.floor(answer.body.length / 2);
-    return {
-      made: params.made,
-      alter: (answer) =>
-        params.abrupt
-          ? { ...answer, ending: 'cut', sentBytes: half(answer) }
-          : { ...answer, body: answer.body.slice(0, half(answer)) },
-    };
-  }),
+  truncated: kind(
+    'The answer’s JSON ends half way; abrupt, the connection breaks there as well.',
+    { abrupt: z.boolean().default(false), made: made(true) },
+    (params): PlacementEffect => {
+      const half = (answer: Answer): number => Math.floor(answer.body.length / 2);
+      return {
+        made: params.made,
+        alter: (answer) =>
+          params.abrupt
+            ? { ...answer, ending: 'cut', sentBytes: half(answer) }
+            : { ...answer, body: answer.body.slice(0, half(answer)) },
+      };
+    },
+  ),
   slow: kind(
-    { ms, made: made(true) },
+    'The answer is regular and comes late.',
+    { ms: ms.default(5_000), made: made(true) },
     (params): PlacementEffect => ({
       made: params.made,
       alter: (answer) => ({ ...answer, delayMs: answer.delayMs + params.ms }),
     }),
   ),
-  /** The order is made, the answer is lost. */
-  cut: kind({}, (): PlacementEffect => ({ alter: (answer) => ({ ...answer, ending: 'cut', sentBytes: 0 }) })),
-  /** The connection breaks before anything happened. */
+  cut: kind(
+    'The order is made and the answer is lost.',
+    {},
+    (): PlacementEffect => ({ alter: (answer) => ({ ...answer, ending: 'cut', sentBytes: 0 }) }),
+  ),
   cutBefore: kind(
+    'The connection breaks before anything happened.',
     {},
     (): PlacementEffect => ({ made: false, alter: (answer) => ({ ...answer, ending: 'cut', sentBytes: 0 }) }),
   ),
   hang: kind(
+    'The answer never comes.',
     { made: made(true) },
     (params): PlacementEffect => ({ made: params.made, alter: (answer) => ({ ...answer, ending: 'never' }) }),
   ),
-  /** A successful envelope whose members have other types than documented. */
   wrongTypes: kind(
+    'A successful answer’s members have other types than documented.',
     {},
     (): PlacementEffect => ({
       alter: (answer) =>
@@ -106,23 +117,51 @@ export const PLACEMENT_FAULTS = {
     }),
   ),
   foreignRedirect: kind(
+    'The checkout link leads to a host that is not the provider’s.',
     { url: z.url().default('https://checkout.example.net/pay') },
     (params): PlacementEffect => ({
       alter: (answer) => alterData(answer, (data) => ({ ...data, redirectUrl: params.url })),
     }),
   ),
-  /** A well-formed answer of any size. */
   hugeBody: kind(
+    'The answer is well-formed and far too long.',
     { bytes: z.int().min(1).max(64_000_000).default(5_000_000) },
     (params): PlacementEffect => ({
       alter: (answer) => ({ ...answer, body: `${answer.body.slice(0, -1)},"padding":"${'x'.repeat(params.bytes)}"}` }),
     }),
   ),
-  frozen: kind({}, (): PlacementEffect => ({ frozen: true })),
-  early: kind({}, (): PlacementEffect => ({ early: true })),
-  /** The sandbox's clock is off by `ms`; acts on callbacks too: see attempt-faults.ts. */
+  frozen: kind('The merchant’s account is frozen.', {}, (): PlacementEffect => ({ frozen: true })),
+  early: kind(
+    'The payer has paid and the callback is delivered before the placement is answered.',
+    {},
+    (): PlacementEffect => ({ early: true }),
+  ),
+  http429: kind(
+    'The answer is HTTP 429 with a Retry-After header.',
+    { retryAfterSeconds: z.int().min(0).max(3_600).default(1), made: made(false) },
+    (params): PlacementEffect => ({
+      made: params.made,
+      alter: (answer) => ({
+        ...answer,
+        httpStatus: 429,
+        contentType: 'text/plain',
+        headers: { 'retry-after': String(params.retryAfterSeconds) },
+        body: 'too many requests',
+      }),
+    }),
+  ),
+  trickle: kind(
+    'The answer is regular and comes in small pieces with a pause after each.',
+    { pieces: z.int().min(2).max(1_000).default(50), everyMs: ms.default(500), made: made(true) },
+    (params): PlacementEffect => ({
+      made: params.made,
+      alter: (answer) => ({ ...answer, trickle: { pieces: params.pieces, everyMs: params.everyMs } }),
+    }),
+  ),
+  /** Acts on callbacks too: see faults.ts. */
   clockSkew: kind(
-    { ms: z.int().min(-10_000_000_000).max(10_000_000_000) },
+    'The provider’s clock is off: in the window check, the Date header, currentTimestamp and callbacks.',
+    { ms: z.int().min(-10_000_000_000).max(10_000_000_000).default(3_600_000) },
     (params): PlacementEffect => ({ skewMs: params.ms }),
   ),
 };

@@ -1,7 +1,6 @@
 import { raw, type RequestHandler, type Request, type Response } from 'express';
 import type pg from 'pg';
 import type { Logger } from 'pino';
-import { match, quote } from './advertisements.ts';
 import { envelopeAnswer, send } from './answer.ts';
 import { authenticate } from './authentication.ts';
 import type { DeliveryLoop } from './delivery-loop.ts';
@@ -10,8 +9,8 @@ import { record } from './event-log.ts';
 import { drawPlacementFaults } from './faults.ts';
 import { type Json, JsonSyntaxError, parseJson } from './json.ts';
 import { secretOf } from './keys.ts';
-import { makeOrder, markPaid, type Order } from './orders.ts';
-import { orderNumberOf, ParameterProblem, readPlacement } from './parameters.ts';
+import { makeOrder, type Making, markPaid, type Order } from './orders.ts';
+import { orderNumberOf, ParameterProblem, type Placement, readPlacement } from './parameters.ts';
 import { combinePlacement } from './placement-faults.ts';
 import { releaseOrder } from './release.ts';
 import type { Settings } from './settings.ts';
@@ -83,25 +82,28 @@ async function decide(
   if (body.problem !== null) return refusal('PARAMETER_ERROR', body.problem);
 
   const placement = readPlacement(body.json, { callbackHosts: settings.callbackHosts, mtcDecimals });
-  const { buyCoinMode, asked, currencyCode, externalOrderNumber } = placement;
-  const advertisement = match(settings.prices, currencyCode);
-  if (advertisement === null) return refusal('NO_ADVERTISEMENT', `no advertisement sells MTC for ${currencyCode}`);
-  const quoted = quote(buyCoinMode, asked, advertisement.unitPrice, mtcDecimals);
-  if (quoted === null) {
-    const parameter = buyCoinMode === 'MtcAmount' ? 'mtcAmount' : 'totalPrice';
-    return refusal('PARAMETER_ERROR', `${parameter} is too small: the other side of the order comes to nothing`);
-  }
-  const { accessKey } = authentication;
-  const order = await makeOrder(pool, { placement, accessKey, advertisement, quote: quoted }, settings);
-  if (order === null) {
-    return refusal('PARAMETER_ERROR', `externalOrderNumber ${externalOrderNumber} has an order already`);
-  }
+  const asked = { placement, accessKey: authentication.accessKey, stamp: headers.timestamp! };
+  const { order, refused } = await makeOrder(pool, asked, settings, mtcDecimals);
+  if (order === null) return refusalOf(refused, placement);
   const data = {
     redirectUrl: `${parts.publicUrl()}/pay/${order.token}`,
     advertisementCode: order.advertisementCode,
     currentTimestamp: circumstances.nowMs,
   };
   return { envelope: envelope('SUCCESS', 'success', data), order };
+}
+
+function refusalOf(reason: NonNullable<Making['refused']>, placement: Placement): Decision {
+  const { buyCoinMode, currencyCode, externalOrderNumber } = placement;
+  const amount = buyCoinMode === 'MtcAmount' ? 'mtcAmount' : 'totalPrice';
+  switch (reason) {
+    case 'none':
+      return refusal('NO_ADVERTISEMENT', `no advertisement sells MTC for ${currencyCode} in this amount`);
+    case 'too small':
+      return refusal('PARAMETER_ERROR', `${amount} is too small: another side of the order comes to nothing`);
+    case 'repeated':
+      return refusal('PARAMETER_ERROR', `externalOrderNumber ${externalOrderNumber} has an order already`);
+  }
 }
 
 /** A refused parameter is a business result; anything else that was thrown is our own failure, told as SYSTEM_ERROR. */

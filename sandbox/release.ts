@@ -4,7 +4,7 @@ import { inTransaction } from './database.ts';
 import { record } from './event-log.ts';
 import { drawReleaseFaults } from './faults.ts';
 import { lockOrder, type Order } from './orders.ts';
-import type { ReleasePlan } from './release-faults.ts';
+import type { ReleasePlan, ReleaseWorld } from './release-faults.ts';
 
 /** Thirty-two characters, the digits among them as in the documents' sample `ATSA6E40D5FE7UZHE`. */
 const CODE_CHARACTERS = '0123456789ABCDEFGHJKLMNPQRSTUVXZ';
@@ -18,11 +18,11 @@ const regularPlan = (order: Order): ReleasePlan => ({
   transactions: [
     {
       transactionCode: newTransactionCode(),
-      transactionAmount: order.mtcAmount,
+      transactionAmount: order.reportedAmount,
       paymentPrice: order.totalPrice,
     },
   ],
-  deliveries: [{ transaction: 0, overrides: {}, delayMs: 0, afterFirst: false }],
+  deliveries: [{ transaction: 0, overrides: {}, delayMs: 0, afterFirst: false, onlyRetry: null }],
 });
 
 export interface Release {
@@ -47,7 +47,9 @@ export async function releaseOrder(pool: pg.Pool, id: number, options: ReleaseOp
     const order = await lockOrder(client, id);
     if (order === null || order.state !== (options.again === true ? 'RELEASED' : 'PAID')) return null;
     const faults = await drawReleaseFaults(client, order.externalOrderNumber);
-    const plan = faults.effects.reduce((changed, effect) => effect(changed, newTransactionCode), regularPlan(order));
+    const world = worldOf(client, order);
+    let plan = regularPlan(order);
+    for (const effect of faults.effects) plan = await effect(plan, world);
     await client.query(`UPDATE sandbox.buy_order SET state = 'RELEASED', released_at = now() WHERE id = $1`, [id]);
     await insertTransactions(client, order, plan);
     return {
@@ -56,6 +58,19 @@ export async function releaseOrder(pool: pg.Pool, id: number, options: ReleaseOp
     };
   });
 }
+
+const worldOf = (client: pg.PoolClient, order: Order): ReleaseWorld => ({
+  newCode: newTransactionCode,
+  async codeOfOther(externalOrderNumber) {
+    const { rows } = await client.query<{ code: string }>(
+      `SELECT t.transaction_code AS code FROM sandbox.transaction t JOIN sandbox.buy_order o ON o.id = t.order_id
+       WHERE o.id <> $1 AND ($2::text IS NULL OR o.external_order_number = $2)
+       ORDER BY t.finished_at DESC, t.transaction_code LIMIT 1`,
+      [order.id, externalOrderNumber],
+    );
+    return rows[0]?.code ?? null;
+  },
+});
 
 async function insertTransactions(client: pg.PoolClient, order: Order, plan: ReleasePlan): Promise<void> {
   for (const { transactionCode, transactionAmount, paymentPrice } of plan.transactions) {
@@ -88,8 +103,8 @@ async function insertDeliveries(
     const isHeld = heldMs !== null && delivery.delayMs === 0 && !delivery.afterFirst;
     const inserted: pg.QueryResult<{ id: number }> = await client.query(
       `INSERT INTO sandbox.delivery
-         (order_id, transaction_code, overrides, after_delivery, next_attempt_at, lease_until)
-       VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms', now() + $6 * interval '1 ms') RETURNING id`,
+         (order_id, transaction_code, overrides, after_delivery, next_attempt_at, lease_until, single, next_retry)
+       VALUES ($1, $2, $3, $4, now() + $5 * interval '1 ms', now() + $6 * interval '1 ms', $7, $8) RETURNING id`,
       [
         order.id,
         plan.transactions[delivery.transaction]!.transactionCode,
@@ -97,6 +112,8 @@ async function insertDeliveries(
         delivery.afterFirst ? first : null,
         delivery.delayMs,
         isHeld ? heldMs : null,
+        delivery.onlyRetry !== null,
+        delivery.onlyRetry ?? 0,
       ],
     );
     const id: number = inserted.rows[0]!.id;

@@ -1,19 +1,21 @@
-import type { AddressInfo } from 'node:net';
-import { createServer, type Server } from 'node:http';
 import express, { type Express, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import type pg from 'pg';
 import { type Logger, pino } from 'pino';
+import { serverCertificate } from './certificate.ts';
 import { checkoutRoutes } from './checkout.ts';
 import type { SandboxConfig } from './config.ts';
 import { consoleRoutes } from './console.ts';
+import { settlePassword } from './console/password.ts';
 import { controlRoutes } from './control.ts';
 import { openPool } from './database.ts';
 import { type DeliveryLoop, startDeliveryLoop } from './delivery-loop.ts';
 import { record } from './event-log.ts';
 import { otherErrors, placementErrors } from './http-errors.ts';
 import { firstKeyPair } from './keys.ts';
+import { openListener } from './listener.ts';
 import { migrate } from './migrate.ts';
+import { openApiDocument } from './openapi.ts';
 import { placementBody, placementHandler } from './placement.ts';
 import { openSettings, type SettingsBook } from './settings.ts';
 import { STYLE_SHEET } from './style.ts';
@@ -25,11 +27,15 @@ export const PLACEMENT_PATH = '/api/buy-coin/transaction';
 export interface Sandbox {
   /** Origin it answers at, without a slash at the end. */
   readonly url: string;
+  /** What clients trust its certificate by; null: TLS is not spoken. */
+  readonly caFile: string | null;
   readonly accessKey: string;
   readonly secretKey: string;
   /** The key pair was made at this start and nobody has seen it yet. */
   readonly keyPairIsGenerated: boolean;
   readonly controlToken: string;
+  /** Of the console, made at this start and seen by nobody yet; null if there was one before. */
+  readonly newConsolePassword: string | null;
   /** Takes no more requests, finishes the callbacks under way, lets go of the database. */
   close(): Promise<void>;
 }
@@ -46,7 +52,7 @@ const strictHeaders = helmet({
     },
   },
   frameguard: { action: 'deny' },
-  // Belongs to HTTPS, which this listener does not speak.
+  // A browser would then use HTTPS for everything else on this host name, which is often localhost.
   strictTransportSecurity: false,
 });
 
@@ -82,12 +88,16 @@ function application(parts: Parts): Express {
     await pool.query('SELECT 1');
     response.json({ status: 'ok' });
   });
+  app.get('/openapi.json', (_request, response) => {
+    const facts = { url: publicUrl(), placementPath: PLACEMENT_PATH, mtcDecimals: config.mtcDecimals };
+    response.json(openApiDocument(facts));
+  });
   app.get('/style.css', (_request, response) => {
     response.type('css').send(STYLE_SHEET);
   });
   app.use('/pay', checkoutRoutes({ pool, settings, loop }));
   app.use('/control', controlRoutes({ pool, book, loop, token: config.controlToken }));
-  app.use(consoleRoutes(pool, config.controlToken));
+  app.use(consoleRoutes(pool, book, loop));
   app.use((_request, response) => {
     response.status(404).json({ error: 'no such path' });
   });
@@ -95,13 +105,11 @@ function application(parts: Parts): Express {
   return app;
 }
 
-async function listen(server: Server, { host, port }: SandboxConfig['listen']): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, resolve);
-  });
-  const { address, family, port: taken } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`;
+/** Names a client may call this sandbox by. */
+function hostsOf({ listen, publicUrl }: SandboxConfig): string[] {
+  const named = publicUrl === null ? [] : [new URL(publicUrl).hostname.replace(/^\[|\]$/g, '')];
+  const bound = ['0.0.0.0', '::'].includes(listen.host) ? [] : [listen.host];
+  return [...new Set(['localhost', '127.0.0.1', '::1', ...bound, ...named])];
 }
 
 /**
@@ -117,7 +125,8 @@ export async function startSandbox(
     await migrate(pool);
     const keys = await firstKeyPair(pool, config.keyPair);
     const book = await openSettings(pool, config.settings);
-    return await run(config, logger, pool, book, keys);
+    const newConsolePassword = await settlePassword(pool, config.consolePassword);
+    return { ...(await run(config, logger, pool, book, keys)), newConsolePassword };
   } catch (error) {
     await pool.end();
     throw error;
@@ -130,7 +139,9 @@ async function run(
   pool: pg.Pool,
   book: SettingsBook,
   keys: Awaited<ReturnType<typeof firstKeyPair>>,
-): Promise<Sandbox> {
+): Promise<Omit<Sandbox, 'newConsolePassword'>> {
+  const certificate =
+    config.tlsDirectory === null ? null : await serverCertificate(config.tlsDirectory, hostsOf(config));
   const underWay = new Set<Promise<void>>();
   const loop = startDeliveryLoop({
     pool,
@@ -142,9 +153,15 @@ async function run(
   let url = '';
   const publicUrl = (): string => config.publicUrl ?? url;
   const app = application({ config, pool, logger, book, loop, publicUrl, underWay });
-  const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, app);
+  let listener;
   try {
-    url = await listen(server, config.listen);
+    listener = await openListener({
+      listen: config.listen,
+      certificate,
+      plainHttp: config.plainHttp,
+      handle: app,
+    });
+    url = listener.url;
     await record(pool, 'sandbox.started', null);
   } catch (error) {
     await loop.stop();
@@ -153,11 +170,7 @@ async function run(
   logger.info({ url }, 'sandbox listening');
 
   const close = async (): Promise<void> => {
-    const closed = new Promise((resolve) => void server.close(resolve));
-    server.closeIdleConnections();
-    await Promise.race([closed, new Promise((resolve) => void setTimeout(resolve, CLOSING_MS).unref())]);
-    // What is still open now are answers a fault holds back.
-    server.closeAllConnections();
+    await listener.close(CLOSING_MS);
     await Promise.allSettled(underWay);
     await loop.stop();
     await record(pool, 'sandbox.stopped', null);
@@ -167,6 +180,7 @@ async function run(
   let closing: Promise<void> | undefined;
   return {
     url,
+    caFile: certificate?.caFile ?? null,
     accessKey: keys.accessKey,
     secretKey: keys.secretKey,
     keyPairIsGenerated: keys.isGenerated,

@@ -4,6 +4,7 @@ import { parseAckForm } from './acknowledgement.ts';
 import { inTransaction } from './database.ts';
 import { parseDecimal } from './decimal.ts';
 import { record } from './event-log.ts';
+import { feesSchema } from './fees.ts';
 
 const ackForm = z
   .string()
@@ -31,7 +32,13 @@ export const settingsSchema = z.strictObject({
   repeatedOrder: z.enum(['error', 'second']),
   /** The merchant's account is frozen: every authenticated placement is answered ACCOUNT_STATUS_ERROR. */
   frozen: z.boolean(),
+  /** Unit prices of the offers that are there from the start; `none` withdraws one. */
   prices: z.strictObject({ CNY: price, HKD: price, TWD: price }),
+  fees: feesSchema,
+  /** Which key signs a callback: the one that placed the order, while it is in force, or the newest. Undocumented. */
+  signsWith: z.enum(['placing', 'newest']),
+  /** Whether the seller releases by itself after the delay, or only by hand in the console; an order keeps what was set when it was paid. */
+  autoRelease: z.boolean(),
   /** From "I have paid" to the seller's release; divided by the speed. */
   releaseDelayMs: durationMs,
   /** How long an order can be paid. Undocumented; a limit for a person, so not divided by the speed. */
@@ -48,13 +55,14 @@ export const settingsSchema = z.strictObject({
 
 export type Settings = z.infer<typeof settingsSchema>;
 
-/** Names to change; null takes the configured value again; a currency that is not named keeps its price. */
+/** Names to change; null takes the configured value again; a price or part of the fees that is not named is kept. */
 export const settingsPatchSchema = z.strictObject(
   Object.fromEntries(
-    Object.entries({ ...settingsSchema.shape, prices: settingsSchema.shape.prices.partial() }).map(([name, type]) => [
-      name,
-      (type as z.ZodType).nullable().optional(),
-    ]),
+    Object.entries({
+      ...settingsSchema.shape,
+      prices: settingsSchema.shape.prices.partial(),
+      fees: feesSchema.partial(),
+    }).map(([name, type]) => [name, (type as z.ZodType).nullable().optional()]),
   ),
 );
 
@@ -80,7 +88,7 @@ export async function openSettings(pool: pg.Pool, configured: Settings): Promise
         await client.query('DELETE FROM sandbox.setting WHERE name = $1', [name]);
         changed[name] = value ?? configured[name as keyof Settings];
         if (value === null) continue;
-        if (name === 'prices') changed['prices'] = { ...current.prices, ...value };
+        if (name === 'prices' || name === 'fees') changed[name] = { ...current[name], ...value };
         await client.query('INSERT INTO sandbox.setting (name, value) VALUES ($1, $2)', [
           name,
           JSON.stringify(changed[name]),

@@ -1,26 +1,79 @@
 import type pg from 'pg';
+import { z } from 'zod';
 
-/** One line of the merchant's statement: a transaction that ended on that day. */
+/** A UTC day that exists. */
+export const statementDay = z.iso.date('must be a UTC day, YYYY-MM-DD');
+
+/** One line of the merchant's statement: a transaction that ended on that day. Amounts are decimal texts. */
 export interface StatementLine {
   readonly externalOrderNumber: string;
   readonly transactionCode: string;
-  readonly transactionAmount: string;
+  readonly advertisementCode: string;
   readonly currencyCode: string;
+  /** Fiat per MTC. */
+  readonly unitPrice: string;
+  /** Fiat the payer paid, a fee of the payer's included. */
   readonly paymentPrice: string;
+  /** The part of it that is the payer's fee. */
+  readonly feePrice: string;
+  /** MTC bought. */
+  readonly mtcAmount: string;
+  /** The part of it kept back as the merchant's fee. */
+  readonly feeMtc: string;
+  /** MTC the merchant's account at the provider received: bought minus fee. */
+  readonly receivedAmount: string;
+  /** What the callback told as `transactionAmount`. */
+  readonly transactionAmount: string;
+  readonly createdAt: string;
   readonly finishedAt: string;
 }
 
+type Row = Omit<StatementLine, 'createdAt' | 'finishedAt'> & { readonly createdAt: Date; readonly finishedAt: Date };
+
 /** All transactions that ended on a UTC day (`YYYY-MM-DD`), in the order they ended, delivered or not. */
 export async function statementOf(pool: pg.Pool, day: string): Promise<StatementLine[]> {
-  const { rows } = await pool.query<Omit<StatementLine, 'finishedAt'> & { finishedAt: Date }>(
+  const { rows } = await pool.query<Row>(
     `SELECT o.external_order_number AS "externalOrderNumber", t.transaction_code AS "transactionCode",
-       t.transaction_amount AS "transactionAmount", o.currency_code AS "currencyCode",
-       t.payment_price AS "paymentPrice", t.finished_at AS "finishedAt"
+       o.advertisement_code AS "advertisementCode", o.currency_code AS "currencyCode", o.unit_price AS "unitPrice",
+       t.payment_price AS "paymentPrice", o.fee_price AS "feePrice", o.mtc_amount AS "mtcAmount",
+       o.fee_mtc AS "feeMtc", o.mtc_amount - o.fee_mtc AS "receivedAmount",
+       t.transaction_amount AS "transactionAmount", t.created_at AS "createdAt", t.finished_at AS "finishedAt"
      FROM sandbox.transaction t JOIN sandbox.buy_order o ON o.id = t.order_id
      WHERE t.finished_at >= ($1 || 'T00:00:00Z')::timestamptz
        AND t.finished_at < ($1 || 'T00:00:00Z')::timestamptz + interval '24 hours'
      ORDER BY t.finished_at, t.transaction_code`,
     [day],
   );
-  return rows.map((row) => ({ ...row, finishedAt: row.finishedAt.toISOString() }));
+  return rows.map((row) => ({
+    ...row,
+    createdAt: row.createdAt.toISOString(),
+    finishedAt: row.finishedAt.toISOString(),
+  }));
+}
+
+const COLUMNS = [
+  'externalOrderNumber',
+  'transactionCode',
+  'advertisementCode',
+  'currencyCode',
+  'unitPrice',
+  'paymentPrice',
+  'feePrice',
+  'mtcAmount',
+  'feeMtc',
+  'receivedAmount',
+  'transactionAmount',
+  'createdAt',
+  'finishedAt',
+] as const satisfies readonly (keyof StatementLine)[];
+
+/**
+ * The statement as RFC 4180 has it: a header, CRLF, quotes where they are needed. An order number is the merchant's
+ * text; one that a spreadsheet would take for a formula is kept as it is, because it is compared with the merchant's books.
+ */
+export function statementCsv(lines: readonly StatementLine[]): string {
+  const cell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  return [COLUMNS, ...lines.map((line) => COLUMNS.map((name) => cell(line[name])))]
+    .map((cells) => `${cells.join(',')}\r\n`)
+    .join('');
 }
