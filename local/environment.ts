@@ -133,10 +133,14 @@ export function sandboxEnvironment(sources: Sources, postgresAt: string | null):
     // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
     SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
     SANDBOX_LISTEN: listen,
+    SANDBOX_TLS: 'off',
+    SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
     SANDBOX_PUBLIC_URL: `http://${listen}`,
     SANDBOX_ACCESS_KEY: keys.mtpayAccess,
     SANDBOX_SECRET_KEY: keys.mtpaySecret,
     SANDBOX_CONTROL_TOKEN: keys.sandboxControl,
+    // One secret to remember on one machine: whoever has the token can do all that the console can.
+    SANDBOX_CONSOLE_PASSWORD: keys.sandboxControl,
     DATABASE_URL_SANDBOX: postgresAt === null ? external : embeddedUrl(postgresAt, 'postgres', databases.sandbox),
   };
 }

@@ -61,7 +61,7 @@ export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | nul
   story.link('API', `${places.apiUrl}/v1/deposits`);
   story.link('callbacks', places.callbackBaseUrl);
   if (places.sandboxUrl !== null) {
-    story.link('sandbox console', `${places.sandboxUrl}/  (password: SANDBOX_CONTROL_TOKEN in .data/local.env)`);
+    story.link('sandbox console', `${places.sandboxUrl}/console  (password: SANDBOX_CONTROL_TOKEN in .data/local.env)`);
   } else {
     story.link('provider', places.mtpayBaseUrl);
   }

@@ -150,7 +150,7 @@ export function createStack(options: StackOptions): Stack {
       MTPAY_ACCESS_KEY: apiEnvironment['MTPAY_ACCESS_KEY'] ?? null,
       MTPAY_SECRET_KEY: apiEnvironment['MTPAY_SECRET_KEY'] ?? null,
       MTPAY_ACK: mtpayAck(env),
-      SANDBOX_CONSOLE_URL: sandboxUrl === null ? null : `${sandboxUrl}/`,
+      SANDBOX_CONSOLE_URL: sandboxUrl === null ? null : `${sandboxUrl}/console`,
       SANDBOX_CONTROL_TOKEN: sandboxUrl === null ? null : state.keys.sandboxControl,
       TEMPORAL_ADDRESS: apiEnvironment['TEMPORAL_ADDRESS'] ?? null,
       TEMPORAL_UI_URL: temporalUiUrl,

@@ -120,6 +120,8 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
   start('sandbox/main.js', {
     DATABASE_URL_SANDBOX: urlFor('postgres'),
     SANDBOX_LISTEN: `127.0.0.1:${sandbox}`,
+    SANDBOX_TLS: 'off',
+    SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
     SANDBOX_ACCESS_KEY: pair.access,
     SANDBOX_SECRET_KEY: pair.secret,
     SANDBOX_CONTROL_TOKEN: controlToken,

@@ -23,6 +23,9 @@ test('only a database is needed; everything else has a stated default', () => {
     repeatedOrder: 'error',
     frozen: false,
     prices: { CNY: '7.2', HKD: '7.8', TWD: '32' },
+    fees: { percent: '0', fixed: '0', borneBy: 'merchant', report: 'net' },
+    signsWith: 'placing',
+    autoRelease: true,
     releaseDelayMs: 2_000,
     orderLifetimeMs: 1_800_000,
     timestampWindowMs: 300_000,
@@ -31,6 +34,7 @@ test('only a database is needed; everything else has a stated default', () => {
     callbackHosts: ['loopback'],
   });
   expect(config.controlTokenIsGenerated).toBe(true);
+  expect(config).toMatchObject({ tlsDirectory: '.data/sandbox-tls', plainHttp: 'none' });
 });
 
 test('a database of its own goes before the common one', () => {
@@ -77,4 +81,15 @@ test('a refused secret is not repeated in the message', () => {
 test('spaces in an acknowledgement body count', () => {
   const { settings } = loadSandboxConfig({ DATABASE_URL, SANDBOX_ACK: 'text:OK |json:{"ok": 1}' });
   expect(settings.acks).toEqual(['text:OK ', 'json:{"ok": 1}']);
+});
+
+test('without TLS it must be said who is answered over plain HTTP', () => {
+  expect(problemsOf({ DATABASE_URL, SANDBOX_TLS: 'off' })).toContain('SANDBOX_ALLOW_PLAIN_HTTP');
+  const config = loadSandboxConfig({ DATABASE_URL, SANDBOX_TLS: 'off', SANDBOX_ALLOW_PLAIN_HTTP: 'loopback' });
+  expect(config).toMatchObject({ tlsDirectory: null, plainHttp: 'loopback' });
+});
+
+test.each(['-1', '100', '1e1', '0.0000001', ''])('a fee of %j percent is refused or not set', (percent) => {
+  const problems = problemsOf({ DATABASE_URL, SANDBOX_FEE_PERCENT: percent });
+  expect(problems.includes('SANDBOX_FEE_PERCENT')).toBe(percent !== '');
 });

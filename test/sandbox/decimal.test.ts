@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { quote } from '../../sandbox/advertisements.ts';
 import {
   type Decimal,
   decimal,
@@ -11,6 +10,7 @@ import {
   times,
   toText,
 } from '../../sandbox/decimal.ts';
+import { quote } from '../../sandbox/quote.ts';
 
 /** Any decimal with up to `scale` decimals, zero left out. */
 const positive = (maxScale: number): fc.Arbitrary<Decimal> =>

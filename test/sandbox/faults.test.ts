@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { FAULT_KINDS } from '../../sandbox/faults.ts';
+import { FAULT_CATALOGUE, FAULT_KINDS } from '../../sandbox/faults.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,
@@ -159,6 +159,18 @@ describe('a placement under a fault', () => {
     expect(made).toBe(true);
   });
 
+  test('http429 asks for patience and makes no order', async () => {
+    const { placed, made } = await placeUnder('http429', { retryAfterSeconds: 7 });
+    expect([placed!.httpStatus, placed!.headers.get('retry-after'), made]).toEqual([429, '7', false]);
+  });
+
+  test('trickle answers regularly, in pieces', async () => {
+    const startedAt = performance.now();
+    const { placed, made } = await placeUnder('trickle', { pieces: 5, everyMs: 30 });
+    expect([placed!.statusCode, made]).toEqual(['SUCCESS', true]);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(100);
+  });
+
   test('foreignRedirect sends the payer elsewhere', async () => {
     const { placed } = await placeUnder('foreignRedirect', { url: 'https://phish.example/pay' });
     expect(placed!.data!.redirectUrl).toBe('https://phish.example/pay');
@@ -283,9 +295,65 @@ describe('a release under a fault', () => {
   });
 });
 
+describe('a release of several callbacks under a fault', () => {
+  test('reordered tells the second transaction first', async () => {
+    const { number, contents } = await payUnder('reordered');
+    const codes = contents().map((content) => content.data['transactionCode']);
+    const released = (await logOf(sandbox, number)).filter((event) => event.kind === 'order.released');
+    expect(released.map((event) => event.detail['transactionCode'])).toEqual(codes.toReversed());
+  });
+
+  test('reordered turns round what another fault has made', async () => {
+    const number = await place(sandbox, merchant);
+    await fault(sandbox, number, 'otherContent');
+    await fault(sandbox, number, 'reordered');
+    await pay(sandbox, number);
+    await settled(sandbox, number);
+    const amounts = (await merchant.received(number, 2)).map(
+      ({ body }) => (JSON.parse(body) as Content).data['transactionAmount'],
+    );
+    expect(amounts).toEqual([10_000, 5_000]);
+  });
+
+  test('sameCode carries the code of another order', async () => {
+    const other = await payUnder('sameCode', { of: 'nobody' });
+    const code = other.contents()[0]!.data['transactionCode'];
+    const named = await payUnder('sameCode', { of: other.number });
+    expect(named.contents()[0]!.data['transactionCode']).toBe(code);
+    expect((await orders(sandbox, named.number))[0]!.transactions[0]!.transactionCode).not.toBe(code);
+    const [mine] = (await orders(sandbox, named.number))[0]!.transactions;
+    const latest = await payUnder('sameCode');
+    expect(latest.contents()[0]!.data['transactionCode']).toBe(mine!.transactionCode);
+  });
+
+  test('retryStorm sends all seventeen at the same moment, and none of the sixteen is repeated', async () => {
+    let underWay = 0;
+    let most = 0;
+    merchant.answer = async () => {
+      most = Math.max(most, (underWay += 1));
+      await new Promise((resolve) => void setTimeout(resolve, 100));
+      underWay -= 1;
+      return SUCCESS;
+    };
+    const { deliveries, contents } = await payUnder('retryStorm');
+    expect(contents()).toHaveLength(17);
+    expect(new Set(contents().map((content) => JSON.stringify(content.data))).size).toBe(1);
+    expect(most).toBeGreaterThan(8);
+    const retries = deliveries.flatMap((delivery) => delivery.attempts.map((attempt) => attempt.retry));
+    expect(retries.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 17 }, (_, retry) => retry));
+  });
+
+  test('retryStorm that is refused leaves the first delivery to the table', async () => {
+    merchant.answer = () => ({ status: 500 });
+    const { deliveries } = await payUnder('retryStorm');
+    expect(deliveries.map((delivery) => delivery.attempts.length)).toEqual([17, ...Array<number>(16).fill(1)]);
+  });
+});
+
 describe('an attempt under a fault', () => {
   test.each<[string, object]>([
     ['badSignature', {}],
+    ['rotatedKey', {}],
     ['lowerCaseSignature', {}],
     ['noSignature', {}],
     ['noSignature', { as: 'null' }],
@@ -295,6 +363,29 @@ describe('an attempt under a fault', () => {
     const { deliveries, contents } = await payUnder(kind, params);
     expect(contents().map(isGenuine)).toEqual([false, true]);
     expect(deliveries[0]!.progress).toBe('acknowledged at retry 1 of 16');
+  });
+
+  test('reflected carries signature and timestamp of the placement, and the signature is good', async () => {
+    kindsTested.add('reflected');
+    const number = newNumber();
+    const timestamp = String(Date.now() - 60_000);
+    await send(sandbox, placementBody(merchant, { externalOrderNumber: `"${number}"` }), { timestamp });
+    await fault(sandbox, number, 'reflected');
+    await pay(sandbox, number);
+    await settled(sandbox, number);
+    const content = JSON.parse((await merchant.received(number))[0]!.body) as Content;
+    expect(content).toMatchObject({ timestamp: Number(timestamp), signature: signed(timestamp) });
+  });
+
+  test.each([
+    ['quoted', /"timestamp":"(\d{13})"/, '$1'],
+    ['exponent', /"timestamp":(\d)\.(\d{12})e12,/, '$1$2'],
+    ['decimal', /"timestamp":(\d{13})\.0,/, '$1'],
+  ])('timestampSpelling %s is the same number in other letters', async (as, pattern, digits) => {
+    const { bodies, contents } = await payUnder('timestampSpelling', { as });
+    const match = pattern.exec(bodies[0]!);
+    expect(match).not.toBeNull();
+    expect(contents()[0]!.signature).toBe(signed(match![0].replace(pattern, digits)));
   });
 
   test('lowerCaseSignature differs in nothing but letter case', async () => {
@@ -386,7 +477,7 @@ describe('a fault', () => {
   test('of an unknown kind, with unknown parameters or parameters that do not fit is refused', async () => {
     for (const body of [
       { kind: 'toString' },
-      { kind: 'slow' },
+      { kind: 'status' },
       { kind: 'slow', params: { ms: -1 } },
       { kind: 'cut', params: { x: 1 } },
     ]) {
@@ -395,6 +486,17 @@ describe('a fault', () => {
     }
     expect((await control(sandbox, 'GET', '/faults')).body.faults).toEqual([]);
   });
+});
+
+test('the catalogue lists every kind with a sentence and parameters a form can be made of', async () => {
+  expect(FAULT_CATALOGUE.map((entry) => entry.kind).toSorted()).toEqual([...FAULT_KINDS].toSorted());
+  for (const { description, params } of FAULT_CATALOGUE) {
+    expect(description).toMatch(/^\p{Lu}.*\.$/u);
+    expect(params).toMatchObject({ type: 'object', additionalProperties: false });
+  }
+  expect((await control(sandbox, 'GET', '/faults')).body.catalogue).toEqual(
+    JSON.parse(JSON.stringify(FAULT_CATALOGUE)),
+  );
 });
 
 test('every kind of fault has been seen at work above', () => {

@@ -1,12 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import { openPool } from '../../sandbox/database.ts';
 import { migrate } from '../../sandbox/migrate.ts';
-import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
+import { startSandbox } from '../../sandbox/server.ts';
+import { ended, runProgram } from './program.ts';
 import {
   ACCESS_KEY,
   control,
@@ -19,6 +18,7 @@ import {
   orders,
   pay,
   place,
+  PLAIN,
   SECRET_KEY,
   settled,
   start,
@@ -66,38 +66,8 @@ test('another instance releases what was paid while none was running', async () 
 });
 
 describe('the program', () => {
-  const children: ChildProcess[] = [];
-  afterAll(() => {
-    for (const child of children) child.kill('SIGKILL');
-  });
-
-  /** `npm run sandbox` as a process of its own, from the moment it says that it listens. */
-  async function run(): Promise<{ child: ChildProcess; sandbox: Sandbox; output: () => string }> {
-    const main = fileURLToPath(new URL('../../sandbox/main.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', main], {
-      env: {
-        PATH: process.env['PATH'],
-        SANDBOX_LISTEN: '127.0.0.1:0',
-        DATABASE_URL: databaseUrl,
-        SANDBOX_ACCESS_KEY: ACCESS_KEY,
-        SANDBOX_SECRET_KEY: SECRET_KEY,
-        SANDBOX_CONTROL_TOKEN: CONTROL_TOKEN,
-        SANDBOX_ANSWER_TIMEOUT: '1s',
-      },
-    });
-    children.push(child);
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const url = await eventually(() => {
-      if (child.exitCode !== null) throw new Error(output);
-      const line = output.split('\n').find((each) => each.includes('"sandbox listening"') && each.endsWith('}'));
-      return line === undefined ? undefined : (JSON.parse(line) as { url: string }).url;
-    });
-    const sandbox = { url, accessKey: ACCESS_KEY } as Sandbox;
-    return { child, sandbox, output: () => output };
-  }
-  const gone = (child: ChildProcess) => eventually(() => child.exitCode ?? child.signalCode ?? undefined);
+  const run = () => runProgram(databaseUrl);
+  const gone = ended;
 
   test('killed while a callback is under way repeats it, and the books show both', async () => {
     const first = await run();
@@ -138,6 +108,7 @@ describe('the program', () => {
 describe('starting', () => {
   const config = (env: Record<string, string>) =>
     loadSandboxConfig({
+      ...PLAIN,
       SANDBOX_LISTEN: '127.0.0.1:0',
       DATABASE_URL: databaseUrl,
       SANDBOX_LOG_LEVEL: 'silent',

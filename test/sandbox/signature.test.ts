@@ -23,7 +23,7 @@ test('a callback is byte for byte the documented body, numbers with two decimals
     transactionCreateTime: '2021-07-01T00:00:00',
     paymentFinishedTime: '2021-07-01T00:05:00',
   });
-  expect(callbackBody(KEY, 1625546438154, fields)).toBe(
+  expect(callbackBody({ ...KEY, placement: null }, 1625546438154, fields)).toBe(
     `{"signature":"${SIGNATURE}","timestamp":1625546438154,"data":{"externalOrderNumber":"ORDER_CODE",` +
       '"transactionCode":"ATSA6E40D5FE7UZHE","transactionAmount":200.00,"currencyCode":"CNY","paymentPrice":1000.00,' +
       '"transactionCreateTime":"2021-07-01T00:00:00","paymentFinishedTime":"2021-07-01T00:05:00"}}',

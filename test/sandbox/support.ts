@@ -11,6 +11,8 @@ import { PLACEMENT_PATH, type Sandbox, startSandbox } from '../../sandbox/server
 
 export const ACCESS_KEY = 'access-key-of-the-tests-00000000';
 export const SECRET_KEY = 'secret-key-of-the-tests-00000000';
+/** Tests that are not about TLS do without it. */
+export const PLAIN = { SANDBOX_TLS: 'off', SANDBOX_ALLOW_PLAIN_HTTP: 'loopback' } as const;
 export const CONTROL_TOKEN = 'control-token-of-the-tests';
 
 const admin = async (sql: string): Promise<string> => {
@@ -40,6 +42,7 @@ export async function start(databaseUrl: string, env: Record<string, string> = {
   const sandbox = await startSandbox(
     loadSandboxConfig({
       SANDBOX_LISTEN: '127.0.0.1:0',
+      ...PLAIN,
       DATABASE_URL: databaseUrl,
       SANDBOX_ACCESS_KEY: ACCESS_KEY,
       SANDBOX_SECRET_KEY: SECRET_KEY,
@@ -175,7 +178,7 @@ export async function send(sandbox: Sandbox, body: string, headers: Record<strin
 
 /** Places an order of `mtcAmount` 5000 under a new number, which it returns. */
 export async function place(sandbox: Sandbox, merchant: Merchant, number = newNumber()): Promise<string> {
-  const placed = await send(sandbox, placementBody(merchant, { externalOrderNumber: `"${number}"` }));
+  const placed = await send(sandbox, placementBody(merchant, { externalOrderNumber: JSON.stringify(number) }));
   if (!placed.success) throw new Error(`not placed: ${placed.text}`);
   return number;
 }
@@ -215,7 +218,9 @@ export async function orders(sandbox: Sandbox, number: string): Promise<OrderVie
 
 /** The payer pays and the seller releases at once. */
 export async function pay(sandbox: Sandbox, number: string): Promise<void> {
-  const { status, body } = await control(sandbox, 'POST', `/orders/${number}/pay`, { immediately: true });
+  const { status, body } = await control(sandbox, 'POST', `/orders/${encodeURIComponent(number)}/pay`, {
+    immediately: true,
+  });
   if (status !== 200) throw new Error(`not paid: ${JSON.stringify(body)}`);
 }
 

@@ -99,6 +99,8 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
       ? await startSandbox(
           loadSandboxConfig({
             SANDBOX_LISTEN: '127.0.0.1:0',
+            SANDBOX_TLS: 'off',
+            SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
             DATABASE_URL_SANDBOX: db.url,
             SANDBOX_ACCESS_KEY: mtpay.accessKey,
             SANDBOX_SECRET_KEY: mtpay.secretKey,

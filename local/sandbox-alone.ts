@@ -1,0 +1,62 @@
+/** `npm run sandbox [-- DIRECTORY]`: the provider's sandbox by itself, with a PostgreSQL of its own if none is given. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { writePrivately } from './files.ts';
+import { takeLock } from './lock.ts';
+import { dataDirectory, root } from './paths.ts';
+import { startPostgres } from './postgres.ts';
+
+/** Whatever it keeps is here, so that the next start goes on with the same orders, keys and certificate. */
+const directory = resolve(process.argv[2] ?? dataDirectory);
+const hasDatabase = [process.env['DATABASE_URL_SANDBOX'], process.env['DATABASE_URL']].some(Boolean);
+
+process.exitCode = hasDatabase ? await run({}) : await runWithPostgres();
+
+async function runWithPostgres(): Promise<number> {
+  const unlock = takeLock(join(directory, 'sandbox.lock'));
+  try {
+    const postgres = await startPostgres({ directory: join(directory, 'sandbox-postgres') });
+    try {
+      return await run({ DATABASE_URL_SANDBOX: postgres.url });
+    } finally {
+      await postgres.stop();
+    }
+  } finally {
+    unlock();
+  }
+}
+
+/** Runs the sandbox as the process it is in production and returns its exit code; a signal to us is one to it. */
+async function run(database: Readonly<Record<string, string>>): Promise<number> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'sandbox/main.ts'], {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      SANDBOX_TLS_DIRECTORY: join(directory, 'sandbox-tls'),
+      SANDBOX_CONTROL_TOKEN: controlToken(),
+      ...process.env,
+      ...database,
+    },
+  });
+  const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, forward);
+  return exitOf(child);
+}
+
+function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((done, fail) => {
+    child.once('error', fail);
+    child.once('exit', (code) => done(code ?? 1));
+  });
+}
+
+/** Made at the first start and shown where it is kept, so that scripts survive a restart. */
+function controlToken(): string {
+  const file = join(directory, 'sandbox-control-token');
+  if (!existsSync(file)) writePrivately(file, `${randomBytes(24).toString('base64url')}\n`);
+  if (!process.env['SANDBOX_CONTROL_TOKEN']) console.error(`Control token: see ${file}`);
+  return readFileSync(file, 'utf8').trim();
+}

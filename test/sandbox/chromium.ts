@@ -1,0 +1,72 @@
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // Whatever is asked for, no other machine can be found.
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+];
+const SCREENSHOTS = new URL('../../test-output/', import.meta.url).pathname;
+
+/** The browser of this machine; null if there is none on the PATH. */
+export function findChromium(): string | null {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    for (const name of NAMES) {
+      const file = join(folder, name);
+      try {
+        accessSync(file, constants.X_OK);
+        return file;
+      } catch {
+        // Not here.
+      }
+    }
+  }
+  return null;
+}
+
+export const launchChromium = (executablePath: string): Promise<Browser> =>
+  chromium.launch({ executablePath, args: FLAGS });
+
+export const PHONE = { width: 360, height: 740 };
+export const DESK = { width: 1280, height: 800 };
+
+/** What a page asked for, and what it complained about. */
+export interface Visit {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  readonly requested: string[];
+  readonly complaints: string[];
+}
+
+/** A fresh visitor: no cookies, no cache, no scripts, because the pages promise to work without. */
+export async function visit(browser: Browser, viewport = DESK): Promise<Visit> {
+  const context = await browser.newContext({ viewport, javaScriptEnabled: false, deviceScaleFactor: 1 });
+  const page = await context.newPage();
+  const requested: string[] = [];
+  const complaints: string[] = [];
+  context.on('request', (request) => requested.push(request.url()));
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  return { page, context, requested, complaints };
+}
+
+/** Kept in test-output/ for whoever wants to look. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Whether something is wider than the window, so that one would have to scroll sideways. */
+export async function isTooWide(page: Page): Promise<boolean> {
+  const inner = await page.evaluate('document.documentElement.scrollWidth');
+  return Number(inner) > page.viewportSize()!.width;
+}
