@@ -7,6 +7,7 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 
 /** One recorded history per path of a deposit, for each released version: what must replay for ever. */
 export const HISTORIES = fileURLToPath(new URL('../histories', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The version whose paths are recorded now. */
 const VERSION = 'v1';
 
@@ -19,7 +20,8 @@ export interface RecordedHistory {
 /** Writes the history of a finished path when recording was asked for (`npm run histories`). */
 export async function recordHistory(name: string, handle: WorkflowHandle): Promise<void> {
   if (process.env['RECORD_HISTORIES'] !== '1') return;
-  const json = historyToJSON(await handle.fetchHistory());
+  // Stack traces name the folder of the clone that recorded them.
+  const json = historyToJSON(await handle.fetchHistory()).replaceAll(ROOT, '');
   await mkdir(join(HISTORIES, VERSION), { recursive: true });
   await writeFile(join(HISTORIES, VERSION, `${name}.json`), `${json}\n`);
 }
