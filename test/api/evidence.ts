@@ -86,18 +86,29 @@ export async function postings(engine: Engine, externalOrderNumber: string): Pro
   return rows.map((row) => row.amount);
 }
 
-/** What the provider's own log says of one order: how often it was asked to place it, and how many orders it made. */
+/** What the provider says of one order: how often it was asked to place it, and how many orders it has made of that. */
 export async function seenByProvider(
   engine: Engine,
   externalOrderNumber: string,
 ): Promise<{ readonly placements: number; readonly orders: number }> {
   const { events } = await engine.control('GET', '/log?limit=10000');
-  const of = (kind: string) =>
+  const logged = (kind: string) =>
     events.filter(
       (event: { kind: string; externalOrderNumber: string | null }) =>
         event.kind === kind && event.externalOrderNumber === externalOrderNumber,
     ).length;
-  return { placements: of('placement.received'), orders: of('order.made') };
+  const orders = await ordersAtProvider(engine, externalOrderNumber);
+  expect(orders).toBe(logged('order.made'));
+  return { placements: logged('placement.received'), orders };
+}
+
+async function ordersAtProvider(engine: Engine, externalOrderNumber: string): Promise<number> {
+  try {
+    return (await engine.control('GET', `/orders/${externalOrderNumber}`)).orders.length;
+  } catch (error) {
+    if ((error as Error).message.includes(': 404 ')) return 0;
+    throw error;
+  }
 }
 
 /** Aims a fault of the sandbox at one order; null: until the end. */

@@ -153,7 +153,7 @@ describe('one deposit', () => {
       creditedAmount: '5000',
       attempts: { count: 1, lastAt: expect.stringMatching(RFC_3339_UTC), nextExpectedAt: null },
     });
-    expect(JSON.stringify(credited)).not.toContain('Wang');
+    expect(JSON.stringify(credited)).not.toContain('Xiaoming');
   });
 
   test.each([

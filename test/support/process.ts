@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
+import { onTestFinished } from 'vitest';
 
 export interface Part {
   readonly pid: number;
@@ -12,7 +12,7 @@ export interface Part {
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Starts a part as the process it is in production and waits until it says `ready`. Ended with the file, whatever happens. */
+/** Starts a part as the process it is in production and waits until it says `ready`. Ended with the test, whatever happens. */
 export async function startPart(
   part: 'api' | 'worker',
   env: Readonly<Record<string, string>>,
@@ -26,7 +26,7 @@ export async function startPart(
   const exited = new Promise<NodeJS.Signals | null>((resolve) =>
     child.once('exit', (_code, signal) => resolve(signal)),
   );
-  afterAll(async () => {
+  onTestFinished(async () => {
     child.kill('SIGKILL');
     await exited;
   });
