@@ -196,7 +196,7 @@ describe('a second payment of one deposit', () => {
     const held = await engine.untilState(other.externalOrderNumber, 'IN_REVIEW');
     expect(held.review).toEqual({ reason: 'LEDGER_CONFLICT' });
     expect(await postings(engine, other.externalOrderNumber)).toEqual([]);
-    expect(worker.alarms(other.externalOrderNumber)).toEqual(['ledger_conflict']);
+    await expect.poll(() => worker.alarms(other.externalOrderNumber), { timeout: 10_000 }).toEqual(['ledger_conflict']);
   });
 });
 

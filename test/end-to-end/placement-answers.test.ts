@@ -131,7 +131,7 @@ describe('an answer that contradicts itself or is none', () => {
     expect(received.filter((seen) => seen.path.includes('elsewhere'))).toEqual([]);
     expect(await attempts(engine, externalOrderNumber)).toMatchObject([{ n: 1, outcome: 'unknown' }]);
     expect(await workflowStatus(engine, depositWorkflowId(externalOrderNumber))).toBe('RUNNING');
-    expect(worker.alarms(externalOrderNumber)).toEqual(['placement_unknown']);
+    await expect.poll(() => worker.alarms(externalOrderNumber), { timeout: 10_000 }).toEqual(['placement_unknown']);
   });
 
   test('headers and then nothing, or a byte now and then, is waited for until the deadline and no longer', async () => {
@@ -169,7 +169,7 @@ describe('an answer that contradicts itself or is none', () => {
     expect(await engine.deposit(externalOrderNumber)).toMatchObject({ redirectUrl: null });
     expect(await attempts(engine, externalOrderNumber)).toMatchObject([{ answer: { cause: 'FOREIGN_REDIRECT' } }]);
     expect(callsFor(externalOrderNumber)).toHaveLength(1);
-    expect(worker.alarms(externalOrderNumber)).toEqual(['foreign_redirect']);
+    await expect.poll(() => worker.alarms(externalOrderNumber), { timeout: 10_000 }).toEqual(['foreign_redirect']);
   });
 });
 

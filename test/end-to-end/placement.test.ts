@@ -65,7 +65,7 @@ describe('an answer that says no', () => {
     expect(made.answer.body.detail).toContain('in the words of the provider');
     expect(await attempts(engine, made.externalOrderNumber)).toMatchObject([{ n: 1, outcome: 'refused' }]);
     const alarms = alarmed ? ['placement_refused_by_configuration'] : [];
-    expect(worker.alarms(made.externalOrderNumber)).toEqual(alarms);
+    await expect.poll(() => worker.alarms(made.externalOrderNumber), { timeout: 10_000 }).toEqual(alarms);
   });
 
   test('a frozen account and a currency without an offer are refusals of the provider itself, and make no order', async () => {
@@ -130,7 +130,7 @@ describe('an answer that says neither yes nor no', () => {
       expect(answer.body).toMatchObject({ state: 'PLACEMENT_UNKNOWN', redirectUrl: null, advertisementCode: null });
       const repeated = await post(body);
       expect({ status: repeated.status, body: repeated.body }).toEqual({ status: 202, body: answer.body });
-      expect(worker.alarms(externalOrderNumber)).toEqual(['placement_unknown']);
+      await expect.poll(() => worker.alarms(externalOrderNumber), { timeout: 10_000 }).toEqual(['placement_unknown']);
       expect(await workflowStatus(engine, depositWorkflowId(externalOrderNumber))).toBe('RUNNING');
       if (orders === ORDER) {
         await engine.pay(externalOrderNumber);
@@ -151,7 +151,7 @@ describe('an answer that says neither yes nor no', () => {
       expect(text).not.toContain('example.net');
       expect(deposit).toMatchObject({ externalOrderNumber, redirectUrl: null });
     }
-    expect(worker.alarms(externalOrderNumber)).toEqual(['foreign_redirect']);
+    await expect.poll(() => worker.alarms(externalOrderNumber), { timeout: 10_000 }).toEqual(['foreign_redirect']);
     expect(await seenByProvider(engine, externalOrderNumber)).toEqual({ placements: 1, orders: 1 });
   });
 });
@@ -161,7 +161,7 @@ describe('an answer that says yes', () => {
     const { externalOrderNumber, answer } = await createWith([['slow', { ms: 1_200 }]]);
     expect(answer).toMatchObject({ status: 201, body: { state: 'AWAITING_PAYMENT' } });
     expect(await seenByProvider(engine, externalOrderNumber)).toEqual({ placements: 1, orders: 1 });
-    expect(worker.alarms(externalOrderNumber)).toEqual([]);
+    await expect.poll(() => worker.alarms(externalOrderNumber), { timeout: 10_000 }).toEqual([]);
   });
 
   test.each<[string, ...Faults]>([
@@ -233,7 +233,9 @@ describe('a provider whose clock is elsewhere', () => {
       { n: 3, outcome: 'closed' },
     ]);
     expect(await seenByProvider(engine, made.externalOrderNumber)).toEqual({ placements: 2, orders: 0 });
-    expect(worker.alarms(made.externalOrderNumber)).toEqual(['placement_clock_skew', 'placement_clock_skew']);
+    await expect
+      .poll(() => worker.alarms(made.externalOrderNumber), { timeout: 10_000 })
+      .toEqual(['placement_clock_skew', 'placement_clock_skew']);
   });
 
   test.each([
@@ -249,7 +251,9 @@ describe('a provider whose clock is elsewhere', () => {
         { n: 2, outcome: 'placed' },
       ]);
       expect(await seenByProvider(engine, externalOrderNumber)).toEqual({ placements: 2, orders: 1 });
-      expect(worker.alarms(externalOrderNumber)).toEqual(['placement_clock_skew']);
+      await expect
+        .poll(() => worker.alarms(externalOrderNumber), { timeout: 10_000 })
+        .toEqual(['placement_clock_skew']);
       const { rows } = await engine.db.owner.query<{ skew_ms: string }>('select skew_ms from engine.provider_clock');
       expect(Math.abs(Number(rows[0]!.skew_ms) - ms)).toBeLessThan(30_000);
       // An API that has just started has read the skew; a running one reads it every few seconds.
