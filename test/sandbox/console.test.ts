@@ -316,7 +316,7 @@ test('a callback that was refused shows its answer and its next attempt, and "re
   const number = await place(sandbox, merchant);
   await pay(sandbox, number);
   const delivery = await eventually(async () =>
-    (await orders(sandbox, number))[0]!.deliveries.find((each) => each.nextRetry === 1),
+    (await orders(sandbox, number))[0]!.deliveries.find((each) => each.attempts[0]?.outcome === 'REFUSED'),
   );
   const path = `/console/orders/${await idOf(number)}`;
   for (const page of [path, '/console/deliveries', '/console/deliveries?state=PENDING']) {
@@ -540,13 +540,14 @@ test('hostile text is text on every page it comes to', async () => {
     active: 'true',
   });
   await control(sandbox, 'POST', `/orders/${encodeURIComponent(number)}/pay`, { immediately: true });
-  await fault(sandbox, number, 'unreadable', { raw: hostile });
+  // Until the end: one that is used up by the first delivery is no longer shown.
+  await fault(sandbox, number, 'unreadable', { raw: hostile }, null);
   const [order] = (await control(sandbox, 'GET', `/orders/${encodeURIComponent(number)}`)).body.orders as {
     id: number;
   }[];
   await eventually(async () => {
     const { body } = await control(sandbox, 'GET', `/orders/${encodeURIComponent(number)}`);
-    return (body.orders[0].deliveries[0]?.nextRetry as number) > 0 ? true : undefined;
+    return body.orders[0].deliveries[0]?.attempts[0]?.outcome === 'REFUSED' ? true : undefined;
   });
   merchant.answer = () => SUCCESS;
   const day = new Date().toISOString().slice(0, 10);
