@@ -12,6 +12,8 @@ export type LedgerFailure = 'rejected' | 'retry' | 'retry and alarm';
 export function classifyLedgerFailure(error: unknown): LedgerFailure {
   const given = (error as { code?: unknown } | null)?.code;
   const code = typeof given === 'string' ? given : '';
+  // Amounts that make no price.
+  if (error instanceof RangeError) return 'rejected';
   if (error instanceof LedgerBusy || /^(40|55P03)/.test(code)) return 'retry';
   if (/^(22|23|P0)/.test(code)) return 'rejected';
   if (/^(42|28|53|XX)/.test(code)) return 'retry and alarm';

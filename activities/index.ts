@@ -1,26 +1,27 @@
 import { Context } from '@temporalio/activity';
-import { recordState, markInReview } from '../database/deposits.ts';
-import { inTransaction } from '../database/pool.ts';
+import type pg from 'pg';
+import { recordProposal } from '../database/cases.ts';
+import { recordState } from '../database/deposits.ts';
 import { createCreditor, type CreditItem } from '../ledger/credit.ts';
+import type { DecisionItem } from '../ledger/decide.ts';
+import type { PlacementDependencies } from './attempt.ts';
 import { close } from './closing.ts';
 import { credit } from './crediting.ts';
-import type { PlacementDependencies } from './attempt.ts';
+import { decide, parkCase, recordReview, type ReviewRecord } from './deciding.ts';
 import { placeOrder, settlePlacement } from './placement.ts';
 
-export interface ReviewRecord {
-  readonly externalOrderNumber: string;
-  readonly inboxId: string;
-  readonly reason: string;
-  readonly late: boolean;
-  readonly workflowId: string;
+export interface ActivityDependencies extends PlacementDependencies {
+  /** A small pool of its own, of the only role that may release and reverse. */
+  readonly decisions: pg.Pool;
 }
 
 /**
  * What workflows ask of the world. Names are wire format: histories hold them. Every activity may run again at any
  * moment, and may run twice at once.
  */
-export function createActivities(deps: PlacementDependencies) {
-  const creditor = createCreditor(deps.pool);
+export function createActivities(deps: ActivityDependencies) {
+  const { pool } = deps;
+  const creditor = createCreditor(pool);
   return {
     /** Resolves when every posting under way has been answered; call before the pool ends. */
     drain: () => creditor.drain(),
@@ -29,13 +30,17 @@ export function createActivities(deps: PlacementDependencies) {
         placeOrder(deps, externalOrderNumber, Context.current().cancellationSignal),
       settlePlacement: (externalOrderNumber: string) => settlePlacement(deps, externalOrderNumber),
       close: (externalOrderNumber: string, state: 'PLACEMENT_REFUSED' | 'UNPAID', refusal: string | null) =>
-        close(deps.pool, externalOrderNumber, state, refusal),
+        close(pool, externalOrderNumber, state, refusal),
       recordState: (externalOrderNumber: string, state: 'AWAITING_PAYMENT' | 'EXPIRED') =>
-        recordState(deps.pool, externalOrderNumber, state),
-      recordReview: (review: ReviewRecord) => inTransaction(deps.pool, (client) => markInReview(client, review)),
+        recordState(pool, externalOrderNumber, state),
+      recordReview: (review: ReviewRecord) => recordReview(pool, review),
       credit: (item: CreditItem) => credit(creditor, deps.log, item),
+      park: (workflowId: string) => parkCase(pool, workflowId),
+      recordProposal: (workflowId: string, decisionId: string | null) => recordProposal(pool, workflowId, decisionId),
+      decide: (item: DecisionItem) => decide(deps.decisions, deps.log, item),
     },
   };
 }
 
+export type { ReviewRecord } from './deciding.ts';
 export type Activities = ReturnType<typeof createActivities>['activities'];

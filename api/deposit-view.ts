@@ -29,6 +29,16 @@ export function showDeposit(deposit: DepositView, webUi: WebUi) {
     creditedAmount: deposit.creditedAmount,
     // What is stored is acknowledged, so no further retry is expected.
     attempts: { count: deposit.attempts.count, lastAt: time(deposit.attempts.lastAt), nextExpectedAt: null },
+    // Only where people took the credit back: it stays CREDITED, with a second posting.
+    ...(deposit.reversal === null
+      ? {}
+      : {
+          reversal: {
+            postingId: deposit.reversal.postingId,
+            at: time(deposit.reversal.at),
+            kept: deposit.reversal.kept,
+          },
+        }),
     review: deposit.reviewReason === null ? null : { reason: deposit.reviewReason },
     workflowId,
     webUi:

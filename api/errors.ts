@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'refused'
+  | 'decision_refused'
   | 'unavailable'
   | 'internal_error';
 
@@ -25,6 +26,7 @@ const HTTP = {
   other_parameters: { status: 409, title: 'The order number stands with other parameters' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be plain JSON' },
+  decision_refused: { status: 409, title: 'The step was not taken' },
   refused: { status: 422, title: 'The order was not placed' },
   unavailable: { status: 503, title: 'Try again in a moment' },
   internal_error: { status: 500, title: 'A defect of ours' },

@@ -8,6 +8,7 @@ import { createDeposit, type CreateDependencies } from './create-deposit.ts';
 import { showDeposit, type WebUi } from './deposit-view.ts';
 import { answerErrors, ApiError } from './errors.ts';
 import { bytesOf, createApp, onlyMethods, readBytes, requireJson } from './http.ts';
+import { addReviews } from './reviews.ts';
 import { check, createBody, encodeCursor, listQuery, readBody } from './schemas.ts';
 
 export interface InternalDependencies extends CreateDependencies {
@@ -59,6 +60,8 @@ export function createInternalApp(deps: InternalDependencies): Express {
       response.json(await readWallet(deps.pool, check(wallet, request.params).wallet));
     })
     .all(onlyMethods('GET'));
+
+  addReviews(app, deps);
 
   app.get('/healthz', (_request, response) => {
     response.json({ status: 'alive' });

@@ -3,10 +3,13 @@ import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { type CallbackRow, findCallback, markRaised, markReviewed, paymentOf } from '../database/callbacks.ts';
+import { insertCase } from '../database/cases.ts';
 import { findDeposit } from '../database/deposits.ts';
+import type { Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { callbackAccepted, depositWorkflowId, reviewWorkflowId } from '../workflows/messages.ts';
-import { startDeposit, startReview } from './start-deposit.ts';
+import { findPosting } from '../ledger/read.ts';
+import { depositInput, startDeposit, startReview } from './start-deposit.ts';
 
 export interface RaiseDependencies {
   readonly pool: pg.Pool;
@@ -54,14 +57,27 @@ async function signal({ client }: RaiseDependencies, callback: CallbackRow): Pro
   await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
 }
 
+/** The case's row first: a workflow that parks its money finds it. */
 async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason: ReviewReason): Promise<void> {
+  const workflowId = reviewWorkflowId(callback.id);
+  await insertCase(deps.pool, { workflowId, inboxId: callback.id, reason, detail: '' });
+  const { data } = callback;
+  const deposit = callback.deposit === null ? null : await findDeposit(deps.pool, callback.deposit);
   await startReview(deps.client, {
     inboxId: callback.id,
     externalOrderNumber: callback.externalOrderNumber,
     reason,
-    transactionCode: callback.data?.transactionCode ?? null,
+    transactionCode: data?.transactionCode ?? null,
+    payment: data === null ? null : paymentOf(callback),
+    order: deposit === null ? null : depositInput(deposit),
+    standing: await standingOf(deps.pool, data),
   });
-  await markReviewed(deps.pool, callback.id, reviewWorkflowId(callback.id));
+  await markReviewed(deps.pool, callback.id, workflowId);
+}
+
+async function standingOf(pool: pg.Pool, data: CallbackRow['data']): Promise<Standing> {
+  if (data === null) return 'unreadable';
+  return (await findPosting(pool, data.transactionCode)) === null ? 'nothing' : 'elsewhere';
 }
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {

@@ -5,6 +5,7 @@ import { findToRaise } from '../database/callbacks.ts';
 import { findUnstarted } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { depositWorkflowId, orderAnswered } from '../workflows/messages.ts';
+import { mendCases } from './open-case.ts';
 import { raise, type RaiseDependencies } from './raise.ts';
 import { startDeposit } from './start-deposit.ts';
 
@@ -35,6 +36,7 @@ export interface Relay {
 export function startRelay(deps: RaiseDependencies, times: RelayTimes = RELAY_TIMES): Relay {
   const stop = new AbortController();
   const seen = new Map<string, number>();
+  let lookedAfter = '';
 
   /** At most once per `againMs` for the same thing. */
   const isDue = (what: string): boolean => {
@@ -64,6 +66,7 @@ export function startRelay(deps: RaiseDependencies, times: RelayTimes = RELAY_TI
           .getHandle(depositWorkflowId(externalOrderNumber))
           .signal(orderAnswered, { expiresAt: expiresAt.toISOString() }),
     );
+    if (isDue('cases')) lookedAfter = await mendCases(deps, lookedAfter);
     return callbacks.length;
   }
 

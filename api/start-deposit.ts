@@ -10,17 +10,19 @@ const RPC_TIMEOUT_MS = 5_000;
  * the start may have been accepted, and repeating it is harmless.
  */
 export async function startDeposit(client: Client, row: DepositRow): Promise<void> {
-  const input: DepositInput = {
-    externalOrderNumber: row.externalOrderNumber,
-    wallet: row.wallet,
-    buyCoinMode: row.buyCoinMode,
-    mtcAmount: row.mtcAmount,
-    totalPrice: row.totalPrice,
-    currencyCode: row.currencyCode,
-    settings: row.settings,
-  };
-  await unlessStarted(client, () => client.workflow.start('deposit', depositStart(input)));
+  await unlessStarted(client, () => client.workflow.start('deposit', depositStart(depositInput(row))));
 }
+
+/** What a workflow knows of a deposit from its row: what was asked, and what was frozen. */
+export const depositInput = (row: DepositRow): DepositInput => ({
+  externalOrderNumber: row.externalOrderNumber,
+  wallet: row.wallet,
+  buyCoinMode: row.buyCoinMode,
+  mtcAmount: row.mtcAmount,
+  totalPrice: row.totalPrice,
+  currencyCode: row.currencyCode,
+  settings: row.settings,
+});
 
 /** Starts `review:<inboxId>` or finds it. Throws when Temporal is away; repeating it is harmless. */
 export async function startReview(client: Client, input: ReviewInput): Promise<void> {

@@ -16,7 +16,9 @@ export type CrashPoint =
   | 'relay.afterSignal'
   | 'credit.beforeTx'
   | 'credit.afterCommit'
-  | 'close.afterCommit';
+  | 'close.afterCommit'
+  | 'decide.beforeTx'
+  | 'decide.afterCommit';
 
 let armed: { readonly point: string; countdown: number } | null = null;
 

@@ -128,6 +128,7 @@ const shared = {
 const workerSchema = z.object({
   ...shared,
   DATABASE_URL_WORKER: z.string().min(1).optional(),
+  DATABASE_URL_DECISIONS: z.string().min(1).optional(),
   MTPAY_PLACE_PATH: z.string().startsWith('/').default('/api/buy-coin/transaction'),
   MTPAY_REDIRECT_HOSTS: hosts.optional(),
   MTPAY_CA_FILE: z.string().optional(),
@@ -175,6 +176,8 @@ export interface MtpayConfig {
 
 export interface WorkerConfig {
   readonly database: DatabaseConfig;
+  /** Of the role that alone may carry out what people decide. */
+  readonly decisions: DatabaseConfig;
   readonly mtpay: MtpayConfig & {
     readonly placeUrl: string;
     readonly redirectHosts: readonly string[];
@@ -208,10 +211,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The worker's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
-  const raw = parse(workerSchema, env, 'DATABASE_URL_WORKER');
+  const raw = parse(workerSchema, env, ['DATABASE_URL_WORKER', 'DATABASE_URL_DECISIONS']);
   const base = new URL(raw.MTPAY_BASE_URL);
   return {
     database: database(raw.DATABASE_URL_WORKER, raw.DATABASE_URL),
+    decisions: database(raw.DATABASE_URL_DECISIONS, raw.DATABASE_URL),
     mtpay: {
       ...mtpay(raw),
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,
@@ -231,7 +235,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
 
 /** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
-  const raw = parse(apiSchema, env, 'DATABASE_URL_API');
+  const raw = parse(apiSchema, env, ['DATABASE_URL_API']);
   return {
     database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
     mtpay: mtpay(raw),
@@ -266,25 +270,24 @@ export function loadMigrationUrl(env: Environment = process.env): string {
 const withoutEmpty = (env: Environment): Environment =>
   Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
 
-function parse<T extends z.ZodType>(schema: T, env: Environment, ownDatabase: string): Raw<T> {
+function parse<T extends z.ZodType>(schema: T, env: Environment, ownDatabases: readonly string[]): Raw<T> {
   const given = withoutEmpty(env);
   const result = schema.safeParse(given);
   const single = (result.error?.issues ?? []).map((issue) => {
     const name = issue.path.join('.');
     return `${name}: ${given[name] === undefined ? 'is not set' : issue.message}`;
   });
-  const problems = [...single, ...jointProblems(given, ownDatabase)];
+  const problems = [...single, ...jointProblems(given, ownDatabases)];
   if (result.success && problems.length === 0) return result.data;
   const lines = problems.map((problem) => `  ${problem}`);
   throw new ConfigError(`the configuration has ${problems.length} problem(s):\n${lines.join('\n')}`);
 }
 
 /** What no variable can say of itself. */
-function jointProblems(given: Environment, ownDatabase: string): string[] {
-  const problems: string[] = [];
-  if (given[ownDatabase] === undefined && given['DATABASE_URL'] === undefined) {
-    problems.push(`DATABASE_URL: neither it nor ${ownDatabase} is set`);
-  }
+function jointProblems(given: Environment, ownDatabases: readonly string[]): string[] {
+  const problems = ownDatabases
+    .filter((own) => given[own] === undefined && given['DATABASE_URL'] === undefined)
+    .map((own) => `DATABASE_URL: neither it nor ${own} is set`);
   const base = given['MTPAY_BASE_URL'] ?? '';
   const url = URL.canParse(base) ? new URL(base) : null;
   const plainHosts = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);

@@ -18,7 +18,8 @@ export type Alarm =
   | 'workflow_gone'
   | 'relay_failed'
   | 'ledger_conflict'
-  | 'ledger_unavailable';
+  | 'ledger_unavailable'
+  | 'decision_refused';
 
 /** Logs at error level with the field `alarm`, which alert rules count. */
 export function raiseAlarm(log: Log, alarm: Alarm, fields: Readonly<Record<string, unknown>> = {}): void {

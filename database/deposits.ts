@@ -62,6 +62,8 @@ export interface DepositView extends DepositRow {
   readonly transactionCode: string | null;
   readonly creditedAmount: string | null;
   readonly attempts: { readonly count: number; readonly lastAt: Date | null };
+  /** The credit was taken back; `kept`: into suspense, because only the wallet was wrong. */
+  readonly reversal: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
   /** The provider's own words when it refused the order. */
   readonly refusalMessage: string | null;
 }
@@ -72,6 +74,9 @@ interface RawDepositView extends RawDepositRow {
   attempt_count: number;
   attempt_last_at: Date | null;
   refusal_message: string | null;
+  reversal_id: string | null;
+  reversal_at: Date | null;
+  reversal_kept: boolean | null;
 }
 
 const VIEW = `
@@ -80,9 +85,11 @@ const VIEW = `
          case when d.state = 'PLACEMENT_REFUSED' then
            (select answer->>'message' from engine.placement_attempt p
              where p.external_order_number = d.external_order_number and outcome = 'refused' limit 1) end as refusal_message,
+         r.id as reversal_id, r.posted_at as reversal_at, r.debit_code like 'suspense:%' as reversal_kept,
          to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at
     from engine.deposit d
     left join ledger.transaction t on t.id = d.posting_id
+    left join ledger.transaction r on r.origin = t.id and r.kind = 'reversal'
     left join engine.callback c on c.id = d.bound_callback
     cross join lateral (select coalesce(sum(attempts), 0)::int as attempt_count, max(last_at) as attempt_last_at
                           from engine.callback where deposit = d.external_order_number) a`;
@@ -93,6 +100,8 @@ const toView = (row: RawDepositView): DepositView => ({
   creditedAmount: row.credited_amount,
   attempts: { count: row.attempt_count, lastAt: row.attempt_last_at },
   refusalMessage: row.refusal_message,
+  reversal:
+    row.reversal_id === null ? null : { postingId: row.reversal_id, at: row.reversal_at!, kept: row.reversal_kept! },
 });
 
 export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<DepositView | null> {

@@ -32,4 +32,5 @@ export type ReviewReason =
   | 'UNREADABLE'
   | 'UNKNOWN_ORDER'
   | 'DEPOSIT_FINAL'
-  | 'WORKFLOW_GONE';
+  | 'WORKFLOW_GONE'
+  | 'CREDIT_IN_DOUBT';

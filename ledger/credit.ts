@@ -95,7 +95,8 @@ export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Pr
   }));
 }
 
-const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): string =>
+/** The unit price as it is booked. Throws RangeError when the amounts make none. */
+export const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): string =>
   formatUnits(
     unitPrice(known(parseFiat(item.paymentPrice), 'paymentPrice'), known(parseMtc(item.amount), 'transactionAmount')),
   );

@@ -32,9 +32,17 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     max: 20,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
+  const decisions = createPool({
+    url: config.decisions.url,
+    ...(config.decisions.setRole ? { role: 'app_decisions' as const } : {}),
+    applicationName: 'deposit-decisions',
+    max: 2,
+    onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
+  });
   const { caFile } = config.mtpay;
   const { activities, drain } = createActivities({
     pool,
+    decisions,
     provider: createMtpay({
       placeUrl: config.mtpay.placeUrl,
       key: config.mtpay,
@@ -71,7 +79,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     } finally {
       await drain();
       await connection.close();
-      await pool.end();
+      await Promise.all([pool.end(), decisions.end()]);
     }
   };
   const ended = run();

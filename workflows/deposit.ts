@@ -1,4 +1,4 @@
-import { CancellationScope, condition, setHandler } from '@temporalio/workflow';
+import { allHandlersFinished, CancellationScope, condition, setHandler } from '@temporalio/workflow';
 import {
   type DepositEvent,
   type DepositState,
@@ -9,6 +9,7 @@ import {
 } from '../domain/deposit.ts';
 import { judge } from '../domain/judge.ts';
 import type { Payment } from '../domain/order.ts';
+import { holdCase } from './decisions.ts';
 import { close, credit, place, recordReview, recordState } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
 import { callbackAccepted, depositWorkflowId, type DepositInput, orderAnswered } from './messages.ts';
@@ -41,6 +42,8 @@ async function live(input: DepositInput): Promise<DepositResult> {
     late: false,
     review: null,
     postingId: null,
+    standing: 'nothing',
+    proposal: null,
   };
   let state: DepositState = 'PLACING';
   let answered: { readonly expiresAt: string } | null = null;
@@ -91,16 +94,27 @@ async function live(input: DepositInput): Promise<DepositResult> {
       const result = await credit(creditItem(input, facts));
       if (result.kind === 'conflict') {
         facts.review = { reason: result.reason, detail: 'the ledger holds other facts: compare posting and inbox row' };
+        if (result.reason === 'LEDGER_CONFLICT') facts.standing = 'elsewhere';
         return 'creditConflict';
       }
       facts.postingId = result.postingId;
       return 'credited';
     },
 
-    // Decisions of people end this wait.
+    // As long as people take: nothing here is for a machine to decide.
     IN_REVIEW: async () => {
-      await condition(() => false);
-      return 'decidedReject';
+      const subject = {
+        standing: facts.standing,
+        deposit: externalOrderNumber,
+        amount: facts.payment?.transactionAmount ?? null,
+        reviewLimit: settings.reviewLimit,
+      };
+      const { decision, postingId } = await holdCase(depositWorkflowId(externalOrderNumber), subject, (now) => {
+        Object.assign(facts, now);
+        showDeposit(input, state, facts);
+      });
+      facts.postingId = decision === 'credit' ? postingId : null;
+      return decision === 'credit' ? 'decidedCredit' : 'decidedReject';
     },
   };
 
@@ -131,6 +145,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     if (step.effects.includes('record')) await record(input, state, facts);
     if (step.effects.includes('announce')) announce(state, facts);
   }
+  await condition(allHandlersFinished);
   return {
     state,
     late: facts.late,
@@ -147,13 +162,19 @@ async function record(input: DepositInput, state: DepositState, facts: DepositFa
   if (state !== 'IN_REVIEW' || facts.payment === null || facts.review === null) {
     throw new Error(`${state} is not a state to record`);
   }
-  return recordReview({
+  const parked = await recordReview({
     externalOrderNumber,
     inboxId: facts.payment.inboxId,
     reason: facts.review.reason,
     late: facts.late,
     workflowId: depositWorkflowId(externalOrderNumber),
+    detail: facts.review.detail,
+    // Only late: the judge had nothing else against it, so the money belongs on the books while people decide.
+    park: facts.review.reason === 'LATE',
   });
+  // The first release's activity answered nothing.
+  if ((parked?.postingId ?? null) !== null) facts.standing = 'parked';
+  if (parked?.codeStands) facts.standing = 'elsewhere';
 }
 
 /** The facts of the posting: all of them from the input and the signal, so that a retry cannot differ. */

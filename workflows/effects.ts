@@ -55,3 +55,22 @@ export function recordReview(review: ReviewRecord) {
     () => durable(DURABLE, summary).recordReview(review),
   );
 }
+
+export function park(workflowId: string) {
+  const summary = 'park in suspense';
+  return firstLocal(
+    () => local(SHORT, summary).park(workflowId),
+    () => durable(DURABLE, summary).park(workflowId),
+  );
+}
+
+/**
+ * What follows from an update is durable at once: a local activity would run before the update itself is in the
+ * history, and a worker lost in between would leave an effect that nobody asked for.
+ */
+export const decide = (item: Parameters<Activities['decide']>[0]) =>
+  durable(DURABLE, `decide as proposed in ${item.proposalId}`).decide(item);
+
+/** Shows which proposal waits for a confirmation. */
+export const recordProposal = (...args: Parameters<Activities['recordProposal']>) =>
+  durable(DURABLE, args[1] === null ? 'no proposal waits' : `proposal ${args[1]} waits`).recordProposal(...args);

@@ -1,3 +1,4 @@
+import type { Proposal, Standing } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
 
@@ -10,4 +11,7 @@ export interface DepositFacts {
   late: boolean;
   review: { readonly reason: ReviewReason; readonly detail: string } | null;
   postingId: string | null;
+  /** What the books hold for the payment while people decide, and the proposal that waits for a second person. */
+  standing: Standing;
+  proposal: Proposal | null;
 }

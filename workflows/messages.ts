@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
-import { defineSignal } from '@temporalio/workflow';
+import { defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Confirmation, Decision, Proposal, Standing } from '../domain/decision.ts';
 import { grouped } from '../domain/money.ts';
 import type { DepositSettings, Order, Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
@@ -16,18 +17,52 @@ export interface DepositInput extends Order {
   readonly settings: DepositSettings;
 }
 
-/** A callback that is not for a machine: the workflow `review:<inboxId>` holds it until people decide. */
+/**
+ * A callback that is not for a machine: the workflow `review:<inboxId>` holds it until people decide. What is optional
+ * is missing in histories of the first release.
+ */
 export interface ReviewInput {
   readonly inboxId: string;
   readonly externalOrderNumber: string;
   readonly reason: ReviewReason;
   readonly transactionCode: string | null;
+  /** As it stands in the inbox; null when it could not be read. */
+  readonly payment?: Payment | null;
+  /** The deposit it claims, with its frozen settings; null when there is none. */
+  readonly order?: DepositInput | null;
+  /** What the books hold for it at the start. */
+  readonly standing?: Standing;
+  /** A credit in doubt: the posting, who doubts it and why. */
+  readonly doubt?: { readonly postingId: string; readonly operator: string; readonly reason: string };
+  /** The case's id when it is not `review:<inboxId>`: a credit in doubt, or a deposit whose own workflow is gone. */
+  readonly workflowId?: string;
 }
 
 /** The verified callback endpoint, or the relay after it, has a payment. A repeat with the same inbox id changes nothing. */
 export const callbackAccepted = defineSignal<[Payment]>('callbackAccepted');
 /** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
+
+/** What a confirmed decision came to. `refused`: the books did not take it, and the case stays open. */
+export type Concluded =
+  | {
+      readonly kind: 'decided';
+      readonly decision: Decision;
+      readonly postingId: string | null;
+      readonly decidedBy: string;
+    }
+  | { readonly kind: 'withdrawn'; readonly postingId: string; readonly decidedBy: string }
+  | { readonly kind: 'refused'; readonly refusal: string; readonly detail: string };
+
+/**
+ * What people decide. The operator is the name of a personal key, put there by the API; the rows the ids name are read
+ * again before money moves. Refused updates (validators) leave no trace in the history; their error's type is a
+ * DecisionFault.
+ */
+export const propose = defineUpdate<void, [Proposal]>('propose');
+/** Answers when the decision was carried out, which takes as long as the database is away. */
+export const confirm = defineUpdate<Concluded, [Confirmation]>('confirm');
+export const withdraw = defineUpdate<void, [Confirmation & { readonly reason: string }]>('withdraw');
 
 export const DepositState = defineSearchAttributeKey('DepositState', 'KEYWORD');
 export const CurrencyKey = defineSearchAttributeKey('Currency', 'KEYWORD');
@@ -48,6 +83,11 @@ export const SEARCH_ATTRIBUTES = [
 
 export const depositWorkflowId = (externalOrderNumber: string) => `deposit:${externalOrderNumber}`;
 export const reviewWorkflowId = (inboxId: string) => `review:${inboxId}`;
+/** A credit may be doubted again when it was found right before: the k-th case of this callback. */
+export const reversalWorkflowId = (inboxId: string, k: number) => `review:${inboxId}:reversal:${k}`;
+/** Which workflow holds a case. */
+export const caseWorkflowId = ({ inboxId, workflowId }: Pick<ReviewInput, 'inboxId' | 'workflowId'>) =>
+  workflowId ?? reviewWorkflowId(inboxId);
 
 /** A lost worker is noticed after this long (measured: takeover in about 3 s). */
 const WORKFLOW_TASK_TIMEOUT = '3s';
@@ -73,7 +113,7 @@ export function depositStart(input: DepositInput) {
   } as const;
 }
 
-/** How a case is opened. One per inbox row, for ever. */
+/** How a case is opened: once, and anew only when its workflow was terminated by hand. */
 export function reviewStart(input: ReviewInput) {
   const searchable: SearchAttributePair[] = [
     { key: DepositState, value: 'IN_REVIEW' },
@@ -81,11 +121,11 @@ export function reviewStart(input: ReviewInput) {
   ];
   if (input.transactionCode !== null) searchable.push({ key: TransactionCode, value: input.transactionCode });
   return {
-    workflowId: reviewWorkflowId(input.inboxId),
+    workflowId: caseWorkflowId(input),
     taskQueue: TASK_QUEUE,
     args: [input] as [ReviewInput],
     workflowIdConflictPolicy: 'USE_EXISTING',
-    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
     workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT,
     staticSummary: `${input.reason}: callback ${input.inboxId} of deposit ${input.externalOrderNumber}`,
     typedSearchAttributes: searchable,

@@ -1,7 +1,9 @@
 import type { SearchAttributePair } from '@temporalio/common';
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { allowedDecisions, type Decision, type Standing } from '../domain/decision.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import { grouped } from '../domain/money.ts';
+import type { Progress } from './decisions.ts';
 import type { DepositFacts } from './facts.ts';
 import {
   DepositState as DepositStateKey,
@@ -47,6 +49,7 @@ export function showDeposit(input: DepositInput, state: DepositState, facts: Dep
       : `- **paid** ${grouped(payment.paymentPrice)} ${payment.currencyCode} for ${grouped(payment.transactionAmount)} MTC, transaction ${payment.transactionCode}, inbox row ${payment.inboxId}, received ${payment.receivedAt}`,
     review === null ? '' : `- **review** ${review.reason}: ${review.detail}`,
     facts.postingId === null ? '' : `- **posting** ${facts.postingId}`,
+    ...(state === 'IN_REVIEW' ? showStanding(facts) : []),
   ];
   setCurrentDetails(lines.filter((line, i) => line !== '' || i === 2).join('\n'));
 }
@@ -59,15 +62,50 @@ export function announce(state: DepositState, facts: DepositFacts): void {
   upsertSearchAttributes(pairs);
 }
 
-export function showReview(input: ReviewInput): void {
+const IN_THE_BOOKS: Readonly<Record<Standing, string>> = {
+  nothing: 'nothing is posted',
+  parked: 'the money waits in suspense',
+  credited: 'credited, and in doubt',
+  withdrawn: 'taken out of its wallet, waits in suspense',
+  elsewhere: 'its transaction code stands with another posting',
+  unreadable: 'there is no amount that could be posted',
+};
+
+function showStanding({ standing, proposal }: Progress): string[] {
+  const choice = allowedDecisions(standing).join(' or ');
+  return [
+    `- **in the books** ${IN_THE_BOOKS[standing]}`,
+    proposal === null
+      ? `- **to decide** ${choice}: propose it with a reason`
+      : `- **proposed** ${proposal.decision} by ${proposal.operator} (proposal ${proposal.decisionId}): ${proposal.reason}`,
+  ];
+}
+
+export function showReview(input: ReviewInput, progress: Progress): void {
+  const { payment, doubt } = input;
   setCurrentDetails(
     [
       `### ${input.reason}`,
-      'An authentic callback that no machine may credit. A person has to decide: compare it with the deposit and the statement.',
+      doubt === undefined
+        ? 'An authentic callback that no machine may credit. A person has to decide: compare it with the deposit and the statement.'
+        : `A credit in doubt, opened by ${doubt.operator}: ${doubt.reason}`,
       '',
       `- **deposit** ${input.externalOrderNumber}`,
       `- **inbox row** ${input.inboxId}`,
       `- **transaction** ${input.transactionCode ?? 'could not be read'}`,
+      ...(payment === null || payment === undefined
+        ? []
+        : [
+            `- **paid** ${grouped(payment.paymentPrice)} ${payment.currencyCode} for ${grouped(payment.transactionAmount)} MTC`,
+          ]),
+      ...(doubt === undefined ? [] : [`- **posting in doubt** ${doubt.postingId}`]),
+      ...showStanding(progress),
     ].join('\n'),
   );
 }
+
+/** Makes a decided case searchable as what it came to. */
+export const announceDecided = (decision: Decision): void =>
+  upsertSearchAttributes([
+    { key: DepositStateKey, value: { credit: 'CREDITED', reject: 'REJECTED', reverse: 'REVERSED' }[decision] },
+  ]);

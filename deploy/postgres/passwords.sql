@@ -3,13 +3,15 @@
 \set ON_ERROR_STOP on
 \getenv api_password API_DATABASE_PASSWORD
 \getenv worker_password WORKER_DATABASE_PASSWORD
+\getenv decisions_password DECISIONS_DATABASE_PASSWORD
 
 -- `alter role … password ''` would be taken as "no password": say so instead.
-select :'api_password' = '' or :'worker_password' = '' as missing \gset
+select :'api_password' = '' or :'worker_password' = '' or :'decisions_password' = '' as missing \gset
 \if :missing
-  do $$ begin raise exception 'API_DATABASE_PASSWORD and WORKER_DATABASE_PASSWORD must be set'; end $$;
+  do $$ begin raise exception 'API_DATABASE_PASSWORD, WORKER_DATABASE_PASSWORD and DECISIONS_DATABASE_PASSWORD must be set'; end $$;
 \endif
 
 alter role app_api password :'api_password';
 alter role app_worker password :'worker_password';
+alter role app_decisions password :'decisions_password';
 grant connect on database :"DBNAME" to app_api, app_worker, app_decisions, auditor;

@@ -77,10 +77,10 @@ export async function inbox(engine: Engine, externalOrderNumber: string): Promis
   return rows;
 }
 
-/** What was posted for one deposit: amounts in MTC. */
+/** What a machine has credited for one deposit: amounts in MTC. */
 export async function postings(engine: Engine, externalOrderNumber: string): Promise<string[]> {
   const { rows } = await engine.db.owner.query<{ amount: string }>(
-    'select trim_scale(amount)::text as amount from ledger.transaction where deposit = $1 order by id',
+    `select trim_scale(amount)::text as amount from ledger.transaction where deposit = $1 and kind = 'credit' order by id`,
     [externalOrderNumber],
   );
   return rows.map((row) => row.amount);

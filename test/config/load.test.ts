@@ -58,6 +58,7 @@ describe('what is not configured', () => {
   it('has the documented default in the worker', () => {
     expect(worker()).toEqual({
       database: { url: COMMON['DATABASE_URL'], setRole: true },
+      decisions: { url: COMMON['DATABASE_URL'], setRole: true },
       mtpay: {
         baseUrl: COMMON['MTPAY_BASE_URL'],
         accessKey: expect.any(Secret),
@@ -104,6 +105,7 @@ describe('a wrong configuration', () => {
     const told = problems(() => worker(wrong));
     expect(told.map((line) => line.split(':')[0]!).toSorted()).toEqual([
       'CALLBACK_KEY',
+      'DATABASE_URL',
       'DATABASE_URL',
       'MTPAY_BASE_URL',
       'PLACE_WITHIN',
@@ -193,7 +195,10 @@ describe('the database', () => {
 
   it('of another role is no replacement', () => {
     const other = { DATABASE_URL: undefined, DATABASE_URL_API: 'postgres://app_api@db.example/deposits' };
-    expect(problems(() => worker(other))).toEqual(['DATABASE_URL: neither it nor DATABASE_URL_WORKER is set']);
+    expect(problems(() => worker(other))).toEqual([
+      'DATABASE_URL: neither it nor DATABASE_URL_WORKER is set',
+      'DATABASE_URL: neither it nor DATABASE_URL_DECISIONS is set',
+    ]);
   });
 
   it('to migrate is the owner’s', () => {

@@ -126,7 +126,11 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
     SANDBOX_SECRET_KEY: pair.secret,
     SANDBOX_CONTROL_TOKEN: controlToken,
   });
-  const workerSays = start('worker/main.js', { ...engine, DATABASE_URL_WORKER: urlFor('app_worker') });
+  const workerSays = start('worker/main.js', {
+    ...engine,
+    DATABASE_URL_WORKER: urlFor('app_worker'),
+    DATABASE_URL_DECISIONS: urlFor('app_decisions'),
+  });
   start('api/main.js', { ...engine, DATABASE_URL_API: urlFor('app_api') });
   const apiKey = `dek_${key()}`;
   await asOwner(

@@ -254,7 +254,7 @@ describe('confinement', () => {
         .filter((found) => found !== undefined);
     expect(login('api')).toEqual(['app_api']);
     expect(login('callbacks')).toEqual(['app_api']);
-    expect(login('worker')).toEqual(['app_worker']);
+    expect(login('worker')).toEqual(['app_worker', 'app_decisions']);
     expect(login('migrate')).toEqual(['deposits_migrator']);
     expect(login('sandbox')).toEqual(['sandbox']);
   });

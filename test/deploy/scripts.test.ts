@@ -23,6 +23,7 @@ const passwords = {
   SANDBOX_DATABASE_PASSWORD: '',
   API_DATABASE_PASSWORD: secret('api'),
   WORKER_DATABASE_PASSWORD: secret('worker'),
+  DECISIONS_DATABASE_PASSWORD: secret('decisions'),
 };
 
 /** An empty server of its own, because roles belong to the whole of it; then the steps of docker-compose.yml, in order. */
@@ -90,7 +91,13 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
       `select rolname from pg_authid where rolpassword like 'SCRAM-SHA-256$%' order by 1`,
     );
     // The sandbox was not wanted, so it has none.
-    expect(withPassword.map((row) => row.rolname)).toEqual(['app_api', 'app_worker', 'deposits_migrator', 'temporal']);
+    expect(withPassword.map((row) => row.rolname)).toEqual([
+      'app_api',
+      'app_decisions',
+      'app_worker',
+      'deposits_migrator',
+      'temporal',
+    ]);
     expect(await query('app_api', 'deposits', 'select count(*)::int as n from engine.deposit')).toEqual([{ n: 0 }]);
     await expect(query('app_worker', 'deposits', 'select * from ledger.entry')).rejects.toThrow('permission denied');
   });

@@ -89,7 +89,7 @@ describe('what the pages say is what the code has', () => {
 
   test('changing-workflows.md names everything that histories hold', () => {
     const page = read('docs/changing-workflows.md');
-    const signals = [...read('workflows/messages.ts').matchAll(/defineSignal<.*?>\('(\w+)'\)/g)];
+    const signals = [...read('workflows/messages.ts').matchAll(/define(?:Signal|Update)<.*?>\('(\w+)'\)/g)];
     const activities = [...read('activities/index.ts').matchAll(/^ {6}(\w+): \(/gm)];
     const names = [...signals, ...activities].map((match) => match[1]!);
     expect(names.length).toBeGreaterThan(6);

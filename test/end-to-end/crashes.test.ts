@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { arrives, bookedFor, opened, operator, placed } from '../api/decisions.ts';
 import { startEngine } from '../support/engine.ts';
 import { type Part, startPart } from '../support/process.ts';
 
@@ -41,6 +42,28 @@ describe('the worker is killed', () => {
       await creditedOnce(body.externalOrderNumber);
       await next.kill('SIGTERM');
     },
+  );
+
+  test.each(['decide.beforeTx', 'decide.afterCommit'])(
+    'at %s: another worker carries the decision out, one posting into the wallet',
+    async (point) => {
+      const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+      const first = await workerThat(point);
+      const order = await placed(engine);
+      const data = await arrives(engine, order, { transactionAmount: '4999' });
+      const { id } = await opened(alice, order, 'AMOUNT_MISMATCH', 'nothing');
+      const { body } = await alice.propose(id, { decision: 'credit', reason: 'as the statement says' });
+      const confirming = bob.confirm(id, body.proposal.id);
+      expect(await first.exited).toBe('SIGKILL');
+      const next = await workerThat();
+      await engine.untilState(order.externalOrderNumber, 'CREDITED');
+      expect([200, 202]).toContain((await confirming).status);
+      expect((await bookedFor(engine, data.transactionCode)).map(({ kind }) => kind)).toEqual(['suspense', 'release']);
+      await engine.auditLedger();
+      await next.kill('SIGTERM');
+    },
+    // The activity that was killed is tried again when its 15 s are over.
+    120_000,
   );
 
   test('at create.beforeComplete, the answer stored: the link is there, one order, one credit', async () => {

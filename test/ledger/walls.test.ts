@@ -132,7 +132,7 @@ describe('each role', () => {
     expect(Object.fromEntries(rows.map((row) => [row.role, row.functions]))).toEqual({
       app_api: read,
       app_worker: ['credit', 'park'],
-      app_decisions: [...read, 'release', 'reverse'].toSorted(),
+      app_decisions: [...read, 'park', 'release', 'reverse'].toSorted(),
       auditor: read,
       ledger_poster: ['credit', 'park'],
       public: null,
@@ -284,7 +284,7 @@ describe("the engine's own records", () => {
     for (const sql of [
       `update engine.${table} set callback = callback`,
       `delete from engine.${table}`,
-      `truncate engine.${table}`,
+      `truncate engine.${table} cascade`,
     ]) {
       const own = table === 'decision' ? sql : sql.replace('callback = callback', 'key_id = key_id');
       expect(await refusal(db.owner, own), own).toBe('P0E01');

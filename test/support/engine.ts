@@ -114,6 +114,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
   const env = {
     DATABASE_URL_API: db.urlFor('app_api'),
     DATABASE_URL_WORKER: db.urlFor('app_worker'),
+    DATABASE_URL_DECISIONS: db.urlFor('app_decisions'),
     MTPAY_BASE_URL: options.provider ?? sandbox!.url,
     MTPAY_ACCESS_KEY: mtpay.accessKey,
     MTPAY_SECRET_KEY: mtpay.secretKey,

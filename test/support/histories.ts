@@ -9,7 +9,7 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 export const HISTORIES = fileURLToPath(new URL('../histories', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The version whose paths are recorded now. */
-const VERSION = 'v1';
+const VERSION = 'v2';
 
 export interface RecordedHistory {
   readonly name: string;

@@ -72,6 +72,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   const pool = db.poolFor('app_worker');
   const { activities } = createActivities({
     pool,
+    decisions: db.poolFor('app_decisions'),
     provider: {
       place: (request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))(),
     },
@@ -175,9 +176,11 @@ function withStandIns(
 ): Activities {
   const wrap = ([name, activity]: [string, (...args: never[]) => Promise<unknown>]) => [
     name,
-    (...args: [string | { deposit?: string; externalOrderNumber?: string }]) => {
+    (...args: [string | { deposit?: string; externalOrderNumber?: string; workflowId?: string }]) => {
       const [first] = args;
-      const order = typeof first === 'string' ? first : (first.deposit ?? first.externalOrderNumber);
+      const named =
+        typeof first === 'string' ? first : (first.deposit ?? first.externalOrderNumber ?? first.workflowId);
+      const order = named?.replace(/^deposit:/, '');
       const stand = instead.get(`${name} ${order}`);
       const run = () => activity(...(args as unknown as never[]));
       return stand === undefined ? run() : stand(run);

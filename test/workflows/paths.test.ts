@@ -93,13 +93,17 @@ test('paid after the payment window: credited, late', async () => {
   await recordHistory('credited-late', handle);
 });
 
-test('paid late where the policy asks for people: in review, nothing posted', async () => {
+test('paid late where the policy asks for people: in review, in suspense and in no wallet', async () => {
   const reserved = await world.reserve({}, { ...EXPIRING, latePolicy: 'review' });
   const handle = await world.start(reserved);
   await untilState(reserved.order, 'EXPIRED');
   await world.signal(handle, await world.receive(paid(reserved.order)));
   expect(await untilState(reserved.order, 'IN_REVIEW')).toMatchObject({ review_reason: 'LATE', late: true });
-  expect(await world.postings(reserved.order.externalOrderNumber)).toBe(0);
+  expect(await world.postings(reserved.order.externalOrderNumber)).toBe(1);
+  const { rows } = await world.db.owner.query('select kind from ledger.transaction where deposit = $1', [
+    reserved.order.externalOrderNumber,
+  ]);
+  expect(rows).toEqual([{ kind: 'suspense' }]);
   await finish('in-review-late', handle);
 });
 

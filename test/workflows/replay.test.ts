@@ -18,31 +18,44 @@ const histories = await recordedHistories();
 const replay = ({ history, workflowId }: RecordedHistory, bundle: { codePath: string } | { code: string }) =>
   Worker.runReplayHistory({ workflowBundle: bundle }, history, workflowId);
 
-test('there is a recorded history for every path', () => {
-  expect(histories.map((recorded) => recorded.name)).toEqual(
-    expect.arrayContaining(
-      [
-        'credited',
-        'credited-after-cancel',
-        'credited-after-late-answer',
-        'credited-after-unknown',
-        'credited-durably',
-        'credited-late',
-        'credited-paid-before-answer',
-        'credited-settled-placement',
-        'credited-signalled-often',
-        'credited-while-closing',
-        'in-review-amount',
-        'in-review-late',
-        'in-review-ledger-conflict',
-        'in-review-paid-though-refused',
-        'placement-refused',
-        'placement-refused-settled',
-        'review',
-        'unpaid',
-        'unpaid-after-unknown',
-      ].map((name) => `v1/${name}`),
-    ),
+/** The paths of the first release, and those that came with decisions. */
+const PATHS = [
+  'credited',
+  'credited-after-cancel',
+  'credited-after-late-answer',
+  'credited-after-unknown',
+  'credited-durably',
+  'credited-late',
+  'credited-paid-before-answer',
+  'credited-settled-placement',
+  'credited-signalled-often',
+  'credited-while-closing',
+  'in-review-amount',
+  'in-review-late',
+  'in-review-ledger-conflict',
+  'in-review-paid-though-refused',
+  'placement-refused',
+  'placement-refused-settled',
+  'review',
+  'unpaid',
+  'unpaid-after-unknown',
+];
+const DECIDED = [
+  'decided-after-refusal',
+  'decided-after-withdrawal',
+  'decided-alone',
+  'decided-credit',
+  'decided-durably',
+  'decided-late-reject',
+  'decided-reject',
+  'reversal-kept-and-released',
+  'review-parked-credit',
+  'review-reject',
+];
+
+test('there is a recorded history for every path of every release', () => {
+  expect(histories.map((recorded) => recorded.name).toSorted()).toEqual(
+    [...PATHS.map((name) => `v1/${name}`), ...[...PATHS, ...DECIDED].map((name) => `v2/${name}`)].toSorted(),
   );
 });
 
@@ -89,6 +102,20 @@ const CHANGES = [
     from: "step('EXPIRED', 'record', 'announce')",
     to: "step('EXPIRED', 'announce')",
     breaks: ['v1/credited-late', 'v1/unpaid'],
+  },
+  {
+    what: 'a proposal is shown no more',
+    file: 'workflows/decisions.ts',
+    from: 'await recordProposal(workflowId, message.decisionId);',
+    to: '',
+    breaks: ['v2/decided-credit', 'v2/review-parked-credit'],
+  },
+  {
+    what: 'a second payment is parked no more',
+    file: 'workflows/review.ts',
+    from: "standing === 'nothing' && isGoodMoney(input)",
+    to: 'false',
+    breaks: ['v2/review-parked-credit'],
   },
 ] as const;
 

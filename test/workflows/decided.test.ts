@@ -1,0 +1,270 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import { expect, test } from 'vitest';
+import { insertCallback } from '../../database/callbacks.ts';
+import { insertCase } from '../../database/cases.ts';
+import { insertDecision } from '../../database/decisions.ts';
+import { inTransaction } from '../../database/pool.ts';
+import type { Decision } from '../../domain/decision.ts';
+import type { ReviewReason } from '../../domain/review.ts';
+import { contentHash } from '../../mtpay/callback.ts';
+import { confirm, propose, type ReviewInput, reviewStart, withdraw } from '../../workflows/messages.ts';
+import { paid } from '../support/builders.ts';
+import { recordHistory } from '../support/histories.ts';
+import { until } from '../support/until.ts';
+import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
+
+/** Every path of a decision, on a real server and a real database; the rows are written as the API writes them. */
+const world = await startWorkflowWorld('real');
+
+const untilState = (reserved: Reserved, state: string) =>
+  until(`the deposit to be ${state}`, async () => {
+    const row = await world.state(reserved.order.externalOrderNumber);
+    return row.state === state && row;
+  });
+
+/** A deposit whose payment came short: IN_REVIEW, nothing posted. */
+async function short(settings: Parameters<typeof world.reserve>[1] = {}) {
+  const reserved = await world.reserve({}, settings);
+  const handle = await world.start(reserved);
+  const payment = await world.receive(paid(reserved.order, { transactionAmount: '4999' }));
+  await world.signal(handle, payment);
+  await untilState(reserved, 'IN_REVIEW');
+  return { reserved, handle, inboxId: payment.inboxId };
+}
+
+/** A second payment of a credited deposit, and the case about it. */
+async function second(reason: ReviewReason = 'SECOND_CODE') {
+  const reserved = await world.reserve();
+  const handle = await world.start(reserved);
+  await world.signal(handle, await world.receive(paid(reserved.order)));
+  await handle.result();
+  const data = paid(reserved.order);
+  const row = await inTransaction(world.db.owner, (client) =>
+    insertCallback(client, {
+      externalOrderNumber: data.externalOrderNumber,
+      deposit: data.externalOrderNumber,
+      contentHash: contentHash(data),
+      data,
+      raw: Buffer.from('{}'),
+      receipt: 'final',
+      reviewReason: reason,
+      acked: true,
+    }),
+  );
+  const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
+  const facts = { inboxId: row.id, transactionCode, transactionAmount, currencyCode, paymentPrice };
+  const input = await openCase({
+    inboxId: row.id,
+    externalOrderNumber: data.externalOrderNumber,
+    reason,
+    transactionCode,
+    payment: { ...facts, receivedAt: row.receivedAt.toISOString() },
+    order: { ...reserved.order, settings: reserved.settings },
+    standing: 'nothing',
+  });
+  return { reserved, handle: input, inboxId: row.id };
+}
+
+async function openCase(input: ReviewInput): Promise<WorkflowHandle> {
+  const { workflowId } = reviewStart(input);
+  await insertCase(world.db.owner, {
+    workflowId,
+    inboxId: input.inboxId,
+    reason: input.reason,
+    detail: '',
+    ...(input.doubt === undefined ? {} : { doubted: input.doubt.postingId, openedBy: input.doubt.operator }),
+  });
+  return world.client.workflow.start('review', reviewStart(input));
+}
+
+interface Case {
+  readonly handle: WorkflowHandle;
+  readonly inboxId: string;
+}
+
+async function proposes(by: string, of: Case, decision: Decision, more: { keep?: boolean; toDeposit?: string } = {}) {
+  const body = {
+    decision,
+    reason: 'compared with the statement',
+    keep: more.keep ?? false,
+    toDeposit: more.toDeposit ?? null,
+  };
+  const about = { workflowId: of.handle.workflowId, inboxId: of.inboxId, operator: by };
+  const decisionId = await insertDecision(world.db.owner, { ...about, step: 'propose', ...body });
+  await of.handle.executeUpdate(propose, { args: [{ decisionId, operator: by, ...body }] });
+  return decisionId;
+}
+async function confirms(by: string, of: Case, proposal: string) {
+  const about = { workflowId: of.handle.workflowId, inboxId: of.inboxId, operator: by };
+  const decisionId = await insertDecision(world.db.owner, { ...about, step: 'confirm', proposal, reason: null });
+  return of.handle.executeUpdate(confirm, { args: [{ decisionId, proposalId: proposal, operator: by }] });
+}
+async function withdraws(by: string, of: Case, proposal: string) {
+  const reason = 'thought again';
+  const about = { workflowId: of.handle.workflowId, inboxId: of.inboxId, operator: by };
+  const decisionId = await insertDecision(world.db.owner, { ...about, step: 'withdraw', proposal, reason });
+  await of.handle.executeUpdate(withdraw, { args: [{ decisionId, proposalId: proposal, operator: by, reason }] });
+}
+
+const kinds = async (reserved: Reserved) =>
+  (
+    await world.db.owner.query<{ kind: string }>('select kind from ledger.transaction where deposit = $1 order by id', [
+      reserved.order.externalOrderNumber,
+    ])
+  ).rows.map((row) => row.kind);
+
+test('a deposit credited by two people: CREDITED, one posting into suspense and one out of it', async () => {
+  const of = await short();
+  const decided = await confirms('bob', of, await proposes('alice', of, 'credit'));
+  expect(decided).toMatchObject({ kind: 'decided', decision: 'credit', decidedBy: 'alice+bob' });
+  expect(await of.handle.result()).toMatchObject({
+    state: 'CREDITED',
+    postingId: (decided as { postingId: string }).postingId,
+  });
+  expect(await kinds(of.reserved)).toEqual(['suspense', 'release']);
+  await recordHistory('decided-credit', of.handle);
+});
+
+test('a deposit rejected by two people: REJECTED, nothing posted', async () => {
+  const of = await short();
+  await confirms('alice', of, await proposes('bob', of, 'reject'));
+  expect(await of.handle.result()).toMatchObject({ state: 'REJECTED', postingId: null });
+  expect(await kinds(of.reserved)).toEqual([]);
+  await recordHistory('decided-reject', of.handle);
+});
+
+test('withdrawn, proposed anew and confirmed: the last proposal is the one that counts', async () => {
+  const of = await short();
+  await withdraws('bob', of, await proposes('alice', of, 'credit'));
+  await confirms('alice', of, await proposes('bob', of, 'reject'));
+  expect(await of.handle.result()).toMatchObject({ state: 'REJECTED' });
+  await recordHistory('decided-after-withdrawal', of.handle);
+});
+
+test('one person up to the limit', async () => {
+  const of = await short({ reviewLimit: '4999' });
+  await confirms('alice', of, await proposes('alice', of, 'credit'));
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+  await recordHistory('decided-alone', of.handle);
+});
+
+test('late money waits in suspense; rejected it goes back', async () => {
+  const reserved = await world.reserve({}, { paymentWindowMs: 200, latePolicy: 'review' });
+  const handle = await world.start(reserved);
+  await untilState(reserved, 'EXPIRED');
+  const payment = await world.receive(paid(reserved.order));
+  await world.signal(handle, payment);
+  await untilState(reserved, 'IN_REVIEW');
+  expect(await kinds(reserved)).toEqual(['suspense']);
+  const of = { handle, inboxId: payment.inboxId };
+  await confirms('bob', of, await proposes('alice', of, 'reject'));
+  expect(await handle.result()).toMatchObject({ state: 'REJECTED', late: true });
+  expect(await kinds(reserved)).toEqual(['suspense', 'reversal']);
+  await recordHistory('decided-late-reject', handle);
+});
+
+test('a second payment is parked as its case opens; credited it is a posting of its own', async () => {
+  const of = await second();
+  await until('the money to be parked', async () => (await kinds(of.reserved)).includes('suspense'));
+  await confirms('bob', of, await proposes('alice', of, 'credit'));
+  expect(await of.handle.result()).toMatchObject({ decision: 'credit', decidedBy: 'alice+bob' });
+  expect(await kinds(of.reserved)).toEqual(['credit', 'suspense', 'release']);
+  await recordHistory('review-parked-credit', of.handle);
+});
+
+test('a stale payment is not parked; rejected it leaves nothing behind', async () => {
+  const of = await second('STALE');
+  await confirms('bob', of, await proposes('alice', of, 'reject'));
+  expect(await of.handle.result()).toMatchObject({ decision: 'reject', postingId: null });
+  expect(await kinds(of.reserved)).toEqual(['credit']);
+  await recordHistory('review-reject', of.handle);
+});
+
+test('a credit in doubt, taken out of its wallet and put into another', async () => {
+  const [wrong, right] = [
+    await world.reserve({ wallet: 'wallet-wrong' }),
+    await world.reserve({ wallet: 'wallet-right' }),
+  ];
+  const handle = await world.start(wrong);
+  const payment = await world.receive(paid(wrong.order));
+  await world.signal(handle, payment);
+  const { postingId } = (await handle.result()) as { postingId: string };
+  const doubt = await openCase({
+    inboxId: payment.inboxId,
+    externalOrderNumber: wrong.order.externalOrderNumber,
+    reason: 'CREDIT_IN_DOUBT',
+    transactionCode: payment.transactionCode,
+    payment,
+    order: { ...wrong.order, settings: wrong.settings },
+    standing: 'credited',
+    doubt: { postingId, operator: 'alice', reason: 'the wallet is another' },
+    workflowId: `review:${payment.inboxId}:reversal:1`,
+  });
+  const of = { handle: doubt, inboxId: payment.inboxId };
+  const taken = await confirms('bob', of, await proposes('alice', of, 'reverse', { keep: true }));
+  expect(taken).toMatchObject({ kind: 'withdrawn' });
+  const { externalOrderNumber } = right.order;
+  await confirms('bob', of, await proposes('alice', of, 'credit', { toDeposit: externalOrderNumber }));
+  expect(await doubt.result()).toMatchObject({ decision: 'credit' });
+  expect(await kinds(wrong)).toEqual(['credit', 'reversal']);
+  expect(await kinds(right)).toEqual(['release']);
+  await recordHistory('reversal-kept-and-released', doubt);
+});
+
+test('a confirmation whose row is not there is refused by the books, and the case goes on', async () => {
+  const of = await short();
+  const proposal = await proposes('alice', of, 'credit');
+  const forged = { decisionId: '999999', proposalId: proposal, operator: 'bob' };
+  expect(await of.handle.executeUpdate(confirm, { args: [forged] })).toMatchObject({
+    kind: 'refused',
+    refusal: 'unproven',
+  });
+  expect(await kinds(of.reserved)).toEqual([]);
+  await confirms('bob', of, await proposes('alice', of, 'credit'));
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+  await recordHistory('decided-after-refusal', of.handle);
+});
+
+test('the books are away when a decision is due: the durable activity carries it out once they are back', async () => {
+  const of = await short();
+  let failures = 2;
+  world.instead('decide', of.reserved.order.externalOrderNumber, async (decide) => {
+    if (failures-- > 0) throw Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+    return decide();
+  });
+  await confirms('bob', of, await proposes('alice', of, 'credit'));
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+  expect(failures).toBeLessThan(0);
+  await recordHistory('decided-durably', of.handle);
+});
+
+test('a decision carried out twice is one posting: the answer of the first was lost', async () => {
+  const of = await short();
+  let lost = 1;
+  world.instead('decide', of.reserved.order.externalOrderNumber, async (decide) => {
+    const answer = await decide();
+    if (lost-- > 0) throw Object.assign(new Error('connection reset'), { code: 'ECONNRESET' });
+    return answer;
+  });
+  const decided = await confirms('bob', of, await proposes('alice', of, 'credit'));
+  expect(decided).toMatchObject({ kind: 'decided', decision: 'credit' });
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+  expect(await kinds(of.reserved)).toEqual(['suspense', 'release']);
+});
+
+test('updates of another shape are refused and leave no trace', async () => {
+  const of = await short();
+  const events = async () =>
+    (await of.handle.fetchHistory()).events?.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes) ??
+    [];
+  for (const args of [
+    [null],
+    [{}],
+    [{ decisionId: '1', decision: 'steal', reason: 'because', operator: 'eve', keep: false, toDeposit: null }],
+  ]) {
+    const sent = { args: args as [never] };
+    await expect(of.handle.executeUpdate('propose', sent)).rejects.toMatchObject({ cause: { type: 'malformed' } });
+    await expect(of.handle.executeUpdate('confirm', sent)).rejects.toThrow();
+  }
+  expect(await events()).toEqual([]);
+});
