@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
+import type { Keyring } from '../config/keyring.ts';
 import type { Secret } from '../config/load.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import type { PlacementRow } from '../database/deposits.ts';
@@ -15,9 +16,9 @@ export interface PlacementDependencies {
   readonly pool: pg.Pool;
   readonly provider: PaymentProvider;
   readonly clock: ProviderClock;
-  readonly mtpayKey: MtpayKey;
-  readonly capability: CapabilityKey;
-  readonly payerNameKey: Secret;
+  readonly mtpayKeys: Keyring<MtpayKey>;
+  readonly capabilities: Keyring<CapabilityKey>;
+  readonly payerNameKeys: Keyring<Secret>;
   readonly callbackBaseUrl: string;
   readonly placeWithinMs: number;
   /** The time the provider has to answer; below the activity's 30 s. */
@@ -64,24 +65,32 @@ export async function attempt(
 ): Promise<StoredAnswer | null> {
   const { externalOrderNumber } = deposit;
   const deadlineMs = deps.callDeadlineMs;
+  // Before the attempt is opened: one that cannot be made must not be left open, as if it had been sent.
+  const order = request(deps, deposit);
+  // Taken out once: the stamp that is noted is the stamp that is sent, whatever becomes of the keys meanwhile.
+  const key = deps.mtpayKeys.current;
   const timestampMs = Math.round(await deps.clock.now());
   const claimedMs = performance.now();
   const opened = await openAttempt(deps.pool, {
     externalOrderNumber,
     n,
     deadlineMs,
-    keyId: keyId(deps.mtpayKey),
+    keyId: keyId(key),
     timestampMs,
   });
   if (!opened) return null;
   crashPoint('create.beforeSend');
   const sentMs = Date.now();
-  const answer = await deps.provider.place(request(deps, deposit), timestampMs, {
-    deadlineMs,
-    // Checked just before sending: past the deadline another run may have settled this attempt.
-    maySend: () => performance.now() - claimedMs < deadlineMs,
-    ...(signal === undefined ? {} : { signal }),
-  });
+  const answer = await deps.provider.place(
+    order,
+    { key, timestampMs },
+    {
+      deadlineMs,
+      // Checked just before sending: past the deadline another run may have settled this attempt.
+      maySend: () => performance.now() - claimedMs < deadlineMs,
+      ...(signal === undefined ? {} : { signal }),
+    },
+  );
   crashPoint('create.afterResponse');
   await learnClock(deps, answer, sentMs, externalOrderNumber);
   const stored = await settleAttempt(deps.pool, externalOrderNumber, n, storable(answer));
@@ -97,11 +106,11 @@ function request(deps: PlacementDependencies, deposit: PlacementRow) {
     amount: (deposit.mtcAmount ?? deposit.totalPrice)!,
     currencyCode: deposit.currencyCode,
     supportLanguage: deposit.supportLanguage,
-    payerRealName: openName(deps.payerNameKey, deposit.externalOrderNumber, {
+    payerRealName: openName(deps.payerNameKeys.verifying, deposit.externalOrderNumber, {
       bytes: deposit.payerName,
       keyId: deposit.payerNameKey,
     }),
-    callbackUrl: callbackUrl(deps.callbackBaseUrl, deps.capability, deposit.externalOrderNumber),
+    callbackUrl: callbackUrl(deps.callbackBaseUrl, deps.capabilities.current, deposit.externalOrderNumber),
   };
 }
 

@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
+import type { Keyring } from '../config/keyring.ts';
 import type { Secret } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { type DepositView, findDeposit, reserve, viewDeposit } from '../database/deposits.ts';
@@ -18,8 +19,8 @@ export interface CreateDependencies {
   readonly client: Client;
   readonly settled: Settled;
   readonly settings: DepositSettings;
-  readonly fingerprintKey: Secret;
-  readonly payerNameKey: Secret;
+  readonly fingerprintKeys: Keyring<Secret>;
+  readonly payerNameKeys: Keyring<Secret>;
   readonly log: Log;
 }
 
@@ -35,11 +36,12 @@ export type Created = { readonly status: 200 | 201 | 202; readonly deposit: Depo
  */
 export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<Created> {
   const { externalOrderNumber } = body;
-  const fingerprint = fingerprintOf(deps.fingerprintKey, body);
-  const first = await reserveRow(deps, body, fingerprint);
+  // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
+  const fingerprints = deps.fingerprintKeys.verifying.map((key) => fingerprintOf(key, body));
+  const first = await reserveRow(deps, body, fingerprints[0]!);
   crashPoint('api.afterReserve');
   const row = await existing(deps, externalOrderNumber);
-  if (!timingSafeEqual(row.fingerprint, fingerprint)) {
+  if (!fingerprints.some((fingerprint) => timingSafeEqual(row.fingerprint, fingerprint))) {
     throw new ApiError(
       'other_parameters',
       `deposit ${externalOrderNumber} was created with other parameters; nothing was changed`,
@@ -68,7 +70,7 @@ function answer(deposit: DepositView, first: boolean): Created {
 }
 
 async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer): Promise<boolean> {
-  const sealed = sealName(deps.payerNameKey, body.externalOrderNumber, body.payerRealName);
+  const sealed = sealName(deps.payerNameKeys.current, body.externalOrderNumber, body.payerRealName);
   return reserve(deps.pool, {
     externalOrderNumber: body.externalOrderNumber,
     wallet: body.wallet,

@@ -1,19 +1,20 @@
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
+import type { Keyring } from '../config/keyring.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import type { CallbackRow } from '../database/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
 import { type Envelope, MalformedCallback, readData, readEnvelope } from '../mtpay/callback.ts';
-import { type CapabilityKey, isCapabilityFor } from '../mtpay/capability.ts';
+import { type CapabilityKey, capabilityOf } from '../mtpay/capability.ts';
 import type { ProviderClock } from '../mtpay/clock.ts';
-import { isSignedBy, keyId, type MtpayKey } from '../mtpay/signature.ts';
+import { keyId, type MtpayKey, signerOf } from '../mtpay/signature.ts';
 import { ApiError } from './errors.ts';
 import { type Message, route, routeRepeat } from './route-callback.ts';
 
 export interface ReceiveDependencies {
   readonly pool: pg.Pool;
-  readonly mtpayKey: MtpayKey;
-  readonly capability: CapabilityKey;
+  readonly mtpayKeys: Keyring<MtpayKey>;
+  readonly capabilities: Keyring<CapabilityKey>;
   readonly clock: ProviderClock;
   /** Told of a committed inbox row that a workflow has to hear of; must not throw or wait. */
   readonly raise: (callback: CallbackRow) => void;
@@ -72,17 +73,17 @@ async function authenticate(
   envelope: Envelope,
 ): Promise<Message | null> {
   // Both are computed whatever the first says, so that time tells nothing.
-  const capable = isCapabilityFor(deps.capability, kid, token, envelope.externalOrderNumber);
-  const signed = isSignedBy(deps.mtpayKey, envelope.timestampMs, envelope.signature);
-  if (signed && !capable) raiseAlarm(deps.log, 'callback_good_signature_wrong_token');
-  if (!capable || !signed) return null;
+  const capability = capabilityOf(deps.capabilities.verifying, kid, token, envelope.externalOrderNumber);
+  const signer = signerOf(deps.mtpayKeys.verifying, envelope.timestampMs, envelope.signature);
+  if (signer !== null && capability === null) raiseAlarm(deps.log, 'callback_good_signature_wrong_token');
+  if (capability === null || signer === null) return null;
   const aheadMs = envelope.timestampMs - (await deps.clock.now());
   if (aheadMs > MAX_AHEAD_MS) return null;
   return {
     envelope,
     raw,
     reading: readData(envelope),
-    keyId: keyId(deps.mtpayKey),
+    keyId: keyId(signer),
     aheadMs,
     stampedMs: Date.now() + aheadMs,
   };

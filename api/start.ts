@@ -1,9 +1,12 @@
 import type { Client } from '@temporalio/client';
+import { watchKeys } from '../config/key-watch.ts';
+import { mapKeyring } from '../config/keyring.ts';
 import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
+import { nameKeys } from '../mtpay/key-names.ts';
 import { createCallbackApp } from './callback.ts';
 import { listen } from './http.ts';
 import { createInternalApp } from './internal.ts';
@@ -41,6 +44,7 @@ export async function startApi(
     log,
   );
   const raiser = createRaiser({ pool, client, log });
+  const { rings } = config.keys;
   let accepting = true;
 
   const internal = createInternalApp({
@@ -49,8 +53,8 @@ export async function startApi(
     settled,
     log,
     settings: config.settings,
-    fingerprintKey: config.fingerprintKey,
-    payerNameKey: config.payerNameKey,
+    fingerprintKeys: rings.fingerprint,
+    payerNameKeys: rings.payerName,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     isAccepting: () => accepting,
     isTemporalUp: () => isTemporalUp(client),
@@ -59,8 +63,8 @@ export async function startApi(
     receive: createReceiver({
       pool,
       log,
-      mtpayKey: config.mtpay,
-      capability: capabilityKey(config.callbackKey),
+      mtpayKeys: rings.mtpay,
+      capabilities: mapKeyring(rings.callback, capabilityKey),
       clock: createProviderClock(pool),
       raise: (callback) => raiser.raise(callback),
     }),
@@ -70,12 +74,21 @@ export async function startApi(
 
   const apiListener = await listen(internal, config.apiListen);
   const callbackListener = await listen(callbacks, config.callbackListen);
+  // The last callback under a key may come both windows after the last order was placed with it.
+  const { paymentWindowMs, listeningWindowMs } = config.settings;
+  const overlapMs = paymentWindowMs + listeningWindowMs;
+  const stopWatching = watchKeys(config.keys, {
+    overlapMs: { mtpay: overlapMs, callback: overlapMs },
+    show: nameKeys,
+    log,
+  });
   const relay = startRelay({ pool, client, log }, relayTimes);
   return {
     apiUrl: apiListener.url,
     callbackUrl: callbackListener.url,
     async close() {
       accepting = false;
+      stopWatching();
       await Promise.all([apiListener.close(), callbackListener.close(), relay.close()]);
       await raiser.drain();
       await settled.close();

@@ -1,6 +1,11 @@
 import { z } from 'zod';
 import { known, parseFraction, parseUnitPrice } from '../domain/money.ts';
 import type { DepositSettings } from '../domain/order.ts';
+import { KeySource } from './key-source.ts';
+import { type KeyName, keyVariables, parseKeys } from './keys.ts';
+import { type Environment, withSecretFiles } from './secret-files.ts';
+
+export { Secret } from './secret.ts';
 
 /** The environment is wrong; `message` lists every problem at once. Retrying does not help. */
 export class ConfigError extends Error {}
@@ -34,32 +39,6 @@ function isOrigin(text: string): boolean {
   const { protocol, pathname, search } = new URL(text);
   return /^https?:$/.test(protocol) && pathname === '/' && search === '';
 }
-
-/** At least 32 bytes of key material as base64url. Marked so that printing a config by mistake shows nothing. */
-export class Secret {
-  readonly #bytes: Buffer;
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-  /** The key itself; for crypto only. */
-  reveal(): Buffer {
-    return this.#bytes;
-  }
-  toString(): string {
-    return '[redacted]';
-  }
-  toJSON(): string {
-    return '[redacted]';
-  }
-}
-const key = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{43,}=*$/, 'expected at least 32 random bytes as base64url')
-  .transform((text) => new Secret(Buffer.from(text, 'base64url')));
-const text = z
-  .string()
-  .min(1)
-  .transform((value) => new Secret(Buffer.from(value, 'utf8')));
 
 const hosts = z.string().transform((value) =>
   value
@@ -116,11 +95,6 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 const shared = {
   DATABASE_URL: z.string().min(1).optional(),
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
-  MTPAY_ACCESS_KEY: text,
-  MTPAY_SECRET_KEY: text,
-  CALLBACK_BASE_URL: origin,
-  CALLBACK_KEY: key,
-  PAYER_NAME_KEY: key,
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
@@ -129,6 +103,7 @@ const workerSchema = z.object({
   ...shared,
   DATABASE_URL_WORKER: z.string().min(1).optional(),
   DATABASE_URL_DECISIONS: z.string().min(1).optional(),
+  CALLBACK_BASE_URL: origin,
   MTPAY_PLACE_PATH: z.string().startsWith('/').default('/api/buy-coin/transaction'),
   MTPAY_REDIRECT_HOSTS: hosts.optional(),
   MTPAY_CA_FILE: z.string().optional(),
@@ -144,7 +119,6 @@ const apiSchema = z.object({
   DATABASE_URL_API: z.string().min(1).optional(),
   API_LISTEN: listen.default({ host: '127.0.0.1', port: 8080 }),
   CALLBACK_LISTEN: listen.default({ host: '127.0.0.1', port: 8081 }),
-  FINGERPRINT_KEY: key,
   MTPAY_ACK: ack,
   TEMPORAL_UI_URL: origin.optional(),
   PAYMENT_WINDOW: duration.default(30 * UNIT_MS.m),
@@ -168,25 +142,30 @@ export interface DatabaseConfig {
   readonly setRole: boolean;
 }
 
-export interface MtpayConfig {
-  readonly baseUrl: string;
-  readonly accessKey: Secret;
-  readonly secretKey: Secret;
-}
+/** Each process knows the keys it works with and no others. */
+const WORKER_NEEDS = {
+  databases: ['DATABASE_URL_WORKER', 'DATABASE_URL_DECISIONS'],
+  addresses: ['MTPAY_BASE_URL', 'CALLBACK_BASE_URL'],
+  keys: ['mtpay', 'callback', 'payerName'],
+} as const satisfies Needs<KeyName>;
+const API_NEEDS = {
+  databases: ['DATABASE_URL_API'],
+  addresses: ['MTPAY_BASE_URL'],
+  keys: ['mtpay', 'callback', 'payerName', 'fingerprint'],
+} as const satisfies Needs<KeyName>;
 
 export interface WorkerConfig {
   readonly database: DatabaseConfig;
   /** Of the role that alone may carry out what people decide. */
   readonly decisions: DatabaseConfig;
-  readonly mtpay: MtpayConfig & {
+  readonly keys: KeySource<(typeof WORKER_NEEDS.keys)[number]>;
+  readonly mtpay: {
     readonly placeUrl: string;
     readonly redirectHosts: readonly string[];
     readonly plainHttpHosts: readonly string[];
     readonly caFile?: string;
   };
   readonly callbackBaseUrl: string;
-  readonly callbackKey: Secret;
-  readonly payerNameKey: Secret;
   readonly placeWithinMs: number;
   readonly callDeadlineMs: number;
   readonly workflowBundle?: string;
@@ -195,37 +174,30 @@ export interface WorkerConfig {
 
 export interface ApiConfig {
   readonly database: DatabaseConfig;
-  readonly mtpay: MtpayConfig;
+  readonly keys: KeySource<(typeof API_NEEDS.keys)[number]>;
   readonly apiListen: { readonly host: string; readonly port: number };
   readonly callbackListen: { readonly host: string; readonly port: number };
-  readonly callbackKey: Secret;
-  readonly payerNameKey: Secret;
-  readonly fingerprintKey: Secret;
   readonly ack: { readonly contentType: string; readonly body: string };
   readonly temporalUiUrl?: string;
   readonly settings: DepositSettings;
   readonly logLevel: string;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** The worker's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
-  const raw = parse(workerSchema, env, ['DATABASE_URL_WORKER', 'DATABASE_URL_DECISIONS']);
+  const { raw, keys } = parse(workerSchema, env, WORKER_NEEDS);
   const base = new URL(raw.MTPAY_BASE_URL);
   return {
     database: database(raw.DATABASE_URL_WORKER, raw.DATABASE_URL),
     decisions: database(raw.DATABASE_URL_DECISIONS, raw.DATABASE_URL),
+    keys,
     mtpay: {
-      ...mtpay(raw),
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,
       redirectHosts: raw.MTPAY_REDIRECT_HOSTS ?? [base.host],
       plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
       ...(raw.MTPAY_CA_FILE === undefined ? {} : { caFile: raw.MTPAY_CA_FILE }),
     },
     callbackBaseUrl: raw.CALLBACK_BASE_URL,
-    callbackKey: raw.CALLBACK_KEY,
-    payerNameKey: raw.PAYER_NAME_KEY,
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
@@ -235,15 +207,12 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
 
 /** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
-  const raw = parse(apiSchema, env, ['DATABASE_URL_API']);
+  const { raw, keys } = parse(apiSchema, env, API_NEEDS);
   return {
     database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
-    mtpay: mtpay(raw),
+    keys,
     apiListen: raw.API_LISTEN,
     callbackListen: raw.CALLBACK_LISTEN,
-    callbackKey: raw.CALLBACK_KEY,
-    payerNameKey: raw.PAYER_NAME_KEY,
-    fingerprintKey: raw.FINGERPRINT_KEY,
     ack: raw.MTPAY_ACK,
     ...(raw.TEMPORAL_UI_URL === undefined ? {} : { temporalUiUrl: raw.TEMPORAL_UI_URL }),
     settings: {
@@ -260,50 +229,69 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
 
 /** The address migrations use: the owner's. */
 export function loadMigrationUrl(env: Environment = process.env): string {
-  const { DATABASE_URL_MIGRATOR, DATABASE_URL } = withoutEmpty(env);
-  const url = DATABASE_URL_MIGRATOR ?? DATABASE_URL;
+  const { values, problems } = withSecretFiles(env, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']);
+  if (problems.length > 0) throw configError(problems);
+  const url = values['DATABASE_URL_MIGRATOR'] ?? values['DATABASE_URL'];
   if (url === undefined) throw new ConfigError('DATABASE_URL is not set: give the database to migrate');
   return url;
 }
 
-/** An empty variable is one that is not set: compose files and shells cannot leave one out easily. */
-const withoutEmpty = (env: Environment): Environment =>
-  Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+interface Needs<N extends KeyName> {
+  /** The variables of the process's own database addresses. */
+  readonly databases: readonly string[];
+  /** Addresses that are https, unless their host is allowed plain HTTP. */
+  readonly addresses: readonly ('MTPAY_BASE_URL' | 'CALLBACK_BASE_URL')[];
+  readonly keys: readonly N[];
+}
 
-function parse<T extends z.ZodType>(schema: T, env: Environment, ownDatabases: readonly string[]): Raw<T> {
-  const given = withoutEmpty(env);
+/** Every problem at once. Variables that hold secrets may be given as files; those of keys are read again later. */
+function parse<T extends z.ZodType, N extends KeyName>(
+  schema: T,
+  env: Environment,
+  needs: Needs<N>,
+): { readonly raw: Raw<T>; readonly keys: KeySource<N> } {
+  const secrets = [...needs.databases, 'DATABASE_URL', ...keyVariables(needs.keys)];
+  const { values: given, problems: unread } = withSecretFiles(env, secrets);
   const result = schema.safeParse(given);
   const single = (result.error?.issues ?? []).map((issue) => {
     const name = issue.path.join('.');
     return `${name}: ${given[name] === undefined ? 'is not set' : issue.message}`;
   });
-  const problems = [...single, ...jointProblems(given, ownDatabases)];
-  if (result.success && problems.length === 0) return result.data;
-  const lines = problems.map((problem) => `  ${problem}`);
-  throw new ConfigError(`the configuration has ${problems.length} problem(s):\n${lines.join('\n')}`);
+  const samples = isLocalStack(given);
+  const { keys, problems: wrongKeys } = parseKeys(given, needs.keys, { samples });
+  const problems = [...unread, ...single, ...wrongKeys, ...jointProblems(given, needs)];
+  if (!result.success || keys === null || problems.length > 0) throw configError(problems);
+  return { raw: result.data, keys: new KeySource(env, needs.keys, { samples }, { values: given, keys }) };
+}
+
+const configError = (problems: readonly string[]): ConfigError =>
+  new ConfigError(
+    `the configuration has ${problems.length} problem(s):\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
+  );
+
+/** A provider on this machine, and not production: only there may a key be one that anybody could guess. */
+function isLocalStack(given: Environment): boolean {
+  const base = given['MTPAY_BASE_URL'] ?? '';
+  return given['NODE_ENV'] !== 'production' && URL.canParse(base) && LOOPBACK.includes(new URL(base).hostname);
 }
 
 /** What no variable can say of itself. */
-function jointProblems(given: Environment, ownDatabases: readonly string[]): string[] {
-  const problems = ownDatabases
+function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
+  const problems = needs.databases
     .filter((own) => given[own] === undefined && given['DATABASE_URL'] === undefined)
     .map((own) => `DATABASE_URL: neither it nor ${own} is set`);
-  const base = given['MTPAY_BASE_URL'] ?? '';
-  const url = URL.canParse(base) ? new URL(base) : null;
-  const plainHosts = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
-  if (url?.protocol === 'http:' && !plainHosts.includes(url.hostname) && !plainHosts.includes(url.host)) {
-    problems.push(`MTPAY_BASE_URL: plain HTTP; use https or name ${url.hostname} in MTPAY_PLAIN_HTTP_HOSTS`);
+  const named = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
+  // A callback to this machine does not leave it, whoever else may be met in plain HTTP.
+  const allowed = { MTPAY_BASE_URL: named, CALLBACK_BASE_URL: [...named, ...LOOPBACK] };
+  for (const name of needs.addresses) {
+    const base = given[name] ?? '';
+    const url = URL.canParse(base) ? new URL(base) : null;
+    if (url?.protocol === 'http:' && !allowed[name].includes(url.hostname) && !allowed[name].includes(url.host)) {
+      problems.push(`${name}: plain HTTP; use https or name ${url.hostname} in MTPAY_PLAIN_HTTP_HOSTS`);
+    }
   }
   return problems;
 }
 
 const database = (own: string | undefined, common: string | undefined): DatabaseConfig =>
   own === undefined ? { url: common!, setRole: true } : { url: own, setRole: false };
-
-const mtpay = (
-  raw: Pick<Raw<typeof apiSchema>, 'MTPAY_BASE_URL' | 'MTPAY_ACCESS_KEY' | 'MTPAY_SECRET_KEY'>,
-): MtpayConfig => ({
-  baseUrl: raw.MTPAY_BASE_URL,
-  accessKey: raw.MTPAY_ACCESS_KEY,
-  secretKey: raw.MTPAY_SECRET_KEY,
-});

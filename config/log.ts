@@ -19,7 +19,9 @@ export type Alarm =
   | 'relay_failed'
   | 'ledger_conflict'
   | 'ledger_unavailable'
-  | 'decision_refused';
+  | 'decision_refused'
+  | 'keys_not_taken'
+  | 'key_overlap_short';
 
 /** Logs at error level with the field `alarm`, which alert rules count. */
 export function raiseAlarm(log: Log, alarm: Alarm, fields: Readonly<Record<string, unknown>> = {}): void {

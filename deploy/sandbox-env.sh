@@ -24,7 +24,7 @@ CALLBACK_BASE_URL=http://callbacks:8081
 MTPAY_BASE_URL=http://sandbox:8290
 MTPAY_ACCESS_KEY=$(secret)
 MTPAY_SECRET_KEY=$(secret)
-MTPAY_PLAIN_HTTP_HOSTS=sandbox,localhost
+MTPAY_PLAIN_HTTP_HOSTS=sandbox,localhost,callbacks
 MTPAY_REDIRECT_HOSTS=localhost:8290
 
 SANDBOX_CONTROL_TOKEN=$(secret)

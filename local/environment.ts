@@ -21,7 +21,8 @@ export function readEmbedded(env: Environment): Embedded {
   const postgres = !given('DATABASE_URL');
   const temporal = !['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some(given);
   const sandbox = !given('MTPAY_BASE_URL');
-  if (!sandbox && !(given('MTPAY_ACCESS_KEY') && given('MTPAY_SECRET_KEY'))) {
+  const asFile = (name: string) => given(name) || given(`${name}_FILE`);
+  if (!sandbox && !(asFile('MTPAY_ACCESS_KEY') && asFile('MTPAY_SECRET_KEY'))) {
     throw new LocalSettingsError('MTPAY_BASE_URL is set: set MTPAY_ACCESS_KEY and MTPAY_SECRET_KEY too.');
   }
   const roleUrls = Object.keys(env).filter((name) => name.startsWith('DATABASE_URL_') && given(name));
@@ -68,6 +69,11 @@ function set(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
+/** What the user gives: nothing of ours goes beside a file. */
+function keyOf(env: Environment, name: string): string | undefined {
+  return set(env[`${name}_FILE`]) === undefined ? set(env[name]) : '';
+}
+
 /** Whoever listens on all addresses is reached on loopback from here. */
 function originOf(listen: string): string {
   return `http://${listen.replace(/^(0\.0\.0\.0|\[::\]|\*):/, '127.0.0.1:')}`;
@@ -103,9 +109,9 @@ export function engineEnvironments(
     API_LISTEN: places.apiListen,
     CALLBACK_LISTEN: places.callbackListen,
     CALLBACK_BASE_URL: places.callbackBaseUrl,
-    CALLBACK_KEY: set(env['CALLBACK_KEY']) ?? keys.callback,
-    PAYER_NAME_KEY: set(env['PAYER_NAME_KEY']) ?? keys.payerName,
-    FINGERPRINT_KEY: set(env['FINGERPRINT_KEY']) ?? keys.fingerprint,
+    CALLBACK_KEY: keyOf(env, 'CALLBACK_KEY') ?? keys.callback,
+    PAYER_NAME_KEY: keyOf(env, 'PAYER_NAME_KEY') ?? keys.payerName,
+    FINGERPRINT_KEY: keyOf(env, 'FINGERPRINT_KEY') ?? keys.fingerprint,
     MTPAY_BASE_URL: places.mtpayBaseUrl,
     MTPAY_ACCESS_KEY: embedded.sandbox ? keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
     MTPAY_SECRET_KEY: embedded.sandbox ? keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),

@@ -36,5 +36,16 @@ export function isCapabilityFor(
   return timingSafeEqual(Buffer.from(expected.toString('base64url')), Buffer.from(candidate));
 }
 
+/** The key under which this is the address of that order, or null. Every key is tried, whatever `kid` says. */
+export function capabilityOf(
+  keys: readonly CapabilityKey[],
+  kid: string,
+  candidate: string,
+  externalOrderNumber: string,
+): CapabilityKey | null {
+  const capable = keys.filter((key) => isCapabilityFor(key, kid, candidate, externalOrderNumber));
+  return capable[0] ?? null;
+}
+
 const token = (key: CapabilityKey, externalOrderNumber: string): Buffer =>
   createHmac('sha256', key.key.reveal()).update(`mtpay-cb|v1|${externalOrderNumber}`).digest();

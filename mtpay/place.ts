@@ -39,8 +39,14 @@ export type PlacementAnswer =
 
 /** The provider behind a port, so that a test or a second provider can stand in for it. */
 export interface PaymentProvider {
-  /** Signs with `timestampMs` and calls once. Never throws: whatever happens is a class of {@link PlacementAnswer}. */
-  place(request: PlacementRequest, timestampMs: number, call: CallOptions): Promise<PlacementAnswer>;
+  /** Signs with the stamp and calls once. Never throws: whatever happens is a class of {@link PlacementAnswer}. */
+  place(request: PlacementRequest, stamp: Stamp, call: CallOptions): Promise<PlacementAnswer>;
+}
+
+/** What a call is signed with. The caller has noted it, key and all, before anything is sent. */
+export interface Stamp {
+  readonly key: MtpayKey;
+  readonly timestampMs: number;
 }
 
 export interface CallOptions {
@@ -51,7 +57,6 @@ export interface CallOptions {
 
 export interface MtpayOptions {
   readonly placeUrl: string;
-  readonly key: MtpayKey;
   /** Hosts (with port, if any) a checkout link may lead to. */
   readonly redirectHosts: readonly string[];
   /** Hosts to which plain HTTP is allowed; everything else is https. */
@@ -65,9 +70,9 @@ const MAX_MESSAGE_LENGTH = 300;
 
 export function createMtpay(options: MtpayOptions): PaymentProvider {
   return {
-    async place(request, timestampMs, call) {
-      const accessKey = options.key.accessKey.reveal().toString('utf8');
-      const signature = sign(options.key, timestampMs);
+    async place(request, { key, timestampMs }, call) {
+      const accessKey = key.accessKey.reveal().toString('utf8');
+      const signature = sign(key, timestampMs);
       const answer = await exchange({
         url: options.placeUrl,
         headers: {

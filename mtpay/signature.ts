@@ -1,11 +1,8 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import type { Secret } from '../config/load.ts';
+import type { KeyPair } from '../config/keys.ts';
 
 /** The pair from "Merchant Service – API Token Management". */
-export interface MtpayKey {
-  readonly accessKey: Secret;
-  readonly secretKey: Secret;
-}
+export type MtpayKey = KeyPair;
 
 /** Upper-case hex, as the documents' code example prints it; the shape is checked before anything is compared. */
 const SIGNATURE = /^[0-9A-F]{64}$/;
@@ -18,6 +15,12 @@ export function sign(key: MtpayKey, timestampMs: number): string {
 /** Constant-time in the digest; anything that is not 64 upper-case hex digits is false. */
 export function isSignedBy(key: MtpayKey, timestampMs: number, signature: string): boolean {
   return SIGNATURE.test(signature) && timingSafeEqual(hmac(key, timestampMs), Buffer.from(signature, 'hex'));
+}
+
+/** The key that made this signature, or null. Every key is tried, so that time does not tell which it was. */
+export function signerOf(keys: readonly MtpayKey[], timestampMs: number, signature: string): MtpayKey | null {
+  const signed = keys.filter((key) => isSignedBy(key, timestampMs, signature));
+  return signed[0] ?? null;
 }
 
 /** Names a key in tables and logs without showing it. */

@@ -3,11 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
+import { watchKeys } from '../config/key-watch.ts';
+import { mapKeyring } from '../config/keyring.ts';
 import type { WorkerConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
+import { nameKeys } from '../mtpay/key-names.ts';
 import { createMtpay } from '../mtpay/place.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 
@@ -40,20 +43,20 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   const { caFile } = config.mtpay;
+  const { rings } = config.keys;
   const { activities, drain } = createActivities({
     pool,
     decisions,
     provider: createMtpay({
       placeUrl: config.mtpay.placeUrl,
-      key: config.mtpay,
       redirectHosts: config.mtpay.redirectHosts,
       plainHttpHosts: config.mtpay.plainHttpHosts,
       ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
     }),
     clock: createProviderClock(pool),
-    mtpayKey: config.mtpay,
-    capability: capabilityKey(config.callbackKey),
-    payerNameKey: config.payerNameKey,
+    mtpayKeys: rings.mtpay,
+    capabilities: mapKeyring(rings.callback, capabilityKey),
+    payerNameKeys: rings.payerName,
     callbackBaseUrl: config.callbackBaseUrl,
     placeWithinMs: config.placeWithinMs,
     callDeadlineMs: config.callDeadlineMs,
@@ -73,10 +76,17 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     // A lost worker's deposits are taken over after this long (measured: about 2 s instead of 10).
     stickyQueueScheduleToStartTimeout: '2s',
   });
+  // A name is opened when its order is placed, and orders are placed within this time.
+  const stopWatching = watchKeys(config.keys, {
+    overlapMs: { payerName: config.placeWithinMs },
+    show: nameKeys,
+    log,
+  });
   const run = async () => {
     try {
       await worker.run();
     } finally {
+      stopWatching();
       await drain();
       await connection.close();
       await Promise.all([pool.end(), decisions.end()]);

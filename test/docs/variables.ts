@@ -12,7 +12,9 @@ function namesIn(source: string): string[] {
   return [...new Set(words)].filter((word) => !constants.has(word));
 }
 
-const engineSources = ['config/load.ts', 'config/temporal.ts', 'config/crash.ts'].map(read).join('\n');
+const engineSources = ['config/load.ts', 'config/keys.ts', 'config/temporal.ts', 'config/crash.ts']
+  .map(read)
+  .join('\n');
 
 /** What the engine's loaders read, by the text of `config/`. */
 export const engineVariables = namesIn(engineSources);

@@ -32,14 +32,17 @@ const request = (change: Partial<PlacementRequest> = {}): PlacementRequest => ({
 
 const options = (host: string, change: Partial<MtpayOptions> = {}): MtpayOptions => ({
   placeUrl: `http://${host}${PATH}`,
-  key: documentKey,
   redirectHosts: [host, 'checkout.example'],
   plainHttpHosts: ['localhost'],
   ...change,
 });
 
 const place = (to: MtpayOptions, order = request(), call: Partial<CallOptions> = {}) =>
-  createMtpay(to).place(order, AT, { deadlineMs: 10_000, maySend: () => true, ...call });
+  createMtpay(to).place(
+    order,
+    { key: documentKey, timestampMs: AT },
+    { deadlineMs: 10_000, maySend: () => true, ...call },
+  );
 
 /** Places once against a stand-in that answers so; it is called once and never again. */
 async function placedAgainst(answer: Answer, change: Partial<MtpayOptions> = {}, call: Partial<CallOptions> = {}) {
@@ -92,10 +95,14 @@ describe('the request', () => {
 
   it('is signed for the moment it is told', async () => {
     const provider = await standIn(says(http(200, SUCCESS)));
-    await createMtpay(options(provider.host)).place(request(), 1_700_000_000_001, {
-      deadlineMs: 10_000,
-      maySend: () => true,
-    });
+    await createMtpay(options(provider.host)).place(
+      request(),
+      { key: documentKey, timestampMs: 1_700_000_000_001 },
+      {
+        deadlineMs: 10_000,
+        maySend: () => true,
+      },
+    );
     const { access_key: accessKey, timestamp, signature } = provider.received[0]!.headers;
     expect(timestamp).toBe('1700000000001');
     expect(isSignedBy(documentKey, 1_700_000_000_001, signature!)).toBe(true);

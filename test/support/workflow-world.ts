@@ -7,6 +7,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll } from 'vitest';
 import { createActivities } from '../../activities/index.ts';
+import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/load.ts';
 import { createLog } from '../../config/log.ts';
 import { bindCallback, insertCallback } from '../../database/callbacks.ts';
@@ -77,9 +78,9 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
       place: (request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))(),
     },
     clock: createProviderClock(pool),
-    mtpayKey,
-    capability: capabilityKey(secret()),
-    payerNameKey,
+    mtpayKeys: fixedKeyring(mtpayKey),
+    capabilities: fixedKeyring(capabilityKey(secret())),
+    payerNameKeys: fixedKeyring(payerNameKey),
     callbackBaseUrl: 'http://127.0.0.1:1',
     placeWithinMs: 120_000,
     callDeadlineMs: 1_000,

@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import type { KeySet } from './keyring.ts';
+import { isSample } from './samples.ts';
+import { Secret } from './secret.ts';
+import type { Environment } from './secret-files.ts';
+
+/** The provider's pair: an access key and the secret that belongs to it. */
+export interface KeyPair {
+  readonly accessKey: Secret;
+  readonly secretKey: Secret;
+}
+
+/** What each purpose has for a key. */
+export interface KeyTypes {
+  readonly mtpay: KeyPair;
+  readonly callback: Secret;
+  readonly payerName: Secret;
+  readonly fingerprint: Secret;
+}
+export type KeyName = keyof KeyTypes;
+export type KeySets<N extends KeyName = KeyName> = { readonly [name in N]: KeySet<KeyTypes[name]> };
+
+export const isSameKey = (one: KeyPair | Secret, other: KeyPair | Secret): boolean =>
+  one instanceof Secret
+    ? other instanceof Secret && one.equals(other)
+    : !(other instanceof Secret) && one.accessKey.equals(other.accessKey) && one.secretKey.equals(other.secretKey);
+
+interface Variables {
+  readonly current: readonly string[];
+  readonly next: readonly string[];
+  readonly previous: readonly string[];
+  readonly until: string;
+}
+
+/** Written out, so that a search for a variable finds where it is read. */
+const VARIABLES: { readonly [name in KeyName]: Variables } = {
+  mtpay: {
+    current: ['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY'],
+    next: ['MTPAY_ACCESS_KEY_NEXT', 'MTPAY_SECRET_KEY_NEXT'],
+    previous: ['MTPAY_ACCESS_KEY_PREVIOUS', 'MTPAY_SECRET_KEY_PREVIOUS'],
+    until: 'MTPAY_KEY_PREVIOUS_UNTIL',
+  },
+  callback: {
+    current: ['CALLBACK_KEY'],
+    next: ['CALLBACK_KEY_NEXT'],
+    previous: ['CALLBACK_KEY_PREVIOUS'],
+    until: 'CALLBACK_KEY_PREVIOUS_UNTIL',
+  },
+  payerName: {
+    current: ['PAYER_NAME_KEY'],
+    next: ['PAYER_NAME_KEY_NEXT'],
+    previous: ['PAYER_NAME_KEY_PREVIOUS'],
+    until: 'PAYER_NAME_KEY_PREVIOUS_UNTIL',
+  },
+  fingerprint: {
+    current: ['FINGERPRINT_KEY'],
+    next: ['FINGERPRINT_KEY_NEXT'],
+    previous: ['FINGERPRINT_KEY_PREVIOUS'],
+    until: 'FINGERPRINT_KEY_PREVIOUS_UNTIL',
+  },
+};
+
+/** Every variable that belongs to these keys; each may be given as a file. */
+export const keyVariables = (names: readonly KeyName[]): string[] =>
+  names.flatMap((name) => {
+    const { current, next, previous, until } = VARIABLES[name];
+    return [...current, ...next, ...previous, until];
+  });
+
+export type ParsedKeys<N extends KeyName> =
+  | { readonly keys: KeySets<N>; readonly problems: readonly [] }
+  | { readonly keys: null; readonly problems: readonly string[] };
+
+/**
+ * Reads the keys out of an environment whose files were read. `samples`: whether keys that anybody could guess will do,
+ * as they do on a machine of one's own. Problems name variables and show no value.
+ */
+export function parseKeys<N extends KeyName>(
+  given: Environment,
+  names: readonly N[],
+  { samples }: { readonly samples: boolean },
+): ParsedKeys<N> {
+  const problems = [
+    ...names.flatMap((name) => slotProblems(given, VARIABLES[name])),
+    ...keyNames(names).flatMap((variable) => formProblems(given, variable, samples)),
+    ...equalProblems(given, keyNames(names)),
+  ];
+  if (problems.length > 0) return { keys: null, problems };
+  const sets = names.map((name) => [name, setOf(given, VARIABLES[name])]);
+  return { keys: Object.fromEntries(sets) as KeySets<N>, problems: [] };
+}
+
+const keyNames = (names: readonly KeyName[]): string[] =>
+  names.flatMap((name) => [...VARIABLES[name].current, ...VARIABLES[name].next, ...VARIABLES[name].previous]);
+
+/** What is missing: the current key, half a pair, the end of a previous key. */
+function slotProblems(given: Environment, { current, next, previous, until }: Variables): string[] {
+  const isSet = (variable: string) => given[variable] !== undefined;
+  const missing = [current, ...[next, previous].filter((slot) => slot.some(isSet))]
+    .flat()
+    .filter((variable) => !isSet(variable))
+    .map((variable) => `${variable}: is not set`);
+  if (previous.some(isSet) && !isSet(until)) missing.push(`${until}: is not set, and every previous key has an end`);
+  if (isSet(until) && !z.iso.datetime({ offset: true }).safeParse(given[until]).success)
+    missing.push(`${until}: expected a time with its zone, such as 2026-03-01T12:00:00Z`);
+  return missing;
+}
+
+/** The provider chooses what its keys look like; ours are random bytes. */
+const OURS = /^[A-Za-z0-9_-]{43,}=*$/;
+const isProviders = (variable: string): boolean => variable.startsWith('MTPAY_');
+
+function formProblems(given: Environment, variable: string, samples: boolean): string[] {
+  const text = given[variable];
+  if (text === undefined) return [];
+  if (!isProviders(variable) && !OURS.test(text))
+    return [`${variable}: expected at least 32 random bytes as base64url`];
+  if (isProviders(variable) && !/^[\x21-\x7e]+$/.test(text))
+    return [`${variable}: expected visible ASCII characters without blanks`];
+  return samples || !isSample(text) ? [] : [`${variable}: is a sample or easy to guess; use a key of your own`];
+}
+
+/**
+ * No two keys are the same: not of two purposes, and not of one, where it would be a rotation that is half written. It
+ * is this that makes it safe to change files one after the other.
+ */
+function equalProblems(given: Environment, variables: readonly string[]): string[] {
+  const first = new Map<string, string>();
+  return variables.flatMap((variable) => {
+    const text = given[variable];
+    if (text === undefined) return [];
+    const value = secretOf(variable, text).reveal().toString('hex');
+    const twin = first.get(value);
+    if (twin === undefined) first.set(value, variable);
+    return twin === undefined ? [] : [`${variable}: is the same as ${twin}`];
+  });
+}
+
+const secretOf = (variable: string, text: string): Secret =>
+  new Secret(isProviders(variable) ? Buffer.from(text, 'utf8') : Buffer.from(text, 'base64url'));
+
+function setOf(given: Environment, { current, next, previous, until }: Variables): KeySet<KeyPair | Secret> {
+  const key = (slot: readonly string[]): KeyPair | Secret => {
+    const [first, second] = slot.map((variable) => secretOf(variable, given[variable]!));
+    return second === undefined ? first! : { accessKey: first!, secretKey: second };
+  };
+  const isSet = (slot: readonly string[]) => given[slot[0]!] !== undefined;
+  return {
+    current: key(current),
+    next: isSet(next) ? key(next) : null,
+    previous: isSet(previous) ? { key: key(previous), untilMs: Date.parse(given[until]!) } : null,
+  };
+}

@@ -1,0 +1,21 @@
+/** Keys that are printed for all to read: in the provider's documents, and so in docs/protocol.md. */
+const PUBLISHED = [
+  'B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R',
+  'WUYx7DTQZakugtP9gOAimYUphcnc3jWuPRi1UVnWmwXSnMnsCVBzz1ILdaxisvz9',
+];
+/** What people write where a key is to go. Six letters and more: random text does not hold them by chance. */
+const PLACEHOLDER =
+  /change.?me|example|sample|secret|password|placeholder|replace|default|insert|dummy.?key|your.?key|test.?key|access.?key|abcdef|012345|123456|qwerty/i;
+const MIN_DIFFERENT_CHARACTERS = 8;
+
+/**
+ * Whether a key is one that anybody could think of or read: published, a placeholder, few different characters, or one
+ * piece repeated. For base64url the decoded text is looked at too.
+ */
+export function isSample(text: string): boolean {
+  const decoded = Buffer.from(text, 'base64url').toString('latin1');
+  return PUBLISHED.some((known) => text.includes(known)) || isObvious(text) || PLACEHOLDER.test(decoded);
+}
+
+const isObvious = (text: string): boolean =>
+  PLACEHOLDER.test(text) || new Set(text).size < MIN_DIFFERENT_CHARACTERS || /^(.{1,32}?)\1+$/.test(text);
