@@ -1,4 +1,5 @@
 import type { DepositView } from '../database/deposits.ts';
+import type { DepositAnswer } from './answers.ts';
 import { depositWorkflowId } from '../workflows/messages.ts';
 
 export interface WebUi {
@@ -9,7 +10,7 @@ export interface WebUi {
 const time = (at: Date | null): string | null => at?.toISOString() ?? null;
 
 /** The deposit as the contract says: decimals canonical, times RFC 3339 UTC, null where nothing is known. */
-export function showDeposit(deposit: DepositView, webUi: WebUi) {
+export function showDeposit(deposit: DepositView, webUi: WebUi): DepositAnswer {
   const workflowId = depositWorkflowId(deposit.externalOrderNumber);
   return {
     externalOrderNumber: deposit.externalOrderNumber,
@@ -22,7 +23,7 @@ export function showDeposit(deposit: DepositView, webUi: WebUi) {
     currencyCode: deposit.currencyCode,
     redirectUrl: deposit.redirectUrl,
     advertisementCode: deposit.advertisementCode,
-    createdAt: time(deposit.createdAt),
+    createdAt: deposit.createdAt.toISOString(),
     expiresAt: time(deposit.expiresAt),
     listeningUntil: time(deposit.listeningUntil),
     transactionCode: deposit.transactionCode,
@@ -35,7 +36,7 @@ export function showDeposit(deposit: DepositView, webUi: WebUi) {
       : {
           reversal: {
             postingId: deposit.reversal.postingId,
-            at: time(deposit.reversal.at),
+            at: deposit.reversal.at.toISOString(),
             kept: deposit.reversal.kept,
           },
         }),

@@ -14,13 +14,15 @@ export type ErrorCode =
   | 'unsupported_media_type'
   | 'refused'
   | 'decision_refused'
+  | 'rate_limited'
   | 'unavailable'
   | 'internal_error';
 
-const HTTP = {
+/** The status and title of each code; the OpenAPI document reads them too. */
+export const HTTP = {
   invalid_request: { status: 400, title: 'The request is not valid' },
   unauthorized: { status: 401, title: 'The request is not authenticated' },
-  forbidden: { status: 403, title: 'The key does not have this scope' },
+  forbidden: { status: 403, title: 'The key may not do this' },
   not_found: { status: 404, title: 'There is no such thing' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   other_parameters: { status: 409, title: 'The order number stands with other parameters' },
@@ -28,6 +30,7 @@ const HTTP = {
   unsupported_media_type: { status: 415, title: 'The body must be plain JSON' },
   decision_refused: { status: 409, title: 'The step was not taken' },
   refused: { status: 422, title: 'The order was not placed' },
+  rate_limited: { status: 429, title: 'Too many requests' },
   unavailable: { status: 503, title: 'Try again in a moment' },
   internal_error: { status: 500, title: 'A defect of ours' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>;
@@ -38,20 +41,29 @@ export interface FieldFault {
   readonly message: string;
 }
 
+interface RefusalOptions {
+  readonly faults?: readonly FieldFault[];
+  readonly shownCode?: string;
+  /** Whole seconds after which trying again may help. */
+  readonly retryAfterSeconds?: number;
+}
+
 /** An expected refusal. `detail` is for people, `code` for programs; `shownCode` replaces it where the contract says so. */
 export class ApiError extends Error {
   readonly code: ErrorCode;
   readonly faults: readonly FieldFault[];
   readonly shownCode: string;
-  constructor(code: ErrorCode, detail: string, options: { faults?: readonly FieldFault[]; shownCode?: string } = {}) {
+  readonly retryAfterSeconds: number | undefined;
+  constructor(code: ErrorCode, detail: string, options: RefusalOptions = {}) {
     super(detail);
     this.code = code;
     this.faults = options.faults ?? [];
     this.shownCode = options.shownCode ?? code;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
 
-const RETRY_AFTER_SECONDS = '2';
+const RETRY_AFTER_SECONDS = 2;
 
 /** The last handler of both listeners: RFC 9457, no stack, no value of the request. */
 export const answerErrors =
@@ -61,8 +73,9 @@ export const answerErrors =
     const refusal = toApiError(error);
     const { status, title } = HTTP[refusal.code];
     if (refusal.code === 'internal_error') log.error({ error: describe(error) }, 'request failed');
+    if (refusal.retryAfterSeconds !== undefined) response.set('retry-after', String(refusal.retryAfterSeconds));
     if (refusal.code === 'unavailable') {
-      response.set('retry-after', RETRY_AFTER_SECONDS);
+      response.set('retry-after', String(refusal.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
       log.warn({ error: describe(error) }, 'request answered 503');
     }
     if (refusal.code === 'unauthorized') response.set('www-authenticate', 'Bearer');

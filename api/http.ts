@@ -1,9 +1,12 @@
 import http from 'node:http';
+import type { Socket } from 'node:net';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { ApiError } from './errors.ts';
 
 export const MAX_BODY_BYTES = 16 * 1024;
+
+const POLICY = { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"] };
 
 /** An app with Express's defaults mended (threats.md, section 4): no fingerprint, no weak etag, nothing cached. */
 export function createApp(): Express {
@@ -12,15 +15,28 @@ export function createApp(): Express {
   app.disable('etag');
   app.set('trust proxy', false);
   app.set('query parser', 'simple');
-  app.use(helmet({ contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } }));
+  // One spelling of each address: what a proxy in front allows or refuses by path is what is served.
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
+  // Without helmet's own directives: they would allow inline styles, and rewrite plain http addresses.
+  app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: POLICY } }));
   app.use((_request, response, next) => {
     response.set('cache-control', 'no-store');
     next();
   });
+  app.use(refuseAmbiguousHeaders);
   return app;
 }
 
-const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+const SINGLE_HEADERS = ['authorization', 'content-type', 'content-encoding', 'host'] as const;
+
+/** Node takes the first of two and a proxy perhaps the last: what was checked there would not be what is read here. */
+const refuseAmbiguousHeaders: RequestHandler = (request, _response, next) => {
+  const twice = SINGLE_HEADERS.find((name) => (request.headersDistinct[name]?.length ?? 0) > 1);
+  return next(twice === undefined ? undefined : new ApiError('invalid_request', `the header ${twice} came twice`));
+};
+
+const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*(utf-8|"utf-8")\s*)?$/i;
 
 /** 415 for everything but plain JSON in UTF-8, before the body is read. */
 export const requireJson: RequestHandler = (request, _response, next) => {
@@ -49,43 +65,100 @@ export const onlyMethods =
 
 export interface Listener {
   readonly url: string;
-  /** Stops accepting, lets requests under way finish, and resolves when the last connection is gone. */
+  /**
+   * Stops accepting, lets requests under way finish, and resolves when the last connection is gone: those that carry
+   * no request are closed at once, the others after their answer.
+   */
   close(): Promise<void>;
 }
 
-const HEADERS_TIMEOUT_MS = 5_000;
-const REQUEST_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 5_000;
+/** How much of it slow, many and large connections may take. Milliseconds, bytes and counts. */
+export interface ListenerLimits {
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly maxHeaderBytes: number;
+  readonly maxConnections: number;
+  readonly maxRequestsPerSocket: number;
+}
+
+/**
+ * A connection is kept for 5 s: a balancer in front has to keep its own for less, or it will use one that is being
+ * closed. The address counts as a header, so it is limited too.
+ */
+export const LISTENER_LIMITS: ListenerLimits = {
+  headersTimeoutMs: 5_000,
+  requestTimeoutMs: 10_000,
+  keepAliveMs: 5_000,
+  maxHeaderBytes: 8 * 1024,
+  maxConnections: 2_000,
+  maxRequestsPerSocket: 1_000,
+};
+
 const CLOSE_WITHIN_MS = 15_000;
 
-/** Listens with explicit limits on slow and many connections. */
-export async function listen(app: Express, at: { readonly host: string; readonly port: number }): Promise<Listener> {
+/** Listens with explicit limits (threats.md, section 4). Rejects when the address is taken. */
+export async function listen(
+  app: Express,
+  at: { readonly host: string; readonly port: number },
+  limits: ListenerLimits = LISTENER_LIMITS,
+): Promise<Listener> {
   const server = http.createServer(
     {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      maxHeaderSize: limits.maxHeaderBytes,
       connectionsCheckingInterval: 1_000,
+      // Said here, so that no option of the process turns it on.
+      insecureHTTPParser: false,
     },
     app,
   );
-  server.maxConnections = 2_000;
+  server.maxConnections = limits.maxConnections;
+  server.maxRequestsPerSocket = limits.maxRequestsPerSocket;
+  const close = closing(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(at.port, at.host, resolve);
   });
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : at.port;
-  return {
-    url: `http://${at.host}:${port}`,
-    close: () =>
-      new Promise((resolve) => {
-        const force = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
-        server.close(() => {
-          clearTimeout(force);
-          resolve();
-        });
-        server.closeIdleConnections();
-      }),
+  return { url: `http://${at.host}:${port}`, close };
+}
+
+/** Watches the server's connections; what it answers closes it in order. */
+function closing(server: http.Server): () => Promise<void> {
+  const sockets = new Set<Socket>();
+  const underWay = new Set<http.ServerResponse>();
+  let isClosing = false;
+  const sayGoodbye = (response: http.ServerResponse) => {
+    if (!response.headersSent) response.setHeader('connection', 'close');
   };
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.prependListener('request', (_request, response) => {
+    underWay.add(response);
+    if (isClosing) sayGoodbye(response);
+    response.once('close', () => {
+      underWay.delete(response);
+      // An answer that was begun before promised to keep the connection.
+      if (isClosing) setImmediate(() => server.closeIdleConnections());
+    });
+  });
+  return () =>
+    new Promise((resolve) => {
+      isClosing = true;
+      const force = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
+      server.close(() => {
+        clearTimeout(force);
+        resolve();
+      });
+      for (const response of underWay) sayGoodbye(response);
+      // Node counts a connection that never said anything as one whose request is on its way.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      server.closeIdleConnections();
+    });
 }

@@ -1,69 +1,162 @@
 import { z } from 'zod';
-import { DECISIONS, isReason } from '../domain/decision.ts';
-import { IDENTIFIER } from '../domain/order.ts';
+import { DECISIONS, isReason, STANDINGS } from '../domain/decision.ts';
+import { decimal, text, time } from './answers.ts';
+import { CURSOR_TIME, externalOrderNumber, pageLimit, walletName } from './schemas.ts';
 
-/** What the review endpoints accept. The operator is never among it: it is the name of the personal key. */
+/** What the review endpoints accept and answer. The operator is in no request: it is the name of the personal key. */
 
 const REASON = 'expected 3 to 1000 characters on one line';
 const reason = z
   .string()
-  .max(1000, REASON)
-  .transform((text) => text.normalize('NFC').trim())
-  .refine((text) => isReason(text), REASON);
-const identifier = z.string().regex(IDENTIFIER, 'expected 1 to 64 of A-Z a-z 0-9 _ -');
-const rowId = z.string().regex(/^[1-9]\d{0,17}$/, 'expected the number of a row, as a string');
+  .refine((given) => given.length <= 1000 && isReason(given), REASON)
+  .transform((given) => given.normalize('NFC').trim())
+  .refine((given) => isReason(given), REASON)
+  .meta({
+    description: 'Why. Kept for years: no names of customers.',
+    examples: ['paid twice, stands in the statement twice'],
+    wire: { type: 'string', minLength: 3, maxLength: 1000, pattern: '^[!-~](?:[ -~]*)[!-~][!-~]$' },
+  });
+const rowId = (description: string) =>
+  z
+    .string()
+    .regex(/^[1-9][0-9]{0,17}$/, 'expected the number of a row, as a string')
+    .meta({ description, examples: ['7'] });
+const toDeposit = externalOrderNumber.meta({ description: 'Credit only: the deposit whose wallet gets the money.' });
 
+const CASE = '(?:deposit:[A-Za-z0-9_-]{1,64}|review:[1-9][0-9]{0,17}(?::reversal:[1-9][0-9]{0,5})?)';
 export const caseId = z
   .string()
-  .regex(
-    /^(deposit:[A-Za-z0-9_-]{1,64}|review:[1-9]\d{0,17}(:reversal:[1-9]\d{0,5})?)$/,
-    'expected deposit:<order number>, review:<inbox row> or review:<inbox row>:reversal:<k>',
-  );
+  .regex(new RegExp(`^${CASE}$`), 'expected deposit:ORDER, review:ROW or review:ROW:reversal:K')
+  .meta({ description: 'The case, which is the id of its workflow.', examples: ['review:12'] });
 
-/** `keep` goes with reverse, `toDeposit` with credit. */
-export const proposeBody = z.strictObject({
-  decision: z.enum(DECISIONS),
-  reason,
-  keep: z.boolean().default(false),
-  toDeposit: identifier.nullable().default(null),
-});
-/** `proposal` is the one the operator has read. */
-export const confirmBody = z.strictObject({ proposal: rowId });
-export const withdrawBody = z.strictObject({ proposal: rowId, reason });
+export const proposeBody = z
+  .strictObject({
+    decision: z.enum(DECISIONS),
+    reason,
+    keep: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Reverse only: into suspense, because only the wallet was wrong.' }),
+    toDeposit: toDeposit.nullable().default(null),
+  })
+  .meta({ id: 'Propose', examples: [{ decision: 'credit', reason: 'stands in the statement' }] });
+export const confirmBody = z
+  .strictObject({ proposal: rowId('The proposal you have read.') })
+  .meta({ id: 'Confirm', examples: [{ proposal: '7' }] });
+export const withdrawBody = z
+  .strictObject({ proposal: rowId('The proposal you have read.'), reason })
+  .meta({ id: 'Withdraw', examples: [{ proposal: '7', reason: 'another transaction was meant' }] });
 
 /** A credit in doubt: by the deposit whose own credit it is, or by its posting. */
 export const doubtBody = z
-  .strictObject({ externalOrderNumber: identifier.optional(), postingId: rowId.optional(), reason })
+  .strictObject({
+    externalOrderNumber: externalOrderNumber.optional(),
+    postingId: rowId('The posting of the credit.').optional(),
+    reason,
+  })
   .refine((body) => (body.externalOrderNumber === undefined) !== (body.postingId === undefined), {
     message: 'expected either externalOrderNumber or postingId',
+  })
+  .meta({
+    id: 'Doubt',
+    description: 'A credit, by its deposit or by its posting: exactly one of the two.',
+    examples: [{ externalOrderNumber: 'order-1001', reason: 'the provider recalled it' }],
+    oneOf: [
+      { properties: { postingId: false }, required: ['externalOrderNumber'] },
+      { properties: { externalOrderNumber: false }, required: ['postingId'] },
+    ],
   });
 export type DoubtBody = z.output<typeof doubtBody>;
 
-const cursor = z.string().transform((text, context) => {
-  const match = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z)\|(\S{1,100})$/.exec(
-    Buffer.from(text, 'base64url').toString('latin1'),
-  );
-  if (match !== null && !Number.isNaN(Date.parse(match[1]!)) && caseId.safeParse(match[2]).success) {
-    return { openedAt: match[1]!, workflowId: match[2]! };
-  }
-  context.addIssue({ code: 'custom', message: 'not a cursor of ours: use nextCursor of the previous page' });
-  return z.NEVER;
-});
-
+const CURSOR = new RegExp(`^(${CURSOR_TIME})~(${CASE})$`);
+const cursor = z
+  .string()
+  .regex(CURSOR, 'not a cursor of ours: use nextCursor of the previous page')
+  .transform((given) => {
+    const [, openedAt, workflowId] = CURSOR.exec(given)!;
+    return { openedAt: openedAt!, workflowId: workflowId! };
+  })
+  .meta({
+    description: 'Where the page begins: nextCursor of the page before.',
+    examples: ['2026-01-31T09:30:00.000001Z~review:12'],
+  });
 export const encodeCaseCursor = (end: { readonly openedAt: string; readonly workflowId: string }): string =>
-  Buffer.from(`${end.openedAt}|${end.workflowId}`, 'latin1').toString('base64url');
+  `${end.openedAt}~${end.workflowId}`;
 
 export const caseQuery = z.strictObject({
-  state: z.enum(['open', 'closed']).default('open'),
+  state: z
+    .enum(['open', 'closed'])
+    .default('open')
+    .meta({ description: 'Cases that wait, or those that are decided.' }),
   reason: z
     .string()
     .regex(/^[A-Z_]{3,40}$/, 'expected a reason such as SECOND_CODE')
-    .optional(),
+    .optional()
+    .meta({ description: 'Only cases with this reason.', examples: ['SECOND_CODE'] }),
   cursor: cursor.optional(),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, 'expected 1 to 200')
-    .transform(Number)
-    .refine((limit) => limit <= 200, 'expected 1 to 200')
-    .default(50),
+  limit: pageLimit,
 });
+
+const proposal = z.strictObject({
+  id: rowId('What confirm and withdraw name.'),
+  decision: z.enum(DECISIONS),
+  reason: text('Why.'),
+  operator: text('Who proposed it.'),
+  keep: z.boolean(),
+  toDeposit: toDeposit.nullable(),
+  at: time('When.'),
+});
+
+const caseFields = {
+  id: caseId,
+  state: z.enum(['open', 'closed']),
+  reason: text('Why a machine must not credit it.'),
+  detail: text('The numbers behind the reason.'),
+  openedAt: time('When the case was opened.'),
+  openedBy: text('The operator who doubts a credit.').nullable(),
+  inboxId: rowId('The inbox row.'),
+  externalOrderNumber,
+  wallet: walletName.nullable(),
+  receivedAt: time('When the callback came.'),
+  transactionCode: text('The provider’s name of the payment.').nullable(),
+  transactionAmount: decimal('MTC received; null when it could not be read.').nullable(),
+  currencyCode: text('What was paid in.').nullable(),
+  paymentPrice: decimal('What was paid.').nullable(),
+  standing: z.enum(STANDINGS).nullable().meta({ description: 'What the books hold for it; null once decided.' }),
+  allowed: z.array(z.enum(DECISIONS)).readonly().meta({ description: 'What can be decided.' }),
+  needsTwo: z.boolean().meta({ description: 'Whether two different people have to agree.' }),
+  reviewLimit: decimal('MTC up to which one person suffices.'),
+  proposal: proposal.nullable(),
+  decision: z.enum(DECISIONS).nullable(),
+  decidedBy: text('Who decided, joined by +.').nullable(),
+  decidedAt: time('When.').nullable(),
+  postingId: text('What the decision posted.').nullable(),
+};
+
+export const reviewCase = z
+  .strictObject({
+    ...caseFields,
+    steps: z
+      .array(
+        z.strictObject({
+          id: rowId('The row.'),
+          step: z.enum(['propose', 'confirm', 'withdraw']),
+          decision: z.enum(DECISIONS).nullable(),
+          proposal: text('The proposal that is confirmed or withdrawn.').nullable(),
+          keep: z.boolean(),
+          toDeposit: toDeposit.nullable(),
+          reason: text('Why.').nullable(),
+          operator: text('Who took it.'),
+          at: time('When.'),
+        }),
+      )
+      .meta({ description: 'Every step somebody took, those that were refused too.' }),
+  })
+  .meta({ id: 'Case' });
+
+export const caseList = z
+  .strictObject({
+    items: z.array(z.strictObject(caseFields)),
+    nextCursor: text('Where the next page begins; null on the last.').nullable(),
+  })
+  .meta({ id: 'CaseList' });

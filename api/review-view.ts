@@ -7,7 +7,7 @@ export function showCase(found: CaseRow) {
   const open = found.closedAt === null;
   return {
     id: found.workflowId,
-    state: open ? 'open' : 'closed',
+    state: open ? ('open' as const) : ('closed' as const),
     reason: found.reason,
     detail: found.detail,
     openedAt: found.openedAt.toISOString(),

@@ -7,6 +7,7 @@ import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
+import { createAccess } from './authenticate.ts';
 import { createCallbackApp } from './callback.ts';
 import { listen } from './http.ts';
 import { createInternalApp } from './internal.ts';
@@ -52,6 +53,7 @@ export async function startApi(
     client,
     settled,
     log,
+    access: createAccess(config.limits),
     settings: config.settings,
     fingerprintKeys: rings.fingerprint,
     payerNameKeys: rings.payerName,

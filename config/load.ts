@@ -68,6 +68,13 @@ const decimal = (fallback: string) =>
     .default(fallback)
     .refine((value) => parseFraction(value).ok, 'expected a decimal of 0 or more, at most 8 decimals');
 
+const count = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .refine((value) => /^[1-9]\d{0,5}$/.test(value), 'expected a whole number from 1 to 999999')
+    .transform(Number);
+
 /** `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. */
 const ack = z
   .string()
@@ -132,6 +139,10 @@ const apiSchema = z.object({
     'expected a share below 1',
   ),
   REVIEW_LIMIT: decimal('0'),
+  API_RATE_LIMIT: count('500'),
+  API_RATE_BURST: count('1000'),
+  API_FAILURE_LIMIT: count('20'),
+  API_FAILURE_BURST: count('200'),
 });
 
 type Raw<T extends z.ZodType> = z.output<T>;
@@ -179,6 +190,8 @@ export interface ApiConfig {
   readonly callbackListen: { readonly host: string; readonly port: number };
   readonly ack: { readonly contentType: string; readonly body: string };
   readonly temporalUiUrl?: string;
+  /** Requests of one key, and failed authentications from one address: tokens a second, and what may come at once. */
+  readonly limits: Readonly<Record<'key' | 'failure', { readonly perSecond: number; readonly burst: number }>>;
   readonly settings: DepositSettings;
   readonly logLevel: string;
 }
@@ -215,6 +228,10 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
     callbackListen: raw.CALLBACK_LISTEN,
     ack: raw.MTPAY_ACK,
     ...(raw.TEMPORAL_UI_URL === undefined ? {} : { temporalUiUrl: raw.TEMPORAL_UI_URL }),
+    limits: {
+      key: { perSecond: raw.API_RATE_LIMIT, burst: raw.API_RATE_BURST },
+      failure: { perSecond: raw.API_FAILURE_LIMIT, burst: raw.API_FAILURE_BURST },
+    },
     settings: {
       rateBands: { CNY: raw.RATE_BAND_CNY, HKD: raw.RATE_BAND_HKD, TWD: raw.RATE_BAND_TWD },
       feeBand: raw.FEE_BAND,

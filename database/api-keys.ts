@@ -1,37 +1,108 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type pg from 'pg';
+import pg from 'pg';
 
 export const SCOPES = ['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const;
 export type Scope = (typeof SCOPES)[number];
 
+/** What callers are named: no `+`, because a decision of two operators is written with their names joined by it. */
+export const CALLER_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
 /** Who calls. `name` is the operator of a decision when the key is personal. */
 export interface ApiCaller {
+  /** Shown in lists and logs; `K` and a number, so that it is never taken for a name. */
+  readonly keyId: string;
   readonly name: string;
   readonly scopes: readonly Scope[];
+  /** The wallets the key is limited to; null: every wallet. */
+  readonly wallets: readonly string[] | null;
 }
 
-const hashOf = (key: string): Buffer => createHash('sha256').update(key, 'utf8').digest();
+export interface NewKey {
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly wallets?: readonly string[] | undefined;
+  readonly expiresInMs?: number | undefined;
+}
 
-/** Makes a key of 256 random bits, stores its hash only and answers the key: it cannot be shown again. */
-export async function createApiKey(
-  db: pg.Pool | pg.ClientBase,
-  { name, scopes }: { readonly name: string; readonly scopes: readonly Scope[] },
-): Promise<string> {
+/** A key as lists show it: never the key itself, which nobody has but its caller. */
+export interface ListedKey extends ApiCaller {
+  readonly createdAt: Date;
+  readonly expiresAt: Date | null;
+  readonly revokedAt: Date | null;
+  readonly isLiving: boolean;
+}
+
+export type KeyRefusal = 'name' | 'separation' | 'pair';
+
+/** The database's rules for keys say no; asking again does not help. */
+export class KeyError extends Error {
+  readonly code: KeyRefusal;
+  constructor(code: KeyRefusal, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** The form a key is looked up by and remembered under. */
+export const hashOf = (key: string): Buffer => createHash('sha256').update(key, 'utf8').digest();
+
+const REFUSALS: Readonly<Record<string, KeyRefusal>> = { P0E11: 'name', P0E12: 'separation', P0E13: 'pair' };
+
+/**
+ * Makes a key of 256 random bits, stores its hash only and answers the key: it cannot be shown again. Throws
+ * {@link KeyError}: `pair` when the caller holds two living keys already.
+ */
+export async function issueKey(
+  db: Db,
+  { name, scopes, wallets, expiresInMs }: NewKey,
+): Promise<{ readonly keyId: string; readonly key: string }> {
   const key = `dek_${randomBytes(32).toString('base64url')}`;
-  await db.query(
-    `insert into engine.api_key (name, hash, scopes) values ($1, $2, $3)
-     on conflict (name) do update set hash = excluded.hash, scopes = excluded.scopes, revoked_at = null, expires_at = null`,
-    [name, hashOf(key), scopes],
-  );
-  return key;
+  try {
+    const { rows } = await db.query<{ id: string }>(
+      `insert into engine.api_key (name, hash, scopes, wallets, expires_at)
+       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond') returning id`,
+      [name, hashOf(key), scopes, wallets ?? null, expiresInMs ?? null],
+    );
+    return { keyId: `K${rows[0]!.id}`, key };
+  } catch (error) {
+    const refusal = error instanceof pg.DatabaseError ? REFUSALS[error.code ?? ''] : undefined;
+    if (refusal === undefined) throw error;
+    throw Object.assign(new KeyError(refusal, (error as Error).message), { cause: error });
+  }
 }
+
+/** {@link issueKey} for who needs the key alone. */
+export const createApiKey = async (db: Db, wanted: NewKey): Promise<string> => (await issueKey(db, wanted)).key;
 
 /** The caller, or null when the key is unknown, revoked or expired. Looked up by hash: nothing secret is compared. */
-export async function findCaller(db: pg.Pool, key: string): Promise<ApiCaller | null> {
+export async function findCaller(db: Db, key: string): Promise<ApiCaller | null> {
   const { rows } = await db.query<ApiCaller>(
-    `select name, scopes from engine.api_key
+    `select 'K' || id as "keyId", name, scopes, wallets from engine.api_key
       where hash = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`,
     [hashOf(key)],
   );
   return rows[0] ?? null;
+}
+
+/** Every key there ever was, by name and age. */
+export async function listKeys(db: Db): Promise<ListedKey[]> {
+  const { rows } = await db.query<ListedKey>(
+    `select 'K' || id as "keyId", name, scopes, wallets, created_at as "createdAt", expires_at as "expiresAt",
+            revoked_at as "revokedAt",
+            revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) as "isLiving"
+       from engine.api_key order by name, id`,
+  );
+  return rows;
+}
+
+/** Revokes the keys that are named, from the next request on. Answers their ids; those revoked before are left out. */
+export async function revokeKeys(db: Db, keyIds: readonly string[]): Promise<string[]> {
+  const { rows } = await db.query<{ keyId: string }>(
+    `update engine.api_key set revoked_at = clock_timestamp()
+      where 'K' || id = any($1) and revoked_at is null returning 'K' || id as "keyId"`,
+    [keyIds],
+  );
+  return rows.map((row) => row.keyId);
 }

@@ -112,6 +112,8 @@ export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<
 export interface DepositFilter {
   readonly state?: DepositState | undefined;
   readonly wallet?: string | undefined;
+  /** Only deposits of these; null: of every wallet. */
+  readonly wallets?: readonly string[] | null;
   /** Where the previous page ended: microseconds as text, so that no precision is lost, and the order number. */
   readonly after?: PageEnd | undefined;
   readonly limit: number;
@@ -130,6 +132,7 @@ export async function listDeposits(
     `${VIEW}
       where ($1::text is null or d.state = $1) and ($2::text is null or d.wallet = $2)
         and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))
+        and ($6::text[] is null or d.wallet = any($6))
       order by d.created_at desc, d.external_order_number desc limit $5`,
     [
       filter.state ?? null,
@@ -137,6 +140,7 @@ export async function listDeposits(
       filter.after?.createdAt ?? null,
       filter.after?.externalOrderNumber ?? null,
       filter.limit + 1,
+      filter.wallets ?? null,
     ],
   );
   const page = rows.slice(0, filter.limit);

@@ -1,6 +1,6 @@
 /** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
 
-import { createApiKey } from '../database/api-keys.ts';
+import { createApiKey, listKeys, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
@@ -211,6 +211,11 @@ async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: stri
   if (state.apiKey !== null && (await engineApi(apiUrl, state.apiKey).knowsKey())) return state.apiKey;
   const pool = createPool({ url: databaseUrl, max: 1, applicationName: 'local-stack' });
   try {
+    const old = (await listKeys(pool)).filter(({ name, isLiving }) => name === 'local' && isLiving);
+    await revokeKeys(
+      pool,
+      old.map(({ keyId }) => keyId),
+    );
     return await createApiKey(pool, { name: 'local', scopes: ['deposits:create', 'deposits:read', 'audit:read'] });
   } finally {
     await pool.end();

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createApiKey, type Scope } from '../../database/api-keys.ts';
 import { startEngine } from '../support/engine.ts';
@@ -7,8 +8,10 @@ import { lineTo, withApi } from './parts.ts';
 const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
 const get = (path: string) => engine.call('GET', path);
 const keyOf = (name: string, ...scopes: Scope[]) => createApiKey(engine.db.owner, { name, scopes });
+/** Of a caller that has no other: nobody may hold three. */
+const freshKey = (...scopes: Scope[]) => keyOf(`fresh-${randomUUID()}`, ...scopes);
 const change = (sql: string, name: string) =>
-  engine.db.owner.query(`update engine.api_key set ${sql} where name = $1`, [name]);
+  engine.db.owner.query(`update engine.api_key set ${sql} where name = $1 and revoked_at is null`, [name]);
 
 describe('access', () => {
   const routes = [
@@ -30,7 +33,7 @@ describe('access', () => {
       ];
       await change('revoked_at = clock_timestamp()', 'revoked');
       await change("expires_at = clock_timestamp() - interval '1 second'", 'expired');
-      await keyOf('gone', 'deposits:create');
+      await change('revoked_at = clock_timestamp()', 'gone');
       const before = await stored(engine);
       const answers = await Promise.all(
         [
@@ -61,15 +64,15 @@ describe('access', () => {
   );
 
   test.each(routes)('%s %s needs the scope %s and no other will do', async (method, path, scope) => {
-    const others = (['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const).filter(
-      (one) => one !== scope,
-    );
+    const others = (['deposits:create', 'deposits:read', 'audit:read'] as const).filter((one) => one !== scope);
     const before = await stored(engine);
-    const forbidden = await ask(method, path, { authorization: `Bearer ${await keyOf('others', ...others)}` });
-    expectRefusal(forbidden, 403, 'forbidden');
-    expect(forbidden.body.detail).toContain(scope);
+    for (const scopes of [others, ['reviews:decide'] as const]) {
+      const forbidden = await ask(method, path, { authorization: `Bearer ${await freshKey(...scopes)}` });
+      expectRefusal(forbidden, 403, 'forbidden');
+      expect(forbidden.body.detail).toContain(scope);
+    }
     expect(await stored(engine)).toEqual(before);
-    const allowed = await ask(method, path, { authorization: `Bearer ${await keyOf('only', scope)}` });
+    const allowed = await ask(method, path, { authorization: `Bearer ${await freshKey(scope)}` });
     expect([200, 201, 404]).toContain(allowed.status);
   });
 
@@ -233,7 +236,7 @@ describe('the list of deposits', () => {
     expect(await pages('wallet=nobody')).toEqual([[]]);
   });
 
-  const forged = (text: string) => Buffer.from(text).toString('base64url');
+  const forged = (text: string) => encodeURIComponent(text);
   test.each([
     ['foo=1', 'foo'],
     ['__proto__=1', '__proto__'],
@@ -255,11 +258,11 @@ describe('the list of deposits', () => {
     ['cursor=', 'cursor'],
     ['cursor=x', 'cursor'],
     [`cursor=${forged('2026-01-01T00:00:00.000000Z')}`, 'cursor'],
-    [`cursor=${forged("2026-01-01T00:00:00.000000Z|a'b")}`, 'cursor'],
-    [`cursor=${forged('2026-13-01T00:00:00.000000Z|a')}`, 'cursor'],
-    [`cursor=${forged('2026-02-31T00:00:00.000000Z|a')}`, 'cursor'],
-    [`cursor=${forged('2026-01-01T24:00:00.000000Z|a')}`, 'cursor'],
-    [`cursor=${forged('0000-01-01T00:00:00.000000Z|a')}`, 'cursor'],
+    [`cursor=${forged("2026-01-01T00:00:00.000000Z~a'b")}`, 'cursor'],
+    [`cursor=${forged('2026-13-01T00:00:00.000000Z~a')}`, 'cursor'],
+    [`cursor=${forged('2026-02-31T00:00:00.000000Z~a')}`, 'cursor'],
+    [`cursor=${forged('2026-01-01T24:00:00.000000Z~a')}`, 'cursor'],
+    [`cursor=${forged('0000-01-01T00:00:00.000000Z~a')}`, 'cursor'],
   ])('refuses %s and names the field', async (query, field) => {
     const answer = await get(`/v1/deposits?${query}`);
     expectRefusal(answer, 400, 'invalid_request');

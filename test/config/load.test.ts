@@ -41,6 +41,7 @@ describe('what is not configured', () => {
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
       ack: { contentType: 'text/plain', body: 'SUCCESS' },
+      limits: { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 20, burst: 200 } },
       settings: {
         rateBands: { CNY: { from: '6.5', to: '8.0' }, HKD: { from: '7.0', to: '8.6' }, TWD: { from: '28', to: '36' } },
         feeBand: '0',
@@ -368,6 +369,16 @@ describe('a band', () => {
 });
 
 describe('a choice', () => {
+  it('takes limits that are whole numbers from 1', () => {
+    const names = ['API_RATE_LIMIT', 'API_RATE_BURST', 'API_FAILURE_LIMIT', 'API_FAILURE_BURST'];
+    expect(api(Object.fromEntries(names.map((name, at) => [name, String(at + 1)])))).toMatchObject({
+      limits: { key: { perSecond: 1, burst: 2 }, failure: { perSecond: 3, burst: 4 } },
+    });
+    for (const wrong of ['0', '-1', '1.5', '1e3', 'off', '1000000']) {
+      expect(problems(() => api(Object.fromEntries(names.map((name) => [name, wrong]))))).toHaveLength(4);
+    }
+  });
+
   it('is one of those there are', () => {
     expect(api({ LATE_POLICY: 'review', LOG_LEVEL: 'silent', REVIEW_LIMIT: '1000.5' })).toMatchObject({
       settings: { latePolicy: 'review', reviewLimit: '1000.5' },

@@ -83,8 +83,10 @@ test('a hundred confirmations of two people at once decide once', async () => {
   const answers = await Promise.all(
     Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? alice : bob).confirm(id, body.proposal.id)),
   );
-  expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
-  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 409]));
+  // Ten at a time is as much as one workflow hears; the others may come again.
+  expect(answers.filter(({ status }) => status === 200 || status === 202).length).toBeLessThanOrEqual(1);
+  expect(answers.every(({ status }) => [200, 202, 409, 503].includes(status))).toBe(true);
+  await engine.untilState(order.externalOrderNumber, 'CREDITED');
   expect(await walletBalance(engine, order.wallet)).toBe('1999');
   await engine.auditLedger();
 });

@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest';
+import { issueKey, revokeKeys } from '../../database/api-keys.ts';
+import { type Answer, startEngine } from '../support/engine.ts';
+import { expectRefusal, stored } from './evidence.ts';
+import { withApi } from './parts.ts';
+
+const engine = await startEngine();
+const scopes = ['deposits:create', 'deposits:read'] as const;
+const issue = (name: string, wallets?: readonly string[]) => issueKey(engine.db.owner, { name, scopes, wallets });
+const [{ key: red }, { key: blue }, { key: all }] = [
+  await issue('red', ['red-1', 'red-2']),
+  await issue('blue', ['blue-1']),
+  await issue('all'),
+];
+const created = async (wallet: string): Promise<string> => (await engine.create({ wallet })).body.externalOrderNumber;
+const [inRed1, inRed2, inBlue] = [await created('red-1'), await created('red-2'), await created('blue-1')];
+const get = (key: string, path: string) => engine.call('GET', path, undefined, { key });
+const create = (key: string, change: object) =>
+  engine.call('POST', '/v1/deposits', engine.body({ ...change }), { key });
+/** All that a caller can see of an answer, less what it asked with and when. */
+const seen = ({ status, headers, text }: Answer, asked: string) => ({
+  status,
+  headers: [...headers]
+    .filter(([name]) => name !== 'date')
+    .map(([name, value]) => [name, name === 'content-length' ? '' : value]),
+  text: text.replaceAll(asked, '…'),
+});
+
+describe('T25: someone else’s deposit and wallet', () => {
+  test('are read by those whose wallet it is and by those without a limit, and by nobody else', async () => {
+    const callers = { red, blue, all };
+    const may: Record<string, readonly string[]> = {
+      red: [inRed1, inRed2, 'red-1', 'red-2'],
+      blue: [inBlue, 'blue-1'],
+    };
+    for (const [name, key] of Object.entries(callers)) {
+      for (const number of [inRed1, inRed2, inBlue]) {
+        const expected = may[name]?.includes(number) === false ? 404 : 200;
+        expect([name, number, (await get(key, `/v1/deposits/${number}`)).status]).toEqual([name, number, expected]);
+      }
+      for (const wallet of ['red-1', 'red-2', 'blue-1']) {
+        const expected = may[name]?.includes(wallet) === false ? 404 : 200;
+        expect([name, wallet, (await get(key, `/v1/wallets/${wallet}`)).status]).toEqual([name, wallet, expected]);
+      }
+    }
+  });
+
+  test('look exactly like those that do not exist', async () => {
+    const [foreign, none] = [await get(red, `/v1/deposits/${inBlue}`), await get(red, '/v1/deposits/never-was')];
+    expectRefusal(foreign, 404, 'not_found');
+    expect(seen(foreign, inBlue)).toEqual(seen(none, 'never-was'));
+    const [theirs, nobodys] = [await get(red, '/v1/wallets/blue-1'), await get(red, '/v1/wallets/never-was')];
+    expectRefusal(theirs, 404, 'not_found');
+    expect(seen(theirs, 'blue-1')).toEqual(seen(nobodys, 'never-was'));
+  });
+
+  test('are not in the list, whatever the filter says', async () => {
+    const numbers = async (key: string, query: string) =>
+      (await get(key, `/v1/deposits?${query}`)).body.items
+        .map((one: { externalOrderNumber: string }) => one.externalOrderNumber)
+        .toSorted();
+    expect(await numbers(red, '')).toEqual([inRed1, inRed2].toSorted());
+    expect(await numbers(red, 'wallet=red-2')).toEqual([inRed2]);
+    expect(await numbers(red, 'wallet=blue-1')).toEqual([]);
+    expect(await numbers(blue, 'limit=1')).toEqual([inBlue]);
+    expect(await numbers(all, '')).toEqual([inRed1, inRed2, inBlue].toSorted());
+    const page = (await get(all, '/v1/deposits?limit=1')).body;
+    // The end of another caller's page opens nothing.
+    expect(await numbers(red, `cursor=${encodeURIComponent(page.nextCursor)}`)).not.toContain(inBlue);
+  });
+
+  test('are not ordered for: another wallet is forbidden and nothing is stored', async () => {
+    const before = await stored(engine);
+    expectRefusal(await create(red, { wallet: 'blue-1' }), 403, 'forbidden');
+    expectRefusal(await create(red, { wallet: 'never-was' }), 403, 'forbidden');
+    expectRefusal(await create(red, { wallet: 'blue-1', externalOrderNumber: inBlue }), 403, 'forbidden');
+    expect(await stored(engine)).toEqual(before);
+    expect((await create(red, { wallet: 'red-1' })).status).toBe(201);
+  });
+
+  test('are not told by their order number: it is taken, and that is all', async () => {
+    const answer = await create(red, { wallet: 'red-1', externalOrderNumber: inBlue });
+    expectRefusal(answer, 409, 'other_parameters');
+    expect(answer.text).not.toMatch(/blue|AWAITING|http/);
+    const own = await create(red, { wallet: 'red-2', externalOrderNumber: inRed1 });
+    expect(seen(answer, inBlue)).toEqual(seen(own, inRed1));
+  });
+});
+
+describe('a pair of keys', () => {
+  test('takes over without a refused request: both work, and the old one is refused as soon as it is revoked', async () => {
+    const [old, next] = [await issue('pair'), await issue('pair')];
+    for (const { key } of [old, next]) expect((await get(key, '/v1/deposits?limit=1')).status).toBe(200);
+    await revokeKeys(engine.db.owner, [old.keyId]);
+    expectRefusal(await get(old.key, '/v1/deposits?limit=1'), 401, 'unauthorized');
+    expect((await get(next.key, '/v1/deposits?limit=1')).status).toBe(200);
+  });
+});
+
+describe('a limit', () => {
+  const limited = (env: Record<string, string>, work: () => Promise<void>) => withApi(engine, { env }, work);
+
+  test('of requests holds for one key and no other, says when to go on, and stores nothing', async () => {
+    await limited({ API_RATE_LIMIT: '1', API_RATE_BURST: '5' }, async () => {
+      const statuses: number[] = [];
+      for (let i = 0; i < 5; i += 1) statuses.push((await get(red, '/v1/deposits?limit=1')).status);
+      expect(statuses).toEqual([200, 200, 200, 200, 200]);
+      const before = await stored(engine);
+      const refused = await create(red, { wallet: 'red-1' });
+      expectRefusal(refused, 429, 'rate_limited');
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+      expect(await stored(engine)).toEqual(before);
+      expect((await get(blue, '/v1/deposits?limit=1')).status).toBe(200);
+      expect((await engine.call('GET', '/healthz', undefined, { key: null })).status).toBe(200);
+    });
+  });
+
+  test('of failed authentications slows whoever guesses, and not a key that was good before', async () => {
+    await limited({ API_FAILURE_LIMIT: '1', API_FAILURE_BURST: '10' }, async () => {
+      expect((await get(red, '/v1/deposits?limit=1')).status).toBe(200);
+      const guess = (n: number) => get(`dek_${String(n).padStart(43, 'g')}`, '/v1/deposits');
+      const statuses: number[] = [];
+      for (let i = 0; i < 15; i += 1) statuses.push((await guess(i)).status);
+      expect(statuses.slice(0, 10)).toEqual(Array(10).fill(401));
+      expect(statuses.at(-1)).toBe(429);
+      const forged = await engine.call('GET', '/v1/deposits', undefined, {
+        key: null,
+        headers: { 'x-forwarded-for': '9.9.9.9' },
+      });
+      expectRefusal(forged, 429, 'rate_limited');
+      // Behind a proxy all callers come from one address.
+      expect((await get(red, '/v1/deposits?limit=1')).status).toBe(200);
+    });
+  });
+
+  test('does not exist for callbacks: a flood of bad ones leaves the genuine one accepted', async () => {
+    await limited(
+      { API_FAILURE_LIMIT: '1', API_FAILURE_BURST: '1', API_RATE_BURST: '1', API_RATE_LIMIT: '1' },
+      async () => {
+        const answers = await Promise.all(
+          Array.from({ length: 200 }, () => engine.callback(`/v1/callbacks/mtpay/x/${'y'.repeat(43)}`, '{}')),
+        );
+        expect(answers.filter((answer) => answer.status === 429)).toEqual([]);
+      },
+    );
+    await engine.pay(inRed2);
+    await engine.untilState(inRed2, 'CREDITED');
+  });
+});

@@ -1,0 +1,242 @@
+import http from 'node:http';
+import { connect } from 'node:net';
+import { afterAll, describe, expect, test } from 'vitest';
+import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http.ts';
+import { startEngine } from '../support/engine.ts';
+import { callbackAddress } from '../support/callbacks.ts';
+import { until } from '../support/until.ts';
+import { expectRefusal } from './evidence.ts';
+import { talk } from './talk.ts';
+
+const engine = await startEngine({ worker: false });
+const { apiUrl, callbackUrl } = engine.api;
+const callbackPath = new URL(callbackAddress(engine, 'x')).pathname;
+const both = [
+  ['private', apiUrl],
+  ['public', callbackUrl],
+] as const;
+const statuses = (text: string) => [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => Number(match[1]));
+const say = async (url: string, head: string, body = '') => {
+  const text = await talk(url, [`${head.replaceAll('\n', '\r\n')}\r\nHost: x\r\nConnection: close\r\n\r\n${body}`]);
+  return { status: statuses(text)[0], text };
+};
+
+describe.each(both)('the %s listener', (_name, url) => {
+  test.each(['OPTIONS', 'TRACE', 'PUT', 'PATCH', 'DELETE', 'PROPFIND'])('does not do %s', async (method) => {
+    const path = url === apiUrl ? '/v1/deposits' : callbackPath;
+    const { status, text } = await say(url, `${method} ${path} HTTP/1.1\nX-Secret: s3cret`);
+    expect(status).toBe(405);
+    expect(text).toMatch(/^allow: /im);
+    // TRACE would echo what a proxy has added.
+    expect(text).not.toContain('s3cret');
+  });
+
+  test('opens no tunnel', async () => {
+    expect(statuses(await talk(url, ['CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: x\r\n\r\n']))).toEqual([]);
+  });
+
+  test.each([
+    '/%',
+    '/%ff',
+    '/v1/deposits/%',
+    '/v1/deposits/%c0%ae',
+    `${callbackPath}%`,
+    '/v1/wallets/%00',
+    '/v1/%2e%2e/etc/passwd',
+    '/..;/v1',
+  ])('answers the malformed address %s as a mistake of the caller’s, not of its own', async (path) => {
+    const { status, text } = await say(url, `GET ${path} HTTP/1.1`);
+    expect([400, 401, 404, 405]).toContain(status);
+    expect(text).not.toMatch(/node_modules|at .*\.ts/);
+  });
+
+  test.each(['authorization', 'content-type', 'content-encoding', 'host'])(
+    'refuses two headers of the name %s',
+    async (name) => {
+      const { status } = await say(url, `GET /healthz HTTP/1.1\n${name}: a\n${name}: b`);
+      expect(status).toBe(400);
+    },
+  );
+
+  test('takes no headers of more than 8 kB, the address included', async () => {
+    expect((await say(url, `GET /${'x'.repeat(8_200)} HTTP/1.1`)).status).toBe(431);
+    expect((await say(url, `GET /x HTTP/1.1\nX: ${'x'.repeat(8_200)}`)).status).toBe(431);
+    expect((await say(url, `GET /x HTTP/1.1\nX: ${'x'.repeat(7_000)}`)).status).toBe(404);
+  });
+
+  test('answers what a client expects only where it is the one thing that may be expected', async () => {
+    expect((await say(url, 'GET /x HTTP/1.1\nExpect: 42')).status).toBe(417);
+    const path = url === apiUrl ? '/v1/deposits' : callbackPath;
+    const { text } = await say(
+      url,
+      `POST ${path} HTTP/1.1\nExpect: 100-continue\nContent-Type: text/plain\nContent-Length: 2`,
+      '{}',
+    );
+    expect(statuses(text).at(-1)).toBe(url === apiUrl ? 401 : 415);
+  });
+
+  test('knows one spelling of an address', async () => {
+    const path = url === apiUrl ? '/healthz' : callbackPath;
+    const method = url === apiUrl ? 'GET' : 'POST';
+    const there = (await say(url, `${method} ${path} HTTP/1.1`)).status;
+    expect(there).not.toBe(404);
+    for (const other of [path.toUpperCase(), `${path}/`, `/${path}`, path.replace('/', '/./')]) {
+      expect([other, (await say(url, `${method} ${other} HTTP/1.1`)).status]).toEqual([other, 404]);
+    }
+  });
+
+  test('tells nothing of itself and lets no page use what it answers', async () => {
+    const { text } = await say(url, 'GET /nothing HTTP/1.1\nOrigin: https://evil.example');
+    expect(text).not.toMatch(/^(x-powered-by|server|etag|access-control-[a-z-]+):/im);
+    expect(text).toMatch(
+      /^content-security-policy: default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'\r$/im,
+    );
+    expect(text).not.toContain('unsafe-inline');
+  });
+});
+
+test('what is private is on the private listener only', async () => {
+  for (const path of [
+    '/healthz',
+    '/readyz',
+    '/openapi.json',
+    '/docs',
+    '/docs/style.css',
+    '/v1/deposits',
+    '/v1/wallets/a',
+  ]) {
+    expectRefusal({ ...(await fetchAnswer(`${callbackUrl}${path}`)) }, 404, 'not_found');
+  }
+  expectRefusal(await fetchAnswer(`${apiUrl}${callbackPath}`), 404, 'not_found');
+});
+
+async function fetchAnswer(url: string) {
+  const response = await fetch(url);
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
+}
+
+test.each([
+  '/healthz',
+  '/readyz',
+  '/openapi.json',
+  '/docs',
+  '/docs/style.css',
+  '/v1/deposits/a',
+  '/v1/wallets/a',
+  '/v1/deposits',
+])('%s takes no parameter it does not know', async (path) => {
+  const answer = await engine.call('GET', `${path}?debug=1`);
+  expectRefusal(answer, 400, 'invalid_request');
+  expect(answer.body.errors).toEqual([{ field: 'debug', message: 'unknown field' }]);
+});
+
+test.each<[string, number]>([
+  ['identity', 401],
+  ['Identity', 415],
+  ['gzip, identity', 415],
+  ['deflate', 415],
+  ['', 415],
+])('a body with content-encoding "%s" is answered %d', async (encoding, status) => {
+  // It is read before it is verified: 400 and 401 mean that it was taken as it is.
+  const answer = await engine.callback(callbackPath, '{"signature":"","timestamp":1,"data":{}}', {
+    'content-encoding': encoding,
+  });
+  expect([400, 401].includes(answer.status) ? 401 : answer.status).toBe(status);
+});
+
+test.each([
+  'application/json; charset="utf-8',
+  'application/json; charset=utf-8; q=1',
+  'application/jsonx',
+  'application/json;charset=utf-16',
+])('the content type %s is not JSON as we read it', async (type) => {
+  expectRefusal(
+    await engine.call('POST', '/v1/deposits', undefined, { raw: '{}', headers: { 'content-type': type } }),
+    415,
+    'unsupported_media_type',
+  );
+});
+
+describe('a listener of its own', () => {
+  const app = createApp();
+  let release = () => {};
+  app.get('/slow', (_request, response) => {
+    release = () => response.end('done');
+  });
+  app.get('/quick', (_request, response) => void response.end('ok'));
+  app.post('/json', requireJson, (_request, response) => void response.end('ok'));
+  const open: { close(): Promise<void> }[] = [];
+  const start = async (limits = {}) => {
+    const listener = await listen(app, { host: '127.0.0.1', port: 0 }, { ...LISTENER_LIMITS, ...limits });
+    open.push(listener);
+    return listener;
+  };
+  afterAll(() => Promise.all(open.map((one) => one.close())));
+
+  test('serves a bounded number of requests on one connection', async () => {
+    const { url } = await start({ maxRequestsPerSocket: 3 });
+    const heard = await talk(url, ['GET /quick HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5)]);
+    expect(statuses(heard).slice(0, 3)).toEqual([200, 200, 200]);
+    expect(
+      statuses(heard)
+        .slice(3)
+        .every((status) => status === 503),
+    ).toBe(true);
+    expect(heard).toMatch(/connection: close/i);
+  });
+
+  test('takes a bounded number of connections and drops the rest', async () => {
+    const { url } = await start({ maxConnections: 2 });
+    const port = Number(new URL(url).port);
+    const held = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    await Promise.all(held.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+    await until(
+      'the third to be dropped',
+      async () => (await talk(url, ['GET /quick HTTP/1.1\r\nHost: x\r\n\r\n'], { withinMs: 2_000 })) === '',
+    );
+    for (const socket of held) socket.destroy();
+    await until('a place', async () =>
+      (await talk(url, ['GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'])).includes('200 OK'),
+    );
+  });
+
+  test('gives up on headers and bodies that come too slowly', async () => {
+    const { url } = await start({ headersTimeoutMs: 200, requestTimeoutMs: 400 });
+    const slow = [
+      talk(url, ['GET /quick HTTP/1.1\r\nX: ']),
+      talk(url, ['POST /nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n']),
+    ];
+    for (const heard of await Promise.all(slow)) expect(heard).toMatch(/^HTTP\/1\.1 408 /);
+  });
+
+  test('closes at once what is idle or silent, and the rest after its answer, which says so', async () => {
+    const listener = await start();
+    const { url } = listener;
+    const agent = new http.Agent({ keepAlive: true });
+    const ask = (path: string) =>
+      new Promise<http.IncomingMessage>((resolve, reject) => {
+        http
+          .get(`${url}${path}`, { agent }, (response) => {
+            response.resume();
+            response.once('end', () => resolve(response));
+          })
+          .once('error', reject);
+      });
+    expect((await ask('/quick')).headers.connection).toBe('keep-alive');
+    const silent = talk(url, []);
+    release = () => {};
+    const before = release;
+    const underWay = ask('/slow');
+    await until('the request to be under way', async () => release !== before);
+    const since = performance.now();
+    const closing = listener.close();
+    expect(await silent).toBe('');
+    release();
+    expect((await underWay).headers.connection).toBe('close');
+    await closing;
+    // Far less than the 5 s for which a connection is kept.
+    expect(performance.now() - since).toBeLessThan(3_000);
+    agent.destroy();
+  });
+});

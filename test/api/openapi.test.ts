@@ -1,0 +1,161 @@
+import { describe, expect, test } from 'vitest';
+import { openApiDocument } from '../../api/openapi.ts';
+import * as operations from '../../api/operations.ts';
+import * as reviewOperations from '../../api/review-operations.ts';
+import { createApiKey } from '../../database/api-keys.ts';
+import { createChecker, type Document } from '../support/document.ts';
+import { type Answer, startEngine } from '../support/engine.ts';
+import { fault as sandboxFault } from './evidence.ts';
+import { withApi } from './parts.ts';
+
+const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
+const document: Document = (await engine.call('GET', '/openapi.json', undefined, { key: null })).body;
+const checker = createChecker(document);
+const declared = Object.values({ ...operations, ...reviewOperations });
+const listed = Object.entries<Document>(document.paths).flatMap(([path, methods]) =>
+  Object.entries<Document>(methods).map(([method, one]) => ({ path, method: method.toUpperCase(), one })),
+);
+
+describe('the document', () => {
+  test('is OpenAPI 3.1 and has every operation that is declared, and no other', () => {
+    expect(document.openapi).toMatch(/^3\.1\./);
+    const names = (all: readonly { method: string; path: string }[]) =>
+      all.map((one) => `${one.method} ${one.path}`).toSorted();
+    expect(names(listed)).toEqual(names(declared));
+    // Tags stand in the order of the page, which is no part of the claim.
+    const { tags, ...made } = JSON.parse(JSON.stringify(openApiDocument(declared)));
+    expect(document).toMatchObject(made);
+    expect(document.tags).toEqual(expect.arrayContaining(tags));
+  });
+
+  test('and the listener agree on what there is: every operation answers, everything else is 404 or 405', async () => {
+    for (const path of Object.keys(document.paths)) {
+      const address = path.replaceAll(/\{\w+\}/g, 'nobody');
+      for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+        const { status } = await engine.call(method, address, undefined, { key: null });
+        const isListed = listed.some((one) => one.path === path && one.method === method);
+        expect({ method, path, isThere: status !== 405 && status !== 404 }).toEqual({
+          method,
+          path,
+          isThere: isListed,
+        });
+      }
+    }
+  });
+
+  test('says for every operation what each answer looks like, and asks for a key wherever one is needed', () => {
+    for (const { path, method, one } of listed) {
+      const needed = one.security.map((way: Document) => way.apiKey[0]);
+      expect(needed, path).toEqual(declared.find((own) => own.path === path && own.method === method)!.scopes);
+      const expected = needed.length === 0 ? ['400'] : ['400', '401', '403', '429', '503'];
+      const described = Object.keys(one.responses);
+      expect(
+        expected.filter((status) => !described.includes(status)),
+        `${method} ${path}`,
+      ).toEqual([]);
+      if (method === 'POST') expect(described).toEqual(expect.arrayContaining(['413', '415']));
+      if (path.includes('{')) expect(described).toContain('404');
+    }
+  });
+
+  test('has no reference to nothing, and every example in it is valid', () => {
+    let examples = 0;
+    const walk = (node: Document, pointer: string) => {
+      if (typeof node !== 'object' || node === null) return;
+      const at = (key: string) => `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+      if (typeof node.$ref === 'string') {
+        const found = node.$ref
+          .slice(2)
+          .split('/')
+          .reduce((on: Document, step: string) => on?.[step], document);
+        expect(found, node.$ref).toBeDefined();
+      }
+      if (node.schema !== undefined && node.example !== undefined) {
+        examples += 1;
+        expect(checker.fault(at('schema'), node.example), pointer).toBeNull();
+      }
+      if (Array.isArray(node.examples)) {
+        for (const example of node.examples) {
+          examples += 1;
+          expect(checker.fault(pointer, example), pointer).toBeNull();
+        }
+      }
+      for (const [key, value] of Object.entries(node)) if (!['example', 'examples'].includes(key)) walk(value, at(key));
+    };
+    walk(document, '');
+    expect(examples).toBeGreaterThan(20);
+  });
+});
+
+describe('what the engine answers is what the document describes', () => {
+  const expectDescribed = (path: string, method: string, answer: Answer, status: number) => {
+    expect(answer.status, answer.text).toBe(status);
+    expect(checker.answerFault(path, method, answer)).toBeNull();
+  };
+
+  test('from the create to the credit, in every answer that is none of the refusals', async () => {
+    const body = engine.body();
+    const first = await engine.call('POST', '/v1/deposits', body);
+    expectDescribed('/v1/deposits', 'POST', first, 201);
+    expectDescribed('/v1/deposits', 'POST', await engine.call('POST', '/v1/deposits', body), 200);
+    const number = first.body.externalOrderNumber;
+    await engine.pay(number);
+    await engine.untilState(number, 'CREDITED');
+    expectDescribed(
+      '/v1/deposits/{externalOrderNumber}',
+      'GET',
+      await engine.call('GET', `/v1/deposits/${number}`),
+      200,
+    );
+    expectDescribed('/v1/deposits', 'GET', await engine.call('GET', '/v1/deposits?limit=1'), 200);
+    expectDescribed('/v1/wallets/{wallet}', 'GET', await engine.call('GET', '/v1/wallets/wallet-42'), 200);
+    for (const path of ['/healthz', '/readyz', '/openapi.json', '/docs', '/docs/style.css']) {
+      expectDescribed(path, 'GET', await engine.call('GET', path, undefined, { key: null }), 200);
+    }
+  });
+
+  test('a deposit that is not placed yet', async () => {
+    await engine.stopWorker();
+    const answer = await engine.create();
+    await engine.startWorker();
+    expectDescribed('/v1/deposits', 'POST', answer, 202);
+  }, 30_000);
+
+  test('every refusal', async () => {
+    const post = (body: unknown, options = {}) => engine.call('POST', '/v1/deposits', body, options);
+    const expectRefused = (answer: Answer, status: number) => expectDescribed('/v1/deposits', 'POST', answer, status);
+    expectRefused(await post({}), 400);
+    expectRefused(await engine.call('POST', '/v1/deposits?dry=1', engine.body()), 400);
+    expectRefused(await post(engine.body(), { key: null }), 401);
+    const reading = await createApiKey(engine.db.owner, { name: 'reading', scopes: ['deposits:read'] });
+    expectRefused(await post(engine.body(), { key: reading }), 403);
+    const { externalOrderNumber } = (await engine.create()).body;
+    expectRefused(await post(engine.body({ externalOrderNumber, mtcAmount: '1' })), 409);
+    expectRefused(await post(undefined, { raw: ' '.repeat(20_000) }), 413);
+    expectRefused(await post(undefined, { raw: '{}', headers: { 'content-type': 'text/plain' } }), 415);
+    const refused = engine.body();
+    await sandboxFault(engine, String(refused['externalOrderNumber']), 'status', { statusCode: 'NO_ADVERTISEMENT' });
+    expectRefused(await post(refused), 422);
+    expectDescribed('/v1/deposits/{externalOrderNumber}', 'GET', await engine.call('GET', '/v1/deposits/nobody'), 404);
+    await withApi(engine, { env: { API_RATE_BURST: '1', API_RATE_LIMIT: '1' } }, async () => {
+      await engine.call('GET', '/v1/deposits');
+      expectDescribed('/v1/deposits', 'GET', await engine.call('GET', '/v1/deposits'), 429);
+    });
+    const elsewhere = new URL(engine.env['DATABASE_URL_API']!);
+    elsewhere.port = '1';
+    await withApi(engine, { env: { DATABASE_URL_API: elsewhere.href } }, async () => {
+      expectRefused(await post(engine.body()), 503);
+      expectDescribed('/readyz', 'GET', await engine.call('GET', '/readyz', undefined, { key: null }), 503);
+    });
+  });
+
+  test('and the checker sees an answer that is not described', async () => {
+    const answer = await engine.call('GET', '/v1/wallets/nobody');
+    const fault = (change: object) => checker.answerFault('/v1/wallets/{wallet}', 'GET', { ...answer, ...change });
+    expect(fault({})).toBeNull();
+    expect(fault({ status: 418 })).toContain('does not describe 418');
+    expect(fault({ body: { ...answer.body, balance: 5 } })).toContain('balance');
+    expect(fault({ body: { ...answer.body, more: 1 } })).toContain('additional');
+    expect(fault({ headers: new Headers({ 'content-type': 'text/plain' }) })).toContain('text/plain');
+  });
+});

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { issueKey } from '../../database/api-keys.ts';
+import type { Document } from '../support/document.ts';
+import { startEngine } from '../support/engine.ts';
+import { drive } from './drive.ts';
+import { judge, measure } from './report.ts';
+import type { Sample } from './samples.ts';
+
+const engine = await startEngine();
+const scopes = ['deposits:create', 'deposits:read'] as const;
+const { key: creatingKey } = await issueKey(engine.db.owner, { name: 'fuzz', scopes });
+const { key: limitedKey } = await issueKey(engine.db.owner, { name: 'limited', scopes, wallets: ['w'] });
+const document: Document = (await engine.call('GET', '/openapi.json')).body;
+const options = {
+  apiUrl: engine.api.apiUrl,
+  document,
+  creatingKey,
+  limitedKey,
+  seed: 7,
+  count: 600,
+  creates: 10,
+  concurrency: 4,
+};
+
+test('hundreds of generated requests get no answer that the document does not describe, and no server error', async () => {
+  const { sent, created, findings } = await drive(options);
+  expect(findings).toEqual([]);
+  expect(sent).toBe(600);
+  expect(created).toBe(10);
+  await engine.auditLedger();
+});
+
+test('and an answer that is not described, or not as described, is found', async () => {
+  const other: Document = JSON.parse(JSON.stringify(document));
+  delete other.paths['/v1/deposits'].get.responses['400'];
+  other.components.schemas.Wallet.properties.balance = { type: 'number' };
+  const { findings } = await drive({ ...options, document: other, creates: 0, count: 200 });
+  expect(findings.some((one) => one.startsWith('GET /v1/deposits does not describe 400'))).toBe(true);
+  expect(findings.some((one) => one.includes('balance must be number'))).toBe(true);
+});
+
+test('measurements count a stall, not a wait for the machine, and see a leak and a server error', () => {
+  const sample = (at: number, change: Partial<Sample> = {}): Sample => ({
+    atMs: at * 500,
+    requests: at * 1_000,
+    statuses: { 200: at },
+    rssMb: 150,
+    heapMb: 60 + (at % 5),
+    cpuMs: at * 100,
+    utilization: 0.5,
+    delayMaxMs: 20,
+    late: [],
+    ...change,
+  });
+  const samples = (change: (at: number) => Partial<Sample>) =>
+    Array.from({ length: 60 }, (_, at) => sample(at, change(at)));
+  const found = (change: (at: number) => Partial<Sample>) => judge(measure(samples(change)), true);
+  expect(found(() => ({}))).toEqual([]);
+  expect(found((at) => (at === 9 ? { late: [{ lateMs: 400, ranMs: 20, waitedMs: 380, gcMs: 3 }] } : {}))).toEqual([]);
+  expect(
+    found((at) => (at === 9 ? { late: [{ lateMs: 400, ranMs: 100, waitedMs: 300, gcMs: 3 }] } : {})),
+  ).toMatchObject([expect.stringContaining('stalled for 100.0 ms')]);
+  expect(found((at) => ({ heapMb: 60 + at }))).toMatchObject([expect.stringContaining('heap grew by 10.0 MB')]);
+  expect(found((at) => ({ rssMb: at === 40 ? 600 : 150 }))).toMatchObject([expect.stringContaining('600 MB')]);
+  expect(found((at) => (at === 59 ? { statuses: { 200: 1, 500: 2 } } : {}))).toEqual(['2 answers of 500']);
+});

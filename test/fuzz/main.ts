@@ -1,0 +1,143 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { issueKey, type NewKey } from '../../database/api-keys.ts';
+import { createPool } from '../../database/pool.ts';
+import { root } from '../../local/paths.ts';
+import type { Document } from '../support/document.ts';
+import { createStack, type StackFacts } from '../../local/stack.ts';
+import { createStory } from '../../local/story.ts';
+import { drive } from './drive.ts';
+import type { Sample } from './samples.ts';
+import { judge, markdown, measure } from './report.ts';
+import { findSchemathesis, readLines, runSchemathesis } from './schemathesis.ts';
+
+/**
+ * `npm run fuzz -- --count 50000 --seed 1`: requests generated from the OpenAPI document against an engine of its own,
+ * watched from inside the API process. Exit 0 only without a finding. Reports in test-output/.
+ */
+
+const { values } = parseArgs({
+  options: { count: { type: 'string', default: '50000' }, seed: { type: 'string', default: '1' } },
+});
+const [count, seed] = [Number(values.count), Number(values.seed)];
+if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed) || seed < 0) {
+  console.error('usage: npm run fuzz -- [--count N] [--seed S], both whole numbers');
+  process.exit(2);
+}
+
+/** Every real deposit costs a workflow: so many are made, and everything else meets them. */
+const CREATES = 300;
+/** Test cases per operation and phase of the two rounds of schemathesis: one creates, one is limited to a wallet. */
+const EXAMPLES = { creating: 40, limited: 100 };
+const CONCURRENCY = 8;
+
+const data = mkdtempSync(join(tmpdir(), 'deposit-engine-fuzz-'));
+const monitorFile = join(data, 'monitor.jsonl');
+const story = createStory({ isTerminal: false, columns: 100, write: (text) => process.stderr.write(text) });
+const stack = createStack({ env: environment(), dataDirectory: data, clone: root, story });
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    void stack.stop().then(() => process.exit(130));
+  });
+}
+
+try {
+  process.exitCode = await fuzz();
+} finally {
+  await stack.stop();
+  rmSync(data, { recursive: true, force: true });
+}
+
+/** Of this machine's settings only what a program needs to run. */
+function environment(): Record<string, string> {
+  const { PATH = '', HOME = '' } = process.env;
+  const monitor = fileURLToPath(new URL('monitor.mjs', import.meta.url));
+  return {
+    PATH,
+    HOME,
+    NODE_OPTIONS: `--import=${monitor}`,
+    FUZZ_MONITOR: monitorFile,
+    // Limits would answer most of it; they have tests of their own.
+    API_RATE_LIMIT: '999999',
+    API_RATE_BURST: '999999',
+    API_FAILURE_LIMIT: '999999',
+    API_FAILURE_BURST: '999999',
+  };
+}
+
+async function fuzz(): Promise<number> {
+  const program = await findSchemathesis();
+  const facts = await stack.start();
+  const keys = await issueKeys(facts);
+  const { apiUrl } = facts.places;
+  const document = (await (await fetch(`${apiUrl}/openapi.json`)).json()) as Document;
+  // What came before is the start of the process: code is read and compiled.
+  const start = (await readLines<Sample>(monitorFile)).length;
+  const findings: string[] = [];
+  for (const key of ['creating', 'limited'] as const) {
+    const round = { program, apiUrl, apiKey: keys[key], seed: seed * 2 + (key === 'limited' ? 1 : 0), folder: data };
+    const { findings: found } = await runSchemathesis({ ...round, examples: EXAMPLES[key] });
+    if (found !== '') findings.push(found);
+    story.say(`schemathesis, a key ${key}: ${await requests()} requests${found === '' ? '' : ', with findings'}`);
+  }
+  const driven = await drive({
+    apiUrl,
+    document,
+    creatingKey: keys.creating,
+    limitedKey: keys.limited,
+    seed,
+    count: Math.max(1, count - (await requests())),
+    creates: CREATES,
+    concurrency: CONCURRENCY,
+  });
+  const created = await countDeposits(facts);
+  story.say(`our own generator: ${driven.sent} requests, ${driven.findings.length} findings`);
+  await requests();
+  return report(start, created, [...findings, ...driven.findings]);
+}
+
+/** As the API process counts them; it writes twice a second. */
+async function requests(): Promise<number> {
+  await sleep(1_100);
+  return (await readLines<Sample>(monitorFile)).at(-1)?.requests ?? 0;
+}
+
+async function report(start: number, created: number, found: readonly string[]): Promise<number> {
+  const measured = measure((await readLines<Sample>(monitorFile)).slice(start));
+  const findings = [...found, ...judge(measured, measured.requests >= 5_000)];
+  const whole = { seed, wanted: count, created, measured, findings };
+  mkdirSync(join(root, 'test-output'), { recursive: true });
+  writeFileSync(join(root, 'test-output', 'fuzz.json'), `${JSON.stringify(whole, null, 2)}\n`);
+  writeFileSync(join(root, 'test-output', 'fuzz.md'), markdown(whole));
+  console.log(markdown(whole));
+  return findings.length === 0 ? 0 : 1;
+}
+
+/** One that may do everything but decide, and one that may create for no wallet that is ever generated. */
+async function issueKeys(facts: StackFacts): Promise<{ readonly creating: string; readonly limited: string }> {
+  const pool = createPool({ url: facts.databaseUrl, max: 1, applicationName: 'fuzz' });
+  const issue = async (wanted: NewKey) => (await issueKey(pool, wanted)).key;
+  const scopes = ['deposits:create', 'deposits:read', 'audit:read'] as const;
+  try {
+    return {
+      creating: await issue({ name: 'fuzz-creating', scopes }),
+      limited: await issue({ name: 'fuzz-limited', scopes, wallets: ['wallet-42'] }),
+    };
+  } finally {
+    await pool.end();
+  }
+}
+
+async function countDeposits(facts: StackFacts): Promise<number> {
+  const pool = createPool({ url: facts.databaseUrl, max: 1, applicationName: 'fuzz' });
+  try {
+    return (await pool.query<{ n: number }>('select count(*)::int as n from engine.deposit')).rows[0]!.n;
+  } finally {
+    await pool.end();
+  }
+}

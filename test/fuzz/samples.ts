@@ -1,0 +1,26 @@
+/** What `monitor.mjs` writes, a line at a time. */
+
+/** Later than this is a stall. */
+export const STALL_MS = 50;
+
+/** One time the event loop came late. For `waitedMs` of it the machine ran something else though we were ready. */
+export interface Late {
+  readonly lateMs: number;
+  /** Processor time of the main thread meanwhile: our own work. */
+  readonly ranMs: number;
+  readonly waitedMs: number;
+  readonly gcMs: number;
+}
+
+export interface Sample {
+  readonly atMs: number;
+  readonly requests: number;
+  readonly statuses: Readonly<Record<string, number>>;
+  readonly rssMb: number;
+  readonly heapMb: number;
+  readonly cpuMs: number;
+  readonly utilization: number;
+  /** The longest delay that perf_hooks has seen, its own resolution taken off. */
+  readonly delayMaxMs: number;
+  readonly late: readonly Late[];
+}
