@@ -37,7 +37,9 @@ export async function placeOrder(
     }
     // A refused timestamp was signed afresh once; a dead line was tried for a while.
     const timestampTwice = stands.cause === 'TIMESTAMP_ERROR' && n > 2;
-    if (n > 1 && (timestampTwice || performance.now() - startedMs > RETRY_FOR_MS)) {
+    // A name is erased when nothing could be placed for a day, and without it the provider takes no order.
+    const nameless = deposit.payerName === null;
+    if (nameless || (n > 1 && (timestampTwice || performance.now() - startedMs > RETRY_FOR_MS))) {
       await closeAttempts(deps.pool, externalOrderNumber, n, 'NOT_SENT');
       continue;
     }

@@ -40,7 +40,7 @@ export const requireScope =
   ({ pool, access }: AccessDependencies, ...anyOf: readonly Scope[]): RequestHandler =>
   async (request, response, next) => {
     const remote = remoteName(request.socket.remoteAddress);
-    const caller = await authenticate(pool, access, remote, BEARER.exec(request.headers.authorization ?? '')?.[1]);
+    const caller = await authenticate({ pool, access }, remote, BEARER.exec(request.headers.authorization ?? '')?.[1]);
     if (!anyOf.some((scope) => caller.scopes.includes(scope))) {
       throw new ApiError('forbidden', `this needs the scope ${anyOf.join(' or ')}`);
     }
@@ -55,9 +55,9 @@ export const callerOf = (response: Response): ApiCaller => response.locals['call
 export const mayUse = (caller: ApiCaller, wallet: string): boolean =>
   caller.wallets === null || caller.wallets.includes(wallet);
 
-async function authenticate(
-  pool: pg.Pool,
-  access: Access,
+/** Throws {@link ApiError} `unauthorized` or `rate_limited`; which kind of bad key it was is not told. */
+export async function authenticate(
+  { pool, access }: AccessDependencies,
   remote: string,
   key: string | undefined,
 ): Promise<ApiCaller> {

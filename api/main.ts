@@ -11,10 +11,10 @@ const config = loadApiConfig();
 const log = createLog('api', config.logLevel);
 armCrashPoint();
 
-const { connectionOptions, namespace } = loadTemporal();
+const { connectionOptions, namespace, dataConverter } = loadTemporal();
 // Lazy: without Temporal callbacks are still accepted, and raised later.
 const connection = Connection.lazy(connectionOptions ?? {});
-const api = await startApi(config, new Client({ connection, namespace }), log);
+const api = await startApi(config, new Client({ connection, namespace, dataConverter }), log);
 log.info({ api: api.apiUrl, callbacks: api.callbackUrl }, 'api ready');
 
 let stopping = false;

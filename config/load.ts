@@ -97,10 +97,18 @@ function isJson(value: string): boolean {
   }
 }
 
+const NO_DATABASE_URL = 'expected postgres://user:password@host:port/database';
+/** Checked here, because the driver's own complaint about an address shows all of it, the password included. */
+const databaseUrl = z.string().refine((text) => isDatabaseUrl(text), NO_DATABASE_URL);
+
+/** Without a host it is a socket of this machine, which URLs of the web do not have. */
+const isDatabaseUrl = (text: string): boolean =>
+  /^postgres(ql)?:\/\//.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
+
 const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 
 const shared = {
-  DATABASE_URL: z.string().min(1).optional(),
+  DATABASE_URL: databaseUrl.optional(),
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -108,8 +116,8 @@ const shared = {
 
 const workerSchema = z.object({
   ...shared,
-  DATABASE_URL_WORKER: z.string().min(1).optional(),
-  DATABASE_URL_DECISIONS: z.string().min(1).optional(),
+  DATABASE_URL_WORKER: databaseUrl.optional(),
+  DATABASE_URL_DECISIONS: databaseUrl.optional(),
   CALLBACK_BASE_URL: origin,
   MTPAY_PLACE_PATH: z.string().startsWith('/').default('/api/buy-coin/transaction'),
   MTPAY_REDIRECT_HOSTS: hosts.optional(),
@@ -118,12 +126,13 @@ const workerSchema = z.object({
     .default(25 * UNIT_MS.s)
     .refine((ms) => ms <= 25_000, 'at most 25s, below the 30s of the activity'),
   PLACE_WITHIN: duration.default(2 * UNIT_MS.m),
+  PAYER_NAME_RETENTION: duration.default(24 * UNIT_MS.h),
   WORKFLOW_BUNDLE: z.string().optional(),
 });
 
 const apiSchema = z.object({
   ...shared,
-  DATABASE_URL_API: z.string().min(1).optional(),
+  DATABASE_URL_API: databaseUrl.optional(),
   API_LISTEN: listen.default({ host: '127.0.0.1', port: 8080 }),
   CALLBACK_LISTEN: listen.default({ host: '127.0.0.1', port: 8081 }),
   MTPAY_ACK: ack,
@@ -145,6 +154,14 @@ const apiSchema = z.object({
   API_FAILURE_BURST: count('200'),
 });
 
+const codecServerSchema = z.object({
+  DATABASE_URL: shared.DATABASE_URL,
+  DATABASE_URL_API: databaseUrl.optional(),
+  CODEC_LISTEN: listen.default({ host: '127.0.0.1', port: 8082 }),
+  TEMPORAL_UI_URL: origin,
+  LOG_LEVEL: shared.LOG_LEVEL,
+});
+
 type Raw<T extends z.ZodType> = z.output<T>;
 
 /** One address of the database, and the role to take on when the address is not the role's own. */
@@ -164,6 +181,7 @@ const API_NEEDS = {
   addresses: ['MTPAY_BASE_URL'],
   keys: ['mtpay', 'callback', 'payerName', 'fingerprint'],
 } as const satisfies Needs<KeyName>;
+const CODEC_SERVER_NEEDS = { databases: ['DATABASE_URL_API'], addresses: [], keys: [] } as const;
 
 export interface WorkerConfig {
   readonly database: DatabaseConfig;
@@ -177,6 +195,8 @@ export interface WorkerConfig {
     readonly caFile?: string;
   };
   readonly callbackBaseUrl: string;
+  /** From the deposit's creation; then its payer's name is erased. */
+  readonly payerNameRetentionMs: number;
   readonly placeWithinMs: number;
   readonly callDeadlineMs: number;
   readonly workflowBundle?: string;
@@ -196,6 +216,14 @@ export interface ApiConfig {
   readonly logLevel: string;
 }
 
+export interface CodecServerConfig {
+  readonly database: DatabaseConfig;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** The Web UI's. */
+  readonly origin: string;
+  readonly logLevel: string;
+}
+
 /** The worker's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
   const { raw, keys } = parse(workerSchema, env, WORKER_NEEDS);
@@ -211,6 +239,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
       ...(raw.MTPAY_CA_FILE === undefined ? {} : { caFile: raw.MTPAY_CA_FILE }),
     },
     callbackBaseUrl: raw.CALLBACK_BASE_URL,
+    payerNameRetentionMs: raw.PAYER_NAME_RETENTION,
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
@@ -244,12 +273,25 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
   };
 }
 
+/** The codec server's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+export function loadCodecServerConfig(env: Environment = process.env): CodecServerConfig {
+  const { raw } = parse(codecServerSchema, env, CODEC_SERVER_NEEDS);
+  return {
+    database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
+    listen: raw.CODEC_LISTEN,
+    origin: raw.TEMPORAL_UI_URL,
+    logLevel: raw.LOG_LEVEL,
+  };
+}
+
 /** The address migrations use: the owner's. */
 export function loadMigrationUrl(env: Environment = process.env): string {
   const { values, problems } = withSecretFiles(env, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']);
   if (problems.length > 0) throw configError(problems);
   const url = values['DATABASE_URL_MIGRATOR'] ?? values['DATABASE_URL'];
   if (url === undefined) throw new ConfigError('DATABASE_URL is not set: give the database to migrate');
+  const name = values['DATABASE_URL_MIGRATOR'] === undefined ? 'DATABASE_URL' : 'DATABASE_URL_MIGRATOR';
+  if (!isDatabaseUrl(url)) throw new ConfigError(`${name}: ${NO_DATABASE_URL}`);
   return url;
 }
 
@@ -287,7 +329,7 @@ const configError = (problems: readonly string[]): ConfigError =>
   );
 
 /** A provider on this machine, and not production: only there may a key be one that anybody could guess. */
-function isLocalStack(given: Environment): boolean {
+export function isLocalStack(given: Environment): boolean {
   const base = given['MTPAY_BASE_URL'] ?? '';
   return given['NODE_ENV'] !== 'production' && URL.canParse(base) && LOOPBACK.includes(new URL(base).hostname);
 }

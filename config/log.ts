@@ -17,6 +17,7 @@ export type Alarm =
   | 'callback_reflected'
   | 'workflow_gone'
   | 'relay_failed'
+  | 'names_not_erased'
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'

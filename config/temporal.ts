@@ -1,13 +1,25 @@
 import { statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { DataConverter } from '@temporalio/common';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
+import { ConfigError, isLocalStack } from './load.ts';
+import { createPayloadCodec, type PayloadKeys } from './payload-codec.ts';
+import { isSample } from './samples.ts';
+import { Secret } from './secret.ts';
+import { type Environment, withSecretFiles } from './secret-files.ts';
+
+/** Temporal, and what is done to everything before it goes there. */
+export interface TemporalConfig extends Pick<ClientConnectConfig, 'connectionOptions'> {
+  readonly namespace: string;
+  /** Empty: payloads go as they are. */
+  readonly dataConverter: DataConverter;
+}
 
 /**
  * Where Temporal is, by its own variables (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …) and profile file. An empty file,
  * such as TEMPORAL_CONFIG_FILE=/dev/null, means "no file": the SDK's loader would fail on it.
  */
-export function loadTemporal(
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): Required<Pick<ClientConnectConfig, 'namespace'>> & Pick<ClientConnectConfig, 'connectionOptions'> {
+export function loadTemporal(env: Environment = process.env): TemporalConfig {
   const file = env['TEMPORAL_CONFIG_FILE'];
   const empty = file !== undefined && file !== '' && statSync(file, { throwIfNoEntry: false })?.size === 0;
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
@@ -15,9 +27,50 @@ export function loadTemporal(
     disableFile: empty,
     overrideEnvVars: given as Record<string, string>,
   });
-  return { namespace: namespace ?? 'default', connectionOptions };
+  return { namespace: namespace ?? 'default', connectionOptions, dataConverter: loadDataConverter(env) };
+}
+
+/** In the bundle of the workflows as well. */
+export const FAILURE_CONVERTER = fileURLToPath(new URL('./failure-converter.cjs', import.meta.url));
+
+/**
+ * What client, worker and replay have to share: with TEMPORAL_CODEC_KEY everything that enters a history is encrypted,
+ * texts of failures included. Throws {@link ConfigError} when a key is none.
+ */
+export function loadDataConverter(env: Environment = process.env): DataConverter {
+  const keys = loadPayloadKeys(env);
+  return keys === null ? {} : { payloadCodecs: [createPayloadCodec(keys)], failureConverterPath: FAILURE_CONVERTER };
+}
+
+const CODEC_KEYS = ['TEMPORAL_CODEC_KEY', 'TEMPORAL_CODEC_KEY_PREVIOUS'] as const;
+
+/**
+ * TEMPORAL_CODEC_KEY and, for what was written before it, TEMPORAL_CODEC_KEY_PREVIOUS, from the environment or from
+ * files; null: the codec is off. Read once, at the start.
+ */
+export function loadPayloadKeys(env: Environment = process.env): PayloadKeys | null {
+  const { values, problems } = withSecretFiles(env, CODEC_KEYS);
+  if (problems.length > 0) throw new ConfigError(problems.join('; '));
+  const [current, previous] = CODEC_KEYS.map((name) => keyOf(values, name, isLocalStack(env)));
+  if (current === undefined && previous !== undefined) {
+    throw new ConfigError('TEMPORAL_CODEC_KEY_PREVIOUS is set without TEMPORAL_CODEC_KEY: set both');
+  }
+  if (current === undefined) return null;
+  return previous === undefined ? [current] : [current, previous];
+}
+
+function keyOf(values: Environment, name: string, samples: boolean): Secret | undefined {
+  const given = values[name];
+  if (given === undefined) return undefined;
+  if (!/^[A-Za-z0-9_-]{43,}=*$/.test(given)) {
+    throw new ConfigError(`${name}: expected at least 32 random bytes as base64url`);
+  }
+  if (!samples && isSample(given)) {
+    throw new ConfigError(`${name}: is a sample or easy to guess; use a key of your own`);
+  }
+  return new Secret(Buffer.from(given, 'base64url'));
 }
 
 /** Whether anything says where Temporal is; without, its client would try localhost:7233. */
-export const isTemporalGiven = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
+export const isTemporalGiven = (env: Environment = process.env): boolean =>
   ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some((name) => (env[name] ?? '') !== '');

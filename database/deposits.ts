@@ -151,7 +151,7 @@ export async function listDeposits(
   };
 }
 
-/** The row as placement reads it: the only place that sees the encrypted name. */
+/** The row as placement reads it: the only place that sees the encrypted name. Null: erased, or no longer needed. */
 export interface PlacementRow extends DepositRow {
   readonly payerName: Buffer | null;
   readonly payerNameKey: string | null;
@@ -162,9 +162,10 @@ export async function findForPlacement(db: Db, externalOrderNumber: string): Pro
   const { rows } = await db.query<
     RawDepositRow & { payer_name: Buffer | null; payer_name_key: string | null; age_ms: string }
   >(
-    `select ${DEPOSIT_COLUMNS}, d.payer_name, d.payer_name_key,
+    `select ${DEPOSIT_COLUMNS}, n.payer_name, n.payer_name_key,
             (extract(epoch from clock_timestamp() - d.created_at) * 1000)::bigint as age_ms
-       from engine.deposit d where external_order_number = $1`,
+       from engine.deposit d cross join lateral engine.payer_name_for_placement(d.external_order_number) n
+      where external_order_number = $1`,
     [externalOrderNumber],
   );
   const row = rows[0];

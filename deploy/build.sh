@@ -11,4 +11,5 @@ tsc -p tsconfig.build.json --outDir "$out"
 # worker/start.ts takes this bundle when it is there: a production worker needs neither compiler nor sources.
 tsx worker/bundle.ts "$out/workflow-bundle.js"
 cp -R database/migrations "$out/database/"
+cp config/failure-converter.cjs "$out/config/"
 cp -R sandbox/migrations "$out/sandbox/"

@@ -32,6 +32,12 @@ export function readEmbedded(env: Environment): Embedded {
   return { postgres, temporal, sandbox };
 }
 
+/** Where `npm run codec` listens, for the Web UI; nowhere while the payload codec is off. */
+export function uiCodecEndpoint(env: Environment): string | undefined {
+  if (set(env['TEMPORAL_CODEC_KEY']) === undefined) return undefined;
+  return originOf(set(env['CODEC_LISTEN']) ?? '127.0.0.1:8082');
+}
+
 /** The database names on the embedded server. */
 export const databases = { engine: 'deposits', sandbox: 'sandbox' } as const;
 
@@ -135,7 +141,7 @@ export function sandboxEnvironment(sources: Sources, postgresAt: string | null):
   const listen = `127.0.0.1:${ports.sandbox}`;
   const external = set(env['DATABASE_URL_SANDBOX']) ?? env['DATABASE_URL'] ?? '';
   return {
-    ...outsideOf(sources),
+    ...withoutKeys(outsideOf(sources)),
     // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
     SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
     SANDBOX_LISTEN: listen,
@@ -147,7 +153,7 @@ export function sandboxEnvironment(sources: Sources, postgresAt: string | null):
     SANDBOX_CONTROL_TOKEN: keys.sandboxControl,
     // One secret to remember on one machine: whoever has the token can do all that the console can.
     SANDBOX_CONSOLE_PASSWORD: keys.sandboxControl,
-    DATABASE_URL_SANDBOX: postgresAt === null ? external : embeddedUrl(postgresAt, 'postgres', databases.sandbox),
+    DATABASE_URL_SANDBOX: postgresAt === null ? external : embeddedUrl(postgresAt, 'sandbox', databases.sandbox),
   };
 }
 
@@ -170,11 +176,18 @@ function databaseOf(postgresAt: string | null, variable: string, role: string): 
 function outsideOf({ env, embedded }: Sources): Record<string, string> {
   const foreign = (name: string) =>
     (embedded.postgres && (/^PG[A-Z]/.test(name) || name.startsWith('DATABASE_URL'))) ||
-    (embedded.temporal && name.startsWith('TEMPORAL_')) ||
+    // The codec's keys are about what is in the server's file, not about where a server is.
+    (embedded.temporal && name.startsWith('TEMPORAL_') && !name.startsWith('TEMPORAL_CODEC_KEY')) ||
     name.startsWith('npm_');
   return Object.fromEntries(
     Object.entries(env).flatMap(([name, value]) => (value === undefined || foreign(name) ? [] : [[name, value]])),
   );
+}
+
+/** The sandbox stands outside: what opens something of the engine's is none of its business. */
+function withoutKeys(env: Readonly<Record<string, string>>): Record<string, string> {
+  const isKey = (name: string) => /(_KEY|_KEY_[A-Z]+)$/.test(name) && !name.startsWith('SANDBOX_');
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !isKey(name)));
 }
 
 function temporalOf(temporal: TemporalPlace | null): Record<string, string> {

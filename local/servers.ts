@@ -39,6 +39,7 @@ export function temporalPart(
   data: string,
   ports: Ports,
   executable: string,
+  uiCodecEndpoint: string | undefined,
   onUp: (server: TemporalServer) => void,
 ): Part {
   return serverPart('temporal', ports.temporal, data, async (port) => {
@@ -48,6 +49,7 @@ export function temporalPart(
       uiPort: ports.temporalUi,
       logFile: join(data, 'logs', 'temporal.log'),
       executable,
+      uiCodecEndpoint,
     });
     onUp(server);
     return { ...server, stop: () => server.stop(), kill: () => send(-server.pid, 'SIGKILL') };
@@ -80,15 +82,39 @@ function serverPart(
   };
 }
 
-/** Creates the databases on a fresh server. */
+/** Creates the databases on a fresh server. The sandbox's belongs to its own login, which has nothing in the other. */
 export async function createDatabases(url: string): Promise<void> {
+  const { engine, sandbox } = databases;
+  await asOwner(url, async (client) => {
+    const { rowCount } = await client.query('select from pg_roles where rolname = $1', [sandbox]);
+    if (rowCount === 0) await client.query(`create role ${sandbox} login`);
+    await createDatabase(client, engine, '');
+    await createDatabase(client, sandbox, `owner ${sandbox}`);
+  });
+  const itsOwn = new URL(url);
+  itsOwn.pathname = `/${sandbox}`;
+  await asOwner(itsOwn.href, (client) => client.query(HAND_OVER));
+}
+
+/** What an earlier version of the local stack made as a superuser becomes the sandbox's; nothing on a fresh server. */
+const HAND_OVER = `do $$ declare relation text; begin
+  execute format('alter database %I owner to sandbox', current_database());
+  if exists (select from pg_namespace where nspname = 'sandbox') then alter schema sandbox owner to sandbox; end if;
+  for relation in select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'sandbox' and tableowner <> 'sandbox' loop
+    execute format('alter table %s owner to sandbox', relation);
+  end loop;
+end $$`;
+
+async function createDatabase(client: pg.Client, name: string, more: string): Promise<void> {
+  const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+  if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)} ${more}`);
+}
+
+async function asOwner(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    for (const name of Object.values(databases)) {
-      const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
-      if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)}`);
-    }
+    await work(client);
   } finally {
     await client.end();
   }

@@ -5,7 +5,14 @@ import { createPool } from '../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
-import { type Places, placesOf, readEmbedded, sandboxEnvironment, type Sources } from './environment.ts';
+import {
+  type Places,
+  placesOf,
+  readEmbedded,
+  sandboxEnvironment,
+  type Sources,
+  uiCodecEndpoint,
+} from './environment.ts';
 import { type LocalEnv, writeLocalEnv } from './local-env.ts';
 import { migrateEngine } from './migrations.ts';
 import { endLeftovers } from './node-part.ts';
@@ -86,7 +93,13 @@ export function createStack(options: StackOptions): Stack {
     const onProgress = story.progress.bind(story);
     const executable = await resolveTemporalCli({ env: { ...env }, onProgress });
     let server: TemporalServer | undefined;
-    const part = temporalPart(dataDirectory, ports, executable, (started) => (server ??= started));
+    const part = temporalPart(
+      dataDirectory,
+      ports,
+      executable,
+      uiCodecEndpoint(env),
+      (started) => (server ??= started),
+    );
     await supervise(part, () => describeTemporal(server!));
     return server!;
   }

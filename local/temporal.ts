@@ -21,6 +21,8 @@ export type TemporalOptions = {
   readonly logFile?: string;
   /** Registered in the namespace. Default: those of a deposit. */
   readonly searchAttributes?: Readonly<Record<string, string>>;
+  /** Where the Web UI has encrypted payloads opened. Default: nowhere. */
+  readonly uiCodecEndpoint?: string | undefined;
   /** The program, when it was resolved already. */
   readonly executable?: string;
 };
@@ -137,6 +139,7 @@ function launch(
     // Twice the throughput of the defaults. Survives kill -9; a power cut may cost the last moments.
     .concat(['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'])
     .concat(uiPort === null ? ['--headless'] : ['--ui-port', String(uiPort)])
+    .concat(options.uiCodecEndpoint === undefined ? [] : ['--ui-codec-endpoint', options.uiCodecEndpoint])
     .concat(attributes.flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]));
   // The caller's TEMPORAL_… variables are about another server.
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));

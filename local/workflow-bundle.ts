@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { runTask } from './node-part.ts';
 
 /** All that a bundle can hold: lint keeps every other folder out of workflows/, and the lockfile names the packages. */
-const SOURCES = ['workflows', 'domain', 'worker/bundle.ts', 'package-lock.json'];
+const SOURCES = ['workflows', 'domain', 'worker/bundle.ts', 'config/failure-converter.cjs', 'package-lock.json'];
 
 /**
  * The file of the current bundle. Bundling is the largest share of a worker's start; a worker that died should be

@@ -169,16 +169,17 @@ interface Confidential {
 /** The provider's own words, without control characters and without what is confidential of ours if it repeats it. */
 function harmless(message: unknown, { payer, secrets }: Confidential): string {
   if (typeof message !== 'string') return '';
+  // In any case: a signature in small letters is as good as ours in capitals.
   const hide = (text: string) =>
     secrets.reduce(
-      (left, secret) => left.replaceAll(secret, '[hidden]'),
+      (left, secret) => left.replaceAll(spellingsOf(secret), '[hidden]'),
       text.replaceAll(spellingsOf(payer), '[payer]'),
     );
   // Twice, because a control character can be part of a name, and can stand in the place of a space of it.
   return hide(hide(message).replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')).slice(0, MAX_MESSAGE_LENGTH);
 }
 
-/** A name in any case and with any white space. */
+/** A text in any case and with any white space. */
 const spellingsOf = (name: string): RegExp =>
   new RegExp(
     name

@@ -32,7 +32,9 @@ export async function migrate(pool: pg.Pool): Promise<void> {
   const migrations = await migrationsOnDisk();
   await inTransaction(pool, async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCK]);
-    await client.query('CREATE SCHEMA IF NOT EXISTS sandbox');
+    // IF NOT EXISTS would ask for the right to create schemas even where somebody has made this one for us.
+    const { rowCount } = await client.query(`SELECT FROM pg_namespace WHERE nspname = 'sandbox'`);
+    if (rowCount === 0) await client.query('CREATE SCHEMA sandbox');
     await client.query(
       `CREATE TABLE IF NOT EXISTS sandbox.migration
          (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`,

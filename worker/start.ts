@@ -1,18 +1,19 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { WorkerConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
+import type { TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
 import { createMtpay } from '../mtpay/place.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
+import { startShredding } from './shredding.ts';
+import { workflowSource } from './workflow-source.ts';
 
 export interface RunningWorker {
   /** Settles when the worker has ended: by `stop`, by a signal to the process, or with the error that ended it. */
@@ -21,13 +22,8 @@ export interface RunningWorker {
   stop(): Promise<void>;
 }
 
-export interface TemporalAddress {
-  readonly connectionOptions: Parameters<typeof NativeConnection.connect>[0];
-  readonly namespace: string;
-}
-
 /** Wires the worker together and starts polling. Throws when Temporal cannot be reached. */
-export async function startWorker(config: WorkerConfig, temporal: TemporalAddress, log: Log): Promise<RunningWorker> {
+export async function startWorker(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<RunningWorker> {
   const pool = createPool({
     url: config.database.url,
     ...(config.database.setRole ? { role: 'app_worker' as const } : {}),
@@ -67,7 +63,8 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     connection,
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
-    ...workflowSource(config),
+    ...(await workflowSource(config, temporal.dataConverter.payloadCodecs !== undefined)),
+    dataConverter: temporal.dataConverter,
     activities,
     maxCachedWorkflows: 2_000,
     // Above the 25 s a provider call may take: a placement under way is finished, not abandoned.
@@ -82,11 +79,13 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
     show: nameKeys,
     log,
   });
+  const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
   const run = async () => {
     try {
       await worker.run();
     } finally {
       stopWatching();
+      await shredding.close();
       await drain();
       await connection.close();
       await Promise.all([pool.end(), decisions.end()]);
@@ -100,11 +99,4 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalAddres
       await ended;
     },
   };
-}
-
-/** A prebuilt bundle if there is one, the sources otherwise. */
-function workflowSource(config: WorkerConfig) {
-  const prebuilt = config.workflowBundle ?? fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
-  if (existsSync(prebuilt)) return { workflowBundle: { codePath: prebuilt } };
-  return { workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)) };
 }

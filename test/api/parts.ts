@@ -56,7 +56,7 @@ export async function withWorker<T>(
   await engine.stopWorker();
   const worker = await startWorker(
     loadWorkerConfig({ ...engine.env, ...change.env }),
-    { connectionOptions: { address: engine.temporal.address }, namespace: 'default' },
+    { connectionOptions: { address: engine.temporal.address }, namespace: 'default', dataConverter: {} },
     change.log ?? memoryLog().log,
   );
   try {
@@ -110,7 +110,7 @@ export async function loggedWorker(engine: Engine, env: Readonly<Record<string, 
   const memory = memoryLog();
   const worker = await startWorker(
     loadWorkerConfig({ ...engine.env, ...env }),
-    { connectionOptions: { address: engine.temporal.address }, namespace: 'default' },
+    { connectionOptions: { address: engine.temporal.address }, namespace: 'default', dataConverter: {} },
     memory.log,
   );
   afterAll(() => worker.stop());

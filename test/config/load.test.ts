@@ -65,6 +65,7 @@ describe('what is not configured', () => {
         plainHttpHosts: ['127.0.0.1', 'localhost', '[::1]'],
       },
       callbackBaseUrl: 'https://pay.example',
+      payerNameRetentionMs: 24 * 3_600_000,
       placeWithinMs: 2 * 60_000,
       callDeadlineMs: 25_000,
       logLevel: 'info',
@@ -408,4 +409,26 @@ describe('a choice', () => {
       ).toHaveLength(1);
     }
   });
+});
+
+describe('the address of a database', () => {
+  it.each([
+    'postgres://app:pw@db.example:5432/deposits',
+    'postgresql://db.example/deposits?sslmode=require',
+    'postgres:///deposits?host=/var/run/postgresql',
+    'postgres://app:pw@/deposits?host=/var/run/postgresql',
+  ])('may be %s', (url) => {
+    expect(worker({ DATABASE_URL: url }).database.url).toBe(url);
+    expect(loadMigrationUrl({ DATABASE_URL: url })).toBe(url);
+  });
+
+  it.each(['postgres://app:hush@[db/x', 'postgres://app:hush@db:port/x', 'app:hush@db/x', 'https://app:hush@db/x'])(
+    'that is none is refused without being shown: %s',
+    (url) => {
+      const told = 'DATABASE_URL: expected postgres://user:password@host:port/database';
+      expect(problems(() => worker({ DATABASE_URL: url }))).toEqual([told]);
+      expect(problems(() => api({ DATABASE_URL: url }))).toEqual([told]);
+      expect(() => loadMigrationUrl({ DATABASE_URL: url })).toThrow(new ConfigError(told));
+    },
+  );
 });

@@ -191,7 +191,7 @@ describe('settings', () => {
   test('every engine setting can be given, or is none for a container', () => {
     const given = new Set(ours.flatMap(([, { environment = {} }]) => Object.keys(environment)));
     // One address for all, files, tests, and Temporal's TLS: for other installations than this one.
-    const left = /^(DATABASE_URL|MTPAY_CA_FILE|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
+    const left = /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
     expect(engineVariables.filter((name) => !given.has(name) && !left.test(name))).toEqual([]);
   });
 
@@ -206,7 +206,8 @@ describe('settings', () => {
     const secrets = interpolations.filter(({ name }) => isSecret(name));
     expect(new Set(secrets.map(({ name }) => name)).size).toBeGreaterThan(10);
     for (const { name, operator, rest } of secrets) {
-      if (name.startsWith('SANDBOX_') || isRotated(name))
+      // The codec is off by default.
+      if (name.startsWith('SANDBOX_') || name.startsWith('TEMPORAL_CODEC_') || isRotated(name))
         expect({ name, operator, rest }).toEqual({ name, operator: ':-', rest: '' });
       else expect({ name, operator }).toEqual({ name, operator: ':?' });
     }

@@ -49,7 +49,7 @@ test('with embedded servers each process gets its own role and nobody but the mi
   const sandbox = sandboxEnvironment(sources, '127.0.0.1:6');
   expect(api['DATABASE_URL_API']).toBe('postgres://app_api@127.0.0.1:6/deposits');
   expect(worker['DATABASE_URL_WORKER']).toBe('postgres://app_worker@127.0.0.1:6/deposits');
-  expect(sandbox['DATABASE_URL_SANDBOX']).toBe('postgres://postgres@127.0.0.1:6/sandbox');
+  expect(sandbox['DATABASE_URL_SANDBOX']).toBe('postgres://sandbox@127.0.0.1:6/sandbox');
   expect(migrationEnvironment(sources, '127.0.0.1:6')['DATABASE_URL']).toBe('postgres://postgres@127.0.0.1:6/deposits');
   for (const environment of [api, worker, sandbox]) {
     expect(environment).not.toHaveProperty('DATABASE_URL');
@@ -71,7 +71,10 @@ test('with embedded servers each process gets its own role and nobody but the mi
 });
 
 test('the sandbox knows no key of the engine but the pair they share', () => {
-  const values = Object.values(sandboxEnvironment(sourcesOf({}), '127.0.0.1:6'));
+  const given = { CALLBACK_KEY: 'c', PAYER_NAME_KEY: 'n', TEMPORAL_CODEC_KEY: 't', TEMPORAL_CODEC_KEY_PREVIOUS: 'p' };
+  const environment = sandboxEnvironment(sourcesOf(given), '127.0.0.1:6');
+  for (const name of Object.keys(given)) expect(environment).not.toHaveProperty(name);
+  const values = Object.values(environment);
   expect(values).toEqual(expect.arrayContaining([keys.mtpayAccess, keys.mtpaySecret, keys.sandboxControl]));
   for (const key of [keys.callback, keys.payerName, keys.fingerprint]) expect(values).not.toContain(key);
 });
@@ -110,4 +113,13 @@ test('what the user sets wins over what the stack would choose', () => {
   const sources = sourcesOf(env);
   expect(engineEnvironments(sources, '127.0.0.1:6', temporal).api).toMatchObject({ ...env });
   expect(sandboxEnvironment(sources, '127.0.0.1:6')['SANDBOX_SPEED']).toBe('1');
+});
+
+test("the codec's keys reach the engine also where Temporal is embedded; what says where another server is does not", () => {
+  const given = { TEMPORAL_CODEC_KEY: 't', TEMPORAL_CODEC_KEY_PREVIOUS: 'p', TEMPORAL_API_KEY: 'elsewhere' };
+  const { api, worker } = engineEnvironments(sourcesOf(given), '127.0.0.1:6', { address: '127.0.0.1:5', uiUrl: null });
+  for (const environment of [api, worker]) {
+    expect(environment).toMatchObject({ TEMPORAL_CODEC_KEY: 't', TEMPORAL_CODEC_KEY_PREVIOUS: 'p' });
+    expect(environment).not.toHaveProperty('TEMPORAL_API_KEY');
+  }
 });

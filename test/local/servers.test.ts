@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { type Servers, startServers } from '../../local/servers.ts';
+import { migrate } from '../../database/migrate.ts';
+import { createDatabases, type Servers, startServers } from '../../local/servers.ts';
 import { isServing } from '../../local/temporal.ts';
 import { makeDataDirectory } from './support.ts';
 
@@ -41,3 +42,39 @@ test('a server that is not wanted is not started', async () => {
   const servers = await startServers({ postgres: false, temporal: false, data });
   expect([servers.databaseUrl, servers.temporalAddress]).toEqual([null, null]);
 });
+
+test("the sandbox's database is its own login's, also one that an earlier version made as a superuser", async () => {
+  const { databaseUrl } = await started(makeDataDirectory());
+  const ask = async (user: string, database: string, sql: string) => {
+    const url = new URL(databaseUrl ?? '');
+    url.username = user;
+    url.pathname = `/${database}`;
+    const client = new pg.Client({ connectionString: url.href });
+    await client.connect();
+    try {
+      return (await client.query(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  await ask(
+    'postgres',
+    'sandbox',
+    'create schema sandbox; create table sandbox.old (id int generated always as identity)',
+  );
+  await ask('postgres', 'sandbox', 'alter database sandbox owner to postgres');
+  await createDatabases(new URL('/postgres', databaseUrl ?? '').href);
+  await ask('sandbox', 'sandbox', 'alter table sandbox.old add more int; insert into sandbox.old default values');
+  expect(await ask('sandbox', 'sandbox', 'select rolsuper from pg_roles where rolname = current_user')).toEqual([
+    { rolsuper: false },
+  ]);
+  await migrateIn(databaseUrl ?? '');
+  await expect(ask('sandbox', 'deposits', 'select from engine.deposit')).rejects.toMatchObject({ code: '42501' });
+});
+
+async function migrateIn(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await migrate(client);
+  await client.end();
+}

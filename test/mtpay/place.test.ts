@@ -464,6 +464,7 @@ describe('what is kept of an answer', () => {
     ["the payer's name at the cut", `${'x'.repeat(299)}${NAME}`, `${'x'.repeat(299)}[`],
     ['the access key', 'no merchant B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R', 'no merchant [hidden]'],
     ['the signature', `${SIGNATURE} is wrong`, '[hidden] is wrong'],
+    ['the signature in small letters', `${SIGNATURE.toLowerCase()} is wrong`, '[hidden] is wrong'],
     [
       'the token of the callback',
       'cannot call https://pay.example/v1/callbacks/mtpay/kid/token',

@@ -8,6 +8,7 @@ import { startApi, type RunningApi } from '../../api/start.ts';
 import type { RelayTimes } from '../../api/relay.ts';
 import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
 import { createLog } from '../../config/log.ts';
+import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { freePort } from '../../local/ports.ts';
 import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
@@ -33,7 +34,8 @@ export interface Engine {
   temporal: TemporalServer;
   /** After `temporal.stop()`: the same server, file and port. */
   startTemporal(): Promise<void>;
-  readonly client: Client;
+  /** What the API of the next start uses. */
+  client: Client;
   readonly env: Readonly<Record<string, string>>;
   api: RunningApi;
   /** Calls the internal API; `raw` is sent as it is. */
@@ -70,6 +72,8 @@ export interface EngineOptions {
   readonly worker?: boolean;
   /** Starts the Temporal server with its Web UI. */
   readonly webUi?: boolean;
+  /** Where that Web UI has encrypted payloads opened. */
+  readonly uiCodecEndpoint?: string;
   /** A provider of the test's own instead of the sandbox. */
   readonly provider?: string;
 }
@@ -88,6 +92,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     startTemporal({
       dbFile: join(folder, 'temporal.db'),
       uiPort: options.webUi === true ? freeUiPort : 'headless',
+      uiCodecEndpoint: options.uiCodecEndpoint,
       ...(port === undefined ? {} : { port }),
     });
   const freeUiPort = await freePort();
@@ -131,10 +136,10 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     ...options.env,
   };
   const connection = await Connection.connect({ address: temporal.address });
-  const client = new Client({ connection });
+  const client = new Client({ connection, dataConverter: loadDataConverter(env) });
   const apiKey = await createApiKey(db.owner, { name: 'test', scopes: ['deposits:create', 'deposits:read'] });
-  const launchApi = () =>
-    startApi(loadApiConfig(env), client, createLog('api', LOG_LEVEL), options.relay ?? QUICK_RELAY);
+  const launchApi = (using = client) =>
+    startApi(loadApiConfig(env), using, createLog('api', LOG_LEVEL), options.relay ?? QUICK_RELAY);
   let worker: RunningWorker | null = null;
 
   const engine: Engine = {
@@ -195,7 +200,11 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     async startWorker() {
       worker ??= await startWorker(
         loadWorkerConfig(env),
-        { connectionOptions: { address: temporal.address }, namespace: 'default' },
+        {
+          connectionOptions: { address: temporal.address },
+          namespace: 'default',
+          dataConverter: loadDataConverter(env),
+        },
         createLog('worker', LOG_LEVEL),
       );
       return worker;
@@ -205,7 +214,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
       worker = null;
     },
     async startApi() {
-      engine.api = await launchApi();
+      engine.api = await launchApi(engine.client);
     },
     async startTemporal() {
       engine.temporal = await launchTemporal(temporal.port);

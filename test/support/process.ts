@@ -10,17 +10,19 @@ export interface Part {
   readonly log: () => string;
 }
 
+const ENTRIES = { api: 'api/main.ts', worker: 'worker/main.ts', codec: 'api/codec-main.ts' } as const;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Starts a part as the process it is in production and waits until it says `ready`. Ended with the test, whatever happens. */
 export async function startPart(
-  part: 'api' | 'worker',
+  part: keyof typeof ENTRIES,
   env: Readonly<Record<string, string>>,
   ready = `"${part} ready"`,
+  logLevel = 'info',
 ): Promise<Part> {
-  const child = spawn(process.execPath, ['--import', 'tsx', `${part}/main.ts`], {
+  const child = spawn(process.execPath, ['--import', 'tsx', ENTRIES[part]], {
     cwd: root,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env, LOG_LEVEL: 'info' },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env, LOG_LEVEL: logLevel },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = new Promise<NodeJS.Signals | null>((resolve) =>

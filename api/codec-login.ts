@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import type { RequestHandler } from 'express';
+
+/** A working day; then the key is asked for again. */
+const SESSION_MS = 8 * 3_600_000;
+/** The people who look at histories are few; the oldest gives way. */
+const MAX_SESSIONS = 100;
+const COOKIE = 'deposit_codec';
+
+export interface Sessions {
+  /** Remembers the key, in this process only, and answers what the browser gets for it. */
+  open(key: string): string;
+  /** A request with such a cookie counts as one with the key itself: it is checked anew each time, and may be revoked. */
+  readonly restore: RequestHandler;
+}
+
+export function createSessions(now: () => number = () => Date.now()): Sessions {
+  const sessions = new Map<string, { readonly key: string; readonly until: number }>();
+  return {
+    open(key) {
+      const id = randomBytes(32).toString('base64url');
+      if (sessions.size >= MAX_SESSIONS) sessions.delete([...sessions.keys()][0]!);
+      sessions.set(id, { key, until: now() + SESSION_MS });
+      return id;
+    },
+    restore: (request, _response, next) => {
+      const id = new RegExp(`(?:^|;\\s*)${COOKIE}=([A-Za-z0-9_-]{43})(?:;|$)`).exec(request.headers.cookie ?? '')?.[1];
+      const session = id === undefined ? undefined : sessions.get(id);
+      if (session !== undefined && session.until > now() && request.headers.authorization === undefined) {
+        request.headers.authorization = `Bearer ${session.key}`;
+      }
+      next();
+    },
+  };
+}
+
+/** Strict: only pages of the same site send it, and no script reads it. */
+export const sessionCookie = (id: string, secure: boolean): string =>
+  `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${SESSION_MS / 1_000}${secure ? '; Secure' : ''}`;
+
+export const LOGIN_PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Codec server</title>
+<h1>Codec server</h1>
+<p>Give an API key with the scope <code>audit:read</code>. The Temporal Web UI in this browser can then show payloads,
+for eight hours.</p>
+<form method="post" action="/session">
+<label>API key <input name="key" type="password" autocomplete="off" required></label>
+<button>Continue</button>
+</form>
+</html>
+`;
+
+/** `origin` is an origin by its form, so nothing in it needs escaping. */
+export const welcomePage = (origin: string): string => `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Codec server</title>
+<h1>Ready</h1>
+<p>Go on to <a href="${origin}">the Temporal Web UI</a>.</p>
+</html>
+`;

@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest';
+import { workflowSource } from '../../worker/workflow-source.ts';
+import { required } from '../support/database.ts';
+
+const bundle = { workflowBundle: required('TEST_WORKFLOW_BUNDLE') };
+const MARKER = /globalThis\.depositEngineFailures = '(plain|encoded)';/;
+
+test('one bundle serves with and without the codec: only its first statement says how failures are written', async () => {
+  const sources = await Promise.all([false, true].map((encodes) => workflowSource(bundle, encodes)));
+  const [plain, encoded] = sources.map(({ workflowBundle }) => workflowBundle.code);
+  expect([MARKER.exec(plain!)![1], MARKER.exec(encoded!)![1]]).toEqual(['plain', 'encoded']);
+  expect(plain!.replace(MARKER, '')).toBe(encoded!.replace(MARKER, ''));
+  expect(plain!.indexOf('\n')).toBeGreaterThan(plain!.indexOf(';'));
+});

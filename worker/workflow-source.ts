@@ -1,0 +1,21 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { WorkerConfig } from '../config/load.ts';
+import { bundleWorkflows } from './bundle.ts';
+
+/**
+ * The code of the workflows: a prebuilt bundle if there is one, the sources otherwise. One bundle serves with and
+ * without the payload codec; nothing in a workflow can read the environment, so a first statement tells the failure
+ * converter in it (config/failure-converter.cjs). What it says changes texts only, never a command.
+ */
+export async function workflowSource(
+  config: Pick<WorkerConfig, 'workflowBundle'>,
+  encodesFailures: boolean,
+): Promise<{ readonly workflowBundle: { readonly code: string } }> {
+  const prebuilt = config.workflowBundle ?? fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
+  const code = existsSync(prebuilt) ? await readFile(prebuilt, 'utf8') : await bundleWorkflows();
+  // On the first line, so that the lines of stack traces stay those of the bundle.
+  const failures = encodesFailures ? 'encoded' : 'plain';
+  return { workflowBundle: { code: `globalThis.depositEngineFailures = '${failures}';${code}` } };
+}
