@@ -6,12 +6,12 @@ import {
   bindStamp,
   type CallbackRow,
   countAttempt,
-  countUnreadable,
+  countKept,
   findByContent,
   findCallback,
   firstClaimAgeMs,
   insertCallback,
-  newestUnreadable,
+  newestKept,
   reflectOwnStamp,
   rerouteCallback,
 } from '../database/callbacks.ts';
@@ -48,8 +48,11 @@ const AHEAD_NOISE_MS = 2 * 60_000;
 const BEFORE_ORDER_SLACK_MS = 5 * 60_000;
 /** An order we do not know may be in a backup we have not restored yet: the provider is kept retrying for this long. */
 const UNKNOWN_ORDER_MS = 6 * 3_600_000;
-/** Contents kept of one order's unreadable messages; more are counted on the last. */
-const MAX_UNREADABLE = 20;
+/**
+ * Contents kept of one order for each receipt but `first`; more are counted on the newest. Each kind has its own, so
+ * that a flood of one does not hide another from people.
+ */
+const MAX_KEPT = 20;
 
 /**
  * Decides receipt, and only receipt, under the lock of the deposit row (rule 1): the first authentic, readable callback
@@ -68,9 +71,9 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
 
   if (deposit === null) return routeUnknownOrder(client, message, known);
   const decision = await decide(client, message, deposit, reflected === 'again');
-  if (decision.receipt === 'unreadable' && (await countUnreadable(client, externalOrderNumber)) >= MAX_UNREADABLE) {
-    return repeat(client, (await newestUnreadable(client, externalOrderNumber))!);
-  }
+  const newest = await newestOfFull(client, externalOrderNumber, decision.receipt);
+  // A row kept while the order was unknown is there already: it only changes its kind.
+  if (newest !== null && known === null) return countOnly(client, newest, decision.receipt);
   const row = await store(client, message, known, { deposit: externalOrderNumber, ...decision, acked: true });
   if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, row.id);
   crashPoint('cb.afterInboxInsert');
@@ -84,6 +87,21 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
 export async function routeRepeat(pool: pg.Pool, { envelope, reading }: Message): Promise<Routing | null> {
   const known = await findByContent(pool, envelope.externalOrderNumber, reading.contentHash);
   return known !== null && known.acked ? repeat(pool, known) : null;
+}
+
+/** The row to count on when enough contents of this kind are kept. A first one is always taken: it may be the payment. */
+async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, receipt: Receipt) {
+  if (receipt === 'first' || (await countKept(client, externalOrderNumber, receipt)) < MAX_KEPT) return null;
+  return newestKept(client, externalOrderNumber, receipt);
+}
+
+/**
+ * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
+ * provider comes again. Of what cannot be read twenty tell people as much as any more would.
+ */
+async function countOnly(client: pg.ClientBase, newest: CallbackRow, receipt: Receipt): Promise<Routing> {
+  await countAttempt(client, newest.id);
+  return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
 }
 
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
@@ -138,6 +156,12 @@ async function decide(
 /** Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people. */
 async function routeUnknownOrder(client: pg.ClientBase, message: Message, known: CallbackRow | null): Promise<Routing> {
   const { externalOrderNumber } = message.envelope;
+  const newest = known === null ? await newestOfFull(client, externalOrderNumber, 'unknown_order') : null;
+  if (newest !== null) {
+    await countAttempt(client, newest.id);
+    // What is not kept is not acknowledged either: the order may still turn up, and then this may be its payment.
+    return { answer: 'unavailable', raise: null, alarm: 'callback_flood' };
+  }
   const acked = (await firstClaimAgeMs(client, externalOrderNumber)) > UNKNOWN_ORDER_MS;
   const row = await store(client, message, known, {
     deposit: null,

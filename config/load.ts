@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { known, parseFraction, parseUnitPrice } from '../domain/money.ts';
-import type { DepositSettings } from '../domain/order.ts';
+import { known, parseFraction, parseMtc, parseUnitPrice } from '../domain/money.ts';
+import { CURRENCIES, type Currency, type DepositSettings } from '../domain/order.ts';
 import { KeySource } from './key-source.ts';
 import { type KeyName, keyVariables, parseKeys } from './keys.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
@@ -74,6 +74,15 @@ const count = (fallback: string) =>
     .default(fallback)
     .refine((value) => /^[1-9]\d{0,5}$/.test(value), 'expected a whole number from 1 to 999999')
     .transform(Number);
+/** Below 1: a band of everything would be none. */
+const share = z
+  .string()
+  .refine((value) => isShare(value), 'expected a share of 0 or more and below 1, at most 8 decimals');
+
+function isShare(value: string): boolean {
+  const parsed = parseFraction(value);
+  return parsed.ok && parsed.value < known(parseFraction('1'), 'one');
+}
 
 /** `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. */
 const ack = z
@@ -143,10 +152,14 @@ const apiSchema = z.object({
   RATE_BAND_CNY: band('6.5-8.0'),
   RATE_BAND_HKD: band('7.0-8.6'),
   RATE_BAND_TWD: band('28-36'),
-  FEE_BAND: decimal('0').refine(
-    (value) => !parseFraction(value).ok || known(parseFraction(value), 'FEE_BAND') < 100_000_000n,
-    'expected a share below 1',
-  ),
+  FEE_BAND: share.default('0'),
+  FEE_BAND_CNY: share.optional(),
+  FEE_BAND_HKD: share.optional(),
+  FEE_BAND_TWD: share.optional(),
+  CREDIT_CAP: z
+    .string()
+    .refine((value) => parseMtc(value).ok, 'expected an amount of MTC above 0, at most 8 decimals')
+    .optional(),
   REVIEW_LIMIT: decimal('0'),
   API_RATE_LIMIT: count('500'),
   API_RATE_BURST: count('1000'),
@@ -264,6 +277,8 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
     settings: {
       rateBands: { CNY: raw.RATE_BAND_CNY, HKD: raw.RATE_BAND_HKD, TWD: raw.RATE_BAND_TWD },
       feeBand: raw.FEE_BAND,
+      ...feeBands(raw),
+      ...(raw.CREDIT_CAP === undefined ? {} : { creditCap: raw.CREDIT_CAP }),
       latePolicy: raw.LATE_POLICY,
       paymentWindowMs: raw.PAYMENT_WINDOW,
       listeningWindowMs: raw.LISTENING_WINDOW,
@@ -271,6 +286,16 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
     },
     logLevel: raw.LOG_LEVEL,
   };
+}
+
+/** Only what was said: a setting that is absent is absent from the deposit as well. */
+function feeBands(raw: Raw<typeof apiSchema>): Pick<DepositSettings, 'feeBands'> {
+  const own: Partial<Record<Currency, string>> = {};
+  for (const currency of CURRENCIES) {
+    const band = raw[`FEE_BAND_${currency}`];
+    if (band !== undefined) own[currency] = band;
+  }
+  return Object.keys(own).length === 0 ? {} : { feeBands: own };
 }
 
 /** The codec server's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */

@@ -13,6 +13,7 @@ export type Alarm =
   | 'foreign_redirect'
   | 'callback_good_signature_wrong_token'
   | 'callback_review'
+  | 'callback_flood'
   | 'callback_unknown_order'
   | 'callback_reflected'
   | 'workflow_gone'

@@ -72,16 +72,15 @@ export const findCallback = (db: Db, id: string) => one(db, 'c.id = $1', [id]);
 export const findByContent = (db: Db, externalOrderNumber: string, contentHash: Buffer) =>
   one(db, 'c.external_order_number = $1 and c.content_hash = $2', [externalOrderNumber, contentHash]);
 
-/** The newest kept message of an order that could not be read; extra ones are counted on it. */
-export const newestUnreadable = (db: Db, externalOrderNumber: string) =>
-  one(db, `c.external_order_number = $1 and c.receipt = 'unreadable' order by c.id desc limit 1`, [
-    externalOrderNumber,
-  ]);
+/** The newest kept message of an order with this receipt; extra ones are counted on it. */
+export const newestKept = (db: Db, externalOrderNumber: string, receipt: Receipt) =>
+  one(db, 'c.external_order_number = $1 and c.receipt = $2 order by c.id desc limit 1', [externalOrderNumber, receipt]);
 
-export async function countUnreadable(db: Db, externalOrderNumber: string): Promise<number> {
+/** How many contents of an order are kept with this receipt. */
+export async function countKept(db: Db, externalOrderNumber: string, receipt: Receipt): Promise<number> {
   const { rows } = await db.query<{ n: number }>(
-    `select count(*)::int as n from engine.callback where external_order_number = $1 and receipt = 'unreadable'`,
-    [externalOrderNumber],
+    'select count(*)::int as n from engine.callback where external_order_number = $1 and receipt = $2',
+    [externalOrderNumber, receipt],
   );
   return rows[0]!.n;
 }

@@ -21,7 +21,13 @@ export interface PaymentFacts {
 }
 
 /** Reasons for which an authentic, readable callback is not for a machine to credit. */
-export type JudgedReason = 'CURRENCY_MISMATCH' | 'AMOUNT_MISMATCH' | 'PRICE_MISMATCH' | 'RATE_OUT_OF_BAND' | 'LATE';
+export type JudgedReason =
+  | 'CURRENCY_MISMATCH'
+  | 'AMOUNT_MISMATCH'
+  | 'PRICE_MISMATCH'
+  | 'RATE_OUT_OF_BAND'
+  | 'ABOVE_CAP'
+  | 'LATE';
 
 export type Verdict =
   | { readonly kind: 'credit'; readonly late: boolean; readonly amount: string }
@@ -29,7 +35,8 @@ export type Verdict =
 
 /**
  * Says whether a payment may be credited without a person (provider.md, trap 3): the currency is the asked one, the
- * fixed side equals what was asked, the other side lies in the rate band. Pure: reads its arguments only.
+ * fixed side equals what was asked, the other side lies in the rate band, the amount is not above the cap. Pure: reads
+ * its arguments only.
  */
 export function judge(settings: DepositSettings, order: Order, facts: PaymentFacts): Verdict {
   const late = facts.expiresAt !== null && Date.parse(facts.receivedAt) > Date.parse(facts.expiresAt);
@@ -52,7 +59,7 @@ function mismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['c
   if (paid.currencyCode !== order.currencyCode) {
     return { reason: 'CURRENCY_MISMATCH', detail: `paid in ${paid.currencyCode}, ordered in ${order.currencyCode}` };
   }
-  return fixedSideMismatch(settings, order, paid) ?? rateMismatch(settings, order, paid);
+  return fixedSideMismatch(settings, order, paid) ?? rateMismatch(settings, order, paid) ?? aboveCap(settings, paid);
 }
 
 /** The side the customer fixed must be what was asked; only received MTC may differ, within the fee band, downwards. */
@@ -68,7 +75,8 @@ function fixedSideMismatch(settings: DepositSettings, order: Order, paid: Paymen
   }
   const asked = known(parseMtc(order.mtcAmount ?? ''), 'mtcAmount');
   const received = known(parseMtc(paid.transactionAmount), 'transactionAmount');
-  const fee = mulDivFloor(asked, known(parseFraction(settings.feeBand), 'feeBand'), UNITS_PER_ONE);
+  const share = settings.feeBands?.[order.currencyCode] ?? settings.feeBand;
+  const fee = mulDivFloor(asked, known(parseFraction(share), 'fee band'), UNITS_PER_ONE);
   if (received <= asked && received >= asked - fee) return null;
   const allowed = fee === 0n ? `${order.mtcAmount}` : `${formatUnits(asked - fee)} to ${order.mtcAmount}`;
   return { reason: 'AMOUNT_MISMATCH', detail: `received ${paid.transactionAmount} MTC, asked ${allowed}` };
@@ -87,4 +95,15 @@ function rateMismatch(settings: DepositSettings, order: Order, paid: PaymentFact
     reason: 'RATE_OUT_OF_BAND',
     detail: `${rate} ${order.currencyCode} per MTC, allowed ${band.from} to ${band.to}`,
   };
+}
+
+/**
+ * Bounds what a raised amount can cost where nothing asked for fixes it: within the rate band of a fixed price
+ * (threats.md, T6). Both modes, because a cap with an exception is none.
+ */
+function aboveCap(settings: DepositSettings, paid: PaymentFacts['callback']): Mismatch | null {
+  if (settings.creditCap === undefined) return null;
+  const mtc = known(parseMtc(paid.transactionAmount), 'transactionAmount');
+  if (mtc <= known(parseMtc(settings.creditCap), 'credit cap')) return null;
+  return { reason: 'ABOVE_CAP', detail: `received ${paid.transactionAmount} MTC, cap ${settings.creditCap}` };
 }

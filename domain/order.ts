@@ -24,8 +24,12 @@ export interface Band {
  */
 export interface DepositSettings {
   readonly rateBands: Readonly<Record<Currency, Band>>;
-  /** Share of the asked MTC by which the received MTC may differ, for the provider's fee: `"0"`, `"0.01"`. */
+  /** Share of the asked MTC by which less may be received, for the provider's fee: `"0"`, `"0.01"`. Mode MtcAmount only. */
   readonly feeBand: string;
+  /** Currencies with a fee band of their own. Absent in older deposits, like {@link creditCap}: `feeBand` then holds. */
+  readonly feeBands?: Readonly<Partial<Record<Currency, string>>>;
+  /** MTC up to which a machine may credit one deposit, this amount included; no limit when absent. */
+  readonly creditCap?: string;
   readonly latePolicy: 'credit' | 'review';
   readonly paymentWindowMs: number;
   readonly listeningWindowMs: number;

@@ -366,6 +366,26 @@ describe('a band', () => {
 
   it.each(['1', '1.5', '-0.1', '1%', '.5', '0.000000001'])('of fees is not %s', (text) => {
     expect(problems(() => api({ FEE_BAND: text }))).toHaveLength(1);
+    expect(problems(() => api({ FEE_BAND_HKD: text }))).toHaveLength(1);
+  });
+
+  it('of fees may be another for one currency, and only what was said is frozen', () => {
+    expect(api().settings).not.toHaveProperty('feeBands');
+    expect(api({ FEE_BAND: '0.01', FEE_BAND_TWD: '0.02' }).settings).toMatchObject({
+      feeBand: '0.01',
+      feeBands: { TWD: '0.02' },
+    });
+  });
+});
+
+describe('the credit cap', () => {
+  it('is absent unless it was said', () => {
+    expect(api().settings).not.toHaveProperty('creditCap');
+    expect(api({ CREDIT_CAP: '50000.5' }).settings).toMatchObject({ creditCap: '50000.5' });
+  });
+
+  it.each(['0', '-1', '1e5', 'none', '0.000000001'])('is not %s', (text) => {
+    expect(problems(() => api({ CREDIT_CAP: text }))).toEqual([expect.stringContaining('CREDIT_CAP: expected')]);
   });
 });
 

@@ -4,7 +4,7 @@ import {
   bindCallback,
   bindStamp,
   countAttempt,
-  countUnreadable,
+  countKept,
   findByContent,
   findCallback,
   findToRaise,
@@ -13,7 +13,7 @@ import {
   markRaised,
   markReviewed,
   type NewCallback,
-  newestUnreadable,
+  newestKept,
   reflectOwnStamp,
   rerouteCallback,
 } from '../../database/callbacks.ts';
@@ -151,13 +151,13 @@ describe('an inbox row', () => {
 describe('messages that could not be read', () => {
   it('are counted for each order, and the newest is found', async () => {
     const base = await message({ data: null, receipt: 'unreadable', reviewReason: 'UNREADABLE' });
-    expect(await countUnreadable(api, base.externalOrderNumber)).toBe(0);
-    expect(await newestUnreadable(api, base.externalOrderNumber)).toBeNull();
+    expect(await countKept(api, base.externalOrderNumber, 'unreadable')).toBe(0);
+    expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toBeNull();
     await insert(base);
     const second = await insert({ ...base, contentHash: hash() });
     await insert(await message({ externalOrderNumber: base.externalOrderNumber, contentHash: hash() }));
-    expect(await countUnreadable(api, base.externalOrderNumber)).toBe(2);
-    expect(await newestUnreadable(api, base.externalOrderNumber)).toMatchObject({ id: second.id, data: null });
+    expect(await countKept(api, base.externalOrderNumber, 'unreadable')).toBe(2);
+    expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toMatchObject({ id: second.id, data: null });
   });
 });
 

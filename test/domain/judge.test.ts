@@ -47,7 +47,7 @@ describe('a good payment', () => {
   });
 });
 
-describe.each(CURRENCIES)('the rate band of %s', (currency) => {
+describe.each(CURRENCIES)('T6: the rate band of %s', (currency) => {
   const { from, to } = settings().rateBands[currency];
   /** What a thousand MTC cost at that rate. */
   const thousand = (rate: string) => formatUnits(known(parseMtc(rate), 'rate') * 1_000n);
@@ -132,7 +132,7 @@ describe('the side the customer fixed', () => {
     });
   });
 
-  it('a small payment that claims a large order is for people', () => {
+  it('T9: a small payment that claims a large order is for people', () => {
     expect(reason(judged(byPrice('36000', 'CNY'), { mtc: '5000', fiat: '7.2' }))).toBe('PRICE_MISMATCH');
     expect(reason(judged(byMtc('5000', 'CNY'), { mtc: '5000', fiat: '7.2' }))).toBe('RATE_OUT_OF_BAND');
   });
@@ -171,6 +171,47 @@ describe('the fee band', () => {
     expect(reason(judged(byMtc('5000', 'CNY'), { mtc: '4950', fiat: '40000' }, onePercent))).toBe('RATE_OUT_OF_BAND');
   });
 
+  it('may be another for one currency; the others keep the common one', () => {
+    const own = { ...onePercent, feeBands: { HKD: '0.02' } };
+    expect(reason(judged(byMtc('5000', 'HKD'), { mtc: '4900', fiat: '39000' }, own))).toBe('credit');
+    expect(reason(judged(byMtc('5000', 'HKD'), { mtc: '4899.99999999', fiat: '39000' }, own))).toBe('AMOUNT_MISMATCH');
+    expect(reason(judged(byMtc('5000', 'CNY'), { mtc: '4950', fiat: '36000' }, own))).toBe('credit');
+    expect(reason(judged(byMtc('5000', 'CNY'), { mtc: '4949.99999999', fiat: '36000' }, own))).toBe('AMOUNT_MISMATCH');
+  });
+
+  it('T6: ends at an exact unit, whatever was asked and whatever the share', () => {
+    const wide = {
+      CNY: { from: '0.00000001', to: '999999999999999' },
+      HKD: { from: '1', to: '2' },
+      TWD: { from: '1', to: '2' },
+    };
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: 100_000_000n, max: 10n ** 15n }),
+        fc.bigInt({ min: 0n, max: 99_000_000n }),
+        (asked, share) => {
+          // The least that is allowed, by ceiling division: asked × (1 − share), never a part of a unit less.
+          const least = (asked * (100_000_000n - share) + 99_999_999n) / 100_000_000n;
+          const received = (units: bigint) =>
+            reason(
+              judged(
+                byMtc(formatUnits(asked), 'CNY'),
+                { mtc: formatUnits(units), fiat: '1000' },
+                {
+                  feeBand: formatUnits(share),
+                  rateBands: wide,
+                },
+              ),
+            );
+          expect(received(least)).toBe('credit');
+          expect(received(asked)).toBe('credit');
+          expect(received(least - 1n)).toBe('AMOUNT_MISMATCH');
+          expect(received(asked + 1n)).toBe('AMOUNT_MISMATCH');
+        },
+      ),
+    );
+  });
+
   it('tells people the range', () => {
     expect(judged(byMtc('5000', 'CNY'), { mtc: '4949', fiat: '36000' }, onePercent)).toMatchObject({
       detail: 'received 4949 MTC, asked 4950 to 5000',
@@ -178,7 +219,36 @@ describe('the fee band', () => {
   });
 });
 
-describe('another currency than ordered', () => {
+describe('T6: the cap of one deposit', () => {
+  const capped = { creditCap: '5000' };
+  it.each([
+    ['the cap itself is credited', '5000', 'credit'],
+    ['one unit below is credited', '4999.99999999', 'credit'],
+    ['one unit above is for people', '5000.00000001', 'ABOVE_CAP'],
+  ])('when the price was fixed: %s', (_, mtc, expected) => {
+    expect(reason(judged(byPrice('36000', 'CNY'), { mtc, fiat: '36000' }, capped))).toBe(expected);
+  });
+
+  it('holds when the MTC were fixed as well, and tells people both numbers', () => {
+    expect(judged(byMtc('5000.01', 'CNY'), { mtc: '5000.01', fiat: '36000' }, capped)).toEqual({
+      kind: 'review',
+      late: false,
+      reason: 'ABOVE_CAP',
+      detail: 'received 5000.01 MTC, cap 5000',
+    });
+  });
+
+  it('is no excuse for what does not fit: that is told first', () => {
+    expect(reason(judged(byMtc('6000', 'CNY'), { mtc: '7000', fiat: '36000' }, capped))).toBe('AMOUNT_MISMATCH');
+    expect(reason(judged(byMtc('6000', 'CNY'), { mtc: '6000', fiat: '60000' }, capped))).toBe('RATE_OUT_OF_BAND');
+  });
+
+  it('is none when the deposit was created without one', () => {
+    expect(reason(judged(byMtc('100000000', 'CNY'), { mtc: '100000000', fiat: '720000000' }))).toBe('credit');
+  });
+});
+
+describe('T8: another currency than ordered', () => {
   const anyRate = { from: '0.00000001', to: '100000000' };
   const rateBands = { CNY: anyRate, HKD: anyRate, TWD: anyRate };
   const swaps = CURRENCIES.flatMap((asked) => CURRENCIES.filter((c) => c !== asked).map((got) => ({ asked, got })));

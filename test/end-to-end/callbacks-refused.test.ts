@@ -78,7 +78,7 @@ describe('what is not a callback', () => {
   });
 
   test.each<[string, (body: string) => string]>([
-    ['one byte over 16 kB', (body) => body.padEnd(16_385, ' ')],
+    ['T16: one byte over 16 kB', (body) => body.padEnd(16_385, ' ')],
     ['a megabyte', (body) => body.padEnd(1_000_000, ' ')],
     ['a megabyte in one field', (body) => body.replace('"data":{', `"data":{"x":"${'x'.repeat(1_000_000)}",`)],
     ['a hundred thousand brackets', () => '['.repeat(100_000)],
@@ -114,22 +114,25 @@ describe('what is not a callback', () => {
     ['a lone surrogate', (body) => body.replace('}}', ',"x":"\\ud800"}}')],
     ['a comment', (body) => `/**/${body}`],
     ['single quotes', (body) => body.replaceAll('"', "'")],
-    ['a key twice', (body) => body.replace('"data":{', '"data":{"paymentPrice":1,')],
-    ['a key twice, the same value', (body) => body.replace('"data":{', `"timestamp":${Date.now()},"data":{`)],
-    ['a key twice, spelled differently', (body) => body.replace('{"signature"', '{"t\\u0069mestamp":1,"signature"')],
-    ['__proto__', (body) => body.replace('"data":{', '"data":{"__proto__":{"a":1},')],
+    ['T14: a key twice', (body) => body.replace('"data":{', '"data":{"paymentPrice":1,')],
+    ['T14: a key twice, the same value', (body) => body.replace('"data":{', `"timestamp":${Date.now()},"data":{`)],
+    [
+      'T14: a key twice, spelled differently',
+      (body) => body.replace('{"signature"', '{"t\\u0069mestamp":1,"signature"'),
+    ],
+    ['T15: __proto__', (body) => body.replace('"data":{', '"data":{"__proto__":{"a":1},')],
     ['depth', (body) => body.replace('"data":{', `"data":{"x":${'['.repeat(40)}${']'.repeat(40)},`)],
     ['NaN', (body) => body.replace(/"paymentPrice":\d+/, '"paymentPrice":NaN')],
     ['a leading zero', (body) => body.replace(/"paymentPrice":/, '"paymentPrice":0')],
-    ['no signature', (body) => body.replace('"signature"', '"x"')],
-    ['a signature of null', (body) => body.replace(/"[0-9A-F]{64}"/, 'null')],
-    ['a signature in a list', (body) => body.replace(/("[0-9A-F]{64}")/, '[$1]')],
+    ['T11: no signature', (body) => body.replace('"signature"', '"x"')],
+    ['T11: a signature of null', (body) => body.replace(/"[0-9A-F]{64}"/, 'null')],
+    ['T11: a signature in a list', (body) => body.replace(/("[0-9A-F]{64}")/, '[$1]')],
     ['a signature that is a number', (body) => body.replace(/"[0-9A-F]{64}"/, '1')],
     ['a signature that is true', (body) => body.replace(/"[0-9A-F]{64}"/, 'true')],
     ['no timestamp', (body) => body.replace('"timestamp"', '"x"')],
-    ['a quoted timestamp', (body) => body.replace(/"timestamp":(\d+)/, '"timestamp":"$1"')],
-    ['a timestamp with decimals', (body) => body.replace(/("timestamp":\d+)/, '$1.0')],
-    ['a timestamp with an exponent', (body) => body.replace(/"timestamp":\d+/, '"timestamp":1.6e12')],
+    ['T13: a quoted timestamp', (body) => body.replace(/"timestamp":(\d+)/, '"timestamp":"$1"')],
+    ['T13: a timestamp with decimals', (body) => body.replace(/("timestamp":\d+)/, '$1.0')],
+    ['T13: a timestamp with an exponent', (body) => body.replace(/"timestamp":\d+/, '"timestamp":1.6e12')],
     ['a negative timestamp', (body) => body.replace('"timestamp":', '"timestamp":-')],
     ['a timestamp of 16 digits', (body) => body.replace(/("timestamp":\d+)/, '$1000')],
     ['no data', (body) => body.replace('"data"', '"x"')],
@@ -141,7 +144,7 @@ describe('what is not a callback', () => {
       (body) => body.replace(/"externalOrderNumber":"[^"]+"/, '"externalOrderNumber":1'),
     ],
     ['an empty order number', (body) => body.replace(/"externalOrderNumber":"[^"]+"/, '"externalOrderNumber":""')],
-    ['an order number with a NUL', (body) => body.replace(/("externalOrderNumber":"[^"]+)"/, '$1\\u0000"')],
+    ['T17: an order number with a NUL', (body) => body.replace(/("externalOrderNumber":"[^"]+)"/, '$1\\u0000"')],
     [
       'an order number that is a path',
       (body) => body.replace(/"externalOrderNumber":"[^"]+"/, '"externalOrderNumber":"../x"'),
@@ -171,9 +174,9 @@ describe('what proves nothing', () => {
   const strange = { accessKey: key.accessKey, secretKey: new Secret(randomBytes(32)) };
 
   const forgeries: [string, () => [url: string, body: string]][] = [
-    ['a token of nobody', () => [at(`${kid}/${randomBytes(32).toString('base64url')}`), genuine()]],
-    ['the token of another order', () => [callbackAddress(engine, other.externalOrderNumber), genuine()]],
-    ['the data of another order', () => [address, callbackBody(engine, paid(other))]],
+    ['T10: a token of nobody', () => [at(`${kid}/${randomBytes(32).toString('base64url')}`), genuine()]],
+    ['T1: the token of another order', () => [callbackAddress(engine, other.externalOrderNumber), genuine()]],
+    ['T1: the data of another order', () => [address, callbackBody(engine, paid(other))]],
     ['the token in another spelling', () => [at(`${kid}/${respelled}`), genuine()]],
     ['a token with padding', () => [at(`${kid}/${token}=`), genuine()]],
     ['a token that is cut', () => [at(`${kid}/${token.slice(0, -1)}`), genuine()]],
@@ -183,15 +186,15 @@ describe('what proves nothing', () => {
     ['a signature of nobody', () => [address, resigned(randomBytes(32).toString('hex').toUpperCase())]],
     ['a signature by another key', () => [address, resigned(sign(strange, Date.now()))]],
     ['a signature of another moment', () => [address, resigned(sign(key, Date.now() - 5))]],
-    ['a signature in lower case', () => [address, genuine().replace(/[0-9A-F]{64}/, (hex) => hex.toLowerCase())]],
-    ['an empty signature', () => [address, resigned('')]],
+    ['T13: a signature in lower case', () => [address, genuine().replace(/[0-9A-F]{64}/, (hex) => hex.toLowerCase())]],
+    ['T11: an empty signature', () => [address, resigned('')]],
     ['a signature with a space', () => [address, genuine().replace(/[0-9A-F]{64}/, '$& ')]],
     ['a signature that is cut', () => [address, genuine().replace(/[0-9A-F]{64}/, (hex) => hex.slice(1))]],
     ['a signature of 64 other characters', () => [address, resigned('Z'.repeat(64))]],
     ['sixteen minutes ahead', () => [address, genuine(Date.now() + 16 * MINUTE)]],
     ['a century ahead', () => [address, genuine(4_900_000_000_000)]],
     ['everything wrong', () => [at('x/y'), resigned('x')]],
-    ['an order nobody has, with the token of another', () => [address, callbackBody(engine, paid(order()))]],
+    ['T10: an order nobody has, with the token of another', () => [address, callbackBody(engine, paid(order()))]],
   ];
 
   test.each(forgeries)('%s is refused, and nothing is stored', async (_, forge) => {
@@ -200,7 +203,7 @@ describe('what proves nothing', () => {
     expect(answer.headers.get('www-authenticate')).toBe('Bearer');
   });
 
-  test('all of it gets the same answer to the byte, headers included', async () => {
+  test('T10, T12: all of it gets the same answer to the byte, headers included', async () => {
     const seen = new Set<string>();
     for (const [, forge] of forgeries) {
       const answer = await engine.callback(...forge());
@@ -268,7 +271,7 @@ describe('an order nobody here has heard of', () => {
   const claim = (unknown: ReturnType<typeof order>, data = paid(unknown)) =>
     engine.callback(callbackAddress(engine, unknown.externalOrderNumber), callbackBody(engine, data));
 
-  test('is kept and refused at first, and given to people when nobody has found it for six hours', async () => {
+  test('T24: is kept and refused at first, and given to people when nobody has found it for six hours', async () => {
     const unknown = order();
     const n = unknown.externalOrderNumber;
     const data = paid(unknown);
@@ -328,7 +331,23 @@ describe('an order nobody here has heard of', () => {
     ]);
   });
 
-  test('twenty times at once is kept once and counted twenty times', async () => {
+  test('T16: is kept in twenty contents; further ones are counted and stay refused, even when the others are taken', async () => {
+    const unknown = order();
+    const n = unknown.externalOrderNumber;
+    for (let i = 0; i < 23; i += 1) expectRefusal(await claim(unknown, paid(unknown)), 503, 'unavailable');
+    expect((await inbox(engine, n)).map((row) => row.attempts)).toEqual([...Array.from({ length: 19 }, () => 1), 4]);
+    expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(3);
+    await engine.db.owner.query(
+      `update engine.callback set received_at = received_at - interval '7 hours' where external_order_number = $1`,
+      [n],
+    );
+    expectRefusal(await claim(unknown), 503, 'unavailable');
+    const [kept] = await inbox(engine, n);
+    expectAck(await claim(unknown, kept!.data as unknown as ReturnType<typeof paid>));
+    expect(await inbox(engine, n)).toHaveLength(20);
+  });
+
+  test('T23: twenty times at once is kept once and counted twenty times', async () => {
     const unknown = order();
     const data = paid(unknown);
     const answers = await Promise.all(Array.from({ length: 20 }, () => claim(unknown, data)));

@@ -124,7 +124,7 @@ describe('the same content again', () => {
     expect(api.alarms(n)).toEqual([]);
   });
 
-  test('a hundred times at once is a hundred acknowledgements and one credit', async () => {
+  test('T4, T23: a hundred times at once is a hundred acknowledgements and one credit', async () => {
     const deposit = await placed({ wallet: 'wallet-hundred' });
     const n = deposit.externalOrderNumber;
     const data = paid(deposit);
@@ -141,7 +141,7 @@ describe('the same content again', () => {
 });
 
 describe('a second payment of one deposit', () => {
-  test('after the credit gets a review of its own; the first credit stands alone', async () => {
+  test('T5, T24: after the credit gets a review of its own; the first credit stands alone', async () => {
     const deposit = await placed();
     const data = paid(deposit);
     await say(data);
@@ -166,7 +166,7 @@ describe('a second payment of one deposit', () => {
     expect(await postings(engine, deposit.externalOrderNumber)).toEqual([]);
   });
 
-  test('twenty at once: one is credited, nineteen are reviewed, all are acknowledged', async () => {
+  test('T23: twenty at once: one is credited, nineteen are reviewed, all are acknowledged', async () => {
     const deposit = await placed();
     const n = deposit.externalOrderNumber;
     const codes = Array.from({ length: 20 }, () => transactionCode());
@@ -206,17 +206,20 @@ describe('other content', () => {
     ['price', { paymentPrice: '36000.01' }],
     ['currency', { currencyCode: 'HKD' }],
     ['time', { paymentFinishedTime: '2021-07-01T00:05:01' }],
-  ] as const)('under the same code, another %s, is acknowledged and reviewed; the credit stands', async (_, change) => {
-    const deposit = await placed();
-    const data = paid(deposit);
-    await say(data);
-    await expectCredited(deposit, data.transactionCode);
-    expectAck(await say({ ...data, ...change }));
-    await expectReview(deposit, 'other_content', 'OTHER_CONTENT');
-    await expectCredited(deposit, data.transactionCode);
-  });
+  ] as const)(
+    'T5: under the same code, another %s, is acknowledged and reviewed; the credit stands',
+    async (_, change) => {
+      const deposit = await placed();
+      const data = paid(deposit);
+      await say(data);
+      await expectCredited(deposit, data.transactionCode);
+      expectAck(await say({ ...data, ...change }));
+      await expectReview(deposit, 'other_content', 'OTHER_CONTENT');
+      await expectCredited(deposit, data.transactionCode);
+    },
+  );
 
-  test('under a stamp that stands for another message is reviewed, whatever its code', async () => {
+  test('T1, T5: under a stamp that stands for another message is reviewed, whatever its code', async () => {
     const deposit = await placed();
     const at = Date.now();
     const data = paid(deposit);
@@ -225,6 +228,24 @@ describe('other content', () => {
     expectAck(await say(paid(deposit), at));
     await expectReview(deposit, 'other_content', 'STAMP_REUSED');
     await expectCredited(deposit, data.transactionCode);
+  });
+
+  test('T16: is kept twenty times for one deposit; further ones are counted, and other kinds are still kept', async () => {
+    const deposit = await placed();
+    const n = deposit.externalOrderNumber;
+    const data = paid(deposit, { transactionAmount: '1' });
+    await say(data);
+    await engine.untilState(n, 'IN_REVIEW');
+    for (let i = 1; i <= 23; i += 1) expectAck(await say({ ...data, transactionAmount: String(i + 1) }));
+    const kept = async (receipt: string) => (await inbox(engine, n)).filter((row) => row.receipt === receipt);
+    expect((await kept('other_content')).map((row) => row.attempts)).toEqual([
+      ...Array.from({ length: 19 }, () => 1),
+      4,
+    ]);
+    expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(3);
+    expectAck(await say({ ...data, transactionAmount: '-1' }));
+    await expectReview(deposit, 'unreadable', 'UNREADABLE');
+    expect(await postings(engine, n)).toEqual([]);
   });
 
   test('under the stamp of a message that could not be read is reviewed; a fresh stamp is credited', async () => {
@@ -300,7 +321,7 @@ describe('the time of the stamp', () => {
     expect(await postings(engine, tooLate.externalOrderNumber)).toEqual([]);
   });
 
-  test('of a deposit whose order was never sent is reviewed, and starts nothing', async () => {
+  test('T24: of a deposit whose order was never sent is reviewed, and starts nothing', async () => {
     const deposit = order();
     await reserved(engine, deposit);
     expectAck(await say(paid(deposit)));
@@ -319,7 +340,7 @@ describe('a stamp of our own that comes back as a callback', () => {
     return Number(rows[0]!.timestamp_ms);
   };
 
-  test('is refused once with nothing kept, reviewed when it comes again, and the genuine callback is credited', async () => {
+  test('T2: is refused once with nothing kept, reviewed when it comes again, and the genuine callback is credited', async () => {
     const deposit = await placed();
     const at = await ownStamp();
     const forged = paid(deposit);
@@ -375,31 +396,35 @@ describe('data that cannot be read', () => {
     ['no time of creation', { transactionCreateTime: undefined }],
     ['a time with a NUL', { paymentFinishedTime: '2021\u0000' }],
     ['a time that is a number', { paymentFinishedTime: 1_625_546_438_154 }],
-  ])('%s is acknowledged, kept as it came and reviewed; the readable one after it is credited', async (_, change) => {
-    const deposit = await placed();
-    const data = paid(deposit);
-    const body = callbackBody(
-      engine,
-      Object.fromEntries(Object.entries({ ...data, ...change }).filter(([, value]) => value !== undefined)),
-    );
-    expectAck(await send(deposit.externalOrderNumber, body));
-    const row = await expectReview(deposit, 'unreadable', 'UNREADABLE');
-    expect(row).toMatchObject({ code: null, data: null, raw: body.replace(/"[0-9A-F]{64}"/, '"[signature]"') });
-    expect(await engine.deposit(deposit.externalOrderNumber)).toMatchObject({
-      state: 'AWAITING_PAYMENT',
-      review: null,
-    });
-    expectAck(await say(data));
-    await expectCredited(deposit, data.transactionCode);
-  });
+  ])(
+    'T7: %s is acknowledged, kept as it came and reviewed; the readable one after it is credited',
+    async (_, change) => {
+      const deposit = await placed();
+      const data = paid(deposit);
+      const body = callbackBody(
+        engine,
+        Object.fromEntries(Object.entries({ ...data, ...change }).filter(([, value]) => value !== undefined)),
+      );
+      expectAck(await send(deposit.externalOrderNumber, body));
+      const row = await expectReview(deposit, 'unreadable', 'UNREADABLE');
+      expect(row).toMatchObject({ code: null, data: null, raw: body.replace(/"[0-9A-F]{64}"/, '"[signature]"') });
+      expect(await engine.deposit(deposit.externalOrderNumber)).toMatchObject({
+        state: 'AWAITING_PAYMENT',
+        review: null,
+      });
+      expectAck(await say(data));
+      await expectCredited(deposit, data.transactionCode);
+    },
+  );
 
-  test('is kept twenty times for one deposit; further ones are acknowledged and counted', async () => {
+  test('T16: is kept twenty times for one deposit; further ones are acknowledged and counted', async () => {
     const deposit = await placed();
     const n = deposit.externalOrderNumber;
     for (let i = 1; i <= 25; i += 1) expectAck(await say(paid(deposit, { transactionAmount: `-${i}` })));
     const rows = await inbox(engine, n);
     expect(rows).toHaveLength(20);
     expect(rows.map((row) => row.attempts)).toEqual([...Array.from({ length: 19 }, () => 1), 6]);
+    expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(5);
     const data = paid(deposit);
     expectAck(await say(data));
     await expectCredited(deposit, data.transactionCode);
@@ -424,7 +449,7 @@ describe('a payment that is not what was ordered', () => {
       { transactionAmount: '5538.46153847' },
     ],
   ])(
-    '%s: acknowledged, IN_REVIEW with that reason, nothing posted, and no later one is credited',
+    'T6, T8, T9: %s: acknowledged, IN_REVIEW with that reason, nothing posted, and no later one is credited',
     async (reason, asked, change) => {
       const wallet = `wallet-${transactionCode()}`;
       const deposit = await placed({ wallet, ...asked });
@@ -463,7 +488,7 @@ describe('a payment that is not what was ordered', () => {
 
 /** Last, because it looks at what all the others have left behind. */
 describe('what is left behind', () => {
-  test('no table, history or log holds a signature, a token, a key or the payer’s name', async () => {
+  test('T3: no table, history or log holds a signature, a token, a key or the payer’s name', async () => {
     const text = await traces(engine, [...api.lines, ...worker.lines]);
     const numbers = new Set(
       sent.map((body) => JSON.parse(body.replaceAll(/:-?(?:1e400|-0)/g, ':0')).data.externalOrderNumber),

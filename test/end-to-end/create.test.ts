@@ -94,7 +94,7 @@ describe('creating a deposit', () => {
       ['payerRealName', { payerRealName: 'Jose Manana' }],
       ['payerRealName, by its case', { payerRealName: 'José mañana' }],
     ])(
-      'with another %s is a conflict, and the deposit, its order and its workflow stay as they are',
+      'T26: with another %s is a conflict, and the deposit, its order and its workflow stay as they are',
       async (_, change) => {
         const created = await engine.create(first);
         const { externalOrderNumber } = created.body;

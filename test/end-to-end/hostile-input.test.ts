@@ -133,9 +133,9 @@ describe('a field of a create', () => {
     ['currencyCode', 'lower case', 'cny'],
     ['supportLanguage', 'another language', 'zh-CN'],
     ['totalPrice', 'the amount of the other mode', '1'],
-    ['callbackUrl', 'an address of the caller’s', 'http://169.254.169.254/'],
+    ['callbackUrl', 'T18: an address of the caller’s', 'http://169.254.169.254/'],
     ['state', 'a state', 'CREDITED'],
-    ['constructor', 'a name from the prototype', {}],
+    ['constructor', 'T15: a name from the prototype', {}],
     ['toString', 'another', 'x'],
     ['MtcAmount', 'another case', '1'],
     ['mtcAmount ', 'a space at the end', '1'],
@@ -143,7 +143,7 @@ describe('a field of a create', () => {
   const shown = (text: string) => JSON.stringify(text).slice(0, 40);
 
   test.each(wrong.map(([field, what, value]) => ({ field, what: shown(what), value })))(
-    '$field: $what is refused, the field is named, nothing is stored',
+    'T17: $field: $what is refused, the field is named, nothing is stored',
     async ({ field, value }) => {
       const answer = await expectNothingStored(() => engine.create({ [field]: value }));
       expectRefusal(answer, 400, 'invalid_request');
@@ -276,7 +276,7 @@ describe('the body of a create', () => {
     expectRefusal(answer, 415, 'unsupported_media_type');
   });
 
-  test('packed is not unpacked, be it small or a bomb', async () => {
+  test('T16: packed is not unpacked, be it small or a bomb', async () => {
     for (const packed of [gzipSync(good()), gzipSync(Buffer.alloc(10_000_000))]) {
       const answer = await expectNothingStored(() => post(packed, { 'content-encoding': 'gzip' }));
       expectRefusal(answer, 415, 'unsupported_media_type');
@@ -284,7 +284,7 @@ describe('the body of a create', () => {
     expectRefusal(await post(gzipSync(good())), 400, 'invalid_request');
   });
 
-  test('no field reaches the prototype of anything', async () => {
+  test('T15: no field reaches the prototype of anything', async () => {
     await post(good().replace('{', '{"constructor":{"prototype":{"polluted":true}},'));
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
   });
@@ -371,13 +371,13 @@ describe('what is not HTTP as we speak it', () => {
     ['a method nobody knows', (path) => `STEAL ${path} HTTP/1.1\r\nHost: x\r\n\r\n`, [400]],
     ['a version nobody knows', (path) => `GET ${path} HTTP/9.9\r\nHost: x\r\n\r\n`, [400]],
     [
-      'length and chunks at once',
+      'T21: length and chunks at once',
       (path) =>
         `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${GET}`,
       [400],
     ],
     [
-      'two lengths',
+      'T21: two lengths',
       (path) => `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}`,
       [400],
     ],
@@ -430,7 +430,7 @@ describe('what is not HTTP as we speak it', () => {
     expect(statuses(await talk(engine.api.apiUrl, [requests.join('')]))).toEqual([200, 405, 404, 200]);
   });
 
-  test('a forwarded address, host or method changes nothing', async () => {
+  test('T20: a forwarded address, host or method changes nothing', async () => {
     for (const header of [
       'X-Forwarded-For',
       'X-Forwarded-Host',
@@ -466,7 +466,7 @@ describe('what is not HTTP as we speak it', () => {
   });
 });
 
-test('headers and bodies that never ended were given up by the server, and cost nobody else anything', async () => {
+test('T16: headers and bodies that never ended were given up by the server, and cost nobody else anything', async () => {
   for (const heard of await slow) expect(heard).toMatch(/^HTTP\/1\.1 408 /);
 });
 

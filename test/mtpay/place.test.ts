@@ -381,7 +381,7 @@ describe('a certificate', () => {
 });
 
 describe('a redirect', () => {
-  it.each([301, 302, 303, 307, 308])('%i is not followed: the signature goes nowhere else', async (status) => {
+  it.each([301, 302, 303, 307, 308])('T19: %i is not followed: the signature goes nowhere else', async (status) => {
     const elsewhere = await standIn(says(http(200, SUCCESS)));
     const answer = await placedAgainst(says(http(status, '', { location: `http://${elsewhere.host}${PATH}` })));
     expect(answer).toEqual({ kind: 'unknown', cause: `HTTP ${status}` });
@@ -436,7 +436,7 @@ describe('a checkout link', () => {
     '',
     'https://',
     `https://checkout.example/${'a'.repeat(2_000)}`,
-  ])('that leads elsewhere reaches nobody, and the order stays unknown: %s', async (url) => {
+  ])('T19: that leads elsewhere reaches nobody, and the order stays unknown: %s', async (url) => {
     expect(await linked(url)).toEqual({ kind: 'unknown', cause: 'FOREIGN_REDIRECT' });
   });
 

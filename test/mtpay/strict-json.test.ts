@@ -146,7 +146,7 @@ describe('a key', () => {
     ['twice in an object in a list', '[{"a":1},{"b":1,"b":1}]'],
     ['empty, twice', '{"":1,"":2}'],
     ['that every object has by inheritance, twice', '{"toString":1,"toString":2}'],
-  ])('%s is refused', (_, text) => {
+  ])('T14: %s is refused', (_, text) => {
     expect(() => parseStrictJson(text)).toThrow(/^duplicate key at \d+$/);
   });
 
@@ -158,7 +158,7 @@ describe('a key', () => {
   });
 
   it.each(['{"__proto__":{"a":1}}', '{"\\u005f_proto__":1}', '{"data":{"__proto__":null}}'])(
-    'that names the prototype is refused: %s',
+    'T15: that names the prototype is refused: %s',
     (text) => {
       expect(() => parseStrictJson(text)).toThrow(/^forbidden key at \d+$/);
       expect(({} as Record<string, unknown>)['a']).toBeUndefined();

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { afterAll } from 'vitest';
 import { TEMPLATE } from './template.ts';
 import { createPool, type Role } from '../../database/pool.ts';
 
@@ -21,7 +20,17 @@ export interface TestDatabase {
 
 /** A clone of the migrated template for one test file; dropped when the file is done. */
 export async function createTestDatabase(): Promise<TestDatabase> {
-  const adminUrl = required('TEST_POSTGRES_URL');
+  // Imported here: commands that need a database without vitest load this file as well.
+  const { afterAll } = await import('vitest');
+  const { db, drop } = await cloneTemplate(required('TEST_POSTGRES_URL'));
+  afterAll(drop);
+  return db;
+}
+
+/** A clone of the migrated template on that server; `drop` closes its pools first. */
+export async function cloneTemplate(
+  adminUrl: string,
+): Promise<{ readonly db: TestDatabase; readonly drop: () => Promise<void> }> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   await asAdmin(adminUrl, `create database ${name} template ${TEMPLATE}`);
   const url = new URL(adminUrl);
@@ -38,11 +47,11 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     return pool;
   };
   const owner = open(url.href, 4);
-  afterAll(async () => {
+  const drop = async () => {
     await Promise.all(pools.map((pool) => pool.end()));
     await asAdmin(adminUrl, `drop database ${name} with (force)`);
-  });
-  return { url: url.href, urlFor, owner, poolFor: (role) => open(urlFor(role), 20) };
+  };
+  return { db: { url: url.href, urlFor, owner, poolFor: (role) => open(urlFor(role), 20) }, drop };
 }
 
 async function asAdmin(url: string, sql: string): Promise<void> {

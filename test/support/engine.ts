@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { afterAll } from 'vitest';
 import { startApi, type RunningApi } from '../../api/start.ts';
 import type { RelayTimes } from '../../api/relay.ts';
 import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
@@ -61,6 +60,8 @@ export interface Engine {
   /** After `api.close()`: the same addresses, the same database. */
   startApi(): Promise<void>;
   stopSandbox(): Promise<void>;
+  /** Where the sandbox listens; null when the provider is the test's own. */
+  readonly sandboxUrl: string | null;
   /** Fails unless every row of the ledger's own audit says 0 and no wallet was credited twice. */
   auditLedger(): Promise<void>;
 }
@@ -83,10 +84,28 @@ const QUICK_RELAY: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 2_000, un
 const key = () => randomBytes(32).toString('base64url');
 const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
 
-/** The whole engine on real parts: Postgres, a Temporal server of its own, sandbox, worker and API in this process. */
+/** The engine for a test file, on the run's own Postgres; stopped when the file is done. */
 export async function startEngine(options: EngineOptions = {}): Promise<Engine> {
-  quietRuntime();
+  // Imported here: commands that start the engine without vitest load this file as well.
+  const { afterAll } = await import('vitest');
   const db = await createTestDatabase();
+  const { engine, stop } = await launchEngine(db, required('TEST_WORKFLOW_BUNDLE'), options);
+  afterAll(stop);
+  return engine;
+}
+
+export interface LaunchedEngine {
+  readonly engine: Engine;
+  readonly stop: () => Promise<void>;
+}
+
+/** The whole engine on real parts: this database, a Temporal server of its own, sandbox, worker and API in this process. */
+export async function launchEngine(
+  db: TestDatabase,
+  workflowBundle: string,
+  options: EngineOptions = {},
+): Promise<LaunchedEngine> {
+  quietRuntime();
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-'));
   const launchTemporal = (port?: number) =>
     startTemporal({
@@ -129,7 +148,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     CALLBACK_KEY: key(),
     PAYER_NAME_KEY: key(),
     FINGERPRINT_KEY: key(),
-    WORKFLOW_BUNDLE: required('TEST_WORKFLOW_BUNDLE'),
+    WORKFLOW_BUNDLE: workflowBundle,
     TEMPORAL_ADDRESS: temporal.address,
     ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),
     LOG_LEVEL,
@@ -219,6 +238,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     async startTemporal() {
       engine.temporal = await launchTemporal(temporal.port);
     },
+    sandboxUrl: sandbox?.url ?? null,
     async stopSandbox() {
       await sandbox?.close();
     },
@@ -230,7 +250,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     },
   };
   if (options.worker !== false) await engine.startWorker();
-  afterAll(async () => {
+  const stop = async () => {
     await engine.stopWorker();
     // A test that left the API closed has seen to it.
     await engine.api.close().catch(() => undefined);
@@ -238,8 +258,8 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
     await connection.close();
     await engine.temporal.stop();
     await rm(folder, { recursive: true, force: true });
-  });
-  return engine;
+  };
+  return { engine, stop };
 }
 
 async function send(url: string, init: RequestInit): Promise<Answer> {

@@ -1,0 +1,129 @@
+/** A defence, and the edits of the sources that remove it. */
+export interface Defence {
+  readonly name: string;
+  readonly edits: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+  /** The series of `npm run attack` that has to notice. */
+  readonly series: 'signatures' | 'tokens' | 'middle' | 'both' | 'all';
+}
+
+const defence = (
+  name: string,
+  series: Defence['series'],
+  ...edits: readonly (readonly [file: string, find: string, replace: string])[]
+): Defence => ({ name, series, edits: edits.map(([file, find, replace]) => ({ file, find, replace })) });
+
+/** Every defence that a callback meets, in the order in which it meets them. */
+export const DEFENCES: readonly Defence[] = [
+  defence('content type', 'middle', ['api/http.ts', '!JSON_TYPE.test(', 'false && !JSON_TYPE.test(']),
+  defence(
+    'no content encoding',
+    'middle',
+    ['api/http.ts', "encoding !== undefined && encoding !== 'identity'", 'false'],
+    ['api/http.ts', 'inflate: false', 'inflate: true'],
+  ),
+  defence('size limit', 'middle', ['api/http.ts', '16 * 1024', '16 * 1024 * 1024']),
+  defence('fatal UTF-8', 'middle', ['mtpay/callback.ts', 'fatal: true', 'fatal: false']),
+  defence('no byte order mark', 'middle', ['mtpay/callback.ts', 'ignoreBOM: true', 'ignoreBOM: false']),
+  defence('duplicate keys refused', 'middle', ['mtpay/strict-json.ts', 'if (key in object)', 'if (false)']),
+  defence('__proto__ refused', 'middle', ['mtpay/strict-json.ts', "if (key === '__proto__')", 'if (false)']),
+  defence('bounded depth', 'middle', ['mtpay/strict-json.ts', 'MAX_DEPTH = 16', 'MAX_DEPTH = 16_000']),
+  defence('lone surrogates refused', 'middle', ['mtpay/strict-json.ts', '!value.isWellFormed()', 'false']),
+  defence('stamp an integer literal', 'middle', [
+    'mtpay/callback.ts',
+    '!TIMESTAMP.test(timestamp.text)',
+    '!Number.isSafeInteger(Number(timestamp.text))',
+  ]),
+  defence(
+    'signature a text',
+    'middle',
+    [
+      'mtpay/callback.ts',
+      "  if (typeof signature !== 'string') throw",
+      "  if (typeof signature !== 'string' && !Array.isArray(signature)) throw",
+    ],
+    ['mtpay/callback.ts', 'return { signature, timestampMs', 'return { signature: String(signature), timestampMs'],
+  ),
+  defence('signature in upper case', 'middle', ['mtpay/signature.ts', '/^[0-9A-F]{64}$/', '/^[0-9A-Fa-f]{64}$/']),
+  defence('token', 'signatures', [
+    'mtpay/capability.ts',
+    'return timingSafeEqual(Buffer.from(expected',
+    'return true || timingSafeEqual(Buffer.from(expected',
+  ]),
+  defence('token bound to the order', 'signatures', [
+    'mtpay/capability.ts',
+    '`mtpay-cb|v1|${externalOrderNumber}`',
+    '`mtpay-cb|v1|`',
+  ]),
+  defence('signature', 'tokens', [
+    'mtpay/signature.ts',
+    'return SIGNATURE.test(signature) && timingSafeEqual',
+    'return true || timingSafeEqual',
+  ]),
+  defence('uniform answer', 'both', [
+    'api/receive-callback.ts',
+    'if (!capable || !signed) return null;',
+    "if (!capable) throw new ApiError('unauthorized', 'wrong token');\n  if (!signed) return null;",
+  ]),
+  defence('bound of stamps ahead', 'middle', [
+    'api/receive-callback.ts',
+    'MAX_AHEAD_MS = 15 * 60_000',
+    'MAX_AHEAD_MS = 1e15',
+  ]),
+  defence('stamps a little ahead to people', 'middle', [
+    'api/route-callback.ts',
+    'AHEAD_NOISE_MS = 2 * 60_000',
+    'AHEAD_NOISE_MS = 20 * 60_000',
+  ]),
+  defence('stale stamps to people', 'middle', [
+    'api/route-callback.ts',
+    '-message.aheadMs > deposit.settings.listeningWindowMs',
+    'false',
+  ]),
+  defence('stamps from before the order to people', 'middle', [
+    'api/route-callback.ts',
+    'message.stampedMs < firstSentMs - BEFORE_ORDER_SLACK_MS',
+    'false',
+  ]),
+  defence('one signature for one message', 'middle', [
+    'api/route-callback.ts',
+    '!stamped.equals(reading.contentHash)',
+    'false',
+  ]),
+  defence('own stamps known again', 'middle', [
+    'database/callbacks.ts',
+    "rows[0] === undefined) return 'not ours'",
+    "true) return 'not ours'",
+  ]),
+  defence('exact decimals', 'middle', [
+    'mtpay/callback.ts',
+    'const parsed = read(value.text);',
+    'const parsed = read(String(Math.abs(Number(value.text)) || 5000));',
+  ]),
+  defence('content hash over every field', 'middle', [
+    'mtpay/callback.ts',
+    '      data.transactionAmount,\n      data.currencyCode,\n      data.paymentPrice,\n',
+    '',
+  ]),
+  defence(
+    'one payment for a deposit',
+    'middle',
+    ['api/route-callback.ts', 'deposit.boundCallback !== null', 'false'],
+    ['api/route-callback.ts', 'if (isFinal(deposit.state)) return', 'if (false) return'],
+  ),
+  defence('unknown orders refused at first', 'middle', ['api/route-callback.ts', '> UNKNOWN_ORDER_MS', '>= 0']),
+  defence('at most 20 contents of a kind', 'middle', ['api/route-callback.ts', 'MAX_KEPT = 20', 'MAX_KEPT = 1_000']),
+  defence('currency', 'middle', ['domain/judge.ts', 'paid.currencyCode !== order.currencyCode', 'false']),
+  defence('exact amount', 'middle', ['domain/judge.ts', 'received <= asked && received >= asked - fee', 'true']),
+  defence('exact price', 'middle', ['domain/judge.ts', 'if (price === asked)', 'if (true)']),
+  defence('rate band', 'middle', [
+    'domain/judge.ts',
+    'fiat * UNITS_PER_ONE >= from && fiat * UNITS_PER_ONE <= to',
+    'true',
+  ]),
+  defence('credit cap', 'middle', ['domain/judge.ts', 'if (settings.creditCap === undefined)', 'if (true)']),
+  defence('one credit for a transaction code', 'middle', [
+    'database/migrations/002-ledger.sql',
+    '  unique (provider, provider_code),\n',
+    '',
+  ]),
+];

@@ -1,0 +1,66 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root } from '../../local/paths.ts';
+import { writeReport } from './report.ts';
+import { type AttackOptions, runAttack, type SeriesName } from './run.ts';
+import { runSabotage } from './sabotage.ts';
+
+/** `npm run attack`: attacks an engine of its own over HTTP. Exit code 1 when anything hostile passed or anything honest did not. */
+
+const ALL: readonly SeriesName[] = ['signatures', 'tokens', 'middle'];
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    count: { type: 'string' },
+    json: { type: 'string' },
+    series: { type: 'string', default: 'all' },
+    sabotage: { type: 'string' },
+    // What the sabotage gives to the attacks it starts.
+    given: { type: 'string', default: '{}' },
+  },
+});
+
+const whole = (name: string, text: string): number => {
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name}: expected a whole number, found ${text}`);
+  return Number(text);
+};
+
+function seriesOf(text: string): readonly SeriesName[] {
+  if (text === 'all') return ALL;
+  if (text === 'both') return ['signatures', 'tokens'];
+  const found = ALL.find((name) => name === text);
+  if (found === undefined) throw new Error(`--series: expected all, both, ${ALL.join(', ')}, found ${text}`);
+  return [found];
+}
+
+const output = join(root, 'test-output');
+const file = (name: string) => {
+  const path = join(output, name);
+  mkdirSync(dirname(path), { recursive: true });
+  return path;
+};
+const say = (line: string) => console.log(line);
+const seed = whole('seed', values.seed);
+
+if (values.sabotage === undefined) {
+  const given = JSON.parse(values.given) as Pick<AttackOptions, 'ground' | 'untilRed'>;
+  const report = await runAttack({
+    ...given,
+    seed,
+    count: whole('count', values.count ?? '100000'),
+    series: seriesOf(values.series),
+    say,
+  });
+  const { json, markdown, summary } = writeReport(report);
+  writeFileSync(values.json ?? file('attack.json'), json);
+  writeFileSync(file('attack.md'), markdown);
+  say(summary);
+  process.exitCode = report.failures.length === 0 ? 0 : 1;
+} else {
+  const rows = await runSabotage({ which: values.sabotage, seed, count: whole('count', values.count ?? '2000'), say });
+  writeFileSync(file('sabotage.json'), `${JSON.stringify(rows, null, 2)}\n`);
+  writeFileSync(file('sabotage.md'), rows.map((row) => row.markdown).join('\n'));
+  process.exitCode = rows.every((row) => row.asExpected) ? 0 : 1;
+}

@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { root } from './variables.ts';
+
+const page = readFileSync(join(root, 'docs/threat-model.md'), 'utf8');
+const rows = [...page.matchAll(/^\| (T\d+) +\|(.*)\|$/gm)].map((match) => ({
+  id: match[1]!,
+  files: [...match[2]!.matchAll(/`((?:[\w-]+\/)+[\w.-]+\.\w+)`/g)].map((file) => file[1]!),
+}));
+
+/** Ids at the beginning of a test's name, or of the name of one of its cases: `'T5, T24: …'`. */
+const named = new Set(
+  readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .flatMap((path) => [...readFileSync(join(root, 'test', path), 'utf8').matchAll(/['"`]((?:T\d+(?:, )?)+): /g)])
+    .flatMap((match) => match[1]!.split(', ')),
+);
+
+test('docs/threat-model.md has the rows T1 to T30, each once', () => {
+  expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 30 }, (_, at) => `T${at + 1}`));
+});
+
+test.each(rows)('a test names the row $id', ({ id }) => {
+  expect([...named]).toContain(id);
+});
+
+test.each(rows)('the row $id names a file of the code and a file of the tests, and they are there', ({ files }) => {
+  expect(files.filter((file) => file.startsWith('test/')).length).toBeGreaterThan(0);
+  expect(files.filter((file) => !file.startsWith('test/')).length).toBeGreaterThan(0);
+  for (const file of files) expect(() => readFileSync(join(root, file)), file).not.toThrow();
+});
