@@ -37,7 +37,7 @@ export const proposeBody = z
       .boolean()
       .default(false)
       .meta({ description: 'Reverse only: into suspense, because only the wallet was wrong.' }),
-    toDeposit: toDeposit.nullable().default(null),
+    toDeposit: toDeposit.optional(),
   })
   .meta({ id: 'Propose', examples: [{ decision: 'credit', reason: 'stands in the statement' }] });
 export const confirmBody = z

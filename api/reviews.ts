@@ -41,7 +41,10 @@ export function bindReviews(deps: DecideDependencies): Bound[] {
     }),
     bind(readReviewOperation, async ({ params: { id }, caller }, respond) => respond(200, await now(caller, id))),
     bind(proposeOperation, async ({ params: { id }, body, caller }, respond) => {
-      await proposeDecision(deps, caller, await visibleCase(pool, caller, id), body);
+      await proposeDecision(deps, caller, await visibleCase(pool, caller, id), {
+        ...body,
+        toDeposit: body.toDeposit ?? null,
+      });
       return respond(200, await now(caller, id));
     }),
     bind(confirmOperation, async ({ params: { id }, body, caller }, respond) => {
