@@ -1,9 +1,12 @@
 import { Context } from '@temporalio/activity';
 import type pg from 'pg';
+import type { ArchiveObjects } from '../archive/objects.ts';
+import type { HistorySource } from '../archive/source.ts';
 import { recordProposal } from '../database/cases.ts';
 import { recordState } from '../database/deposits.ts';
 import { createCreditor, type CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
+import { createArchiver } from './archiving.ts';
 import type { PlacementDependencies } from './attempt.ts';
 import { close } from './closing.ts';
 import { credit } from './crediting.ts';
@@ -13,6 +16,10 @@ import { placeOrder, settlePlacement } from './placement.ts';
 export interface ActivityDependencies extends PlacementDependencies {
   /** A small pool of its own, of the only role that may release and reverse. */
   readonly decisions: pg.Pool;
+  /** Where histories of closed workflows are fetched from, and where their texts are kept. */
+  readonly histories: HistorySource;
+  readonly objects: ArchiveObjects;
+  readonly version: string;
 }
 
 /**
@@ -22,6 +29,7 @@ export interface ActivityDependencies extends PlacementDependencies {
 export function createActivities(deps: ActivityDependencies) {
   const { pool } = deps;
   const creditor = createCreditor(pool);
+  const archiver = createArchiver(deps);
   return {
     /** Resolves when every posting under way has been answered; call before the pool ends. */
     drain: () => creditor.drain(),
@@ -38,6 +46,7 @@ export function createActivities(deps: ActivityDependencies) {
       park: (workflowId: string) => parkCase(pool, workflowId),
       recordProposal: (workflowId: string, decisionId: string | null) => recordProposal(pool, workflowId, decisionId),
       decide: (item: DecisionItem) => decide(deps.decisions, deps.log, item),
+      archiveClosed: (limit: number) => archiver.archiveClosed(limit),
     },
   };
 }

@@ -80,6 +80,23 @@ export const wallet = z
   })
   .meta({ id: 'Wallet' });
 
+export const evidence = z
+  .strictObject({
+    externalOrderNumber,
+    lines: z.array(
+      z.strictObject({
+        at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
+        source: text('Which record says so.'),
+        text: text('What happened, in words.'),
+        hash: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/)
+          .meta({ description: 'sha256 of the record.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Evidence' });
+
 export const health = z.strictObject({ status: z.literal('alive') }).meta({ id: 'Health' });
 
 const upOrDown = z.enum(['up', 'down']);

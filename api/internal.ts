@@ -6,6 +6,7 @@ import { createDeposit, type CreateDependencies } from './create-deposit.ts';
 import { showDeposit, type WebUi } from './deposit-view.ts';
 import { bindDocs } from './docs.ts';
 import { answerErrors, ApiError } from './errors.ts';
+import { bindEvidence } from './evidence.ts';
 import { createApp } from './http.ts';
 import { bind, type Bound, serve } from './operation.ts';
 import {
@@ -22,6 +23,8 @@ import { encodeCursor } from './schemas.ts';
 export interface InternalDependencies extends CreateDependencies {
   readonly access: Access;
   readonly webUi: WebUi;
+  /** Where histories are archived, if not in the database. */
+  readonly archiveDirectory: string | undefined;
   /** False once the process is stopping: the load balancer then sends no more. */
   readonly isAccepting: () => boolean;
   readonly isTemporalUp: () => Promise<boolean>;
@@ -30,7 +33,7 @@ export interface InternalDependencies extends CreateDependencies {
 /** The private listener: what merchants' backends call, health, and the document of it all. */
 export function createInternalApp(deps: InternalDependencies): Express {
   const app = createApp();
-  const bound = [...bindDeposits(deps), ...bindReviews(deps), ...bindHealth(deps)];
+  const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
   serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
   app.use(() => {
     throw new ApiError('not_found', 'no such path');

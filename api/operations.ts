@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { deposit, depositList, health, readiness, wallet } from './answers.ts';
+import { deposit, depositList, evidence, health, readiness, wallet } from './answers.ts';
 import { operation } from './operation.ts';
 import { createBody, externalOrderNumber, listQuery, walletName } from './schemas.ts';
 
@@ -106,6 +106,36 @@ export const readDepositOperation = operation({
   params: order,
   answers: {
     200: { description: 'The deposit.', schema: deposit, example: CREDITED, links: { readWallet: links.readWallet } },
+  },
+  refusals: ['not_found'],
+});
+
+export const readEvidenceOperation = operation({
+  id: 'readEvidence',
+  method: 'GET',
+  path: '/v1/deposits/{externalOrderNumber}/evidence',
+  tag: 'Audit',
+  summary: 'Read everything that is kept about a deposit',
+  description:
+    'Asked, placed, called back, judged, posted, decided, archived: one line each, in order, with the hash of its record.',
+  scopes: ['audit:read'],
+  params: order,
+  answers: {
+    200: {
+      description: 'The lines, oldest first.',
+      schema: evidence,
+      example: {
+        externalOrderNumber: 'order-1001',
+        lines: [
+          {
+            at: '2026-01-31T09:41:07.301882Z',
+            source: 'posting 17',
+            text: 'credit of 5000 MTC from clearing:mtpay to wallet:wallet-42',
+            hash: '9b74c9897bac770ffc029102a200c5de46aa1ae6c0c19d6ba7a02ad2ddbb8a11',
+          },
+        ],
+      },
+    },
   },
   refusals: ['not_found'],
 });

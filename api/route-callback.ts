@@ -12,6 +12,7 @@ import {
   firstClaimAgeMs,
   insertCallback,
   newestKept,
+  noteFirstAttempt,
   reflectOwnStamp,
   rerouteCallback,
 } from '../database/callbacks.ts';
@@ -63,7 +64,7 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
   const { contentHash } = message.reading;
   const deposit = await lockDeposit(client, externalOrderNumber);
   const known = await findByContent(client, externalOrderNumber, contentHash);
-  if (known !== null && known.acked) return repeat(client, known);
+  if (known !== null && known.acked) return repeat(client, known, message);
 
   // We signed this very stamp ourselves: alone it proves nothing (threats.md, T2). An honest one may meet ours by chance.
   const reflected = await reflectOwnStamp(client, message.keyId, message.envelope.timestampMs);
@@ -84,9 +85,10 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
  * A repeat without the deposit's lock, because what was acknowledged stays so: retries of one callback do not wait for
  * each other's transactions. Null: not a repeat, or not yet; {@link route} decides that under the lock.
  */
-export async function routeRepeat(pool: pg.Pool, { envelope, reading }: Message): Promise<Routing | null> {
+export async function routeRepeat(pool: pg.Pool, message: Message): Promise<Routing | null> {
+  const { envelope, reading } = message;
   const known = await findByContent(pool, envelope.externalOrderNumber, reading.contentHash);
-  return known !== null && known.acked ? repeat(pool, known) : null;
+  return known !== null && known.acked ? repeat(pool, known, message) : null;
 }
 
 /** The row to count on when enough contents of this kind are kept. A first one is always taken: it may be the payment. */
@@ -105,10 +107,12 @@ async function countOnly(client: pg.ClientBase, newest: CallbackRow, receipt: Re
 }
 
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
-async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow): Promise<Routing> {
-  await countAttempt(db, known.id);
+async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: Message): Promise<Routing> {
+  await countAttempt(db, known.id, stampOf(message));
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
+
+const stampOf = ({ keyId, envelope }: Message) => ({ keyId, timestampMs: envelope.timestampMs });
 
 interface Decision {
   readonly receipt: Receipt;
@@ -185,16 +189,18 @@ async function store(
 ): Promise<CallbackRow> {
   const { reading } = message;
   if (known === null) {
-    return insertCallback(client, {
+    const row = await insertCallback(client, {
       externalOrderNumber: message.envelope.externalOrderNumber,
       contentHash: reading.contentHash,
       data: reading.readable ? reading.data : null,
       raw: withoutSignature(message),
       ...to,
     });
+    await noteFirstAttempt(client, row.id, stampOf(message));
+    return row;
   }
   await rerouteCallback(client, known.id, to);
-  await countAttempt(client, known.id);
+  await countAttempt(client, known.id, stampOf(message));
   return (await findCallback(client, known.id))!;
 }
 

@@ -57,6 +57,7 @@ export async function startApi(
     settings: config.settings,
     fingerprintKeys: rings.fingerprint,
     payerNameKeys: rings.payerName,
+    archiveDirectory: config.archiveDirectory,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     isAccepting: () => accepting,
     isTemporalUp: () => isTemporalUp(client),

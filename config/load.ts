@@ -120,6 +120,7 @@ const shared = {
   DATABASE_URL: databaseUrl.optional(),
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
+  ARCHIVE_DIRECTORY: z.string().optional(),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
 
@@ -213,6 +214,8 @@ export interface WorkerConfig {
   readonly placeWithinMs: number;
   readonly callDeadlineMs: number;
   readonly workflowBundle?: string;
+  /** Where archived texts are kept; not given: in the database. */
+  readonly archiveDirectory?: string;
   readonly logLevel: string;
 }
 
@@ -225,6 +228,8 @@ export interface ApiConfig {
   readonly temporalUiUrl?: string;
   /** Requests of one key, and failed authentications from one address: tokens a second, and what may come at once. */
   readonly limits: Readonly<Record<'key' | 'failure', { readonly perSecond: number; readonly burst: number }>>;
+  /** Where histories are archived; absent: in the database. */
+  readonly archiveDirectory?: string;
   readonly settings: DepositSettings;
   readonly logLevel: string;
 }
@@ -256,6 +261,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
+    ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
     logLevel: raw.LOG_LEVEL,
   };
 }
@@ -274,6 +280,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
       key: { perSecond: raw.API_RATE_LIMIT, burst: raw.API_RATE_BURST },
       failure: { perSecond: raw.API_FAILURE_LIMIT, burst: raw.API_FAILURE_BURST },
     },
+    ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
     settings: {
       rateBands: { CNY: raw.RATE_BAND_CNY, HKD: raw.RATE_BAND_HKD, TWD: raw.RATE_BAND_TWD },
       feeBand: raw.FEE_BAND,
@@ -307,6 +314,18 @@ export function loadCodecServerConfig(env: Environment = process.env): CodecServ
     origin: raw.TEMPORAL_UI_URL,
     logLevel: raw.LOG_LEVEL,
   };
+}
+
+const scheduleSchema = z.object({
+  ARCHIVE_EVERY: duration.default(UNIT_MS.m).refine((ms) => ms >= UNIT_MS.s, 'at least 1s'),
+});
+
+/** How often closed workflows are archived, in milliseconds. Throws {@link ConfigError}. */
+export function loadArchiveEvery(env: Environment = process.env): number {
+  const { values } = withSecretFiles(env, []);
+  const result = scheduleSchema.safeParse(values);
+  if (!result.success) throw configError(result.error.issues.map(({ message }) => `ARCHIVE_EVERY: ${message}`));
+  return result.data.ARCHIVE_EVERY;
 }
 
 /** The address migrations use: the owner's. */

@@ -22,6 +22,8 @@ export type Alarm =
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'
+  | 'history_lost'
+  | 'history_at_risk'
   | 'keys_not_taken'
   | 'key_overlap_short';
 

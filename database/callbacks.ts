@@ -115,9 +115,32 @@ export async function insertCallback(client: pg.ClientBase, callback: NewCallbac
   return toCallback(rows[0]!);
 }
 
-/** Counts a repeat. */
-export async function countAttempt(db: Db, id: string): Promise<void> {
-  await db.query(`update engine.callback set attempts = attempts + 1, last_at = clock_timestamp() where id = $1`, [id]);
+/** What a message was signed with, under which of the provider's keys. */
+export interface Stamp {
+  readonly keyId: string;
+  readonly timestampMs: number;
+}
+
+/** So many attempts of one content are kept one by one; more are counted only. */
+const MAX_ATTEMPTS_KEPT = 50;
+
+/** Counts a repeat. Without a stamp nothing but the number is kept. */
+export async function countAttempt(db: Db, id: string, stamp: Stamp | null = null): Promise<void> {
+  await db.query(
+    `with counted as (
+       update engine.callback set attempts = attempts + 1, last_at = clock_timestamp() where id = $1 returning id, attempts)
+     insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
+     select id, attempts, $2, $3 from counted where $2::text is not null and attempts <= $4 on conflict do nothing`,
+    [id, stamp?.keyId ?? null, stamp?.timestampMs ?? null, MAX_ATTEMPTS_KEPT],
+  );
+}
+
+/** The first of a new row. */
+export async function noteFirstAttempt(client: pg.ClientBase, id: string, stamp: Stamp): Promise<void> {
+  await client.query(
+    'insert into engine.callback_attempt (callback, n, key_id, timestamp_ms) values ($1, 1, $2, $3) on conflict do nothing',
+    [id, stamp.keyId, stamp.timestampMs],
+  );
 }
 
 /** An order we did not know is known now, or has been unknown for long enough: the row gets its final routing. */

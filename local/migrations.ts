@@ -1,12 +1,15 @@
 /** Bringing the engine's schema up to date before anything uses it. */
 
+import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
+import { loadArchiveEvery } from '../config/load.ts';
 import { migrate } from '../database/migrate.ts';
+import { ensureArchiveSchedule } from '../worker/schedule.ts';
 import { migrationEnvironment, ownerUrl, type Sources } from './environment.ts';
 import { runTask } from './node-part.ts';
 
 /**
- * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes there. The
+ * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes and the archive's schedule there. The
  * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second.
  */
 export async function migrateEngine(sources: Sources, postgresAt: string | null, dataDirectory: string): Promise<void> {
@@ -20,5 +23,16 @@ export async function migrateEngine(sources: Sources, postgresAt: string | null,
     await migrate(client);
   } finally {
     await client.end();
+  }
+}
+
+/** What `npm run migrate` does on somebody else's Temporal, on the embedded one. */
+export async function scheduleArchive(sources: Sources, address: string): Promise<void> {
+  const everyMs = loadArchiveEvery(sources.env);
+  const connection = await Connection.connect({ address });
+  try {
+    await ensureArchiveSchedule(new Client({ connection }), everyMs);
+  } finally {
+    await connection.close();
   }
 }

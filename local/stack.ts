@@ -14,7 +14,7 @@ import {
   uiCodecEndpoint,
 } from './environment.ts';
 import { type LocalEnv, writeLocalEnv } from './local-env.ts';
-import { migrateEngine } from './migrations.ts';
+import { migrateEngine, scheduleArchive } from './migrations.ts';
 import { endLeftovers } from './node-part.ts';
 import { cacheDirectory } from './paths.ts';
 import type { PostgresServer } from './postgres.ts';
@@ -134,6 +134,9 @@ export function createStack(options: StackOptions): Stack {
     const engine = Promise.all([postgresAt, temporal, migrated]).then(([at, server]) =>
       engineEnvironments(sources, at, server),
     );
+    const scheduled = temporal.then(async (server) => {
+      if (server !== null) await scheduleArchive(sources, server.address);
+    });
     const api = engine.then((environments) => {
       const where = () => `${places.apiUrl}, callbacks ${places.callbackBaseUrl}`;
       return supervise(apiPart(dataDirectory, places, environments.api), where);
@@ -145,7 +148,7 @@ export function createStack(options: StackOptions): Stack {
       ),
     );
     // What is still on its way after a first failure is awaited or ended by `stop`.
-    await Promise.all([postgres, temporal, bundle, migrated, sandbox, api, worker]);
+    await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker]);
 
     const settled = { ...state, ports: actualPorts(ports, await postgres, await temporal) };
     saveState(dataDirectory, settled);

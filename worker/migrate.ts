@@ -1,14 +1,17 @@
-import { Connection } from '@temporalio/client';
+import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { loadMigrationUrl } from '../config/load.ts';
+import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
 import { migrate } from '../database/migrate.ts';
+import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 
 /**
  * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema and, where Temporal is named too,
- * registers the search attributes. Runs before a new version starts, as the schema's owner.
+ * registers the search attributes and the archive's schedule. Runs before a new version starts, as the schema's owner.
  */
+// Before anything is changed: a wrong setting must not leave half of it done.
+const archiveEveryMs = loadArchiveEvery();
 const client = new pg.Client({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
 await client.connect();
 try {
@@ -24,6 +27,8 @@ if (isTemporalGiven()) {
   try {
     await registerSearchAttributes(connection, namespace);
     console.log(`search attributes are registered in namespace ${namespace}`);
+    await ensureArchiveSchedule(new Client({ connection, namespace }), archiveEveryMs);
+    console.log(`closed deposits are archived every ${archiveEveryMs / 1_000} s`);
   } finally {
     await connection.close();
   }

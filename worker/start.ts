@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
+import { archiveObjects } from '../archive/objects.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { WorkerConfig } from '../config/load.ts';
@@ -12,7 +14,10 @@ import { createProviderClock } from '../mtpay/clock.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
 import { createMtpay } from '../mtpay/place.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
+import { keepBundle } from './bundle-keeping.ts';
+import { temporalHistories } from './histories.ts';
 import { startShredding } from './shredding.ts';
+import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
 
 export interface RunningWorker {
@@ -38,6 +43,8 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     max: 2,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
+  const connection = await NativeConnection.connect(temporal.connectionOptions);
+  const objects = archiveObjects(pool, config.archiveDirectory);
   const { caFile } = config.mtpay;
   const { rings } = config.keys;
   const { activities, drain } = createActivities({
@@ -56,14 +63,19 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     callbackBaseUrl: config.callbackBaseUrl,
     placeWithinMs: config.placeWithinMs,
     callDeadlineMs: config.callDeadlineMs,
+    histories: temporalHistories(
+      new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter }),
+    ),
+    objects,
+    version: engineVersion(),
     log,
   });
-  const connection = await NativeConnection.connect(temporal.connectionOptions);
+  const source = await workflowSource(config, temporal.dataConverter.payloadCodecs !== undefined);
   const worker = await Worker.create({
     connection,
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
-    ...(await workflowSource(config, temporal.dataConverter.payloadCodecs !== undefined)),
+    ...source,
     dataConverter: temporal.dataConverter,
     activities,
     maxCachedWorkflows: 2_000,
@@ -79,6 +91,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     show: nameKeys,
     log,
   });
+  const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
   const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
   const run = async () => {
     try {
@@ -86,6 +99,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     } finally {
       stopWatching();
       await shredding.close();
+      await keeping.close();
       await drain();
       await connection.close();
       await Promise.all([pool.end(), decisions.end()]);

@@ -27,6 +27,8 @@ export const DURABLE: ActivityOptions = {
 };
 /** As above; it may have to wait for the deadline of an open attempt. */
 export const SETTLE: ActivityOptions = { ...DURABLE, startToCloseTimeout: '40s' };
+/** Fetching and writing a batch of histories. */
+export const ARCHIVE: ActivityOptions = { ...DURABLE, startToCloseTimeout: '2m' };
 
 export const local = (options: LocalActivityOptions, summary: string) =>
   proxyLocalActivities<Activities>({ ...options, summary });

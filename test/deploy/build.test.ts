@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
@@ -92,6 +92,8 @@ test('the build holds the programs, the workflow bundle and the migrations, and 
   }
   expect(existsSync(join(built, 'database/migrations/001-engine.sql'))).toBe(true);
   expect(existsSync(join(built, 'sandbox/migrations/001-sandbox.sql'))).toBe(true);
+  // What rows of the archive name.
+  expect(readFileSync(join(built, 'version.txt'), 'utf8')).toMatch(/^\d+\.\d+\.\d+(\+[0-9a-f]{12})?\n$/);
   for (const path of ['test', 'local', 'docs']) expect(existsSync(join(built, path)), path).toBe(false);
 });
 
@@ -100,7 +102,7 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
   const migrations = await run(process.execPath, [join(built, 'worker/migrate.js')], {
     env: { ...env, TEMPORAL_CONFIG_FILE: '/dev/null', DATABASE_URL_MIGRATOR: urlFor('postgres') },
   });
-  expect(migrations.stdout).toMatch(/applied 001-engine\.sql.*search attributes are registered/s);
+  expect(migrations.stdout).toMatch(/applied 001-engine\.sql.*search attributes are registered.*archived every 60 s/s);
 
   const [api, callback, sandbox] = [await freePort(), await freePort(), await freePort()];
   const pair = { access: key(), secret: key() };

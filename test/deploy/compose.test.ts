@@ -190,8 +190,9 @@ describe('settings', () => {
 
   test('every engine setting can be given, or is none for a container', () => {
     const given = new Set(ours.flatMap(([, { environment = {} }]) => Object.keys(environment)));
-    // One address for all, files, tests, and Temporal's TLS: for other installations than this one.
-    const left = /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
+    // One address for all, files, a directory, tests, and Temporal's TLS: for other installations than this one.
+    const left =
+      /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
     expect(engineVariables.filter((name) => !given.has(name) && !left.test(name))).toEqual([]);
   });
 

@@ -7,6 +7,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll } from 'vitest';
 import { createActivities } from '../../activities/index.ts';
+import { archiveObjects } from '../../archive/objects.ts';
 import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/load.ts';
 import { createLog } from '../../config/log.ts';
@@ -23,6 +24,7 @@ import { sealName } from '../../mtpay/payer-name.ts';
 import type { PlacementAnswer } from '../../mtpay/place.ts';
 import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
 import { order as buildOrder, settings as buildSettings } from './builders.ts';
+import { temporalHistories } from '../../worker/histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
@@ -84,6 +86,9 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
     callbackBaseUrl: 'http://127.0.0.1:1',
     placeWithinMs: 120_000,
     callDeadlineMs: 1_000,
+    histories: temporalHistories(temporal.client),
+    objects: archiveObjects(pool, undefined),
+    version: 'test',
     log: createLog('worker', 'silent'),
   });
   const worker = await Worker.create({
@@ -177,10 +182,10 @@ function withStandIns(
 ): Activities {
   const wrap = ([name, activity]: [string, (...args: never[]) => Promise<unknown>]) => [
     name,
-    (...args: [string | { deposit?: string; externalOrderNumber?: string; workflowId?: string }]) => {
+    (...args: [string | number | { deposit?: string; externalOrderNumber?: string; workflowId?: string }]) => {
       const [first] = args;
       const named =
-        typeof first === 'string' ? first : (first.deposit ?? first.externalOrderNumber ?? first.workflowId);
+        typeof first !== 'object' ? String(first) : (first.deposit ?? first.externalOrderNumber ?? first.workflowId);
       const order = named?.replace(/^deposit:/, '');
       const stand = instead.get(`${name} ${order}`);
       const run = () => activity(...(args as unknown as never[]));

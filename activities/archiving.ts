@@ -1,0 +1,107 @@
+import type pg from 'pg';
+import { canonicalHistory } from '../archive/canonical.ts';
+import { appendArchive, type NewArchiveRow } from '../archive/chain.ts';
+import type { ArchiveObjects } from '../archive/objects.ts';
+import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } from '../archive/queue.ts';
+import { closedRun } from '../archive/run.ts';
+import type { HistorySource } from '../archive/source.ts';
+import { type Log, raiseAlarm } from '../config/log.ts';
+import { inTransaction } from '../database/pool.ts';
+
+export interface ArchivingDependencies {
+  readonly pool: pg.Pool;
+  readonly histories: HistorySource;
+  readonly objects: ArchiveObjects;
+  /** Of this engine, for the rows of the chain. */
+  readonly version: string;
+  readonly log: Log;
+}
+
+export interface ArchiveProgress {
+  /** Workflows, not runs. */
+  readonly archived: number;
+  /** Workflows that could be taken at once. */
+  readonly left: number;
+}
+
+export interface Archiver {
+  /** Archives what our own tables call closed, at most `limit` workflows. Throws when anything could not be asked. */
+  readonly archiveClosed: (limit: number) => Promise<ArchiveProgress>;
+}
+
+const AT_ONCE = 4;
+
+/** How closed workflows are archived. Several may work at once, and any of them may end anywhere. */
+export function createArchiver(deps: ArchivingDependencies): Archiver {
+  let told = false;
+
+  /** A history that nobody fetched for half the time Temporal keeps it: told once until it is over. */
+  async function watchAge(): Promise<number> {
+    const { due, oldest } = await archiveBacklog(deps.pool);
+    const retentionMs = await deps.histories.retentionMs();
+    const isAtRisk = oldest !== null && retentionMs > 0 && oldest.ageMs > retentionMs / 2;
+    if (isAtRisk && !told) raiseAlarm(deps.log, 'history_at_risk', { ...oldest, retentionMs });
+    told = isAtRisk;
+    return due;
+  }
+
+  return {
+    async archiveClosed(limit) {
+      const waiting = await claimClosed(deps.pool, limit);
+      const failures: unknown[] = [];
+      let archived = 0;
+      const work = async () => {
+        for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+          try {
+            if (await archiveOne(deps, next)) archived += 1;
+          } catch (error) {
+            failures.push(error);
+          }
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      const left = await watchAge();
+      // What failed is tried again soon; the others are done.
+      if (failures.length > 0) throw failures[0];
+      return { archived, left };
+    },
+  };
+}
+
+/** All runs of a workflow, or none while it is open. True: something of it is in the archive. */
+async function archiveOne(deps: ArchivingDependencies, work: ClosedWork): Promise<boolean> {
+  const runs = await deps.histories.runs(work.workflowId);
+  if (runs.state === 'open') return false;
+  const rows: NewArchiveRow[] = [];
+  let gone: string | null | undefined = runs.latestGone ? null : undefined;
+  for (const runId of runs.runIds) {
+    const row = await keepHistory(deps, work.workflowId, runId);
+    if (row === 'open') return false;
+    if (row === 'gone') gone = runId;
+    else rows.push(row);
+  }
+  // Together: an id with a row in the archive has all its runs there.
+  const isNews = await inTransaction(deps.pool, async (client) => {
+    for (const row of rows) await appendArchive(client, row);
+    const isNews = gone !== undefined && (await noteLost(client, work, gone));
+    await finishClosed(client, work);
+    return isNews;
+  });
+  if (isNews) raiseAlarm(deps.log, 'history_lost', { workflowId: work.workflowId, runId: gone });
+  return rows.length > 0;
+}
+
+/** Stores the text, which is harmless without a row, and answers what the row says. */
+async function keepHistory(
+  deps: ArchivingDependencies,
+  workflowId: string,
+  runId: string,
+): Promise<NewArchiveRow | 'open' | 'gone'> {
+  const history = await deps.histories.fetch(workflowId, runId);
+  if (history === null) return 'gone';
+  const run = closedRun(history);
+  if (run === null) return 'open';
+  const { text, hash } = canonicalHistory(history);
+  await deps.objects.put(hash, 'history', text);
+  return { ...run, workflowId, runId, historyHash: hash, version: deps.version };
+}

@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import { type History, historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+
+/** A history as it is kept: the same text, and so the same hash, whoever asks Temporal for it and whenever. */
+export interface CanonicalHistory {
+  readonly text: string;
+  /** sha256 of the text in UTF-8. */
+  readonly hash: Buffer;
+}
+
+/** Protobuf's JSON with keys sorted by their UTF-16 code units and no white space. Payloads stay as Temporal holds them. */
+export function canonicalHistory(history: History): CanonicalHistory {
+  const text = canonicalJson(JSON.parse(historyToJSON(history)));
+  return { text, hash: sha256(text) };
+}
+
+/** The inverse, for replay. Throws when the text is no history. */
+export const parseHistory = (text: string): History => historyFromJSON(JSON.parse(text));
+
+export const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
+
+/** Not by a sorted copy: objects put keys that look like numbers first, whatever order they are given in. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.entries(value)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
+  return `{${members.join(',')}}`;
+}

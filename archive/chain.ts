@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import type { ClosedRun, RunStatus } from './run.ts';
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** A row of the chain, one for each archived run. Times are microseconds since 1970. */
+export interface ArchiveRow {
+  readonly n: number;
+  readonly prev: Buffer;
+  readonly hash: Buffer;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly workflowType: string;
+  readonly status: RunStatus;
+  readonly closedAtUs: bigint;
+  readonly events: number;
+  readonly historyHash: Buffer;
+  readonly bundleHash: Buffer | null;
+  readonly sdk: string;
+  /** Of the engine that archived it. */
+  readonly version: string;
+  readonly archivedAtUs: bigint;
+}
+
+export interface ChainHead {
+  readonly n: number;
+  readonly hash: Buffer;
+}
+
+/** What the first row follows. */
+export const EMPTY_CHAIN: ChainHead = { n: 0, hash: createHash('sha256').update('engine.archive').digest() };
+
+export interface NewArchiveRow extends ClosedRun {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly historyHash: Buffer;
+  readonly version: string;
+}
+
+/** Answers the number of the run's row, also when it stood already. Several of one transaction stand or fall together. */
+export async function appendArchive(db: Db, row: NewArchiveRow): Promise<number> {
+  const { rows } = await db.query<{ n: string }>(
+    `select engine.append_archive($1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10) as n`,
+    [
+      row.workflowId,
+      row.runId,
+      row.workflowType,
+      row.status,
+      row.closedAtUs.toString(),
+      row.events,
+      row.historyHash,
+      row.bundleHash,
+      row.sdk,
+      row.version,
+    ],
+  );
+  return Number(rows[0]!.n);
+}
+
+/** The last row; {@link EMPTY_CHAIN} when there is none. */
+export async function archiveHead(db: Db): Promise<ChainHead> {
+  const { rows } = await db.query<{ n: string; hash: Buffer }>(
+    'select n, hash from engine.archive order by n desc limit 1',
+  );
+  return rows[0] === undefined ? EMPTY_CHAIN : { n: Number(rows[0].n), hash: rows[0].hash };
+}
+
+/** Rows after number `after` in the order of the chain, at most `limit`. */
+export async function readArchive(db: Db, after: number, limit: number): Promise<ArchiveRow[]> {
+  const { rows } = await db.query<RawRow>(`${ROWS} where n > $1 order by n limit $2`, [after, limit]);
+  return rows.map(toRow);
+}
+
+/** Every archived run of a workflow id, oldest first. */
+export async function archivedRuns(db: Db, workflowId: string): Promise<ArchiveRow[]> {
+  const { rows } = await db.query<RawRow>(`${ROWS} where workflow_id = $1 order by closed_at, n`, [workflowId]);
+  return rows.map(toRow);
+}
+
+/** What a row's hash covers besides the hash before it; `engine.archive_line` says the same in SQL. */
+export function archiveLine(row: ArchiveRow): string {
+  return [
+    row.n,
+    row.workflowId,
+    row.runId,
+    row.workflowType,
+    row.status,
+    row.closedAtUs,
+    row.events,
+    row.historyHash.toString('hex'),
+    row.bundleHash?.toString('hex') ?? '',
+    row.sdk,
+    row.version,
+    row.archivedAtUs,
+  ].join('|');
+}
+
+/** What breaks the chain at `row`, which has to follow `head`; null: nothing. */
+export function brokenLink(row: ArchiveRow, head: ChainHead): string | null {
+  if (row.n !== head.n + 1) return `row ${row.n} follows row ${head.n}`;
+  if (!row.prev.equals(head.hash)) return 'does not name the hash of the row before it';
+  const hash = createHash('sha256').update(row.prev).update(archiveLine(row), 'utf8').digest();
+  return hash.equals(row.hash) ? null : 'its hash is not that of its fields';
+}
+
+interface RawRow {
+  n: string;
+  prev: Buffer;
+  hash: Buffer;
+  workflow_id: string;
+  run_id: string;
+  workflow_type: string;
+  status: RunStatus;
+  closed_us: string;
+  events: number;
+  history_hash: Buffer;
+  bundle_hash: Buffer | null;
+  sdk: string;
+  version: string;
+  archived_us: string;
+}
+
+const ROWS = `
+  select n, prev, hash, workflow_id, run_id, workflow_type, status, events, history_hash, bundle_hash, sdk, version,
+         (extract(epoch from closed_at) * 1000000)::bigint as closed_us,
+         (extract(epoch from archived_at) * 1000000)::bigint as archived_us
+    from engine.archive`;
+
+const toRow = (row: RawRow): ArchiveRow => ({
+  n: Number(row.n),
+  prev: row.prev,
+  hash: row.hash,
+  workflowId: row.workflow_id,
+  runId: row.run_id,
+  workflowType: row.workflow_type,
+  status: row.status,
+  closedAtUs: BigInt(row.closed_us),
+  events: row.events,
+  historyHash: row.history_hash,
+  bundleHash: row.bundle_hash,
+  sdk: row.sdk,
+  version: row.version,
+  archivedAtUs: BigInt(row.archived_us),
+});

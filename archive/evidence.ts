@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import type { PayloadCodec } from '@temporalio/common';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import type pg from 'pg';
+import { canonicalHistory, parseHistory } from './canonical.ts';
+import { archivedRuns } from './chain.ts';
+import { type HistoryFacts, type HistoryStep, openHistory, readHistory } from './history.ts';
+import type { ArchiveObjects } from './objects.ts';
+
+/** One line of what happened to a deposit: when, by what record, in words, and the hash of that record. */
+export interface EvidenceLine {
+  /** RFC 3339, UTC. */
+  readonly at: string;
+  /** `callback 5, attempt 2`, `posting 12`, `history deposit:A-1, event 7`, … */
+  readonly source: string;
+  readonly text: string;
+  /** sha256 in hexadecimal; docs/audit.md says of which text. */
+  readonly hash: string;
+}
+
+export interface EvidenceDependencies {
+  readonly db: pg.Pool | pg.ClientBase;
+  readonly objects: ArchiveObjects;
+  readonly codecs: readonly PayloadCodec[];
+  /** The history of a workflow that is not archived yet; null: Temporal has none. */
+  readonly fetchOpen: (workflowId: string) => Promise<History | null>;
+}
+
+/**
+ * Everything that is kept about a deposit, in the order in which it happened. Null: there is no such deposit. Throws
+ * when a history cannot be read: an evidence with a gap would be none.
+ */
+export async function collectEvidence(
+  deps: EvidenceDependencies,
+  externalOrderNumber: string,
+): Promise<readonly EvidenceLine[] | null> {
+  const { rows } = await deps.db.query<{ found: number }>(
+    'select 1 as found from engine.deposit where external_order_number = $1',
+    [externalOrderNumber],
+  );
+  if (rows[0] === undefined) return null;
+  const stored = await Promise.all(RECORDS.map((record) => readRecords(deps, record, externalOrderNumber)));
+  const histories = await Promise.all(
+    (await workflowsOf(deps, externalOrderNumber)).map((workflowId) => historyLines(deps, workflowId)),
+  );
+  return [...stored.flat(), ...histories.flat()].toSorted(byTime);
+}
+
+const byTime = (a: EvidenceLine, b: EvidenceLine): number =>
+  a.at < b.at ? -1 : a.at > b.at ? 1 : a.source < b.source ? -1 : 1;
+
+/** A query that answers `at`, `source`, `text`, and `record`: the text whose sha256 is the hash. */
+const TIME = `to_char(%, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+const at = (column: string) => TIME.replace('%', column);
+
+const RECORDS: readonly string[] = [
+  `select ${at('d.created_at')} as at, 'deposit ' || d.external_order_number as source,
+          'asked for ' || coalesce(trim_scale(d.mtc_amount) || ' MTC', trim_scale(d.total_price) || ' ' || d.currency_code) || ' for ' || d.wallet || ', to be paid in ' || d.currency_code as text,
+          concat_ws('|', d.external_order_number, d.wallet, d.buy_coin_mode, coalesce(trim_scale(d.mtc_amount)::text, ''), coalesce(trim_scale(d.total_price)::text, ''), d.currency_code, d.settings) as record
+     from engine.deposit d where d.external_order_number = $1`,
+  `select ${at('p.started_at')} as at, 'placement attempt ' || p.n as source,
+          'order sent to the provider: ' || coalesce(p.outcome, 'no answer yet') || coalesce(' ' || (p.answer->>'statusCode'), '') || coalesce(', offer ' || (p.answer->>'advertisementCode'), '') as text,
+          concat_ws('|', p.external_order_number, p.n, ${at('p.started_at')}, coalesce(p.outcome, '')) as record
+     from engine.placement_attempt p where p.external_order_number = $1`,
+  `select ${at('c.received_at')} as at, 'callback ' || c.id as source,
+          'provider says transaction ' || coalesce(c.transaction_code, 'that cannot be read') || coalesce(': ' || (c.data->>'transactionAmount') || ' MTC for ' || (c.data->>'paymentPrice') || ' ' || (c.data->>'currencyCode'), '') || '; taken as ' || c.receipt || coalesce(', ' || c.review_reason, '') || ', came to ' || coalesce(c.outcome, 'nothing yet') as text,
+          null as record, encode(c.content_hash, 'hex') as hash
+     from engine.callback c where c.external_order_number = $1`,
+  `select ${at('a.at')} as at, 'callback ' || a.callback || ', attempt ' || a.n as source,
+          'signed with key ' || a.key_id || ' at ' || ${at(`to_timestamp(a.timestamp_ms / 1000.0)`)} || case when a.n = 1 then '' else ': the same content again' end as text,
+          concat_ws('|', a.callback, a.n, a.key_id, a.timestamp_ms, encode(c.content_hash, 'hex')) as record
+     from engine.callback_attempt a join engine.callback c on c.id = a.callback where c.external_order_number = $1`,
+  `select ${at('t.posted_at')} as at, 'posting ' || t.id as source,
+          t.kind || ' of ' || trim_scale(t.amount) || ' MTC from ' || t.debit_code || ' to ' || t.credit_code || coalesce(', decided by ' || t.actor || ': ' || t.reason, '') as text,
+          ledger.line(t) as record
+     from ledger.transaction t
+    where t.deposit = $1 or t.workflow_id = 'deposit:' || $1 or t.workflow_id in (
+      select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1)`,
+  `select ${at('s.at')} as at, 'decision ' || s.id as source,
+          s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') as text,
+          concat_ws('|', s.id, s.workflow_id, s.step, coalesce(s.decision, ''), coalesce(s.proposal::text, ''), s.operator, coalesce(s.reason, '')) as record
+     from engine.decision s join engine.callback c on c.id = s.callback where c.external_order_number = $1`,
+  `select ${at('o.created_at')} as at, 'notification ' || o.id as source,
+          o.kind || coalesce(', delivered ' || o.delivered_at, ', not delivered yet') as text, concat_ws('|', o.id, o.kind, o.body) as record
+     from engine.outgoing o where o.external_order_number = $1`,
+  `select ${at('a.archived_at')} as at, 'archive row ' || a.n as source, 'history of ' || a.workflow_id || ' archived, ' || a.events || ' events' as text,
+          null as record, encode(a.hash, 'hex') as hash
+     from engine.archive a
+    where a.workflow_id = 'deposit:' || $1 or a.workflow_id in (
+      select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1)`,
+];
+
+async function readRecords({ db }: EvidenceDependencies, sql: string, n: string): Promise<EvidenceLine[]> {
+  const { rows } = await db.query<{ at: string; source: string; text: string; record: string | null; hash?: string }>(
+    sql,
+    [n],
+  );
+  return rows.map(({ at, source, text, record, hash }) => ({ at, source, text, hash: hash ?? sha256(record ?? '') }));
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
+
+async function workflowsOf({ db }: EvidenceDependencies, n: string): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `select v.workflow_id as id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1`,
+    [n],
+  );
+  return [...new Set([`deposit:${n}`, ...rows.map(({ id }) => id)])];
+}
+
+async function historyLines(deps: EvidenceDependencies, workflowId: string): Promise<EvidenceLine[]> {
+  const archived = await archivedRuns(deps.db, workflowId);
+  const histories = await Promise.all(
+    archived.map(async (row) => parseHistory(await deps.objects.get(row.historyHash))),
+  );
+  if (histories.length === 0) {
+    const open = await deps.fetchOpen(workflowId);
+    if (open !== null) histories.push(open);
+  }
+  const lines = await Promise.all(
+    histories.map(async (history) => {
+      const { hash } = canonicalHistory(history);
+      return linesOf(readHistory(await openHistory(history, deps.codecs)), hash.toString('hex'));
+    }),
+  );
+  return lines.flat();
+}
+
+/** The hash of each line is that of the whole history: an event alone proves nothing. */
+function linesOf(facts: HistoryFacts, hash: string): EvidenceLine[] {
+  const source = `history ${facts.workflowId}`;
+  const line = (time: string, eventId: number, text: string): EvidenceLine => ({
+    at: time,
+    source: `${source}, event ${eventId}`,
+    text,
+    hash,
+  });
+  const steps = facts.steps.map((step) => line(step.at, step.eventId, sayStep(step)));
+  const end = facts.end === null ? [] : [line(facts.end.at, Number.MAX_SAFE_INTEGER, sayEnd(facts.end))];
+  return [line(facts.startedAt, 1, `the workflow ${facts.workflowType} began`), ...steps, ...end].map((one) => ({
+    ...one,
+    source: one.source.replace(`event ${Number.MAX_SAFE_INTEGER}`, 'its end'),
+  }));
+}
+
+const KNOWN: Readonly<Record<string, string>> = {
+  callbackAccepted: 'was told of the payment',
+  orderAnswered: 'was told that the provider answered after all',
+  propose: 'accepted a proposal',
+  confirm: 'accepted a confirmation',
+  withdraw: 'accepted a withdrawal',
+  placeOrder: 'placed the order',
+  settlePlacement: 'found out what became of the placement',
+  close: 'looked for a payment before it closed',
+  credit: 'credited',
+  recordState: 'wrote the state down',
+  recordReview: 'gave it to people',
+  park: 'put the money into suspense',
+  recordProposal: 'showed which proposal waits',
+  decide: 'carried the decision out',
+};
+
+function sayStep(step: HistoryStep): string {
+  if (step.kind === 'timer') return step.fired ? 'a window ended' : 'a window was closed before its end';
+  const words = KNOWN[step.name] ?? step.name;
+  if (step.kind === 'signal' || step.kind === 'update') return `${words}: ${brief(step.input)}`;
+  return step.failed ? `${words}: failed` : `${words}: ${brief(step.result)}`;
+}
+
+const sayEnd = (end: NonNullable<HistoryFacts['end']>): string => `ended ${end.status}: ${brief(end.result)}`;
+
+/** What a step said, without nesting: `kind credited, postingId 12`. */
+function brief(value: unknown): string {
+  if (value === null || value === undefined) return 'done';
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return `${value}`;
+  if (typeof value !== 'object') return 'done';
+  const parts = Object.entries(value).flatMap(([name, part]) =>
+    part === null || typeof part === 'object' ? [] : [`${name} ${String(part)}`],
+  );
+  return parts.length === 0 ? 'done' : parts.join(', ');
+}

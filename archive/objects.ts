@@ -1,0 +1,123 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+import type pg from 'pg';
+import { sha256 } from './canonical.ts';
+
+type Db = pg.Pool | pg.ClientBase;
+export type ObjectKind = 'history' | 'bundle';
+
+/** What is stored under this hash is not the text that was put there. Trying again does not help. */
+export class ArchiveDamaged extends Error {}
+/** Nothing is stored under this hash. */
+export class ArchiveMissing extends Error {}
+
+/** Texts by their sha256. */
+export interface ArchiveObjects {
+  /** Resolves when the text is on disk. Repeating it is harmless. */
+  put(hash: Buffer, kind: ObjectKind, text: string): Promise<void>;
+  /** Throws {@link ArchiveMissing} and {@link ArchiveDamaged}; a text it answers has that hash. */
+  get(hash: Buffer): Promise<string>;
+}
+
+const compress = promisify(gzip);
+const decompress = promisify(gunzip);
+
+/** PostgreSQL, or the directory where one is given; what was stored before there was a directory is found as well. */
+export function archiveObjects(db: Db, directory: string | undefined): ArchiveObjects {
+  const postgres = postgresObjects(db);
+  if (directory === undefined) return postgres;
+  const files = directoryObjects(directory);
+  return {
+    put: (...given) => files.put(...given),
+    async get(hash) {
+      try {
+        return await files.get(hash);
+      } catch (error) {
+        if (!(error instanceof ArchiveMissing)) throw error;
+        return postgres.get(hash);
+      }
+    },
+  };
+}
+
+export function postgresObjects(db: Db): ArchiveObjects {
+  return {
+    async put(hash, kind, text) {
+      const found = await db.query('select from engine.archive_object where hash = $1', [hash]);
+      if (found.rowCount === 1) return;
+      await db.query(
+        'insert into engine.archive_object (hash, kind, bytes) values ($1, $2, $3) on conflict do nothing',
+        [hash, kind, await compress(text)],
+      );
+    },
+    async get(hash) {
+      const { rows } = await db.query<{ bytes: Buffer }>('select bytes from engine.archive_object where hash = $1', [
+        hash,
+      ]);
+      return textOf(hash, rows[0]?.bytes);
+    },
+  };
+}
+
+/** `ab/abcdef….gz`, each file the gzip of its text. Any number of processes may share the directory. */
+export function directoryObjects(directory: string): ArchiveObjects {
+  const pathOf = (hash: Buffer) => join(directory, hash.toString('hex').slice(0, 2), `${hash.toString('hex')}.gz`);
+  const get = async (hash: Buffer) => textOf(hash, await bytesIn(pathOf(hash)));
+  return {
+    get,
+    async put(hash, _kind, text) {
+      // A damaged file is written anew.
+      if ((await get(hash).catch(() => null)) !== null) return;
+      await writeWhole(pathOf(hash), await compress(text));
+    },
+  };
+}
+
+async function textOf(hash: Buffer, bytes: Buffer | undefined): Promise<string> {
+  const name = hash.toString('hex');
+  if (bytes === undefined) throw new ArchiveMissing(`the archive has no object ${name}`);
+  let text: string;
+  try {
+    text = (await decompress(bytes)).toString('utf8');
+  } catch (cause) {
+    throw new ArchiveDamaged(`the archive's object ${name} cannot be unpacked`, { cause });
+  }
+  if (!sha256(text).equals(hash)) throw new ArchiveDamaged(`the archive's object ${name} is another text`);
+  return text;
+}
+
+async function bytesIn(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Under its name a file is whole, whenever a process or the machine dies. */
+async function writeWhole(path: string, bytes: Buffer): Promise<void> {
+  const fresh = `${path}.${randomBytes(6).toString('hex')}`;
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    const file = await open(fresh, 'wx');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, path);
+  } finally {
+    await rm(fresh, { force: true });
+  }
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

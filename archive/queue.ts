@@ -1,0 +1,60 @@
+import type pg from 'pg';
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** A workflow whose work is closed by our own tables and whose history is still to be archived. */
+export interface ClosedWork {
+  readonly workflowId: string;
+  /** As the database writes it: a Date would lose the microseconds. */
+  readonly closedAt: string;
+}
+
+/**
+ * Takes what is due, longest waiting first. Nothing is locked: what is not finished, because its workflow is still
+ * running or because this process dies, comes again after ten seconds, then ever more seldom, at last every hour.
+ */
+export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> {
+  const { rows } = await db.query<ClosedWork>(
+    `with mine as (
+       select workflow_id from engine.archive_due where look_at <= clock_timestamp()
+        order by look_at limit $1 for update skip locked)
+     update engine.archive_due d
+        set look_at = clock_timestamp() + least(interval '1 hour', interval '10 seconds' * 2 ^ least(d.looks, 10)), looks = d.looks + 1
+       from mine where d.workflow_id = mine.workflow_id
+     returning d.workflow_id as "workflowId", d.closed_at::text as "closedAt"`,
+    [limit],
+  );
+  return rows;
+}
+
+/** Takes it off the queue; call when its runs are in the chain, or when it was noted as lost. */
+export async function finishClosed(db: Db, work: ClosedWork): Promise<void> {
+  await db.query('select engine.archive_done($1, $2)', [work.workflowId, work.closedAt]);
+}
+
+/** True: this was not known before. */
+export async function noteLost(db: Db, work: ClosedWork, runId: string | null): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'insert into engine.archive_lost (workflow_id, run_id, closed_at) values ($1, $2, $3) on conflict do nothing',
+    [work.workflowId, runId, work.closedAt],
+  );
+  return rowCount === 1;
+}
+
+export interface Backlog {
+  /** How many could be taken now. */
+  readonly due: number;
+  /** What was closed first of all that is not archived, due or not. */
+  readonly oldest: { readonly workflowId: string; readonly ageMs: number } | null;
+}
+
+export async function archiveBacklog(db: Db): Promise<Backlog> {
+  const { rows } = await db.query<{ due: number; workflow_id: string | null; age_ms: string | null }>(
+    `select (select count(*)::int from engine.archive_due where look_at <= clock_timestamp()) as due, o.workflow_id,
+            (extract(epoch from clock_timestamp() - o.closed_at) * 1000)::bigint as age_ms
+       from (values (1)) one
+       left join lateral (select workflow_id, closed_at from engine.archive_due order by closed_at limit 1) o on true`,
+  );
+  const { due, workflow_id: workflowId, age_ms: ageMs } = rows[0]!;
+  return { due, oldest: workflowId === null ? null : { workflowId, ageMs: Number(ageMs) } };
+}

@@ -1,0 +1,53 @@
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import type proto from '@temporalio/proto';
+
+type HistoryEvent = proto.temporal.api.history.v1.IHistoryEvent;
+
+const CLOSING = {
+  workflowExecutionCompletedEventAttributes: 'COMPLETED',
+  workflowExecutionFailedEventAttributes: 'FAILED',
+  workflowExecutionTimedOutEventAttributes: 'TIMED_OUT',
+  workflowExecutionTerminatedEventAttributes: 'TERMINATED',
+  workflowExecutionCanceledEventAttributes: 'CANCELED',
+  workflowExecutionContinuedAsNewEventAttributes: 'CONTINUED_AS_NEW',
+} as const;
+export type RunStatus = (typeof CLOSING)[keyof typeof CLOSING];
+
+/** What the chain says of a closed run, all of it from the history itself. */
+export interface ClosedRun {
+  readonly workflowType: string;
+  readonly status: RunStatus;
+  /** Microseconds since 1970. */
+  readonly closedAtUs: bigint;
+  readonly events: number;
+  /** Of the workflow code that took the last decision; null when no worker ever took one. */
+  readonly bundleHash: Buffer | null;
+  readonly sdk: string;
+}
+
+/** Null while the run is open. */
+export function closedRun(history: History): ClosedRun | null {
+  const events = history.events ?? [];
+  const last = events.at(-1);
+  const closing = Object.keys(CLOSING).find((name) => last?.[name as keyof HistoryEvent]);
+  if (last === undefined || closing === undefined) return null;
+  const decided = events.findLast((event) => event.workflowTaskCompletedEventAttributes);
+  return {
+    workflowType: events[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name ?? '',
+    status: CLOSING[closing as keyof typeof CLOSING],
+    closedAtUs: microseconds(last.eventTime),
+    events: events.length,
+    ...codeOf(decided),
+  };
+}
+
+/** The worker's build id ends in the hash of its bundle: `@temporalio/worker@1.24.0+<sha256>`. */
+function codeOf(decided: HistoryEvent | undefined): Pick<ClosedRun, 'bundleHash' | 'sdk'> {
+  const buildId = decided?.workflowTaskCompletedEventAttributes?.workerVersion?.buildId ?? '';
+  const [, sdk, hash] = /^(.*?)(?:\+([0-9a-f]{64}))?$/.exec(buildId) ?? [];
+  return { sdk: sdk ?? '', bundleHash: hash === undefined ? null : Buffer.from(hash, 'hex') };
+}
+
+function microseconds(time: HistoryEvent['eventTime']): bigint {
+  return BigInt(String(time?.seconds ?? 0)) * 1_000_000n + BigInt(Math.trunc((time?.nanos ?? 0) / 1_000));
+}

@@ -1,0 +1,330 @@
+import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import type { WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { Worker } from '@temporalio/worker';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { createArchiver } from '../../activities/archiving.ts';
+import { canonicalHistory, parseHistory } from '../../archive/canonical.ts';
+import { archivedRuns } from '../../archive/chain.ts';
+import { archiveObjects } from '../../archive/objects.ts';
+import type { HistorySource } from '../../archive/source.ts';
+import { temporalHistories } from '../../worker/histories.ts';
+import { depositWorkflowId, reviewStart, reviewWorkflowId } from '../../workflows/messages.ts';
+import { memoryLog } from '../api/evidence.ts';
+import { paid } from '../support/builders.ts';
+import { required } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { startWorkflowWorld } from '../support/workflow-world.ts';
+
+/** The archiving of closed workflows, on a real server and a real database, driven by hand. */
+const world = await startWorkflowWorld('real');
+const { owner } = world.db;
+const pool = world.db.poolFor('app_worker');
+const objects = archiveObjects(pool, undefined);
+const histories = temporalHistories(world.client);
+
+function archiver(source: Partial<HistorySource> = {}) {
+  const { log, lines } = memoryLog();
+  const { archiveClosed } = createArchiver({
+    pool,
+    histories: { ...histories, ...source },
+    objects,
+    version: 'test',
+    log,
+  });
+  const alarms = () =>
+    lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter(({ alarm }) => alarm !== undefined);
+  return { archiveClosed, alarms };
+}
+
+/** A deposit whose workflow has ended. */
+async function credited(): Promise<{ readonly order: string; readonly handle: WorkflowHandle }> {
+  const reserved = await world.reserve();
+  const handle = await world.start(reserved);
+  await world.signal(handle, await world.receive(paid(reserved.order)));
+  expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
+  return { order: reserved.order.externalOrderNumber, handle };
+}
+/** Nothing has to wait for its turn. */
+const allDue = () =>
+  owner.query(`update engine.archive_due set look_at = clock_timestamp() where look_at < 'infinity'`);
+const queued = async (workflowId: string) => {
+  const { rowCount } = await owner.query('select from engine.archive_due where workflow_id = $1', [workflowId]);
+  return rowCount === 1;
+};
+const rowsOf = (workflowId: string) => archivedRuns(owner, workflowId);
+const remove = async (workflowId: string, runId?: string) => {
+  await world.client.workflowService.deleteWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId, ...(runId === undefined ? {} : { runId }) },
+  });
+  const isGone = async () => (await histories.fetch(workflowId, runId ?? '')) === null;
+  // The server takes its time.
+  await until('the workflow to be gone', isGone, 110_000);
+};
+
+/** One that was archived before Temporal lost it, and one that was not. */
+let kept: WorkflowHandle;
+let lost: WorkflowHandle;
+beforeAll(async () => {
+  kept = (await credited()).handle;
+  await allDue();
+  await archiver().archiveClosed(100);
+  lost = (await credited()).handle;
+  await Promise.all([kept, lost].map(({ workflowId }) => remove(workflowId)));
+  await owner.query(`update engine.archive_due set look_at = 'infinity' where workflow_id = $1`, [lost.workflowId]);
+});
+
+describe('a closed deposit', () => {
+  test('is archived once, however often that is done, and its hashes are those of what Temporal holds', async () => {
+    const { order, handle } = await credited();
+    await allDue();
+    const { archiveClosed, alarms } = archiver();
+    expect(await archiveClosed(100)).toEqual({ archived: 1, left: 0 });
+    expect(await archiveClosed(100)).toEqual({ archived: 0, left: 0 });
+    // Even when it is queued again.
+    await owner.query(`select engine.await_archive($1, now())`, [depositWorkflowId(order)]);
+    await allDue();
+    await archiveClosed(100);
+    expect(await queued(depositWorkflowId(order))).toBe(false);
+    const [row, ...more] = await rowsOf(depositWorkflowId(order));
+    expect(more).toEqual([]);
+    const history = await handle.fetchHistory();
+    expect(row).toMatchObject({
+      n: 2,
+      workflowType: 'deposit',
+      status: 'COMPLETED',
+      events: history.events!.length,
+      runId: (await handle.describe()).runId,
+    });
+    // Computed here, from the server's own export: sorted keys, no white space.
+    const text = JSON.stringify(JSON.parse(historyToJSON(history)), (_key, member: unknown) =>
+      typeof member === 'object' && member !== null && !Array.isArray(member)
+        ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+        : member,
+    );
+    expect(row!.historyHash.toString('hex')).toBe(createHash('sha256').update(text).digest('hex'));
+    const { rows } = await owner.query<{ bytes: Buffer; ok: boolean }>(
+      `select o.bytes, (select ok from engine.verify_archive() v where v.n = a.n) as ok
+         from engine.archive a join engine.archive_object o on o.hash = a.history_hash where a.n = $1`,
+      [row!.n],
+    );
+    expect(gunzipSync(rows[0]!.bytes).toString()).toBe(text);
+    expect(rows[0]!.ok).toBe(true);
+    expect(alarms()).toEqual([]);
+  });
+
+  test('replays from the archive after it has left Temporal', async () => {
+    expect(await histories.runs(kept.workflowId)).toMatchObject({ latestGone: true });
+    const [row] = await rowsOf(kept.workflowId);
+    const history = parseHistory(await objects.get(row!.historyHash));
+    expect(canonicalHistory(history).hash.equals(row!.historyHash)).toBe(true);
+    await Worker.runReplayHistory(
+      { workflowBundle: { codePath: required('TEST_WORKFLOW_BUNDLE') } },
+      history,
+      row!.workflowId,
+    );
+  });
+
+  test('waits while its workflow still runs, and comes again', async () => {
+    const reserved = await world.reserve();
+    const { externalOrderNumber } = reserved.order;
+    const handle = await world.start(reserved);
+    await until(
+      'the payment window',
+      async () => (await world.state(externalOrderNumber)).state === 'AWAITING_PAYMENT',
+    );
+    // The row ahead of its workflow, as between the commit of an activity and the end of the run.
+    await owner.query('update engine.deposit set closed_at = clock_timestamp() where external_order_number = $1', [
+      externalOrderNumber,
+    ]);
+    await allDue();
+    const { archiveClosed } = archiver();
+    expect(await archiveClosed(100)).toEqual({ archived: 0, left: 0 });
+    expect(await queued(handle.workflowId)).toBe(true);
+    expect(await rowsOf(handle.workflowId)).toEqual([]);
+    await world.signal(handle, await world.receive(paid(reserved.order)));
+    await handle.result();
+    await allDue();
+    expect(await archiveClosed(100)).toEqual({ archived: 1, left: 0 });
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+  });
+
+  test('is archived later when Temporal or the store is away: nothing is skipped, nothing is half done', async () => {
+    const { order } = await credited();
+    const id = depositWorkflowId(order);
+    const away = () => Promise.reject(new Error('away'));
+    for (const broken of [archiver({ runs: away }), archiver({ fetch: away })]) {
+      await allDue();
+      await expect(broken.archiveClosed(100)).rejects.toThrow('away');
+      expect(broken.alarms()).toEqual([]);
+    }
+    const full = createArchiver({
+      pool,
+      histories,
+      objects: { ...objects, put: () => Promise.reject(new Error('disk full')) },
+      version: 'test',
+      log: memoryLog().log,
+    });
+    await allDue();
+    await expect(full.archiveClosed(100)).rejects.toThrow('disk full');
+    expect(await rowsOf(id)).toEqual([]);
+    expect(await queued(id)).toBe(true);
+    await allDue();
+    expect(await archiver().archiveClosed(100)).toEqual({ archived: 1, left: 0 });
+  });
+});
+
+test('two archivers at once, over the same work: each run has one row, and the chain holds', async () => {
+  const all = await Promise.all(Array.from({ length: 12 }, () => credited()));
+  await allDue();
+  // Both are given everything: the first look does not keep the second away.
+  const source: Partial<HistorySource> = {
+    async runs(workflowId) {
+      await owner.query('update engine.archive_due set look_at = clock_timestamp() where workflow_id = $1', [
+        workflowId,
+      ]);
+      return histories.runs(workflowId);
+    },
+  };
+  const work = async () => {
+    const { archiveClosed } = archiver(source);
+    while ((await archiveClosed(3)).left > 0);
+  };
+  await Promise.all([work(), work(), work()]);
+  for (const { handle } of all) {
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+    expect(await queued(handle.workflowId)).toBe(false);
+  }
+  const { rows } = await owner.query('select n from engine.verify_archive() where not ok');
+  expect(rows).toEqual([]);
+});
+
+describe('a workflow id with several runs', () => {
+  /** A case whose workflow was terminated, opened again, and closed. */
+  async function openedTwice() {
+    const { order } = await credited();
+    const { rows } = await owner.query<{ id: string }>('select id from engine.callback where deposit = $1', [order]);
+    const inboxId = rows[0]!.id;
+    const id = reviewWorkflowId(inboxId);
+    await owner.query(`insert into engine.review_case (workflow_id, callback, reason) values ($1, $2, 'SECOND_CODE')`, [
+      id,
+      inboxId,
+    ]);
+    const start = reviewStart({
+      inboxId,
+      externalOrderNumber: order,
+      reason: 'SECOND_CODE',
+      transactionCode: null,
+      payment: null,
+    });
+    const runs: string[] = [];
+    for (const why of ['by mistake', 'decided by hand']) {
+      const handle = await world.client.workflow.start('review', start);
+      runs.push(handle.firstExecutionRunId);
+      await until('a workflow task', async () =>
+        ((await handle.fetchHistory()).events ?? []).some((event) => event.workflowTaskCompletedEventAttributes),
+      );
+      await handle.terminate(why);
+    }
+    await until('both runs to be listed', async () => {
+      const known = await histories.runs(id);
+      return known.state === 'closed' && known.runIds.length === 2;
+    });
+    const close = () =>
+      owner.query(
+        `update engine.review_case set closed_at = clock_timestamp(), decision = 'reject', decided_by = 'alice' where workflow_id = $1`,
+        [id],
+      );
+    return { id, runs, close };
+  }
+
+  test('is archived whole: the terminated run, then the one that followed', async () => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    await allDue();
+    await archiver().archiveClosed(100);
+    const rows = await rowsOf(id);
+    expect(rows.map(({ runId }) => runId)).toEqual(runs);
+    expect(rows.map(({ status }) => status)).toEqual(['TERMINATED', 'TERMINATED']);
+    expect(rows[1]!.n).toBe(rows[0]!.n + 1);
+  });
+
+  test('of which an earlier one is gone: the other is archived, and the loss is told with its run', async () => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    await allDue();
+    const { archiveClosed, alarms } = archiver({
+      fetch: async (workflowId, runId) => (runId === runs[0] ? null : histories.fetch(workflowId, runId)),
+    });
+    await archiveClosed(100);
+    expect((await rowsOf(id)).map(({ runId }) => runId)).toEqual([runs[1]]);
+    expect(alarms()).toMatchObject([{ alarm: 'history_lost', workflowId: id, runId: runs[0] }]);
+  });
+});
+
+describe('alarms', () => {
+  test('history_lost: a history that Temporal does not have is told once, noted, and not asked for again', async () => {
+    await owner.query(`update engine.archive_due set look_at = clock_timestamp()`);
+    const { archiveClosed, alarms } = archiver();
+    expect(await archiveClosed(100)).toEqual({ archived: 0, left: 0 });
+    expect(alarms()).toMatchObject([{ alarm: 'history_lost', workflowId: lost.workflowId }]);
+    expect(await queued(lost.workflowId)).toBe(false);
+    await allDue();
+    await archiveClosed(100);
+    // As the runbook has it asked for once more.
+    await owner.query('select engine.await_archive(workflow_id, closed_at) from engine.archive_lost');
+    await allDue();
+    await archiveClosed(100);
+    expect(alarms()).toHaveLength(1);
+    const { rows } = await world.db
+      .poolFor('auditor')
+      .query('select workflow_id, lost_at is not null as lost from engine.unarchived');
+    expect(rows).toEqual([{ workflow_id: lost.workflowId, lost: true }]);
+  });
+
+  test('a namespace that is not there is no loss', async () => {
+    const { handle } = await credited();
+    await allDue();
+    const elsewhere = temporalHistories(
+      new (await import('@temporalio/client')).Client({ connection: world.client.connection, namespace: 'nowhere' }),
+    );
+    const { archiveClosed, alarms } = archiver({ runs: (workflowId) => elsewhere.runs(workflowId) });
+    await expect(archiveClosed(100)).rejects.toThrow();
+    expect(alarms()).toEqual([]);
+    await allDue();
+    await archiver().archiveClosed(100);
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+  });
+
+  test('history_at_risk: past half of the retention it is told, once until it is over', async () => {
+    const { handle } = await credited();
+    await owner.query(
+      `update engine.archive_due set closed_at = now() - interval '16 days', look_at = now() + interval '1 hour'`,
+    );
+    const { archiveClosed, alarms } = archiver();
+    expect(await histories.retentionMs()).toBe(720 * 3_600_000);
+    await archiveClosed(100);
+    await archiveClosed(100);
+    expect(alarms()).toMatchObject([{ alarm: 'history_at_risk', workflowId: handle.workflowId }]);
+    await owner.query(`update engine.archive_due set closed_at = now() - interval '14 days'`);
+    await archiveClosed(100);
+    await owner.query(`update engine.archive_due set closed_at = now() - interval '16 days'`);
+    await archiveClosed(100);
+    expect(alarms()).toHaveLength(2);
+    await allDue();
+    await archiveClosed(100);
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+  });
+});
+
+test('the workflow archives batch after batch until nothing is left', async () => {
+  const all = await Promise.all(Array.from({ length: 5 }, () => credited()));
+  await allDue();
+  const result = await world.client.workflow.execute('archive', { workflowId: 'archive', taskQueue: 'deposits' });
+  expect(result).toEqual({ archived: 5 });
+  for (const { handle } of all) expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+  const { rows } = await owner.query(`select from engine.archive where workflow_type = 'archive'`);
+  expect(rows).toEqual([]);
+});

@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sha256 } from '../archive/canonical.ts';
+import type { ArchiveObjects } from '../archive/objects.ts';
+import type { Log } from '../config/log.ts';
+
+export interface BundleKeeping {
+  /** Resolves when nothing is under way. */
+  close(): Promise<void>;
+}
+
+const AGAIN_MS = 5_000;
+
+/**
+ * Puts the workflow code of this worker into the archive, under the hash that stands in every history it works on, so
+ * that those can be replayed on the code that decided them. A worker may start while the store is away: it is tried
+ * until it works.
+ */
+export function keepBundle(
+  { objects, log }: { readonly objects: ArchiveObjects; readonly log: Log },
+  code: string,
+): BundleKeeping {
+  const stop = new AbortController();
+  async function run(): Promise<void> {
+    const hash = sha256(code);
+    while (!stop.signal.aborted) {
+      try {
+        await objects.put(hash, 'bundle', code);
+        log.info({ bundle: hash.toString('hex') }, 'workflow bundle is in the archive');
+        return;
+      } catch (error) {
+        log.warn({ error: (error as Error).name }, 'the workflow bundle is not in the archive yet');
+        await sleep(AGAIN_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+      }
+    }
+  }
+  const running = run();
+  return {
+    async close() {
+      stop.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,20 @@
+import { ARCHIVE, durable } from './options.ts';
+
+/** Enough for what closes in a minute; what is more waits for the next run. */
+const BATCHES = 100;
+const BATCH = 100;
+
+/**
+ * Archives the histories of closed deposits and cases until none is left. Started by a schedule, never twice at once.
+ * Its own histories prove nothing and are not kept.
+ */
+export async function archive(): Promise<{ readonly archived: number }> {
+  const { archiveClosed } = durable(ARCHIVE, 'archive closed histories');
+  let archived = 0;
+  for (let batch = 0; batch < BATCHES; batch += 1) {
+    const done = await archiveClosed(BATCH);
+    archived += done.archived;
+    if (done.left === 0) break;
+  }
+  return { archived };
+}
