@@ -55,6 +55,7 @@ export async function proposeDecision(
 ): Promise<void> {
   assertOpen(found);
   if (body.decision === 'credit' && found.standing === 'elsewhere') throw refusal('code_stands');
+  if (!isWhole(body)) throw refusal('decision_not_allowed');
   if (body.toDeposit !== null) await assertDeposit(deps.pool, operator, body.toDeposit);
   const step: NewDecision = { ...about(found, operator), step: 'propose', ...body };
   const decisionId = await insertDecision(deps.pool, step);
@@ -118,6 +119,10 @@ const about = (found: CaseRow, operator: Operator) => ({
   inboxId: found.inboxId,
   operator: operator.name,
 });
+
+/** The table has no row for the others. */
+const isWhole = ({ decision, keep, toDeposit }: ProposeBody): boolean =>
+  (!keep || decision === 'reverse') && (toDeposit === null || decision === 'credit');
 
 function assertOpen(found: CaseRow): void {
   if (found.closedAt !== null) throw refusal('case_closed');

@@ -1,20 +1,23 @@
 import { z } from 'zod';
 import { DECISIONS, isReason, STANDINGS } from '../domain/decision.ts';
 import { decimal, text, time } from './answers.ts';
-import { CURSOR_TIME, externalOrderNumber, pageLimit, walletName } from './schemas.ts';
+import { CONTROLS, CURSOR_TIME, externalOrderNumber, pageLimit, SPACES, walletName } from './schemas.ts';
 
 /** What the review endpoints accept and answer. The operator is in no request: it is the name of the personal key. */
 
 const REASON = 'expected 3 to 1000 characters on one line';
+/** Three characters at least, spaces at either end not counted. */
+const LINE = new RegExp(`^[${SPACES}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]+[^${CONTROLS}${SPACES}][${SPACES}]*$`, 'u');
 const reason = z
   .string()
-  .refine((given) => given.length <= 1000 && isReason(given), REASON)
+  .refine((given) => LINE.test(given) && isReason(given), REASON)
   .transform((given) => given.normalize('NFC').trim())
   .refine((given) => isReason(given), REASON)
   .meta({
-    description: 'Why. Kept for years: no names of customers.',
+    description:
+      'Why, in any script, on one line; what lies beyond U+FFFF counts twice. Kept for years: no names of customers.',
     examples: ['paid twice, stands in the statement twice'],
-    wire: { type: 'string', minLength: 3, maxLength: 1000, pattern: '^[!-~](?:[ -~]*)[!-~][!-~]$' },
+    wire: { type: 'string', minLength: 3, maxLength: 1000, pattern: LINE.source },
   });
 const rowId = (description: string) =>
   z

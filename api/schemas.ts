@@ -45,10 +45,12 @@ const amount = (read: (text: string) => Parsed<bigint>, decimals: number, descri
       wire: { type: 'string', maxLength: 40, pattern: amountPattern(decimals).source },
     });
 
-// Controls, bidi controls and line separators; then what trimming takes away besides.
-const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069';
-const SPACES = ' \\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\ufeff';
-const NAME = new RegExp(`^[^${CONTROLS}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]*$`, 'u');
+/** Controls, bidi controls and line separators, for a class of a regular expression: text in which they are deceives. */
+export const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069';
+/** What trimming takes away besides. */
+export const SPACES = ' \\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\ufeff';
+// One way only to read a text: with two, a long one that ends in a control would be read again from every letter.
+const NAME = new RegExp(`^[${SPACES}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]*$`, 'u');
 
 /** Letters of any script; no control, no bidi control, no line break, no lone surrogate. Compared and sent in NFC. */
 const personName = z

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { openApiDocument } from '../../api/openapi.ts';
 import * as operations from '../../api/operations.ts';
 import * as reviewOperations from '../../api/review-operations.ts';
+import { proposeBody } from '../../api/review-schemas.ts';
 import { createBody, listQuery, readBody } from '../../api/schemas.ts';
 import { createChecker, type Document } from '../support/document.ts';
 
@@ -98,6 +99,33 @@ describe('what the document allows and what the API takes are the same', () => {
     expect(taken).toBeGreaterThan(300);
   });
 
+  test('for the reason of a decision', () => {
+    // A text whose normal form is another may be shorter than it was: then what is kept has to be long enough.
+    const reasons = fc.oneof(
+      wild.filter((text) => typeof text !== 'string' || text.normalize('NFC') === text),
+      fc.constantFrom(
+        '客户付了两次',
+        ' ab ',
+        ' a b ',
+        'two\u2028lines',
+        '\u3000\u3000\u3000',
+        'x'.repeat(1_000),
+        'x'.repeat(1_001),
+      ),
+    );
+    let taken = 0;
+    fc.assert(
+      fc.property(reasons, (reason) => {
+        const value = { decision: 'credit', reason };
+        const isTaken = takes(() => readBody(proposeBody, Buffer.from(JSON.stringify(value))));
+        taken += isTaken ? 1 : 0;
+        expect(isTaken).toBe(checker.fault('/components/schemas/Propose', value) === null);
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(taken).toBeGreaterThan(300);
+  });
+
   test('for where a page begins', () => {
     const at = document.paths['/v1/deposits'].get.parameters.findIndex((one: Document) => one.name === 'cursor');
     const day = fc.tuple(
@@ -118,4 +146,16 @@ describe('what the document allows and what the API takes are the same', () => {
       { numRuns: 3_000 },
     );
   });
+});
+
+/** As long as a body may be. Read again from every letter, each of these would hold the process up for 0.2 s. */
+test.each([
+  ['letters and a control', `${'x'.repeat(15_000)}\u0001`],
+  ['words and a control', `${'x '.repeat(7_500)}\u0001`],
+  ['spaces and a control', `x${' '.repeat(15_000)}\u0001`],
+])('T16: a text of %s is refused in one pass', { timeout: 20_000 }, (_, text) => {
+  for (let times = 0; times < 200; times += 1) {
+    expect(createBody.shape.payerRealName.safeParse(text).success).toBe(false);
+    expect(proposeBody.shape.reason.safeParse(text).success).toBe(false);
+  }
 });

@@ -24,8 +24,9 @@ const EVIDENCE = `
          (select count(*) from engine.own_stamp where reflected_at is not null and timestamp_ms = any($5))::int as "reflected stamps",
          (select count(*) from engine.deposit where external_order_number = any($1)
              and (bound_callback is not null or posting_id is not null))::int as "unpaid deposits with a payment",
-         (select count(*) from ledger.transaction where deposit = any($1))::int as "credits of unpaid deposits",
-         (select count(*) - count(distinct deposit) from ledger.transaction)::int as "second credits"`;
+         (select count(*) from ledger.transaction where deposit = any($1))::int as "postings of unpaid deposits",
+         (select count(*) - count(distinct deposit) from ledger.transaction where kind = 'credit')::int as "second credits",
+         (select count(*) from ledger.transaction where kind not in ('credit', 'suspense'))::int as "postings only people can make"`;
 
 /** What the database holds that nobody honest has sent, by its name; empty when there is nothing. */
 export async function findTraces(world: World, roster: Roster): Promise<Record<string, number>> {
@@ -48,11 +49,18 @@ export async function auditFaults(world: World): Promise<string[]> {
   return rows.map((row) => row.fault);
 }
 
-/** What was posted for one deposit: amounts in MTC, oldest first. */
-export async function postings(world: World, externalOrderNumber: string): Promise<string[]> {
+/** What was credited for one deposit by the machine: amounts in MTC, oldest first. */
+export const postings = (world: World, externalOrderNumber: string): Promise<string[]> =>
+  amounts(world, externalOrderNumber, 'credit');
+
+/** What waits in suspense for people, of one deposit: amounts in MTC, oldest first. */
+export const parkings = (world: World, externalOrderNumber: string): Promise<string[]> =>
+  amounts(world, externalOrderNumber, 'suspense');
+
+async function amounts(world: World, externalOrderNumber: string, kind: 'credit' | 'suspense'): Promise<string[]> {
   const { rows } = await world.engine.db.owner.query<{ amount: string }>(
-    'select trim_scale(amount)::text as amount from ledger.transaction where deposit = $1 order by id',
-    [externalOrderNumber],
+    'select trim_scale(amount)::text as amount from ledger.transaction where deposit = $1 and kind = $2 order by id',
+    [externalOrderNumber, kind],
   );
   return rows.map((row) => row.amount);
 }

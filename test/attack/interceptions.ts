@@ -40,6 +40,8 @@ export interface Interception {
   readonly kept: readonly string[];
   /** Of the deposit, when the message is bound to it and judged. */
   readonly review?: string;
+  /** How many of the kept are good money that waits for people in suspense; none unless it says otherwise. */
+  readonly parked?: number;
 }
 
 const MINUTE = 60_000;
@@ -49,7 +51,7 @@ const byMtc = (['CNY', 'HKD', 'TWD'] as const).map(
 const byPrice = (['CNY', 'HKD', 'TWD'] as const).map(
   (currencyCode): Shape => ({ buyCoinMode: 'PaymentPrice', currencyCode }),
 );
-/** The flood sends more than is kept of one kind. */
+/** The flood sends more than is kept of one kind: what is beyond is counted, and acknowledged if it cannot be money. */
 const FLOOD = 25;
 const KEPT = 20;
 
@@ -215,22 +217,30 @@ export const INTERCEPTIONS: readonly Interception[] = [
   beside('a second code under the signature of the first', 'STAMP_REUSED', (caught) => [
     ack(caught, { transactionCode: transactionCode() }, caught.victim.callback!.ticket),
   ]),
-  beside(
-    'a second code under a signature of its own',
-    'SECOND_CODE',
-    (caught) => [ack(caught, { transactionCode: transactionCode() })],
-    'final',
-  ),
+  {
+    ...beside(
+      'a second code under a signature of its own',
+      'SECOND_CODE',
+      (caught) => [ack(caught, { transactionCode: transactionCode() })],
+      'final',
+    ),
+    parked: 1,
+  },
   {
     ...beside(
       'a flood of second codes',
       'SECOND_CODE',
-      (caught) => Array.from({ length: FLOOD }, () => ack(caught, { transactionCode: transactionCode() })),
+      (caught) =>
+        Array.from({ length: FLOOD }, (_, i) => ({
+          ...ack(caught, { transactionCode: transactionCode() }),
+          answer: i < KEPT ? 200 : 503,
+        })),
       'final',
     ),
     rows: ['T16', 'T22'],
     shapes: [byMtc[0]!],
     kept: Array.from({ length: KEPT }, () => 'final SECOND_CODE'),
+    parked: KEPT,
   },
   {
     name: 'the same bytes thirty times',

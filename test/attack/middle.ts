@@ -1,5 +1,5 @@
 import { until } from '../support/until.ts';
-import { inboxOf, postings } from './evidence.ts';
+import { inboxOf, parkings, postings } from './evidence.ts';
 import { type Caught, createTickets, type Interception, INTERCEPTIONS } from './interceptions.ts';
 import type { Arena, ClassReport } from './series.ts';
 import { compose, createVictim, type Victim } from './victims.ts';
@@ -104,6 +104,15 @@ async function faultsOf(arena: Arena, interception: Interception, victim: Victim
   const credited = interception.paidBefore === true ? [victim.data.transactionAmount] : [];
   const posted = await postings(world, n);
   if (posted.join() !== credited.join()) faults.push(`posted: ${posted.join(', ') || 'nothing'}`);
+
+  // A case parks its money once it runs; its row has an owner a moment before.
+  const { parked = 0 } = interception;
+  await until(`the money of ${n} to be parked`, async () => (await parkings(world, n)).length >= parked).catch(
+    () => null,
+  );
+  const waiting = await parkings(world, n);
+  const expectedParked = Array.from({ length: parked }, () => victim.data.transactionAmount);
+  if (waiting.join() !== expectedParked.join()) faults.push(`parked: ${waiting.join(', ') || 'nothing'}`);
 
   const deposit = await world.engine.deposit(n);
   if (interception.review !== undefined && deposit.review?.reason !== interception.review) {

@@ -342,7 +342,7 @@ test('and falls over wrong settings', async () => {
 }, 180_000);
 
 describe('what is left behind', () => {
-  test('holds no name, signature, token or key, in any spelling', async () => {
+  test('T30: holds no name, signature, token or key, in any spelling', async () => {
     const sources = await everything();
     expect(Object.keys(canaries).length).toBeGreaterThan(40);
     expect(sources.filter(({ text }) => text.length > 100).length).toBeGreaterThan(30);

@@ -132,10 +132,26 @@ describe('T28: one person', () => {
 describe('a step is refused', () => {
   test('without a reason, with a short one, or with a control character in it', async () => {
     const { id } = await mismatched();
-    for (const reason of [undefined, '', 'ab', 'with\u0000nul', 'x'.repeat(1001)]) {
+    for (const reason of [undefined, '', 'ab', ' ab ', 'with\u0000nul', 'two\u2028lines', 'x'.repeat(1001)]) {
       expectRefusal(await alice.propose(id, { decision: 'credit', reason }), 400, 'invalid_request');
     }
     expect((await alice.case(id)).steps).toEqual([]);
+  });
+
+  test('with what belongs to another decision, before anything is written down', async () => {
+    const { id } = await mismatched();
+    const other = await placed(engine);
+    const reason = '客户付了两次';
+    for (const body of [
+      { decision: 'credit', keep: true },
+      { decision: 'reject', keep: true },
+      { decision: 'reject', toDeposit: other.externalOrderNumber },
+      { decision: 'reverse', toDeposit: other.externalOrderNumber },
+    ]) {
+      expectRefusal(await alice.propose(id, { ...body, reason }), 409, 'decision_not_allowed');
+    }
+    expect((await alice.case(id)).steps).toEqual([]);
+    expect((await alice.propose(id, { decision: 'reject', reason })).body.proposal).toMatchObject({ reason });
   });
 
   test('while another proposal waits, and that one is untouched', async () => {

@@ -285,7 +285,7 @@ const placed = async () => {
 const forgedFor = (number: string, keys: Generation, at?: number) =>
   resigned(callbackBody(engine, paid(order({ externalOrderNumber: number }))), keys, at);
 
-test('a stamp of our own is known as ours under the key that signed it, be it the current or the previous one (T2)', async () => {
+test('T2: a stamp of our own is known as ours under the key that signed it, be it the current or the previous one', async () => {
   const open = await placed();
   const reflect = async (keys: Generation) => {
     const { rows } = await engine.db.owner.query<{ at: string }>(
@@ -303,7 +303,7 @@ test('a stamp of our own is known as ours under the key that signed it, be it th
   expect((await engine.deposit(open)).state).toBe('AWAITING_PAYMENT');
 });
 
-describe('a leaked key is cut at once (T27)', () => {
+describe('T27: a leaked key is cut at once', () => {
   /** All processes at once, and how long it took until each had it. */
   const cut = async (change: Record<string, string | null>) => {
     const startedMs = performance.now();

@@ -59,7 +59,7 @@ async function credited(change: Record<string, unknown> = {}): Promise<string> {
   return externalOrderNumber;
 }
 
-test('a deposit is credited, and its exported history holds no payload in clear', async () => {
+test('T30: a deposit is credited, and its exported history holds no payload in clear', async () => {
   const order = await credited({ wallet: 'wallet-secret' });
   const json = await exported(handleOf(encrypting, order));
   expect(clearTexts(json)).toEqual([]);

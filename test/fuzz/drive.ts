@@ -9,6 +9,10 @@ export interface DriveOptions {
   readonly creatingKey: string;
   /** Creates for no wallet that is generated; used once enough deposits were made. */
   readonly limitedKey: string;
+  /** Personal keys of two operators, for the routes of decisions. */
+  readonly decidingKeys: readonly [string, string];
+  /** Deposits that are credited, so that there is something to doubt. */
+  readonly credited: readonly string[];
   readonly seed: number;
   readonly count: number;
   readonly creates: number;
@@ -31,6 +35,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
   // One example of each kind is enough to go by.
   const findings = new Map<string, string>();
   const known: string[] = [];
+  const cases = followCases(options.credited);
   let sent = 0;
   let created = 0;
 
@@ -38,15 +43,16 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     const follow = known.length > 0 && sent % 5 === 0 && request.path.includes('{externalOrderNumber}');
     sent += 1;
     // The link from a create: what was made is read.
-    const address =
-      follow && request.expected === 'valid' ? `/v1/deposits/${known[sent % known.length]}` : request.address;
+    const linked =
+      follow && request.expected === 'valid'
+        ? { ...request, address: `/v1/deposits/${known[sent % known.length]}` }
+        : sent % 4 !== 0
+          ? cases.link(request, sent)
+          : request;
+    const { address } = linked;
     const mayCreate = created < options.creates;
     if (request.creates && mayCreate) created += 1;
-    const answer = await send(
-      options,
-      { ...request, address },
-      request.creates && !mayCreate ? options.limitedKey : options.creatingKey,
-    );
+    const answer = await send(options, linked, keyFor(options, request, mayCreate, sent));
     // Node's own answer to more than 8 kB of address and headers, before there is an operation (docs/api.md).
     if (answer.status === 431 && address.length > 7_000) return;
     const faults = [unexpected(request, options.document, answer), described(request, answer)].filter(
@@ -54,12 +60,14 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     );
     for (const fault of faults) {
       const kind = `${fault}\n${request.method} ${request.path}`;
-      const sent = `${address.slice(0, 300)}\n${request.body?.slice(0, 500) ?? ''}`;
+      const sent = `${address.slice(0, 300)}\n${linked.body?.slice(0, 500) ?? ''}`;
       if (findings.size < FINDINGS_LIMIT && !findings.has(kind)) {
         findings.set(kind, `${kind}\n${sent}\n→ ${answer.status} ${answer.text.slice(0, 500)}`);
       }
     }
-    if (answer.status === 201) known.push((answer.body as { externalOrderNumber: string }).externalOrderNumber);
+    if (answer.status === 201 && request.path === '/v1/deposits')
+      known.push((answer.body as { externalOrderNumber: string }).externalOrderNumber);
+    cases.learn(linked, answer);
   }
   const described = (request: Generated, answer: Answer) =>
     request.expected === 'other method' ? null : checker.answerFault(request.path, request.method, answer);
@@ -73,6 +81,45 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     await Promise.all(Array.from({ length: options.concurrency }, work));
   }
   return { sent, created, findings: [...findings.values()] };
+}
+
+function keyFor(options: DriveOptions, request: Generated, mayCreate: boolean, sent: number): string {
+  if (request.path.startsWith('/v1/reviews')) return options.decidingKeys[(sent >> 1) % 2]!;
+  return request.creates && !mayCreate ? options.limitedKey : options.creatingKey;
+}
+
+/** The links between decisions: a doubt opens a case, a case has a proposal, and that is confirmed or withdrawn. */
+function followCases(credited: readonly string[]) {
+  const proposals = new Map<string, string | null>();
+  return {
+    /** The same request about something that is there; as it was where it is not in order or nothing is there yet. */
+    link(request: Generated, turn: number): Generated {
+      if (request.expected !== 'valid' || !request.path.startsWith('/v1/reviews')) return request;
+      const body = request.body === null ? {} : (JSON.parse(request.body) as Record<string, unknown>);
+      if (request.path === '/v1/reviews') {
+        const doubts = body['externalOrderNumber'] !== undefined && credited.length > 0;
+        const about = { ...body, externalOrderNumber: credited[(turn >> 1) % Math.max(1, credited.length)] };
+        return doubts ? { ...request, body: JSON.stringify(about) } : request;
+      }
+      const answersOne = body['proposal'] !== undefined;
+      const candidates = [...proposals].filter(([, proposal]) => !answersOne || proposal !== null);
+      const [id, proposal] = candidates[(turn >> 1) % Math.max(1, candidates.length)] ?? [null, null];
+      if (id === null) return request;
+      return {
+        ...request,
+        address: request.path.replace('{id}', encodeURIComponent(id)),
+        body: answersOne ? JSON.stringify({ ...body, proposal }) : request.body,
+      };
+    },
+    learn({ path, address }: Generated, { status, body }: Answer): void {
+      if (!path.startsWith('/v1/reviews')) return;
+      const { id, proposal } = (body ?? {}) as { id?: string; proposal?: { id: string } | null };
+      if (id !== undefined && (status === 200 || status === 201)) proposals.set(id, proposal?.id ?? null);
+      // Somebody else was first.
+      const about = [...proposals.keys()].find((one) => address.includes(encodeURIComponent(one)));
+      if (about !== undefined && status === 409 && /confirm|withdraw/.test(path)) proposals.set(about, null);
+    },
+  };
 }
 
 interface Answer {

@@ -49,11 +49,16 @@ function valuesOf(document: Document, schema: Document): fc.Arbitrary<unknown> {
   }
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
+  if (schema.anyOf !== undefined) {
+    return fc.oneof(...schema.anyOf.map((branch: Document) => valuesOf(document, branch)));
+  }
   switch (schema.type) {
     case 'integer':
       return fc.integer({ min: schema.minimum, max: schema.maximum });
     case 'boolean':
       return fc.boolean();
+    case 'null':
+      return fc.constant(null);
     case 'string':
       return textsOf(schema);
     case 'object':

@@ -9,6 +9,7 @@ import { createPool } from '../../database/pool.ts';
 import { root } from '../../local/paths.ts';
 import type { Document } from '../support/document.ts';
 import { createStack, type StackFacts } from '../../local/stack.ts';
+import { walkSample } from '../../local/sample.ts';
 import { createStory } from '../../local/story.ts';
 import { drive } from './drive.ts';
 import type { Sample } from './samples.ts';
@@ -31,8 +32,10 @@ if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed) || 
 
 /** Every real deposit costs a workflow: so many are made, and everything else meets them. */
 const CREATES = 300;
-/** Test cases per operation and phase of the two rounds of schemathesis: one creates, one is limited to a wallet. */
-const EXAMPLES = { creating: 40, limited: 100 };
+/** Test cases per operation and phase of the rounds of schemathesis: one creates, one is limited to a wallet, one decides. */
+const EXAMPLES = { creating: 40, limited: 100, deciding: 40 };
+/** Deposits that are paid, so that people have credits to doubt and cases to decide. */
+const CREDITED = 12;
 const CONCURRENCY = 8;
 
 const data = mkdtempSync(join(tmpdir(), 'deposit-engine-fuzz-'));
@@ -79,8 +82,9 @@ async function fuzz(): Promise<number> {
   // What came before is the start of the process: code is read and compiled.
   const start = (await readLines<Sample>(monitorFile)).length;
   const findings: string[] = [];
-  for (const key of ['creating', 'limited'] as const) {
-    const round = { program, apiUrl, apiKey: keys[key], seed: seed * 2 + (key === 'limited' ? 1 : 0), folder: data };
+  const credited = await payDeposits(facts);
+  for (const [at, key] of (['creating', 'limited', 'deciding'] as const).entries()) {
+    const round = { program, apiUrl, apiKey: keys[key], seed: seed * 3 + at, folder: data };
     const { findings: found } = await runSchemathesis({ ...round, examples: EXAMPLES[key] });
     if (found !== '') findings.push(found);
     story.say(`schemathesis, a key ${key}: ${await requests()} requests${found === '' ? '' : ', with findings'}`);
@@ -90,6 +94,8 @@ async function fuzz(): Promise<number> {
     document,
     creatingKey: keys.creating,
     limitedKey: keys.limited,
+    decidingKeys: [keys.deciding, keys.confirming],
+    credited,
     seed,
     count: Math.max(1, count - (await requests())),
     creates: CREATES,
@@ -118,8 +124,10 @@ async function report(start: number, created: number, found: readonly string[]):
   return findings.length === 0 ? 0 : 1;
 }
 
-/** One that may do everything but decide, and one that may create for no wallet that is ever generated. */
-async function issueKeys(facts: StackFacts): Promise<{ readonly creating: string; readonly limited: string }> {
+/** One that may do everything but decide, one that may create for no wallet that is ever generated, and two operators'. */
+async function issueKeys(
+  facts: StackFacts,
+): Promise<Record<'creating' | 'limited' | 'deciding' | 'confirming', string>> {
   const pool = createPool({ url: facts.databaseUrl, max: 1, applicationName: 'fuzz' });
   const issue = async (wanted: NewKey) => (await issueKey(pool, wanted)).key;
   const scopes = ['deposits:create', 'deposits:read', 'audit:read'] as const;
@@ -127,10 +135,22 @@ async function issueKeys(facts: StackFacts): Promise<{ readonly creating: string
     return {
       creating: await issue({ name: 'fuzz-creating', scopes }),
       limited: await issue({ name: 'fuzz-limited', scopes, wallets: ['wallet-42'] }),
+      deciding: await issue({ name: 'fuzz-alice', scopes: ['reviews:decide', 'deposits:read'] }),
+      confirming: await issue({ name: 'fuzz-bob', scopes: ['reviews:decide', 'deposits:read'] }),
     };
   } finally {
     await pool.end();
   }
+}
+
+/** Order numbers of deposits that were placed, paid and credited. */
+async function payDeposits({ api, places, controlToken }: StackFacts): Promise<string[]> {
+  const quiet = createStory({ isTerminal: false, columns: 100, write: () => undefined });
+  const { signal } = new AbortController();
+  const options = { api, sandboxUrl: places.sandboxUrl!, controlToken, story: quiet, signal };
+  const numbers: string[] = [];
+  while (numbers.length < CREDITED) numbers.push((await walkSample(options)).externalOrderNumber);
+  return numbers;
 }
 
 async function countDeposits(facts: StackFacts): Promise<number> {

@@ -24,6 +24,11 @@ function watch(path) {
   const lines = createWriteStream(path, { flags: 'a' });
   const statuses = {};
   let requests = 0;
+  // What the loop was given to do meanwhile, or last before.
+  let begun = [];
+  subscribe('http.server.request.start', ({ request }) => {
+    begun = [...begun.slice(-4), `${request.method} ${request.url.slice(0, 80)}`];
+  });
   subscribe('http.server.response.finish', (message) => {
     const { statusCode } = message.response;
     requests += 1;
@@ -41,8 +46,10 @@ function watch(path) {
     const now = performance.now();
     const before = threads;
     threads = threadTimes();
-    if (now - last - TICK_MS > STALL_MS) gaps.push({ from: last, to: now, ...scarcity(now - last, before, threads) });
+    if (now - last - TICK_MS > STALL_MS)
+      gaps.push({ from: last, to: now, begun, ...scarcity(now - last, before, threads) });
     last = now;
+    begun = begun.slice(-1);
   }, TICK_MS).unref();
 
   let utilization = performance.eventLoopUtilization();
@@ -62,6 +69,8 @@ function watch(path) {
       delayMaxMs: Math.max(0, delay.max / 1e6 - RESOLUTION_MS),
       late: gaps.splice(0).map((gap) => ({
         lateMs: gap.to - gap.from - TICK_MS,
+        atMs: Math.round(gap.from),
+        begun: gap.begun,
         ranMs: gap.ranMs,
         waitedMs: gap.waitedMs,
         gcMs: collections
@@ -77,6 +86,7 @@ function watch(path) {
 /** Of each thread, how long it ran and how long it stood in the machine's queue; empty where the system does not say. */
 function threadTimes() {
   const times = new Map();
+  times.set('stolen', stolenMs());
   try {
     for (const id of readdirSync('/proc/self/task')) {
       const [ran, waited] = readFileSync(`/proc/self/task/${id}/schedstat`, 'latin1').split(' ');
@@ -88,15 +98,26 @@ function threadTimes() {
   return times;
 }
 
+/** How long the host let other machines run instead of this one, over all processors; in steps of 10 ms. */
+function stolenMs() {
+  try {
+    return Number(/^cpu +(?:\d+ ){7}(\d+)/.exec(readFileSync('/proc/stat', 'latin1'))[1]) * 10;
+  } catch {
+    return 0;
+  }
+}
+
 /**
- * How long the machine kept the main thread from running: while it was ready itself, or while it stood still for a
- * helper thread, of the garbage collector say, that was ready.
+ * How long the machine kept the main thread from running: while it was ready itself, while it stood still for a helper
+ * thread, of the garbage collector say, that was ready, or while the host did not let this machine run at all, which the
+ * scheduler counts as neither.
  */
 function scarcity(gapMs, before, after) {
   const main = String(process.pid);
   const grown = (id, what) => (after.get(id)?.[what] ?? 0) - (before.get(id)?.[what] ?? 0);
   const waitedMs = grown(main, 'waited');
   const blockedMs = Math.max(0, gapMs - grown(main, 'ran') - waitedMs);
-  const helpers = [...after.keys()].filter((id) => id !== main).map((id) => grown(id, 'waited'));
-  return { ranMs: grown(main, 'ran'), waitedMs: waitedMs + Math.min(blockedMs, Math.max(0, ...helpers)) };
+  const helpers = [...after.keys()].filter((id) => id !== main && id !== 'stolen').map((id) => grown(id, 'waited'));
+  const stolen = after.get('stolen') - before.get('stolen');
+  return { ranMs: grown(main, 'ran'), waitedMs: waitedMs + Math.min(blockedMs, Math.max(stolen, ...helpers)) };
 }

@@ -69,8 +69,8 @@ export function judge(measured: Measured, isLong: boolean): string[] {
   return [
     ...serverErrors.map(([status, count]) => `${count} answers of ${status}`),
     ...measured.stalls.map(
-      ({ lateMs, ranMs, waitedMs, gcMs }) =>
-        `the event loop stalled for ${ms(lateMs - waitedMs)} (late ${ms(lateMs)}, worked ${ms(ranMs)}, not let run ${ms(waitedMs)}, collecting garbage ${ms(gcMs)})`,
+      ({ atMs, begun, lateMs, ranMs, waitedMs, gcMs }) =>
+        `the event loop stalled for ${ms(lateMs - waitedMs)} (late ${ms(lateMs)}, worked ${ms(ranMs)}, not let run ${ms(waitedMs)}, collecting garbage ${ms(gcMs)}) at ${ms(atMs)}, with ${begun.join(', ')}`,
     ),
     ...(measured.rssMb.max > RSS_LIMIT_MB ? [`the process grew to ${measured.rssMb.max.toFixed(0)} MB`] : []),
     ...(isLong && measured.heapSlopeMb > HEAP_SLOPE_LIMIT_MB
@@ -95,7 +95,10 @@ export function markdown({ seed, wanted, created, measured, findings }: FuzzRepo
         .join(', '),
     ],
     ['deposits created', String(created)],
-    ['event loop', `busy ${(measured.utilizationMean * 100).toFixed(0)} %; longest delay ${ms(measured.delayMaxMs)}`],
+    [
+      'event loop',
+      `busy ${(measured.utilizationMean * 100).toFixed(0)} %; longest delay, its start included, ${ms(measured.delayMaxMs)}`,
+    ],
     ['stalls over 50 ms', String(measured.stalls.length)],
     [
       'late because the machine ran something else',

@@ -5,6 +5,10 @@ export const STALL_MS = 50;
 
 /** One time the event loop came late. For `waitedMs` of it the machine ran something else though we were ready. */
 export interface Late {
+  /** Since the process began. */
+  readonly atMs: number;
+  /** The last requests that began until then. */
+  readonly begun: readonly string[];
   readonly lateMs: number;
   /** Processor time of the main thread meanwhile: our own work. */
   readonly ranMs: number;

