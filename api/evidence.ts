@@ -1,7 +1,8 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type pg from 'pg';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
+import { isGone } from '../archive/source.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
@@ -41,7 +42,7 @@ async function fetchOpen(client: Client, workflowId: string) {
       client.workflow.getHandle(workflowId).fetchHistory(),
     );
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return null;
+    if (isGone(error)) return null;
     throw Object.assign(
       new ApiError('unavailable', 'the history could not be read; the same request may be repeated'),
       {

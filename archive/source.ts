@@ -1,5 +1,13 @@
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 
+/** gRPC: there is no such workflow. */
+const NOT_FOUND = 5;
+/** Temporal says that it has none: some of its client's calls throw an error of their own for it, others gRPC's. */
+export const isGone = (error: unknown): boolean => {
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  return name === 'WorkflowNotFoundError' || code === NOT_FOUND;
+};
+
 /** What is known of a workflow id. `latestGone`: Temporal says it has no such workflow, though older runs may be left. */
 export type Runs =
   | { readonly state: 'open' }

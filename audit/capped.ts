@@ -1,0 +1,58 @@
+/**
+ * The smallest of any number of items, and how many there were: flat memory, and the same list in whatever order the
+ * items come, so that an audit by several processes, or one that was interrupted, gives the same report.
+ */
+export class Capped<T> {
+  readonly #cap: number;
+  readonly #key: (item: T) => string;
+  #kept: { readonly key: string; readonly item: T }[] = [];
+  #limit: string | null = null;
+  #found = 0;
+
+  /** `key` orders the items; items with equal keys have to be equal. */
+  constructor(cap: number, key: (item: T) => string) {
+    this.#cap = cap;
+    this.#key = key;
+  }
+
+  add(item: T): void {
+    this.#found += 1;
+    this.#keep(item);
+  }
+
+  /** What another one holds. */
+  absorb({ found, listed }: CappedState<T>): void {
+    this.#found += found;
+    for (const item of listed) this.#keep(item);
+  }
+
+  state(): CappedState<T> {
+    this.#cut();
+    return { found: this.#found, listed: this.#kept.map(({ item }) => item) };
+  }
+
+  #keep(item: T): void {
+    const key = this.#key(item);
+    if (this.#limit !== null && key >= this.#limit) return;
+    this.#kept.push({ key, item });
+    if (this.#kept.length >= 2 * this.#cap) this.#cut();
+  }
+
+  #cut(): void {
+    this.#kept.sort((one, other) => compare(one.key, other.key));
+    if (this.#kept.length < this.#cap) return;
+    this.#kept.length = this.#cap;
+    this.#limit = this.#kept.at(-1)?.key ?? null;
+  }
+}
+
+export interface CappedState<T> {
+  readonly found: number;
+  readonly listed: readonly T[];
+}
+
+/** By code units: the same on every machine and in every language. */
+export const compare = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
+
+/** Orders `posting 7` before `posting 12`. */
+export const natural = (text: string): string => text.replace(/\d+/g, (digits) => digits.padStart(20, '0'));

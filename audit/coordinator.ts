@@ -1,0 +1,219 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import type pg from 'pg';
+import { sha256 } from '../archive/canonical.ts';
+import { archiveHead } from '../archive/chain.ts';
+import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
+import type { DatabaseConfig } from '../config/load.ts';
+import { checkLedger, checkTables } from './books.ts';
+import { type BuilderState, ReportBuilder } from './builder.ts';
+import type { Exceptions } from './exceptions.ts';
+import { checkInbox } from './inbox.ts';
+import { CHECK_OF } from './kinds.ts';
+import { auditOpen } from './open-work.ts';
+import { createPartAuditor } from './part.ts';
+import { openProgress } from './progress.ts';
+import type { AuditReport, Finding } from './report.ts';
+import { type AuditCommand, choose, cut, type Range, together } from './scope.ts';
+import { openSession, snapshotOf } from './session.ts';
+import { countCases, countDeposits, countTables } from './totals.ts';
+import { auditInParts } from './workforce.ts';
+
+export interface AuditDependencies {
+  readonly database: DatabaseConfig;
+  readonly client: Client;
+  readonly dataConverter: DataConverter;
+  readonly archiveDirectory: string | undefined;
+  /** The workflow code of today, as a worker runs it. */
+  readonly code: string;
+  readonly codeVersion: string;
+  readonly exceptions: Exceptions;
+  readonly processes: number;
+  /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
+  readonly partSize?: number;
+  readonly tell: (line: string) => void;
+}
+
+const PART = 250;
+const INBOX_BATCH = 500;
+/** So few are replayed right here: a process of their own takes longer to start. */
+const FEW = 100;
+
+/** The whole audit, as one report that is not signed yet. Throws when something cannot be reached. */
+export async function audit(
+  deps: AuditDependencies,
+  command: AuditCommand,
+): Promise<{ report: AuditReport; done(): Promise<void> }> {
+  const session = await openSession(deps.database, null);
+  try {
+    const head = await archiveHead(session);
+    const bundleHash = sha256(deps.code).toString('hex');
+    const decides = [
+      head.n,
+      head.hash.toString('hex'),
+      bundleHash,
+      command.since,
+      command.sample,
+      command.seed,
+      command.deposit,
+      [...deps.exceptions.keys()],
+    ];
+    const progress = await openProgress(command.out, decides, command.fresh);
+    const builder = new ReportBuilder();
+    const objects = archiveObjects(session, deps.archiveDirectory);
+    await checkBundles(session, objects, builder);
+    await replayArchive(deps, command, session, builder, progress, head.n);
+    deps.tell('looking at what is open, at the inbox and at the books');
+    await auditOpen(
+      { ...deps, db: session, objects, codeFor: async () => ({ code: deps.code, replayedOn: 'today' }), builder },
+      deps.client,
+      command.deposit,
+    );
+    await lookAtTables(deps, session, builder, command);
+    for (const [bundle, reason] of deps.exceptions)
+      builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
+    const ledger = await ledgerHead(session);
+    const report = builder.finish({
+      audit: {
+        startedAt: progress.startedAt,
+        finishedAt: new Date().toISOString(),
+        scope: {
+          since: command.since,
+          sample:
+            command.sample === null ? null : `${command.sample} of ${head.n} closed workflows, seed ${command.seed}`,
+          deposit: command.deposit,
+        },
+        codeVersion: deps.codeVersion,
+        bundleHash,
+      },
+      heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },
+    });
+    return { report, done: () => progress.forget() };
+  } finally {
+    await session.end();
+  }
+}
+
+/** Every bundle that decided anything is kept, whole. */
+async function checkBundles(session: pg.Client, objects: ArchiveObjects, builder: ReportBuilder): Promise<void> {
+  const { rows } = await session.query<{ bundle_hash: Buffer }>(
+    'select distinct bundle_hash from engine.archive where bundle_hash is not null',
+  );
+  for (const { bundle_hash: hash } of rows) {
+    try {
+      await objects.get(hash);
+    } catch (error) {
+      find(builder, [
+        { kind: 'bundle_missing', where: `bundle ${hash.toString('hex')}`, detail: (error as Error).message },
+      ]);
+    }
+  }
+}
+
+const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
+  for (const finding of findings) builder.find(CHECK_OF[finding.kind], finding);
+};
+
+async function replayArchive(
+  deps: AuditDependencies,
+  command: AuditCommand,
+  session: pg.Client,
+  builder: ReportBuilder,
+  progress: Awaited<ReturnType<typeof openProgress>>,
+  head: number,
+): Promise<void> {
+  const ranges = await rangesOf(command, session, head, deps.partSize ?? PART);
+  const waiting: Range[] = [];
+  for (const range of ranges) {
+    const finished = await progress.finished(range);
+    if (finished === null) waiting.push(range);
+    else builder.absorb(finished);
+  }
+  if (waiting.length < ranges.length)
+    deps.tell(`going on where it stopped: ${ranges.length - waiting.length} of ${ranges.length} parts are done`);
+  const total = waiting.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+  const meter = createMeter(deps.tell, total);
+  const done = async (range: Range, state: BuilderState) => {
+    await progress.keep(range, state);
+    builder.absorb(state);
+    meter(range[1] - range[0] + 1);
+  };
+  const exceptions = [...deps.exceptions.keys()];
+  if (total <= FEW) {
+    const auditPart = createPartAuditor({ ...deps, db: session, exceptions });
+    for (const range of waiting) await done(range, await auditPart(range));
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+  try {
+    const codePath = join(folder, 'workflow-bundle.js');
+    await writeFile(codePath, deps.code);
+    const { database, archiveDirectory } = deps;
+    const task = { database, snapshot: await snapshotOf(session), archiveDirectory, codePath, exceptions };
+    await auditInParts(deps.processes, task, waiting, done);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function rangesOf(command: AuditCommand, session: pg.Client, head: number, size: number): Promise<Range[]> {
+  if (command.sample !== null) return together(choose(head, command.sample, command.seed), size);
+  if (command.since === null && command.deposit === null) return cut(head, size);
+  const { rows } = await session.query<{ n: string }>(
+    `select a.n from engine.archive a
+      where ($1::timestamptz is null or a.closed_at >= $1)
+        and ($2::text is null or a.workflow_id = 'deposit:' || $2 or exists (
+              select from engine.review_case v join engine.callback c on c.id = v.callback
+               where v.workflow_id = a.workflow_id and c.external_order_number = $2))
+      order by a.n`,
+    [command.since, command.deposit],
+  );
+  return together(
+    rows.map(({ n }) => Number(n)),
+    size,
+  );
+}
+
+/** What stands in the tables, in both directions; it is looked at whole, whatever the scope. */
+async function lookAtTables(
+  deps: AuditDependencies,
+  session: pg.Client,
+  builder: ReportBuilder,
+  command: AuditCommand,
+): Promise<void> {
+  find(builder, await checkTables(session));
+  find(builder, await checkLedger(session));
+  const inbox = await checkInbox(session, INBOX_BATCH, () => undefined);
+  builder.count('callbacks', inbox.checked);
+  builder.checked('callbacks', inbox.checked);
+  find(builder, inbox.findings);
+  await countTables(session, builder);
+  await countDeposits(session, builder, command);
+  await countCases(session, builder, command);
+}
+
+async function ledgerHead(session: pg.Client): Promise<AuditReport['heads']['ledger']> {
+  const { rows } = await session.query<{ n: string; hash: Buffer }>(
+    'select n, hash from ledger.block order by n desc limit 1',
+  );
+  return rows[0] === undefined ? null : { n: Number(rows[0].n), hash: rows[0].hash.toString('hex') };
+}
+
+/** Says how far it is, at most once a second, and how long it will take at this pace. */
+function createMeter(tell: (line: string) => void, total: number): (more: number) => void {
+  const started = performance.now();
+  let done = 0;
+  let told = Number.NEGATIVE_INFINITY;
+  return (more) => {
+    done += more;
+    const now = performance.now();
+    if (now - told < 1_000 && done < total) return;
+    told = now;
+    const perSecond = done / Math.max(0.001, (now - started) / 1_000);
+    const left = Math.ceil((total - done) / perSecond);
+    tell(`replayed ${done} of ${total} histories, ${Math.round(perSecond)}/s, about ${left} s left`);
+  };
+}

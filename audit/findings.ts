@@ -1,0 +1,242 @@
+/** What an audit looks at, and everything it may find, in words for people who do not know the code. */
+
+interface CheckText {
+  readonly title: string;
+  readonly meaning: string;
+  /** What `checked` counts, in the plural. */
+  readonly unit: string;
+}
+
+/** In the order of the report. */
+export const CHECKS = {
+  archive: {
+    title: 'The archive is whole',
+    meaning:
+      'Each closed workflow left its recorded history in the archive. Every row is chained to the one before it by a hash, and the kept text hashes to what its row says.',
+    unit: 'archive rows',
+  },
+  replay: {
+    title: 'Every history replays',
+    meaning:
+      'The recorded history was run again through the workflow code, which had to take the same decisions in the same order: on the code of today, or on the kept code that decided it where the report says so.',
+    unit: 'histories',
+  },
+  books: {
+    title: 'Histories, ledger and deposits agree',
+    meaning:
+      'What a history decided stands in the ledger with the same wallet and amounts, and in the deposit’s row; and nothing stands there that no history decided.',
+    unit: 'deposits and cases',
+  },
+  callbacks: {
+    title: 'Every acknowledged callback has exactly one outcome',
+    meaning: 'A message of the provider that was answered with success led to one posting or to one case for people.',
+    unit: 'callbacks',
+  },
+  evidence: {
+    title: 'Every credit has evidence',
+    meaning:
+      'Each credit rests on an authentic callback with the same facts, or on a decision of people: of two different ones wherever the limit that was frozen in the deposit asks for two.',
+    unit: 'credits and decisions',
+  },
+  ledger: {
+    title: 'The ledger is sound',
+    meaning:
+      'Every posting balances and stands in the chain of blocks unchanged, every balance is the sum of its entries, all accounts together are zero, and suspense and clearing are explained.',
+    unit: 'postings',
+  },
+} as const satisfies Readonly<Record<string, CheckText>>;
+export type CheckId = keyof typeof CHECKS;
+export const CHECK_IDS = Object.keys(CHECKS) as CheckId[];
+
+interface FindingText {
+  readonly title: string;
+  readonly means: string;
+  readonly todo: string;
+}
+
+const RESTORE = 'Find out who could write there and when; compare with a backup and with the heads in earlier reports.';
+const STOP = 'Have people look at the deposit and its evidence before more money moves on this wallet.';
+
+/** One fixed sentence each about what it means and what to do; grouped by the check that usually finds it. */
+export const FINDINGS = {
+  archive_row_changed: {
+    title: 'Archive row changed',
+    means: 'A row of the archive does not hash to the value it was chained with: it was changed after it was written.',
+    todo: RESTORE,
+  },
+  archive_row_missing: {
+    title: 'Archive row missing',
+    means: 'The numbers of the archive have a gap: a row was taken away.',
+    todo: RESTORE,
+  },
+  archive_order_broken: {
+    title: 'Archive rows out of order',
+    means: 'A row does not continue the one before it: rows were swapped, put in, or chained anew.',
+    todo: RESTORE,
+  },
+  chain_cut: {
+    title: 'Chain shorter than before',
+    means: 'A chain does not pass through a head that was seen earlier: its end was cut off or written anew.',
+    todo: 'Find out whether an older backup was restored. If not, treat it as tampering.',
+  },
+  history_damaged: {
+    title: 'History changed',
+    means: 'The kept text of a history does not hash to what its archive row says: at least one byte was changed.',
+    todo: RESTORE,
+  },
+  history_missing: {
+    title: 'History not in the archive',
+    means: 'A deposit or a case is closed, and the archive has no history for it.',
+    todo: 'Let the archive catch up and audit again. If Temporal does not have it any more, it is lost.',
+  },
+  history_lost: {
+    title: 'History lost',
+    means: 'Temporal had removed the history before it was archived: this decision cannot be replayed any more.',
+    todo: 'Judge the deposit by its callbacks, postings and decisions, which are still here; find out why archiving was late.',
+  },
+  archive_row_false: {
+    title: 'Archive row contradicts its history',
+    means: 'The row says another workflow, run, time, number of events or bundle than the history that it names.',
+    todo: RESTORE,
+  },
+  bundle_missing: {
+    title: 'Code of a decision not kept',
+    means:
+      'The history names a bundle of workflow code that is not kept, or whose kept text does not hash to its name.',
+    todo: 'Put the bundle back from the release it came from; its hash tells which one is right.',
+  },
+  replay_differs: {
+    title: 'History does not replay',
+    means: 'The code does not do what the history says it did: either the history was changed, or the code was.',
+    todo: 'Replay it on the bundle that decided it. If that fails too, the history was changed; otherwise add the exception or the patch.',
+  },
+  decision_differs: {
+    title: 'Replayed decision differs',
+    means: 'The history replays, and yet the code decides other facts (amount, wallet, verdict) than were recorded.',
+    todo: 'Find the change of the code that decides differently; it must be patched so that it does not reach back.',
+  },
+  times_contradict: {
+    title: 'Times contradict each other',
+    means: 'Something is recorded as earlier than what caused it, or outside the life of its workflow.',
+    todo: 'Look for a clock that was set, and for a time that was changed; the hashes tell which.',
+  },
+  posting_missing: {
+    title: 'Posting missing',
+    means: 'The history recorded a posting that does not stand in the ledger.',
+    todo: 'Compare the ledger with a backup; the customer’s balance is probably wrong.',
+  },
+  posting_unexplained: {
+    title: 'Posting without a decision',
+    means: 'Money moved in the ledger, and no history decided that.',
+    todo: STOP,
+  },
+  posting_differs: {
+    title: 'Posting differs from its decision',
+    means: 'The posting stands with another amount, fee, wallet, price or name than the history decided.',
+    todo: STOP,
+  },
+  credited_twice: {
+    title: 'Credited twice',
+    means: 'One deposit, or one transaction of the provider, was credited more than once.',
+    todo: STOP,
+  },
+  deposit_row_differs: {
+    title: 'Deposit row is not what happened',
+    means: 'State, posting, lateness or times in the row that people and programs read are not those of the history.',
+    todo: 'The row is only a view; correct it from the history, and find out what changed or did not change it.',
+  },
+  deposit_unexplained: {
+    title: 'Deposit without a history',
+    means: 'There is a row for a deposit or a case, and no workflow that ever ran for it.',
+    todo: 'Find out who wrote the row; no program of ours writes one without starting its workflow.',
+  },
+  history_unexplained: {
+    title: 'History without a deposit',
+    means: 'A workflow ran, and there is no row for its deposit or its case: the row was removed.',
+    todo: 'Put the row back from a backup; the history says what has to stand in it.',
+  },
+  callback_without_outcome: {
+    title: 'Acknowledged callback without an outcome',
+    means: 'The provider was told that its message was taken, and nothing came of it: a payment may have been lost.',
+    todo: 'See whether the deposit is still being worked on; otherwise open a case for the callback.',
+  },
+  callback_with_two_outcomes: {
+    title: 'Callback with two outcomes',
+    means: 'More than one posting or case goes back to one and the same message.',
+    todo: STOP,
+  },
+  callback_outcome_differs: {
+    title: 'Callback’s outcome is not true',
+    means: 'The posting or the case that a callback names does not exist, or is about another callback.',
+    todo: 'Follow the transaction code through the ledger; compare with a backup.',
+  },
+  callback_changed: {
+    title: 'Callback changed',
+    means: 'The kept message does not hash to what was recorded when it came, or is not what was read from it.',
+    todo: RESTORE,
+  },
+  callback_unknown: {
+    title: 'Callback without a source',
+    means:
+      'A callback is kept for which no authentic message is on record, or that claims an order that is not its own.',
+    todo: STOP,
+  },
+  credit_without_evidence: {
+    title: 'Credit without evidence',
+    means: 'A wallet was credited, and neither an authentic callback nor a decision of people stands behind it.',
+    todo: STOP,
+  },
+  evidence_differs: {
+    title: 'Credit differs from its evidence',
+    means: 'The credited amount, currency, price or transaction code is not the one in the callback it rests on.',
+    todo: STOP,
+  },
+  decided_by_one: {
+    title: 'Decided by one person',
+    means: 'The frozen limit asks for two different people, and one proposed and confirmed.',
+    todo: 'Have a second person decide the case anew; find out how the rule was passed by.',
+  },
+  decision_unrecorded: {
+    title: 'Decision not on record',
+    means:
+      'The steps in the history, in the table of decisions and on the posting do not name the same people and facts.',
+    todo: RESTORE,
+  },
+  block_broken: {
+    title: 'Ledger chain broken',
+    means: 'A block of the ledger does not hash to its value, or does not continue the one before it.',
+    todo: RESTORE,
+  },
+  posting_unsealed: {
+    title: 'Posting outside the ledger’s chain',
+    means: 'A posting stands in no block or in two, or a block names one that is not there.',
+    todo: RESTORE,
+  },
+  posting_unbalanced: {
+    title: 'Posting does not balance',
+    means: 'The entries of one posting do not add up to zero.',
+    todo: RESTORE,
+  },
+  entries_differ: {
+    title: 'Entries differ from their posting',
+    means: 'Account or amount of an entry is not what its posting says: an entry was moved, changed, added or removed.',
+    todo: RESTORE,
+  },
+  balance_differs: {
+    title: 'Balance is not the sum of its entries',
+    means: 'The kept balance of an account, or all accounts together, do not add up.',
+    todo: 'Compute the balances anew from the entries, and find out what wrote the wrong one.',
+  },
+  money_unexplained: {
+    title: 'Suspense or clearing not explained',
+    means: 'Money waits in suspense without an open case, or clearing holds what no posting explains.',
+    todo: 'Go through the postings of the account; open a case for each that nobody decides.',
+  },
+  not_readable: {
+    title: 'Could not be checked',
+    means: 'Something that had to be checked could not be read: no access, no key, or not in a form that we know.',
+    todo: 'Give the audit what it lacks and run it again. Until then nothing is proved about it.',
+  },
+} as const satisfies Readonly<Record<string, FindingText>>;
+export type FindingKind = keyof typeof FINDINGS;
+export const FINDING_KINDS = Object.keys(FINDINGS) as FindingKind[];

@@ -1,0 +1,163 @@
+import type { Decision } from '../domain/decision.ts';
+import type { DepositState } from '../domain/deposit.ts';
+import type { BuyCoinMode, Currency } from '../domain/order.ts';
+import type { CheckId, FindingKind } from './findings.ts';
+
+/**
+ * What an audit says. Amounts are canonical decimals, MTC unless they are called fiat; times are RFC 3339 in UTC;
+ * hashes are lower-case hexadecimal. Every list is in an order of its own and at most {@link LISTED} long, with the
+ * whole number beside it, so that the same facts give the same report.
+ */
+export interface AuditReport {
+  readonly version: 1;
+  readonly audit: AuditFacts;
+  readonly heads: { readonly ledger: ChainHead | null; readonly archive: ChainHead | null };
+  readonly counts: Counts;
+  readonly totals: readonly Total[];
+  readonly days: readonly Day[];
+  readonly states: readonly { readonly state: DepositState; readonly deposits: number }[];
+  /** On what the credits rest. */
+  readonly evidence: readonly { readonly basis: Basis; readonly credits: number; readonly credited: string }[];
+  /** Those who decided, each with how often. */
+  readonly people: readonly Person[];
+  readonly checks: readonly AuditCheck[];
+  /** Findings of all checks together; 0 is what an auditor wants to see. */
+  readonly unexplained: number;
+  readonly decisions: readonly DecisionFact[];
+  readonly open: readonly OpenWork[];
+  readonly bundles: readonly Bundle[];
+  /** What is explained and should be known all the same, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** At most so many in each list. */
+export const LISTED = 1_000;
+
+export interface AuditFacts {
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly scope: AuditScope;
+  /** Of the program that audited: package version, and the commit where it is known. */
+  readonly codeVersion: string;
+  /** Of the workflow code that histories were replayed on. */
+  readonly bundleHash: string;
+}
+
+/** What was left out; all null: nothing. */
+export interface AuditScope {
+  /** Deposits created since this time. */
+  readonly since: string | null;
+  /** In words: `1,000 deposits chosen at random, seed 7`. */
+  readonly sample: string | null;
+  readonly deposit: string | null;
+}
+
+export interface ChainHead {
+  readonly n: number;
+  readonly hash: string;
+}
+
+/** How much was looked at. */
+export interface Counts {
+  readonly deposits: number;
+  readonly wallets: number;
+  readonly histories: number;
+  readonly callbacks: number;
+  readonly postings: number;
+  readonly cases: number;
+  readonly decisions: number;
+  readonly openDeposits: number;
+  readonly openCases: number;
+}
+
+/** `credited`: MTC that stand in wallets after reversals; `fiat`: what customers paid for them. */
+export interface Total {
+  readonly currency: Currency;
+  readonly mode: BuyCoinMode;
+  readonly deposits: number;
+  readonly credits: number;
+  readonly credited: string;
+  readonly fiat: string;
+}
+
+/** By the day of creation, in UTC. */
+export interface Day {
+  readonly day: string;
+  readonly deposits: number;
+  readonly credits: number;
+  readonly credited: string;
+}
+
+export type Basis = 'callback' | 'two_people' | 'one_person';
+
+export interface Person {
+  readonly name: string;
+  readonly proposed: number;
+  readonly confirmed: number;
+  /** Of the confirmed ones, those the person had proposed as well. */
+  readonly alone: number;
+}
+
+export interface AuditCheck {
+  readonly id: CheckId;
+  readonly title: string;
+  readonly meaning: string;
+  readonly checked: number;
+  /** What `checked` counts. */
+  readonly unit: string;
+  readonly findings: readonly Finding[];
+  readonly found: number;
+  /** The whole number of each kind that was found. */
+  readonly kinds: readonly { readonly kind: FindingKind; readonly found: number }[];
+}
+
+export interface Finding {
+  readonly kind: FindingKind;
+  /** A workflow id, `posting 12`, `callback 5`, `archive row 7`, `block 3`, `account wallet:w-1`, … */
+  readonly where: string;
+  /** With what was expected and what was found. */
+  readonly detail: string;
+}
+
+/** A decision that was carried out. */
+export interface DecisionFact {
+  readonly workflowId: string;
+  readonly decision: Decision;
+  /** Null when the callback cannot be read. */
+  readonly amount: string | null;
+  /** Whose wallet got or lost the money; null: nobody's. */
+  readonly wallet: string | null;
+  readonly proposedBy: string;
+  readonly confirmedBy: string;
+  /** Whether the frozen limit asks for two. */
+  readonly needsTwo: boolean;
+  readonly reason: string;
+  readonly decidedAt: string;
+  /** The posting that carried it out; null: none was needed. */
+  readonly posting: string | null;
+}
+
+/** A deposit that is not closed, or a case that waits for people. */
+export interface OpenWork {
+  readonly workflowId: string;
+  /** The deposit's state, or the case's reason. */
+  readonly state: string;
+  readonly isCase: boolean;
+  readonly since: string;
+  /** When a deposit closes by itself at the latest; null: when people decide. */
+  readonly until: string | null;
+  readonly wallet: string | null;
+  /** What is at stake, with its unit: `{ amount: '5000', unit: 'MTC' }`; null: not known. */
+  readonly asked: { readonly amount: string; readonly unit: Currency | 'MTC' } | null;
+}
+
+/** Workflow code that decided something. */
+export interface Bundle {
+  readonly hash: string;
+  readonly sdk: string;
+  readonly version: string;
+  readonly histories: number;
+  /** `itself`: by a recorded exception, not on the code of today. */
+  readonly replayedOn: 'today' | 'itself';
+  readonly kept: boolean;
+}

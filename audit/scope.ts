@@ -1,0 +1,109 @@
+import { parseArgs } from 'node:util';
+
+/** What was asked for at the terminal. */
+export interface AuditCommand {
+  readonly since: string | null;
+  /** So many closed workflows, chosen by `seed`. */
+  readonly sample: number | null;
+  readonly seed: number;
+  readonly deposit: string | null;
+  readonly processes: number | null;
+  readonly out: string;
+  readonly exceptions: string;
+  readonly fresh: boolean;
+}
+
+/** Said wrongly; nothing was looked at. */
+export class Misused extends Error {}
+
+export const USAGE = `npm run audit -- [--since TIME] [--sample N [--seed S]] [--deposit ORDER_NUMBER]
+                 [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh]
+npm run audit -- verify REPORT.json
+
+Exit code 0: nothing is unexplained. 1: something is, or could not be checked. 2: not understood.`;
+
+export function parseCommand(args: readonly string[]): AuditCommand {
+  const { values, positionals } = read(args);
+  if (positionals.length > 0) throw new Misused(`there is no ${positionals[0]}`);
+  return {
+    since: values.since === undefined ? null : time(values.since),
+    sample: values.sample === undefined ? null : whole('--sample', values.sample),
+    seed: values.seed === undefined ? 1 : whole('--seed', values.seed),
+    deposit: values.deposit ?? null,
+    processes: values.processes === undefined ? null : whole('--processes', values.processes),
+    out: values.out ?? 'audit-reports',
+    exceptions: values.exceptions ?? 'audit/replay-exceptions.json',
+    fresh: values.fresh ?? false,
+  };
+}
+
+function read(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        since: { type: 'string' },
+        sample: { type: 'string' },
+        seed: { type: 'string' },
+        deposit: { type: 'string' },
+        processes: { type: 'string' },
+        out: { type: 'string' },
+        exceptions: { type: 'string' },
+        fresh: { type: 'boolean' },
+      },
+    });
+  } catch (cause) {
+    throw new Misused((cause as Error).message, { cause });
+  }
+}
+
+function whole(name: string, text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new Misused(`${name}: expected a whole number above 0`);
+  return Number(text);
+}
+
+function time(text: string): string {
+  const at = Date.parse(text);
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(at))
+    throw new Misused('--since: expected a time such as 2026-01-31 or 2026-01-31T09:30:00Z');
+  return new Date(at).toISOString();
+}
+
+/** A part of the archive, both ends included. */
+export type Range = readonly [from: number, to: number];
+
+/** The whole, cut into parts of `size`; always the same cuts, so that finished parts are known again. */
+export function cut(head: number, size: number): Range[] {
+  return Array.from(
+    { length: Math.ceil(head / size) },
+    (_, i) => [i * size + 1, Math.min(head, (i + 1) * size)] as const,
+  );
+}
+
+/** Numbers in order as the fewest ranges, none longer than `size`. */
+export function together(numbers: readonly number[], size: number): Range[] {
+  const ranges: [number, number][] = [];
+  for (const n of numbers) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === n - 1 && n - last[0] < size) last[1] = n;
+    else ranges.push([n, n]);
+  }
+  return ranges;
+}
+
+/** `count` different numbers of 1 to `head`, in order; the same for the same seed. */
+export function choose(head: number, count: number, seed: number): number[] {
+  if (count >= head) return Array.from({ length: head }, (_, i) => i + 1);
+  const chosen = new Set<number>();
+  let state = seed >>> 0;
+  // Mulberry32: small, and the same on every machine.
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+  while (chosen.size < count) chosen.add(1 + Math.floor(next() * head));
+  return [...chosen].toSorted((a, b) => a - b);
+}

@@ -1,0 +1,23 @@
+import pg from 'pg';
+import type { DatabaseConfig } from '../config/load.ts';
+
+/**
+ * A connection that sees one moment of the database for as long as it lives, and can change nothing. `snapshot`: the
+ * moment of another such connection, so that several processes look at the same one.
+ */
+export async function openSession(database: DatabaseConfig, snapshot: string | null): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: database.url,
+    application_name: 'deposit-audit',
+    options: ['-c TimeZone=UTC', ...(database.setRole ? ['-c role=auditor'] : [])].join(' '),
+  });
+  await client.connect();
+  await client.query('begin isolation level repeatable read read only');
+  if (snapshot !== null) await client.query(`set transaction snapshot '${snapshot.replaceAll("'", '')}'`);
+  return client;
+}
+
+export async function snapshotOf(session: pg.Client): Promise<string> {
+  const { rows } = await session.query<{ snapshot: string }>('select pg_export_snapshot() as snapshot');
+  return rows[0]!.snapshot;
+}

@@ -1,0 +1,47 @@
+import { known, parseFraction } from '../domain/money.ts';
+import { compare } from './capped.ts';
+
+export type SumsState = readonly (readonly [group: string, name: string, field: string, sum: string])[];
+
+/** Exact sums by group, name and field: as many as there are different names, however much is added. */
+export class Sums {
+  readonly #groups = new Map<string, Map<string, Map<string, bigint>>>();
+
+  add(group: string, name: string, field: string, by = 1n): void {
+    const names = this.#groups.get(group) ?? new Map<string, Map<string, bigint>>();
+    const fields = names.get(name) ?? new Map<string, bigint>();
+    fields.set(field, (fields.get(field) ?? 0n) + by);
+    names.set(name, fields);
+    this.#groups.set(group, names);
+  }
+
+  /** In units of 1e-8. Throws `RangeError` for what is no decimal of 0 or more. */
+  addDecimal(group: string, name: string, field: string, decimal: string): void {
+    this.add(group, name, field, known(parseFraction(decimal), field));
+  }
+
+  value(group: string, name: string, field: string): bigint {
+    return this.#groups.get(group)?.get(name)?.get(field) ?? 0n;
+  }
+
+  number(group: string, name: string, field: string): number {
+    return Number(this.value(group, name, field));
+  }
+
+  /** In order. */
+  names(group: string): string[] {
+    return [...(this.#groups.get(group)?.keys() ?? [])].toSorted(compare);
+  }
+
+  state(): SumsState {
+    return [...this.#groups].flatMap(([group, names]) =>
+      [...names].flatMap(([name, fields]) =>
+        [...fields].map(([field, sum]) => [group, name, field, String(sum)] as const),
+      ),
+    );
+  }
+
+  absorb(state: SumsState): void {
+    for (const [group, name, field, sum] of state) this.add(group, name, field, BigInt(sum));
+  }
+}

@@ -1,0 +1,66 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { ConfigError } from './load.ts';
+import { isSample } from './samples.ts';
+import { type Environment, withSecretFiles } from './secret-files.ts';
+
+/** The keys of audit reports, both Ed25519. */
+export interface AuditKeys {
+  /** Signs reports; null: the audit uses one that this machine made for itself. Never null in production. */
+  readonly signingKey: KeyObject | null;
+  /** The one key whose reports are accepted; null: whose a report is cannot be said. */
+  readonly publicKey: KeyObject | null;
+}
+
+const NAMES = ['AUDIT_SIGNING_KEY', 'AUDIT_PUBLIC_KEY'] as const;
+
+/**
+ * The keys of audit reports; `toSign`: whether a report is going to be signed, for which production needs a key. Each
+ * may be given as a file. Throws {@link ConfigError} that names every variable at fault and never shows a value.
+ */
+export function loadAuditKeys({ toSign }: { readonly toSign: boolean }, env: Environment = process.env): AuditKeys {
+  const { values, problems: unread } = withSecretFiles(env, NAMES);
+  const signing = toSign ? values['AUDIT_SIGNING_KEY'] : undefined;
+  const pinned = values['AUDIT_PUBLIC_KEY'];
+  const problems = [...unread];
+  const signingKey = signing === undefined ? null : parsed(signing, privateKeyOf);
+  const publicKey = pinned === undefined ? null : parsed(pinned, publicKeyOf);
+  if (signingKey === 'wrong')
+    problems.push('AUDIT_SIGNING_KEY: expected an Ed25519 key, as PKCS8 PEM or as 32 random bytes in base64');
+  if (publicKey === 'wrong')
+    problems.push('AUDIT_PUBLIC_KEY: expected an Ed25519 public key, as SPKI PEM or its bytes in base64');
+  if (toSign && signing === undefined && values['NODE_ENV'] === 'production')
+    problems.push('AUDIT_SIGNING_KEY: is not set, and in production no key is made up');
+  if (signingKey === 'wrong' || publicKey === 'wrong' || problems.length > 0) {
+    const lines = problems.map((problem) => `  ${problem}`).join('\n');
+    throw new ConfigError(`the configuration has ${problems.length} problem(s):\n${lines}`);
+  }
+  return { signingKey, publicKey };
+}
+
+/** What goes before the 32 bytes of a seed in PKCS8 (RFC 8410). */
+const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+const BASE64_SEED = /^[A-Za-z0-9+/_-]{43}=?$/;
+
+function privateKeyOf(text: string): KeyObject {
+  if (!BASE64_SEED.test(text)) return createPrivateKey(text);
+  if (isSample(text)) throw new TypeError('anybody could guess it');
+  const key = Buffer.concat([SEED_PREFIX, Buffer.from(text, 'base64')]);
+  return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+}
+
+/** A private key would do for Node, and has no place here. */
+function publicKeyOf(text: string): KeyObject {
+  if (/PRIVATE/.test(text)) throw new TypeError('private');
+  if (text.includes('-----BEGIN')) return createPublicKey(text);
+  return createPublicKey({ key: Buffer.from(text, 'base64'), format: 'der', type: 'spki' });
+}
+
+/** Environment files cannot hold line ends, so `\n` stands for one. What Node complains of could show the key. */
+function parsed(text: string, read: (text: string) => KeyObject): KeyObject | 'wrong' {
+  try {
+    const key = read(text.trim().replaceAll('\\n', '\n'));
+    return key.asymmetricKeyType === 'ed25519' ? key : 'wrong';
+  } catch {
+    return 'wrong';
+  }
+}

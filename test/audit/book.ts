@@ -1,0 +1,207 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import pg from 'pg';
+import { afterAll } from 'vitest';
+import { createArchiver } from '../../activities/archiving.ts';
+import { sha256 } from '../../archive/canonical.ts';
+import { archiveObjects } from '../../archive/objects.ts';
+import { audit } from '../../audit/coordinator.ts';
+import type { AuditReport } from '../../audit/report.ts';
+import { type AuditCommand, parseCommand } from '../../audit/scope.ts';
+import { createLog } from '../../config/log.ts';
+import { temporalHistories } from '../../worker/histories.ts';
+import { workflowSource } from '../../worker/workflow-source.ts';
+import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
+import { required } from '../support/database.ts';
+import { type Engine, startEngine } from '../support/engine.ts';
+import { until } from '../support/until.ts';
+
+/** A small book with every way in which money moves, archived, and copies of it to tamper with. */
+export interface Book {
+  readonly engine: Engine;
+  /** Order numbers by what became of them. */
+  readonly deposits: Readonly<Record<Kind, string>>;
+  audit(url?: string, ...words: string[]): Promise<AuditReport>;
+  /** Two histories a part; what is finished is kept under `name`. */
+  auditInParts(name: string, tell: (line: string) => void): Promise<AuditReport>;
+  /** A database of its own in which `tamper` has been done, by somebody who may do everything. */
+  tampered(tamper: string | ((db: pg.Client) => Promise<void>)): Promise<string>;
+}
+type Kind = 'credited' | 'price' | 'decided' | 'twice' | 'reversed' | 'rejected' | 'waiting' | 'doubtful';
+
+export async function keepBook(): Promise<Book> {
+  const engine = await startEngine();
+  const deposits = await doBusiness(engine);
+  await archiveAll(engine);
+  // The copies are made of a database that nobody is connected to.
+  await engine.stopWorker();
+  await engine.api.close();
+  const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+  const copies: string[] = [];
+  const admin = required('TEST_POSTGRES_URL');
+  const original = new URL(engine.db.url).pathname.slice(1);
+  afterAll(async () => {
+    await rm(out, { recursive: true, force: true });
+    await withClient(admin, async (client) => {
+      for (const name of copies) await client.query(`drop database if exists ${name} with (force)`);
+    });
+  });
+  const { workflowBundle } = await workflowSource({ workflowBundle: required('TEST_WORKFLOW_BUNDLE') }, false);
+
+  const dependencies = (url: string) => ({
+    database: { url: asRole(url, 'auditor'), setRole: false },
+    client: engine.client,
+    dataConverter: {},
+    archiveDirectory: undefined,
+    code: workflowBundle.code,
+    codeVersion: 'test',
+    exceptions: new Map<string, string>(),
+    processes: 1,
+    tell: (_line: string): void => undefined,
+  });
+
+  return {
+    engine,
+    deposits,
+    async audit(url = engine.db.url, ...words) {
+      const command: AuditCommand = { ...parseCommand(words), out, fresh: true };
+      return (await audit(dependencies(url), command)).report;
+    },
+    async auditInParts(name, tell) {
+      const command: AuditCommand = { ...parseCommand([]), out: join(out, name) };
+      return (await audit({ ...dependencies(engine.db.url), partSize: 2, tell }, command)).report;
+    },
+    async tampered(tamper) {
+      const name = `book_${randomBytes(6).toString('hex')}`;
+      copies.push(name);
+      await withClient(admin, async (client) => {
+        await client.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = $1`, [original]);
+        await client.query(`create database ${name} template ${original}`);
+      });
+      const copy = new URL(engine.db.url);
+      copy.pathname = `/${name}`;
+      await withClient(copy.href, async (client) => {
+        // No trigger and no foreign key stands in the way of somebody who may do everything.
+        await client.query('set session_replication_role = replica');
+        if (typeof tamper === 'string') await client.query(tamper);
+        else await tamper(client);
+      });
+      return copy.href;
+    },
+  };
+}
+
+function asRole(url: string, role: string): string {
+  const own = new URL(url);
+  own.username = role;
+  return own.href;
+}
+
+async function withClient(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+async function doBusiness(engine: Engine): Promise<Record<Kind, string>> {
+  const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+  const credit = async (change: Record<string, unknown> = {}, paidWith: Record<string, unknown> = {}) => {
+    const order = await placed(engine, change);
+    await arrives(engine, order, paidWith);
+    await engine.untilState(order.externalOrderNumber, 'CREDITED');
+    return order;
+  };
+  const doubtful = async (wallet: string) => {
+    const order = await placed(engine, { wallet });
+    await arrives(engine, order, { transactionAmount: '4999' });
+    return { order, id: (await opened(alice, order, 'AMOUNT_MISMATCH', 'nothing')).id as string };
+  };
+  const credited = await credit({ wallet: 'wallet-credited' });
+  const price = await credit(
+    { wallet: 'wallet-price', buyCoinMode: 'PaymentPrice', mtcAmount: undefined, totalPrice: '32551.20' },
+    { transactionAmount: '4521', paymentPrice: '32551.20' },
+  );
+  const decided = await doubtful('wallet-decided');
+  await decideTogether(alice, bob, decided.id, { decision: 'credit' });
+  const twice = await credit({ wallet: 'wallet-twice' });
+  await arrives(engine, twice);
+  const second = await opened(alice, twice, 'SECOND_CODE', 'parked');
+  await decideTogether(bob, alice, second.id, { decision: 'credit' });
+  const reversed = await credit({ wallet: 'wallet-reversed' });
+  const doubt = await alice.doubt({ externalOrderNumber: reversed.externalOrderNumber, reason: 'it was recalled' });
+  await decideTogether(alice, bob, doubt.body.id, { decision: 'reverse' });
+  const rejected = await doubtful('wallet-rejected');
+  await decideTogether(alice, bob, rejected.id, { decision: 'reject' });
+  const waiting = await placed(engine, { wallet: 'wallet-waiting' });
+  const open = await doubtful('wallet-doubtful');
+  return {
+    credited: credited.externalOrderNumber,
+    price: price.externalOrderNumber,
+    decided: decided.order.externalOrderNumber,
+    twice: twice.externalOrderNumber,
+    reversed: reversed.externalOrderNumber,
+    rejected: rejected.order.externalOrderNumber,
+    waiting: waiting.externalOrderNumber,
+    doubtful: open.order.externalOrderNumber,
+  };
+}
+
+async function archiveAll(engine: Engine): Promise<void> {
+  const pool = engine.db.poolFor('app_worker');
+  const archiver = createArchiver({
+    pool,
+    histories: temporalHistories(engine.client),
+    objects: archiveObjects(pool, undefined),
+    version: 'test',
+    log: createLog('test', 'silent'),
+  });
+  await until('everything that closed to be archived', async () => {
+    await engine.db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
+    await archiver.archiveClosed(100);
+    const { rows } = await engine.db.owner.query<{ n: number }>('select count(*)::int as n from engine.archive_due');
+    return rows[0]!.n === 0;
+  });
+}
+
+/** Rewrites a history as somebody would who may do everything and knows the code: its object, its row, and the chain after it. */
+export async function rewriteHistory(
+  db: pg.Client,
+  workflowId: string,
+  change: (text: string) => string,
+): Promise<void> {
+  const { rows } = await db.query<{ n: string; bytes: Buffer }>(
+    `select a.n, o.bytes from engine.archive a join engine.archive_object o on o.hash = a.history_hash where a.workflow_id = $1`,
+    [workflowId],
+  );
+  const text = change(gunzipSync(rows[0]!.bytes).toString('utf8'));
+  await db.query(
+    `insert into engine.archive_object (hash, kind, bytes) values ($1, 'history', $2) on conflict do nothing`,
+    [sha256(text), gzipSync(text)],
+  );
+  await db.query('update engine.archive set history_hash = $2 where n = $1', [rows[0]!.n, sha256(text)]);
+  await chainAnew(db);
+}
+
+export async function chainAnew(db: pg.Client): Promise<void> {
+  await db.query(`do $$ declare a engine.archive; before bytea := sha256('engine.archive'); begin
+    update engine.archive set prev = sha256(convert_to('p' || n, 'UTF8')), hash = sha256(convert_to('h' || n, 'UTF8'));
+    for a in select * from engine.archive order by n loop
+      a.prev := before;
+      update engine.archive set prev = before, hash = sha256(before || convert_to(engine.archive_line(a), 'UTF8')) where n = a.n returning hash into before;
+    end loop; end $$`);
+}
+
+/** One payload of a history, changed; payloads are base64 in it. */
+export const changePayload = (text: string, from: string, to: string): string =>
+  text.replace(/"data":"([A-Za-z0-9+/=]+)"/g, (whole, data: string) => {
+    const plain = Buffer.from(data, 'base64').toString('utf8');
+    return plain.includes(from) ? `"data":"${Buffer.from(plain.replaceAll(from, to)).toString('base64')}"` : whole;
+  });

@@ -1,0 +1,288 @@
+import type pg from 'pg';
+import { expect, test } from 'vitest';
+import type { FindingKind } from '../../audit/findings.ts';
+import type { AuditReport } from '../../audit/report.ts';
+import { chainAnew, changePayload, keepBook, rewriteHistory } from './book.ts';
+
+/** A clean book gives no alarm; each thing that somebody with every right might do to it is found, named and located. */
+const book = await keepBook();
+const { deposits } = book;
+
+const found = (report: AuditReport) =>
+  report.checks.flatMap((check) => check.findings.map(({ kind, where, detail }) => ({ kind, where, detail })));
+
+test('a clean book gives no false alarm, and says what is in it', async () => {
+  const report = await book.audit();
+  expect(found(report)).toEqual([]);
+  expect(report.unexplained).toBe(0);
+  expect(report.counts).toMatchObject({ deposits: 8, openDeposits: 1, decisions: 4, cases: 5 });
+  // Six deposits and two cases of their own are closed; two deposits are open.
+  expect(report.checks.find(({ id }) => id === 'archive')?.checked).toBe(8);
+  expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(10);
+  expect(report.open.map(({ workflowId }) => workflowId)).toEqual(
+    expect.arrayContaining([`deposit:${deposits.waiting}`, `deposit:${deposits.doubtful}`]),
+  );
+});
+
+test('one deposit is audited alone: its history, and the tables whole', async () => {
+  const report = await book.audit(undefined, '--deposit', deposits.twice);
+  expect(found(report)).toEqual([]);
+  expect(report.checks.find(({ id }) => id === 'archive')?.checked).toBe(2);
+  expect(report.counts.deposits).toBe(1);
+});
+
+test('a deposit whose history has left Temporal is audited like any other', async () => {
+  const handle = book.engine.client.workflow.getHandle(`deposit:${deposits.price}`);
+  const { workflowService } = book.engine.client;
+  await workflowService.deleteWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId: handle.workflowId },
+  });
+  const report = await book.audit(undefined, '--deposit', deposits.price);
+  expect(report.unexplained).toBe(0);
+  expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(1);
+});
+
+const postingOf = (n: string, kind = 'credit') =>
+  `(select id from ledger.transaction where workflow_id = 'deposit:${n}' and kind = '${kind}')`;
+const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
+const rowOf = (n: string) => `(select n from engine.archive where workflow_id = 'deposit:${n}')`;
+
+interface Discrepancy {
+  readonly what: string;
+  readonly tamper: string | ((db: pg.Client) => Promise<void>);
+  readonly kinds: readonly FindingKind[];
+  /** Part of where one of them is, or of its detail. */
+  readonly names: string;
+}
+
+const DISCREPANCIES: readonly Discrepancy[] = [
+  {
+    what: 'a posting removed',
+    tamper: `delete from ledger.entry where transaction_id = ${postingOf(deposits.credited)}; delete from ledger.transaction where workflow_id = 'deposit:${deposits.credited}'`,
+    kinds: ['posting_missing', 'posting_unsealed', 'balance_differs'],
+    names: `deposit:${deposits.credited}`,
+  },
+  {
+    what: 'a posting added',
+    tamper: `insert into ledger.transaction (key, kind, deposit, provider, provider_code, debit_code, credit_code, amount, fee, fiat, fiat_amount, unit_price, workflow_id)
+      select 'deposit:${deposits.waiting}:credit', kind, '${deposits.waiting}', provider, 'ATFORGED', debit_code, credit_code, amount, fee, fiat, fiat_amount, unit_price, 'deposit:${deposits.waiting}'
+        from ledger.transaction where id = ${postingOf(deposits.credited)}`,
+    kinds: ['posting_unexplained', 'posting_unsealed', 'credit_without_evidence', 'entries_differ'],
+    names: `deposit:${deposits.waiting}`,
+  },
+  {
+    what: 'a posting’s amount changed',
+    tamper: `update ledger.transaction set amount = 6000 where id = ${postingOf(deposits.credited)}`,
+    kinds: ['posting_differs', 'block_broken', 'entries_differ', 'credit_without_evidence'],
+    names: 'amount is 6000',
+  },
+  {
+    what: 'an entry moved between wallets',
+    tamper: `update ledger.entry set account_id = (select id from ledger.account where code = 'wallet:wallet-price')
+      where transaction_id = ${postingOf(deposits.credited)} and amount < 0`,
+    kinds: ['entries_differ', 'balance_differs'],
+    names: 'wallet:wallet-price',
+  },
+  {
+    what: 'posting and entry moved to another wallet together',
+    tamper: `update ledger.transaction set credit_code = 'wallet:wallet-price' where id = ${postingOf(deposits.credited)};
+      update ledger.entry set account_id = (select id from ledger.account where code = 'wallet:wallet-price')
+      where transaction_id = ${postingOf(deposits.credited)} and amount < 0`,
+    kinds: ['posting_differs', 'block_broken', 'balance_differs'],
+    names: 'wallet:wallet-credited',
+  },
+  {
+    what: 'a balance changed',
+    tamper: `update ledger.balance set amount = amount - 1 where account_id = (select id from ledger.account where code = 'wallet:wallet-price')`,
+    kinds: ['balance_differs'],
+    names: 'wallet:wallet-price',
+  },
+  {
+    what: 'a byte of a history changed',
+    tamper: `update engine.archive_object o set bytes = set_byte(bytes, length(bytes) / 2, get_byte(bytes, length(bytes) / 2) # 1)
+      from engine.archive a where a.history_hash = o.hash and a.workflow_id = 'deposit:${deposits.credited}'`,
+    kinds: ['history_damaged'],
+    names: `deposit:${deposits.credited}`,
+  },
+  {
+    what: 'a history removed',
+    tamper: `delete from engine.archive_object o using engine.archive a where a.history_hash = o.hash and a.workflow_id = 'deposit:${deposits.credited}'`,
+    kinds: ['history_damaged'],
+    names: `deposit:${deposits.credited}`,
+  },
+  {
+    what: 'a time in the archive changed',
+    tamper: `update engine.archive set closed_at = closed_at + interval '1 day' where n = ${rowOf(deposits.credited)}`,
+    kinds: ['archive_order_broken', 'archive_row_false'],
+    names: 'end is',
+  },
+  {
+    what: 'an archive row dropped',
+    tamper: `delete from engine.archive where n = 2; update engine.review_case set closed_at = closed_at - interval '1 hour';
+      update engine.deposit set closed_at = closed_at - interval '1 hour'`,
+    kinds: ['archive_order_broken', 'history_missing'],
+    names: 'archive row 3',
+  },
+  {
+    what: 'two archive rows swapped',
+    tamper: `update engine.archive set n = 1000 where n = 1; update engine.archive set n = 1 where n = 2; update engine.archive set n = 2 where n = 1000`,
+    kinds: ['archive_order_broken'],
+    names: 'archive row 1',
+  },
+  {
+    what: 'a wrong bundle hash, chained anew',
+    tamper: async (db) => {
+      await db.query(`update engine.archive set bundle_hash = sha256('another') where n = ${rowOf(deposits.credited)}`);
+      await chainAnew(db);
+    },
+    kinds: ['archive_row_false', 'bundle_missing'],
+    names: 'bundle is',
+  },
+  {
+    what: 'an amount changed in a history, its hash and the chain made to fit',
+    tamper: (db) =>
+      rewriteHistory(db, `deposit:${deposits.credited}`, (text) =>
+        changePayload(text, '"transactionAmount":"5000"', '"transactionAmount":"4000"'),
+      ),
+    kinds: ['evidence_differs', 'posting_differs', 'decision_differs'],
+    names: '4000',
+  },
+  {
+    what: 'a step taken out of a history, its hash and the chain made to fit',
+    tamper: (db) =>
+      rewriteHistory(db, `deposit:${deposits.credited}`, (text) => {
+        const history = JSON.parse(text) as { events: { upsertWorkflowSearchAttributesEventAttributes?: unknown }[] };
+        return JSON.stringify({
+          ...history,
+          events: history.events.filter((event) => event.upsertWorkflowSearchAttributesEventAttributes === undefined),
+        });
+      }),
+    kinds: ['replay_differs', 'archive_row_false'],
+    names: `deposit:${deposits.credited}`,
+  },
+  {
+    what: 'an acknowledged callback without outcome',
+    tamper: `update engine.callback set outcome = null, last_at = last_at - interval '1 hour' where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['callback_without_outcome', 'callback_outcome_differs'],
+    names: 'callback ',
+  },
+  {
+    what: 'an outcome that is not there',
+    tamper: `update engine.callback set outcome = 'posting:999999' where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['callback_outcome_differs'],
+    names: 'posting:999999',
+  },
+  {
+    what: 'a credit whose callback is gone',
+    tamper: `delete from engine.callback where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['credit_without_evidence'],
+    names: `deposit:${deposits.credited}`,
+  },
+  {
+    what: 'the fields of a callback changed',
+    tamper: `update engine.callback set data = data || '{"transactionAmount":"6000"}' where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['callback_changed', 'evidence_differs'],
+    names: '6000',
+  },
+  {
+    what: 'the bytes of a callback changed',
+    tamper: `update engine.callback set raw = convert_to(replace(convert_from(raw, 'UTF8'), '5000', '6000'), 'UTF8') where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['callback_changed'],
+    names: 'its bytes do not hash',
+  },
+  {
+    what: 'a stamp removed',
+    tamper: `delete from engine.callback_stamp where external_order_number = '${deposits.credited}'`,
+    kinds: ['callback_unknown'],
+    names: 'callback ',
+  },
+  {
+    what: 'a deposit credited twice, the constraint dropped',
+    tamper: `drop index ledger.one_automatic_credit;
+      insert into ledger.transaction (key, kind, deposit, provider, provider_code, debit_code, credit_code, amount, fee, fiat, fiat_amount, unit_price, workflow_id)
+      select 'again', kind, deposit, provider, 'ATAGAIN', debit_code, credit_code, amount, fee, fiat, fiat_amount, unit_price, workflow_id
+        from ledger.transaction where id = ${postingOf(deposits.credited)}`,
+    kinds: ['credited_twice', 'posting_unexplained', 'credit_without_evidence'],
+    names: '2 automatic credits',
+  },
+  {
+    what: 'a decision by one person',
+    tamper: `update engine.decision set operator = 'alice' where workflow_id = 'deposit:${deposits.decided}'`,
+    kinds: ['decided_by_one', 'decision_differs'],
+    names: 'alice',
+  },
+  {
+    what: 'a decision’s rows removed',
+    tamper: `delete from engine.decision where workflow_id = 'deposit:${deposits.decided}' and step = 'confirm'`,
+    kinds: ['decision_unrecorded'],
+    names: `deposit:${deposits.decided}`,
+  },
+  {
+    what: 'another name on a case',
+    tamper: `update engine.review_case set decided_by = 'mallory+eve' where workflow_id = 'deposit:${deposits.decided}'`,
+    kinds: ['decision_unrecorded'],
+    names: 'mallory+eve',
+  },
+  {
+    what: 'a stale projection',
+    tamper: `update engine.deposit set state = 'AWAITING_PAYMENT', posting_id = null where external_order_number = '${deposits.credited}'`,
+    kinds: ['deposit_row_differs'],
+    names: 'shown as AWAITING_PAYMENT',
+  },
+  {
+    what: 'another wallet in the deposit row',
+    tamper: `update engine.deposit set wallet = 'wallet-mine' where external_order_number = '${deposits.credited}'`,
+    kinds: ['deposit_row_differs'],
+    names: 'wallet-mine',
+  },
+  {
+    what: 'a frozen setting changed',
+    tamper: `update engine.deposit set settings = settings || '{"reviewLimit":"1000000"}' where external_order_number = '${deposits.decided}'`,
+    kinds: ['deposit_row_differs'],
+    names: 'frozen settings',
+  },
+  {
+    what: 'a deposit row removed',
+    tamper: `delete from engine.deposit where external_order_number = '${deposits.rejected}'`,
+    kinds: ['deposit_row_differs'],
+    names: `deposit:${deposits.rejected}`,
+  },
+  {
+    what: 'a block of the books changed',
+    tamper: `update ledger.block set at = at + interval '1 second' where n = 1`,
+    kinds: ['block_broken'],
+    names: 'block 1',
+  },
+  {
+    what: 'an open deposit without a workflow',
+    tamper: `update engine.deposit set external_order_number = 'o-nobody', created_at = created_at - interval '1 hour' where external_order_number = '${deposits.waiting}'`,
+    kinds: ['deposit_unexplained'],
+    names: 'deposit:o-nobody',
+  },
+];
+
+test.each(DISCREPANCIES)('$what is found, named and located', async ({ tamper, kinds, names }) => {
+  const report = await book.audit(await book.tampered(tamper));
+  const findings = found(report);
+  expect(report.unexplained).toBeGreaterThan(0);
+  expect(
+    findings.map(({ kind }) => kind),
+    JSON.stringify(findings),
+  ).toEqual(expect.arrayContaining([...kinds]));
+  expect(JSON.stringify(findings)).toContain(names);
+});
+
+test('an audit that was cut off goes on where it stopped, and says the same as one that was not', async () => {
+  const whole = await book.audit();
+  const cutOff = book.auditInParts('cut', (line) => {
+    if (line.startsWith('replayed 2 of')) throw new Error('killed');
+  });
+  await expect(cutOff).rejects.toThrow('killed');
+  const told: string[] = [];
+  const { audit, ...report } = await book.auditInParts('cut', (line) => told.push(line));
+  expect(told[0]).toMatch(/^going on where it stopped: 1 of 4 parts are done$/);
+  const { audit: _, ...expected } = whole;
+  expect(report).toEqual(expected);
+  expect(audit.scope).toEqual(whole.audit.scope);
+});
