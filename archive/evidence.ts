@@ -39,11 +39,10 @@ export async function collectEvidence(
     [externalOrderNumber],
   );
   if (rows[0] === undefined) return null;
-  const stored = await Promise.all(RECORDS.map((record) => readRecords(deps, record, externalOrderNumber)));
-  const histories = await Promise.all(
-    (await workflowsOf(deps, externalOrderNumber)).map((workflowId) => historyLines(deps, workflowId)),
-  );
-  return [...stored.flat(), ...histories.flat()].toSorted(byTime);
+  const lines: EvidenceLine[] = [];
+  for (const record of RECORDS) lines.push(...(await readRecords(deps, record, externalOrderNumber)));
+  for (const id of await workflowsOf(deps, externalOrderNumber)) lines.push(...(await historyLines(deps, id)));
+  return lines.toSorted(byTime);
 }
 
 const byTime = (a: EvidenceLine, b: EvidenceLine): number =>
@@ -110,12 +109,12 @@ async function workflowsOf({ db }: EvidenceDependencies, n: string): Promise<str
 
 async function historyLines(deps: EvidenceDependencies, workflowId: string): Promise<EvidenceLine[]> {
   const archived = await archivedRuns(deps.db, workflowId);
-  const histories = await Promise.all(
-    archived.map(async (row) => parseHistory(await deps.objects.get(row.historyHash))),
-  );
+  const histories: History[] = [];
+  for (const row of archived) histories.push(parseHistory(await deps.objects.get(row.historyHash)));
   if (histories.length === 0) {
     const open = await deps.fetchOpen(workflowId);
-    if (open !== null) histories.push(open);
+    if (open === null) return [await lostLine(deps, workflowId)];
+    histories.push(open);
   }
   const lines = await Promise.all(
     histories.map(async (history) => {
@@ -124,6 +123,13 @@ async function historyLines(deps: EvidenceDependencies, workflowId: string): Pro
     }),
   );
   return lines.flat();
+}
+
+/** A gap is said, never left out: the history is gone, or was never begun. */
+async function lostLine({ db }: EvidenceDependencies, workflowId: string): Promise<EvidenceLine> {
+  const { rows } = await db.query<{ at: string }>(`select ${at('clock_timestamp()')} as at`);
+  const text = 'there is no history of it, in the archive or in Temporal';
+  return { at: rows[0]!.at, source: `history ${workflowId}`, text, hash: sha256(text) };
 }
 
 /** The hash of each line is that of the whole history: an event alone proves nothing. */

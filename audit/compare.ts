@@ -11,21 +11,36 @@ import type { Finding } from './report.ts';
  * Whether one history and the tables tell the same story: the decision that the history contains, the postings that
  * stand, the callback it rests on, the deposit as it is shown, and the people who decided. Pure.
  */
-export function compare(facts: HistoryFacts, records: Records): Finding[] {
-  const found: Finding[] = [];
-  const tell: Tell = (kind, detail, where = facts.workflowId) => found.push({ kind, where, detail });
+export function compare(
+  facts: HistoryFacts,
+  records: Records,
+  explainedElsewhere: ReadonlySet<string> = new Set(),
+): Finding[] {
+  const { findings, explained } = look(facts, records);
+  const postings = records.postings.get(facts.workflowId) ?? [];
+  const unexplained = postings.filter(({ id }) => !explained.has(id) && !explainedElsewhere.has(id));
+  return [
+    ...findings,
+    ...unexplained.map(({ id, kind, amount }): Finding => {
+      const detail = `posting ${id} (${kind}, ${amount} MTC) is in no step of its history`;
+      return { kind: 'posting_unexplained', where: facts.workflowId, detail };
+    }),
+  ];
+}
+
+/** The postings that this history decided: for another run under the same id, whose they are not. */
+export const explainedBy = (facts: HistoryFacts, records: Records): ReadonlySet<string> =>
+  look(facts, records).explained;
+
+function look(facts: HistoryFacts, records: Records): { findings: Finding[]; explained: Set<string> } {
+  const findings: Finding[] = [];
+  const tell: Tell = (kind, detail, where = facts.workflowId) => findings.push({ kind, where, detail });
   const postings = records.postings.get(facts.workflowId) ?? [];
   const explained = new Set<string>();
   if (facts.workflowType === 'deposit') compareDeposit(facts, records, postings, explained, tell);
   else if (facts.workflowType === 'review') compareReview(facts, records, postings, explained, tell);
   else tell('not_readable', `a workflow of type ${facts.workflowType} has nothing to do with money`);
-  for (const posting of postings.filter(({ id }) => !explained.has(id))) {
-    tell(
-      'posting_unexplained',
-      `posting ${posting.id} (${posting.kind}, ${posting.amount} MTC) is in no step of its history`,
-    );
-  }
-  return found;
+  return { findings, explained };
 }
 
 type Tell = (kind: FindingKind, detail: string, where?: string) => void;

@@ -2,12 +2,15 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
+import type { DataConverter } from '@temporalio/common';
 import { createArchiver } from '../activities/archiving.ts';
+import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
 import { loadAuditKeys } from '../config/audit.ts';
 import { ConfigError, type DatabaseConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
 import { isTemporalGiven, loadDataConverter, loadTemporal } from '../config/temporal.ts';
+import { withSecretFiles } from '../config/secret-files.ts';
 import { createPool } from '../database/pool.ts';
 import { dataDirectory } from '../local/paths.ts';
 import { startServers } from '../local/servers.ts';
@@ -18,7 +21,9 @@ import { audit } from './coordinator.ts';
 import { readExceptions } from './exceptions.ts';
 import { writeReport } from './files.ts';
 import { openSigner } from './machine-key.ts';
+import { fetchOpen } from './open-work.ts';
 import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
+import { openSession } from './session.ts';
 import { verifyReport } from './verify.ts';
 
 /** `npm run audit`: proves every credit, or says which it cannot. */
@@ -44,23 +49,24 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Where things are: what the environment names, the embedded servers of this clone otherwise. */
 async function reach(env: NodeJS.ProcessEnv) {
-  const given = (name: string) => (env[name] ?? '') !== '';
-  const own = ['DATABASE_URL_AUDITOR', 'DATABASE_URL'].some(given);
-  const servers = await startServers({ postgres: !own, temporal: !isTemporalGiven(env) });
-  const common = servers.databaseUrl ?? env['DATABASE_URL'];
-  const auditor: DatabaseConfig = given('DATABASE_URL_AUDITOR')
-    ? { url: env['DATABASE_URL_AUDITOR']!, setRole: false }
-    : { url: common!, setRole: true };
-  const worker: DatabaseConfig | null = given('DATABASE_URL_WORKER')
-    ? { url: env['DATABASE_URL_WORKER']!, setRole: false }
-    : common === undefined
-      ? null
-      : { url: common, setRole: true };
+  const { values, problems } = withSecretFiles(env, ['DATABASE_URL_AUDITOR', 'DATABASE_URL_WORKER', 'DATABASE_URL']);
+  if (problems.length > 0) throw new ConfigError(problems.join('; '));
+  const isOurs = values['DATABASE_URL_AUDITOR'] === undefined && values['DATABASE_URL'] === undefined;
+  if (isOurs && values['DATABASE_URL_WORKER'] !== undefined) {
+    throw new ConfigError('DATABASE_URL_WORKER is set, and neither DATABASE_URL_AUDITOR nor DATABASE_URL');
+  }
+  const servers = await startServers({ postgres: isOurs, temporal: !isTemporalGiven(env) });
+  const common = servers.databaseUrl ?? values['DATABASE_URL'];
+  const as = (name: string): DatabaseConfig | null => {
+    const own = values[name];
+    if (own !== undefined) return { url: own, setRole: false };
+    return common === undefined ? null : { url: common, setRole: true };
+  };
   const temporal =
     servers.temporalAddress === null
       ? loadTemporal(env)
       : { connectionOptions: { address: servers.temporalAddress }, namespace: 'default' };
-  return { servers, auditor, worker, temporal };
+  return { servers, auditor: as('DATABASE_URL_AUDITOR')!, worker: as('DATABASE_URL_WORKER'), temporal };
 }
 
 async function run(command: AuditCommand): Promise<number> {
@@ -90,6 +96,7 @@ async function run(command: AuditCommand): Promise<number> {
       command,
     );
     const { report } = finished;
+    if (command.deposit !== null) await tellEvidence(auditor, client, dataConverter, archiveDirectory, command.deposit);
     const signer = openSigner(keys, join(dataDirectory, 'audit-signing-key.pem'));
     const files = writeReport(report, signer, command.out);
     await finished.done();
@@ -102,6 +109,32 @@ async function run(command: AuditCommand): Promise<number> {
   } finally {
     await connection.close();
     await servers.stop();
+  }
+}
+
+/** The story of one deposit, for people, before the files are named. */
+async function tellEvidence(
+  auditor: DatabaseConfig,
+  client: Client,
+  dataConverter: DataConverter,
+  directory: string | undefined,
+  externalOrderNumber: string,
+): Promise<void> {
+  const db = await openSession(auditor, null);
+  try {
+    const lines = await collectEvidence(
+      {
+        db,
+        objects: archiveObjects(db, directory),
+        codecs: dataConverter.payloadCodecs ?? [],
+        fetchOpen: (workflowId) => fetchOpen(client, workflowId),
+      },
+      externalOrderNumber,
+    );
+    if (lines === null) throw new Misused(`there is no deposit ${externalOrderNumber}`);
+    for (const { at, source, text, hash } of lines) show(`${at}  ${hash.slice(0, 12)}  ${source}: ${text}`);
+  } finally {
+    await db.end();
   }
 }
 

@@ -48,7 +48,8 @@ async function openIds(db: pg.ClientBase, after: string, deposit: string | null)
   return rows;
 }
 
-async function fetchOpen(client: Client, workflowId: string): Promise<History | null> {
+/** Null: Temporal has no such workflow. */
+export async function fetchOpen(client: Client, workflowId: string): Promise<History | null> {
   try {
     return await client.workflow.getHandle(workflowId).fetchHistory();
   } catch (error) {

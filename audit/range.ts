@@ -2,17 +2,17 @@ import type { DataConverter } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
 import { parseHistory } from '../archive/canonical.ts';
-import { type ArchiveRow, readArchive } from '../archive/chain.ts';
+import { archivedRuns, type ArchiveRow, readArchive } from '../archive/chain.ts';
 import { type HistoryFacts, openHistory, readHistory } from '../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../archive/objects.ts';
 import { closedRun } from '../archive/run.ts';
 import type { DepositInput, ReviewInput } from '../workflows/messages.ts';
 import type { ReportBuilder } from './builder.ts';
-import { compare, paymentOf } from './compare.ts';
+import { compare, explainedBy, paymentOf } from './compare.ts';
 import { CHECK_OF } from './kinds.ts';
 import { replay } from './replay.ts';
 import type { Finding } from './report.ts';
-import { readRecords } from './rows.ts';
+import { readRecords, type Records } from './rows.ts';
 
 export interface RangeDependencies {
   readonly db: pg.ClientBase;
@@ -153,6 +153,23 @@ export async function auditFacts(deps: RangeDependencies, all: readonly HistoryF
   );
   for (const facts of all) {
     deps.builder.checked('books');
-    tell(deps, compare(facts, records));
+    tell(deps, compare(facts, records, await explainedByOtherRuns(deps, facts, records)));
   }
+}
+
+/** A workflow that was terminated by hand was followed by another run under its id: each has its own postings. */
+async function explainedByOtherRuns(
+  deps: RangeDependencies,
+  facts: HistoryFacts,
+  records: Records,
+): Promise<ReadonlySet<string>> {
+  const explained = new Set<string>();
+  if ((records.postings.get(facts.workflowId) ?? []).length === 0) return explained;
+  const others = (await archivedRuns(deps.db, facts.workflowId)).filter(({ runId }) => runId !== facts.runId);
+  for (const other of others) {
+    const history = parseHistory(await deps.objects.get(other.historyHash));
+    const opened = readHistory(await openHistory(history, deps.dataConverter.payloadCodecs ?? []));
+    for (const id of explainedBy(opened, records)) explained.add(id);
+  }
+  return explained;
 }

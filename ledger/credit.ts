@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { formatUnits, known, parseFiat, parseMtc, unitPrice } from '../domain/money.ts';
-import type { CallbackData, Currency } from '../domain/order.ts';
+import type { Currency } from '../domain/order.ts';
 import { type Batcher, type BatcherOptions, createBatcher } from './batcher.ts';
 
 /** One automatic credit. Every fact stands in the activity's input, so that a retry cannot differ. */
@@ -111,25 +111,3 @@ export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher
   };
   return Object.assign(credit, { drain: () => batched.drain() });
 }
-
-/** The item for a deposit's own bound callback. */
-export const creditItem = (
-  deposit: {
-    readonly externalOrderNumber: string;
-    readonly wallet: string;
-    readonly late: boolean;
-    readonly workflowId: string;
-  },
-  inboxId: string,
-  paid: Pick<CallbackData, 'transactionCode' | 'transactionAmount' | 'currencyCode' | 'paymentPrice'>,
-): CreditItem => ({
-  inboxId,
-  deposit: deposit.externalOrderNumber,
-  wallet: deposit.wallet,
-  transactionCode: paid.transactionCode,
-  amount: paid.transactionAmount,
-  currencyCode: paid.currencyCode,
-  paymentPrice: paid.paymentPrice,
-  late: deposit.late,
-  workflowId: deposit.workflowId,
-});

