@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { FindingKind } from './findings.ts';
-import type { Finding } from './report.ts';
+import type { ChainHead, Finding } from './report.ts';
 
 /** Checks that the database can make by itself: the books, and what has no history to be compared with. */
 
@@ -65,6 +65,11 @@ async function locate(db: pg.ClientBase, { fault, found }: { fault: string; foun
   return rows.map((row) => ({ kind, where: row.place, detail: row.detail }));
 }
 
+/** The archive's rows, each with the one before it and the hash it should have. */
+const ARCHIVE = `(select a.n, a.workflow_id, a.prev, a.hash, coalesce(lag(a.n) over w, 0) as before_n, coalesce(lag(a.hash) over w, sha256('engine.archive')) as before_hash,
+         sha256(a.prev || convert_to(engine.archive_line(a), 'UTF8')) as own
+    from engine.archive a window w as (order by a.n))`;
+
 /**
  * Both directions: everything that stands must be explained by a history that is audited, archived or open. Rows younger
  * than two minutes may be on their way.
@@ -128,8 +133,17 @@ const UNEXPLAINED: readonly SqlCheck[] = [
              and not exists (select from engine.review_case v where v.workflow_id = a.workflow_id)`,
   },
   {
+    kind: 'archive_row_missing',
+    sql: `select 'archive row ' || n as place, 'follows row ' || before_n || ': what was between is gone' as detail
+            from ARCHIVE v where n <> before_n + 1`,
+  },
+  {
+    kind: 'archive_row_changed',
+    sql: `select 'archive row ' || n as place, workflow_id || ': its hash is not that of its fields' as detail from ARCHIVE v where hash <> own`,
+  },
+  {
     kind: 'archive_order_broken',
-    sql: `select 'archive row ' || n as place, 'its hash does not follow from its fields and the row before' as detail from engine.verify_archive() where not ok`,
+    sql: `select 'archive row ' || n as place, workflow_id || ': does not name the hash of the row before it' as detail from ARCHIVE v where prev <> before_hash`,
   },
   {
     kind: 'history_lost',
@@ -153,8 +167,31 @@ const UNEXPLAINED: readonly SqlCheck[] = [
 export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const { kind, sql } of UNEXPLAINED) {
-    const { rows } = await db.query<{ place: string; detail: string }>(sql);
+    const { rows } = await db.query<{ place: string; detail: string }>(sql.replace('ARCHIVE', ARCHIVE));
     found.push(...rows.map((row) => ({ kind, where: row.place, detail: row.detail })));
+  }
+  return found;
+}
+
+/** Heads that were seen before, in a report: each chain has to pass through them still. */
+export async function checkHeads(
+  db: pg.ClientBase,
+  seen: { readonly ledger: ChainHead | null; readonly archive: ChainHead | null },
+): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const [name, head, sql] of [
+    ['ledger', seen.ledger, `select encode(hash, 'hex') as hash from ledger.block where n = $1`],
+    ['archive', seen.archive, `select encode(hash, 'hex') as hash from engine.archive where n = $1`],
+  ] as const) {
+    if (head === null) continue;
+    const { rows } = await db.query<{ hash: string }>(sql, [head.n]);
+    if (rows[0]?.hash === head.hash) continue;
+    const stands = rows[0]?.hash ?? 'nothing';
+    found.push({
+      kind: 'chain_cut',
+      where: `${name} ${head.n}`,
+      detail: `was ${head.hash} in the earlier report, and is ${stands}`,
+    });
   }
   return found;
 }

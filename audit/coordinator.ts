@@ -8,7 +8,7 @@ import { sha256 } from '../archive/canonical.ts';
 import { archiveHead } from '../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
-import { checkLedger, checkTables } from './books.ts';
+import { checkHeads, checkLedger, checkTables } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
 import type { Exceptions } from './exceptions.ts';
 import { checkInbox } from './inbox.ts';
@@ -34,6 +34,8 @@ export interface AuditDependencies {
   readonly processes: number;
   /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
   readonly partSize?: number;
+  /** Of an earlier report. */
+  readonly heads?: AuditReport['heads'];
   readonly tell: (line: string) => void;
 }
 
@@ -186,6 +188,7 @@ async function lookAtTables(
 ): Promise<void> {
   find(builder, await checkTables(session));
   find(builder, await checkLedger(session));
+  if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
   const inbox = await checkInbox(session, INBOX_BATCH, () => undefined);
   builder.count('callbacks', inbox.checked);
   builder.checked('callbacks', inbox.checked);

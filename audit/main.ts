@@ -1,3 +1,5 @@
+import type { KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -22,6 +24,7 @@ import { readExceptions } from './exceptions.ts';
 import { writeReport } from './files.ts';
 import { openSigner } from './machine-key.ts';
 import { fetchOpen } from './open-work.ts';
+import type { AuditReport } from './report.ts';
 import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
 import { openSession } from './session.ts';
 import { verifyReport } from './verify.ts';
@@ -91,6 +94,7 @@ async function run(command: AuditCommand): Promise<number> {
         codeVersion: engineVersion(),
         exceptions,
         processes: command.processes ?? availableParallelism(),
+        ...(command.after === null ? {} : { heads: headsOf(command.after, keys.publicKey) }),
         tell: say,
       },
       command,
@@ -110,6 +114,15 @@ async function run(command: AuditCommand): Promise<number> {
     await connection.close();
     await servers.stop();
   }
+}
+
+/** The heads of an earlier report. Throws {@link Misused} unless it is as it was signed. */
+function headsOf(path: string, pinned: KeyObject | null) {
+  const said: string[] = [];
+  if (verifyReport(path, { pinned, say: (line) => said.push(line) }) !== 0) {
+    throw new Misused(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
+  }
+  return (JSON.parse(readFileSync(path, 'utf8')) as AuditReport).heads;
 }
 
 /** The story of one deposit, for people, before the files are named. */

@@ -11,13 +11,15 @@ export interface AuditCommand {
   readonly out: string;
   readonly exceptions: string;
   readonly fresh: boolean;
+  /** An earlier report, whose heads the chains have to pass through. */
+  readonly after: string | null;
 }
 
 /** Said wrongly; nothing was looked at. */
 export class Misused extends Error {}
 
 export const USAGE = `npm run audit -- [--since TIME] [--sample N [--seed S]] [--deposit ORDER_NUMBER]
-                 [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh]
+                 [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh] [--after REPORT.json]
 npm run audit -- verify REPORT.json
 
 Exit code 0: nothing is unexplained. 1: something is, or could not be checked. 2: not understood.`;
@@ -34,6 +36,7 @@ export function parseCommand(args: readonly string[]): AuditCommand {
     out: values.out ?? 'audit-reports',
     exceptions: values.exceptions ?? 'audit/replay-exceptions.json',
     fresh: values.fresh ?? false,
+    after: values.after ?? null,
   };
 }
 
@@ -51,6 +54,7 @@ function read(args: readonly string[]) {
         out: { type: 'string' },
         exceptions: { type: 'string' },
         fresh: { type: 'boolean' },
+        after: { type: 'string' },
       },
     });
   } catch (cause) {

@@ -25,6 +25,8 @@ export interface Book {
   /** Order numbers by what became of them. */
   readonly deposits: Readonly<Record<Kind, string>>;
   audit(url?: string, ...words: string[]): Promise<AuditReport>;
+  /** With the heads of an earlier report. */
+  auditAfter(heads: AuditReport['heads'], url: string): Promise<AuditReport>;
   /** Two histories a part; what is finished is kept under `name`. */
   auditInParts(name: string, tell: (line: string) => void): Promise<AuditReport>;
   /** A database of its own in which `tamper` has been done, by somebody who may do everything. */
@@ -69,6 +71,10 @@ export async function keepBook(): Promise<Book> {
     async audit(url = engine.db.url, ...words) {
       const command: AuditCommand = { ...parseCommand(words), out, fresh: true };
       return (await audit(dependencies(url), command)).report;
+    },
+    async auditAfter(heads, url) {
+      const command: AuditCommand = { ...parseCommand([]), out, fresh: true };
+      return (await audit({ ...dependencies(url), heads }, command)).report;
     },
     async auditInParts(name, tell) {
       const command: AuditCommand = { ...parseCommand([]), out: join(out, name) };

@@ -114,20 +114,20 @@ const DISCREPANCIES: readonly Discrepancy[] = [
   {
     what: 'a time in the archive changed',
     tamper: `update engine.archive set closed_at = closed_at + interval '1 day' where n = ${rowOf(deposits.credited)}`,
-    kinds: ['archive_order_broken', 'archive_row_false'],
+    kinds: ['archive_row_changed', 'archive_row_false'],
     names: 'end is',
   },
   {
     what: 'an archive row dropped',
     tamper: `delete from engine.archive where n = 2; update engine.review_case set closed_at = closed_at - interval '1 hour';
       update engine.deposit set closed_at = closed_at - interval '1 hour'`,
-    kinds: ['archive_order_broken', 'history_missing'],
+    kinds: ['archive_row_missing', 'history_missing'],
     names: 'archive row 3',
   },
   {
     what: 'two archive rows swapped',
     tamper: `update engine.archive set n = 1000 where n = 1; update engine.archive set n = 1 where n = 2; update engine.archive set n = 2 where n = 1000`,
-    kinds: ['archive_order_broken'],
+    kinds: ['archive_order_broken', 'archive_row_changed'],
     names: 'archive row 1',
   },
   {
@@ -271,6 +271,16 @@ test.each(DISCREPANCIES)('$what is found, named and located', async ({ tamper, k
     JSON.stringify(findings),
   ).toEqual(expect.arrayContaining([...kinds]));
   expect(JSON.stringify(findings)).toContain(names);
+});
+
+test('a tail that was cut off is found by the heads of an earlier report', async () => {
+  const { heads } = await book.audit();
+  const url = await book.tampered(`delete from engine.archive where n = (select max(n) from engine.archive)`);
+  const after = await book.auditAfter(heads, url);
+  expect(found(after)).toContainEqual(
+    expect.objectContaining({ kind: 'chain_cut', where: `archive ${heads.archive!.n}` }),
+  );
+  expect(found(await book.auditAfter(heads, book.engine.db.url))).toEqual([]);
 });
 
 test('an audit that was cut off goes on where it stopped, and says the same as one that was not', async () => {
