@@ -31,16 +31,10 @@ const COUNT = Number(values.count);
 const BATCH = 500;
 
 const folder = await mkdtemp(join(tmpdir(), 'deposit-scale-'));
-const server = await startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true });
-try {
-  await main(`postgres://postgres@127.0.0.1:${server.port}/postgres`);
-} finally {
-  await server.stop();
-  await rm(folder, { recursive: true, force: true });
-}
 
 async function main(url: string): Promise<void> {
   const owner = new pg.Client({ connectionString: url });
+  owner.on('error', () => undefined);
   await owner.connect();
   await migrate(owner);
   const { workflowBundle, buildId } = await workflowSource({}, false);
@@ -280,4 +274,15 @@ function historyOf(shape: string, buildId: string, run: string, facts: Readonly<
   started.workflowId = `deposit:${facts['externalOrderNumber']}`;
   started.originalExecutionRunId = run;
   return JSON.stringify(history).replaceAll(/@temporalio\/worker@1\.24\.0\+[0-9a-f]{64}/g, buildId);
+}
+
+const server = await startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true });
+try {
+  await main(`postgres://postgres@127.0.0.1:${server.port}/postgres`);
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
 }
