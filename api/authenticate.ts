@@ -52,7 +52,7 @@ export const requireScope =
 export const callerOf = (response: Response): ApiCaller => response.locals['caller'] as ApiCaller;
 
 /** False where the key is limited to other wallets; what lies in those must look to it like nothing at all. */
-export const mayUse = (caller: ApiCaller, wallet: string): boolean =>
+export const mayUse = (caller: Pick<ApiCaller, 'wallets'>, wallet: string): boolean =>
   caller.wallets === null || caller.wallets.includes(wallet);
 
 /** Throws {@link ApiError} `unauthorized` or `rate_limited`; which kind of bad key it was is not told. */

@@ -11,6 +11,7 @@ import { insertDecision, type NewDecision } from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { DECISION_FAULTS, type Decision, type DecisionFault } from '../domain/decision.ts';
 import { type Concluded, confirm, propose, withdraw } from '../workflows/messages.ts';
+import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
 
 export interface DecideDependencies {
@@ -30,8 +31,7 @@ export interface Operator {
 /** The case if this operator may see it. Throws {@link ApiError} `not_found` for every other. */
 export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId: string): Promise<CaseRow> {
   const found = await findCase(pool, workflowId);
-  const hidden = operator.wallets !== null && !operator.wallets.includes(found?.wallet ?? '');
-  if (found === null || hidden) throw new ApiError('not_found', `no case ${workflowId}`);
+  if (found === null || !mayUse(operator, found.wallet ?? '')) throw new ApiError('not_found', `no case ${workflowId}`);
   return found;
 }
 
@@ -136,8 +136,8 @@ function assertProposal(found: CaseRow, proposalId: string): void {
 
 async function assertDeposit(pool: pg.Pool, operator: Operator, externalOrderNumber: string): Promise<void> {
   const deposit = await findDeposit(pool, externalOrderNumber);
-  const hidden = operator.wallets !== null && !operator.wallets.includes(deposit?.wallet ?? '');
-  if (deposit === null || hidden) throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
+  if (deposit === null || !mayUse(operator, deposit.wallet))
+    throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
 }
 
 const WORDS: Readonly<Record<DecisionFault, string>> = {
