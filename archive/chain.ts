@@ -72,6 +72,12 @@ export async function readArchive(db: Db, after: number, limit: number): Promise
   return rows.map(toRow);
 }
 
+/** The rows of these numbers that there are, in the order of the chain. */
+export async function archiveRows(db: Db, numbers: readonly number[]): Promise<ArchiveRow[]> {
+  const { rows } = await db.query<RawRow>(`${ROWS} where n = any($1::bigint[]) order by n`, [numbers]);
+  return rows.map(toRow);
+}
+
 /** Every archived run of a workflow id, oldest first. */
 export async function archivedRuns(db: Db, workflowId: string): Promise<ArchiveRow[]> {
   const { rows } = await db.query<RawRow>(`${ROWS} where workflow_id = $1 order by closed_at, n`, [workflowId]);

@@ -3,8 +3,8 @@ import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type { DatabaseConfig } from '../config/load.ts';
 import { loadDataConverter } from '../config/temporal.ts';
 import type { BuilderState } from './builder.ts';
-import { createPartAuditor } from './part.ts';
-import type { Range } from './scope.ts';
+import { createPartAuditor, type PartAuditor } from './part.ts';
+import type { Part } from './scope.ts';
 import { openSession } from './session.ts';
 
 /** One process of an audit: is given parts of the archive, one after the other, and answers what it found in each. */
@@ -17,11 +17,8 @@ export interface ChildTask {
   /** Bundles that replay on themselves. */
   readonly exceptions: readonly string[];
 }
-export type ToChild = { readonly task: ChildTask } | { readonly range: Range };
-export type FromChild =
-  | { readonly ready: true }
-  | { readonly range: Range; readonly state: BuilderState }
-  | { readonly failed: string };
+export type ToChild = { readonly task: ChildTask } | { readonly part: Part };
+export type FromChild = { readonly ready: true } | { readonly state: BuilderState } | { readonly failed: string };
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
@@ -32,7 +29,7 @@ async function prepare(task: ChildTask) {
 }
 
 const say = (message: FromChild) => process.send?.(message);
-let work: Promise<(range: Range) => Promise<BuilderState>> | null = null;
+let work: Promise<PartAuditor> | null = null;
 
 async function hear(message: ToChild): Promise<void> {
   if ('task' in message) {
@@ -41,8 +38,8 @@ async function hear(message: ToChild): Promise<void> {
     say({ ready: true });
     return;
   }
-  const { range } = message;
-  say({ range, state: await (await work!)(range) });
+  const { part } = message;
+  say({ state: await (await work!).audit(part) });
 }
 
 process.on('message', (message: ToChild) => {

@@ -14,10 +14,10 @@ import type { Exceptions } from './exceptions.ts';
 import { checkInbox } from './inbox.ts';
 import { CHECK_OF } from './kinds.ts';
 import { auditOpen } from './open-work.ts';
-import { createPartAuditor } from './part.ts';
+import { createPartAuditor, createReplayers } from './part.ts';
 import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from './report.ts';
-import { type AuditCommand, choose, cut, type Range, together } from './scope.ts';
+import { type AuditCommand, choose, cut, type Part } from './scope.ts';
 import { openSession, snapshotOf } from './session.ts';
 import { countCases, countDeposits, countTables } from './totals.ts';
 import { auditInParts } from './workforce.ts';
@@ -67,13 +67,17 @@ export async function audit(
     const builder = new ReportBuilder();
     const objects = archiveObjects(session, deps.archiveDirectory);
     await checkBundles(session, objects, builder);
-    await replayArchive(deps, command, session, builder, progress, head.n);
+    const inScope = await rowsInScope(command, session, head.n);
+    const chosen = choose(inScope, command.sample ?? inScope.length, command.seed);
+    await replayArchive(deps, chosen, session, builder, progress);
     deps.tell('looking at what is open, at the inbox and at the books');
+    const replayers = createReplayers({ ...deps, exceptions: [] }, objects);
     await auditOpen(
-      { ...deps, db: session, objects, codeFor: async () => ({ code: deps.code, replayedOn: 'today' }), builder },
+      { ...deps, db: session, objects, replayerFor: replayers.replayerFor, builder },
       deps.client,
       command.deposit,
     );
+    await replayers.close();
     await lookAtTables(deps, session, builder, command);
     for (const [bundle, reason] of deps.exceptions)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
@@ -85,7 +89,9 @@ export async function audit(
         scope: {
           since: command.since,
           sample:
-            command.sample === null ? null : `${command.sample} of ${head.n} closed workflows, seed ${command.seed}`,
+            command.sample === null
+              ? null
+              : `${chosen.length} of ${inScope.length} closed workflows, seed ${command.seed}`,
           deposit: command.deposit,
         },
         codeVersion: deps.codeVersion,
@@ -121,32 +127,32 @@ const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
 
 async function replayArchive(
   deps: AuditDependencies,
-  command: AuditCommand,
+  rows: readonly number[],
   session: pg.Client,
   builder: ReportBuilder,
   progress: Awaited<ReturnType<typeof openProgress>>,
-  head: number,
 ): Promise<void> {
-  const ranges = await rangesOf(command, session, head, deps.partSize ?? PART);
-  const waiting: Range[] = [];
-  for (const range of ranges) {
-    const finished = await progress.finished(range);
-    if (finished === null) waiting.push(range);
+  const parts = cut(rows, deps.partSize ?? PART);
+  const waiting: Part[] = [];
+  for (const part of parts) {
+    const finished = await progress.finished(part);
+    if (finished === null) waiting.push(part);
     else builder.absorb(finished);
   }
-  if (waiting.length < ranges.length)
-    deps.tell(`going on where it stopped: ${ranges.length - waiting.length} of ${ranges.length} parts are done`);
-  const total = waiting.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+  if (waiting.length < parts.length)
+    deps.tell(`going on where it stopped: ${parts.length - waiting.length} of ${parts.length} parts are done`);
+  const total = waiting.reduce((sum, part) => sum + part.length, 0);
   const meter = createMeter(deps.tell, total);
-  const done = async (range: Range, state: BuilderState) => {
-    await progress.keep(range, state);
+  const done = async (part: Part, state: BuilderState) => {
+    await progress.keep(part, state);
     builder.absorb(state);
-    meter(range[1] - range[0] + 1);
+    meter(part.length);
   };
   const exceptions = [...deps.exceptions.keys()];
   if (total <= FEW) {
-    const auditPart = createPartAuditor({ ...deps, db: session, exceptions });
-    for (const range of waiting) await done(range, await auditPart(range));
+    const auditor = createPartAuditor({ ...deps, db: session, exceptions });
+    for (const part of waiting) await done(part, await auditor.audit(part));
+    await auditor.close();
     return;
   }
   const folder = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
@@ -161,9 +167,9 @@ async function replayArchive(
   }
 }
 
-async function rangesOf(command: AuditCommand, session: pg.Client, head: number, size: number): Promise<Range[]> {
-  if (command.sample !== null) return together(choose(head, command.sample, command.seed), size);
-  if (command.since === null && command.deposit === null) return cut(head, size);
+/** The numbers of the archive's rows that the scope names. */
+async function rowsInScope(command: AuditCommand, session: pg.Client, head: number): Promise<readonly number[]> {
+  if (command.since === null && command.deposit === null) return Array.from({ length: head }, (_, i) => i + 1);
   const { rows } = await session.query<{ n: string }>(
     `select a.n from engine.archive a
       where ($1::timestamptz is null or a.closed_at >= $1)
@@ -173,10 +179,7 @@ async function rangesOf(command: AuditCommand, session: pg.Client, head: number,
       order by a.n`,
     [command.since, command.deposit],
   );
-  return together(
-    rows.map(({ n }) => Number(n)),
-    size,
-  );
+  return rows.map(({ n }) => Number(n));
 }
 
 /** What stands in the tables, in both directions; it is looked at whole, whatever the scope. */

@@ -3,14 +3,13 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
 import { openHistory, readHistory } from '../archive/history.ts';
 import { isGone } from '../archive/source.ts';
+import { auditFacts, auditReplay, type WorkDependencies } from './archived-work.ts';
 import { CHECK_OF } from './kinds.ts';
-import { auditFacts, type RangeDependencies } from './range.ts';
-import { replay } from './replay.ts';
 
 const BATCH = 25;
 
 /** Deposits and cases that are not closed: by their histories as Temporal holds them now. Answers how many. */
-export async function auditOpen(deps: RangeDependencies, client: Client, deposit: string | null): Promise<number> {
+export async function auditOpen(deps: WorkDependencies, client: Client, deposit: string | null): Promise<number> {
   let count = 0;
   for (let after = ''; ; ) {
     const ids = await openIds(deps.db, after, deposit);
@@ -59,20 +58,11 @@ export async function fetchOpen(client: Client, workflowId: string): Promise<His
 }
 
 async function auditBatch(
-  deps: RangeDependencies,
+  deps: WorkDependencies,
   batch: readonly { readonly id: string; readonly history: History }[],
 ) {
-  const { code } = await deps.codeFor(null);
-  const items = batch.map(({ id, history }) => ({ workflowId: id, history }));
-  async function* all() {
-    yield* items;
-  }
-  for await (const { workflowId, difference } of replay(code, all(), deps.dataConverter)) {
-    deps.builder.checked('replay');
-    deps.builder.count('histories');
-    if (difference !== null)
-      deps.builder.find(CHECK_OF.replay_differs, { kind: 'replay_differs', where: workflowId, detail: difference });
-  }
+  const { replayer } = await deps.replayerFor(null);
+  for (const { id, history } of batch) await auditReplay(deps, replayer, id, history);
   const codecs = deps.dataConverter.payloadCodecs ?? [];
   const facts = await Promise.all(batch.map(async ({ history }) => readHistory(await openHistory(history, codecs))));
   await auditFacts(deps, facts);

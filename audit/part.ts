@@ -1,9 +1,10 @@
 import type { DataConverter } from '@temporalio/common';
 import type pg from 'pg';
-import { ArchiveDamaged, ArchiveMissing, archiveObjects } from '../archive/objects.ts';
+import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
+import { auditArchived, type ChosenReplayer, type WorkDependencies } from './archived-work.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
-import { auditRange } from './range.ts';
-import type { Range } from './scope.ts';
+import { createReplayer } from './replay.ts';
+import type { Part } from './scope.ts';
 
 export interface PartDependencies {
   readonly db: pg.ClientBase;
@@ -15,32 +16,59 @@ export interface PartDependencies {
   readonly dataConverter: DataConverter;
 }
 
-/** Audits one part of the archive after the other; answers what was found in each. */
-export function createPartAuditor(deps: PartDependencies): (range: Range) => Promise<BuilderState> {
+export interface PartAuditor {
+  /** What was found in one part. */
+  audit(part: Part): Promise<BuilderState>;
+  close(): Promise<void>;
+}
+
+/** Audits one part of the archive after the other. */
+export function createPartAuditor(deps: PartDependencies): PartAuditor {
   const objects = archiveObjects(deps.db, deps.archiveDirectory);
-  const kept = new Map<string, Promise<string | null>>();
-  const keptCode = async (bundleHash: string) => {
-    try {
-      return await objects.get(Buffer.from(bundleHash, 'hex'));
-    } catch (error) {
-      if (error instanceof ArchiveMissing || error instanceof ArchiveDamaged) return null;
-      throw error;
+  const replayers = createReplayers(deps, objects);
+  return {
+    async audit(part) {
+      const builder = new ReportBuilder();
+      await auditArchived({ ...deps, objects, replayerFor: replayers.replayerFor, builder }, part);
+      return builder.state();
+    },
+    close: () => replayers.close(),
+  };
+}
+
+/** One replayer for the code of today, and one for each code that replays on itself; each is opened when it is needed. */
+export function createReplayers(
+  deps: Pick<PartDependencies, 'code' | 'exceptions' | 'dataConverter'>,
+  objects: ArchiveObjects,
+): { readonly replayerFor: WorkDependencies['replayerFor']; close(): Promise<void> } {
+  const ofToday = createReplayer(deps.code, deps.dataConverter);
+  const chosen = new Map<string, Promise<ChosenReplayer>>();
+  const choose = async (bundleHash: string): Promise<ChosenReplayer> => {
+    const code = await keptCode(objects, bundleHash);
+    // That it is missing is reported once, for the bundle; its histories are then tried on the code of today.
+    if (code === null || !deps.exceptions.includes(bundleHash)) {
+      return { replayer: ofToday, replayedOn: 'today', kept: code !== null };
     }
+    return { replayer: createReplayer(code, deps.dataConverter), replayedOn: 'itself', kept: true };
   };
-  const codeFor = async (bundleHash: string | null) => {
-    if (bundleHash === null || !deps.exceptions.includes(bundleHash)) {
-      return { code: deps.code, replayedOn: 'today' as const };
-    }
-    if (!kept.has(bundleHash)) kept.set(bundleHash, keptCode(bundleHash));
-    const code = await kept.get(bundleHash);
-    // Reported as missing once; its histories are then tried on the code of today.
-    return code === null || code === undefined
-      ? { code: deps.code, replayedOn: 'today' as const }
-      : { code, replayedOn: 'itself' as const };
+  return {
+    async replayerFor(bundleHash) {
+      if (bundleHash === null) return { replayer: ofToday, replayedOn: 'today', kept: false };
+      if (!chosen.has(bundleHash)) chosen.set(bundleHash, choose(bundleHash));
+      return chosen.get(bundleHash)!;
+    },
+    async close() {
+      await ofToday.close();
+      for (const one of chosen.values()) await (await one).replayer.close();
+    },
   };
-  return async (range) => {
-    const builder = new ReportBuilder();
-    await auditRange({ ...deps, objects, codeFor, builder }, ...range);
-    return builder.state();
-  };
+}
+
+async function keptCode(objects: ArchiveObjects, bundleHash: string): Promise<string | null> {
+  try {
+    return await objects.get(Buffer.from(bundleHash, 'hex'));
+  } catch (error) {
+    if (error instanceof ArchiveMissing || error instanceof ArchiveDamaged) return null;
+    throw error;
+  }
 }

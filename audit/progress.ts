@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuilderState } from './builder.ts';
-import type { Range } from './scope.ts';
+import type { Part } from './scope.ts';
 
 /**
  * What is finished of an audit, on disk, so that one that was cut off goes on where it stopped. Everything that decides
@@ -10,8 +10,8 @@ import type { Range } from './scope.ts';
  */
 export interface Progress {
   readonly startedAt: string;
-  finished(range: Range): Promise<BuilderState | null>;
-  keep(range: Range, state: BuilderState): Promise<void>;
+  finished(part: Part): Promise<BuilderState | null>;
+  keep(part: Part, state: BuilderState): Promise<void>;
   /** The report is written: nothing of this is needed any more. */
   forget(): Promise<void>;
 }
@@ -24,15 +24,15 @@ export async function openProgress(out: string, decides: unknown, fresh: boolean
   const startedFile = join(folder, 'started');
   const startedAt = (await readOrNull(startedFile)) ?? new Date().toISOString();
   await writeFile(startedFile, startedAt);
-  const fileOf = ([from, to]: Range) => join(folder, `${from}-${to}.json`);
+  const fileOf = (part: Part) => join(folder, `${part[0]}-${part.at(-1)}.json`);
   return {
     startedAt,
-    async finished(range) {
-      const text = await readOrNull(fileOf(range));
+    async finished(part) {
+      const text = await readOrNull(fileOf(part));
       return text === null ? null : (JSON.parse(text) as BuilderState);
     },
-    async keep(range, state) {
-      const file = fileOf(range);
+    async keep(part, state) {
+      const file = fileOf(part);
       await writeFile(`${file}.new`, JSON.stringify(state));
       await rename(`${file}.new`, file);
     },

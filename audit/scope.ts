@@ -74,31 +74,17 @@ function time(text: string): string {
   return new Date(at).toISOString();
 }
 
-/** A part of the archive, both ends included. */
-export type Range = readonly [from: number, to: number];
+/** Numbers of archive rows that are audited together, in order. */
+export type Part = readonly number[];
 
-/** The whole, cut into parts of `size`; always the same cuts, so that finished parts are known again. */
-export function cut(head: number, size: number): Range[] {
-  return Array.from(
-    { length: Math.ceil(head / size) },
-    (_, i) => [i * size + 1, Math.min(head, (i + 1) * size)] as const,
-  );
+/** Parts of `size`; always the same cuts, so that finished parts are known again. */
+export function cut(numbers: readonly number[], size: number): Part[] {
+  return Array.from({ length: Math.ceil(numbers.length / size) }, (_, i) => numbers.slice(i * size, (i + 1) * size));
 }
 
-/** Numbers in order as the fewest ranges, none longer than `size`. */
-export function together(numbers: readonly number[], size: number): Range[] {
-  const ranges: [number, number][] = [];
-  for (const n of numbers) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last[1] === n - 1 && n - last[0] < size) last[1] = n;
-    else ranges.push([n, n]);
-  }
-  return ranges;
-}
-
-/** `count` different numbers of 1 to `head`, in order; the same for the same seed. */
-export function choose(head: number, count: number, seed: number): number[] {
-  if (count >= head) return Array.from({ length: head }, (_, i) => i + 1);
+/** `count` of these, in their order; the same for the same seed. */
+export function choose<T>(from: readonly T[], count: number, seed: number): readonly T[] {
+  if (count >= from.length) return from;
   const chosen = new Set<number>();
   let state = seed >>> 0;
   // Mulberry32: small, and the same on every machine.
@@ -108,6 +94,6 @@ export function choose(head: number, count: number, seed: number): number[] {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
-  while (chosen.size < count) chosen.add(1 + Math.floor(next() * head));
-  return [...chosen].toSorted((a, b) => a - b);
+  while (chosen.size < count) chosen.add(Math.floor(next() * from.length));
+  return [...chosen].toSorted((a, b) => a - b).map((i) => from[i]!);
 }

@@ -1,8 +1,12 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { BuilderState } from './builder.ts';
 import type { ChildTask, FromChild, ToChild } from './child.ts';
-import type { Range } from './scope.ts';
+import type { Part } from './scope.ts';
+
+/** A part takes seconds. A process that says nothing for so long replays something that does not end. */
+const SILENT_MS = 600_000;
 
 /**
  * Has the parts audited by several processes, as each gets free. `done` is told of each part. Throws the first failure,
@@ -11,12 +15,31 @@ import type { Range } from './scope.ts';
 export async function auditInParts(
   processes: number,
   task: ChildTask,
-  ranges: readonly Range[],
-  done: (range: Range, state: BuilderState) => Promise<void>,
+  parts: readonly Part[],
+  done: (part: Part, state: BuilderState) => Promise<void>,
 ): Promise<void> {
-  const waiting = [...ranges];
-  const workers = Array.from({ length: Math.min(processes, ranges.length) }, () => work(task, waiting, done));
-  await Promise.all(workers);
+  const waiting = [...parts];
+  const children = Array.from({ length: Math.min(processes, parts.length) }, start);
+  try {
+    await Promise.all(children.map((child) => work(child, task, waiting, done)));
+  } catch (error) {
+    for (const child of children) child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+async function work(
+  child: ChildProcess,
+  task: ChildTask,
+  waiting: Part[],
+  done: (part: Part, state: BuilderState) => Promise<void>,
+): Promise<void> {
+  await ask(child, { task });
+  for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+    const answer = await ask(child, { part });
+    if ('state' in answer) await done(part, answer.state);
+  }
+  child.disconnect();
 }
 
 /** In development the sources run through tsx; a build runs as it is. */
@@ -25,45 +48,25 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url)).replace(
   import.meta.url.endsWith('.ts') ? '.ts' : '.js',
 );
 
-function work(
-  task: ChildTask,
-  waiting: Range[],
-  done: (range: Range, state: BuilderState) => Promise<void>,
-): Promise<void> {
-  const child = fork(CHILD, {
-    execArgv: CHILD.endsWith('.ts') ? ['--import', 'tsx'] : [],
+const start = (): ChildProcess =>
+  fork(CHILD, {
+    // Replaying makes much garbage that lives for a moment.
+    execArgv: ['--max-semi-space-size=64', ...(CHILD.endsWith('.ts') ? ['--import', 'tsx'] : [])],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const tell = (message: ToChild) => child.send(message);
-  return new Promise<void>((resolve, reject) => {
-    const next = () => {
-      const range = waiting.shift();
-      if (range === undefined) child.disconnect();
-      else tell({ range });
-    };
-    child.on('message', (message: FromChild) => {
-      if ('failed' in message) {
-        waiting.length = 0;
-        child.kill('SIGKILL');
-        reject(new Error(`a process of the audit failed: ${message.failed}`));
-        return;
-      }
-      if ('ready' in message) return next();
-      const { range, state } = message;
-      void (async () => {
-        try {
-          await done(range, state);
-          next();
-        } catch (error) {
-          reject(error);
-        }
-      })();
-    });
-    child.once('error', reject);
-    child.once('exit', (code, signal) => {
-      if (code === 0 || child.killed) resolve();
-      else reject(new Error(`a process of the audit ended with ${code ?? signal}`));
-    });
-    tell({ task });
-  }).finally(() => child.kill());
+
+async function ask(child: ChildProcess, message: ToChild): Promise<FromChild> {
+  const over = new AbortController();
+  const silent = AbortSignal.any([over.signal, AbortSignal.timeout(SILENT_MS)]);
+  const ended = once(child, 'exit', { signal: over.signal }).then(([code, signal]) => {
+    throw new Error(`a process of the audit ended with ${code ?? signal}`);
+  });
+  try {
+    child.send(message);
+    const [answer] = (await Promise.race([once(child, 'message', { signal: silent }), ended])) as [FromChild];
+    if ('failed' in answer) throw new Error(`a process of the audit failed: ${answer.failed}`);
+    return answer;
+  } finally {
+    over.abort();
+  }
 }

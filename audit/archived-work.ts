@@ -1,0 +1,204 @@
+import type { DataConverter } from '@temporalio/common';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import type pg from 'pg';
+import { parseHistory } from '../archive/canonical.ts';
+import { archivedRuns, type ArchiveRow, archiveRows } from '../archive/chain.ts';
+import { type HistoryFacts, openHistory, readHistory } from '../archive/history.ts';
+import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../archive/objects.ts';
+import { closedRun } from '../archive/run.ts';
+import type { DepositInput, ReviewInput } from '../workflows/messages.ts';
+import type { ReportBuilder } from './builder.ts';
+import { compare, explainedBy, paymentOf } from './compare.ts';
+import { CHECK_OF } from './kinds.ts';
+import type { Replayer } from './replay.ts';
+import type { Finding } from './report.ts';
+import { readRecords, type Records } from './rows.ts';
+import { cut, type Part } from './scope.ts';
+
+export interface WorkDependencies {
+  readonly db: pg.ClientBase;
+  readonly objects: ArchiveObjects;
+  readonly replayerFor: (bundleHash: string | null) => Promise<ChosenReplayer>;
+  readonly dataConverter: DataConverter;
+  readonly builder: ReportBuilder;
+}
+
+/** On the code of today, or on the kept code that decided where a recorded exception says so. */
+export interface ChosenReplayer {
+  readonly replayer: Replayer;
+  readonly replayedOn: 'today' | 'itself';
+  /** Whether the code that decided is in the archive, whole. */
+  readonly kept: boolean;
+}
+
+/** What the archive has of one run. */
+interface Kept {
+  readonly row: ArchiveRow;
+  /** Of its history; null: it is damaged, which was told. */
+  readonly text: string | null;
+  readonly on: ChosenReplayer;
+}
+
+/** So many are held in memory at once, and the tables are read once for them. */
+const BATCH = 50;
+
+/** Replays and compares the archived runs of one part. Memory does not grow with their number. */
+export async function auditArchived(deps: WorkDependencies, part: Part): Promise<void> {
+  const batches = cut(part, BATCH);
+  let kept = await read(deps, batches[0] ?? []);
+  for (let i = 1; i <= batches.length; i += 1) {
+    // The next ones are read meanwhile; replaying needs no database.
+    const [facts, next] = await Promise.all([replayAll(deps, kept), read(deps, batches[i] ?? [])]);
+    await auditFacts(deps, facts);
+    kept = next;
+  }
+}
+
+const tell = ({ builder }: WorkDependencies, findings: readonly Finding[]) => {
+  for (const finding of findings) builder.find(CHECK_OF[finding.kind], finding);
+};
+
+async function read(deps: WorkDependencies, numbers: Part): Promise<Kept[]> {
+  const all: Kept[] = [];
+  for (const row of await archiveRows(deps.db, numbers)) {
+    deps.builder.checked('archive');
+    const on = await deps.replayerFor(row.bundleHash?.toString('hex') ?? null);
+    all.push({ row, on, text: await readText(deps, row) });
+  }
+  return all;
+}
+
+async function readText(deps: WorkDependencies, row: ArchiveRow): Promise<string | null> {
+  try {
+    return await deps.objects.get(row.historyHash);
+  } catch (error) {
+    if (!(error instanceof ArchiveDamaged || error instanceof ArchiveMissing)) throw error;
+    tell(deps, [
+      { kind: 'history_damaged', where: `archive row ${row.n}`, detail: `${row.workflowId}: ${error.message}` },
+    ]);
+    return null;
+  }
+}
+
+async function replayAll(deps: WorkDependencies, all: readonly Kept[]): Promise<HistoryFacts[]> {
+  const read: HistoryFacts[] = [];
+  for (const { row, text, on } of all) {
+    const opened = text === null ? null : await open(deps, row, text);
+    if (opened === null) continue;
+    if (row.bundleHash !== null) {
+      const { sdk, version } = row;
+      deps.builder.bundle({
+        hash: row.bundleHash.toString('hex'),
+        sdk,
+        version,
+        replayedOn: on.replayedOn,
+        kept: on.kept,
+      });
+    }
+    await auditReplay(deps, on.replayer, opened.facts.workflowId, opened.history);
+    read.push(opened.facts);
+  }
+  return read;
+}
+
+/** Null: it is what was archived, and yet no history of ours, or encrypted with a key that is not here; which was told. */
+async function open(
+  deps: WorkDependencies,
+  row: ArchiveRow,
+  text: string,
+): Promise<{ readonly history: History; readonly facts: HistoryFacts } | null> {
+  try {
+    const history = parseHistory(text);
+    const facts = await readFacts(deps, history);
+    tell(deps, contradictions(row, history));
+    return { history, facts };
+  } catch (error) {
+    const detail = `${row.workflowId}: ${(error as Error).message}`;
+    tell(deps, [{ kind: 'not_readable', where: `archive row ${row.n}`, detail }]);
+    return null;
+  }
+}
+
+const readFacts = async ({ dataConverter }: WorkDependencies, history: History) =>
+  readHistory(await openHistory(history, dataConverter.payloadCodecs ?? []));
+
+/** The row says what its history says. */
+function contradictions(row: ArchiveRow, history: History): Finding[] {
+  const run = closedRun(history);
+  const started = history.events?.[0]?.workflowExecutionStartedEventAttributes;
+  const pairs: readonly (readonly [string, unknown, unknown])[] = [
+    ['workflow', row.workflowId, started?.workflowId],
+    ['run', row.runId, started?.originalExecutionRunId],
+    ['type', row.workflowType, run?.workflowType],
+    ['status', row.status, run?.status],
+    ['end', row.closedAtUs, run?.closedAtUs],
+    ['events', row.events, run?.events],
+    ['bundle', row.bundleHash?.toString('hex') ?? null, run?.bundleHash?.toString('hex') ?? null],
+  ];
+  return pairs.flatMap(([name, says, is]) =>
+    says === is
+      ? []
+      : [
+          {
+            kind: 'archive_row_false',
+            where: `archive row ${row.n}`,
+            detail: `${name} is ${String(says)}, its history says ${String(is)}`,
+          } as const,
+        ],
+  );
+}
+
+/** Whether the code decides what the history says was decided. */
+export async function auditReplay(
+  deps: WorkDependencies,
+  replayer: Replayer,
+  workflowId: string,
+  history: History,
+): Promise<void> {
+  const difference = await replayer.replay(workflowId, history);
+  deps.builder.checked('replay');
+  deps.builder.count('histories');
+  if (difference !== null) tell(deps, [{ kind: 'replay_differs', where: workflowId, detail: difference }]);
+}
+
+/** What histories say against what the tables hold. */
+export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
+  const inputs = all.map((facts) => facts.input as Partial<DepositInput & ReviewInput> | null);
+  const inboxIds = all.flatMap((facts, i) => {
+    const named = inputs[i]?.inboxId ?? paymentOf(facts)?.inboxId;
+    return named === undefined ? [] : [named];
+  });
+  const orderNumbers = inputs.flatMap((input) =>
+    input?.externalOrderNumber === undefined ? [] : [input.externalOrderNumber],
+  );
+  const records = await readRecords(
+    deps.db,
+    all.map((facts) => facts.workflowId),
+    orderNumbers,
+    inboxIds,
+  );
+  for (const facts of all) {
+    deps.builder.checked('books');
+    tell(deps, compare(facts, records, await explainedByOtherRuns(deps, facts, records)));
+  }
+}
+
+/** A workflow that was terminated by hand was followed by another run under its id: each has its own postings. */
+async function explainedByOtherRuns(
+  deps: WorkDependencies,
+  facts: HistoryFacts,
+  records: Records,
+): Promise<ReadonlySet<string>> {
+  const explained = new Set<string>();
+  if ((records.postings.get(facts.workflowId) ?? []).length === 0) return explained;
+  for (const row of await archivedRuns(deps.db, facts.workflowId)) {
+    if (row.runId === facts.runId) continue;
+    try {
+      const history = parseHistory(await deps.objects.get(row.historyHash));
+      for (const id of explainedBy(await readFacts(deps, history), records)) explained.add(id);
+    } catch {
+      // What cannot be read explains nothing; it is told where that row is audited.
+    }
+  }
+  return explained;
+}

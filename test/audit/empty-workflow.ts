@@ -1,0 +1,2 @@
+/** What replaying itself costs. */
+export async function deposit(): Promise<void> {}

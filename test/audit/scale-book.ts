@@ -1,0 +1,234 @@
+import { readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
+import pg from 'pg';
+import { canonicalHistory, parseHistory, sha256 } from '../../archive/canonical.ts';
+import { readHistory } from '../../archive/history.ts';
+import { closedRun } from '../../archive/run.ts';
+import { migrate } from '../../database/migrate.ts';
+import { createPool } from '../../database/pool.ts';
+import type { CallbackData, Order } from '../../domain/order.ts';
+import { creditAll } from '../../ledger/credit.ts';
+import { contentHash } from '../../mtpay/callback.ts';
+import { order as buildOrder, paid } from '../support/builders.ts';
+
+/**
+ * A book of closed deposits of the recorded shapes, each with its own ids, amounts and times: rows, callbacks, postings by
+ * the ledger's own statement, and an archive whose chain is made by its own function.
+ */
+
+const BATCH = 500;
+/** Of twenty deposits: which recorded history each follows. */
+const SHAPES = [
+  ...Array.from({ length: 12 }, () => 'credited'),
+  'credited-after-cancel',
+  'credited-after-unknown',
+  'credited-paid-before-answer',
+  'credited-settled-placement',
+  'credited-after-late-answer',
+  'unpaid',
+  'unpaid',
+  'unpaid-after-unknown',
+];
+
+interface Made {
+  readonly shape: string;
+  readonly order: Order;
+  /** Null: nobody paid. */
+  readonly data: CallbackData | null;
+  readonly stamp: number;
+}
+
+/** `code`, `buildId`: the workflow code that is said to have decided everything. */
+export async function makeBook(url: string, count: number, code: string, buildId: string): Promise<void> {
+  const owner = new pg.Client({ connectionString: url });
+  owner.on('error', () => undefined);
+  await owner.connect();
+  await migrate(owner);
+  await owner.query(`insert into engine.archive_object (hash, kind, bytes) values ($1, 'bundle', $2)`, [
+    sha256(code),
+    gzipSync(code),
+  ]);
+  const worker = createPool({ url, role: 'app_worker', applicationName: 'scale', max: 2 });
+  const shapes = new Map<string, string>();
+  for (const name of new Set(SHAPES)) {
+    shapes.set(name, await readFile(new URL(`../histories/v2/${name}.json`, import.meta.url), 'utf8'));
+  }
+  for (let from = 0; from < count; from += BATCH) {
+    const made = Array.from({ length: Math.min(BATCH, count - from) }, (_, i) => make(from + i));
+    await record(owner, worker, made, shapes, buildId);
+  }
+  await owner.query('delete from engine.archive_due');
+  await owner.query('analyze');
+  await worker.end();
+  await owner.end();
+}
+
+function make(i: number): Made {
+  const mtcAmount = String(1 + (i % 9_000));
+  const order = buildOrder({ wallet: `w-${i % 5_000}`, mtcAmount });
+  const shape = SHAPES[i % SHAPES.length]!;
+  const data = paid(order, { transactionAmount: mtcAmount, paymentPrice: String(Number(mtcAmount) * 7) });
+  return { shape, order, data: shape.startsWith('unpaid') ? null : data, stamp: 1_700_000_000_000 + i };
+}
+
+async function record(
+  owner: pg.Client,
+  worker: pg.Pool,
+  made: readonly Made[],
+  shapes: ReadonlyMap<string, string>,
+  buildId: string,
+): Promise<void> {
+  const placedAt = new Date();
+  const expiresAt = new Date(placedAt.getTime() + 30 * 60_000).toISOString();
+  await owner.query(
+    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, placed_at, expires_at)
+     select d->>'externalOrderNumber', d->>'wallet', 'MtcAmount', (d->>'mtcAmount')::numeric, 'CNY', 'en', sha256('x'), d->'settings', 'AWAITING_PAYMENT', $2, $3
+       from jsonb_array_elements($1::jsonb) d`,
+    [
+      JSON.stringify(made.map(({ shape, order }) => ({ ...order, settings: settingsOf(shapes.get(shape)!) }))),
+      placedAt,
+      expiresAt,
+    ],
+  );
+  const credits = await credit(owner, worker, made);
+  await owner.query(
+    `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = any($1)`,
+    [made.filter(({ data }) => data === null).map(({ order }) => order.externalOrderNumber)],
+  );
+  const archived = made.map(({ shape, order, data }) => {
+    const { externalOrderNumber, wallet } = order;
+    const runId = crypto.randomUUID();
+    const facts = {
+      externalOrderNumber,
+      wallet,
+      mtcAmount: order.mtcAmount!,
+      ...(data === null ? {} : { ...pick(data), ...credits.get(externalOrderNumber)! }),
+    };
+    const history = parseHistory(historyOf(shapes.get(shape)!, buildId, runId, placedAt, facts, expiresAt));
+    return {
+      ...closedRun(history)!,
+      ...canonicalHistory(history),
+      workflowId: `deposit:${externalOrderNumber}`,
+      runId,
+    };
+  });
+  await owner.query(
+    `insert into engine.archive_object (hash, kind, bytes) select h, 'history', b from unnest($1::bytea[], $2::bytea[]) as t(h, b) on conflict do nothing`,
+    [archived.map(({ hash }) => hash), archived.map(({ text }) => gzipSync(text, { level: 1 }))],
+  );
+  await owner.query(
+    `select engine.append_archive(a->>'workflowId', a->>'runId', 'deposit', a->>'status', timestamptz 'epoch' + (a->>'closed')::bigint * interval '1 microsecond', (a->>'events')::int,
+            decode(a->>'hash', 'hex'), decode(a->>'bundle', 'hex'), a->>'sdk', 'scale') from jsonb_array_elements($1::jsonb) a`,
+    [
+      JSON.stringify(
+        archived.map(({ workflowId, runId, status, closedAtUs, events, hash, bundleHash, sdk }) => ({
+          workflowId,
+          runId,
+          status,
+          events,
+          sdk,
+          closed: closedAtUs.toString(),
+          hash: hash.toString('hex'),
+          bundle: bundleHash?.toString('hex'),
+        })),
+      ),
+    ],
+  );
+}
+
+const pick = ({ transactionCode, transactionAmount, paymentPrice }: CallbackData) => ({
+  transactionCode,
+  transactionAmount,
+  paymentPrice,
+});
+
+/** The settings that were frozen when the shape was recorded. */
+const settingsOf = (shape: string): unknown =>
+  (readHistory(parseHistory(shape)).input as { readonly settings: unknown }).settings;
+
+/** Callbacks, what each is bound to, and postings; by order number, what a history says of them. */
+async function credit(
+  owner: pg.Client,
+  worker: pg.Pool,
+  made: readonly Made[],
+): Promise<ReadonlyMap<string, { inboxId: string; receivedAt: string; postingId: string }>> {
+  const payments = made.flatMap(({ order, data, stamp }) => (data === null ? [] : [{ order, data, stamp }]));
+  const callbacks = payments.map(({ data, stamp }) => ({
+    data,
+    hash: contentHash(data).toString('hex'),
+    stamp,
+    raw: `{"signature":"[signature]","timestamp":${stamp},"data":${JSON.stringify(data).replace(/"(transactionAmount|paymentPrice)":"([\d.]+)"/g, '"$1":$2')}}`,
+  }));
+  const { rows } = await owner.query<{ n: string; id: string; at: Date }>(
+    `with c as (
+       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)
+       select c->'data'->>'externalOrderNumber', c->'data'->>'externalOrderNumber', c->'data'->>'transactionCode', decode(c->>'hash', 'hex'), c->'data', convert_to(c->>'raw', 'UTF8'), 'first', true
+         from jsonb_array_elements($1::jsonb) c returning external_order_number as n, id, received_at as at),
+     s as (insert into engine.callback_stamp select 'key', (c->>'stamp')::bigint, c->'data'->>'externalOrderNumber', decode(c->>'hash', 'hex') from jsonb_array_elements($1::jsonb) c)
+     select * from c`,
+    [JSON.stringify(callbacks)],
+  );
+  const inbox = new Map(rows.map((row) => [row.n, row]));
+  await owner.query(
+    `update engine.deposit d set bound_callback = c.id from engine.callback c where c.deposit = d.external_order_number and d.external_order_number = any($1)`,
+    [rows.map(({ n }) => n)],
+  );
+  const answers = await creditAll(
+    worker,
+    payments.map(({ order, data }) => ({
+      inboxId: inbox.get(order.externalOrderNumber)!.id,
+      deposit: order.externalOrderNumber,
+      wallet: order.wallet,
+      transactionCode: data.transactionCode,
+      amount: data.transactionAmount,
+      currencyCode: data.currencyCode,
+      paymentPrice: data.paymentPrice,
+      late: false,
+      workflowId: `deposit:${order.externalOrderNumber}`,
+    })),
+  );
+  return new Map(
+    payments.map(({ order }, i) => {
+      const { id, at } = inbox.get(order.externalOrderNumber)!;
+      return [
+        order.externalOrderNumber,
+        { inboxId: id, receivedAt: at.toISOString(), postingId: answers[i]!.postingId! },
+      ];
+    }),
+  );
+}
+
+/** The recorded history with other ids, amounts and times, as if it had been this deposit's. */
+function historyOf(
+  shape: string,
+  buildId: string,
+  runId: string,
+  placedAt: Date,
+  facts: Readonly<Record<string, string>>,
+  expiresAt: string,
+): string {
+  const recorded = JSON.parse(shape) as { events: Record<string, unknown>[] };
+  const later = placedAt.getTime() - Date.parse(recorded.events[0]!['eventTime'] as string);
+  const said = Object.entries({ ...facts, expiresAt });
+  const text = JSON.stringify(recorded, (name, value: unknown) => {
+    if (typeof value !== 'string') return value;
+    if (name !== 'data') return moved(value, later);
+    let plain = moved(Buffer.from(value, 'base64').toString('utf8'), later);
+    for (const [field, is] of said) plain = plain.replace(new RegExp(`"${field}":"[^"]*"`), `"${field}":"${is}"`);
+    plain = plain.replace(/^"credit AT[0-9A-F]+"$/, `"credit ${facts['transactionCode']}"`);
+    return Buffer.from(plain).toString('base64');
+  });
+  const history = JSON.parse(text) as {
+    events: Record<string, { workflowId?: string; originalExecutionRunId?: string }>[];
+  };
+  const started = history.events[0]!['workflowExecutionStartedEventAttributes']!;
+  started.workflowId = `deposit:${facts['externalOrderNumber']}`;
+  started.originalExecutionRunId = runId;
+  return JSON.stringify(history).replaceAll(/@temporalio\/worker@1\.24\.0\+[0-9a-f]{64}/g, buildId);
+}
+
+const moved = (text: string, laterMs: number): string =>
+  text.replace(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,3})?(\d*)Z/g, (_all, second: string, ms = '', rest = '') => {
+    const at = new Date(Date.parse(`${second}${ms}Z`) + laterMs).toISOString();
+    return `${at.slice(0, -1)}${rest}Z`;
+  });
