@@ -25,8 +25,18 @@ export interface DepositFact {
   readonly mode: BuyCoinMode;
   readonly state: DepositState;
   readonly createdAt: string;
-  /** What stands in a wallet because of it, after reversals; null: nothing. */
-  readonly credit: { readonly amount: string; readonly fiat: string; readonly basis: Basis } | null;
+}
+
+/** What stands in a wallet because of a deposit, and was not reversed. */
+export interface CreditFact {
+  /** In which was paid. */
+  readonly currency: Currency;
+  readonly mode: BuyCoinMode;
+  /** When the deposit was created. */
+  readonly createdAt: string;
+  readonly amount: string;
+  readonly fiat: string;
+  readonly basis: Basis;
 }
 
 /** Counted by the audit itself; the rest follows from what is added. */
@@ -68,7 +78,7 @@ export class ReportBuilder {
     this.#sums.add('count', what, 'many', BigInt(many));
   }
 
-  deposit({ currency, mode, state, createdAt, credit }: DepositFact): void {
+  deposit({ currency, mode, state, createdAt }: DepositFact): void {
     const groups: readonly (readonly [string, string])[] = [
       ['total', `${currency} ${mode}`],
       ['day', createdAt.slice(0, 10)],
@@ -76,11 +86,19 @@ export class ReportBuilder {
       ['count', 'deposits'],
     ];
     for (const [group, name] of groups) this.#sums.add(group, name, group === 'count' ? 'many' : 'deposits');
-    if (credit === null) return;
-    for (const [group, name] of [...groups.slice(0, 2), ['basis', credit.basis] as const]) {
+  }
+
+  /** A deposit has none, one, or, when it was paid more than once and people said so, several. */
+  credit({ currency, mode, createdAt, amount, fiat, basis }: CreditFact): void {
+    const groups: readonly (readonly [string, string])[] = [
+      ['total', `${currency} ${mode}`],
+      ['day', createdAt.slice(0, 10)],
+      ['basis', basis],
+    ];
+    for (const [group, name] of groups) {
       this.#sums.add(group, name, 'credits');
-      this.#sums.addDecimal(group, name, 'credited', credit.amount);
-      this.#sums.addDecimal(group, name, 'fiat', credit.fiat);
+      this.#sums.addDecimal(group, name, 'credited', amount);
+      this.#sums.addDecimal(group, name, 'fiat', fiat);
     }
   }
 
@@ -193,7 +211,7 @@ export class ReportBuilder {
         const fiat = formatUnits(this.#sums.value('total', name, 'fiat'));
         return { currency, mode, ...this.#amounts('total', name), fiat };
       })
-      .filter(({ deposits }) => deposits > 0);
+      .filter(({ deposits, credits }) => deposits + credits > 0);
   }
 
   #amounts(group: string, name: string): { deposits: number; credits: number; credited: string } {

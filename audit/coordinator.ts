@@ -19,7 +19,7 @@ import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from './report.ts';
 import { type AuditCommand, choose, cut, type Part } from './scope.ts';
 import { openSession, snapshotOf } from './session.ts';
-import { countCases, countDeposits, countTables } from './totals.ts';
+import { countCases, countCredits, countDeposits, countTables } from './totals.ts';
 import { auditInParts } from './workforce.ts';
 
 export interface AuditDependencies {
@@ -198,6 +198,7 @@ async function lookAtTables(
   find(builder, inbox.findings);
   await countTables(session, builder);
   await countDeposits(session, builder, command);
+  await countCredits(session, builder, command);
   await countCases(session, builder, command);
 }
 

@@ -52,7 +52,7 @@ function howMuch({ totals, counts }: AuditReport): string[] {
     return amount(sumOf(fiat), currency);
   });
   return [
-    `${amount(credited)} credited, by ${whole(credits)} of ${many(counts.deposits, 'deposit')}.`,
+    `${amount(credited)} stand in wallets: ${many(credits, 'credit')} for ${many(counts.deposits, 'deposit')}.`,
     `Customers paid ${listing(paid)} for that.`,
   ];
 }

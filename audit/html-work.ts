@@ -53,7 +53,7 @@ ${table<DecisionFact>({
 })}${leftOut(decisions.length, counts.decisions, 'decisions')}`;
 
 const decided = ({ decision, wallet, posting }: DecisionFact): Markup =>
-  markup`${DECIDED[decision] ?? decision}${wallet === null ? null : markup`<br>wallet ${wallet}`}${posting === null ? markup`<br><span class="soft">no posting</span>` : markup`<br><span class="soft">${posting}</span>`}`;
+  markup`${DECIDED[decision] ?? decision}${wallet === null ? null : markup`<br>wallet ${wallet}`}${posting === null ? markup`<br><span class="soft">no posting</span>` : markup`<br><span class="soft">posting ${posting}</span>`}`;
 
 const by = ({ proposedBy, confirmedBy, needsTwo }: DecisionFact): Markup =>
   markup`${proposedBy === confirmedBy ? `${proposedBy} alone` : markup`${proposedBy}<br>${confirmedBy}`}<br><span class="soft">${needsTwo ? 'two needed' : 'one is enough'}</span>`;

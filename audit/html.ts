@@ -95,7 +95,10 @@ ${body}
 /** What was audited, as a sentence. */
 export function scopeText({ since, sample, deposit }: AuditScope): string {
   if (deposit !== null) return `The deposit ${deposit} alone was audited.`;
-  const from = since === null ? 'Everything since the first deposit' : `What was created since ${moment(since)}`;
+  const from =
+    since === null
+      ? 'Everything since the first deposit'
+      : `What closed since ${moment(since)}, and what is still open,`;
   return sample === null ? `${from} was audited.` : `${from} was audited by a sample: ${sample}.`;
 }
 

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
-import { openHistory, readHistory } from '../archive/history.ts';
+import { type HistoryFacts, openHistory, readHistory } from '../archive/history.ts';
 import { isGone } from '../archive/source.ts';
 import { auditFacts, auditReplay, type WorkDependencies } from './archived-work.ts';
 import { CHECK_OF } from './kinds.ts';
@@ -62,8 +62,18 @@ async function auditBatch(
   batch: readonly { readonly id: string; readonly history: History }[],
 ) {
   const { replayer } = await deps.replayerFor(null);
-  for (const { id, history } of batch) await auditReplay(deps, replayer, id, history);
   const codecs = deps.dataConverter.payloadCodecs ?? [];
-  const facts = await Promise.all(batch.map(async ({ history }) => readHistory(await openHistory(history, codecs))));
+  const facts: HistoryFacts[] = [];
+  for (const { id, history } of batch) {
+    try {
+      facts.push(readHistory(await openHistory(history, codecs)));
+    } catch (error) {
+      // Encrypted with a key that is not here, or no history of ours.
+      const { message: detail } = error as Error;
+      deps.builder.find(CHECK_OF.not_readable, { kind: 'not_readable', where: id, detail });
+      continue;
+    }
+    await auditReplay(deps, replayer, id, history);
+  }
   await auditFacts(deps, facts);
 }

@@ -45,7 +45,7 @@ export interface AuditFacts {
 
 /** What was left out; all null: nothing. */
 export interface AuditScope {
-  /** Deposits created since this time. */
+  /** What closed since this time, and what is still open. */
   readonly since: string | null;
   /** In words: `1,000 deposits chosen at random, seed 7`. */
   readonly sample: string | null;

@@ -15,29 +15,25 @@ interface DepositLine {
   readonly mode: BuyCoinMode;
   readonly state: DepositState;
   readonly createdAt: string;
-  readonly amount: string | null;
-  readonly fiat: string | null;
-  readonly actor: string | null;
-  readonly reversed: boolean;
   readonly wallet: string;
   readonly until: string | null;
   readonly asked: string;
   readonly closed: boolean;
 }
 
+const IN_SCOPE = `($3::text is null or d.external_order_number = $3)
+     and ($4::timestamptz is null or d.closed_at is null or d.closed_at >= $4)`;
+
 const DEPOSITS = `
   select d.external_order_number as number, d.currency_code as currency, d.buy_coin_mode as mode, d.state,
          to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "createdAt", d.wallet,
-         trim_scale(t.amount - t.fee)::text as amount, trim_scale(t.fiat_amount)::text as fiat, t.actor,
-         r.id is not null as reversed, to_char(d.listening_until, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as until,
+         to_char(d.listening_until, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as until,
          trim_scale(coalesce(d.mtc_amount, d.total_price))::text as asked, d.closed_at is not null as closed
     from engine.deposit d
-    left join ledger.transaction t on t.id = d.posting_id
-    left join ledger.transaction r on r.origin = t.id
-   where d.external_order_number > $1 and ($3::text is null or d.external_order_number = $3)
-     and ($4::timestamptz is null or d.created_at >= $4)
+   where d.external_order_number > $1 and ${IN_SCOPE}
    order by d.external_order_number limit $2`;
 
+/** `since`: what closed since then, and what is open. */
 export interface CountedScope {
   readonly deposit: string | null;
   readonly since: string | null;
@@ -54,12 +50,7 @@ export async function countDeposits(db: pg.ClientBase, builder: ReportBuilder, s
 
 function countDeposit(builder: ReportBuilder, row: DepositLine): void {
   const { currency, mode, state, createdAt } = row;
-  const { amount } = row;
-  const stands = amount !== null && !row.reversed;
-  const basis: Basis = row.actor === null ? 'callback' : row.actor.includes('+') ? 'two_people' : 'one_person';
-  const credit = stands ? { amount, fiat: row.fiat ?? '0', basis } : null;
-  builder.deposit({ currency, mode, state, createdAt, credit });
-  if (stands) builder.checked('evidence');
+  builder.deposit({ currency, mode, state, createdAt });
   if (row.closed || state === 'IN_REVIEW') return;
   builder.open({
     workflowId: `deposit:${row.number}`,
@@ -70,6 +61,39 @@ function countDeposit(builder: ReportBuilder, row: DepositLine): void {
     wallet: row.wallet,
     asked: { amount: row.asked, unit: mode === 'MtcAmount' ? 'MTC' : currency },
   });
+}
+
+interface CreditLine {
+  readonly id: string;
+  readonly currency: Currency;
+  readonly mode: BuyCoinMode;
+  readonly createdAt: string;
+  readonly amount: string;
+  readonly fiat: string;
+  readonly actor: string | null;
+}
+
+/** Money in wallets; a posting that was reversed put none there. */
+const CREDITS = `
+  select t.id::text as id, coalesce(t.fiat, d.currency_code) as currency, d.buy_coin_mode as mode,
+         to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "createdAt",
+         trim_scale(t.amount - t.fee)::text as amount, trim_scale(coalesce(t.fiat_amount, 0))::text as fiat, t.actor
+    from ledger.transaction t join engine.deposit d on d.external_order_number = t.deposit
+   where t.id > $1 and t.credit_code like 'wallet:%' and t.amount > 0
+     and not exists (select from ledger.transaction r where r.origin = t.id) and ${IN_SCOPE}
+   order by t.id limit $2`;
+
+export async function countCredits(db: pg.ClientBase, builder: ReportBuilder, scope: CountedScope): Promise<void> {
+  for (let after = '0'; ; ) {
+    const { rows } = await db.query<CreditLine>(CREDITS, [after, PAGE, scope.deposit, scope.since]);
+    for (const { id: _, actor, ...credit } of rows) {
+      const basis: Basis = actor === null ? 'callback' : actor.includes('+') ? 'two_people' : 'one_person';
+      builder.credit({ ...credit, basis });
+      builder.checked('evidence');
+    }
+    if (rows.length < PAGE) return;
+    after = rows.at(-1)!.id;
+  }
 }
 
 interface CaseLine {
@@ -95,7 +119,7 @@ const CASES = `
     from engine.review_case v join engine.callback c on c.id = v.callback
     left join engine.deposit d on d.external_order_number = c.deposit
     left join engine.decision p on p.id = v.proposal
-   where v.workflow_id > $1 and ($3::text is null or c.external_order_number = $3) and ($4::timestamptz is null or v.opened_at >= $4)
+   where v.workflow_id > $1 and ($3::text is null or c.external_order_number = $3) and ($4::timestamptz is null or v.closed_at is null or v.closed_at >= $4)
    order by v.workflow_id limit $2`;
 
 export async function countCases(db: pg.ClientBase, builder: ReportBuilder, scope: CountedScope): Promise<void> {

@@ -55,6 +55,7 @@ const start = (): ChildProcess =>
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 
+/** Its answer; throws when it fails, ends or says nothing any more. */
 async function ask(child: ChildProcess, message: ToChild): Promise<FromChild> {
   const over = new AbortController();
   const silent = AbortSignal.any([over.signal, AbortSignal.timeout(SILENT_MS)]);
@@ -66,6 +67,10 @@ async function ask(child: ChildProcess, message: ToChild): Promise<FromChild> {
     const [answer] = (await Promise.race([once(child, 'message', { signal: silent }), ended])) as [FromChild];
     if ('failed' in answer) throw new Error(`a process of the audit failed: ${answer.failed}`);
     return answer;
+  } catch (error) {
+    if (!silent.aborted) throw error;
+    const on = 'part' in message ? `archive rows ${message.part[0]} to ${message.part.at(-1)}` : 'its start';
+    throw new Error(`a process of the audit has said nothing for ten minutes, on ${on}`, { cause: error });
   } finally {
     over.abort();
   }

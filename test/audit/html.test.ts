@@ -39,7 +39,7 @@ describe('the page', () => {
       'When',
       'On what evidence',
       'What is open',
-      'credited, by 986 of 1,260 deposits',
+      'stand in wallets: 986 credits for 1,260 deposits',
       'alice.w, bob.k and chen.l decided 18 cases',
       'from 2026-09-14 to 2026-10-13',
       'on an authentic callback of the provider alone',
@@ -64,7 +64,7 @@ describe('the page', () => {
   test('says so when only a part was audited', () => {
     const part = { since: '2026-10-01T00:00:00Z', sample: '100 of them, seed 7', deposit: null };
     expect(scopeText(part)).toBe(
-      'What was created since 2026-10-01 00:00:00 UTC was audited by a sample: 100 of them, seed 7.',
+      'What closed since 2026-10-01 00:00:00 UTC, and what is still open, was audited by a sample: 100 of them, seed 7.',
     );
     const text = reportPage({ ...good, audit: { ...good.audit, scope: part } }, facts);
     expect(text).toContain('Nothing is unexplained in the part that was audited');

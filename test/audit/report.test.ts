@@ -67,8 +67,9 @@ describe('the builder', () => {
     expect(counts).toMatchObject({ deposits: 1_260, decisions: 18, openDeposits: 4, openCases: 2 });
     const builder = new ReportBuilder();
     const fact = { currency: 'CNY', mode: 'MtcAmount', state: 'CREDITED', createdAt: '2026-01-01T00:00:00Z' } as const;
+    builder.deposit(fact);
     for (let n = 0; n < 3; n += 1)
-      builder.deposit({ ...fact, credit: { amount: '999999999999.00000001', fiat: '0.1', basis: 'callback' } });
+      builder.credit({ ...fact, amount: '999999999999.00000001', fiat: '0.1', basis: 'callback' });
     expect(finish(builder).totals).toMatchObject([{ credits: 3, credited: '2999999999997.00000003', fiat: '0.3' }]);
   });
 

@@ -59,19 +59,18 @@ function addDeposit(builder: ReportBuilder, n: number, createdMs: number): void 
   const usual: readonly DepositState[] = ['CREDITED', 'CREDITED', 'CREDITED', 'CREDITED', 'UNPAID'];
   const state = n % 41 === 0 ? DEPOSIT_STATES[(n / 41) % DEPOSIT_STATES.length]! : usual[(n * 7) % usual.length]!;
   const whole = 100 + ((n * 7919) % 9_000);
-  builder.deposit({
+  const deposit = {
     currency: CURRENCIES[n % 7 < 4 ? 0 : n % 7 < 6 ? 1 : 2],
     mode: BUY_COIN_MODES[n % 3 === 0 ? 1 : 0],
-    state,
     createdAt: at(createdMs),
-    credit:
-      state !== 'CREDITED'
-        ? null
-        : {
-            amount: n % 5 === 0 ? `${whole}.0625` : String(whole),
-            fiat: `${whole * 7}.2`,
-            basis: n % 97 === 0 ? 'two_people' : n % 211 === 0 ? 'one_person' : 'callback',
-          },
+  };
+  builder.deposit({ ...deposit, state });
+  if (state !== 'CREDITED') return;
+  builder.credit({
+    ...deposit,
+    amount: n % 5 === 0 ? `${whole}.0625` : String(whole),
+    fiat: `${whole * 7}.2`,
+    basis: n % 97 === 0 ? 'two_people' : n % 211 === 0 ? 'one_person' : 'callback',
   });
 }
 
