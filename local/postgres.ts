@@ -8,7 +8,7 @@ import pg from 'pg';
 import { belongsTo, cacheDirectory, outsideDirectory, root } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
 import { type Account, accountOptions, findPostgres, serverAccount } from './postgres-binaries.ts';
-import { commandOf, describeExit, type Exit, end, isAlive, lastLines, run, start, waitUntilGone } from './process.ts';
+import { commandOf, describeExit, type Exit, end, gone, isAlive, lastLines, run, start } from './process.ts';
 
 export type PostgresOptions = {
   /** The logical place of the data; as root they lie outside it and the file `location` here names where. */
@@ -233,7 +233,7 @@ function serverOf(
     pid: running.pid,
     adopted: exited === null,
     source,
-    exited: exited ?? waitUntilGone(running.pid, Number.POSITIVE_INFINITY).then(() => ({ code: null, signal: null })),
+    exited: exited ?? gone(running.pid),
     async stop() {
       // SIGINT: cut clients off and write everything down. SIGTERM would wait for clients, SIGQUIT would not write.
       await end(running.pid, { signal: 'SIGINT', timeoutMs: STOP_TIMEOUT_MS, group: false });

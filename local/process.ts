@@ -70,6 +70,12 @@ export async function waitUntilGone(pid: number, timeoutMs: number): Promise<boo
   return true;
 }
 
+/** Resolves when a process that is not our child is gone. Waiting for it keeps nobody alive. */
+export async function gone(pid: number): Promise<Exit> {
+  while (isAlive(pid)) await sleep(POLL_MS, undefined, { ref: false });
+  return { code: null, signal: null };
+}
+
 /** How a child ended. */
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 

@@ -6,8 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { belongsTo } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
-import { describeExit, type Exit, end, isAlive, isSameProcess, lastLines, type ProcessRecord } from './process.ts';
-import { recordOf, start, type Started, waitUntilGone } from './process.ts';
+import {
+  describeExit,
+  type Exit,
+  end,
+  gone,
+  isAlive,
+  isSameProcess,
+  lastLines,
+  type ProcessRecord,
+} from './process.ts';
+import { recordOf, start, type Started } from './process.ts';
 import { resolveTemporalCli } from './temporal-binary.ts';
 
 export type TemporalOptions = {
@@ -210,8 +219,7 @@ function serverOf(note: Note, started: Started | null): TemporalServer {
     uiUrl: note.uiPort === null ? null : `http://127.0.0.1:${note.uiPort}`,
     pid: note.pid,
     adopted: started === null,
-    exited:
-      started?.exited ?? waitUntilGone(note.pid, Number.POSITIVE_INFINITY).then(() => ({ code: null, signal: null })),
+    exited: started?.exited ?? gone(note.pid),
     async stop() {
       await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
       rmSync(noteFile(note.for), { force: true });

@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../database/migrate.ts';
+import { root } from '../../local/paths.ts';
 import { createDatabases, type Servers, startServers } from '../../local/servers.ts';
 import { isServing } from '../../local/temporal.ts';
 import { makeDataDirectory } from './support.ts';
@@ -35,6 +37,22 @@ test('a command gets the servers that run already, and stops only those it has s
   await first.stop();
   expect(await databaseNameAt(first.databaseUrl)).toBeNull();
   expect(await isServing(first.temporalAddress ?? '')).toBe(false);
+});
+
+test('a command beside running servers ends when its work is done', async () => {
+  const data = makeDataDirectory();
+  await started(data);
+  const command = `const { startServers } = await import(process.argv[1]);
+    await (await startServers({ postgres: true, temporal: true, data: process.argv[2] })).stop();`;
+  const module = new URL('../../local/servers.ts', import.meta.url).href;
+  const { code } = await new Promise<{ code: number | null }>((resolve) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', command, module, data], {
+      cwd: root,
+    });
+    child.once('exit', (ended) => resolve({ code: ended }));
+    onTestFinished(() => void child.kill('SIGKILL'));
+  });
+  expect(code).toBe(0);
 });
 
 test('a server that is not wanted is not started', async () => {
