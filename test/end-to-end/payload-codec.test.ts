@@ -1,11 +1,22 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Client, type WorkflowHandle } from '@temporalio/client';
+import { createArchiver } from '../../activities/archiving.ts';
+import { archivedRuns } from '../../archive/chain.ts';
+import { archiveObjects } from '../../archive/objects.ts';
+import { audit } from '../../audit/coordinator.ts';
+import { parseCommand } from '../../audit/scope.ts';
 import { Secret } from '../../config/load.ts';
+import { createLog } from '../../config/log.ts';
 import { payloadKeyId } from '../../config/payload-codec.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { temporalHistories } from '../../worker/histories.ts';
+import { workflowSource } from '../../worker/workflow-source.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
@@ -83,6 +94,51 @@ test('its history replays with the key, and with the previous key in second plac
   const newer = randomBytes(32).toString('base64url');
   await replay({ TEMPORAL_CODEC_KEY: newer, TEMPORAL_CODEC_KEY_PREVIOUS: key });
   await expect(replay({ TEMPORAL_CODEC_KEY: newer })).rejects.toThrow();
+});
+
+test('its history is audited with the key; without it nothing is called proved', async () => {
+  const archivedOrder = await credited();
+  const openOrder = (await engine.create()).body.externalOrderNumber as string;
+  const pool = engine.db.poolFor('app_worker');
+  const archiver = createArchiver({
+    pool,
+    histories: temporalHistories(encrypting),
+    objects: archiveObjects(pool, undefined),
+    version: 'test',
+    log: createLog('test', 'silent'),
+  });
+  await until('the deposit to be archived', async () => {
+    await engine.db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
+    await archiver.archiveClosed(100);
+    return (await archivedRuns(pool, depositWorkflowId(archivedOrder))).length > 0;
+  });
+  const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+  onTestFinished(() => rm(out, { recursive: true, force: true }));
+  const { workflowBundle } = await workflowSource({ workflowBundle: required('TEST_WORKFLOW_BUNDLE') }, true);
+  const auditWith = async (env: Record<string, string>, deposit: string) => {
+    const { report } = await audit(
+      {
+        database: { url: engine.db.url, setRole: true },
+        client: encrypting,
+        dataConverter: loadDataConverter(env),
+        archiveDirectory: undefined,
+        code: workflowBundle.code,
+        codeVersion: 'test',
+        exceptions: new Map(),
+        processes: 1,
+        tell: () => undefined,
+      },
+      { ...parseCommand(['--deposit', deposit]), out, fresh: true },
+    );
+    const found = report.checks.flatMap(({ findings }) => findings);
+    return found.filter(({ where, detail }) => `${where} ${detail}`.includes(deposit)).map(({ kind }) => kind);
+  };
+  const newer = randomBytes(32).toString('base64url');
+  for (const order of [archivedOrder, openOrder]) {
+    expect(await auditWith({ TEMPORAL_CODEC_KEY: key }, order)).toEqual([]);
+    expect(await auditWith({ TEMPORAL_CODEC_KEY: newer }, order)).toContain('not_readable');
+    expect(await auditWith({}, order)).toContain('not_readable');
+  }
 });
 
 test('texts of failures are encrypted as well: of an activity that failed for a while', async () => {
