@@ -107,6 +107,7 @@ export async function launchEngine(
 ): Promise<LaunchedEngine> {
   quietRuntime();
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-'));
+  const freeUiPort = await freePort();
   const launchTemporal = (port?: number) =>
     startTemporal({
       dbFile: join(folder, 'temporal.db'),
@@ -114,8 +115,29 @@ export async function launchEngine(
       uiCodecEndpoint: options.uiCodecEndpoint,
       ...(port === undefined ? {} : { port }),
     });
-  const freeUiPort = await freePort();
   const temporal = await launchTemporal();
+  try {
+    const { engine, stop } = await launchOn(temporal, launchTemporal, db, workflowBundle, options);
+    const stopAll = async () => {
+      await stop();
+      await rm(folder, { recursive: true, force: true });
+    };
+    return { engine, stop: stopAll };
+  } catch (error) {
+    // An engine that does not start leaves no server behind.
+    await temporal.stop();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function launchOn(
+  temporal: TemporalServer,
+  launchTemporal: (port?: number) => Promise<TemporalServer>,
+  db: TestDatabase,
+  workflowBundle: string,
+  options: EngineOptions,
+): Promise<LaunchedEngine> {
   const mtpay = { accessKey: key(), secretKey: key(), controlToken: key() };
   const [apiPort, callbackPort] = [await freePort(), await freePort()];
   const sandbox =
@@ -257,7 +279,6 @@ export async function launchEngine(
     await sandbox?.close();
     await connection.close();
     await engine.temporal.stop();
-    await rm(folder, { recursive: true, force: true });
   };
   return { engine, stop };
 }
