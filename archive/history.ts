@@ -154,7 +154,8 @@ function timeOf(event: Event): string {
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-function valueOf(payload: Payload | null | undefined): unknown {
+/** The JSON in a payload; null when there is nothing. Throws when it is something else. */
+export function valueOf(payload: Payload | null | undefined): unknown {
   if (payload === undefined || payload === null) return null;
   const encoding = decoder.decode(payload.metadata?.['encoding'] ?? new Uint8Array());
   if (encoding === 'binary/null') return null;

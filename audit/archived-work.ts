@@ -8,6 +8,7 @@ import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../archive/
 import { closedRun } from '../archive/run.ts';
 import type { DepositInput, ReviewInput } from '../workflows/messages.ts';
 import type { ReportBuilder } from './builder.ts';
+import { explainDifference } from './difference.ts';
 import { compare, explainedBy, paymentOf } from './compare.ts';
 import { CHECK_OF } from './kinds.ts';
 import type { Replayer } from './replay.ts';
@@ -155,10 +156,12 @@ export async function auditReplay(
   workflowId: string,
   history: History,
 ): Promise<void> {
-  const difference = await replayer.replay(workflowId, history);
+  const error = await replayer.replay(workflowId, history);
   deps.builder.checked('replay');
   deps.builder.count('histories');
-  if (difference !== null) tell(deps, [{ kind: 'replay_differs', where: workflowId, detail: difference }]);
+  if (error === null) return;
+  const opened = await openHistory(history, deps.dataConverter.payloadCodecs ?? []);
+  tell(deps, [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }]);
 }
 
 /** What histories say against what the tables hold. */

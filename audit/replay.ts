@@ -7,10 +7,10 @@ import { globalHandlers } from '@temporalio/worker/lib/workflow/vm-shared.js';
 /** Runs recorded histories through one workflow code, without a server, one at a time. */
 export interface Replayer {
   /**
-   * Null: the code would have decided the same, command by command. Otherwise how it differs, in one line; also for a
-   * history that is none.
+   * Null: the code asks for the same things in the same order. That is kinds and names; what each was given is proved
+   * by comparing the facts. Otherwise the SDK's error; also for what is no history.
    */
-  replay(workflowId: string, history: History): Promise<string | null>;
+  replay(workflowId: string, history: History): Promise<Error | null>;
   close(): Promise<void>;
 }
 
@@ -24,17 +24,17 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}):
   return {
     async replay(workflowId, history) {
       next = { workflowId, history };
-      results ??= Replaying.runReplayHistories(
+      results ??= LeanReplay.runReplayHistories(
         { workflowBundle: { code }, dataConverter, replayName: 'audit' },
         histories(),
       );
       try {
         const { value } = (await results.next()) as IteratorYieldResult<ReplayResult>;
-        return value.error === undefined ? null : firstLine(value.error);
+        return value.error ?? null;
       } catch (error) {
         // What the replayer cannot take at all ends it.
         results = null;
-        return firstLine(error as Error);
+        return error as Error;
       }
     },
     async close() {
@@ -45,8 +45,6 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}):
   };
 }
 
-const firstLine = (error: Error): string => error.message.split('\n')[0]!.slice(0, 500);
-
 type CreatorArguments = Parameters<(typeof ReusableVMWorkflowCreator)['create']>;
 
 /**
@@ -54,7 +52,7 @@ type CreatorArguments = Parameters<(typeof ReusableVMWorkflowCreator)['create']>
  * thread that watches each call into a workflow (the audit's own process watches the parts), and stack traces of every
  * promise for a query that nobody asks here. What is replayed and compared is the same.
  */
-class Replaying extends Worker {
+export class LeanReplay extends Worker {
   protected static override async createWorkflowCreator(
     workflowBundle: CreatorArguments[0],
     options: { readonly activities: ReadonlyMap<string, unknown> },

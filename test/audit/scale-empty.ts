@@ -26,8 +26,8 @@ const ours = createReplayer(code);
 
 async function replayOne(i: number): Promise<void> {
   if (process.argv[2] === 'audit') {
-    const difference = await ours.replay(`empty:${i}`, parseHistory(text));
-    if (difference !== null) throw new Error(difference);
+    const error = await ours.replay(`empty:${i}`, parseHistory(text));
+    if (error !== null) throw error;
     return;
   }
   const { value } = (await sdk.next()) as IteratorYieldResult<{ readonly error?: Error }>;

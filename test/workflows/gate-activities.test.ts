@@ -1,0 +1,174 @@
+import { type Change, describeChanges } from '../support/gate-changes.ts';
+import { both, ended, gave, neededTheDurable, ofKind, ofType, ran, updated } from '../support/gate-predicates.ts';
+
+/**
+ * What workflows ask of the world, changed in one place after the other: the gate catches each change in every recorded
+ * path it touches, in no other, and names the decision.
+ */
+const effects = 'workflows/effects.ts';
+
+/** Another activity in the place of this one, be it local or durable. */
+const SWAPPED: readonly Change[] = (
+  [
+    ['placeOrder', '.placeOrder(n)', '.settlePlacement(n)', /placed the order \(local activity placeOrder\)/],
+    ['settlePlacement', '.settlePlacement(n)', '.placeOrder(n)', /settled the placement \(activity settlePlacement\)/],
+    ['close', '.close(...args)', '.recordState(...(args as never))', /closed the deposit .* activity close\)/],
+    ['credit', '.credit(item)', '.recordReview(item as never)', /credited the deposit \(local activity credit\)/],
+    ['recordState', '.recordState(...args)', '.close(...(args as never))', /recorded the state \(local activity/],
+    ['recordReview', '.recordReview(review)', '.credit(review as never)', /recorded a review \(local activity/],
+    ['park', '.park(workflowId)', '.recordProposal(workflowId, null)', /parked the money .*\(local activity park\)/],
+    ['decide', '.decide(item)', '.recordReview(item as never)', /carried out what people decided \(activity decide\)/],
+    ['recordProposal', '.recordProposal(...args)', '.decide(args as never)', /showed which proposal waits \(activity/],
+  ] as const
+).map(([name, from, to, says]) => ({
+  what: `${name} is swapped`,
+  file: effects,
+  from,
+  to: `${to} as never`,
+  touches: ran(name),
+  says,
+}));
+
+/** A local activity is one event; a durable one is three, and a task. */
+const MADE_DURABLE: readonly Change[] = (
+  [
+    ['placeOrder', "local(PLACE, 'place the order')", "durable(SETTLE, 'place the order')"],
+    ['close', 'local(SHORT, summary).close', 'durable(DURABLE, summary).close'],
+    ['credit', 'local(SHORT, summary).credit', 'durable(DURABLE, summary).credit'],
+    ['recordState', 'local(SHORT, summary).recordState', 'durable(DURABLE, summary).recordState'],
+    ['recordReview', 'local(SHORT, summary).recordReview', 'durable(DURABLE, summary).recordReview'],
+    ['park', 'local(SHORT, summary).park', 'durable(DURABLE, summary).park'],
+  ] as const
+).map(([name, from, to]) => ({
+  what: `${name} is durable at once`,
+  file: effects,
+  from,
+  to,
+  touches: ran(name, 'local'),
+  says: new RegExp(`\\(local activity ${name}\\); this code would .*\\(activity ${name}\\) instead`),
+}));
+
+const MADE_LOCAL: readonly Change[] = (
+  [
+    ['settlePlacement', 'durable(SETTLE, ', 'local(PLACE, '],
+    ['decide', 'durable(DURABLE, `decide', 'local(SHORT, `decide'],
+    ['recordProposal', 'durable(DURABLE, args[1]', 'local(SHORT, args[1]'],
+  ] as const
+).map(([name, from, to]) => ({
+  what: `${name} is local`,
+  file: effects,
+  from,
+  to,
+  touches: ran(name, 'durable'),
+  says: new RegExp(`\\(activity ${name}\\); this code would .*\\(local activity ${name}\\) instead`),
+}));
+
+/** The SDK's replay does not compare what activities are given. */
+const GIVEN_OTHERWISE: readonly Change[] = [
+  {
+    what: 'another amount is credited',
+    file: 'workflows/deposit.ts',
+    from: 'amount: payment.transactionAmount',
+    to: 'amount: payment.paymentPrice',
+    touches: ran('credit'),
+    says: /credited the deposit \(local activity credit\) with amount "\d+"; this code would do so with amount "\d+"/,
+  },
+  {
+    what: 'another state is recorded',
+    file: 'workflows/deposit.ts',
+    from: 'return recordState(externalOrderNumber, state)',
+    to: "return recordState(externalOrderNumber, 'EXPIRED')",
+    touches: gave('recordState', (_: string, state: string) => state !== 'EXPIRED'),
+    says: /recorded the state .* with argument 2 "AWAITING_PAYMENT"; this code would do so with argument 2 "EXPIRED"/,
+  },
+  {
+    what: 'a refusal is closed without its reason',
+    file: 'workflows/deposit.ts',
+    from: 'await close(externalOrderNumber, as, facts.refusal)',
+    to: 'await close(externalOrderNumber, as, null)',
+    touches: gave('close', (_: string, __: string, refusal: string | null) => refusal !== null),
+    says: /closed the deposit .* with argument 3 "\w+"; this code would do so with argument 3 null/,
+  },
+  {
+    what: 'money that came late is not parked',
+    file: 'workflows/deposit.ts',
+    from: "park: facts.review.reason === 'LATE'",
+    to: 'park: false',
+    touches: gave('recordReview', ({ park }: { park?: boolean }) => park === true),
+    says: /recorded a review .* with park true; this code would do so with park false/,
+  },
+  {
+    what: 'another case is parked',
+    file: 'workflows/review.ts',
+    from: 'await park(workflowId)',
+    to: 'await park(input.inboxId)',
+    touches: ran('park'),
+    says: /parked the money in suspense .* with argument 1 "review:/,
+  },
+  {
+    what: 'a decision is carried out without its confirmation',
+    file: 'workflows/decisions.ts',
+    from: 'decide({ workflowId, proposalId, confirmationId })',
+    to: 'decide({ workflowId, proposalId, confirmationId: proposalId })',
+    touches: ran('decide'),
+    says: /carried out what people decided .* with confirmationId "\d+"/,
+  },
+];
+
+const LEFT_OUT: readonly Change[] = [
+  {
+    what: 'the durable activity is not tried when the local one has failed',
+    file: effects,
+    from: 'return patient();',
+    to: 'throw error;',
+    touches: neededTheDurable,
+    says: /\(activity (credit|close|recordState|recordReview|park|settlePlacement)\)/,
+  },
+  {
+    what: 'a proposal is not shown',
+    file: 'workflows/decisions.ts',
+    from: 'await recordProposal(workflowId, message.decisionId);',
+    to: '',
+    touches: updated('propose'),
+    says: /showed which proposal waits \(activity recordProposal\); this code would answer the update propose instead/,
+  },
+  {
+    what: 'a withdrawal is not shown',
+    file: 'workflows/decisions.ts',
+    from: 'proposal = null;\n      show();\n      await recordProposal(workflowId, null);',
+    to: 'proposal = null;',
+    touches: updated('withdraw'),
+    says: /showed which proposal waits \(activity recordProposal\); this code would answer the update withdraw instead/,
+  },
+  {
+    what: 'a refusal by the books is not shown',
+    file: 'workflows/decisions.ts',
+    from: "if (answer.kind === 'refused') await recordProposal(workflowId, null);",
+    to: '',
+    touches: ran('decide', 'durable', ofKind('refused')),
+    says: /showed which proposal waits \(activity recordProposal\); this code would answer the update confirm instead/,
+  },
+  {
+    what: 'the archive forgets what it did',
+    file: 'workflows/archive.ts',
+    from: 'archived += done.archived;',
+    to: '',
+    touches: both(
+      ofType('archive'),
+      ended('archived', (archived) => archived !== 0),
+    ),
+    says: /ended with archived \d+; this code would do so with archived 0/,
+  },
+  {
+    what: 'second payments are not parked',
+    file: 'workflows/review.ts',
+    from: "standing === 'nothing' && isGoodMoney(input)",
+    to: 'false',
+    touches: ran('park'),
+    says: /parked the money in suspense \(local activity park\); this code would/,
+  },
+];
+
+const CHANGES = [...SWAPPED, ...MADE_DURABLE, ...MADE_LOCAL, ...GIVEN_OTHERWISE, ...LEFT_OUT];
+
+describeChanges('an activity that is changed is caught in each path it touches, and in no other', CHANGES);
