@@ -1,8 +1,19 @@
 import { defineConfig } from 'vitest/config';
 
+/**
+ * Files that start no engine and leave nothing behind in their process: these share one, because starting a process and
+ * loading everything into it takes longer than most of them.
+ */
+const SHARING = ['archive', 'database', 'docs', 'domain', 'config', 'ledger', 'mtpay'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'sharing', include: SHARING, isolate: false } },
+      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: SHARING } },
+    ],
     globalSetup: ['test/support/global-setup.ts'],
     // The native core of the Temporal worker crashes when two threads load it.
     pool: 'forks',

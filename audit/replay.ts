@@ -14,15 +14,26 @@ export interface Replayer {
   close(): Promise<void>;
 }
 
+/** The SDK keeps about a kilobyte of each history until its replayer is closed. */
+const REOPENED_AFTER = 5_000;
+
 /** Stays open between histories: opening takes longer than replaying fifty of them. */
 export function createReplayer(code: string, dataConverter: DataConverter = {}): Replayer {
   let next: { readonly workflowId: string; readonly history: History } | null = null;
   let results: AsyncIterator<ReplayResult> | null = null;
+  let replayed = 0;
   async function* histories() {
     for (let one = next; one !== null; one = next) yield one;
   }
+  const close = async () => {
+    next = null;
+    await results?.next();
+    results = null;
+  };
   return {
     async replay(workflowId, history) {
+      replayed += 1;
+      if (replayed % REOPENED_AFTER === 0) await close();
       next = { workflowId, history };
       results ??= LeanReplay.runReplayHistories(
         { workflowBundle: { code }, dataConverter, replayName: 'audit' },
@@ -37,11 +48,7 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}):
         return error as Error;
       }
     },
-    async close() {
-      next = null;
-      await results?.next();
-      results = null;
-    },
+    close,
   };
 }
 

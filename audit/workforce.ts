@@ -51,7 +51,7 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url)).replace(
 const start = (): ChildProcess =>
   fork(CHILD, {
     // Replaying makes much garbage that lives for a moment.
-    execArgv: ['--max-semi-space-size=64', ...(CHILD.endsWith('.ts') ? ['--import', 'tsx'] : [])],
+    execArgv: ['--max-semi-space-size=16', ...(CHILD.endsWith('.ts') ? ['--import', 'tsx'] : [])],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 
