@@ -84,6 +84,12 @@ export async function archivedRuns(db: Db, workflowId: string): Promise<ArchiveR
   return rows.map(toRow);
 }
 
+/** Every archived run of these workflow ids, in the order of the chain. */
+export async function archivedRunsOf(db: Db, workflowIds: readonly string[]): Promise<ArchiveRow[]> {
+  const { rows } = await db.query<RawRow>(`${ROWS} where workflow_id = any($1) order by n`, [workflowIds]);
+  return rows.map(toRow);
+}
+
 /** What a row's hash covers besides the hash before it; `engine.archive_line` says the same in SQL. */
 export function archiveLine(row: ArchiveRow): string {
   return [

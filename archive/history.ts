@@ -1,5 +1,10 @@
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
+import { parseHistory } from './canonical.ts';
+import { durationMs, type HistoryEvent, type Oddity, oddForms, oddTimes } from './events.ts';
+
+/** A history that cannot be read, or a payload of it. Trying again does not help; with the right key it may. */
+export class HistoryUnreadable extends Error {}
 
 /**
  * What a recorded history says, without replaying it: what went in, what was told, what the world answered, and how it
@@ -16,6 +21,8 @@ export interface HistoryFacts {
   readonly end: { readonly status: EndStatus; readonly at: string; readonly result: unknown } | null;
   /** sha256 of each workflow bundle that has decided something in it, in hexadecimal, in order. */
   readonly bundles: readonly string[];
+  /** What cannot be true within it; of a history that Temporal wrote, nothing. */
+  readonly odd: readonly Oddity[];
 }
 
 export type EndStatus = 'completed' | 'failed' | 'canceled' | 'terminated' | 'timedOut' | 'continuedAsNew';
@@ -48,11 +55,16 @@ export type HistoryStep =
       readonly failed: boolean;
       readonly result: unknown;
     }
-  | { readonly kind: 'timer'; readonly eventId: number; readonly at: string; readonly fired: boolean };
+  | {
+      readonly kind: 'timer';
+      readonly eventId: number;
+      readonly at: string;
+      readonly fired: boolean;
+      /** For how long it was set. */
+      readonly durationMs: number;
+    };
 
-type Event = NonNullable<History['events']>[number];
-
-const ENDS: readonly (readonly [keyof Event, EndStatus])[] = [
+const ENDS: readonly (readonly [keyof HistoryEvent, EndStatus])[] = [
   ['workflowExecutionCompletedEventAttributes', 'completed'],
   ['workflowExecutionFailedEventAttributes', 'failed'],
   ['workflowExecutionCanceledEventAttributes', 'canceled'],
@@ -61,19 +73,45 @@ const ENDS: readonly (readonly [keyof Event, EndStatus])[] = [
   ['workflowExecutionContinuedAsNewEventAttributes', 'continuedAsNew'],
 ];
 
-/** Throws when the history does not begin with a start, or a payload is neither JSON nor nothing. */
+/** Whether replaying it comes to an end: not when its form is broken. */
+export const isReplayable = ({ odd }: HistoryFacts): boolean => odd.every(({ kind }) => kind !== 'form');
+
+/**
+ * An archived text, as it is replayed and as it is read. Throws {@link HistoryUnreadable} and nothing else, whatever the
+ * text is.
+ */
+export async function readText(
+  text: string,
+  codecs: readonly PayloadCodec[],
+): Promise<{ readonly history: History; readonly facts: HistoryFacts }> {
+  let history: History;
+  try {
+    history = parseHistory(text);
+  } catch (cause) {
+    throw new HistoryUnreadable(`the text is no history: ${firstLine(cause)}`, { cause });
+  }
+  return { history, facts: readHistory(await openHistory(history, codecs)) };
+}
+
+const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0]!.slice(0, 200);
+
+/**
+ * Throws {@link HistoryUnreadable} when the history does not begin with a start, an event has no time, or a payload is
+ * neither JSON nor nothing.
+ */
 export function readHistory(history: History): HistoryFacts {
   const events = history.events ?? [];
   const started = events[0]?.workflowExecutionStartedEventAttributes;
-  if (!started) throw new Error('the history does not begin with the start of a workflow');
+  if (!started) throw new HistoryUnreadable('it does not begin with the start of a workflow');
   const last = events.at(-1)!;
   const end = ENDS.find(([attributes]) => last[attributes]);
   return {
     workflowId: started.workflowId ?? '',
-    runId: started.originalExecutionRunId ?? '',
+    runId: runIdOf(events),
     workflowType: started.workflowType?.name ?? '',
     startedAt: timeOf(events[0]!),
-    input: valueOf(started.input?.payloads?.[0]),
+    input: valueOf(started.input?.payloads?.[0], events[0]),
     steps: readSteps(events),
     end:
       end === undefined
@@ -81,37 +119,47 @@ export function readHistory(history: History): HistoryFacts {
         : {
             status: end[1],
             at: timeOf(last),
-            result: valueOf(last.workflowExecutionCompletedEventAttributes?.result?.payloads?.[0]),
+            result: valueOf(last.workflowExecutionCompletedEventAttributes?.result?.payloads?.[0], last),
           },
     bundles: bundlesOf(events),
+    odd: [...oddForms(events), ...oddTimes(events, timeOf)],
   };
 }
 
-function readSteps(events: readonly Event[]): HistoryStep[] {
+/** A run that was made by a reset begins with the events of the run before it, its number included. */
+function runIdOf(events: readonly HistoryEvent[]): string {
+  const reset = events.findLast((event) => event.workflowTaskFailedEventAttributes?.newRunId);
+  const started = events[0]?.workflowExecutionStartedEventAttributes;
+  return reset?.workflowTaskFailedEventAttributes?.newRunId ?? started?.originalExecutionRunId ?? '';
+}
+
+function readSteps(events: readonly HistoryEvent[]): HistoryStep[] {
   const steps: HistoryStep[] = [];
   const scheduled = new Map<number, { readonly name: string; readonly input: unknown }>();
   const updates = new Map<number, number>();
+  const timers = new Map<number, number>();
   for (const event of events) {
+    const read = (payload: Payload | null | undefined) => valueOf(payload, event);
     const at = { eventId: Number(event.eventId), at: timeOf(event) };
     const signal = event.workflowExecutionSignaledEventAttributes;
     if (signal) {
-      steps.push({ kind: 'signal', ...at, name: signal.signalName ?? '', input: valueOf(signal.input?.payloads?.[0]) });
+      steps.push({ kind: 'signal', ...at, name: signal.signalName ?? '', input: read(signal.input?.payloads?.[0]) });
     }
     const accepted = event.workflowExecutionUpdateAcceptedEventAttributes;
     if (accepted) {
       const { name, args } = accepted.acceptedRequest?.input ?? {};
       updates.set(at.eventId, steps.length);
-      steps.push({ kind: 'update', ...at, name: name ?? '', input: valueOf(args?.payloads?.[0]) });
+      steps.push({ kind: 'update', ...at, name: name ?? '', input: read(args?.payloads?.[0]) });
     }
     const done = event.workflowExecutionUpdateCompletedEventAttributes;
     if (done) {
       const index = updates.get(Number(done.acceptedEventId));
       const of = index === undefined ? undefined : steps[index];
-      if (of?.kind === 'update') steps[index!] = { ...of, outcome: valueOf(done.outcome?.success?.payloads?.[0]) };
+      if (of?.kind === 'update') steps[index!] = { ...of, outcome: read(done.outcome?.success?.payloads?.[0]) };
     }
     const schedule = event.activityTaskScheduledEventAttributes;
     if (schedule) {
-      const input = (schedule.input?.payloads ?? []).map((payload) => valueOf(payload));
+      const input = (schedule.input?.payloads ?? []).map((payload) => read(payload));
       scheduled.set(at.eventId, { name: schedule.activityType?.name ?? '', input });
     }
     const answered = event.activityTaskCompletedEventAttributes ?? event.activityTaskFailedEventAttributes;
@@ -119,17 +167,22 @@ function readSteps(events: readonly Event[]): HistoryStep[] {
       const of = scheduled.get(Number(answered.scheduledEventId)) ?? { name: '', input: null };
       const result = event.activityTaskCompletedEventAttributes?.result?.payloads?.[0];
       const failed = !event.activityTaskCompletedEventAttributes;
-      steps.push({ kind: 'activity', ...at, ...of, local: false, failed, result: valueOf(result) });
+      steps.push({ kind: 'activity', ...at, ...of, local: false, failed, result: read(result) });
     }
     const marker = event.markerRecordedEventAttributes;
     if (marker?.markerName === 'core_local_activity') {
-      const noted = valueOf(marker.details?.['data']?.payloads?.[0]) as { activity_type?: string } | null;
-      const result = valueOf(marker.details?.['result']?.payloads?.[0]);
-      const name = noted?.activity_type ?? '';
+      const noted = read(marker.details?.['data']?.payloads?.[0]) as { activity_type?: unknown } | null;
+      const result = read(marker.details?.['result']?.payloads?.[0]);
+      const name = typeof noted?.activity_type === 'string' ? noted.activity_type : '';
       steps.push({ kind: 'activity', ...at, name, input: null, local: true, failed: Boolean(marker.failure), result });
     }
-    if (event.timerFiredEventAttributes) steps.push({ kind: 'timer', ...at, fired: true });
-    if (event.timerCanceledEventAttributes) steps.push({ kind: 'timer', ...at, fired: false });
+    if (event.timerStartedEventAttributes)
+      timers.set(at.eventId, durationMs(event.timerStartedEventAttributes.startToFireTimeout));
+    const over = event.timerFiredEventAttributes ?? event.timerCanceledEventAttributes;
+    if (over) {
+      const fired = Boolean(event.timerFiredEventAttributes);
+      steps.push({ kind: 'timer', ...at, fired, durationMs: timers.get(Number(over.startedEventId)) ?? 0 });
+    }
   }
   return steps;
 }
@@ -137,7 +190,7 @@ function readSteps(events: readonly Event[]): HistoryStep[] {
 /** `@temporalio/worker@1.24.0+<sha256 of the bundle>`, as the SDK writes it into each completed workflow task. */
 const BUILD_ID = /^@temporalio\/worker@(\S+)\+([0-9a-f]{64})$/;
 
-function bundlesOf(events: readonly Event[]): string[] {
+function bundlesOf(events: readonly HistoryEvent[]): string[] {
   const found = new Set<string>();
   for (const event of events) {
     const buildId = event.workflowTaskCompletedEventAttributes?.workerVersion?.buildId ?? '';
@@ -147,25 +200,47 @@ function bundlesOf(events: readonly Event[]): string[] {
   return [...found];
 }
 
-function timeOf(event: Event): string {
+function timeOf(event: HistoryEvent): string {
   const { seconds, nanos } = event.eventTime ?? {};
-  return new Date(Number(seconds ?? 0) * 1_000 + Math.floor((nanos ?? 0) / 1e6)).toISOString();
+  const at = new Date(Number(seconds ?? 0) * 1_000 + Math.floor((nanos ?? 0) / 1e6));
+  if (Number.isNaN(at.getTime())) throw new HistoryUnreadable(`event ${String(event.eventId)} has no time`);
+  return at.toISOString();
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
+/** What a codec leaves as it is when it has no key, ours and Temporal's own samples alike. */
+const ENCRYPTED = 'binary/encrypted';
 
-/** The JSON in a payload; null when there is nothing. Throws when it is something else. */
-export function valueOf(payload: Payload | null | undefined): unknown {
+/**
+ * The JSON in a payload; null when there is nothing. Throws {@link HistoryUnreadable} when it is something else; it names
+ * the event, where one is given.
+ */
+export function valueOf(payload: Payload | null | undefined, event?: HistoryEvent): unknown {
   if (payload === undefined || payload === null) return null;
-  const encoding = decoder.decode(payload.metadata?.['encoding'] ?? new Uint8Array());
-  if (encoding === 'binary/null') return null;
-  if (!encoding.startsWith('json/')) throw new Error(`a payload is ${encoding || 'without an encoding'}, not JSON`);
-  return JSON.parse(decoder.decode(payload.data ?? new Uint8Array())) as unknown;
+  const where = event === undefined ? 'a history' : `event ${String(event.eventId)}`;
+  try {
+    const encoding = decoder.decode(payload.metadata?.['encoding'] ?? new Uint8Array());
+    if (encoding === 'binary/null') return null;
+    if (encoding === ENCRYPTED) throw new HistoryUnreadable(`${where}: a payload is encrypted, and there is no key`);
+    if (encoding === 'json/plain') return JSON.parse(decoder.decode(payload.data ?? new Uint8Array())) as unknown;
+    throw new HistoryUnreadable(`${where}: a payload is ${encoding || 'without an encoding'}, not JSON`);
+  } catch (cause) {
+    if (cause instanceof HistoryUnreadable) throw cause;
+    throw new HistoryUnreadable(`${where}: a payload is not JSON in UTF-8`, { cause });
+  }
 }
 
-/** The same history with its payloads opened; without codecs it is the history itself. Throws when a key is missing. */
+/**
+ * The same history with its payloads opened; without codecs it is the history itself. Throws {@link HistoryUnreadable}
+ * when a key is missing or what it opens was changed: its message says which.
+ */
 export async function openHistory(history: History, codecs: readonly PayloadCodec[]): Promise<History> {
-  return codecs.length === 0 ? history : ((await opened(history, codecs)) as History);
+  if (codecs.length === 0) return history;
+  try {
+    return (await opened(history, codecs)) as History;
+  } catch (cause) {
+    throw new HistoryUnreadable(firstLine(cause), { cause });
+  }
 }
 
 const isPayload = (value: object): value is Payload =>

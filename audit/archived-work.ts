@@ -1,9 +1,8 @@
 import type { DataConverter } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
-import { parseHistory } from '../archive/canonical.ts';
-import { archivedRuns, type ArchiveRow, archiveRows } from '../archive/chain.ts';
-import { type HistoryFacts, openHistory, readHistory } from '../archive/history.ts';
+import { archivedRunsOf, type ArchiveRow, archiveRows } from '../archive/chain.ts';
+import { type HistoryFacts, HistoryUnreadable, isReplayable, openHistory, readText } from '../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../archive/objects.ts';
 import { closedRun } from '../archive/run.ts';
 import type { DepositInput, ReviewInput } from '../workflows/messages.ts';
@@ -64,12 +63,12 @@ async function read(deps: WorkDependencies, numbers: Part): Promise<Kept[]> {
   for (const row of await archiveRows(deps.db, numbers)) {
     deps.builder.checked('archive');
     const on = await deps.replayerFor(row.bundleHash?.toString('hex') ?? null);
-    all.push({ row, on, text: await readText(deps, row) });
+    all.push({ row, on, text: await fetchText(deps, row) });
   }
   return all;
 }
 
-async function readText(deps: WorkDependencies, row: ArchiveRow): Promise<string | null> {
+async function fetchText(deps: WorkDependencies, row: ArchiveRow): Promise<string | null> {
   try {
     return await deps.objects.get(row.historyHash);
   } catch (error) {
@@ -96,7 +95,7 @@ async function replayAll(deps: WorkDependencies, all: readonly Kept[]): Promise<
         kept: on.kept,
       });
     }
-    await auditReplay(deps, on.replayer, opened.facts.workflowId, opened.history);
+    await auditReplay(deps, on.replayer, opened.facts, opened.history);
     read.push(opened.facts);
   }
   return read;
@@ -109,27 +108,23 @@ async function open(
   text: string,
 ): Promise<{ readonly history: History; readonly facts: HistoryFacts } | null> {
   try {
-    const history = parseHistory(text);
-    const facts = await readFacts(deps, history);
-    tell(deps, contradictions(row, history));
-    return { history, facts };
+    const read = await readText(text, deps.dataConverter.payloadCodecs ?? []);
+    tell(deps, contradictions(row, read.history, read.facts));
+    return read;
   } catch (error) {
-    const detail = `${row.workflowId}: ${(error as Error).message}`;
+    if (!(error instanceof HistoryUnreadable)) throw error;
+    const detail = `${row.workflowId}: ${error.message}`;
     tell(deps, [{ kind: 'not_readable', where: `archive row ${row.n}`, detail }]);
     return null;
   }
 }
 
-const readFacts = async ({ dataConverter }: WorkDependencies, history: History) =>
-  readHistory(await openHistory(history, dataConverter.payloadCodecs ?? []));
-
 /** The row says what its history says. */
-function contradictions(row: ArchiveRow, history: History): Finding[] {
+function contradictions(row: ArchiveRow, history: History, facts: HistoryFacts): Finding[] {
   const run = closedRun(history);
-  const started = history.events?.[0]?.workflowExecutionStartedEventAttributes;
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
-    ['workflow', row.workflowId, started?.workflowId],
-    ['run', row.runId, started?.originalExecutionRunId],
+    ['workflow', row.workflowId, facts.workflowId],
+    ['run', row.runId, facts.runId],
     ['type', row.workflowType, run?.workflowType],
     ['status', row.status, run?.status],
     ['end', row.closedAtUs, run?.closedAtUs],
@@ -153,12 +148,15 @@ function contradictions(row: ArchiveRow, history: History): Finding[] {
 export async function auditReplay(
   deps: WorkDependencies,
   replayer: Replayer,
-  workflowId: string,
+  facts: HistoryFacts,
   history: History,
 ): Promise<void> {
+  const { workflowId } = facts;
+  deps.builder.count('histories');
+  // The comparing tells what is odd about it; the replayer might never come back from it.
+  if (!isReplayable(facts)) return;
   const error = await replayer.replay(workflowId, history);
   deps.builder.checked('replay');
-  deps.builder.count('histories');
   if (error === null) return;
   const opened = await openHistory(history, deps.dataConverter.payloadCodecs ?? []);
   tell(deps, [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }]);
@@ -180,25 +178,29 @@ export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFa
     orderNumbers,
     inboxIds,
   );
+  const runs = await archivedRunsOf(
+    deps.db,
+    all.filter(({ workflowId }) => records.postings.has(workflowId)).map(({ workflowId }) => workflowId),
+  );
   for (const facts of all) {
+    const others = runs.filter(({ workflowId, runId }) => workflowId === facts.workflowId && runId !== facts.runId);
     deps.builder.checked('books');
-    tell(deps, compare(facts, records, await explainedByOtherRuns(deps, facts, records)));
+    tell(deps, compare(facts, records, await explainedByOtherRuns(deps, others, records)));
   }
 }
 
 /** A workflow that was terminated by hand was followed by another run under its id: each has its own postings. */
 async function explainedByOtherRuns(
   deps: WorkDependencies,
-  facts: HistoryFacts,
+  others: readonly ArchiveRow[],
   records: Records,
 ): Promise<ReadonlySet<string>> {
   const explained = new Set<string>();
-  if ((records.postings.get(facts.workflowId) ?? []).length === 0) return explained;
-  for (const row of await archivedRuns(deps.db, facts.workflowId)) {
-    if (row.runId === facts.runId) continue;
+  for (const row of others) {
     try {
-      const history = parseHistory(await deps.objects.get(row.historyHash));
-      for (const id of explainedBy(await readFacts(deps, history), records)) explained.add(id);
+      const text = await deps.objects.get(row.historyHash);
+      const { facts } = await readText(text, deps.dataConverter.payloadCodecs ?? []);
+      for (const id of explainedBy(facts, records)) explained.add(id);
     } catch {
       // What cannot be read explains nothing; it is told where that row is audited.
     }

@@ -1,14 +1,10 @@
 import type pg from 'pg';
 import type { FindingKind } from './findings.ts';
 import type { ChainHead, Finding } from './report.ts';
+import { UNEXPLAINED } from './table-checks.ts';
+import { TIMES } from './times.ts';
 
 /** Checks that the database can make by itself: the books, and what has no history to be compared with. */
-
-interface SqlCheck {
-  readonly kind: FindingKind;
-  /** Answers `place` and `detail` of each thing that is wrong. */
-  readonly sql: string;
-}
 
 /** What ledger.audit() calls its faults, as kinds of ours; each of its rows must say 0. */
 const LEDGER_FAULTS: Readonly<Record<string, FindingKind>> = {
@@ -65,109 +61,10 @@ async function locate(db: pg.ClientBase, { fault, found }: { fault: string; foun
   return rows.map((row) => ({ kind, where: row.place, detail: row.detail }));
 }
 
-/** The archive's rows, each with the one before it and the hash it should have. */
-const ARCHIVE = `(select a.n, a.workflow_id, a.prev, a.hash, coalesce(lag(a.n) over w, 0) as before_n, coalesce(lag(a.hash) over w, sha256('engine.archive')) as before_hash,
-         sha256(a.prev || convert_to(engine.archive_line(a), 'UTF8')) as own
-    from engine.archive a window w as (order by a.n))`;
-
-/**
- * Both directions: everything that stands must be explained by a history that is audited, archived or open. Rows younger
- * than two minutes may be on their way.
- */
-const UNEXPLAINED: readonly SqlCheck[] = [
-  {
-    kind: 'posting_unexplained',
-    sql: `select 'posting ' || t.id as place, t.kind || ' of ' || t.amount || ' MTC by ' || t.workflow_id || ', of which there is no history' as detail
-            from ledger.transaction t
-           where not exists (select from engine.archive a where a.workflow_id = t.workflow_id)
-             and not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = t.workflow_id)
-             and not exists (select from engine.review_case v where v.workflow_id = t.workflow_id)`,
-  },
-  {
-    kind: 'credited_twice',
-    sql: `select 'deposit:' || deposit as place, count(*) || ' automatic credits: postings ' || string_agg(id::text, ', ' order by id) as detail
-            from ledger.transaction where kind = 'credit' group by deposit having count(*) > 1
-          union all
-          select 'transaction ' || provider_code, count(*) || ' postings of incoming money: ' || string_agg(id::text, ', ' order by id)
-            from ledger.transaction where provider_code is not null group by provider, provider_code having count(*) > 1`,
-  },
-  {
-    kind: 'credit_without_evidence',
-    sql: `select 'posting ' || t.id as place, t.kind || ' of ' || t.amount || ' MTC: no callback with the code ' || t.provider_code || ' and these amounts' as detail
-            from ledger.transaction t
-           where t.kind in ('credit', 'suspense') and not exists (
-             select from engine.callback c where c.transaction_code = t.provider_code
-                and (c.data->>'transactionAmount')::numeric = t.amount and (c.data->>'paymentPrice')::numeric = t.fiat_amount
-                and c.data->>'currencyCode' = t.fiat)`,
-  },
-  {
-    kind: 'callback_without_outcome',
-    sql: `select 'callback ' || id as place, 'acknowledged ' || received_at || ' for ' || external_order_number || ', and nothing came of it' as detail
-            from engine.callback where acked and outcome is null and last_at < clock_timestamp() - interval '2 minutes'`,
-  },
-  {
-    kind: 'callback_outcome_differs',
-    sql: `select 'callback ' || c.id as place, 'came to ' || c.outcome || ', which is not there' as detail
-            from engine.callback c
-           where (c.outcome like 'posting:%' and not exists (select from ledger.transaction t where 'posting:' || t.id = c.outcome and t.provider_code = c.transaction_code))
-              or (c.outcome like 'review:%' and not exists (select from engine.review_case v where 'review:' || v.workflow_id = c.outcome))`,
-  },
-  {
-    kind: 'deposit_row_differs',
-    sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ' with posting ' || coalesce(d.posting_id::text, 'none') ||
-                 coalesce(', the books hold posting ' || t.id, ', which the books do not hold') as detail
-            from engine.deposit d
-            left join ledger.transaction t on t.key = 'deposit:' || d.external_order_number || ':credit'
-           where (d.state = 'CREDITED') <> (t.id is not null) or (t.id is not null and d.posting_id is distinct from t.id)`,
-  },
-  {
-    kind: 'history_missing',
-    sql: `select workflow_id as place, 'closed ' || closed_at || ', and not in the archive' as detail
-            from engine.unarchived where lost_at is null and closed_at < clock_timestamp() - interval '2 minutes'`,
-  },
-  {
-    kind: 'history_unexplained',
-    sql: `select 'archive row ' || a.n as place, a.workflow_id || ' has no deposit and no case' as detail
-            from engine.archive a
-           where not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = a.workflow_id)
-             and not exists (select from engine.review_case v where v.workflow_id = a.workflow_id)`,
-  },
-  {
-    kind: 'archive_row_missing',
-    sql: `select 'archive row ' || n as place, 'follows row ' || before_n || ': what was between is gone' as detail
-            from ARCHIVE v where n <> before_n + 1`,
-  },
-  {
-    kind: 'archive_row_changed',
-    sql: `select 'archive row ' || n as place, workflow_id || ': its hash is not that of its fields' as detail from ARCHIVE v where hash <> own`,
-  },
-  {
-    kind: 'archive_order_broken',
-    sql: `select 'archive row ' || n as place, workflow_id || ': does not name the hash of the row before it' as detail from ARCHIVE v where prev <> before_hash`,
-  },
-  {
-    kind: 'history_lost',
-    sql: `select l.workflow_id as place, 'was gone from Temporal before it was archived, noted ' || l.noted_at as detail from engine.archive_lost l`,
-  },
-  {
-    kind: 'decided_by_one',
-    sql: `select v.workflow_id as place, v.decision || ' by ' || v.decided_by || ' alone, above the limit of ' || coalesce(d.settings->>'reviewLimit', '0') as detail
-            from engine.review_case v join engine.callback c on c.id = v.callback left join engine.deposit d on d.external_order_number = c.deposit
-           where v.decided_by is not null and v.decided_by not like '%+%'
-             and coalesce((c.data->>'transactionAmount')::numeric > coalesce(d.settings->>'reviewLimit', '0')::numeric, true)`,
-  },
-  {
-    kind: 'decision_unrecorded',
-    sql: `select v.workflow_id as place, 'decided ' || v.decision || ' by ' || v.decided_by || ', its posting says ' || coalesce(t.actor, 'nobody') as detail
-            from engine.review_case v join ledger.transaction t on t.id = v.posting
-           where t.actor is distinct from v.decided_by`,
-  },
-];
-
 export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
   const found: Finding[] = [];
-  for (const { kind, sql } of UNEXPLAINED) {
-    const { rows } = await db.query<{ place: string; detail: string }>(sql.replace('ARCHIVE', ARCHIVE));
+  for (const { kind, sql } of [...UNEXPLAINED, ...TIMES]) {
+    const { rows } = await db.query<{ place: string; detail: string }>(sql);
     found.push(...rows.map((row) => ({ kind, where: row.place, detail: row.detail })));
   }
   return found;

@@ -7,9 +7,10 @@ import { Misused } from './scope.ts';
  * is written down with its reason, in the repository, and named in the report.
  */
 const file = z.strictObject({
-  exceptions: z.array(
-    z.strictObject({ bundle: z.string().regex(/^[0-9a-f]{64}$/), reason: z.string().min(10).max(1_000) }),
-  ),
+  exceptions: z
+    .array(z.strictObject({ bundle: z.string().regex(/^[0-9a-f]{64}$/), reason: z.string().min(10).max(1_000) }))
+    // Of two reasons for one bundle the report would name one.
+    .refine((all) => new Set(all.map(({ bundle }) => bundle)).size === all.length),
 });
 export type Exceptions = ReadonlyMap<string, string>;
 

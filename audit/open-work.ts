@@ -65,15 +65,17 @@ async function auditBatch(
   const codecs = deps.dataConverter.payloadCodecs ?? [];
   const facts: HistoryFacts[] = [];
   for (const { id, history } of batch) {
+    let read: HistoryFacts;
     try {
-      facts.push(readHistory(await openHistory(history, codecs)));
+      read = readHistory(await openHistory(history, codecs));
     } catch (error) {
       // Encrypted with a key that is not here, or no history of ours.
       const { message: detail } = error as Error;
       deps.builder.find(CHECK_OF.not_readable, { kind: 'not_readable', where: id, detail });
       continue;
     }
-    await auditReplay(deps, replayer, id, history);
+    await auditReplay(deps, replayer, read, history);
+    facts.push(read);
   }
   await auditFacts(deps, facts);
 }

@@ -4,6 +4,7 @@ import { needsTwo } from '../domain/decision.ts';
 import type { BuyCoinMode, Currency } from '../domain/order.ts';
 import type { ReportBuilder } from './builder.ts';
 import type { Basis } from './report.ts';
+import { decimalText } from './table-checks.ts';
 
 /** How much, by whom, and what is open: counted from the tables, in pages. */
 
@@ -113,8 +114,8 @@ interface CaseLine {
 
 const CASES = `
   select v.workflow_id as "workflowId", v.reason, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "openedAt",
-         to_char(v.closed_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "closedAt", d.wallet, c.data->>'transactionAmount' as amount,
-         coalesce(d.settings->>'reviewLimit', '0') as "reviewLimit", v.decision, v.posting::text as "postingId",
+         to_char(v.closed_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "closedAt", d.wallet, ${decimalText(`c.data->>'transactionAmount'`)} as amount,
+         coalesce(${decimalText(`d.settings->>'reviewLimit'`)}, '0') as "reviewLimit", v.decision, v.posting::text as "postingId",
          p.operator as "proposedBy", split_part(v.decided_by, '+', case when v.decided_by like '%+%' then 2 else 1 end) as "confirmedBy", p.reason as why
     from engine.review_case v join engine.callback c on c.id = v.callback
     left join engine.deposit d on d.external_order_number = c.deposit

@@ -18,8 +18,8 @@ export interface CreditItem {
 
 /**
  * `posted`: written now. `duplicate`: the same facts stood already; id and time name that posting. `conflict`: the key,
- * the code or the deposit stands with other facts. `unproven`: the item differs from its inbox row or deposit, nothing
- * was posted.
+ * the code or the deposit stands with other facts. `unproven`: the item differs from its inbox row or deposit, or people
+ * have the payment in hand; nothing was posted.
  */
 export interface CreditAnswer {
   readonly outcome: 'posted' | 'duplicate' | 'conflict' | 'unproven';
@@ -30,7 +30,8 @@ export interface CreditAnswer {
 /**
  * One statement and so one transaction: post, show it on the deposit, settle the inbox row, tell the outside. What is
  * posted must equal the inbox row and the deposit it is bound to (lifecycle.md, rule 3); an item that does not is kept
- * out of the ledger call. `duplicate` repeats the projection too, so a retry also mends what a lost statement left.
+ * out of the ledger call. So is one whose payment was given to people: a deposit leaves their hands by a decision only,
+ * and a workflow that asks all the same was started by somebody else. `duplicate` repeats the projection too, so a retry also mends what a lost statement left.
  * `settled` looks at `shown` so that the deposit is locked before its callback, as the callback endpoint locks them: left
  * alone, Postgres runs the last update first, and a burst of repeats deadlocks with the credit.
  */
@@ -44,7 +45,8 @@ proven as (
     from item
     join engine.callback c on c.id = item.inbox_id and c.receipt = 'first'
     join engine.deposit d on d.external_order_number = item.deposit and d.bound_callback = c.id
-   where d.wallet = item.wallet and d.currency_code = item.fiat
+   where d.state not in ('IN_REVIEW', 'REJECTED') and coalesce(c.outcome, '') not like 'review:%'
+     and d.wallet = item.wallet and d.currency_code = item.fiat
      and c.data->>'externalOrderNumber' = item.deposit and c.data->>'transactionCode' = item.provider_code
      and (c.data->>'transactionAmount')::numeric = item.amount and (c.data->>'paymentPrice')::numeric = item.fiat_amount
      and c.data->>'currencyCode' = item.fiat),

@@ -3,13 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import type { Client } from '@temporalio/client';
 import pg from 'pg';
-import { afterAll } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { createArchiver } from '../../activities/archiving.ts';
 import { sha256 } from '../../archive/canonical.ts';
 import { archiveObjects } from '../../archive/objects.ts';
-import { audit } from '../../audit/coordinator.ts';
-import type { AuditReport } from '../../audit/report.ts';
+import { audit, type AuditDependencies } from '../../audit/coordinator.ts';
+import type { FindingKind } from '../../audit/findings.ts';
+import type { AuditReport, Finding } from '../../audit/report.ts';
 import { type AuditCommand, parseCommand } from '../../audit/scope.ts';
 import { createLog } from '../../config/log.ts';
 import { temporalHistories } from '../../worker/histories.ts';
@@ -24,9 +26,11 @@ export interface Book {
   readonly engine: Engine;
   /** Order numbers by what became of them. */
   readonly deposits: Readonly<Record<Kind, string>>;
+  /** The workflow code that decided all of it. */
+  readonly code: string;
   audit(url?: string, ...words: string[]): Promise<AuditReport>;
-  /** With the heads of an earlier report. */
-  auditAfter(heads: AuditReport['heads'], url: string): Promise<AuditReport>;
+  /** With other code, other exceptions, or the heads of an earlier report. */
+  auditWith(change: Partial<AuditDependencies>, url?: string, ...words: string[]): Promise<AuditReport>;
   /** Two histories a part; what is finished is kept under `name`. */
   auditInParts(name: string, tell: (line: string) => void): Promise<AuditReport>;
   /** A database of its own in which `tamper` has been done, by somebody who may do everything. */
@@ -41,6 +45,7 @@ export async function keepBook(): Promise<Book> {
   // The copies are made of a database that nobody is connected to.
   await engine.stopWorker();
   await engine.api.close();
+  await engine.stopSandbox();
   const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
   const copies: string[] = [];
   const admin = required('TEST_POSTGRES_URL');
@@ -53,28 +58,19 @@ export async function keepBook(): Promise<Book> {
   });
   const { workflowBundle } = await workflowSource({ workflowBundle: required('TEST_WORKFLOW_BUNDLE') }, false);
 
-  const dependencies = (url: string) => ({
-    database: { url: asRole(url, 'auditor'), setRole: false },
-    client: engine.client,
-    dataConverter: {},
-    archiveDirectory: undefined,
-    code: workflowBundle.code,
-    codeVersion: 'test',
-    exceptions: new Map<string, string>(),
-    processes: 1,
-    tell: (_line: string): void => undefined,
-  });
+  const dependencies = (url: string) => auditing(url, engine.client, workflowBundle.code);
 
   return {
     engine,
     deposits,
+    code: workflowBundle.code,
     async audit(url = engine.db.url, ...words) {
       const command: AuditCommand = { ...parseCommand(words), out, fresh: true };
       return (await audit(dependencies(url), command)).report;
     },
-    async auditAfter(heads, url) {
-      const command: AuditCommand = { ...parseCommand([]), out, fresh: true };
-      return (await audit({ ...dependencies(url), heads }, command)).report;
+    async auditWith(change, url = engine.db.url, ...words) {
+      const command: AuditCommand = { ...parseCommand(words), out, fresh: true };
+      return (await audit({ ...dependencies(url), ...change }, command)).report;
     },
     async auditInParts(name, tell) {
       const command: AuditCommand = { ...parseCommand([]), out: join(out, name) };
@@ -99,6 +95,19 @@ export async function keepBook(): Promise<Book> {
     },
   };
 }
+
+/** What an audit needs, with the workflow code of today, as the role `auditor` and in this process alone. */
+export const auditing = (url: string, client: Client, code: string): AuditDependencies => ({
+  database: { url: asRole(url, 'auditor'), setRole: false },
+  client,
+  dataConverter: {},
+  archiveDirectory: undefined,
+  code,
+  codeVersion: 'test',
+  exceptions: new Map(),
+  processes: 1,
+  tell: () => undefined,
+});
 
 function asRole(url: string, role: string): string {
   const own = new URL(url);
@@ -160,21 +169,45 @@ async function doBusiness(engine: Engine): Promise<Record<Kind, string>> {
   };
 }
 
-async function archiveAll(engine: Engine): Promise<void> {
-  const pool = engine.db.poolFor('app_worker');
+/** Everything that closed; waits for what is about to close. */
+export async function archiveAll({ db, client }: Pick<Engine, 'db' | 'client'>): Promise<void> {
+  const pool = db.poolFor('app_worker');
   const archiver = createArchiver({
     pool,
-    histories: temporalHistories(engine.client),
+    histories: temporalHistories(client),
     objects: archiveObjects(pool, undefined),
     version: 'test',
     log: createLog('test', 'silent'),
   });
   await until('everything that closed to be archived', async () => {
-    await engine.db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
+    await db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
     await archiver.archiveClosed(100);
-    const { rows } = await engine.db.owner.query<{ n: number }>('select count(*)::int as n from engine.archive_due');
+    const { rows } = await db.owner.query<{ n: number }>('select count(*)::int as n from engine.archive_due');
     return rows[0]!.n === 0;
   });
+}
+
+/** Everything that was found, whatever check found it. */
+export const findingsOf = (report: AuditReport): readonly Finding[] =>
+  report.checks.flatMap(({ findings }) => findings);
+
+export interface Discrepancy {
+  readonly what: string;
+  readonly tamper: string | ((db: pg.Client) => Promise<void>);
+  readonly kinds: readonly FindingKind[];
+  /** Part of where one of them is, or of its detail. */
+  readonly names: string;
+}
+
+/** Does it to a copy of the book, and expects that the audit names and locates it. Answers all that was found. */
+export async function expectFound(book: Book, { tamper, kinds, names }: Discrepancy): Promise<readonly Finding[]> {
+  const report = await book.audit(await book.tampered(tamper));
+  const findings = findingsOf(report);
+  expect(report.unexplained).toBeGreaterThan(0);
+  const found = findings.map(({ kind }) => kind);
+  expect(found, JSON.stringify(findings)).toEqual(expect.arrayContaining([...kinds]));
+  expect(JSON.stringify(findings)).toContain(names);
+  return findings;
 }
 
 /** Rewrites a history as somebody would who may do everything and knows the code: its object, its row, and the chain after it. */

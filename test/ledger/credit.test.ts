@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { countAttempt, findCallback } from '../../database/callbacks.ts';
-import { findDeposit, lockDeposit } from '../../database/deposits.ts';
+import { countAttempt, findCallback, markReviewed } from '../../database/callbacks.ts';
+import { insertCase } from '../../database/cases.ts';
+import { findDeposit, lockDeposit, markInReview } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { type CreditAnswer, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
@@ -381,6 +382,51 @@ describe('an item that the inbox does not prove', () => {
   });
 });
 
+describe('a payment that people have in hand', () => {
+  /** As the worker writes it down when the judge has given the payment to people, and as their decision leaves it. */
+  const inHand = ({ order, inboxId }: Payment, state: string) =>
+    inTransaction(db.owner, async (client) => {
+      const workflowId = `deposit:${order.externalOrderNumber}`;
+      const about = { externalOrderNumber: order.externalOrderNumber, inboxId, workflowId, late: false };
+      await insertCase(client, { workflowId, inboxId, reason: 'AMOUNT_MISMATCH', detail: '' });
+      await markInReview(client, { ...about, reason: 'AMOUNT_MISMATCH' });
+      await client.query('update engine.deposit set state = $2 where external_order_number = $1', [
+        order.externalOrderNumber,
+        state,
+      ]);
+    });
+
+  it.each(['IN_REVIEW', 'REJECTED'])('is not credited by a machine, whoever asks: %s', async (state) => {
+    const [one, beside] = (await payments(db.owner, 2)) as [Payment, Payment];
+    await inHand(one, state);
+    const before = await standing(one);
+    expect(await creditAll(worker, [one.item, beside.item])).toMatchObject([
+      { outcome: 'unproven', postingId: null },
+      { outcome: 'posted' },
+    ]);
+    expect(await standing(one)).toEqual(before);
+    expect(before).toMatchObject({ state, postingId: null, told: 0 });
+    expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
+    expect(await wallet(one)).toMatchObject({ balance: '0' });
+  });
+
+  it.each(['IN_REVIEW', 'REJECTED'])('is told by the deposit’s state alone: %s', async (state) => {
+    const one = await payment(db.owner);
+    await inHand(one, state);
+    await db.owner.query('update engine.callback set outcome = null where id = $1', [one.inboxId]);
+    expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'unproven' }]);
+    expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
+  });
+
+  it('is told by the callback alone: its case is one of its own, because the deposit’s workflow is gone', async () => {
+    const one = await payment(db.owner);
+    await markReviewed(db.owner, one.inboxId, `review:${one.inboxId}`);
+    expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'unproven' }]);
+    expect(await standing(one)).toEqual({ ...UNTOUCHED, outcome: `review:review:${one.inboxId}` });
+    expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
+  });
+});
+
 describe('an item that cannot be posted', () => {
   it('does not disturb the others of its batch', async () => {
     const good = await payments(db.owner, 20);
@@ -403,9 +449,11 @@ describe('an item that cannot be posted', () => {
 describe('the statement', () => {
   it('leaves a callback that already has an outcome with that one', async () => {
     const one = await payment(db.owner);
-    await db.owner.query(`update engine.callback set outcome = 'review:review:1' where id = $1`, [one.inboxId]);
-    expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'posted' }]);
-    expect(await standing(one)).toMatchObject({ state: 'CREDITED', outcome: 'review:review:1' });
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [one.inboxId]);
+    const [answer] = await creditAll(worker, [one.item]);
+    expect(answer).toMatchObject({ outcome: 'posted' });
+    expect(answer!.postingId).not.toBe('1');
+    expect(await standing(one)).toMatchObject({ state: 'CREDITED', outcome: 'posting:1' });
   });
 
   it('takes the deposit before its callback, as whoever routes a repeat does: they wait and do not deadlock', async () => {

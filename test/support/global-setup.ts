@@ -9,7 +9,9 @@ import { bundleWorkflows } from '../../worker/bundle.ts';
  * One real Postgres with a migrated template database and one workflow bundle for the whole run; test files find them
  * through the environment. Each test of the whole engine starts a Temporal server of its own (engine.ts).
  */
-export default async function setup(): Promise<() => Promise<void>> {
+export default async function setup(): Promise<(() => Promise<void>) | undefined> {
+  // Once, though Vitest asks for every project (vitest.config.ts).
+  if (process.env['TEST_POSTGRES_URL'] !== undefined) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
   const [postgres, bundle] = await Promise.all([
     startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),

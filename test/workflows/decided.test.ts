@@ -1,20 +1,15 @@
-import type { WorkflowHandle } from '@temporalio/client';
 import { expect, test } from 'vitest';
-import { insertCallback } from '../../database/callbacks.ts';
-import { insertCase } from '../../database/cases.ts';
-import { insertDecision } from '../../database/decisions.ts';
-import { inTransaction } from '../../database/pool.ts';
-import type { Decision } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
-import { contentHash } from '../../mtpay/callback.ts';
-import { confirm, propose, type ReviewInput, reviewStart, withdraw } from '../../workflows/messages.ts';
+import { confirm } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
 import { recordHistory } from '../support/histories.ts';
+import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
 import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
 
 /** Every path of a decision, on a real server and a real database; the rows are written as the API writes them. */
 const world = await startWorkflowWorld('real');
+const { keep, openCase, proposes, confirms, withdraws } = peopleOf(world);
 
 const untilState = (reserved: Reserved, state: string) =>
   until(`the deposit to be ${state}`, async () => {
@@ -39,71 +34,18 @@ async function second(reason: ReviewReason = 'SECOND_CODE') {
   await world.signal(handle, await world.receive(paid(reserved.order)));
   await handle.result();
   const data = paid(reserved.order);
-  const row = await inTransaction(world.db.owner, (client) =>
-    insertCallback(client, {
-      externalOrderNumber: data.externalOrderNumber,
-      deposit: data.externalOrderNumber,
-      contentHash: contentHash(data),
-      data,
-      raw: Buffer.from('{}'),
-      receipt: 'final',
-      reviewReason: reason,
-      acked: true,
-    }),
-  );
-  const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
-  const facts = { inboxId: row.id, transactionCode, transactionAmount, currencyCode, paymentPrice };
+  const payment = await keep(data, 'final', reason);
+  const { inboxId } = payment;
   const input = await openCase({
-    inboxId: row.id,
+    inboxId,
     externalOrderNumber: data.externalOrderNumber,
     reason,
-    transactionCode,
-    payment: { ...facts, receivedAt: row.receivedAt.toISOString() },
+    transactionCode: data.transactionCode,
+    payment,
     order: { ...reserved.order, settings: reserved.settings },
     standing: 'nothing',
   });
-  return { reserved, handle: input, inboxId: row.id };
-}
-
-async function openCase(input: ReviewInput): Promise<WorkflowHandle> {
-  const { workflowId } = reviewStart(input);
-  await insertCase(world.db.owner, {
-    workflowId,
-    inboxId: input.inboxId,
-    reason: input.reason,
-    detail: '',
-    ...(input.doubt === undefined ? {} : { doubted: input.doubt.postingId, openedBy: input.doubt.operator }),
-  });
-  return world.client.workflow.start('review', reviewStart(input));
-}
-
-interface Case {
-  readonly handle: WorkflowHandle;
-  readonly inboxId: string;
-}
-
-async function proposes(by: string, of: Case, decision: Decision, more: { keep?: boolean; toDeposit?: string } = {}) {
-  const body = {
-    decision,
-    reason: 'compared with the statement',
-    keep: more.keep ?? false,
-    toDeposit: more.toDeposit ?? null,
-  };
-  const about = { workflowId: of.handle.workflowId, inboxId: of.inboxId, operator: by };
-  const decisionId = await insertDecision(world.db.owner, { ...about, step: 'propose', ...body });
-  await of.handle.executeUpdate(propose, { args: [{ decisionId, operator: by, ...body }] });
-  return decisionId;
-}
-async function confirms(by: string, of: Case, proposal: string) {
-  const about = { workflowId: of.handle.workflowId, inboxId: of.inboxId, operator: by };
-  const decisionId = await insertDecision(world.db.owner, { ...about, step: 'confirm', proposal, reason: null });
-  return of.handle.executeUpdate(confirm, { args: [{ decisionId, proposalId: proposal, operator: by }] });
-}
-async function withdraws(by: string, of: Case, proposal: string) {
-  const reason = 'thought again';
-  const about = { workflowId: of.handle.workflowId, inboxId: of.inboxId, operator: by };
-  const decisionId = await insertDecision(world.db.owner, { ...about, step: 'withdraw', proposal, reason });
-  await of.handle.executeUpdate(withdraw, { args: [{ decisionId, proposalId: proposal, operator: by, reason }] });
+  return { reserved, handle: input, inboxId };
 }
 
 const kinds = async (reserved: Reserved) =>

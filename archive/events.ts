@@ -1,0 +1,180 @@
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import proto from '@temporalio/proto';
+
+export type HistoryEvent = NonNullable<History['events']>[number];
+
+/** What cannot be true within one history, whatever else is known: `form` of its numbers and references, or `time`. */
+export interface Oddity {
+  readonly kind: 'form' | 'time';
+  readonly eventId: number;
+  readonly detail: string;
+}
+
+const { EventType } = proto.temporal.api.enums.v1;
+type Attributes = Extract<keyof HistoryEvent, `${string}EventAttributes`>;
+
+/** By name: `EVENT_TYPE_TIMER_FIRED` keeps its facts in `timerFiredEventAttributes`, and so do all. */
+const ATTRIBUTES_OF = new Map(Object.keys(EventType).map((name) => [name, attributesOf(name)]));
+
+function attributesOf(name: string): string {
+  const words = name.replace('EVENT_TYPE_', '').toLowerCase();
+  return `${words.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())}EventAttributes`;
+}
+
+/** The one kind of facts that an event holds; null: none, or several. */
+function kindOf(event: HistoryEvent): Attributes | null {
+  const held = Object.keys(event).filter(
+    (key) =>
+      key.endsWith('EventAttributes') && event[key as Attributes] !== null && event[key as Attributes] !== undefined,
+  );
+  return held.length === 1 ? (held[0] as Attributes) : null;
+}
+
+const SCHEDULED = 'workflowTaskScheduledEventAttributes';
+const STARTED = 'workflowTaskStartedEventAttributes';
+const decidedIn = { workflowTaskCompletedEventId: 'workflowTaskCompletedEventAttributes' } as const;
+const ofActivity = {
+  scheduledEventId: 'activityTaskScheduledEventAttributes',
+  startedEventId: 'activityTaskStartedEventAttributes',
+} as const;
+
+/** By the kind of event: the earlier ones that it names, each by its number. Others name none that is always there. */
+const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attributes>>>>> = {
+  workflowTaskStartedEventAttributes: { scheduledEventId: SCHEDULED },
+  workflowTaskCompletedEventAttributes: { scheduledEventId: SCHEDULED, startedEventId: STARTED },
+  activityTaskScheduledEventAttributes: decidedIn,
+  activityTaskStartedEventAttributes: { scheduledEventId: ofActivity.scheduledEventId },
+  activityTaskCompletedEventAttributes: ofActivity,
+  activityTaskFailedEventAttributes: ofActivity,
+  timerStartedEventAttributes: decidedIn,
+  timerFiredEventAttributes: { startedEventId: 'timerStartedEventAttributes' },
+  timerCanceledEventAttributes: { ...decidedIn, startedEventId: 'timerStartedEventAttributes' },
+  markerRecordedEventAttributes: decidedIn,
+  upsertWorkflowSearchAttributesEventAttributes: decidedIn,
+  workflowExecutionCompletedEventAttributes: decidedIn,
+  workflowExecutionFailedEventAttributes: decidedIn,
+  workflowExecutionUpdateCompletedEventAttributes: {
+    acceptedEventId: 'workflowExecutionUpdateAcceptedEventAttributes',
+  },
+};
+
+/**
+ * Numbers without a gap, facts of the kind that the event says, and references that lead back to what they name. A
+ * history with an oddity of form must not be replayed: it can bring the replaying code down, or to no end.
+ */
+export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
+  const odd: Oddity[] = [];
+  const kinds = events.map(kindOf);
+  for (const [i, event] of events.entries()) {
+    const eventId = i + 1;
+    const tell = (detail: string) => odd.push({ kind: 'form', eventId, detail });
+    if (Number(event.eventId) !== eventId) tell(`calls itself event ${String(event.eventId)}`);
+    const kind = kinds[i];
+    const type = EventType[event.eventType ?? 0] ?? 'no type';
+    if (kind === null || kind === undefined || ATTRIBUTES_OF.get(type) !== kind) {
+      tell(`says ${type} and holds ${kind ?? 'no facts, or several'}`);
+      continue;
+    }
+    const held = event[kind] as Readonly<Record<string, unknown>>;
+    for (const [field, to] of Object.entries(NAMES[kind] ?? {})) {
+      const named = Number(held[field] ?? 0);
+      if (named >= eventId || kinds[named - 1] !== to)
+        tell(`has ${field} ${named}, which is not an earlier ${to.replace('EventAttributes', '')}`);
+    }
+  }
+  return [...odd, ...oddStart(events[0]), ...oddTimers(events)];
+}
+
+/** What replaying takes for granted. */
+function oddStart(event: HistoryEvent | undefined): Oddity[] {
+  const { workflowType, workflowId, originalExecutionRunId, taskQueue } =
+    event?.workflowExecutionStartedEventAttributes ?? {};
+  const needed = { workflowType: workflowType?.name, workflowId, originalExecutionRunId, taskQueue: taskQueue?.name };
+  return Object.entries(needed).flatMap(([field, value]) =>
+    value ? [] : [{ kind: 'form', eventId: 1, detail: `has no ${field}` } as const],
+  );
+}
+
+/** A timer ends under the id under which it was set. */
+function oddTimers(events: readonly HistoryEvent[]): Oddity[] {
+  return events.flatMap((event, i) => {
+    const over = event.timerFiredEventAttributes ?? event.timerCanceledEventAttributes;
+    const set = events[Number(over?.startedEventId ?? 0) - 1]?.timerStartedEventAttributes;
+    if (!over || over.timerId === set?.timerId) return [];
+    return [{ kind: 'form', eventId: i + 1, detail: `ends timer ${over.timerId}, set was ${set?.timerId}` } as const];
+  });
+}
+
+/** Temporal may be several machines, and a history moves between them: by so much their clocks may differ. */
+const TEMPORAL_CLOCKS_MS = 1_000;
+
+/**
+ * What happens while a workflow task is under way is written down when the task ends, with the time at which it
+ * happened: after events that are younger.
+ */
+const WRITTEN_LATER: ReadonlySet<string> = new Set<Attributes>([
+  'workflowExecutionSignaledEventAttributes',
+  'workflowExecutionCancelRequestedEventAttributes',
+  'workflowExecutionUpdateAdmittedEventAttributes',
+  'activityTaskStartedEventAttributes',
+  'activityTaskCompletedEventAttributes',
+  'activityTaskFailedEventAttributes',
+  'activityTaskTimedOutEventAttributes',
+  'activityTaskCanceledEventAttributes',
+  'timerFiredEventAttributes',
+]);
+
+/** Events that are older than what they follow from; the time is that of Temporal's clock alone. */
+export function oddTimes(events: readonly HistoryEvent[], timeOf: (event: HistoryEvent) => string): Oddity[] {
+  const odd: Oddity[] = [];
+  const times = events.map((event) => Date.parse(timeOf(event)));
+  let latest = times[0] ?? 0;
+  let taskStarted = latest;
+  for (const [i, event] of events.entries()) {
+    const at = times[i]!;
+    const floor = WRITTEN_LATER.has(kindOf(event) ?? '') ? causedAt(event, times, taskStarted) : latest;
+    if (at < floor - TEMPORAL_CLOCKS_MS) {
+      const detail = `happened ${timeOf(event)}, what it follows from ${new Date(floor).toISOString()}`;
+      odd.push({ kind: 'time', eventId: i + 1, detail });
+    }
+    latest = Math.max(latest, at);
+    if (event.workflowTaskStartedEventAttributes) taskStarted = at;
+    const early = firedEarly(event, events, times, at);
+    if (early !== null) odd.push({ kind: 'time', eventId: i + 1, detail: early });
+  }
+  return odd;
+}
+
+/** When an event could happen at the earliest that was written down later. */
+function causedAt(event: HistoryEvent, times: readonly number[], taskStarted: number): number {
+  const timeAt = (id: unknown) => times[Number(id ?? 0) - 1] ?? taskStarted;
+  // Retries are not written down: a start stands right before its end, with its own time.
+  const started = event.activityTaskStartedEventAttributes;
+  if (started) return timeAt(started.scheduledEventId);
+  const ended =
+    event.activityTaskCompletedEventAttributes ??
+    event.activityTaskFailedEventAttributes ??
+    event.activityTaskTimedOutEventAttributes;
+  if (ended) return Math.max(timeAt(ended.startedEventId), taskStarted);
+  return taskStarted;
+}
+
+/** A timer that ended before its time, in words; null: it did not. */
+function firedEarly(
+  event: HistoryEvent,
+  events: readonly HistoryEvent[],
+  times: readonly number[],
+  at: number,
+): string | null {
+  const startedId = Number(event.timerFiredEventAttributes?.startedEventId ?? 0);
+  const started = events[startedId - 1]?.timerStartedEventAttributes;
+  if (startedId === 0 || !started) return null;
+  const dueAt = times[startedId - 1]! + durationMs(started.startToFireTimeout);
+  if (at >= dueAt - TEMPORAL_CLOCKS_MS) return null;
+  return `fired ${new Date(at).toISOString()}, due ${new Date(dueAt).toISOString()}`;
+}
+
+type Duration = NonNullable<HistoryEvent['timerStartedEventAttributes']>['startToFireTimeout'];
+
+export const durationMs = (duration: Duration): number =>
+  Number(duration?.seconds ?? 0) * 1_000 + Math.floor((duration?.nanos ?? 0) / 1e6);

@@ -1,0 +1,154 @@
+import type { HistoryFacts, HistoryStep } from '../archive/history.ts';
+import type { Payment } from '../domain/order.ts';
+import { isPayment } from '../workflows/payment.ts';
+import type { FindingKind } from './findings.ts';
+import type { CallbackRecord, PostingRecord, Records } from './rows.ts';
+
+/** One history beside what the tables hold of it; what all comparisons share. */
+export interface Compared {
+  readonly facts: HistoryFacts;
+  readonly records: Records;
+  /** Those that stand under its workflow id. */
+  readonly postings: readonly PostingRecord[];
+  /** Ids of the postings that the history decided; the comparisons add to it. */
+  readonly explained: Set<string>;
+  /** `where`: the workflow, unless something else is meant. */
+  readonly tell: (kind: FindingKind, detail: string, where?: string) => void;
+}
+
+export type Signal = Extract<HistoryStep, { kind: 'signal' }>;
+export type Update = Extract<HistoryStep, { kind: 'update' }>;
+export type Activity = Extract<HistoryStep, { kind: 'activity' }>;
+
+/** What was carried out: a local one that failed was tried again as a durable one. */
+export const activities = (facts: HistoryFacts, name: string): readonly Activity[] =>
+  facts.steps.filter((step): step is Activity => step.kind === 'activity' && step.name === name && !step.failed);
+
+/** The first step with the deposit's payment, and the payment: a signal, or what closing found under the row's lock. */
+export function paidBy(facts: HistoryFacts): { readonly payment: Payment; readonly step: HistoryStep } | null {
+  for (const step of facts.steps) {
+    const said =
+      step.kind === 'signal' && step.name === 'callbackAccepted'
+        ? step.input
+        : step.kind === 'activity' && step.name === 'close' && !step.failed
+          ? step.result
+          : null;
+    // Of another shape: sent by hand, and passed over by the workflow.
+    if (isPayment(said as Payment)) return { payment: said as Payment, step };
+  }
+  return null;
+}
+
+/** The payment the deposit was told of; null: none that can be read. */
+export const paymentOf = (facts: HistoryFacts): Payment | null => paidBy(facts)?.payment ?? null;
+
+/** What became of the placement. */
+export type PlacementAnswer =
+  | { readonly kind: 'placed'; readonly advertisementCode: string; readonly expiresAt: string }
+  | { readonly kind: 'unknown'; readonly expiresAt: string }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export const placementOf = (facts: HistoryFacts): PlacementAnswer | undefined =>
+  [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as
+    | PlacementAnswer
+    | undefined;
+
+/** One text for every order of keys. */
+export const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  ) ?? 'nothing';
+
+/** What the history was told must be what the inbox holds. */
+export function comparePayment({ tell }: Compared, payment: Payment, callback: CallbackRecord | undefined): void {
+  if (callback === undefined) return tell('credit_without_evidence', `there is no callback ${payment.inboxId}`);
+  const where = `callback ${callback.id}`;
+  if (callback.data === null)
+    return tell('callback_changed', 'it cannot be read, and its history was told of it', where);
+  for (const field of ['transactionCode', 'transactionAmount', 'currencyCode', 'paymentPrice'] as const) {
+    if (callback.data[field] === payment[field]) continue;
+    const stands = `${field} is ${callback.data[field]}`;
+    tell('evidence_differs', `${stands}, its history was told ${payment[field]}`, where);
+  }
+  if (Date.parse(callback.receivedAt) !== Date.parse(payment.receivedAt)) {
+    const detail = `received ${callback.receivedAt}, its history was told ${payment.receivedAt}`;
+    tell('evidence_differs', detail, where);
+  }
+}
+
+/** The posting that the history names, if the books hold it under this workflow and it says what was decided. */
+export function expectPosting(
+  { postings, explained, tell }: Compared,
+  id: string,
+  expected: Partial<PostingRecord>,
+): PostingRecord | undefined {
+  explained.add(id);
+  const posting = postings.find((one) => one.id === id);
+  if (posting === undefined) {
+    tell('posting_missing', `its history says posting ${id}, which is not in the books under this workflow`);
+    return undefined;
+  }
+  for (const [field, value] of Object.entries(expected)) {
+    const stands = posting[field as keyof PostingRecord];
+    if (stands === value) continue;
+    tell('posting_differs', `${field} is ${String(stands)}, its history says ${String(value)}`, `posting ${id}`);
+  }
+  return posting;
+}
+
+/** Money that was put into suspense as the case opened: what was received, whole, and noted on the case. */
+export function compareParked(
+  on: Compared,
+  activity: 'recordReview' | 'park',
+  payment: Payment | null,
+  deposit: string | null,
+): void {
+  const stands = on.records.cases.get(on.facts.workflowId);
+  // Of a deposit's own payments only those that the judge had nothing else against.
+  const asked = activity === 'park' || stands?.reason === 'LATE';
+  for (const { result } of activities(on.facts, activity)) {
+    // The first release's activity answered nothing.
+    if (result === null) continue;
+    const { postingId, codeStands } = result as ParkedAnswer;
+    if (codeStands && payment !== null) compareElsewhere(on, payment);
+    if (asked && (postingId === null) !== codeStands)
+      on.tell(
+        'decision_differs',
+        `to be parked: posting ${postingId ?? 'none'}, and the code stood elsewhere: ${codeStands}`,
+      );
+    if (postingId === null) continue;
+    if (stands !== undefined && stands.doubted === null && stands.parked !== postingId)
+      on.tell('decision_unrecorded', `the case parked ${stands.parked ?? 'nothing'}, its history posting ${postingId}`);
+    expectPosting(on, postingId, {
+      kind: 'suspense',
+      debit: 'clearing:mtpay',
+      credit: 'suspense:mtpay',
+      deposit,
+      ...(payment === null ? {} : { key: `suspense:mtpay:${payment.transactionCode}`, ...received(payment) }),
+    });
+  }
+}
+
+interface ParkedAnswer {
+  readonly postingId: string | null;
+  readonly codeStands: boolean;
+}
+
+/** The code is used up by a posting of another workflow. */
+export function compareElsewhere({ facts, records, tell }: Compared, payment: Payment): void {
+  const holder = records.codes.get(payment.transactionCode);
+  if (holder !== undefined && holder !== facts.workflowId) return;
+  const who = holder === undefined ? 'no posting' : 'its own posting';
+  tell('decision_differs', `its history says that ${payment.transactionCode} stood elsewhere; ${who} has it`);
+}
+
+/** The facts of incoming money, as they are posted. */
+export const received = (payment: Payment) => ({
+  transactionCode: payment.transactionCode,
+  amount: payment.transactionAmount,
+  fee: '0',
+  fiat: payment.currencyCode,
+  fiatAmount: payment.paymentPrice,
+});

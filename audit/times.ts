@@ -1,0 +1,135 @@
+import type { SqlCheck } from './table-checks.ts';
+
+/**
+ * By how much the clocks of two machines may differ before it is told: the database's and Temporal's. It is the slack
+ * that the callback endpoint gives, and far more than machines that keep time differ by. Within one machine there is none.
+ */
+export const CLOCKS_MS = 5 * 60_000;
+const CLOCKS = `interval '${CLOCKS_MS} milliseconds'`;
+
+/** Pairs of times by the database's clock, in the order in which they have to be. */
+const inOrder = (
+  place: string,
+  source: string,
+  pairs: readonly (readonly [first: string, then: string])[],
+): SqlCheck => ({
+  kind: 'times_contradict',
+  sql: `select ${place} as place, x.cause || ' ' || x.cause_at || ', ' || x.effect || ' before that, ' || x.effect_at as detail
+          from ${source}
+         cross join lateral (values ${pairs
+           .map(([first, then]) => `('${first}', ${COLUMNS[first]}, '${then}', ${COLUMNS[then]})`)
+           .join(', ')}) x(cause, cause_at, effect, effect_at)
+         where x.cause_at > x.effect_at`,
+});
+
+/** What each time is called in a finding. */
+const COLUMNS: Readonly<Record<string, string>> = {
+  'the deposit was made': 'd.created_at',
+  'it was placed': 'd.placed_at',
+  'the deposit was closed': 'd.closed_at',
+  'an attempt was begun': 'p.started_at',
+  'its deadline': 'p.deadline',
+  'the callback came': 'c.received_at',
+  'it came last': 'c.last_at',
+  'an attempt came': 'a.at',
+  'the case was opened': 'v.opened_at',
+  'the case was closed': 'v.closed_at',
+  'a step was taken': 's.at',
+  'its proposal was made': 'o.at',
+  'the posting was made': 't.posted_at',
+  'the posting it follows was made': 'o.posted_at',
+  'its block was sealed': 'b.at',
+  'the block before it': 'b.before_at',
+  'it was archived': 'h.archived_at',
+  'the row before it': 'h.before_at',
+};
+
+/** Who writes these has one clock: nothing may be older than what caused it, by whatever little. */
+export const TIMES: readonly SqlCheck[] = [
+  inOrder(`'deposit:' || d.external_order_number`, 'engine.deposit d', [
+    ['the deposit was made', 'it was placed'],
+    ['the deposit was made', 'the deposit was closed'],
+  ]),
+  inOrder(
+    `'deposit:' || d.external_order_number`,
+    'engine.deposit d join engine.placement_attempt p on p.external_order_number = d.external_order_number',
+    [
+      ['the deposit was made', 'an attempt was begun'],
+      ['an attempt was begun', 'its deadline'],
+    ],
+  ),
+  // An order that was not known yet may have been paid before it was made anew: then it came again afterwards.
+  inOrder(`'callback ' || c.id`, 'engine.callback c left join engine.deposit d on d.bound_callback = c.id', [
+    ['the callback came', 'it came last'],
+    ['the deposit was made', 'it came last'],
+    ['the callback came', 'the deposit was closed'],
+  ]),
+  inOrder(
+    `'callback ' || c.id`,
+    'engine.callback c join engine.deposit d on d.bound_callback = c.id and c.attempts = 1',
+    [['the deposit was made', 'the callback came']],
+  ),
+  inOrder(`'callback ' || c.id`, 'engine.callback c join engine.callback_attempt a on a.callback = c.id', [
+    ['the callback came', 'an attempt came'],
+  ]),
+  {
+    kind: 'times_contradict',
+    sql: `select 'callback ' || c.id as place, 'came ' || c.received_at || ', and was noted ' || a.at as detail
+            from engine.callback c join engine.callback_attempt a on a.callback = c.id and a.n = 1
+           where a.at > c.received_at + ${CLOCKS}`,
+  },
+  inOrder(`v.workflow_id`, 'engine.review_case v join engine.callback c on c.id = v.callback', [
+    ['the callback came', 'the case was opened'],
+    ['the case was opened', 'the case was closed'],
+  ]),
+  inOrder(
+    `'decision ' || s.id`,
+    'engine.decision s join engine.review_case v on v.workflow_id = s.workflow_id left join engine.decision o on o.id = s.proposal',
+    [
+      ['the case was opened', 'a step was taken'],
+      ['its proposal was made', 'a step was taken'],
+    ],
+  ),
+  inOrder(
+    `'posting ' || t.id`,
+    `ledger.transaction t left join ledger.transaction o on o.id = t.origin
+       left join engine.deposit d on d.external_order_number = t.deposit
+       left join engine.review_case v on v.workflow_id = t.workflow_id
+       left join engine.callback c on c.id = case t.kind when 'credit' then d.bound_callback else v.callback end`,
+    [
+      ['the deposit was made', 'the posting was made'],
+      ['the callback came', 'the posting was made'],
+      ['the case was opened', 'the posting was made'],
+      ['the posting it follows was made', 'the posting was made'],
+      ['the posting was made', 'the case was closed'],
+    ],
+  ),
+  inOrder(`'posting ' || t.id`, 'engine.deposit d join ledger.transaction t on t.id = d.posting_id', [
+    ['the posting was made', 'the deposit was closed'],
+  ]),
+  inOrder(
+    `'posting ' || t.id`,
+    'ledger.block b cross join unnest(b.members) m(id) join ledger.transaction t on t.id = m.id',
+    [['the posting was made', 'its block was sealed']],
+  ),
+  inOrder(`'block ' || b.n`, '(select n, at, lag(at) over (order by n) as before_at from ledger.block) b', [
+    ['the block before it', 'its block was sealed'],
+  ]),
+  inOrder(
+    `'archive row ' || h.n`,
+    `(select n, workflow_id, archived_at, lag(archived_at) over (order by n) as before_at from engine.archive) h
+       left join engine.deposit d on h.workflow_id = 'deposit:' || d.external_order_number
+       left join engine.review_case v on v.workflow_id = h.workflow_id`,
+    [
+      ['the row before it', 'it was archived'],
+      ['the deposit was closed', 'it was archived'],
+      ['the case was closed', 'it was archived'],
+    ],
+  ),
+  // Temporal's clock and the database's.
+  {
+    kind: 'times_contradict',
+    sql: `select 'archive row ' || n as place, workflow_id || ' ended ' || closed_at || ', and was archived before, ' || archived_at as detail
+            from engine.archive where closed_at > archived_at + ${CLOCKS}`,
+  },
+];

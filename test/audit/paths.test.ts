@@ -1,0 +1,83 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { sha256 } from '../../archive/canonical.ts';
+import { archiveObjects } from '../../archive/objects.ts';
+import { audit } from '../../audit/coordinator.ts';
+import { parseCommand } from '../../audit/scope.ts';
+import { required } from '../support/database.ts';
+import { depositStart } from '../../workflows/messages.ts';
+import { paid } from '../support/builders.ts';
+import { until } from '../support/until.ts';
+import { type DepositHandle, type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
+import { archiveAll, auditing, findingsOf } from './book.ts';
+import { everyPath } from './every-path.ts';
+import { situations } from './situations.ts';
+
+/** Every way that a deposit and a case can go, on real workflows, and an audit of all of it; and one that none goes. */
+const world = await startWorkflowWorld('real');
+const { short, untilState } = situations(world);
+const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
+const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+afterAll(() => rm(out, { recursive: true, force: true }));
+
+/** The messages of this test are kept without their bytes and stamps; everything else that is found. */
+async function audited(...words: string[]) {
+  await archiveAll(world);
+  const command = { ...parseCommand(words), out, fresh: true };
+  const { report } = await audit(auditing(world.db.url, world.client, code), command);
+  const bytes = ['callback_changed', 'callback_unknown'];
+  return { report, found: findingsOf(report).filter(({ kind }) => !bytes.includes(kind)) };
+}
+
+test('none of them is an alarm', async () => {
+  // As a worker does when it starts.
+  await archiveObjects(world.db.poolFor('app_worker'), undefined).put(sha256(code), 'bundle', code);
+  const paths = everyPath(world);
+  const failures: string[] = [];
+  for (const [name, path] of Object.entries(paths))
+    await path().catch((error: Error) => failures.push(`${name}: ${error.message}`));
+  expect(failures).toEqual([]);
+  const { report, found } = await audited();
+  expect(found).toEqual([]);
+  expect(report.counts.histories).toBeGreaterThanOrEqual(Object.keys(paths).length);
+  expect(report.checks.find(({ id }) => id === 'books')!.checked).toBe(report.counts.histories);
+}, 120_000);
+
+/** Ends a deposit's workflow and starts another in its place, with limits of their own: whoever may write to Temporal. */
+async function startAgain({ order, settings }: Reserved, handle: DepositHandle): Promise<DepositHandle> {
+  await handle.terminate('by hand');
+  const { externalOrderNumber } = order;
+  const start = depositStart({ ...order, settings: { ...settings, feeBand: '1', reviewLimit: '1000000' } });
+  const again = await world.client.workflow.start('deposit', { ...start, workflowIdReusePolicy: 'ALLOW_DUPLICATE' });
+  expect(again.workflowId).toBe(`deposit:${externalOrderNumber}`);
+  return again;
+}
+
+test('a workflow that somebody starts for a payment in review credits nothing, and the deposit stays with people', async () => {
+  const { reserved, handle, payment } = await short();
+  const again = await startAgain(reserved, handle);
+  await world.signal(again, payment);
+  await until('it to be told no', async () =>
+    ((await again.fetchHistory()).events ?? []).some((event) => event.upsertWorkflowSearchAttributesEventAttributes),
+  );
+  expect(await world.postings(reserved.order.externalOrderNumber)).toBe(0);
+  expect(await world.state(reserved.order.externalOrderNumber)).toMatchObject({ state: 'IN_REVIEW', posting_id: null });
+});
+
+test('one that is started before the payment came is credited, and the audit finds it', async () => {
+  const reserved = await world.reserve();
+  const n = reserved.order.externalOrderNumber;
+  const first = await world.start(reserved);
+  await untilState(reserved, 'AWAITING_PAYMENT');
+  const again = await startAgain(reserved, first);
+  await world.signal(again, await world.receive(paid(reserved.order, { transactionAmount: '4999' })));
+  expect(await again.result()).toMatchObject({ state: 'CREDITED' });
+  const { found } = await audited('--deposit', n);
+  expect(found).toContainEqual({
+    kind: 'deposit_row_differs',
+    where: `deposit:${n}`,
+    detail: 'the frozen settings are others than in its history',
+  });
+});

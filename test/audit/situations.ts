@@ -1,0 +1,92 @@
+import type { CallbackData } from '../../domain/order.ts';
+import type { ReviewInput } from '../../workflows/messages.ts';
+import { paid } from '../support/builders.ts';
+import { type Case, peopleOf } from '../support/people.ts';
+import { until } from '../support/until.ts';
+import type { Reserved, WorkflowWorld } from '../support/workflow-world.ts';
+
+/** As the driver says it of a database that is not there. */
+export const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+
+/** What is needed to bring a deposit or a case to where something may happen to it. */
+export function situations(world: WorkflowWorld) {
+  const { keep, openCase, proposes, confirms } = peopleOf(world);
+
+  const untilState = ({ order }: Reserved, state: string) =>
+    until(`the deposit to be ${state}`, async () => (await world.state(order.externalOrderNumber)).state === state);
+
+  /** A deposit that is paid; `change`: otherwise than it was asked. */
+  async function pays(reserved: Reserved, change: Partial<CallbackData> = {}) {
+    const handle = await world.start(reserved);
+    const payment = await world.receive(paid(reserved.order, change));
+    await world.signal(handle, payment);
+    return { reserved, handle, payment, inboxId: payment.inboxId };
+  }
+
+  async function short(settings: Parameters<typeof world.reserve>[1] = {}) {
+    const of = await pays(await world.reserve({}, settings), { transactionAmount: '4999' });
+    await untilState(of.reserved, 'IN_REVIEW');
+    return of;
+  }
+
+  /** Paid after its window, where the policy asks for people: its money waits in suspense. */
+  async function late() {
+    const reserved = await world.reserve({}, { paymentWindowMs: 200, latePolicy: 'review' });
+    const handle = await world.start(reserved);
+    await untilState(reserved, 'EXPIRED');
+    const payment = await world.receive(paid(reserved.order));
+    await world.signal(handle, payment);
+    await untilState(reserved, 'IN_REVIEW');
+    return { handle, inboxId: payment.inboxId };
+  }
+
+  async function credited(wallet = 'wallet-42') {
+    const of = await pays(await world.reserve({ wallet }));
+    const { postingId } = (await of.handle.result()) as { postingId: string };
+    return { ...of, postingId };
+  }
+
+  /** A second payment of a credited deposit, and the case about it. */
+  async function second(reason: 'SECOND_CODE' | 'STALE') {
+    const { reserved } = await credited();
+    const payment = await keep(paid(reserved.order), 'final', reason);
+    const input = { ...about(reserved, payment.inboxId), reason, transactionCode: payment.transactionCode, payment };
+    return { handle: await openCase({ ...input, standing: 'nothing' }), inboxId: payment.inboxId, input };
+  }
+
+  const about = ({ order, settings }: Reserved, inboxId: string) => ({
+    inboxId,
+    externalOrderNumber: order.externalOrderNumber,
+    order: { ...order, settings },
+  });
+
+  async function doubted(wallet: string) {
+    const { reserved, payment, postingId, inboxId } = await credited(wallet);
+    const input: ReviewInput = {
+      ...about(reserved, inboxId),
+      reason: 'CREDIT_IN_DOUBT',
+      transactionCode: payment.transactionCode,
+      payment,
+      standing: 'credited',
+      doubt: { postingId, operator: 'alice', reason: 'the wallet is another' },
+      workflowId: `review:${inboxId}:reversal:1`,
+    };
+    return { handle: await openCase(input), inboxId };
+  }
+
+  const together = async (
+    of: Case,
+    ...[decision, more]: [Parameters<typeof proposes>[2], Parameters<typeof proposes>[3]?]
+  ) => confirms('bob', of, await proposes('alice', of, decision, more));
+
+  /** Fails so often, as when the database is away: what is local is tried again as durable. */
+  function failing(activity: Parameters<typeof world.instead>[0], { order }: Reserved, times: number): void {
+    let left = times;
+    world.instead(activity, order.externalOrderNumber, async (real) => {
+      if (left-- > 0) throw away();
+      return real();
+    });
+  }
+
+  return { untilState, pays, short, late, credited, second, about, doubted, together, failing };
+}
