@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type { DatabaseConfig } from '../config/load.ts';
 import { loadDataConverter } from '../config/temporal.ts';
 import type { BuilderState } from './builder.ts';
 import { createPartAuditor, type PartAuditor } from './part.ts';
+import { quietRuntime } from './quiet.ts';
 import type { Part } from './scope.ts';
 import { openSession } from './session.ts';
 
@@ -20,7 +20,7 @@ export interface ChildTask {
 export type ToChild = { readonly task: ChildTask } | { readonly part: Part };
 export type FromChild = { readonly ready: true } | { readonly state: BuilderState } | { readonly failed: string };
 
-Runtime.install({ logger: new DefaultLogger('ERROR') });
+quietRuntime();
 
 async function prepare(task: ChildTask) {
   const db = await openSession(task.database, task.snapshot);

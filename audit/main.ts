@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type { DataConverter } from '@temporalio/common';
 import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
@@ -24,6 +23,7 @@ import { readExceptions } from './exceptions.ts';
 import { writeReport } from './files.ts';
 import { openSigner } from './machine-key.ts';
 import { fetchOpen } from './open-work.ts';
+import { quietRuntime } from './quiet.ts';
 import type { AuditReport } from './report.ts';
 import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
 import { openSession } from './session.ts';
@@ -31,7 +31,7 @@ import { verifyReport } from './verify.ts';
 
 /** `npm run audit`: proves every credit, or says which it cannot. */
 
-Runtime.install({ logger: new DefaultLogger('ERROR') });
+quietRuntime();
 
 const say = (line: string) => console.error(line);
 const show = (line: string) => console.log(line);
