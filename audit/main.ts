@@ -174,3 +174,5 @@ async function archiveFirst(worker: DatabaseConfig, client: Client, directory: s
 }
 
 process.exitCode = await main(process.argv.slice(2));
+// Temporal's native runtime would keep the process alive where nothing was replayed in it. First everything is said.
+process.stderr.write('', () => process.stdout.write('', () => process.exit()));

@@ -6,7 +6,7 @@ import { readHistory } from '../../archive/history.ts';
 import { closedRun } from '../../archive/run.ts';
 import { migrate } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
-import type { CallbackData, Order } from '../../domain/order.ts';
+import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
@@ -79,32 +79,35 @@ async function record(
   buildId: string,
 ): Promise<void> {
   const placedAt = new Date();
-  const expiresAt = new Date(placedAt.getTime() + 30 * 60_000).toISOString();
+  const rows = made.map(({ shape, order }) => {
+    const { settings, advertisementCode } = factsOf(shapes.get(shape)!);
+    const expiresAt = new Date(placedAt.getTime() + settings.paymentWindowMs);
+    const listeningUntil = new Date(expiresAt.getTime() + settings.listeningWindowMs);
+    return { ...order, settings, advertisementCode, expiresAt: expiresAt.toISOString(), listeningUntil };
+  });
   await owner.query(
-    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, placed_at, expires_at)
-     select d->>'externalOrderNumber', d->>'wallet', 'MtcAmount', (d->>'mtcAmount')::numeric, 'CNY', 'en', sha256('x'), d->'settings', 'AWAITING_PAYMENT', $2, $3
+    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, advertisement_code, created_at, placed_at, expires_at, listening_until)
+     select d->>'externalOrderNumber', d->>'wallet', 'MtcAmount', (d->>'mtcAmount')::numeric, 'CNY', 'en', sha256('x'), d->'settings', 'AWAITING_PAYMENT',
+            d->>'advertisementCode', $2, $2, (d->>'expiresAt')::timestamptz, (d->>'listeningUntil')::timestamptz
        from jsonb_array_elements($1::jsonb) d`,
-    [
-      JSON.stringify(made.map(({ shape, order }) => ({ ...order, settings: settingsOf(shapes.get(shape)!) }))),
-      placedAt,
-      expiresAt,
-    ],
+    [JSON.stringify(rows), placedAt],
   );
   const credits = await credit(owner, worker, made);
   await owner.query(
     `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = any($1)`,
     [made.filter(({ data }) => data === null).map(({ order }) => order.externalOrderNumber)],
   );
-  const archived = made.map(({ shape, order, data }) => {
+  const archived = made.map(({ shape, order, data }, i) => {
     const { externalOrderNumber, wallet } = order;
     const runId = crypto.randomUUID();
     const facts = {
       externalOrderNumber,
       wallet,
       mtcAmount: order.mtcAmount!,
+      expiresAt: rows[i]!.expiresAt,
       ...(data === null ? {} : { ...pick(data), ...credits.get(externalOrderNumber)! }),
     };
-    const history = parseHistory(historyOf(shapes.get(shape)!, buildId, runId, placedAt, facts, expiresAt));
+    const history = parseHistory(historyOf(shapes.get(shape)!, buildId, runId, placedAt, facts));
     return {
       ...closedRun(history)!,
       ...canonicalHistory(history),
@@ -142,16 +145,30 @@ const pick = ({ transactionCode, transactionAmount, paymentPrice }: CallbackData
   paymentPrice,
 });
 
-/** The settings that were frozen when the shape was recorded. */
-const settingsOf = (shape: string): unknown =>
-  (readHistory(parseHistory(shape)).input as { readonly settings: unknown }).settings;
+/** What the recorded deposit was made with, and which offer took its order; null: none is known. */
+function factsOf(shape: string): { readonly settings: DepositSettings; readonly advertisementCode: string | null } {
+  const { input, steps } = readHistory(parseHistory(shape));
+  const told = steps.map((step) =>
+    step.kind === 'activity' ? step.result : step.kind === 'signal' ? step.input : null,
+  );
+  const answer = told.find((one) => typeof (one as Answer | null)?.advertisementCode === 'string') as
+    | Answer
+    | undefined;
+  return {
+    settings: (input as { readonly settings: DepositSettings }).settings,
+    advertisementCode: answer?.advertisementCode ?? null,
+  };
+}
+interface Answer {
+  readonly advertisementCode?: string;
+}
 
 /** Callbacks, what each is bound to, and postings; by order number, what a history says of them. */
 async function credit(
   owner: pg.Client,
   worker: pg.Pool,
   made: readonly Made[],
-): Promise<ReadonlyMap<string, { inboxId: string; receivedAt: string; postingId: string }>> {
+): Promise<ReadonlyMap<string, { inboxId: string; receivedAt: string; postingId: string; postedAt: string }>> {
   const payments = made.flatMap(({ order, data, stamp }) => (data === null ? [] : [{ order, data, stamp }]));
   const callbacks = payments.map(({ data, stamp }) => ({
     data,
@@ -192,7 +209,12 @@ async function credit(
       const { id, at } = inbox.get(order.externalOrderNumber)!;
       return [
         order.externalOrderNumber,
-        { inboxId: id, receivedAt: at.toISOString(), postingId: answers[i]!.postingId! },
+        {
+          inboxId: id,
+          receivedAt: at.toISOString(),
+          postingId: answers[i]!.postingId!,
+          postedAt: answers[i]!.postedAt!,
+        },
       ];
     }),
   );
@@ -205,15 +227,16 @@ function historyOf(
   runId: string,
   placedAt: Date,
   facts: Readonly<Record<string, string>>,
-  expiresAt: string,
 ): string {
   const recorded = JSON.parse(shape) as { events: Record<string, unknown>[] };
   const later = placedAt.getTime() - Date.parse(recorded.events[0]!['eventTime'] as string);
-  const said = Object.entries({ ...facts, expiresAt });
+  const said = Object.entries(facts);
+  const { externalOrderNumber } = readHistory(parseHistory(shape)).input as Order;
   const text = JSON.stringify(recorded, (name, value: unknown) => {
     if (typeof value !== 'string') return value;
     if (name !== 'data') return moved(value, later);
     let plain = moved(Buffer.from(value, 'base64').toString('utf8'), later);
+    plain = plain.replaceAll(externalOrderNumber, facts['externalOrderNumber']!);
     for (const [field, is] of said) plain = plain.replace(new RegExp(`"${field}":"[^"]*"`), `"${field}":"${is}"`);
     plain = plain.replace(/^"credit AT[0-9A-F]+"$/, `"credit ${facts['transactionCode']}"`);
     return Buffer.from(plain).toString('base64');

@@ -1,13 +1,16 @@
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { archivedRuns } from '../../archive/chain.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
+import { root } from '../../local/paths.ts';
 import { ensureArchiveSchedule } from '../../worker/schedule.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
@@ -80,6 +83,31 @@ describe('in the database', async () => {
       await Worker.runReplayHistory({ workflowBundle: { code } }, historyFromJSON(JSON.parse(text)), workflowId);
     }
     await chainHolds(engine);
+  });
+
+  test('the command that audits ends by itself, also where it has nothing to replay', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+    onTestFinished(() => rm(out, { recursive: true, force: true }));
+    const command = spawn(
+      process.execPath,
+      ['--import', 'tsx', 'audit/main.ts', '--since', '2999-01-01', '--out', out],
+      {
+        cwd: root,
+        env: {
+          ...process.env,
+          DATABASE_URL: engine.db.url,
+          TEMPORAL_ADDRESS: engine.temporal.address,
+          AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    onTestFinished(() => void command.kill('SIGKILL'));
+    const said: string[] = [];
+    for (const stream of [command.stdout, command.stderr]) stream.on('data', (data: Buffer) => said.push(String(data)));
+    const [code] = (await once(command, 'close')) as [number | null];
+    expect(code, said.join('')).toBe(0);
+    expect(said.join('')).toMatch(/nothing is unexplained[^]*report-.*\.html/);
   });
 
   test('the bundle is stored once, whichever workers start', async () => {
