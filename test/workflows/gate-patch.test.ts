@@ -63,6 +63,11 @@ async function changedIn(files: Readonly<Record<string, Edits>>): Promise<string
 const paths = await recordedPaths();
 const recordings = paths.map(({ recorded }) => recorded);
 const patched = await changed(WITH);
+const file = join(workshop, 'patched.js');
+await writeFile(file, await bundleWorkflows(patched));
+process.env['TEST_WORKFLOW_BUNDLE'] = file;
+// Not within a test: its servers are stopped after the file.
+const world = await startWorkflowWorld('real');
 
 test('without a patch every recorded deposit that was credited is caught, in the words of the page', async () => {
   const caught = await differences(await bundleForGate(await changed(WITHOUT)), recordings);
@@ -106,10 +111,6 @@ test('with the patch every recording is decided as it was', async () => {
 });
 
 test('a deposit that runs on the patched code announces CREDITING, and today’s code would not', async () => {
-  const file = join(workshop, 'patched.js');
-  await writeFile(file, await bundleWorkflows(patched));
-  process.env['TEST_WORKFLOW_BUNDLE'] = file;
-  const world = await startWorkflowWorld('real');
   const reserved = await world.reserve();
   const handle = await world.start(reserved);
   await world.signal(handle, await world.receive(paid(reserved.order)));
