@@ -19,68 +19,91 @@ export type Subject = Omit<CaseState, 'open' | 'proposal'>;
 /** What people see of a case on the way: what the books hold by now, and which proposal waits. */
 export type Progress = Pick<CaseState, 'standing' | 'proposal'>;
 
+/** A case that people may see already, and that is theirs to decide once it is held. */
+export interface People {
+  /**
+   * Holds the case until they have decided, by the rules of domain/decision.ts, and their decision was carried out.
+   * `changed` is told when there is something new to show.
+   */
+  decide(opened: Subject, changed: (progress: Progress) => void): Promise<Extract<Concluded, { kind: 'decided' }>>;
+}
+
 /**
- * Holds a case until people have decided, by the rules of domain/decision.ts, and their decision was carried out.
- * `changed` is told when there is something new to show. An update that comes before the case is held waits for it.
+ * Listens to people from now on: their case can be seen as soon as its row is written, and until it is held their steps
+ * wait. Temporal refuses an update that nobody listens to.
  */
-export async function holdCase(
-  workflowId: string,
-  opened: Subject,
-  changed: (progress: Progress) => void,
-): Promise<Extract<Concluded, { kind: 'decided' }>> {
-  let standing = opened.standing;
+export function hearPeople(workflowId: string): People {
+  let held: { readonly subject: Subject; readonly changed: (progress: Progress) => void } | null = null;
+  let standing: Standing = 'nothing';
   let proposal: Proposal | null = null;
   let confirmation: Confirmation | null = null;
   let decided = false;
   const concluded = new Map<string, Concluded>();
-  const state = (): CaseState => ({ ...opened, standing, proposal, open: !decided && confirmation === null });
-  const show = () => changed({ standing, proposal });
+  const show = () => held?.changed({ standing, proposal });
 
+  /** Refuses a step that the rules forbid, as far as is known by now. */
+  function check<Step>(rule: (state: CaseState, step: Step) => DecisionFault | null, step: Step): void {
+    if (held === null) return;
+    const open = !decided && confirmation === null;
+    refuse(rule({ ...held.subject, standing, proposal, open }, step));
+  }
+
+  const isHeld = () => held !== null;
+
+  // Checked once more when it is its turn: of two in one task the second was accepted before the first was heard.
   setHandler(
     propose,
     async (message) => {
-      // Two in one task: the second was accepted before the first was heard.
-      refuse(proposalFault(state(), message));
+      if (!isHeld()) await condition(isHeld);
+      check(proposalFault, message);
       proposal = message;
       show();
       await recordProposal(workflowId, message.decisionId);
     },
-    { validator: (message) => (isProposal(message) ? refuse(proposalFault(state(), message)) : malformed()) },
+    { validator: (message) => (isProposal(message) ? check(proposalFault, message) : malformed()) },
   );
   setHandler(
     confirm,
     async (message) => {
-      refuse(confirmationFault(state(), message));
+      if (!isHeld()) await condition(isHeld);
+      check(confirmationFault, message);
       confirmation = message;
       await condition(() => concluded.has(message.decisionId));
       return concluded.get(message.decisionId)!;
     },
-    { validator: (message) => (isStep(message) ? refuse(confirmationFault(state(), message)) : malformed()) },
+    { validator: (message) => (isStep(message) ? check(confirmationFault, message) : malformed()) },
   );
   setHandler(
     withdraw,
     async (message) => {
-      refuse(withdrawalFault(state(), message));
+      if (!isHeld()) await condition(isHeld);
+      check(withdrawalFault, message);
       proposal = null;
       show();
       await recordProposal(workflowId, null);
     },
-    { validator: (message) => (isStep(message) ? refuse(withdrawalFault(state(), message)) : malformed()) },
+    { validator: (message) => (isStep(message) ? check(withdrawalFault, message) : malformed()) },
   );
 
-  for (;;) {
-    show();
-    await condition(() => confirmation !== null);
-    const { proposalId, decisionId: confirmationId } = confirmation!;
-    const answer = await decide({ workflowId, proposalId, confirmationId });
-    decided = answer.kind === 'decided';
-    standing = standingAfter(answer, standing);
-    proposal = null;
-    confirmation = null;
-    if (answer.kind === 'refused') await recordProposal(workflowId, null);
-    concluded.set(confirmationId, answer);
-    if (answer.kind === 'decided') return answer;
-  }
+  return {
+    async decide(subject, changed) {
+      held = { subject, changed };
+      standing = subject.standing;
+      for (;;) {
+        show();
+        await condition(() => confirmation !== null);
+        const { proposalId, decisionId: confirmationId } = confirmation!;
+        const answer = await decide({ workflowId, proposalId, confirmationId });
+        decided = answer.kind === 'decided';
+        standing = standingAfter(answer, standing);
+        proposal = null;
+        confirmation = null;
+        if (answer.kind === 'refused') await recordProposal(workflowId, null);
+        concluded.set(confirmationId, answer);
+        if (answer.kind === 'decided') return answer;
+      }
+    },
+  };
 }
 
 function standingAfter(answer: Concluded, before: Standing): Standing {

@@ -9,7 +9,7 @@ import {
 } from '../domain/deposit.ts';
 import { judge } from '../domain/judge.ts';
 import type { Payment } from '../domain/order.ts';
-import { holdCase } from './decisions.ts';
+import { hearPeople, type People } from './decisions.ts';
 import { close, credit, place, recordReview, recordState } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
 import { callbackAccepted, depositWorkflowId, type DepositInput, orderAnswered } from './messages.ts';
@@ -47,6 +47,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
   };
   let state: DepositState = 'PLACING';
   let answered: { readonly expiresAt: string } | null = null;
+  let people: People | null = null;
 
   // The first payment is the deposit's own; the endpoint has routed every other to a review. A repeat is the relay's.
   setHandler(callbackAccepted, (payment) => {
@@ -109,7 +110,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
         amount: facts.payment?.transactionAmount ?? null,
         reviewLimit: settings.reviewLimit,
       };
-      const { decision, postingId } = await holdCase(depositWorkflowId(externalOrderNumber), subject, (now) => {
+      const { decision, postingId } = await people!.decide(subject, (now) => {
         Object.assign(facts, now);
         showDeposit(input, state, facts);
       });
@@ -141,6 +142,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     const event = await chapters[state]();
     const step = transition(state, event);
     state = step.state;
+    if (state === 'IN_REVIEW') people = hearPeople(depositWorkflowId(externalOrderNumber));
     showDeposit(input, state, facts);
     if (step.effects.includes('record')) await record(input, state, facts);
     if (step.effects.includes('announce')) announce(state, facts);

@@ -2,7 +2,7 @@ import { allHandlersFinished, CancellationScope, condition } from '@temporalio/w
 import type { Decision, Standing } from '../domain/decision.ts';
 import { judge } from '../domain/judge.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { holdCase } from './decisions.ts';
+import { hearPeople } from './decisions.ts';
 import { park } from './effects.ts';
 import { caseWorkflowId, type ReviewInput } from './messages.ts';
 import { announceDecided, showReview } from './show.ts';
@@ -24,6 +24,7 @@ export async function review(input: ReviewInput): Promise<ReviewResult> {
 
 async function hold(input: ReviewInput): Promise<ReviewResult> {
   const workflowId = caseWorkflowId(input);
+  const people = hearPeople(workflowId);
   // Cases of the first release do not say. Nothing is parked for them, and the books look once more before they post.
   let standing: Standing = input.standing ?? 'nothing';
   showReview(input, { standing, proposal: null });
@@ -38,7 +39,7 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
     amount: input.payment?.transactionAmount ?? null,
     reviewLimit: input.order?.settings.reviewLimit ?? '0',
   };
-  const { decision, postingId, decidedBy } = await holdCase(workflowId, subject, (now) => showReview(input, now));
+  const { decision, postingId, decidedBy } = await people.decide(subject, (now) => showReview(input, now));
   announceDecided(decision);
   await condition(allHandlersFinished);
   return { decision, postingId, decidedBy };

@@ -1,3 +1,4 @@
+import type { WorkflowHandle } from '@temporalio/client';
 import { expect, test } from 'vitest';
 import type { ReviewReason } from '../../domain/review.ts';
 import { confirm } from '../../workflows/messages.ts';
@@ -28,7 +29,7 @@ async function short(settings: Parameters<typeof world.reserve>[1] = {}) {
 }
 
 /** A second payment of a credited deposit, and the case about it. */
-async function second(reason: ReviewReason = 'SECOND_CODE') {
+async function second(reason: ReviewReason = 'SECOND_CODE', beforeCase: (workflowId: string) => void = () => {}) {
   const reserved = await world.reserve();
   const handle = await world.start(reserved);
   await world.signal(handle, await world.receive(paid(reserved.order)));
@@ -36,6 +37,7 @@ async function second(reason: ReviewReason = 'SECOND_CODE') {
   const data = paid(reserved.order);
   const payment = await keep(data, 'final', reason);
   const { inboxId } = payment;
+  beforeCase(`review:${inboxId}`);
   const input = await openCase({
     inboxId,
     externalOrderNumber: data.externalOrderNumber,
@@ -193,6 +195,62 @@ test('a decision carried out twice is one posting: the answer of the first was l
   expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
   expect(await kinds(of.reserved)).toEqual(['suspense', 'release']);
 });
+
+/** An activity that fails as a local one, and whose durable run has its effect and answers when it is told to. */
+function slow(activity: 'park' | 'recordReview', about: string) {
+  let release = () => {};
+  let tookEffect = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const effect = new Promise<void>((resolve) => (tookEffect = resolve));
+  let runs = 0;
+  world.instead(activity, about, async (real) => {
+    if (runs++ === 0) throw Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+    const answer = await real();
+    tookEffect();
+    await released;
+    return answer;
+  });
+  return { effect, release };
+}
+
+test('a proposal that comes while the money is being parked waits for that, and counts', async () => {
+  let parking: ReturnType<typeof slow>;
+  const of = await second('SECOND_CODE', (workflowId) => (parking = slow('park', workflowId)));
+  await parking!.effect;
+  const proposed = proposes('alice', of, 'credit');
+  await accepted(of.handle);
+  parking!.release();
+  await confirms('bob', of, await proposed);
+  expect(await of.handle.result()).toMatchObject({ decision: 'credit', decidedBy: 'alice+bob' });
+  expect(await kinds(of.reserved)).toEqual(['credit', 'suspense', 'release']);
+  await recordHistory('review-proposed-while-parking', of.handle);
+});
+
+test('a proposal that comes while the case is being written down waits for that; a second one is refused', async () => {
+  const reserved = await world.reserve();
+  const writing = slow('recordReview', reserved.order.externalOrderNumber);
+  const handle = await world.start(reserved);
+  const payment = await world.receive(paid(reserved.order, { transactionAmount: '4999' }));
+  await world.signal(handle, payment);
+  await writing.effect;
+  const of = { handle, inboxId: payment.inboxId };
+  const first = proposes('alice', of, 'credit');
+  await accepted(handle);
+  const second = proposes('bob', of, 'reject').catch((error: Error) => error.cause);
+  await accepted(handle, 2);
+  writing.release();
+  await first;
+  expect(await second).toMatchObject({ type: 'proposal_open' });
+  await confirms('bob', of, await first);
+  expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
+  await recordHistory('decided-proposed-early', handle);
+});
+
+const accepted = (handle: WorkflowHandle, count = 1) =>
+  until('the step to be accepted', async () => {
+    const events = (await handle.fetchHistory()).events ?? [];
+    return events.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length === count;
+  });
 
 test('updates of another shape are refused and leave no trace', async () => {
   const of = await short();

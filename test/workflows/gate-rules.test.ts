@@ -142,7 +142,8 @@ const CHANGES: readonly Change[] = [
       not(ran('park')),
       not(updated('propose', ({ decision }: { decision: string }) => decision === 'reverse')),
     ),
-    says: /showed which proposal waits .*; this code would refuse the update propose instead/,
+    // Where a second proposal waited behind the first, it is the one that counts now.
+    says: /showed which proposal waits .*; this code would (refuse the update propose instead|do so with argument 2)/,
   },
 ];
 

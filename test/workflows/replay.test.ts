@@ -45,9 +45,11 @@ const DECIDED = [
   'decided-credit',
   'decided-durably',
   'decided-late-reject',
+  'decided-proposed-early',
   'decided-reject',
   'reversal-kept-and-released',
   'review-parked-credit',
+  'review-proposed-while-parking',
   'review-reject',
 ];
 const RULED = [
