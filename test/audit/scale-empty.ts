@@ -5,8 +5,8 @@ import { parseHistory } from '../../archive/canonical.ts';
 import { createReplayer } from '../../audit/replay.ts';
 
 /**
- * A process that replays empty workflows, each read from text, by the SDK's own replayer (`sdk`) or the audit's
- * (`audit`): as many as each message says; answers how many it did in a second.
+ * A process that replays empty workflows (a start and one signal), each read from text, by the SDK's own replayer
+ * (`sdk`) or the audit's (`audit`): as many as each message says; answers how many it did in a second.
  */
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 const { code } = await bundleWorkflowCode({
@@ -15,8 +15,21 @@ const { code } = await bundleWorkflowCode({
 });
 const credited = await readFile(new URL('../histories/v2/credited.json', import.meta.url), 'utf8');
 const { events } = JSON.parse(credited) as { readonly events: readonly Record<string, unknown>[] };
-const completed = { workflowExecutionCompletedEventAttributes: { workflowTaskCompletedEventId: '4' } };
-const text = JSON.stringify({ events: [...events.slice(0, 4), { ...events.at(-1), eventId: '5', ...completed }] });
+const numbered = (eventId: number, change: object = {}) => ({ ...events[eventId - 1], ...change });
+/** Of a recorded deposit: its start, its signal, the two workflow tasks, its end. */
+const text = JSON.stringify({
+  events: [
+    ...[1, 2, 3, 4].map((id) => numbered(id)),
+    numbered(7, { eventId: '5' }),
+    numbered(8, { eventId: '6' }),
+    numbered(9, { eventId: '7', workflowTaskStartedEventAttributes: { scheduledEventId: '6' } }),
+    numbered(10, {
+      eventId: '8',
+      workflowTaskCompletedEventAttributes: { scheduledEventId: '6', startedEventId: '7' },
+    }),
+    numbered(14, { eventId: '9', workflowExecutionCompletedEventAttributes: { workflowTaskCompletedEventId: '8' } }),
+  ],
+});
 
 async function* endless() {
   for (let i = 0; ; i += 1) yield { workflowId: `empty:${i}`, history: parseHistory(text) };

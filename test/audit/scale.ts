@@ -136,11 +136,9 @@ async function auditWhole(url: string): Promise<void> {
     const whole = await command(url, temporal.address, 'whole');
     if (whole.code !== 0) throw new Error([...whole.told, await contentOf(whole.paths[0]!)].join('\n').slice(0, 5_000));
     const { memory } = whole;
-    const fifth = memory.slice(Math.floor(memory.length / 5));
+    const tenths = Array.from({ length: 10 }, (_, i) => memory[Math.floor((i * memory.length) / 10)]);
     console.log(`the command, ${availableParallelism()} processes: ${COUNT} deposits in ${whole.took} s`);
-    console.log(
-      `  all its processes: ${fifth[0]} MB after a fifth, ${Math.max(...fifth)} MB at most after that, ${fifth.at(-1)} MB at the end`,
-    );
+    console.log(`  all its processes, MB at each tenth: ${tenths.join(' ')}; at most ${Math.max(...memory)}`);
     console.log(`  last progress: ${whole.told.findLast((line) => line.startsWith('replayed'))}`);
     const cutOff = await command(url, temporal.address, 'killed', COUNT / 2);
     const goesOn = await command(url, temporal.address, 'killed');
