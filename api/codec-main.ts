@@ -1,5 +1,6 @@
 import { ConfigError, loadCodecServerConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
+import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadPayloadKeys } from '../config/temporal.ts';
 import { createPayloadCodec } from '../config/payload-codec.ts';
 import { createPool } from '../database/pool.ts';
@@ -8,6 +9,8 @@ import { createCodecServer } from './codec-server.ts';
 import { listen } from './http.ts';
 
 /** `npm run codec`: shows encrypted payloads in the Temporal Web UI. Stops cleanly on SIGTERM and SIGINT. */
+
+takesNoArguments('npm run codec', 'shows encrypted payloads in the Temporal Web UI.');
 
 /** A page of the Web UI asks for many payloads at once; who guesses keys is slowed down. */
 const LIMITS = { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 5, burst: 50 } };

@@ -3,9 +3,12 @@ import { loadTemporal } from '../config/temporal.ts';
 import { armCrashPoint } from '../config/crash.ts';
 import { loadApiConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
+import { takesNoArguments } from '../config/no-arguments.ts';
 import { startApi } from './start.ts';
 
 /** The API process: the private listener, the public callback listener and the relay. Stops cleanly on SIGTERM and SIGINT. */
+
+takesNoArguments('npm run api', 'the private API, the public callback endpoint, and the relay behind them.');
 
 const config = loadApiConfig();
 const log = createLog('api', config.logLevel);

@@ -1,19 +1,41 @@
-/** `npm run sandbox [-- DIRECTORY]`: the provider's sandbox by itself, with a PostgreSQL of its own if none is given. */
+/** `npm run sandbox`: the provider's sandbox by itself, with a PostgreSQL of its own if none is given. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { writePrivately } from './files.ts';
 import { takeLock } from './lock.ts';
 import { dataDirectory, root } from './paths.ts';
 import { startPostgres } from './postgres.ts';
 
-/** Whatever it keeps is here, so that the next start goes on with the same orders, keys and certificate. */
-const directory = resolve(process.argv[2] ?? dataDirectory);
+const USAGE = `npm run sandbox [-- DIRECTORY | --help]
+
+Starts the sandbox of the payment provider by itself. What it keeps is in DIRECTORY, by default .data: a second start
+goes on with the same orders, keys and certificate. DATABASE_URL_SANDBOX names a PostgreSQL instead of one of its own.
+Settings: docs/settings.md.`;
+
+/** Whatever it keeps is here. */
+const directory = directoryOf(process.argv.slice(2));
 const hasDatabase = [process.env['DATABASE_URL_SANDBOX'], process.env['DATABASE_URL']].some(Boolean);
 
 process.exitCode = hasDatabase ? await run({}) : await runWithPostgres();
+
+/** Ends the program when that is not what the arguments are: with 0 for `--help`, with 2 for anything else. */
+function directoryOf(args: readonly string[]): string {
+  try {
+    const options = { help: { type: 'boolean', short: 'h', default: false } } as const;
+    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
+    if (positionals.length > 1) throw new Error('One directory at most');
+    if (!values.help) return resolve(positionals[0] ?? dataDirectory);
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${(error as Error).message.split('.')[0]}.\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 async function runWithPostgres(): Promise<number> {
   const unlock = takeLock(join(directory, 'sandbox.lock'));

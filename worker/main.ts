@@ -2,10 +2,13 @@ import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { armCrashPoint } from '../config/crash.ts';
 import { loadWorkerConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
+import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadTemporal } from '../config/temporal.ts';
 import { startWorker } from './start.ts';
 
 /** The worker process. Temporal's runtime stops it cleanly on SIGTERM and SIGINT. */
+
+takesNoArguments('npm run worker', 'runs the workflows and activities of deposits.');
 
 const config = loadWorkerConfig();
 const log = createLog('worker', config.logLevel);

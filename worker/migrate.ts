@@ -1,6 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
+import { takesNoArguments } from '../config/no-arguments.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
 import { migrate } from '../database/migrate.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
@@ -10,6 +11,8 @@ import { registerSearchAttributes } from './search-attributes.ts';
  * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema and, where Temporal is named too,
  * registers the search attributes and the archive's schedule. Runs before a new version starts, as the schema's owner.
  */
+takesNoArguments('npm run migrate', 'brings the database and Temporal to what this version needs.');
+
 // Before anything is changed: a wrong setting must not leave half of it done.
 const archiveEveryMs = loadArchiveEvery();
 const client = new pg.Client({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
