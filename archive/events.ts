@@ -82,17 +82,18 @@ export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
         tell(`has ${field} ${named}, which is not an earlier ${to.replace('EventAttributes', '')}`);
     }
   }
-  return [...odd, ...oddStart(events[0]), ...oddTimers(events)];
+  return [...odd, ...oddStart(events), ...oddTimers(events)];
 }
 
 /** What replaying takes for granted. */
-function oddStart(event: HistoryEvent | undefined): Oddity[] {
+function oddStart(events: readonly HistoryEvent[]): Oddity[] {
   const { workflowType, workflowId, originalExecutionRunId, taskQueue } =
-    event?.workflowExecutionStartedEventAttributes ?? {};
+    events[0]?.workflowExecutionStartedEventAttributes ?? {};
   const needed = { workflowType: workflowType?.name, workflowId, originalExecutionRunId, taskQueue: taskQueue?.name };
-  return Object.entries(needed).flatMap(([field, value]) =>
-    value ? [] : [{ kind: 'form', eventId: 1, detail: `has no ${field}` } as const],
-  );
+  const missing = Object.entries(needed).flatMap(([field, value]) => (value ? [] : [`has no ${field}`]));
+  // Temporal writes the first workflow task together with the start.
+  if (events.length === 1) missing.push('is followed by nothing');
+  return missing.map((detail) => ({ kind: 'form', eventId: 1, detail }));
 }
 
 /** A timer ends under the id under which it was set. */

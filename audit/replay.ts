@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { DataConverter } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { type ReplayResult, Worker } from '@temporalio/worker';
@@ -8,7 +9,7 @@ import { globalHandlers } from '@temporalio/worker/lib/workflow/vm-shared.js';
 export interface Replayer {
   /**
    * Null: the code asks for the same things in the same order. That is kinds and names; what each was given is proved
-   * by comparing the facts. Otherwise the SDK's error; also for what is no history.
+   * by comparing the facts. Otherwise the SDK's error, also for what is no history, or that it does not end.
    */
   replay(workflowId: string, history: History): Promise<Error | null>;
   close(): Promise<void>;
@@ -17,8 +18,11 @@ export interface Replayer {
 /** The SDK keeps about a kilobyte of each history until its replayer is closed. */
 const REOPENED_AFTER = 5_000;
 
+/** Of a history; the longest that a deposit can have takes seconds. */
+const WITHIN_MS = 120_000;
+
 /** Stays open between histories: opening takes longer than replaying fifty of them. */
-export function createReplayer(code: string, dataConverter: DataConverter = {}): Replayer {
+export function createReplayer(code: string, dataConverter: DataConverter = {}, withinMs = WITHIN_MS): Replayer {
   let next: { readonly workflowId: string; readonly history: History } | null = null;
   let results: AsyncIterator<ReplayResult> | null = null;
   let replayed = 0;
@@ -39,13 +43,20 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}):
         { workflowBundle: { code }, dataConverter, replayName: 'audit' },
         histories(),
       );
+      const over = new AbortController();
       try {
-        const { value } = (await results.next()) as IteratorYieldResult<ReplayResult>;
-        return value.error ?? null;
+        const limit = wait(withinMs, null, { signal: over.signal });
+        const answer = (await Promise.race([results.next(), limit])) as IteratorYieldResult<ReplayResult> | null;
+        if (answer !== null) return answer.value.error ?? null;
+        // It cannot be stopped. It waits where it is, and the next history gets a replayer of its own.
+        results = null;
+        return new Error(`replaying it does not come to an end within ${withinMs / 1_000} s`);
       } catch (error) {
         // What the replayer cannot take at all ends it.
         results = null;
         return error as Error;
+      } finally {
+        over.abort();
       }
     },
     close,

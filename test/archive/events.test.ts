@@ -92,6 +92,14 @@ describe('its form', () => {
       },
       /^has no workflowType$/,
     ],
+    [
+      'nothing after its start, on which replaying would never end either',
+      'v2/credited',
+      (events) => {
+        events.length = 1;
+      },
+      /^is followed by nothing$/,
+    ],
   ];
   test.each(FORMS)('is odd when there is %s', (_, name, change, detail) => {
     const odd = oddities(name, change);

@@ -1,0 +1,24 @@
+import { readFile } from 'node:fs/promises';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import { expect, onTestFinished, test } from 'vitest';
+import { createReplayer } from '../../audit/replay.ts';
+import { required } from '../support/database.ts';
+import { recordedHistories } from '../support/histories.ts';
+import { quietRuntime } from '../support/runtime.ts';
+import { until } from '../support/until.ts';
+
+quietRuntime();
+const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
+const credited = (await recordedHistories()).find(({ name }) => name === 'v2/credited')!.history;
+
+/** The SDK waits for the first workflow task. */
+const endless: History = { events: credited.events!.slice(0, 1) };
+
+test('a history whose replay never ends is told as such, and the next one is replayed', async () => {
+  const replayer = createReplayer(code, {}, 1_000);
+  onTestFinished(() => replayer.close());
+  const error = await replayer.replay('deposit:endless', endless);
+  expect(error?.message).toBe('replaying it does not come to an end within 1 s');
+  // On a busy machine a second may be too short for that too.
+  await until('the next one to be replayed', async () => (await replayer.replay('deposit:next', credited)) === null);
+});
