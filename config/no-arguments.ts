@@ -7,9 +7,9 @@ export function takesNoArguments(program: string, what: string): void {
   if (given.length === 0) return;
   const text = `${program}: ${what}\nIt takes no arguments; its settings are environment variables: see docs/settings.md.`;
   if (given.every((argument) => argument === '--help' || argument === '-h')) {
-    console.log(text);
+    process.stdout.write(`${text}\n`);
     process.exit(0);
   }
-  console.error(`Unknown argument ${JSON.stringify(given[0])}.\n\n${text}`);
+  process.stderr.write(`Unknown argument ${JSON.stringify(given[0])}.\n\n${text}\n`);
   process.exit(2);
 }
