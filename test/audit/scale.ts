@@ -1,19 +1,18 @@
-import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import type { AuditReport } from '../../audit/report.ts';
 import { cut } from '../../audit/scope.ts';
 import { openSession, snapshotOf } from '../../audit/session.ts';
 import { auditInParts } from '../../audit/workforce.ts';
 import { startPostgres } from '../../local/postgres.ts';
 import { startTemporal } from '../../local/temporal.ts';
 import { workflowSource } from '../../worker/workflow-source.ts';
+import { contentOf, runAudit } from './command.ts';
 import { makeBook } from './scale-book.ts';
 
 /**
@@ -30,7 +29,6 @@ const ROUNDS = Number(values.rounds);
 /** Histories of one measurement. */
 const MANY = Math.min(COUNT, 1_000);
 const folder = await mkdtemp(join(tmpdir(), 'deposit-scale-'));
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const seconds = (since: number) => Math.round((performance.now() - since) / 100) / 10;
 
 /** In turns, the first round thrown away; histories per second, medians. */
@@ -98,28 +96,6 @@ async function compareRates(url: string, code: string): Promise<void> {
   await db.end();
 }
 
-/** The command, as an auditor runs it. `killAt`: SIGKILL once so many histories are replayed. */
-async function command(url: string, temporal: string, out: string, killAt = Infinity) {
-  const started = performance.now();
-  const child = spawn(process.execPath, ['--import', 'tsx', 'audit/main.ts', '--out', join(folder, out)], {
-    cwd: root,
-    env: { ...process.env, DATABASE_URL: url, TEMPORAL_ADDRESS: temporal, TEMPORAL_CONFIG_FILE: '/dev/null' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const memory: number[] = [];
-  const told: string[] = [];
-  const paths: string[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => paths.push(line));
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    told.push(line);
-    const done = Number(/^replayed (\d+) of/.exec(line)?.[1] ?? 0);
-    if (done > 0) memory.push(residentMb(child));
-    if (done >= killAt) child.kill('SIGKILL');
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, told, paths, memory, took: seconds(started) };
-}
-
 /** Of a process and its children. */
 function residentMb({ pid }: ChildProcess): number {
   const rows = execFileSync('ps', ['-eo', 'pid=,ppid=,rss='], { encoding: 'utf8' }).trim().split('\n');
@@ -133,17 +109,20 @@ function residentMb({ pid }: ChildProcess): number {
 async function auditWhole(url: string): Promise<void> {
   const temporal = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
   try {
-    const whole = await command(url, temporal.address, 'whole');
+    const servers = { databaseUrl: url, temporalAddress: temporal.address };
+    const memory: number[] = [];
+    const whole = await runAudit(servers, join(folder, 'whole'), (_, child) => memory.push(residentMb(child)));
     if (whole.code !== 0) throw new Error([...whole.told, await contentOf(whole.paths[0]!)].join('\n').slice(0, 5_000));
-    const { memory } = whole;
     const tenths = Array.from({ length: 10 }, (_, i) => memory[Math.floor((i * memory.length) / 10)]);
-    console.log(`the command, ${availableParallelism()} processes: ${COUNT} deposits in ${whole.took} s`);
+    console.log(`the command, ${availableParallelism()} processes: ${COUNT} deposits in ${whole.seconds} s`);
     console.log(`  all its processes, MB at each tenth: ${tenths.join(' ')}; at most ${Math.max(...memory)}`);
     console.log(`  last progress: ${whole.told.findLast((line) => line.startsWith('replayed'))}`);
-    const cutOff = await command(url, temporal.address, 'killed', COUNT / 2);
-    const goesOn = await command(url, temporal.address, 'killed');
+    const cutOff = await runAudit(servers, join(folder, 'killed'), (done, child) => {
+      if (done >= COUNT / 2) child.kill('SIGKILL');
+    });
+    const goesOn = await runAudit(servers, join(folder, 'killed'));
     console.log(
-      `  killed: exit ${cutOff.code}, after ${cutOff.took} s; then: ${goesOn.told.find((line) => line.startsWith('going on'))}`,
+      `  killed: exit ${cutOff.code}, after ${cutOff.seconds} s; then: ${goesOn.told.find((line) => line.startsWith('going on'))}`,
     );
     const [one, two] = await Promise.all([whole, goesOn].map(async ({ paths }) => contentOf(paths[0]!)));
     if (one !== two) throw new Error('the report after SIGKILL is another');
@@ -151,13 +130,6 @@ async function auditWhole(url: string): Promise<void> {
   } finally {
     await temporal.stop();
   }
-}
-
-/** Without the times of the audit, and what is signed over them. */
-async function contentOf(path: string): Promise<string> {
-  const report = JSON.parse(await readFile(path, 'utf8')) as AuditReport;
-  const own = new Set(['signature', 'html', 'startedAt', 'finishedAt']);
-  return JSON.stringify(report, (name, value: unknown) => (own.has(name) ? undefined : value));
 }
 
 const server = await startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true });

@@ -1,0 +1,55 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { AuditReport } from '../../audit/report.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface Ran {
+  /** Null: it was killed. */
+  readonly code: number | null;
+  /** What it said on the way. */
+  readonly told: readonly string[];
+  /** Of the report: JSON and HTML. */
+  readonly paths: readonly string[];
+  readonly seconds: number;
+}
+
+export interface Servers {
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+}
+
+/** The command, as an auditor runs it. `replayed` is told of each progress, in histories. */
+export async function runAudit(
+  { databaseUrl, temporalAddress }: Servers,
+  out: string,
+  replayed: (histories: number, child: ChildProcess) => void = () => {},
+): Promise<Ran> {
+  const started = performance.now();
+  const own = { DATABASE_URL: databaseUrl, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_CONFIG_FILE: '/dev/null' };
+  const child = spawn(process.execPath, ['--import', 'tsx', 'audit/main.ts', '--out', out], {
+    cwd: root,
+    env: { ...process.env, ...own },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const told: string[] = [];
+  const paths: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => paths.push(line));
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    told.push(line);
+    const done = Number(/^replayed (\d+) of/.exec(line)?.[1] ?? 0);
+    if (done > 0) replayed(done, child);
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, told, paths, seconds: Math.round((performance.now() - started) / 100) / 10 };
+}
+
+/** A report without the times of its audit, and without what is signed over them. */
+export async function contentOf(path: string): Promise<string> {
+  const report = JSON.parse(await readFile(path, 'utf8')) as AuditReport;
+  const own = new Set(['signature', 'html', 'startedAt', 'finishedAt']);
+  return JSON.stringify(report, (name, value: unknown) => (own.has(name) ? undefined : value));
+}

@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { startTemporal } from '../../local/temporal.ts';
+import { workflowSource } from '../../worker/workflow-source.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { contentOf, runAudit } from './command.ts';
+import { makeBook } from './scale-book.ts';
+
+/** Three parts, for as many processes as there are cores. */
+const COUNT = 600;
+
+test('an audit that is killed goes on with what it had not finished, and comes to the same report', async () => {
+  const db = await createTestDatabase();
+  const folder = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const { workflowBundle, buildId } = await workflowSource({}, false);
+  await makeBook(db.url, COUNT, workflowBundle.code, buildId);
+  const temporal = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
+  onTestFinished(() => temporal.stop());
+  const servers = { databaseUrl: db.url, temporalAddress: temporal.address };
+
+  const whole = await runAudit(servers, join(folder, 'whole'));
+  expect({ code: whole.code, said: whole.told.at(-1) }).toEqual({ code: 0, said: 'nothing is unexplained' });
+
+  const cutOff = await runAudit(servers, join(folder, 'killed'), (_, child) => child.kill('SIGKILL'));
+  expect({ code: cutOff.code, paths: cutOff.paths }).toEqual({ code: null, paths: [] });
+
+  const goesOn = await runAudit(servers, join(folder, 'killed'));
+  expect(goesOn.code).toBe(0);
+  expect(goesOn.told[0]).toMatch(/^going on where it stopped: [12] of 3 parts are done$/);
+  expect(await contentOf(goesOn.paths[0]!)).toBe(await contentOf(whole.paths[0]!));
+}, 300_000);
