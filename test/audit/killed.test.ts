@@ -8,8 +8,8 @@ import { createTestDatabase } from '../support/database.ts';
 import { contentOf, runAudit } from './command.ts';
 import { makeBook } from './scale-book.ts';
 
-/** Three parts, for as many processes as there are cores. */
-const COUNT = 600;
+/** A part of 250 and one of 50: when the one has ended, the other has not. */
+const COUNT = 300;
 
 test('an audit that is killed goes on with what it had not finished, and comes to the same report', async () => {
   const db = await createTestDatabase();
@@ -29,6 +29,6 @@ test('an audit that is killed goes on with what it had not finished, and comes t
 
   const goesOn = await runAudit(servers, join(folder, 'killed'));
   expect(goesOn.code).toBe(0);
-  expect(goesOn.told[0]).toMatch(/^going on where it stopped: [12] of 3 parts are done$/);
+  expect(goesOn.told[0]).toMatch(/^going on where it stopped: 1 of 2 parts are done$/);
   expect(await contentOf(goesOn.paths[0]!)).toBe(await contentOf(whole.paths[0]!));
 }, 300_000);
