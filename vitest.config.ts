@@ -17,8 +17,9 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // The native core of the Temporal worker crashes when two threads load it.
     pool: 'forks',
-    // Every file has a database of its own, and a Temporal server where it needs one: two at a time on two cores.
-    maxWorkers: 2,
+    // Every file has a database of its own, and a Temporal server where it needs one. Three at a time on two cores: a
+    // good part of their time they wait for timers of Temporal and for processes to start.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // A shared machine can starve one test; there it gets a second try, and the report still names it. Locally it is red.
