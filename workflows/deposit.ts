@@ -142,6 +142,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     const event = await chapters[state]();
     const step = transition(state, event);
     state = step.state;
+    // People can see it as soon as its row says so, which is before it is held.
     if (state === 'IN_REVIEW') people = hearPeople(depositWorkflowId(externalOrderNumber));
     showDeposit(input, state, facts);
     if (step.effects.includes('record')) await record(input, state, facts);

@@ -5,16 +5,16 @@ import { order as buildOrder, paid } from '../support/builders.ts';
 import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
 import { PLACED, type WorkflowWorld } from '../support/workflow-world.ts';
-import { away, situations } from './situations.ts';
+import { away, situations } from '../support/situations.ts';
 
-const unknown = async () => ({ kind: 'unknown', cause: 'ECONNRESET' }) as const;
 const refused = async () => ({ kind: 'refused', statusCode: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
 
 /** Every way that a deposit and a case of its own can go, by name; each is walked to its end. */
 export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => Promise<unknown>>> {
   const { keep, openCase, proposes, confirms, withdraws } = peopleOf(world);
-  const { untilState, pays, short, late, credited, second, about, doubted, together, failing } = situations(world);
+  const { untilState, pays, short, unplaced, paidAtLast, late, credited, second, about, doubted, together, failing } =
+    situations(world);
   const { owner } = world.db;
 
   return {
@@ -23,8 +23,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       const reserved = await world.reserve({}, { paymentWindowMs: 200 });
       const handle = await world.start(reserved);
       await untilState(reserved, 'EXPIRED');
-      await world.signal(handle, await world.receive(paid(reserved.order)));
-      await handle.result();
+      await paidAtLast({ reserved, handle });
     },
     'never paid': async () => (await world.start(await world.reserve({}, SHORT))).result(),
     'refused by the provider': async () => {
@@ -56,20 +55,10 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       });
       await (await world.start(reserved)).result();
     },
-    'placement unknown, then paid': async () => {
-      const reserved = await world.reserve();
-      world.answers(reserved.order.externalOrderNumber, unknown);
-      const handle = await world.start(reserved);
-      await untilState(reserved, 'PLACEMENT_UNKNOWN');
-      await world.signal(handle, await world.receive(paid(reserved.order)));
-      await handle.result();
-    },
+    'placement unknown, then paid': async () => paidAtLast(await unplaced()),
     'placement unknown, answered late, then paid': async () => {
-      const reserved = await world.reserve();
+      const { reserved, handle } = await unplaced();
       const n = reserved.order.externalOrderNumber;
-      world.answers(n, unknown);
-      const handle = await world.start(reserved);
-      await untilState(reserved, 'PLACEMENT_UNKNOWN');
       await settleAttempt(world.db.poolFor('app_worker'), n, 1, PLACED);
       const { rows } = await owner.query<{ expires_at: Date }>(
         'select expires_at from engine.deposit where external_order_number = $1',
@@ -77,18 +66,12 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       );
       await handle.signal(orderAnswered, { expiresAt: rows[0]!.expires_at.toISOString() });
       await untilState(reserved, 'AWAITING_PAYMENT');
-      await world.signal(handle, await world.receive(paid(reserved.order)));
-      await handle.result();
+      await paidAtLast({ reserved, handle });
     },
     'placement unknown, paid, and answered when nobody waited any more': async () => {
-      const reserved = await world.reserve();
-      const n = reserved.order.externalOrderNumber;
-      world.answers(n, unknown);
-      const handle = await world.start(reserved);
-      await untilState(reserved, 'PLACEMENT_UNKNOWN');
-      await settleAttempt(world.db.poolFor('app_worker'), n, 1, PLACED);
-      await world.signal(handle, await world.receive(paid(reserved.order)));
-      await handle.result();
+      const of = await unplaced();
+      await settleAttempt(world.db.poolFor('app_worker'), of.reserved.order.externalOrderNumber, 1, PLACED);
+      await paidAtLast(of);
     },
     'everything settled durably': async () => {
       const reserved = await world.reserve({}, { paymentWindowMs: 200 });
@@ -100,8 +83,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       });
       const handle = await world.start(reserved);
       await untilState(reserved, 'EXPIRED');
-      await world.signal(handle, await world.receive(paid(reserved.order)));
-      await handle.result();
+      await paidAtLast({ reserved, handle });
     },
     'closed durably': async () => {
       const reserved = await world.reserve({}, SHORT);

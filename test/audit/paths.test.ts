@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 import { type DepositHandle, type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
 import { archiveAll, auditing, findingsOf } from './book.ts';
 import { everyPath } from './every-path.ts';
-import { situations } from './situations.ts';
+import { situations } from '../support/situations.ts';
 
 /** Every way that a deposit and a case can go, on real workflows, and an audit of all of it; and one that none goes. */
 const world = await startWorkflowWorld('real');

@@ -1,54 +1,17 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect, test } from 'vitest';
-import type { ReviewReason } from '../../domain/review.ts';
 import { confirm } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
 import { recordHistory } from '../support/histories.ts';
 import { peopleOf } from '../support/people.ts';
+import { away, situations } from '../support/situations.ts';
 import { until } from '../support/until.ts';
 import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
 
 /** Every path of a decision, on a real server and a real database; the rows are written as the API writes them. */
 const world = await startWorkflowWorld('real');
-const { keep, openCase, proposes, confirms, withdraws } = peopleOf(world);
-
-const untilState = (reserved: Reserved, state: string) =>
-  until(`the deposit to be ${state}`, async () => {
-    const row = await world.state(reserved.order.externalOrderNumber);
-    return row.state === state && row;
-  });
-
-/** A deposit whose payment came short: IN_REVIEW, nothing posted. */
-async function short(settings: Parameters<typeof world.reserve>[1] = {}) {
-  const reserved = await world.reserve({}, settings);
-  const handle = await world.start(reserved);
-  const payment = await world.receive(paid(reserved.order, { transactionAmount: '4999' }));
-  await world.signal(handle, payment);
-  await untilState(reserved, 'IN_REVIEW');
-  return { reserved, handle, inboxId: payment.inboxId };
-}
-
-/** A second payment of a credited deposit, and the case about it. */
-async function second(reason: ReviewReason = 'SECOND_CODE', beforeCase: (workflowId: string) => void = () => {}) {
-  const reserved = await world.reserve();
-  const handle = await world.start(reserved);
-  await world.signal(handle, await world.receive(paid(reserved.order)));
-  await handle.result();
-  const data = paid(reserved.order);
-  const payment = await keep(data, 'final', reason);
-  const { inboxId } = payment;
-  beforeCase(`review:${inboxId}`);
-  const input = await openCase({
-    inboxId,
-    externalOrderNumber: data.externalOrderNumber,
-    reason,
-    transactionCode: data.transactionCode,
-    payment,
-    order: { ...reserved.order, settings: reserved.settings },
-    standing: 'nothing',
-  });
-  return { reserved, handle: input, inboxId };
-}
+const { openCase, proposes, confirms, withdraws } = peopleOf(world);
+const { short, late, second } = situations(world);
 
 const kinds = async (reserved: Reserved) =>
   (
@@ -93,22 +56,16 @@ test('one person up to the limit', async () => {
 });
 
 test('late money waits in suspense; rejected it goes back', async () => {
-  const reserved = await world.reserve({}, { paymentWindowMs: 200, latePolicy: 'review' });
-  const handle = await world.start(reserved);
-  await untilState(reserved, 'EXPIRED');
-  const payment = await world.receive(paid(reserved.order));
-  await world.signal(handle, payment);
-  await untilState(reserved, 'IN_REVIEW');
-  expect(await kinds(reserved)).toEqual(['suspense']);
-  const of = { handle, inboxId: payment.inboxId };
+  const of = await late();
+  expect(await kinds(of.reserved)).toEqual(['suspense']);
   await confirms('bob', of, await proposes('alice', of, 'reject'));
-  expect(await handle.result()).toMatchObject({ state: 'REJECTED', late: true });
-  expect(await kinds(reserved)).toEqual(['suspense', 'reversal']);
-  await recordHistory('decided-late-reject', handle);
+  expect(await of.handle.result()).toMatchObject({ state: 'REJECTED', late: true });
+  expect(await kinds(of.reserved)).toEqual(['suspense', 'reversal']);
+  await recordHistory('decided-late-reject', of.handle);
 });
 
 test('a second payment is parked as its case opens; credited it is a posting of its own', async () => {
-  const of = await second();
+  const of = await second('SECOND_CODE');
   await until('the money to be parked', async () => (await kinds(of.reserved)).includes('suspense'));
   await confirms('bob', of, await proposes('alice', of, 'credit'));
   expect(await of.handle.result()).toMatchObject({ decision: 'credit', decidedBy: 'alice+bob' });
@@ -173,7 +130,7 @@ test('the books are away when a decision is due: the durable activity carries it
   const of = await short();
   let failures = 2;
   world.instead('decide', of.reserved.order.externalOrderNumber, async (decide) => {
-    if (failures-- > 0) throw Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+    if (failures-- > 0) throw away();
     return decide();
   });
   await confirms('bob', of, await proposes('alice', of, 'credit'));
@@ -204,7 +161,7 @@ function slow(activity: 'park' | 'recordReview', about: string) {
   const effect = new Promise<void>((resolve) => (tookEffect = resolve));
   let runs = 0;
   world.instead(activity, about, async (real) => {
-    if (runs++ === 0) throw Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+    if (runs++ === 0) throw away();
     const answer = await real();
     tookEffect();
     await released;

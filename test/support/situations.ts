@@ -1,9 +1,9 @@
 import type { CallbackData } from '../../domain/order.ts';
 import type { ReviewInput } from '../../workflows/messages.ts';
-import { paid } from '../support/builders.ts';
-import { type Case, peopleOf } from '../support/people.ts';
-import { until } from '../support/until.ts';
-import type { Reserved, WorkflowWorld } from '../support/workflow-world.ts';
+import { paid } from './builders.ts';
+import { type Case, peopleOf } from './people.ts';
+import { until } from './until.ts';
+import type { DepositHandle, Reserved, WorkflowWorld } from './workflow-world.ts';
 
 /** As the driver says it of a database that is not there. */
 export const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
@@ -29,6 +29,21 @@ export function situations(world: WorkflowWorld) {
     return of;
   }
 
+  /** A deposit of which nobody knows whether the provider has its order. */
+  async function unplaced() {
+    const reserved = await world.reserve();
+    world.answers(reserved.order.externalOrderNumber, async () => ({ kind: 'unknown', cause: 'ECONNRESET' }));
+    const handle = await world.start(reserved);
+    await untilState(reserved, 'PLACEMENT_UNKNOWN');
+    return { reserved, handle };
+  }
+
+  /** Pays what waits for it, and sees it closed. */
+  async function paidAtLast({ reserved, handle }: { readonly reserved: Reserved; readonly handle: DepositHandle }) {
+    await world.signal(handle, await world.receive(paid(reserved.order)));
+    await handle.result();
+  }
+
   /** Paid after its window, where the policy asks for people: its money waits in suspense. */
   async function late() {
     const reserved = await world.reserve({}, { paymentWindowMs: 200, latePolicy: 'review' });
@@ -37,7 +52,7 @@ export function situations(world: WorkflowWorld) {
     const payment = await world.receive(paid(reserved.order));
     await world.signal(handle, payment);
     await untilState(reserved, 'IN_REVIEW');
-    return { handle, inboxId: payment.inboxId };
+    return { reserved, handle, inboxId: payment.inboxId };
   }
 
   async function credited(wallet = 'wallet-42') {
@@ -46,12 +61,14 @@ export function situations(world: WorkflowWorld) {
     return { ...of, postingId };
   }
 
-  /** A second payment of a credited deposit, and the case about it. */
-  async function second(reason: 'SECOND_CODE' | 'STALE') {
+  /** A second payment of a credited deposit, and the case about it; `beforeCase` is told its workflow id. */
+  async function second(reason: 'SECOND_CODE' | 'STALE', beforeCase: (workflowId: string) => void = () => {}) {
     const { reserved } = await credited();
     const payment = await keep(paid(reserved.order), 'final', reason);
+    beforeCase(`review:${payment.inboxId}`);
     const input = { ...about(reserved, payment.inboxId), reason, transactionCode: payment.transactionCode, payment };
-    return { handle: await openCase({ ...input, standing: 'nothing' }), inboxId: payment.inboxId, input };
+    const handle = await openCase({ ...input, standing: 'nothing' });
+    return { reserved, handle, inboxId: payment.inboxId, input };
   }
 
   const about = ({ order, settings }: Reserved, inboxId: string) => ({
@@ -88,5 +105,5 @@ export function situations(world: WorkflowWorld) {
     });
   }
 
-  return { untilState, pays, short, late, credited, second, about, doubted, together, failing };
+  return { untilState, pays, short, unplaced, paidAtLast, late, credited, second, about, doubted, together, failing };
 }
