@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out="${1:-dist}"
+if [[ $# -gt 1 || $out == -* ]]; then
+  echo 'npm run build [-- DIRECTORY]: one directory at most, inside the repository; by default dist' >&2
+  exit 2
+fi
 PATH="$PWD/node_modules/.bin:$PATH"
 
 rm -rf "$out"
