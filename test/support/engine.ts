@@ -233,11 +233,14 @@ async function launchOn(
       if (answer.status !== 200) throw new Error(`no deposit ${externalOrderNumber}: ${answer.text}`);
       return answer.body;
     },
-    untilState: (externalOrderNumber, state) =>
-      until(`${externalOrderNumber} to be ${state}`, async () => {
-        const deposit = await engine.deposit(externalOrderNumber);
-        return deposit.state === state && deposit;
-      }),
+    async untilState(externalOrderNumber, state) {
+      let last: Answer['body'] = null;
+      const is = async () => {
+        last = await engine.deposit(externalOrderNumber);
+        return last.state === state && last;
+      };
+      return until(`${externalOrderNumber} to be ${state}`, is, undefined, () => `; it is ${JSON.stringify(last)}`);
+    },
     async startWorker() {
       worker ??= await startWorker(
         loadWorkerConfig(env),
