@@ -50,7 +50,8 @@ export function hearPeople(workflowId: string): People {
 
   const isHeld = () => held !== null;
 
-  // Checked once more when it is its turn: of two in one task the second was accepted before the first was heard.
+  // Checked once more when it is its turn: of two in one task the second was accepted before the first was heard. Nothing
+  // may be awaited between that check and what follows from it, or both would pass.
   setHandler(
     propose,
     async (message) => {

@@ -203,6 +203,20 @@ test('a proposal that comes while the case is being written down waits for that;
   await recordHistory('decided-proposed-early', handle);
 });
 
+test('whoever confirms or withdraws before there is a case has nothing to confirm or withdraw', async () => {
+  let parking: ReturnType<typeof slow>;
+  const of = await second('SECOND_CODE', (workflowId) => (parking = slow('park', workflowId)));
+  await parking!.effect;
+  const fault = (error: Error) => error.cause;
+  const [confirmed, withdrawn] = [confirms, withdraws].map((step) => step('bob', of, '1').catch(fault));
+  await accepted(of.handle, 2);
+  parking!.release();
+  for (const refused of [await confirmed, await withdrawn]) expect(refused).toMatchObject({ type: 'no_proposal' });
+  await confirms('bob', of, await proposes('alice', of, 'reject'));
+  expect(await of.handle.result()).toMatchObject({ decision: 'reject' });
+  expect(await kinds(of.reserved)).toEqual(['credit', 'suspense', 'reversal']);
+});
+
 const accepted = (handle: WorkflowHandle, count = 1) =>
   until('the step to be accepted', async () => {
     const events = (await handle.fetchHistory()).events ?? [];
