@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { formatUnits, type Parsed, parseFiat, parseMtc } from '../domain/money.ts';
 import { type CallbackData, CURRENCIES, type Currency, IDENTIFIER } from '../domain/order.ts';
+import { plainDecimal } from './json-decimal.ts';
 import { isObject, JsonError, JsonNumber, type JsonObject, type JsonValue, parseStrictJson } from './strict-json.ts';
 
 /** What has to be readable before authenticity can be checked: everything else in `data` is read after that. */
@@ -15,7 +16,10 @@ export interface Envelope {
 /** The message is not one; retrying the same bytes does not help. `message` names the field, never its value. */
 export class MalformedCallback extends Error {}
 
-/** An integer literal and nothing else: no quotes, no exponent, no `.0` (threats.md, T13). */
+/**
+ * An integer literal and nothing else: no quotes, no exponent, no `.0` (threats.md, T13). Unlike an amount it is part of
+ * what was signed, and there it has one spelling.
+ */
 const TIMESTAMP = /^[1-9]\d{0,14}$/;
 
 /** Steps 2 and 3 of the endpoint's checks. Throws {@link MalformedCallback}. Unknown fields are tolerated, never used. */
@@ -52,15 +56,25 @@ export type Reading =
 const CODE = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Reads the data once; the result, its hash and nothing else is judged and booked. */
-export function readData(envelope: Envelope): Reading {
+export const readData = (envelope: Envelope): Reading => readDataWith(envelope, plainDecimal);
+
+/**
+ * As it was read before exponents were: a number with one was unreadable. For rows of that time, whose bytes have to give
+ * the hash they were stored with; nothing that arrives is read so.
+ */
+export const readDataWithoutExponents = (envelope: Envelope): Reading => readDataWith(envelope, (text) => text);
+
+function readDataWith(envelope: Envelope, plain: (text: string) => string): Reading {
   const { data } = envelope;
+  const amount = (field: AmountField, parse: (text: string) => Parsed<bigint>) =>
+    readAmount(field, data[field], (text) => parse(plain(text)));
   try {
     const read: CallbackData = {
       externalOrderNumber: envelope.externalOrderNumber,
       transactionCode: code(data['transactionCode']),
-      transactionAmount: amount('transactionAmount', data['transactionAmount'], parseMtc),
+      transactionAmount: amount('transactionAmount', parseMtc),
       currencyCode: currency(data['currencyCode']),
-      paymentPrice: amount('paymentPrice', data['paymentPrice'], parseFiat),
+      paymentPrice: amount('paymentPrice', parseFiat),
       transactionCreateTime: time('transactionCreateTime', data['transactionCreateTime']),
       paymentFinishedTime: time('paymentFinishedTime', data['paymentFinishedTime']),
     };
@@ -73,7 +87,7 @@ export function readData(envelope: Envelope): Reading {
 
 /**
  * sha256 over the seven fields in fixed order with canonical decimals: a retry that is signed afresh, or spells 200 as
- * 200.00, is the same content.
+ * 200.00 or 2E+2, is the same content.
  */
 export const contentHash = (data: CallbackData): Buffer =>
   sha256(
@@ -117,7 +131,9 @@ function currency(value: JsonValue | undefined): Currency {
   throw new Unreadable(`currencyCode: expected one of ${CURRENCIES.join(', ')}`);
 }
 
-function amount(field: string, value: JsonValue | undefined, read: (text: string) => Parsed<bigint>): string {
+type AmountField = 'transactionAmount' | 'paymentPrice';
+
+function readAmount(field: AmountField, value: JsonValue | undefined, read: (text: string) => Parsed<bigint>): string {
   if (!(value instanceof JsonNumber)) throw new Unreadable(`${field}: expected a JSON number`);
   const parsed = read(value.text);
   if (!parsed.ok) throw new Unreadable(`${field}: ${parsed.fault}`);

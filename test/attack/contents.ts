@@ -87,7 +87,7 @@ const ODD_NUMBERS = [
   'true',
   'null',
   '[5000]',
-  '5e3',
+  '5e23',
 ];
 
 /** Puts a message under the address and the signature that the series allows. */

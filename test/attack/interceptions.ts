@@ -178,9 +178,9 @@ export const INTERCEPTIONS: readonly Interception[] = [
     name: 'amounts that are none',
     rows: ['T7'],
     shapes: [...byMtc, ...byPrice],
-    kept: ['0', '-0', '1e400', '5e3', '5000.000000001', '"5000"'].map(() => 'unreadable UNREADABLE'),
+    kept: ['0', '-0', '1e400', '5e23', '5000.000000001', '"5000"'].map(() => 'unreadable UNREADABLE'),
     say: (caught) =>
-      ['0', '-0', '1e400', '5e3', '5000.000000001', '"5000"'].map((transactionAmount) =>
+      ['0', '-0', '1e400', '5e23', '5000.000000001', '"5000"'].map((transactionAmount) =>
         ack(caught, { transactionAmount }),
       ),
   },

@@ -95,6 +95,19 @@ describe('the first authentic, readable callback', () => {
   });
 });
 
+describe('an amount with an exponent', () => {
+  test.each([
+    ['5E+3', '3.6E+4'],
+    ['50000e-1', '0.36e5'],
+  ])('is the number it is: %s MTC for %s are credited as 5,000 for 36,000', async (transactionAmount, paymentPrice) => {
+    const deposit = await placed();
+    const data = paid(deposit);
+    expectAck(await say({ ...data, transactionAmount, paymentPrice }));
+    await expectCredited(deposit, data.transactionCode);
+    expect(await inbox(engine, deposit.externalOrderNumber)).toMatchObject([{ data, receipt: 'first' }]);
+  });
+});
+
 describe('the same content again', () => {
   test('in whatever clothes is acknowledged and counted, and credits nothing', async () => {
     const deposit = await placed();
@@ -105,6 +118,7 @@ describe('the same content again', () => {
       first,
       callbackBody(engine, data, Date.now() + 1),
       callbackBody(engine, { ...data, transactionAmount: '5000.00', paymentPrice: '36000.000' }),
+      callbackBody(engine, { ...data, transactionAmount: '5E+3', paymentPrice: '360000e-1' }),
       callbackBody(engine, Object.fromEntries(Object.entries(data).toReversed())),
       callbackBody(engine, data).replaceAll(',', ' ,\n\t'),
       callbackBody(engine, data).replace('"timestamp":', '"version":[1,{"a":null}],"timestamp":'),
@@ -381,7 +395,8 @@ describe('data that cannot be read', () => {
     ['an amount as a string', { transactionAmount: '"5000"' }],
     ['nine decimals', { transactionAmount: '5000.000000001' }],
     ['an amount beyond all numbers', { transactionAmount: '1e400' }],
-    ['an amount with an exponent', { transactionAmount: '5e3' }],
+    ['an exponent of three digits', { transactionAmount: '5e100' }],
+    ['an exponent that makes nine decimals', { transactionAmount: '5e-9' }],
     ['an amount of 16 digits', { transactionAmount: '1000000000000000' }],
     ['an amount that is true', { transactionAmount: 'true' }],
     ['an amount that is null', { transactionAmount: 'null' }],
