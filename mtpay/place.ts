@@ -1,5 +1,6 @@
 import type { BuyCoinMode, Currency, Language } from '../domain/order.ts';
 import { type Exchange, exchange } from './exchange.ts';
+import { plainDecimal } from './json-decimal.ts';
 import { type MtpayKey, sign } from './signature.ts';
 import { isObject, JsonError, JsonNumber, type JsonObject, parseStrictJson } from './strict-json.ts';
 
@@ -139,13 +140,13 @@ function placed(data: JsonObject[string] | undefined, options: MtpayOptions, sen
   }
   const url = checkoutLink(redirectUrl, options);
   if (url === null) return { kind: 'unknown', cause: 'FOREIGN_REDIRECT' };
-  const clock = currentTimestamp instanceof JsonNumber && /^[1-9]\d{0,14}$/.test(currentTimestamp.text);
+  const time = currentTimestamp instanceof JsonNumber ? plainDecimal(currentTimestamp.text) : '';
   return {
     kind: 'placed',
     redirectUrl: url,
     // Shown in the Web UI, so it may repeat nothing of what was sent.
     advertisementCode: harmless(advertisementCode, sent),
-    providerTimeMs: clock ? Number(currentTimestamp.text) : null,
+    providerTimeMs: /^[1-9]\d{0,14}$/.test(time) ? Number(time) : null,
   };
 }
 

@@ -146,6 +146,16 @@ describe('an order that was placed', () => {
     expect(await placedAgainst(says(`HTTP/1.0 200 Said\r\n\r\n${SUCCESS}`))).toMatchObject({ kind: 'placed' });
   });
 
+  it.each(['1.625546438154E12', '1625546438154e0', '1625546438154'])(
+    'is placed with the time %s to learn from, however it is spelled',
+    async (written) => {
+      const text = envelope({}, { ...DATA, currentTimestamp: 7 }).replace(':7', `:${written}`);
+      expect(text).toContain(written);
+      const answer = await placedAgainst(says(http(200, text)));
+      expect(answer).toMatchObject({ kind: 'placed', providerTimeMs: 1_625_546_438_154 });
+    },
+  );
+
   it.each([
     ['none', undefined],
     ['null', null],
