@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { type BodyChanges, type Field, rawValue, UNCHANGED, withFields } from './callback-body.ts';
+import { type BodyChanges, type Field, NUMBER_FIELDS, rawValue, UNCHANGED, withFields } from './callback-body.ts';
 import { kind } from './fault-kind.ts';
 import { newKeyPair } from './keys.ts';
 import { sign } from './signature.ts';
@@ -21,6 +21,26 @@ const SPELLINGS: Readonly<Record<'quoted' | 'exponent' | 'decimal', (stamp: stri
   exponent: (stamp) => `${stamp[0]}.${stamp.slice(1)}e${stamp.length - 1}`,
   decimal: (stamp) => `${stamp}.0`,
 };
+
+/** Other spellings of the same amount, as libraries write them; of digits with or without decimals, above 0. */
+const AMOUNT_SPELLINGS: Readonly<
+  Record<'exponent' | 'shifted' | 'zeros', (whole: string, decimals: string) => string>
+> = {
+  exponent: (whole, decimals) => {
+    const [first, ...rest] = (whole + decimals).replace(/^0+/, '').replace(/0+$/, '');
+    const power = whole === '0' ? -1 - /^0*/.exec(decimals)![0].length : whole.length - 1;
+    return `${first}${rest.length === 0 ? '' : `.${rest.join('')}`}E${power < 0 ? '' : '+'}${power}`;
+  },
+  shifted: (whole, decimals) => `${(whole + decimals).replace(/^0+/, '')}e-${decimals.length}`,
+  zeros: (whole, decimals) => `${whole}.${decimals.padEnd(12, '0')}`,
+};
+
+/** What another fault has put in the place of an amount stays as it is. */
+function respelled([name, raw]: Field, as: keyof typeof AMOUNT_SPELLINGS): Field {
+  const plain = /^(\d+)(?:\.(\d+))?$/.exec(raw);
+  const isAmount = NUMBER_FIELDS.has(name) && plain !== null && /[1-9]/.test(raw);
+  return isAmount ? [name, AMOUNT_SPELLINGS[as](plain[1]!, plain[2] ?? '')] : [name, raw];
+}
 
 /** Faults of one attempt: with `remaining: 1` the first attempt is off and its retry is genuine. */
 export const ATTEMPT_FAULTS = {
@@ -84,6 +104,11 @@ export const ATTEMPT_FAULTS = {
     'The timestamp is the signed number, spelled otherwise: quoted, with an exponent or with a decimal.',
     { as: z.enum(['quoted', 'exponent', 'decimal']).default('quoted') },
     (params): AttemptEffect => ({ stamp: (genuine) => SPELLINGS[params.as](genuine) }),
+  ),
+  amountSpelling: kind(
+    'Amount and price are the same numbers, spelled otherwise: with an exponent, as hundredths or with more zeros.',
+    { as: z.enum(['exponent', 'shifted', 'zeros']).default('exponent') },
+    (params): AttemptEffect => ({ fields: (fields) => fields.map((field) => respelled(field, params.as)) }),
   ),
   unreadable: kind(
     'Raw text, which need not even be JSON, stands in place of one data field, or of all data if none is named.',

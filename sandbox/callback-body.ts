@@ -15,7 +15,7 @@ export interface CallbackFacts {
 }
 
 /** Sent as JSON numbers; every other field is a JSON string. */
-const NUMBER_FIELDS: ReadonlySet<string> = new Set(['transactionAmount', 'paymentPrice']);
+export const NUMBER_FIELDS: ReadonlySet<string> = new Set(['transactionAmount', 'paymentPrice']);
 
 /** A value as raw JSON text: number fields given as a plain decimal text become numbers with just these digits. */
 export function rawValue(name: string, value: unknown): string {

@@ -88,6 +88,7 @@ const MENU: Readonly<Record<string, readonly Ending[]>> = {
   staleTimestamp: [{ ...ASIDE, receipts: ['stale'] }],
   aheadTimestamp: [{ ...ASIDE, receipts: ['ahead'] }],
   timestampSpelling: ['quoted', 'exponent', 'decimal'].map((as) => ({ ...CREDITED, params: { as } })),
+  amountSpelling: ['exponent', 'shifted', 'zeros'].map((as) => ({ ...CREDITED, params: { as } })),
   unreadable: [
     { ...ASIDE, receipts: ['unreadable'] },
     { ...ASIDE, receipts: ['unreadable'], params: { field: 'paymentPrice', raw: '1e400' } },

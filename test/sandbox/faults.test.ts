@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ATTEMPT_FAULTS } from '../../sandbox/attempt-faults.ts';
 import { FAULT_CATALOGUE, FAULT_KINDS } from '../../sandbox/faults.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import {
@@ -386,6 +387,37 @@ describe('an attempt under a fault', () => {
     const match = pattern.exec(bodies[0]!);
     expect(match).not.toBeNull();
     expect(contents()[0]!.signature).toBe(signed(match![0].replace(pattern, digits)));
+  });
+
+  test.each([
+    ['exponent', '"transactionAmount":5E+3,', '"paymentPrice":3.6E+4,'],
+    ['shifted', '"transactionAmount":500000e-2,', '"paymentPrice":3600000e-2,'],
+    ['zeros', '"transactionAmount":5000.000000000000,', '"paymentPrice":36000.000000000000,'],
+  ])('amountSpelling %s is the same numbers in other letters', async (as, amount, price) => {
+    const { bodies, contents } = await payUnder('amountSpelling', { as });
+    expect(bodies[0]).toContain(amount);
+    expect(bodies[0]).toContain(price);
+    expect(contents()[0]!.data).toMatchObject({ transactionAmount: 5_000, paymentPrice: 36_000, currencyCode: 'CNY' });
+    expect(isGenuine(contents()[0]!)).toBe(true);
+  });
+
+  test.each([
+    ['32551.20', '3.25512E+4', '3255120e-2'],
+    ['0.00012', '1.2E-4', '12e-5'],
+    ['0.1', '1E-1', '1e-1'],
+    ['10.50', '1.05E+1', '1050e-2'],
+    ['7', '7E+0', '7e-0'],
+    // What another fault has put there is no amount to spell.
+    ['"a lot"', '"a lot"', '"a lot"'],
+    ['0', '0', '0'],
+  ])('amountSpelling writes %s exactly', (written, exponent, shifted) => {
+    const spelled = (as: string) => {
+      const { amountSpelling } = ATTEMPT_FAULTS;
+      return amountSpelling.effect(amountSpelling.parse({ as })).fields!([['paymentPrice', written]])[0]![1];
+    };
+    expect(spelled('exponent')).toBe(exponent);
+    expect(spelled('shifted')).toBe(shifted);
+    if (/^\d/.test(written)) expect([Number(exponent), Number(shifted)]).toEqual([Number(written), Number(written)]);
   });
 
   test('lowerCaseSignature differs in nothing but letter case', async () => {
