@@ -9,7 +9,7 @@ import {
   UNITS_PER_ONE,
   unitPrice,
 } from './money.ts';
-import type { CallbackData, DepositSettings, Order } from './order.ts';
+import type { CallbackData, Currency, DepositSettings, Order } from './order.ts';
 
 /** What the judge looks at: the callback as it stands in the inbox, and when it was received. */
 export interface PaymentFacts {
@@ -62,6 +62,10 @@ function mismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['c
   return fixedSideMismatch(settings, order, paid) ?? rateMismatch(settings, order, paid) ?? aboveCap(settings, paid);
 }
 
+/** The share of the asked MTC that may be missing, for the provider's fee; a decimal below 1. */
+export const feeBandOf = (settings: DepositSettings, currency: Currency): string =>
+  settings.feeBands?.[currency] ?? settings.feeBand;
+
 /** The side the customer fixed must be what was asked; only received MTC may differ, within the fee band, downwards. */
 function fixedSideMismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['callback']): Mismatch | null {
   if (order.buyCoinMode === 'PaymentPrice') {
@@ -75,7 +79,7 @@ function fixedSideMismatch(settings: DepositSettings, order: Order, paid: Paymen
   }
   const asked = known(parseMtc(order.mtcAmount ?? ''), 'mtcAmount');
   const received = known(parseMtc(paid.transactionAmount), 'transactionAmount');
-  const share = settings.feeBands?.[order.currencyCode] ?? settings.feeBand;
+  const share = feeBandOf(settings, order.currencyCode);
   const fee = mulDivFloor(asked, known(parseFraction(share), 'fee band'), UNITS_PER_ONE);
   if (received <= asked && received >= asked - fee) return null;
   const allowed = fee === 0n ? `${order.mtcAmount}` : `${formatUnits(asked - fee)} to ${order.mtcAmount}`;
