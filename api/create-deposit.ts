@@ -8,6 +8,7 @@ import type { Log } from '../config/log.ts';
 import { type DepositView, findDeposit, reserve, viewDeposit } from '../database/deposits.ts';
 import type { DepositRow } from '../database/rows.ts';
 import type { DepositSettings } from '../domain/order.ts';
+import { orderFault } from '../domain/order-limits.ts';
 import { sealName } from '../mtpay/payer-name.ts';
 import { ApiError } from './errors.ts';
 import type { CreateBody } from './schemas.ts';
@@ -32,10 +33,12 @@ export type Created = { readonly status: 200 | 201 | 202; readonly deposit: Depo
 /**
  * Creates a deposit, or answers for the one that stands (lifecycle.md, step 1). The row is the reservation and the
  * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link ApiError}
- * `other_parameters`, `refused`, or `unavailable` (the same request may then be repeated).
+ * `invalid_request` for an order whose payment could not be booked, `other_parameters`, `refused`, or `unavailable` (the
+ * same request may then be repeated).
  */
 export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<Created> {
   const { externalOrderNumber } = body;
+  await refuseUnbookable(deps, body);
   // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
   const fingerprints = deps.fingerprintKeys.verifying.map((key) => fingerprintOf(key, body));
   const first = await reserveRow(deps, body, fingerprints[0]!);
@@ -67,6 +70,18 @@ function answer(deposit: DepositView, first: boolean): Created {
     default:
       return { status: first ? 201 : 200, deposit };
   }
+}
+
+/**
+ * By the rate band that the deposit would be frozen with, before anything is stored. An order number that stands already
+ * is answered from its row, whatever the band is today.
+ */
+async function refuseUnbookable({ settings, pool }: CreateDependencies, body: CreateBody): Promise<void> {
+  const asked = { ...body, mtcAmount: body.mtcAmount ?? null, totalPrice: body.totalPrice ?? null };
+  const fault = orderFault(settings, asked);
+  if (fault === null || (await findDeposit(pool, body.externalOrderNumber)) !== null) return;
+  const { field, message } = fault;
+  throw new ApiError('invalid_request', `${field}: ${message}`, { faults: [{ field, message }] });
 }
 
 async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer): Promise<boolean> {

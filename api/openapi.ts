@@ -17,7 +17,8 @@ type Documented = Exclude<ErrorCode, 'method_not_allowed' | 'internal_error'>;
 
 const WHEN = {
   invalid_request:
-    'Something in the request is not as described; `errors` names each field at fault. Unknown fields and parameters are refused.',
+    'Something in the request is not as described; `errors` names each field at fault. Unknown fields and parameters are refused, ' +
+    'and so is a create whose payment could not be read or booked at the configured rates.',
   unauthorized: 'No key, or not a living one: missing, malformed, unknown, expired and revoked look the same.',
   forbidden: 'The key does not have the scope, or is limited to other wallets.',
   not_found: 'There is none, or it belongs to a wallet that the key is not limited to.',

@@ -56,7 +56,9 @@ export const createDepositOperation = operation({
   summary: 'Create a deposit',
   description:
     'The order number is the idempotency key: the same request again is answered for the deposit that stands, and ' +
-    'places no second order. A key that is limited to wallets creates for those only.',
+    'places no second order. A key that is limited to wallets creates for those only. An amount is refused as ' +
+    'invalid_request when its price, its MTC or its price per MTC could not be written anywhere in the rate band of its ' +
+    'currency: a price of 0.01 to 15 digits before the point, MTC of 0.00000001 to 15 digits.',
   scopes: ['deposits:create'],
   body: createBody,
   answers: {

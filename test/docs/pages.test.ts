@@ -2,10 +2,14 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Secret } from '../../config/load.ts';
+import { formatUnits, known, parseMtc } from '../../domain/money.ts';
+import { CURRENCIES, type Currency } from '../../domain/order.ts';
+import { orderFault } from '../../domain/order-limits.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
 import { sign } from '../../mtpay/signature.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.ts';
+import { order, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { root } from './variables.ts';
 
@@ -80,6 +84,19 @@ describe('what the pages say is what the code has', () => {
     const secret = (label: string) => new Secret(Buffer.from(value(label)));
     const pair = { accessKey: secret('access key'), secretKey: secret('secret key') };
     expect(sign(pair, Number(value('timestamp')))).toBe(value('signature'));
+  });
+
+  test('api.md names the least and the most MTC that a create takes in each currency', () => {
+    const rows = [...read('docs/api.md').matchAll(/^\| ([A-Z]{3}) +\| ([\d.]+) +\| ([\d.]+) +\| any +\|$/gm)];
+    const told = rows.map(([, currency, least, most]) => [currency as Currency, least!, most!] as const);
+    expect(told.map(([currency]) => currency)).toEqual(CURRENCIES);
+    const isTaken = (currencyCode: Currency, units: bigint) =>
+      orderFault(settings(), order({ currencyCode, mtcAmount: formatUnits(units) })) === null;
+    for (const [currency, ...ends] of told) {
+      const [least, most] = ends.map((text) => known(parseMtc(text), text));
+      const around = [least! - 1n, least!, most!, most! + 1n].map((units) => isTaken(currency, units));
+      expect(around, currency).toEqual([false, true, true, false]);
+    }
   });
 
   test('a callback address is as long as protocol.md says', () => {

@@ -75,6 +75,53 @@ describe('creating a deposit', () => {
     expect(await engine.deposit(externalOrderNumber)).toEqual(created.body);
   });
 
+  describe('an amount whose payment could not be booked', () => {
+    const byPrice = (totalPrice: string) => ({ buyCoinMode: 'PaymentPrice', mtcAmount: undefined, totalPrice });
+    const TOO_LITTLE = 'at 6.5 CNY per MTC the price could be less than 0.01';
+    /** Prices and MTC without end, each in its own currency. */
+    const WIDE = { RATE_BAND_HKD: '1-2000000', RATE_BAND_TWD: '0.1-1' };
+
+    test.each([
+      ['mtcAmount', TOO_LITTLE, { mtcAmount: '0.001' }],
+      ['mtcAmount', 'at 8.0 CNY per MTC the price could have more than 15 digits', { mtcAmount: '125000000000000' }],
+      ['totalPrice', 'the MTC could be less than 0.00000001', { ...byPrice('0.01'), currencyCode: 'HKD' }],
+      ['totalPrice', 'the MTC could have more than 15', { ...byPrice('100000000000000'), currencyCode: 'TWD' }],
+    ])(
+      'is refused, %s is named with its limit (%s), and nothing is stored or placed',
+      async (field, message, change) => {
+        await withApi(engine, { env: WIDE }, async () => {
+          const before = await stored(engine);
+          const answer = await engine.create(change);
+          expectRefusal(answer, 400, 'invalid_request');
+          expect(answer.body.errors).toEqual([{ field, message: expect.stringContaining(message) }]);
+          expect(answer.body.detail).toBe(`${field}: ${answer.body.errors[0].message}`);
+          expect(await stored(engine)).toEqual(before);
+        });
+      },
+    );
+
+    test('is taken one step inside the limit, and what is paid for it is credited', async () => {
+      const created = await engine.create({ mtcAmount: '0.01' });
+      expect(created.status).toBe(201);
+      await engine.pay(created.body.externalOrderNumber);
+      const credited = await engine.untilState(created.body.externalOrderNumber, 'CREDITED');
+      expect(credited.creditedAmount).toBe('0.01');
+    });
+
+    test('is answered from its row where it stands from another band: the same, and 409 for other parameters', async () => {
+      const body = engine.body({ mtcAmount: '0.01' });
+      const first = await post(body);
+      expect(first.status).toBe(201);
+      await withApi(engine, { env: { RATE_BAND_CNY: '0.1-0.2' } }, async () => {
+        const before = await stored(engine);
+        expect(await post(body)).toMatchObject({ status: 200, body: first.body });
+        expectRefusal(await post({ ...body, mtcAmount: '0.02' }), 409, 'other_parameters');
+        expectRefusal(await engine.create({ mtcAmount: '0.01' }), 400, 'invalid_request');
+        expect(await stored(engine)).toEqual(before);
+      });
+    });
+  });
+
   describe('the same number', () => {
     const first = {
       wallet: 'wallet-1',

@@ -157,5 +157,8 @@ function unexpected(request: Generated, document: Document, { status, headers }:
   if (request.expected === 'other type') return status === 415 ? null : 'another media type was not refused';
   if (request.expected === 'invalid')
     return status === 400 || status === 413 ? null : 'what the document forbids was not refused';
+  if (request.expected === 'beyond the rates')
+    // 409: the number stands already, with what could be booked.
+    return status === 400 || status === 409 ? null : 'an order that could not be booked was not refused';
   return status === 400 || status === 413 || status === 415 ? 'what the document allows was refused' : null;
 }

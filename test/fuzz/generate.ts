@@ -1,4 +1,6 @@
 import fc from 'fast-check';
+import { type AskedOrder, orderFault } from '../../domain/order-limits.ts';
+import { settings } from '../support/builders.ts';
 import type { Checker, Document } from '../support/document.ts';
 
 /** One request, made from the document; `expected` is what the document lets one expect of it. */
@@ -11,7 +13,7 @@ export interface Generated {
   readonly body: string | null;
   readonly contentType: string;
   readonly credential: 'good' | 'none' | 'bad';
-  readonly expected: 'valid' | 'invalid' | 'other type' | 'other method';
+  readonly expected: 'valid' | 'invalid' | 'beyond the rates' | 'other type' | 'other method';
   /** The order number and wallet of a valid create. */
   readonly creates: boolean;
 }
@@ -112,6 +114,12 @@ const spoiled = (objects: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
     }),
   );
 
+/** As the document describes it, and yet no payment for it could be booked: which amounts those are is configured. */
+const isBeyondRates = (body: unknown): boolean => {
+  const { mtcAmount = null, totalPrice = null, ...rest } = body as Partial<AskedOrder>;
+  return orderFault(settings(), { ...(rest as AskedOrder), mtcAmount, totalPrice }) !== null;
+};
+
 /** Requests to every operation, half of them in order. */
 export function requests(document: Document, checker: Checker): fc.Arbitrary<Generated> {
   const all = Object.entries<Document>(document.paths).flatMap(([path, methods]) =>
@@ -195,9 +203,11 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
         ? 'other method'
         : schema !== undefined && parts.type !== 'application/json'
           ? 'other type'
-          : isValid
-            ? 'valid'
-            : 'invalid';
+          : !isValid
+            ? 'invalid'
+            : one.operationId === 'createDeposit' && isBeyondRates(parts.body)
+              ? 'beyond the rates'
+              : 'valid';
       return {
         method: parts.method,
         path,
