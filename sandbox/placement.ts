@@ -15,6 +15,7 @@ import { combinePlacement } from './placement-faults.ts';
 import { releaseOrder } from './release.ts';
 import type { Settings } from './settings.ts';
 import { sha256 } from './signature.ts';
+import { takeStamp } from './used-stamps.ts';
 
 export interface PlacementParts {
   readonly pool: pg.Pool;
@@ -55,8 +56,8 @@ interface Decision {
 const refusal = (...of: Parameters<typeof envelope>): Decision => ({ envelope: envelope(...of), order: null });
 
 /**
- * Decides a placement in this order: access key, timestamp, signature, account, parameters, advertisement, repeated
- * number; the first that fails is answered.
+ * Decides a placement in this order: access key, timestamp, signature, used timestamp, account, parameters,
+ * advertisement, repeated number; the first that fails is answered.
  */
 async function decide(
   parts: PlacementParts,
@@ -78,6 +79,10 @@ async function decide(
     settings.timestampWindowMs,
   );
   if (!authentication.ok) return refusal(authentication.statusCode, authentication.message);
+  const { usedStamps } = settings;
+  if (usedStamps !== 'accept' && !(await takeStamp(pool, authentication.accessKey, headers.timestamp!))) {
+    return refusal(usedStamps, 'timestamp was used before');
+  }
   if (circumstances.frozen) return refusal('ACCOUNT_STATUS_ERROR', 'the merchant account is frozen');
   if (body.problem !== null) return refusal('PARAMETER_ERROR', body.problem);
 

@@ -45,6 +45,11 @@ export const settingsSchema = z.strictObject({
   orderLifetimeMs: durationMs.min(1),
   /** How far a request's timestamp may be from the sandbox's clock, either way. */
   timestampWindowMs: durationMs.min(1),
+  /**
+   * What a timestamp does that has authenticated a placement of the same key before: nothing, or it is refused with
+   * this code. Only timestamps seen while they are refused count. Undocumented.
+   */
+  usedStamps: z.enum(['accept', 'TIMESTAMP_ERROR', 'SIGNATURE_ERROR']),
   /** From connecting to the last byte of the merchant's answer to a callback. Undocumented. */
   answerTimeoutMs: durationMs.min(1).max(120_000),
   /** The accepted success bodies: see acknowledgement.ts. */

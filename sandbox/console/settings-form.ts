@@ -20,6 +20,7 @@ const TEXTS: Readonly<Record<string, readonly [label: string, note: string]>> = 
   releaseDelayMs: ['Release delay', 'From “I have paid” to the seller’s release; divided by the speed.'],
   orderLifetimeMs: ['Time to pay', 'How long an order can be paid; not divided by the speed.'],
   timestampWindowMs: ['Timestamp window', 'How far a request’s timestamp may be off, either way.'],
+  usedStamps: ['A timestamp used before', 'accept: as good as any other. Else a placement is refused with this code.'],
   answerTimeoutMs: ['Answer timeout', 'How long the merchant may take to answer a callback.'],
   acks: ['Accepted success bodies', 'One a line: text:BODY or json:BODY.'],
   callbackHosts: ['Hosts callbacks may go to', 'One a line; loopback stands for this machine.'],

@@ -29,6 +29,7 @@ test('only a database is needed; everything else has a stated default', () => {
     releaseDelayMs: 2_000,
     orderLifetimeMs: 1_800_000,
     timestampWindowMs: 300_000,
+    usedStamps: 'accept',
     answerTimeoutMs: 10_000,
     acks: ['text:SUCCESS', 'json:{"success":true}', 'json:"SUCCESS"'],
     callbackHosts: ['loopback'],
@@ -51,6 +52,7 @@ test('every problem is told at once, by the name of its variable', () => {
     SANDBOX_RELEASE_DELAY: '2 seconds',
     SANDBOX_PRICE_CNY: '-1',
     SANDBOX_ACK: 'SUCCESS',
+    SANDBOX_USED_STAMPS: 'refuse',
     SANDBOX_TIME_ZONE: 'Mars/Olympus',
   });
   for (const name of [
@@ -61,6 +63,7 @@ test('every problem is told at once, by the name of its variable', () => {
     'RELEASE_DELAY',
     'PRICE_CNY',
     'ACK',
+    'USED_STAMPS',
     'TIME_ZONE',
   ]) {
     expect(problems).toContain(`SANDBOX_${name} `);

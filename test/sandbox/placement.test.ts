@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  const all = ['prices', 'repeatedOrder', 'frozen', 'callbackHosts'];
+  const all = ['prices', 'repeatedOrder', 'frozen', 'callbackHosts', 'usedStamps'];
   await control(sandbox, 'PUT', '/settings', Object.fromEntries(all.map((name) => [name, null])));
 });
 
@@ -127,6 +127,35 @@ describe('authentication', () => {
     expect((await send(sandbox, placementBody(merchant), headers)).statusCode).toBe('SUCCESS');
     expect((await send(sandbox, placementBody(merchant, { mtcAmount: '1' }), headers)).statusCode).toBe('SUCCESS');
   });
+
+  test.each([
+    ['TIMESTAMP_ERROR', -1_000],
+    ['SIGNATURE_ERROR', -2_000],
+  ])(
+    'refuses a timestamp used before with %s where the setting says so, and twenty at once make one order',
+    async (usedStamps, offsetMs) => {
+      await control(sandbox, 'PUT', '/settings', { usedStamps });
+      const timestamp = now(offsetMs);
+      const headers = { timestamp, signature: signed(timestamp) };
+      // A signature that is wrong uses nothing up.
+      expect((await send(sandbox, placementBody(merchant), { timestamp, signature: 'x' })).statusCode).toBe(
+        'SIGNATURE_ERROR',
+      );
+      const numbers = Array.from({ length: 20 }, () => newNumber());
+      const answers = await Promise.all(
+        numbers.map((number) =>
+          send(sandbox, placementBody(merchant, { externalOrderNumber: `"${number}"` }), headers),
+        ),
+      );
+      expect(answers.filter((answer) => answer.statusCode === 'SUCCESS')).toHaveLength(1);
+      expect(answers.filter((answer) => answer.statusCode === usedStamps)).toHaveLength(19);
+      const made = await Promise.all(numbers.map((number) => orders(sandbox, number)));
+      expect(made.flat()).toHaveLength(1);
+      const next = String(Number(timestamp) + 1);
+      const other = await send(sandbox, placementBody(merchant), { timestamp: next, signature: signed(next) });
+      expect(other.statusCode).toBe('SUCCESS');
+    },
+  );
 
   test('answers a frozen account only after its signature was good', async () => {
     await control(sandbox, 'PUT', '/settings', { frozen: true });
