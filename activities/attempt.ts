@@ -5,9 +5,18 @@ import type { Keyring } from '../config/keyring.ts';
 import type { Secret } from '../config/load.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import type { PlacementRow } from '../database/deposits.ts';
-import { lastAttempt, openAttempt, settleAttempt, type StoredAnswer } from '../database/placements.ts';
+import {
+  lastAttempt,
+  NO_STAMP_REFUSED,
+  openAttempt,
+  settleAttempt,
+  stampRefusals,
+  type StampRefusals,
+  type StoredAnswer,
+} from '../database/placements.ts';
 import { type CapabilityKey, callbackUrl } from '../mtpay/capability.ts';
 import type { ProviderClock } from '../mtpay/clock.ts';
+import type { OwnStamps } from '../mtpay/own-stamps.ts';
 import { openName } from '../mtpay/payer-name.ts';
 import type { PaymentProvider, PlacementAnswer } from '../mtpay/place.ts';
 import { keyId, type MtpayKey } from '../mtpay/signature.ts';
@@ -16,6 +25,7 @@ export interface PlacementDependencies {
   readonly pool: pg.Pool;
   readonly provider: PaymentProvider;
   readonly clock: ProviderClock;
+  readonly stamps: OwnStamps;
   readonly mtpayKeys: Keyring<MtpayKey>;
   readonly capabilities: Keyring<CapabilityKey>;
   readonly payerNameKeys: Keyring<Secret>;
@@ -29,9 +39,19 @@ export interface PlacementDependencies {
 /** What the attempts of an order say: an answer, or which attempt may be made next and why the last was not sent. */
 export type Standing =
   | { readonly answer: StoredAnswer }
-  | { readonly answer: null; readonly next: number; readonly cause: string | null };
+  | {
+      readonly answer: null;
+      readonly next: number;
+      readonly cause: string | null;
+      readonly refusals: StampRefusals;
+    };
 
 const LOOK_AGAIN_MS = 1_000;
+/**
+ * A clock this far off explains a refused timestamp by itself; less does not. We read the provider's time from a header
+ * of whole seconds.
+ */
+const CLOCK_EXPLAINS_MS = 2_000;
 
 /**
  * Reads the newest attempt. An open one belongs to a run that may still be sending: it is waited for until its
@@ -40,9 +60,10 @@ const LOOK_AGAIN_MS = 1_000;
 export async function standing(deps: PlacementDependencies, externalOrderNumber: string): Promise<Standing> {
   for (;;) {
     const last = await lastAttempt(deps.pool, externalOrderNumber);
-    if (last === null) return { answer: null, next: 1, cause: null };
+    if (last === null) return { answer: null, next: 1, cause: null, refusals: NO_STAMP_REFUSED };
     if (last.outcome === 'not_sent') {
-      return { answer: null, next: last.n + 1, cause: last.answer?.kind === 'not_sent' ? last.answer.cause : null };
+      const cause = last.answer?.kind === 'not_sent' ? last.answer.cause : null;
+      return { answer: null, next: last.n + 1, cause, refusals: await stampRefusals(deps.pool, externalOrderNumber) };
     }
     // An answer that came after "unknown" is told to the workflow by the relay; what was settled stays settled.
     if (last.outcome === 'unknown' && last.answer?.kind !== 'unknown')
@@ -56,11 +77,14 @@ export async function standing(deps: PlacementDependencies, externalOrderNumber:
   }
 }
 
-/** Attempt n from claim to stored answer; null when another run has claimed it. */
+/**
+ * Attempt n from claim to stored answer; null when another run has claimed it. An order whose stamp was refused once is
+ * signed with the free millisecond from then on.
+ */
 export async function attempt(
   deps: PlacementDependencies,
   deposit: PlacementRow,
-  n: number,
+  { next: n, refusals }: { readonly next: number; readonly refusals: StampRefusals },
   signal: AbortSignal | undefined,
 ): Promise<StoredAnswer | null> {
   const { externalOrderNumber } = deposit;
@@ -69,7 +93,9 @@ export async function attempt(
   const order = request(deps, deposit);
   // Taken out once: the stamp that is noted is the stamp that is sent, whatever becomes of the keys meanwhile.
   const key = deps.mtpayKeys.current;
-  const timestampMs = Math.round(await deps.clock.now());
+  const nowMs = await deps.clock.now();
+  const believedSkewMs = nowMs - Date.now();
+  const { timestampMs, onGrid } = deps.stamps.choose(nowMs, refusals.all > 0);
   const claimedMs = performance.now();
   const opened = await openAttempt(deps.pool, {
     externalOrderNumber,
@@ -92,10 +118,21 @@ export async function attempt(
     },
   );
   crashPoint('create.afterResponse');
+  const expectedMs = (sentMs + Date.now()) / 2 + believedSkewMs;
   await learnClock(deps, answer, sentMs, externalOrderNumber);
-  const stored = await settleAttempt(deps.pool, externalOrderNumber, n, storable(answer));
+  const kept = storable(answer, onGrid && !clockExplains(answer, expectedMs));
+  const stored = await settleAttempt(deps.pool, externalOrderNumber, n, kept);
+  if (stored.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {
+    raiseAlarm(deps.log, 'stamp_grid_refused', { deposit: externalOrderNumber });
+  }
   crashPoint('create.beforeComplete');
   return stored;
+}
+
+/** Whether the provider's clock was so far from where we took it to be that the grid need not be to blame. */
+function clockExplains(answer: PlacementAnswer, expectedMs: number): boolean {
+  const told = answer.kind === 'not_sent' ? (answer.clock?.providerTimeMs ?? null) : null;
+  return told !== null && Math.abs(told - expectedMs) > CLOCK_EXPLAINS_MS;
 }
 
 function request(deps: PlacementDependencies, deposit: PlacementRow) {
@@ -128,6 +165,16 @@ async function learnClock(
   if (!believed) raiseAlarm(deps.log, 'placement_clock_skew', { deposit, believed });
 }
 
-function storable(answer: PlacementAnswer): StoredAnswer {
-  return answer.kind === 'not_sent' ? { kind: 'not_sent', cause: answer.cause } : answer;
+/**
+ * `suspect`: the stamp lay on the grid and no clock explains a refusal of it. Then SIGNATURE_ERROR may mean that the
+ * stamp was used before, and not that a key is wrong: no order either way, so it is worth one free millisecond.
+ */
+function storable(answer: PlacementAnswer, suspect: boolean): StoredAnswer {
+  const { kind } = answer;
+  if (kind === 'refused' && answer.statusCode === 'SIGNATURE_ERROR' && suspect) {
+    return { kind: 'not_sent', cause: answer.statusCode, gridRefused: true };
+  }
+  if (kind !== 'not_sent') return answer;
+  const blamed = suspect && answer.cause === 'TIMESTAMP_ERROR';
+  return { kind, cause: answer.cause, ...(blamed ? { gridRefused: true } : {}) };
 }

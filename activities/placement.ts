@@ -13,6 +13,8 @@ export type Placement =
 /** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
 const RETRY_FOR_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
+/** What says that the stamp was refused: signing afresh is the remedy, and waiting is none. */
+const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
 
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
@@ -36,17 +38,17 @@ export async function placeOrder(
       continue;
     }
     // A refused timestamp was signed afresh once; a dead line was tried for a while.
-    const timestampTwice = stands.cause === 'TIMESTAMP_ERROR' && n > 2;
+    const timestampTwice = stands.refusals.timestampErrors > 1;
     // A name is erased when nothing could be placed for a day, and without it the provider takes no order.
     const nameless = deposit.payerName === null;
     if (nameless || (n > 1 && (timestampTwice || performance.now() - startedMs > RETRY_FOR_MS))) {
-      await closeAttempts(deps.pool, externalOrderNumber, n, 'NOT_SENT');
+      await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(stands.cause));
       continue;
     }
-    const answer = await attempt(deps, deposit, n, signal);
+    const answer = await attempt(deps, deposit, stands, signal);
     // Null: another run has claimed it, and what becomes of it is read again.
     if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, answer);
-    if (answer !== null && answer.cause !== 'TIMESTAMP_ERROR') {
+    if (answer !== null && !STAMP_REFUSALS.includes(answer.cause)) {
       // Not beyond the time for trying: the caller would wait for a try that is not made.
       const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
       await sleep(Math.min(pauseMs, Math.max(0, leftMs)), undefined, signal === undefined ? {} : { signal });
@@ -62,9 +64,12 @@ export async function settlePlacement(deps: PlacementDependencies, externalOrder
   for (;;) {
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
-    await closeAttempts(deps.pool, externalOrderNumber, stands.next, 'NOT_SENT');
+    await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(stands.cause));
   }
 }
+
+/** A SIGNATURE_ERROR after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
+const givenUp = (cause: string | null) => (cause === 'SIGNATURE_ERROR' ? cause : 'NOT_SENT');
 
 /** Refusals that only a person can mend: our keys, our account. */
 const OUR_FAULT = ['SIGNATURE_ERROR', 'ACCESS_KEY_ERROR', 'ACCOUNT_STATUS_ERROR'];
@@ -76,15 +81,9 @@ async function conclude(
 ): Promise<Placement> {
   switch (answer.kind) {
     case 'refused':
-      if (OUR_FAULT.includes(answer.statusCode)) {
-        raiseAlarm(deps.log, 'placement_refused_by_configuration', {
-          deposit: externalOrderNumber,
-          statusCode: answer.statusCode,
-        });
-      }
-      return { kind: 'refused', reason: answer.statusCode };
+      return refuse(deps, externalOrderNumber, answer.statusCode);
     case 'closed':
-      return { kind: 'refused', reason: answer.cause };
+      return refuse(deps, externalOrderNumber, answer.cause);
     case 'not_sent':
       return { kind: 'refused', reason: 'NOT_SENT' };
     case 'unknown':
@@ -100,6 +99,13 @@ async function conclude(
         expiresAt: await expiry(deps, externalOrderNumber),
       };
   }
+}
+
+function refuse(deps: PlacementDependencies, deposit: string, reason: string): Placement {
+  if (OUR_FAULT.includes(reason)) {
+    raiseAlarm(deps.log, 'placement_refused_by_configuration', { deposit, statusCode: reason });
+  }
+  return { kind: 'refused', reason };
 }
 
 async function expiry(deps: PlacementDependencies, externalOrderNumber: string): Promise<string> {

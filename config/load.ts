@@ -124,6 +124,11 @@ const shared = {
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
 
+/** Below a second there would be more residues than one; beyond a minute a stamp would be far off. */
+const stampGrid = duration
+  .default(UNIT_MS.s)
+  .refine((ms) => ms % UNIT_MS.s === 0 && ms <= UNIT_MS.m, 'expected 0s, or whole seconds from 1s to 60s');
+
 const workerSchema = z.object({
   ...shared,
   DATABASE_URL_WORKER: databaseUrl.optional(),
@@ -135,6 +140,7 @@ const workerSchema = z.object({
   MTPAY_DEADLINE: duration
     .default(25 * UNIT_MS.s)
     .refine((ms) => ms <= 25_000, 'at most 25s, below the 30s of the activity'),
+  OWN_STAMP_GRID: stampGrid,
   PLACE_WITHIN: duration.default(2 * UNIT_MS.m),
   PAYER_NAME_RETENTION: duration.default(24 * UNIT_MS.h),
   WORKFLOW_BUNDLE: z.string().optional(),
@@ -213,6 +219,8 @@ export interface WorkerConfig {
   readonly payerNameRetentionMs: number;
   readonly placeWithinMs: number;
   readonly callDeadlineMs: number;
+  /** On what grid placements are stamped; 0: on none. */
+  readonly ownStampGridMs: number;
   readonly workflowBundle?: string;
   /** Where archived texts are kept; not given: in the database. */
   readonly archiveDirectory?: string;
@@ -260,6 +268,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     payerNameRetentionMs: raw.PAYER_NAME_RETENTION,
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
+    ownStampGridMs: raw.OWN_STAMP_GRID,
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
     ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
     logLevel: raw.LOG_LEVEL,

@@ -10,6 +10,7 @@ export type Alarm =
   | 'placement_refused_by_configuration'
   | 'placement_unknown'
   | 'placement_clock_skew'
+  | 'stamp_grid_refused'
   | 'foreign_redirect'
   | 'callback_good_signature_wrong_token'
   | 'callback_review'

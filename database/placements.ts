@@ -13,9 +13,13 @@ export type StoredAnswer =
       readonly providerTimeMs: number | null;
     }
   | { readonly kind: 'refused'; readonly statusCode: string; readonly message: string }
-  | { readonly kind: 'not_sent'; readonly cause: string }
+  /** `gridRefused`: its stamp lay on our grid, and nothing else that we know explains why it was refused. */
+  | { readonly kind: 'not_sent'; readonly cause: string; readonly gridRefused?: true }
   | { readonly kind: 'unknown'; readonly cause: string }
-  | { readonly kind: 'closed'; readonly cause: 'NOT_SENT' | 'TOO_LATE' };
+  | { readonly kind: 'closed'; readonly cause: Closing };
+
+/** Why an order is tried no more. SIGNATURE_ERROR: the free millisecond was due and could not be tried any more. */
+export type Closing = 'NOT_SENT' | 'TOO_LATE' | 'SIGNATURE_ERROR';
 
 export interface Attempt {
   readonly n: number;
@@ -43,9 +47,34 @@ export async function lastAttempt(db: Db, externalOrderNumber: string): Promise<
     : { n: row.n, outcome: row.outcome, answer: row.answer, remainingMs: Number(row.remaining_ms) };
 }
 
+/** How often the provider refused the stamps of one order, and so surely made no order. */
+export interface StampRefusals {
+  /** With either code, TIMESTAMP_ERROR or SIGNATURE_ERROR. */
+  readonly all: number;
+  readonly timestampErrors: number;
+  /** One of them is laid to the grid. */
+  readonly gridRefused: boolean;
+}
+
+export const NO_STAMP_REFUSED: StampRefusals = { all: 0, timestampErrors: 0, gridRefused: false };
+
+/** Over all attempts of an order, not the newest only: in between the provider may have been out of reach. */
+export async function stampRefusals(db: Db, externalOrderNumber: string): Promise<StampRefusals> {
+  const { rows } = await db.query<StampRefusals>(
+    `select count(*)::int as "all",
+            count(*) filter (where answer->>'cause' = 'TIMESTAMP_ERROR')::int as "timestampErrors",
+            coalesce(bool_or(answer @> '{"gridRefused": true}'), false) as "gridRefused"
+       from engine.placement_attempt
+      where external_order_number = $1 and outcome = 'not_sent'
+        and answer->>'cause' in ('TIMESTAMP_ERROR', 'SIGNATURE_ERROR')`,
+    [externalOrderNumber],
+  );
+  return rows[0]!;
+}
+
 /**
  * Claims attempt n and the stamp it will be signed with, before anything is sent. False: another run has it. The
- * caller has seen that attempt n - 1 was surely not sent.
+ * caller has seen that attempt n - 1 was surely not sent. Several attempts may share a stamp: it is noted once.
  */
 export async function openAttempt(
   pool: pg.Pool,
@@ -70,12 +99,7 @@ export async function openAttempt(
 }
 
 /** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
-export async function closeAttempts(
-  db: Db,
-  externalOrderNumber: string,
-  n: number,
-  cause: 'NOT_SENT' | 'TOO_LATE',
-): Promise<boolean> {
+export async function closeAttempts(db: Db, externalOrderNumber: string, n: number, cause: Closing): Promise<boolean> {
   const answer: StoredAnswer = { kind: 'closed', cause };
   const { rowCount } = await db.query(
     `insert into engine.placement_attempt (external_order_number, n, deadline, outcome, answer)

@@ -15,7 +15,10 @@ export interface PlacementRequest {
   readonly callbackUrl: string;
 }
 
-/** Status codes after which the provider surely has no order and asking again does not help (provider.md). */
+/**
+ * Status codes after which the provider surely has no order and asking again in the same way does not help. A
+ * SIGNATURE_ERROR to a stamp of the grid is worth another stamp (docs/protocol.md).
+ */
 export const REFUSALS = [
   'SIGNATURE_ERROR',
   'ACCESS_KEY_ERROR',

@@ -12,6 +12,7 @@ import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
+import { createOwnStamps } from '../mtpay/own-stamps.ts';
 import { createMtpay } from '../mtpay/place.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
@@ -57,6 +58,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
       ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
     }),
     clock: createProviderClock(pool),
+    stamps: createOwnStamps(config.ownStampGridMs),
     mtpayKeys: rings.mtpay,
     capabilities: mapKeyring(rings.callback, capabilityKey),
     payerNameKeys: rings.payerName,

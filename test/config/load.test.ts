@@ -68,6 +68,7 @@ describe('what is not configured', () => {
       payerNameRetentionMs: 24 * 3_600_000,
       placeWithinMs: 2 * 60_000,
       callDeadlineMs: 25_000,
+      ownStampGridMs: 1_000,
       logLevel: 'info',
     });
   });
@@ -331,6 +332,23 @@ describe('a duration', () => {
   it.each(['30', '30 m', '-30m', '1.5h', '30M', '1h30m', 'm', '1w', '١m', '30m\n'])('is not %j', (text) => {
     expect(problems(() => api({ PAYMENT_WINDOW: text }))).toEqual([
       'PAYMENT_WINDOW: expected a duration such as 30m, 73h or 500ms',
+    ]);
+  });
+
+  it.each([
+    ['0s', 0],
+    ['0ms', 0],
+    ['1s', 1_000],
+    ['2000ms', 2_000],
+    ['60s', 60_000],
+    ['1m', 60_000],
+  ])('of the grid of own stamps is %s', (text, ms) => {
+    expect(worker({ OWN_STAMP_GRID: text }).ownStampGridMs).toBe(ms);
+  });
+
+  it.each(['1ms', '500ms', '1500ms', '61s', '2m', '1h'])('of the grid of own stamps is not %s', (text) => {
+    expect(problems(() => worker({ OWN_STAMP_GRID: text }))).toEqual([
+      'OWN_STAMP_GRID: expected 0s, or whole seconds from 1s to 60s',
     ]);
   });
 

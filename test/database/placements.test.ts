@@ -8,6 +8,7 @@ import {
   openAttempt,
   placementFacts,
   settleAttempt,
+  stampRefusals,
   type StoredAnswer,
 } from '../../database/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
@@ -266,6 +267,48 @@ describe('an answer after the attempt was given up as unknown', () => {
     expect(await told()).toEqual([{ externalOrderNumber: number, expiresAt }]);
     await recordState(worker, number, 'AWAITING_PAYMENT');
     expect(await told()).toEqual([]);
+  });
+});
+
+describe('refusals of stamps', () => {
+  const refusal = (cause: string, change: { gridRefused?: true } = {}): StoredAnswer => ({
+    kind: 'not_sent',
+    cause,
+    ...change,
+  });
+  const after = async (...answers: readonly StoredAnswer[]) => {
+    const number = await placing();
+    for (const [i, answer] of answers.entries()) {
+      await open(number, i + 1);
+      await settle(number, answer, i + 1);
+    }
+    return stampRefusals(worker, number);
+  };
+
+  it.each([
+    ['nothing', [], { all: 0, timestampErrors: 0, gridRefused: false }],
+    ['a dead line', [NOT_SENT], { all: 0, timestampErrors: 0, gridRefused: false }],
+    ['a refused timestamp', [refusal('TIMESTAMP_ERROR')], { all: 1, timestampErrors: 1, gridRefused: false }],
+    [
+      'a refused signature, and a dead line since',
+      [refusal('SIGNATURE_ERROR', { gridRefused: true }), NOT_SENT],
+      { all: 1, timestampErrors: 0, gridRefused: true },
+    ],
+    [
+      'a refused signature and two refused timestamps',
+      [refusal('SIGNATURE_ERROR', { gridRefused: true }), refusal('TIMESTAMP_ERROR'), refusal('TIMESTAMP_ERROR')],
+      { all: 3, timestampErrors: 2, gridRefused: true },
+    ],
+  ] as const)('are counted over all attempts of an order: %s', async (_, answers, expected) => {
+    expect(await after(...answers)).toEqual(expected);
+  });
+
+  it('do not count when they came after the attempt was given up as unknown', async () => {
+    const number = await placing();
+    await open(number);
+    await settle(number, UNKNOWN);
+    await settle(number, refusal('SIGNATURE_ERROR', { gridRefused: true }));
+    expect(await stampRefusals(worker, number)).toEqual({ all: 0, timestampErrors: 0, gridRefused: false });
   });
 });
 

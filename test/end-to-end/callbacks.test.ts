@@ -351,17 +351,20 @@ describe('the time of the stamp', () => {
 });
 
 describe('a stamp of our own that comes back as a callback', () => {
-  const ownStamp = async () => {
-    const { rows } = await engine.db.owner.query<{ timestamp_ms: string }>(
-      'select timestamp_ms from engine.own_stamp where key_id = $1 order by timestamp_ms desc limit 1',
-      [keyId(providerKey(engine))],
-    );
-    return Number(rows[0]!.timestamp_ms);
-  };
+  /** A deposit and the stamp of its placement. Orders of one second share a stamp: this one has not come back yet. */
+  const placedUnderStamp = () =>
+    until('a stamp that has not come back', async () => {
+      const deposit = await placed();
+      const { rows } = await engine.db.owner.query<{ at: string; fresh: boolean }>(
+        `select timestamp_ms as at, reflected_at is null as fresh from engine.own_stamp where key_id = $1
+          order by timestamp_ms desc limit 1`,
+        [keyId(providerKey(engine))],
+      );
+      return rows[0]!.fresh && { deposit, at: Number(rows[0]!.at) };
+    });
 
   test('T2: is refused once with nothing kept, reviewed when it comes again, and the genuine callback is credited', async () => {
-    const deposit = await placed();
-    const at = await ownStamp();
+    const { deposit, at } = await placedUnderStamp();
     const forged = paid(deposit);
     const before = await stored(engine);
     const refused = await say(forged, at);
@@ -379,9 +382,9 @@ describe('a stamp of our own that comes back as a callback', () => {
   });
 
   test('by chance is honest: the retry under another stamp is credited', async () => {
-    const deposit = await placed();
+    const { deposit, at } = await placedUnderStamp();
     const data = paid(deposit);
-    expectRefusal(await say(data, await ownStamp()), 503, 'unavailable');
+    expectRefusal(await say(data, at), 503, 'unavailable');
     expectAck(await say(data));
     await expectCredited(deposit, data.transactionCode);
   });

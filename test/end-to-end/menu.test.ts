@@ -32,8 +32,10 @@ const status = (statusCode: string, ending: Ending): Ending => ({ ...ending, par
 /** The whole menu and where each of it ends. */
 const MENU: Readonly<Record<string, readonly Ending[]>> = {
   status: [
+    // Once, it may have been the stamp, and from then on this worker stamps otherwise; refused again, it is the key.
+    status('SIGNATURE_ERROR', CREDITED),
     status('TIMESTAMP_ERROR', CREDITED),
-    status('SIGNATURE_ERROR', REFUSED),
+    status('SIGNATURE_ERROR', { ...REFUSED, remaining: null }),
     status('ACCESS_KEY_ERROR', REFUSED),
     status('PARAMETER_ERROR', REFUSED),
     status('ACCOUNT_STATUS_ERROR', REFUSED),

@@ -54,7 +54,6 @@ async function expectRefused(made: Awaited<ReturnType<typeof createWith>>, code:
 
 describe('an answer that says no', () => {
   test.each([
-    ['SIGNATURE_ERROR', true],
     ['ACCESS_KEY_ERROR', true],
     ['ACCOUNT_STATUS_ERROR', true],
     ['PARAMETER_ERROR', false],
@@ -65,6 +64,20 @@ describe('an answer that says no', () => {
     expect(made.answer.body.detail).toContain('in the words of the provider');
     expect(await attempts(engine, made.externalOrderNumber)).toMatchObject([{ n: 1, outcome: 'refused' }]);
     const alarms = alarmed ? ['placement_refused_by_configuration'] : [];
+    await expect.poll(() => worker.alarms(made.externalOrderNumber), { timeout: 10_000 }).toEqual(alarms);
+  });
+
+  test('SIGNATURE_ERROR refuses the deposit with that code once a free millisecond was refused as well, and for good', async () => {
+    const made = await createWith([
+      ['status', { statusCode: 'SIGNATURE_ERROR', message: 'in the words of the provider' }],
+    ]);
+    await expectRefused(made, 'SIGNATURE_ERROR', 2);
+    expect(made.answer.body.detail).toContain('in the words of the provider');
+    expect(await attempts(engine, made.externalOrderNumber)).toMatchObject([
+      { n: 1, outcome: 'not_sent', answer: { cause: 'SIGNATURE_ERROR' } },
+      { n: 2, outcome: 'refused', answer: { statusCode: 'SIGNATURE_ERROR' } },
+    ]);
+    const alarms = ['placement_refused_by_configuration'];
     await expect.poll(() => worker.alarms(made.externalOrderNumber), { timeout: 10_000 }).toEqual(alarms);
   });
 

@@ -20,6 +20,7 @@ import { startTemporal } from '../../local/temporal.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { capabilityKey } from '../../mtpay/capability.ts';
 import { createProviderClock } from '../../mtpay/clock.ts';
+import { createOwnStamps } from '../../mtpay/own-stamps.ts';
 import { sealName } from '../../mtpay/payer-name.ts';
 import type { PlacementAnswer } from '../../mtpay/place.ts';
 import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
@@ -80,6 +81,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
       place: (request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))(),
     },
     clock: createProviderClock(pool),
+    stamps: createOwnStamps(1_000),
     mtpayKeys: fixedKeyring(mtpayKey),
     capabilities: fixedKeyring(capabilityKey(secret())),
     payerNameKeys: fixedKeyring(payerNameKey),
