@@ -1,40 +1,76 @@
+import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
+import { isSamePayment } from '../database/callbacks.ts';
+import { isPeoplesPosting } from '../database/decisions.ts';
+import type { Payment } from '../domain/order.ts';
 import type { CreditAnswer, CreditItem } from '../ledger/credit.ts';
-import { classifyLedgerFailure } from './failures.ts';
+import { isRowId, type Unbound, unboundOf } from './binding.ts';
+import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
 /** `posted` and `duplicate` are the same answer: the money stands, once. */
 export type CreditResult =
   | { readonly kind: 'credited'; readonly postingId: string; readonly postedAt: string }
-  | { readonly kind: 'conflict'; readonly reason: 'LEDGER_CONFLICT' | 'LEDGER_REJECTED' };
+  | { readonly kind: 'conflict'; readonly reason: 'LEDGER_CONFLICT' | 'LEDGER_REJECTED' | 'OTHER_PAYMENT_CREDITED' }
+  | Unbound;
+
+export interface CreditDependencies {
+  readonly pool: pg.Pool;
+  readonly post: (item: CreditItem) => Promise<CreditAnswer>;
+  readonly log: Log;
+}
 
 /**
  * Posts the credit, or learns that it stands. Throws whenever the outcome may be unknown: call again with the same
  * item, for ever; `posted` or `duplicate` is then the answer.
  */
-export async function credit(
-  post: (item: CreditItem) => Promise<CreditAnswer>,
-  log: Log,
-  item: CreditItem,
-): Promise<CreditResult> {
+export async function credit(deps: CreditDependencies, item: CreditItem): Promise<CreditResult> {
+  const { log } = deps;
   crashPoint('credit.beforeTx');
+  // What the database could not even read would spoil a batch.
+  if (!isRowId(item.inboxId) || Number.isNaN(Date.parse(item.receivedAt ?? '1970-01-01'))) return unproven(deps, item);
   let answer: CreditAnswer;
   try {
-    answer = await post(item);
+    answer = await deps.post(item);
   } catch (error) {
     const failure = classifyLedgerFailure(error);
     const code = (error as { code?: unknown }).code;
-    if (failure === 'rejected') {
-      raiseAlarm(log, 'ledger_conflict', { deposit: item.deposit, inboxId: item.inboxId, code });
-      return { kind: 'conflict', reason: 'LEDGER_REJECTED' };
-    }
+    if (failure === 'rejected') return unproven(deps, item, code);
     if (failure === 'retry and alarm') raiseAlarm(log, 'ledger_unavailable', { deposit: item.deposit, code });
     throw error;
   }
+  if (answer.outcome === 'busy') throw new RowBusy(`a row of deposit ${item.deposit} is locked`);
   crashPoint('credit.afterCommit');
-  if (answer.outcome === 'conflict' || answer.outcome === 'unproven') {
+  if (answer.outcome === 'unproven') return unproven(deps, item);
+  if (answer.outcome === 'conflict') {
     raiseAlarm(log, 'ledger_conflict', { deposit: item.deposit, inboxId: item.inboxId, outcome: answer.outcome });
-    return { kind: 'conflict', reason: answer.outcome === 'conflict' ? 'LEDGER_CONFLICT' : 'LEDGER_REJECTED' };
+    const byPeople = answer.postingId !== null && (await isPeoplesPosting(deps.pool, answer.postingId));
+    return { kind: 'conflict', reason: byPeople ? 'OTHER_PAYMENT_CREDITED' : 'LEDGER_CONFLICT' };
   }
   return { kind: 'credited', postingId: answer.postingId!, postedAt: answer.postedAt! };
 }
+
+/** What was to be credited is not what the database binds; or it is, and yet the books do not take it: people look. */
+async function unproven(deps: CreditDependencies, item: CreditItem, code?: unknown): Promise<CreditResult> {
+  const { deposit, inboxId, reported } = item;
+  const found = await unboundOf(
+    deps.pool,
+    deps.log,
+    { externalOrderNumber: deposit, inboxId, reported },
+    paymentIn(item),
+  );
+  if (found !== null) return found;
+  raiseAlarm(deps.log, 'ledger_conflict', { deposit, inboxId, outcome: 'unproven', code });
+  return { kind: 'conflict', reason: 'LEDGER_REJECTED' };
+}
+
+/** Histories of before do not tell when it was received. */
+const paymentIn = (item: CreditItem) => (bound: Payment) =>
+  isSamePayment(bound, {
+    inboxId: item.inboxId,
+    transactionCode: item.transactionCode,
+    transactionAmount: item.amount,
+    currencyCode: item.currencyCode,
+    paymentPrice: item.paymentPrice,
+    receivedAt: item.receivedAt ?? bound.receivedAt,
+  });

@@ -1,14 +1,27 @@
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
-import { insertCase, lockForParking, recordParked } from '../database/cases.ts';
-import { markInReview } from '../database/deposits.ts';
+import { isSamePayment } from '../database/callbacks.ts';
+import {
+  findCase,
+  findDecided,
+  insertCase,
+  lockForParking,
+  recordParked,
+  recordProposal as record,
+} from '../database/cases.ts';
+import { isWritten, type SaidStep } from '../database/decisions.ts';
+import { lockDeposit, markInReview } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
+import type { Standing } from '../domain/decision.ts';
+import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { decide as decideInBooks, type DecisionAnswer, type DecisionItem, park } from '../ledger/decide.ts';
+import { decide as decideInBooks, type DecisionAnswer, type DecisionItem, recordRefused } from '../ledger/decide.ts';
+import { park } from '../ledger/park.ts';
+import { isRowId, type Unbound, unboundOf } from './binding.ts';
 import { classifyLedgerFailure } from './failures.ts';
 
-/** A deposit's own payment that no machine may credit. Optional fields are missing in histories of the first release. */
+/** A deposit's own payment that no machine may credit. Optional fields are missing in histories of before. */
 export interface ReviewRecord {
   readonly externalOrderNumber: string;
   readonly inboxId: string;
@@ -19,6 +32,10 @@ export interface ReviewRecord {
   readonly detail?: string;
   /** The payment passed the judge and waits for people only: its money goes into suspense. */
   readonly park?: boolean;
+  /** As the workflow was told of it, to be compared with what the database binds. */
+  readonly payment?: Payment;
+  /** The workflow has reported a message without a payment already. */
+  readonly reported?: boolean;
 }
 
 /** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
@@ -27,18 +44,26 @@ export interface Parked {
   readonly codeStands: boolean;
 }
 
-/** The case, its money in suspense where asked, and the deposit's state, in one transaction. Repeating it is harmless. */
-export function recordReview(pool: pg.Pool, review: ReviewRecord): Promise<Parked> {
+/**
+ * The case, its money in suspense where asked, and the deposit's state, in one transaction; or what the database binds,
+ * if it is another payment: then nothing is written. Idempotent.
+ */
+export function recordReview(pool: pg.Pool, log: Log, review: ReviewRecord): Promise<Parked | Unbound> {
   return inTransaction(pool, async (client) => {
+    await client.query('select from engine.review_case where workflow_id = $1 for no key update', [review.workflowId]);
+    await lockDeposit(client, review.externalOrderNumber);
+    const { payment, inboxId } = review;
+    const isNamed = (bound: Payment) =>
+      payment === undefined ? bound.inboxId === inboxId : isSamePayment(bound, payment);
+    const unbound = await unboundOf(client, log, review, isNamed);
+    if (unbound !== null) return unbound;
     await insertCase(client, { ...review, detail: review.detail ?? '' });
-    // The books before the deposit's row: whoever locks that must not wait for the ledger afterwards.
-    const parked = review.park === true ? await parkOnce(client, review.workflowId) : NOT_PARKED;
     await markInReview(client, review);
-    return parked;
+    return review.park === true ? parkOnce(client, review.workflowId) : NOT_PARKED;
   });
 }
 
-/** Puts the money of a case that the API has opened into suspense. Repeating it is harmless. */
+/** Puts the money of a case that the API has opened into suspense. Idempotent. */
 export const parkCase = (pool: pg.Pool, workflowId: string): Promise<Parked> =>
   inTransaction(pool, (client) => parkOnce(client, workflowId));
 
@@ -52,6 +77,25 @@ async function parkOnce(client: pg.ClientBase, workflowId: string): Promise<Park
   if (postingId === null) return { postingId: null, codeStands: true };
   await recordParked(client, workflowId, postingId);
   return { postingId, codeStands: false };
+}
+
+/**
+ * Shows which proposal waits, and answers whether the step that asked for it was written down by its operator just so.
+ * What was not is somebody else's message: nothing is shown for it, and the alarm is raised. Idempotent.
+ */
+export async function recordProposal(
+  pool: pg.Pool,
+  log: Log,
+  workflowId: string,
+  decisionId: string | null,
+  said?: SaidStep,
+): Promise<{ readonly stands: boolean }> {
+  if (said !== undefined && !(await isWritten(pool, workflowId, said))) {
+    raiseAlarm(log, 'step_not_written', { case: workflowId });
+    return { stands: false };
+  }
+  if (decisionId === null || isRowId(decisionId)) await record(pool, workflowId, decisionId);
+  return { stands: true };
 }
 
 /**
@@ -69,11 +113,24 @@ export async function decide(pool: pg.Pool, log: Log, item: DecisionItem): Promi
     if (failure === 'retry') throw error;
     raiseAlarm(log, failure === 'rejected' ? 'ledger_conflict' : 'ledger_unavailable', { case: item.workflowId, code });
     if (failure !== 'rejected') throw error;
-    return { kind: 'refused', refusal: 'not_possible', detail: `the ledger refused it (${String(code)})` };
+    answer = await recordRefused(pool, item, `the ledger refused it (${String(code)})`);
   }
   crashPoint('decide.afterCommit');
   if (answer.kind === 'refused') {
     raiseAlarm(log, 'decision_refused', { case: item.workflowId, refusal: answer.refusal });
   }
   return answer;
+}
+
+/** Where a case is by its row, whatever its workflow knows of it; `standing` null: there is no row. */
+export type CaseOutcome =
+  | Extract<DecisionAnswer, { kind: 'decided' }>
+  | { readonly kind: 'open'; readonly standing: Standing | null; readonly proposalId: string | null };
+
+/** How a case was decided; or, while it is open, where its money is and which proposal waits. Reads the books. */
+export async function caseOutcome(pool: pg.Pool, workflowId: string): Promise<CaseOutcome> {
+  const decided = await findDecided(pool, workflowId);
+  if (decided !== null) return { kind: 'decided', ...decided };
+  const found = await findCase(pool, workflowId);
+  return { kind: 'open', standing: found?.standing ?? null, proposalId: found?.proposal?.decisionId ?? null };
 }

@@ -1,6 +1,9 @@
 import { isDatabaseAway } from '../database/pool.ts';
 import { LedgerBusy } from '../ledger/batcher.ts';
 
+/** Somebody else holds a row that the posting needs, and nothing was waited for: trying again later is right. */
+export class RowBusy extends Error {}
+
 /** What a failed posting means (ledger.md, Transactions). */
 export type LedgerFailure = 'rejected' | 'retry' | 'retry and alarm';
 
@@ -14,7 +17,7 @@ export function classifyLedgerFailure(error: unknown): LedgerFailure {
   const code = typeof given === 'string' ? given : '';
   // Amounts that make no price.
   if (error instanceof RangeError) return 'rejected';
-  if (error instanceof LedgerBusy || /^(40|55P03)/.test(code)) return 'retry';
+  if (error instanceof LedgerBusy || error instanceof RowBusy || /^(40|55P03)/.test(code)) return 'retry';
   if (/^(22|23|P0)/.test(code)) return 'rejected';
   if (/^(42|28|53|XX)/.test(code)) return 'retry and alarm';
   return isDatabaseAway(error) ? 'retry' : 'retry and alarm';

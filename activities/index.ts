@@ -2,16 +2,16 @@ import { Context } from '@temporalio/activity';
 import type pg from 'pg';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { HistorySource } from '../archive/source.ts';
-import { recordProposal } from '../database/cases.ts';
-import { recordState } from '../database/deposits.ts';
+import type { SaidStep } from '../database/decisions.ts';
 import { createCreditor, type CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
 import { createArchiver } from './archiving.ts';
 import type { PlacementDependencies } from './attempt.ts';
+import { recordState, settlement } from './binding.ts';
 import { close } from './closing.ts';
 import { credit } from './crediting.ts';
-import { decide, parkCase, recordReview, type ReviewRecord } from './deciding.ts';
-import { placeOrder, settlePlacement } from './placement.ts';
+import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
+import { placeOrder, settlePlacement, type Started } from './placement.ts';
 
 export interface ActivityDependencies extends PlacementDependencies {
   /** A small pool of its own, of the only role that may release and reverse. */
@@ -34,22 +34,29 @@ export function createActivities(deps: ActivityDependencies) {
     /** Resolves when every posting under way has been answered; call before the pool ends. */
     drain: () => creditor.drain(),
     activities: {
-      placeOrder: (externalOrderNumber: string) =>
-        placeOrder(deps, externalOrderNumber, Context.current().cancellationSignal),
-      settlePlacement: (externalOrderNumber: string) => settlePlacement(deps, externalOrderNumber),
+      placeOrder: (externalOrderNumber: string, started?: Started) =>
+        placeOrder(deps, externalOrderNumber, started, Context.current().cancellationSignal),
+      settlePlacement: (externalOrderNumber: string, started?: Started) =>
+        settlePlacement(deps, externalOrderNumber, started),
       close: (externalOrderNumber: string, state: 'PLACEMENT_REFUSED' | 'UNPAID', refusal: string | null) =>
         close(pool, externalOrderNumber, state, refusal),
       recordState: (externalOrderNumber: string, state: 'AWAITING_PAYMENT' | 'EXPIRED') =>
-        recordState(pool, externalOrderNumber, state),
-      recordReview: (review: ReviewRecord) => recordReview(pool, review),
-      credit: (item: CreditItem) => credit(creditor, deps.log, item),
+        recordState(pool, deps.log, externalOrderNumber, state),
+      settlement: (externalOrderNumber: string, known: Parameters<typeof settlement>[3]) =>
+        settlement(pool, deps.log, externalOrderNumber, known),
+      recordReview: (review: ReviewRecord) => recordReview(pool, deps.log, review),
+      credit: (item: CreditItem) => credit({ pool, post: creditor, log: deps.log }, item),
       park: (workflowId: string) => parkCase(pool, workflowId),
-      recordProposal: (workflowId: string, decisionId: string | null) => recordProposal(pool, workflowId, decisionId),
+      recordProposal: (workflowId: string, decisionId: string | null, said?: SaidStep) =>
+        recordProposal(pool, deps.log, workflowId, decisionId, said),
       decide: (item: DecisionItem) => decide(deps.decisions, deps.log, item),
+      caseOutcome: (workflowId: string) => caseOutcome(deps.decisions, workflowId),
       archiveClosed: (limit: number) => archiver.archiveClosed(limit),
     },
   };
 }
 
+export type { Settlement } from '../database/deposits.ts';
+export type { Unbound } from './binding.ts';
 export type { ReviewRecord } from './deciding.ts';
 export type Activities = ReturnType<typeof createActivities>['activities'];

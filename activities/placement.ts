@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../config/log.ts';
 import { findDeposit, findForPlacement } from '../database/deposits.ts';
-import { closeAttempts, type StoredAnswer } from '../database/placements.ts';
+import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
 import { attempt, type PlacementDependencies, standing } from './attempt.ts';
 
 /** What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. */
@@ -9,6 +9,11 @@ export type Placement =
   | { readonly kind: 'placed'; readonly advertisementCode: string; readonly expiresAt: string }
   | { readonly kind: 'unknown'; readonly expiresAt: string }
   | { readonly kind: 'refused'; readonly reason: string };
+
+/** What the workflow knows of its own start; absent in histories of before. RFC 3339. */
+export interface Started {
+  readonly startedAt: string;
+}
 
 /** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
 const RETRY_FOR_MS = 5_000;
@@ -24,6 +29,7 @@ const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
 export async function placeOrder(
   deps: PlacementDependencies,
   externalOrderNumber: string,
+  started?: Started,
   signal?: AbortSignal,
 ): Promise<Placement> {
   const startedMs = performance.now();
@@ -33,6 +39,7 @@ export async function placeOrder(
     const deposit = await findForPlacement(deps.pool, externalOrderNumber);
     if (deposit === null) throw new Error(`no deposit ${externalOrderNumber}`);
     const n = stands.next;
+    if (await isLost(deps, externalOrderNumber, n, started)) continue;
     if (n === 1 && deposit.ageMs > deps.placeWithinMs) {
       await closeAttempts(deps.pool, externalOrderNumber, n, 'TOO_LATE');
       continue;
@@ -60,12 +67,30 @@ export async function placeOrder(
  * Finds out what became of a placement that placeOrder could not report: nothing tried or surely nothing sent → closed,
  * so that a late run cannot send; open → waits for its deadline, then unknown; answered → that answer.
  */
-export async function settlePlacement(deps: PlacementDependencies, externalOrderNumber: string): Promise<Placement> {
+export async function settlePlacement(
+  deps: PlacementDependencies,
+  externalOrderNumber: string,
+  started?: Started,
+): Promise<Placement> {
   for (;;) {
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
+    if (await isLost(deps, externalOrderNumber, stands.next, started)) continue;
     await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(stands.cause));
   }
+}
+
+/** The order may be at the provider, and the row that said so was lost with the database: closed as unknown. */
+async function isLost(
+  { pool }: PlacementDependencies,
+  externalOrderNumber: string,
+  n: number,
+  started: Started | undefined,
+): Promise<boolean> {
+  if (n > 1 || started === undefined) return false;
+  if (!(await mayHaveBeenPlaced(pool, externalOrderNumber, started.startedAt))) return false;
+  await closeAsUnknown(pool, externalOrderNumber);
+  return true;
 }
 
 /** A SIGNATURE_ERROR after which the free millisecond was not tried is still one, and may mean that a key is wrong. */

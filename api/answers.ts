@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEPOSIT_STANDINGS } from '../domain/credits.ts';
 import { DEPOSIT_STATES } from '../domain/deposit.ts';
 import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER } from '../domain/order.ts';
 import { externalOrderNumber, walletName } from './schemas.ts';
@@ -17,11 +18,65 @@ export const decimal = (description: string) =>
     .meta({ description: `${description} A canonical decimal.` });
 export const text = (description: string) => z.string().meta({ description });
 
+export const postingId = (description: string) =>
+  z
+    .string()
+    .regex(/^\d+$/)
+    .meta({ description, examples: ['17'] });
+/** A case, as its workflow is named. */
+export const caseName = text('The case in which people decide about it.');
+
+export const credit = z
+  .strictObject({
+    postingId: postingId('The posting.'),
+    amount: decimal('What the wallet got, MTC.'),
+    rest: decimal(
+      'What of the payment stays in suspense: only what was ordered was credited. Null: nothing.',
+    ).nullable(),
+    wallet: walletName,
+    transactionCode: text('The provider’s name of the payment that the money came with.').nullable(),
+    how: z.enum(['machine', 'people']).meta({ description: 'Who put it there.' }),
+    at: time('When it was posted.'),
+    reversed: z
+      .strictObject({
+        postingId: postingId('What took it out of the wallet.'),
+        at: time('When.'),
+        kept: z
+          .boolean()
+          .meta({ description: 'Into suspense, because only the wallet was wrong; not to the provider.' }),
+      })
+      .nullable()
+      .meta({ description: 'Set when it was taken out of the wallet. Money that came back is another credit.' }),
+  })
+  .meta({ id: 'Credit' });
+export type CreditAnswer = z.output<typeof credit>;
+export const credits = z.array(credit).meta({
+  description:
+    'Every posting that put money into a wallet for this deposit, oldest first, the state of the deposit aside: what people credited after it was final, too.',
+});
+export const depositStanding = z.enum(DEPOSIT_STANDINGS).meta({
+  description:
+    'How many payments of this deposit stand in wallets by now: `none`, one (`credited`), one of which a rest stays in suspense (`partly`), or `more`.',
+});
+export const creditedAmount = decimal(
+  'The sum of what stands in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out.',
+).nullable();
+
 export const deposit = z
   .strictObject({
     externalOrderNumber,
     wallet: walletName,
     state: z.enum(DEPOSIT_STATES),
+    final: z.boolean().meta({
+      description: 'Whether the state never changes again. What stands in wallets may: see `standing` and `credits`.',
+    }),
+    refusal: z
+      .strictObject({
+        code: text('As in the 422 of the create: the provider’s statusCode, NOT_SENT or TOO_LATE.'),
+        message: text('For people.'),
+      })
+      .nullable()
+      .meta({ description: 'Why there is no order. Only in state PLACEMENT_REFUSED.' }),
     late: z.boolean().meta({ description: 'Whether the payment came after the payment window.' }),
     buyCoinMode: z.enum(BUY_COIN_MODES),
     mtcAmount: decimal('MTC asked for; null in mode PaymentPrice.').nullable(),
@@ -33,7 +88,20 @@ export const deposit = z
     expiresAt: time('When the payment window ends.').nullable(),
     listeningUntil: time('Until when a callback is accepted.').nullable(),
     transactionCode: text('The provider’s name of the payment.').nullable(),
-    creditedAmount: decimal('What the wallet was credited with, MTC.').nullable(),
+    standing: depositStanding,
+    creditedAmount,
+    credits,
+    otherPayments: z
+      .array(
+        z.strictObject({
+          case: caseName,
+          reason: text('Why people have to look.'),
+          openedAt: time('When the case was opened.'),
+          transactionCode: text('The provider’s name of the payment; null when it could not be read.').nullable(),
+          amount: decimal('MTC received; null when it could not be read.').nullable(),
+        }),
+      )
+      .meta({ description: 'Other payments of this order number that wait for people.' }),
     attempts: z.strictObject({
       count: z.int().min(0).meta({ description: 'Callbacks received for this deposit, repeats included.' }),
       lastAt: time('When the last came.').nullable(),
@@ -42,7 +110,10 @@ export const deposit = z
     reversal: z
       .strictObject({ postingId: text('What took the credit back.'), at: time('When.'), kept: z.boolean() })
       .optional()
-      .meta({ description: 'Only where people took the credit back; kept: into suspense.' }),
+      .meta({
+        description:
+          'Only while the credit that the deposit ended with is out of its wallet; kept: it lies in suspense, and not with the provider or in another wallet.',
+      }),
     review: z
       .strictObject({ reason: text('Why a person has to look.') })
       .nullable()
@@ -70,7 +141,9 @@ export const wallet = z
           postingId: z.string().regex(/^\d+$/),
           kind: text('What moved the money.'),
           externalOrderNumber: externalOrderNumber.nullable(),
-          transactionCode: text('The provider’s name of the payment.').nullable(),
+          transactionCode: text(
+            'The provider’s name of the payment that the money came with; of a release and a reversal, too.',
+          ).nullable(),
           amount: decimal('What it added, MTC; negative takes away.'),
           postedAt: time('When it was posted.'),
         }),

@@ -10,6 +10,7 @@ import type { DepositRow } from '../database/rows.ts';
 import type { DepositSettings } from '../domain/order.ts';
 import { orderFault } from '../domain/order-limits.ts';
 import { sealName } from '../mtpay/payer-name.ts';
+import { refusalOf } from './deposit-view.ts';
 import { ApiError } from './errors.ts';
 import type { CreateBody } from './schemas.ts';
 import type { Settled } from './settled.ts';
@@ -59,10 +60,8 @@ export async function createDeposit(deps: CreateDependencies, body: CreateBody):
 function answer(deposit: DepositView, first: boolean): Created {
   switch (deposit.state) {
     case 'PLACEMENT_REFUSED': {
-      const words = deposit.refusalMessage ?? '';
-      const detail =
-        words === '' ? `the order was not placed: ${deposit.refusal}` : `the provider refused the order: ${words}`;
-      throw new ApiError('refused', detail, { shownCode: deposit.refusal ?? 'refused' });
+      const { code, message } = refusalOf(deposit)!;
+      throw new ApiError('refused', message, { shownCode: code });
     }
     case 'PLACING':
     case 'PLACEMENT_UNKNOWN':

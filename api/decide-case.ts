@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Client,
   WorkflowNotFoundError,
@@ -6,11 +7,20 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
-import { type CaseRow, findCase } from '../database/cases.ts';
-import { insertDecision, type NewDecision } from '../database/decisions.ts';
+import { type CaseRow, findCase, findNewestCredit } from '../database/cases.ts';
+import {
+  insertDecision,
+  type NewDecision,
+  refuseStep,
+  settleWithdrawal,
+  type StatedFacts,
+  type WrittenStep,
+} from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
-import { DECISION_FAULTS, type Decision, type DecisionFault } from '../domain/decision.ts';
-import { type Concluded, confirm, propose, withdraw } from '../workflows/messages.ts';
+import { inTransaction } from '../database/pool.ts';
+import { DECISION_FAULTS, type Decision, type DecisionFault, entersWallet, needsTwo } from '../domain/decision.ts';
+import { tellSettled } from './raise.ts';
+import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
 
@@ -40,6 +50,12 @@ export interface ProposeBody {
   readonly reason: string;
   readonly keep: boolean;
   readonly toDeposit: string | null;
+  /** The newest credit of the deposit that gets the money, as the operator was shown it. */
+  readonly beside: string | null;
+  /** The wallet gets what was ordered, and the rest of what was received stays in suspense. */
+  readonly onlyOrdered: boolean;
+  /** What the operator reads in the statement, where the callback cannot be read. */
+  readonly facts: StatedFacts | null;
 }
 
 /**
@@ -51,18 +67,31 @@ export async function proposeDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: ProposeBody,
+  { facts, ...asked }: ProposeBody,
 ): Promise<void> {
   assertOpen(found);
+  // The workflow was opened before there was such an order, and asks for its name.
+  const appeared = found.reason === 'UNKNOWN_ORDER' && asked.decision === 'credit' ? found.deposit : null;
+  const body = { ...asked, toDeposit: asked.toDeposit ?? appeared };
   if (body.decision === 'credit' && found.standing === 'elsewhere') throw refusal('code_stands');
   if (!isWhole(body)) throw refusal('decision_not_allowed');
+  if (needsFacts(found, body.decision) !== (facts !== null)) throw refusal('facts_required');
   if (body.toDeposit !== null) await assertDeposit(deps.pool, operator, body.toDeposit);
-  const step: NewDecision = { ...about(found, operator), step: 'propose', ...body };
-  const decisionId = await insertDecision(deps.pool, step);
-  await tell(deps, found, () =>
-    deps.client.workflow.getHandle(found.workflowId).executeUpdate(propose, {
-      args: [{ decisionId, operator: operator.name, ...body }],
-      updateId: `decision:${decisionId}`,
+  await assertBeside(deps.pool, found, body);
+  const written = await write(deps, { ...about(found, operator), step: 'propose', ...body, facts });
+  const { beside, onlyOrdered, ...said } = body;
+  await tell(deps, found, refused(deps, written), () =>
+    handleOf(deps, found).executeUpdate(propose, {
+      args: [
+        {
+          decisionId: written.id,
+          operator: operator.name,
+          ...said,
+          ...(beside === null ? {} : { beside }),
+          ...(onlyOrdered ? { onlyOrdered } : {}),
+        },
+      ],
+      updateId: updateIdOf(written),
     }),
   );
 }
@@ -72,28 +101,33 @@ export async function confirmDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  proposalId: string,
+  body: { readonly proposal: string; readonly facts: StatedFacts | null },
 ): Promise<Concluded | null> {
   assertOpen(found);
-  assertProposal(found, proposalId);
-  const decisionId = await insertDecision(deps.pool, {
+  assertProposal(found, body.proposal);
+  const { decision, beside, operator: proposer } = found.proposal!;
+  if (needsFacts(found, decision) !== (body.facts !== null)) throw refusal('facts_required');
+  if (proposer === operator.name && needsTwo(found, { beside })) throw refusal('same_operator');
+  const written = await write(deps, {
     ...about(found, operator),
     step: 'confirm',
-    proposal: proposalId,
+    proposal: body.proposal,
     reason: null,
+    facts: body.facts,
   });
-  const handle = deps.client.workflow.getHandle(found.workflowId);
-  const update = await tell(deps, found, () =>
-    handle.startUpdate(confirm, {
-      args: [{ decisionId, proposalId, operator: operator.name }],
-      updateId: `decision:${decisionId}`,
+  const update = (await tell(deps, found, refused(deps, written), () =>
+    handleOf(deps, found).startUpdate(confirm, {
+      args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name }],
+      updateId: updateIdOf(written),
       waitForStage: 'ACCEPTED',
     }),
-  );
-  const concluded = await outcomeWithin(deps, found, () => update.result());
+  ))!;
+  const concluded = await outcomeWithin(deps, found, written, () => update.result());
   if (concluded?.kind === 'refused') {
-    throw new ApiError('decision_refused', `nothing was moved: ${concluded.detail}`, { shownCode: concluded.refusal });
+    throw new ApiError('decision_refused', `not carried out: ${concluded.detail}`, { shownCode: concluded.refusal });
   }
+  // A deposit that was settled hears of it at once; if it cannot, the relay tells it.
+  if (found.deposit !== null) await tellSettled(deps, found.deposit).catch(() => undefined);
   return concluded;
 }
 
@@ -105,12 +139,68 @@ export async function withdrawDecision(
 ): Promise<void> {
   assertOpen(found);
   assertProposal(found, body.proposal);
-  const decisionId = await insertDecision(deps.pool, { ...about(found, operator), step: 'withdraw', ...body });
-  await tell(deps, found, () =>
-    deps.client.workflow.getHandle(found.workflowId).executeUpdate(withdraw, {
-      args: [{ decisionId, proposalId: body.proposal, operator: operator.name, reason: body.reason }],
-      updateId: `decision:${decisionId}`,
+  const written = await write(deps, { ...about(found, operator), step: 'withdraw', ...body });
+  const settle = (fault: DecisionFault) =>
+    inTransaction(deps.pool, (client) =>
+      settleWithdrawal(client, { workflowId: found.workflowId, id: written.id, proposal: body.proposal }, fault),
+    );
+  await tell(deps, found, settle, () =>
+    handleOf(deps, found).executeUpdate(withdraw, {
+      args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name, reason: body.reason }],
+      updateId: updateIdOf(written),
     }),
+  );
+}
+
+/** Marks a step that the workflow did not take. */
+const refused =
+  ({ pool }: DecideDependencies, step: WrittenStep) =>
+  async (fault: DecisionFault): Promise<false> => {
+    await refuseStep(pool, step.id, fault);
+    return false;
+  };
+
+const handleOf = ({ client }: DecideDependencies, found: CaseRow) =>
+  client.workflow.getHandle(found.heldBy ?? found.workflowId);
+
+/** Temporal remembers it for as long as the case runs, and ids of rows are given out again after a restore. */
+const updateIdOf = ({ id, uid }: WrittenStep): string => `decision:${uid ?? id}`;
+
+/** What the table itself refuses, under the case's lock: the step is not written. */
+const REFUSED_BY_TABLE: Readonly<Record<string, DecisionFault>> = {
+  P0E31: 'case_closed',
+  P0E32: 'no_proposal',
+  P0E33: 'other_proposal',
+  P0E34: 'same_operator',
+};
+
+async function write({ pool }: DecideDependencies, step: NewDecision): Promise<WrittenStep> {
+  try {
+    return await insertDecision(pool, step);
+  } catch (error) {
+    const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
+    if (fault === undefined) throw error;
+    throw Object.assign(refusal(fault), { cause: error });
+  }
+}
+
+/** Crediting what cannot be read takes what each of two people reads in the statement, and nothing else does. */
+const needsFacts = (found: CaseRow, decision: Decision): boolean =>
+  decision === 'credit' && found.standing === 'unreadable';
+
+/** Into a wallet: nothing stands there, or it is named as it stands. */
+async function assertBeside(pool: pg.Pool, found: CaseRow, body: Omit<ProposeBody, 'facts'>): Promise<void> {
+  const { decision, beside } = body;
+  const to = decision === 'credit' ? (body.toDeposit ?? found.deposit) : found.backTo;
+  const enters = entersWallet(found.standing, decision) && to !== null;
+  const stands = enters ? await findNewestCredit(pool, to) : null;
+  if (stands === beside) return;
+  throw new ApiError(
+    'decision_refused',
+    stands === null
+      ? 'no such credit stands in a wallet of the deposit: look again'
+      : `${WORDS.credited_meanwhile} (posting ${stands})`,
+    { shownCode: 'credited_meanwhile' },
   );
 }
 
@@ -121,8 +211,10 @@ const about = (found: CaseRow, operator: Operator) => ({
 });
 
 /** The table has no row for the others. */
-const isWhole = ({ decision, keep, toDeposit }: ProposeBody): boolean =>
-  (!keep || decision === 'reverse') && (toDeposit === null || decision === 'credit');
+const isWhole = ({ decision, keep, toDeposit, onlyOrdered }: Omit<ProposeBody, 'facts'>): boolean =>
+  (!keep || decision === 'reverse') &&
+  (toDeposit === null || decision === 'credit') &&
+  (!onlyOrdered || (decision === 'credit' && toDeposit === null));
 
 function assertOpen(found: CaseRow): void {
   if (found.closedAt !== null) throw refusal('case_closed');
@@ -150,12 +242,68 @@ const WORDS: Readonly<Record<DecisionFault, string>> = {
   code_stands: 'the transaction code stands in the ledger: its money was posted already',
   reason_required: 'give a reason of 3 to 1000 characters',
   deposit_required: 'name the deposit whose wallet gets the money: toDeposit',
+  credited_meanwhile:
+    'another payment of this deposit stands in its wallet: two people may credit beside it, naming it as `beside`',
+  facts_required: 'to credit what cannot be read, and only that, state the `facts` as you read them in the statement',
+  not_written: 'the step is not in the table as it was told',
 };
 
 const refusal = (fault: DecisionFault) => new ApiError('decision_refused', WORDS[fault], { shownCode: fault });
 
-/** Asks the workflow. A refused step is its answer; everything else means that Temporal or the worker is away. */
-async function tell<T>({ pool, client }: DecideDependencies, found: CaseRow, ask: () => Promise<T>): Promise<T> {
+/**
+ * Faults that may pass: the workflow is asking whether somebody else's step was written down; or it knows another state of
+ * the case than its row, because one of the two was restored. It is told to look, and asked again.
+ */
+const MAY_PASS: readonly DecisionFault[] = [
+  'proposal_open',
+  'no_proposal',
+  'other_proposal',
+  'decision_not_allowed',
+  'code_stands',
+];
+const ASK_AGAIN_MS = [300, 1_000];
+
+/**
+ * Asks the workflow. A refused step is its answer; everything else means that Temporal or the worker is away. `refuse` marks
+ * the step, or says that it counts all the same.
+ */
+async function tell<T>(
+  deps: DecideDependencies,
+  found: CaseRow,
+  refuse: (fault: DecisionFault) => Promise<boolean>,
+  ask: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await askOnce(deps, found, ask);
+  } catch (error) {
+    const fault = faultIn(error);
+    if (fault === undefined) throw error;
+    let last: unknown = error;
+    for (const pauseMs of ASK_AGAIN_MS) {
+      const lastFault = faultIn(last);
+      if (lastFault === undefined || !MAY_PASS.includes(lastFault)) break;
+      await handleOf(deps, found)
+        .signal(lookAgain)
+        .catch(() => undefined);
+      await sleep(pauseMs);
+      try {
+        return await askOnce(deps, found, ask);
+      } catch (again) {
+        last = again;
+      }
+    }
+    const refusedFor = faultIn(last);
+    if (refusedFor !== undefined && (await refuse(refusedFor))) return undefined;
+    throw last;
+  }
+}
+
+const faultIn = (error: unknown): DecisionFault | undefined =>
+  error instanceof ApiError && error.code === 'decision_refused'
+    ? DECISION_FAULTS.find((known) => known === error.shownCode)
+    : undefined;
+
+async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, ask: () => Promise<T>): Promise<T> {
   try {
     return await client.withDeadline(Date.now() + ANSWER_WITHIN_MS, ask);
   } catch (error) {
@@ -178,10 +326,11 @@ async function tell<T>({ pool, client }: DecideDependencies, found: CaseRow, ask
 async function outcomeWithin(
   deps: DecideDependencies,
   found: CaseRow,
+  step: WrittenStep,
   result: () => Promise<Concluded>,
 ): Promise<Concluded | null> {
   try {
-    return await tell(deps, found, result);
+    return (await tell(deps, found, refused(deps, step), result)) ?? null;
   } catch (error) {
     if (error instanceof ApiError && error.cause instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
     throw error;

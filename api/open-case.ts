@@ -2,9 +2,19 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { findCallback, paymentOf } from '../database/callbacks.ts';
-import { type CaseRow, findCredit, findOpenCase, insertCase, openCasesAfter } from '../database/cases.ts';
-import { findDeposit } from '../database/deposits.ts';
-import { reversalWorkflowId } from '../workflows/messages.ts';
+import {
+  type CaseRow,
+  type Doubtful,
+  findDoubtful,
+  findOpenCase,
+  handOver,
+  insertCase,
+  openCasesAfter,
+} from '../database/cases.ts';
+import { findDeposit, findWallet } from '../database/deposits.ts';
+import { inTransaction } from '../database/pool.ts';
+import { heldAgainWorkflowId, reversalWorkflowId } from '../workflows/messages.ts';
+import { mayUse } from './authenticate.ts';
 import { type Operator, visibleCase } from './decide-case.ts';
 import { ApiError } from './errors.ts';
 import type { DoubtBody } from './review-schemas.ts';
@@ -15,25 +25,14 @@ export interface CaseDependencies {
   readonly client: Client;
 }
 
-/** Opens a case about a credit, or answers the one that is open. Moves nothing. Throws `not_found`, `unavailable`. */
+/**
+ * Opens a case about money that somebody doubts, wherever it is by now, or answers the one that is open. Moves nothing.
+ * Throws `not_found`, `unavailable`.
+ */
 export async function doubtCredit(deps: CaseDependencies, operator: Operator, body: DoubtBody): Promise<CaseRow> {
-  const { postingId, externalOrderNumber } = body;
-  const credit = await findCredit(
-    deps.pool,
-    postingId === undefined ? { externalOrderNumber: externalOrderNumber! } : { postingId },
-  );
-  if (credit === null) throw new ApiError('not_found', 'no such credit');
-  const workflowId = reversalWorkflowId(credit.inboxId, credit.cases + 1);
-  await insertCase(deps.pool, {
-    workflowId,
-    inboxId: credit.inboxId,
-    reason: 'CREDIT_IN_DOUBT',
-    detail: body.reason,
-    openedBy: operator.name,
-    doubted: credit.postingId,
-  });
+  const opened = await inTransaction(deps.pool, (client) => openDoubt(client, operator, body));
   // Ours, or the one that somebody opened before.
-  const open = await findOpenCase(deps.pool, credit.inboxId);
+  const open = await findOpenCase(deps.pool, opened.inboxId);
   if (open === null) throw new ApiError('unavailable', 'another case about this credit was decided just now');
   const found = await visibleCase(deps.pool, operator, open.workflowId);
   try {
@@ -46,8 +45,40 @@ export async function doubtCredit(deps: CaseDependencies, operator: Operator, bo
   return found;
 }
 
+/**
+ * Writes the case down, unless another is open about the same callback. Where the money is, is read again once the row is
+ * there: what another case has moved until then is seen, and from then on only this one moves it.
+ */
+async function openDoubt(client: pg.ClientBase, operator: Operator, body: DoubtBody): Promise<Doubtful> {
+  const doubtful = await findDoubtful(client, subjectOf(body));
+  // Before anything is written: whoever may not see the case opens none.
+  if (doubtful === null || !mayUse(operator, (await findWallet(client, doubtful.inboxId)) ?? '')) {
+    throw new ApiError('not_found', 'no such credit, and no such closed case');
+  }
+  await insertCase(client, {
+    workflowId: reversalWorkflowId({ id: doubtful.inboxId, uid: doubtful.uid }, doubtful.cases + 1),
+    inboxId: doubtful.inboxId,
+    reason: body.case === undefined ? 'CREDIT_IN_DOUBT' : 'DECISION_IN_DOUBT',
+    detail: body.reason,
+    openedBy: operator.name,
+    ...(doubtful.postingId === null ? {} : { doubted: doubtful.postingId }),
+  });
+  if ((await findDoubtful(client, subjectOf(body)))?.postingId !== doubtful.postingId) {
+    throw new ApiError('unavailable', 'another case about this money was decided just now: repeat');
+  }
+  return doubtful;
+}
+
+/** Exactly one of the three is given. */
+function subjectOf(body: DoubtBody): Parameters<typeof findDoubtful>[1] {
+  if (body.case !== undefined) return { case: body.case };
+  return body.postingId === undefined
+    ? { externalOrderNumber: body.externalOrderNumber! }
+    : { postingId: body.postingId };
+}
+
 /** Starts the workflow that holds a case, from what the tables say; repeating it is harmless. Throws when Temporal is away. */
-async function startCase(deps: CaseDependencies, found: CaseRow): Promise<void> {
+async function startCase(deps: CaseDependencies, found: CaseRow, said?: string): Promise<void> {
   const callback = (await findCallback(deps.pool, found.inboxId))!;
   const deposit = found.deposit === null ? null : await findDeposit(deps.pool, found.deposit);
   await startReview(deps.client, {
@@ -59,6 +90,8 @@ async function startCase(deps: CaseDependencies, found: CaseRow): Promise<void> 
     payment: callback.data === null ? null : paymentOf(callback),
     order: deposit === null ? null : depositInput(deposit),
     standing: found.standing,
+    ...(found.heldBy === null ? {} : { heldBy: found.heldBy }),
+    ...(said === undefined ? {} : { said }),
     ...(found.doubted === null
       ? {}
       : { doubt: { postingId: found.doubted, operator: found.openedBy ?? '', reason: found.detail } }),
@@ -68,26 +101,60 @@ async function startCase(deps: CaseDependencies, found: CaseRow): Promise<void> 
 const AT_A_TIME = 100;
 
 /**
- * Looks after open cases in turns, from `after` on: one whose workflow was terminated by hand, or never started, gets a
- * new one under the same id. Answers where the next turn begins.
+ * Looks after open cases in turns, from `after` on. One whose workflow was terminated by hand, or never started, gets a
+ * new one under the same id. One whose workflow has completed while the row is open was decided before PostgreSQL was
+ * restored: another workflow holds it, shows what that history says, and people decide again. Answers where the next
+ * turn begins.
  */
-export async function mendCases(deps: CaseDependencies & { readonly log: Log }, after: string): Promise<string> {
-  const cases = await openCasesAfter(deps.pool, after, AT_A_TIME);
+export async function mendCases(
+  deps: CaseDependencies & { readonly log: Log },
+  after: string,
+  lagMs: number,
+): Promise<string> {
+  const cases = await openCasesAfter(deps.pool, after, lagMs, AT_A_TIME);
   for (const found of cases) {
-    if (await isHeld(deps.client, found.workflowId)) continue;
-    raiseAlarm(deps.log, 'workflow_gone', { deposit: found.externalOrderNumber, inboxId: found.inboxId });
-    await startCase(deps, found);
+    const where = await whereIs(deps.client, found.heldBy ?? found.workflowId, lagMs);
+    const about = { deposit: found.externalOrderNumber, inboxId: found.inboxId };
+    if (where === 'gone' || where === 'stopped') {
+      raiseAlarm(deps.log, 'workflow_gone', about);
+      await startCase(deps, found);
+    } else if (where === 'ended') {
+      const before = found.heldBy ?? found.workflowId;
+      const k = Number(/:again:(\d+)$/.exec(before)?.[1] ?? 0) + 1;
+      const heldBy = heldAgainWorkflowId(found.workflowId, k);
+      if (!(await handOver(deps.pool, found, heldBy))) continue;
+      raiseAlarm(deps.log, 'case_reopened', about);
+      await startCase(deps, { ...found, heldBy }, await saidBy(deps.client, before));
+    }
   }
   return cases.length < AT_A_TIME ? '' : cases.at(-1)!.workflowId;
 }
 
-/** A workflow that completed has decided; its row follows in a moment. */
-async function isHeld(client: Client, workflowId: string): Promise<boolean> {
+/**
+ * Where a workflow is. One that completed within `lagMs` counts as running: its row is as good as written. `stopped`: by
+ * hand, or by a fault.
+ */
+export async function whereIs(
+  client: Client,
+  workflowId: string,
+  lagMs: number,
+): Promise<'running' | 'ended' | 'stopped' | 'gone'> {
   try {
-    const { status } = await client.workflow.getHandle(workflowId).describe();
-    return status.name === 'RUNNING' || status.name === 'COMPLETED';
+    const { status, closeTime } = await client.workflow.getHandle(workflowId).describe();
+    if (status.name === 'RUNNING') return 'running';
+    if (status.name !== 'COMPLETED') return 'stopped';
+    return Date.now() - (closeTime?.getTime() ?? 0) < lagMs ? 'running' : 'ended';
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
+    if (error instanceof WorkflowNotFoundError) return 'gone';
     throw error;
   }
+}
+
+/** What a history says of how its case, or its deposit, ended. People read it; nothing moves by it. */
+export async function saidBy(client: Client, workflowId: string): Promise<string> {
+  const result = (await client.workflow.getHandle(workflowId).result()) as Partial<Record<string, unknown>> | null;
+  const said = ['decision', 'decidedBy', 'state', 'postingId', 'transactionCode']
+    .filter((field) => typeof result?.[field] === 'string')
+    .map((field) => `${field} ${String(result![field])}`);
+  return `${workflowId} ended: ${said.join(', ')}`;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { DECISION_FAULTS } from '../domain/decision.ts';
+import { DECISION_FAULTS, type DecisionFault } from '../domain/decision.ts';
+import type { Refusal } from '../ledger/proof.ts';
 import { REFUSALS } from '../mtpay/place.ts';
 import { type ErrorCode, HTTP } from './errors.ts';
 import { type Answer, impliedRefusals, type Operation } from './operation.ts';
@@ -10,7 +11,13 @@ type Json = Readonly<Record<string, unknown>>;
 const NOT_PLACED = [...REFUSALS, 'NOT_SENT', 'TOO_LATE'] as const;
 
 /** What `code` is in the 409 of a decision. */
-const NOT_DECIDED = [...DECISION_FAULTS, 'unproven', 'not_possible'] as const;
+const BY_BOOKS = ['unproven', 'withdrawn', 'facts_differ', 'not_possible'] as const satisfies Refusal[];
+const NOT_DECIDED: readonly (DecisionFault | Refusal)[] = [...DECISION_FAULTS, ...BY_BOOKS] satisfies Complete;
+/** Does not compile when the books refuse for a reason that is not listed here. */
+type Complete =
+  Exclude<Refusal, DecisionFault | (typeof BY_BOOKS)[number]> extends never
+    ? readonly (DecisionFault | Refusal)[]
+    : never;
 
 /** 405 and 500 aside, which belong to no operation: a method that is none, and a defect. */
 type Documented = Exclude<ErrorCode, 'method_not_allowed' | 'internal_error'>;
@@ -28,7 +35,10 @@ const WHEN = {
   refused:
     'There is no order; `code` says why: the provider’s statusCode, NOT_SENT or TOO_LATE. Final for this order number.',
   decision_refused:
-    'The step was not taken, and nothing was moved; `code` says why. `unproven` and `not_possible` come from the books.',
+    'The step was not taken, and nothing was moved; `code` says why. `credited_meanwhile`: another payment stands in the wallet ' +
+    'that gets the money, or not the one named as `beside`: look again. `facts_required`: to credit what cannot be read takes ' +
+    '`facts`, and nothing else does. `facts_differ`: the two people state another payment. `withdrawn`: the proposal was taken ' +
+    'back first. `not_written`: the step is not in the table as it was told. `unproven` and `not_possible` come from the books.',
   rate_limited: 'More requests than the key may make, or too many failed authentications from this address.',
   unavailable: 'Nothing was accepted; the same request may be repeated.',
 } as const satisfies Record<Documented, string>;

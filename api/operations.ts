@@ -11,6 +11,8 @@ const DEPOSIT = {
   externalOrderNumber: 'order-1001',
   wallet: 'wallet-42',
   state: 'AWAITING_PAYMENT',
+  final: false,
+  refusal: null,
   late: false,
   buyCoinMode: 'MtcAmount',
   mtcAmount: '5000',
@@ -22,7 +24,10 @@ const DEPOSIT = {
   expiresAt: '2026-01-31T10:00:00.412Z',
   listeningUntil: '2026-02-03T11:00:00.412Z',
   transactionCode: null,
+  standing: 'none',
   creditedAmount: null,
+  credits: [],
+  otherPayments: [],
   attempts: { count: 0, lastAt: null, nextExpectedAt: null },
   review: null,
   workflowId: 'deposit:order-1001',
@@ -39,8 +44,22 @@ const PLACING = {
 const CREDITED = {
   ...DEPOSIT,
   state: 'CREDITED',
+  final: true,
   transactionCode: 'ATUQXFSR87N9R6TM8',
+  standing: 'credited',
   creditedAmount: '5000',
+  credits: [
+    {
+      postingId: '17',
+      amount: '5000',
+      rest: null,
+      wallet: 'wallet-42',
+      transactionCode: 'ATUQXFSR87N9R6TM8',
+      how: 'machine',
+      at: '2026-01-31T09:41:07.301Z',
+      reversed: null,
+    },
+  ],
   attempts: { count: 1, lastAt: '2026-01-31T09:41:07.118Z', nextExpectedAt: null },
 };
 const links = {

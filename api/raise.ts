@@ -2,12 +2,19 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
-import { type CallbackRow, findCallback, markRaised, markReviewed, paymentOf } from '../database/callbacks.ts';
+import {
+  type CallbackRow,
+  findCallback,
+  markRaised,
+  markReviewed,
+  paymentOf,
+  saidOfRestored,
+} from '../database/callbacks.ts';
 import { insertCase } from '../database/cases.ts';
-import { findDeposit } from '../database/deposits.ts';
+import { findDeposit, markTold } from '../database/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { callbackAccepted, depositWorkflowId, reviewWorkflowId } from '../workflows/messages.ts';
+import { callbackAccepted, depositWorkflowId, lookAgain, reviewWorkflowId } from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';
 import { depositInput, startDeposit, startReview } from './start-deposit.ts';
 
@@ -59,11 +66,13 @@ async function signal({ client }: RaiseDependencies, callback: CallbackRow): Pro
 
 /** The case's row first: a workflow that parks its money finds it. */
 async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason: ReviewReason): Promise<void> {
-  const workflowId = reviewWorkflowId(callback.id);
-  await insertCase(deps.pool, { workflowId, inboxId: callback.id, reason, detail: '' });
+  const workflowId = reviewWorkflowId(callback);
+  const said = callback.receipt === 'restored' ? await saidOfRestored(deps.pool, callback.id) : '';
+  await insertCase(deps.pool, { workflowId, inboxId: callback.id, reason, detail: said });
   const { data } = callback;
   const deposit = callback.deposit === null ? null : await findDeposit(deps.pool, callback.deposit);
   await startReview(deps.client, {
+    workflowId,
     inboxId: callback.id,
     externalOrderNumber: callback.externalOrderNumber,
     reason,
@@ -71,6 +80,7 @@ async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason
     payment: data === null ? null : paymentOf(callback),
     order: deposit === null ? null : depositInput(deposit),
     standing: await standingOf(deps.pool, data),
+    ...(said === '' ? {} : { said }),
   });
   await markReviewed(deps.pool, callback.id, workflowId);
 }
@@ -79,6 +89,31 @@ async function standingOf(pool: pg.Pool, data: CallbackRow['data']): Promise<Sta
   if (data === null) return 'unreadable';
   return (await findPosting(pool, data.transactionCode)) === null ? 'nothing' : 'elsewhere';
 }
+
+/**
+ * Tells the workflow of a deposit that people have settled. One that was never started is started for its history, and
+ * finds the row final; one that has ended is as good as told. Throws when Temporal or the database is away; idempotent.
+ */
+export async function tellSettled(
+  deps: Pick<RaiseDependencies, 'pool' | 'client'>,
+  externalOrderNumber: string,
+): Promise<void> {
+  const deposit = await findDeposit(deps.pool, externalOrderNumber);
+  if (deposit?.settledBy === null || deposit === null) return;
+  try {
+    await look(deps.client, externalOrderNumber);
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    await startDeposit(deps.client, deposit);
+  }
+  await markTold(deps.pool, externalOrderNumber);
+}
+
+/** The deposit's workflow is to look at its row. */
+export const look = (client: Client, externalOrderNumber: string): Promise<void> =>
+  client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+    client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
+  );
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
   try {

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../config/crash.ts';
 import { raiseAlarm } from '../config/log.ts';
 import { findToRaise } from '../database/callbacks.ts';
-import { findUnstarted } from '../database/deposits.ts';
+import { findToTell, findUnstarted, type PageEnd } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { depositWorkflowId, orderAnswered } from '../workflows/messages.ts';
 import { mendCases } from './open-case.ts';
-import { raise, type RaiseDependencies } from './raise.ts';
-import { startDeposit } from './start-deposit.ts';
+import { raise, type RaiseDependencies, tellSettled } from './raise.ts';
+import { mendDeposits, startOrAdopt, wakeOutdated } from './restored.ts';
 
 /** When the sweep looks at what (rule 5); shorter in tests. */
 export interface RelayTimes {
@@ -18,9 +18,12 @@ export interface RelayTimes {
   readonly againMs: number;
   /** A reservation whose workflow was perhaps never started. */
   readonly unstartedMs: number;
+  /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
+  readonly lagMs?: number;
 }
 
 export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againMs: 60_000, unstartedMs: 30_000 };
+const LAG_MS = 60_000;
 const BATCH = 100;
 const CONCURRENCY = 8;
 const MAX_PAUSE_MS = 15_000;
@@ -35,8 +38,11 @@ export interface Relay {
  */
 export function startRelay(deps: RaiseDependencies, times: RelayTimes = RELAY_TIMES): Relay {
   const stop = new AbortController();
+  const { lagMs = LAG_MS } = times;
   const seen = new Map<string, number>();
   let lookedAfter = '';
+  let lookedAt: PageEnd | null = null;
+  const wakeAt = [performance.now(), performance.now() + 2 * lagMs];
 
   /** At most once per `againMs` for the same thing. */
   const isDue = (what: string): boolean => {
@@ -56,7 +62,7 @@ export function startRelay(deps: RaiseDependencies, times: RelayTimes = RELAY_TI
     const unstarted = await findUnstarted(deps.pool, times.unstartedMs, BATCH);
     await inTurns(
       unstarted.filter((deposit) => isDue(`start ${deposit.externalOrderNumber}`)),
-      (deposit) => startDeposit(deps.client, deposit),
+      (deposit) => startOrAdopt(deps, deposit, lagMs),
     );
     const answered = await findAnsweredLate(deps.pool, BATCH);
     await inTurns(
@@ -66,7 +72,19 @@ export function startRelay(deps: RaiseDependencies, times: RelayTimes = RELAY_TI
           .getHandle(depositWorkflowId(externalOrderNumber))
           .signal(orderAnswered, { expiresAt: expiresAt.toISOString() }),
     );
-    if (isDue('cases')) lookedAfter = await mendCases(deps, lookedAfter);
+    const settled = await findToTell(deps.pool, BATCH);
+    await inTurns(
+      settled.filter((deposit) => isDue(`settled ${deposit}`)),
+      (deposit) => tellSettled(deps, deposit),
+    );
+    if (isDue('cases')) lookedAfter = await mendCases(deps, lookedAfter, lagMs);
+    if (isDue('deposits')) lookedAt = await mendDeposits(deps, lookedAt, lagMs);
+    // Once more when nothing lags behind any longer.
+    const [due] = wakeAt;
+    if (due !== undefined && performance.now() >= due) {
+      await wakeOutdated(deps, lagMs, stop.signal);
+      wakeAt.shift();
+    }
     return callbacks.length;
   }
 

@@ -18,8 +18,8 @@ const TAG = 'Reviews';
 const READ = ['reviews:decide', 'audit:read'] as const;
 const DECIDE = ['reviews:decide'] as const;
 
-const { steps: _, ...LISTED } = {
-  id: 'review:12',
+const LISTED = {
+  id: 'review:12-5f0c9a3e',
   state: 'open',
   reason: 'SECOND_CODE',
   detail: '',
@@ -34,6 +34,7 @@ const { steps: _, ...LISTED } = {
   currencyCode: 'CNY',
   paymentPrice: '36000',
   standing: 'parked',
+  newestCredit: '17',
   allowed: ['credit', 'reject'],
   needsTwo: true,
   reviewLimit: '0',
@@ -42,11 +43,107 @@ const { steps: _, ...LISTED } = {
   decidedBy: null,
   decidedAt: null,
   postingId: null,
+};
+/** A second payment, beside the one that a machine has credited. */
+const OPEN = {
+  ...LISTED,
+  deposit: {
+    state: 'CREDITED',
+    final: true,
+    buyCoinMode: 'MtcAmount',
+    mtcAmount: '5000',
+    totalPrice: null,
+    currencyCode: 'CNY',
+    standing: 'credited',
+    creditedAmount: '5000',
+  },
+  credits: [
+    {
+      postingId: '17',
+      amount: '5000',
+      rest: null,
+      wallet: 'wallet-42',
+      transactionCode: 'ATUQXFSR87N9R6TM8',
+      how: 'machine',
+      at: '2026-01-31T09:41:07.301Z',
+      reversed: null,
+    },
+  ],
+  otherPayments: [
+    {
+      inboxId: '11',
+      transactionCode: 'ATUQXFSR87N9R6TM8',
+      amount: '5000',
+      currencyCode: 'CNY',
+      paymentPrice: '36000',
+      receivedAt: '2026-01-31T09:41:07.118Z',
+      case: null,
+      outcome: 'credited',
+    },
+  ],
+  warnings: [],
   steps: [],
 };
-const OPEN = { ...LISTED, steps: [] };
+const BESIDE = {
+  id: '7',
+  decision: 'credit',
+  reason: 'paid twice, stands in the statement twice',
+  operator: 'alice',
+  keep: false,
+  toDeposit: null,
+  beside: '17',
+  onlyOrdered: false,
+  at: '2026-01-31T11:20:00.000Z',
+};
+const PROPOSED_STEP = {
+  ...BESIDE,
+  step: 'propose',
+  proposal: null,
+  facts: null,
+  outcome: 'waiting',
+  refusal: null,
+};
+const CONFIRMED_STEP = {
+  ...PROPOSED_STEP,
+  id: '8',
+  step: 'confirm',
+  decision: null,
+  proposal: '7',
+  beside: null,
+  reason: null,
+  operator: 'bob',
+  at: '2026-01-31T11:24:30.000Z',
+};
+const PROPOSED = { ...OPEN, proposal: BESIDE, steps: [PROPOSED_STEP] };
+const CONFIRMED = { ...PROPOSED, steps: [PROPOSED_STEP, CONFIRMED_STEP] };
+const DECIDED = {
+  ...OPEN,
+  state: 'closed',
+  standing: null,
+  newestCredit: '23',
+  allowed: [],
+  decision: 'credit',
+  decidedBy: 'alice+bob',
+  decidedAt: '2026-01-31T11:24:30.210Z',
+  postingId: '23',
+  deposit: { ...OPEN.deposit, standing: 'more', creditedAmount: '10000' },
+  credits: [
+    ...OPEN.credits,
+    {
+      postingId: '23',
+      amount: '5000',
+      rest: null,
+      wallet: 'wallet-42',
+      transactionCode: 'ATSA5XKQ1B7N2R9TM3',
+      how: 'people',
+      at: '2026-01-31T11:24:30.205Z',
+      reversed: null,
+    },
+  ],
+  steps: CONFIRMED.steps.map((taken) => ({ ...taken, outcome: 'carried' })),
+};
 
-const itself = (description: string) => ({ description, schema: reviewCase, example: OPEN });
+const itself = (description: string, example: object = OPEN) => ({ description, schema: reviewCase, example });
 
 export const listReviewsOperation = operation({
   id: 'listReviews',
@@ -93,10 +190,14 @@ export const proposeOperation = operation({
   path: '/v1/reviews/{id}/propose',
   tag: TAG,
   summary: 'Propose a decision',
+  description:
+    'Where another payment of the deposit stands in its wallet, `beside` names the newest as the case shows it ' +
+    '(`newestCredit`; else 409 credited_meanwhile), and it takes two people whatever the limit. To credit a callback that ' +
+    'could not be read, and only then, `facts` say what the provider’s statement says of it (else 409 facts_required).',
   scopes: DECIDE,
   params,
   body: proposeBody,
-  answers: { 200: itself('The case, with the proposal that waits.') },
+  answers: { 200: itself('The case, with the proposal that waits, and what the operator is warned of.', PROPOSED) },
   refusals: ['not_found', 'decision_refused'],
 });
 
@@ -111,8 +212,8 @@ export const confirmOperation = operation({
   params,
   body: confirmBody,
   answers: {
-    200: itself('The case, decided and carried out.'),
-    202: itself('Confirmed, and still being carried out: the books are out of reach.'),
+    200: itself('The case, decided and carried out.', DECIDED),
+    202: itself('Confirmed, and still being carried out: the books are out of reach.', CONFIRMED),
   },
   refusals: ['not_found', 'decision_refused'],
 });

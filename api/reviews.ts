@@ -1,5 +1,5 @@
 import { listCases } from '../database/cases.ts';
-import { listDecisions } from '../database/decisions.ts';
+import type { StatedFacts } from '../database/decisions.ts';
 import {
   confirmDecision,
   type DecideDependencies,
@@ -19,16 +19,14 @@ import {
   withdrawOperation,
 } from './review-operations.ts';
 import { encodeCaseCursor } from './review-schemas.ts';
-import { showCase, showSteps } from './review-view.ts';
+import { showCase, showWholeCase } from './review-view.ts';
 
 /** What people decide: the cases, and the steps of a decision (lifecycle.md, step 7). The caller is the operator. */
 export function bindReviews(deps: DecideDependencies): Bound[] {
   const { pool } = deps;
   /** The case as it is by now. */
-  const now = async (caller: ApiCaller, id: string) => ({
-    ...showCase(await visibleCase(pool, caller, id)),
-    steps: showSteps(await listDecisions(pool, id)),
-  });
+  const now = async (caller: ApiCaller, id: string, own: StatedFacts | null = null) =>
+    showWholeCase(pool, await visibleCase(pool, caller, id), own);
 
   return [
     bind(listReviewsOperation, async ({ query: { cursor, ...filter }, caller }, respond) => {
@@ -44,11 +42,17 @@ export function bindReviews(deps: DecideDependencies): Bound[] {
       await proposeDecision(deps, caller, await visibleCase(pool, caller, id), {
         ...body,
         toDeposit: body.toDeposit ?? null,
+        beside: body.beside ?? null,
+        onlyOrdered: body.onlyOrdered ?? false,
+        facts: body.facts ?? null,
       });
-      return respond(200, await now(caller, id));
+      return respond(200, await now(caller, id, body.facts ?? null));
     }),
     bind(confirmOperation, async ({ params: { id }, body, caller }, respond) => {
-      const concluded = await confirmDecision(deps, caller, await visibleCase(pool, caller, id), body.proposal);
+      const concluded = await confirmDecision(deps, caller, await visibleCase(pool, caller, id), {
+        proposal: body.proposal,
+        facts: body.facts ?? null,
+      });
       return respond(concluded === null ? 202 : 200, await now(caller, id));
     }),
     bind(withdrawOperation, async ({ params: { id }, body, caller }, respond) => {

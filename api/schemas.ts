@@ -29,7 +29,12 @@ function amountPattern(decimals: number): RegExp {
 }
 
 /** A decimal string in, its canonical form out. */
-const amount = (read: (text: string) => Parsed<bigint>, decimals: number, description: string, example: string) =>
+export const amount = (
+  read: (text: string) => Parsed<bigint>,
+  decimals: number,
+  description: string,
+  example: string,
+) =>
   z
     .string('expected a decimal string, such as "5000" or "32551.20"')
     .max(40)

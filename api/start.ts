@@ -1,8 +1,10 @@
 import type { Client } from '@temporalio/client';
+import { refuseIfForgotten } from '../config/forgotten.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
+import { isEmpty } from '../database/deposits.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
@@ -25,7 +27,7 @@ export interface RunningApi {
 
 const TEMPORAL_PROBE_MS = 1_000;
 
-/** Wires the API together. Throws when a listener's address is taken. */
+/** Wires the API together. Throws when a listener's address is taken, and `ForgottenError` on a database that was lost. */
 export async function startApi(
   config: ApiConfig,
   client: Client,
@@ -39,6 +41,10 @@ export async function startApi(
     applicationName: 'deposit-api',
     max: 20,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
+  });
+  await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty).catch(async (error: unknown) => {
+    await pool.end();
+    throw error;
   });
   const settled = createSettled(
     { connectionString: config.database.url, application_name: 'deposit-api-listen', connectionTimeoutMillis: 3_000 },

@@ -43,6 +43,8 @@ export type HistoryStep =
       readonly input: unknown;
       /** Undefined until it completed; null when it failed or answered nothing. */
       readonly outcome?: unknown;
+      /** Why the workflow refused it, in the word of its failure; null: it did not, or has not said yet. */
+      readonly refusal: string | null;
     }
   | {
       readonly kind: 'activity';
@@ -149,13 +151,16 @@ function readSteps(events: readonly HistoryEvent[]): HistoryStep[] {
     if (accepted) {
       const { name, args } = accepted.acceptedRequest?.input ?? {};
       updates.set(at.eventId, steps.length);
-      steps.push({ kind: 'update', ...at, name: name ?? '', input: read(args?.payloads?.[0]) });
+      steps.push({ kind: 'update', ...at, name: name ?? '', input: read(args?.payloads?.[0]), refusal: null });
     }
     const done = event.workflowExecutionUpdateCompletedEventAttributes;
     if (done) {
       const index = updates.get(Number(done.acceptedEventId));
       const of = index === undefined ? undefined : steps[index];
-      if (of?.kind === 'update') steps[index!] = { ...of, outcome: read(done.outcome?.success?.payloads?.[0]) };
+      const failure = done.outcome?.failure;
+      const refusal = failure ? failure.applicationFailureInfo?.type || 'failed' : null;
+      if (of?.kind === 'update')
+        steps[index!] = { ...of, outcome: read(done.outcome?.success?.payloads?.[0]), refusal };
     }
     const schedule = event.activityTaskScheduledEventAttributes;
     if (schedule) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { line, page, reviewCase, show } from './reviews-shown.ts';
 
 /** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */
 
@@ -7,8 +8,16 @@ export interface ReviewOptions {
   readonly closed?: boolean | undefined;
   readonly keep?: boolean | undefined;
   readonly to?: string | undefined;
+  readonly beside?: string | undefined;
+  readonly 'only-ordered'?: boolean | undefined;
   readonly deposit?: string | undefined;
   readonly posting?: string | undefined;
+  readonly case?: string | undefined;
+  readonly code?: string | undefined;
+  readonly amount?: string | undefined;
+  readonly currency?: string | undefined;
+  readonly price?: string | undefined;
+  readonly 'statement-line'?: string | undefined;
 }
 
 export interface Terminal {
@@ -18,54 +27,17 @@ export interface Terminal {
 
 export const USAGE = `npm run reviews -- list [--closed] [--reason REASON]
 npm run reviews -- show CASE
-npm run reviews -- propose CASE credit|reject|reverse --reason TEXT [--keep] [--to ORDER_NUMBER]
-npm run reviews -- confirm CASE PROPOSAL
+npm run reviews -- propose CASE credit|reject|reverse|restore --reason TEXT [--keep] [--to ORDER_NUMBER] [--beside POSTING] [--only-ordered] [FACTS]
+npm run reviews -- confirm CASE PROPOSAL [FACTS]
 npm run reviews -- withdraw CASE PROPOSAL --reason TEXT
-npm run reviews -- doubt --deposit ORDER_NUMBER | --posting POSTING --reason TEXT
+npm run reviews -- doubt --deposit ORDER_NUMBER | --posting POSTING | --case CASE --reason TEXT
+
+--beside is the newest credit that the case shows, where another payment of the deposit stands in its wallet.
+--only-ordered credits what was ordered where more came; the rest stays in suspense.
+FACTS, to credit what cannot be read, as you read it in the provider's statement:
+  --code TRANSACTION_CODE --amount MTC --currency CNY|HKD|TWD --price PRICE [--statement-line TEXT]
 
 API_URL says where the private API is, API_KEY is your personal key with the scope reviews:decide.`;
-
-const proposal = z.object({
-  id: z.string(),
-  decision: z.string(),
-  reason: z.string(),
-  operator: z.string(),
-  keep: z.boolean(),
-  toDeposit: z.string().nullable(),
-  at: z.string(),
-});
-const step = z.object({
-  step: z.string(),
-  operator: z.string(),
-  at: z.string(),
-  decision: z.string().nullable(),
-  reason: z.string().nullable(),
-});
-const reviewCase = z.object({
-  id: z.string(),
-  state: z.string(),
-  reason: z.string(),
-  detail: z.string(),
-  openedAt: z.string(),
-  externalOrderNumber: z.string(),
-  wallet: z.string().nullable(),
-  transactionCode: z.string().nullable(),
-  transactionAmount: z.string().nullable(),
-  currencyCode: z.string().nullable(),
-  paymentPrice: z.string().nullable(),
-  receivedAt: z.string(),
-  standing: z.string().nullable(),
-  allowed: z.array(z.string()),
-  needsTwo: z.boolean(),
-  proposal: proposal.nullable(),
-  decision: z.string().nullable(),
-  decidedBy: z.string().nullable(),
-  decidedAt: z.string().nullable(),
-  postingId: z.string().nullable(),
-  steps: z.array(step).optional(),
-});
-type ReviewCase = z.infer<typeof reviewCase>;
-const page = z.object({ items: z.array(reviewCase), nextCursor: z.string().nullable() });
 
 /** Said wrongly at the terminal; nothing was asked. */
 class Misused extends Error {}
@@ -107,29 +79,46 @@ async function run(
       return terminal.out(show(reviewCase.parse(await ask('GET', path()))));
     case 'propose':
       return decided('/propose', {
-        decision: needed(third, 'credit, reject or reverse'),
+        decision: needed(third, 'credit, reject, reverse or restore'),
         reason: needed(options.reason, '--reason'),
         ...(options.keep === true ? { keep: true } : {}),
         ...(options.to === undefined ? {} : { toDeposit: options.to }),
+        ...(options.beside === undefined ? {} : { beside: options.beside }),
+        ...(options['only-ordered'] === true ? { onlyOrdered: true } : {}),
+        ...factsIn(options),
       });
     case 'confirm':
-      return decided('/confirm', { proposal: needed(third, 'PROPOSAL') });
+      return decided('/confirm', { proposal: needed(third, 'PROPOSAL'), ...factsIn(options) });
     case 'withdraw':
       return decided('/withdraw', {
         proposal: needed(third, 'PROPOSAL'),
         reason: needed(options.reason, '--reason'),
       });
     case 'doubt': {
-      const about =
-        options.posting === undefined
-          ? { externalOrderNumber: needed(options.deposit, '--deposit or --posting') }
-          : { postingId: options.posting };
-      const body = { ...about, reason: needed(options.reason, '--reason') };
+      const body = { ...doubted(options), reason: needed(options.reason, '--reason') };
       return terminal.out(show(reviewCase.parse(await ask('POST', '/v1/reviews', body))));
     }
     default:
       throw new Misused(command === undefined ? 'what shall be done?' : `there is no ${command}`);
   }
+}
+
+function doubted({ case: closed, posting, deposit }: ReviewOptions) {
+  if (closed !== undefined) return { case: closed };
+  if (posting !== undefined) return { postingId: posting };
+  return { externalOrderNumber: needed(deposit, '--deposit, --posting or --case') };
+}
+
+/** All of them or none. */
+function factsIn({ code, amount, currency, price, 'statement-line': statementLine }: ReviewOptions) {
+  if ([code, amount, currency, price, statementLine].every((given) => given === undefined)) return {};
+  const stated = {
+    transactionCode: needed(code, '--code'),
+    amount: needed(amount, '--amount'),
+    currencyCode: needed(currency, '--currency'),
+    paymentPrice: needed(price, '--price'),
+  };
+  return { facts: statementLine === undefined ? stated : { ...stated, statementLine } };
 }
 
 type Ask = (method: string, path: string, body?: unknown) => Promise<unknown>;
@@ -147,55 +136,6 @@ async function list(ask: Ask, options: ReviewOptions, terminal: Terminal): Promi
     if (next === null) break;
   }
   terminal.out(count === 1 ? '1 case' : `${count} cases`);
-}
-
-const money = (found: ReviewCase): string =>
-  found.transactionAmount === null
-    ? 'no amount to be read'
-    : `${found.transactionAmount} MTC for ${found.paymentPrice} ${found.currencyCode}`;
-
-function line(found: ReviewCase): string {
-  const waits =
-    found.proposal === null
-      ? (found.decidedBy ?? 'no proposal')
-      : `${found.proposal.decision} proposed by ${found.proposal.operator}`;
-  return [found.openedAt, found.id, found.reason, money(found), found.wallet ?? 'no wallet', waits].join('  ');
-}
-
-function show(found: ReviewCase): string {
-  const lines: [string, string | null][] = [
-    ['case', `${found.id} (${found.state})`],
-    ['reason', found.detail === '' ? found.reason : `${found.reason}: ${found.detail}`],
-    ['deposit', found.externalOrderNumber],
-    ['wallet', found.wallet],
-    ['money', money(found)],
-    ['transaction', found.transactionCode],
-    ['received', found.receivedAt],
-    ['in the books', found.standing],
-    ['may be decided', found.allowed.join(', ') || null],
-    ['takes', found.needsTwo ? 'two people' : 'one person'],
-    ...(found.proposal === null ? [] : describeProposal(found.proposal)),
-    [
-      'decided',
-      found.decision === null
-        ? null
-        : `${found.decision} by ${found.decidedBy} at ${found.decidedAt}, posting ${found.postingId ?? 'none'}`,
-    ],
-    ...(found.steps ?? []).map((taken): [string, string] => [
-      'step',
-      [taken.at, taken.operator, taken.step, taken.decision, taken.reason].filter((word) => word !== null).join('  '),
-    ]),
-  ];
-  return lines.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(15)} ${value}`])).join('\n');
-}
-
-function describeProposal(waiting: z.infer<typeof proposal>): [string, string][] {
-  const kept = waiting.keep ? ', kept in suspense' : '';
-  const to = waiting.toDeposit === null ? '' : `, to the wallet of ${waiting.toDeposit}`;
-  return [
-    ['proposal', `${waiting.id}: ${waiting.decision}${kept}${to}, by ${waiting.operator} at ${waiting.at}`],
-    ['its reason', waiting.reason],
-  ];
 }
 
 function needed(value: string | undefined, name: string): string {

@@ -12,6 +12,14 @@ const { values, positionals } = parseArgs({
     to: { type: 'string' },
     deposit: { type: 'string' },
     posting: { type: 'string' },
+    case: { type: 'string' },
+    beside: { type: 'string' },
+    'only-ordered': { type: 'boolean', default: false },
+    code: { type: 'string' },
+    amount: { type: 'string' },
+    currency: { type: 'string' },
+    price: { type: 'string' },
+    'statement-line': { type: 'string' },
   },
 });
 process.exitCode = await runReviews(positionals, values, process.env, {

@@ -18,6 +18,7 @@ export type CrashPoint =
   | 'credit.afterCommit'
   | 'close.afterCommit'
   | 'decide.beforeTx'
+  | 'decide.betweenTx'
   | 'decide.afterCommit';
 
 let armed: { readonly point: string; countdown: number } | null = null;

@@ -121,6 +121,7 @@ const shared = {
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
   ARCHIVE_DIRECTORY: z.string().optional(),
+  RESTORED_FROM_EMPTY: z.enum(['0', '1']).default('0'),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
 
@@ -224,6 +225,8 @@ export interface WorkerConfig {
   readonly workflowBundle?: string;
   /** Where archived texts are kept; not given: in the database. */
   readonly archiveDirectory?: string;
+  /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
+  readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
 }
 
@@ -239,6 +242,8 @@ export interface ApiConfig {
   /** Where histories are archived; absent: in the database. */
   readonly archiveDirectory?: string;
   readonly settings: DepositSettings;
+  /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
+  readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
 }
 
@@ -269,6 +274,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ownStampGridMs: raw.OWN_STAMP_GRID,
+    restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
     ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
     logLevel: raw.LOG_LEVEL,
@@ -300,6 +306,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
       listeningWindowMs: raw.LISTENING_WINDOW,
       reviewLimit: raw.REVIEW_LIMIT,
     },
+    restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
     logLevel: raw.LOG_LEVEL,
   };
 }

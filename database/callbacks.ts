@@ -7,6 +7,8 @@ type Db = pg.Pool | pg.ClientBase;
 /** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
 export interface CallbackRow {
   readonly id: string;
+  /** Never given out again, as an id is after a restore; null in rows of before. */
+  readonly uid: string | null;
   readonly externalOrderNumber: string;
   readonly deposit: string | null;
   readonly data: CallbackData | null;
@@ -20,6 +22,7 @@ export interface CallbackRow {
 
 interface RawCallbackRow {
   id: string;
+  uid: string | null;
   external_order_number: string;
   deposit: string | null;
   data: CallbackData | null;
@@ -31,10 +34,11 @@ interface RawCallbackRow {
   outcome: string | null;
 }
 
-const COLUMNS = `c.id, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.outcome`;
+const COLUMNS = `c.id, c.uid, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.outcome`;
 
 const toCallback = (row: RawCallbackRow): CallbackRow => ({
   id: row.id,
+  uid: row.uid,
   externalOrderNumber: row.external_order_number,
   deposit: row.deposit,
   data: row.data,
@@ -203,6 +207,25 @@ export async function reflectOwnStamp(
   return rows[0].again ? 'again' : 'first time';
 }
 
+/** The payment that the database binds to a deposit, whatever anybody says; null: none. */
+export async function findBound(db: Db, externalOrderNumber: string): Promise<Payment | null> {
+  const bound = await one(
+    db,
+    'c.data is not null and c.id = (select bound_callback from engine.deposit where external_order_number = $1)',
+    [externalOrderNumber],
+  );
+  return bound === null ? null : paymentOf(bound);
+}
+
+/** Whether two tellings of a payment are the same one, to the last field. */
+export const isSamePayment = (a: Payment, b: Payment): boolean =>
+  a.inboxId === b.inboxId &&
+  a.transactionCode === b.transactionCode &&
+  a.transactionAmount === b.transactionAmount &&
+  a.currencyCode === b.currencyCode &&
+  a.paymentPrice === b.paymentPrice &&
+  a.receivedAt === b.receivedAt;
+
 /** How long ago an order unknown to us was first claimed. */
 export async function firstClaimAgeMs(db: Db, externalOrderNumber: string): Promise<number> {
   const { rows } = await db.query<{ age_ms: string | null }>(
@@ -239,4 +262,31 @@ export async function markReviewed(db: Db, id: string, workflowId: string): Prom
     id,
     `review:${workflowId}`,
   ]);
+}
+
+/**
+ * A case for what PostgreSQL has lost and a history still knows: the row that it is about, with what the history says.
+ * Null: it is there already. The text is ours and holds ids and amounts only.
+ */
+export async function insertRestored(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  contentHash: Buffer,
+  said: string,
+): Promise<CallbackRow | null> {
+  const { rows } = await client.query<RawCallbackRow>(
+    `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked)
+     values ($1, $1, $2, convert_to($3, 'UTF8'), 'restored', 'RESTORED', true) on conflict do nothing returning ${COLUMNS}`,
+    [externalOrderNumber, contentHash, said],
+  );
+  return rows[0] === undefined ? null : toCallback(rows[0]);
+}
+
+/** What a history said of a restored row. */
+export async function saidOfRestored(db: Db, id: string): Promise<string> {
+  const { rows } = await db.query<{ said: string }>(
+    `select convert_from(raw, 'UTF8') as said from engine.callback where id = $1 and receipt = 'restored'`,
+    [id],
+  );
+  return rows[0]?.said ?? '';
 }

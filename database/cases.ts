@@ -7,6 +7,8 @@ type Db = pg.Pool | pg.ClientBase;
 /** A case for people, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
 export interface CaseRow {
   readonly workflowId: string;
+  /** The workflow that holds it, when it is not the case's own. */
+  readonly heldBy: string | null;
   readonly inboxId: string;
   readonly reason: ReviewReason;
   readonly detail: string;
@@ -27,6 +29,12 @@ export interface CaseRow {
   readonly doubted: string | null;
   readonly parked: string | null;
   readonly standing: Standing;
+  /** The newest posting of the chain that this case's money is on; null: nothing is booked, or it is another case's. */
+  readonly tip: string | null;
+  /** Where undoing the tip puts the money: a wallet of this deposit; null: suspense, or the provider. */
+  readonly backTo: string | null;
+  /** The newest credit of the claimed deposit that stands: what a further one has to be put beside. */
+  readonly newestCredit: string | null;
   readonly proposal: ProposalRow | null;
   readonly closedAt: Date | null;
   readonly decision: Decision | null;
@@ -41,11 +49,14 @@ export interface ProposalRow {
   readonly operator: string;
   readonly keep: boolean;
   readonly toDeposit: string | null;
+  readonly beside: string | null;
+  readonly onlyOrdered: boolean;
   readonly at: Date;
 }
 
 interface RawCase {
   workflow_id: string;
+  held_by: string | null;
   callback: string;
   reason: ReviewReason;
   detail: string;
@@ -63,7 +74,12 @@ interface RawCase {
   received_at: Date;
   doubted: string | null;
   parked: string | null;
-  code_posting: string | null;
+  tip: string | null;
+  place: string | null;
+  taken_out: boolean | null;
+  back_to: string | null;
+  own: boolean | null;
+  newest_credit: string | null;
   closed_at: Date | null;
   decision: Decision | null;
   decided_by: string | null;
@@ -74,25 +90,44 @@ interface RawCase {
   operator: string | null;
   keep: boolean | null;
   to_deposit: string | null;
+  beside: string | null;
+  only_ordered: boolean | null;
   proposed_at: Date | null;
 }
 
+/**
+ * Where the money is now is the tip of the chain that begins with the case's own code. A callback that could not be read
+ * has none of its own: its cases name the posting that brought its money in (`parked`).
+ */
 const CASES = `
-  select v.workflow_id, v.callback, v.reason, v.detail, v.opened_by, v.opened_at, v.doubted, v.parked, v.closed_at,
+  select v.workflow_id, v.held_by, v.callback, v.reason, v.detail, v.opened_by, v.opened_at, v.doubted, v.parked, v.closed_at,
          v.decision, v.decided_by, v.posting, v.proposal, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at,
          c.external_order_number, c.transaction_code, c.data->>'transactionAmount' as amount,
          c.data->>'currencyCode' as currency_code, c.data->>'paymentPrice' as payment_price, c.received_at,
          d.external_order_number as deposit, d.wallet, d.settings->>'reviewLimit' as review_limit,
          coalesce(d.bound_callback = c.id, false) as bound,
-         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.at as proposed_at,
-         (select t.id from ledger.transaction t where t.provider = 'mtpay' and t.provider_code = c.transaction_code) as code_posting
+         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.beside, p.only_ordered, p.at as proposed_at,
+         m.tip, m.place, m.taken_out, m.back_to, m.own,
+         (select t.id from ledger.slot s join ledger.transaction t on t.key = s.key
+           where s.deposit = d.external_order_number) as newest_credit
     from engine.review_case v
     join engine.callback c on c.id = v.callback
-    left join engine.deposit d on d.external_order_number = c.deposit
-    left join engine.decision p on p.id = v.proposal`;
+    left join engine.deposit d on d.external_order_number = c.external_order_number
+    left join engine.decision p on p.id = v.proposal
+    left join lateral (
+      select t.id as tip, ledger.place(t) as place, t.amount < 0 as taken_out,
+             case when t.amount < 0 and t.credit_code like 'wallet:%' then t.deposit end as back_to,
+             exists (select from engine.review_case o where o.workflow_id = r.workflow_id and o.callback = c.id)
+               or (r.workflow_id = 'deposit:' || d.external_order_number and d.bound_callback = c.id) as own
+        from ledger.transaction r cross join lateral ledger.tip(r.id) t
+       where r.id = coalesce(
+               (select k.id from ledger.transaction k where k.provider = 'mtpay' and k.provider_code = c.transaction_code),
+               (select ledger.root(o.parked) from engine.review_case o
+                 where o.callback = c.id and o.parked is not null order by o.opened_at limit 1))) m on true`;
 
 const toCase = (row: RawCase): CaseRow => ({
   workflowId: row.workflow_id,
+  heldBy: row.held_by,
   inboxId: row.callback,
   reason: row.reason,
   detail: row.detail,
@@ -111,6 +146,9 @@ const toCase = (row: RawCase): CaseRow => ({
   doubted: row.doubted,
   parked: row.parked,
   standing: standingOf(row),
+  tip: row.own === true ? row.tip : null,
+  backTo: row.back_to,
+  newestCredit: row.newest_credit,
   proposal: row.proposal === null ? null : toProposal(row),
   closedAt: row.closed_at,
   decision: row.decision,
@@ -125,15 +163,17 @@ const toProposal = (row: RawCase): ProposalRow => ({
   operator: row.operator!,
   keep: row.keep!,
   toDeposit: row.to_deposit,
+  beside: row.beside,
+  onlyOrdered: row.only_ordered === true,
   at: row.proposed_at!,
 });
 
-/** What the books hold for an open case's callback. */
 function standingOf(row: RawCase): Standing {
-  if (row.doubted !== null) return row.parked === null ? 'credited' : 'withdrawn';
-  if (row.amount === null) return 'unreadable';
-  if (row.parked !== null) return 'parked';
-  return row.code_posting === null ? 'nothing' : 'elsewhere';
+  if (row.tip === null) return row.amount === null ? 'unreadable' : 'nothing';
+  if (row.own !== true) return 'elsewhere';
+  if (row.place!.startsWith('wallet:')) return 'credited';
+  if (row.place!.startsWith('clearing:')) return 'returned';
+  return row.taken_out === true ? 'withdrawn' : 'parked';
 }
 
 export async function findCase(db: Db, workflowId: string): Promise<CaseRow | null> {
@@ -199,23 +239,70 @@ export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
   return rowCount === 1;
 }
 
-/** Which callback a credit came from, and how often it has been in doubt; null: no credit of ours. */
-export async function findCredit(
+/** Money that people doubt: where it is now, and the callback it came with. */
+export interface Doubtful {
+  /** The tip of its chain; null: nothing was ever booked. */
+  readonly postingId: string | null;
+  readonly inboxId: string;
+  readonly uid: string | null;
+  /** How often this callback's money has been in doubt. */
+  readonly cases: number;
+}
+
+/**
+ * What is doubted: the newest credit of a deposit that stands (or where the one it had is now), a posting of any chain,
+ * or the decision of a closed case. Null: there is no such money, or the case is open.
+ */
+export async function findDoubtful(
   db: Db,
-  by: { readonly externalOrderNumber: string } | { readonly postingId: string },
-): Promise<{ readonly postingId: string; readonly inboxId: string; readonly cases: number } | null> {
-  const { rows } = await db.query<{ posting: string; callback: string; cases: number }>(
-    `select f.posting, f.callback,
-            (select count(*)::int from engine.review_case v where v.callback = f.callback and v.doubted is not null) as cases
-       from (select d.posting_id as posting, d.bound_callback as callback, d.external_order_number from engine.deposit d
-              where d.external_order_number = $1 or d.posting_id = $2
-             union
-             select v.posting, v.callback, null from engine.review_case v where v.posting = $2 and v.decision = 'credit') f
-      where f.posting is not null limit 1`,
-    ['externalOrderNumber' in by ? by.externalOrderNumber : null, 'postingId' in by ? by.postingId : null],
+  by: { readonly externalOrderNumber: string } | { readonly postingId: string } | { readonly case: string },
+): Promise<Doubtful | null> {
+  const { rows } = await db.query<Doubtful>(
+    `with named as (
+       select ledger.root(coalesce(
+                (select t.id from ledger.slot s join ledger.transaction t on t.key = s.key where s.deposit = $1),
+                (select d.posting_id from engine.deposit d where d.external_order_number = $1),
+                (select t.id from ledger.transaction t where t.id = $2))) as root),
+     chain as (
+       select (ledger.tip(n.root)).id as tip, coalesce(o.callback, d.bound_callback) as callback
+         from named n join ledger.transaction r on r.id = n.root
+         left join engine.review_case o on o.workflow_id = r.workflow_id
+         left join engine.deposit d on r.workflow_id = 'deposit:' || d.external_order_number
+       union all
+       select (ledger.tip(k.id)).id, v.callback
+         from engine.review_case v join engine.callback c on c.id = v.callback
+         left join ledger.transaction k on k.id = coalesce(
+           (select k.id from ledger.transaction k where k.provider = 'mtpay' and k.provider_code = c.transaction_code),
+           (select ledger.root(o.parked) from engine.review_case o where o.callback = c.id and o.parked is not null order by o.opened_at limit 1))
+        where v.workflow_id = $3 and v.closed_at is not null)
+     select m.tip as "postingId", c.id as "inboxId", c.uid,
+            (select count(*)::int from engine.review_case v where v.callback = c.id and v.workflow_id like '%:reversal:%') as cases
+       from chain m join engine.callback c on c.id = m.callback limit 1`,
+    [
+      'externalOrderNumber' in by ? by.externalOrderNumber : null,
+      'postingId' in by ? by.postingId : null,
+      'case' in by ? by.case : null,
+    ],
   );
-  const row = rows[0];
-  return row === undefined ? null : { postingId: row.posting, inboxId: row.callback, cases: row.cases };
+  return rows[0] ?? null;
+}
+
+/** The newest credit of a deposit that stands in a wallet: what a further one has to be put beside. */
+export async function findNewestCredit(db: Db, externalOrderNumber: string): Promise<string | null> {
+  const { rows } = await db.query<{ id: string }>(
+    'select t.id from ledger.slot s join ledger.transaction t on t.key = s.key where s.deposit = $1',
+    [externalOrderNumber],
+  );
+  return rows[0]?.id ?? null;
+}
+
+/** From now on another workflow holds the case. False: somebody else was first, or it is decided. */
+export async function handOver(db: Db, of: CaseRow, heldBy: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `update engine.review_case set held_by = $2 where workflow_id = $1 and held_by is not distinct from $3 and closed_at is null`,
+    [of.workflowId, heldBy, of.heldBy],
+  );
+  return rowCount === 1;
 }
 
 /** The open case about a callback, if there is one. */
@@ -225,11 +312,16 @@ export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | n
 }
 
 /** Open cases in the order of their ids, to be looked after in turns. */
-export async function openCasesAfter(db: Db, workflowId: string, limit: number): Promise<CaseRow[]> {
+export async function openCasesAfter(
+  db: Db,
+  workflowId: string,
+  olderThanMs: number,
+  limit: number,
+): Promise<CaseRow[]> {
   const { rows } = await db.query<RawCase>(
-    `${CASES} where v.closed_at is null and v.workflow_id > $1 and v.opened_at < clock_timestamp() - interval '1 minute'
-      order by v.workflow_id limit $2`,
-    [workflowId, limit],
+    `${CASES} where v.closed_at is null and v.workflow_id > $1 and v.opened_at < clock_timestamp() - $2 * interval '1 millisecond'
+      order by v.workflow_id limit $3`,
+    [workflowId, olderThanMs, limit],
   );
   return rows.map(toCase);
 }
@@ -262,4 +354,65 @@ export async function lockForParking(client: pg.ClientBase, workflowId: string):
 
 export async function recordParked(client: pg.ClientBase, workflowId: string, postingId: string): Promise<void> {
   await client.query('update engine.review_case set parked = $2 where workflow_id = $1', [workflowId, postingId]);
+}
+
+export interface DecidedCase {
+  readonly decision: Decision;
+  readonly postingId: string | null;
+  readonly decidedBy: string;
+  /** What the deposit was credited with, although its own payment was not. */
+  readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
+  /** Its money went into the wallet of another deposit. */
+  readonly elsewhere?: true;
+}
+
+/**
+ * How a case was decided; null: it is open. For a deposit whose own workflow was gone for a while: how its payment was
+ * decided about in the case that was opened instead.
+ */
+export async function findDecided(db: Db, workflowId: string): Promise<DecidedCase | null> {
+  const { rows } = await db.query<
+    Pick<DecidedCase, 'decision' | 'postingId' | 'decidedBy'> & {
+      state: string | null;
+      shown: string | null;
+      code: string | null;
+    }
+  >(
+    `select v.decision, v.posting as "postingId", v.decided_by as "decidedBy",
+            d.state, d.posting_id as shown, ledger.code(d.posting_id) as code
+       from engine.review_case v
+       left join engine.deposit d on d.external_order_number = substr($1, 9) and $1 = 'deposit:' || d.external_order_number
+      where v.closed_at is not null and (v.workflow_id = $1 or (v.doubted is null and v.callback = d.bound_callback))
+      order by v.closed_at limit 1`,
+    [workflowId],
+  );
+  if (rows[0] === undefined) return null;
+  const { state, shown, code, ...decided } = rows[0];
+  return {
+    ...decided,
+    ...(state === 'CREDITED' && shown !== null && shown !== decided.postingId
+      ? { settled: { postingId: shown, transactionCode: code } }
+      : {}),
+    ...(decided.decision === 'credit' && (state === 'REJECTED' || (state === 'CREDITED' && shown !== decided.postingId))
+      ? { elsewhere: true as const }
+      : {}),
+  };
+}
+
+/** Of these cases, those that were decided longer ago than this. */
+export async function decidedLongAgo(db: Db, workflowIds: readonly string[], olderThanMs: number): Promise<string[]> {
+  const { rows } = await db.query<{ workflow_id: string }>(
+    `select workflow_id from engine.review_case where workflow_id = any($1) and closed_at < clock_timestamp() - $2 * interval '1 millisecond'`,
+    [workflowIds, olderThanMs],
+  );
+  return rows.map((row) => row.workflow_id);
+}
+
+/** Of these cases, those that the table does not have. */
+export async function casesWithoutRow(db: Db, workflowIds: readonly string[]): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'select id from unnest($1::text[]) id where not exists (select from engine.review_case v where v.workflow_id = id)',
+    [workflowIds],
+  );
+  return rows.map((row) => row.id);
 }

@@ -1,6 +1,8 @@
 import type pg from 'pg';
+import { type Credit, type DepositStanding, sumOf } from '../domain/credits.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../domain/order.ts';
+import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import { DEPOSIT_COLUMNS, type DepositRow, type RawDepositRow, toDeposit } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
@@ -47,62 +49,106 @@ export async function findDeposit(db: Db, externalOrderNumber: string): Promise<
   return rows[0] === undefined ? null : toDeposit(rows[0]);
 }
 
-/** The row under lock: routing a callback and closing a deposit exclude each other here (rules 1 and 2). */
+/**
+ * The row under lock: routing a callback, closing a deposit and deciding about it exclude each other here. Not against
+ * foreign keys, which never wait for it (docs/ledger.md#locks).
+ */
 export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: string): Promise<DepositRow | null> {
   const { rows } = await client.query<RawDepositRow>(
-    `select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1 for update`,
+    `select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1 for no key update`,
     [externalOrderNumber],
   );
   return rows[0] === undefined ? null : toDeposit(rows[0]);
 }
 
+/** Another payment of this order number that waits for people: no machine credits it, and none refuses it. */
+export interface OtherPayment {
+  readonly case: string;
+  readonly reason: string;
+  readonly openedAt: Date;
+  /** As the callback says; null: it could not be read. */
+  readonly transactionCode: string | null;
+  readonly amount: string | null;
+}
+
 /** A deposit with what the inbox and the books say of it, as callers of the API see it. */
 export interface DepositView extends DepositRow {
-  /** The bound callback's code; the posting's once there is one. */
+  /** The bound callback's code; the code of the payment that was credited once there is one. */
   readonly transactionCode: string | null;
+  /** Every posting that put money into a wallet for this deposit, oldest first. */
+  readonly credits: readonly Credit[];
+  readonly standing: DepositStanding;
+  /** The sum of what stands; null before any credit. */
   readonly creditedAmount: string | null;
   readonly attempts: { readonly count: number; readonly lastAt: Date | null };
-  /** The credit was taken back; `kept`: into suspense, because only the wallet was wrong. */
+  /** The credit that ended the deposit is out of its wallet; `kept`: it lies in suspense. */
   readonly reversal: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
+  readonly otherPayments: readonly OtherPayment[];
   /** The provider's own words when it refused the order. */
   readonly refusalMessage: string | null;
 }
 
 interface RawDepositView extends RawDepositRow {
   transaction_code: string | null;
-  credited_amount: string | null;
   attempt_count: number;
   attempt_last_at: Date | null;
   refusal_message: string | null;
-  reversal_id: string | null;
-  reversal_at: Date | null;
-  reversal_kept: boolean | null;
+  credits: RawCredit[] | null;
+  others: (Omit<OtherPayment, 'openedAt'> & { readonly openedAt: string })[] | null;
+  root: string | null;
+  place: string | null;
 }
 
 const VIEW = `
-  select ${DEPOSIT_COLUMNS}, coalesce(t.provider_code, c.transaction_code) as transaction_code,
-         trim_scale(t.amount - t.fee)::text as credited_amount, a.attempt_count, a.attempt_last_at,
+  select ${DEPOSIT_COLUMNS}, coalesce(m.provider_code, c.transaction_code) as transaction_code, a.attempt_count, a.attempt_last_at,
          case when d.state = 'PLACEMENT_REFUSED' then
            (select answer->>'message' from engine.placement_attempt p
              where p.external_order_number = d.external_order_number and outcome = 'refused' limit 1) end as refusal_message,
-         r.id as reversal_id, r.posted_at as reversal_at, r.debit_code like 'suspense:%' as reversal_kept,
+         m.root, m.place, k.credits, o.others,
          to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at
     from engine.deposit d
-    left join ledger.transaction t on t.id = d.posting_id
-    left join ledger.transaction r on r.origin = t.id and r.kind = 'reversal'
     left join engine.callback c on c.id = d.bound_callback
+    -- The money the deposit ended with: its code, and where it is now. As ledger.root() and tip() say, without a call a row.
+    left join lateral (
+      select r.id::text as root, r.provider_code, ledger.place(t) as place
+        from ledger.transaction r
+        join ledger.transaction t on t.id = coalesce((select max(l.transaction_id) from ledger.lineage l where l.root = r.id), r.id)
+       where r.id = coalesce((select l.root from ledger.lineage l where l.transaction_id = d.posting_id), d.posting_id)) m on true
+    cross join lateral (${creditsOf('d.external_order_number')}) k
+    cross join lateral (
+      select json_agg(json_build_object('case', v.workflow_id, 'reason', v.reason, 'openedAt', v.opened_at,
+                                        'transactionCode', o.transaction_code, 'amount', o.data->>'transactionAmount')
+                      order by v.opened_at, v.workflow_id) as others
+        from engine.callback o
+        -- One at most; said once more, so that it is looked up and the open cases are never read as a whole.
+        cross join lateral (
+          select v.workflow_id, v.reason, v.opened_at from engine.review_case v
+           where v.callback = o.id and v.closed_at is null limit 1) v
+       where o.external_order_number = d.external_order_number and (o.id is distinct from d.bound_callback or v.reason = 'WORKFLOW_GONE')) o
     cross join lateral (select coalesce(sum(attempts), 0)::int as attempt_count, max(last_at) as attempt_last_at
-                          from engine.callback where deposit = d.external_order_number) a`;
+                          from engine.callback where external_order_number = d.external_order_number) a`;
 
-const toView = (row: RawDepositView): DepositView => ({
-  ...toDeposit(row),
-  transactionCode: row.transaction_code,
-  creditedAmount: row.credited_amount,
-  attempts: { count: row.attempt_count, lastAt: row.attempt_last_at },
-  refusalMessage: row.refusal_message,
-  reversal:
-    row.reversal_id === null ? null : { postingId: row.reversal_id, at: row.reversal_at!, kept: row.reversal_kept! },
-});
+function toView(row: RawDepositView): DepositView {
+  const credits = toCredits(row.credits);
+  return {
+    ...toDeposit(row),
+    transactionCode: row.transaction_code,
+    credits,
+    ...sumOf(credits),
+    attempts: { count: row.attempt_count, lastAt: row.attempt_last_at },
+    refusalMessage: row.refusal_message,
+    reversal: reversalOf(row, credits),
+    otherPayments: (row.others ?? []).map((other) => ({ ...other, openedAt: new Date(other.openedAt) })),
+  };
+}
+
+/** What took the credit that the deposit ended with out of its wallet, and nothing has put back. */
+function reversalOf(row: RawDepositView, credits: readonly Credit[]): DepositView['reversal'] {
+  const roots = new Map((row.credits ?? []).map((credit) => [credit.postingId, credit.root]));
+  const newest = credits.findLast((credit) => row.root !== null && roots.get(credit.postingId) === row.root);
+  if (newest === undefined || newest.reversed === null) return null;
+  return { ...newest.reversed, kept: row.place?.startsWith('suspense:') === true };
+}
 
 export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<DepositView | null> {
   const { rows } = await db.query<RawDepositView>(`${VIEW} where d.external_order_number = $1`, [externalOrderNumber]);
@@ -173,18 +219,57 @@ export async function findForPlacement(db: Db, externalOrderNumber: string): Pro
   return { ...toDeposit(row), payerName: row.payer_name, payerNameKey: row.payer_name_key, ageMs: Number(row.age_ms) };
 }
 
-/** States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing. */
+/** The row is final though its workflow may go on: how it ended, and what was credited. */
+export interface Settlement {
+  readonly state: 'CREDITED' | 'REJECTED';
+  readonly postingId: string | null;
+  readonly late: boolean;
+  readonly transactionCode: string | null;
+}
+
+/** How a row ended; null while it is open, and where it ended without a payment. */
+export async function findSettlement(db: Db, externalOrderNumber: string): Promise<Settlement | null> {
+  const { rows } = await db.query<Settlement>(
+    `select d.state, d.posting_id as "postingId", d.late, coalesce(ledger.code(d.posting_id), c.transaction_code) as "transactionCode"
+       from engine.deposit d left join engine.callback c on c.id = d.bound_callback
+      where d.external_order_number = $1 and d.state in ('CREDITED', 'REJECTED')`,
+    [externalOrderNumber],
+  );
+  return rows[0] ?? null;
+}
+
+/**
+ * States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing.
+ * Answers the payment window's end as the row has it; null: the row has no checkout link.
+ */
 export async function recordState(
   db: Db,
   externalOrderNumber: string,
   state: 'AWAITING_PAYMENT' | 'EXPIRED',
-): Promise<void> {
+): Promise<{ readonly expiresAt: string | null }> {
   const before = { AWAITING_PAYMENT: 'PLACEMENT_UNKNOWN', EXPIRED: 'AWAITING_PAYMENT' }[state];
-  await db.query(`update engine.deposit set state = $2 where external_order_number = $1 and state = $3`, [
-    externalOrderNumber,
-    state,
-    before,
-  ]);
+  await db.query(
+    `update engine.deposit set state = $2
+      where external_order_number = $1 and state = $3 and ($2 = 'EXPIRED' or redirect_url is not null)`,
+    [externalOrderNumber, state, before],
+  );
+  const row = await findDeposit(db, externalOrderNumber);
+  return { expiresAt: row?.redirectUrl === null ? null : (row?.expiresAt?.toISOString() ?? null) };
+}
+
+/**
+ * A row that PostgreSQL lost and a merchant wrote again, or that it has as it was: its workflow has placed the order, so
+ * it is never placed again. False: the row was not behind.
+ */
+export async function adoptRow(db: Db, externalOrderNumber: string, expiresAt: string | null): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `update engine.deposit set state = 'PLACEMENT_UNKNOWN',
+            expires_at = coalesce($2::timestamptz, clock_timestamp()),
+            listening_until = coalesce($2::timestamptz, clock_timestamp()) + (settings->>'listeningWindowMs')::bigint * interval '1 millisecond'
+      where external_order_number = $1 and state = 'PLACING'`,
+    [externalOrderNumber, expiresAt],
+  );
+  return rowCount === 1;
 }
 
 /** IN_REVIEW, together with the outcome of the callback that led there: from then on a person owns it. */
@@ -217,7 +302,8 @@ export async function markClosed(
   refusal: string | null,
 ): Promise<void> {
   await client.query(
-    `update engine.deposit set state = $2, refusal = $3, closed_at = clock_timestamp() where external_order_number = $1`,
+    `update engine.deposit set state = $2, refusal = $3, closed_at = clock_timestamp()
+      where external_order_number = $1 and state in ('PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED')`,
     [externalOrderNumber, state, refusal],
   );
   await client.query('select pg_notify($1, $2)', [SETTLED_CHANNEL, externalOrderNumber]);
@@ -232,4 +318,78 @@ export async function findUnstarted(db: Db, olderThanMs: number, limit: number):
     [olderThanMs, limit],
   );
   return rows.map(toDeposit);
+}
+
+/** Deposits that people settled and whose workflow has not heard of it. */
+export async function findToTell(db: Db, limit: number): Promise<string[]> {
+  const { rows } = await db.query<{ external_order_number: string }>(
+    `select external_order_number from engine.deposit where settled_by is not null and told_at is null
+      order by external_order_number limit $1`,
+    [limit],
+  );
+  return rows.map((row) => row.external_order_number);
+}
+
+export async function markTold(db: Db, externalOrderNumber: string): Promise<void> {
+  await db.query('update engine.deposit set told_at = clock_timestamp() where external_order_number = $1', [
+    externalOrderNumber,
+  ]);
+}
+
+/** The wallet of the deposit that a callback claims; null: there is no such deposit. */
+export async function findWallet(db: Db, inboxId: string): Promise<string | null> {
+  const { rows } = await db.query<{ wallet: string }>(
+    'select d.wallet from engine.callback c join engine.deposit d using (external_order_number) where c.id = $1',
+    [inboxId],
+  );
+  return rows[0]?.wallet ?? null;
+}
+
+/** PLACING and never to be placed again: its workflow has ended. */
+export async function adoptDeposit(db: Db, externalOrderNumber: string): Promise<void> {
+  await db.query('select engine.adopt_deposit($1)', [externalOrderNumber]);
+}
+
+const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED', 'IN_REVIEW'];
+
+/** Open deposits, oldest first, to be looked after in turns; `after` is the end of the turn before. */
+export async function openDepositsAfter(
+  db: Db,
+  after: PageEnd | null,
+  olderThanMs: number,
+  limit: number,
+): Promise<DepositRow[]> {
+  // One index scan per state: together they would be sorted whole.
+  const pages = WAITING.map(
+    (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
+       and (d.created_at, d.external_order_number) > ($1, $2) and d.created_at < clock_timestamp() - $3 * interval '1 millisecond'
+      order by d.created_at, d.external_order_number limit $4)`,
+  );
+  const { rows } = await db.query<RawDepositRow>(
+    `select * from (${pages.join(' union all ')}) d order by created_at, external_order_number limit $4`,
+    [after?.createdAt ?? '-infinity', after?.externalOrderNumber ?? '', olderThanMs, limit],
+  );
+  return rows.map(toDeposit);
+}
+
+/** Of these deposits: which have no row, and which have ended longer ago than this. */
+export async function endedOrMissing(
+  db: Db,
+  externalOrderNumbers: readonly string[],
+  olderThanMs: number,
+): Promise<{ readonly ended: readonly string[]; readonly missing: readonly string[] }> {
+  const { rows } = await db.query<{ n: string; ended: boolean; missing: boolean }>(
+    `select n, d.external_order_number is null as missing,
+            coalesce(d.state in ('CREDITED', 'REJECTED') and d.closed_at < clock_timestamp() - $2 * interval '1 millisecond', false) as ended
+       from unnest($1::text[]) n left join engine.deposit d on d.external_order_number = n`,
+    [externalOrderNumbers, olderThanMs],
+  );
+  const of = (which: 'ended' | 'missing') => rows.filter((row) => row[which]).map((row) => row.n);
+  return { ended: of('ended'), missing: of('missing') };
+}
+
+/** Whether there was never a deposit here. */
+export async function isEmpty(db: Db): Promise<boolean> {
+  const { rows } = await db.query<{ empty: boolean }>('select not exists (select from engine.deposit) as empty');
+  return rows[0]!.empty;
 }

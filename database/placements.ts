@@ -110,6 +110,47 @@ export async function closeAttempts(db: Db, externalOrderNumber: string, n: numb
 }
 
 /**
+ * Whether an order without an attempt may have been placed all the same: its workflow is older than its row, or either is
+ * from before this database was restored.
+ */
+export async function mayHaveBeenPlaced(db: Db, externalOrderNumber: string, startedAt: string): Promise<boolean> {
+  const { rows } = await db.query<{ lost: boolean }>(
+    `select d.created_at > $2::timestamptz + $3 * interval '1 millisecond'
+         or exists (select from engine.restored r where r.at >= least(d.created_at, $2::timestamptz)) as lost
+       from engine.deposit d where d.external_order_number = $1`,
+    [externalOrderNumber, startedAt, CLOCKS_DIFFER_MS],
+  );
+  return rows[0]?.lost === true;
+}
+
+/** Notes that this database was restored. Answers how many orders are still being placed, without an attempt. */
+export async function noteRestored(db: Db): Promise<{ readonly at: Date; readonly waiting: number }> {
+  const { rows } = await db.query<{ at: Date; waiting: number }>(
+    `with noted as (insert into engine.restored default values returning at)
+     select at, (select count(*)::int from engine.deposit d where d.state = 'PLACING' and not exists (
+                   select from engine.placement_attempt a where a.external_order_number = d.external_order_number)) as waiting
+       from noted`,
+  );
+  return rows[0]!;
+}
+
+/** Temporal's clock and ours may differ; a row this much younger than its workflow was written a second time. */
+const CLOCKS_DIFFER_MS = 5 * 60_000;
+
+/** Closes an order whose attempts are lost as unknown: it is never placed again. Idempotent. */
+export async function closeAsUnknown(pool: pg.Pool, externalOrderNumber: string): Promise<void> {
+  const answer: StoredAnswer = { kind: 'unknown', cause: 'RESTORED' };
+  await inTransaction(pool, async (client) => {
+    await client.query(
+      `insert into engine.placement_attempt (external_order_number, n, deadline, outcome, answer)
+       values ($1, 1, clock_timestamp(), 'unknown', $2) on conflict do nothing`,
+      [externalOrderNumber, answer],
+    );
+    await showOnDeposit(client, externalOrderNumber, 1, answer);
+  });
+}
+
+/**
  * Stores what became of attempt n, once: a later answer to an attempt that was already settled as unknown is kept and
  * moves the deposit on, but never changes what was decided. Answers the attempt as it stands afterwards.
  */
@@ -164,6 +205,11 @@ async function showOnDeposit(
         where deposit.external_order_number = $1 and state = 'PLACING' and a.external_order_number = $1 and a.n = $2`,
       [externalOrderNumber, n],
     );
+    await client.query(
+      `update engine.deposit set ${windowsFrom('a.started_at')} from engine.placement_attempt a
+        where deposit.external_order_number = $1 and ${SETTLED_MEANWHILE} and a.external_order_number = $1 and a.n = $2`,
+      [externalOrderNumber, n],
+    );
   } else return;
   await client.query('select pg_notify($1, $2)', [SETTLED_CHANNEL, externalOrderNumber]);
 }
@@ -176,10 +222,13 @@ async function showLink(
   await client.query(
     `update engine.deposit set redirect_url = $2, advertisement_code = $3, placed_at = t.at, ${windowsFrom('t.at')}
        from (select clock_timestamp() as at) t
-      where external_order_number = $1 and state in ('PLACING', 'PLACEMENT_UNKNOWN')`,
+      where external_order_number = $1 and (state in ('PLACING', 'PLACEMENT_UNKNOWN') or ${SETTLED_MEANWHILE})`,
     [externalOrderNumber, answer.redirectUrl, answer.advertisementCode],
   );
 }
+
+/** People credited a payment of this deposit while its order was being placed. */
+const SETTLED_MEANWHILE = 'settled_by is not null and expires_at is null';
 
 const windowsFrom = (at: string): string => `
   expires_at = ${at} + (settings->>'paymentWindowMs')::bigint * interval '1 millisecond',

@@ -19,6 +19,8 @@ export interface DepositRow extends Order {
   readonly expiresAt: Date | null;
   readonly listeningUntil: Date | null;
   readonly closedAt: Date | null;
+  /** The case that credited an unbound payment of this deposit. */
+  readonly settledBy: string | null;
 }
 
 /** Named one by one: the API's role may not read the payer's name. */
@@ -26,7 +28,7 @@ export const DEPOSIT_COLUMNS = `
   d.external_order_number, d.wallet, d.buy_coin_mode, trim_scale(d.mtc_amount)::text as mtc_amount,
   trim_scale(d.total_price)::text as total_price, d.currency_code, d.support_language, d.fingerprint, d.settings, d.state,
   d.late, d.redirect_url, d.advertisement_code, d.bound_callback, d.posting_id, d.review_reason, d.refusal, d.created_at,
-  d.placed_at, d.expires_at, d.listening_until, d.closed_at`;
+  d.placed_at, d.expires_at, d.listening_until, d.closed_at, d.settled_by`;
 
 export interface RawDepositRow {
   external_order_number: string;
@@ -51,6 +53,7 @@ export interface RawDepositRow {
   expires_at: Date | null;
   listening_until: Date | null;
   closed_at: Date | null;
+  settled_by: string | null;
 }
 
 export const toDeposit = (row: RawDepositRow): DepositRow => ({
@@ -76,4 +79,5 @@ export const toDeposit = (row: RawDepositRow): DepositRow => ({
   expiresAt: row.expires_at,
   listeningUntil: row.listening_until,
   closedAt: row.closed_at,
+  settledBy: row.settled_by,
 });

@@ -27,6 +27,9 @@ export const isFinal = (state: DepositState): state is FinalState =>
 /**
  * What may happen. `callbackGood` and `callbackDoubtful` are `callbackAccepted` after the judge has spoken;
  * `callbackThoughRefused` is a bound callback that `close` found when the placement had been refused.
+ * `settledByPeople`: people credited an unbound payment of this deposit, its row is final. `foundRejected`: the row
+ * was final already, because Temporal was restored to an older state. `unboundWhile…`: what the signal named is
+ * not the payment that the database binds, so the wait goes on where it was (docs/lifecycle.md#signals-are-hints).
  */
 export const DEPOSIT_EVENTS = [
   'placed',
@@ -41,6 +44,12 @@ export const DEPOSIT_EVENTS = [
   'creditConflict',
   'decidedCredit',
   'decidedReject',
+  'decidedRejectThoughCredited',
+  'settledByPeople',
+  'foundRejected',
+  'unboundWhileAwaiting',
+  'unboundWhileExpired',
+  'unboundWhileUnknown',
 ] as const;
 export type DepositEvent = (typeof DEPOSIT_EVENTS)[number];
 
@@ -58,9 +67,22 @@ export interface Step {
 
 const step = (state: DepositState, ...effects: Effect[]): Step => ({ state, effects });
 
+const settled = {
+  settledByPeople: step('CREDITED', 'announce'),
+  foundRejected: step('REJECTED', 'announce'),
+} as const;
+
 const waitingForPayment = {
   callbackGood: step('CREDITING'),
   callbackDoubtful: step('IN_REVIEW', 'record', 'announce'),
+  ...settled,
+} as const;
+
+/** Nothing was recorded or announced on the way there, so nothing has to be taken back. */
+const waitingGoesOn = {
+  unboundWhileAwaiting: step('AWAITING_PAYMENT'),
+  unboundWhileExpired: step('EXPIRED'),
+  unboundWhileUnknown: step('PLACEMENT_UNKNOWN'),
 } as const;
 
 /** Missing pairs change nothing: they are facts that came too late to matter, or cannot come at all. */
@@ -71,6 +93,7 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
     // Only after `close` has looked for a callback under the row's lock (rule 2).
     placementRefused: step('PLACEMENT_REFUSED', 'announce'),
     callbackThoughRefused: step('IN_REVIEW', 'record', 'announce'),
+    ...settled,
   },
   PLACEMENT_UNKNOWN: {
     ...waitingForPayment,
@@ -78,11 +101,34 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
     placed: step('AWAITING_PAYMENT', 'record', 'announce'),
     listeningWindowElapsed: step('UNPAID', 'announce'),
   },
-  AWAITING_PAYMENT: { ...waitingForPayment, paymentWindowElapsed: step('EXPIRED', 'record', 'announce') },
+  AWAITING_PAYMENT: {
+    ...waitingForPayment,
+    paymentWindowElapsed: step('EXPIRED', 'record', 'announce'),
+    // The answer that was heard of is not in the row.
+    unboundWhileUnknown: step('PLACEMENT_UNKNOWN'),
+  },
   // "Expired" means "not heard of yet", never "not paid": the callback is as welcome as before (provider.md, trap 6).
   EXPIRED: { ...waitingForPayment, listeningWindowElapsed: step('UNPAID', 'announce') },
-  CREDITING: { credited: step('CREDITED', 'announce'), creditConflict: step('IN_REVIEW', 'record', 'announce') },
-  IN_REVIEW: { decidedCredit: step('CREDITED', 'announce'), decidedReject: step('REJECTED', 'announce') },
+  CREDITING: {
+    credited: step('CREDITED', 'announce'),
+    creditConflict: step('IN_REVIEW', 'record', 'announce'),
+    // The payment that the database binds is another than the signal said.
+    callbackGood: step('CREDITING'),
+    callbackDoubtful: step('IN_REVIEW', 'record', 'announce'),
+    ...settled,
+    ...waitingGoesOn,
+  },
+  IN_REVIEW: {
+    decidedCredit: step('CREDITED', 'announce'),
+    decidedReject: step('REJECTED', 'announce'),
+    // Another payment of the deposit lies in its wallet.
+    decidedRejectThoughCredited: step('CREDITED', 'announce'),
+    // Before people are asked: the payment that led here is not the one that the database binds.
+    callbackGood: step('CREDITING'),
+    callbackDoubtful: step('IN_REVIEW', 'record', 'announce'),
+    ...settled,
+    ...waitingGoesOn,
+  },
 };
 
 /** The next state and what to tell the world; the same state and nothing when the event changes nothing. */

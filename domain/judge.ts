@@ -39,10 +39,13 @@ export type Verdict =
  * its arguments only.
  */
 export function judge(settings: DepositSettings, order: Order, facts: PaymentFacts): Verdict {
-  const late = facts.expiresAt !== null && Date.parse(facts.receivedAt) > Date.parse(facts.expiresAt);
+  const [received, expires] = [Date.parse(facts.receivedAt), Date.parse(facts.expiresAt ?? '')];
+  const late = facts.expiresAt !== null && !(received <= expires);
+  // A time that is no time cannot be compared, and what cannot be compared is not for a machine, whatever the policy.
+  const comparable = facts.expiresAt === null || !Number.isNaN(received + expires);
   const fault = mismatch(settings, order, facts.callback);
   if (fault !== null) return { kind: 'review', late, ...fault };
-  if (late && settings.latePolicy === 'review') {
+  if (late && (settings.latePolicy === 'review' || !comparable)) {
     return {
       kind: 'review',
       late,

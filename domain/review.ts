@@ -13,6 +13,7 @@ export const RECEIPTS = [
   'unreadable',
   'unknown_order',
   'final',
+  'restored',
 ] as const;
 export type Receipt = (typeof RECEIPTS)[number];
 
@@ -21,6 +22,7 @@ export type ReviewReason =
   | JudgedReason
   | 'PAID_THOUGH_REFUSED'
   | 'LEDGER_CONFLICT'
+  | 'OTHER_PAYMENT_CREDITED'
   | 'LEDGER_REJECTED'
   | 'SECOND_CODE'
   | 'OTHER_CONTENT'
@@ -33,4 +35,6 @@ export type ReviewReason =
   | 'UNKNOWN_ORDER'
   | 'DEPOSIT_FINAL'
   | 'WORKFLOW_GONE'
-  | 'CREDIT_IN_DOUBT';
+  | 'CREDIT_IN_DOUBT'
+  | 'DECISION_IN_DOUBT'
+  | 'RESTORED';

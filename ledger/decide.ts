@@ -1,10 +1,13 @@
 import type pg from 'pg';
-import { type CaseRow, findCase, type ParkingFacts } from '../database/cases.ts';
-import { type DecisionRow, listDecisions } from '../database/decisions.ts';
+import { crashPoint } from '../config/crash.ts';
+import { type CaseRow, findCase, findNewestCredit, recordParked } from '../database/cases.ts';
+import { findCarried, listDecisions, recordCarried } from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
-import { actorOf, type Decision, needsTwo, type Proposal, proposalFault } from '../domain/decision.ts';
-import { priceOf } from './credit.ts';
+import { type Decision, restOf, type Standing } from '../domain/decision.ts';
+import { conclude } from './conclude.ts';
+import { park } from './park.ts';
+import { type Proven, prove, refuseForeignCode, type Refusal, Refused } from './proof.ts';
 
 /** A confirmed decision. The rows are named and not quoted: what they say is read again where the money moves. */
 export interface DecisionItem {
@@ -13,12 +16,9 @@ export interface DecisionItem {
   readonly confirmationId: string;
 }
 
-/** Why nothing was done; the case stays open and a new proposal may be made. */
-export type Refusal = 'unproven' | 'case_closed' | 'code_stands' | 'not_possible';
-
 /**
- * `decided`: the case is closed; `postingId` is null where no money moved. `withdrawn`: the credit was taken out of its
- * wallet and waits in suspense for the next decision.
+ * `decided`: the case is closed; `postingId` is null where no money moved; `settled`: see `Concluded` of the workflow's
+ * messages. `withdrawn`: the money is in suspense, for the next decision of the same case.
  */
 export type DecisionAnswer =
   | {
@@ -26,207 +26,194 @@ export type DecisionAnswer =
       readonly decision: Decision;
       readonly postingId: string | null;
       readonly decidedBy: string;
+      readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
+      readonly elsewhere?: true;
     }
-  | { readonly kind: 'withdrawn'; readonly postingId: string; readonly decidedBy: string }
-  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly detail: string };
-
-class Refused extends Error {
-  readonly refusal: Refusal;
-  constructor(refusal: Refusal, detail: string) {
-    super(detail);
-    this.refusal = refusal;
-  }
-}
+  | {
+      readonly kind: 'withdrawn';
+      readonly postingId: string;
+      readonly decidedBy: string;
+      readonly standing: Standing;
+    }
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly detail: string; readonly standing?: Standing };
 
 /**
- * Carries a confirmed decision out, in one transaction: proof, postings, deposit, case, and the word to the outside.
- * Locks the case, then the ledger, and only then the deposit (ledger.md, Transactions). Repeating it is harmless: a
- * decided case answers what was decided. Database errors pass through; the outcome may then be unknown, so call again.
+ * Carries a confirmed decision out: first the money onto the books where it is not, then everything else, in two
+ * transactions with one posting each (docs/ledger.md#locks). Killed between the two it leaves money in suspense and the
+ * case open, which is true. Idempotent: what was carried out answers first, whatever came after it. Database errors pass
+ * through; the outcome may then be unknown, so call again.
  */
 export async function decide(pool: pg.Pool, item: DecisionItem): Promise<DecisionAnswer> {
+  if (!isRowId(item.proposalId) || !isRowId(item.confirmationId)) {
+    return { kind: 'refused', refusal: 'not_written', detail: 'no rows are named' };
+  }
+  const early = await inTransaction(pool, (client) => attempt(client, item, bringIn));
+  if (early !== null) return early;
+  crashPoint('decide.betweenTx');
+  return (await inTransaction(pool, (client) => attempt(client, item, carryOut)))!;
+}
+
+type Work = (client: pg.ClientBase, found: CaseRow, proven: Proven) => Promise<DecisionAnswer | null>;
+
+/** Locks, proves, works; a refusal is written down as what the proposal came to. Null: goes on in the next transaction. */
+async function attempt(client: pg.ClientBase, item: DecisionItem, work: Work): Promise<DecisionAnswer | null> {
+  await lock(client, item);
+  const before = await findCarried<DecisionAnswer>(client, item.workflowId, item.proposalId);
+  if (before?.confirmation === item.confirmationId) return before.answer;
+  // A proposal comes to something once; whoever tells an old one again has nothing to confirm.
+  if (before !== null) return { kind: 'refused', refusal: 'unproven', detail: 'the proposal was carried out before' };
   try {
-    return await inTransaction(pool, (client) => decideLocked(client, item));
+    const found = await findCase(client, item.workflowId);
+    if (found === null) throw new Refused('not_written', `there is no case ${item.workflowId}`);
+    if (found.closedAt !== null) return alreadyDecided(found, item);
+    const proven = await prove(client, found, await listDecisions(client, item.workflowId), item);
+    const answer = await work(client, found, proven);
+    if (answer !== null) await record(client, item, answer);
+    return answer;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    return { kind: 'refused', refusal: error.refusal, detail: error.message };
+    const standing = (await findCase(client, item.workflowId))?.standing;
+    const answer = {
+      kind: 'refused' as const,
+      refusal: error.refusal,
+      detail: error.message,
+      ...(standing === undefined ? {} : { standing }),
+    };
+    if (error.refusal !== 'not_written' && error.refusal !== 'case_closed') await record(client, item, answer);
+    return answer;
   }
 }
 
-async function decideLocked(client: pg.ClientBase, item: DecisionItem): Promise<DecisionAnswer> {
-  await client.query('select from engine.review_case where workflow_id = $1 for update', [item.workflowId]);
-  const found = await findCase(client, item.workflowId);
-  if (found === null) throw new Refused('unproven', `there is no case ${item.workflowId}`);
-  const proven = prove(found, await listDecisions(client, item.workflowId), item);
-  if (found.closedAt !== null) return alreadyDecided(found, item);
-  if (proven.keep && found.standing === 'withdrawn') {
-    return { kind: 'withdrawn', postingId: found.parked!, decidedBy: proven.actor };
-  }
-  const fault = proposalFault({ ...found, open: true, proposal: null }, { ...proven, operator: proven.actor });
-  if (fault !== null) throw new Refused(fault === 'code_stands' ? fault : 'not_possible', fault);
-  const postingId = await move(client, found, proven);
-  if (proven.keep) {
-    await client.query('update engine.review_case set parked = $2, proposal = null where workflow_id = $1', [
-      found.workflowId,
-      postingId,
-    ]);
-    return { kind: 'withdrawn', postingId: postingId!, decidedBy: proven.actor };
-  }
-  await conclude(client, found, proven, postingId);
-  return { kind: 'decided', decision: proven.decision, postingId, decidedBy: proven.actor };
+const record = (client: pg.ClientBase, item: DecisionItem, answer: DecisionAnswer) =>
+  recordCarried(client, {
+    proposal: item.proposalId,
+    confirmation: item.confirmationId,
+    outcome: answer.kind,
+    posting: answer.kind === 'refused' ? null : answer.postingId,
+    answer,
+  });
+
+/** What the database itself refused for the decision's own sake, in a transaction that is gone. */
+export async function recordRefused(pool: pg.Pool, item: DecisionItem, detail: string): Promise<DecisionAnswer> {
+  return (await inTransaction(pool, (client) =>
+    attempt(client, item, async () => {
+      throw new Refused('not_possible', detail);
+    }),
+  ))!;
 }
 
-/** A decision as its rows say it. */
-type Proven = Pick<Proposal, 'decision' | 'keep' | 'toDeposit' | 'reason'> & { readonly actor: string };
-
-/** Two rows of this very case, by two people where the limit asks for it, and nobody has taken the proposal back. */
-function prove(found: CaseRow, steps: readonly DecisionRow[], item: DecisionItem): Proven {
-  const proposal = steps.find((step) => step.id === item.proposalId && step.step === 'propose');
-  const confirmation = steps.find((step) => step.id === item.confirmationId && step.step === 'confirm');
-  if (proposal === undefined || confirmation === undefined || confirmation.proposal !== proposal.id) {
-    throw new Refused('unproven', 'the proposal and its confirmation are not written down');
-  }
-  if (steps.some((step) => step.step === 'withdraw' && step.proposal === proposal.id)) {
-    throw new Refused('unproven', 'the proposal was withdrawn');
-  }
-  if (needsTwo(found) && proposal.operator === confirmation.operator) {
-    throw new Refused('unproven', 'proposed and confirmed by one person');
-  }
-  return {
-    decision: proposal.decision!,
-    keep: proposal.keep,
-    toDeposit: proposal.toDeposit,
-    reason: proposal.reason!,
-    actor: actorOf(proposal.operator, confirmation.operator),
-  };
+/** The case, then the deposits it can touch by number: the one order of every path. */
+async function lock(client: pg.ClientBase, { workflowId, proposalId }: DecisionItem): Promise<void> {
+  await client.query('select from engine.review_case where workflow_id = $1 for no key update', [workflowId]);
+  await client.query(
+    `select from engine.deposit where external_order_number in (
+       select c.external_order_number from engine.review_case v join engine.callback c on c.id = v.callback where v.workflow_id = $1
+       union select to_deposit from engine.decision where id = $2)
+      order by external_order_number for no key update`,
+    [workflowId, proposalId],
+  );
 }
 
+const isRowId = (id: string): boolean => /^[1-9]\d{0,17}$/.test(id);
+
+/** A case that was decided before what was carried out was written down. */
 function alreadyDecided(found: CaseRow, item: DecisionItem): DecisionAnswer {
   if (found.proposal?.decisionId !== item.proposalId) throw new Refused('case_closed', 'the case was decided before');
   return { kind: 'decided', decision: found.decision!, postingId: found.posting, decidedBy: found.decidedBy! };
 }
 
+/** First transaction: money that is to go to a wallet and is not booked yet goes into suspense. */
+async function bringIn(client: pg.ClientBase, found: CaseRow, proven: Proven): Promise<null> {
+  if (proven.decision !== 'credit' || (found.standing !== 'nothing' && found.standing !== 'unreadable')) return null;
+  // Before the code is used up: what the next transaction would refuse for certain.
+  const stands = await findNewestCredit(client, (proven.toDeposit ?? found.deposit)!);
+  if (stands !== proven.beside) throw creditedMeanwhile(stands);
+  const { facts } = proven;
+  const money = facts === null ? found : { ...found, ...facts };
+  if (facts !== null) await refuseForeignCode(client, found, facts);
+  const parked = await park(client, money);
+  if (parked === null) throw new Refused('code_stands', 'the transaction code stands in the ledger');
+  await recordParked(client, found.workflowId, parked);
+  return null;
+}
+
+/** Second transaction: one posting, the deposit, the case, and the word to the outside. */
+async function carryOut(client: pg.ClientBase, found: CaseRow, proven: Proven): Promise<DecisionAnswer> {
+  const postingId = await move(client, found, proven);
+  const decidedBy = proven.actor;
+  const after = (await findCase(client, found.workflowId))!;
+  if (postingId !== null && (after.standing === 'withdrawn' || after.standing === 'parked')) {
+    await client.query('update engine.review_case set parked = $2, proposal = null where workflow_id = $1', [
+      found.workflowId,
+      postingId,
+    ]);
+    return { kind: 'withdrawn', postingId, decidedBy, standing: after.standing };
+  }
+  const settled = await conclude(client, found, proven, postingId);
+  const decided = { kind: 'decided' as const, decision: proven.decision, postingId, decidedBy };
+  const elsewhere = proven.decision === 'credit' && (proven.toDeposit ?? found.deposit) !== found.deposit;
+  return {
+    ...decided,
+    ...(settled === null ? {} : { settled }),
+    ...(elsewhere ? { elsewhere } : {}),
+  };
+}
+
 /** The posting of a decision, or null when it moves nothing. */
 async function move(client: pg.ClientBase, found: CaseRow, proven: Proven): Promise<string | null> {
-  const key = `review:${found.inboxId}`;
-  if (proven.decision === 'reverse')
-    return reverse(client, `${key}:reverse`, found.doubted!, proven.keep, found, proven);
-  if (proven.decision === 'reject') {
-    if (found.standing === 'parked') return reverse(client, `${key}:reverse`, found.parked!, false, found, proven);
-    if (found.standing === 'withdrawn')
-      return reverse(client, `${key}:restore:${found.parked}`, found.parked!, false, found, proven);
-    return null;
+  const { decision, keep, beside, actor, reason } = proven;
+  const key = `after:${found.tip}`;
+  const by = [found.workflowId, actor, reason];
+  switch (decision) {
+    case 'credit': {
+      const to = await findDeposit(client, (proven.toDeposit ?? found.deposit)!);
+      if (to === null) throw new Refused('not_possible', `there is no deposit ${proven.toDeposit}`);
+      return post(client, 'select outcome, id from ledger.release($1, $2, $3, $4, 0, $5, $6, $7, $8, $9)', [
+        key,
+        found.tip,
+        to.externalOrderNumber,
+        to.wallet,
+        ...by,
+        beside,
+        proven.onlyOrdered ? restOf(to.mtcAmount, found.amount)! : null,
+      ]);
+    }
+    case 'reverse':
+      return found.standing === 'withdrawn'
+        ? giveBack(client, key, found.tip, by)
+        : undo(client, key, found.tip, keep, by);
+    case 'reject':
+      if (found.standing === 'parked') return giveBack(client, key, found.tip, by);
+      return found.standing === 'withdrawn' ? undo(client, key, found.tip, false, by, beside) : null;
+    case 'restore':
+      return undo(client, key, found.tip, false, by, beside);
   }
-  const to = await findDeposit(client, (proven.toDeposit ?? found.deposit)!);
-  if (to === null) throw new Refused('not_possible', `there is no deposit ${proven.toDeposit}`);
-  const from = found.parked ?? (await park(client, found));
-  if (from === null) throw new Refused('code_stands', 'the transaction code stands in the ledger');
-  return post(client, 'select outcome, id from ledger.release($1, $2, $3, $4, 0, $5, $6, $7)', [
-    releaseKey(found, proven, from),
-    from,
-    to.externalOrderNumber,
-    to.wallet,
-    found.workflowId,
-    proven.actor,
-    proven.reason,
-  ]);
 }
 
-/** The deposit's own payment uses the deposit's one credit; every other the key of its case. */
-function releaseKey(found: CaseRow, proven: Proven, from: string): string {
-  if (found.standing === 'withdrawn') return `review:${found.inboxId}:release:${from}`;
-  const own = found.isBound && (proven.toDeposit === null || proven.toDeposit === found.deposit);
-  return own ? `deposit:${found.deposit}:credit` : `review:${found.inboxId}:release`;
-}
-
-const reverse = (
+const undo = (
   client: pg.ClientBase,
   key: string,
-  of: string,
+  tip: string | null,
   keep: boolean,
-  { workflowId }: CaseRow,
-  { actor, reason }: Proven,
-): Promise<string> =>
-  post(client, 'select outcome, id from ledger.reverse($1, $2, $3, $4, $5, $6)', [
-    key,
-    of,
-    keep,
-    workflowId,
-    actor,
-    reason,
-  ]);
+  by: readonly string[],
+  beside: string | null = null,
+) =>
+  post(client, 'select outcome, id from ledger.reverse($1, $2, $3, $4, $5, $6, $7)', [key, tip, keep, ...by, beside]);
+
+const giveBack = (client: pg.ClientBase, key: string, tip: string | null, by: readonly string[]) =>
+  post(client, 'select outcome, id from ledger.give_back($1, $2, $3, $4, $5)', [key, tip, ...by]);
 
 async function post(client: pg.ClientBase, call: string, values: readonly unknown[]): Promise<string> {
-  const { rows } = await client.query<{ outcome: string; id: string }>(call, [...values]);
-  if (rows[0]!.outcome === 'conflict') {
-    throw new Refused('code_stands', `posting ${rows[0]!.id} stands where this one would go`);
-  }
-  return rows[0]!.id;
+  const { rows } = await client.query<{ outcome: string; id: string | null }>(call, [...values]);
+  // A chain is a list and its tip was read under the case's lock: what stands in the way is the deposit's slot.
+  if (rows[0]!.outcome === 'conflict') throw creditedMeanwhile(rows[0]!.id);
+  return rows[0]!.id!;
 }
 
-/**
- * Puts the money of a case into suspense: it is then on the books, in no wallet, and its code is used up. Null: the code
- * stands already. The facts are those of the inbox row. Runs in the caller's transaction.
- */
-export async function park(client: pg.ClientBase, found: ParkingFacts): Promise<string | null> {
-  const item = {
-    key: `suspense:mtpay:${found.transactionCode}`,
-    deposit: found.deposit,
-    provider: 'mtpay',
-    provider_code: found.transactionCode,
-    amount: found.amount,
-    fee: '0',
-    fiat: found.currencyCode,
-    fiat_amount: found.paymentPrice,
-    unit_price: priceOf({ paymentPrice: found.paymentPrice!, amount: found.amount! }),
-    workflow_id: found.workflowId,
-  };
-  const { rows } = await client.query<{ outcome: string; id: string }>('select outcome, id from ledger.park($1)', [
-    JSON.stringify([item]),
-  ]);
-  // "duplicate" is another case's money with the same facts: this one has none of its own yet.
-  return rows[0]!.outcome === 'posted' ? rows[0]!.id : null;
-}
-
-/** The deposit's state when its own payment was decided, the case's end, and the word to the outside. */
-async function conclude(
-  client: pg.ClientBase,
-  found: CaseRow,
-  proven: Proven,
-  postingId: string | null,
-): Promise<void> {
-  const ownPayment = found.isBound && found.doubted === null;
-  const ownCredit = proven.toDeposit === null || proven.toDeposit === found.deposit;
-  if (ownPayment && proven.decision === 'credit' && ownCredit) {
-    await client.query(
-      `update engine.deposit set state = 'CREDITED', posting_id = $2, closed_at = clock_timestamp()
-        where external_order_number = $1 and posting_id is null`,
-      [found.deposit, postingId],
-    );
-  } else if (ownPayment) {
-    await client.query(
-      `update engine.deposit set state = 'REJECTED', closed_at = clock_timestamp()
-        where external_order_number = $1 and state not in ('CREDITED', 'REJECTED', 'UNPAID')`,
-      [found.deposit],
-    );
-  }
-  await client.query(
-    `update engine.review_case set closed_at = clock_timestamp(), decision = $2, decided_by = $3, posting = $4 where workflow_id = $1`,
-    [found.workflowId, proven.decision, proven.actor, postingId],
+const creditedMeanwhile = (stands: string | null): Refused =>
+  new Refused(
+    'credited_meanwhile',
+    stands === null
+      ? 'the credit that the proposal names does not stand any more'
+      : `posting ${stands} stands in the wallet of this deposit: two people may credit beside it, naming it`,
   );
-  await client.query(
-    `insert into engine.outgoing (id, kind, external_order_number, body) values ($1, $2, $3, $4) on conflict do nothing`,
-    [
-      `review.decided:${found.workflowId}`,
-      ownPayment && proven.decision === 'credit' && ownCredit ? 'deposit.credited' : 'review.decided',
-      found.externalOrderNumber,
-      {
-        externalOrderNumber: found.externalOrderNumber,
-        case: found.workflowId,
-        decision: proven.decision,
-        amount: found.amount,
-        transactionCode: found.transactionCode,
-        postingId,
-      },
-    ],
-  );
-}

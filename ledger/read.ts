@@ -4,6 +4,7 @@ export interface WalletPosting {
   readonly postingId: string;
   readonly kind: string;
   readonly externalOrderNumber: string | null;
+  /** Of the payment that the money came with, whatever moved it since. */
   readonly transactionCode: string | null;
   readonly amount: string;
   readonly postedAt: string;
@@ -29,8 +30,9 @@ export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Prom
     amount: string;
     posted_at: Date;
   }>(
-    `select t.id, t.kind, t.deposit, t.provider_code, trim_scale(-e.amount)::text as amount, t.posted_at
+    `select t.id, t.kind, t.deposit, r.provider_code, trim_scale(-e.amount)::text as amount, t.posted_at
        from ledger.entry e join ledger.account a on a.id = e.account_id join ledger.transaction t on t.id = e.transaction_id
+       left join ledger.lineage l on l.transaction_id = t.id join ledger.transaction r on r.id = coalesce(l.root, t.id)
       where a.code = $1 order by e.transaction_id desc limit $2`,
     [`wallet:${wallet}`, limit],
   );

@@ -3,11 +3,13 @@ import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
 import { archiveObjects } from '../archive/objects.ts';
+import { refuseIfForgotten } from '../config/forgotten.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { WorkerConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
+import { isEmpty } from '../database/deposits.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
@@ -28,7 +30,7 @@ export interface RunningWorker {
   stop(): Promise<void>;
 }
 
-/** Wires the worker together and starts polling. Throws when Temporal cannot be reached. */
+/** Wires the worker together and starts polling. Throws when Temporal cannot be reached, and `ForgottenError` on a database that was lost. */
 export async function startWorker(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<RunningWorker> {
   const pool = createPool({
     url: config.database.url,
@@ -45,6 +47,11 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   const connection = await NativeConnection.connect(temporal.connectionOptions);
+  const client = new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter });
+  await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty).catch(async (error: unknown) => {
+    await Promise.all([connection.close(), pool.end(), decisions.end()]);
+    throw error;
+  });
   const objects = archiveObjects(pool, config.archiveDirectory);
   const { caFile } = config.mtpay;
   const { rings } = config.keys;
@@ -65,9 +72,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     callbackBaseUrl: config.callbackBaseUrl,
     placeWithinMs: config.placeWithinMs,
     callDeadlineMs: config.callDeadlineMs,
-    histories: temporalHistories(
-      new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter }),
-    ),
+    histories: temporalHistories(client),
     objects,
     version: engineVersion(),
     log,

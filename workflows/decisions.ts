@@ -10,7 +10,7 @@ import {
   type Standing,
   withdrawalFault,
 } from '../domain/decision.ts';
-import { decide, recordProposal } from './effects.ts';
+import { caseOutcome, decide, recordProposal } from './effects.ts';
 import { type Concluded, confirm, propose, withdraw } from './messages.ts';
 
 /** What is decided about, as it is when the case opens. */
@@ -26,6 +26,10 @@ export interface People {
    * `changed` is told when there is something new to show.
    */
   decide(opened: Subject, changed: (progress: Progress) => void): Promise<Extract<Concluded, { kind: 'decided' }>>;
+  /** The case's row may be closed already, because Temporal was restored to an older state: look. */
+  lookAgain(): void;
+  /** There is no case after all: steps that wait for it are refused, and so is every later one. */
+  dismiss(): void;
 }
 
 /**
@@ -38,17 +42,42 @@ export function hearPeople(workflowId: string): People {
   let proposal: Proposal | null = null;
   let confirmation: Confirmation | null = null;
   let decided = false;
+  let dismissed = false;
+  let look = false;
+  /** Counts what people did, so that an answer about the row is known to be of before. */
+  let changes = 0;
   const concluded = new Map<string, Concluded>();
   const show = () => held?.changed({ standing, proposal });
 
   /** Refuses a step that the rules forbid, as far as is known by now. */
   function check<Step>(rule: (state: CaseState, step: Step) => DecisionFault | null, step: Step): void {
+    if (dismissed) refuse('case_closed');
     if (held === null) return;
     const open = !decided && confirmation === null;
     refuse(rule({ ...held.subject, standing, proposal, open }, step));
   }
 
-  const isHeld = () => held !== null;
+  async function recorded(...told: [string | null, Proposal | Step]): Promise<boolean> {
+    changes += 1;
+    const stands = await recordProposal(workflowId, ...told);
+    changes += 1;
+    return stands;
+  }
+
+  /** How the case was decided; null: it is open, and what the row says of it by now holds here too. */
+  async function lookAtCase(): Promise<Extract<Concluded, { kind: 'decided' }> | null> {
+    const before = changes;
+    const row = await caseOutcome(workflowId);
+    if (row.kind === 'decided') return row;
+    // An even count: nobody's step is being recorded.
+    if (row.standing === null || changes !== before || changes % 2 !== 0 || confirmation !== null) return null;
+    standing = row.standing;
+    if (proposal !== null && proposal.decisionId !== row.proposalId) proposal = null;
+    return null;
+  }
+
+  const confirmed = (): Confirmation | null => confirmation;
+  const isHeld = () => held !== null || dismissed;
 
   // Checked once more when it is its turn: of two in one task the second was accepted before the first was heard. Nothing
   // may be awaited between that check and what follows from it, or both would pass.
@@ -59,7 +88,11 @@ export function hearPeople(workflowId: string): People {
       check(proposalFault, message);
       proposal = message;
       show();
-      await recordProposal(workflowId, message.decisionId);
+      if (await recorded(message.decisionId, message)) return;
+      // Nobody wrote it down, so nobody of ours proposed it.
+      if (proposal === message) proposal = null;
+      show();
+      refuse('not_written');
     },
     { validator: (message) => (isProposal(message) ? check(proposalFault, message) : malformed()) },
   );
@@ -79,9 +112,14 @@ export function hearPeople(workflowId: string): People {
     async (message) => {
       if (!isHeld()) await condition(isHeld);
       check(withdrawalFault, message);
+      const withdrawn = proposal;
       proposal = null;
       show();
-      await recordProposal(workflowId, null);
+      if (await recorded(null, message)) return;
+      // Nobody wrote it down: what waited waits again, unless people have gone on meanwhile.
+      if (!decided && confirmation === null) proposal ??= withdrawn;
+      show();
+      refuse('not_written');
     },
     { validator: (message) => (isStep(message) ? check(withdrawalFault, message) : malformed()) },
   );
@@ -92,22 +130,45 @@ export function hearPeople(workflowId: string): People {
       standing = subject.standing;
       for (;;) {
         show();
-        await condition(() => confirmation !== null);
-        const { proposalId, decisionId: confirmationId } = confirmation!;
+        await condition(() => confirmation !== null || look);
+        if (confirmation === null) {
+          look = false;
+          const outcome = await lookAtCase();
+          if (outcome === null) continue;
+          decided = true;
+          // Somebody may have confirmed meanwhile, and waits for the answer.
+          const waiting = confirmed();
+          if (waiting !== null) concluded.set(waiting.decisionId, CLOSED);
+          return outcome;
+        }
+        const { proposalId, decisionId: confirmationId } = confirmation;
         const answer = await decide({ workflowId, proposalId, confirmationId });
         decided = answer.kind === 'decided';
         standing = standingAfter(answer, standing);
-        proposal = null;
+        // A confirmation that nobody wrote down takes nothing away: the proposal waits on for a true one.
+        const isForged = answer.kind === 'refused' && answer.refusal === 'not_written';
+        if (!isForged) proposal = null;
         confirmation = null;
-        if (answer.kind === 'refused') await recordProposal(workflowId, null);
+        if (answer.kind === 'refused' && !isForged) await recordProposal(workflowId, null);
         concluded.set(confirmationId, answer);
         if (answer.kind === 'decided') return answer;
       }
     },
+    lookAgain() {
+      look = true;
+    },
+    dismiss() {
+      dismissed = true;
+    },
   };
 }
 
+const CLOSED: Concluded = { kind: 'refused', refusal: 'case_closed', detail: 'the case was decided before' };
+
+type Step = Confirmation & { readonly reason: string };
+
 function standingAfter(answer: Concluded, before: Standing): Standing {
+  if (answer.kind !== 'decided' && answer.standing !== undefined) return answer.standing;
   if (answer.kind === 'withdrawn') return 'withdrawn';
   const taken = answer.kind === 'refused' && answer.refusal === 'code_stands' && before === 'nothing';
   return taken ? 'elsewhere' : before;
@@ -123,14 +184,16 @@ function malformed(): never {
 }
 
 function isProposal(value: Proposal): boolean {
-  const { decisionId, decision, reason, operator, keep, toDeposit } = (value ?? {}) as Partial<
+  const { decisionId, decision, reason, operator, keep, toDeposit, beside, onlyOrdered } = (value ?? {}) as Partial<
     Record<keyof Proposal, unknown>
   >;
   return (
     areTexts(decisionId, reason, operator) &&
     (DECISIONS as readonly unknown[]).includes(decision) &&
     typeof keep === 'boolean' &&
-    (toDeposit === null || areTexts(toDeposit))
+    (toDeposit === null || areTexts(toDeposit)) &&
+    (beside === undefined || beside === null || areTexts(beside)) &&
+    (onlyOrdered === undefined || typeof onlyOrdered === 'boolean')
   );
 }
 

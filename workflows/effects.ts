@@ -17,11 +17,12 @@ async function firstLocal<T>(quick: () => Promise<T>, patient: () => Promise<T>)
 }
 
 /** Places the order; what cannot be classified here is settled from the attempt rows. */
-export const place = (n: string) =>
-  firstLocal(
-    () => local(PLACE, 'place the order').placeOrder(n),
-    () => durable(SETTLE, 'settle the placement').settlePlacement(n),
+export function place(...args: Parameters<Activities['placeOrder']>) {
+  return firstLocal(
+    () => local(PLACE, 'place the order').placeOrder(...args),
+    () => durable(SETTLE, 'settle the placement').settlePlacement(...args),
   );
+}
 
 /** Ends the deposit without money, or answers the payment that stands against it (rule 2). */
 export function close(...args: Parameters<Activities['close']>) {
@@ -48,6 +49,24 @@ export function recordState(...args: Parameters<Activities['recordState']>) {
   );
 }
 
+/** Whether the row is final already, or waits as this workflow does. */
+export function settlement(...args: Parameters<Activities['settlement']>) {
+  const summary = 'look at the row';
+  return firstLocal(
+    () => local(SHORT, summary).settlement(...args),
+    () => durable(DURABLE, summary).settlement(...args),
+  );
+}
+
+/** Whether the case was decided, although this workflow does not know it. */
+export function caseOutcome(workflowId: string) {
+  const summary = 'look at the case';
+  return firstLocal(
+    () => local(SHORT, summary).caseOutcome(workflowId),
+    () => durable(DURABLE, summary).caseOutcome(workflowId),
+  );
+}
+
 export function recordReview(review: ReviewRecord) {
   const summary = `record review: ${review.reason}`;
   return firstLocal(
@@ -71,6 +90,10 @@ export function park(workflowId: string) {
 export const decide = (item: Parameters<Activities['decide']>[0]) =>
   durable(DURABLE, `decide as proposed in ${item.proposalId}`).decide(item);
 
-/** Shows which proposal waits for a confirmation. */
-export const recordProposal = (...args: Parameters<Activities['recordProposal']>) =>
-  durable(DURABLE, args[1] === null ? 'no proposal waits' : `proposal ${args[1]} waits`).recordProposal(...args);
+/** Shows which proposal waits for a confirmation. False: the step was not written down as it was told. */
+export async function recordProposal(...args: Parameters<Activities['recordProposal']>): Promise<boolean> {
+  const summary = args[1] === null ? 'no proposal waits' : `proposal ${args[1]} waits`;
+  // Histories of before hold no answer.
+  const row: { readonly stands?: boolean } | null = await durable(DURABLE, summary).recordProposal(...args);
+  return row?.stands !== false;
+}

@@ -11,6 +11,10 @@ export interface DepositFacts {
   late: boolean;
   review: { readonly reason: ReviewReason; readonly detail: string } | null;
   postingId: string | null;
+  /** The code of what was credited, where that is not `payment`. */
+  creditedCode: string | null;
+  /** A message that named what the database does not bind was reported: once is enough. */
+  reported: boolean;
   /** What the books hold for the payment while people decide, and the proposal that waits for a second person. */
   standing: Standing;
   proposal: Proposal | null;

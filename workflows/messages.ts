@@ -34,25 +34,43 @@ export interface ReviewInput {
   readonly standing?: Standing;
   /** A credit in doubt: the posting, who doubts it and why. */
   readonly doubt?: { readonly postingId: string; readonly operator: string; readonly reason: string };
-  /** The case's id when it is not `review:<inboxId>`: a credit in doubt, or a deposit whose own workflow is gone. */
+  /** The case's id when it is not `review:<inboxId>`: every case of today, see {@link reviewWorkflowId}. */
   readonly workflowId?: string;
+  /** The workflow that holds the case, when it is not the case's own: that one ended and the row did not. */
+  readonly heldBy?: string;
+  /** What the history of the workflow before said, when it ended and PostgreSQL was restored to an older state. */
+  readonly said?: string;
 }
 
 /** The verified callback endpoint, or the relay after it, has a payment. A repeat with the same inbox id changes nothing. */
 export const callbackAccepted = defineSignal<[Payment]>('callbackAccepted');
+/** The deposit's row may be final already: look. Without content, so that nobody can say anything false with it. */
+export const lookAgain = defineSignal('lookAgain');
 /** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
 
-/** What a confirmed decision came to. `refused`: the books did not take it, and the case stays open. */
+/**
+ * What a confirmed decision came to. `withdrawn`: the money is in suspense and the case goes on. `refused`: nothing was
+ * moved, and the case goes on. What is optional is missing in histories of before.
+ */
 export type Concluded =
   | {
       readonly kind: 'decided';
       readonly decision: Decision;
       readonly postingId: string | null;
       readonly decidedBy: string;
+      /** The deposit's own payment was not credited, and another payment of it lies in its wallet. */
+      readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
+      /** The money went into the wallet of another deposit than the one it was paid for. */
+      readonly elsewhere?: true;
     }
-  | { readonly kind: 'withdrawn'; readonly postingId: string; readonly decidedBy: string }
-  | { readonly kind: 'refused'; readonly refusal: string; readonly detail: string };
+  | {
+      readonly kind: 'withdrawn';
+      readonly postingId: string;
+      readonly decidedBy: string;
+      readonly standing?: Standing;
+    }
+  | { readonly kind: 'refused'; readonly refusal: string; readonly detail: string; readonly standing?: Standing };
 
 /**
  * What people decide. The operator is the name of a personal key, put there by the API; the rows the ids name are read
@@ -82,12 +100,20 @@ export const SEARCH_ATTRIBUTES = [
 ];
 
 export const depositWorkflowId = (externalOrderNumber: string) => `deposit:${externalOrderNumber}`;
-export const reviewWorkflowId = (inboxId: string) => `review:${inboxId}`;
+/**
+ * The case of a callback. The row's id alone is given out again after PostgreSQL was restored to an older state, and
+ * Temporal remembers it; rows of before have no uid.
+ */
+export const reviewWorkflowId = ({ id, uid }: { readonly id: string; readonly uid: string | null }) =>
+  uid === null ? `review:${id}` : `review:${id}-${uid.slice(0, 8)}`;
 /** A credit may be doubted again when it was found right before: the k-th case of this callback. */
-export const reversalWorkflowId = (inboxId: string, k: number) => `review:${inboxId}:reversal:${k}`;
-/** Which workflow holds a case. */
+export const reversalWorkflowId = (callback: { readonly id: string; readonly uid: string | null }, k: number) =>
+  `${reviewWorkflowId(callback)}:reversal:${k}`;
+/** A case whose workflow has ended before its row, for the k-th time. */
+export const heldAgainWorkflowId = (workflowId: string, k: number) => `${workflowId}:again:${k}`;
+/** Which case a workflow holds. */
 export const caseWorkflowId = ({ inboxId, workflowId }: Pick<ReviewInput, 'inboxId' | 'workflowId'>) =>
-  workflowId ?? reviewWorkflowId(inboxId);
+  workflowId ?? reviewWorkflowId({ id: inboxId, uid: null });
 
 /** A lost worker is noticed after this long (measured: takeover in about 3 s). */
 const WORKFLOW_TASK_TIMEOUT = '3s';
@@ -121,7 +147,7 @@ export function reviewStart(input: ReviewInput) {
   ];
   if (input.transactionCode !== null) searchable.push({ key: TransactionCode, value: input.transactionCode });
   return {
-    workflowId: caseWorkflowId(input),
+    workflowId: input.heldBy ?? caseWorkflowId(input),
     taskQueue: TASK_QUEUE,
     args: [input] as [ReviewInput],
     workflowIdConflictPolicy: 'USE_EXISTING',

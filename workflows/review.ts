@@ -1,10 +1,10 @@
-import { allHandlersFinished, CancellationScope, condition } from '@temporalio/workflow';
+import { allHandlersFinished, CancellationScope, condition, setHandler } from '@temporalio/workflow';
 import type { Decision, Standing } from '../domain/decision.ts';
 import { judge } from '../domain/judge.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { hearPeople } from './decisions.ts';
 import { park } from './effects.ts';
-import { caseWorkflowId, type ReviewInput } from './messages.ts';
+import { caseWorkflowId, lookAgain, type ReviewInput } from './messages.ts';
 import { announceDecided, showReview } from './show.ts';
 
 /** What a closed case's history says of it. */
@@ -25,6 +25,7 @@ export async function review(input: ReviewInput): Promise<ReviewResult> {
 async function hold(input: ReviewInput): Promise<ReviewResult> {
   const workflowId = caseWorkflowId(input);
   const people = hearPeople(workflowId);
+  setHandler(lookAgain, () => people.lookAgain());
   // Cases of the first release do not say. Nothing is parked for them, and the books look once more before they post.
   let standing: Standing = input.standing ?? 'nothing';
   showReview(input, { standing, proposal: null });

@@ -57,7 +57,8 @@ export function showDeposit(input: DepositInput, state: DepositState, facts: Dep
 /** Makes the state searchable. */
 export function announce(state: DepositState, facts: DepositFacts): void {
   const pairs: SearchAttributePair[] = [{ key: DepositStateKey, value: state }];
-  if (facts.payment !== null) pairs.push({ key: TransactionCode, value: facts.payment.transactionCode });
+  const code = facts.creditedCode ?? facts.payment?.transactionCode;
+  if (code !== undefined) pairs.push({ key: TransactionCode, value: code });
   if (facts.review !== null) pairs.push({ key: ReviewReasonKey, value: facts.review.reason });
   upsertSearchAttributes(pairs);
 }
@@ -67,6 +68,7 @@ const IN_THE_BOOKS: Readonly<Record<Standing, string>> = {
   parked: 'the money waits in suspense',
   credited: 'credited, and in doubt',
   withdrawn: 'taken out of its wallet, waits in suspense',
+  returned: 'back at the provider',
   elsewhere: 'its transaction code stands with another posting',
   unreadable: 'there is no amount that could be posted',
 };
@@ -99,6 +101,7 @@ export function showReview(input: ReviewInput, progress: Progress): void {
             `- **paid** ${grouped(payment.paymentPrice)} ${payment.currencyCode} for ${grouped(payment.transactionAmount)} MTC`,
           ]),
       ...(doubt === undefined ? [] : [`- **posting in doubt** ${doubt.postingId}`]),
+      ...(input.said === undefined ? [] : [`- **before a restore** ${input.said}`]),
       ...showStanding(progress),
     ].join('\n'),
   );
@@ -107,5 +110,8 @@ export function showReview(input: ReviewInput, progress: Progress): void {
 /** Makes a decided case searchable as what it came to. */
 export const announceDecided = (decision: Decision): void =>
   upsertSearchAttributes([
-    { key: DepositStateKey, value: { credit: 'CREDITED', reject: 'REJECTED', reverse: 'REVERSED' }[decision] },
+    {
+      key: DepositStateKey,
+      value: { credit: 'CREDITED', reject: 'REJECTED', reverse: 'REVERSED', restore: 'RESTORED' }[decision],
+    },
   ]);

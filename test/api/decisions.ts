@@ -10,9 +10,12 @@ import { until } from '../support/until.ts';
 export interface OperatorHands {
   readonly name: string;
   list(query?: string): Promise<Answer['body']>;
+  /** The whole answer of the same. */
+  listed(query?: string): Promise<Answer>;
   case(id: string): Promise<Answer['body']>;
   propose(id: string, body: Record<string, unknown>): Promise<Answer>;
-  confirm(id: string, proposal: string): Promise<Answer>;
+  /** `facts` where the callback cannot be read. */
+  confirm(id: string, proposal: string, facts?: Record<string, string>): Promise<Answer>;
   withdraw(id: string, proposal: string, reason?: string): Promise<Answer>;
   doubt(body: Record<string, unknown>): Promise<Answer>;
 }
@@ -27,10 +30,12 @@ export async function operator(engine: Engine, name: string): Promise<OperatorHa
   };
   return {
     name,
+    listed: (query = '') => engine.call('GET', `/v1/reviews${query}`, undefined, { key }),
     list: (query = '') => must(engine.call('GET', `/v1/reviews${query}`, undefined, { key })),
     case: (id) => must(engine.call('GET', path(id), undefined, { key })),
     propose: (id, body) => engine.call('POST', path(id, '/propose'), body, { key }),
-    confirm: (id, proposal) => engine.call('POST', path(id, '/confirm'), { proposal }, { key }),
+    confirm: (id, proposal, facts) =>
+      engine.call('POST', path(id, '/confirm'), { proposal, ...(facts === undefined ? {} : { facts }) }, { key }),
     withdraw: (id, proposal, reason = 'thought again') =>
       engine.call('POST', path(id, '/withdraw'), { proposal, reason }, { key }),
     doubt: (body) => engine.call('POST', '/v1/reviews', body, { key }),

@@ -55,6 +55,7 @@ export async function attempts(engine: Engine, externalOrderNumber: string): Pro
 
 export interface InboxRow {
   readonly id: string;
+  readonly uid: string | null;
   readonly deposit: string | null;
   readonly code: string | null;
   readonly data: Readonly<Record<string, string>> | null;
@@ -69,7 +70,7 @@ export interface InboxRow {
 /** The inbox rows of one order, oldest first. */
 export async function inbox(engine: Engine, externalOrderNumber: string): Promise<InboxRow[]> {
   const { rows } = await engine.db.owner.query<InboxRow>(
-    `select id, deposit, transaction_code as code, data, convert_from(raw, 'UTF8') as raw, receipt,
+    `select id, uid, deposit, transaction_code as code, data, convert_from(raw, 'UTF8') as raw, receipt,
             review_reason as reason, attempts, acked, outcome
        from engine.callback where external_order_number = $1 order by id`,
     [externalOrderNumber],

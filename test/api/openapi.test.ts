@@ -5,6 +5,7 @@ import * as reviewOperations from '../../api/review-operations.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { createChecker, type Document } from '../support/document.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
+import { arrives, opened, operator, placed } from './decisions.ts';
 import { fault as sandboxFault } from './evidence.ts';
 import { withApi } from './parts.ts';
 
@@ -120,6 +121,46 @@ describe('what the engine answers is what the document describes', () => {
     await engine.startWorker();
     expectDescribed('/v1/deposits', 'POST', answer, 202);
   }, 30_000);
+
+  test('cases, from the doubt of a credit and a callback that cannot be read to their decisions', async () => {
+    const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+    const at = '/v1/reviews/{id}';
+    const order = await placed(engine);
+    await arrives(engine, order);
+    await engine.untilState(order.externalOrderNumber, 'CREDITED');
+    const doubt = await alice.doubt({ externalOrderNumber: order.externalOrderNumber, reason: 'recalled' });
+    expectDescribed('/v1/reviews', 'POST', doubt, 201);
+    const taken = await alice.propose(doubt.body.id, { decision: 'reverse', reason: 'recalled', keep: true });
+    expectDescribed(`${at}/propose`, 'POST', taken, 200);
+    expectDescribed(`${at}/confirm`, 'POST', await bob.confirm(doubt.body.id, taken.body.proposal.id), 200);
+    const reversed = await engine.call('GET', `/v1/deposits/${order.externalOrderNumber}`);
+    expect(reversed.body.reversal).toMatchObject({ kept: true });
+    expectDescribed('/v1/deposits/{externalOrderNumber}', 'GET', reversed, 200);
+
+    await arrives(engine, order, { transactionAmount: 'true' });
+    const { id } = await opened(alice, order, 'UNREADABLE', 'unreadable');
+    const facts = { transactionCode: 'ATDESCRIBED1', amount: '5000', currencyCode: 'CNY', paymentPrice: '36000' };
+    const credit = { decision: 'credit', reason: 'read in the statement' };
+    const refused = await alice.propose(id, credit);
+    expect(refused.body).toMatchObject({ code: 'facts_required' });
+    expectDescribed(`${at}/propose`, 'POST', refused, 409);
+    const stated = await alice.propose(id, { ...credit, facts });
+    expectDescribed(`${at}/propose`, 'POST', stated, 200);
+    const differs = await bob.confirm(id, stated.body.proposal.id, { ...facts, amount: '500' });
+    expect(differs.body).toMatchObject({ code: 'facts_differ' });
+    expectDescribed(`${at}/confirm`, 'POST', differs, 409);
+    const again = await alice.propose(id, { ...credit, facts: { ...facts, statementLine: 'page 7' } });
+    expectDescribed(`${at}/confirm`, 'POST', await bob.confirm(id, again.body.proposal.id, facts), 200);
+    const read = await engine.call('GET', `/v1/reviews/${id}`, undefined, {
+      key: await createApiKey(engine.db.owner, { name: 'auditing', scopes: ['audit:read'] }),
+    });
+    expect(read.body.steps.at(-1)).toMatchObject({ facts: { transactionCode: 'ATDESCRIBED1' }, outcome: 'carried' });
+    expectDescribed(at, 'GET', read, 200);
+    const list = await alice.listed('?state=closed');
+    expect(list.body.items.length).toBeGreaterThan(0);
+    expectDescribed('/v1/reviews', 'GET', list, 200);
+    expectDescribed('/v1/wallets/{wallet}', 'GET', await engine.call('GET', `/v1/wallets/${order.wallet}`), 200);
+  });
 
   test('every refusal', async () => {
     const post = (body: unknown, options = {}) => engine.call('POST', '/v1/deposits', body, options);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createApiKey, type Scope } from '../../database/api-keys.ts';
 import { startEngine } from '../support/engine.ts';
-import { expectRefusal, stored } from './evidence.ts';
+import { expectRefusal, fault as sandboxFault, stored } from './evidence.ts';
 import { lineTo, withApi } from './parts.ts';
 
 const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
@@ -98,6 +98,8 @@ describe('one deposit', () => {
     'externalOrderNumber',
     'wallet',
     'state',
+    'final',
+    'refusal',
     'late',
     'buyCoinMode',
     'mtcAmount',
@@ -109,7 +111,10 @@ describe('one deposit', () => {
     'expiresAt',
     'listeningUntil',
     'transactionCode',
+    'standing',
     'creditedAmount',
+    'credits',
+    'otherPayments',
     'attempts',
     'review',
     'workflowId',
@@ -125,6 +130,8 @@ describe('one deposit', () => {
       externalOrderNumber,
       wallet: 'wallet-shown',
       state: 'AWAITING_PAYMENT',
+      final: false,
+      refusal: null,
       late: false,
       buyCoinMode: 'MtcAmount',
       mtcAmount: '5000',
@@ -136,7 +143,10 @@ describe('one deposit', () => {
       expiresAt: expect.stringMatching(RFC_3339_UTC),
       listeningUntil: expect.stringMatching(RFC_3339_UTC),
       transactionCode: null,
+      standing: 'none',
       creditedAmount: null,
+      credits: [],
+      otherPayments: [],
       attempts: { count: 0, lastAt: null, nextExpectedAt: null },
       review: null,
       workflowId: `deposit:${externalOrderNumber}`,
@@ -152,11 +162,44 @@ describe('one deposit', () => {
     expect(credited).toEqual({
       ...created.body,
       state: 'CREDITED',
+      final: true,
       transactionCode: expect.stringMatching(/^AT/),
+      standing: 'credited',
       creditedAmount: '5000',
+      credits: [
+        {
+          postingId: expect.stringMatching(/^\d+$/),
+          amount: '5000',
+          rest: null,
+          wallet: 'wallet-shown',
+          transactionCode: credited.transactionCode,
+          how: 'machine',
+          at: expect.stringMatching(RFC_3339_UTC),
+          reversed: null,
+        },
+      ],
       attempts: { count: 1, lastAt: expect.stringMatching(RFC_3339_UTC), nextExpectedAt: null },
     });
     expect(JSON.stringify(credited)).not.toContain('Xiaoming');
+  });
+
+  test('that was refused says why, as its create was told, wherever it is read', async () => {
+    const wallet = 'wallet-refused';
+    const body = engine.body({ wallet });
+    const externalOrderNumber = String(body['externalOrderNumber']);
+    await sandboxFault(engine, externalOrderNumber, 'status', { statusCode: 'NO_ADVERTISEMENT' });
+    const told = await engine.call('POST', '/v1/deposits', body);
+    expect(told.status).toBe(422);
+    const refused = await engine.deposit(externalOrderNumber);
+    expect(refused).toMatchObject({
+      state: 'PLACEMENT_REFUSED',
+      final: true,
+      refusal: { code: 'NO_ADVERTISEMENT', message: told.body.detail },
+      standing: 'none',
+      creditedAmount: null,
+      credits: [],
+    });
+    expect((await get(`/v1/deposits?wallet=${wallet}`)).body.items).toEqual([refused]);
   });
 
   test.each([

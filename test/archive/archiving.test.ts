@@ -205,14 +205,18 @@ describe('a workflow id with several runs', () => {
   /** A case whose workflow was terminated, opened again, and closed. */
   async function openedTwice() {
     const { order } = await credited();
-    const { rows } = await owner.query<{ id: string }>('select id from engine.callback where deposit = $1', [order]);
+    const { rows } = await owner.query<{ id: string; uid: string | null }>(
+      'select id, uid from engine.callback where deposit = $1',
+      [order],
+    );
     const inboxId = rows[0]!.id;
-    const id = reviewWorkflowId(inboxId);
+    const id = reviewWorkflowId(rows[0]!);
     await owner.query(`insert into engine.review_case (workflow_id, callback, reason) values ($1, $2, 'SECOND_CODE')`, [
       id,
       inboxId,
     ]);
     const start = reviewStart({
+      workflowId: id,
       inboxId,
       externalOrderNumber: order,
       reason: 'SECOND_CODE',

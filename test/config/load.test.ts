@@ -50,6 +50,7 @@ describe('what is not configured', () => {
         listeningWindowMs: 73 * 3_600_000,
         reviewLimit: '0',
       },
+      restoredFromEmpty: false,
       logLevel: 'info',
     });
   });
@@ -69,6 +70,7 @@ describe('what is not configured', () => {
       placeWithinMs: 2 * 60_000,
       callDeadlineMs: 25_000,
       ownStampGridMs: 1_000,
+      restoredFromEmpty: false,
       logLevel: 'info',
     });
   });

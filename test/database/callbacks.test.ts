@@ -57,6 +57,7 @@ describe('an inbox row', () => {
     const row = await insert(callback);
     expect(row).toEqual({
       id: expect.stringMatching(/^\d+$/),
+      uid: expect.stringMatching(/^[0-9a-f-]{36}$/),
       externalOrderNumber: callback.externalOrderNumber,
       deposit: callback.deposit,
       data: callback.data,

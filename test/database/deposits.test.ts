@@ -68,6 +68,7 @@ describe('a reservation', () => {
       expiresAt: null,
       listeningUntil: null,
       closedAt: null,
+      settledBy: null,
     });
     expect(await findForPlacement(worker, wanted.externalOrderNumber)).toEqual({
       ...found,
@@ -140,12 +141,36 @@ describe('a state that the workflow records', () => {
   it.each(['AWAITING_PAYMENT', 'EXPIRED'] as const)('%s follows one state only; any other stays', async (state) => {
     const wanted = reservation();
     await reserve(api, wanted);
+    await linked(wanted.externalOrderNumber);
     for (const before of DEPOSIT_STATES) {
       await inState(wanted.externalOrderNumber, before);
       await recordState(worker, wanted.externalOrderNumber, state);
       expect(await stateOf(wanted.externalOrderNumber)).toBe(before === AFTER[state] ? state : before);
     }
   });
+
+  it('is answered with the end of the payment window as the row has it', async () => {
+    const wanted = reservation();
+    await reserve(api, wanted);
+    await linked(wanted.externalOrderNumber);
+    await inState(wanted.externalOrderNumber, 'PLACEMENT_UNKNOWN');
+    expect(await recordState(worker, wanted.externalOrderNumber, 'AWAITING_PAYMENT')).toEqual({ expiresAt: ENDS });
+  });
+
+  it('waits for no payment where the row has no checkout link, whatever a message says', async () => {
+    const wanted = reservation();
+    await reserve(api, wanted);
+    await inState(wanted.externalOrderNumber, 'PLACEMENT_UNKNOWN');
+    expect(await recordState(worker, wanted.externalOrderNumber, 'AWAITING_PAYMENT')).toEqual({ expiresAt: null });
+    expect(await stateOf(wanted.externalOrderNumber)).toBe('PLACEMENT_UNKNOWN');
+  });
+
+  const ENDS = '2026-03-01T12:30:00.000Z';
+  const linked = (externalOrderNumber: string) =>
+    db.owner.query(
+      `update engine.deposit set redirect_url = 'https://pay.example/1', expires_at = $2 where external_order_number = $1`,
+      [externalOrderNumber, ENDS],
+    );
 });
 
 describe('a review', () => {

@@ -82,7 +82,7 @@ describe('what each role may do', () => {
     ['a column', 'grant select (payer_name) on engine.deposit to auditor', 'select(not payer_name_key)'],
     [
       'a function',
-      'grant execute on function ledger.release(text,bigint,text,text,numeric,text,text,text) to app_worker',
+      'grant execute on function ledger.release(text,bigint,text,text,numeric,text,text,text,bigint,numeric) to app_worker',
       'ledger.release()',
     ],
     ['a membership', 'grant ledger_owner to app_worker', 'member of ledger_owner'],

@@ -5,7 +5,9 @@ import { Secret } from '../../config/load.ts';
 import { formatUnits, known, parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency } from '../../domain/order.ts';
 import { orderFault } from '../../domain/order-limits.ts';
+import { allowedDecisions, DECISION_FAULTS, DECISIONS, STANDINGS } from '../../domain/decision.ts';
 import { RECEIPTS } from '../../domain/review.ts';
+import { STEP_OUTCOMES } from '../../domain/steps.ts';
 import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
 import { sign } from '../../mtpay/signature.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.ts';
@@ -76,6 +78,25 @@ describe('what the pages say is what the code has', () => {
     const reasons = [...source.matchAll(/'([A-Z][A-Z_]+)'/g)].map((match) => match[1]!);
     expect(reasons.length).toBeGreaterThan(18);
     expect(reasons.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
+  });
+
+  test('reviews.md says of every standing what can be decided, and names every code and every outcome', () => {
+    const page = read('docs/reviews.md');
+    const rows = [...page.matchAll(/^\| `(\w+)` +\|(.*)\|$/gm)].map((match) => ({
+      name: match[1]!,
+      cells: match[2]!.split('|').map((cell) => cell.trim()),
+    }));
+    for (const standing of STANDINGS) {
+      // Where the money is, and then a column for each decision.
+      const [, ...effects] = rows.find(({ name, cells }) => name === standing && cells.length === 5)!.cells;
+      const allowed = DECISIONS.filter((_, column) => effects[column] !== '');
+      expect(allowed, standing).toEqual(allowedDecisions(standing));
+    }
+    const type = /export type Refusal =([^;]+);/.exec(read('ledger/proof.ts'))![1]!;
+    const refusals = [...type.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
+    expect(refusals.length).toBeGreaterThan(5);
+    const words = [...DECISION_FAULTS, ...refusals, ...STEP_OUTCOMES];
+    expect(words.filter((word) => !page.includes(`\`${word}\``))).toEqual([]);
   });
 
   test('the golden vector of protocol.md is what we compute', () => {

@@ -6,10 +6,12 @@ import {
   type CaseState,
   confirmationFault,
   DECISIONS,
+  entersWallet,
   isReason,
   needsTwo,
   type Proposal,
   proposalFault,
+  restOf,
   STANDINGS,
   withdrawalFault,
 } from '../../domain/decision.ts';
@@ -38,9 +40,10 @@ describe('what can be decided', () => {
     ['nothing', ['credit', 'reject']],
     ['parked', ['credit', 'reject']],
     ['credited', ['reject', 'reverse']],
-    ['withdrawn', ['credit', 'reject']],
+    ['withdrawn', ['credit', 'reject', 'reverse', 'restore']],
+    ['returned', ['reject', 'restore']],
     ['elsewhere', ['reject']],
-    ['unreadable', ['reject']],
+    ['unreadable', ['credit', 'reject']],
   ] as const)('where the books hold %s: %j', (standing, allowed) => {
     expect(allowedDecisions(standing)).toEqual(allowed);
     for (const decision of DECISIONS) {
@@ -59,6 +62,19 @@ describe('what can be decided', () => {
     expect(proposalFault(state({ standing: 'credited' }), proposal())).toBe('decision_not_allowed');
   });
 
+  it('every standing has its line above', () => {
+    expect([...STANDINGS].filter((standing) => allowedDecisions(standing).length === 0)).toEqual([]);
+    expect(STANDINGS).toHaveLength(7);
+  });
+
+  it('keep goes with reverse of a credit only: what lies in suspense already is kept or sent back', () => {
+    const keeping = proposal({ decision: 'reverse', keep: true });
+    for (const standing of STANDINGS) {
+      const expected = standing === 'credited' ? null : 'decision_not_allowed';
+      expect(proposalFault(state({ standing }), keeping), standing).toBe(expected);
+    }
+  });
+
   it('keep goes with reverse, and another deposit with credit', () => {
     expect(proposalFault(state(), proposal({ keep: true }))).toBe('decision_not_allowed');
     expect(proposalFault(state(), proposal({ decision: 'reject', toDeposit: 'B-1' }))).toBe('decision_not_allowed');
@@ -73,8 +89,78 @@ describe('what can be decided', () => {
     expect(proposalFault(state({ standing: 'withdrawn' }), proposal())).toBe('deposit_required');
   });
 
+  it('what goes back to where it was names no other deposit', () => {
+    for (const decision of ['reject', 'reverse', 'restore'] as const) {
+      const elsewhere = proposal({ decision, toDeposit: 'B-1' });
+      expect(proposalFault(state({ standing: 'withdrawn' }), elsewhere), decision).toBe('decision_not_allowed');
+    }
+    const restored = proposal({ decision: 'restore' });
+    expect(proposalFault(state({ standing: 'withdrawn', deposit: null }), restored)).toBeNull();
+    expect(proposalFault(state({ standing: 'returned', deposit: null }), restored)).toBeNull();
+  });
+
+  it('what was ordered and no more goes with credit of the deposit that it claims', () => {
+    for (const decision of ['reject', 'reverse', 'restore'] as const) {
+      const standing = decision === 'reject' ? 'nothing' : 'withdrawn';
+      const only = proposal({ decision, onlyOrdered: true });
+      expect(proposalFault(state({ standing }), only), decision).toBe('decision_not_allowed');
+      expect(proposalFault(state({ standing }), { ...only, onlyOrdered: false }), decision).toBeNull();
+    }
+    expect(proposalFault(state(), proposal({ onlyOrdered: true }))).toBeNull();
+    const elsewhere = proposal({ onlyOrdered: true, toDeposit: 'B-1' });
+    expect(proposalFault(state(), elsewhere)).toBe('decision_not_allowed');
+  });
+
+  it.each([
+    ['5000', '5100.5', '100.5'],
+    ['5000', '5000.00000001', '0.00000001'],
+    ['5000', '5000', null],
+    ['5000', '4999.99999999', null],
+    [null, '5000', null],
+    ['5000', null, null],
+  ])('of an order of %s MTC, with %s received, there waits %s', (mtcAmount, amount, rest) => {
+    expect(restOf(mtcAmount, amount)).toBe(rest);
+  });
+
   it('one proposal waits at a time', () => {
     expect(proposalFault(state({ proposal: proposal() }), proposal({ decision: 'reject' }))).toBe('proposal_open');
+  });
+});
+
+describe('beside a credit that stands', () => {
+  /** Where a decision puts money into a wallet, or may: what was returned may have come out of one. */
+  const ENTERS = [
+    ['nothing', 'credit'],
+    ['parked', 'credit'],
+    ['unreadable', 'credit'],
+    ['withdrawn', 'credit'],
+    ['withdrawn', 'reject'],
+    ['withdrawn', 'restore'],
+    ['returned', 'restore'],
+  ];
+  const PAIRS = STANDINGS.flatMap((standing) => allowedDecisions(standing).map((decision) => ({ standing, decision })));
+
+  it.each(PAIRS)('$standing, $decision: named where money may enter a wallet, and nowhere else', (pair) => {
+    const { standing, decision } = pair;
+    const enters = ENTERS.some(([where, what]) => where === standing && what === decision);
+    expect(entersWallet(standing, decision)).toBe(enters);
+    const toDeposit = decision === 'credit' ? 'B-1' : null;
+    const beside = proposal({ decision, toDeposit, beside: '12' });
+    expect(proposalFault(state({ standing }), beside)).toBe(enters ? null : 'decision_not_allowed');
+    expect(proposalFault(state({ standing }), { ...beside, beside: null })).toBeNull();
+  });
+
+  it('it takes two people whatever the amount and the limit', () => {
+    const small = { amount: '1', reviewLimit: '5000' };
+    const besides = proposal({ beside: '12' });
+    expect(needsTwo(small)).toBe(false);
+    expect(needsTwo(small, proposal())).toBe(false);
+    expect(needsTwo(small, proposal({ beside: null }))).toBe(false);
+    expect(needsTwo(small, besides)).toBe(true);
+    const confirmed = (operator: string) =>
+      confirmationFault(state({ ...small, proposal: besides }), { decisionId: '8', proposalId: '7', operator });
+    expect(confirmed('alice')).toBe('same_operator');
+    expect(confirmed('bob')).toBeNull();
   });
 });
 
@@ -130,7 +216,9 @@ describe('whatever the case', () => {
     amount: fc.option(fc.constantFrom('1', '5000', '0.5')),
     reviewLimit: fc.constantFrom('0', '1', '4999', '5000'),
     proposal: fc.option(
-      fc.record({ operator: fc.constantFrom('alice', 'bob') }).map(({ operator }) => proposal({ operator })),
+      fc
+        .record({ operator: fc.constantFrom('alice', 'bob'), beside: fc.constantFrom(undefined, null, '12') })
+        .map(({ operator, beside }) => proposal({ operator, ...(beside === undefined ? {} : { beside }) })),
     ),
   });
 
@@ -145,7 +233,7 @@ describe('whatever the case', () => {
             'case_closed',
           ]);
         }
-        if (confirmed === null && needsTwo(given)) expect(given.proposal?.operator).not.toBe(operator);
+        if (confirmed === null && needsTwo(given, given.proposal)) expect(given.proposal?.operator).not.toBe(operator);
       }),
       { numRuns: 2_000 },
     );

@@ -19,12 +19,22 @@ interface Edge {
   readonly to: DepositState;
 }
 
+/** What the signal named is not what the database binds: the wait goes on, or what is bound is judged in its place. */
+const UNBOUND = DEPOSIT_EVENTS.filter((event) => event.startsWith('unbound'));
+const isUnbound = (event: DepositEvent): boolean => UNBOUND.includes(event);
+const isCorrection = (from: DepositState, event: DepositEvent): boolean =>
+  isUnbound(event) ||
+  ((from === 'CREDITING' || from === 'IN_REVIEW') && (event === 'callbackGood' || event === 'callbackDoubtful'));
+
 /** Every move there is, found by trying every event in every state that can be reached, until nothing new appears. */
-function explore(start: DepositState = 'PLACING'): { readonly reached: Set<DepositState>; readonly edges: Edge[] } {
+function explore(
+  start: DepositState = 'PLACING',
+  mayHappen: (from: DepositState, event: DepositEvent) => boolean = () => true,
+): { readonly reached: Set<DepositState>; readonly edges: Edge[] } {
   const reached = new Set([start]);
   const edges: Edge[] = [];
   for (const from of reached) {
-    for (const event of DEPOSIT_EVENTS) {
+    for (const event of DEPOSIT_EVENTS.filter((each) => mayHappen(from, each))) {
       const to = transition(from, event).state;
       if (to !== from) edges.push({ from, event, to });
       reached.add(to);
@@ -34,6 +44,8 @@ function explore(start: DepositState = 'PLACING'): { readonly reached: Set<Depos
 }
 
 const { reached, edges } = explore();
+/** Where the signals name what the database binds. */
+const uncorrected = (start?: DepositState) => explore(start, (from, event) => !isCorrection(from, event)).reached;
 const into = (state: DepositState) => edges.filter((edge) => edge.to === state);
 const events = (taken: readonly Edge[]) => [...new Set(taken.map((edge) => edge.event))].toSorted();
 
@@ -41,11 +53,31 @@ const run = (sequence: readonly DepositEvent[]) =>
   sequence.reduce<DepositState[]>((path, event) => [...path, transition(path.at(-1)!, event).state], ['PLACING']);
 const anySequence = fc.array(fc.constantFrom(...DEPOSIT_EVENTS), { maxLength: 30 });
 
+const WAITING = {
+  AWAITING_PAYMENT: 'unboundWhileAwaiting',
+  EXPIRED: 'unboundWhileExpired',
+  PLACEMENT_UNKNOWN: 'unboundWhileUnknown',
+} as const;
+const isWaiting = (state: DepositState): state is keyof typeof WAITING => state in WAITING;
+
+/** The moves of a workflow that goes back only to where it waited last. */
+function moves(sequence: readonly DepositEvent[]): Edge[] {
+  let state: DepositState = 'PLACING';
+  let back: DepositEvent | null = null;
+  return sequence.flatMap((event) => {
+    if (isUnbound(event) && event !== back) return [];
+    const from = state;
+    state = transition(from, event).state;
+    if (!isUnbound(event) && isWaiting(from)) back = WAITING[from];
+    return [{ from, event, to: state }];
+  });
+}
+
 describe('the transition table', () => {
   it('reads as follows; whoever changes it changes docs/lifecycle.md and every history to come', () => {
     const text = OPEN_STATES.map((state) => {
       const moves = DEPOSIT_EVENTS.map((event) => ({ event, ...transition(state, event) }))
-        .filter((move) => move.state !== state)
+        .filter((move) => move.state !== state || move.effects.length > 0)
         .map((move) => `  ${[move.event, '->', move.state, ...move.effects].join(' ')}`);
       return [state, ...moves].join('\n');
     }).join('\n');
@@ -56,38 +88,64 @@ PLACING
   placementRefused -> PLACEMENT_REFUSED announce
   placementUnknown -> PLACEMENT_UNKNOWN announce
   callbackThoughRefused -> IN_REVIEW record announce
+  settledByPeople -> CREDITED announce
+  foundRejected -> REJECTED announce
 PLACEMENT_UNKNOWN
   placed -> AWAITING_PAYMENT record announce
   callbackGood -> CREDITING
   callbackDoubtful -> IN_REVIEW record announce
   listeningWindowElapsed -> UNPAID announce
+  settledByPeople -> CREDITED announce
+  foundRejected -> REJECTED announce
 AWAITING_PAYMENT
   callbackGood -> CREDITING
   callbackDoubtful -> IN_REVIEW record announce
   paymentWindowElapsed -> EXPIRED record announce
+  settledByPeople -> CREDITED announce
+  foundRejected -> REJECTED announce
+  unboundWhileUnknown -> PLACEMENT_UNKNOWN
 EXPIRED
   callbackGood -> CREDITING
   callbackDoubtful -> IN_REVIEW record announce
   listeningWindowElapsed -> UNPAID announce
+  settledByPeople -> CREDITED announce
+  foundRejected -> REJECTED announce
 CREDITING
+  callbackDoubtful -> IN_REVIEW record announce
   credited -> CREDITED announce
   creditConflict -> IN_REVIEW record announce
+  settledByPeople -> CREDITED announce
+  foundRejected -> REJECTED announce
+  unboundWhileAwaiting -> AWAITING_PAYMENT
+  unboundWhileExpired -> EXPIRED
+  unboundWhileUnknown -> PLACEMENT_UNKNOWN
 IN_REVIEW
+  callbackGood -> CREDITING
+  callbackDoubtful -> IN_REVIEW record announce
   decidedCredit -> CREDITED announce
-  decidedReject -> REJECTED announce`.trim(),
+  decidedReject -> REJECTED announce
+  decidedRejectThoughCredited -> CREDITED announce
+  settledByPeople -> CREDITED announce
+  foundRejected -> REJECTED announce
+  unboundWhileAwaiting -> AWAITING_PAYMENT
+  unboundWhileExpired -> EXPIRED
+  unboundWhileUnknown -> PLACEMENT_UNKNOWN`.trim(),
     );
   });
 
   it.each(PAIRS)('has an answer to $event in $state', ({ state, event }) => {
     const step = transition(state, event);
     expect(DEPOSIT_STATES).toContain(step.state);
-    if (step.state === state) expect(step.effects).toEqual([]);
+    // Another payment is in review than the one that led there: that is told.
+    const isTold = state === 'IN_REVIEW' && event === 'callbackDoubtful';
+    if (step.state === state && !isTold) expect(step.effects).toEqual([]);
   });
 });
 
 describe('every order of events', () => {
   it('reaches every state', () => {
     expect([...reached].toSorted()).toEqual([...DEPOSIT_STATES].toSorted());
+    expect([...uncorrected()].toSorted()).toEqual([...DEPOSIT_STATES].toSorted());
   });
 
   it.each(FINAL_STATES)('leaves %s as it is, whatever comes', (state) => {
@@ -98,27 +156,52 @@ describe('every order of events', () => {
     expect([...explore(state).reached].some((later) => isFinal(later))).toBe(true);
   });
 
-  it.each(['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'] as const)(
-    'hears a payment in %s, and never takes it for unpaid',
+  it.each(Object.keys(WAITING) as (keyof typeof WAITING)[])(
+    'hears a payment in %s, and never takes one that is bound for unpaid',
     (state) => {
       expect(transition(state, 'callbackGood').state).toBe('CREDITING');
       expect(transition(state, 'callbackDoubtful').state).toBe('IN_REVIEW');
-      expect(explore('CREDITING').reached).not.toContain('UNPAID');
-      expect(explore('IN_REVIEW').reached).not.toContain('UNPAID');
+      expect(uncorrected('CREDITING')).not.toContain('UNPAID');
+      expect(uncorrected('IN_REVIEW')).not.toContain('UNPAID');
     },
   );
 
+  it.each(Object.entries(WAITING))('goes back to %s when what was named there is not bound', (state, event) => {
+    for (const from of ['CREDITING', 'IN_REVIEW'] as const) {
+      expect(transition(from, event)).toEqual({ state, effects: [] });
+    }
+    // Nobody waits any more for what has ended.
+    expect(edges.filter((edge) => edge.event === event && isFinal(edge.from))).toEqual([]);
+  });
+
+  it.each(OPEN_STATES)('ends a deposit that is %s as its row has ended', (state) => {
+    expect(transition(state, 'settledByPeople').state).toBe('CREDITED');
+    expect(transition(state, 'foundRejected').state).toBe('REJECTED');
+  });
+
   it('credits only what the judge or people approved', () => {
-    expect(new Set(into('CREDITED').map((edge) => edge.from))).toEqual(new Set(['CREDITING', 'IN_REVIEW']));
-    expect(events(into('CREDITED'))).toEqual(['credited', 'decidedCredit']);
+    const credited = ['credited', 'decidedCredit', 'decidedRejectThoughCredited', 'settledByPeople'];
+    expect(events(into('CREDITED'))).toEqual(credited);
+    expect(into('CREDITED').filter((edge) => edge.event === 'credited')).toMatchObject([{ from: 'CREDITING' }]);
+    const decided = into('CREDITED').filter((edge) => edge.event.startsWith('decided'));
+    expect(new Set(decided.map((edge) => edge.from))).toEqual(new Set(['IN_REVIEW']));
     expect(events(into('CREDITING'))).toEqual(['callbackGood']);
-    expect(into('REJECTED')).toEqual([{ from: 'IN_REVIEW', event: 'decidedReject', to: 'REJECTED' }]);
+    expect(events(into('REJECTED'))).toEqual(['decidedReject', 'foundRejected']);
+    expect(into('REJECTED').filter((edge) => edge.event === 'decidedReject')).toMatchObject([{ from: 'IN_REVIEW' }]);
   });
 
   it('never places again: nothing leads back to PLACING, and a payment window that is over stays over', () => {
     expect(into('PLACING')).toEqual([]);
-    expect(explore('EXPIRED').reached).not.toContain('AWAITING_PAYMENT');
-    expect(into('PLACEMENT_UNKNOWN').map((edge) => edge.from)).toEqual(['PLACING']);
+    const asked = into('PLACEMENT_UNKNOWN').filter((edge) => !isUnbound(edge.event));
+    expect(asked.map((edge) => edge.from)).toEqual(['PLACING']);
+    fc.assert(
+      fc.property(anySequence, (sequence) => {
+        const path = moves(sequence).map((edge) => edge.to);
+        const over = path.indexOf('EXPIRED');
+        if (over >= 0) expect(path.slice(over)).not.toContain('AWAITING_PAYMENT');
+      }),
+      { numRuns: 2_000 },
+    );
   });
 
   it('ends unpaid only when the listening window is over, and refused only while placing', () => {
@@ -137,13 +220,17 @@ describe('every order of events', () => {
     );
   });
 
-  it('never comes back to a state it has left', () => {
+  it('never comes back to a state it has left, unless what led away from it is not bound', () => {
     fc.assert(
       fc.property(anySequence, (sequence) => {
-        const visited = run(sequence).filter((state, i, path) => state !== path[i - 1]);
-        expect(new Set(visited).size).toBe(visited.length);
+        const left = new Set<DepositState>();
+        for (const { from, event, to } of moves(sequence)) {
+          if (from !== to) left.add(from);
+          if (isCorrection(from, event)) left.clear();
+          expect(left, `${from} ${event}`).not.toContain(to);
+        }
       }),
-      { numRuns: 1_000 },
+      { numRuns: 2_000 },
     );
   });
 });
@@ -164,14 +251,17 @@ describe('what the world is told', () => {
 
   it('announces every state but the one a deposit starts to be searched as, and the one that does not last', () => {
     for (const { from, event, to } of edges) {
-      const silent = to === 'CREDITING' || (from === 'PLACING' && to === 'AWAITING_PAYMENT');
+      const isFirst = from === 'PLACING' && to === 'AWAITING_PAYMENT';
+      // Nothing was announced on the way to what is taken back.
+      const silent = to === 'CREDITING' || isFirst || isUnbound(event);
       expect(transition(from, event).effects.includes('announce'), `${from} ${event}`).toBe(!silent);
     }
   });
 
   it('records exactly the states that no activity writes with its own effect', () => {
     for (const { from, event, to } of edges) {
-      const own = to === 'EXPIRED' || to === 'IN_REVIEW' || (from === 'PLACEMENT_UNKNOWN' && to === 'AWAITING_PAYMENT');
+      const isAnswered = from === 'PLACEMENT_UNKNOWN' && to === 'AWAITING_PAYMENT';
+      const own = !isUnbound(event) && (to === 'EXPIRED' || to === 'IN_REVIEW' || isAnswered);
       expect(transition(from, event).effects.includes('record'), `${from} ${event}`).toBe(own);
     }
   });

@@ -303,6 +303,14 @@ describe('a late payment', () => {
       expect(judge(settings({ latePolicy: p }), asked, wrong)).toMatchObject({ reason: 'AMOUNT_MISMATCH', late: true });
     },
   );
+
+  const NO_TIMES = ['x', '', '2026-13-01T00:00:00Z', '2026-03-01T25:00:00Z', 'NaN', '9'.repeat(30)];
+  it.each(NO_TIMES)('a time that is no time is for people, whatever the policy: %j', (noTime) => {
+    for (const policy of ['credit', 'review'] as const) {
+      const verdicts = [at(LAST, policy, noTime), at(noTime, policy), at(noTime, policy, noTime)];
+      for (const verdict of verdicts) expect(verdict).toMatchObject({ kind: 'review', reason: 'LATE', late: true });
+    }
+  });
 });
 
 describe('any payment', () => {

@@ -71,8 +71,8 @@ describe('in the database', async () => {
     await arrives(engine, order);
     await engine.untilState(order.externalOrderNumber, 'CREDITED');
     await arrives(engine, order);
-    const { id } = await opened(alice, order, 'SECOND_CODE', 'parked');
-    await decideTogether(alice, bob, id, { decision: 'credit' });
+    const { id, newestCredit: beside } = await opened(alice, order, 'SECOND_CODE', 'parked');
+    await decideTogether(alice, bob, id, { decision: 'credit', beside });
     for (const workflowId of [paid, depositWorkflowId(order.externalOrderNumber), id as string]) {
       const [row, ...more] = await archived(engine, workflowId);
       expect(more).toEqual([]);

@@ -296,8 +296,8 @@ describe('an order nobody here has heard of', () => {
       const rows = await inbox(engine, n);
       return rows[0]!.outcome !== null && rows;
     });
-    expect(kept).toMatchObject({ ...row, attempts: 4, acked: true, outcome: `review:${reviewWorkflowId(kept!.id)}` });
-    const described = await engine.client.workflow.getHandle(reviewWorkflowId(kept!.id)).describe();
+    expect(kept).toMatchObject({ ...row, attempts: 4, acked: true, outcome: `review:${reviewWorkflowId(kept!)}` });
+    const described = await engine.client.workflow.getHandle(reviewWorkflowId(kept!)).describe();
     expect(described).toMatchObject({
       status: { name: 'RUNNING' },
       searchAttributes: { ReviewReason: ['UNKNOWN_ORDER'] },

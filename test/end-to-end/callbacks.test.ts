@@ -52,8 +52,8 @@ async function expectReview({ externalOrderNumber }: Order, receipt: string, rea
     const newest = (await inbox(engine, externalOrderNumber)).at(-1);
     return newest?.outcome !== null && newest;
   });
-  expect(row).toMatchObject({ receipt, reason, acked: true, outcome: `review:${reviewWorkflowId(row.id)}` });
-  const described = await engine.client.workflow.getHandle(reviewWorkflowId(row.id)).describe();
+  expect(row).toMatchObject({ receipt, reason, acked: true, outcome: `review:${reviewWorkflowId(row)}` });
+  const described = await engine.client.workflow.getHandle(reviewWorkflowId(row)).describe();
   expect(described).toMatchObject({
     type: 'review',
     status: { name: 'RUNNING' },
@@ -196,8 +196,8 @@ describe('a second payment of one deposit', () => {
     const [first, ...others] = rows.toSorted((a, b) => Number(b.receipt === 'first') - Number(a.receipt === 'first'));
     await expectCredited(deposit, first!.code!);
     for (const row of others) {
-      expect(row).toMatchObject({ reason: 'SECOND_CODE', outcome: `review:${reviewWorkflowId(row.id)}` });
-      expect(await workflowStatus(engine, reviewWorkflowId(row.id))).toBe('RUNNING');
+      expect(row).toMatchObject({ reason: 'SECOND_CODE', outcome: `review:${reviewWorkflowId(row)}` });
+      expect(await workflowStatus(engine, reviewWorkflowId(row))).toBe('RUNNING');
     }
   });
 

@@ -9,6 +9,8 @@ import { type Part, startPart } from '../support/process.ts';
  */
 const engine = await startEngine({ worker: false, env: { MTPAY_DEADLINE: '2s' } });
 
+const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+
 const orders = async (externalOrderNumber: string): Promise<number> => {
   const log = await engine.control('GET', '/log?limit=10000');
   return log.events.filter(
@@ -53,10 +55,9 @@ describe('the worker is killed', () => {
     },
   );
 
-  test.each(['decide.beforeTx', 'decide.afterCommit'])(
+  test.each(['decide.beforeTx', 'decide.betweenTx', 'decide.afterCommit'])(
     'at %s: another worker carries the decision out, one posting into the wallet',
     async (point) => {
-      const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
       const first = await workerThat(point);
       const order = await placed(engine);
       const data = await arrives(engine, order, { transactionAmount: '4999' });

@@ -37,6 +37,31 @@ describe('the review limit', () => {
     expect(await walletBalance(engine, order.wallet)).toBe('1000.00000001');
   });
 
+  test('does not count beside another credit: that takes two people, whatever the amount', async () => {
+    const order = await placed(engine, { wallet: newWallet(), mtcAmount: '100' });
+    const pays = { transactionAmount: '100', paymentPrice: 720 };
+    await arrives(engine, order, pays);
+    await engine.untilState(order.externalOrderNumber, 'CREDITED');
+    await arrives(engine, order, pays);
+    const { id, newestCredit, needsTwo } = await opened(alice, order, 'SECOND_CODE', 'parked');
+    expect(needsTwo).toBe(false);
+    const reason = 'paid twice';
+    const beside = await alice.propose(id, { decision: 'credit', reason, beside: newestCredit });
+    expect(beside.body).toMatchObject({ needsTwo: true });
+    expectRefusal(await alice.confirm(id, beside.body.proposal.id), 409, 'same_operator');
+    await alice.withdraw(id, beside.body.proposal.id);
+    // Alone again: what stands there is taken out first.
+    const doubt = await alice.doubt({ externalOrderNumber: order.externalOrderNumber, reason: 'recalled' });
+    await decideTogether(alice, alice, doubt.body.id, { decision: 'reverse' });
+    expect(await decideTogether(alice, alice, id, { decision: 'credit' })).toMatchObject({ decidedBy: 'alice' });
+    expect(await engine.deposit(order.externalOrderNumber)).toMatchObject({
+      standing: 'credited',
+      creditedAmount: '100',
+    });
+    expect(await walletBalance(engine, order.wallet)).toBe('100');
+    await engine.auditLedger();
+  });
+
   test('is frozen with the deposit: the books read it from the row and not from a setting', async () => {
     const { id } = await mismatched('900');
     const { rows } = await engine.db.owner.query(

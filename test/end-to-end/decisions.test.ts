@@ -52,7 +52,7 @@ describe('the deposit’s own payment', () => {
     expect(await bookedFor(engine, data.transactionCode)).toEqual([]);
   });
 
-  test('credited by two people: the wallet has it once, under the deposit’s one key, and both are named', async () => {
+  test('credited by two people: the wallet has it once, and both are named', async () => {
     const { order, data, id } = await mismatched();
     expect(await decideTogether(alice, bob, id, { decision: 'credit' })).toMatchObject({
       state: 'closed',
@@ -64,11 +64,12 @@ describe('the deposit’s own payment', () => {
       creditedAmount: '4999',
       transactionCode: data.transactionCode,
     });
-    expect(await bookedFor(engine, data.transactionCode)).toMatchObject([
+    const postings = await bookedFor(engine, data.transactionCode);
+    expect(postings).toMatchObject([
       { kind: 'suspense', amount: '4999', actor: null },
       {
         kind: 'release',
-        key: `deposit:${order.externalOrderNumber}:credit`,
+        key: `after:${postings[0]!.id}`,
         credit: `wallet:${order.wallet}`,
         actor: 'alice+bob',
       },
@@ -105,16 +106,17 @@ describe('T28: one person', () => {
     expect((await alice.case(id)).proposal).toBeNull();
   });
 
-  test('cannot go round the API: an update with rows that are not there moves nothing and leaves the case open', async () => {
+  test('cannot go round the API: an update with rows that are not there moves nothing, and the proposal waits on', async () => {
     const { order, id } = await mismatched();
     const proposed = await alice.propose(id, { decision: 'credit', reason: 'looks fine' });
     const update = engine.client.workflow.getHandle(id).executeUpdate('confirm', {
       args: [{ decisionId: '999999', proposalId: proposed.body.proposal.id, operator: 'bob' }],
     });
-    expect(await update).toMatchObject({ kind: 'refused', refusal: 'unproven' });
+    expect(await update).toMatchObject({ kind: 'refused', refusal: 'not_written' });
     expect(await walletBalance(engine, order.wallet)).toBe('0');
-    expect(await alice.case(id)).toMatchObject({ state: 'open', proposal: null });
-    await decideTogether(alice, bob, id, { decision: 'credit' });
+    // The proposal is genuine, and a forged message takes nothing away from it.
+    expect(await alice.case(id)).toMatchObject({ state: 'open', proposal: { id: proposed.body.proposal.id } });
+    expect((await bob.confirm(id, proposed.body.proposal.id)).status).toBe(200);
     expect(await walletBalance(engine, order.wallet)).toBe('4999');
   });
 
@@ -147,6 +149,7 @@ describe('a step is refused', () => {
       { decision: 'reject', keep: true },
       { decision: 'reject', toDeposit: other.externalOrderNumber },
       { decision: 'reverse', toDeposit: other.externalOrderNumber },
+      { decision: 'reject', onlyOrdered: true },
     ]) {
       expectRefusal(await alice.propose(id, { ...body, reason }), 409, 'decision_not_allowed');
     }
@@ -179,11 +182,11 @@ describe('a step is refused', () => {
     expectRefusal(await engine.call('POST', path, { decision: 'credit', reason: 'looks fine' }), 403, 'forbidden');
   });
 
-  test('when it would credit what could not be read', async () => {
+  test('when it would credit what could not be read, and nobody says what it is', async () => {
     const order = await placed(engine);
     await arrives(engine, order, { transactionAmount: 'true' });
     const { id } = await opened(alice, order, 'UNREADABLE', 'unreadable');
-    expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'looks fine' }), 409, 'decision_not_allowed');
+    expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'looks fine' }), 409, 'facts_required');
     expect(await decideTogether(alice, bob, id, { decision: 'reject' })).toMatchObject({ decision: 'reject' });
   });
 
@@ -200,22 +203,60 @@ describe('a step is refused', () => {
 });
 
 describe('a second payment', () => {
-  test('waits in suspense from the moment its case opens; credited by people it is a second posting', async () => {
+  test('waits in suspense from the moment its case opens, and the merchant sees that it waits', async () => {
     const { order, data, id } = await paidTwice();
+    expect(id).toMatch(/^review:\d+-[0-9a-f]{8}$/);
     expect(await bookedFor(engine, data.transactionCode)).toMatchObject([
       { kind: 'suspense', key: `suspense:mtpay:${data.transactionCode}` },
     ]);
     expect(await walletBalance(engine, order.wallet)).toBe('5000');
-    await decideTogether(alice, bob, id, { decision: 'credit' });
+    const seen = await engine.deposit(order.externalOrderNumber);
+    expect(seen).toMatchObject({ state: 'CREDITED', standing: 'credited', creditedAmount: '5000' });
+    expect(seen.otherPayments).toEqual([
+      {
+        case: id,
+        reason: 'SECOND_CODE',
+        openedAt: expect.stringMatching(/Z$/),
+        transactionCode: data.transactionCode,
+        amount: '5000',
+      },
+    ]);
+  });
+
+  test('is credited beside the first by two people who name it, and by nobody else', async () => {
+    const { order, data, id } = await paidTwice();
+    const found = await alice.case(id);
+    const [first] = found.credits;
+    expect(found).toMatchObject({
+      newestCredit: first.postingId,
+      deposit: { state: 'CREDITED', standing: 'credited', mtcAmount: '5000', creditedAmount: '5000' },
+      otherPayments: [{ transactionCode: first.transactionCode, case: null, outcome: 'credited' }],
+    });
+    const credit = { decision: 'credit', reason: 'stands in the statement twice' };
+    for (const beside of [undefined, '999999', String(Number(first.postingId) + 1)]) {
+      expectRefusal(await alice.propose(id, { ...credit, beside }), 409, 'credited_meanwhile');
+    }
+    const { body } = await alice.propose(id, { ...credit, beside: first.postingId });
+    expect(body).toMatchObject({ needsTwo: true, proposal: { beside: first.postingId } });
+    expectRefusal(await alice.confirm(id, body.proposal.id), 409, 'same_operator');
+    expect(await walletBalance(engine, order.wallet)).toBe('5000');
+    expect((await bob.confirm(id, body.proposal.id)).status).toBe(200);
     expect(await walletBalance(engine, order.wallet)).toBe('10000');
-    const inboxId = id.split(':')[1];
-    expect(await bookedFor(engine, data.transactionCode)).toMatchObject([
+    const postings = await bookedFor(engine, data.transactionCode);
+    expect(postings).toMatchObject([
       { kind: 'suspense' },
-      { kind: 'release', key: `review:${inboxId}:release`, actor: 'alice+bob' },
+      { kind: 'release', key: `after:${postings[0]!.id}`, actor: 'alice+bob' },
     ]);
     expect(await engine.deposit(order.externalOrderNumber)).toMatchObject({
       state: 'CREDITED',
-      creditedAmount: '5000',
+      transactionCode: first.transactionCode,
+      standing: 'more',
+      creditedAmount: '10000',
+      credits: [
+        { postingId: first.postingId, how: 'machine', reversed: null },
+        { postingId: postings[1]!.id, transactionCode: data.transactionCode, how: 'people', reversed: null },
+      ],
+      otherPayments: [],
     });
     await engine.auditLedger();
   });
@@ -262,6 +303,9 @@ describe('a credit that was wrong', () => {
     ]);
     expect(await engine.deposit(order.externalOrderNumber)).toMatchObject({
       state: 'CREDITED',
+      standing: 'none',
+      creditedAmount: '0',
+      credits: [{ amount: '5000', reversed: { kept: false } }],
       reversal: { kept: false },
     });
     await engine.auditLedger();
@@ -274,13 +318,25 @@ describe('a credit that was wrong', () => {
     expect(taken).toMatchObject({
       state: 'open',
       standing: 'withdrawn',
-      allowed: ['credit', 'reject'],
+      allowed: ['credit', 'reject', 'reverse', 'restore'],
       proposal: null,
     });
     expect(await walletBalance(engine, order.wallet)).toBe('0');
     expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'to whom?' }), 409, 'deposit_required');
     await decideTogether(bob, carol, id, { decision: 'credit', toDeposit: right.externalOrderNumber });
     expect(await walletBalance(engine, right.wallet)).toBe('5000');
+    // The merchant of either deposit reads where the money is; it is not in suspense any more.
+    expect(await engine.deposit(order.externalOrderNumber)).toMatchObject({
+      creditedAmount: '0',
+      credits: [{ reversed: { kept: true } }],
+      reversal: { kept: false },
+    });
+    expect(await engine.deposit(right.externalOrderNumber)).toMatchObject({
+      state: 'AWAITING_PAYMENT',
+      standing: 'credited',
+      creditedAmount: '5000',
+      credits: [{ wallet: right.wallet, transactionCode: data.transactionCode, how: 'people' }],
+    });
     expect((await bookedFor(engine, data.transactionCode)).map((posting) => posting.kind)).toEqual([
       'credit',
       'reversal',
@@ -302,8 +358,12 @@ describe('a credit that was wrong', () => {
   test('taken out and found right: it goes back to its wallet', async () => {
     const { order, id } = await doubted();
     await decideTogether(alice, bob, id, { decision: 'reverse', keep: true });
+    expect(await engine.deposit(order.externalOrderNumber)).toMatchObject({ reversal: { kept: true } });
     await decideTogether(alice, bob, id, { decision: 'reject' });
     expect(await walletBalance(engine, order.wallet)).toBe('5000');
+    const back = await engine.deposit(order.externalOrderNumber);
+    expect(back).toMatchObject({ standing: 'credited', creditedAmount: '5000' });
+    expect(back).not.toHaveProperty('reversal');
     await engine.auditLedger();
   });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
 import { startPostgres } from '../../local/postgres.ts';
+import { reviewWorkflowId } from '../../workflows/messages.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { migrateTemplate } from '../support/template.ts';
@@ -82,15 +83,15 @@ test('a terminated deposit: its callback is acknowledged and lands in a review, 
   const { externalOrderNumber } = body;
   await engine.client.workflow.getHandle(`deposit:${externalOrderNumber}`).terminate('by hand');
   await engine.pay(externalOrderNumber);
-  const { id, outcome } = await until('an outcome', async () => {
-    const { rows } = await engine.db.owner.query<{ id: string; outcome: string | null }>(
-      'select id, outcome from engine.callback where deposit = $1',
+  const kept = await until('an outcome', async () => {
+    const { rows } = await engine.db.owner.query<{ id: string; uid: string; outcome: string | null }>(
+      'select id, uid, outcome from engine.callback where deposit = $1',
       [externalOrderNumber],
     );
     return rows[0]?.outcome === null ? null : rows[0];
   });
-  expect(outcome).toBe(`review:review:${id}`);
-  const review = await engine.client.workflow.getHandle(`review:${id}`).describe();
+  expect(kept.outcome).toBe(`review:${reviewWorkflowId(kept)}`);
+  const review = await engine.client.workflow.getHandle(reviewWorkflowId(kept)).describe();
   expect(review.status.name).toBe('RUNNING');
   expect(review.searchAttributes['ReviewReason']).toEqual(['WORKFLOW_GONE']);
   expect(

@@ -6,6 +6,7 @@ import { Client, type WorkflowHandle } from '@temporalio/client';
 import { createArchiver } from '../../activities/archiving.ts';
 import { archivedRuns } from '../../archive/chain.ts';
 import { archiveObjects } from '../../archive/objects.ts';
+import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { audit } from '../../audit/coordinator.ts';
 import { parseCommand } from '../../audit/scope.ts';
 import { Secret } from '../../config/load.ts';
@@ -124,7 +125,7 @@ test('its history is audited with the key; without it nothing is called proved',
         archiveDirectory: undefined,
         code: workflowBundle.code,
         codeVersion: 'test',
-        exceptions: new Map(),
+        exceptions: NO_EXCEPTIONS,
         processes: 1,
         tell: () => undefined,
       },

@@ -225,9 +225,9 @@ describe('money for a refused order', () => {
       receipt: 'final',
       reason: 'DEPOSIT_FINAL',
       acked: true,
-      outcome: `review:${reviewWorkflowId(kept!.id)}`,
+      outcome: `review:${reviewWorkflowId(kept!)}`,
     });
-    expect(await workflowStatus(engine, reviewWorkflowId(kept!.id))).toBe('RUNNING');
+    expect(await workflowStatus(engine, reviewWorkflowId(kept!))).toBe('RUNNING');
     expect(api.alarms(externalOrderNumber)).toEqual(['callback_review']);
     expect(await depositRow(engine, externalOrderNumber)).toBe(row);
     expect(await postings(engine, externalOrderNumber)).toEqual([]);

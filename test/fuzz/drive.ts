@@ -35,7 +35,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
   // One example of each kind is enough to go by.
   const findings = new Map<string, string>();
   const known: string[] = [];
-  const cases = followCases(options.credited);
+  const cases = followCases(options);
   let sent = 0;
   let created = 0;
 
@@ -52,7 +52,8 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     const { address } = linked;
     const mayCreate = created < options.creates;
     if (request.creates && mayCreate) created += 1;
-    const answer = await send(options, linked, keyFor(options, request, mayCreate, sent));
+    const key = cases.confirmer(linked) ?? keyFor(options, request, mayCreate, sent);
+    const answer = await send(options, linked, key);
     // Node's own answer to more than 8 kB of address and headers, before there is an operation (docs/api.md).
     if (answer.status === 431 && address.length > 7_000) return;
     const faults = [unexpected(request, options.document, answer), described(request, answer)].filter(
@@ -67,7 +68,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     }
     if (answer.status === 201 && request.path === '/v1/deposits')
       known.push((answer.body as { externalOrderNumber: string }).externalOrderNumber);
-    cases.learn(linked, answer);
+    cases.learn(linked, answer, key);
   }
   const described = (request: Generated, answer: Answer) =>
     request.expected === 'other method' ? null : checker.answerFault(request.path, request.method, answer);
@@ -89,9 +90,16 @@ function keyFor(options: DriveOptions, request: Generated, mayCreate: boolean, s
 }
 
 /** The links between decisions: a doubt opens a case, a case has a proposal, and that is confirmed or withdrawn. */
-function followCases(credited: readonly string[]) {
+function followCases({ credited, decidingKeys }: DriveOptions) {
   const proposals = new Map<string, string | null>();
+  const proposedWith = new Map<string, string>();
   return {
+    /** The key of another operator than the one who proposed what is confirmed; null: it is not known who did. */
+    confirmer({ path, body }: Generated): string | null {
+      if (!path.endsWith('/confirm') || body === null) return null;
+      const [, proposer] = [...proposedWith].find(([proposal]) => body.includes(`"${proposal}"`)) ?? [];
+      return proposer === undefined ? null : decidingKeys.find((key) => key !== proposer)!;
+    },
     /** The same request about something that is there; as it was where it is not in order or nothing is there yet. */
     link(request: Generated, turn: number): Generated {
       if (request.expected !== 'valid' || !request.path.startsWith('/v1/reviews')) return request;
@@ -101,20 +109,25 @@ function followCases(credited: readonly string[]) {
         const about = { ...body, externalOrderNumber: credited[(turn >> 1) % Math.max(1, credited.length)] };
         return doubts ? { ...request, body: JSON.stringify(about) } : request;
       }
+      // Most proposals are left for somebody to confirm.
+      if (request.path.endsWith('/withdraw') && turn % 8 !== 1) return request;
       const answersOne = body['proposal'] !== undefined;
+      // Which of them belong to a case the document cannot say: they are left out in most, as most cases need none.
+      if (turn % 3 !== 0) for (const field of ['beside', 'facts', 'toDeposit']) delete body[field];
       const candidates = [...proposals].filter(([, proposal]) => !answersOne || proposal !== null);
       const [id, proposal] = candidates[(turn >> 1) % Math.max(1, candidates.length)] ?? [null, null];
       if (id === null) return request;
       return {
         ...request,
         address: request.path.replace('{id}', encodeURIComponent(id)),
-        body: answersOne ? JSON.stringify({ ...body, proposal }) : request.body,
+        body: request.body === null ? null : JSON.stringify(answersOne ? { ...body, proposal } : body),
       };
     },
-    learn({ path, address }: Generated, { status, body }: Answer): void {
+    learn({ path, address }: Generated, { status, body }: Answer, key: string): void {
       if (!path.startsWith('/v1/reviews')) return;
       const { id, proposal } = (body ?? {}) as { id?: string; proposal?: { id: string } | null };
       if (id !== undefined && (status === 200 || status === 201)) proposals.set(id, proposal?.id ?? null);
+      if (path.endsWith('/propose') && status === 200 && proposal) proposedWith.set(proposal.id, key);
       // Somebody else was first.
       const about = [...proposals.keys()].find((one) => address.includes(encodeURIComponent(one)));
       if (about !== undefined && status === 409 && /confirm|withdraw/.test(path)) proposals.set(about, null);

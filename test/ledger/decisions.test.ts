@@ -1,54 +1,24 @@
-import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { creditAll } from '../../ledger/credit.ts';
 import { transactionCode } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { peoplesBooks } from './chains.ts';
 import {
   balanceOf,
   call,
+  creditUntilFree,
   expectCleanBooks,
   facts,
   faultsOf,
   newWallet,
   payment,
   payments,
-  type Posted,
 } from './payments.ts';
 
-/** The ledger's own functions for what people decide; the engine's reviews will call them. */
+/** The ledger's own functions for what people decide. */
 const db = await createTestDatabase();
-const worker = db.poolFor('app_worker');
-const decisions = db.poolFor('app_decisions');
-const auditor = db.poolFor('auditor');
+const { worker, decisions, auditor, park, release, reverse, giveBack, chainOf, standingOf } = peoplesBooks(db);
 
-async function park(
-  change: Record<string, string | null> = {},
-): Promise<{ id: string; deposit: string; wallet: string }> {
-  const { item } = await payment(db.owner);
-  const [parked] = await call(worker, 'park', [
-    facts(item, { key: `suspense:mtpay:${item.transactionCode}`, ...change }),
-  ]);
-  expect(parked!.outcome).toBe('posted');
-  return { id: parked!.id!, deposit: item.deposit, wallet: item.wallet };
-}
-
-let cases = 0;
-async function release(of: string, deposit: string, wallet: string, change: { key?: string; fee?: string } = {}) {
-  cases += 1;
-  const { rows } = await decisions.query<Posted>(
-    `select outcome, id from ledger.release($1, $2, $3, $4, $5, 'review:1', 'alice+bob', 'paid twice, wanted')`,
-    [change.key ?? `review:${cases}:release`, of, deposit, wallet, change.fee ?? '0'],
-  );
-  return rows[0]!;
-}
-async function reverse(of: string, keep: boolean, key?: string, pool: pg.Pool = decisions) {
-  cases += 1;
-  const { rows } = await pool.query<Posted>(
-    `select outcome, id from ledger.reverse($1, $2, $3, 'review:1', 'alice+bob', 'not ours')`,
-    [key ?? `review:${cases}:reverse`, of, keep],
-  );
-  return rows[0]!;
-}
 const suspense = () => balanceOf(auditor, 'suspense:mtpay');
 const wallet = (name: string) => balanceOf(auditor, `wallet:${name}`);
 const openCases = async () => (await auditor.query<{ id: string }>('select id from ledger.suspense_open')).rows;
@@ -105,8 +75,8 @@ describe('a release', () => {
 
   it('happens once: the same again is a duplicate, another one a conflict, and neither moves anything', async () => {
     const parked = await park();
-    const { id } = await release(parked.id, parked.deposit, parked.wallet, { key: 'review:once:release' });
-    expect(await release(parked.id, parked.deposit, parked.wallet, { key: 'review:once:release' })).toEqual({
+    const { id } = await release(parked.id, parked.deposit, parked.wallet, { key: 'after:once:release' });
+    expect(await release(parked.id, parked.deposit, parked.wallet, { key: 'after:once:release' })).toEqual({
       outcome: 'duplicate',
       id,
     });
@@ -134,12 +104,124 @@ describe('a release', () => {
   });
 });
 
+describe('a release of a part', () => {
+  const open = async (id: string) =>
+    (
+      await auditor.query<{ amount: string }>(
+        'select trim_scale(amount)::text as amount from ledger.suspense_open where id = $1',
+        [id],
+      )
+    ).rows.map(({ amount }) => amount);
+  const books = async () => ({
+    suspense: Number(await suspense()),
+    clearing: Number(await balanceOf(auditor, 'clearing:mtpay')),
+  });
+
+  it('leaves the rest in suspense, where it is an open case', async () => {
+    const before = await books();
+    const parked = await park();
+    const released = await release(parked.id, parked.deposit, parked.wallet, { rest: '100.5' });
+    expect(await wallet(parked.wallet)).toBe('-4899.5');
+    expect(await books()).toEqual({ suspense: before.suspense - 100.5, clearing: before.clearing + 5000 });
+    expect([await open(parked.id), await open(released.id!)]).toEqual([[], ['100.5']]);
+    expect(await faultsOf(auditor)).toEqual([]);
+  });
+
+  it('is undone with its rest: all of it goes to the provider', async () => {
+    const before = await books();
+    const parked = await park();
+    const released = await release(parked.id, parked.deposit, parked.wallet, { rest: '100.5' });
+    expect(await reverse(released.id!, false)).toMatchObject({ outcome: 'posted' });
+    expect([await wallet(parked.wallet), await books()]).toEqual(['0', before]);
+    expect(await faultsOf(auditor)).toEqual([]);
+  });
+
+  it('is undone with its rest: all of it waits in suspense, for a wallet again', async () => {
+    const parked = await park();
+    const released = await release(parked.id, parked.deposit, parked.wallet, { rest: '100.5' });
+    const kept = await reverse(released.id!, true);
+    expect([await open(released.id!), await open(kept.id!)]).toEqual([[], ['5000']]);
+    expect(await faultsOf(auditor)).toEqual([]);
+    expect(await release(kept.id!, parked.deposit, parked.wallet)).toMatchObject({ outcome: 'posted' });
+    expect(await wallet(parked.wallet)).toBe('-5000');
+  });
+
+  it('comes back with its rest', async () => {
+    const parked = await park();
+    const released = await release(parked.id, parked.deposit, parked.wallet, { rest: '100.5' });
+    for (const keep of [true, false]) {
+      const out = await reverse((await chainOf(released.id!)).tip, keep);
+      const back = await reverse(out.id!, false);
+      expect([await wallet(parked.wallet), await open(back.id!)]).toEqual(['-4899.5', ['100.5']]);
+    }
+    expect(await faultsOf(auditor)).toEqual([]);
+  });
+
+  it('has a rest between nothing and all of it', async () => {
+    const parked = await park();
+    for (const rest of ['0', '-1', '5000', '5001', '1.000000001']) {
+      const released = release(parked.id, parked.deposit, parked.wallet, { rest });
+      await expect(released, rest).rejects.toMatchObject({ code: '23514' });
+    }
+    expect(await open(parked.id)).toEqual(['5000']);
+  });
+
+  it('is another than the same with another rest: a conflict', async () => {
+    const parked = await park();
+    const part = { key: 'after:part', rest: '1' };
+    const { id } = await release(parked.id, parked.deposit, parked.wallet, part);
+    expect(await release(parked.id, parked.deposit, parked.wallet, part)).toEqual({ outcome: 'duplicate', id });
+    for (const rest of [{ rest: '2' }, {}]) {
+      const other = { key: 'after:part', ...rest };
+      expect(await release(parked.id, parked.deposit, parked.wallet, other)).toEqual({ outcome: 'conflict', id });
+    }
+  });
+
+  it('has its rest given to nobody as long as it stands: neither released nor given back by itself', async () => {
+    const parked = await park();
+    const released = await release(parked.id, parked.deposit, parked.wallet, { rest: '1' });
+    await expect(release(released.id!, parked.deposit, newWallet())).rejects.toMatchObject({ code: 'P0L04' });
+    await expect(giveBack(released.id!)).rejects.toMatchObject({ code: 'P0L04' });
+  });
+});
+
 describe('a reversal', () => {
   it('of parked money sends it back, and the case is closed', async () => {
     const before = [Number(await suspense()), Number(await balanceOf(auditor, 'clearing:mtpay'))];
     const parked = await park();
     expect(await reverse(parked.id, false)).toMatchObject({ outcome: 'posted' });
     expect([Number(await suspense()), Number(await balanceOf(auditor, 'clearing:mtpay'))]).toEqual(before);
+  });
+
+  it('without keep of money that people had put into a wallet sends it to the provider: nothing stays with nobody', async () => {
+    const before = [Number(await suspense()), Number(await balanceOf(auditor, 'clearing:mtpay'))];
+    const parked = await park();
+    const released = await release(parked.id, parked.deposit, parked.wallet, { fee: '12.5' });
+    const fees = Number(await balanceOf(auditor, 'fees'));
+    const reversed = await reverse(released.id!, false);
+    expect(reversed.outcome).toBe('posted');
+    expect([Number(await suspense()), Number(await balanceOf(auditor, 'clearing:mtpay'))]).toEqual(before);
+    expect(await wallet(parked.wallet)).toBe('0');
+    expect(Number(await balanceOf(auditor, 'fees'))).toBe(fees + 12.5);
+    expect(await openCases()).not.toContainEqual({ id: reversed.id });
+    expect(await chainOf(parked.id)).toEqual({ root: parked.id, tip: reversed.id, place: 'clearing:mtpay' });
+  });
+
+  it('with keep of money that people had put into a wallet leaves all of it in suspense', async () => {
+    const parked = await park();
+    const before = Number(await suspense());
+    const released = await release(parked.id, parked.deposit, parked.wallet, { fee: '12.5' });
+    const kept = await reverse(released.id!, true);
+    expect(Number(await suspense())).toBe(before);
+    expect(await openCases()).toContainEqual({ id: kept.id });
+    expect(await chainOf(kept.id!)).toEqual({ root: parked.id, tip: kept.id, place: 'suspense:mtpay' });
+  });
+
+  it('with keep of what put nothing into a wallet is refused', async () => {
+    const parked = await park();
+    await expect(reverse(parked.id, true)).rejects.toMatchObject({ code: 'P0L04' });
+    const back = await giveBack(parked.id);
+    await expect(reverse(back.id!, true)).rejects.toMatchObject({ code: 'P0L04' });
   });
 
   it('of a credit to the wrong wallet keeps the money, which is then released to the right one', async () => {
@@ -191,7 +273,7 @@ describe('a reversal', () => {
       ['', 'because'],
       ['alice and bob', 'because'],
     ]) {
-      const decided = decisions.query(`select ledger.reverse('review:who:reverse', $1, false, 'review:1', $2, $3)`, [
+      const decided = decisions.query(`select ledger.reverse('after:who', $1, false, 'review:1', $2, $3)`, [
         parked.id,
         actor,
         reason,
@@ -202,13 +284,59 @@ describe('a reversal', () => {
   });
 });
 
+describe('money in suspense that is given back', () => {
+  it('goes to the provider, wherever it was before, and may be brought back', async () => {
+    const before = [Number(await suspense()), Number(await balanceOf(auditor, 'clearing:mtpay'))];
+    const parked = await park();
+    const back = await giveBack(parked.id);
+    expect(back.outcome).toBe('posted');
+    expect([Number(await suspense()), Number(await balanceOf(auditor, 'clearing:mtpay'))]).toEqual(before);
+    expect(await chainOf(parked.id)).toEqual({ root: parked.id, tip: back.id, place: 'clearing:mtpay' });
+    const brought = await reverse(back.id!, false);
+    expect(await chainOf(parked.id)).toEqual({ root: parked.id, tip: brought.id, place: 'suspense:mtpay' });
+    expect(await openCases()).toContainEqual({ id: brought.id });
+    expect(await release(brought.id!, parked.deposit, parked.wallet)).toMatchObject({ outcome: 'posted' });
+    expect(await wallet(parked.wallet)).toBe('-5000');
+  });
+
+  it('that was taken out of a wallet goes to the provider and not back there', async () => {
+    const one = await payment(db.owner);
+    const [posted] = await creditAll(worker, [one.item]);
+    const kept = await reverse(posted!.postingId!, true);
+    const back = await giveBack(kept.id!);
+    expect(await wallet(one.item.wallet)).toBe('0');
+    expect(await chainOf(posted!.postingId!)).toEqual({
+      root: posted!.postingId!,
+      tip: back.id,
+      place: 'clearing:mtpay',
+    });
+    expect(await standingOf(one.item.deposit)).toEqual([]);
+  });
+
+  it('goes once: the same again is a duplicate, a release after it a conflict', async () => {
+    const parked = await park();
+    const back = await giveBack(parked.id, { key: 'after:once' });
+    expect(await giveBack(parked.id, { key: 'after:once' })).toEqual({ outcome: 'duplicate', id: back.id });
+    expect(await giveBack(parked.id)).toEqual({ outcome: 'conflict', id: back.id });
+    expect(await release(parked.id, parked.deposit, parked.wallet)).toEqual({ outcome: 'conflict', id: back.id });
+    expect(await wallet(parked.wallet)).toBe('0');
+  });
+
+  it('has to be there', async () => {
+    const one = await payment(db.owner);
+    const [posted] = await creditAll(worker, [one.item]);
+    await expect(giveBack(posted!.postingId!)).rejects.toMatchObject({ code: 'P0L04' });
+    await expect(giveBack('9000000000')).rejects.toMatchObject({ code: 'P0L04' });
+  });
+});
+
 describe('everything at once', () => {
   it('is whole in every snapshot and afterwards', async () => {
     const some = await payments(db.owner, 48);
     const work = some.map(({ item }, i) => async () => {
-      if (i % 3 === 0) return creditAll(worker, [item]);
+      if (i % 3 === 0) return creditUntilFree(worker, [item]);
       if (i % 3 === 1) {
-        const [credited] = await creditAll(worker, [item]);
+        const [credited] = await creditUntilFree(worker, [item]);
         const kept = await reverse(credited!.postingId!, true);
         return release(kept.id!, item.deposit, some[0]!.item.wallet, { fee: '0.00000001' });
       }
@@ -222,7 +350,7 @@ describe('everything at once', () => {
       return looks;
     })();
     // Whatever was credited is asked for once more at the same time.
-    const rivals = some.filter((_, i) => i % 3 !== 2).map(({ item }) => creditAll(worker, [item]));
+    const rivals = some.filter((_, i) => i % 3 !== 2).map(({ item }) => creditUntilFree(worker, [item]));
     await Promise.all([...work.map((one) => one()), ...rivals]);
     storm.over = true;
     expect(await watcher).toBeGreaterThan(0);

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { bindCallback, insertCallback } from '../../database/callbacks.ts';
 import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import type { CreditItem } from '../../ledger/credit.ts';
+import { type CreditAnswer, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { order, paid, settings } from '../support/builders.ts';
 
@@ -117,6 +117,19 @@ export async function payment(
 ): Promise<Payment> {
   const [one] = await payments(db, 1, change);
   return one!;
+}
+
+/** As a worker does in the end: what was busy, because somebody else held its rows, is asked for again until it is not. */
+export async function creditUntilFree(db: pg.Pool, items: readonly CreditItem[]): Promise<CreditAnswer[]> {
+  const answers = await creditAll(db, items);
+  const busy = [...answers.keys()].filter((i) => answers[i]!.outcome === 'busy');
+  if (busy.length === 0) return answers;
+  const again = await creditUntilFree(
+    db,
+    busy.map((i) => items[i]!),
+  );
+  for (const [n, i] of busy.entries()) answers[i] = again[n]!;
+  return answers;
 }
 
 /** The item as `ledger.credit` and `ledger.park` take it, for tests that go past the engine's own statement. */

@@ -19,10 +19,11 @@ beforeAll(async () => {
 });
 
 /** Does as a superuser would who has turned every wall off, looks at what the audit says, and leaves no trace. */
-async function tampered(sql: string) {
+async function tampered(sql: string, prepare = 'select') {
   const client = await db.owner.connect();
   try {
     await client.query('begin');
+    await client.query(prepare);
     await client.query('set local session_replication_role = replica');
     const before = await summary(client);
     await client.query(sql);
@@ -38,7 +39,9 @@ async function summary(client: pg.ClientBase) {
   const { rows } = await client.query<{ text: string }>(
     `select (select string_agg(t::text, ';' order by id) from ledger.transaction t) || (select string_agg(e::text, ';' order by transaction_id, line) from ledger.entry e)
          || (select string_agg(a::text, ';' order by id) from ledger.account a) || (select string_agg(b::text, ';' order by account_id) from ledger.balance b)
-         || (select string_agg(b::text, ';' order by n) from ledger.block b) as text`,
+         || (select string_agg(b::text, ';' order by n) from ledger.block b)
+         || coalesce((select string_agg(s::text, ';' order by deposit) from ledger.slot s), '')
+         || coalesce((select string_agg(l::text, ';' order by transaction_id) from ledger.lineage l), '') as text`,
   );
   return rows[0]!.text;
 }
@@ -52,11 +55,13 @@ const NEW = `insert into ledger.transaction (key, kind, deposit, provider, provi
     from ledger.transaction where id = ${POSTING}`;
 const NEW_ID = `(select id from ledger.transaction where key like '%-new')`;
 const NEW_WHOLE = `${NEW};
+  insert into ledger.slot select deposit, key from ledger.transaction where id = ${NEW_ID};
   insert into ledger.entry select ${NEW_ID}, line, account_id, amount from ledger.entry where transaction_id = ${POSTING};
   update ledger.balance b set amount = b.amount + e.amount, entries = entries + 1 from ledger.entry e
    where e.account_id = b.account_id and e.transaction_id = ${NEW_ID}`;
 const WITHOUT = (posting: string) =>
-  `update ledger.balance b set amount = b.amount - e.amount, entries = entries - 1 from ledger.entry e
+  `delete from ledger.slot where key = (select key from ledger.transaction where id = ${posting});
+   update ledger.balance b set amount = b.amount - e.amount, entries = entries - 1 from ledger.entry e
     where e.account_id = b.account_id and e.transaction_id = ${posting};
    delete from ledger.entry where transaction_id = ${posting};
    delete from ledger.transaction where id = ${posting}`;
@@ -68,6 +73,11 @@ const ENTRY = 'entry differs from its posting';
 const BALANCE = 'balance differs from its entries';
 const ZERO = 'books do not add up to zero';
 const SUSPENSE = 'suspense differs from its open cases';
+const SLOT = 'slot differs from what stands in wallets';
+const LINEAGE = 'lineage differs from its origins';
+/** What was parked, released by two people: a chain of two postings, in a block of its own. */
+const RELEASED = `select ledger.release('after:1', ${PARKED}, 'd-released', 'w-released', 0, 'review:1', 'alice+bob', 'because')`;
+const RELEASE = `(select id from ledger.transaction where kind = 'release')`;
 
 describe('a change behind the walls is found', () => {
   it.each<[string, string, readonly string[]]>([
@@ -84,9 +94,13 @@ describe('a change behind the walls is found', () => {
       `update ledger.transaction set posted_at = posted_at - interval '1 microsecond' where id = ${POSTING}`,
       [BLOCK],
     ],
-    ['the key of a posting', `update ledger.transaction set key = key || 'x' where id = ${POSTING}`, [BLOCK]],
+    ['the key of a posting', `update ledger.transaction set key = key || 'x' where id = ${POSTING}`, [BLOCK, SLOT]],
     ['the code of a posting', `update ledger.transaction set provider_code = 'OTHER' where id = ${POSTING}`, [BLOCK]],
-    ['the deposit of a posting', `update ledger.transaction set deposit = 'other' where id = ${POSTING}`, [BLOCK]],
+    [
+      'the deposit of a posting',
+      `update ledger.transaction set deposit = 'other' where id = ${POSTING}`,
+      [BLOCK, SLOT],
+    ],
     [
       'the wallet of a posting',
       `update ledger.transaction set credit_code = 'wallet:other' where id = ${POSTING}`,
@@ -128,10 +142,11 @@ describe('a change behind the walls is found', () => {
       [BALANCE],
     ],
     ['a balance taken out', `delete from ledger.balance where account_id = ${WALLET}`, [BALANCE, ZERO]],
-    ['a posting taken out', `delete from ledger.transaction where id = ${POSTING}`, [BLOCK, ENTRY, MEMBERS]],
+    ['a posting taken out', `delete from ledger.transaction where id = ${POSTING}`, [BLOCK, ENTRY, MEMBERS, SLOT]],
     ['a posting taken out with all it moved', WITHOUT(POSTING), [BLOCK, MEMBERS]],
     ['a parked posting taken out with all it moved', WITHOUT(PARKED), [BLOCK, MEMBERS]],
-    ['a posting added', NEW, [ENTRY, MEMBERS]],
+    ['a posting taken out with all but its slot', WITHOUT(POSTING).replace(/^delete.*?;/, ''), [BLOCK, MEMBERS, SLOT]],
+    ['a posting added', NEW, [ENTRY, MEMBERS, SLOT]],
     ['a posting added with all it moves', NEW_WHOLE, [MEMBERS]],
     [
       'the entries of a posting taken out',
@@ -153,6 +168,18 @@ describe('a change behind the walls is found', () => {
       `update ledger.account set code = 'suspense:other' where code = 'suspense:mtpay'`,
       [ENTRY, SUSPENSE],
     ],
+    [
+      'a slot taken out',
+      `delete from ledger.slot where key = (select key from ledger.transaction where id = ${POSTING})`,
+      [SLOT],
+    ],
+    [
+      'a slot given to another posting',
+      `update ledger.slot set key = 'after:0' where key = (select key from ledger.transaction where id = ${POSTING})`,
+      [SLOT],
+    ],
+    ['a slot of a deposit that has nothing', `insert into ledger.slot values ('d-nothing', 'after:0')`, [SLOT]],
+    ['a lineage of what continues nothing', `insert into ledger.lineage values (${LAST}, ${POSTING})`, [LINEAGE]],
     ['the time of a block', `update ledger.block set at = at + interval '1 second' where n = 2`, [BLOCK]],
     ['the hash of a block', `update ledger.block set hash = sha256('x') where n = 2`, [BLOCK]],
     ['a member taken out of a block', `update ledger.block set members = members[2:] where n = 1`, [BLOCK, MEMBERS]],
@@ -177,6 +204,36 @@ describe('a change behind the walls is found', () => {
     expect(found.faults).toEqual(faults.toSorted());
     // The chain alone says so whenever a posting or a block is not what was sealed.
     expect(found.broken.length > 0).toBe(faults.includes(BLOCK));
+  });
+
+  it.each<[string, string, readonly string[]]>([
+    [
+      'the root of a posting',
+      `update ledger.lineage set root = ${POSTING} where transaction_id = ${RELEASE}`,
+      [LINEAGE],
+    ],
+    ['a lineage taken out', `delete from ledger.lineage where transaction_id = ${RELEASE}`, [LINEAGE]],
+    [
+      'what a posting continues',
+      `update ledger.transaction set origin = ${POSTING} where id = ${RELEASE}`,
+      [BLOCK, LINEAGE, SLOT, SUSPENSE],
+    ],
+    [
+      'what a posting stands beside',
+      `update ledger.transaction set beside = ${POSTING} where id = ${RELEASE}`,
+      [BLOCK],
+    ],
+    [
+      'what of it stayed in suspense',
+      `update ledger.transaction set rest = 1 where id = ${RELEASE}`,
+      [BLOCK, ENTRY, SUSPENSE],
+    ],
+    ['who decided', `update ledger.transaction set actor = 'mallory' where id = ${RELEASE}`, [BLOCK]],
+    ['why it was decided', `update ledger.transaction set reason = 'otherwise' where id = ${RELEASE}`, [BLOCK]],
+  ])('of what people have moved: %s', async (_, sql, faults) => {
+    const found = await tampered(sql, RELEASED);
+    expect(found.faults).toEqual(faults.toSorted());
+    expect(found.broken).toEqual(faults.includes(BLOCK) ? ['5'] : []);
   });
 
   it('where it was made: the chain names the block', async () => {

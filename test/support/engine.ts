@@ -30,6 +30,8 @@ export interface Answer {
 
 export interface Engine {
   readonly db: TestDatabase;
+  /** Where the Temporal server keeps everything. */
+  readonly temporalFile: string;
   temporal: TemporalServer;
   /** After `temporal.stop()`: the same server, file and port. */
   startTemporal(): Promise<void>;
@@ -117,7 +119,8 @@ export async function launchEngine(
     });
   const temporal = await launchTemporal();
   try {
-    const { engine, stop } = await launchOn(temporal, launchTemporal, db, workflowBundle, options);
+    const temporalFile = join(folder, 'temporal.db');
+    const { engine, stop } = await launchOn(temporal, temporalFile, launchTemporal, db, workflowBundle, options);
     const stopAll = async () => {
       await stop();
       await rm(folder, { recursive: true, force: true });
@@ -133,6 +136,7 @@ export async function launchEngine(
 
 async function launchOn(
   temporal: TemporalServer,
+  temporalFile: string,
   launchTemporal: (port?: number) => Promise<TemporalServer>,
   db: TestDatabase,
   workflowBundle: string,
@@ -185,6 +189,7 @@ async function launchOn(
 
   const engine: Engine = {
     db,
+    temporalFile,
     temporal,
     client,
     env,

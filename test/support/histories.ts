@@ -11,7 +11,7 @@ import { until } from './until.ts';
 export const HISTORIES = fileURLToPath(new URL('../histories', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The version whose paths are recorded now. */
-const VERSION = 'v2';
+const VERSION = 'v3';
 
 export interface RecordedHistory {
   /** `v2/credited`. */

@@ -58,28 +58,35 @@ export function peopleOf(world: WorkflowWorld) {
       return world.client.workflow.start('review', reviewStart(input));
     },
 
-    proposes: async (by: string, of: Case, decision: Decision, more: { keep?: boolean; toDeposit?: string } = {}) => {
+    proposes: async (
+      by: string,
+      of: Case,
+      decision: Decision,
+      more: { keep?: boolean; toDeposit?: string; beside?: string; onlyOrdered?: boolean } = {},
+    ) => {
       const body = {
         decision,
         reason: 'compared with the statement',
         keep: more.keep ?? false,
         toDeposit: more.toDeposit ?? null,
+        ...(more.beside === undefined ? {} : { beside: more.beside }),
+        ...(more.onlyOrdered === undefined ? {} : { onlyOrdered: more.onlyOrdered }),
       };
-      const decisionId = await insertDecision(world.db.owner, { ...about(by, of), step: 'propose', ...body });
+      const { id: decisionId } = await insertDecision(world.db.owner, { ...about(by, of), step: 'propose', ...body });
       await of.handle.executeUpdate(propose, { args: [{ decisionId, operator: by, ...body }] });
       return decisionId;
     },
 
     confirms: async (by: string, of: Case, proposal: string) => {
       const step = { step: 'confirm', proposal, reason: null } as const;
-      const decisionId = await insertDecision(world.db.owner, { ...about(by, of), ...step });
+      const { id: decisionId } = await insertDecision(world.db.owner, { ...about(by, of), ...step });
       return of.handle.executeUpdate(confirm, { args: [{ decisionId, proposalId: proposal, operator: by }] });
     },
 
     withdraws: async (by: string, of: Case, proposal: string) => {
       const reason = 'thought again';
       const step = { step: 'withdraw', proposal, reason } as const;
-      const decisionId = await insertDecision(world.db.owner, { ...about(by, of), ...step });
+      const { id: decisionId } = await insertDecision(world.db.owner, { ...about(by, of), ...step });
       await of.handle.executeUpdate(withdraw, { args: [{ decisionId, proposalId: proposal, operator: by, reason }] });
     },
   };

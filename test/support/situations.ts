@@ -63,12 +63,12 @@ export function situations(world: WorkflowWorld) {
 
   /** A second payment of a credited deposit, and the case about it; `beforeCase` is told its workflow id. */
   async function second(reason: 'SECOND_CODE' | 'STALE', beforeCase: (workflowId: string) => void = () => {}) {
-    const { reserved } = await credited();
+    const { reserved, postingId } = await credited();
     const payment = await keep(paid(reserved.order), 'final', reason);
     beforeCase(`review:${payment.inboxId}`);
     const input = { ...about(reserved, payment.inboxId), reason, transactionCode: payment.transactionCode, payment };
     const handle = await openCase({ ...input, standing: 'nothing' });
-    return { reserved, handle, inboxId: payment.inboxId, input };
+    return { reserved, handle, inboxId: payment.inboxId, input, beside: postingId };
   }
 
   const about = ({ order, settings }: Reserved, inboxId: string) => ({

@@ -1,6 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect, test } from 'vitest';
-import { confirm } from '../../workflows/messages.ts';
+import { confirm, withdraw } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
 import { recordHistory } from '../support/histories.ts';
 import { peopleOf } from '../support/people.ts';
@@ -67,7 +67,8 @@ test('late money waits in suspense; rejected it goes back', async () => {
 test('a second payment is parked as its case opens; credited it is a posting of its own', async () => {
   const of = await second('SECOND_CODE');
   await until('the money to be parked', async () => (await kinds(of.reserved)).includes('suspense'));
-  await confirms('bob', of, await proposes('alice', of, 'credit'));
+  const { beside } = of;
+  await confirms('bob', of, await proposes('alice', of, 'credit', { beside }));
   expect(await of.handle.result()).toMatchObject({ decision: 'credit', decidedBy: 'alice+bob' });
   expect(await kinds(of.reserved)).toEqual(['credit', 'suspense', 'release']);
   await recordHistory('review-parked-credit', of.handle);
@@ -112,17 +113,75 @@ test('a credit in doubt, taken out of its wallet and put into another', async ()
   await recordHistory('reversal-kept-and-released', doubt);
 });
 
-test('a confirmation whose row is not there is refused by the books, and the case goes on', async () => {
+test('more came than was ordered: the wallet gets what was ordered, the rest waits, and all of it can be taken back', async () => {
+  const reserved = await world.reserve({ wallet: 'wallet-more' });
+  const handle = await world.start(reserved);
+  const payment = await world.receive(paid(reserved.order, { transactionAmount: '5100.5' }));
+  await world.signal(handle, payment);
+  await until('the deposit to be in review', async () => {
+    const row = await world.state(reserved.order.externalOrderNumber);
+    return row.state === 'IN_REVIEW';
+  });
+  const of = { handle, inboxId: payment.inboxId };
+  await confirms('bob', of, await proposes('alice', of, 'credit', { onlyOrdered: true }));
+  const { postingId } = (await handle.result()) as { postingId: string };
+  const holds = async (code: string) =>
+    (
+      await world.db.owner.query<{ amount: string }>(
+        'select trim_scale(-b.amount)::text as amount from ledger.balance b join ledger.account a on a.id = b.account_id where a.code = $1',
+        [code],
+      )
+    ).rows[0]!.amount;
+  const waits = await holds('suspense:mtpay');
+  expect(await holds('wallet:wallet-more')).toBe('5000');
+
+  const doubt = await openCase({
+    inboxId: payment.inboxId,
+    externalOrderNumber: reserved.order.externalOrderNumber,
+    reason: 'CREDIT_IN_DOUBT',
+    transactionCode: payment.transactionCode,
+    payment,
+    order: { ...reserved.order, settings: reserved.settings },
+    standing: 'credited',
+    doubt: { postingId, operator: 'alice', reason: 'none of it is ours' },
+    workflowId: `review:${payment.inboxId}:reversal:1`,
+  });
+  const doubted = { handle: doubt, inboxId: payment.inboxId };
+  await confirms('bob', doubted, await proposes('alice', doubted, 'reverse'));
+  expect(await doubt.result()).toMatchObject({ decision: 'reverse' });
+  expect(await holds('wallet:wallet-more')).toBe('0');
+  expect(Number(waits) - Number(await holds('suspense:mtpay'))).toBe(100.5);
+  const { rows } = await world.db.owner.query('select * from ledger.audit() where found <> 0');
+  expect(rows).toEqual([]);
+});
+
+test('a confirmation whose row is not there is refused by the books, and the proposal waits on', async () => {
   const of = await short();
   const proposal = await proposes('alice', of, 'credit');
   const forged = { decisionId: '999999', proposalId: proposal, operator: 'bob' };
   expect(await of.handle.executeUpdate(confirm, { args: [forged] })).toMatchObject({
     kind: 'refused',
-    refusal: 'unproven',
+    refusal: 'not_written',
   });
   expect(await kinds(of.reserved)).toEqual([]);
-  await confirms('bob', of, await proposes('alice', of, 'credit'));
+  await confirms('bob', of, proposal);
   expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+  await recordHistory('decided-after-forged-confirmation', of.handle);
+});
+
+test('a decision that the books refuse leaves the case open, and another one is carried out', async () => {
+  const of = await second('SECOND_CODE');
+  await until('the money to be parked', async () => (await kinds(of.reserved)).includes('suspense'));
+  // Nothing is named beside which it is to be put.
+  expect(await confirms('bob', of, await proposes('alice', of, 'credit'))).toMatchObject({
+    kind: 'refused',
+    refusal: 'credited_meanwhile',
+    standing: 'parked',
+  });
+  expect(await kinds(of.reserved)).toEqual(['credit', 'suspense']);
+  const { beside } = of;
+  await confirms('bob', of, await proposes('alice', of, 'credit', { beside }));
+  expect(await of.handle.result()).toMatchObject({ decision: 'credit' });
   await recordHistory('decided-after-refusal', of.handle);
 });
 
@@ -174,7 +233,7 @@ test('a proposal that comes while the money is being parked waits for that, and 
   let parking: ReturnType<typeof slow>;
   const of = await second('SECOND_CODE', (workflowId) => (parking = slow('park', workflowId)));
   await parking!.effect;
-  const proposed = proposes('alice', of, 'credit');
+  const proposed = proposes('alice', of, 'credit', { beside: of.beside });
   await accepted(of.handle);
   parking!.release();
   await confirms('bob', of, await proposed);
@@ -208,7 +267,9 @@ test('whoever confirms or withdraws before there is a case has nothing to confir
   const of = await second('SECOND_CODE', (workflowId) => (parking = slow('park', workflowId)));
   await parking!.effect;
   const fault = (error: Error) => error.cause;
-  const [confirmed, withdrawn] = [confirms, withdraws].map((step) => step('bob', of, '1').catch(fault));
+  const step = { decisionId: '1', proposalId: '1', operator: 'bob' };
+  const confirmed = of.handle.executeUpdate(confirm, { args: [step] }).catch(fault);
+  const withdrawn = of.handle.executeUpdate(withdraw, { args: [{ ...step, reason: 'no reason' }] }).catch(fault);
   await accepted(of.handle, 2);
   parking!.release();
   for (const refused of [await confirmed, await withdrawn]) expect(refused).toMatchObject({ type: 'no_proposal' });

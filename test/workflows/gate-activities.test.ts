@@ -1,5 +1,15 @@
 import { type Change, describeChanges } from '../support/gate-changes.ts';
-import { both, ended, gave, neededTheDurable, ofKind, ofType, ran, updated } from '../support/gate-predicates.ts';
+import {
+  both,
+  either,
+  ended,
+  gave,
+  neededTheDurable,
+  ofKind,
+  ofType,
+  ran,
+  updated,
+} from '../support/gate-predicates.ts';
 
 /**
  * What workflows ask of the world, changed in one place after the other: the gate catches each change in every recorded
@@ -10,11 +20,28 @@ const effects = 'workflows/effects.ts';
 /** Another activity in the place of this one, be it local or durable. */
 const SWAPPED: readonly Change[] = (
   [
-    ['placeOrder', '.placeOrder(n)', '.settlePlacement(n)', /placed the order \(local activity placeOrder\)/],
-    ['settlePlacement', '.settlePlacement(n)', '.placeOrder(n)', /settled the placement \(activity settlePlacement\)/],
+    [
+      'placeOrder',
+      '.placeOrder(...args)',
+      '.settlePlacement(...args)',
+      /placed the order \(local activity placeOrder\)/,
+    ],
+    [
+      'settlePlacement',
+      '.settlePlacement(...args)',
+      '.placeOrder(...args)',
+      /settled the placement \(activity settlePlacement\)/,
+    ],
     ['close', '.close(...args)', '.recordState(...(args as never))', /closed the deposit .* activity close\)/],
     ['credit', '.credit(item)', '.recordReview(item as never)', /credited the deposit \(local activity credit\)/],
     ['recordState', '.recordState(...args)', '.close(...(args as never))', /recorded the state \(local activity/],
+    ['settlement', '.settlement(...args)', '.recordState(...(args as never))', /\((local )?activity settlement\)/],
+    [
+      'caseOutcome',
+      '.caseOutcome(workflowId)',
+      '.recordState(workflowId as never)',
+      /\((local )?activity caseOutcome\)/,
+    ],
     ['recordReview', '.recordReview(review)', '.credit(review as never)', /recorded a review \(local activity/],
     ['park', '.park(workflowId)', '.recordProposal(workflowId, null)', /parked the money .*\(local activity park\)/],
     ['decide', '.decide(item)', '.recordReview(item as never)', /carried out what people decided \(activity decide\)/],
@@ -36,6 +63,8 @@ const MADE_DURABLE: readonly Change[] = (
     ['close', 'local(SHORT, summary).close', 'durable(DURABLE, summary).close'],
     ['credit', 'local(SHORT, summary).credit', 'durable(DURABLE, summary).credit'],
     ['recordState', 'local(SHORT, summary).recordState', 'durable(DURABLE, summary).recordState'],
+    ['settlement', 'local(SHORT, summary).settlement', 'durable(DURABLE, summary).settlement'],
+    ['caseOutcome', 'local(SHORT, summary).caseOutcome', 'durable(DURABLE, summary).caseOutcome'],
     ['recordReview', 'local(SHORT, summary).recordReview', 'durable(DURABLE, summary).recordReview'],
     ['park', 'local(SHORT, summary).park', 'durable(DURABLE, summary).park'],
   ] as const
@@ -52,7 +81,7 @@ const MADE_LOCAL: readonly Change[] = (
   [
     ['settlePlacement', 'durable(SETTLE, ', 'local(PLACE, '],
     ['decide', 'durable(DURABLE, `decide', 'local(SHORT, `decide'],
-    ['recordProposal', 'durable(DURABLE, args[1]', 'local(SHORT, args[1]'],
+    ['recordProposal', 'durable(DURABLE, summary).recordProposal', 'local(SHORT, summary).recordProposal'],
   ] as const
 ).map(([name, from, to]) => ({
   what: `${name} is local`,
@@ -76,8 +105,8 @@ const GIVEN_OTHERWISE: readonly Change[] = [
   {
     what: 'another state is recorded',
     file: 'workflows/deposit.ts',
-    from: 'return recordState(externalOrderNumber, state)',
-    to: "return recordState(externalOrderNumber, 'EXPIRED')",
+    from: 'await recordState(externalOrderNumber, state)',
+    to: "await recordState(externalOrderNumber, 'EXPIRED')",
     touches: gave('recordState', (_: string, state: string) => state !== 'EXPIRED'),
     says: /recorded the state .* with argument 2 "AWAITING_PAYMENT"; this code would do so with argument 2 "EXPIRED"/,
   },
@@ -92,10 +121,45 @@ const GIVEN_OTHERWISE: readonly Change[] = [
   {
     what: 'money that came late is not parked',
     file: 'workflows/deposit.ts',
-    from: "park: facts.review.reason === 'LATE'",
+    from: "park: review.reason === 'LATE'",
     to: 'park: false',
     touches: gave('recordReview', ({ park }: { park?: boolean }) => park === true),
     says: /recorded a review .* with park true; this code would do so with park false/,
+  },
+  {
+    what: 'a payment in review is not compared with the one that is bound',
+    file: 'workflows/deposit.ts',
+    from: '      payment: paid,\n',
+    to: '',
+    touches: gave('recordReview', ({ payment }: { payment?: object }) => payment !== undefined),
+    says: /recorded a review .* with payment \{.*; this code would do so with payment nothing/,
+  },
+  {
+    what: 'what was reported is reported again',
+    file: 'workflows/deposit.ts',
+    from: 'reported: facts.reported,',
+    to: 'reported: false,',
+    touches: either(
+      gave('credit', ({ reported }: { reported?: boolean }) => reported === true),
+      gave('recordReview', ({ reported }: { reported?: boolean }) => reported === true),
+    ),
+    says: /with reported true; this code would do so with reported false/,
+  },
+  {
+    what: 'an order is placed without a word on when its workflow began',
+    file: 'workflows/deposit.ts',
+    from: 'place(externalOrderNumber, { startedAt: workflowInfo().startTime.toISOString() })',
+    to: 'place(externalOrderNumber)',
+    touches: gave('placeOrder', (_: string, started?: object) => started !== undefined),
+    says: /placed the order .* with /,
+  },
+  {
+    what: 'a row is looked at as if it had expired',
+    file: 'workflows/deposit.ts',
+    from: '{ state: where, expiresAt: facts.expiresAt }',
+    to: "{ state: 'EXPIRED', expiresAt: facts.expiresAt }",
+    touches: gave('settlement', (_: string, { state }: { state: string }) => state !== 'EXPIRED'),
+    says: /\((local )?activity settlement\) with state "\w+"; this code would do so with state "EXPIRED"/,
   },
   {
     what: 'another case is parked',
@@ -115,6 +179,8 @@ const GIVEN_OTHERWISE: readonly Change[] = [
   },
 ];
 
+const isForged = (answer: unknown): boolean => (answer as { refusal?: string } | null)?.refusal === 'not_written';
+
 const LEFT_OUT: readonly Change[] = [
   {
     what: 'the durable activity is not tried when the local one has failed',
@@ -122,31 +188,47 @@ const LEFT_OUT: readonly Change[] = [
     from: 'return patient();',
     to: 'throw error;',
     touches: neededTheDurable,
-    says: /\(activity (credit|close|recordState|recordReview|park|settlePlacement)\)/,
+    says: /\(activity (credit|close|recordState|settlement|caseOutcome|recordReview|park|settlePlacement)\)/,
   },
   {
     what: 'a proposal is not shown',
     file: 'workflows/decisions.ts',
-    from: 'await recordProposal(workflowId, message.decisionId);',
-    to: '',
+    from: 'if (await recorded(message.decisionId, message)) return;',
+    to: 'return;',
     touches: updated('propose'),
     says: /showed which proposal waits \(activity recordProposal\); this code would answer the update propose instead/,
   },
   {
     what: 'a withdrawal is not shown',
     file: 'workflows/decisions.ts',
-    from: 'proposal = null;\n      show();\n      await recordProposal(workflowId, null);',
-    to: 'proposal = null;',
+    from: 'if (await recorded(null, message)) return;',
+    to: 'return;',
     touches: updated('withdraw'),
     says: /showed which proposal waits \(activity recordProposal\); this code would answer the update withdraw instead/,
   },
   {
     what: 'a refusal by the books is not shown',
     file: 'workflows/decisions.ts',
-    from: "if (answer.kind === 'refused') await recordProposal(workflowId, null);",
+    from: "if (answer.kind === 'refused' && !isForged) await recordProposal(workflowId, null);",
     to: '',
-    touches: ran('decide', 'durable', ofKind('refused')),
+    touches: ran('decide', 'durable', (answer) => ofKind('refused')(answer) && !isForged(answer)),
     says: /showed which proposal waits \(activity recordProposal\); this code would answer the update confirm instead/,
+  },
+  {
+    what: 'a step that nobody wrote down counts',
+    file: effects,
+    from: 'return row?.stands !== false;',
+    to: 'return true;',
+    touches: ran('recordProposal', 'durable', (row) => (row as { stands?: boolean } | null)?.stands === false),
+    says: /refused the update (propose|withdraw).*; this code would/,
+  },
+  {
+    what: 'a confirmation that nobody wrote down takes the proposal away',
+    file: 'workflows/decisions.ts',
+    from: 'if (!isForged) proposal = null;',
+    to: 'proposal = null;',
+    touches: ran('decide', 'durable', isForged),
+    says: /(took up the update confirm|carried out what people decided .*); this code would refuse the update confirm instead/,
   },
   {
     what: 'the archive forgets what it did',

@@ -1,3 +1,5 @@
+import { DEPOSIT_STATES, isFinal } from '../../domain/deposit.ts';
+import type { DepositSettings } from '../../domain/order.ts';
 import { type Change, describeChanges } from '../support/gate-changes.ts';
 import {
   announced,
@@ -5,66 +7,79 @@ import {
   cancelled,
   either,
   ended,
+  gave,
+  not,
   ofKind,
   ofType,
   ran,
   signalled,
+  type Touches,
   updated,
   waited,
 } from '../support/gate-predicates.ts';
+import { took } from '../support/gate-steps.ts';
 
 /**
  * What workflows decide by themselves: how long they wait, what a rule says, what they announce and answer. Changed in
  * one place after the other, each is caught in every recorded path it touches, in no other, and named.
  */
 const deposit = 'workflows/deposit.ts';
+const OPEN_STATES = DEPOSIT_STATES.filter((state) => !isFinal(state));
 
 const paymentWindow = waited('payment window', (settings) => settings.paymentWindowMs);
 const listening = waited('listening window', (settings) => settings.listeningWindowMs);
 const listeningUnknown = waited('listening window', (s) => s.paymentWindowMs + s.listeningWindowMs);
-const WAIT = 'await condition(() => facts.payment !== null';
+/** A wait that was interrupted and went on: until the deadline of its first moment, so less than a whole window. */
+const wentOn: Touches = (path) => path.commands.some(({ kind }) => kind === 'timer') && !allWhole(path);
+const allWhole: Touches = ({ commands, facts }) => {
+  const { paymentWindowMs, listeningWindowMs } = (facts.input as { settings: DepositSettings }).settings;
+  const whole = [paymentWindowMs, listeningWindowMs, paymentWindowMs + listeningWindowMs];
+  return commands.every((command) => command.kind !== 'timer' || whole.includes(command.durationMs));
+};
 
 /** The SDK's replay does not compare durations: a timer that is moved is seen by the gate alone. */
 const TIMERS: readonly Change[] = [
   {
     what: 'the payment window is longer',
     file: deposit,
-    from: `${WAIT}, settings.paymentWindowMs,`,
-    to: `${WAIT}, settings.paymentWindowMs + 60_000,`,
+    from: "settings.paymentWindowMs, 'payment window')",
+    to: "settings.paymentWindowMs + 60_000, 'payment window')",
     touches: paymentWindow,
-    says: /waited for the payment window \(timer, (30 min|200 ms)\); this code would wait .* \(timer, (31 min|60200 ms)\)/,
+    says: /waited for the payment window \(timer, .*\); this code would wait for the payment window \(timer, (31 min|6\d+ ms)\)/,
   },
   {
-    what: 'the payment window has no end',
+    what: 'no window has an end',
+    isAlone: true,
     file: deposit,
-    from: `${WAIT}, settings.paymentWindowMs, { summary: 'payment window' });`,
-    to: `${WAIT});`,
-    touches: paymentWindow,
-    says: /waited for the payment window \(timer, (30 min|200 ms)\); this code would not$/,
+    from: ', leftMs, { summary });',
+    to: ');',
+    touches: either(paymentWindow, listening, listeningUnknown),
+    says: /waited for the (payment|listening) window \(timer, .*\); this code would not$/,
+  },
+  {
+    what: 'a wait that goes on begins anew',
+    isAlone: true,
+    file: deposit,
+    from: 'const leftMs = deadlines[where] - Date.now();',
+    to: 'const leftMs = windowMs;',
+    touches: wentOn,
+    says: /waited for the (payment|listening) window \(timer, .*\); this code would wait for the (payment|listening) window/,
   },
   {
     what: 'an order is placed a little later',
     file: deposit,
-    from: 'const placement = await place(externalOrderNumber);',
-    to: 'await condition(() => false, 1_000); const placement = await place(externalOrderNumber);',
+    from: 'const placement = await place(',
+    to: 'await condition(() => false, 1_000); const placement = await place(',
     touches: ofType('deposit'),
     says: /placed the order \(local activity placeOrder\); this code would wait \(timer, 1 s\) instead/,
   },
   {
     what: 'the listening window is shorter',
     file: deposit,
-    from: `${WAIT}, settings.listeningWindowMs,`,
-    to: `${WAIT}, settings.listeningWindowMs / 2,`,
+    from: "settings.listeningWindowMs, 'listening window')",
+    to: "settings.listeningWindowMs / 2, 'listening window')",
     touches: listening,
-    says: /waited for the listening window \(timer, (73 h|400 ms)\); this code would wait .*\(timer, (2190 min|200 ms)\)/,
-  },
-  {
-    what: 'the listening window has no end',
-    file: deposit,
-    from: `${WAIT}, settings.listeningWindowMs, { summary: 'listening window' });`,
-    to: `${WAIT});`,
-    touches: listening,
-    says: /waited for the listening window \(timer, (73 h|400 ms)\); this code would not$/,
+    says: /waited for the listening window \(timer, .*\); this code would wait .*\(timer, (2190 min|\d+ ms)\)/,
   },
   {
     what: 'an unknown placement listens no longer than a known one',
@@ -72,25 +87,29 @@ const TIMERS: readonly Change[] = [
     from: 'const windows = settings.paymentWindowMs + settings.listeningWindowMs;',
     to: 'const windows = settings.listeningWindowMs;',
     touches: listeningUnknown,
-    says: /waited for the listening window \(timer, (4410 min|600 ms)\); this code would wait .*\(timer, (73 h|400 ms)\)/,
-  },
-  {
-    what: 'an unknown placement listens for ever',
-    file: deposit,
-    from: "answered !== null, windows, { summary: 'listening window' });",
-    to: 'answered !== null);',
-    touches: listeningUnknown,
-    says: /waited for the listening window \(timer, (4410 min|600 ms)\); this code would not$/,
+    says: /waited for the listening window \(timer, .*\); this code would wait for the listening window \(timer, .*\) instead/,
   },
 ];
+
+/** A payment was told of while the deposit closed: nothing was asked about it, and it ended without one. */
+const toldTooLate = both(
+  signalled('callbackAccepted'),
+  ended('state', (state) => state === 'UNPAID'),
+  not(ran('credit')),
+);
+
+const bindsAnother = (answer: unknown): boolean => {
+  const { kind, binds, settled } = (answer ?? {}) as { kind?: string; binds?: object | null; settled?: object | null };
+  return kind === 'unbound' && Boolean(binds) && !settled;
+};
 
 const CONDITIONS: readonly Change[] = [
   {
     what: 'a state is announced before it is recorded',
     isAlone: true,
     file: deposit,
-    from: "    if (step.effects.includes('record')) await record(input, state, facts);\n    if (step.effects.includes('announce')) announce(state, facts);",
-    to: "    if (step.effects.includes('announce')) announce(state, facts);\n    if (step.effects.includes('record')) await record(input, state, facts);",
+    from: "    if (step.effects.includes('record')) instead = await record();\n    if (instead === null && step.effects.includes('announce')) announce(state, facts);",
+    to: "    if (step.effects.includes('announce')) announce(state, facts);\n    if (step.effects.includes('record')) instead = await record();",
     touches: either(ran('recordState'), ran('recordReview')),
     says: /recorded (the state|a review) .*; this code would announce DepositState/,
   },
@@ -100,7 +119,7 @@ const CONDITIONS: readonly Change[] = [
     from: "if (placement.kind === 'unknown') return 'placementUnknown';",
     to: '',
     touches: ran('placeOrder', 'local', ofKind('unknown')),
-    says: /announced DepositState PLACEMENT_UNKNOWN; this code would wait for the payment window/,
+    says: /announced DepositState PLACEMENT_UNKNOWN.*; this code would (wait for the payment window|record a review)/,
   },
   {
     what: 'a refused placement counts as placed',
@@ -116,18 +135,18 @@ const CONDITIONS: readonly Change[] = [
   {
     what: 'a late answer of the provider is not heard',
     file: deposit,
-    from: '|| answered !== null, windows',
-    to: ', windows',
+    from: "'listening window', () => answered !== null)",
+    to: "'listening window')",
     touches: signalled('orderAnswered'),
     says: /stopped waiting for the listening window; this code would not/,
   },
   {
     what: 'a payment that was found while closing is dropped',
     file: deposit,
-    from: 'if (payment === null) return as',
-    to: 'if (true) return as',
+    from: 'if (found === null) {',
+    to: 'if (true) {',
     touches: ran('close', undefined, (found) => found !== null),
-    says: /(credited the deposit|recorded a review) .*; this code would announce DepositState (UNPAID|PLACEMENT_REFUSED)/,
+    says: /(credited the deposit|recorded a review|announced DepositState) .*; this code would announce DepositState (UNPAID|PLACEMENT_REFUSED)/,
   },
   {
     what: 'a conflict in the books counts as a credit',
@@ -149,9 +168,9 @@ const CONDITIONS: readonly Change[] = [
   {
     what: 'a rejected deposit counts as credited',
     file: deposit,
-    from: "return decision === 'credit' ? 'decidedCredit' : 'decidedReject';",
-    to: "return 'decidedCredit';",
-    touches: ended('state', (state) => state === 'REJECTED'),
+    from: "if (settled === undefined) return 'decidedReject';",
+    to: "if (settled === undefined) return 'decidedCredit';",
+    touches: took('IN_REVIEW', 'decidedReject'),
     says: /announced DepositState REJECTED, .*; this code would announce DepositState CREDITED, /,
   },
   {
@@ -175,8 +194,128 @@ const CONDITIONS: readonly Change[] = [
     file: 'workflows/decisions.ts',
     from: "if (answer.kind === 'withdrawn') return 'withdrawn';",
     to: '',
-    touches: ran('decide', 'durable', ofKind('withdrawn')),
+    // Later answers say themselves where the money is.
+    touches: ran('decide', 'durable', (answer) => ofKind('withdrawn')(answer) && !('standing' in (answer as object))),
     says: /showed which proposal waits .*; this code would refuse the update propose instead/,
+  },
+];
+
+const HINTS: readonly Change[] = [
+  {
+    what: 'a hint to look is not heard while a payment is awaited',
+    file: deposit,
+    from: 'facts.payment !== null || look || also()',
+    to: 'facts.payment !== null || also()',
+    touches: ran('settlement'),
+    says: /; this code would/,
+  },
+  {
+    what: 'a hint to look is not heard while people decide',
+    file: 'workflows/decisions.ts',
+    from: 'confirmation !== null || look',
+    to: 'confirmation !== null',
+    touches: ran('caseOutcome'),
+    says: /\((local )?activity caseOutcome\); this code would/,
+  },
+  {
+    what: 'a payment that the row binds and nobody told of is not judged',
+    file: deposit,
+    from: 'if (found.binds !== null) return judged(',
+    to: 'if (false) return judged(',
+    touches: ran('settlement', undefined, (found) => Boolean((found as { binds?: object | null } | null)?.binds)),
+    says: /credited the deposit .*; this code would wait for the payment window/,
+  },
+  {
+    what: 'an open case counts as decided when it is looked at',
+    file: 'workflows/decisions.ts',
+    from: 'if (outcome === null) continue;',
+    to: '',
+    touches: ({ facts }) =>
+      facts.steps.some(
+        (step) =>
+          step.kind === 'activity' &&
+          step.name === 'caseOutcome' &&
+          !step.failed &&
+          (step.result as { kind: string }).kind === 'open',
+      ),
+    says: /; this code (would|fails)/,
+  },
+  {
+    what: 'what is not bound counts as credited',
+    file: deposit,
+    from: "if (result.kind === 'unbound') return unbound(result);",
+    to: '',
+    touches: ran('credit', undefined, ofKind('unbound')),
+    says: /; this code would announce DepositState CREDITED/,
+  },
+  {
+    what: 'people are asked about what is not bound',
+    file: deposit,
+    from: "if (parked && 'binds' in parked) return unbound(parked);",
+    to: '',
+    touches: ran('recordReview', undefined, ofKind('unbound')),
+    says: /; this code would announce DepositState IN_REVIEW/,
+  },
+  {
+    what: 'what is bound is not put in the place of what was told',
+    file: deposit,
+    from: 'facts.payment = binds;',
+    to: 'facts.payment = null;',
+    touches: either(ran('credit', undefined, bindsAnother), ran('recordReview', undefined, bindsAnother)),
+    says: /; this code (would|fails)/,
+  },
+  {
+    what: 'a row that was rejected counts as credited',
+    isAlone: true,
+    file: deposit,
+    from: "return found.state === 'CREDITED' ? 'settledByPeople' : 'foundRejected';",
+    to: "return 'settledByPeople';",
+    touches: either(...OPEN_STATES.map((state) => took(state, 'foundRejected'))),
+    says: /announced DepositState REJECTED.*; this code would announce DepositState CREDITED/,
+  },
+  {
+    what: 'a row that has ended expires all the same',
+    file: deposit,
+    from: 'if (row.settled !== undefined) return settledAs(row.settled);',
+    to: '',
+    touches: ran('recordState', undefined, (row) => Boolean((row as { settled?: object } | null)?.settled)),
+    says: /; this code would announce DepositState EXPIRED/,
+  },
+  {
+    what: 'an answer that the row does not have counts',
+    file: deposit,
+    from: 'if (row.expiresAt !== null) return null;',
+    to: 'return null;',
+    touches: took('AWAITING_PAYMENT', 'unboundWhileUnknown'),
+    says: /; this code would announce DepositState AWAITING_PAYMENT/,
+  },
+  {
+    what: 'an answer that the row does not have takes the payment window away',
+    file: deposit,
+    from: 'row.expiresAt ?? expiresAtBefore;',
+    to: 'row.expiresAt;',
+    touches: both(
+      took('AWAITING_PAYMENT', 'unboundWhileUnknown'),
+      gave('recordReview', ({ reason }: { reason: string }) => reason === 'LATE'),
+    ),
+    says: /recorded a review .*; this code would credit the deposit/,
+  },
+  {
+    what: 'a payment that was told while the deposit closed stands in its end',
+    isAlone: true,
+    file: deposit,
+    from: '      facts.payment = null;\n      return as',
+    to: '      return as',
+    touches: toldTooLate,
+    says: /announced DepositState UNPAID; this code would announce DepositState UNPAID, TransactionCode/,
+  },
+  {
+    what: 'a deposit that was credited otherwise counts as rejected',
+    file: deposit,
+    from: "if (settled === undefined) return 'decidedReject';",
+    to: "return 'decidedReject';",
+    touches: took('IN_REVIEW', 'decidedRejectThoughCredited'),
+    says: /announced DepositState CREDITED.*; this code would announce DepositState REJECTED/,
   },
 ];
 
@@ -184,7 +323,7 @@ const TOLD: readonly Change[] = [
   {
     what: 'the transaction code is not searchable any more',
     file: 'workflows/show.ts',
-    from: 'if (facts.payment !== null) pairs.push',
+    from: 'if (code !== undefined) pairs.push',
     to: 'if (false) pairs.push',
     touches: announced('TransactionCode'),
     says: /announced DepositState \w+, .*TransactionCode \w+; this code would announce DepositState \w+(, ReviewReason \w+)? instead/,
@@ -200,7 +339,7 @@ const TOLD: readonly Change[] = [
   {
     what: 'the result does not say which transaction paid',
     file: deposit,
-    from: 'transactionCode: facts.payment?.transactionCode ?? null,',
+    from: 'transactionCode: facts.creditedCode ?? facts.payment?.transactionCode ?? null,',
     to: 'transactionCode: null,',
     touches: ended('transactionCode', (code) => typeof code === 'string'),
     says: /ended \w+ with transactionCode "\w+"; this code would do so with transactionCode null/,
@@ -210,7 +349,15 @@ const TOLD: readonly Change[] = [
     file: 'workflows/messages.ts',
     from: "('callbackAccepted')",
     to: "('paymentAccepted')",
-    touches: signalled('callbackAccepted'),
+    touches: both(signalled('callbackAccepted'), not(toldTooLate)),
+    says: /; this code would/,
+  },
+  {
+    what: 'the hint has another name',
+    file: 'workflows/messages.ts',
+    from: "('lookAgain')",
+    to: "('look')",
+    touches: signalled('lookAgain'),
     says: /; this code would/,
   },
   {
@@ -231,6 +378,6 @@ const TOLD: readonly Change[] = [
   },
 ];
 
-const CHANGES = [...TIMERS, ...CONDITIONS, ...TOLD];
+const CHANGES = [...TIMERS, ...CONDITIONS, ...HINTS, ...TOLD];
 
 describeChanges('a decision that is changed is caught in each path it touches, and in no other', CHANGES);

@@ -7,7 +7,12 @@ import { announced, both, either, gave, not, ofType, ran, updated } from '../sup
  */
 const judge = 'domain/judge.ts';
 
-const reviewed = (reason: string) => announced('ReviewReason', reason);
+/** The judge said so, be it of what the database binds or of what somebody told. */
+const reviewed = (reason: string) =>
+  either(
+    announced('ReviewReason', reason),
+    gave('recordReview', (review: { reason: string }) => review.reason === reason),
+  );
 const REVIEWED_NOT_CREDITED =
   /recorded a review .*; this code would credit the deposit \(local activity credit\) instead/;
 const CREDITED_NOT_REVIEWED = /credited the deposit .*; this code would record a review \(local activity .* instead/;
@@ -75,7 +80,7 @@ const CHANGES: readonly Change[] = [
   {
     what: 'people look at every late payment',
     file: judge,
-    from: "if (late && settings.latePolicy === 'review') {",
+    from: "if (late && (settings.latePolicy === 'review' || !comparable)) {",
     to: 'if (late) {',
     touches: gave('credit', ({ late }: { late: boolean }) => late),
     says: CREDITED_NOT_REVIEWED,
@@ -90,6 +95,16 @@ const CHANGES: readonly Change[] = [
       gave('recordReview', ({ late }: { late: boolean }) => late),
     ),
     says: new RegExp(`with late true; this code would do so with late false|${REVIEWED_NOT_CREDITED.source}`),
+  },
+  {
+    what: 'a time that is no time is credited',
+    file: judge,
+    from: ' || !comparable',
+    to: '',
+    touches: gave('recordReview', ({ payment }: { payment?: { receivedAt: string } }) =>
+      Number.isNaN(Date.parse(payment?.receivedAt ?? '1970-01-01')),
+    ),
+    says: REVIEWED_NOT_CREDITED,
   },
   {
     what: 'second payments are parked whatever the judge says',
@@ -116,13 +131,13 @@ const CHANGES: readonly Change[] = [
     from: 'isText(payment.inboxId) &&',
     to: 'true ||',
     touches: ({ facts }) =>
-      facts.steps.some(({ kind, ...step }) => kind === 'signal' && (step as { input: unknown }).input === null),
+      facts.steps.some((step) => step.kind === 'signal' && step.name === 'callbackAccepted' && step.input === null),
     says: /this code fails: |this code would/,
   },
   {
     what: 'one person may not decide alone below the limit',
     file: 'domain/decision.ts',
-    from: 'return needsTwo(state) && state.proposal?.operator',
+    from: 'return needsTwo(state, state.proposal) && state.proposal?.operator',
     to: 'return state.proposal?.operator',
     touches: ({ facts }) => {
       const operators = facts.steps.flatMap((step) =>

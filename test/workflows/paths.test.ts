@@ -185,7 +185,13 @@ test('placement unknown, answered late: awaiting payment, then credited', async 
   world.answers(externalOrderNumber, unknown);
   const handle = await world.start(reserved);
   await untilState(reserved.order, 'PLACEMENT_UNKNOWN');
-  await handle.signal(orderAnswered, { expiresAt: new Date(Date.now() + 60_000).toISOString() });
+  const expiresAt = new Date(Date.now() + 60_000).toISOString();
+  // As the worker leaves it when the answer comes after all; the signal alone would be ignored.
+  await world.db.owner.query(
+    `update engine.deposit set redirect_url = 'https://pay.example/1', expires_at = $2 where external_order_number = $1`,
+    [externalOrderNumber, expiresAt],
+  );
+  await handle.signal(orderAnswered, { expiresAt });
   await untilState(reserved.order, 'AWAITING_PAYMENT');
   await world.signal(handle, await world.receive(paid(reserved.order)));
   expect(await handle.result()).toMatchObject({ state: 'CREDITED', late: false });

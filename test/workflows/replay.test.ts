@@ -16,7 +16,10 @@ quietRuntime();
 const paths = await recordedPaths();
 const recordings = paths.map(({ recorded }) => recorded);
 
-/** The paths of the first release, those that came with decisions, and those in which a single rule decides. */
+/**
+ * The paths of the first release, those that came with decisions, those in which a single rule decides, and those of hints:
+ * what is told is not what is bound, or the row has ended already.
+ */
 const PATHS = [
   'credited',
   'credited-after-cancel',
@@ -67,12 +70,53 @@ const RULED = [
   'review-parked-durably',
   'unpaid-durably',
 ];
+const HINTED = [
+  'credited-after-false-hint',
+  'credited-after-false-hint-durably',
+  'credited-after-forged-answer',
+  'credited-after-forged-doubt',
+  'credited-told-while-asking',
+  'credited-after-forged-doubt-while-expired',
+  'credited-after-forged-doubt-while-unknown',
+  'credited-after-forged-payment',
+  'credited-after-forged-time',
+  'credited-after-forged-unknown',
+  'credited-after-hint',
+  'credited-beside',
+  'credited-told-otherwise',
+  'credited-told-short',
+  'decided-after-forged-confirmation',
+  'decided-after-forged-steps',
+  'decided-found',
+  'found-rejected-before-review',
+  'found-rejected-while-awaiting',
+  'found-rejected-while-crediting',
+  'found-rejected-while-expired',
+  'found-rejected-while-placing',
+  'found-rejected-while-unknown',
+  'in-review-after-forged-answer',
+  'in-review-told-otherwise',
+  'in-review-told-shorter',
+  'rejected-though-credited',
+  'review-decided-found',
+  'settled-before-review',
+  'settled-unheard',
+  'settled-while-awaiting',
+  'settled-while-crediting',
+  'settled-while-expired',
+  'settled-while-placing',
+  'settled-while-refused',
+  'settled-while-unknown',
+  'unpaid-after-forged-payment',
+  'unpaid-told-while-closing',
+];
 
 describe('the recordings', () => {
   test('there is one for every path of every release', () => {
     const v1 = PATHS.map((name) => `v1/${name}`);
     const v2 = [...PATHS, ...DECIDED, ...RULED].map((name) => `v2/${name}`);
-    expect(recordings.map(({ name }) => name).toSorted()).toEqual([...v1, ...v2].toSorted());
+    const v3 = [...PATHS, ...DECIDED, ...RULED, ...HINTED].map((name) => `v3/${name}`);
+    expect(recordings.map(({ name }) => name).toSorted()).toEqual([...v1, ...v2, ...v3].toSorted());
   });
 
   test('each ends when nothing is under way, and says what its local activities were given', () => {

@@ -12,8 +12,13 @@ test('a deposit that is paid after its payment window is credited, and flagged l
   await world.sleep('31m');
   expect((await world.state(externalOrderNumber)).state).toBe('EXPIRED');
   const payment = await world.receive(paid(reserved.order));
-  // The database's clock does not skip: the signal carries the time that would have been written.
-  await world.signal(handle, { ...payment, receivedAt: new Date(Date.now() + 31 * 60_000).toISOString() });
+  // The database's clock does not skip: what would have been written is written.
+  const receivedAt = new Date(Date.now() + 31 * 60_000).toISOString();
+  await world.db.owner.query('update engine.callback set received_at = $2 where id = $1', [
+    payment.inboxId,
+    receivedAt,
+  ]);
+  await world.signal(handle, { ...payment, receivedAt });
   expect(await handle.result()).toMatchObject({ state: 'CREDITED', late: true });
   expect(await world.state(externalOrderNumber)).toMatchObject({ state: 'CREDITED', late: true });
   expect(await world.postings(externalOrderNumber)).toBe(1);

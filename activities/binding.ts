@@ -1,0 +1,68 @@
+import type pg from 'pg';
+import { type Log, raiseAlarm } from '../config/log.ts';
+import { findBound } from '../database/callbacks.ts';
+import { adoptRow, findSettlement, recordState as record, type Settlement } from '../database/deposits.ts';
+import type { Payment } from '../domain/order.ts';
+
+/**
+ * Signals are hints: what counts is what the database binds to a deposit (docs/lifecycle.md#rules). These are the
+ * answers of activities that were asked about something else.
+ */
+
+/** What was named is not the deposit's payment. `binds` is; null: no payment is bound. `settled`: the row is final. */
+export interface Unbound {
+  readonly kind: 'unbound';
+  readonly binds: Payment | null;
+  readonly settled: Settlement | null;
+}
+
+/**
+ * What the database says instead of a message that it does not know; null: what was named is just what is bound. Raises
+ * the alarm once per run of a workflow.
+ */
+export async function unboundOf(
+  db: pg.Pool | pg.ClientBase,
+  log: Log,
+  of: { readonly externalOrderNumber: string; readonly inboxId: string; readonly reported?: boolean | undefined },
+  isNamed: (bound: Payment) => boolean,
+): Promise<Unbound | null> {
+  const settled = await findSettlement(db, of.externalOrderNumber);
+  const binds = await findBound(db, of.externalOrderNumber);
+  if (settled === null && binds !== null && isNamed(binds)) return null;
+  // A settled deposit may have been open when the signal came: nobody said anything false.
+  if (settled === null && of.reported !== true)
+    raiseAlarm(log, 'signal_without_payment', { deposit: of.externalOrderNumber, inboxId: of.inboxId });
+  return { kind: 'unbound', binds, settled };
+}
+
+/** Inbox ids as the database makes them; others name no row. */
+export const isRowId = (id: string): boolean => /^[1-9]\d{0,17}$/.test(id);
+
+/** What the row says of a state that moves no money; see {@link record}. */
+export async function recordState(
+  pool: pg.Pool,
+  log: Log,
+  externalOrderNumber: string,
+  state: 'AWAITING_PAYMENT' | 'EXPIRED',
+): Promise<{ readonly expiresAt: string | null; readonly settled?: Settlement }> {
+  const row = await record(pool, externalOrderNumber, state);
+  const settled = await findSettlement(pool, externalOrderNumber);
+  if (settled !== null) return { ...row, settled };
+  if (state === 'AWAITING_PAYMENT' && row.expiresAt === null)
+    raiseAlarm(log, 'signal_without_payment', { deposit: externalOrderNumber });
+  return row;
+}
+
+/** How the row ended, or that it is open and which payment it binds. One that PostgreSQL lost, and has again as it was, learns what its workflow knows. */
+export async function settlement(
+  pool: pg.Pool,
+  log: Log,
+  externalOrderNumber: string,
+  known: { readonly state: string; readonly expiresAt: string | null },
+): Promise<{ readonly kind: 'open'; readonly binds: Payment | null } | ({ readonly kind: 'settled' } & Settlement)> {
+  const settled = await findSettlement(pool, externalOrderNumber);
+  if (settled !== null) return { kind: 'settled', ...settled };
+  if (await adoptRow(pool, externalOrderNumber, known.expiresAt))
+    raiseAlarm(log, 'deposit_adopted', { deposit: externalOrderNumber });
+  return { kind: 'open', binds: await findBound(pool, externalOrderNumber) };
+}

@@ -1,0 +1,42 @@
+import { formatUnits, known, parseMtc } from './money.ts';
+
+/** What lies in wallets for one deposit, as merchants and people read it (docs/api.md#what-was-credited). Pure. */
+
+/** A posting that put money into a wallet for the deposit. Ids text, decimals canonical. */
+export interface Credit {
+  readonly postingId: string;
+  /** MTC that the wallet got. */
+  readonly amount: string;
+  /** What of the payment stays in suspense, because only what was ordered was credited; null: nothing. */
+  readonly rest: string | null;
+  readonly wallet: string;
+  /** The provider's name of the payment that this money came with. */
+  readonly transactionCode: string | null;
+  readonly how: 'machine' | 'people';
+  readonly at: Date;
+  /** What took it out of the wallet again; `kept`: into suspense, and not to the provider. Null: it stands. */
+  readonly reversed: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
+}
+
+/** How many payments of a deposit stand in wallets: none, one, one in part (the rest is in suspense), or more. */
+export const DEPOSIT_STANDINGS = ['none', 'credited', 'partly', 'more'] as const;
+export type DepositStanding = (typeof DEPOSIT_STANDINGS)[number];
+
+/** `creditedAmount`: the sum of what stands, MTC; null: nothing was ever credited. */
+export function sumOf(credits: readonly Pick<Credit, 'amount' | 'rest' | 'reversed'>[]): {
+  readonly standing: DepositStanding;
+  readonly creditedAmount: string | null;
+} {
+  const stands = credits.filter((credit) => credit.reversed === null);
+  const units = stands.reduce((sum, { amount }) => sum + known(parseMtc(amount), 'credit'), 0n);
+  return {
+    standing: standingOf(stands),
+    creditedAmount: credits.length === 0 ? null : formatUnits(units),
+  };
+}
+
+function standingOf([first, second]: readonly Pick<Credit, 'rest'>[]): DepositStanding {
+  if (first === undefined) return 'none';
+  if (second !== undefined) return 'more';
+  return first.rest === null ? 'credited' : 'partly';
+}

@@ -1,0 +1,113 @@
+import { actorOf } from './decision.ts';
+
+/** What became of each step that somebody took in a case (docs/reviews.md#steps). Pure. */
+
+/**
+ * `waiting`: a proposal that nobody has confirmed, or a confirmation that is being carried out. `withdrawn`: a proposal
+ * that somebody took back.
+ */
+export const STEP_OUTCOMES = ['carried', 'refused', 'withdrawn', 'waiting'] as const;
+export interface StepOutcome {
+  readonly outcome: (typeof STEP_OUTCOMES)[number];
+  /** Why, for a refused step; else null. */
+  readonly refusal: string | null;
+}
+
+export interface Step {
+  readonly id: string;
+  readonly step: 'propose' | 'confirm' | 'withdraw';
+  /** What is confirmed or withdrawn. */
+  readonly proposal: string | null;
+  readonly operator: string;
+}
+
+/** What a confirmed proposal came to; `refusal`: why nothing was moved. */
+export interface Carried {
+  readonly confirmation: string;
+  readonly outcome: 'decided' | 'withdrawn' | 'refused';
+  readonly refusal: string | null;
+}
+
+/** What is known of a case: its steps, what the tables hold about them, and how the case stands. */
+export interface CaseSteps {
+  readonly steps: readonly Step[];
+  /** By proposal. */
+  readonly carried: ReadonlyMap<string, Carried>;
+  /** Steps that the case's workflow did not take, and why. */
+  readonly refused: ReadonlyMap<string, string>;
+  /** The proposal that waits. In a closed case of before there were `carried` rows: the one that was decided. */
+  readonly proposal: string | null;
+  /** Everybody who decided, as postings name them; null: the case is open. */
+  readonly decidedBy: string | null;
+}
+
+const CARRIED: StepOutcome = { outcome: 'carried', refusal: null };
+const WAITING: StepOutcome = { outcome: 'waiting', refusal: null };
+const WITHDRAWN: StepOutcome = { outcome: 'withdrawn', refusal: null };
+const refused = (refusal: string): StepOutcome => ({ outcome: 'refused', refusal });
+
+/** Of one of `known.steps`. */
+export function stepOutcome(known: CaseSteps, step: Step): StepOutcome {
+  if (step.step === 'propose') return ofProposal(known, step);
+  return step.step === 'confirm' ? ofConfirmation(known, step) : ofWithdrawal(known, step);
+}
+
+function ofProposal(known: CaseSteps, step: Step): StepOutcome {
+  const carried = known.carried.get(step.id);
+  if (carried?.refusal === 'withdrawn') return WITHDRAWN;
+  if (carried !== undefined) return carried.outcome === 'refused' ? refused(carried.refusal ?? 'unproven') : CARRIED;
+  if (wasDecided(known, step.id)) return CARRIED;
+  const why = known.refused.get(step.id);
+  if (why !== undefined) return refused(why);
+  if (takenBack(known, step.id)) return WITHDRAWN;
+  return stillWaiting(known, step.id);
+}
+
+const takenBack = (known: CaseSteps, proposal: string): boolean =>
+  known.steps.some(
+    (other) =>
+      other.step === 'withdraw' && other.proposal === proposal && ofWithdrawal(known, other).outcome === 'carried',
+  );
+
+/** Written down, and neither taken nor refused: it waits, is on its way to the workflow, or never got there in time. */
+function stillWaiting({ decidedBy, proposal }: CaseSteps, id: string): StepOutcome {
+  if (decidedBy !== null) return refused('case_closed');
+  return proposal === null || proposal === id ? WAITING : refused('other_proposal');
+}
+
+function ofConfirmation(known: CaseSteps, step: Step): StepOutcome {
+  const carried = known.carried.get(step.proposal!);
+  if (carried?.confirmation === step.id) {
+    return carried.outcome === 'refused' ? refused(carried.refusal ?? 'unproven') : CARRIED;
+  }
+  const why = known.refused.get(step.id);
+  if (why !== undefined) return refused(why);
+  if (carried !== undefined) return refused(tooLate(carried));
+  if (wasDecided(known, step.proposal)) return decidedWith(known) === step.id ? CARRIED : refused('case_closed');
+  if (takenBack(known, step.proposal!)) return refused('no_proposal');
+  return stillWaiting(known, step.proposal!);
+}
+
+/** In a case of before there were `carried` rows. */
+const wasDecided = ({ decidedBy, proposal }: CaseSteps, id: string | null): boolean =>
+  decidedBy !== null && proposal !== null && proposal === id;
+
+/** Which confirmation decided a case of before: the first by the other of the two who are named. */
+function decidedWith({ steps, proposal, decidedBy }: CaseSteps): string | undefined {
+  const proposer = steps.find((step) => step.id === proposal)?.operator ?? '';
+  const confirms = steps.filter((step) => step.step === 'confirm' && step.proposal === proposal);
+  return confirms.find((step) => actorOf(proposer, step.operator) === decidedBy)?.id;
+}
+
+function ofWithdrawal(known: CaseSteps, step: Step): StepOutcome {
+  const carried = known.carried.get(step.proposal!);
+  // The books saw it before they moved anything, whatever the workflow answered.
+  if (carried?.refusal === 'withdrawn') return CARRIED;
+  const why = known.refused.get(step.id);
+  if (why !== undefined) return refused(why);
+  if (carried !== undefined) return refused(tooLate(carried));
+  return wasDecided(known, step.proposal) ? refused('case_closed') : CARRIED;
+}
+
+/** The proposal came to something before this step could count. */
+const tooLate = (carried: Carried): string => (carried.outcome === 'decided' ? 'case_closed' : 'no_proposal');

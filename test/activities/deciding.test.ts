@@ -1,0 +1,128 @@
+import type pg from 'pg';
+import { expect, test } from 'vitest';
+import { decide } from '../../activities/deciding.ts';
+import { createLog } from '../../config/log.ts';
+import { insertCase } from '../../database/cases.ts';
+import { insertDecision } from '../../database/decisions.ts';
+import { inTransaction } from '../../database/pool.ts';
+import type { Decision } from '../../domain/decision.ts';
+import { paid } from '../support/builders.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { received, reserved } from '../ledger/payments.ts';
+import { until } from '../support/until.ts';
+
+/** A decided step answers first, whatever came after it; and steps are written under their case's lock. */
+const db = await createTestDatabase();
+const decisions = db.poolFor('app_decisions');
+const api = db.poolFor('app_api');
+const log = createLog('test', 'silent');
+
+/** An authentic callback that no machine may credit, and its case. */
+async function unbound() {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const inboxId = await inTransaction(db.owner, (client) =>
+    received(client, data, { receipt: 'other_content', bound: false }),
+  );
+  const workflowId = `review:${inboxId}`;
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT', detail: '' });
+  return { order, data, inboxId, workflowId };
+}
+type Case = Pick<Awaited<ReturnType<typeof unbound>>, 'inboxId' | 'workflowId'>;
+
+const step = ({ inboxId, workflowId }: Case, operator: string) => ({ inboxId, workflowId, operator });
+async function proposes(of: Case, operator: string, decision: Decision, more: { keep?: boolean } = {}) {
+  const body = { decision, reason: 'compared with the statement', keep: more.keep ?? false, toDeposit: null };
+  const { id } = await insertDecision(api, { ...step(of, operator), step: 'propose', ...body });
+  // The workflow's word that this proposal waits.
+  await db.owner.query('update engine.review_case set proposal = $2 where workflow_id = $1', [of.workflowId, id]);
+  return id;
+}
+const confirms = async (of: Case, operator: string, proposal: string) =>
+  (await insertDecision(api, { ...step(of, operator), step: 'confirm', proposal, reason: null })).id;
+const withdraws = (of: Case, operator: string, proposal: string) =>
+  insertDecision(api, { ...step(of, operator), step: 'withdraw', proposal, reason: 'thought again' });
+
+const postings = async (n: string) =>
+  (
+    await db.owner.query<{ kind: string }>('select kind from ledger.transaction where deposit = $1 order by id', [n])
+  ).rows.map((row) => row.kind);
+
+test('a withdrawal that waits for the decision’s transaction is refused, and the decision repeated says what it did', async () => {
+  const of = await unbound();
+  const proposalId = await proposes(of, 'alice', 'credit');
+  const item = { workflowId: of.workflowId, proposalId, confirmationId: await confirms(of, 'bob', proposalId) };
+  const held: pg.PoolClient = await db.owner.connect();
+  await held.query('begin');
+  await held.query('select from engine.review_case where workflow_id = $1 for update', [of.workflowId]);
+  // The decision waits first, the withdrawal behind it.
+  const decided = decide(decisions, log, item);
+  await waiting(1);
+  const withdrawn = withdraws(of, 'carol', proposalId).catch((error: unknown) => error);
+  await waiting(2);
+  await held.query('commit');
+  held.release();
+  const answer = await decided;
+  const late = await withdrawn;
+  // Between the two transactions of a decision a withdrawal may still come in time; it never comes halfway.
+  if (answer.kind === 'decided') {
+    expect(late).toMatchObject({ code: 'P0E31' });
+    expect(await postings(of.order.externalOrderNumber)).toEqual(['suspense', 'release']);
+  } else {
+    expect(answer).toMatchObject({ kind: 'refused', refusal: 'withdrawn', standing: 'parked' });
+    expect(await postings(of.order.externalOrderNumber)).toEqual(['suspense']);
+  }
+  expect(await decide(decisions, log, item)).toEqual(answer);
+});
+
+test('money taken out of a wallet and kept: the step repeated answers so, though its proposal waits no more', async () => {
+  const of = await unbound();
+  const first = await proposes(of, 'alice', 'credit');
+  const credited = await decide(decisions, log, {
+    workflowId: of.workflowId,
+    proposalId: first,
+    confirmationId: await confirms(of, 'bob', first),
+  });
+  expect(credited).toMatchObject({ kind: 'decided', decision: 'credit', decidedBy: 'alice+bob' });
+  const doubt = { inboxId: of.inboxId, workflowId: `review:${of.inboxId}:reversal:1` };
+  await insertCase(db.owner, {
+    ...doubt,
+    reason: 'CREDIT_IN_DOUBT',
+    detail: 'not theirs',
+    openedBy: 'alice',
+    doubted: (credited as { postingId: string }).postingId,
+  });
+  const keep = await proposes(doubt, 'alice', 'reverse', { keep: true });
+  const item = { workflowId: doubt.workflowId, proposalId: keep, confirmationId: await confirms(doubt, 'bob', keep) };
+  const taken = await decide(decisions, log, item);
+  expect(taken).toMatchObject({ kind: 'withdrawn', standing: 'withdrawn' });
+  await expect(withdraws(doubt, 'carol', keep)).rejects.toMatchObject({ code: 'P0E32' });
+  expect(await decide(decisions, log, item)).toEqual(taken);
+
+  const back = await proposes(doubt, 'bob', 'restore');
+  const restore = {
+    workflowId: doubt.workflowId,
+    proposalId: back,
+    confirmationId: await confirms(doubt, 'alice', back),
+  };
+  expect(await decide(decisions, log, restore)).toMatchObject({ kind: 'decided', decision: 'restore' });
+  // The step of before still answers what it did.
+  expect(await decide(decisions, log, item)).toEqual(taken);
+  expect(await postings(of.order.externalOrderNumber)).toEqual(['suspense', 'release', 'reversal', 'reversal']);
+});
+
+test('one person alone is refused where the step is written, before anybody is told of it', async () => {
+  const of = await unbound();
+  const proposal = await proposes(of, 'alice', 'credit');
+  await expect(confirms(of, 'alice', proposal)).rejects.toMatchObject({ code: 'P0E34' });
+  await expect(confirms(of, 'bob', String(Number(proposal) - 1_000_000))).rejects.toMatchObject({ code: 'P0E33' });
+});
+
+/** So many sessions wait for a lock here. */
+const waiting = (count: number) =>
+  until(`${count} to wait`, async () => {
+    const { rows } = await db.owner.query<{ n: number }>(
+      `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    return rows[0]!.n >= count;
+  });
