@@ -5,10 +5,10 @@ import { archivedRunsOf, type ArchiveRow, archiveRows } from '../archive/chain.t
 import { type HistoryFacts, HistoryUnreadable, isReplayable, openHistory, readText } from '../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../archive/objects.ts';
 import { closedRun } from '../archive/run.ts';
-import type { DepositInput, ReviewInput } from '../workflows/messages.ts';
+import { type DepositInput, heldAgainWorkflowId, type ReviewInput } from '../workflows/messages.ts';
 import type { ReportBuilder } from './builder.ts';
 import { explainDifference } from './difference.ts';
-import { compare, explainedBy, paymentOf } from './compare.ts';
+import { compare, explainedBy, inboxIdsIn, subjectOf } from './compare.ts';
 import { CHECK_OF } from './kinds.ts';
 import type { Replayer } from './replay.ts';
 import type { Finding } from './report.ts';
@@ -165,28 +165,27 @@ export async function auditReplay(
 /** What histories say against what the tables hold. */
 export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
   const inputs = all.map((facts) => facts.input as Partial<DepositInput & ReviewInput> | null);
-  const inboxIds = all.flatMap((facts, i) => {
-    const named = inputs[i]?.inboxId ?? paymentOf(facts)?.inboxId;
-    return named === undefined ? [] : [named];
-  });
   const orderNumbers = inputs.flatMap((input) =>
     input?.externalOrderNumber === undefined ? [] : [input.externalOrderNumber],
   );
-  const records = await readRecords(
-    deps.db,
-    all.map((facts) => facts.workflowId),
-    orderNumbers,
-    inboxIds,
-  );
+  const records = await readRecords(deps.db, all.map(subjectOf), orderNumbers, all.flatMap(inboxIdsIn));
   const runs = await archivedRunsOf(
     deps.db,
-    all.filter(({ workflowId }) => records.postings.has(workflowId)).map(({ workflowId }) => workflowId),
+    all.flatMap((facts) => (records.postings.has(subjectOf(facts)) ? holdersOf(records, subjectOf(facts)) : [])),
   );
   for (const facts of all) {
-    const others = runs.filter(({ workflowId, runId }) => workflowId === facts.workflowId && runId !== facts.runId);
+    const holders = holdersOf(records, subjectOf(facts));
+    const others = runs.filter(({ workflowId, runId }) => holders.includes(workflowId) && runId !== facts.runId);
     deps.builder.checked('books');
     tell(deps, compare(facts, records, await explainedByOtherRuns(deps, others, records)));
   }
+}
+
+/** Every workflow that has held a case, one after the other; a deposit has its own alone. */
+function holdersOf({ cases }: Records, id: string): string[] {
+  const heldBy = cases.get(id)?.heldBy ?? null;
+  const times = Number(/:again:(\d+)$/.exec(heldBy ?? '')?.[1] ?? 0);
+  return [id, ...Array.from({ length: times }, (_, i) => heldAgainWorkflowId(id, i + 1))];
 }
 
 /** A workflow that was terminated by hand was followed by another run under its id: each has its own postings. */

@@ -15,6 +15,8 @@ const LEDGER_FAULTS: Readonly<Record<string, FindingKind>> = {
   'balance differs from its entries': 'balance_differs',
   'books do not add up to zero': 'balance_differs',
   'suspense differs from its open cases': 'money_unexplained',
+  'slot differs from what stands in wallets': 'slot_differs',
+  'lineage differs from its origins': 'lineage_differs',
 };
 
 export async function checkLedger(db: pg.ClientBase): Promise<Finding[]> {
@@ -51,6 +53,23 @@ const PLACES: Readonly<Record<string, string>> = {
     select 'account ' || code as place, 'holds ' || -kept || ', which is not what its open cases add up to' as detail
       from ledger.trial_balance b where code like 'suspense:%'
        and -kept <> coalesce((select sum(o.amount) from ledger.suspense_open o where 'suspense:' || o.provider = b.code), 0)`,
+  'slot differs from what stands in wallets': `
+    select 'deposit:' || coalesce(w.deposit, s.deposit) as place,
+           'the slot is ' || coalesce('taken by ' || s.key, 'free') || ', ' || coalesce(w.key || ' is the newest that stands', 'nothing stands') as detail
+      from (select t.deposit, (array_agg(t.key order by t.id desc))[1] as key from ledger.transaction t
+             where t.deposit is not null and t.amount > 0 and t.credit_code like 'wallet:%'
+               and not exists (select from ledger.transaction n where n.origin = t.id) group by t.deposit) w
+      full join ledger.slot s on s.deposit = w.deposit where w.key is distinct from s.key`,
+  'lineage differs from its origins': `
+    with recursive chain as (
+      select t.id, t.id as root from ledger.transaction t
+       where t.origin is null and exists (select from ledger.transaction s where s.origin = t.id)
+      union all
+      select t.id, c.root from chain c join ledger.transaction t on t.origin = c.id)
+    select 'posting ' || coalesce(w.id, l.transaction_id) as place,
+           'begins with posting ' || coalesce(w.root::text, 'none') || ', the lineage says ' || coalesce(l.root::text, 'none') as detail
+      from (select id, root from chain where id <> root) w
+      full join ledger.lineage l on l.transaction_id = w.id where w.root is distinct from l.root`,
 };
 
 async function locate(db: pg.ClientBase, { fault, found }: { fault: string; found: string }): Promise<Finding[]> {

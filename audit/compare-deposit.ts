@@ -1,3 +1,5 @@
+import type { HistoryStep } from '../archive/history.ts';
+import type { Settlement } from '../activities/index.ts';
 import { judge } from '../domain/judge.ts';
 import type { Payment } from '../domain/order.ts';
 import { priceOf } from '../ledger/credit.ts';
@@ -9,14 +11,13 @@ import {
   compareParked,
   comparePayment,
   expectPosting,
-  paymentOf,
-  type PlacementAnswer,
   placementOf,
   received,
 } from './comparing.ts';
 import { compareGiven } from './compare-given.ts';
 import { compareDecisions, type Decided } from './compare-people.ts';
 import { compareDepositTimes } from './compare-times.ts';
+import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './course.ts';
 import type { DepositRecord } from './rows.ts';
 
 /** A deposit's history beside its row, its callback, its postings and its case. */
@@ -27,23 +28,33 @@ export function compareDeposit(on: Compared): void {
   if (facts.workflowId !== `deposit:${n}`) tell('deposit_row_differs', `its history is that of deposit ${n}`);
   const row = records.deposits.get(n);
   if (row === undefined) return tell('deposit_row_differs', 'there is no deposit row');
+  const course = courseOf(facts);
   compareOrder(on, input, row);
-  comparePlacement(on, row);
-  const payment = paymentOf(facts);
-  if (payment !== null) {
-    comparePayment(on, payment, records.callbacks.get(payment.inboxId));
-    if (row.boundCallback !== payment.inboxId) {
-      const bound = `the deposit is bound to callback ${row.boundCallback ?? 'none'}`;
-      tell('credit_without_evidence', `${bound}, its history was told of ${payment.inboxId}`);
-    }
-  }
-  const late = compareJudgement(on, input, payment);
-  const posted = compareCredit(on, input, payment);
+  comparePlacement(on, row, course);
+  compareBound(on, row, course);
+  compareSettled(on, row, course);
+  const judged = course.asked.map((asked) => judgedOf(input, asked));
+  for (const one of judged) compareJudgement(on, one);
+  const accepted = judged.findLast(({ asked }) => unboundIn(asked.step) === null) ?? null;
+  const payment = accepted?.asked.payment ?? null;
+  compareCase(on, accepted);
+  const posted = compareCredit(on, input, course);
   compareParked(on, 'recordReview', payment, n);
-  const decided = compareDecisions(on, { payment, deposit: n, reviewLimit: input.settings.reviewLimit });
-  compareEnd(on, row, payment, { posted, decided, late });
-  compareGiven(on, payment, late);
-  compareDepositTimes(on, input, row);
+  const decided = compareDecisions(on, {
+    payment,
+    deposit: n,
+    reviewLimit: input.settings.reviewLimit,
+    tip: tipOf(accepted),
+  });
+  compareEnd(on, row, course, { posted, decided, late: course.settled?.late ?? accepted?.late ?? false });
+  compareGiven(on, course, judged);
+  compareDepositTimes(on, input, row, acceptedIn(course));
+}
+
+/** What was put into suspense as its payment was given to people. */
+function tipOf(accepted: Judged | null): string | null {
+  const parked = accepted?.asked.step.result as { readonly postingId?: string | null } | null | undefined;
+  return accepted?.asked.step.name === 'recordReview' ? (parked?.postingId ?? null) : null;
 }
 
 /** What was asked, as the workflow was started with it and as the row has it. */
@@ -59,67 +70,98 @@ function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecor
 }
 
 /** What the provider answered, and until when the customer could pay. */
-function comparePlacement({ facts, tell }: Compared, row: DepositRecord): void {
+function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course: Course): void {
   const placement = placementOf(facts);
   if (placement === undefined || placement.kind === 'refused') return;
   const differs = (field: string, stands: string | null, says: string) =>
     stands === says || tell('deposit_row_differs', `${field} is ${stands ?? 'none'}, its history says ${says}`);
   if (placement.kind === 'placed') differs('advertisementCode', row.advertisementCode, placement.advertisementCode);
   // An answer that came when nobody waited for it any more is shown, and changed nothing else.
-  const answeredUnheard = placement.kind === 'unknown' && !heardOfAnswer(facts) && row.placedAt !== null;
-  if (!answeredUnheard) differs('expiresAt', row.expiresAt, expiresAtOf(facts, placement));
+  const answeredUnheard = placement.kind === 'unknown' && !course.heardOfAnswer && row.placedAt !== null;
+  if (!answeredUnheard) differs('expiresAt', row.expiresAt, course.expiresAt ?? placement.expiresAt);
 }
 
-/** What the deposit does next when the provider's late answer is heard of, and never otherwise. */
-const heardOfAnswer = (facts: Compared['facts']): boolean => activities(facts, 'recordState').length > 0;
-
-/** When the payment window ended, as the placement or its late answer said. */
-function expiresAtOf(facts: Compared['facts'], placement: Exclude<PlacementAnswer, { kind: 'refused' }>): string {
-  const answered = facts.steps.find((step) => step.kind === 'signal' && step.name === 'orderAnswered');
-  if (placement.kind === 'placed' || answered?.kind !== 'signal' || !heardOfAnswer(facts)) return placement.expiresAt;
-  return (answered.input as { expiresAt: string }).expiresAt;
-}
-
-/**
- * The judge once more, on what the history was told; and what was done against what the judge says. Answers whether it
- * was late; null: nothing was judged.
- */
-function compareJudgement(on: Compared, input: DepositInput, payment: Payment | null): boolean | null {
-  const { facts, records, tell } = on;
-  const placement = placementOf(facts);
-  const [credit] = activities(facts, 'credit');
-  const [review] = activities(facts, 'recordReview');
-  if (payment === null || placement === undefined || (credit === undefined && review === undefined)) return null;
-  let reason: string | null = 'PAID_THOUGH_REFUSED';
-  let late: boolean | null = null;
-  if (placement.kind !== 'refused') {
-    const { inboxId: _, receivedAt, ...callback } = payment;
-    const verdict = judge(input.settings, input, { callback, receivedAt, expiresAt: expiresAtOf(facts, placement) });
-    late = verdict.late;
-    reason = verdict.kind === 'review' ? verdict.reason : null;
-    if (credit !== undefined && verdict.kind === 'review')
-      tell('decision_differs', `the rules say review ${verdict.reason}: ${verdict.detail}`);
+/** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */
+function compareBound(on: Compared, row: DepositRecord, course: Course): void {
+  const accepted = acceptedIn(course);
+  const told: readonly { readonly payment: Payment | null; readonly step: HistoryStep }[] = [
+    ...(accepted === null ? [] : [accepted]),
+    ...course.bound.filter(({ payment }) => canonical(payment) !== canonical(accepted?.payment)),
+  ];
+  for (const { payment } of told) {
+    if (payment === null) continue;
+    comparePayment(on, payment, on.records.callbacks.get(payment.inboxId));
+    if (row.boundCallback === payment.inboxId) continue;
+    const bound = `the deposit is bound to callback ${row.boundCallback ?? 'none'}`;
+    on.tell('credit_without_evidence', `${bound}, its history was told of ${payment.inboxId}`);
   }
-  if (review === undefined) return late;
-  const answer = credit?.result as { kind: string; reason?: string } | undefined;
-  const expected = answer?.kind === 'conflict' ? answer.reason : reason;
-  const stands = records.cases.get(facts.workflowId);
-  if (expected === null) tell('decision_differs', 'the rules say credit, its history gave it to people');
-  else if (stands === undefined) tell('decision_unrecorded', 'its history gave it to people, and there is no case');
-  else if (stands.reason !== expected)
-    tell('decision_differs', `given to people as ${stands.reason}, the rules say ${expected}`);
-  if (stands !== undefined && stands.inboxId !== payment.inboxId)
-    tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${payment.inboxId}`);
-  return late;
+  const { end } = on.facts;
+  if (end?.status === 'completed' && told.length === 0 && course.settled === null && row.boundCallback !== null)
+    on.tell('deposit_row_differs', `bound to callback ${row.boundCallback}, its history ended without a payment`);
+}
+
+/** A row that was final when its workflow asked ends it, as it stands: a final row never changes. */
+function compareSettled({ records, tell }: Compared, row: DepositRecord, { settled }: Course): void {
+  if (settled === null) return;
+  const says = (field: string, shown: unknown, told: unknown) =>
+    shown === told || tell('deposit_row_differs', `${field} is ${String(shown)}, its history was told ${String(told)}`);
+  says('state', row.state, settled.state);
+  says('posting', row.postingId, settled.postingId);
+  says('late', row.late, settled.late);
+  const bound = row.boundCallback === null ? undefined : records.callbacks.get(row.boundCallback);
+  const posting = row.postingId === null ? undefined : records.named.get(row.postingId);
+  const code = posting === undefined ? (bound?.data?.transactionCode ?? null) : codeOf(records, posting.root);
+  // Of a payment that cannot be read, the row that settled it may know no code.
+  if (settled.transactionCode === null && bound?.data === null) return;
+  says('transaction code', code, settled.transactionCode);
+}
+
+const codeOf = (records: Compared['records'], root: string): string | null =>
+  records.named.get(root)?.transactionCode ?? null;
+
+/** The books did not take it: of these the deposit's own words say what is known. */
+const BY_THE_BOOKS = '';
+
+function judgedOf(input: DepositInput, asked: Asked): Judged {
+  const { payment, expiresAt, thoughRefused, conflict } = asked;
+  if (payment === null) return { asked, late: false, reason: null, detail: '' };
+  if (thoughRefused) return { asked, late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
+  const { inboxId: _, receivedAt, ...callback } = payment;
+  const verdict = judge(input.settings, input, { callback, receivedAt, expiresAt });
+  const { late } = verdict;
+  if (conflict !== null) return { asked, late, reason: conflict, detail: BY_THE_BOOKS };
+  return verdict.kind === 'credit'
+    ? { asked, late, reason: null, detail: '' }
+    : { asked, late, reason: verdict.reason, detail: verdict.detail };
+}
+
+/** What was asked for against what the judge says. */
+function compareJudgement({ tell }: Compared, { asked, reason, detail }: Judged): void {
+  if (asked.payment === null) return;
+  const isCredit = asked.step.name === 'credit';
+  if (isCredit && reason !== null) tell('decision_differs', `the rules say review ${reason}: ${detail}`);
+  if (!isCredit && reason === null) tell('decision_differs', 'the rules say credit, its history gave it to people');
+}
+
+/** The case of a payment that was given to people. */
+function compareCase({ id, records, tell }: Compared, judged: Judged | null): void {
+  if (judged === null || judged.asked.payment === null || judged.asked.step.name !== 'recordReview') return;
+  const stands = records.cases.get(id);
+  const { reason, asked } = judged;
+  if (stands === undefined) return tell('decision_unrecorded', 'its history gave it to people, and there is no case');
+  if (reason !== null && stands.reason !== reason)
+    tell('decision_differs', `given to people as ${stands.reason}, the rules say ${reason}`);
+  const { inboxId } = asked.payment!;
+  if (stands.inboxId !== inboxId)
+    tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${inboxId}`);
 }
 
 /** What was credited by the machine. Answers the posting. */
-function compareCredit(on: Compared, input: DepositInput, payment: Payment | null): string | undefined {
-  const credited = activities(on.facts, 'credit')
-    .map((step) => step.result as { kind: string; postingId: string; postedAt: string })
-    .find(({ kind }) => kind === 'credited');
+function compareCredit(on: Compared, input: DepositInput, { asked }: Course): string | undefined {
+  const credited = asked.find(({ step }) => (step.result as { kind?: string } | null)?.kind === 'credited');
   if (credited === undefined) return undefined;
-  const { postingId, postedAt } = credited;
+  const { payment } = credited;
+  const { postingId, postedAt } = credited.step.result as { postingId: string; postedAt: string };
   if (payment === null) {
     on.explained.add(postingId);
     on.tell('credit_without_evidence', `posting ${postingId} was credited without a callback`);
@@ -147,38 +189,34 @@ function compareCredit(on: Compared, input: DepositInput, payment: Payment | nul
 
 /** How the deposit is shown must be how its history ended. */
 function compareEnd(
-  { facts, records, tell }: Compared,
+  { facts, id, records, tell }: Compared,
   row: DepositRecord,
-  payment: Payment | null,
-  { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean | null },
+  course: Course,
+  { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
 ): void {
   if (facts.end?.status !== 'completed') return;
-  if (activities(facts, 'recordReview').length === 0 && records.cases.has(facts.workflowId))
+  const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
+  if (!gaveToPeople && records.cases.has(id))
     tell('deposit_unexplained', 'there is a case, and its history gave nothing to people');
   const result = facts.end.result as Result;
-  const credited = posted ?? (decided?.decision === 'credit' ? decided.postingId : null);
-  // Its payment went into the wallet of another deposit: nothing was credited here.
-  const wentElsewhere = posted === undefined && decided?.toOther === true;
-  const shown = wentElsewhere ? 'REJECTED' : result.state;
-  if (row.state !== shown) tell('deposit_row_differs', `shown as ${row.state}, its history ended ${shown}`);
-  if (row.late !== result.late)
-    tell('deposit_row_differs', `shown as late ${row.late}, its history says ${result.late}`);
-  const shownPosting = wentElsewhere ? null : credited;
-  if (row.postingId !== shownPosting) {
-    const stands = `shown with posting ${row.postingId ?? 'none'}`;
-    tell('deposit_row_differs', `${stands}, its history credited ${shownPosting ?? 'none'}`);
-  }
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
+  const ended = { ...endOf(course, posted, decided, refusal), late, refusal };
+  // Its payment went into the wallet of another deposit: what is shown is whether another was credited here.
+  const wentElsewhere = course.settled === null && posted === undefined && decided?.toOther === true;
+  const instead = decided?.settled?.postingId ?? null;
+  const shown = wentElsewhere
+    ? { state: instead === null ? 'REJECTED' : 'CREDITED', postingId: instead }
+    : { state: result.state, postingId: ended.postingId };
+  if (row.state !== shown.state) tell('deposit_row_differs', `shown as ${row.state}, its history ended ${shown.state}`);
+  if (row.late !== result.late)
+    tell('deposit_row_differs', `shown as late ${row.late}, its history says ${result.late}`);
+  if (row.postingId !== shown.postingId) {
+    const stands = `shown with posting ${row.postingId ?? 'none'}`;
+    tell('deposit_row_differs', `${stands}, its history credited ${shown.postingId ?? 'none'}`);
+  }
   if (result.state === 'PLACEMENT_REFUSED' && row.refusal !== refusal)
     tell('deposit_row_differs', `shown as refused ${row.refusal ?? 'for nothing'}, its history says ${refusal}`);
-  const ended: Result = {
-    state: stateAfter(posted, decided, refusal, payment),
-    late: late ?? false,
-    postingId: credited,
-    transactionCode: payment?.transactionCode ?? null,
-    refusal,
-  };
   for (const [field, value] of Object.entries(ended)) {
     const says = result[field as keyof Result];
     if (says !== value)
@@ -194,14 +232,27 @@ interface Result {
   readonly refusal: string | null;
 }
 
-function stateAfter(
+/** What its steps come to. */
+function endOf(
+  { settled, payment, asked }: Course,
   posted: string | undefined,
   decided: Decided | undefined,
   refusal: string | null,
-  payment: Payment | null,
-): string {
-  if (posted !== undefined || decided?.decision === 'credit') return 'CREDITED';
-  if (decided !== undefined) return 'REJECTED';
-  if (payment !== null) return 'CREDITED or REJECTED';
-  return refusal === null ? 'UNPAID' : 'PLACEMENT_REFUSED';
+): Pick<Result, 'state' | 'postingId' | 'transactionCode'> {
+  const transactionCode = payment?.transactionCode ?? null;
+  if (settled !== null) return settledAs(settled, transactionCode);
+  if (posted !== undefined) return { state: 'CREDITED', postingId: posted, transactionCode };
+  if (decided?.decision === 'credit' && decided.elsewhere !== true)
+    return { state: 'CREDITED', postingId: decided.postingId, transactionCode };
+  const instead = decided?.settled;
+  if (instead !== undefined) return settledAs({ state: 'CREDITED', ...instead }, transactionCode);
+  if (decided !== undefined) return { state: 'REJECTED', postingId: null, transactionCode };
+  const isOpen = asked.some(({ step }) => unboundIn(step) === null);
+  const state = isOpen ? 'CREDITED or REJECTED' : refusal === null ? 'UNPAID' : 'PLACEMENT_REFUSED';
+  return { state, postingId: null, transactionCode };
 }
+
+const settledAs = (
+  { state, postingId, transactionCode }: Pick<Settlement, 'state' | 'postingId' | 'transactionCode'>,
+  named: string | null,
+) => ({ state, postingId, transactionCode: transactionCode ?? named });

@@ -1,14 +1,17 @@
 import { actorOf, type Decision, needsTwo } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { Concluded } from '../workflows/messages.ts';
-import { type Activity, activities, canonical, type Compared, expectPosting, type Update } from './comparing.ts';
-import type { PostingRecord, StepRecord } from './rows.ts';
+import { type Activity, activities, canonical, type Compared, type Update } from './comparing.ts';
+import { compareBroughtIn, compareMoved } from './compare-moved.ts';
+import type { StatedRecord, StepRecord } from './rows.ts';
 
 /** What is decided about: a payment, null when it cannot be read; the deposit it claims, null when there is none. */
-interface Subject {
+export interface Subject {
   readonly payment: Payment | null;
   readonly deposit: string | null;
   readonly reviewLimit: string;
+  /** The newest posting of its money when the case was opened; null: none, or not known. */
+  readonly tip: string | null;
 }
 
 /** The decision that closed the case. */
@@ -18,6 +21,10 @@ export interface Decided {
   readonly decidedBy: string;
   /** The money went into the wallet of another deposit than the one it was paid for. */
   readonly toOther: boolean;
+  /** Its history knew so; histories of before did not, and ended as credited. */
+  readonly elsewhere?: true;
+  /** What the deposit was credited with instead. */
+  readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
 }
 
 /**
@@ -25,61 +32,103 @@ export interface Decided {
  * for it. Answers the last decision, if the case was decided.
  */
 export function compareDecisions(on: Compared, subject: Subject): Decided | undefined {
-  const rows = on.records.steps.get(on.facts.workflowId) ?? [];
+  const rows = on.records.steps.get(on.id) ?? [];
   const updates = on.facts.steps.filter((step): step is Update => step.kind === 'update');
   for (const update of updates) compareStep(on, update, rows);
+  compareBroughtIn(on, subject, confirmedCredits(updates, rows));
+  let { tip } = subject;
   let decided: Decided | undefined;
   for (const step of activities(on.facts, 'decide')) {
     const people = peopleOf(on, step, updates, rows);
     const answer = step.result as Concluded;
+    compareCarried(on, step, answer);
     if (people === null || answer.kind === 'refused') continue;
     compareWho(on, subject, people, answer);
-    compareMoved(on, subject, people, answer);
+    compareMoved(on, { ...subject, tip }, people, answer);
+    compareSettled(on, subject, answer);
+    tip = answer.postingId ?? tip;
     const { toDeposit } = people.proposal;
     const toOther = answer.kind === 'decided' && toDeposit !== null && toDeposit !== subject.deposit;
     if (answer.kind === 'decided') decided = { ...answer, toOther };
   }
+  // Its workflow did not know of the decision, and asked the row: what the row says is compared with the books by itself.
+  for (const { result } of activities(on.facts, 'caseOutcome')) {
+    const found = result as Concluded | { kind: 'open' };
+    if (found.kind === 'decided') decided ??= { ...found, toOther: false };
+  }
+  compareLeftOut(on, updates);
   compareClosed(on, decided);
   return decided;
 }
 
 /** What a history was told by people is what they wrote down first, word by word. */
-function compareStep({ tell }: Compared, { name, input }: Update, rows: readonly StepRecord[]): void {
-  const { decisionId, proposalId = null, ...said } = input as Said;
+function compareStep({ records, tell }: Compared, update: Update, rows: readonly StepRecord[]): void {
+  // Nobody's step, or one that came too late: the workflow did not take it, so it changed nothing.
+  if (isRefused(update)) return;
+  const { decisionId, proposalId = null, beside = null, onlyOrdered = false, ...said } = update.input as Said;
+  const { name } = update;
   const row = rows.find(({ id }) => id === decisionId);
   if (row === undefined) return tell('decision_unrecorded', `step ${decisionId}, ${name}, is not written down`);
-  for (const [field, value] of Object.entries({ step: name, proposal: proposalId, ...said })) {
+  for (const [field, value] of Object.entries({ step: name, proposal: proposalId, beside, onlyOrdered, ...said })) {
     const written = row[field as keyof StepRecord];
     if (written === value) continue;
     const detail = `step ${decisionId}: ${field} is written down as ${String(written)}`;
     tell('decision_unrecorded', `${detail}, its history was told ${String(value)}`);
   }
+  const refusal = records.refused.get(decisionId);
+  if (refusal !== undefined && update.outcome !== undefined)
+    tell('decision_unrecorded', `step ${decisionId} is written down as refused, ${refusal}, and its history took it`);
+}
+
+/** By its failure, or, of a confirmation that the books do not find, by its answer. */
+function isRefused({ refusal, outcome }: Update): boolean {
+  const answer = outcome as Partial<Extract<Concluded, { kind: 'refused' }>> | null | undefined;
+  return refusal !== null || answer?.refusal === 'not_written';
 }
 
 interface Said {
   readonly decisionId: string;
   readonly proposalId?: string;
+  readonly beside?: string | null;
+  readonly onlyOrdered?: boolean;
   readonly [field: string]: unknown;
 }
 
-interface People {
+/** Two rows that name each other. */
+export interface People {
   readonly proposal: StepRecord;
   readonly confirmation: StepRecord;
 }
 
+function pairOf(rows: readonly StepRecord[], proposalId: unknown, confirmationId: unknown): People | null {
+  const proposal = rows.find((row) => row.id === proposalId && row.step === 'propose');
+  const confirmation = rows.find((row) => row.id === confirmationId && row.step === 'confirm');
+  if (proposal === undefined || confirmation === undefined || confirmation.proposal !== proposal.id) return null;
+  return { proposal, confirmation };
+}
+
+/** Proposals to credit that were confirmed, whatever they came to: each may have brought money onto the books. */
+const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[]): People[] =>
+  updates.flatMap((update) => {
+    if (update.name !== 'confirm' || isRefused(update)) return [];
+    const { proposalId, decisionId } = update.input as Said;
+    const people = pairOf(rows, proposalId, decisionId);
+    return people?.proposal.decision === 'credit' ? [people] : [];
+  });
+
 /** The two rows that a decision names; null, and told: they are not there, or nobody confirmed so. */
 function peopleOf(
-  { facts, tell }: Compared,
-  { eventId, input, result }: Activity,
+  { id, tell }: Compared,
+  step: Activity,
   updates: readonly Update[],
   rows: readonly StepRecord[],
 ): People | null {
-  const [item] = (Array.isArray(input) ? input : []) as { proposalId?: unknown; confirmationId?: unknown }[];
-  const { proposalId, confirmationId } = item ?? {};
+  const { eventId, result } = step;
+  const { item, proposalId, confirmationId } = itemOf(step);
   const confirmed = updates.find(
     ({ name, input: said }) => name === 'confirm' && (said as Said).decisionId === confirmationId,
   );
-  const asked = { workflowId: facts.workflowId, proposalId: (confirmed?.input as Said | undefined)?.proposalId };
+  const asked = { workflowId: id, proposalId: (confirmed?.input as Said | undefined)?.proposalId };
   if (confirmed === undefined || canonical(item) !== canonical({ ...asked, confirmationId }))
     tell('decision_unrecorded', `event ${eventId}: what was to be decided is not what was confirmed`);
   const heard = confirmed?.outcome;
@@ -90,87 +139,126 @@ function peopleOf(
     );
   // The books refused it for that very reason: nothing moved, and the missing step is told already.
   if ((result as Concluded).kind === 'refused') return null;
-  const proposal = rows.find((row) => row.id === proposalId && row.step === 'propose');
-  const confirmation = rows.find((row) => row.id === confirmationId && row.step === 'confirm');
-  if (proposal !== undefined && confirmation !== undefined && confirmation.proposal === proposal.id)
-    return { proposal, confirmation };
+  const isProposed = updates.some(
+    (update) =>
+      update.name === 'propose' && !isRefused(update) && (update.input as Said).decisionId === String(proposalId),
+  );
+  const people = pairOf(rows, proposalId, confirmationId);
+  if (people !== null && isProposed) return people;
   const detail = `decided as ${String(proposalId)} and ${String(confirmationId)}, which are not written down so`;
   tell('decision_unrecorded', detail);
   return null;
 }
 
+function itemOf({ input }: Activity): {
+  readonly item: unknown;
+  readonly proposalId: unknown;
+  readonly confirmationId: unknown;
+} {
+  const [item] = (Array.isArray(input) ? input : []) as { proposalId?: unknown; confirmationId?: unknown }[];
+  return { item, proposalId: item?.proposalId, confirmationId: item?.confirmationId };
+}
+
+/** Answers that nothing is written down for: they are about nobody's confirmation, or about a case that was over. */
+const UNCARRIED = ['not_written', 'case_closed'];
+
+/** What it came to is written down where it was carried out, as its history was told, refusals too. */
+function compareCarried(on: Compared, step: Activity, answer: Concluded): void {
+  const { records, tell } = on;
+  const { proposalId, confirmationId } = itemOf(step);
+  const row = records.carried.get(String(proposalId));
+  if (answer.kind === 'refused' && UNCARRIED.includes(answer.refusal) && row?.confirmation !== confirmationId) return;
+  if (row === undefined) {
+    if (isCarriedSince(on, answer))
+      tell('decision_unrecorded', `proposal ${String(proposalId)} came to ${answer.kind}, which is not written down`);
+    return;
+  }
+  const carried = { confirmation: row.confirmation, answer: row.answer };
+  if (canonical(carried) === canonical({ confirmation: confirmationId, answer })) return;
+  const detail = `proposal ${row.proposal} is written down as ${canonical(carried)}`;
+  tell('decision_unrecorded', `${detail}, its history says ${canonical({ confirmation: confirmationId, answer })}`);
+}
+
+/** Whether it was carried out by code that writes that down: its posting says so, or what else the case was answered. */
+function isCarriedSince({ facts, postings }: Compared, answer: Concluded): boolean {
+  const posting = answer.kind === 'refused' ? undefined : postings.find(({ id }) => id === answer.postingId);
+  if (posting !== undefined) return posting.key.startsWith('after:');
+  const shown = activities(facts, 'recordProposal');
+  return shown.length > 0 && shown.every(({ result }) => result !== null);
+}
+
+/** A history that has ended has heard what became of every proposal it was told. */
+function compareLeftOut({ facts, records, tell }: Compared, updates: readonly Update[]): void {
+  if (facts.end?.status !== 'completed') return;
+  const heard = new Set(activities(facts, 'decide').map((step) => itemOf(step).proposalId));
+  for (const update of updates) {
+    const { decisionId } = update.input as Said;
+    if (update.name === 'propose' && records.carried.has(decisionId) && !heard.has(decisionId))
+      tell(
+        'decision_unrecorded',
+        `proposal ${decisionId} is written down as carried out, its history knows nothing of it`,
+      );
+  }
+}
+
 type Carried = Exclude<Concluded, { kind: 'refused' }>;
 
 function compareWho(
-  { tell }: Compared,
+  { records, tell }: Compared,
   { payment, reviewLimit }: Subject,
   { proposal, confirmation }: People,
   answer: Carried,
 ): void {
   const amount = payment?.transactionAmount ?? null;
-  if (needsTwo({ amount, reviewLimit }) && proposal.operator === confirmation.operator) {
+  if (needsTwo({ amount, reviewLimit }, proposal) && proposal.operator === confirmation.operator) {
     const what = `${proposal.operator} proposed and confirmed ${amount ?? 'an unreadable amount'} MTC`;
-    tell('decided_by_one', `${what}, limit ${reviewLimit}`);
+    const beside = proposal.beside === null ? '' : ` beside posting ${proposal.beside}`;
+    tell('decided_by_one', `${what}${beside}, limit ${reviewLimit}`);
   }
+  const [first, second] = [records.stated.get(proposal.id), records.stated.get(confirmation.id)];
+  if (factsOf(first) !== factsOf(second))
+    tell('decision_differs', `proposal ${proposal.id}: carried out, and the two people state other facts`);
   const actor = actorOf(proposal.operator, confirmation.operator);
   if (answer.decidedBy !== actor) tell('decision_differs', `decided by ${answer.decidedBy}, the rows say ${actor}`);
-  const decision = answer.kind === 'withdrawn' ? 'reverse' : answer.decision;
-  if (decision !== proposal.decision) tell('decision_differs', `decided ${decision}, proposed ${proposal.decision}`);
-  if (proposal.keep !== (answer.kind === 'withdrawn'))
+  if (answer.kind === 'decided' && answer.decision !== proposal.decision)
+    tell('decision_differs', `decided ${answer.decision}, proposed ${proposal.decision}`);
+  if (proposal.decision === 'restore') return;
+  if ((proposal.decision === 'reverse' && proposal.keep) !== (answer.kind === 'withdrawn'))
     tell('decision_differs', `proposed ${proposal.keep ? 'to keep' : 'not to keep'} the money in suspense`);
 }
 
-/** The posting of a decision: whose wallet, how much, of which posting, in whose name and why. */
-function compareMoved(on: Compared, subject: Subject, { proposal, confirmation }: People, answer: Carried): void {
-  const { facts, records, postings, explained, tell } = on;
-  const { payment } = subject;
-  if (answer.postingId === null) {
-    if (proposal.decision !== 'reject')
-      tell('decision_differs', `decided ${proposal.decision}, and nothing was posted`);
-    return;
-  }
-  const stands = records.cases.get(facts.workflowId);
-  const common: Partial<PostingRecord> = {
-    actor: actorOf(proposal.operator, confirmation.operator),
-    reason: proposal.reason,
-    fee: '0',
-    ...(payment === null ? {} : { fiat: payment.currencyCode, fiatAmount: payment.paymentPrice }),
-  };
-  const posting = expectPosting(on, answer.postingId, {
-    ...common,
-    ...(proposal.decision === 'credit'
-      ? released(on, proposal.toDeposit ?? subject.deposit, payment)
-      : { kind: 'reversal' }),
-    ...(proposal.decision === 'reverse'
-      ? { origin: stands?.doubted ?? null }
-      : (stands?.parked ?? null) === null
-        ? {}
-        : { origin: stands!.parked }),
-  });
-  if (posting === undefined) return;
-  if (payment !== null && posting.amount.replace('-', '') !== payment.transactionAmount) {
-    const moved = `moved ${posting.amount} MTC, the callback says ${payment.transactionAmount}`;
-    tell('posting_differs', moved, `posting ${posting.id}`);
-  }
-  // Money that was not parked before was parked in the same transaction.
-  if (posting.origin !== null && postings.some(({ id }) => id === posting.origin)) explained.add(posting.origin);
+function factsOf(stated: StatedRecord | undefined): string {
+  const { decision: _, ...facts } = stated ?? {};
+  return canonical(facts);
 }
 
-function released({ records }: Compared, to: string | null, payment: Payment | null): Partial<PostingRecord> {
-  const wallet = to === null ? undefined : records.deposits.get(to)?.wallet;
-  return {
-    kind: 'release',
-    debit: 'suspense:mtpay',
-    deposit: to,
-    ...(wallet === undefined ? {} : { credit: `wallet:${wallet}` }),
-    ...(payment === null ? {} : { amount: payment.transactionAmount }),
+/** What the deposit was credited with, when its own payment was not: a payment that lies in its wallet. */
+function compareSettled({ records, tell }: Compared, { deposit }: Subject, answer: Carried): void {
+  const settled = answer.kind === 'decided' ? answer.settled : undefined;
+  if (settled === undefined) return;
+  const posting = records.named.get(settled.postingId);
+  const row = deposit === null ? undefined : records.deposits.get(deposit);
+  const stands = {
+    posting: row?.postingId ?? null,
+    deposit: posting?.deposit ?? null,
+    wallet: posting?.credit ?? null,
+    code: posting === undefined ? null : (records.named.get(posting.root)?.transactionCode ?? null),
   };
+  const said = {
+    posting: settled.postingId,
+    deposit,
+    wallet: `wallet:${row?.wallet}`,
+    code: settled.transactionCode,
+  };
+  if (canonical(stands) === canonical(said)) return;
+  tell('deposit_row_differs', `its history says credited with ${canonical(said)}, the books ${canonical(stands)}`);
 }
 
-/** The case as it is shown. */
-function compareClosed({ facts, records, tell }: Compared, decided: Decided | undefined): void {
-  const stands = records.cases.get(facts.workflowId);
+/** The case as it is shown. What held it before was not what decided. */
+function compareClosed({ facts, id, records, tell }: Compared, decided: Decided | undefined): void {
+  const stands = records.cases.get(id);
   if (stands === undefined || facts.end?.status !== 'completed') return;
+  if (stands.heldBy !== null && stands.heldBy !== facts.workflowId) return;
   const shown = { decision: stands.decision, decidedBy: stands.decidedBy, postingId: stands.postingId };
   const { decision = null, decidedBy = null, postingId = null } = decided ?? {};
   if (canonical(shown) === canonical({ decision, decidedBy, postingId })) return;

@@ -1,5 +1,5 @@
 import { caseWorkflowId, type ReviewInput } from '../workflows/messages.ts';
-import { canonical, type Compared, compareElsewhere, compareParked, comparePayment } from './comparing.ts';
+import { activities, canonical, type Compared, compareElsewhere, compareParked, comparePayment } from './comparing.ts';
 import { compareGiven } from './compare-given.ts';
 import { compareDecisions, type Decided } from './compare-people.ts';
 import { compareReviewTimes } from './compare-times.ts';
@@ -9,9 +9,8 @@ import type { CallbackRecord, CaseRecord } from './rows.ts';
 export function compareReview(on: Compared): void {
   const { facts, records, tell } = on;
   const input = facts.input as ReviewInput;
-  if (facts.workflowId !== caseWorkflowId(input))
-    tell('decision_unrecorded', `its history is that of ${caseWorkflowId(input)}`);
   const callback = records.callbacks.get(input.inboxId);
+  compareIds(on, input, callback);
   const payment = input.payment ?? null;
   if (payment !== null) comparePayment(on, payment, callback);
   if (callback === undefined) tell('callback_changed', `there is no callback ${input.inboxId}`);
@@ -19,13 +18,35 @@ export function compareReview(on: Compared): void {
   compareParked(on, 'park', payment, callback?.deposit ?? null);
   const deposit = (input.order === undefined ? input : input.order)?.externalOrderNumber ?? null;
   const reviewLimit = input.order?.settings.reviewLimit ?? '0';
-  const decided = compareDecisions(on, { payment, deposit, reviewLimit });
-  const stands = records.cases.get(facts.workflowId);
+  const decided = compareDecisions(on, { payment, deposit, reviewLimit, tip: tipOf(on, input) });
+  const stands = records.cases.get(on.id);
   if (stands === undefined) return tell('decision_unrecorded', 'there is no case');
   compareCase(on, input, stands);
   compareResult(on, decided);
-  compareGiven(on, payment, null);
+  compareGiven(on, null, []);
   compareReviewTimes(on, input, stands);
+}
+
+/** A case has its id from its callback, and its workflow has it from the case, unless it was held before. */
+function compareIds({ facts, id, records, tell }: Compared, input: ReviewInput, callback: CallbackRecord | undefined) {
+  const differs = (says: string) => tell('decision_unrecorded', `its history is that of ${says}`);
+  const { heldBy = id } = input;
+  if (facts.workflowId !== heldBy || caseWorkflowId(input) !== id)
+    return differs(input.heldBy ?? caseWorkflowId(input));
+  const [, inboxId, uid] = /^review:(\d+)(?:-([0-9a-f]{8}))?(?::reversal:\d+)?$/.exec(id) ?? [];
+  if (inboxId !== input.inboxId || (uid !== undefined && callback?.uid?.startsWith(uid) !== true))
+    return differs(`callback ${input.inboxId}, and it is called ${id}`);
+  if (heldBy === id) return;
+  const again = Number(/^:again:(\d+)$/.exec(heldBy.replace(id, ''))?.[1] ?? 0);
+  const stands = Number(/:again:(\d+)$/.exec(records.cases.get(id)?.heldBy ?? '')?.[1] ?? 0);
+  if (again === 0 || again > stands)
+    tell('decision_unrecorded', `${heldBy} held it, the case names ${records.cases.get(id)?.heldBy ?? 'nobody'}`);
+}
+
+/** The newest posting of its money as the case was opened, as far as its history says. */
+function tipOf({ facts }: Compared, { doubt }: ReviewInput): string | null {
+  const [parking] = activities(facts, 'park');
+  return doubt?.postingId ?? (parking?.result as { readonly postingId: string | null } | undefined)?.postingId ?? null;
 }
 
 /** Which callback it is about, and for which deposit, as the inbox and the deposit's row have it. */
@@ -62,6 +83,9 @@ function orderOf(deposits: Compared['records']['deposits'], n: string | null, fi
   return canonical(Object.fromEntries(fields.map((field) => [field, row[field as keyof typeof row]])));
 }
 
+/** Why people doubt what was decided. */
+const DOUBTS: readonly string[] = ['CREDIT_IN_DOUBT', 'DECISION_IN_DOUBT'];
+
 /** Why it is a case, what the books held when it was opened, and who doubts what. */
 function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void {
   const { tell } = on;
@@ -78,22 +102,27 @@ function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void
   }
   // The first release did not say.
   if (standing === undefined) return;
-  const isDoubt = standing === 'credited' || standing === 'withdrawn';
-  if (isDoubt !== (doubt !== undefined))
+  // Money that was decided about before, and money that never came: of the one there is a posting to doubt.
+  const isDecided = standing === 'credited' || standing === 'withdrawn' || standing === 'returned';
+  const isUnbooked = standing === 'nothing' || standing === 'unreadable';
+  if ((isDecided && doubt === undefined) || (isUnbooked && doubt !== undefined))
     tell('decision_differs', `opened as ${standing}, ${doubt ? 'in' : 'not in'} doubt`);
-  if ((standing === 'unreadable') !== (payment === null)) {
+  if (doubt === undefined ? stands.reason === 'CREDIT_IN_DOUBT' : !DOUBTS.includes(stands.reason))
+    tell('decision_differs', `opened as ${stands.reason}, ${doubt ? 'in' : 'not in'} doubt`);
+  // What cannot be read has been stated by people where it is on the books.
+  if ((standing === 'unreadable' && payment !== null) || (standing === 'nothing' && payment === null)) {
     const reading = payment === null ? 'a callback that cannot be read' : 'a callback that can be read';
     tell('decision_differs', `opened as ${standing}, for ${reading}`);
   }
-  const isParked = standing === 'parked' || standing === 'withdrawn';
-  if (isParked && stands.parked === null) tell('decision_differs', `opened as ${standing}, and nothing was parked`);
+  if (standing === 'parked' && doubt === undefined && stands.parked === null)
+    tell('decision_differs', `opened as ${standing}, and nothing was parked`);
   if (standing === 'elsewhere' && payment) compareElsewhere(on, payment);
 }
 
 /** How it ended is how it was decided. */
 function compareResult({ facts, tell }: Compared, decided: Decided | undefined): void {
   if (facts.end?.status !== 'completed') return;
-  const { decision, postingId, decidedBy } = facts.end.result as Omit<Decided, 'toOther'>;
+  const { decision, postingId, decidedBy } = facts.end.result as Omit<Decided, 'toOther' | 'settled'>;
   const steps = { decision: decided?.decision, postingId: decided?.postingId, decidedBy: decided?.decidedBy };
   if (canonical({ decision, postingId, decidedBy }) === canonical(steps)) return;
   const ended = `its history ended ${decision} by ${decidedBy}, posting ${postingId ?? 'none'}`;

@@ -1,22 +1,27 @@
 import type { HistoryStep } from '../archive/history.ts';
 import type { DepositInput, ReviewInput } from '../workflows/messages.ts';
-import { activities, type Compared, paidBy, placementOf } from './comparing.ts';
+import { activities, type Compared, placementOf } from './comparing.ts';
+import type { Asked } from './course.ts';
 import type { CaseRecord, DepositRecord, StepRecord } from './rows.ts';
 import { CLOCKS_MS } from './times.ts';
 
 /** When a deposit's history says that things happened, beside when its rows say so. */
-export function compareDepositTimes(on: Compared, input: DepositInput, row: DepositRecord): void {
+export function compareDepositTimes(
+  on: Compared,
+  input: DepositInput,
+  row: DepositRecord,
+  accepted: Asked | null,
+): void {
   const { facts, records } = on;
   inLife(on, 'the deposit was made', row.createdAt, 'before its workflow began', facts.startedAt);
   if (facts.end?.status === 'completed' && row.closedAt !== null)
     inLife(on, 'the deposit was closed', row.closedAt, 'before its workflow ended', facts.end.at);
-  const paid = paidBy(facts);
-  if (paid !== null)
-    inLife(on, 'the callback came', paid.payment.receivedAt, 'before its workflow heard of it', paid.step.at);
+  if (accepted?.payment && accepted.heard !== null)
+    inLife(on, 'the callback came', accepted.payment.receivedAt, 'before its workflow heard of it', accepted.heard.at);
   compareWindows(on, input, row);
   compareSteps(on);
-  const stands = records.cases.get(facts.workflowId);
-  const [review] = activities(facts, 'recordReview');
+  const stands = records.cases.get(on.id);
+  const review = accepted?.step.name === 'recordReview' ? accepted.step : undefined;
   if (stands !== undefined && review !== undefined)
     inLife(on, 'the case was opened', stands.openedAt, 'before that was recorded', review.at);
 }
@@ -66,7 +71,7 @@ function compareWindows(on: Compared, { settings }: DepositInput, row: DepositRe
 /** People's steps before the workflow heard of them, and postings within its life, after the word they rest on. */
 function compareSteps(on: Compared): void {
   const { facts, records } = on;
-  const rows = records.steps.get(facts.workflowId) ?? [];
+  const rows = records.steps.get(on.id) ?? [];
   const rowOf = (id: unknown): StepRecord | undefined => rows.find((row) => row.id === id);
   for (const step of facts.steps) {
     if (step.kind === 'update') {

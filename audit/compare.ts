@@ -1,12 +1,12 @@
 import type { HistoryFacts } from '../archive/history.ts';
 import { compareDeposit } from './compare-deposit.ts';
 import { compareReview } from './compare-review.ts';
-import type { Compared } from './comparing.ts';
+import { type Compared, subjectOf } from './comparing.ts';
 import type { Finding } from './report.ts';
 import type { Records } from './rows.ts';
 import { shapeFaults } from './shapes.ts';
 
-export { paymentOf } from './comparing.ts';
+export { inboxIdsIn, subjectOf } from './comparing.ts';
 
 /**
  * Whether one history and the tables tell the same story: the decision that the history contains, the postings that
@@ -20,7 +20,7 @@ export function compare(
 ): Finding[] {
   const { findings, explained } = look(facts, records);
   if (explained === null) return findings;
-  const postings = records.postings.get(facts.workflowId) ?? [];
+  const postings = records.postings.get(subjectOf(facts)) ?? [];
   const unexplained = postings.filter(({ id }) => !explained.has(id) && !explainedElsewhere.has(id));
   return [
     ...findings,
@@ -39,11 +39,12 @@ export const explainedBy = (facts: HistoryFacts, records: Records): ReadonlySet<
 function look(facts: HistoryFacts, records: Records): { findings: Finding[]; explained: Set<string> | null } {
   const findings: Finding[] = [];
   const explained = new Set<string>();
-  const where = facts.workflowId;
+  const [where, id] = [facts.workflowId, subjectOf(facts)];
   const on: Compared = {
     facts,
     records,
-    postings: records.postings.get(where) ?? [],
+    id,
+    postings: records.postings.get(id) ?? [],
     explained,
     tell: (kind, detail, place = where) => findings.push({ kind, where: place, detail }),
   };

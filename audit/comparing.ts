@@ -1,6 +1,5 @@
 import type { HistoryFacts, HistoryStep } from '../archive/history.ts';
 import type { Payment } from '../domain/order.ts';
-import { isPayment } from '../workflows/payment.ts';
 import type { FindingKind } from './findings.ts';
 import type { CallbackRecord, PostingRecord, Records } from './rows.ts';
 
@@ -8,7 +7,9 @@ import type { CallbackRecord, PostingRecord, Records } from './rows.ts';
 export interface Compared {
   readonly facts: HistoryFacts;
   readonly records: Records;
-  /** Those that stand under its workflow id. */
+  /** Under which rows and postings stand: the workflow's own, or that of the case which it holds for another. */
+  readonly id: string;
+  /** Those that stand under its id. */
   readonly postings: readonly PostingRecord[];
   /** Ids of the postings that the history decided; the comparisons add to it. */
   readonly explained: Set<string>;
@@ -24,23 +25,24 @@ export type Activity = Extract<HistoryStep, { kind: 'activity' }>;
 export const activities = (facts: HistoryFacts, name: string): readonly Activity[] =>
   facts.steps.filter((step): step is Activity => step.kind === 'activity' && step.name === name && !step.failed);
 
-/** The first step with the deposit's payment, and the payment: a signal, or what closing found under the row's lock. */
-export function paidBy(facts: HistoryFacts): { readonly payment: Payment; readonly step: HistoryStep } | null {
-  for (const step of facts.steps) {
-    const said =
-      step.kind === 'signal' && step.name === 'callbackAccepted'
-        ? step.input
-        : step.kind === 'activity' && step.name === 'close' && !step.failed
-          ? step.result
-          : null;
-    // Of another shape: sent by hand, and passed over by the workflow.
-    if (isPayment(said as Payment)) return { payment: said as Payment, step };
-  }
-  return null;
+/** The case that a workflow holds, or the deposit it is. */
+export function subjectOf({ workflowId, input }: HistoryFacts): string {
+  const named = (input as { readonly workflowId?: unknown } | null | undefined)?.workflowId;
+  return workflowId.startsWith('deposit:') || typeof named !== 'string' ? workflowId : named;
 }
 
-/** The payment the deposit was told of; null: none that can be read. */
-export const paymentOf = (facts: HistoryFacts): Payment | null => paidBy(facts)?.payment ?? null;
+/** Ids of the callbacks that a history names, whatever it says of them. */
+export function inboxIdsIn(facts: HistoryFacts): string[] {
+  const said = facts.steps.flatMap((step): unknown[] => {
+    if (step.kind === 'signal') return [step.input];
+    if (step.kind !== 'activity') return [];
+    return [step.result, (step.result as { readonly binds?: unknown } | null | undefined)?.binds];
+  });
+  return [facts.input, ...said].flatMap((one) => {
+    const id = (one as { readonly inboxId?: unknown } | null | undefined)?.inboxId;
+    return typeof id === 'string' ? [id] : [];
+  });
+}
 
 /** What became of the placement. */
 export type PlacementAnswer =
@@ -98,6 +100,9 @@ export function expectPosting(
   return posting;
 }
 
+/** Where a posting left the money. */
+export const placeOf = ({ amount, debit, credit }: PostingRecord): string => (amount.startsWith('-') ? debit : credit);
+
 /** Money that was put into suspense as the case opened: what was received, whole, and noted on the case. */
 export function compareParked(
   on: Compared,
@@ -105,12 +110,12 @@ export function compareParked(
   payment: Payment | null,
   deposit: string | null,
 ): void {
-  const stands = on.records.cases.get(on.facts.workflowId);
+  const stands = on.records.cases.get(on.id);
   // Of a deposit's own payments only those that the judge had nothing else against.
   const asked = activity === 'park' || stands?.reason === 'LATE';
   for (const { result } of activities(on.facts, activity)) {
-    // The first release's activity answered nothing.
-    if (result === null) continue;
+    // The first release's activity answered nothing; and nothing is written of what the database does not bind.
+    if (result === null || 'binds' in (result as object)) continue;
     const { postingId, codeStands } = result as ParkedAnswer;
     if (codeStands && payment !== null) compareElsewhere(on, payment);
     if (asked && (postingId === null) !== codeStands)
@@ -137,15 +142,15 @@ interface ParkedAnswer {
 }
 
 /** The code is used up by a posting of another workflow. */
-export function compareElsewhere({ facts, records, tell }: Compared, payment: Payment): void {
+export function compareElsewhere({ id, records, tell }: Compared, payment: Payment): void {
   const holder = records.codes.get(payment.transactionCode);
-  if (holder !== undefined && holder !== facts.workflowId) return;
+  if (holder !== undefined && holder !== id) return;
   const who = holder === undefined ? 'no posting' : 'its own posting';
   tell('decision_differs', `its history says that ${payment.transactionCode} stood elsewhere; ${who} has it`);
 }
 
 /** The facts of incoming money, as they are posted. */
-export const received = (payment: Payment) => ({
+export const received = (payment: Omit<Payment, 'inboxId' | 'receivedAt'>) => ({
   transactionCode: payment.transactionCode,
   amount: payment.transactionAmount,
   fee: '0',

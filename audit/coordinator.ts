@@ -10,7 +10,7 @@ import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
 import { checkHeads, checkLedger, checkTables } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
-import type { Exceptions } from './exceptions.ts';
+import { doubleExplaining, type Exceptions } from './exceptions.ts';
 import { checkInbox } from './inbox.ts';
 import { CHECK_OF } from './kinds.ts';
 import { auditOpen } from './open-work.ts';
@@ -61,7 +61,7 @@ export async function audit(
       command.sample,
       command.seed,
       command.deposit,
-      [...deps.exceptions.keys()],
+      [...deps.exceptions.bundles.keys()],
     ];
     const progress = await openProgress(command.out, decides, command.fresh);
     const builder = new ReportBuilder();
@@ -79,7 +79,7 @@ export async function audit(
     );
     await replayers.close();
     await lookAtTables(deps, session, builder, command);
-    for (const [bundle, reason] of deps.exceptions)
+    for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
     const ledger = await ledgerHead(session);
     const report = builder.finish({
@@ -148,7 +148,7 @@ async function replayArchive(
     builder.absorb(state);
     meter(part.length);
   };
-  const exceptions = [...deps.exceptions.keys()];
+  const exceptions = [...deps.exceptions.bundles.keys()];
   if (total <= FEW) {
     const auditor = createPartAuditor({ ...deps, db: session, exceptions });
     for (const part of waiting) await done(part, await auditor.audit(part));
@@ -189,7 +189,11 @@ async function lookAtTables(
   builder: ReportBuilder,
   command: AuditCommand,
 ): Promise<void> {
-  find(builder, await checkTables(session));
+  for (const finding of await checkTables(session)) {
+    const known = doubleExplaining(finding, deps.exceptions);
+    if (known === undefined) find(builder, [finding]);
+    else builder.note(`Of deposit ${known.deposit} ${finding.detail}: ${known.reason}`);
+  }
   find(builder, await checkLedger(session));
   if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
   const inbox = await checkInbox(session, INBOX_BATCH, () => undefined);

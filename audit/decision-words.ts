@@ -14,10 +14,12 @@ const ACTIVITIES: Readonly<Record<string, readonly [did: string, would: string]>
   close: ['closed the deposit unless it was paid', 'close the deposit unless it was paid'],
   credit: ['credited the deposit', 'credit the deposit'],
   recordState: ['recorded the state', 'record the state'],
+  settlement: ['looked whether the row is final', 'look whether the row is final'],
   recordReview: ['recorded a review', 'record a review'],
   park: ['parked the money in suspense', 'park the money in suspense'],
   recordProposal: ['showed which proposal waits', 'show which proposal waits'],
   decide: ['carried out what people decided', 'carry out what people decided'],
+  caseOutcome: ['looked whether the case is decided', 'look whether the case is decided'],
   archiveClosed: ['archived closed histories', 'archive closed histories'],
 };
 

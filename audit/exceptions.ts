@@ -1,25 +1,65 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import type { Finding } from './report.ts';
 import { Misused } from './scope.ts';
 
-/**
- * Bundles whose histories replay on the code that decided them, because today's code is known to decide otherwise. Each
- * is written down with its reason, in the repository, and named in the report.
- */
+const reason = z.string().min(10).max(1_000);
+/** Of two reasons for one thing the report would name one. */
+const once =
+  <T>(key: (one: T) => string) =>
+  (all: readonly T[]) =>
+    new Set(all.map(key)).size === all.length;
+
+/** What people know and accept. Each is written down with its reason, in the repository, and named in the report. */
 const file = z.strictObject({
   exceptions: z
-    .array(z.strictObject({ bundle: z.string().regex(/^[0-9a-f]{64}$/), reason: z.string().min(10).max(1_000) }))
-    // Of two reasons for one bundle the report would name one.
-    .refine((all) => new Set(all.map(({ bundle }) => bundle)).size === all.length),
+    .array(z.strictObject({ bundle: z.string().regex(/^[0-9a-f]{64}$/), reason }))
+    .refine(once<{ readonly bundle: string }>(({ bundle }) => bundle)),
+  doubles: z
+    .array(
+      z.strictObject({
+        deposit: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+        postings: z.array(z.string().regex(/^[1-9]\d{0,17}$/)).min(2),
+        reason,
+      }),
+    )
+    .refine(once<{ readonly deposit: string }>(({ deposit }) => deposit))
+    .default([]),
 });
-export type Exceptions = ReadonlyMap<string, string>;
 
-/** By the sha256 of the bundle. Throws {@link Misused} when the file cannot be read as one. */
+export interface Exceptions {
+  /** By the sha256 of the bundle: its histories replay on itself, because today's code is known to decide otherwise. */
+  readonly bundles: ReadonlyMap<string, string>;
+  /** Deposits of which more than one payment stood in wallets before that was a rule, and rightly so. */
+  readonly doubles: readonly Double[];
+}
+export interface Double {
+  readonly deposit: string;
+  /** Just these, in order. */
+  readonly postings: readonly string[];
+  readonly reason: string;
+}
+
+export const NO_EXCEPTIONS: Exceptions = { bundles: new Map(), doubles: [] };
+
+/** Throws {@link Misused} when the file cannot be read as one. */
 export async function readExceptions(path: string): Promise<Exceptions> {
   try {
-    const { exceptions } = file.parse(JSON.parse(await readFile(path, 'utf8')));
-    return new Map(exceptions.map(({ bundle, reason }) => [bundle, reason]));
+    const { exceptions, doubles } = file.parse(JSON.parse(await readFile(path, 'utf8')));
+    return { bundles: new Map(exceptions.map(({ bundle, reason }) => [bundle, reason])), doubles };
   } catch (cause) {
-    throw new Misused(`${path} is not a list of replay exceptions`, { cause });
+    throw new Misused(`${path} is not a list of exceptions`, { cause });
   }
 }
+
+/** What is found of such a deposit, word by word: other postings are another finding. */
+export const doubleDetail = (postings: readonly string[]): string =>
+  `postings ${postings.join(', ')} stood beside each other when that became a rule`;
+
+/** The exception that explains a finding. */
+export const doubleExplaining = (finding: Finding, { doubles }: Exceptions): Double | undefined =>
+  finding.kind === 'double_at_migration'
+    ? doubles.find(
+        ({ deposit, postings }) => finding.where === `deposit:${deposit}` && finding.detail === doubleDetail(postings),
+      )
+    : undefined;

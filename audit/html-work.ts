@@ -26,6 +26,7 @@ const DECIDED: Readonly<Record<string, string>> = {
   credit: 'credit it',
   reject: 'do not credit it',
   reverse: 'take the credit back',
+  restore: 'put it back where it was',
 };
 
 export const decisionsTable = ({ decisions, counts }: AuditReport): Markup =>
@@ -34,7 +35,7 @@ export const decisionsTable = ({ decisions, counts }: AuditReport): Markup =>
     : markup`<h3>Each decision</h3>
 ${table<DecisionFact>({
   caption:
-    'Oldest first. Who proposed stands above who confirmed. “Two needed” by the limit that was frozen in the deposit.',
+    'Oldest first. Who proposed stands above who confirmed. “Two needed” by the limit that was frozen in the deposit, beside another payment, and for what cannot be read.',
   label: 'Decisions',
   rows: decisions,
   style: 'wide',

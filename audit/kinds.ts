@@ -27,6 +27,7 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   callback_changed: 'callbacks',
   callback_unknown: 'callbacks',
   credited_twice: 'evidence',
+  double_at_migration: 'evidence',
   credit_without_evidence: 'evidence',
   evidence_differs: 'evidence',
   decided_by_one: 'evidence',
@@ -37,4 +38,6 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   entries_differ: 'ledger',
   balance_differs: 'ledger',
   money_unexplained: 'ledger',
+  slot_differs: 'ledger',
+  lineage_differs: 'ledger',
 };

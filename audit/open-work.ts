@@ -39,7 +39,7 @@ async function openIds(db: pg.ClientBase, after: string, deposit: string | null)
     `select id, (extract(epoch from clock_timestamp() - since) * 1000)::float8 as "ageMs" from (
        select 'deposit:' || external_order_number as id, created_at as since, external_order_number as n from engine.deposit where closed_at is null
        union all
-       select v.workflow_id, v.opened_at, c.external_order_number from engine.review_case v join engine.callback c on c.id = v.callback
+       select coalesce(v.held_by, v.workflow_id), v.opened_at, c.external_order_number from engine.review_case v join engine.callback c on c.id = v.callback
         where v.closed_at is null and v.workflow_id not like 'deposit:%') w
       where id > $1 and ($3::text is null or n = $3) order by id limit $2`,
     [after, BATCH, deposit],

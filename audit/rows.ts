@@ -9,6 +9,8 @@ export interface DepositRecord extends Order {
   readonly late: boolean;
   readonly boundCallback: string | null;
   readonly postingId: string | null;
+  /** The case that credited an unbound payment of this deposit, and so ended it. */
+  readonly settledBy: string | null;
   readonly advertisementCode: string | null;
   readonly refusal: string | null;
   readonly createdAt: string;
@@ -20,6 +22,8 @@ export interface DepositRecord extends Order {
 
 export interface CallbackRecord {
   readonly id: string;
+  /** Null in rows of before. */
+  readonly uid: string | null;
   readonly externalOrderNumber: string;
   readonly deposit: string | null;
   readonly data: CallbackData | null;
@@ -47,6 +51,12 @@ export interface PostingRecord {
   readonly fiatAmount: string | null;
   readonly unitPrice: string | null;
   readonly origin: string | null;
+  /** The first posting of its chain; its own id where it is that. */
+  readonly root: string;
+  /** The credit of the deposit next to which two people put it. */
+  readonly beside: string | null;
+  /** What of the amount stays in suspense, because only what was ordered was credited. */
+  readonly rest: string | null;
   readonly workflowId: string;
   readonly actor: string | null;
   readonly reason: string | null;
@@ -55,6 +65,8 @@ export interface PostingRecord {
 
 export interface CaseRecord {
   readonly workflowId: string;
+  /** The workflow that holds it, when it is not the case's own. */
+  readonly heldBy: string | null;
   readonly inboxId: string;
   readonly reason: string;
   readonly detail: string;
@@ -77,9 +89,27 @@ export interface StepRecord {
   readonly proposal: string | null;
   readonly keep: boolean;
   readonly toDeposit: string | null;
+  readonly beside: string | null;
+  readonly onlyOrdered: boolean;
   readonly operator: string;
   readonly reason: string | null;
   readonly at: string;
+}
+
+/** What a confirmed proposal came to, as it was written down where it was carried out. */
+export interface CarriedRecord {
+  readonly proposal: string;
+  readonly confirmation: string;
+  readonly answer: unknown;
+}
+
+/** What one person read in the provider's statement, of a payment that cannot be read. */
+export interface StatedRecord {
+  readonly decision: string;
+  readonly transactionCode: string;
+  readonly transactionAmount: string;
+  readonly currencyCode: string;
+  readonly paymentPrice: string;
 }
 
 /** Everything about one batch of workflows, by what it is looked up by. */
@@ -90,6 +120,14 @@ export interface Records {
   readonly postings: ReadonlyMap<string, readonly PostingRecord[]>;
   readonly cases: ReadonlyMap<string, CaseRecord>;
   readonly steps: ReadonlyMap<string, readonly StepRecord[]>;
+  /** By the proposal. */
+  readonly carried: ReadonlyMap<string, CarriedRecord>;
+  /** By the step with which it was stated. */
+  readonly stated: ReadonlyMap<string, StatedRecord>;
+  /** Steps that their case did not take, with the refusal. */
+  readonly refused: ReadonlyMap<string, string>;
+  /** By id: what rows, steps and postings name, and where the chains of those begin. */
+  readonly named: ReadonlyMap<string, PostingRecord>;
   /** By transaction code: the workflow whose posting has used it up. */
   readonly codes: ReadonlyMap<string, string>;
 }
@@ -100,33 +138,53 @@ const DEPOSITS = `
   select external_order_number as "externalOrderNumber", wallet, buy_coin_mode as "buyCoinMode",
          trim_scale(mtc_amount)::text as "mtcAmount", trim_scale(total_price)::text as "totalPrice",
          currency_code as "currencyCode", settings, state, late, bound_callback::text as "boundCallback",
-         posting_id::text as "postingId", advertisement_code as "advertisementCode", refusal, ${time('created_at')} as "createdAt",
+         posting_id::text as "postingId", settled_by as "settledBy", advertisement_code as "advertisementCode", refusal, ${time('created_at')} as "createdAt",
          ${time('placed_at')} as "placedAt", ${time('expires_at')} as "expiresAt", ${time('listening_until')} as "listeningUntil",
          ${time('closed_at')} as "closedAt"
     from engine.deposit where external_order_number = any($1)`;
 
 export const CALLBACK_COLUMNS = `
-         c.id::text as id, c.external_order_number as "externalOrderNumber", c.deposit, c.data, c.content_hash as "contentHash", c.raw,
+         c.id::text as id, c.uid::text as uid, c.external_order_number as "externalOrderNumber", c.deposit, c.data, c.content_hash as "contentHash", c.raw,
          c.receipt, ${time('c.received_at')} as "receivedAt", c.acked, c.outcome,
          exists (select from engine.callback_stamp s where s.external_order_number = c.external_order_number
                     and s.content_hash = c.content_hash) as stamped`;
 
-const POSTINGS = `
+const POSTING = `
   select id::text as id, key, kind, deposit, provider_code as "transactionCode", debit_code as debit, credit_code as credit,
          trim_scale(amount)::text as amount, trim_scale(fee)::text as fee, fiat, trim_scale(fiat_amount)::text as "fiatAmount",
-         trim_scale(unit_price)::text as "unitPrice", origin::text as origin, workflow_id as "workflowId", actor, reason,
-         ${time('posted_at')} as "postedAt"
-    from ledger.transaction where workflow_id = any($1) order by id`;
+         trim_scale(unit_price)::text as "unitPrice", origin::text as origin, beside::text as beside, trim_scale(rest)::text as rest,
+         workflow_id as "workflowId", actor, reason, ${time('posted_at')} as "postedAt",
+         coalesce((select l.root from ledger.lineage l where l.transaction_id = t.id), t.id)::text as root
+    from ledger.transaction t`;
+
+const POSTINGS = `${POSTING} where workflow_id = any($1) order by id`;
+
+const NAMED = `
+  with named as (select id, origin from ledger.transaction where id = any($1::bigint[]))
+  ${POSTING} where id in (
+    select n.id from named n union select n.origin from named n
+    union select l.root from named n join ledger.lineage l on l.transaction_id = n.id)`;
+
+const CARRIED = `
+  select k.proposal::text as proposal, k.confirmation::text as confirmation, k.answer
+    from engine.carried k where k.proposal = any($1::bigint[])`;
+
+const STATED = `
+  select decision::text as decision, transaction_code as "transactionCode", trim_scale(amount)::text as "transactionAmount",
+         currency_code as "currencyCode", trim_scale(payment_price)::text as "paymentPrice"
+    from engine.stated_facts where decision = any($1::bigint[])`;
+
+const REFUSED = `select decision::text as id, refusal from engine.refused_step where decision = any($1::bigint[])`;
 
 const CASES = `
-  select workflow_id as "workflowId", callback::text as "inboxId", reason, detail, opened_by as "openedBy",
+  select workflow_id as "workflowId", held_by as "heldBy", callback::text as "inboxId", reason, detail, opened_by as "openedBy",
          doubted::text as doubted, parked::text as parked, ${time('opened_at')} as "openedAt", ${time('closed_at')} as "closedAt",
          decision, decided_by as "decidedBy", posting::text as "postingId"
     from engine.review_case where workflow_id = any($1)`;
 
 const STEPS = `
   select id::text as id, workflow_id as "workflowId", step, decision, proposal::text as proposal, keep,
-         to_deposit as "toDeposit", operator, reason, ${time('at')} as at
+         to_deposit as "toDeposit", beside::text as beside, only_ordered as "onlyOrdered", operator, reason, ${time('at')} as at
     from engine.decision where workflow_id = any($1) order by id`;
 
 const CODES = `
@@ -134,8 +192,8 @@ const CODES = `
    where provider = 'mtpay' and provider_code = any($1) group by provider_code`;
 
 /**
- * Reads what belongs to these workflows. `inboxIds`: the callbacks that their histories name. What a history names and no
- * table can hold, because somebody else wrote it, is not asked for.
+ * Reads what belongs to these deposits and cases. `inboxIds`: the callbacks that their histories name. What a history
+ * names and no table can hold, because somebody else wrote it, is not asked for.
  */
 export async function readRecords(
   db: pg.ClientBase,
@@ -144,24 +202,47 @@ export async function readRecords(
   inboxIds: readonly string[],
 ): Promise<Records> {
   const all = async <T extends pg.QueryResultRow>(sql: string, values: readonly unknown[]) =>
-    (await db.query<T>(sql, [values])).rows;
+    values.length === 0 ? [] : (await db.query<T>(sql, [[...new Set(values)]])).rows;
   const workflows = workflowIds.filter(isText);
-  const callbacks = await all<CallbackRecord>(
-    `select ${CALLBACK_COLUMNS} from engine.callback c where c.id = any($1::bigint[])`,
-    inboxIds.filter((id) => isText(id) && /^\d{1,18}$/.test(id)),
-  );
   const postings = await all<PostingRecord>(POSTINGS, workflows);
   const cases = await all<CaseRecord>(CASES, workflows);
   const steps = await all<StepRecord>(STEPS, workflows);
-  const named = steps.flatMap(({ toDeposit }) => (toDeposit === null ? [] : [toDeposit]));
-  const deposits = await all<DepositRecord>(DEPOSITS, [...new Set([...orderNumbers.filter(isText), ...named])]);
+  const toDeposits = steps.flatMap(({ toDeposit }) => toDeposit ?? []);
+  const deposits = await all<DepositRecord>(DEPOSITS, [...orderNumbers.filter(isText), ...toDeposits]);
+  const callbacks = await all<CallbackRecord>(
+    `select ${CALLBACK_COLUMNS} from engine.callback c where c.id = any($1::bigint[])`,
+    [
+      ...inboxIds.filter((id) => isText(id) && /^\d{1,18}$/.test(id)),
+      ...deposits.flatMap(({ boundCallback }) => boundCallback ?? []),
+    ],
+  );
   const codes = callbacks.flatMap(({ data }) => (isText(data?.transactionCode) ? [data.transactionCode] : []));
+  const stepIds = steps.map(({ id }) => id);
+  const named = [
+    ...deposits.map(({ postingId }) => postingId),
+    ...cases.flatMap(({ doubted, parked }) => [doubted, parked]),
+    ...postings.flatMap(({ root, origin }) => [root, origin]),
+  ];
+  const [carried, stated] = [await all<CarriedRecord>(CARRIED, stepIds), await all<StatedRecord>(STATED, stepIds)];
   return {
     deposits: new Map(deposits.map((row) => [row.externalOrderNumber, row])),
     callbacks: new Map(callbacks.map((row) => [row.id, row])),
     postings: byWorkflow(postings),
     cases: new Map(cases.map((row) => [row.workflowId, row])),
     steps: byWorkflow(steps),
+    carried: new Map(carried.map((row) => [row.proposal, row])),
+    stated: new Map(stated.map((row) => [row.decision, row])),
+    refused: new Map(
+      (await all<{ id: string; refusal: string }>(REFUSED, stepIds)).map((row) => [row.id, row.refusal]),
+    ),
+    named: new Map(
+      (
+        await all<PostingRecord>(
+          NAMED,
+          named.filter((id) => id !== null),
+        )
+      ).map((row) => [row.id, row]),
+    ),
     codes: new Map(
       (await all<{ code: string; workflowId: string }>(CODES, codes)).map((row) => [row.code, row.workflowId]),
     ),

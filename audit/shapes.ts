@@ -65,9 +65,24 @@ const reviewInput = z.looseObject({
   standing: z.enum(STANDINGS).optional(),
   doubt: z.looseObject({ postingId: id, operator: text, reason: text }).optional(),
   workflowId: text.optional(),
+  heldBy: text.optional(),
+  said: text.optional(),
 });
 
 const nothing = z.null();
+/** How a row had ended when its workflow asked. */
+const settlement = z.strictObject({
+  state: z.enum(['CREDITED', 'REJECTED']),
+  postingId: id.nullable(),
+  late: z.boolean(),
+  transactionCode: text.nullable(),
+});
+/** What was named is not what the database binds. */
+const unbound = z.strictObject({
+  kind: z.literal('unbound'),
+  binds: payment.nullable(),
+  settled: settlement.nullable(),
+});
 const parked = z.strictObject({ postingId: id.nullable(), codeStands: z.boolean() });
 const placement = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('placed'), advertisementCode: text, expiresAt: time }),
@@ -80,45 +95,70 @@ const concluded = z.discriminatedUnion('kind', [
     decision: z.enum(DECISIONS),
     postingId: id.nullable(),
     decidedBy: text,
+    settled: z.strictObject({ postingId: id, transactionCode: text.nullable() }).optional(),
+    elsewhere: z.literal(true).optional(),
   }),
-  z.strictObject({ kind: z.literal('withdrawn'), postingId: id, decidedBy: text }),
-  z.strictObject({ kind: z.literal('refused'), refusal: text, detail: text }),
+  z.strictObject({
+    kind: z.literal('withdrawn'),
+    postingId: id,
+    decidedBy: text,
+    standing: z.enum(STANDINGS).optional(),
+  }),
+  z.strictObject({ kind: z.literal('refused'), refusal: text, detail: text, standing: z.enum(STANDINGS).optional() }),
 ]);
 
 /** What each activity answers. Those that write and answer nothing answer null. */
 const ANSWERS: Readonly<Record<string, z.ZodType>> = {
   placeOrder: placement,
   settlePlacement: placement,
-  close: payment.nullable(),
+  close: z.union([payment, z.strictObject({ settled: settlement })]).nullable(),
   credit: z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('credited'), postingId: id, postedAt: time }),
-    z.strictObject({ kind: z.literal('conflict'), reason: z.enum(['LEDGER_CONFLICT', 'LEDGER_REJECTED']) }),
+    z.strictObject({
+      kind: z.literal('conflict'),
+      reason: z.enum(['LEDGER_CONFLICT', 'LEDGER_REJECTED', 'OTHER_PAYMENT_CREDITED']),
+    }),
+    unbound,
   ]),
-  recordState: nothing,
+  // Those of before answered nothing.
+  recordState: z.strictObject({ expiresAt: time.nullable(), settled: settlement.optional() }).nullable(),
+  settlement: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('open'), binds: payment.nullable() }),
+    z.strictObject({ kind: z.literal('settled'), ...settlement.shape }),
+  ]),
   // The first release's answered nothing.
-  recordReview: parked.nullable(),
+  recordReview: z.union([parked, unbound]).nullable(),
   park: parked,
-  recordProposal: nothing,
+  recordProposal: z.strictObject({ stands: z.boolean() }).nullable(),
   decide: concluded,
+  caseOutcome: z.union([
+    concluded,
+    z.strictObject({ kind: z.literal('open'), standing: z.enum(STANDINGS).nullable(), proposalId: id.nullable() }),
+  ]),
 };
 
-const step = { decisionId: id, operator: text };
+/** What the workflow lets in. Whether such a step was ever taken, its row says: ids of others name none. */
+const step = { decisionId: text, operator: text };
 const UPDATES: Readonly<Record<string, z.ZodType>> = {
-  propose: z.strictObject({
+  propose: z.looseObject({
     ...step,
     decision: z.enum(DECISIONS),
     reason: text,
     keep: z.boolean(),
     toDeposit: text.nullable(),
+    beside: text.nullish(),
+    onlyOrdered: z.boolean().optional(),
   }),
-  confirm: z.strictObject({ ...step, proposalId: id }),
-  withdraw: z.strictObject({ ...step, proposalId: id, reason: text }),
+  confirm: z.looseObject({ ...step, proposalId: text }),
+  withdraw: z.looseObject({ ...step, proposalId: text }),
 };
 
 const SIGNALS: Readonly<Record<string, z.ZodType>> = {
   // A payment of another shape is no payment: the workflow passes over it, and so does the audit.
   callbackAccepted: z.unknown(),
-  orderAnswered: z.looseObject({ expiresAt: time }),
+  // Hints: what they say is asked of the database, whose answer is compared.
+  orderAnswered: z.unknown(),
+  lookAgain: z.unknown(),
 };
 
 const RESULTS: Readonly<Record<string, z.ZodType>> = {

@@ -9,12 +9,41 @@ export interface SqlCheck {
 /** A kept text that is to be a number, as it is; null when it is none, which must not end the audit. */
 export const decimalText = (text: string): string =>
   `case when ${text} ~ '^(0|[1-9][0-9]{0,14})([.][0-9]{1,8})?$' then ${text} end`;
+/** One name, or the same twice. */
+const isOne = (names: string): string => `split_part(${names}, '+', 2) in ('', split_part(${names}, '+', 1))`;
 const decimal = (text: string): string => `(${decimalText(text)})::numeric`;
 
 /** The archive's rows, each with the one before it and the hash it should have. */
 const ARCHIVE = `(select a.n, a.workflow_id, a.prev, a.hash, coalesce(lag(a.n) over w, 0) as before_n, coalesce(lag(a.hash) over w, sha256('engine.archive')) as before_hash,
          sha256(a.prev || convert_to(engine.archive_line(a), 'UTF8')) as own
     from engine.archive a window w as (order by a.n))`;
+
+/** Proposals of what cannot be read, with their confirmation: what both state; `differs`: why it is no evidence. */
+const STATED = `(
+  select p.workflow_id, p.id as proposal, a.transaction_code, a.amount, a.currency_code, a.payment_price,
+         case when p.operator = k.operator then p.operator || ' stated it twice'
+              when (a.transaction_code, a.amount, a.currency_code, a.payment_price) is distinct from (b.transaction_code, b.amount, b.currency_code, b.payment_price)
+              then 'the two state other facts'
+              when c.data is not null then 'the callback can be read' end as differs
+    from engine.decision p join engine.decision k on k.proposal = p.id and k.step = 'confirm' and k.workflow_id = p.workflow_id
+    join engine.callback c on c.id = p.callback
+    join engine.stated_facts a on a.decision = p.id left join engine.stated_facts b on b.decision = k.id
+   where p.step = 'propose' and p.decision = 'credit')`;
+
+/** Postings that put money into a wallet, each with the one that took it out again; null: it stands. */
+const INTO_WALLETS = `(
+  select t.id, t.deposit, t.key, t.credit_code, t.beside, t.actor, s.id as left_by
+    from ledger.transaction t left join ledger.transaction s on s.origin = t.id
+   where t.amount > 0 and t.credit_code like 'wallet:%')`;
+
+/** Why one of them is not beside the newest credit that stood; null: it is. */
+const BESIDE_FAULT = `case
+  when b.id is null then 'which put nothing into a wallet'
+  when b.deposit is distinct from t.deposit then 'which is of deposit ' || coalesce(b.deposit, 'none')
+  when b.id > t.id then 'which is younger'
+  when b.left_by < t.id then 'which posting ' || b.left_by || ' had taken out before'
+  when exists (select from ${INTO_WALLETS} n where n.deposit = t.deposit and n.id > b.id and n.id < t.id and coalesce(n.left_by > t.id, true))
+  then 'which was not the newest that stood' end`;
 
 /**
  * Both directions: everything that stands must be explained by a history that is audited, archived or open. Rows younger
@@ -38,13 +67,60 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from ledger.transaction where provider_code is not null group by provider, provider_code having count(*) > 1`,
   },
   {
+    // Whoever put them there: one, and those that two people put beside another. What stood twice before that was a rule
+    // is told apart.
+    kind: 'credited_twice',
+    sql: `select 'deposit:' || w.deposit as place, count(*) || ' payments stand in wallets, not beside each other: postings ' || string_agg(w.id::text, ', ' order by w.id) as detail
+            from ${INTO_WALLETS} w left join ledger.double_at_migration m on m.deposit = w.deposit
+           where w.left_by is null and w.beside is null group by w.deposit, m.postings
+          having count(*) > 1 and not coalesce(array_agg(w.id) <@ m.postings, false)`,
+  },
+  {
+    kind: 'double_at_migration',
+    sql: `select 'deposit:' || deposit as place, 'postings ' || array_to_string(postings, ', ') || ' stood beside each other when that became a rule' as detail
+            from ledger.double_at_migration`,
+  },
+  {
+    kind: 'credited_twice',
+    sql: `select 'posting ' || t.id as place, 'is beside posting ' || t.beside || ', ' || x.fault as detail
+            from ledger.transaction t left join ${INTO_WALLETS} b on b.id = t.beside cross join lateral (select ${BESIDE_FAULT} as fault) x
+           where t.beside is not null and x.fault is not null
+          union all
+          select 'posting ' || t.id, 'is beside posting ' || t.beside || ', and put nothing into a wallet'
+            from ledger.transaction t where t.beside is not null and not (t.amount > 0 and t.credit_code like 'wallet:%')`,
+  },
+  {
+    // What comes out is what went in, and it is taken from where it lay.
+    kind: 'posting_differs',
+    sql: `select 'posting ' || t.id as place, 'moved ' || t.amount || ' MTC from ' || x.source || ', posting ' || o.id || ' before it left ' || o.amount || ' in ' || x.place as detail
+            from ledger.transaction t join ledger.transaction o on o.id = t.origin
+           cross join lateral (select case when t.amount > 0 then t.debit_code else t.credit_code end::text as source,
+                                      case when o.amount > 0 then o.credit_code else o.debit_code end::text as place) x
+           where (x.source, abs(t.amount), t.fiat, t.fiat_amount, t.provider) is distinct from (x.place, abs(o.amount), o.fiat, o.fiat_amount, o.provider)
+              or (t.key like 'after:%' and t.key <> 'after:' || o.id)
+              or (t.kind = 'reversal' and t.deposit is distinct from o.deposit)
+          union all
+          select 'posting ' || t.id, 'is called ' || t.key || ', and follows no posting' from ledger.transaction t where t.key like 'after:%' and t.origin is null`,
+  },
+  {
     kind: 'credit_without_evidence',
     sql: `select 'posting ' || t.id as place, t.kind || ' of ' || t.amount || ' MTC: no callback with the code ' || t.provider_code || ' and these amounts' as detail
             from ledger.transaction t
            where t.kind in ('credit', 'suspense') and not exists (
              select from engine.callback c where c.transaction_code = t.provider_code
                 and c.data->>'transactionAmount' = trim_scale(t.amount)::text and c.data->>'paymentPrice' = trim_scale(t.fiat_amount)::text
-                and c.data->>'currencyCode' = t.fiat)`,
+                and c.data->>'currencyCode' = t.fiat)
+             and not exists (select from ${STATED} s where s.workflow_id = t.workflow_id and t.kind = 'suspense' and s.differs is null
+                and (s.transaction_code, s.amount, s.currency_code, s.payment_price) = (t.provider_code::text, t.amount::numeric, t.fiat, t.fiat_amount::numeric))`,
+  },
+  {
+    // What cannot be read is credited as two people state it, each for themselves; what can be read, as it says.
+    kind: 'credit_without_evidence',
+    sql: `select 'decision ' || f.decision as place, 'states ' || f.amount || ' MTC with the code ' || f.transaction_code || ', ' ||
+                 case when c.data is not null then 'and the callback can be read' else 'with a step that credits nothing' end as detail
+            from engine.stated_facts f join engine.decision d on d.id = f.decision join engine.callback c on c.id = d.callback
+            left join engine.decision p on p.id = coalesce(d.proposal, d.id)
+           where c.data is not null or d.step = 'withdraw' or p.decision is distinct from 'credit'`,
   },
   {
     kind: 'callback_without_outcome',
@@ -60,15 +136,15 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where c.outcome is not null and t.id is null and v.workflow_id is null`,
   },
   {
-    // The machine's credit of the deposit that the callback is bound to; or one case. A case of doubt is about the credit
-    // and no outcome of its own; what a case moves, and moves back, is the case's.
+    // The machine's credit of the deposit that the callback is bound to; or one case. A case of doubt is about what came
+    // of it and no outcome of its own; what a case moves, and moves back, is the case's.
     kind: 'callback_with_two_outcomes',
     sql: `select 'callback ' || callback as place, 'came to ' || string_agg(what, ' and ' order by what) as detail
             from (select d.bound_callback as callback, 'posting ' || t.id as what
                     from engine.deposit d join ledger.transaction t on t.deposit = d.external_order_number and t.kind = 'credit'
                    where d.bound_callback is not null
                   union
-                  select v.callback, 'case ' || v.workflow_id from engine.review_case v where v.doubted is null
+                  select v.callback, 'case ' || v.workflow_id from engine.review_case v where v.doubted is null and v.workflow_id not like '%:reversal:%'
                   union
                   select c.id, replace(c.outcome, 'posting:', 'posting ') from engine.callback c where c.outcome like 'posting:%') o
            group by callback having count(*) > 1
@@ -77,24 +153,59 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from engine.review_case v where v.closed_at is null group by v.callback having count(*) > 1`,
   },
   {
+    // Credited: with a posting that put money into its own wallet. A machine's credit, and what people credited of its
+    // own payment before postings were named after each other, has the deposit's own key.
     kind: 'deposit_row_differs',
-    sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ' with posting ' || coalesce(d.posting_id::text, 'none') ||
-                 coalesce(', the books hold posting ' || t.id, ', which the books do not hold') as detail
+    sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ' with posting ' || coalesce(d.posting_id::text, 'none') || ', ' || x.fault as detail
             from engine.deposit d
-            left join ledger.transaction t on t.key = 'deposit:' || d.external_order_number || ':credit'
-           where (d.state = 'CREDITED') <> (t.id is not null) or (t.id is not null and d.posting_id is distinct from t.id)`,
+            left join ledger.transaction t on t.id = d.posting_id
+            left join ledger.transaction k on k.key = 'deposit:' || d.external_order_number || ':credit'
+           cross join lateral (select case
+             when d.posting_id is not null and t.id is null then 'which the books do not hold'
+             when k.id is not null and k.id is distinct from d.posting_id then 'the books hold posting ' || k.id
+             when (d.state = 'CREDITED') <> (d.posting_id is not null) then 'and has ' || case when t.id is null then 'none' else 'one' end
+             when (t.deposit, t.credit_code) is distinct from (d.external_order_number, 'wallet:' || d.wallet) or t.amount < 0
+             then 'which put nothing into its wallet ' || d.wallet
+             when d.bound_callback is null then 'and no callback is bound to it' end as fault) x
+           where x.fault is not null and (d.posting_id is not null or k.id is not null or d.state = 'CREDITED')
+          union all
+          select 'deposit:' || d.external_order_number, 'settled by ' || coalesce(d.settled_by, 'nobody') || coalesce(', told ' || d.told_at, '') || '; no such case credited its callback ' || coalesce(d.bound_callback::text, 'none')
+            from engine.deposit d
+            left join engine.callback c on c.id = d.bound_callback
+           where (coalesce(d.settled_by, d.told_at::text) is not null or c.receipt <> 'first') and not exists (
+             select from engine.review_case v
+              where v.workflow_id = d.settled_by and v.callback = d.bound_callback and v.posting = d.posting_id and v.decision = 'credit' and v.doubted is null)
+          union all
+          select 'deposit:' || d.external_order_number, 'people credited posting ' || d.posting_id || ', and decided about its own callback ' || d.bound_callback || ' in no case'
+            from engine.deposit d join ledger.transaction t on t.id = d.posting_id
+           where t.kind <> 'credit' and not exists (
+             select from engine.review_case v where v.callback = d.bound_callback and v.doubted is null and v.closed_at is not null)
+          union all
+          select 'deposit:' || d.external_order_number, 'shown as ' || d.state || ', and ' || v.workflow_id || ' credited its payment with posting ' || t.id
+            from engine.review_case v join engine.callback c on c.id = v.callback
+            join ledger.transaction t on t.id = v.posting and t.deposit = c.external_order_number
+            join engine.deposit d on d.external_order_number = c.external_order_number
+           where v.decision = 'credit' and v.doubted is null and t.key like 'after:%' and d.bound_callback is null
+             and d.state not in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')`,
   },
   {
     kind: 'history_missing',
     sql: `select workflow_id as place, 'closed ' || closed_at || ', and not in the archive' as detail
-            from engine.unarchived where lost_at is null and closed_at < clock_timestamp() - interval '2 minutes'`,
+            from engine.unarchived where lost_at is null and closed_at < clock_timestamp() - interval '2 minutes'
+          union all
+          select v.held_by, 'closed ' || v.closed_at || ' the case ' || v.workflow_id || ', and not in the archive'
+            from engine.review_case v
+           where v.held_by is not null and v.closed_at < clock_timestamp() - interval '2 minutes'
+             and not exists (select from engine.archive a where a.workflow_id = v.held_by)
+             and not exists (select from engine.archive_lost l where l.workflow_id = v.held_by)`,
   },
   {
     kind: 'history_unexplained',
     sql: `select 'archive row ' || a.n as place, a.workflow_id || ' has no deposit and no case' as detail
             from engine.archive a
            where not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = a.workflow_id)
-             and not exists (select from engine.review_case v where v.workflow_id = a.workflow_id)`,
+             and not exists (select from engine.review_case v where v.workflow_id = regexp_replace(a.workflow_id, ':again:[0-9]+$', '')
+                                and (v.workflow_id = a.workflow_id or v.held_by is not null))`,
   },
   {
     kind: 'archive_row_missing',
@@ -117,13 +228,85 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
     kind: 'decided_by_one',
     sql: `select v.workflow_id as place, v.decision || ' by ' || v.decided_by || ' alone, above the limit of ' || coalesce(d.settings->>'reviewLimit', '0') as detail
             from engine.review_case v join engine.callback c on c.id = v.callback left join engine.deposit d on d.external_order_number = c.deposit
-           where v.decided_by is not null and v.decided_by not like '%+%'
-             and coalesce(${decimal(`c.data->>'transactionAmount'`)} > coalesce(${decimal(`d.settings->>'reviewLimit'`)}, 0), true)`,
+           where v.decided_by is not null and ${isOne('v.decided_by')}
+             and coalesce(${decimal(`c.data->>'transactionAmount'`)} > coalesce(${decimal(`d.settings->>'reviewLimit'`)}, 0), true)
+          union all
+          select 'posting ' || t.id, 'by ' || coalesce(t.actor, 'nobody') || ' alone, beside posting ' || t.beside
+            from ledger.transaction t where t.beside is not null and coalesce(${isOne('t.actor')}, true)
+          union all
+          select 'decision ' || p.id, p.operator || ' proposed and confirmed ' ||
+                 case when p.beside is null then 'what cannot be read, as stated' else 'a credit beside posting ' || p.beside end
+            from engine.carried r join engine.decision p on p.id = r.proposal join engine.decision k on k.id = r.confirmation
+           where r.outcome <> 'refused' and p.operator = k.operator
+             and (p.beside is not null or exists (select from engine.stated_facts f where f.decision in (p.id, k.id)))`,
+  },
+  {
+    kind: 'credit_without_evidence',
+    sql: `select 'decision ' || s.proposal as place, 'carried out, and ' || s.differs as detail
+            from ${STATED} s join engine.carried r on r.proposal = s.proposal
+            join engine.decision k on k.id = r.confirmation and k.proposal = s.proposal
+           where r.outcome <> 'refused' and s.differs is not null`,
   },
   {
     kind: 'decision_unrecorded',
     sql: `select v.workflow_id as place, 'decided ' || v.decision || ' by ' || v.decided_by || ', its posting says ' || coalesce(t.actor, 'nobody') as detail
             from engine.review_case v join ledger.transaction t on t.id = v.posting
            where t.actor is distinct from v.decided_by`,
+  },
+  {
+    // What a proposal came to: its two steps, its posting, and its case once that is closed.
+    kind: 'decision_unrecorded',
+    sql: `select 'decision ' || r.proposal as place, 'came to ' || r.outcome || ', ' || x.fault as detail
+            from engine.carried r
+            left join engine.decision p on p.id = r.proposal
+            left join engine.decision k on k.id = r.confirmation
+            left join engine.review_case v on v.workflow_id = p.workflow_id
+            left join ledger.transaction t on t.id = r.posting
+           cross join lateral (select case
+             when p.step is distinct from 'propose' then 'and is no proposal'
+             when k.step is distinct from 'confirm' or k.proposal <> p.id or k.workflow_id <> p.workflow_id then 'and decision ' || r.confirmation || ' does not confirm it'
+             when exists (select from engine.refused_step n where n.decision in (p.id, k.id)) then 'and one of its steps is written down as refused'
+             when r.answer->>'kind' is distinct from r.outcome then 'and its case was told ' || coalesce(r.answer->>'kind', 'nothing')
+             when (r.answer->>'postingId') is distinct from r.posting::text then 'with posting ' || coalesce(r.posting::text, 'none') || ', and its case was told ' || coalesce(r.answer->>'postingId', 'none')
+             when r.posting is not null and t.id is null then 'with posting ' || r.posting || ', which the books do not hold'
+             when (t.workflow_id, t.actor, t.reason) is distinct from (v.workflow_id, r.answer->>'decidedBy', p.reason) and t.id is not null
+             then 'and posting ' || t.id || ' is by ' || coalesce(t.actor, 'nobody') || ' for ' || t.workflow_id
+             when t.beside is distinct from p.beside and t.id is not null then 'and posting ' || t.id || ' is not beside what was proposed'
+             when r.outcome <> 'refused' and r.answer->>'decidedBy' is distinct from concat_ws('+', p.operator, nullif(k.operator, p.operator)) then 'decided by ' || coalesce(r.answer->>'decidedBy', 'nobody')
+             when r.outcome = 'decided' and (v.decision, v.decided_by, v.posting) is distinct from (r.answer->>'decision', r.answer->>'decidedBy', r.posting)
+             then 'and its case is shown as ' || coalesce(v.decision, 'open') || ' by ' || coalesce(v.decided_by, 'nobody')
+             when r.outcome = 'decided' and p.decision <> v.decision then 'and ' || p.decision || ' was proposed' end as fault) x
+           where x.fault is not null
+          union all
+          select 'posting ' || t.id, t.key || ' by ' || coalesce(t.actor, 'nobody') || ', and no proposal is written down to have come to it'
+            from ledger.transaction t where t.key like 'after:%' and not exists (select from engine.carried r where r.posting = t.id)
+          union all
+          select v.workflow_id, 'closed with posting ' || v.posting || ', and no proposal is written down to have closed it'
+            from engine.review_case v join ledger.transaction t on t.id = v.posting
+           where t.key like 'after:%' and not exists (
+             select from engine.carried r join engine.decision p on p.id = r.proposal where p.workflow_id = v.workflow_id and r.outcome = 'decided')
+          union all
+          select p.workflow_id, count(*) || ' proposals are written down to have closed it: ' || string_agg(p.id::text, ', ' order by p.id)
+            from engine.carried r join engine.decision p on p.id = r.proposal where r.outcome = 'decided' group by p.workflow_id having count(*) > 1`,
+  },
+  {
+    kind: 'decision_unrecorded',
+    sql: `select v.workflow_id as place, 'about posting ' || v.doubted || ', which ' ||
+                 case when t.id is null then 'the books do not hold' else 'posting ' || s.id || ' had followed before, ' || s.posted_at end as detail
+            from engine.review_case v left join ledger.transaction t on t.id = v.doubted left join ledger.transaction s on s.origin = v.doubted
+           where v.doubted is not null and (t.id is null or (s.key like 'after:%' and s.posted_at < v.opened_at - interval '1 minute'))`,
+  },
+  {
+    // The case that has it is found by the callback with which the money came.
+    kind: 'money_unexplained',
+    sql: `select 'posting ' || o.id as place, o.amount || ' MTC wait in suspense, and no case about them is open' as detail
+            from ledger.suspense_open o
+            -- The rest of a payment whose ordered part lies in a wallet is owned by that posting.
+            join ledger.transaction p on p.id = o.id and (p.rest is null or p.amount < 0)
+            join ledger.transaction r on r.id = coalesce((select l.root from ledger.lineage l where l.transaction_id = o.id), o.id)
+           where not exists (
+             select from engine.review_case v where v.closed_at is null and v.callback in (
+               select w.callback from engine.review_case w where w.workflow_id = r.workflow_id
+               union all select d.bound_callback from engine.deposit d where 'deposit:' || d.external_order_number = r.workflow_id))`,
   },
 ];

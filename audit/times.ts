@@ -35,6 +35,9 @@ const COLUMNS: Readonly<Record<string, string>> = {
   'the case was opened': 'v.opened_at',
   'the case was closed': 'v.closed_at',
   'a step was taken': 's.at',
+  'a proposal was confirmed': 'k.at',
+  'it was carried out': 'r.at',
+  'the deposit’s workflow was told': 'd.told_at',
   'its proposal was made': 'o.at',
   'the posting was made': 't.posted_at',
   'the posting it follows was made': 'o.posted_at',
@@ -49,6 +52,7 @@ export const TIMES: readonly SqlCheck[] = [
   inOrder(`'deposit:' || d.external_order_number`, 'engine.deposit d', [
     ['the deposit was made', 'it was placed'],
     ['the deposit was made', 'the deposit was closed'],
+    ['the deposit was closed', 'the deposit’s workflow was told'],
   ]),
   inOrder(
     `'deposit:' || d.external_order_number`,
@@ -59,14 +63,19 @@ export const TIMES: readonly SqlCheck[] = [
     ],
   ),
   // An order that was not known yet may have been paid before it was made anew: then it came again afterwards.
-  inOrder(`'callback ' || c.id`, 'engine.callback c left join engine.deposit d on d.bound_callback = c.id', [
-    ['the callback came', 'it came last'],
-    ['the deposit was made', 'it came last'],
-    ['the callback came', 'the deposit was closed'],
-  ]),
+  // So may one that people credited to it.
   inOrder(
     `'callback ' || c.id`,
-    'engine.callback c join engine.deposit d on d.bound_callback = c.id and c.attempts = 1',
+    'engine.callback c left join engine.deposit d on d.bound_callback = c.id and d.settled_by is null',
+    [
+      ['the callback came', 'it came last'],
+      ['the deposit was made', 'it came last'],
+      ['the callback came', 'the deposit was closed'],
+    ],
+  ),
+  inOrder(
+    `'callback ' || c.id`,
+    'engine.callback c join engine.deposit d on d.bound_callback = c.id and d.settled_by is null and c.attempts = 1',
     [['the deposit was made', 'the callback came']],
   ),
   inOrder(`'callback ' || c.id`, 'engine.callback c join engine.callback_attempt a on a.callback = c.id', [
@@ -88,6 +97,23 @@ export const TIMES: readonly SqlCheck[] = [
     [
       ['the case was opened', 'a step was taken'],
       ['its proposal was made', 'a step was taken'],
+    ],
+  ),
+  // Since steps have a name of their own, they are refused under the lock of a case that is closed.
+  inOrder(
+    `'decision ' || s.id`,
+    'engine.decision s join engine.review_case v on v.workflow_id = s.workflow_id and s.uid is not null',
+    [['a step was taken', 'the case was closed']],
+  ),
+  inOrder(
+    `'decision ' || r.proposal`,
+    `engine.carried r join engine.decision k on k.id = r.confirmation
+       left join ledger.transaction t on t.id = r.posting
+       left join engine.review_case v on v.workflow_id = k.workflow_id and r.outcome = 'decided'`,
+    [
+      ['a proposal was confirmed', 'it was carried out'],
+      ['the posting was made', 'it was carried out'],
+      ['the case was closed', 'it was carried out'],
     ],
   ),
   inOrder(

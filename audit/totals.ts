@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { DepositState } from '../domain/deposit.ts';
-import { needsTwo } from '../domain/decision.ts';
+import { type Decision, needsTwo } from '../domain/decision.ts';
 import type { BuyCoinMode, Currency } from '../domain/order.ts';
 import type { ReportBuilder } from './builder.ts';
 import type { Basis } from './report.ts';
@@ -103,9 +103,13 @@ interface CaseLine {
   readonly openedAt: string;
   readonly closedAt: string | null;
   readonly wallet: string | null;
+  /** As the callback says it; null: it cannot be read. */
   readonly amount: string | null;
+  /** As it was posted. */
+  readonly moved: string | null;
   readonly reviewLimit: string;
-  readonly decision: 'credit' | 'reject' | 'reverse' | null;
+  readonly decision: Decision | null;
+  readonly beside: string | null;
   readonly postingId: string | null;
   readonly proposedBy: string | null;
   readonly confirmedBy: string | null;
@@ -114,12 +118,15 @@ interface CaseLine {
 
 const CASES = `
   select v.workflow_id as "workflowId", v.reason, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "openedAt",
-         to_char(v.closed_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "closedAt", d.wallet, ${decimalText(`c.data->>'transactionAmount'`)} as amount,
+         to_char(v.closed_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "closedAt", d.wallet, ${decimalText(`c.data->>'transactionAmount'`)} as amount, p.beside::text as beside,
+         (select trim_scale(abs(t.amount))::text from ledger.transaction t where t.id = v.posting) as moved,
          coalesce(${decimalText(`d.settings->>'reviewLimit'`)}, '0') as "reviewLimit", v.decision, v.posting::text as "postingId",
          p.operator as "proposedBy", split_part(v.decided_by, '+', case when v.decided_by like '%+%' then 2 else 1 end) as "confirmedBy", p.reason as why
     from engine.review_case v join engine.callback c on c.id = v.callback
     left join engine.deposit d on d.external_order_number = c.deposit
-    left join engine.decision p on p.id = v.proposal
+    left join lateral (select r.proposal from engine.carried r join engine.decision q on q.id = r.proposal
+                        where q.workflow_id = v.workflow_id and r.outcome = 'decided' limit 1) k on true
+    left join engine.decision p on p.id = coalesce(v.proposal, k.proposal)
    where v.workflow_id > $1 and ($3::text is null or c.external_order_number = $3) and ($4::timestamptz is null or v.closed_at is null or v.closed_at >= $4)
    order by v.workflow_id limit $2`;
 
@@ -150,11 +157,11 @@ function countCase(builder: ReportBuilder, row: CaseLine): void {
   builder.decision({
     workflowId: row.workflowId,
     decision: row.decision,
-    amount: row.amount,
+    amount: row.amount ?? row.moved,
     wallet: row.wallet,
     proposedBy: row.proposedBy ?? 'nobody',
     confirmedBy: row.confirmedBy ?? 'nobody',
-    needsTwo: needsTwo(row),
+    needsTwo: needsTwo(row, row),
     reason: row.why ?? '',
     decidedAt: row.closedAt,
     posting: row.postingId,

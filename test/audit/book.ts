@@ -10,10 +10,12 @@ import { createArchiver } from '../../activities/archiving.ts';
 import { sha256 } from '../../archive/canonical.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { audit, type AuditDependencies } from '../../audit/coordinator.ts';
+import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import type { FindingKind } from '../../audit/findings.ts';
 import type { AuditReport, Finding } from '../../audit/report.ts';
 import { type AuditCommand, parseCommand } from '../../audit/scope.ts';
 import { createLog } from '../../config/log.ts';
+import type { Order } from '../../domain/order.ts';
 import { temporalHistories } from '../../worker/histories.ts';
 import { workflowSource } from '../../worker/workflow-source.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
@@ -46,35 +48,40 @@ export async function keepBook(): Promise<Book> {
   await engine.stopWorker();
   await engine.api.close();
   await engine.stopSandbox();
+  const { workflowBundle } = await workflowSource({ workflowBundle: required('TEST_WORKFLOW_BUNDLE') }, false);
+  return { engine, deposits, ...(await copiesOf(engine, workflowBundle.code)) };
+}
+
+/** Audits of a database, and of copies of it that somebody has tampered with. */
+export async function copiesOf(
+  { db, client }: Pick<Engine, 'db' | 'client'>,
+  code: string,
+): Promise<Omit<Book, 'engine' | 'deposits'>> {
   const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
   const copies: string[] = [];
   const admin = required('TEST_POSTGRES_URL');
-  const original = new URL(engine.db.url).pathname.slice(1);
+  const original = new URL(db.url).pathname.slice(1);
   afterAll(async () => {
     await rm(out, { recursive: true, force: true });
     await withClient(admin, async (client) => {
       for (const name of copies) await client.query(`drop database if exists ${name} with (force)`);
     });
   });
-  const { workflowBundle } = await workflowSource({ workflowBundle: required('TEST_WORKFLOW_BUNDLE') }, false);
-
-  const dependencies = (url: string) => auditing(url, engine.client, workflowBundle.code);
+  const dependencies = (url: string) => auditing(url, client, code);
 
   return {
-    engine,
-    deposits,
-    code: workflowBundle.code,
-    async audit(url = engine.db.url, ...words) {
+    code,
+    async audit(url = db.url, ...words) {
       const command: AuditCommand = { ...parseCommand(words), out, fresh: true };
       return (await audit(dependencies(url), command)).report;
     },
-    async auditWith(change, url = engine.db.url, ...words) {
+    async auditWith(change, url = db.url, ...words) {
       const command: AuditCommand = { ...parseCommand(words), out, fresh: true };
       return (await audit({ ...dependencies(url), ...change }, command)).report;
     },
     async auditInParts(name, tell) {
       const command: AuditCommand = { ...parseCommand([]), out: join(out, name) };
-      return (await audit({ ...dependencies(engine.db.url), partSize: 2, tell }, command)).report;
+      return (await audit({ ...dependencies(db.url), partSize: 2, tell }, command)).report;
     },
     async tampered(tamper) {
       const name = `book_${randomBytes(6).toString('hex')}`;
@@ -83,7 +90,7 @@ export async function keepBook(): Promise<Book> {
         await client.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = $1`, [original]);
         await client.query(`create database ${name} template ${original}`);
       });
-      const copy = new URL(engine.db.url);
+      const copy = new URL(db.url);
       copy.pathname = `/${name}`;
       await withClient(copy.href, async (client) => {
         // No trigger and no foreign key stands in the way of somebody who may do everything.
@@ -104,7 +111,7 @@ export const auditing = (url: string, client: Client, code: string): AuditDepend
   archiveDirectory: undefined,
   code,
   codeVersion: 'test',
-  exceptions: new Map(),
+  exceptions: NO_EXCEPTIONS,
   processes: 1,
   tell: () => undefined,
 });
@@ -149,7 +156,7 @@ async function doBusiness(engine: Engine): Promise<Record<Kind, string>> {
   const twice = await credit({ wallet: 'wallet-twice' });
   await arrives(engine, twice);
   const second = await opened(alice, twice, 'SECOND_CODE', 'parked');
-  await decideTogether(bob, alice, second.id, { decision: 'credit' });
+  await decideTogether(bob, alice, second.id, { decision: 'credit', beside: await creditOf(engine, twice) });
   const reversed = await credit({ wallet: 'wallet-reversed' });
   const doubt = await alice.doubt({ externalOrderNumber: reversed.externalOrderNumber, reason: 'it was recalled' });
   await decideTogether(alice, bob, doubt.body.id, { decision: 'reverse' });
@@ -167,6 +174,15 @@ async function doBusiness(engine: Engine): Promise<Record<Kind, string>> {
     waiting: waiting.externalOrderNumber,
     doubtful: open.order.externalOrderNumber,
   };
+}
+
+/** The posting with which a deposit is shown. */
+async function creditOf({ db }: Engine, { externalOrderNumber }: Order): Promise<string> {
+  const { rows } = await db.owner.query<{ id: string }>(
+    'select posting_id::text as id from engine.deposit where external_order_number = $1',
+    [externalOrderNumber],
+  );
+  return rows[0]!.id;
 }
 
 /** Everything that closed; waits for what is about to close. */
@@ -200,7 +216,10 @@ export interface Discrepancy {
 }
 
 /** Does it to a copy of the book, and expects that the audit names and locates it. Answers all that was found. */
-export async function expectFound(book: Book, { tamper, kinds, names }: Discrepancy): Promise<readonly Finding[]> {
+export async function expectFound(
+  book: Pick<Book, 'audit' | 'tampered'>,
+  { tamper, kinds, names }: Discrepancy,
+): Promise<readonly Finding[]> {
   const report = await book.audit(await book.tampered(tamper));
   const findings = findingsOf(report);
   expect(report.unexplained).toBeGreaterThan(0);
@@ -238,9 +257,10 @@ export async function chainAnew(db: pg.Client): Promise<void> {
     end loop; end $$`);
 }
 
-/** One payload of a history, changed; payloads are base64 in it. */
-export const changePayload = (text: string, from: string, to: string): string =>
+/** What stands in the payloads of a history, changed wherever it stands; payloads are base64 in it. */
+export const changePayload = (text: string, from: string | RegExp, to: string): string =>
   text.replace(/"data":"([A-Za-z0-9+/=]+)"/g, (whole, data: string) => {
     const plain = Buffer.from(data, 'base64').toString('utf8');
-    return plain.includes(from) ? `"data":"${Buffer.from(plain.replaceAll(from, to)).toString('base64')}"` : whole;
+    const changed = plain.split(from).join(to);
+    return changed === plain ? whole : `"data":"${Buffer.from(changed).toString('base64')}"`;
   });

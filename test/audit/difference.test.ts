@@ -102,6 +102,8 @@ test('every activity has words of its own', () => {
     credit: true,
     recordState: true,
     recordReview: true,
+    settlement: true,
+    caseOutcome: true,
     park: true,
     recordProposal: true,
     decide: true,

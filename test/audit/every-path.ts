@@ -6,6 +6,7 @@ import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
 import { PLACED, type WorkflowWorld } from '../support/workflow-world.ts';
 import { away, situations } from '../support/situations.ts';
+import { moneyPaths } from './money-paths.ts';
 
 const refused = async () => ({ kind: 'refused', statusCode: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
@@ -18,6 +19,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
   const { owner } = world.db;
 
   return {
+    ...moneyPaths(world),
     'paid in time': () => credited(),
     'paid late': async () => {
       const reserved = await world.reserve({}, { paymentWindowMs: 200 });
@@ -177,7 +179,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
     },
     'a second payment, credited': async () => {
       const of = await second('SECOND_CODE');
-      await together(of, 'credit');
+      await together(of, 'credit', { beside: of.beside });
       await of.handle.result();
     },
     'a second payment, rejected': async () => {
@@ -187,7 +189,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
     },
     'a stale payment, credited by people': async () => {
       const of = await second('STALE');
-      await together(of, 'credit');
+      await together(of, 'credit', { beside: of.beside });
       await of.handle.result();
     },
     'a case whose workflow was terminated, and taken up again': async () => {
@@ -204,7 +206,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
         workflowId: of.handle.workflowId,
         args: [{ ...of.input, standing: 'parked', workflowId: of.handle.workflowId }],
       });
-      await together({ handle: again, inboxId: of.inboxId }, 'credit');
+      await together({ handle: again, inboxId: of.inboxId }, 'credit', { beside: of.beside });
       await again.result();
     },
     'paid when its workflow had been terminated, credited by people': async () => {

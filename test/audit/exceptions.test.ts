@@ -25,7 +25,8 @@ async function changedCode(): Promise<string> {
 const today = await changedCode();
 const yesterday = sha256(book.code).toString('hex');
 const REASON = '2026-02-03: the patch announce-crediting was forgotten; released for two hours, 14 deposits';
-const accepted = { code: today, exceptions: new Map([[yesterday, REASON]]) };
+const forBundle = (hash: string) => ({ bundles: new Map([[hash, REASON]]), doubles: [] });
+const accepted = { code: today, exceptions: forBundle(yesterday) };
 
 const kindsOf = (findings: readonly { kind: string }[]) => [...new Set(findings.map(({ kind }) => kind))].toSorted();
 
@@ -47,7 +48,7 @@ test('with an exception it is replayed on the bundle that decided it, and the re
 });
 
 test('an exception for another bundle explains nothing', async () => {
-  const exceptions = new Map([[sha256('another').toString('hex'), REASON]]);
+  const exceptions = forBundle(sha256('another').toString('hex'));
   const report = await book.auditWith({ code: today, exceptions }, undefined, '--deposit', credited);
   expect(kindsOf(findingsOf(report))).toEqual(['replay_differs']);
 });
@@ -87,11 +88,11 @@ describe('the list of exceptions', () => {
   const one = { bundle: yesterday, reason: REASON };
 
   test('that is shipped is read, and holds none', async () => {
-    expect(await readExceptions('audit/replay-exceptions.json')).toEqual(new Map());
+    expect(await readExceptions('audit/replay-exceptions.json')).toEqual({ bundles: new Map(), doubles: [] });
   });
 
   test('is read by the bundle’s hash', async () => {
-    expect(await read(JSON.stringify({ exceptions: [one] }))).toEqual(new Map([[yesterday, REASON]]));
+    expect(await read(JSON.stringify({ exceptions: [one] }))).toEqual(forBundle(yesterday));
   });
 
   test.each([

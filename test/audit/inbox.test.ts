@@ -22,6 +22,7 @@ const today = readData(readEnvelope(raw));
 
 const record = (change: Partial<CallbackRecord>): CallbackRecord => ({
   id: '7',
+  uid: null,
   externalOrderNumber: 'o-1',
   deposit: 'o-1',
   data: today.readable ? today.data : null,

@@ -43,7 +43,7 @@ test('none of them is an alarm', async () => {
   expect(found).toEqual([]);
   expect(report.counts.histories).toBeGreaterThanOrEqual(Object.keys(paths).length);
   expect(report.checks.find(({ id }) => id === 'books')!.checked).toBe(report.counts.histories);
-}, 120_000);
+}, 200_000);
 
 /** Ends a deposit's workflow and starts another in its place, with limits of their own: whoever may write to Temporal. */
 async function startAgain({ order, settings }: Reserved, handle: DepositHandle): Promise<DepositHandle> {

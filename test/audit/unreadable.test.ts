@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalHistory } from '../../archive/canonical.ts';
 import { type HistoryFacts, HistoryUnreadable, readHistory, readText } from '../../archive/history.ts';
-import { compare, explainedBy, paymentOf } from '../../audit/compare.ts';
+import { compare, explainedBy, inboxIdsIn, subjectOf } from '../../audit/compare.ts';
 import { type DepositRecord, type Records, readRecords } from '../../audit/rows.ts';
 import { shapeFaults } from '../../audit/shapes.ts';
 import { createPayloadCodec, type PayloadKeys } from '../../config/payload-codec.ts';
@@ -128,6 +128,10 @@ const EMPTY: Records = {
   postings: new Map(),
   cases: new Map(),
   steps: new Map(),
+  carried: new Map(),
+  stated: new Map(),
+  refused: new Map(),
+  named: new Map(),
   codes: new Map(),
 };
 
@@ -206,7 +210,8 @@ describe('a history whose facts have another shape', () => {
         const found = compare(facts, recordsOf(facts));
         // The shapes leave nothing over for the last resort.
         expect(found.filter(({ detail }) => detail.startsWith('comparing it failed'))).toEqual([]);
-        paymentOf(facts);
+        inboxIdsIn(facts);
+        subjectOf(facts);
         explainedBy({ ...facts, workflowId }, recordsOf(facts));
       }),
       { numRuns: 2_000 },
