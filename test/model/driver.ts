@@ -1,0 +1,405 @@
+import { isDeepStrictEqual } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { recordState } from '../../activities/binding.ts';
+import { close } from '../../activities/closing.ts';
+import { credit } from '../../activities/crediting.ts';
+import { decide, parkCase, recordProposal, recordReview } from '../../activities/deciding.ts';
+import { classifyLedgerFailure } from '../../activities/failures.ts';
+import { type Message, route, routeRepeat, type Routing } from '../../api/route-callback.ts';
+import { findCallback, markRaised, markReviewed, paymentOf } from '../../database/callbacks.ts';
+import { type CaseRow, findDoubtful, findOpenCase, insertCase } from '../../database/cases.ts';
+import { insertDecision, type NewDecision, type StatedFacts } from '../../database/decisions.ts';
+import { findDeposit } from '../../database/deposits.ts';
+import { inTransaction } from '../../database/pool.ts';
+import { confirmationFault, type Proposal as Proposed, proposalFault } from '../../domain/decision.ts';
+import { judge } from '../../domain/judge.ts';
+import type { Payment } from '../../domain/order.ts';
+import type { DecisionAnswer, DecisionItem } from '../../ledger/decide.ts';
+import { findPosting } from '../../ledger/read.ts';
+import { depositWorkflowId, reversalWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
+import type { Index } from './observe.ts';
+import type { Delivery } from './plays.ts';
+import type { Facts, Proposal } from './reference.ts';
+import { cutAt, killedAfter } from './seams.ts';
+import { dataOf, hashOf, log, type Names, orderOf, PEOPLE, placeOrder, PRICE, settingsOf, type Site } from './world.ts';
+
+export type Kill = 0 | 1 | 2;
+/** Where the connection breaks while a decision is carried out; 0: nowhere. */
+export interface Cut {
+  readonly statement: number;
+  readonly before: boolean;
+}
+
+/** What a case's workflow holds in its memory. */
+interface Memory {
+  proposal: (Proposed & { readonly n: number }) | null;
+  confirmed: { readonly label: string; readonly item: DecisionItem } | null;
+}
+
+/** Told what happened, for the counts of a run. */
+export interface Tally {
+  count(kind: string, name: string): void;
+}
+
+/** Used once, whatever runs beside: a stamp that we have signed ourselves makes any message with it a reflection. */
+let stamps = Date.now();
+
+const isLost = (error: unknown): boolean => (error as { code?: string }).code === 'ECONNRESET';
+
+/** The engine without Temporal: each method is what one message makes the real code do, and a few lines of the workflow. */
+export class Driver {
+  readonly names: Names;
+  readonly #site: Site;
+  readonly #tally: Tally;
+  readonly #cases = new Map<string, Memory>();
+  readonly #steps = new Map<number, string>();
+  readonly #heard = new Map<number, Payment>();
+  readonly carried: { readonly item: DecisionItem; readonly answer: DecisionAnswer }[] = [];
+  /** The commands so far, in words. */
+  readonly told: string[] = [];
+  /** As of the last step. */
+  index: Index = { inbox: {}, labels: new Map(), tokens: new Map(), postings: new Map() };
+
+  constructor(site: Site, names: Names, tally: Tally) {
+    this.#site = site;
+    this.names = names;
+    this.#tally = tally;
+  }
+
+  get site(): Site {
+    return this.#site;
+  }
+
+  /** As Temporal calls an activity: again, until the outcome is known. */
+  async #again<T>(activity: () => Promise<T>, isKilled = false): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await activity();
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (code === '40P01' || (isKilled && isLost(error))) throw error;
+        if (classifyLedgerFailure(error) !== 'retry' || attempt === 20) throw error;
+        this.#tally.count('tried again', code ?? (error as Error).name);
+        await sleep(5 * attempt);
+      }
+    }
+  }
+
+  async receive(delivery: Delivery): Promise<string> {
+    const { manner, order } = delivery;
+    const message = this.#messageOf(delivery);
+    if (manner === 'waited') {
+      const hoursAgo = `update engine.callback set received_at = clock_timestamp() - interval '7 hours'
+                         where external_order_number = $1 and receipt = 'unknown_order'`;
+      await this.#site.owner.query(hoursAgo, [this.names.orders[order]]);
+    }
+    if (manner === 'reflected') {
+      await this.#site.owner.query('insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
+        message.keyId,
+        message.envelope.timestampMs,
+      ]);
+    }
+    let routed = await this.#route(message);
+    if (routed.alarm === 'callback_reflected') routed = await this.#route(message);
+    if (routed.raise !== null) await this.#raise(routed.raise);
+    return routed.answer === 'ack' ? 'acknowledged' : 'unavailable';
+  }
+
+  #messageOf({ label, order, code, amount, manner }: Delivery): Message {
+    const aheadMs = { ahead: 5 * 60_000, stale: -80 * 3_600_000, 'before order': -20 * 60_000 }[manner as string] ?? 0;
+    const hash = hashOf(this.names, label, order, code, amount);
+    const externalOrderNumber = this.names.orders[order]!;
+    return {
+      envelope: { signature: 'SIGNATURE', timestampMs: stamps++, externalOrderNumber, data: {} },
+      raw: Buffer.from('{}'),
+      reading:
+        code === null
+          ? { readable: false, fault: 'amount', contentHash: hash }
+          : { readable: true, data: dataOf(this.names, label, order, code, amount), contentHash: hash },
+      keyId: 'key',
+      aheadMs,
+      stampedMs: Date.now() + aheadMs,
+    };
+  }
+
+  /** As the callback endpoint does once a message is authentic. */
+  async #route(message: Message): Promise<Routing> {
+    const { api } = this.#site;
+    const repeated = await routeRepeat(api, message);
+    if (repeated !== null) return repeated;
+    try {
+      return await inTransaction(api, (client) => route(client, message));
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== '23505') throw error;
+      return inTransaction(api, (client) => route(client, message));
+    }
+  }
+
+  /** The deposit's workflow hears of its payment; every other callback gets a case, which parks what is good money. */
+  async #raise(callback: NonNullable<Routing['raise']>): Promise<void> {
+    const { api, worker } = this.#site;
+    const order = this.names.orders.indexOf(callback.externalOrderNumber);
+    if (callback.receipt === 'first') {
+      this.#heard.set(order, paymentOf(callback));
+    } else {
+      const workflowId = reviewWorkflowId(callback);
+      const reason = callback.reviewReason!;
+      await insertCase(api, { workflowId, inboxId: callback.id, reason, detail: '' });
+      const { data } = callback;
+      const waits = reason === 'SECOND_CODE' || reason === 'DEPOSIT_FINAL';
+      if (waits && data !== null && (await findPosting(api, data.transactionCode)) === null) {
+        const facts = { callback: data, receivedAt: callback.receivedAt.toISOString(), expiresAt: null };
+        const isGood = judge(settingsOf(order), orderOf(this.names, order), facts).kind === 'credit';
+        if (isGood) await this.#again(() => parkCase(worker, workflowId));
+      }
+      await markReviewed(api, callback.id, workflowId);
+    }
+    await markRaised(api, callback.id);
+  }
+
+  async provide(order: number): Promise<string> {
+    await placeOrder(this.#site.owner, this.names, [order]);
+    return 'provided';
+  }
+
+  async endWindow(order: number): Promise<string> {
+    const number = this.names.orders[order]!;
+    await this.#site.owner.query(
+      'update engine.deposit set expires_at = clock_timestamp() where external_order_number = $1',
+      [number],
+    );
+    await recordState(this.#site.worker, log, number, 'EXPIRED');
+    // Times are compared in milliseconds.
+    await sleep(3);
+    return 'over';
+  }
+
+  async close(order: number): Promise<string> {
+    const found = await this.#again(() => close(this.#site.worker, this.names.orders[order]!, 'UNPAID', null));
+    if (found === null) return 'closed';
+    return 'settled' in found ? 'settled' : 'paid';
+  }
+
+  /** `acts`: the workflow waits for the answer; else it is a retry whose answer nobody hears. */
+  async machine(order: number, acts: boolean, manner: 'once' | 'twice' | 'lost'): Promise<string> {
+    const { worker } = this.#site;
+    const payment = this.#heard.get(order)!;
+    const asked = orderOf(this.names, order);
+    const row = (await findDeposit(this.#site.api, asked.externalOrderNumber))!;
+    const { receivedAt, inboxId, ...callback } = payment;
+    const expiresAt = row.expiresAt?.toISOString() ?? null;
+    const verdict = judge(settingsOf(order), asked, { callback, receivedAt, expiresAt });
+    const review = {
+      externalOrderNumber: asked.externalOrderNumber,
+      inboxId,
+      late: verdict.late,
+      workflowId: depositWorkflowId(asked.externalOrderNumber),
+      payment,
+    };
+    let reason = verdict.kind === 'credit' ? null : verdict.reason;
+    let conflict: string | null = null;
+    if (!acts || reason === null) {
+      const item = {
+        inboxId,
+        deposit: asked.externalOrderNumber,
+        wallet: asked.wallet,
+        transactionCode: payment.transactionCode,
+        amount: payment.transactionAmount,
+        currencyCode: payment.currencyCode,
+        paymentPrice: payment.paymentPrice,
+        late: verdict.late,
+        workflowId: review.workflowId,
+        receivedAt,
+      };
+      const run = () => this.#again(() => credit({ pool: worker, post: this.#site.credit, log }, item));
+      if (manner === 'lost') await run();
+      const result = manner === 'twice' ? (await Promise.all([run(), run()]))[1] : await run();
+      if (!acts) return result.kind === 'credited' ? 'credited' : 'nothing';
+      if (result.kind === 'credited') return 'credited';
+      if (result.kind === 'unbound') return 'settled';
+      conflict = result.reason;
+    }
+    const why = (conflict ?? reason) as Parameters<typeof recordReview>[2]['reason'];
+    const recorded = await this.#again(() =>
+      recordReview(worker, log, { ...review, reason: why, detail: '', park: why === 'LATE' }),
+    );
+    reason = null;
+    if ('binds' in recorded) return 'settled';
+    this.#tally.count('given to people', why);
+    return 'review';
+  }
+
+  #memory(workflowId: string): Memory {
+    const held = this.#cases.get(workflowId) ?? { proposal: null, confirmed: null };
+    this.#cases.set(workflowId, held);
+    return held;
+  }
+
+  async #open(label: string): Promise<CaseRow | null> {
+    const inboxId = this.index.inbox[label];
+    return inboxId === undefined ? null : findOpenCase(this.#site.api, inboxId);
+  }
+
+  #statedFacts(facts: Facts | null): StatedFacts | null {
+    if (facts === null) return null;
+    return {
+      transactionCode: this.names.codes[facts.code]!,
+      amount: String(facts.amount),
+      currencyCode: 'CNY',
+      paymentPrice: String(Math.round(facts.amount * PRICE * 100) / 100),
+      statementLine: null,
+    };
+  }
+
+  /** Null: the table does not take the step. */
+  async #write(step: NewDecision): Promise<string | null> {
+    try {
+      return (await insertDecision(this.#site.api, step)).id;
+    } catch (error) {
+      const { code, message } = error as { code?: string; message: string };
+      if (!/^P0E3[1-4]$/.test(code ?? '')) throw error;
+      this.#tally.count('step refused by the table', message);
+      return null;
+    }
+  }
+
+  #untaken(fault: string): string {
+    this.#tally.count('step refused by the workflow', fault);
+    return 'not taken';
+  }
+
+  async propose(label: string, n: number, proposal: Omit<Proposal, 'withdrawn' | 'answer'>): Promise<string> {
+    const found = await this.#open(label);
+    if (found === null) return 'not taken';
+    const { by, decision, keep, to, beside, facts } = proposal;
+    const body = {
+      decision,
+      keep,
+      toDeposit: to === null ? null : this.names.orders[to]!,
+      beside: beside === null ? null : (this.index.postings.get(beside) ?? '1'),
+      reason: 'compared with the statement',
+    };
+    const about = { workflowId: found.workflowId, inboxId: found.inboxId, operator: PEOPLE[by]! };
+    const id = await this.#write({ ...about, step: 'propose', ...body, facts: this.#statedFacts(facts) });
+    if (id === null) return 'not taken';
+    this.#steps.set(n, id);
+    const memory = this.#memory(found.workflowId);
+    const said = { decisionId: id, operator: PEOPLE[by]!, ...body };
+    const fault = proposalFault({ ...found, open: memory.confirmed === null, proposal: memory.proposal }, said);
+    if (fault !== null) return this.#untaken(fault);
+    memory.proposal = { ...said, n };
+    const { stands } = await recordProposal(this.#site.worker, log, found.workflowId, id, said);
+    if (!stands) throw new Error(`proposal ${id} is written down and is not found`);
+    return 'taken';
+  }
+
+  async withdraw(label: string, n: number, by: number): Promise<string> {
+    const found = await this.#open(label);
+    const proposal = this.#steps.get(n);
+    if (found === null || proposal === undefined) return 'not taken';
+    const about = { workflowId: found.workflowId, inboxId: found.inboxId, operator: PEOPLE[by]! };
+    const id = await this.#write({ ...about, step: 'withdraw', proposal, reason: 'thought again' });
+    if (id === null) return 'not taken';
+    const memory = this.#memory(found.workflowId);
+    if (memory.confirmed !== null || memory.proposal?.n !== n) return this.#untaken('case_closed');
+    memory.proposal = null;
+    await recordProposal(this.#site.worker, log, found.workflowId, null);
+    return 'taken';
+  }
+
+  async confirm(
+    label: string,
+    n: number,
+    by: number,
+    facts: Facts | null,
+    kill: Kill,
+    cut: Cut | null,
+  ): Promise<string> {
+    const found = await this.#open(label);
+    const proposal = this.#steps.get(n);
+    if (found === null || proposal === undefined) return 'not taken';
+    const about = { workflowId: found.workflowId, inboxId: found.inboxId, operator: PEOPLE[by]! };
+    const step = { ...about, step: 'confirm', proposal, reason: null, facts: this.#statedFacts(facts) } as const;
+    const id = await this.#write(step);
+    if (id === null) return 'not taken';
+    const memory = this.#memory(found.workflowId);
+    const state = { ...found, open: memory.confirmed === null, proposal: memory.proposal };
+    const fault = confirmationFault(state, { decisionId: id, proposalId: proposal, operator: PEOPLE[by]! });
+    if (fault !== null) return this.#untaken(fault);
+    memory.confirmed = { label, item: { workflowId: found.workflowId, proposalId: proposal, confirmationId: id } };
+    return this.#carryOut(memory, kill, cut);
+  }
+
+  /** The worker is back: what was under way is asked again. */
+  async resume(label: string): Promise<string> {
+    const held = [...this.#cases.values()].find(({ confirmed }) => confirmed?.label === label)!;
+    return this.#carryOut(held, 0, null);
+  }
+
+  async #carryOut(memory: Memory, kill: Kill, cut: Cut | null): Promise<string> {
+    const { item } = memory.confirmed!;
+    const { decisions, worker } = this.#site;
+    let pool: pg.Pool = decisions;
+    if (kill === 1) pool = killedAfter(decisions, 1);
+    else if (cut !== null) pool = cutAt(decisions, cut.statement, cut.before);
+    let answer: DecisionAnswer;
+    try {
+      answer = await this.#again(async () => {
+        const now = pool;
+        if (kill !== 1) pool = decisions;
+        return decide(now, log, item);
+      }, kill === 1);
+    } catch (error) {
+      if (kill !== 1 || !isLost(error)) throw error;
+      return 'killed';
+    }
+    // What is told to a worker that is dead is lost.
+    if (kill === 2) return 'killed';
+    memory.confirmed = null;
+    memory.proposal = null;
+    if (answer.kind === 'refused') {
+      this.#tally.count('decision refused', answer.refusal);
+      await recordProposal(worker, log, item.workflowId, null);
+    }
+    this.carried.push({ item, answer });
+    return { decided: 'decided', withdrawn: 'goes on', refused: 'refused' }[answer.kind];
+  }
+
+  /** `order`: whatever was credited to that deposit; null: the last decision of a closed case, or the posting. */
+  async doubt(label: string, order: number | null): Promise<string> {
+    const { api, owner } = this.#site;
+    const inboxId = this.index.inbox[label]!;
+    const { rows } = await owner.query<{ id: string }>(
+      `select v.workflow_id as id from engine.review_case v where v.callback = $1 and v.closed_at is not null order by v.opened_at desc limit 1`,
+      [inboxId],
+    );
+    const callback = (await findCallback(api, inboxId))!;
+    const own = await findPosting(api, callback.data?.transactionCode ?? '');
+    const closed = rows[0] === undefined ? { postingId: own! } : { case: rows[0].id };
+    const by = order === null ? closed : { externalOrderNumber: this.names.orders[order]! };
+    const doubtful = await findDoubtful(api, by);
+    if (doubtful !== null && doubtful.inboxId !== inboxId)
+      throw new Error(`${label} was doubted, and it is ${doubtful.inboxId}`);
+    if (doubtful === null) return 'open already';
+    const opened = await insertCase(api, {
+      workflowId: reversalWorkflowId({ id: doubtful.inboxId, uid: doubtful.uid }, doubtful.cases + 1),
+      inboxId: doubtful.inboxId,
+      reason: 'CREDIT_IN_DOUBT',
+      detail: 'the customer says so',
+      openedBy: 'alice',
+      ...(doubtful.postingId === null ? {} : { doubted: doubtful.postingId }),
+    });
+    return opened ? 'opened' : 'open already';
+  }
+
+  /** What was carried out once answers the same for ever, whatever came after it. */
+  async askAgain(which: number): Promise<string> {
+    const { item, answer } = this.carried[which % this.carried.length]!;
+    const now = await this.#again(() => decide(this.#site.decisions, log, item));
+    if (!isDeepStrictEqual(now, JSON.parse(JSON.stringify(answer)))) {
+      throw new Error(`answered ${JSON.stringify(answer)} at first, and now ${JSON.stringify(now)}`);
+    }
+    return 'the same';
+  }
+}

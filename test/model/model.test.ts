@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { createTestDatabase } from '../support/database.ts';
+import { runModel } from './run.ts';
+import { measureDelay, runStorm } from './storm.ts';
+import { openSite } from './world.ts';
+
+const SEQUENCES = 300;
+const STORM = 500;
+
+test('every sequence of payments, decisions, doubts and crashes leaves the books as the reference has them', async () => {
+  const site = openSite(await createTestDatabase());
+  const seed = Date.now() % 2 ** 31;
+  const report = await runModel(site, { count: SEQUENCES, seed, lanes: 3 });
+  await site.end();
+  console.log(`seed ${seed}: ${report.sequences} sequences in ${report.seconds.toFixed(1)} s`);
+  expect(report.failure ?? '').toBe('');
+  expect(report.sequences).toBe(SEQUENCES);
+  // It cannot pass because nothing happened.
+  const { command = {}, tried = {} } = report.counts;
+  expect(Object.values(command).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(5 * SEQUENCES);
+  expect(Object.keys(command)).toEqual(expect.arrayContaining(['machine once', 'decide', 'doubt', 'decide, at once']));
+  expect(Object.keys(tried)).toEqual(
+    expect.arrayContaining(['parked: credit', 'credited: reverse', 'unreadable: credit']),
+  );
+}, 300_000);
+
+test('credits, decisions and callbacks at once on few deposits never wait for each other in a circle, and the books are right', async () => {
+  const { deadlocks, deadlocksCounted, faults, did, transactions } = await runStorm(await createTestDatabase(), {
+    count: STORM,
+    seed: Date.now() % 2 ** 31,
+  });
+  expect(deadlocks).toBe(0);
+  expect(deadlocksCounted).toBe(0);
+  expect(faults).toEqual([]);
+  expect(transactions).toBeGreaterThan(STORM);
+  expect(did['credit posted']).toBeGreaterThan(0);
+  expect(did['decision decided']).toBeGreaterThan(0);
+}, 120_000);
+
+test('a row that somebody holds does not delay the credit of another deposit in the same batch', async () => {
+  const { free, besideHeldDeposit, besideHeldCallback } = await measureDelay(await createTestDatabase(), 7);
+  // They are let go only when the credit is answered: waiting for them would take the two seconds of the lock's timeout.
+  expect(besideHeldDeposit).toBeLessThan(10 * free + 200);
+  expect(besideHeldCallback).toBeLessThan(10 * free + 200);
+}, 60_000);

@@ -1,0 +1,81 @@
+import type pg from 'pg';
+
+/** Pools that behave as the world sometimes does. The code under test is the real one; only what it is given differs. */
+
+type Queries = (...args: readonly unknown[]) => Promise<pg.QueryResult>;
+
+const poolOf = (connect: () => Promise<pg.PoolClient>): pg.Pool => ({ connect }) as unknown as pg.Pool;
+
+/** The same connection, with every statement passing through `query`. */
+const through = (client: pg.PoolClient, query: Queries): pg.PoolClient =>
+  new Proxy(client, {
+    get: (target, name) => {
+      if (name === 'query') return query;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+
+const lost = () => Object.assign(new Error('connection lost'), { code: 'ECONNRESET' });
+
+/** A worker that is killed after so many transactions. */
+export function killedAfter(pool: pg.Pool, transactions: number): pg.Pool {
+  let left = transactions;
+  return poolOf(async () => {
+    if (left-- <= 0) throw lost();
+    return pool.connect();
+  });
+}
+
+/** The connection breaks at that statement, before it is sent or before its answer comes. */
+export function cutAt(pool: pg.Pool, statement: number, before: boolean): pg.Pool {
+  let left = statement;
+  return poolOf(async () => {
+    const client = await pool.connect();
+    const query: Queries = async (...args) => {
+      left -= 1;
+      if (left < 0 || (left === 0 && before)) throw lost();
+      const result = await (client.query as unknown as Queries)(...args);
+      if (left === 0) throw lost();
+      return result;
+    };
+    return through(client, query);
+  });
+}
+
+/** Answers some statements itself; `instead` says with what, undefined for the others. */
+export function answering(pool: pg.Pool, instead: (text: string) => pg.QueryResult | undefined): pg.Pool {
+  return poolOf(async () => {
+    const client = await pool.connect();
+    return through(client, async (...args) => {
+      const given = instead(String(args[0]));
+      return given ?? (client.query as unknown as Queries)(...args);
+    });
+  });
+}
+
+/** Sends other statements than it is given. */
+export function rewriting(pool: pg.Pool, other: (text: string) => string): pg.Pool {
+  return poolOf(async () => {
+    const client = await pool.connect();
+    return through(client, async (text, ...rest) => (client.query as unknown as Queries)(other(String(text)), ...rest));
+  });
+}
+
+/**
+ * Transactions inside one that its owner will roll back: each is a savepoint. It is never released, because whoever
+ * waits for a released one waits for the whole transaction, even after it was rolled back to a savepoint before.
+ */
+export function within(client: pg.PoolClient): pg.Pool {
+  const instead: Readonly<Record<string, string>> = {
+    begin: 'savepoint inner_one',
+    commit: 'select',
+    rollback: 'rollback to savepoint inner_one',
+  };
+  const query: Queries = (...args) =>
+    (client.query as unknown as Queries)(...(args.length === 1 ? [instead[String(args[0])] ?? args[0]] : args));
+  const inner = new Proxy(through(client, query), {
+    get: (target, name) => (name === 'release' ? () => undefined : (Reflect.get(target, name) as unknown)),
+  });
+  return poolOf(async () => inner);
+}
