@@ -11,6 +11,8 @@ export async function openSession(database: DatabaseConfig, snapshot: string | n
     application_name: 'deposit-audit',
     options: ['-c TimeZone=UTC', ...(database.setRole ? ['-c role=auditor'] : [])].join(' '),
   });
+  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  client.on('error', () => undefined);
   await client.connect();
   await client.query('begin isolation level repeatable read read only');
   if (snapshot !== null) await client.query(`set transaction snapshot '${snapshot.replaceAll("'", '')}'`);

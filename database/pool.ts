@@ -43,6 +43,9 @@ export function createPool(options: PoolOptions): pg.Pool {
 export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // A connection that is cut between two queries tells nobody but this; the next query fails by itself.
+  const cut = (error: Error) => (broken = error);
+  client.on('error', cut);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -53,6 +56,7 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     await client.query('rollback').catch((failed: Error) => (broken = failed));
     throw error;
   } finally {
+    client.removeListener('error', cut);
     client.release(broken);
   }
 }

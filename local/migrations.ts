@@ -18,6 +18,8 @@ export async function migrateEngine(sources: Sources, postgresAt: string | null,
     return;
   }
   const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresAt) });
+  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     await migrate(client);

@@ -17,6 +17,11 @@ export function openPool(connectionString: string, logger: Logger): pg.Pool {
 export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // A connection that is cut between two queries tells nobody but this; the next query fails by itself.
+  const cut = (error: Error) => {
+    broken = error;
+  };
+  client.on('error', cut);
   try {
     await client.query('BEGIN');
     const result = await work(client);
@@ -28,6 +33,7 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     });
     throw error;
   } finally {
+    client.removeListener('error', cut);
     client.release(broken);
   }
 }
