@@ -94,6 +94,10 @@ test('a terminated deposit: its callback is acknowledged and lands in a review, 
   const review = await engine.client.workflow.getHandle(reviewWorkflowId(kept)).describe();
   expect(review.status.name).toBe('RUNNING');
   expect(review.searchAttributes['ReviewReason']).toEqual(['WORKFLOW_GONE']);
+  // The merchant reads that people have it.
+  expect((await engine.deposit(externalOrderNumber)).otherPayments).toMatchObject([
+    { case: reviewWorkflowId(kept), reason: 'WORKFLOW_GONE' },
+  ]);
   expect(
     (await engine.db.owner.query('select from ledger.transaction where deposit = $1', [externalOrderNumber])).rowCount,
   ).toBe(0);

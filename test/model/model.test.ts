@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createTestDatabase } from '../support/database.ts';
+import { crossCodes } from './crossing.ts';
 import { runModel } from './run.ts';
 import { measureDelay, runStorm } from './storm.ts';
 import { openSite } from './world.ts';
@@ -36,6 +37,10 @@ test('credits, decisions and callbacks at once on few deposits never wait for ea
   expect(did['credit posted']).toBeGreaterThan(0);
   expect(did['decision decided']).toBeGreaterThan(0);
 }, 120_000);
+
+test('batches that claim the same transaction codes crosswise never wait for each other in a circle', async () => {
+  expect(await crossCodes(await createTestDatabase(), 20)).toBe(0);
+});
 
 test('a row that somebody holds does not delay the credit of another deposit in the same batch', async () => {
   const { free, besideHeldDeposit, besideHeldCallback } = await measureDelay(await createTestDatabase(), 7);
