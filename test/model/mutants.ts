@@ -71,7 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
 
 const nothing = { rows: [], rowCount: 0 } as unknown as pg.QueryResult;
 const forgetting = (pool: pg.Pool): pg.Pool =>
-  answering(pool, (text) => (text.includes('from engine.carried where proposal') ? nothing : undefined));
+  answering(pool, (text) => (text.includes('k.proposal where d.id = $2') ? nothing : undefined));
 const overlooking = (pool: pg.Pool): pg.Pool =>
   rewriting(pool, (text) =>
     text.includes('from engine.decision where workflow_id')
