@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { openHistory, valueOf } from '../archive/history.ts';
 import { raiseAlarm } from '../config/log.ts';
 import { insertRestored } from '../database/callbacks.ts';
 import { casesWithoutRow, decidedLongAgo } from '../database/cases.ts';
 import { adoptDeposit, endedOrMissing, openDepositsAfter, type PageEnd } from '../database/deposits.ts';
+import { wasRestoredSince } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import type { DepositRow } from '../database/rows.ts';
-import { depositWorkflowId, lookAgain } from '../workflows/messages.ts';
+import { IDENTIFIER } from '../domain/order.ts';
+import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
 import { look, raise, type RaiseDependencies } from './raise.ts';
 import { startDeposit } from './start-deposit.ts';
@@ -38,10 +41,9 @@ async function adopt(
   // What is bound has a case, or is raised until it has one.
   if (boundCallback !== null) return;
   const said = await saidBy(deps.client, workflowId);
-  const hash = createHash('sha256').update(`restored|${said}`).digest();
   const row = await inTransaction(deps.pool, async (client) => {
     await adoptDeposit(client, externalOrderNumber);
-    return insertRestored(client, externalOrderNumber, hash, said);
+    return insertRestored(client, externalOrderNumber, restoredHash(said), said);
   });
   if (row === null) return;
   raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
@@ -85,7 +87,8 @@ const CHUNK = 500;
 
 /**
  * At the start: workflows that run although their rows have ended, because Temporal was restored to an older
- * state, are told to look; those without a row are reported, because PostgreSQL was.
+ * state, are told to look; those without a row are reported, or opened anew, because
+ * PostgreSQL was.
  */
 export async function wakeOutdated(deps: RaiseDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
   const { client, pool, log } = deps;
@@ -108,9 +111,57 @@ export async function wakeOutdated(deps: RaiseDependencies, lagMs: number, stop:
   await inChunks(client, 'review', stop, async (workflowIds) => {
     const heldBy = new Map(workflowIds.map((id) => [id.replace(/:again:\d+$/, ''), id]));
     for (const id of await decidedLongAgo(pool, [...heldBy.keys()], lagMs)) await wake(heldBy.get(id)!);
-    for (const id of await casesWithoutRow(pool, [...heldBy.keys()])) raiseAlarm(log, 'case_row_missing', { case: id });
+    for (const id of await casesWithoutRow(pool, [...heldBy.keys()])) await rebuildCase(deps, heldBy.get(id)!);
   });
 }
+
+/**
+ * A case runs and its row is lost: its callback was acknowledged and does not come again. When the database was restored
+ * after it began, people get another case, which shows what the first was about; what they credit they state for
+ * themselves. Idempotent.
+ */
+async function rebuildCase(deps: RaiseDependencies, workflowId: string): Promise<void> {
+  const handle = deps.client.workflow.getHandle(workflowId);
+  const { startTime } = await handle.describe();
+  const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
+  if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
+  const row = await inTransaction(deps.pool, (client) =>
+    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said),
+  );
+  raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
+  if (row !== null) await raise(deps, row);
+  await handle.terminate('its row was lost with the database, and another case holds what it was about');
+}
+
+const restoredHash = (said: string): Buffer => createHash('sha256').update(`restored|${said}`).digest();
+
+/** What a running case was started with, in words; null: it is none of ours. */
+async function subjectOf(
+  client: Client,
+  workflowId: string,
+): Promise<{ readonly externalOrderNumber: string; readonly said: string } | null> {
+  const sealed = await client.workflow.getHandle(workflowId).fetchHistory();
+  const { events } = await openHistory(sealed, client.options.loadedDataConverter.payloadCodecs);
+  const started = events?.[0]?.workflowExecutionStartedEventAttributes;
+  const { externalOrderNumber, reason, inboxId, transactionCode, payment } = (valueOf(started?.input?.payloads?.[0]) ??
+    {}) as Partial<ReviewInput>;
+  if (!IDENTIFIER.test(String(externalOrderNumber))) return null;
+  const facts = {
+    reason,
+    'inbox row': inboxId,
+    transaction: transactionCode,
+    amount: payment?.transactionAmount,
+    currency: payment?.currencyCode,
+    price: payment?.paymentPrice,
+    received: payment?.receivedAt,
+  };
+  // Somebody may have started it by hand: words of a plain kind, and few.
+  const told = Object.entries(facts).filter(([, value]) => typeof value === 'string' && PLAIN.test(value));
+  const said = `${workflowId} runs without a row: ${told.map(([name, value]) => `${name} ${value}`).join(', ')}`;
+  return { externalOrderNumber: externalOrderNumber!, said };
+}
+
+const PLAIN = /^[\w.:-]{1,64}$/;
 
 async function inChunks(
   client: Client,

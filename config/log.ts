@@ -29,6 +29,7 @@ export type Alarm =
   | 'deposit_row_missing'
   | 'case_reopened'
   | 'case_row_missing'
+  | 'case_rebuilt'
   | 'history_lost'
   | 'history_at_risk'
   | 'keys_not_taken'

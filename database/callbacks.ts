@@ -276,7 +276,9 @@ export async function insertRestored(
 ): Promise<CallbackRow | null> {
   const { rows } = await client.query<RawCallbackRow>(
     `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked)
-     values ($1, $1, $2, convert_to($3, 'UTF8'), 'restored', 'RESTORED', true) on conflict do nothing returning ${COLUMNS}`,
+     values ($1, (select d.external_order_number from engine.deposit d where d.external_order_number = $1), $2,
+             convert_to($3, 'UTF8'), 'restored', 'RESTORED', true)
+     on conflict do nothing returning ${COLUMNS}`,
     [externalOrderNumber, contentHash, said],
   );
   return rows[0] === undefined ? null : toCallback(rows[0]);

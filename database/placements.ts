@@ -134,6 +134,15 @@ export async function noteRestored(db: Db): Promise<{ readonly at: Date; readonl
   return rows[0]!;
 }
 
+/** Whether this database was restored after a workflow had begun. */
+export async function wasRestoredSince(db: Db, startedAt: Date): Promise<boolean> {
+  const { rows } = await db.query<{ was: boolean }>(
+    'select exists (select from engine.restored r where r.at >= $1) as was',
+    [startedAt],
+  );
+  return rows[0]?.was === true;
+}
+
 /** Temporal's clock and ours may differ; a row this much younger than its workflow was written a second time. */
 const CLOCKS_DIFFER_MS = 5 * 60_000;
 

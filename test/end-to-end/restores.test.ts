@@ -8,6 +8,7 @@ import { loadWorkerConfig } from '../../config/load.ts';
 import { createLog } from '../../config/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';
+import { noteRestored } from '../../database/placements.ts';
 import { startWorker } from '../../worker/start.ts';
 import { required } from '../support/database.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
@@ -208,6 +209,39 @@ describe('PostgreSQL is older than Temporal', () => {
     expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'release']);
     expect(await postingsOf(before.n)).toEqual([]);
     await engine.auditLedger();
+  });
+
+  test('a case whose row is lost is opened anew: people see what it was about, and credit it once', async () => {
+    const { n } = await create();
+    await engine.pay(n);
+    await engine.untilState(n, 'CREDITED');
+    const { rows } = await engine.db.owner.query<{ posting_id: string }>(
+      'select posting_id from engine.deposit where external_order_number = $1',
+      [n],
+    );
+    await postgres.backup();
+    await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
+    const lost = await openCase(n);
+    await postgres.restore(async () => {
+      const restored = new pg.Pool({ connectionString: engine.db.url, max: 1 });
+      await noteRestored(restored);
+      await restored.end();
+    });
+
+    const found = await openCase(n);
+    expect(found).toMatchObject({ reason: 'RESTORED', standing: 'unreadable' });
+    expect(found.detail).toContain(`${lost.id} runs without a row: reason SECOND_CODE`);
+    await until('the first to end', async () => (await statusOf(lost.id)) === 'TERMINATED');
+    const payment = {
+      transactionCode: lost.transactionCode,
+      amount: '5000',
+      currencyCode: 'CNY',
+      paymentPrice: '36000',
+    };
+    expect(found.detail).toContain(`transaction ${lost.transactionCode}, amount 5000, currency CNY, price 36000`);
+    await decide(found.id, { decision: 'credit', beside: rows[0]!.posting_id, facts: payment }, { facts: payment });
+    expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'release']);
+    await traffic();
   });
 
   test('a case that was decided since is opened again, shows what was decided, and is decided again', async () => {

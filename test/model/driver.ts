@@ -35,6 +35,8 @@ export interface Cut {
 interface Memory {
   proposal: (Proposed & { readonly n: number }) | null;
   confirmed: { readonly label: string; readonly item: DecisionItem } | null;
+  /** How many decisions it has heard the end of: what was read of the row before is old. */
+  concluded: number;
 }
 
 /** Told what happened, for the counts of a run. */
@@ -231,7 +233,7 @@ export class Driver {
   }
 
   #memory(workflowId: string): Memory {
-    const held = this.#cases.get(workflowId) ?? { proposal: null, confirmed: null };
+    const held = this.#cases.get(workflowId) ?? { proposal: null, confirmed: null, concluded: 0 };
     this.#cases.set(workflowId, held);
     return held;
   }
@@ -239,6 +241,16 @@ export class Driver {
   async #open(label: string): Promise<CaseRow | null> {
     const inboxId = this.index.inbox[label];
     return inboxId === undefined ? null : findOpenCase(this.#site.api, inboxId);
+  }
+
+  /** The case as its workflow sees it: never as it was before a decision that the workflow has heard the end of. */
+  async #held(label: string, workflowId: string): Promise<{ readonly found: CaseRow | null; readonly memory: Memory }> {
+    const memory = this.#memory(workflowId);
+    for (;;) {
+      const before = memory.concluded;
+      const found = await this.#open(label);
+      if (memory.concluded === before) return { found, memory };
+    }
   }
 
   #statedFacts(facts: Facts | null): StatedFacts | null {
@@ -284,9 +296,10 @@ export class Driver {
     const id = await this.#write({ ...about, step: 'propose', ...body, facts: this.#statedFacts(facts) });
     if (id === null) return 'not taken';
     this.#steps.set(n, id);
-    const memory = this.#memory(found.workflowId);
+    const { found: now, memory } = await this.#held(label, found.workflowId);
+    if (now?.workflowId !== found.workflowId) return this.#untaken('case_closed');
     const said = { decisionId: id, operator: PEOPLE[by]!, ...body };
-    const fault = proposalFault({ ...found, open: memory.confirmed === null, proposal: memory.proposal }, said);
+    const fault = proposalFault({ ...now, open: memory.confirmed === null, proposal: memory.proposal }, said);
     if (fault !== null) return this.#untaken(fault);
     memory.proposal = { ...said, n };
     const { stands } = await recordProposal(this.#site.worker, log, found.workflowId, id, said);
@@ -323,8 +336,9 @@ export class Driver {
     const step = { ...about, step: 'confirm', proposal, reason: null, facts: this.#statedFacts(facts) } as const;
     const id = await this.#write(step);
     if (id === null) return 'not taken';
-    const memory = this.#memory(found.workflowId);
-    const state = { ...found, open: memory.confirmed === null, proposal: memory.proposal };
+    const { found: now, memory } = await this.#held(label, found.workflowId);
+    if (now?.workflowId !== found.workflowId) return this.#untaken('case_closed');
+    const state = { ...now, open: memory.confirmed === null, proposal: memory.proposal };
     const fault = confirmationFault(state, { decisionId: id, proposalId: proposal, operator: PEOPLE[by]! });
     if (fault !== null) return this.#untaken(fault);
     memory.confirmed = { label, item: { workflowId: found.workflowId, proposalId: proposal, confirmationId: id } };
@@ -356,6 +370,7 @@ export class Driver {
     }
     // What is told to a worker that is dead is lost.
     if (kill === 2) return 'killed';
+    memory.concluded += 1;
     memory.confirmed = null;
     memory.proposal = null;
     if (answer.kind === 'refused') {
