@@ -24,6 +24,7 @@ import { took } from '../support/gate-steps.ts';
  * one place after the other, each is caught in every recorded path it touches, in no other, and named.
  */
 const deposit = 'workflows/deposit.ts';
+const waiting = 'workflows/waiting.ts';
 const OPEN_STATES = DEPOSIT_STATES.filter((state) => !isFinal(state));
 
 const paymentWindow = waited('payment window', (settings) => settings.paymentWindowMs);
@@ -50,7 +51,7 @@ const TIMERS: readonly Change[] = [
   {
     what: 'no window has an end',
     isAlone: true,
-    file: deposit,
+    file: waiting,
     from: ', leftMs, { summary });',
     to: ');',
     touches: either(paymentWindow, listening, listeningUnknown),
@@ -59,7 +60,7 @@ const TIMERS: readonly Change[] = [
   {
     what: 'a wait that goes on begins anew',
     isAlone: true,
-    file: deposit,
+    file: waiting,
     from: 'const leftMs = deadlines[where] - Date.now();',
     to: 'const leftMs = windowMs;',
     touches: wentOn,
@@ -135,14 +136,14 @@ const CONDITIONS: readonly Change[] = [
   {
     what: 'a late answer of the provider is not heard',
     file: deposit,
-    from: "'listening window', () => answered !== null)",
-    to: "'listening window')",
+    from: '() => memory.answered !== null,',
+    to: '',
     touches: signalled('orderAnswered'),
     says: /stopped waiting for the listening window; this code would not/,
   },
   {
     what: 'a payment that was found while closing is dropped',
-    file: deposit,
+    file: waiting,
     from: 'if (found === null) {',
     to: 'if (true) {',
     touches: ran('close', undefined, (found) => found !== null),
@@ -159,7 +160,7 @@ const CONDITIONS: readonly Change[] = [
   {
     what: 'every good payment goes to people',
     isAlone: true,
-    file: deposit,
+    file: waiting,
     from: "if (verdict.kind === 'credit') return 'callbackGood';",
     to: '',
     touches: ran('credit'),
@@ -203,8 +204,8 @@ const CONDITIONS: readonly Change[] = [
 const HINTS: readonly Change[] = [
   {
     what: 'a hint to look is not heard while a payment is awaited',
-    file: deposit,
-    from: 'facts.payment !== null || look || also()',
+    file: waiting,
+    from: 'facts.payment !== null || memory.look || also()',
     to: 'facts.payment !== null || also()',
     touches: ran('settlement'),
     says: /; this code would/,
@@ -219,7 +220,7 @@ const HINTS: readonly Change[] = [
   },
   {
     what: 'a payment that the row binds and nobody told of is not judged',
-    file: deposit,
+    file: waiting,
     from: 'if (found.binds !== null) return judged(',
     to: 'if (false) return judged(',
     touches: ran('settlement', undefined, (found) => Boolean((found as { binds?: object | null } | null)?.binds)),
@@ -243,22 +244,22 @@ const HINTS: readonly Change[] = [
   {
     what: 'what is not bound counts as credited',
     file: deposit,
-    from: "if (result.kind === 'unbound') return unbound(result);",
+    from: "if (result.kind === 'unbound') return unbound(memory, result);",
     to: '',
     touches: ran('credit', undefined, ofKind('unbound')),
     says: /; this code would announce DepositState CREDITED/,
   },
   {
     what: 'people are asked about what is not bound',
-    file: deposit,
-    from: "if (parked && 'binds' in parked) return unbound(parked);",
+    file: waiting,
+    from: "if (parked && 'binds' in parked) return unbound(memory, parked);",
     to: '',
     touches: ran('recordReview', undefined, ofKind('unbound')),
     says: /; this code would announce DepositState IN_REVIEW/,
   },
   {
     what: 'what is bound is not put in the place of what was told',
-    file: deposit,
+    file: waiting,
     from: 'facts.payment = binds;',
     to: 'facts.payment = null;',
     touches: either(ran('credit', undefined, bindsAnother), ran('recordReview', undefined, bindsAnother)),
@@ -267,7 +268,7 @@ const HINTS: readonly Change[] = [
   {
     what: 'a row that was rejected counts as credited',
     isAlone: true,
-    file: deposit,
+    file: waiting,
     from: "return found.state === 'CREDITED' ? 'settledByPeople' : 'foundRejected';",
     to: "return 'settledByPeople';",
     touches: either(...OPEN_STATES.map((state) => took(state, 'foundRejected'))),
@@ -275,15 +276,15 @@ const HINTS: readonly Change[] = [
   },
   {
     what: 'a row that has ended expires all the same',
-    file: deposit,
-    from: 'if (row.settled !== undefined) return settledAs(row.settled);',
+    file: waiting,
+    from: 'if (row.settled !== undefined) return settledAs(facts, row.settled);',
     to: '',
     touches: ran('recordState', undefined, (row) => Boolean((row as { settled?: object } | null)?.settled)),
     says: /; this code would announce DepositState EXPIRED/,
   },
   {
     what: 'an answer that the row does not have counts',
-    file: deposit,
+    file: waiting,
     from: 'if (row.expiresAt !== null) return null;',
     to: 'return null;',
     touches: took('AWAITING_PAYMENT', 'unboundWhileUnknown'),
@@ -291,8 +292,8 @@ const HINTS: readonly Change[] = [
   },
   {
     what: 'an answer that the row does not have takes the payment window away',
-    file: deposit,
-    from: 'row.expiresAt ?? expiresAtBefore;',
+    file: waiting,
+    from: 'row.expiresAt ?? memory.expiresAtBefore;',
     to: 'row.expiresAt;',
     touches: both(
       took('AWAITING_PAYMENT', 'unboundWhileUnknown'),
@@ -303,9 +304,9 @@ const HINTS: readonly Change[] = [
   {
     what: 'a payment that was told while the deposit closed stands in its end',
     isAlone: true,
-    file: deposit,
-    from: '      facts.payment = null;\n      return as',
-    to: '      return as',
+    file: waiting,
+    from: '    facts.payment = null;\n    return as',
+    to: '    return as',
     touches: toldTooLate,
     says: /announced DepositState UNPAID; this code would announce DepositState UNPAID, TransactionCode/,
   },
