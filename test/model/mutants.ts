@@ -8,7 +8,8 @@ import { openSite, type Site } from './world.ts';
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly { readonly in: string; readonly find: string; readonly replace: string }[];
-  readonly seam?: (site: Site) => Site;
+  /** `bites` is told of every statement that is changed. */
+  readonly seam?: (site: Site, bites: () => void) => Site;
 }
 
 const POST = 'ledger.post(ledger.transaction[])';
@@ -40,7 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a step is proved before it is asked whether it was carried out',
     edits: [],
-    seam: (site) => ({ ...site, decisions: forgetting(site.decisions) }),
+    seam: (site, bites) => ({ ...site, decisions: forgetting(site.decisions, bites) }),
   },
   {
     name: 'a reversal out of a wallet goes where the money came from',
@@ -65,19 +66,23 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a withdrawal is overlooked',
     edits: [],
-    seam: (site) => ({ ...site, decisions: overlooking(site.decisions) }),
+    seam: (site, bites) => ({ ...site, decisions: overlooking(site.decisions, bites) }),
   },
 ];
 
 const nothing = { rows: [], rowCount: 0 } as unknown as pg.QueryResult;
-const forgetting = (pool: pg.Pool): pg.Pool =>
-  answering(pool, (text) => (text.includes('k.proposal where d.id = $2') ? nothing : undefined));
-const overlooking = (pool: pg.Pool): pg.Pool =>
-  rewriting(pool, (text) =>
-    text.includes('from engine.decision where workflow_id')
-      ? text.replace('order by', "and step <> 'withdraw' order by")
-      : text,
-  );
+const forgetting = (pool: pg.Pool, bites: () => void): pg.Pool =>
+  answering(pool, (text) => {
+    if (!text.includes('k.proposal where d.id = $2')) return undefined;
+    bites();
+    return nothing;
+  });
+const overlooking = (pool: pg.Pool, bites: () => void): pg.Pool =>
+  rewriting(pool, (text) => {
+    if (!text.includes('from engine.decision where workflow_id')) return text;
+    bites();
+    return text.replace('order by', "and step <> 'withdraw' order by");
+  });
 
 /** Replaces a function by itself with another text. Finding nothing, or too much, is an error: nothing was taken out. */
 async function edit(db: TestDatabase, { in: name, find, replace }: Mutant['edits'][number]): Promise<void> {
@@ -97,7 +102,7 @@ export interface MutantRow {
   readonly found: string;
 }
 
-/** Runs the model against each mutant until it is found, at most `count` sequences. */
+/** Runs the model against each mutant until it is found, at most `count` sequences. Throws when one changes nothing. */
 export async function runMutants(
   url: string,
   options: { readonly count: number; readonly seed: number },
@@ -109,7 +114,16 @@ export async function runMutants(
     const site = openSite(db);
     try {
       for (const one of mutant.edits) await edit(db, one);
-      const report = await runModel(mutant.seam?.(site) ?? site, { ...options, hasty: true });
+      let bites = 0;
+      const isIdle = () => mutant.seam !== undefined && bites === 0;
+      const report = await runModel(mutant.seam?.(site, () => (bites += 1)) ?? site, {
+        ...options,
+        hasty: true,
+        progress() {
+          if (isIdle()) throw new Error('idle');
+        },
+      });
+      if (isIdle()) throw new Error(`no statement was changed: ${mutant.name}`);
       const row = {
         name: mutant.name,
         sequences: report.failure === null ? null : report.sequences,
