@@ -38,10 +38,12 @@ export function compareDecisions(on: Compared, subject: Subject): Decided | unde
   compareBroughtIn(on, subject, confirmedCredits(updates, rows));
   let { tip } = subject;
   let decided: Decided | undefined;
-  for (const step of activities(on.facts, 'decide')) {
+  const decisions = activities(on.facts, 'decide');
+  for (const [i, step] of decisions.entries()) {
     const people = peopleOf(on, step, updates, rows);
     const answer = step.result as Concluded;
-    compareCarried(on, step, answer);
+    const isAskedAgain = decisions.slice(i + 1).some(({ input }) => canonical(input) === canonical(step.input));
+    compareCarried(on, step, answer, isAskedAgain);
     if (people === null || answer.kind === 'refused') continue;
     compareWho(on, subject, people, answer);
     compareMoved(on, { ...subject, tip }, people, answer);
@@ -125,8 +127,10 @@ function peopleOf(
 ): People | null {
   const { eventId, result } = step;
   const { item, proposalId, confirmationId } = itemOf(step);
-  const confirmed = updates.find(
-    ({ name, input: said }) => name === 'confirm' && (said as Said).decisionId === confirmationId,
+  // Of several that name the same row, the one that was heard last: before it nobody had written the row down.
+  const confirmed = updates.findLast(
+    ({ name, input: said, eventId: heardAt, refusal }) =>
+      name === 'confirm' && (said as Said).decisionId === confirmationId && heardAt < eventId && refusal === null,
   );
   const asked = { workflowId: id, proposalId: (confirmed?.input as Said | undefined)?.proposalId };
   if (confirmed === undefined || canonical(item) !== canonical({ ...asked, confirmationId }))
@@ -162,12 +166,16 @@ function itemOf({ input }: Activity): {
 /** Answers that nothing is written down for: they are about nobody's confirmation, or about a case that was over. */
 const UNCARRIED = ['not_written', 'case_closed'];
 
-/** What it came to is written down where it was carried out, as its history was told, refusals too. */
-function compareCarried(on: Compared, step: Activity, answer: Concluded): void {
+/**
+ * What it came to is written down where it was carried out, as its history was told, refusals too. `isAskedAgain`: the same
+ * rows are named by a later decision, so what is written down is of that one.
+ */
+function compareCarried(on: Compared, step: Activity, answer: Concluded, isAskedAgain: boolean): void {
   const { records, tell } = on;
   const { proposalId, confirmationId } = itemOf(step);
   const row = records.carried.get(String(proposalId));
-  if (answer.kind === 'refused' && UNCARRIED.includes(answer.refusal) && row?.confirmation !== confirmationId) return;
+  const isUncarried = answer.kind === 'refused' && UNCARRIED.includes(answer.refusal);
+  if (isUncarried && (isAskedAgain || row?.confirmation !== confirmationId)) return;
   if (row === undefined) {
     if (isCarriedSince(on, answer))
       tell('decision_unrecorded', `proposal ${String(proposalId)} came to ${answer.kind}, which is not written down`);

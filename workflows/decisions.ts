@@ -1,4 +1,4 @@
-import { ApplicationFailure, condition, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, condition, patched, setHandler } from '@temporalio/workflow';
 import {
   type CaseState,
   type Confirmation,
@@ -101,6 +101,8 @@ export function hearPeople(workflowId: string): People {
     async (message) => {
       if (!isHeld()) await condition(isHeld);
       check(confirmationFault, message);
+      // PostgreSQL was restored and has given a row's id again: what was answered to the one before says nothing of this.
+      if (concluded.has(message.decisionId) && patched('answer-anew')) concluded.delete(message.decisionId);
       confirmation = message;
       await condition(() => concluded.has(message.decisionId));
       return concluded.get(message.decisionId)!;

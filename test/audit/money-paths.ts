@@ -227,6 +227,16 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
       await together(of, 'credit', { toDeposit: third.order.externalOrderNumber });
       await of.handle.result();
     },
+    'the next row’s id confirmed by hand, and then by its operator': async () => {
+      const of = await short();
+      const proposalId = await proposes('alice', of, 'credit');
+      const decisionId = String(BigInt(proposalId) + 1n);
+      await of.handle.executeUpdate(confirm, { args: [{ decisionId, proposalId, operator: 'eve' }] });
+      expect(await confirms('bob', of, proposalId)).toMatchObject({ kind: 'decided' });
+      const { rows } = await owner.query('select confirmation from engine.carried where proposal = $1', [proposalId]);
+      expect(rows).toEqual([{ confirmation: decisionId }]);
+      await of.handle.result();
+    },
     'a good payment of nobody, and then the real one': async () => {
       const reserved = await world.reserve();
       const handle = await world.start(reserved);

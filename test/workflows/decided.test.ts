@@ -169,6 +169,17 @@ test('a confirmation whose row is not there is refused by the books, and the pro
   await recordHistory('decided-after-forged-confirmation', of.handle);
 });
 
+test('the id that the next row will get is confirmed by hand: when it is there, its own confirmation counts', async () => {
+  const of = await short();
+  const proposal = await proposes('alice', of, 'credit');
+  const decisionId = String(BigInt(proposal) + 1n);
+  const byHand = { decisionId, proposalId: proposal, operator: 'eve' };
+  expect(await of.handle.executeUpdate(confirm, { args: [byHand] })).toMatchObject({ refusal: 'not_written' });
+  expect(await confirms('bob', of, proposal)).toMatchObject({ kind: 'decided', decidedBy: 'alice+bob' });
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+  await recordHistory('decided-after-early-confirmation', of.handle);
+});
+
 test('a decision that the books refuse leaves the case open, and another one is carried out', async () => {
   const of = await second('SECOND_CODE');
   await until('the money to be parked', async () => (await kinds(of.reserved)).includes('suspense'));

@@ -227,6 +227,14 @@ const HINTS: readonly Change[] = [
     says: /credited the deposit .*; this code would wait for the payment window/,
   },
   {
+    what: 'what was answered to a row’s id before is answered to the next of that id',
+    file: 'workflows/decisions.ts',
+    from: "patched('answer-anew')) concluded.delete(message.decisionId);",
+    to: "patched('answer-anew')) confirmation = message;",
+    touches: ({ commands }) => commands.some((command) => command.kind === 'patch' && command.id === 'answer-anew'),
+    says: /announced DepositState .*; this code would answer the update confirm/,
+  },
+  {
     what: 'an open case counts as decided when it is looked at',
     file: 'workflows/decisions.ts',
     from: 'if (outcome === null) continue;',

@@ -85,6 +85,7 @@ const HINTED = [
   'credited-beside',
   'credited-told-otherwise',
   'credited-told-short',
+  'decided-after-early-confirmation',
   'decided-after-forged-confirmation',
   'decided-after-forged-steps',
   'decided-found',
