@@ -3,25 +3,29 @@ import { copyFile, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
+import type { RelayTimes } from '../../api/relay.ts';
 import { ForgottenError } from '../../config/forgotten.ts';
 import { loadWorkerConfig } from '../../config/load.ts';
 import { createLog } from '../../config/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { noteRestored } from '../../database/placements.ts';
+import { insertDecision } from '../../database/decisions.ts';
 import { startWorker } from '../../worker/start.ts';
 import { required } from '../support/database.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { confirm } from '../../workflows/messages.ts';
 
 /**
  * PostgreSQL or Temporal restored to an older state, on real servers, with traffic before and after: what docs/restore.md
  * says the engine does by itself. Nothing is credited twice, nothing is placed twice, and nobody is forgotten.
  */
+const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 500, lagMs: 500 };
 const engine = await startEngine({
   // The sandbox is the provider: it keeps its own books, and no restore of ours touches them.
   sandboxEnv: { DATABASE_URL_SANDBOX: required('TEST_POSTGRES_URL'), SANDBOX_SPEED: '600' },
-  relay: { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 500, lagMs: 500 },
+  relay: RELAY,
 });
 const operators = {
   alice: await createApiKey(engine.db.owner, { name: 'alice', scopes: ['reviews:decide'] }),
@@ -41,12 +45,12 @@ async function asAdmin(...statements: string[]): Promise<void> {
 }
 const alone = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}'`;
 
-async function stopped(work: () => Promise<void>): Promise<void> {
+async function stopped(work: () => Promise<void>, relay?: RelayTimes): Promise<void> {
   await engine.api.close();
   await engine.stopWorker();
   await work();
   await engine.startWorker();
-  await engine.startApi();
+  await engine.startApi(relay);
 }
 
 /** A backup of one of the two, and how it is restored; taken while everything stands still. */
@@ -77,12 +81,13 @@ const temporal = {
       await copied(engine.temporalFile, `${engine.temporalFile}.backup`);
       await engine.startTemporal();
     }),
-  restore: () =>
+  restore: (meanwhile: () => Promise<void> = async () => {}, relay?: RelayTimes) =>
     stopped(async () => {
       await engine.temporal.stop();
       await copied(`${engine.temporalFile}.backup`, engine.temporalFile);
       await engine.startTemporal();
-    }),
+      await meanwhile();
+    }, relay),
   lose: () => stopped(() => temporal.removed()),
   removed: async () => {
     await engine.temporal.stop();
@@ -298,8 +303,76 @@ async function waitsForPeople() {
   return { n, id: id as string };
 }
 
+describe('PostgreSQL is restored twice to the same state', () => {
+  test('what was decided in a life before is decided anew in each, by ids of its own, and money moves once', async () => {
+    const { n, id } = await waitsForPeople();
+    const balance = async () => (await engine.call('GET', '/v1/wallets/wallet-42')).body.balance as string;
+    const before = await balance();
+    await postgres.backup();
+    /** Every workflow that ever held the case; and the cases of the next inbox row, which is given out in each life. */
+    const [holders, others] = [new Set<string>(), new Set<string>()];
+    for (const life of [1, 2, 3]) {
+      if (life > 1) await postgres.restore();
+      const heldBy = await until('the case to be held', async () => {
+        const { rows } = await engine.db.owner.query<{ by: string }>(
+          'select coalesce(held_by, workflow_id) as by from engine.review_case where workflow_id = $1',
+          [id],
+        );
+        const by = rows[0]!.by;
+        return !holders.has(by) && (await statusOf(by).catch(() => null)) === 'RUNNING' && by;
+      });
+      holders.add(heldBy);
+      const other = await waitsForPeople();
+      others.add(other.id);
+      for (const of of [id, other.id]) await decide(of, { decision: 'reject' });
+      await until('the case’s workflow to end', async () => (await statusOf(heldBy)) === 'COMPLETED');
+      for (const of of [n, other.n]) expect(await postingsOf(of)).toEqual(['credit', 'suspense', 'reversal']);
+    }
+    expect([...holders]).toEqual([id, `${id}:again:1`, `${id}:again:2`]);
+    expect(new Set([...others].map((other) => other.split('-')[0])).size).toBe(1);
+    expect(others.size).toBe(3);
+    expect(Number(await balance()) - Number(before)).toBe(5_000);
+    await engine.auditLedger();
+  });
+});
+
 describe('a case of which the table and the workflow know different steps', () => {
   const reject = { decision: 'reject', reason: 'by the statement' };
+
+  test('the rows of a decision that is being carried out are lost: nothing comes of it, and the case is decided once', async () => {
+    const { n, id } = await waitsForPeople();
+    const { callback } = (
+      await engine.db.owner.query<{ callback: string }>(
+        'select callback from engine.review_case where workflow_id = $1',
+        [id],
+      )
+    ).rows[0]!;
+    await postgres.backup();
+    const { body } = await as('alice', 'POST', `/v1/reviews/${id}/propose`, reject);
+    // The books are away when it is to be carried out; this outage is why the backup is restored.
+    await engine.db.owner.query('revoke select on engine.review_case from app_decisions');
+    const proposal = body.proposal.id as string;
+    const step = {
+      workflowId: id,
+      inboxId: callback,
+      operator: 'bob',
+      step: 'confirm',
+      proposal,
+      reason: null,
+    } as const;
+    const { id: decisionId } = await insertDecision(engine.db.owner, step);
+    const confirmed = await engine.client.workflow.getHandle(id).startUpdate(confirm, {
+      args: [{ decisionId, proposalId: proposal, operator: 'bob' }],
+      waitForStage: 'ACCEPTED',
+    });
+    await postgres.restore();
+    expect(await confirmed.result()).toMatchObject({ kind: 'refused', refusal: 'not_written' });
+    expect(await postingsOf(n)).toEqual(['credit', 'suspense']);
+    await decide(id, { decision: 'reject' });
+    expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'reversal']);
+    await until('the case’s workflow to end', async () => (await statusOf(id)) === 'COMPLETED');
+    await traffic();
+  });
 
   test('the row of a proposal that waits is lost: the case is decided all the same', async () => {
     const { n, id } = await waitsForPeople();
@@ -363,6 +436,37 @@ describe('Temporal is older than PostgreSQL', () => {
     expect(await postingsOf(waiting.n)).toEqual(['credit']);
     expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'reversal']);
     await traffic();
+  });
+});
+
+describe('Temporal is restored to just before', () => {
+  test('what was credited and decided while a row and its workflow may still lag ends as its row says, at the second look', async () => {
+    const { n, id } = await waitsForPeople();
+    const waiting = await create();
+    await engine.untilState(waiting.n, 'AWAITING_PAYMENT');
+    await temporal.backup();
+    await engine.pay(waiting.n);
+    await engine.untilState(waiting.n, 'CREDITED');
+    await decide(id, { decision: 'reject' });
+    // As if it had all happened this very moment: the first look leaves it alone, as what may only lag behind.
+    const now = async () => {
+      await engine.db.owner.query(
+        'update engine.deposit set closed_at = clock_timestamp() where external_order_number = $1',
+        [waiting.n],
+      );
+      await engine.db.owner.query(
+        'update engine.review_case set closed_at = clock_timestamp() where workflow_id = $1',
+        [id],
+      );
+    };
+    await temporal.restore(now, { ...RELAY, lagMs: 3_000 });
+    for (const workflowId of [`deposit:${waiting.n}`, id])
+      await until(`${workflowId} to end`, async () => (await statusOf(workflowId)) === 'COMPLETED');
+    const handle = engine.client.workflow.getHandle(`deposit:${waiting.n}`);
+    expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
+    expect(await postingsOf(waiting.n)).toEqual(['credit']);
+    expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'reversal']);
+    await engine.auditLedger();
   });
 });
 

@@ -59,8 +59,8 @@ export interface Engine {
   untilState(externalOrderNumber: string, state: string): Promise<Answer['body']>;
   startWorker(): Promise<RunningWorker>;
   stopWorker(): Promise<void>;
-  /** After `api.close()`: the same addresses, the same database. */
-  startApi(): Promise<void>;
+  /** After `api.close()`: the same addresses, the same database; with other times of the relay, where given. */
+  startApi(relay?: RelayTimes): Promise<void>;
   stopSandbox(): Promise<void>;
   /** Where the sandbox listens; null when the provider is the test's own. */
   readonly sandboxUrl: string | null;
@@ -183,8 +183,8 @@ async function launchOn(
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection, dataConverter: loadDataConverter(env) });
   const apiKey = await createApiKey(db.owner, { name: 'test', scopes: ['deposits:create', 'deposits:read'] });
-  const launchApi = (using = client) =>
-    startApi(loadApiConfig(env), using, createLog('api', LOG_LEVEL), options.relay ?? QUICK_RELAY);
+  const launchApi = (using = client, relay = options.relay ?? QUICK_RELAY) =>
+    startApi(loadApiConfig(env), using, createLog('api', LOG_LEVEL), relay);
   let worker: RunningWorker | null = null;
 
   const engine: Engine = {
@@ -262,8 +262,8 @@ async function launchOn(
       await worker?.stop();
       worker = null;
     },
-    async startApi() {
-      engine.api = await launchApi(engine.client);
+    async startApi(relay) {
+      engine.api = await launchApi(engine.client, relay);
     },
     async startTemporal() {
       engine.temporal = await launchTemporal(temporal.port);
