@@ -1,3 +1,4 @@
+import type { WorkflowHandle } from '@temporalio/client';
 import type { CallbackData } from '../../domain/order.ts';
 import type { ReviewInput } from '../../workflows/messages.ts';
 import { paid } from './builders.ts';
@@ -14,6 +15,16 @@ export function situations(world: WorkflowWorld) {
 
   const untilState = ({ order }: Reserved, state: string) =>
     until(`the deposit to be ${state}`, async () => (await world.state(order.externalOrderNumber)).state === state);
+
+  /** The workflow has asked the database: a local activity of one of these names was answered. */
+  const asked = (handle: WorkflowHandle, ...activities: string[]) =>
+    until(`${activities.join(' or ')} to be answered`, async () =>
+      ((await handle.fetchHistory()).events ?? []).some((event) => {
+        const told = event.markerRecordedEventAttributes?.details?.['data']?.payloads?.[0]?.data;
+        const text = Buffer.from(told ?? '').toString();
+        return activities.some((activity) => text.includes(`"${activity}"`));
+      }),
+    );
 
   /** A deposit that is paid; `change`: otherwise than it was asked. */
   async function pays(reserved: Reserved, change: Partial<CallbackData> = {}) {
@@ -105,5 +116,40 @@ export function situations(world: WorkflowWorld) {
     });
   }
 
-  return { untilState, pays, short, unplaced, paidAtLast, late, credited, second, about, doubted, together, failing };
+  /**
+   * What is asked about a row is answered when `release` is called: as the row is `then`, or as it was when it was asked
+   * (`before`). What is local holds the workflow's task, so it is asked durably, and messages are heard meanwhile.
+   */
+  function held(activity: Parameters<typeof world.instead>[0], about: string, says: 'then' | 'before' = 'then') {
+    let release = () => {};
+    let ask = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const asked = new Promise<void>((resolve) => (ask = resolve));
+    let runs = 0;
+    world.instead(activity, about, async (real) => {
+      if (activity !== 'recordProposal' && runs++ === 0) throw away();
+      const before = says === 'before' ? await real() : undefined;
+      ask();
+      await released;
+      return says === 'before' ? before : real();
+    });
+    return { release, asked };
+  }
+
+  return {
+    untilState,
+    asked,
+    held,
+    pays,
+    short,
+    unplaced,
+    paidAtLast,
+    late,
+    credited,
+    second,
+    about,
+    doubted,
+    together,
+    failing,
+  };
 }

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { confirm, lookAgain, propose } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
 import { peopleOf } from '../support/people.ts';
-import { away, situations } from '../support/situations.ts';
+import { situations } from '../support/situations.ts';
 import { until } from '../support/until.ts';
 import { startWorkflowWorld } from '../support/workflow-world.ts';
 
@@ -14,7 +14,7 @@ import { startWorkflowWorld } from '../support/workflow-world.ts';
  */
 const world = await startWorkflowWorld('real');
 const { openCase, proposes, confirms, withdraws } = peopleOf(world);
-const { untilState, short, second, about, together } = situations(world);
+const { untilState, asked, held, short, second, about, doubted, together } = situations(world);
 
 const Exclude = proto.temporal.api.enums.v1.ResetReapplyExcludeType;
 
@@ -24,23 +24,6 @@ const outcome = (work: Promise<unknown>) =>
     (answer) => answer,
     (error: Error & { cause?: unknown }) => error.cause,
   );
-
-/** A row that is asked about is answered when `release` is called. */
-function held(activity: 'recordProposal' | 'caseOutcome', about: string) {
-  let release = () => {};
-  let ask = () => {};
-  const released = new Promise<void>((resolve) => (release = resolve));
-  const asked = new Promise<void>((resolve) => (ask = resolve));
-  let runs = 0;
-  world.instead(activity, about, async (real) => {
-    // What is local holds the workflow's task: it is asked durably, and messages are heard meanwhile.
-    if (activity === 'caseOutcome' && runs++ === 0) throw away();
-    ask();
-    await released;
-    return real();
-  });
-  return { release, asked };
-}
 
 /** A proposal and its confirmation, both by hand, the confirmation before the proposal is found out. */
 async function bothByHand(of: Awaited<ReturnType<typeof short>>, proposalId: string, decisionId: string) {
@@ -206,4 +189,62 @@ test('a rejection in doubt says nothing of a payment that was put into the walle
     state: 'REJECTED',
     posting_id: null,
   });
+});
+
+// A case looks at its row: PostgreSQL was restored to an older state, and the row says otherwise than the workflow knows.
+
+test('its proposal is none of the row’s: it is dropped, and another is taken', async () => {
+  const of = await short();
+  await proposes('alice', of, 'reject');
+  await world.db.owner.query('update engine.review_case set proposal = null where workflow_id = $1', [
+    of.handle.workflowId,
+  ]);
+  expect(await outcome(proposes('alice', of, 'credit'))).toMatchObject({ type: 'proposal_open' });
+  await of.handle.signal(lookAgain);
+  await asked(of.handle, 'caseOutcome');
+  await together(of, 'credit');
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+});
+
+test('its money lies elsewhere by the row: what may be decided follows from there', async () => {
+  const of = await doubted('wallet-restored');
+  await world.db.owner.query(
+    `select ledger.reverse('by:hand', d.posting_id, true, $2, 'alice+bob', 'not ours', null)
+       from engine.deposit d where bound_callback = $1`,
+    [of.inboxId, of.handle.workflowId],
+  );
+  expect(await outcome(proposes('alice', of, 'restore'))).toMatchObject({ type: 'decision_not_allowed' });
+  await of.handle.signal(lookAgain);
+  await asked(of.handle, 'caseOutcome');
+  await together(of, 'restore');
+  expect(await of.handle.result()).toMatchObject({ decision: 'restore' });
+});
+
+test('a proposal that is being written down when the row is read is not dropped', async () => {
+  const of = await short();
+  const slow = held('recordProposal', of.reserved.order.externalOrderNumber);
+  const proposed = proposes('alice', of, 'credit');
+  await slow.asked;
+  await of.handle.signal(lookAgain);
+  await asked(of.handle, 'caseOutcome');
+  slow.release();
+  await confirms('bob', of, await proposed);
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
+});
+
+test('a proposal that was written down after the row was read is not dropped', async () => {
+  const of = await short();
+  const slow = held('caseOutcome', of.reserved.order.externalOrderNumber, 'before');
+  await of.handle.signal(lookAgain);
+  await slow.asked;
+  const proposal = await proposes('alice', of, 'credit');
+  slow.release();
+  await until('the case to have heard', async () => {
+    const events = (await of.handle.fetchHistory()).events ?? [];
+    const answers = events.filter((event) => event.activityTaskCompletedEventAttributes);
+    const done = events.findLast((event) => event.workflowTaskCompletedEventAttributes);
+    return answers.length === 2 && Number(done?.eventId) > Number(answers[1]!.eventId);
+  });
+  await confirms('bob', of, proposal);
+  expect(await of.handle.result()).toMatchObject({ state: 'CREDITED' });
 });
