@@ -264,7 +264,7 @@ async function doubt({ api, asked, done }: Storm, random: Random): Promise<void>
 }
 
 /** What has to hold in the books, whoever came when. */
-async function faultsOf(owner: pg.Pool): Promise<string[]> {
+export async function faultsOf(owner: pg.Pool): Promise<string[]> {
   const { rows } = await owner.query<{ fault: string; found: number }>(
     `select fault, found::int as found from ledger.audit() where found > 0
      union all
