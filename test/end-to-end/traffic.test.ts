@@ -39,7 +39,7 @@ async function holds({ orders }: Traffic, trail: () => string): Promise<void> {
         return (creditedAmount ?? '0') === sum && says.includes(standing);
       },
       10_000,
-      trail,
+      () => `\n${trail()}`,
     );
 }
 
