@@ -30,7 +30,10 @@ export const SETTLE: ActivityOptions = { ...DURABLE, startToCloseTimeout: '40s' 
 /** Fetching and writing a batch of histories. */
 export const ARCHIVE: ActivityOptions = { ...DURABLE, startToCloseTimeout: '2m' };
 
+/** A server refuses a longer one with the whole workflow task, and a message sent by hand may name anything. */
+const MAX_SUMMARY = 100;
+
 export const local = (options: LocalActivityOptions, summary: string) =>
-  proxyLocalActivities<Activities>({ ...options, summary });
+  proxyLocalActivities<Activities>({ ...options, summary: summary.slice(0, MAX_SUMMARY) });
 export const durable = (options: ActivityOptions, summary: string) =>
-  proxyActivities<Activities>({ ...options, summary });
+  proxyActivities<Activities>({ ...options, summary: summary.slice(0, MAX_SUMMARY) });
