@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { expect } from 'vitest';
-import type { Alarm, Log } from '../../config/log.ts';
+import { type Alarm, type Log, tellCounted } from '../../config/log.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import type { Answer, Engine } from '../support/engine.ts';
 
@@ -142,19 +142,44 @@ export async function runsOf(engine: Engine, externalOrderNumber: string): Promi
 export interface MemoryLog {
   readonly log: Log;
   readonly lines: string[];
-  /** The alarms raised about one deposit, in order. */
+  /** The alarms raised about one deposit, in order but for those that were counted: each as often as it was raised. */
   alarms(deposit: string): Alarm[];
 }
 
 /** A log that can be read: what the processes would print. */
 export function memoryLog(): MemoryLog {
   const lines: string[] = [];
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
   return {
-    log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+    log,
     lines,
     alarms: (deposit) =>
-      lines
-        .map((line) => JSON.parse(line) as { alarm?: Alarm; deposit?: string })
-        .flatMap((entry) => (entry.alarm !== undefined && entry.deposit === deposit ? [entry.alarm] : [])),
+      raised(log, lines).flatMap(({ alarm, times, ...entry }) => {
+        const about = entry.count === undefined ? Number(entry.deposit === deposit) : (entry.about?.[deposit] ?? 0);
+        return Array.from({ length: Math.min(about, times) }, () => alarm);
+      }),
   };
 }
+
+interface Raised {
+  readonly alarm: Alarm;
+  /** How many alarms the line stands for. */
+  readonly times: number;
+  readonly deposit?: string;
+  readonly count?: number;
+  readonly about?: Readonly<Record<string, number>>;
+  readonly [field: string]: unknown;
+}
+
+/** The lines that are alarms, with those that were counted until now. */
+export function raised(log: Log, lines: readonly string[]): Raised[] {
+  tellCounted(log);
+  return lines
+    .map((line) => JSON.parse(line) as Raised)
+    .filter(({ alarm }) => alarm !== undefined)
+    .map((line) => ({ ...line, times: line.count ?? 1 }));
+}
+
+/** How often one kind was raised, whatever it was about. */
+export const timesRaised = ({ log, lines }: Pick<MemoryLog, 'log' | 'lines'>, alarm: Alarm): number =>
+  raised(log, lines).reduce((sum, line) => sum + (line.alarm === alarm ? line.times : 0), 0);

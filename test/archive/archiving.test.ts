@@ -11,7 +11,7 @@ import { archiveObjects } from '../../archive/objects.ts';
 import type { HistorySource } from '../../archive/source.ts';
 import { temporalHistories } from '../../worker/histories.ts';
 import { depositWorkflowId, reviewStart, reviewWorkflowId } from '../../workflows/messages.ts';
-import { memoryLog } from '../api/evidence.ts';
+import { memoryLog, raised } from '../api/evidence.ts';
 import { paid } from '../support/builders.ts';
 import { required } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -33,8 +33,7 @@ function archiver(source: Partial<HistorySource> = {}) {
     version: 'test',
     log,
   });
-  const alarms = () =>
-    lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter(({ alarm }) => alarm !== undefined);
+  const alarms = () => raised(log, lines);
   return { archiveClosed, alarms };
 }
 

@@ -11,7 +11,15 @@ import { createApiKey } from '../../database/api-keys.ts';
 import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
 import { nameKeys } from '../../mtpay/key-names.ts';
 import { keyId, sign } from '../../mtpay/signature.ts';
-import { attempts, expectRefusal, type MemoryLog, memoryLog, postings, seenByProvider } from '../api/evidence.ts';
+import {
+  attempts,
+  expectRefusal,
+  type MemoryLog,
+  memoryLog,
+  postings,
+  raised,
+  seenByProvider,
+} from '../api/evidence.ts';
 import { ask, expectAck, loggedApi, loggedWorker, QUICK_RELAY } from '../api/parts.ts';
 import { order, paid } from '../support/builders.ts';
 import { callbackBody } from '../support/callbacks.ts';
@@ -113,7 +121,7 @@ async function lead(part: Part, change: Parameters<KeyFiles['put']>[0]): Promise
   await until(`${part} to take its keys`, async () => loaded() > before);
 }
 const alarms = (part: Part, alarm: string) =>
-  logs[part].lines.map((line) => JSON.parse(line)).filter((line) => line.alarm === alarm);
+  raised(logs[part].log, logs[part].lines).filter((line) => line.alarm === alarm);
 
 /** Announced to all, in this order; then signing, in this order; each step with the work going on. */
 async function rotate(from: Generation, to: Generation, order: readonly Part[]): Promise<void> {
