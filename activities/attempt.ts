@@ -93,8 +93,8 @@ export async function attempt(
   const order = request(deps, deposit);
   // Taken out once: the stamp that is noted is the stamp that is sent, whatever becomes of the keys meanwhile.
   const key = deps.mtpayKeys.current;
-  const nowMs = await deps.clock.now();
-  const believedSkewMs = nowMs - Date.now();
+  const { nowMs } = await deps.clock.read();
+  const readAt = performance.now();
   const { timestampMs, onGrid } = deps.stamps.choose(nowMs, refusals.all > 0);
   const claimedMs = performance.now();
   const opened = await openAttempt(deps.pool, {
@@ -106,7 +106,7 @@ export async function attempt(
   });
   if (!opened) return null;
   crashPoint('create.beforeSend');
-  const sentMs = Date.now();
+  const sentAt = performance.now();
   const answer = await deps.provider.place(
     order,
     { key, timestampMs },
@@ -118,8 +118,9 @@ export async function attempt(
     },
   );
   crashPoint('create.afterResponse');
-  const expectedMs = (sentMs + Date.now()) / 2 + believedSkewMs;
-  await learnClock(deps, answer, sentMs, externalOrderNumber);
+  const receivedAt = performance.now();
+  const expectedMs = nowMs + (sentAt + receivedAt) / 2 - readAt;
+  await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
   const kept = storable(answer, onGrid && !clockExplains(answer, expectedMs));
   const stored = await settleAttempt(deps.pool, externalOrderNumber, n, kept);
   if (stored.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {
@@ -154,14 +155,14 @@ function request(deps: PlacementDependencies, deposit: PlacementRow) {
 async function learnClock(
   deps: PlacementDependencies,
   answer: PlacementAnswer,
-  sentMs: number,
+  { sentAt, receivedAt }: { readonly sentAt: number; readonly receivedAt: number },
   deposit: string,
 ): Promise<void> {
   const told = answer.kind === 'placed' ? answer : answer.kind === 'not_sent' ? answer.clock : undefined;
   if (told === undefined) return;
   if (answer.kind === 'not_sent') raiseAlarm(deps.log, 'placement_clock_skew', { deposit });
   if (told.providerTimeMs === null) return;
-  const believed = await deps.clock.learn(told.providerTimeMs, sentMs, Date.now());
+  const believed = await deps.clock.learn(told.providerTimeMs, sentAt, receivedAt);
   if (!believed) raiseAlarm(deps.log, 'placement_clock_skew', { deposit, believed });
 }
 

@@ -3,10 +3,19 @@ import type pg from 'pg';
 /** A skew beyond this is not learned: a provider that far off is broken, and believing it would open the time checks. */
 export const MAX_SKEW_MS = 10 * 60_000;
 
-/** Provider's clock minus ours, in milliseconds; 0 until something was learned. */
-export async function readSkew(db: pg.Pool): Promise<number> {
-  const { rows } = await db.query<{ skew_ms: string }>('select skew_ms from engine.provider_clock');
-  return Number(rows[0]?.skew_ms ?? 0);
+export interface Clocks {
+  /** The database's own clock, UTC milliseconds with fractions. */
+  readonly databaseMs: number;
+  /** Provider's clock minus the database's, in milliseconds; 0 until something was learned. */
+  readonly skewMs: number;
+}
+
+export async function readClocks(db: pg.Pool): Promise<Clocks> {
+  const { rows } = await db.query<{ database_ms: string; skew_ms: string | null }>(
+    `select extract(epoch from clock_timestamp()) * 1000 as database_ms,
+            (select skew_ms from engine.provider_clock) as skew_ms`,
+  );
+  return { databaseMs: Number(rows[0]!.database_ms), skewMs: Number(rows[0]!.skew_ms ?? 0) };
 }
 
 export async function writeSkew(db: pg.Pool, skewMs: number): Promise<void> {

@@ -9,6 +9,7 @@ import { mapKeyring } from '../config/keyring.ts';
 import type { WorkerConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
+import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
@@ -98,6 +99,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     show: nameKeys,
     log,
   });
+  const stopClock = watchClock(pool, log);
   const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
   const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
   const run = async () => {
@@ -105,6 +107,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
       await worker.run();
     } finally {
       stopWatching();
+      stopClock();
       await shredding.close();
       await keeping.close();
       await drain();

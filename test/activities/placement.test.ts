@@ -68,7 +68,7 @@ function start(provider: Provider = inTurn(), gridMs = SECOND, nowMs: () => numb
         return provider(timestampMs);
       },
     },
-    clock: { now: () => Promise.resolve(nowMs()), learn: () => Promise.resolve(true) },
+    clock: { read: () => Promise.resolve({ nowMs: nowMs(), skewMs: 0 }), learn: () => Promise.resolve(true) },
     stamps: createOwnStamps(gridMs),
     mtpayKeys: fixedKeyring(mtpayKey),
     capabilities: fixedKeyring(capabilityKey(secret())),
