@@ -30,7 +30,8 @@ export interface AccessDependencies {
   readonly access: Access;
 }
 
-const BEARER = /^Bearer ([A-Za-z0-9_-]{20,200})$/;
+/** The scheme in any case and any number of blanks, as RFC 9110 has it. */
+const BEARER = /^Bearer +([A-Za-z0-9_-]{20,200})$/i;
 
 /**
  * Lets through whoever holds a living key with any of these scopes; the caller is then in `response.locals.caller`.
@@ -71,7 +72,10 @@ export async function authenticate(
     if (hash !== undefined) access.keys.forget(hash);
     access.failures.take(remote);
     // Missing, malformed, unknown, expired and revoked keys look the same from outside.
-    throw new ApiError('unauthorized', 'send Authorization: Bearer <api key>');
+    throw new ApiError(
+      'unauthorized',
+      'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked',
+    );
   }
   if (!isKnown) access.keys.take(hash!);
   return caller;

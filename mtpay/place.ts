@@ -127,7 +127,8 @@ function classify(answer: Exchange, options: MtpayOptions, sent: Confidential): 
 
 function readEnvelope(text: string): JsonObject | null {
   try {
-    const value = parseStrictJson(text);
+    // A byte order mark is no part of the JSON; the order behind it is one.
+    const value = parseStrictJson(text.replace(/^\uFEFF/, ''));
     return isObject(value) ? value : null;
   } catch (error) {
     if (error instanceof JsonError) return null;
@@ -174,21 +175,39 @@ interface Confidential {
 function harmless(message: unknown, { payer, secrets }: Confidential): string {
   if (typeof message !== 'string') return '';
   // In any case: a signature in small letters is as good as ours in capitals.
+  // The secrets first: a name that is cut out of one would leave the rest of it.
   const hide = (text: string) =>
-    secrets.reduce(
-      (left, secret) => left.replaceAll(spellingsOf(secret), '[hidden]'),
-      text.replaceAll(spellingsOf(payer), '[payer]'),
-    );
+    secrets
+      .reduce((left, secret) => left.replaceAll(spellingsOf(secret), '[hidden]'), text)
+      .replaceAll(nameOf(payer), '[payer]');
   // Twice, because a control character can be part of a name, and can stand in the place of a space of it.
   return hide(hide(message).replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')).slice(0, MAX_MESSAGE_LENGTH);
 }
 
-/** A text in any case and with any white space. */
-const spellingsOf = (name: string): RegExp =>
-  new RegExp(
-    name
-      .split(/\s+/u)
-      .map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
-      .join('\\s+'),
-    'giu',
-  );
+/** A text in any case and with any white space, as the source of a pattern. */
+const spelled = (name: string): string =>
+  name
+    .split(/\s+/u)
+    .map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+    .join('\\s+');
+
+const spellingsOf = (secret: string): RegExp => new RegExp(spelled(secret), 'giu');
+
+/** Letters of scripts that write words apart. Elsewhere a name stands in the middle of a text, or has a particle on it. */
+const GLUED = '[\\p{sc=Latn}\\p{sc=Grek}\\p{sc=Cyrl}]';
+/** So many letters are not in another word by chance. */
+const LONG_NAME = 5;
+
+/**
+ * The payer's name: a short one as a word of its own only, because `Li` is in many words; anything longer wherever it
+ * stands, because a name that is hidden once too often is better than one that is shown.
+ */
+function nameOf(payer: string): RegExp {
+  const name = spelled(payer);
+  const letters = Array.from(payer.replaceAll(/\s/gu, ''));
+  if (letters.length >= LONG_NAME) return new RegExp(name, 'giu');
+  const isGlued = (letter: string | undefined) => new RegExp(GLUED, 'u').test(letter ?? '');
+  const before = isGlued(letters[0]) ? `(?<!${GLUED})` : '';
+  const after = isGlued(letters.at(-1)) ? `(?!${GLUED})` : '';
+  return new RegExp(`${before}${name}${after}`, 'giu');
+}

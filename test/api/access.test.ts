@@ -87,6 +87,22 @@ describe('T25: someone else’s deposit and wallet', () => {
   });
 });
 
+describe('a living key', () => {
+  test.each(['bearer', 'BEARER ', 'Bearer   '])('is taken behind "%s", as HTTP has it', async (scheme) => {
+    const headers = { authorization: `${scheme} ${red}` };
+    expect((await engine.call('GET', '/v1/deposits?limit=1', undefined, { key: null, headers })).status).toBe(200);
+  });
+
+  test('is what a caller without one is told to send, in the same words whatever is wrong with theirs', async () => {
+    const { key, keyId } = await issue('gone');
+    await revokeKeys(engine.db.owner, [keyId]);
+    const [revoked, unknown] = [await get(key, '/v1/deposits'), await get('x'.repeat(40), '/v1/deposits')];
+    for (const answer of [revoked, unknown]) expectRefusal(answer, 401, 'unauthorized');
+    expect(revoked.text).toBe(unknown.text);
+    expect(revoked.body.detail).toContain('not expired or revoked');
+  });
+});
+
 describe('a pair of keys', () => {
   test('takes over without a refused request: both work, and the old one is refused as soon as it is revoked', async () => {
     const [old, next] = [await issue('pair'), await issue('pair')];

@@ -251,7 +251,7 @@ describe('an answer that is none leaves it unknown', () => {
     ['a JSON list', http(200, `[${SUCCESS}]`)],
     ['null', http(200, 'null')],
     ['truncated JSON', http(200, SUCCESS.slice(0, -2))],
-    ['a byte order mark', http(200, `\ufeff${SUCCESS}`)],
+    ['two byte order marks', http(200, `\ufeff\ufeff${SUCCESS}`)],
     ['a deep one', http(200, '['.repeat(20_000))],
     ['compressed', http(200, '\x1f\x8b\x08', { 'content-encoding': 'gzip' })],
     ['a huge one', http(200, `${SUCCESS}${' '.repeat(70_000)}`)],
@@ -498,6 +498,33 @@ describe('what is kept of an answer', () => {
     );
     const answer = await place(options(provider.host), request({ payerRealName }));
     expect(answer).toMatchObject({ kind: 'refused', message: 'payer [payer] unknown' });
+  });
+
+  it.each([
+    ['Li', 'LI-20261129-LIMIT', '[payer]-20261129-LIMIT'],
+    ['Li', 'Li is not alive: li, LI.', '[payer] is not alive: [payer], [payer].'],
+    ['Li', '付款人Li不存在', '付款人[payer]不存在'],
+    ['Wang', 'Wanger, Swang, payer:WANG123_wang', 'Wanger, Swang, payer:[payer]123_[payer]'],
+    ['Ли', 'Плитка, плательщик Ли', 'Плитка, плательщик [payer]'],
+    ['李', '付款人李明不存在', '付款人[payer]明不存在'],
+    ['李明', '付款人李明不存在', '付款人[payer]不存在'],
+    ['김철수', '김철수는 없다', '[payer]는 없다'],
+    ['علي', 'وعلي', 'و[payer]'],
+    ['Li Ming', 'payerLI  MINGx', 'payer[payer]x'],
+    ['Zhang', 'ZHANGs', '[payer]s'],
+    ['oken', 'of token/oken', 'of [hidden]/[payer]'],
+    ['to', '/token/ to', '/[hidden]/ [payer]'],
+  ])('hides the name %j in %j as a word, or wherever it cannot be another: %j', async (payerRealName, said, kept) => {
+    const provider = await standIn(says(http(200, envelope({}, { ...DATA, advertisementCode: said }))));
+    const answer = await place(options(provider.host), request({ payerRealName }));
+    expect(answer).toMatchObject({ kind: 'placed', advertisementCode: kept });
+  });
+
+  it('is read behind a byte order mark: the order is placed', async () => {
+    expect(await placedAgainst(says(http(200, `\ufeff${SUCCESS}`)))).toMatchObject({
+      kind: 'placed',
+      advertisementCode: 'AD-1',
+    });
   });
 
   /** Servers that throw everything they were told back. */
