@@ -1,12 +1,12 @@
-import type { Express } from 'express';
+import type { ErrorRequestHandler, Express, Request, RequestHandler } from 'express';
 import type { Log } from '../config/log.ts';
 import { CALLBACK_PATH } from '../mtpay/capability.ts';
 import { answerErrors, ApiError } from './errors.ts';
-import { bytesOf, createApp, onlyMethods, readBytes, requireJson } from './http.ts';
-import type { ReceiveCallback } from './receive-callback.ts';
+import { createApp, MAX_BODY_BYTES, onlyMethods } from './http.ts';
+import type { CallbackReceiver } from './receive-callback.ts';
 
 export interface CallbackDependencies {
-  readonly receive: ReceiveCallback;
+  readonly receiver: CallbackReceiver;
   /** The exact body and type that stop the provider's retries. */
   readonly ack: { readonly contentType: string; readonly body: string };
   readonly log: Log;
@@ -21,9 +21,11 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
   const body = Buffer.from(deps.ack.body, 'utf8');
   app
     .route(CALLBACK_PATH)
-    .post(requireJson, readBytes, async (request, response) => {
+    .post(requireProviderJson, async (request, response) => {
       const { kid, token } = request.params;
-      const answer = await deps.receive({ kid, token, raw: bytesOf(request) });
+      const { bytes, isWhole } = await bodyOf(request);
+      if (!isWhole) throw new ApiError('payload_too_large', 'at most 16 kB');
+      const answer = await deps.receiver.receive({ kid, token, raw: bytes });
       switch (answer) {
         case 'ack':
           // Byte-exact: no charset is added, nothing is compressed or rewritten.
@@ -40,6 +42,84 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
   app.use(() => {
     throw new ApiError('not_found', 'no such path');
   });
+  app.use(witness(deps.receiver));
   app.use(answerErrors(deps.log));
   return app;
+}
+
+const CHARSETS = ['utf-8', 'utf8', 'us-ascii'];
+
+/** 415 for what is not JSON in UTF-8 as it stands. Other parameters than the charset say nothing about JSON. */
+const requireProviderJson: RequestHandler = (request, _response, next) => {
+  const [type, ...parameters] = (request.headers['content-type'] ?? '').split(';');
+  const charsets = parameters.flatMap((one) => /^\s*charset\s*=\s*"?([^"]*?)"?\s*$/i.exec(one)?.[1] ?? []);
+  const isJson = type!.trim().toLowerCase() === 'application/json';
+  if (!isJson || !charsets.every((charset) => CHARSETS.includes(charset.toLowerCase()))) {
+    return next(new ApiError('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'));
+  }
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    return next(new ApiError('unsupported_media_type', 'send the body without content-encoding'));
+  }
+  return next();
+};
+
+/** Refusals that the receiver itself has seen, or that say "come again". */
+const SEEN_BY_RECEIVER = ['unauthorized', 'unavailable', 'internal_error'];
+
+/** Before it is answered, the receiver is shown what it did not get to see, or could not read. */
+const witness =
+  (receiver: CallbackReceiver): ErrorRequestHandler =>
+  async (error, request, _response, _next) => {
+    const code = error instanceof ApiError ? error.code : isUnreadable(error) ? 'invalid_request' : 'internal_error';
+    if (!SEEN_BY_RECEIVER.includes(code)) await show(receiver, request, code);
+    throw error;
+  };
+
+async function show(receiver: CallbackReceiver, request: Request, code: string): Promise<void> {
+  try {
+    const { bytes } = await bodyOf(request);
+    receiver.refused({ path: request.url, bytes, encoding: request.headers['content-encoding'] }, code);
+  } catch {
+    // The request was cut: what did not come whole comes again.
+  }
+}
+
+/** What Express throws for an address that it cannot read. */
+const isUnreadable = (error: unknown): boolean => (error as { status?: unknown }).status === 400;
+
+interface Body {
+  /** As they came, at most 16 kB: nothing is inflated, decoded or guessed. */
+  readonly bytes: Buffer;
+  readonly isWhole: boolean;
+}
+
+const bodies = new WeakMap<Request, Promise<Body>>();
+
+/** The body, read once whoever asks. What is beyond 16 kB is let go by unread. */
+function bodyOf(request: Request): Promise<Body> {
+  const body = bodies.get(request) ?? readBody(request);
+  bodies.set(request, body);
+  return body;
+}
+
+function readBody(request: Request): Promise<Body> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const done = (isWhole: boolean) => {
+      request.off('data', take);
+      request.resume();
+      resolve({ bytes: Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES), isWhole });
+    };
+    const take = (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > MAX_BODY_BYTES) done(false);
+    };
+    request.on('data', take);
+    request.once('end', () => done(true));
+    request.once('close', () => reject(new ApiError('invalid_request', 'the request was cut')));
+    request.once('error', () => reject(new ApiError('invalid_request', 'the request was cut')));
+  });
 }

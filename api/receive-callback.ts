@@ -9,7 +9,9 @@ import { type CapabilityKey, capabilityOf } from '../mtpay/capability.ts';
 import type { ProviderClock } from '../mtpay/clock.ts';
 import { keyId, type MtpayKey, signerOf } from '../mtpay/signature.ts';
 import { ApiError } from './errors.ts';
-import { type Message, route, routeRepeat } from './route-callback.ts';
+import { LaneFull, Lanes } from './lanes.ts';
+import { recognise, type RefusedMessage } from './refused-message.ts';
+import { type Message, route, routeRepeat, type Routing } from './route-callback.ts';
 
 export interface ReceiveDependencies {
   readonly pool: pg.Pool;
@@ -28,32 +30,60 @@ export interface CallbackRequest {
 }
 
 /** `ack`: durable here. `unauthorized`: one answer for every forgery. `unavailable`: not stored, come again. */
-export type ReceiveCallback = (request: CallbackRequest) => Promise<'ack' | 'unauthorized' | 'unavailable'>;
+export type CallbackAnswer = 'ack' | 'unauthorized' | 'unavailable';
+
+export interface CallbackReceiver {
+  /** Throws {@link ApiError} `invalid_request` for what is no callback at all. */
+  receive(request: CallbackRequest): Promise<CallbackAnswer>;
+  /** Told of whatever else the listener refuses, with its code: what is authentic all the same is an alarm. */
+  refused(message: RefusedMessage, code: string): void;
+}
 
 /** A stamp this far ahead of the provider's clock is no honest clock. */
 const MAX_AHEAD_MS = 15 * 60_000;
 const UNIQUE_VIOLATION = '23505';
+/** Below what the provider waits for an answer; a lane of one order never grows beyond what an honest provider sends. */
+const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 
 /**
  * Checks a callback in the order of threats.md, section 3, and makes it durable before it is acknowledged. Nothing is
- * stored before the signature was verified. Throws {@link ApiError} `invalid_request` for what is no callback at all.
+ * stored before the signature was verified. No message with a right address or a right signature ends without a row or
+ * an alarm.
  */
-export const createReceiver =
-  (deps: ReceiveDependencies): ReceiveCallback =>
-  async ({ kid, token, raw }) => {
-    const envelope = read(raw);
-    const message = await authenticate(deps, kid, token, raw, envelope);
-    if (message === null) return 'unauthorized';
-    crashPoint('cb.afterVerify');
+export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
+  const lanes = createRoutingLanes(deps.pool);
+  return {
+    async receive({ kid, token, raw }) {
+      const envelope = read(raw);
+      const proven = authenticate(deps, kid, token, envelope);
+      if (proven === null) return 'unauthorized';
+      const deposit = envelope.externalOrderNumber;
+      try {
+        const message = await date(deps, proven, raw, envelope);
+        if (message === null) return 'unauthorized';
+        crashPoint('cb.afterVerify');
 
-    const { answer, raise, alarm } = await routeOnce(deps.pool, message);
-    crashPoint('cb.afterCommit');
-    if (alarm !== null)
-      raiseAlarm(deps.log, alarm, { deposit: message.envelope.externalOrderNumber, inboxId: raise?.id });
-    // After the commit: the acknowledgement means "durable here" and never waits for Temporal.
-    if (raise !== null) deps.raise(raise);
-    return answer;
+        const { answer, raise, alarm } = await lanes(message);
+        crashPoint('cb.afterCommit');
+        if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: raise?.id });
+        // After the commit: the acknowledgement means "durable here" and never waits for Temporal.
+        if (raise !== null) deps.raise(raise);
+        return answer;
+      } catch (error) {
+        raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: (error as Error).name });
+        if (error instanceof LaneFull) return 'unavailable';
+        throw error;
+      }
+    },
+    refused(message, code) {
+      // After the answer: what is recognised takes time that a stranger could measure.
+      setImmediate(() => {
+        const recognised = recognise(deps, message);
+        if (recognised !== null) raiseAlarm(deps.log, 'callback_not_readable', { ...recognised, code });
+      });
+    },
   };
+}
 
 function read(raw: Buffer): Envelope {
   try {
@@ -64,37 +94,64 @@ function read(raw: Buffer): Envelope {
   }
 }
 
-/** Token, signature, time. Null: refused, and nobody outside learns which of them it was. */
-async function authenticate(
-  deps: ReceiveDependencies,
-  kid: string,
-  token: string,
-  raw: Buffer,
-  envelope: Envelope,
-): Promise<Message | null> {
+/** Token and signature. Null: refused, and nobody outside learns which of them it was. */
+function authenticate(deps: ReceiveDependencies, kid: string, token: string, envelope: Envelope): MtpayKey | null {
+  const { externalOrderNumber } = envelope;
   // Both are computed whatever the first says, so that time tells nothing.
-  const capability = capabilityOf(deps.capabilities.verifying, kid, token, envelope.externalOrderNumber);
+  const capability = capabilityOf(deps.capabilities.verifying, kid, token, externalOrderNumber);
   const signer = signerOf(deps.mtpayKeys.verifying, envelope.timestampMs, envelope.signature);
   // After the answer has been worked out: a line in the log takes time that a stranger could measure.
   if (signer !== null && capability === null)
     setImmediate(() => raiseAlarm(deps.log, 'callback_good_signature_wrong_token'));
+  if (signer === null && capability !== null)
+    setImmediate(() => raiseAlarm(deps.log, 'callback_right_address_unknown_key', { deposit: externalOrderNumber }));
   if (capability === null || signer === null) return null;
-  const aheadMs = envelope.timestampMs - (await deps.clock.now());
-  if (aheadMs > MAX_AHEAD_MS) return null;
-  return {
-    envelope,
-    raw,
-    reading: readData(envelope),
-    keyId: keyId(signer),
-    aheadMs,
-    stampedMs: Date.now() + aheadMs,
+  return signer;
+}
+
+/** Time, and the content. Null: refused like what is not authentic, with an alarm of its own. */
+async function date(
+  deps: ReceiveDependencies,
+  signer: MtpayKey,
+  raw: Buffer,
+  envelope: Envelope,
+): Promise<Message | null> {
+  const { nowMs, skewMs } = await deps.clock.read();
+  const aheadMs = envelope.timestampMs - nowMs;
+  if (aheadMs > MAX_AHEAD_MS) {
+    const deposit = envelope.externalOrderNumber;
+    setImmediate(() => raiseAlarm(deps.log, 'callback_ahead', { deposit, aheadMs: Math.round(aheadMs) }));
+    return null;
+  }
+  const stampedMs = envelope.timestampMs - skewMs;
+  return { envelope, raw, reading: readData(envelope), keyId: keyId(signer), aheadMs, stampedMs };
+}
+
+/**
+ * Messages of one order wait here for each other, not for the lock of its row with a connection in hand. Retries of one
+ * content do not wait for other contents: what was acknowledged is only counted. Identical ones that wait are one.
+ */
+function createRoutingLanes(pool: pg.Pool): (message: Message) => Promise<Routing> {
+  const contents = new Lanes<Routing>(LANE_LIMITS);
+  const orders = new Lanes<Routing>(LANE_LIMITS);
+  const told = new WeakSet<Routing>();
+  return async (message) => {
+    const { externalOrderNumber, timestampMs } = message.envelope;
+    const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
+    const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
+      const counted = { ...message, copies };
+      const repeated = await routeRepeat(pool, counted);
+      return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted));
+    });
+    // Of identical ones one tells the workflow.
+    if (told.has(routing)) return { ...routing, raise: null };
+    told.add(routing);
+    return routing;
   };
 }
 
 /** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */
 async function routeOnce(pool: pg.Pool, message: Message) {
-  const repeated = await routeRepeat(pool, message);
-  if (repeated !== null) return repeated;
   try {
     return await inTransaction(pool, (client) => route(client, message));
   } catch (error) {

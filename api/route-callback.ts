@@ -4,6 +4,7 @@ import type { Alarm } from '../config/log.ts';
 import {
   bindCallback,
   bindStamp,
+  contentOfStamp,
   type CallbackRow,
   countAttempt,
   countKept,
@@ -12,7 +13,6 @@ import {
   firstClaimAgeMs,
   insertCallback,
   newestKept,
-  noteFirstAttempt,
   reflectOwnStamp,
   rerouteCallback,
 } from '../database/callbacks.ts';
@@ -34,6 +34,8 @@ export interface Message {
   readonly aheadMs: number;
   /** Its stamp as our own clock would have told it, to compare with times of ours. */
   readonly stampedMs: number;
+  /** So many identical ones came at once; 1 unless said. */
+  readonly copies?: number;
 }
 
 export interface Routing {
@@ -74,7 +76,7 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
   const decision = await decide(client, message, deposit, reflected === 'again');
   const newest = await newestOfFull(client, externalOrderNumber, decision.receipt);
   // A row kept while the order was unknown is there already: it only changes its kind.
-  if (newest !== null && known === null) return countOnly(client, newest, decision.receipt);
+  if (newest !== null && known === null) return countOnly(client, newest, decision.receipt, message);
   const row = await store(client, message, known, { deposit: externalOrderNumber, ...decision, acked: true });
   if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, row.id);
   crashPoint('cb.afterInboxInsert');
@@ -101,14 +103,19 @@ async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, 
  * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
  * provider comes again. Of what cannot be read twenty tell people as much as any more would.
  */
-async function countOnly(client: pg.ClientBase, newest: CallbackRow, receipt: Receipt): Promise<Routing> {
-  await countAttempt(client, newest.id);
+async function countOnly(
+  client: pg.ClientBase,
+  newest: CallbackRow,
+  receipt: Receipt,
+  { copies }: Message,
+): Promise<Routing> {
+  await countAttempt(client, newest.id, null, copies);
   return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
 }
 
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
 async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: Message): Promise<Routing> {
-  await countAttempt(db, known.id, stampOf(message));
+  await countAttempt(db, known.id, stampOf(message), message.copies);
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
 
@@ -128,14 +135,9 @@ async function decide(
   deposit: DepositRow,
   reflected: boolean,
 ): Promise<Decision> {
-  const { envelope, reading } = message;
+  const { reading } = message;
   const { externalOrderNumber } = deposit;
-  const stamped = await bindStamp(client, {
-    keyId: message.keyId,
-    timestampMs: envelope.timestampMs,
-    externalOrderNumber,
-    contentHash: reading.contentHash,
-  });
+  const stamped = (await contentOfStamp(client, stampOf(message), externalOrderNumber)) ?? reading.contentHash;
   if (!reading.readable) return review('unreadable', 'UNREADABLE');
   if (!stamped.equals(reading.contentHash)) return review('other_content', 'STAMP_REUSED');
   if (reflected) return review('reflected', 'REFLECTED');
@@ -162,7 +164,7 @@ async function routeUnknownOrder(client: pg.ClientBase, message: Message, known:
   const { externalOrderNumber } = message.envelope;
   const newest = known === null ? await newestOfFull(client, externalOrderNumber, 'unknown_order') : null;
   if (newest !== null) {
-    await countAttempt(client, newest.id);
+    await countAttempt(client, newest.id, null, message.copies);
     // What is not kept is not acknowledged either: the order may still turn up, and then this may be its payment.
     return { answer: 'unavailable', raise: null, alarm: 'callback_flood' };
   }
@@ -187,20 +189,27 @@ async function store(
   known: CallbackRow | null,
   to: Placed,
 ): Promise<CallbackRow> {
-  const { reading } = message;
+  const { reading, copies = 1 } = message;
+  const { externalOrderNumber } = message.envelope;
+  const stamp = stampOf(message);
   if (known === null) {
-    const row = await insertCallback(client, {
-      externalOrderNumber: message.envelope.externalOrderNumber,
-      contentHash: reading.contentHash,
-      data: reading.readable ? reading.data : null,
-      raw: withoutSignature(message),
-      ...to,
-    });
-    await noteFirstAttempt(client, row.id, stampOf(message));
+    const row = await insertCallback(
+      client,
+      {
+        externalOrderNumber,
+        contentHash: reading.contentHash,
+        data: reading.readable ? reading.data : null,
+        raw: withoutSignature(message),
+        ...to,
+      },
+      stamp,
+    );
+    if (copies > 1) await countAttempt(client, row.id, stamp, copies - 1);
     return row;
   }
   await rerouteCallback(client, known.id, to);
-  await countAttempt(client, known.id, stampOf(message));
+  if (to.deposit !== null) await bindStamp(client, stamp, externalOrderNumber, reading.contentHash);
+  await countAttempt(client, known.id, stamp, copies);
   return (await findCallback(client, known.id))!;
 }
 

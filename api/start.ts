@@ -4,6 +4,7 @@ import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
+import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
 import { createPool } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
@@ -69,7 +70,7 @@ export async function startApi(
     isTemporalUp: () => isTemporalUp(client),
   });
   const callbacks = createCallbackApp({
-    receive: createReceiver({
+    receiver: createReceiver({
       pool,
       log,
       mtpayKeys: rings.mtpay,
@@ -91,6 +92,7 @@ export async function startApi(
     show: nameKeys,
     log,
   });
+  const stopClock = watchClock(pool, log);
   const relay = startRelay({ pool, client, log }, relayTimes);
   return {
     apiUrl: apiListener.url,
@@ -98,6 +100,7 @@ export async function startApi(
     async close() {
       accepting = false;
       stopWatching();
+      stopClock();
       await Promise.all([apiListener.close(), callbackListener.close(), relay.close()]);
       await raiser.drain();
       await settled.close();

@@ -100,10 +100,27 @@ export interface NewCallback {
   readonly acked: boolean;
 }
 
-export async function insertCallback(client: pg.ClientBase, callback: NewCallback): Promise<CallbackRow> {
+/**
+ * A new row with its first attempt. Once the order is known, the stamp is bound to the content too, unless it stands for
+ * another: only messages that are kept have a stamp, so that a flood of others fills no table.
+ */
+export async function insertCallback(
+  client: pg.ClientBase,
+  callback: NewCallback,
+  stamp: Stamp | null = null,
+): Promise<CallbackRow> {
   const { rows } = await client.query<RawCallbackRow>(
-    `insert into engine.callback as c (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning ${COLUMNS}`,
+    `with c as (
+       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning *)
+     , attempted as (
+       insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
+       select c.id, 1, $10, $11 from c where $10::text is not null on conflict do nothing)
+     , bound as (
+       insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
+       select $10, $11, c.external_order_number, c.content_hash from c where $10::text is not null and c.deposit is not null
+       on conflict do nothing)
+     select ${COLUMNS} from c`,
     [
       callback.externalOrderNumber,
       callback.deposit,
@@ -114,6 +131,8 @@ export async function insertCallback(client: pg.ClientBase, callback: NewCallbac
       callback.receipt,
       callback.reviewReason,
       callback.acked,
+      stamp?.keyId ?? null,
+      stamp?.timestampMs ?? null,
     ],
   );
   return toCallback(rows[0]!);
@@ -128,22 +147,15 @@ export interface Stamp {
 /** So many attempts of one content are kept one by one; more are counted only. */
 const MAX_ATTEMPTS_KEPT = 50;
 
-/** Counts a repeat. Without a stamp nothing but the number is kept. */
-export async function countAttempt(db: Db, id: string, stamp: Stamp | null = null): Promise<void> {
+/** Counts a repeat, or so many identical ones. Without a stamp nothing but the number is kept. */
+export async function countAttempt(db: Db, id: string, stamp: Stamp | null = null, copies = 1): Promise<void> {
   await db.query(
     `with counted as (
-       update engine.callback set attempts = attempts + 1, last_at = clock_timestamp() where id = $1 returning id, attempts)
+       update engine.callback set attempts = attempts + $5, last_at = clock_timestamp() where id = $1 returning id, attempts)
      insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
-     select id, attempts, $2, $3 from counted where $2::text is not null and attempts <= $4 on conflict do nothing`,
-    [id, stamp?.keyId ?? null, stamp?.timestampMs ?? null, MAX_ATTEMPTS_KEPT],
-  );
-}
-
-/** The first of a new row. */
-export async function noteFirstAttempt(client: pg.ClientBase, id: string, stamp: Stamp): Promise<void> {
-  await client.query(
-    'insert into engine.callback_attempt (callback, n, key_id, timestamp_ms) values ($1, 1, $2, $3) on conflict do nothing',
-    [id, stamp.keyId, stamp.timestampMs],
+     select id, n, $2, $3 from counted, generate_series(attempts - $5 + 1, least(attempts, $4)) n
+      where $2::text is not null on conflict do nothing`,
+    [id, stamp?.keyId ?? null, stamp?.timestampMs ?? null, MAX_ATTEMPTS_KEPT, copies],
   );
 }
 
@@ -166,29 +178,27 @@ export async function bindCallback(client: pg.ClientBase, externalOrderNumber: s
   ]);
 }
 
-/**
- * Binds what the signature covers to what it does not. Answers the content the stamp stands for: another than ours
- * means that one signature was used for two messages.
- */
+/** The content that a stamp stands for with this order, or null. Another than a message's own: one signature for two. */
+export async function contentOfStamp(db: Db, stamp: Stamp, externalOrderNumber: string): Promise<Buffer | null> {
+  const { rows } = await db.query<{ content_hash: Buffer }>(
+    `select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3`,
+    [stamp.keyId, stamp.timestampMs, externalOrderNumber],
+  );
+  return rows[0]?.content_hash ?? null;
+}
+
+/** Binds what the signature covers to what it does not, for a row that was there before its order. */
 export async function bindStamp(
   client: pg.ClientBase,
-  stamp: {
-    readonly keyId: string;
-    readonly timestampMs: number;
-    readonly externalOrderNumber: string;
-    readonly contentHash: Buffer;
-  },
-): Promise<Buffer> {
-  const values = [stamp.keyId, stamp.timestampMs, stamp.externalOrderNumber];
+  stamp: Stamp,
+  externalOrderNumber: string,
+  contentHash: Buffer,
+): Promise<void> {
   await client.query(
-    `insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash) values ($1, $2, $3, $4) on conflict do nothing`,
-    [...values, stamp.contentHash],
+    `insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
+     values ($1, $2, $3, $4) on conflict do nothing`,
+    [stamp.keyId, stamp.timestampMs, externalOrderNumber, contentHash],
   );
-  const { rows } = await client.query<{ content_hash: Buffer }>(
-    `select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3`,
-    values,
-  );
-  return rows[0]!.content_hash;
 }
 
 /** Whether we signed this very stamp ourselves, and whether it has come back before; remembers that it has now. */

@@ -39,9 +39,10 @@ export function readEnvelope(raw: Uint8Array): Envelope {
   return { signature, timestampMs: Number(timestamp.text), externalOrderNumber, data };
 }
 
+/** A byte order mark before it says nothing about UTF-8 and is left out. */
 function parse(raw: Uint8Array): JsonValue {
   try {
-    return parseStrictJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw));
+    return parseStrictJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(raw));
   } catch (error) {
     if (error instanceof JsonError) throw new MalformedCallback(`the body is not strict JSON: ${error.message}`);
     throw new MalformedCallback('the body is not UTF-8', { cause: error });

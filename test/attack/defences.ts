@@ -14,16 +14,19 @@ const defence = (
 
 /** Every defence that a callback meets, in the order in which it meets them. */
 export const DEFENCES: readonly Defence[] = [
-  defence('content type', 'middle', ['api/http.ts', '!JSON_TYPE.test(', 'false && !JSON_TYPE.test(']),
+  defence('content type', 'middle', ['api/callback.ts', '!isJson || !charsets', 'false && !charsets']),
   defence(
     'no content encoding',
     'middle',
-    ['api/http.ts', "encoding !== undefined && encoding !== 'identity'", 'false'],
-    ['api/http.ts', 'inflate: false', 'inflate: true'],
+    ['api/callback.ts', "encoding !== undefined && encoding !== 'identity'", 'false'],
+    [
+      'api/callback.ts',
+      'raw: bytes }',
+      "raw: request.headers['content-encoding'] ? process.getBuiltinModule('zlib').unzipSync(bytes) : bytes }",
+    ],
   ),
   defence('size limit', 'middle', ['api/http.ts', '16 * 1024', '16 * 1024 * 1024']),
   defence('fatal UTF-8', 'middle', ['mtpay/callback.ts', 'fatal: true', 'fatal: false']),
-  defence('no byte order mark', 'middle', ['mtpay/callback.ts', 'ignoreBOM: true', 'ignoreBOM: false']),
   defence('duplicate keys refused', 'middle', ['mtpay/strict-json.ts', 'if (key in object)', 'if (false)']),
   defence('__proto__ refused', 'middle', ['mtpay/strict-json.ts', "if (key === '__proto__')", 'if (false)']),
   defence('bounded depth', 'middle', ['mtpay/strict-json.ts', 'MAX_DEPTH = 16', 'MAX_DEPTH = 16_000']),

@@ -91,7 +91,7 @@ const REFUSED: Readonly<Record<string, readonly [rows: string, reshape: Reshape]
         `)]}',\n${base.body}`,
       ]),
   ],
-  'a byte order mark': ['T14', ({ base }) => `\u{feff}${base.body}`],
+  'two byte order marks': ['T14', ({ base }) => `\u{feff}\u{feff}${base.body}`],
   'not an object': [
     'T14',
     ({ base, random }) =>

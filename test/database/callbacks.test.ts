@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   bindCallback,
-  bindStamp,
+  contentOfStamp,
   countAttempt,
   countKept,
   findByContent,
@@ -163,35 +163,45 @@ describe('messages that could not be read', () => {
 });
 
 describe('a stamp', () => {
-  const bind = (stamp: { keyId: string; timestampMs: number; externalOrderNumber: string }, contentHash: Buffer) =>
-    inTransaction(api, (client) => bindStamp(client, { ...stamp, contentHash }));
+  const kept = async (change: Partial<NewCallback>, stamp: { keyId: string; timestampMs: number }) => {
+    const callback = await message({ contentHash: hash(), ...change });
+    await inTransaction(api, (client) => insertCallback(client, callback, stamp));
+    return callback;
+  };
 
-  it('stands for the first content it came with, for ever', async () => {
-    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_000, externalOrderNumber: orderNumber() };
-    const [first, second] = [hash(), hash()];
-    expect(await bind(stamp, first)).toEqual(first);
-    expect(await bind(stamp, first)).toEqual(first);
-    expect(await bind(stamp, second)).toEqual(first);
-    expect(await bind(stamp, first)).toEqual(first);
+  it('stands for the first content of an order that was kept with it, for ever', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_000 };
+    const first = await kept({}, stamp);
+    const { externalOrderNumber } = first;
+    await kept({ externalOrderNumber }, stamp);
+    expect(await contentOfStamp(api, stamp, externalOrderNumber)).toEqual(first.contentHash);
   });
 
-  it('of another millisecond, key or order stands for its own: two orders may share a millisecond', async () => {
-    const stamp = { keyId: 'key', timestampMs: 999_999_999_999_999, externalOrderNumber: orderNumber() };
-    await bind(stamp, hash());
-    for (const other of [
-      { timestampMs: stamp.timestampMs - 1 },
-      { keyId: 'other' },
-      { externalOrderNumber: orderNumber() },
-    ]) {
-      const content = hash();
-      expect(await bind({ ...stamp, ...other }, content)).toEqual(content);
-    }
+  it('of another millisecond, key or order stands for its own or for nothing', async () => {
+    const stamp = { keyId: 'key', timestampMs: 999_999_999_999_999 };
+    const [one, other] = [await kept({}, stamp), await kept({}, stamp)];
+    expect(await contentOfStamp(api, stamp, one.externalOrderNumber)).toEqual(one.contentHash);
+    expect(await contentOfStamp(api, stamp, other.externalOrderNumber)).toEqual(other.contentHash);
+    for (const change of [{ timestampMs: stamp.timestampMs - 1 }, { keyId: 'other' }])
+      expect(await contentOfStamp(api, { ...stamp, ...change }, one.externalOrderNumber)).toBeNull();
+    expect(await contentOfStamp(api, stamp, orderNumber())).toBeNull();
   });
 
-  it('stands for one content to all of fifty at once', async () => {
-    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_001, externalOrderNumber: orderNumber() };
-    const answers = await Promise.all(Array.from({ length: 50 }, () => bind(stamp, hash())));
-    expect(new Set(answers.map((answer) => answer.toString('hex'))).size).toBe(1);
+  it('of an order we do not know stands for nothing yet', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_002 };
+    const unknown = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;
+    const { externalOrderNumber } = await kept({ ...unknown, externalOrderNumber: orderNumber() }, stamp);
+    expect(await contentOfStamp(api, stamp, externalOrderNumber)).toBeNull();
+  });
+
+  it('is noted with each of fifty copies, and one by one up to the fiftieth attempt', async () => {
+    const row = await insert(await message());
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_003 };
+    await countAttempt(api, row.id, stamp, 30);
+    await countAttempt(api, row.id, stamp, 30);
+    expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 61 });
+    const noted = 'select count(*)::int as n, max(n)::int as last from engine.callback_attempt where callback = $1';
+    expect((await db.owner.query(noted, [row.id])).rows).toEqual([{ n: 49, last: 50 }]);
   });
 });
 

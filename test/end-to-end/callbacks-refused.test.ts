@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { Secret } from '../../config/load.ts';
 import { sign } from '../../mtpay/signature.ts';
 import { reviewWorkflowId } from '../../workflows/messages.ts';
-import { expectRefusal, inbox, postings, stored } from '../api/evidence.ts';
+import { expectRefusal, inbox, memoryLog, postings, stored, raised, timesRaised } from '../api/evidence.ts';
 import { ask, expectAck, lineTo, loggedApi, reserved, withApi } from '../api/parts.ts';
 import { order, paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
@@ -30,18 +30,29 @@ async function expectUntouched(asking: () => Promise<Answer>, status: number, co
   return answer;
 }
 
+/** Refused as above; its address and its signature are right, so that people are told, once. */
+async function expectTold(asking: () => Promise<Answer>, status: number, code: string): Promise<Answer> {
+  const before = timesRaised(api, 'callback_not_readable');
+  const answer = await expectUntouched(asking, status, code);
+  await until('the alarm', async () => timesRaised(api, 'callback_not_readable') > before);
+  expect(timesRaised(api, 'callback_not_readable')).toBe(before + 1);
+  return answer;
+}
+/** The last alarm of a kind, with what it proves. */
+const lastAlarm = (alarm: string) => raised(api.log, api.lines).findLast((line) => line.alarm === alarm);
+
 describe('what is not a callback', () => {
   test.each(['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('%s is refused, the answer names POST', async (method) => {
     const body = method === 'GET' ? {} : { body: genuine() };
     const headers = { 'content-type': 'application/json' };
-    const answer = await expectUntouched(() => ask(address, { method, headers, ...body }), 405, 'method_not_allowed');
+    const answer = await expectTold(() => ask(address, { method, headers, ...body }), 405, 'method_not_allowed');
     expect(answer.headers.get('allow')).toBe('POST');
   });
 
   test.each(['/', '/v1/callbacks/mtpay', '/v1/callbacks/mtpay/kid', '/v1/deposits', '/healthz', '/readyz'])(
     'the public listener has nothing at %s',
     async (path) => {
-      await expectUntouched(() => engine.callback(path, genuine()), 404, 'not_found');
+      await expectTold(() => engine.callback(path, genuine()), 404, 'not_found');
       expectRefusal(await ask(`${engine.api.callbackUrl}${path}`, { method: 'GET' }), 404, 'not_found');
     },
   );
@@ -57,8 +68,8 @@ describe('what is not a callback', () => {
     'text/json',
     'multipart/form-data; boundary=x',
     '',
-  ])('content type "%s" is refused unread', async (type) => {
-    await expectUntouched(
+  ])('content type "%s" is refused, and people are told', async (type) => {
+    await expectTold(
       () => engine.callback(address, genuine(), { 'content-type': type }),
       415,
       'unsupported_media_type',
@@ -72,9 +83,13 @@ describe('what is not a callback', () => {
     ['gzip, identity', gzipSync],
     ['deflate', (body) => body],
     ['none', (body) => body],
-  ])('content encoding %s is refused and not unpacked', async (encoding, pack) => {
+  ])('content encoding %s is refused and not read as a callback, and people are told', async (encoding, pack) => {
     const send = () => engine.callback(address, pack(genuine()), { 'content-encoding': encoding });
-    await expectUntouched(send, 415, 'unsupported_media_type');
+    await expectTold(send, 415, 'unsupported_media_type');
+    expect(lastAlarm('callback_not_readable')).toMatchObject({
+      proof: 'address and signature',
+      code: 'unsupported_media_type',
+    });
   });
 
   test.each<[string, (body: string) => string]>([
@@ -83,7 +98,7 @@ describe('what is not a callback', () => {
     ['a megabyte in one field', (body) => body.replace('"data":{', `"data":{"x":"${'x'.repeat(1_000_000)}",`)],
     ['a hundred thousand brackets', () => '['.repeat(100_000)],
   ])('%s is too much', async (_, grown) => {
-    await expectUntouched(() => engine.callback(address, grown(genuine())), 413, 'payload_too_large');
+    await expectTold(() => engine.callback(address, grown(genuine())), 413, 'payload_too_large');
   });
 
   test('16 kB in chunks of unknown length are too much as well', async () => {
@@ -94,7 +109,7 @@ describe('what is not a callback', () => {
       },
     });
     const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body, duplex: 'half' };
-    await expectUntouched(() => ask(address, init as RequestInit), 413, 'payload_too_large');
+    await expectTold(() => ask(address, init as RequestInit), 413, 'payload_too_large');
   });
 
   test.each<[string, (body: string) => string | Uint8Array]>([
@@ -106,7 +121,8 @@ describe('what is not a callback', () => {
     ['null', () => 'null'],
     ['a string', (body) => JSON.stringify(body)],
     ['two of them', (body) => body + body],
-    ['a byte order mark', (body) => `\uFEFF${body}`],
+    ['two byte order marks', (body) => `\uFEFF\uFEFF${body}`],
+    ['UTF-16', (body) => Buffer.from(`\uFEFF${body}`, 'utf16le')],
     [
       'bytes that are no UTF-8',
       (body) => Buffer.concat([Buffer.from(body.replace('}}', ',"x":"')), Buffer.from([0xff]), Buffer.from('"}}')]),
@@ -153,13 +169,80 @@ describe('what is not a callback', () => {
       'an order number that is too long',
       (body) => body.replace(/"externalOrderNumber":"[^"]+"/, `"externalOrderNumber":"${'x'.repeat(65)}"`),
     ],
-  ])('%s is refused as no callback, in words that repeat none of it', async (_, spoil) => {
+  ])('%s is refused as no callback, in words that repeat none of it, and people are told', async (_, spoil) => {
     const body = genuine();
     const spoiled = spoil(body);
     expect(Buffer.from(spoiled).equals(Buffer.from(body))).toBe(false);
-    const answer = await expectUntouched(() => engine.callback(address, spoiled), 400, 'invalid_request');
+    const answer = await expectTold(() => engine.callback(address, spoiled), 400, 'invalid_request');
     expect(answer.text).not.toContain(deposit.externalOrderNumber);
     expect(answer.text).not.toContain(/[0-9A-F]{64}/.exec(body)![0]);
+  });
+});
+
+describe('what is no callback and is recognised all the same', () => {
+  const [kid, token] = address.split('/').slice(-2) as [string, string];
+  const url = (path: string) => `${engine.api.callbackUrl}${path}`;
+  const unsigned = () => genuine().replace(/[0-9A-F]{64}/, '0'.repeat(64));
+  const n = deposit.externalOrderNumber;
+  const stranger = `/v1/callbacks/mtpay/00000000/${randomBytes(32).toString('base64url')}`;
+
+  test.each<[string, string, string, Record<string, string>, object]>([
+    ['both', address, gzipped(), { 'content-encoding': 'gzip' }, { proof: 'address and signature', deposit: n }],
+    ['the address', address, unsigned(), { 'content-type': 'text/plain' }, { proof: 'address', deposit: n }],
+    ['the address with a slash', `${address}/`, unsigned(), {}, { proof: 'address', deposit: n }],
+    ['the signature', url(stranger), genuine(), { 'content-type': 'text/plain' }, { proof: 'signature' }],
+    ['the signature at no address', url('/'), genuine(), {}, { proof: 'signature' }],
+    ['our key’s name', address, 'garbage', {}, { proof: 'key id' }],
+    [
+      'our key’s name beside an unknown coding',
+      address,
+      'garbage',
+      { 'content-encoding': 'zstd' },
+      { proof: 'key id' },
+    ],
+  ])('by %s: an alarm says so and repeats nothing', async (_, to, body, headers, expected) => {
+    const before = timesRaised(api, 'callback_not_readable');
+    expect((await engine.callback(to, body, headers)).status).toBeGreaterThanOrEqual(400);
+    await until('the alarm', async () => timesRaised(api, 'callback_not_readable') > before);
+    const alarm = lastAlarm('callback_not_readable')!;
+    expect(alarm).toMatchObject(expected);
+    if (!('deposit' in expected)) expect(alarm).not.toHaveProperty('deposit');
+    expect(JSON.stringify(alarm)).not.toMatch(/[0-9A-F]{64}|garbage/);
+    expect(JSON.stringify(alarm)).not.toContain(token);
+  });
+
+  test('a stranger’s noise is none', async () => {
+    const before = raised(api.log, api.lines).length;
+    const strange = url(stranger);
+    await engine.callback(strange, unsigned(), { 'content-type': 'text/plain' });
+    await engine.callback(strange, randomBytes(1_000), { 'content-encoding': 'gzip' });
+    await engine.callback(strange, '['.repeat(100_000));
+    await engine.callback(`/x/${kid.slice(1)}/${token}`, 'x');
+    await ask(strange, { method: 'GET' });
+    await engine.callback(strange, unsigned());
+    expect(raised(api.log, api.lines)).toHaveLength(before);
+  });
+
+  function gzipped() {
+    return gzipSync(genuine()) as unknown as string;
+  }
+});
+
+describe('what is odd and can be read', () => {
+  test.each<[string, (body: string) => string, Record<string, string>]>([
+    ['a byte order mark', (body) => `\uFEFF${body}`, {}],
+    ['charset=utf8', (body) => body, { 'content-type': 'application/json;charset=utf8' }],
+    ['charset=US-ASCII', (body) => body, { 'content-type': 'application/json; charset="US-ASCII"' }],
+    ['a version', (body) => body, { 'content-type': 'application/json; v=1; charset=utf-8' }],
+    ['a charset twice', (body) => body, { 'content-type': 'application/json; charset=utf-8; charset=UTF8' }],
+    ['an empty parameter', (body) => body, { 'content-type': 'APPLICATION/JSON ;' }],
+  ])('%s: it is a callback like any other', async (_, spell, headers) => {
+    const one = await placed();
+    const n = one.externalOrderNumber;
+    expectAck(await engine.callback(callbackAddress(engine, n), spell(callbackBody(engine, paid(one))), headers));
+    await engine.untilState(n, 'CREDITED');
+    expect(await inbox(engine, n)).toMatchObject([{ receipt: 'first', attempts: 1 }]);
+    expect(api.alarms(n)).toEqual([]);
   });
 });
 
@@ -213,8 +296,30 @@ describe('what proves nothing', () => {
     expect([...seen]).toHaveLength(1);
   });
 
+  test('a right address under a key that we do not know is the provider’s: an alarm of its own that names the deposit', async () => {
+    const n = deposit.externalOrderNumber;
+    const times = () => api.alarms(n).filter((alarm) => alarm === 'callback_right_address_unknown_key').length;
+    const before = times();
+    expectRefusal(await engine.callback(address, resigned(sign(strange, Date.now()))), 401, 'unauthorized');
+    await until('the alarm', async () => times() > before);
+    const all = () => timesRaised(api, 'callback_right_address_unknown_key');
+    const others = all();
+    await engine.callback(at(`${kid}/${respelled}`), resigned('0'.repeat(64)));
+    await engine.callback(callbackAddress(engine, other.externalOrderNumber), resigned('0'.repeat(64)));
+    expect(all()).toBe(others);
+  });
+
+  test('a stamp from too far ahead is refused and named, with how far', async () => {
+    const n = deposit.externalOrderNumber;
+    const times = () => api.alarms(n).filter((alarm) => alarm === 'callback_ahead').length;
+    const before = times();
+    expectRefusal(await engine.callback(address, genuine(Date.now() + 16 * MINUTE)), 401, 'unauthorized');
+    await until('the alarm', async () => times() > before);
+    expect(Math.abs(Number(lastAlarm('callback_ahead')!['aheadMs']) - 16 * MINUTE)).toBeLessThan(5_000);
+  });
+
   test('a good signature at a wrong address raises an alarm of its own; a bad one raises none', async () => {
-    const alarms = () => api.lines.filter((line) => line.includes('callback_good_signature_wrong_token')).length;
+    const alarms = () => timesRaised(api, 'callback_good_signature_wrong_token');
     const before = alarms();
     await engine.callback(at(`${kid}/${respelled}`), resigned('0'.repeat(64)));
     expect(alarms()).toBe(before);
@@ -250,12 +355,14 @@ describe('without the database', () => {
     const url = new URL(engine.env['DATABASE_URL_API']!);
     const line = await lineTo({ host: url.hostname, port: Number(url.port) });
     url.port = String(line.port);
-    await withApi(engine, { env: { DATABASE_URL_API: url.href } }, async () => {
+    const cutOff = memoryLog();
+    await withApi(engine, { env: { DATABASE_URL_API: url.href }, log: cutOff.log }, async () => {
       const to = callbackAddress(engine, one.externalOrderNumber);
       const data = paid(one);
       await line.cut();
       const refused = await expectUntouched(() => engine.callback(to, callbackBody(engine, data)), 503, 'unavailable');
       expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+      expect(cutOff.alarms(one.externalOrderNumber)).toEqual(['callback_not_stored']);
       const forged = callbackBody(engine, data).replace(/[0-9A-F]{64}/, '0'.repeat(64));
       await expectUntouched(() => engine.callback(to, forged), 401, 'unauthorized');
       await line.mend();

@@ -83,7 +83,7 @@ describe('an envelope', () => {
     ['not JSON', 'no', /^the body is not strict JSON: not JSON$/],
     ['nothing', '', /^the body is not strict JSON: not JSON$/],
     ['cut', EXAMPLE.slice(0, -3), /^the body is not strict JSON: not JSON$/],
-    ['a byte order mark', `\ufeff${EXAMPLE}`, /^the body is not strict JSON: not JSON$/],
+    ['two byte order marks', `\ufeff\ufeff${EXAMPLE}`, /^the body is not strict JSON: not JSON$/],
     ['a list', `[${EXAMPLE}]`, /^the body must be a JSON object$/],
     ['a text', '"callback"', /^the body must be a JSON object$/],
     ['null', 'null', /^the body must be a JSON object$/],

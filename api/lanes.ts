@@ -1,0 +1,81 @@
+/** A piece of work that was not begun: too many wait for the same thing, or it would have come too late. */
+export class LaneFull extends Error {}
+
+export interface LaneLimits {
+  /** So many different pieces of work wait for one lane. */
+  readonly maxWaiting: number;
+  /** What has not begun by then is given up. Milliseconds. */
+  readonly maxWaitMs: number;
+}
+
+interface Waiting<T> {
+  readonly work: (times: number) => Promise<T>;
+  /** Whoever asked for this very piece of work. */
+  readonly askers: { readonly resolve: (done: T) => void; readonly reject: (error: unknown) => void }[];
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * One thing at a time for each lane, in order, so that work which would wait for the same row of the database waits here
+ * and holds no connection. Equal pieces of work (same `name`) that wait become one, which is told how many it stands for.
+ */
+export class Lanes<T> {
+  readonly #limits: LaneLimits;
+  readonly #lanes = new Map<string, Map<string, Waiting<T>>>();
+
+  constructor(limits: LaneLimits) {
+    this.#limits = limits;
+  }
+
+  /** Every asker gets the one result or the one error; rejects with {@link LaneFull} when it was not begun. */
+  async run(lane: string, name: string, work: (times: number) => Promise<T>): Promise<T> {
+    const waiting = this.#lanes.get(lane);
+    if (waiting !== undefined) return this.#wait(waiting, name, work);
+    this.#lanes.set(lane, new Map());
+    try {
+      return await work(1);
+    } finally {
+      this.#goOn(lane);
+    }
+  }
+
+  #wait(waiting: Map<string, Waiting<T>>, name: string, work: (times: number) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const same = waiting.get(name);
+      if (same !== undefined) return same.askers.push({ resolve, reject });
+      if (waiting.size >= this.#limits.maxWaiting) return reject(new LaneFull('too many wait'));
+      const giveUp = () => {
+        waiting.delete(name);
+        for (const asker of entry.askers) asker.reject(new LaneFull('waited too long'));
+      };
+      const entry: Waiting<T> = {
+        work,
+        askers: [{ resolve, reject }],
+        timer: setTimeout(giveUp, this.#limits.maxWaitMs),
+      };
+      return waiting.set(name, entry);
+    });
+  }
+
+  #goOn(lane: string): void {
+    const waiting = this.#lanes.get(lane)!;
+    const [next] = waiting;
+    if (next === undefined) return void this.#lanes.delete(lane);
+    const [name, { work, askers, timer }] = next;
+    waiting.delete(name);
+    clearTimeout(timer);
+    // Nobody waits for this: whatever becomes of it is told to the askers.
+    void this.#finish(lane, work, askers);
+  }
+
+  async #finish(lane: string, work: Waiting<T>['work'], askers: Waiting<T>['askers']): Promise<void> {
+    try {
+      const done = await work(askers.length);
+      for (const asker of askers) asker.resolve(done);
+    } catch (error) {
+      for (const asker of askers) asker.reject(error);
+    } finally {
+      this.#goOn(lane);
+    }
+  }
+}

@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createReceiver } from '../../api/receive-callback.ts';
+import type { PlacementDependencies } from '../../activities/attempt.ts';
+import { placeOrder } from '../../activities/placement.ts';
+import { fixedKeyring } from '../../config/keyring.ts';
+import { Secret } from '../../config/load.ts';
+import { findBound } from '../../database/callbacks.ts';
+import { findDeposit, reserve } from '../../database/deposits.ts';
+import { judge } from '../../domain/judge.ts';
+import type { Order } from '../../domain/order.ts';
+import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
+import { createProviderClock } from '../../mtpay/clock.ts';
+import { createOwnStamps } from '../../mtpay/own-stamps.ts';
+import { sealName } from '../../mtpay/payer-name.ts';
+import type { PaymentProvider } from '../../mtpay/place.ts';
+import { sign } from '../../mtpay/signature.ts';
+import { order, paid, settings } from '../support/builders.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { memoryLog, raised } from './evidence.ts';
+
+/**
+ * One order from placement to judgement, with the clock of the API, the worker, the database or the provider apart. The
+ * database is real, and its clock is put off by a function that stands before the built-in one in every search path.
+ */
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const DAY = 1_440 * MINUTE;
+const WHO = ['api', 'worker', 'database', 'provider'] as const;
+type Who = (typeof WHO)[number];
+
+const db = await createTestDatabase();
+await db.owner.query(`
+  create schema clocks;
+  create table clocks.off (by interval not null);
+  insert into clocks.off values ('0');
+  create function clocks.clock_timestamp() returns timestamptz language sql as
+    'select pg_catalog.clock_timestamp() + by from clocks.off';
+  grant usage on schema clocks to public;
+  grant select on clocks.off to public;
+  alter table engine.deposit alter created_at set default clocks.clock_timestamp();
+  alter table engine.placement_attempt alter started_at set default clocks.clock_timestamp();
+  alter table engine.callback alter received_at set default clocks.clock_timestamp();`);
+const poolOf = (role: 'app_api' | 'app_worker') => {
+  const pool = new pg.Pool({
+    connectionString: db.urlFor(role),
+    options: '-c TimeZone=UTC -c search_path=clocks,pg_catalog,engine',
+  });
+  afterAll(() => pool.end());
+  return pool;
+};
+const [api, worker] = [poolOf('app_api'), poolOf('app_worker')];
+
+const secret = () => new Secret(randomBytes(32));
+const [mtpayKey, payerNameKey, capability] = [
+  { accessKey: secret(), secretKey: secret() },
+  secret(),
+  capabilityKey(secret()),
+];
+const realMs = Date.now.bind(Date);
+const off: Record<Who, number> = { api: 0, worker: 0, database: 0, provider: 0 };
+const providerMs = () => Math.round(realMs() + off.provider);
+
+beforeEach(async () => {
+  await setApart('api', 0);
+  await db.owner.query('delete from engine.provider_clock');
+});
+
+/** From now on this clock alone is wrong. */
+async function setApart(who: Who, ms: number): Promise<void> {
+  for (const one of WHO) off[one] = one === who ? ms : 0;
+  await db.owner.query(`update clocks.off set by = $1 * interval '1 millisecond'`, [off.database]);
+}
+
+/** With that process's own clock on the wall. */
+async function as<T>(who: 'api' | 'worker', work: () => Promise<T>): Promise<T> {
+  const spy = vi.spyOn(Date, 'now').mockImplementation(() => realMs() + off[who]);
+  onTestFinished(() => void vi.restoreAllMocks());
+  try {
+    return await work();
+  } finally {
+    spy.mockRestore();
+  }
+}
+
+/** Takes a stamp that is at most two minutes off, and tells its time in either answer. */
+const provider: PaymentProvider = {
+  place: async (_request, { timestampMs }) =>
+    Math.abs(timestampMs - providerMs()) > 2 * MINUTE
+      ? { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: providerMs() } }
+      : {
+          kind: 'placed',
+          redirectUrl: 'https://pay.example/1',
+          advertisementCode: 'AD1',
+          providerTimeMs: providerMs(),
+        },
+};
+
+async function place(asked: Order) {
+  const { externalOrderNumber } = asked;
+  const sealed = sealName(payerNameKey, externalOrderNumber, 'Li Ming');
+  await reserve(api, {
+    ...asked,
+    supportLanguage: 'en',
+    payerName: sealed.bytes,
+    payerNameKey: sealed.keyId,
+    fingerprint: randomBytes(32),
+    settings: settings(),
+  });
+  const { log, lines } = memoryLog();
+  const deps: PlacementDependencies = {
+    pool: worker,
+    provider,
+    clock: createProviderClock(worker),
+    stamps: createOwnStamps(1_000),
+    mtpayKeys: fixedKeyring(mtpayKey),
+    capabilities: fixedKeyring(capability),
+    payerNameKeys: fixedKeyring(payerNameKey),
+    callbackBaseUrl: 'http://127.0.0.1:1',
+    placeWithinMs: 120_000,
+    callDeadlineMs: 5_000,
+    log,
+  };
+  const { kind } = await as('worker', () => placeOrder(deps, externalOrderNumber));
+  return { kind, alarms: new Set(raised(log, lines).map(({ alarm }) => alarm)) };
+}
+
+/** The provider's callback for a payment made just now. */
+async function deliver(asked: Order) {
+  const { externalOrderNumber } = asked;
+  // Never one of our own stamps, which lie on a grid.
+  const at = providerMs() - (providerMs() % 1_000) + 100;
+  const { transactionAmount, paymentPrice, ...data } = paid(asked);
+  const amounts = `"transactionAmount":${transactionAmount},"paymentPrice":${paymentPrice}`;
+  const raw = `{"signature":"${sign(mtpayKey, at)}","timestamp":${at},"data":${JSON.stringify(data).slice(0, -1)},${amounts}}}`;
+  const [kid, token] = callbackUrl('', capability, externalOrderNumber).split('/').slice(-2) as [string, string];
+  const { log, lines } = memoryLog();
+  const receiver = createReceiver({
+    pool: api,
+    mtpayKeys: fixedKeyring(mtpayKey),
+    capabilities: fixedKeyring(capability),
+    clock: createProviderClock(api),
+    raise: () => undefined,
+    log,
+  });
+  const answer = await as('api', () => receiver.receive({ kid, token, raw: Buffer.from(raw) }));
+  await new Promise((resolve) => setImmediate(resolve));
+  const { rows } = await db.owner.query<{ receipt: string; reason: string | null }>(
+    'select receipt, review_reason as reason from engine.callback where external_order_number = $1',
+    [externalOrderNumber],
+  );
+  return { answer, row: rows[0], alarms: raised(log, lines).map(({ alarm }) => alarm) };
+}
+
+/** What became of the payment: every word but "credited" is told to people. */
+async function outcome(asked: Order): Promise<string> {
+  const { answer, row, alarms } = await deliver(asked);
+  if (answer === 'unauthorized') return `refused, ${alarms.join()}`;
+  expect(answer).toBe('ack');
+  if (row!.receipt !== 'first') return `${row!.reason}, ${alarms.join()}`;
+  expect(alarms).toEqual([]);
+  const { receivedAt, ...callback } = (await findBound(api, asked.externalOrderNumber))!;
+  const { expiresAt } = (await findDeposit(api, asked.externalOrderNumber))!;
+  const facts = { callback, receivedAt, expiresAt: expiresAt!.toISOString() };
+  const { kind, late } = judge(settings(), asked, facts);
+  return kind === 'credit' ? `credited${late ? ', late' : ''}` : kind;
+}
+
+const SMALL = [-110 * SECOND, 110 * SECOND];
+const LARGE = [-20 * MINUTE, -3 * MINUTE, 3 * MINUTE, 20 * MINUTE, 3 * DAY];
+const NOT_PLACED = 'not placed, placement_clock_skew';
+
+/** Where a clock is apart by so much from before the order on. What is not here is credited in time. */
+const ALWAYS: Partial<Record<Who, Record<number, string>>> = {
+  database: { [-20 * MINUTE]: NOT_PLACED, [20 * MINUTE]: NOT_PLACED, [3 * DAY]: NOT_PLACED },
+  provider: { [-20 * MINUTE]: NOT_PLACED, [20 * MINUTE]: NOT_PLACED, [3 * DAY]: NOT_PLACED },
+};
+/** Where it goes wrong between the order and its payment. The database ahead is the provider behind, and the reverse. */
+const SINCE: Partial<Record<Who, Record<number, string>>> = {
+  database: {
+    [-20 * MINUTE]: 'refused, callback_ahead',
+    [-3 * MINUTE]: 'STAMP_AHEAD, callback_review',
+    [3 * DAY]: 'credited, late',
+  },
+  provider: {
+    [-20 * MINUTE]: 'STAMP_BEFORE_ORDER, callback_review',
+    [3 * MINUTE]: 'STAMP_AHEAD, callback_review',
+    [20 * MINUTE]: 'refused, callback_ahead',
+    [3 * DAY]: 'refused, callback_ahead',
+  },
+};
+
+describe.each(WHO)('the clock of the %s', (who) => {
+  test.each([...SMALL, ...LARGE])('apart by %i ms all the time', async (ms) => {
+    await setApart(who, ms);
+    const asked = order();
+    const placed = await place(asked);
+    const became = placed.kind === 'placed' ? await outcome(asked) : `not placed, ${[...placed.alarms].join()}`;
+    expect(became).toBe(ALWAYS[who]?.[ms] ?? 'credited');
+  });
+
+  test.each([...SMALL, ...LARGE])('apart by %i ms since the order was placed', async (ms) => {
+    const asked = order();
+    expect((await place(asked)).kind).toBe('placed');
+    await setApart(who, ms);
+    expect(await outcome(asked)).toBe(SINCE[who]?.[ms] ?? 'credited');
+  });
+});
