@@ -20,7 +20,7 @@ const keys = loadPayloadKeys();
 const log = createLog('codec', config.logLevel);
 const pool = createPool({
   url: config.database.url,
-  ...(config.database.setRole ? { role: 'app_api' as const } : {}),
+  role: 'app_api',
   applicationName: 'deposit-codec',
   max: 4,
   onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),

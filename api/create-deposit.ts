@@ -12,6 +12,7 @@ import { orderFault } from '../domain/order-limits.ts';
 import { sealName } from '../mtpay/payer-name.ts';
 import { refusalOf } from './deposit-view.ts';
 import { ApiError } from './errors.ts';
+import type { LimitPerKey } from './limits.ts';
 import type { CreateBody } from './schemas.ts';
 import type { Settled } from './settled.ts';
 import { startDeposit } from './start-deposit.ts';
@@ -23,6 +24,8 @@ export interface CreateDependencies {
   readonly settings: DepositSettings;
   readonly fingerprintKeys: Keyring<Secret>;
   readonly payerNameKeys: Keyring<Secret>;
+  /** By order number, case or posting: repeats of one take no connections from the others. */
+  readonly limitPerKey: LimitPerKey;
   readonly log: Log;
 }
 
@@ -42,7 +45,7 @@ export async function createDeposit(deps: CreateDependencies, body: CreateBody):
   await refuseUnbookable(deps, body);
   // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
   const fingerprints = deps.fingerprintKeys.verifying.map((key) => fingerprintOf(key, body));
-  const first = await reserveRow(deps, body, fingerprints[0]!);
+  const first = await deps.limitPerKey(externalOrderNumber, () => reserveRow(deps, body, fingerprints[0]!));
   crashPoint('api.afterReserve');
   const row = await existing(deps, externalOrderNumber);
   if (!fingerprints.some((fingerprint) => timingSafeEqual(row.fingerprint, fingerprint))) {

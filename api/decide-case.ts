@@ -23,10 +23,12 @@ import { tellSettled } from './raise.ts';
 import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
+import type { LimitPerKey } from './limits.ts';
 
 export interface DecideDependencies {
   readonly pool: pg.Pool;
   readonly client: Client;
+  readonly limitPerKey: LimitPerKey;
 }
 
 /** How long an update may take before the caller is told that it is under way. */
@@ -174,9 +176,9 @@ const REFUSED_BY_TABLE: Readonly<Record<string, DecisionFault>> = {
   P0E34: 'same_operator',
 };
 
-async function write({ pool }: DecideDependencies, step: NewDecision): Promise<WrittenStep> {
+async function write({ pool, limitPerKey }: DecideDependencies, step: NewDecision): Promise<WrittenStep> {
   try {
-    return await insertDecision(pool, step);
+    return await limitPerKey(step.workflowId, () => insertDecision(pool, step));
   } catch (error) {
     const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
     if (fault === undefined) throw error;

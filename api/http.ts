@@ -1,7 +1,9 @@
 import http from 'node:http';
-import type { Socket } from 'node:net';
+import { isIPv6 } from 'node:net';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import type { Log } from '../config/log.ts';
+import { watchConnections } from './connections.ts';
 import { ApiError } from './errors.ts';
 
 export const MAX_BODY_BYTES = 16 * 1024;
@@ -84,7 +86,8 @@ export interface ListenerLimits {
 
 /**
  * A connection is kept for 5 s: a balancer in front has to keep its own for less, or it will use one that is being
- * closed. The address counts as a header, so it is limited too.
+ * closed. The address counts as a header, so it is limited too. Above `maxConnections` the one goes that has kept us
+ * waiting for longest (connections.ts).
  */
 export const LISTENER_LIMITS: ListenerLimits = {
   headersTimeoutMs: 5_000,
@@ -95,13 +98,15 @@ export const LISTENER_LIMITS: ListenerLimits = {
   maxRequestsPerSocket: 1_000,
 };
 
-const CLOSE_WITHIN_MS = 15_000;
+/** More may wait to be accepted than the default of 511: a storm of others must not cost a handshake its first try. */
+const BACKLOG = 4_096;
 
 /** Listens with explicit limits (threats.md, section 4). Rejects when the address is taken. */
 export async function listen(
   app: Express,
   at: { readonly host: string; readonly port: number },
   limits: ListenerLimits = LISTENER_LIMITS,
+  log?: Log,
 ): Promise<Listener> {
   const server = http.createServer(
     {
@@ -115,50 +120,15 @@ export async function listen(
     },
     app,
   );
-  server.maxConnections = limits.maxConnections;
   server.maxRequestsPerSocket = limits.maxRequestsPerSocket;
-  const close = closing(server);
+  const connections = watchConnections(server, limits.maxConnections, (closed) =>
+    log?.warn({ closed, max: limits.maxConnections }, 'connections without a request closed to make room'),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(at.port, at.host, resolve);
+    server.listen({ port: at.port, host: at.host, backlog: BACKLOG }, resolve);
   });
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : at.port;
-  return { url: `http://${at.host}:${port}`, close };
-}
-
-/** Watches the server's connections; what it answers closes it in order. */
-function closing(server: http.Server): () => Promise<void> {
-  const sockets = new Set<Socket>();
-  const underWay = new Set<http.ServerResponse>();
-  let isClosing = false;
-  const sayGoodbye = (response: http.ServerResponse) => {
-    if (!response.headersSent) response.setHeader('connection', 'close');
-  };
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  server.prependListener('request', (_request, response) => {
-    underWay.add(response);
-    if (isClosing) sayGoodbye(response);
-    response.once('close', () => {
-      underWay.delete(response);
-      // An answer that was begun before promised to keep the connection.
-      if (isClosing) setImmediate(() => server.closeIdleConnections());
-    });
-  });
-  return () =>
-    new Promise((resolve) => {
-      isClosing = true;
-      const force = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS);
-      server.close(() => {
-        clearTimeout(force);
-        resolve();
-      });
-      for (const response of underWay) sayGoodbye(response);
-      // Node counts a connection that never said anything as one whose request is on its way.
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
-      server.closeIdleConnections();
-    });
+  return { url: `http://${isIPv6(at.host) ? `[${at.host}]` : at.host}:${port}`, close: () => connections.close() };
 }

@@ -27,6 +27,8 @@ export interface InternalDependencies extends CreateDependencies {
   readonly archiveDirectory: string | undefined;
   /** False once the process is stopping: the load balancer then sends no more. */
   readonly isAccepting: () => boolean;
+  /** Whether changes would be taken. */
+  readonly isDatabaseUp: () => Promise<boolean>;
   readonly isTemporalUp: () => Promise<boolean>;
 }
 
@@ -75,7 +77,7 @@ function bindHealth(deps: InternalDependencies): Bound[] {
   return [
     bind(healthOperation, (_call, respond) => respond(200, { status: 'alive' })),
     bind(readinessOperation, async (_call, respond) => {
-      const [database, temporal] = await Promise.all([isUp(() => deps.pool.query('select 1')), deps.isTemporalUp()]);
+      const [database, temporal] = await Promise.all([deps.isDatabaseUp(), deps.isTemporalUp()]);
       // Temporal is reported and not required: callbacks are accepted, and creates answered 503, without it.
       const ready = deps.isAccepting() && database;
       return respond(ready ? 200 : 503, { ready, database: upOrDown(database), temporal: upOrDown(temporal) });
@@ -84,12 +86,3 @@ function bindHealth(deps: InternalDependencies): Bound[] {
 }
 
 const upOrDown = (up: boolean): 'up' | 'down' => (up ? 'up' : 'down');
-
-async function isUp(ask: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await ask();
-    return true;
-  } catch {
-    return false;
-  }
-}

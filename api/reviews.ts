@@ -34,7 +34,8 @@ export function bindReviews(deps: DecideDependencies): Bound[] {
       return respond(200, { items: items.map(showCase), nextCursor: end === null ? null : encodeCaseCursor(end) });
     }),
     bind(doubtCreditOperation, async ({ body, caller }, respond) => {
-      const { workflowId } = await doubtCredit(deps, caller, body);
+      const subject = body.case ?? body.postingId ?? body.externalOrderNumber!;
+      const { workflowId } = await deps.limitPerKey(subject, () => doubtCredit(deps, caller, body));
       return respond(201, await now(caller, workflowId), { location: `/v1/reviews/${workflowId}` });
     }),
     bind(readReviewOperation, async ({ params: { id }, caller }, respond) => respond(200, await now(caller, id))),

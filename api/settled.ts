@@ -1,5 +1,5 @@
-import pg from 'pg';
-import { type Log } from '../config/log.ts';
+import type pg from 'pg';
+import type { Log } from '../config/log.ts';
 import { SETTLED_CHANNEL } from '../database/deposits.ts';
 
 /** Waits for deposits whose placement is settled: told by the database, and asked slowly in case a telling is lost. */
@@ -13,7 +13,7 @@ const POLL_MS = 500;
 const RECONNECT_MS = 1_000;
 
 /** Listens on one connection of its own; while that is lost, waiting goes on by asking. */
-export function createSettled(connect: pg.ClientConfig, log: Log): Settled {
+export function createSettled(connect: () => Promise<pg.Client>, log: Log): Settled {
   const waiting = new Map<string, Set<() => void>>();
   let client: pg.Client | null = null;
   let closed = false;
@@ -24,21 +24,24 @@ export function createSettled(connect: pg.ClientConfig, log: Log): Settled {
   };
 
   async function open(): Promise<void> {
-    const next = new pg.Client(connect);
-    next.on('error', () => lost(next));
-    next.on('end', () => lost(next));
-    next.on('notification', ({ payload }) => wake(payload ?? ''));
+    let next: pg.Client | null = null;
     try {
-      await next.connect();
+      next = await connect();
+      next.on('error', () => lost(next));
+      next.on('end', () => lost(next));
+      next.on('notification', ({ payload }) => wake(payload ?? ''));
       await next.query(`listen ${SETTLED_CHANNEL}`);
-      client = next;
+      if (closed) await next.end();
+      else client = next;
     } catch {
       lost(next);
     }
   }
 
-  function lost(which: pg.Client): void {
-    if (client === which) {
+  function lost(which: pg.Client | null): void {
+    // One that connected and cannot listen, or was cut on its other side only, is not left behind.
+    void which?.end().catch(() => undefined);
+    if (which !== null && client === which) {
       client = null;
       if (!closed) log.warn('the listening connection was lost; asking instead until it is back');
     }

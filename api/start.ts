@@ -6,14 +6,16 @@ import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
-import { createPool } from '../database/pool.ts';
+import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
 import { createAccess } from './authenticate.ts';
 import { createCallbackApp } from './callback.ts';
-import { listen } from './http.ts';
+import { listen, LISTENER_LIMITS } from './http.ts';
 import { createInternalApp } from './internal.ts';
+import { limitPerKey, takeTurns } from './limits.ts';
+import { openPools } from './pools.ts';
 import { createRaiser } from './raise.ts';
 import { createReceiver } from './receive-callback.ts';
 import { RELAY_TIMES, type RelayTimes, startRelay } from './relay.ts';
@@ -28,35 +30,36 @@ export interface RunningApi {
 
 const TEMPORAL_PROBE_MS = 1_000;
 
-/** Wires the API together. Throws when a listener's address is taken, and `ForgottenError` on a database that was lost. */
+/**
+ * Wires the API together. Throws when a listener's address is taken, `ForgottenError` on a database that was lost, and
+ * `WrongSession` where a session is not what was asked for.
+ */
 export async function startApi(
   config: ApiConfig,
   client: Client,
   log: Log,
   relayTimes: RelayTimes = RELAY_TIMES,
 ): Promise<RunningApi> {
-  const role = config.database.setRole ? { role: 'app_api' as const } : {};
-  const pool = createPool({
-    url: config.database.url,
-    ...role,
-    applicationName: 'deposit-api',
-    max: 20,
-    onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
-  });
-  await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty).catch(async (error: unknown) => {
-    await pool.end();
+  const { url } = config.database;
+  const pools = openPools(url, log);
+  const refuse = async () => {
+    await refuseWrongSession(pools.private);
+    await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
+  };
+  await refuse().catch(async (error: unknown) => {
+    await pools.end();
     throw error;
   });
   const settled = createSettled(
-    { connectionString: config.database.url, application_name: 'deposit-api-listen', connectionTimeoutMillis: 3_000 },
+    () => openConnection({ url, role: 'app_api', applicationName: 'deposit-api-listen' }),
     log,
   );
-  const raiser = createRaiser({ pool, client, log });
+  const raiser = createRaiser({ pool: pools.relay, client, log });
   const { rings } = config.keys;
   let accepting = true;
 
   const internal = createInternalApp({
-    pool,
+    pool: pools.private,
     client,
     settled,
     log,
@@ -66,24 +69,34 @@ export async function startApi(
     payerNameKeys: rings.payerName,
     archiveDirectory: config.archiveDirectory,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
+    limitPerKey: limitPerKey(),
     isAccepting: () => accepting,
+    isDatabaseUp: () => pools.isWritable(),
     isTemporalUp: () => isTemporalUp(client),
   });
+  const receiver = createReceiver({
+    pool: pools.callbacks,
+    log,
+    mtpayKeys: rings.mtpay,
+    capabilities: mapKeyring(rings.callback, capabilityKey),
+    clock: createProviderClock(pools.callbacks),
+    raise: (callback) => raiser.raise(callback),
+  });
+  const turn = takeTurns();
   const callbacks = createCallbackApp({
-    receiver: createReceiver({
-      pool,
-      log,
-      mtpayKeys: rings.mtpay,
-      capabilities: mapKeyring(rings.callback, capabilityKey),
-      clock: createProviderClock(pool),
-      raise: (callback) => raiser.raise(callback),
-    }),
+    receiver: {
+      ...receiver,
+      receive: async (request) => {
+        await turn();
+        return receiver.receive(request);
+      },
+    },
     ack: config.ack,
     log,
   });
 
-  const apiListener = await listen(internal, config.apiListen);
-  const callbackListener = await listen(callbacks, config.callbackListen);
+  const apiListener = await listen(internal, config.apiListen, LISTENER_LIMITS, log);
+  const callbackListener = await listen(callbacks, config.callbackListen, LISTENER_LIMITS, log);
   // The last callback under a key may come both windows after the last order was placed with it.
   const { paymentWindowMs, listeningWindowMs } = config.settings;
   const overlapMs = paymentWindowMs + listeningWindowMs;
@@ -92,8 +105,8 @@ export async function startApi(
     show: nameKeys,
     log,
   });
-  const stopClock = watchClock(pool, log);
-  const relay = startRelay({ pool, client, log }, relayTimes);
+  const stopClock = watchClock(pools.private, log);
+  const relay = startRelay({ pool: pools.relay, client, log }, relayTimes);
   return {
     apiUrl: apiListener.url,
     callbackUrl: callbackListener.url,
@@ -104,7 +117,7 @@ export async function startApi(
       await Promise.all([apiListener.close(), callbackListener.close(), relay.close()]);
       await raiser.drain();
       await settled.close();
-      await pool.end();
+      await pools.end();
     },
   };
 }

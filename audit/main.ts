@@ -62,8 +62,8 @@ async function reach(env: NodeJS.ProcessEnv) {
   const common = servers.databaseUrl ?? values['DATABASE_URL'];
   const as = (name: string): DatabaseConfig | null => {
     const own = values[name];
-    if (own !== undefined) return { url: own, setRole: false };
-    return common === undefined ? null : { url: common, setRole: true };
+    const url = own ?? common;
+    return url === undefined ? null : { url };
   };
   const temporal =
     servers.temporalAddress === null
@@ -155,7 +155,7 @@ async function tellEvidence(
 async function archiveFirst(worker: DatabaseConfig, client: Client, directory: string | undefined): Promise<void> {
   const pool = createPool({
     url: worker.url,
-    ...(worker.setRole ? { role: 'app_worker' as const } : {}),
+    role: 'app_worker',
     applicationName: 'deposit-audit-archive',
     max: 4,
   });

@@ -1,19 +1,13 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { DatabaseConfig } from '../config/load.ts';
+import { openConnection } from '../database/pool.ts';
 
 /**
  * A connection that sees one moment of the database for as long as it lives, and can change nothing. `snapshot`: the
  * moment of another such connection, so that several processes look at the same one.
  */
 export async function openSession(database: DatabaseConfig, snapshot: string | null): Promise<pg.Client> {
-  const client = new pg.Client({
-    connectionString: database.url,
-    application_name: 'deposit-audit',
-    options: ['-c TimeZone=UTC', ...(database.setRole ? ['-c role=auditor'] : [])].join(' '),
-  });
-  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
-  client.on('error', () => undefined);
-  await client.connect();
+  const client = await openConnection({ url: database.url, role: 'auditor', applicationName: 'deposit-audit' });
   await client.query('begin isolation level repeatable read read only');
   if (snapshot !== null) await client.query(`set transaction snapshot '${snapshot.replaceAll("'", '')}'`);
   return client;

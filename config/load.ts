@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { known, parseFraction, parseMtc, parseUnitPrice } from '../domain/money.ts';
 import { CURRENCIES, type Currency, type DepositSettings } from '../domain/order.ts';
@@ -19,15 +20,20 @@ const duration = z
     return Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
   });
 
+/** `host:port`, an IPv6 host in brackets, as in a URL. */
+const ADDRESS = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})$/;
 const listen = z
   .string()
-  .refine((text) => isAddress(text), 'expected host:port')
+  .refine((text) => isAddress(text), 'expected host:port, such as 127.0.0.1:8080 or [::1]:8080')
   .transform((text) => {
-    const [host, port] = text.split(':');
-    return { host: host!, port: Number(port) };
+    const [, inBrackets, name, port] = ADDRESS.exec(text)!;
+    return { host: (inBrackets ?? name)!, port: Number(port) };
   });
 
-const isAddress = (text: string): boolean => /^[^:\s]+:\d{1,5}$/.test(text) && Number(text.split(':')[1]) <= 65_535;
+function isAddress(text: string): boolean {
+  const [, inBrackets, , port] = ADDRESS.exec(text) ?? [];
+  return port !== undefined && Number(port) <= 65_535 && (inBrackets === undefined || isIPv6(inBrackets));
+}
 
 const origin = z
   .string()
@@ -185,10 +191,9 @@ const codecServerSchema = z.object({
 
 type Raw<T extends z.ZodType> = z.output<T>;
 
-/** One address of the database, and the role to take on when the address is not the role's own. */
+/** An address of the database; whoever uses it works as its own role there. */
 export interface DatabaseConfig {
   readonly url: string;
-  readonly setRole: boolean;
 }
 
 /** Each process knows the keys it works with and no others. */
@@ -412,5 +417,4 @@ function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
   return problems;
 }
 
-const database = (own: string | undefined, common: string | undefined): DatabaseConfig =>
-  own === undefined ? { url: common!, setRole: true } : { url: own, setRole: false };
+const database = (own: string | undefined, common: string | undefined): DatabaseConfig => ({ url: own ?? common! });

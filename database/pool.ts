@@ -3,12 +3,15 @@ import pg from 'pg';
 /** The database roles of 003-roles.sql; each process works as one of them. */
 export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor';
 
-export interface PoolOptions {
+export interface ConnectionOptions {
   readonly url: string;
-  /** Set when the URL belongs to more than this role: every connection then starts with SET ROLE. */
+  /** Every connection works as this role; the URL's login is it, or a member of it. Absent: as the login itself. */
   readonly role?: Role;
-  readonly max?: number;
   readonly applicationName: string;
+}
+
+export interface PoolOptions extends ConnectionOptions {
+  readonly max?: number;
   /** Told of errors on idle connections, which the pool replaces by itself. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -20,23 +23,126 @@ const QUERY_TIMEOUT_MS = 8_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 
+const SESSION = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO',
+  search_path: 'engine,pg_temp',
+  default_transaction_isolation: 'read committed',
+} as const;
+const TIMEOUTS = {
+  lock_timeout: LOCK_TIMEOUT_MS,
+  statement_timeout: STATEMENT_TIMEOUT_MS,
+  idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+} as const;
+
+/** The session is not the one that was asked for; nothing is done in it. Trying again helps after a mend by people. */
+export class WrongSession extends Error {}
+
+/** SQLSTATE: the server takes no changes. */
+const READ_ONLY = '25006';
+
 /** A pool whose numerics and bigints stay text, so that no amount passes through a float. */
 export function createPool(options: PoolOptions): pg.Pool {
-  const settings = ['-c TimeZone=UTC', '-c search_path=engine,pg_temp'];
-  if (options.role !== undefined) settings.push(`-c role=${options.role}`);
   const pool = new pg.Pool({
-    connectionString: options.url,
-    max: options.max ?? 10,
-    application_name: options.applicationName,
-    options: settings.join(' '),
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    lock_timeout: LOCK_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
+    ...clientConfig(options),
+    ...TIMEOUTS,
     query_timeout: QUERY_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    max: options.max ?? 10,
+    // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, whatever its type says
+    onConnect: (client) => checkSession(client, options, { timeouts: TIMEOUTS, toWrite: options.role !== 'auditor' }),
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   return pool;
+}
+
+/**
+ * One connection without time limits, for work that takes long or waits for nothing but the server. The caller ends it.
+ * Throws {@link WrongSession}.
+ */
+export async function openConnection(options: ConnectionOptions): Promise<pg.Client> {
+  const client = createClient(clientConfig(options));
+  try {
+    await client.connect();
+    await checkSession(client, options, { timeouts: {}, toWrite: false });
+    return client;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * A client that is not connected yet and ends no process: one that is cut while it is idle tells nobody but its
+ * listeners, and its next query fails by itself.
+ */
+export function createClient(config: pg.ClientConfig): pg.Client {
+  const client = new pg.Client(config);
+  client.on('error', () => undefined);
+  return client;
+}
+
+/** What the URL asks for in `options` comes first, so that it replaces nothing of ours. */
+function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.ClientConfig {
+  const [address, query = ''] = url.split('?', 2);
+  const asked = new URLSearchParams(query);
+  const given = asked.get('options');
+  asked.delete('options');
+  const settings = { ...SESSION, ...(role === undefined ? {} : { role }) };
+  const ours = Object.entries(settings).map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`);
+  return {
+    connectionString: asked.size === 0 ? address! : `${address}?${asked.toString()}`,
+    options: [...(given === null ? [] : [given]), ...ours].join(' '),
+    application_name: applicationName,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  };
+}
+
+/**
+ * Refuses a session that lost what was asked for at its start, as behind a pooler that ignores startup parameters, and
+ * one of a server that takes no changes. Throws {@link WrongSession}, or an error with SQLSTATE 25006.
+ */
+async function checkSession(
+  client: pg.ClientBase,
+  { role }: ConnectionOptions,
+  { timeouts, toWrite }: { readonly timeouts: Readonly<Record<string, number>>; readonly toWrite: boolean },
+): Promise<void> {
+  const wanted: Record<string, string> = {
+    ...SESSION,
+    ...Object.fromEntries(Object.entries(timeouts).map(([name, ms]) => [name, `${ms / 1_000}s`])),
+    // `DateStyle` also tells the order of day and month.
+    DateStyle: 'ISO, MDY',
+    ...(role === undefined ? {} : { current_user: role }),
+    session_replication_role: 'origin',
+  };
+  const { rows } = await client.query<{ found: Record<string, string>; read_only: string }>(
+    `select (select jsonb_object_agg(name, case name when 'current_user' then current_user else current_setting(name) end)
+               from unnest($1::text[]) name) as found, current_setting('transaction_read_only') as read_only`,
+    [Object.keys(wanted)],
+  );
+  const { found, read_only: readOnly } = rows[0]!;
+  const isSame = (name: string) => normal(found[name]!) === normal(wanted[name]!);
+  const wrong = Object.keys(wanted).filter((name) => !isSame(name));
+  if (wrong.length > 0) {
+    const said = wrong.map((name) => `${name} is ${found[name]} instead of ${wanted[name]}`).join(', ');
+    throw new WrongSession(
+      `the database session is not as asked for: ${said}. A pooler may ignore startup parameters (docs/deployment.md, "A pooler")`,
+    );
+  }
+  if (toWrite && readOnly === 'on') {
+    throw Object.assign(new Error('the database is read-only or recovering'), { code: READ_ONLY });
+  }
+}
+
+/** The order of day and month is of no account, and blanks are not. */
+const normal = (value: string): string => value.replace(/^ISO\b.*/i, 'ISO').replaceAll(/,\s+/g, ',');
+
+/** At a start: throws {@link WrongSession} if these pools would work in one. A database that is away is no reason. */
+export async function refuseWrongSession(...pools: readonly pg.Pool[]): Promise<void> {
+  const outcomes = await Promise.allSettled(pools.map((pool) => pool.query('select')));
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected' && outcome.reason instanceof WrongSession) throw outcome.reason;
+  }
 }
 
 /** Runs `work` in one READ COMMITTED transaction; rolled back when it throws. */
@@ -44,7 +150,7 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
   const client = await pool.connect();
   let broken: Error | undefined;
   // A connection that is cut between two queries tells nobody but this; the next query fails by itself.
-  const cut = (error: Error) => (broken = error);
+  const cut = (error: Error) => (broken ??= error);
   client.on('error', cut);
   try {
     await client.query('begin');
@@ -52,8 +158,11 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     await client.query('commit');
     return result;
   } catch (error) {
+    if (isConnectionUseless(error)) broken ??= error as Error;
     // A connection that cannot even roll back is thrown away.
-    await client.query('rollback').catch((failed: Error) => (broken = failed));
+    if (broken === undefined) await client.query('rollback').catch((failed: Error) => (broken = failed));
+    // The driver only says that the connection is gone; why, it told the listener.
+    else if (error instanceof Error && error !== broken) error.cause ??= broken;
     throw error;
   } finally {
     client.removeListener('error', cut);
@@ -61,13 +170,45 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
   }
 }
 
-/** True when the database could not be asked, or asked us to come again: nothing is known to be wrong with the request. */
+const codeOf = (error: unknown): string => {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : '';
+};
+
+/**
+ * True when the next query had better go to another connection: this one was lost, does not answer, or leads to a server
+ * that takes no changes or has no room for them, while the address may lead to another one by now.
+ */
+const isConnectionUseless = (error: unknown): boolean =>
+  /^(08|25006|25P03|53|57P|58)/.test(codeOf(error)) ||
+  /Query read timeout/.test((error as Error | null)?.message ?? '');
+
+/** True when what could not be written is the server's disk, memory or connections, and not the request. */
+export const isServerFull = (error: unknown): boolean => /^(53|58)/.test(codeOf(error));
+
+/**
+ * True when the database could not be asked, takes no changes, or asked us to come again: nothing is known to be wrong
+ * with the request.
+ */
 export function isDatabaseAway(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  if (typeof code === 'string' && /^(08|53|55P03|57|40001|40P01|25P03|ECONN|EPIPE|ENOTFOUND|ETIMEDOUT|EAI_)/.test(code))
+  if (error instanceof WrongSession) return true;
+  if (
+    /^(08|25006|25P03|40001|40P01|53|55P03|57|58|ECONN|EPIPE|ENOTFOUND|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|EAI_)/.test(
+      codeOf(error),
+    )
+  )
     return true;
+  const message = (error as { message?: unknown } | null)?.message;
   return (
     typeof message === 'string' &&
     /timeout|Connection terminated|Client has encountered|Cannot use a pool/i.test(message)
   );
+}
+
+/**
+ * Asks whether the role this pool works as may write now, without writing: a server that takes no changes refuses the
+ * statement by its kind. Throws when the database is away.
+ */
+export async function assertWritable(pool: pg.Pool): Promise<void> {
+  await pool.query('update engine.callback set attempts = attempts where false');
 }

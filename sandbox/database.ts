@@ -13,13 +13,20 @@ export function openPool(connectionString: string, logger: Logger): pg.Pool {
   return pool;
 }
 
+/**
+ * SQLSTATE of a connection that is lost, or of a server that takes no changes or has no room for them: the address may
+ * lead to another one by now, so the next query goes to a new connection.
+ */
+const leadsNowhere = (error: unknown): boolean =>
+  /^(08|25006|25P03|53|57P|58)/.test((error as { code?: string } | null)?.code ?? '');
+
 /** Runs `work` in one transaction: committed if it returns, rolled back if it throws. */
 export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   // A connection that is cut between two queries tells nobody but this; the next query fails by itself.
   const cut = (error: Error) => {
-    broken = error;
+    broken ??= error;
   };
   client.on('error', cut);
   try {
@@ -28,9 +35,15 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     await client.query('COMMIT');
     return result;
   } catch (error) {
-    await client.query('ROLLBACK').catch((cause: Error) => {
-      broken = cause;
-    });
+    if (leadsNowhere(error)) broken ??= error as Error;
+    if (broken === undefined) {
+      await client.query('ROLLBACK').catch((cause: Error) => {
+        broken = cause;
+      });
+    } else if (error instanceof Error && error !== broken) {
+      // The driver only says that the connection is gone; why, it told the listener.
+      error.cause ??= broken;
+    }
     throw error;
   } finally {
     client.removeListener('error', cut);

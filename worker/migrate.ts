@@ -1,9 +1,9 @@
 import { Client, Connection } from '@temporalio/client';
-import pg from 'pg';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
 import { migrate } from '../database/migrate.ts';
+import { createClient } from '../database/pool.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 
@@ -15,9 +15,7 @@ takesNoArguments('npm run migrate', 'brings the database and Temporal to what th
 
 // Before anything is changed: a wrong setting must not leave half of it done.
 const archiveEveryMs = loadArchiveEvery();
-const client = new pg.Client({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
-// Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
-client.on('error', () => undefined);
+const client = createClient({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
 await client.connect();
 try {
   const applied = await migrate(client);

@@ -11,7 +11,7 @@ import type { Log } from '../config/log.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
-import { createPool } from '../database/pool.ts';
+import { createPool, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
@@ -31,25 +31,29 @@ export interface RunningWorker {
   stop(): Promise<void>;
 }
 
-/** Wires the worker together and starts polling. Throws when Temporal cannot be reached, and `ForgottenError` on a database that was lost. */
+/** Wires the worker together and starts polling. Throws when Temporal cannot be reached, `ForgottenError` on a database that was lost, `WrongSession`. */
 export async function startWorker(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<RunningWorker> {
   const pool = createPool({
     url: config.database.url,
-    ...(config.database.setRole ? { role: 'app_worker' as const } : {}),
+    role: 'app_worker',
     applicationName: 'deposit-worker',
     max: 20,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   const decisions = createPool({
     url: config.decisions.url,
-    ...(config.decisions.setRole ? { role: 'app_decisions' as const } : {}),
+    role: 'app_decisions',
     applicationName: 'deposit-decisions',
     max: 2,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   const connection = await NativeConnection.connect(temporal.connectionOptions);
   const client = new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter });
-  await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty).catch(async (error: unknown) => {
+  const refuse = async () => {
+    await refuseWrongSession(pool, decisions);
+    await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty);
+  };
+  await refuse().catch(async (error: unknown) => {
     await Promise.all([connection.close(), pool.end(), decisions.end()]);
     throw error;
   });

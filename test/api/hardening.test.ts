@@ -1,6 +1,7 @@
 import http from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Log } from '../../config/log.ts';
 import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http.ts';
 import { startEngine } from '../support/engine.ts';
 import { callbackAddress } from '../support/callbacks.ts';
@@ -186,19 +187,79 @@ describe('a listener of its own', () => {
     expect(heard).toMatch(/connection: close/i);
   });
 
-  test('takes a bounded number of connections and drops the rest', async () => {
+  const connected = async (port: number, said = '') => {
+    const socket = connect(port, '127.0.0.1');
+    const closed = new Promise<void>((resolve) => socket.on('error', () => undefined).once('close', () => resolve()));
+    // One that is closed at once may never learn that it was connected.
+    await Promise.race([new Promise((resolve) => socket.once('connect', resolve)), closed]);
+    socket.write(said);
+    return { socket, closed };
+  };
+  const quick = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
+
+  test('has room for whoever says what they want: the connection that was silent for longest goes', async () => {
     const { url } = await start({ maxConnections: 2 });
     const port = Number(new URL(url).port);
-    const held = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
-    await Promise.all(held.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
-    await until(
-      'the third to be dropped',
-      async () => (await talk(url, ['GET /quick HTTP/1.1\r\nHost: x\r\n\r\n'], { withinMs: 2_000 })) === '',
+    const first = await connected(port);
+    const second = await connected(port, 'GET /quick HTT');
+    const third = await connected(port, quick);
+    await first.closed;
+    const answered = new Promise((resolve) => third.socket.once('data', resolve));
+    await answered;
+    expect(second.socket.destroyed).toBe(false);
+    // The third was answered last, so the one that never ended its request goes before it.
+    const fourth = await connected(port, quick);
+    await second.closed;
+    await new Promise((resolve) => fourth.socket.once('data', resolve));
+    expect(third.socket.destroyed).toBe(false);
+    for (const { socket } of [third, fourth]) socket.destroy();
+  });
+
+  test('closes no connection whose request it works on, and takes no more than it may', async () => {
+    const { url } = await start({ maxConnections: 1 });
+    const port = Number(new URL(url).port);
+    release = () => {};
+    const before = release;
+    const busy = await connected(port, 'GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    await until('the request to be under way', async () => release !== before);
+    const heard = new Promise<string>((resolve) => busy.socket.once('data', (data) => resolve(String(data))));
+    // Whoever comes meanwhile makes room again.
+    const turnedAway = await connected(port);
+    await turnedAway.closed;
+    release();
+    expect(await heard).toContain('200 OK');
+  });
+
+  test('a request whose body does not come keeps nobody out', async () => {
+    const { url } = await start({ maxConnections: 1 });
+    const port = Number(new URL(url).port);
+    const slow = await connected(
+      port,
+      'POST /json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
     );
-    for (const socket of held) socket.destroy();
-    await until('a place', async () =>
-      (await talk(url, ['GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'])).includes('200 OK'),
-    );
+    const next = await connected(port, quick);
+    await slow.closed;
+    expect(String(await new Promise((resolve) => next.socket.once('data', resolve)))).toContain('200 OK');
+    next.socket.destroy();
+  });
+
+  test('tells how many it closed to make room, seldom', async () => {
+    const lines: unknown[] = [];
+    const log = { warn: (fields: unknown) => lines.push(fields) } as unknown as Log;
+    const listener = await listen(app, { host: '127.0.0.1', port: 0 }, { ...LISTENER_LIMITS, maxConnections: 1 }, log);
+    open.push(listener);
+    const port = Number(new URL(listener.url).port);
+    const all = [await connected(port), await connected(port), await connected(port)];
+    await Promise.all([all[0]!.closed, all[1]!.closed]);
+    expect(lines).toEqual([{ closed: 1, max: 1 }]);
+    all[2]!.socket.destroy();
+  });
+
+  test('says where it listens in a form that can be called, also for an IPv6 address', async () => {
+    const listener = await listen(app, { host: '::1', port: 0 });
+    open.push(listener);
+    expect(listener.url).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    expect(await (await fetch(`${listener.url}/quick`)).text()).toBe('ok');
   });
 
   test('gives up on headers and bodies that come too slowly', async () => {

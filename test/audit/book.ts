@@ -105,7 +105,7 @@ export async function copiesOf(
 
 /** What an audit needs, with the workflow code of today, as the role `auditor` and in this process alone. */
 export const auditing = (url: string, client: Client, code: string): AuditDependencies => ({
-  database: { url: asRole(url, 'auditor'), setRole: false },
+  database: { url: asRole(url, 'auditor') },
   client,
   dataConverter: {},
   archiveDirectory: undefined,

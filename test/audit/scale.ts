@@ -52,9 +52,9 @@ async function inTurns(works: Readonly<Record<string, () => Promise<number>>>): 
 async function compareRates(url: string, code: string): Promise<void> {
   const codePath = join(folder, 'workflow-bundle.js');
   await writeFile(codePath, code);
-  const db = await openSession({ url, setRole: true }, null);
+  const db = await openSession({ url }, null);
   const task = {
-    database: { url, setRole: true },
+    database: { url },
     snapshot: await snapshotOf(db),
     archiveDirectory: undefined,
     codePath,

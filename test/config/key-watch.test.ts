@@ -214,7 +214,7 @@ describe('a secret given as a file', () => {
   it('may be the address of the database', () => {
     const { DATABASE_URL, ...rest } = BASE;
     const env = { ...rest, ...given(), DATABASE_URL_API_FILE: fileWith(`${DATABASE_URL}\n`) };
-    expect(loadApiConfig(env).database).toEqual({ url: DATABASE_URL, setRole: false });
+    expect(loadApiConfig(env).database).toEqual({ url: DATABASE_URL });
   });
 });
 

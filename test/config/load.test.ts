@@ -36,7 +36,7 @@ function problems(load: () => unknown): string[] {
 describe('what is not configured', () => {
   it('has the documented default in the API', () => {
     expect(api()).toEqual({
-      database: { url: COMMON['DATABASE_URL'], setRole: true },
+      database: { url: COMMON['DATABASE_URL'] },
       keys: expect.any(KeySource),
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
@@ -57,8 +57,8 @@ describe('what is not configured', () => {
 
   it('has the documented default in the worker', () => {
     expect(worker()).toEqual({
-      database: { url: COMMON['DATABASE_URL'], setRole: true },
-      decisions: { url: COMMON['DATABASE_URL'], setRole: true },
+      database: { url: COMMON['DATABASE_URL'] },
+      decisions: { url: COMMON['DATABASE_URL'] },
       keys: expect.any(KeySource),
       mtpay: {
         placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',
@@ -184,12 +184,12 @@ describe('a secret', () => {
 });
 
 describe('the database', () => {
-  it('of the role goes before the common one, which needs the role to be set', () => {
+  it('of the role goes before the common one', () => {
     const own = 'postgres://app_api@db.example/deposits';
-    expect(api({ DATABASE_URL_API: own }).database).toEqual({ url: own, setRole: false });
-    expect(api({ DATABASE_URL_API: own, DATABASE_URL: undefined }).database).toEqual({ url: own, setRole: false });
-    expect(worker({ DATABASE_URL_API: own }).database).toEqual({ url: COMMON['DATABASE_URL'], setRole: true });
-    expect(worker({ DATABASE_URL_WORKER: own }).database).toEqual({ url: own, setRole: false });
+    expect(api({ DATABASE_URL_API: own }).database).toEqual({ url: own });
+    expect(api({ DATABASE_URL_API: own, DATABASE_URL: undefined }).database).toEqual({ url: own });
+    expect(worker({ DATABASE_URL_API: own }).database).toEqual({ url: COMMON['DATABASE_URL'] });
+    expect(worker({ DATABASE_URL_WORKER: own }).database).toEqual({ url: own });
   });
 
   it('of another role is no replacement', () => {
@@ -433,6 +433,10 @@ describe('a choice', () => {
       apiListen: { host: '0.0.0.0', port: 0 },
       callbackListen: { host: 'localhost', port: 65_535 },
     });
+    expect(api({ API_LISTEN: '[::1]:8080', CALLBACK_LISTEN: '[::]:0' })).toMatchObject({
+      apiListen: { host: '::1', port: 8080 },
+      callbackListen: { host: '::', port: 0 },
+    });
     for (const wrong of [
       '8080',
       ':8080',
@@ -442,6 +446,12 @@ describe('a choice', () => {
       'localhost:65536',
       'a b:1',
       'a:1:2',
+      '::1:8080',
+      '[::1]',
+      '[::1]8080',
+      '[localhost]:8080',
+      '[127.0.0.1]:8080',
+      '[::1]:65536',
     ]) {
       expect(
         problems(() => api({ API_LISTEN: wrong })),

@@ -1,7 +1,18 @@
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createPool, inTransaction, isDatabaseAway, type PoolOptions } from '../../database/pool.ts';
+import {
+  assertWritable,
+  createPool,
+  inTransaction,
+  isDatabaseAway,
+  isServerFull,
+  openConnection,
+  type PoolOptions,
+  refuseWrongSession,
+  WrongSession,
+} from '../../database/pool.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { startPooler } from '../support/pooler.ts';
 
 const db = await createTestDatabase();
 
@@ -29,6 +40,108 @@ describe('a pool of an address that belongs to more than one role', () => {
     await expect(inTransaction(api, (client) => client.query('select 1 / 0'))).rejects.toMatchObject({ code: '22012' });
     await api.query('reset role');
     expect(await show(api, 'current_user')).toBe('app_api');
+  });
+});
+
+describe('a session that is not what was asked for', () => {
+  const pooled = async (ignores: readonly string[], url = db.url) => {
+    const pooler = await startPooler(url, ignores);
+    onTestFinished(() => pooler.close());
+    return pooler.url;
+  };
+
+  it('keeps its role and its search path whatever the address asks for in options, and that too', async () => {
+    for (const options of ['-c geqo=off', '-c search_path=public -c role=none -c geqo=off']) {
+      const url = new URL(db.url);
+      url.searchParams.set('options', options);
+      const api = pool({ url: url.href, role: 'app_api' });
+      expect(await show(api, 'current_user')).toBe('app_api');
+      expect(await show(api, `current_setting('search_path')`)).toBe('engine,pg_temp');
+      expect(await show(api, `current_setting('geqo')`)).toBe('off');
+    }
+  });
+
+  it.each([
+    ['options', /current_user is postgres instead of app_api/],
+    ['options', /search_path is .* instead of engine,pg_temp/],
+    ['lock_timeout', /lock_timeout is 0 instead of 2s/],
+    ['statement_timeout', /statement_timeout is 0 instead of 5s/],
+  ])('behind a pooler that ignores %s is refused, and nothing is done in it', async (ignored, said) => {
+    const api = pool({ url: await pooled([ignored]), role: 'app_api' });
+    const refusal = await api.query('create table engine.mine ()').catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(WrongSession);
+    expect((refusal as Error).message).toMatch(said);
+    expect((refusal as Error).message).not.toContain(db.url);
+    await expect(refuseWrongSession(api)).rejects.toBeInstanceOf(WrongSession);
+    await expect(inTransaction(api, (client) => client.query('select 1'))).rejects.toBeInstanceOf(WrongSession);
+    // Nothing was accepted: whoever asked may come again.
+    expect(isDatabaseAway(refusal)).toBe(true);
+  });
+
+  it('that one connection has is refused as well', async () => {
+    const url = await pooled(['options']);
+    await expect(openConnection({ url, role: 'auditor', applicationName: 'test' })).rejects.toBeInstanceOf(
+      WrongSession,
+    );
+  });
+
+  it('is taken behind such a pooler where the server gives the login the same settings', async () => {
+    const settings = {
+      search_path: 'engine, pg_temp',
+      timezone: `'UTC'`,
+      lock_timeout: `'2s'`,
+      statement_timeout: `'5s'`,
+      idle_in_transaction_session_timeout: `'5s'`,
+    };
+    for (const [name, value] of Object.entries(settings))
+      await db.owner.query(`alter role app_api set ${name} = ${value}`);
+    onTestFinished(async () => void (await db.owner.query('alter role app_api reset all')));
+    const ignored = ['options', 'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout'];
+    const api = pool({ url: await pooled(ignored, db.urlFor('app_api')), role: 'app_api' });
+    await refuseWrongSession(api);
+    expect(await show(api, 'current_user')).toBe('app_api');
+  });
+
+  it('is no reason not to start while the database is away', async () => {
+    await refuseWrongSession(pool({ url: 'postgres://nobody@localhost:1/none' }));
+  });
+});
+
+describe('a server that takes no changes', () => {
+  const readOnly = async (is: boolean) => {
+    const name = new URL(db.url).pathname.slice(1);
+    await db.owner.query(`alter database ${name} set default_transaction_read_only = ${is ? 'on' : 'off'}`);
+  };
+
+  it('is away, its connections are thrown away, and the next one finds out whether it takes them again', async () => {
+    const api = pool({ role: 'app_api', max: 1 });
+    await assertWritable(api);
+    const before = await show(api, 'pg_backend_pid()');
+    const work = inTransaction(api, async (client) => {
+      await client.query('set transaction read only');
+      await client.query('update engine.callback set attempts = attempts where false');
+    });
+    const refusal = await work.catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: '25006' });
+    expect(isDatabaseAway(refusal)).toBe(true);
+    expect(await show(api, 'pg_backend_pid()')).not.toBe(before);
+  });
+
+  it('is away for a new connection too, before anything is asked of it, but not for the auditor', async () => {
+    const owner = await openConnection({ url: db.url, applicationName: 'test' });
+    onTestFinished(() => owner.end());
+    await readOnly(true);
+    try {
+      const refusal = await pool({ role: 'app_api' })
+        .query('select 1')
+        .catch((error: unknown) => error);
+      expect(refusal).toMatchObject({ code: '25006' });
+      await expect(assertWritable(pool({ role: 'app_api' }))).rejects.toMatchObject({ code: '25006' });
+      expect(await show(pool({ role: 'auditor' }), '1')).toBe('1');
+    } finally {
+      await readOnly(false);
+    }
+    await assertWritable(pool({ role: 'app_api' }));
   });
 });
 
@@ -97,6 +210,36 @@ describe('a transaction', () => {
   });
 });
 
+describe('a connection that is cut between two queries of a transaction', () => {
+  it('ends no process; the error tells what the driver says, and its cause why', async () => {
+    const one = pool({ max: 1 });
+    const work = inTransaction(one, async (client) => {
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const ended = new Promise((resolve) => client.once('end', resolve));
+      await db.owner.query('select pg_terminate_backend($1)', [rows[0]!.pid]);
+      await ended;
+      await client.query('select 1');
+    });
+    const failed = (await work.catch((error: unknown) => error)) as Error;
+    expect(isDatabaseAway(failed)).toBe(true);
+    expect(failed.cause).toMatchObject({ code: '57P01' });
+  });
+
+  it('does not hide the reason why its work failed', async () => {
+    const one = pool({ max: 1 });
+    const reason = new Error('a reason of its own');
+    const work = inTransaction(one, async (client) => {
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const ended = new Promise((resolve) => client.once('end', resolve));
+      await db.owner.query('select pg_terminate_backend($1)', [rows[0]!.pid]);
+      await ended;
+      throw reason;
+    });
+    await expect(work).rejects.toBe(reason);
+    expect(await show(one, '1')).toBe('1');
+  });
+});
+
 describe('a connection that cannot even roll back', () => {
   it('is thrown away with its open transaction', async () => {
     const one = pool({ max: 1 });
@@ -129,6 +272,10 @@ describe('a database that is away', () => {
     '08006',
     '53300',
     '53100',
+    '53200',
+    '58000',
+    '58030',
+    '25006',
     '55P03',
     '57P01',
     '57P03',
@@ -144,6 +291,12 @@ describe('a database that is away', () => {
     'EAI_AGAIN',
   ])('is told by %s: come again', (code) => {
     expect(isDatabaseAway(Object.assign(new Error('no'), { code }))).toBe(true);
+  });
+
+  it.each(['53100', '53200', '53300', '58030'])('is full, as %s says: that is not the request’s fault', (code) => {
+    expect(isServerFull(Object.assign(new Error('no'), { code }))).toBe(true);
+    expect(isServerFull(Object.assign(new Error('no'), { code: '23505' }))).toBe(false);
+    expect(isServerFull(undefined)).toBe(false);
   });
 
   it.each([

@@ -119,7 +119,7 @@ test('its history is audited with the key; without it nothing is called proved',
   const auditWith = async (env: Record<string, string>, deposit: string) => {
     const { report } = await audit(
       {
-        database: { url: engine.db.url, setRole: true },
+        database: { url: engine.db.url },
         client: encrypting,
         dataConverter: loadDataConverter(env),
         archiveDirectory: undefined,
