@@ -52,6 +52,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     onConnect: (client) => checkSession(client, options, { timeouts: TIMEOUTS, toWrite: options.role !== 'auditor' }),
   });
   pool.on('error', (error) => options.onIdleError?.(error));
+  pool.on('connect', surviveCut);
   return pool;
 }
 
@@ -77,9 +78,15 @@ export async function openConnection(options: ConnectionOptions): Promise<pg.Cli
  */
 export function createClient(config: pg.ClientConfig): pg.Client {
   const client = new pg.Client(config);
-  client.on('error', () => undefined);
+  surviveCut(client);
   return client;
 }
+
+/**
+ * The pool takes its own listener away when it hands a client out, and whoever gets it goes on a moment later: the end of
+ * a connection that came in one piece with the answer before would be heard by nobody, and end the process.
+ */
+const surviveCut = (client: pg.ClientBase): void => void client.on('error', () => undefined);
 
 /** What the URL asks for in `options` comes first, so that it replaces nothing of ours. */
 function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.ClientConfig {

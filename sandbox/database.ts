@@ -10,6 +10,9 @@ const CONNECTIONS = 16;
 export function openPool(connectionString: string, logger: Logger): pg.Pool {
   const pool = new pg.Pool({ connectionString, max: CONNECTIONS, application_name: 'sandbox' });
   pool.on('error', (error) => logger.warn({ reason: error.message }, 'idle database connection lost'));
+  // The pool takes that listener away when it hands a client out, and whoever gets it goes on a moment later: the end of a
+  // connection that came in one piece with the answer before would be heard by nobody, and end the process.
+  pool.on('connect', (client) => void client.on('error', () => undefined));
   return pool;
 }
 

@@ -34,7 +34,10 @@ test('every connection to a database has a listener for the moment when it is cu
 test('every connection taken out of a pool by hand is in a transaction that listens', () => {
   const taking = [...sources('')].filter((path) => /\b\w*[pP]ool\w*\.connect\(/.test(textOf(path)));
   expect(taking).toEqual(FACTORIES);
-  for (const path of FACTORIES) expect(textOf(path)).toMatch(/pool\.connect\(\);[\s\S]{0,300}client\.on\('error'/);
+  for (const path of FACTORIES) {
+    expect(textOf(path)).toMatch(/pool\.connect\(\);[\s\S]{0,300}client\.on\('error'/);
+    expect(textOf(path)).toMatch(/pool\.on\('connect', /);
+  }
 });
 
 const textOf = (path: string): string => readFileSync(join(root, path), 'utf8');

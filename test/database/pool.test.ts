@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   assertWritable,
@@ -11,6 +12,7 @@ import {
   refuseWrongSession,
   WrongSession,
 } from '../../database/pool.ts';
+import { openPool } from '../../sandbox/database.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { startPooler } from '../support/pooler.ts';
 
@@ -18,6 +20,10 @@ const db = await createTestDatabase();
 
 function pool(change: Partial<PoolOptions> = {}): pg.Pool {
   const made = createPool({ url: db.url, applicationName: 'test', max: 2, ...change });
+  onTestFinished(() => made.end());
+  return made;
+}
+function ended(made: pg.Pool): pg.Pool {
   onTestFinished(() => made.end());
   return made;
 }
@@ -211,6 +217,27 @@ describe('a transaction', () => {
 });
 
 describe('a connection that is cut between two queries of a transaction', () => {
+  it.each([
+    ['the engine', () => pool({ max: 1 })],
+    ['the sandbox', () => ended(openPool(db.url, pino({ level: 'silent' })))],
+  ])('has a listener before anybody gets it, in %s', async (_, make) => {
+    const one = make();
+    // As the pool hands it on: the answer before and the end of the connection in one piece.
+    const counts: number[] = [];
+    const taken = [1, 2].map(async () => {
+      const client = await new Promise<pg.PoolClient>((resolve, reject) => {
+        one.connect((error, given) => {
+          counts.push(given?.listenerCount('error') ?? -1);
+          if (error !== undefined) reject(error);
+          else resolve(given!);
+        });
+      });
+      client.release();
+    });
+    await Promise.all(taken);
+    expect(counts).toEqual([1, 1]);
+  });
+
   it('ends no process; the error tells what the driver says, and its cause why', async () => {
     const one = pool({ max: 1 });
     const work = inTransaction(one, async (client) => {

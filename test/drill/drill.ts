@@ -1,0 +1,244 @@
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { until } from '../support/until.ts';
+import { LASTS_MS, type Round } from './rounds.ts';
+import type { Stage } from './stage.ts';
+
+export interface Load {
+  readonly callbacks: number;
+  readonly creates: number;
+}
+
+export interface Outcome {
+  /** How often each status came; `lost`: the connection failed. */
+  readonly creates: Readonly<Record<string, number>>;
+  readonly callbacks: Readonly<Record<string, number>>;
+  readonly credited: number;
+  /** Created and never known to the provider: 202, with nothing to pay. */
+  readonly unknown: number;
+  readonly seconds: number;
+  /** Empty: everything is as it should be. */
+  readonly faults: readonly string[];
+}
+
+interface Heard {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+  // oxlint-disable-next-line typescript/no-explicit-any -- whatever came
+  readonly body: any;
+}
+
+const SETTLED_WITHIN_MS = 180_000;
+const AT_ONCE = 16;
+const agent = new Agent({ keepAlive: false, maxSockets: 300 });
+
+/** Status 0: the connection failed. */
+const call = (url: string, method: string, key: string, body?: unknown): Promise<Heard> =>
+  new Promise((resolve) => {
+    const lost = () => resolve({ status: 0, retryAfter: undefined, body: null });
+    const sent = request(
+      url,
+      {
+        method,
+        agent,
+        timeout: 60_000,
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.once('error', lost);
+        response.once('end', () => {
+          let parsed: unknown = null;
+          try {
+            parsed = JSON.parse(text);
+          } catch {
+            // Not JSON.
+          }
+          resolve({ status: response.statusCode!, retryAfter: response.headers['retry-after'], body: parsed });
+        });
+      },
+    );
+    sent.once('error', lost);
+    sent.once('timeout', () => sent.destroy());
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+
+async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>, lanes = AT_ONCE): Promise<void> {
+  const left = [...items];
+  await Promise.all(
+    Array.from({ length: lanes }, async () => {
+      for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+    }),
+  );
+}
+
+const order = (externalOrderNumber: string) => ({
+  externalOrderNumber,
+  wallet: 'wallet-drill',
+  buyCoinMode: 'MtcAmount',
+  mtcAmount: '5000',
+  currencyCode: 'CNY',
+  supportLanguage: 'en',
+  payerRealName: 'Test Person',
+});
+
+let runs = 0;
+
+/** One round: deposits that are paid and others that are created while it is done, then everything is settled and counted. */
+export async function drill(stage: Stage, round: Round, load: Load): Promise<Outcome> {
+  const since = performance.now();
+  runs += 1;
+  const faults = new Set<string>();
+  const counts: Record<string, number> = {};
+  const prefix = `${round.name.replace(/\W/g, '-')}-${runs}`;
+  const waiting = Array.from({ length: load.callbacks }, (_, i) => `${prefix}-p${i}`);
+  const fresh = Array.from({ length: load.creates }, (_, i) => `${prefix}-c${i}`);
+  const after = await newestAttempt(stage);
+
+  const create = (n: string) => call(`${stage.apiUrl}/v1/deposits`, 'POST', stage.apiKey, order(n));
+  const pay = (n: string) => {
+    let last: Heard | null = null;
+    return until(
+      `${n} to be paid`,
+      async () => {
+        last = await call(`${stage.sandboxUrl}/control/orders/${n}/pay`, 'POST', stage.controlToken, {
+          immediately: true,
+        });
+        // 409: paid already, and the answer to the first try was lost.
+        return last.status === 409 || (last.status >= 200 && last.status < 300);
+      },
+      undefined,
+      () => `; the sandbox said ${JSON.stringify(last)}`,
+    );
+  };
+  await inLanes(waiting, (n) =>
+    until(`${n} to be placed`, async () => (await create(n)).body?.redirectUrl).then(() => undefined),
+  );
+
+  const paying = inLanes(waiting, (n) => pay(n).then(() => undefined));
+  const creating = inLanes(
+    fresh,
+    (n) =>
+      until(`${n} to be created`, async () => {
+        const { status, retryAfter, body } = await create(n);
+        counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
+        if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
+        if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
+        if (status >= 200 && status < 300) return true;
+        if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
+        await sleep(200);
+        return status >= 400 && status < 500;
+      }).then(() => undefined),
+    load.creates,
+  );
+  const alive = Object.entries(stage.pieces).map(([name, piece]) => ({ name, pid: piece.pid() }));
+  await sleep(150);
+  const undo = await round.hit(stage);
+  if (round.unready) {
+    await until(
+      '/readyz to say no',
+      async () => (await call(`${stage.apiUrl}/readyz`, 'GET', stage.apiKey)).status === 503,
+      15_000,
+    ).catch((error: Error) => faults.add(error.message));
+  }
+  await sleep(LASTS_MS);
+  await undo();
+  await Promise.all([paying, creating]);
+  await until(
+    '/readyz to say yes',
+    async () => (await call(`${stage.apiUrl}/readyz`, 'GET', stage.apiKey)).status === 200,
+  );
+
+  // Everything that the provider knows is paid, and then in its wallet.
+  const known: string[] = [];
+  await inLanes(fresh, async (n) => {
+    const settled = await until(
+      `${n} to be placed or unknown`,
+      async () => {
+        const { body } = await call(`${stage.apiUrl}/v1/deposits/${n}`, 'GET', stage.apiKey);
+        return body !== null && body.state !== 'PLACING' && body;
+      },
+      SETTLED_WITHIN_MS,
+    );
+    const { status } = await call(`${stage.sandboxUrl}/control/orders/${n}`, 'GET', stage.controlToken);
+    if (status !== 200)
+      return void (
+        settled.state === 'PLACEMENT_UNKNOWN' || faults.add(`${n} is ${settled.state} and unknown to the provider`)
+      );
+    known.push(n);
+    await pay(n);
+  });
+  const paid = [...waiting, ...known];
+  await until(
+    'everything to be credited',
+    async () => (await creditsOf(stage, paid)).length >= paid.length,
+    SETTLED_WITHIN_MS,
+  ).catch((error: Error) => faults.add(error.message));
+  const credits = await creditsOf(stage, paid);
+  for (const { deposit, n } of credits) if (n !== 1) faults.add(`${deposit} was credited ${n} times`);
+  for (const { name, pid } of alive) {
+    const piece = stage.pieces[name as keyof Stage['pieces']];
+    if (!piece.isAlive()) faults.add(`${name} is dead`);
+    else if (name !== round.ends && piece.pid() !== pid) faults.add(`${name} was started again`);
+  }
+  const audit = await stage.admin((client) =>
+    client.query<{ fault: string }>('select fault from ledger.audit() where found <> 0'),
+  );
+  for (const { fault } of audit.rows) faults.add(`the ledger's audit: ${fault}`);
+
+  const callbacks = await attemptsAfter(stage, after);
+  for (const status of Object.keys(callbacks)) {
+    if (status !== '200' && status !== '503' && !(status === 'lost' && round.mayLoseConnections))
+      faults.add(`a callback was answered ${status}`);
+  }
+  return {
+    creates: counts,
+    callbacks,
+    credited: credits.length,
+    unknown: load.creates - known.length,
+    seconds: (performance.now() - since) / 1_000,
+    faults: [...faults],
+  };
+}
+
+async function creditsOf(stage: Stage, orders: readonly string[]): Promise<{ deposit: string; n: number }[]> {
+  const { rows } = await stage.admin((client) =>
+    client.query<{ deposit: string; n: number }>(
+      `select deposit, count(*)::int as n from ledger.transaction where deposit = any($1) group by deposit`,
+      [orders],
+    ),
+  );
+  return rows;
+}
+
+async function inSandbox<T>(stage: Stage, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const url = new URL(stage.db.url);
+  url.pathname = '/sandbox';
+  const client = new pg.Client({ connectionString: url.href });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+const newestAttempt = (stage: Stage): Promise<string> =>
+  inSandbox(stage, async (client) => {
+    const { rows } = await client.query<{ at: string }>(`select clock_timestamp()::text as at`);
+    return rows[0]!.at;
+  });
+
+/** What the provider heard since then; `lost`: no answer came. */
+const attemptsAfter = (stage: Stage, after: string): Promise<Record<string, number>> =>
+  inSandbox(stage, async (client) => {
+    const { rows } = await client.query<{ status: string; n: number }>(
+      `select coalesce(http_status::text, 'lost') as status, count(*)::int as n from sandbox.attempt
+        where started_at >= $1::timestamptz and outcome <> 'SENDING' group by 1 order by 1`,
+      [after],
+    );
+    return Object.fromEntries(rows.map(({ status, n }) => [status, n]));
+  });

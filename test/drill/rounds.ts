@@ -1,0 +1,178 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Piece, Stage } from './stage.ts';
+
+/** What is done to which piece, and what callers may meet while it is done. */
+export interface Round {
+  readonly name: string;
+  /** The piece that ends by our hand; every other must live through it. */
+  readonly ends: keyof Stage['pieces'] | null;
+  /** The API, or the provider that calls it, is not there for a while: connections to it may fail. */
+  readonly mayLoseConnections: boolean;
+  /** `/readyz` has to say no while it lasts. */
+  readonly unready: boolean;
+  /** Begins it, and answers how to end it. */
+  hit(stage: Stage): Promise<() => Promise<void>>;
+}
+
+const LASTS_MS = 4_000;
+const CUTS = 8;
+const CUT_EVERY_MS = 150;
+const PROCESSES = ['api', 'worker', 'sandbox'] as const;
+const SERVERS = ['postgres', 'temporal'] as const;
+/** Of each process, as PostgreSQL knows its connections. */
+const APPLICATIONS = { api: 'deposit-api%', worker: 'deposit-%r%s%', sandbox: 'sandbox' } as const;
+
+const nothing = async () => undefined;
+
+const ended = (piece: Piece, how: 'kill' | 'stop') => async () => {
+  await piece.end(how);
+  return () => piece.start();
+};
+
+/** Cuts connections again and again, because those under way are replaced at once. */
+async function cut(stage: Stage, like: readonly string[]): Promise<() => Promise<void>> {
+  let count = 0;
+  await stage.admin(async (client) => {
+    for (let i = 0; i < CUTS; i += 1) {
+      const { rowCount } = await client.query(
+        'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and application_name like any($1)',
+        [like],
+      );
+      count += rowCount ?? 0;
+      await sleep(CUT_EVERY_MS);
+    }
+  });
+  if (count === 0) throw new Error('no connection was cut');
+  return nothing;
+}
+
+/** A server's own children go on when only it is stopped. */
+const signalAll = (pid: number, signal: NodeJS.Signals) => {
+  for (const one of [pid, ...childrenOf(pid)]) {
+    try {
+      process.kill(one, signal);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+};
+
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        return Number(readFileSync(`/proc/${name}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[1]) === parent;
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+const frozen = (piece: Piece) => async () => {
+  const pid = piece.pid();
+  signalAll(pid, 'SIGSTOP');
+  return async () => signalAll(pid, 'SIGCONT');
+};
+
+const setting = (sql: readonly string[], undo: readonly string[]) => async (stage: Stage) => {
+  const run = (statements: readonly string[]) =>
+    stage.admin(async (client) => {
+      for (const statement of statements) await client.query(statement);
+    });
+  await run(sql);
+  return () => run(undo);
+};
+
+/** Stands in for a full disk: PostgreSQL itself answers 53100 to every change of these tables. */
+const TABLES = ['engine.callback', 'engine.deposit', 'engine.placement_attempt', 'ledger.transaction'];
+const FILL = [
+  `create or replace function public.disk_full() returns trigger language plpgsql as $$ begin
+     raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`,
+  ...TABLES.map(
+    (table) =>
+      `create trigger disk_full before insert or update on ${table} for each row execute function public.disk_full()`,
+  ),
+];
+const EMPTY = TABLES.map((table) => `drop trigger disk_full on ${table}`);
+
+export const ROUNDS: readonly Round[] = [
+  {
+    name: 'postgres:cut',
+    ends: null,
+    mayLoseConnections: false,
+    unready: false,
+    hit: (stage) => cut(stage, Object.values(APPLICATIONS)),
+  },
+  {
+    name: 'postgres:read-only',
+    ends: null,
+    mayLoseConnections: false,
+    unready: true,
+    hit: setting(
+      ['alter system set default_transaction_read_only = on', 'select pg_reload_conf()'],
+      ['alter system reset default_transaction_read_only', 'select pg_reload_conf()'],
+    ),
+  },
+  { name: 'postgres:fill', ends: null, mayLoseConnections: false, unready: true, hit: setting(FILL, EMPTY) },
+  ...SERVERS.flatMap((name): Round[] => [
+    {
+      name: `${name}:kill`,
+      ends: name,
+      mayLoseConnections: false,
+      unready: name === 'postgres',
+      hit: ({ pieces }) => ended(pieces[name], 'kill')(),
+    },
+    {
+      name: `${name}:freeze`,
+      ends: null,
+      mayLoseConnections: false,
+      unready: false,
+      hit: ({ pieces }) => frozen(pieces[name])(),
+    },
+    {
+      name: `${name}:restart`,
+      ends: name,
+      mayLoseConnections: false,
+      unready: name === 'postgres',
+      hit: ({ pieces }) => ended(pieces[name], 'stop')(),
+    },
+  ]),
+  ...PROCESSES.flatMap((name): Round[] => {
+    const gone = name !== 'worker';
+    return [
+      {
+        name: `${name}:cut`,
+        ends: null,
+        mayLoseConnections: false,
+        unready: false,
+        hit: (stage) => cut(stage, [APPLICATIONS[name]]),
+      },
+      {
+        name: `${name}:kill`,
+        ends: name,
+        mayLoseConnections: gone,
+        unready: false,
+        hit: ({ pieces }) => ended(pieces[name], 'kill')(),
+      },
+      {
+        name: `${name}:freeze`,
+        ends: null,
+        mayLoseConnections: gone,
+        unready: false,
+        hit: ({ pieces }) => frozen(pieces[name])(),
+      },
+      {
+        name: `${name}:restart`,
+        ends: name,
+        mayLoseConnections: gone,
+        unready: false,
+        hit: ({ pieces }) => ended(pieces[name], 'stop')(),
+      },
+    ];
+  }),
+];
+
+export { LASTS_MS };
