@@ -1,5 +1,7 @@
 /** A piece of work that was not begun: too many wait for the same thing, or it would have come too late. */
-export class LaneFull extends Error {}
+export class LaneFull extends Error {
+  override readonly name = 'LaneFull';
+}
 
 export interface LaneLimits {
   /** So many different pieces of work wait for one lane. */

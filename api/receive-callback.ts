@@ -70,7 +70,8 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
         if (raise !== null) deps.raise(raise);
         return answer;
       } catch (error) {
-        raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: (error as Error).name });
+        const { name, code } = error as { name?: unknown; code?: unknown };
+        raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: code ?? name });
         if (error instanceof LaneFull) return 'unavailable';
         throw error;
       }

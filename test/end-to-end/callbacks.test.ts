@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { keyId, sign } from '../../mtpay/signature.ts';
 import { depositWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
@@ -28,6 +28,14 @@ function send(externalOrderNumber: string, body: string) {
 }
 const say = (data: CallbackData | Readonly<Record<string, unknown>>, timestampMs?: number) =>
   send(String(data.externalOrderNumber), callbackBody(engine, data, timestampMs));
+
+async function stampsOf(externalOrderNumber: string): Promise<number> {
+  const { rows } = await engine.db.owner.query<{ n: number }>(
+    'select count(*)::int as n from engine.callback_stamp where external_order_number = $1',
+    [externalOrderNumber],
+  );
+  return rows[0]!.n;
+}
 
 /** A deposit that waits for its payment. */
 async function placed(change: Record<string, unknown> = {}): Promise<Order> {
@@ -262,6 +270,8 @@ describe('other content', () => {
       4,
     ]);
     expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(3);
+    // What is not kept leaves no row at all: each of the 23 had a ticket of its own.
+    expect(await stampsOf(n)).toBe(21);
     expectAck(await say({ ...data, transactionAmount: '-1' }));
     await expectReview(deposit, 'unreadable', 'UNREADABLE');
     expect(await postings(engine, n)).toEqual([]);
@@ -288,6 +298,43 @@ describe('other content', () => {
     expectAck(await say(second, at));
     await expectCredited(one, first.transactionCode);
     await expectCredited(other, second.transactionCode);
+  });
+});
+
+describe('many at once for one order', () => {
+  const waiting = async () => {
+    const { rows } = await engine.db.owner.query<{ n: number }>(
+      `select count(*)::int as n from pg_stat_activity where application_name like 'deposit-api%' and wait_event_type = 'Lock'`,
+    );
+    return rows[0]!.n;
+  };
+
+  test('wait without a connection while its row is locked: other orders are served, and then all of them are', async () => {
+    const [hot, other] = [await placed(), await placed()];
+    const lock = await engine.db.owner.connect();
+    onTestFinished(() => lock.release());
+    await lock.query('begin');
+    await lock.query('select from engine.deposit where external_order_number = $1 for update', [
+      hot.externalOrderNumber,
+    ]);
+    const at = Date.now();
+    const data = paid(hot);
+    /** As the provider does: a 503 is not the end. */
+    const untilAck = async (of: CallbackData): Promise<void> => {
+      const answer = await say(of, at);
+      return answer.status === 503 ? untilAck(of) : expectAck(answer);
+    };
+    const first = untilAck(data);
+    await until('the first to wait', async () => (await waiting()) === 1);
+    const copies = Array.from({ length: 30 }, () => untilAck(data));
+    const seconds = Array.from({ length: 5 }, () => untilAck(paid(hot)));
+    expectAck(await say(paid(other)));
+    expect(await waiting()).toBeLessThanOrEqual(1);
+    await lock.query('commit');
+    await Promise.all([first, ...copies, ...seconds]);
+    const attempts = (await inbox(engine, hot.externalOrderNumber)).map((row) => row.attempts);
+    expect(attempts.toSorted((a, b) => a - b)).toEqual([1, 1, 1, 1, 1, 31]);
+    await engine.untilState(hot.externalOrderNumber, 'CREDITED');
   });
 });
 
