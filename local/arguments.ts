@@ -13,7 +13,8 @@ export const usage = `npm start [-- --once | --help]
 
 Starts the whole engine on this machine: Temporal with its Web UI, PostgreSQL, the payment provider's sandbox, the
 worker and the API. Then takes one real deposit from order to wallet and stays up until Ctrl-C. Everything it keeps is
-in .data/; deleting that directory means a first start.
+in .data/; deleting that directory means a first start. For root the database is below /var/tmp, because PostgreSQL
+refuses root: a start says where, and a first start names what an earlier .data has left there.
 
   --once    stop after the deposit; succeeds only if it was credited exactly once and the ledger balances
   --help    this text

@@ -1,5 +1,6 @@
 /** Which parts are embedded, and what each process finds in its environment. Pure: environment in, environments out. */
 
+import { createHmac } from 'node:crypto';
 import type { LocalState, Ports } from './state.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -41,9 +42,18 @@ export function uiCodecEndpoint(env: Environment): string | undefined {
 /** The database names on the embedded server. */
 export const databases = { engine: 'deposits', sandbox: 'sandbox' } as const;
 
-/** A superuser's or a role's address on the embedded server, which trusts everybody on loopback. */
-export function embeddedUrl(postgresAt: string, role: string, database: string): string {
-  return `postgres://${role}@${postgresAt}/${database}`;
+/** The address of a database on the embedded server, as the superuser or as a role with a password of its own. */
+export function embeddedUrl(postgresUrl: string, role: string, database: string): string {
+  const url = new URL(postgresUrl);
+  if (role !== url.username) url.password = rolePassword(postgresUrl, role);
+  url.username = role;
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+/** A role's password on the embedded server; whoever has one knows no other, nor the superuser's. */
+export function rolePassword(postgresUrl: string, role: string): string {
+  return createHmac('sha256', new URL(postgresUrl).password).update(role).digest('base64url');
 }
 
 /** The engine's addresses as every process and `local.env` show them. */
@@ -96,15 +106,15 @@ export type Sources = {
   readonly ports: Ports;
 };
 
-/** For the migrations: the owner of the database. Null stands for an external server. */
-export function migrationEnvironment(sources: Sources, postgresAt: string | null): Record<string, string> {
-  return { ...outsideOf(sources), ...databaseOf(postgresAt, 'DATABASE_URL', 'postgres') };
+/** For the migrations: the owner of the database. `postgresUrl` is the embedded superuser's, null an external server. */
+export function migrationEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
+  return { ...outsideOf(sources), ...databaseOf(postgresUrl, 'DATABASE_URL', 'postgres') };
 }
 
 /** For the API and the worker. Each gets the database role it works as, and no more where that is ours to say. */
 export function engineEnvironments(
   sources: Sources,
-  postgresAt: string | null,
+  postgresUrl: string | null,
   temporal: TemporalPlace | null,
 ): { readonly api: Record<string, string>; readonly worker: Record<string, string> } {
   const { env, embedded, keys, ports } = sources;
@@ -126,17 +136,17 @@ export function engineEnvironments(
     LOG_LEVEL: env['LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
   };
   return {
-    api: { ...engine, ...databaseOf(postgresAt, 'DATABASE_URL_API', 'app_api') },
+    api: { ...engine, ...databaseOf(postgresUrl, 'DATABASE_URL_API', 'app_api') },
     worker: {
       ...engine,
-      ...databaseOf(postgresAt, 'DATABASE_URL_WORKER', 'app_worker'),
-      ...databaseOf(postgresAt, 'DATABASE_URL_DECISIONS', 'app_decisions'),
+      ...databaseOf(postgresUrl, 'DATABASE_URL_WORKER', 'app_worker'),
+      ...databaseOf(postgresUrl, 'DATABASE_URL_DECISIONS', 'app_decisions'),
     },
   };
 }
 
 /** For the sandbox: a database of its own, and nothing of the engine's but the key pair they share. */
-export function sandboxEnvironment(sources: Sources, postgresAt: string | null): Record<string, string> {
+export function sandboxEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
   const { env, keys, ports } = sources;
   const listen = `127.0.0.1:${ports.sandbox}`;
   const external = set(env['DATABASE_URL_SANDBOX']) ?? env['DATABASE_URL'] ?? '';
@@ -153,13 +163,13 @@ export function sandboxEnvironment(sources: Sources, postgresAt: string | null):
     SANDBOX_CONTROL_TOKEN: keys.sandboxControl,
     // One secret to remember on one machine: whoever has the token can do all that the console can.
     SANDBOX_CONSOLE_PASSWORD: keys.sandboxControl,
-    DATABASE_URL_SANDBOX: postgresAt === null ? external : embeddedUrl(postgresAt, 'sandbox', databases.sandbox),
+    DATABASE_URL_SANDBOX: postgresUrl === null ? external : embeddedUrl(postgresUrl, 'sandbox', databases.sandbox),
   };
 }
 
 /** The owner's address of the engine's database. */
-export function ownerUrl(env: Environment, postgresAt: string | null): string {
-  if (postgresAt !== null) return embeddedUrl(postgresAt, 'postgres', databases.engine);
+export function ownerUrl(env: Environment, postgresUrl: string | null): string {
+  if (postgresUrl !== null) return embeddedUrl(postgresUrl, 'postgres', databases.engine);
   return set(env['DATABASE_URL_MIGRATOR']) ?? env['DATABASE_URL'] ?? '';
 }
 
@@ -168,8 +178,8 @@ export function mtpayAck(env: Environment): string {
   return set(env['MTPAY_ACK']) ?? 'text:SUCCESS';
 }
 
-function databaseOf(postgresAt: string | null, variable: string, role: string): Record<string, string> {
-  return postgresAt === null ? {} : { [variable]: embeddedUrl(postgresAt, role, databases.engine) };
+function databaseOf(postgresUrl: string | null, variable: string, role: string): Record<string, string> {
+  return postgresUrl === null ? {} : { [variable]: embeddedUrl(postgresUrl, role, databases.engine) };
 }
 
 /** What the user set, less what is about other servers than the embedded ones. */

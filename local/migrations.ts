@@ -7,25 +7,39 @@ import { migrate } from '../database/migrate.ts';
 import { ensureArchiveSchedule } from '../worker/schedule.ts';
 import { migrationEnvironment, ownerUrl, type Sources } from './environment.ts';
 import { runTask } from './node-part.ts';
+import { setRolePassword } from './servers.ts';
 
 /**
  * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes and the archive's schedule there. The
  * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second.
  */
-export async function migrateEngine(sources: Sources, postgresAt: string | null, dataDirectory: string): Promise<void> {
+export async function migrateEngine(
+  sources: Sources,
+  postgresUrl: string | null,
+  dataDirectory: string,
+): Promise<void> {
   if (!sources.embedded.temporal) {
-    await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresAt), dataDirectory);
-    return;
+    await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresUrl), dataDirectory);
+    if (postgresUrl === null) return;
   }
-  const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresAt) });
+  const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresUrl) });
   // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
   client.on('error', () => undefined);
   await client.connect();
   try {
-    await migrate(client);
+    if (sources.embedded.temporal) await migrate(client);
+    if (postgresUrl !== null) await setPasswords(client, postgresUrl);
   } finally {
     await client.end();
   }
+}
+
+/** The logins of the engine's processes, which the migrations make without passwords. */
+async function setPasswords(client: pg.Client, postgresUrl: string): Promise<void> {
+  const { rows } = await client.query<{ role: string }>(
+    'select rolname as role from pg_roles where rolcanlogin and not rolsuper',
+  );
+  for (const { role } of rows) await setRolePassword(client, postgresUrl, role);
 }
 
 /** What `npm run migrate` does on somebody else's Temporal, on the embedded one. */

@@ -5,7 +5,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writePrivately } from './files.ts';
 import { belongsTo, root } from './paths.ts';
-import { describeExit, type Exit, end, isSameProcess, lastLines, type ProcessRecord, recordOf } from './process.ts';
+import {
+  describeExit,
+  type Exit,
+  end,
+  isSameProcess,
+  lastLines,
+  lastWords,
+  type ProcessRecord,
+  recordOf,
+} from './process.ts';
 import { send, start } from './process.ts';
 import type { Part } from './supervisor.ts';
 
@@ -63,8 +72,16 @@ export function nodePart(options: NodePartOptions): Part {
       };
       const output = () => readFrom(logFile, started.logOffset);
       const failure = await waitUntilReady(options, started.exited, output, signal);
-      if (failure === null)
-        return { pid: started.pid, exited: started.exited, stop, kill: () => send(-started.pid, 'SIGKILL') };
+      if (failure === null) {
+        const kill = () => send(-started.pid, 'SIGKILL');
+        return {
+          pid: started.pid,
+          exited: started.exited,
+          stop,
+          kill,
+          lastWords: () => lastWords(lastLines(logFile, 60)),
+        };
+      }
       await stop();
       throw new PartStartError(`${name} ${failure}. The end of ${logFile}:\n${lastLines(logFile, 15)}`);
     },

@@ -16,10 +16,12 @@ export const dataDirectory = join(root, '.data');
 
 /**
  * A directory outside the clone, for the unprivileged account that PostgreSQL runs as when we are root: it could not
- * reach a clone below /root. The name follows from the path it stands for, so that two clones do not meet.
+ * reach a clone below /root. The name follows from the path it stands for, so that two clones do not meet; `mark` keeps
+ * what stood for the same path before apart.
  */
-export function outsideDirectory(path: string): string {
-  return `/var/tmp/deposit-engine-${createHash('sha256').update(resolve(path)).digest('hex').slice(0, 12)}`;
+export function outsideDirectory(path: string, mark?: string): string {
+  const name = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 12);
+  return `/var/tmp/deposit-engine-${name}${mark === undefined ? '' : `-${mark}`}`;
 }
 
 /**

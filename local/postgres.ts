@@ -1,10 +1,12 @@
 /** A PostgreSQL server of our own on loopback: for `npm start`, `npm run audit` and the test suite. */
 
-import { chownSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { writePrivately } from './files.ts';
 import { belongsTo, cacheDirectory, outsideDirectory, root } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
 import { type Account, accountOptions, findPostgres, serverAccount } from './postgres-binaries.ts';
@@ -28,7 +30,7 @@ export type PostgresOptions = {
 };
 
 export type PostgresServer = {
-  /** The superuser's address of the database `postgres`; no password, loopback only. */
+  /** The superuser's address of the database `postgres`, with the password; loopback only. */
   readonly url: string;
   readonly port: number;
   readonly pid: number;
@@ -36,6 +38,10 @@ export type PostgresServer = {
   readonly adopted: boolean;
   /** Where the programs came from; null for an adopted server. */
   readonly source: string | null;
+  /** Where the data lie when that is outside of the directory, and whether this start has made them. */
+  readonly outside: { readonly at: string; readonly isNew: boolean } | null;
+  /** Where data of this place lie that nothing uses any more, because the directory was deleted since. */
+  readonly forgotten: readonly string[];
   /** Resolves when the server is gone, for whatever reason. */
   readonly exited: Promise<Exit>;
   /** Cuts clients off, writes everything down and resolves when the server is gone. */
@@ -49,6 +55,7 @@ const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 25;
 const PREDECESSOR_MS = 1_000;
 const ATTEMPTS = 3;
+const WRONG_PASSWORD = '28P01';
 
 export class PostgresStartError extends Error {
   override name = 'PostgresStartError';
@@ -62,11 +69,12 @@ export class PostgresStartError extends Error {
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const account = await serverAccount();
   mkdirSync(options.directory, { recursive: true });
-  const home = prepareHome(realpathSync(options.directory), account);
-  const data = join(home, 'data');
-  const running = await findRunning(data);
-  if (running !== null) return serverOf(running, data, home, options, null, null);
+  const directory = realpathSync(options.directory);
+  const place = placeOf(directory, prepareHome(directory, account));
+  const running = await findRunning(place);
+  if (running !== null) return serverOf(running, place, options, null);
 
+  const { data } = place;
   const major = existsSync(join(data, 'PG_VERSION')) ? Number(readFileSync(join(data, 'PG_VERSION'), 'utf8')) : null;
   const binaries = await findPostgres({
     account,
@@ -74,14 +82,16 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     among: options.binaries === 'package' ? 'package' : 'both',
     ...(major === null ? {} : { major }),
   });
-  if (major === null) await createCluster(binaries.directory, home, account, options.fsync ?? true);
+  if (major === null) await createCluster(binaries.directory, place, account, options.fsync ?? true);
+  else if (!existsSync(place.passwordFile)) await setSuperuserPassword(binaries.directory, place, account);
 
   let port = await freePortNear(options.port);
   for (let attempt = 1; ; attempt += 1) {
     const started = await launch(join(binaries.directory, 'postgres'), data, port, account, options);
-    const failure = await waitUntilReady(port, data, started.exited);
+    const failure = await waitUntilReady(port, place, started.exited);
     if (failure === null) {
-      return serverOf({ pid: started.pid, port }, data, home, options, started.exited, binaries.source);
+      const fresh = { exited: started.exited, source: binaries.source, isNew: major === null };
+      return serverOf({ pid: started.pid, port }, place, options, fresh);
     }
     if (isAlive(started.pid)) await end(started.pid, { signal: 'SIGQUIT', timeoutMs: STOP_TIMEOUT_MS, group: true });
     const log = lastLines(logFileOf(options), 15);
@@ -97,34 +107,87 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   }
 }
 
+/** Where one server's things are. */
+type Place = {
+  /** As the caller named it. */
+  readonly directory: string;
+  /** The directory itself, or the one outside that stands for it. */
+  readonly home: string;
+  readonly data: string;
+  /** The superuser's password, mode 600. */
+  readonly passwordFile: string;
+};
+
+function placeOf(directory: string, home: string): Place {
+  return { directory, home, data: join(home, 'data'), passwordFile: join(directory, 'password') };
+}
+
 type Running = { readonly pid: number; readonly port: number };
 
 function logFileOf(options: PostgresOptions): string {
   return options.logFile ?? join(options.directory, 'server.log');
 }
 
-/** The directory that holds the data: the given one, or as root one that belongs to the server's account. */
+/** What `location` says: for which directory the data lie where, and the mark that both carry since they were born. */
+type Location = { readonly for: string; readonly at: string; readonly mark?: string };
+
+/**
+ * The directory that holds the data: the given one, or as root one that belongs to the server's account. The latter is
+ * known by a mark of its own: when the given directory was deleted, this is a first start.
+ */
 function prepareHome(directory: string, account: Account): string {
   if (account === null) return directory;
   const note = join(directory, 'location');
-  const recorded = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as { for: string; at: string }) : null;
-  const moved = recorded !== null && belongsTo(directory, recorded.for) && existsSync(recorded.at);
-  const home = moved ? recorded.at : outsideDirectory(directory);
-  if (!existsSync(home)) {
-    mkdirSync(home, { mode: 0o700 });
-    chownSync(home, account.uid, account.gid);
+  const recorded = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as Location) : null;
+  if (recorded !== null && belongsTo(directory, recorded.for)) {
+    requireOwn(recorded.at, account);
+    // What an earlier version made has no mark.
+    const mark = recorded.mark ?? newMark();
+    if (recorded.mark === undefined) writeFileSync(join(recorded.at, 'mark'), mark);
+    if (readFileSync(join(recorded.at, 'mark'), 'utf8') !== mark) {
+      throw new PostgresStartError(
+        `${recorded.at} is not the database of ${directory}. Put that one back, or delete ${directory} to begin anew.`,
+      );
+    }
+    writeFileSync(note, `${JSON.stringify({ for: directory, at: recorded.at, mark })}\n`);
+    return recorded.at;
   }
-  const found = lstatSync(home);
-  if (!found.isDirectory() || found.uid !== account.uid) {
-    // Anybody may create names in /var/tmp; data in a directory of somebody else's would be theirs to change.
-    throw new PostgresStartError(`${home} is not a directory of user ${account.name}; move it away and start again.`);
-  }
-  writeFileSync(note, `${JSON.stringify({ for: directory, at: home })}\n`);
+  const mark = newMark();
+  const home = outsideDirectory(directory, mark);
+  mkdirSync(home, { mode: 0o700 });
+  writeFileSync(join(home, 'mark'), mark);
+  chownSync(home, account.uid, account.gid);
+  requireOwn(home, account);
+  writeFileSync(note, `${JSON.stringify({ for: directory, at: home, mark })}\n`);
   return home;
 }
 
+function newMark(): string {
+  return randomBytes(8).toString('hex');
+}
+
+function requireOwn(home: string, account: NonNullable<Account>): void {
+  const found = lstatSync(home, { throwIfNoEntry: false });
+  if (found === undefined) {
+    throw new PostgresStartError(
+      `The database was in ${home} and is gone. Put it back, or delete .data to begin anew.`,
+    );
+  }
+  if (found.isDirectory() && found.uid === account.uid) return;
+  // Anybody may create names in /var/tmp; data in a directory of somebody else's would be theirs to change.
+  throw new PostgresStartError(`${home} is not a directory of user ${account.name}; move it away and start again.`);
+}
+
+/** Other directories outside that stood for this one before it was deleted. */
+function forgottenHomes({ directory, home }: Place): string[] {
+  if (home === directory) return [];
+  const parent = dirname(home);
+  const names = readdirSync(parent).filter((name) => join(parent, name).startsWith(outsideDirectory(directory)));
+  return names.map((name) => join(parent, name)).filter((path) => path !== home);
+}
+
 /** The server that already works on these data, if any. */
-async function findRunning(data: string): Promise<Running | null> {
+async function findRunning({ data, passwordFile }: Place): Promise<Running | null> {
   const until = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
     const file = join(data, 'postmaster.pid');
@@ -137,7 +200,12 @@ async function findRunning(data: string): Promise<Running | null> {
       rmSync(file, { force: true });
       return null;
     }
-    const theirs = await dataDirectoryAt(running.port);
+    if (!existsSync(passwordFile)) {
+      // An earlier version's, which trusts every local user: it is started again.
+      await end(running.pid, { signal: 'SIGINT', timeoutMs: STOP_TIMEOUT_MS, group: false });
+      return null;
+    }
+    const theirs = await dataDirectoryAt(running.port, passwordFile);
     if (theirs !== null) return theirs === realpathSync(data) ? running : null;
     if (performance.now() > until) {
       throw new PostgresStartError(
@@ -149,19 +217,53 @@ async function findRunning(data: string): Promise<Running | null> {
   }
 }
 
+/** Over loopback and by password; nobody in another way. */
+const ACCESS_RULES = 'host all all 127.0.0.1/32 scram-sha-256\n';
+
 /** Creates the data beside their place and moves them there, so that an interrupted creation leaves nothing half made. */
-async function createCluster(programs: string, home: string, account: Account, sync: boolean): Promise<void> {
+async function createCluster(programs: string, place: Place, account: Account, sync: boolean): Promise<void> {
+  const { home, data, passwordFile } = place;
   const fresh = join(home, 'data.new');
   rmSync(fresh, { recursive: true, force: true });
-  const args = ['-A', 'trust', '-E', 'UTF8', '--locale=C', '-U', 'postgres', '-D', fresh, ...(sync ? [] : ['-N'])];
-  const made = await run(join(programs, 'initdb'), args, {
+  const password = newPassword();
+  writePrivately(passwordFile, password);
+  // As root, the account could not read ours.
+  const handed = join(home, 'password.new');
+  writePrivately(handed, password);
+  if (account !== null) chownSync(handed, account.uid, account.gid);
+  const args = ['-A', 'scram-sha-256', '--pwfile', handed, '-E', 'UTF8', '--locale=C', '-U', 'postgres', '-D', fresh];
+  const made = await run(join(programs, 'initdb'), [...args, ...(sync ? [] : ['-N'])], {
     timeoutMs: INITDB_TIMEOUT_MS,
     env: serverEnvironment(),
     cwd: '/',
     ...accountOptions(account),
   });
+  rmSync(handed, { force: true });
   if (made.code !== 0) throw new PostgresStartError(`initdb failed: ${made.stderr.trim() || made.stdout.trim()}`);
-  renameSync(fresh, join(home, 'data'));
+  writeFileSync(join(fresh, 'pg_hba.conf'), ACCESS_RULES);
+  renameSync(fresh, data);
+}
+
+/** Gives the superuser of data that have none a password, before a server listens: an earlier version trusted everybody. */
+async function setSuperuserPassword(programs: string, place: Place, account: Account): Promise<void> {
+  const password = newPassword();
+  const single = ['--single', '-D', place.data, 'postgres'];
+  const set = await run(join(programs, 'postgres'), single, {
+    timeoutMs: INITDB_TIMEOUT_MS,
+    env: serverEnvironment(),
+    cwd: '/',
+    input: `set log_min_error_statement = panic\nalter role postgres password '${password}'\n`,
+    ...accountOptions(account),
+  });
+  if (set.code !== 0 || set.stderr.includes('ERROR:')) {
+    throw new PostgresStartError(`PostgreSQL takes no password: ${set.stderr.trim()}`);
+  }
+  writeFileSync(join(place.data, 'pg_hba.conf'), ACCESS_RULES);
+  writePrivately(place.passwordFile, password);
+}
+
+function newPassword(): string {
+  return randomBytes(24).toString('hex');
 }
 
 /** Nothing of the caller's PG… variables or language reaches the server. */
@@ -187,55 +289,54 @@ function launch(program: string, data: string, port: number, account: Account, o
 }
 
 /** Null when the server answers, otherwise what happened. */
-async function waitUntilReady(port: number, data: string, exited: Promise<Exit>): Promise<string | null> {
+async function waitUntilReady(port: number, place: Place, exited: Promise<Exit>): Promise<string | null> {
   let exit: Exit | null = null;
   void exited.then((value) => (exit = value));
   const until = performance.now() + READY_TIMEOUT_MS;
   while (performance.now() < until) {
     if (exit !== null) return describeExit(exit);
-    if ((await dataDirectoryAt(port)) === realpathSync(data)) return null;
+    if ((await dataDirectoryAt(port, place.passwordFile)) === realpathSync(place.data)) return null;
     await sleep(POLL_MS);
   }
   return `did not answer within ${READY_TIMEOUT_MS / 1000} s`;
 }
 
-/** Whose data the server at the port works on; null when nobody answers. */
-async function dataDirectoryAt(port: number): Promise<string | null> {
-  const client = new pg.Client({ connectionString: urlAt(port), connectionTimeoutMillis: 2_000 });
+/** Whose data the server at the port works on: nobody's we know when it does not take the password; null when nobody answers. */
+async function dataDirectoryAt(port: number, passwordFile: string): Promise<string | null> {
+  const client = new pg.Client({ connectionString: urlAt(port, passwordFile), connectionTimeoutMillis: 2_000 });
   // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
   client.on('error', () => undefined);
-  // Without a listener a connection cut while idle would end this process.
-  client.on('error', () => {});
   try {
     await client.connect();
     const { rows } = await client.query<{ data_directory: string }>('show data_directory');
     return rows[0]?.data_directory ?? null;
-  } catch {
-    return null;
+  } catch (error) {
+    return (error as { code?: unknown }).code === WRONG_PASSWORD ? '' : null;
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-function urlAt(port: number): string {
-  return `postgres://postgres@127.0.0.1:${port}/postgres`;
+function urlAt(port: number, passwordFile: string): string {
+  return `postgres://postgres:${readFileSync(passwordFile, 'utf8')}@127.0.0.1:${port}/postgres`;
 }
 
 function serverOf(
   running: Running,
-  data: string,
-  home: string,
+  place: Place,
   options: PostgresOptions,
-  exited: Promise<Exit> | null,
-  source: string | null,
+  fresh: { readonly exited: Promise<Exit>; readonly source: string; readonly isNew: boolean } | null,
 ): PostgresServer {
+  const { home, data } = place;
   return {
-    url: urlAt(running.port),
+    url: urlAt(running.port, place.passwordFile),
+    outside: home === place.directory ? null : { at: home, isNew: fresh?.isNew === true },
+    forgotten: forgottenHomes(place),
     port: running.port,
     pid: running.pid,
-    adopted: exited === null,
-    source,
-    exited: exited ?? gone(running.pid),
+    adopted: fresh === null,
+    source: fresh?.source ?? null,
+    exited: fresh?.exited ?? gone(running.pid),
     async stop() {
       // SIGINT: cut clients off and write everything down. SIGTERM would wait for clients, SIGQUIT would not write.
       await end(running.pid, { signal: 'SIGINT', timeoutMs: STOP_TIMEOUT_MS, group: false });

@@ -179,11 +179,16 @@ export function run(
     readonly cwd?: string;
     readonly uid?: number;
     readonly gid?: number;
+    /** What the program reads. Default: nothing. */
+    readonly input?: string;
   },
 ): Promise<RunResult> {
   return new Promise((resolve) => {
-    const { timeoutMs, ...rest } = options;
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...rest });
+    const { timeoutMs, input = '', ...rest } = options;
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true, ...rest });
+    // A program may end without reading.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
     let stdout = '';
     let stderr = '';
     let late = false;
@@ -211,6 +216,13 @@ export function run(
       resolve(late ? { code: null, stdout, stderr: `no answer within ${timeoutMs} ms` } : { code, stdout, stderr });
     });
   });
+}
+
+/** The line of a program's output that says why it ended: its last error, else the last line; null when it said nothing. */
+export function lastWords(output: string): string | null {
+  const lines = output.split('\n').filter((line) => line.trim() !== '' && !/^\s|^Node\.js v/.test(line));
+  const found = lines.findLast((line) => /^(\w*Error|error|FATAL|panic)\b.*:/.test(line)) ?? lines.at(-1);
+  return found === undefined ? null : found.slice(0, 200);
 }
 
 /** The last lines of a log, for a sentence about why a part did not start. */

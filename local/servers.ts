@@ -3,12 +3,12 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { databases, embeddedUrl } from './environment.ts';
+import { databases, embeddedUrl, rolePassword } from './environment.ts';
 import { writeRecord } from './node-part.ts';
 import { dataDirectory, root } from './paths.ts';
 import { isPortFree } from './ports.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
-import { send } from './process.ts';
+import { lastLines, lastWords, send } from './process.ts';
 import { loadState, type Ports } from './state.ts';
 import type { Part, Running } from './supervisor.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
@@ -73,6 +73,7 @@ function serverPart(
       writeRecord(data, name, running.pid);
       return {
         ...running,
+        lastWords: () => lastWords(lastLines(join(data, 'logs', `${name}.log`), 60)),
         async stop() {
           await running.stop();
           rmSync(join(data, 'run', `${name}.json`), { force: true });
@@ -88,12 +89,21 @@ export async function createDatabases(url: string): Promise<void> {
   await asOwner(url, async (client) => {
     const { rowCount } = await client.query('select from pg_roles where rolname = $1', [sandbox]);
     if (rowCount === 0) await client.query(`create role ${sandbox} login`);
+    await setRolePassword(client, url, sandbox);
     await createDatabase(client, engine, '');
     await createDatabase(client, sandbox, `owner ${sandbox}`);
   });
   const itsOwn = new URL(url);
   itsOwn.pathname = `/${sandbox}`;
   await asOwner(itsOwn.href, (client) => client.query(HAND_OVER));
+}
+
+/** Gives a login its password on the embedded server; `url` is the superuser's. No log ever holds the statement. */
+export async function setRolePassword(client: pg.Client, url: string, role: string): Promise<void> {
+  const password = client.escapeLiteral(rolePassword(url, role));
+  await client.query(
+    `set log_min_error_statement = panic; alter role ${client.escapeIdentifier(role)} password ${password}`,
+  );
 }
 
 /** What an earlier version of the local stack made as a superuser becomes the sandbox's; nothing on a fresh server. */
@@ -155,9 +165,9 @@ export async function startServers(wanted: {
     let databaseUrl: string | null = null;
     if (wanted.postgres) {
       const logFile = join(data, 'logs', 'postgres.log');
-      const { url, port } = keep(await startPostgres({ directory: files.postgres, port: ports.postgres, logFile }));
+      const { url } = keep(await startPostgres({ directory: files.postgres, port: ports.postgres, logFile }));
       await createDatabases(url);
-      databaseUrl = embeddedUrl(`127.0.0.1:${port}`, 'postgres', databases.engine);
+      databaseUrl = embeddedUrl(url, 'postgres', databases.engine);
     }
     let temporalAddress: string | null = null;
     if (wanted.temporal) {

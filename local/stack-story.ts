@@ -13,6 +13,7 @@ export function tellEvent(story: Story, event: SupervisorEvent): void {
   switch (event.kind) {
     case 'died':
       story.warn(`${event.part} ${describeExit(event.exit)}; it is started again`);
+      if (event.lastWords !== null) story.warn(`its last words in .data/logs/${event.part}.log: ${event.lastWords}`);
       break;
     case 'restarted':
       story.warn(`${event.part} is back after ${seconds(event.afterMs)} (process ${event.pid})`);
@@ -31,6 +32,17 @@ function firstLine(error: unknown): string {
 
 export function describePostgres(server: PostgresServer): string {
   return `127.0.0.1:${server.port}, ${server.adopted ? 'still running from an earlier start' : `from ${server.source}`}`;
+}
+
+/** What is kept outside of the clone is named when it is made, and when nothing uses it any more. */
+export function tellOutside(story: Story, { outside, forgotten }: PostgresServer): void {
+  if (outside?.isNew === true) {
+    story.say(`The database is in ${outside.at}: PostgreSQL does not run as root, and its user may not reach .data.`);
+    story.say('Deleting .data leaves that directory behind; a later start then names it.');
+  }
+  for (const path of forgotten) {
+    story.warn(`${path} holds the database of an earlier .data, and nothing uses it. To remove it: rm -r ${path}`);
+  }
 }
 
 export function describeTemporal(server: TemporalServer): string {

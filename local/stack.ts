@@ -19,7 +19,7 @@ import { endLeftovers } from './node-part.ts';
 import { cacheDirectory } from './paths.ts';
 import type { PostgresServer } from './postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
-import { describePostgres, describeTemporal, tellEvent } from './stack-story.ts';
+import { describePostgres, describeTemporal, tellEvent, tellOutside } from './stack-story.ts';
 import { type LocalState, loadState, type Ports, saveState, settlePorts } from './state.ts';
 import type { Story } from './story.ts';
 import { createSupervisor, type Part } from './supervisor.ts';
@@ -85,6 +85,7 @@ export function createStack(options: StackOptions): Stack {
     let server: PostgresServer | undefined;
     const part = postgresPart(dataDirectory, ports, (started) => (server ??= started));
     await supervise(part, () => describePostgres(server!));
+    tellOutside(story, server!);
     await createDatabases(server!.url);
     return server!;
   }
@@ -120,19 +121,19 @@ export function createStack(options: StackOptions): Stack {
       (env['WORKFLOW_BUNDLE'] ?? '') === ''
         ? bundleWorkflows({ clone: options.clone, cache: cacheDirectory, dataDirectory, env })
         : Promise.resolve(env['WORKFLOW_BUNDLE'] ?? '');
-    const postgresAt = postgres.then((server) => (server === null ? null : `127.0.0.1:${server.port}`));
+    const postgresUrl = postgres.then((server) => server?.url ?? null);
 
-    const migrated = postgresAt.then((at) => {
-      const migrate = () => migrateEngine(sources, at, dataDirectory);
+    const migrated = postgresUrl.then((url) => {
+      const migrate = () => migrateEngine(sources, url, dataDirectory);
       return timed('migrations', migrate, () => 'every schema is up to date');
     });
-    const sandbox = postgresAt.then(async (at) => {
+    const sandbox = postgresUrl.then(async (url) => {
       if (sandboxUrl === null) return;
-      await supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, at)), () => sandboxUrl);
+      await supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, url)), () => sandboxUrl);
     });
     // Before the migrations the worker would take up open deposits over an older schema.
-    const engine = Promise.all([postgresAt, temporal, migrated]).then(([at, server]) =>
-      engineEnvironments(sources, at, server),
+    const engine = Promise.all([postgresUrl, temporal, migrated]).then(([url, server]) =>
+      engineEnvironments(sources, url, server),
     );
     const scheduled = temporal.then(async (server) => {
       if (server !== null) await scheduleArchive(sources, server.address);
@@ -152,7 +153,7 @@ export function createStack(options: StackOptions): Stack {
 
     const settled = { ...state, ports: actualPorts(ports, await postgres, await temporal) };
     saveState(dataDirectory, settled);
-    const databaseUrl = ownerUrl(env, await postgresAt);
+    const databaseUrl = ownerUrl(env, await postgresUrl);
     const apiKey = await ensureApiKey(settled, places.apiUrl, databaseUrl);
     saveState(dataDirectory, { ...settled, apiKey });
 

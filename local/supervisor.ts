@@ -12,6 +12,8 @@ export type Running = {
   stop(): Promise<void>;
   /** Ends it at once and without waiting, for somebody who will not wait. */
   kill(): void;
+  /** Why it ended, by its own words. */
+  lastWords?(): string | null;
 };
 
 export type Part = {
@@ -21,7 +23,7 @@ export type Part = {
 };
 
 export type SupervisorEvent =
-  | { readonly kind: 'died'; readonly part: string; readonly exit: Exit }
+  | { readonly kind: 'died'; readonly part: string; readonly exit: Exit; readonly lastWords: string | null }
   | { readonly kind: 'restarted'; readonly part: string; readonly pid: number; readonly afterMs: number }
   | { readonly kind: 'failed'; readonly part: string; readonly error: unknown; readonly retryInMs: number };
 
@@ -109,11 +111,13 @@ async function keep(
     see(running);
     const since = performance.now();
     const exit = await Promise.race([running.exited, aborted(signal)]);
+    // Whoever is killed has no say in it.
+    const words = exit?.signal === 'SIGKILL' ? null : (running.lastWords?.() ?? null);
     await running.stop();
     see(null);
     if (exit === null || signal.aborted) return;
     const diedAt = performance.now();
-    tell({ kind: 'died', part: part.name, exit });
+    tell({ kind: 'died', part: part.name, exit, lastWords: words });
     if (diedAt - since >= backoff.calmAfterMs) delayMs = backoff.firstMs;
     running = null;
     while (running === null) {

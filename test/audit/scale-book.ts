@@ -5,6 +5,7 @@ import { canonicalHistory, parseHistory, sha256 } from '../../archive/canonical.
 import { readHistory } from '../../archive/history.ts';
 import { closedRun } from '../../archive/run.ts';
 import { migrate } from '../../database/migrate.ts';
+import { setPasswords } from '../support/template.ts';
 import { createPool } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
@@ -44,6 +45,7 @@ export async function makeBook(url: string, count: number, code: string, buildId
   owner.on('error', () => undefined);
   await owner.connect();
   await migrate(owner);
+  await setPasswords(owner);
   await owner.query(`insert into engine.archive_object (hash, kind, bytes) values ($1, 'bundle', $2)`, [
     sha256(code),
     gzipSync(code),

@@ -134,7 +134,7 @@ async function auditWhole(url: string): Promise<void> {
 
 const server = await startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true });
 try {
-  const url = `postgres://postgres@127.0.0.1:${server.port}/postgres`;
+  const { url } = server;
   const { workflowBundle, buildId } = await workflowSource({}, false);
   const { code } = workflowBundle;
   console.log(

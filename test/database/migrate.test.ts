@@ -10,6 +10,7 @@ import { creditAll } from '../../ledger/credit.ts';
 import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
 import { brokenBlocks, call, expectCleanBooks, facts, faultsOf, payment, payments } from '../ledger/payments.ts';
 import { createTestDatabase, required } from '../support/database.ts';
+import { setPasswords } from '../support/template.ts';
 
 const db = await createTestDatabase();
 const FILES = (await readdir(MIGRATIONS)).toSorted();
@@ -111,11 +112,12 @@ describe('on a server of its own', () => {
     expect(
       (await admin.query(`select from pg_roles where rolname like 'app%' or rolname like 'ledger%'`)).rowCount,
     ).toBe(0);
-    await admin.query('create role migrator login createrole');
+    await admin.query(`create role migrator login createrole password '${admin.password}'`);
     await admin.query('create database deposits owner migrator');
     const migrator = await connect(url('migrator', 'deposits'));
     expect(await migrate(migrator)).toEqual(FILES);
     expect(await migrate(migrator)).toEqual([]);
+    await setPasswords(admin);
     expect((await migrator.query('select current_user::text as who')).rows).toEqual([{ who: 'migrator' }]);
 
     await admin.query('create database by_superuser');

@@ -35,7 +35,15 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-  const address = (role: string, database: string) => `postgres://${role}@127.0.0.1:${server.port}/${database}`;
+  const passwordOf: Readonly<Record<string, string>> = {
+    postgres: new URL(server.url).password,
+    deposits_migrator: passwords.MIGRATOR_DATABASE_PASSWORD,
+    temporal: passwords.TEMPORAL_DATABASE_PASSWORD,
+    app_api: passwords.API_DATABASE_PASSWORD,
+    app_worker: passwords.WORKER_DATABASE_PASSWORD,
+  };
+  const address = (role: string, database: string) =>
+    `postgres://${role}:${passwordOf[role]}@127.0.0.1:${server.port}/${database}`;
 
   const psql = (url: string, script: string, env: Readonly<Record<string, string>> = passwords) =>
     run('psql', [url, '-X', '-q', '-f', join(root, 'deploy/postgres', script)], { env: { ...process.env, ...env } });
@@ -82,13 +90,13 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     await expect(psql(owner, 'passwords.sql', { ...passwords, API_DATABASE_PASSWORD: '' })).rejects.toThrow(
       'must be set',
     );
-    await expect(query('app_api', 'deposits', 'select 1')).rejects.toThrow('permission denied for database');
+    await expect(query('app_api', 'deposits', 'select 1')).rejects.toThrow('password authentication failed');
     await psql(owner, 'passwords.sql');
     await psql(owner, 'passwords.sql');
     const withPassword = await query<{ rolname: string }>(
       'postgres',
       'postgres',
-      `select rolname from pg_authid where rolpassword like 'SCRAM-SHA-256$%' order by 1`,
+      `select rolname from pg_authid where rolpassword like 'SCRAM-SHA-256$%' and not rolsuper order by 1`,
     );
     // The sandbox was not wanted, so it has none.
     expect(withPassword.map((row) => row.rolname)).toEqual([

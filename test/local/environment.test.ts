@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  embeddedUrl,
   engineEnvironments,
   LocalSettingsError,
   migrationEnvironment,
@@ -20,6 +21,7 @@ const keys = {
 };
 const ports = { api: 1, callback: 2, sandbox: 3, temporalUi: 4, temporal: 5, postgres: 6 };
 const temporal = { address: '127.0.0.1:5', uiUrl: 'http://127.0.0.1:4' };
+const server = 'postgres://postgres:its-password@127.0.0.1:6/postgres';
 const sourcesOf = (env: Record<string, string>): Sources => ({ env, embedded: readEmbedded(env), keys, ports });
 
 describe('each part is switched off by its own variable', () => {
@@ -45,12 +47,18 @@ describe('each part is switched off by its own variable', () => {
 
 test('with embedded servers each process gets its own role and nobody but the migrations the owner', () => {
   const sources = sourcesOf({ PATH: '/bin', PGHOST: 'elsewhere', PAYMENT_WINDOW: '5m', npm_config_x: 'y' });
-  const { api, worker } = engineEnvironments(sources, '127.0.0.1:6', temporal);
-  const sandbox = sandboxEnvironment(sources, '127.0.0.1:6');
-  expect(api['DATABASE_URL_API']).toBe('postgres://app_api@127.0.0.1:6/deposits');
-  expect(worker['DATABASE_URL_WORKER']).toBe('postgres://app_worker@127.0.0.1:6/deposits');
-  expect(sandbox['DATABASE_URL_SANDBOX']).toBe('postgres://sandbox@127.0.0.1:6/sandbox');
-  expect(migrationEnvironment(sources, '127.0.0.1:6')['DATABASE_URL']).toBe('postgres://postgres@127.0.0.1:6/deposits');
+  const { api, worker } = engineEnvironments(sources, server, temporal);
+  const sandbox = sandboxEnvironment(sources, server);
+  const own = [api['DATABASE_URL_API'], worker['DATABASE_URL_WORKER'], sandbox['DATABASE_URL_SANDBOX']];
+  const roles = [/^app_api@.*\/deposits$/, /^app_worker@.*\/deposits$/, /^sandbox@.*\/sandbox$/];
+  for (const [index, role] of roles.entries()) {
+    expect(own[index]?.replace(/^postgres:\/\/(\w+):[\w-]{43}@127\.0\.0\.1:6/, '$1@')).toMatch(role);
+  }
+  // Nobody can log in with another's password.
+  expect(new Set(own.map((url) => new URL(url ?? '').password)).size).toBe(3);
+  expect(JSON.stringify([api, worker, sandbox])).not.toContain('its-password');
+  expect(embeddedUrl(server, 'app_api', 'deposits')).toBe(own[0]);
+  expect(migrationEnvironment(sources, server)['DATABASE_URL']).toBe(server.replace(/postgres$/, 'deposits'));
   for (const environment of [api, worker, sandbox]) {
     expect(environment).not.toHaveProperty('DATABASE_URL');
     expect(environment).not.toHaveProperty('PGHOST');
@@ -72,7 +80,7 @@ test('with embedded servers each process gets its own role and nobody but the mi
 
 test('the sandbox knows no key of the engine but the pair they share', () => {
   const given = { CALLBACK_KEY: 'c', PAYER_NAME_KEY: 'n', TEMPORAL_CODEC_KEY: 't', TEMPORAL_CODEC_KEY_PREVIOUS: 'p' };
-  const environment = sandboxEnvironment(sourcesOf(given), '127.0.0.1:6');
+  const environment = sandboxEnvironment(sourcesOf(given), server);
   for (const name of Object.keys(given)) expect(environment).not.toHaveProperty(name);
   const values = Object.values(environment);
   expect(values).toEqual(expect.arrayContaining([keys.mtpayAccess, keys.mtpaySecret, keys.sandboxControl]));
@@ -81,7 +89,7 @@ test('the sandbox knows no key of the engine but the pair they share', () => {
 
 test('variables about another Temporal do not reach processes that use the embedded one', () => {
   const env = { TEMPORAL_NAMESPACE: 'prod', TEMPORAL_API_KEY: 'theirs', TEMPORAL_TLS: 'true' };
-  const { worker } = engineEnvironments(sourcesOf(env), '127.0.0.1:6', temporal);
+  const { worker } = engineEnvironments(sourcesOf(env), server, temporal);
   expect(worker['TEMPORAL_NAMESPACE']).toBe('default');
   expect(worker).not.toHaveProperty('TEMPORAL_API_KEY');
   expect(worker).not.toHaveProperty('TEMPORAL_TLS');
@@ -111,13 +119,13 @@ test('external servers are passed through as they were given', () => {
 test('what the user sets wins over what the stack would choose', () => {
   const env = { CALLBACK_KEY: 'mine', MTPAY_ACK: 'json:{"success":true}', SANDBOX_SPEED: '1', LOG_LEVEL: 'debug' };
   const sources = sourcesOf(env);
-  expect(engineEnvironments(sources, '127.0.0.1:6', temporal).api).toMatchObject({ ...env });
-  expect(sandboxEnvironment(sources, '127.0.0.1:6')['SANDBOX_SPEED']).toBe('1');
+  expect(engineEnvironments(sources, server, temporal).api).toMatchObject({ ...env });
+  expect(sandboxEnvironment(sources, server)['SANDBOX_SPEED']).toBe('1');
 });
 
 test("the codec's keys reach the engine also where Temporal is embedded; what says where another server is does not", () => {
   const given = { TEMPORAL_CODEC_KEY: 't', TEMPORAL_CODEC_KEY_PREVIOUS: 'p', TEMPORAL_API_KEY: 'elsewhere' };
-  const { api, worker } = engineEnvironments(sourcesOf(given), '127.0.0.1:6', { address: '127.0.0.1:5', uiUrl: null });
+  const { api, worker } = engineEnvironments(sourcesOf(given), server, { address: '127.0.0.1:5', uiUrl: null });
   for (const environment of [api, worker]) {
     expect(environment).toMatchObject({ TEMPORAL_CODEC_KEY: 't', TEMPORAL_CODEC_KEY_PREVIOUS: 'p' });
     expect(environment).not.toHaveProperty('TEMPORAL_API_KEY');

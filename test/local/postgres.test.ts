@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findPostgres, PostgresNotFoundError } from '../../local/postgres-binaries.ts';
@@ -102,6 +102,69 @@ test('a number in the pid file that belongs to another program by now is not tak
   expect(second.adopted).toBe(false);
   expect(isAlive(stranger.pid)).toBe(true);
 });
+
+/** What keeps a login without the password out; undefined when nothing does. */
+const refusal = (url: string, user: string) =>
+  ask(url.replace(/\/\/.*@/, `//${user}@`), 'select 1').then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
+
+test('nobody gets in without the password, and data of a version that trusted everybody get one', async () => {
+  const directory = join(makeDirectory(), 'postgres');
+  const first = await started({ directory, removeOnStop: false });
+  await ask(first.url, 'create table kept as select 42 as answer');
+  await ask(first.url, 'create role app login');
+  for (const user of ['postgres', 'app']) expect(await refusal(first.url, user)).toMatch(/password/);
+  const rules = `select string_agg(concat_ws(' ', type, address, auth_method), ', ') from pg_hba_file_rules`;
+  expect(await ask(first.url, rules)).toBe('host 127.0.0.1 scram-sha-256');
+  const passwordFile = join(directory, 'password');
+  expect(statSync(passwordFile).mode & 0o777).toBe(0o600);
+
+  // As an earlier version left it, and still running.
+  rmSync(passwordFile);
+  writeFileSync(join(dataOf(directory), 'pg_hba.conf'), 'host all all 127.0.0.1/32 trust\n');
+  await ask(first.url, 'select pg_reload_conf()');
+  await until('the old rules', async () => (await refusal(first.url, 'app')) === undefined);
+  await ask(first.url, 'alter role postgres password null');
+
+  const second = await started({ directory });
+  expect(second.adopted).toBe(false);
+  expect(isAlive(first.pid)).toBe(false);
+  expect(await ask(second.url, 'select answer from kept')).toBe(42);
+  for (const user of ['postgres', 'app']) expect(await refusal(second.url, user)).toMatch(/password/);
+  expect(readFileSync(join(directory, 'server.log'), 'utf8')).not.toContain(readFileSync(passwordFile, 'utf8'));
+});
+
+const isRoot = process.getuid?.() === 0;
+test.skipIf(!isRoot)(
+  'a directory that was deleted is a first start, and what lies outside of it is named',
+  async () => {
+    const directory = join(makeDirectory(), 'postgres');
+    const first = await started({ directory, removeOnStop: false });
+    expect(first).toMatchObject({ outside: { isNew: true }, forgotten: [] });
+    await ask(first.url, 'create table kept as select 42 as answer');
+    await first.stop();
+    const outside = dirname(dataOf(directory));
+    onTestFinished(() => rmSync(outside, { recursive: true, force: true }));
+    rmSync(directory, { recursive: true });
+
+    const second = await started({ directory });
+    expect(second).toMatchObject({ outside: { isNew: true }, forgotten: [outside] });
+    expect(second.outside?.at).not.toBe(outside);
+    expect(await ask(second.url, `select to_regclass('kept')`)).toBeNull();
+    await second.stop();
+    expect(existsSync(second.outside?.at ?? '')).toBe(false);
+
+    // The database of another .data, or none, where this one's was.
+    const note = { for: join(directory), at: outside, mark: 'another' };
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'location'), JSON.stringify(note));
+    await expect(startPostgres({ directory })).rejects.toThrow(`${outside} is not the database of ${directory}`);
+    rmSync(outside, { recursive: true });
+    await expect(startPostgres({ directory })).rejects.toThrow(`The database was in ${outside} and is gone`);
+  },
+);
 
 test('a wished port is used, and another one when it is taken', async () => {
   const taken = await occupyPort();

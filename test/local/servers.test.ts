@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../database/migrate.ts';
+import { embeddedUrl } from '../../local/environment.ts';
 import { root } from '../../local/paths.ts';
 import { createDatabases, type Servers, startServers } from '../../local/servers.ts';
 import { isServing } from '../../local/temporal.ts';
@@ -64,10 +65,7 @@ test('a server that is not wanted is not started', async () => {
 test("the sandbox's database is its own login's, also one that an earlier version made as a superuser", async () => {
   const { databaseUrl } = await started(makeDataDirectory());
   const ask = async (user: string, database: string, sql: string) => {
-    const url = new URL(databaseUrl ?? '');
-    url.username = user;
-    url.pathname = `/${database}`;
-    const client = new pg.Client({ connectionString: url.href });
+    const client = new pg.Client({ connectionString: embeddedUrl(databaseUrl ?? '', user, database) });
     await client.connect();
     try {
       return (await client.query(sql)).rows;

@@ -47,7 +47,23 @@ test('a part that dies is started again and says so, however often', async () =>
   await supervisor.stop(['worker']);
   expect(isAlive(third)).toBe(false);
   expect(events.map(({ kind }) => kind)).toEqual(['died', 'restarted', 'died', 'restarted']);
-  expect(events[0]).toEqual({ kind: 'died', part: 'worker', exit: { code: null, signal: 'SIGKILL' } });
+  expect(events[0]).toEqual({
+    kind: 'died',
+    part: 'worker',
+    exit: { code: null, signal: 'SIGKILL' },
+    lastWords: null,
+  });
+});
+
+test('a part that ends by itself says why', async () => {
+  const directory = makeDirectory();
+  const { supervisor, events } = supervised();
+  const program = `${READY} setTimeout(() => { throw new TypeError('the reason'); }, 50);`;
+  await supervisor.supervise(scripted(directory, 'worker', program));
+  await until('its end', () => events.some(({ kind }) => kind === 'died'));
+  const { exit, lastWords } = events.find((event) => event.kind === 'died')!;
+  expect({ exit, lastWords }).toEqual({ exit: { code: 1, signal: null }, lastWords: 'TypeError: the reason' });
+  await supervisor.stop(['worker']);
 });
 
 test('what a dead part had started is gone before it is started again, even if it will not listen', async () => {

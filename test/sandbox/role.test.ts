@@ -15,7 +15,7 @@ afterAll(async () => {
 const db = await createTestDatabase();
 
 test('a login with a schema and nothing else is enough for the sandbox, beside an engine it cannot touch', async () => {
-  await db.owner.query(`create role ${role} login`);
+  await db.owner.query(`create role ${role} login password '${new URL(db.url).password}'`);
   await db.owner.query(`create schema sandbox authorization ${role}`);
   const url = new URL(db.url);
   url.username = role;

@@ -4,6 +4,14 @@ import { migrate } from '../../database/migrate.ts';
 /** The migrated database that every test database is a clone of. */
 export const TEMPLATE = 'engine_template';
 
+/** The tests let every login in by the superuser's password. */
+export async function setPasswords(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ role: string }>(
+    'select rolname as role from pg_roles where rolcanlogin and not rolsuper',
+  );
+  for (const { role } of rows) await client.query(`alter role ${role} password '${client.password}'`);
+}
+
 export async function migrateTemplate(url: string): Promise<void> {
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();
@@ -14,5 +22,6 @@ export async function migrateTemplate(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: template.href });
   await client.connect();
   await migrate(client);
+  await setPasswords(client);
   await client.end();
 }
