@@ -8,12 +8,12 @@ const FIRST_PORT = 20_000;
 const BLOCK_SIZE = 10;
 const BLOCKS = 1_200;
 
-/** Whether a server could listen on the port of this machine's loopback address now. */
-export function isPortFree(port: number): Promise<boolean> {
+/** Whether a server could listen on the port of a loopback address of this machine now. */
+export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 
@@ -44,7 +44,7 @@ export async function portsFor(directory: string, count: number): Promise<number
   for (let i = 0; i < BLOCKS; i += 1) {
     const first = FIRST_PORT + ((start + i) % BLOCKS) * BLOCK_SIZE;
     const ports = Array.from({ length: count }, (_, offset) => first + offset);
-    const free = await Promise.all(ports.map(isPortFree));
+    const free = await Promise.all(ports.map((port) => isPortFree(port)));
     if (free.every(Boolean)) return ports;
   }
   throw new Error(`no ${count} neighbouring free ports between ${FIRST_PORT} and ${FIRST_PORT + BLOCKS * BLOCK_SIZE}`);

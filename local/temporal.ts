@@ -1,9 +1,10 @@
 /** A Temporal dev server of our own on loopback, with its Web UI: for `npm start`, `npm run audit` and the test suite. */
 
-import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
+import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
 import {
@@ -18,13 +19,14 @@ import {
 } from './process.ts';
 import { recordOf, start, type Started } from './process.ts';
 import { resolveTemporalCli } from './temporal-binary.ts';
+import { type Door, type HiddenPlace, hiddenPlace, openDoor } from './web-ui-door.ts';
 
 export type TemporalOptions = {
   /** The SQLite file that holds everything; its directory is made if need be. */
   readonly dbFile: string;
   /** The wished port; another one is taken when it is not free. Default: any. */
   readonly port?: number;
-  /** The same for the Web UI; `headless` starts none. Default: any. */
+  /** The same for the door to the Web UI; `headless` starts none. Default: any. */
   readonly uiPort?: number | 'headless';
   /** Default: `<dbFile>.log`. */
   readonly logFile?: string;
@@ -87,14 +89,17 @@ export async function startTemporal(options: TemporalOptions): Promise<TemporalS
 
   const executable = options.executable ?? (await resolveTemporalCli());
   let port = await freePortNear(options.port);
-  let uiPort = options.uiPort === 'headless' ? null : await freePortNear(options.uiPort);
   for (let attempt = 1; ; attempt += 1) {
-    const started = await launch(executable, dbFile, port, uiPort, options);
+    const httpPort = await freePort();
+    const hidden = options.uiPort === 'headless' ? null : await hiddenPlace();
+    const started = await launch(executable, dbFile, { port, httpPort, ui: hidden }, options);
     const identity = recordOf(started.pid)?.identity ?? '';
-    const note: Note = { for: dbFile, pid: started.pid, identity, port, uiPort };
-    writeFileSync(noteFile(dbFile), `${JSON.stringify(note)}\n`);
-    const failure = await waitUntilServing(addressAt(port), started.exited);
-    if (failure === null) return serverOf(note, started);
+    const wishedUiPort = typeof options.uiPort === 'number' ? options.uiPort : 0;
+    const ui = hidden === null ? null : { port: wishedUiPort, hidden };
+    const note: Note = { for: dbFile, pid: started.pid, identity, port, httpPort, ui };
+    writeNote(note);
+    const failure = (await waitUntilServing(addressAt(port), started.exited)) ?? (await httpApiFault(httpPort));
+    if (failure === null) return serverOf(await withDoor(note, false), started);
     if (isAlive(started.pid)) await end(started.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
     const log = lastLines(logFileOf(options), 15);
     if (attempt === ATTEMPTS || !/address already in use|port .* already|can't set/i.test(log)) {
@@ -102,12 +107,51 @@ export async function startTemporal(options: TemporalOptions): Promise<TemporalS
     }
     // Somebody took a port between our look and the server's; it also takes some of its own by the same method.
     port = await freePort();
-    uiPort = uiPort === null ? null : await freePort();
   }
 }
 
 /** What is written down beside the file about the server that works on it. */
-type Note = ProcessRecord & { readonly for: string; readonly port: number; readonly uiPort: number | null };
+type Note = ProcessRecord & {
+  readonly for: string;
+  readonly port: number;
+  /** Notes of servers whose HTTP API was open to every page have none. */
+  readonly httpPort?: number;
+  /** The Web UI's door, and where it leads. */
+  readonly ui: { readonly port: number; readonly hidden: HiddenPlace } | null;
+};
+
+function writeNote(note: Note): void {
+  writePrivately(noteFile(note.for), `${JSON.stringify(note)}\n`);
+}
+
+type NotedUi = { readonly note: Note; readonly door: Door | null };
+
+/** With `insist`, no other port will do: whoever started the server may live, and keep the door. */
+async function withDoor(note: Note, insist: boolean): Promise<NotedUi> {
+  if (note.ui === null) return { note, door: null };
+  const door = await openDoor(note.ui.port, note.ui.hidden, insist);
+  if (door === null) return { note, door };
+  const known = { ...note, ui: { ...note.ui, port: door.port } };
+  writeNote(known);
+  return { note: known, door };
+}
+
+/**
+ * The server's HTTP API has neither log-in nor check of where a call comes from, and cannot be switched off, so it is
+ * told to serve a name that no Host header can hold. Null when it refuses.
+ */
+async function httpApiFault(port: number): Promise<string | null> {
+  const url = `http://127.0.0.1:${port}/api/v1/namespaces`;
+  const status = await fetch(url, { signal: AbortSignal.timeout(CALL_TIMEOUT_MS) }).then(
+    (answer) => answer.status,
+    () => null,
+  );
+  if (status === null || status === 403) return null;
+  return (
+    `answers ${status} on its HTTP API at port ${port}, where every web page could end workflows: ` +
+    'a Temporal CLI of version 1.2 or later can refuse them, set TEMPORAL_CLI_PATH to one'
+  );
+}
 
 function noteFile(dbFile: string): string {
   return `${dbFile}.server.json`;
@@ -126,9 +170,10 @@ async function adopt(dbFile: string): Promise<TemporalServer | null> {
   if (!existsSync(noteFile(dbFile))) return null;
   const note = JSON.parse(readFileSync(noteFile(dbFile), 'utf8')) as Note;
   if (belongsTo(dbFile, note.for) && isSameProcess(note)) {
-    if (await isServing(addressAt(note.port))) {
+    // One that an earlier version has left serves its HTTP API to every page: it is started again.
+    if (note.httpPort !== undefined && (await isServing(addressAt(note.port)))) {
       await keepHistories(addressAt(note.port));
-      return serverOf(note, null);
+      return serverOf(await withDoor(note, true), null);
     }
     await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
   }
@@ -139,15 +184,15 @@ async function adopt(dbFile: string): Promise<TemporalServer | null> {
 function launch(
   executable: string,
   dbFile: string,
-  port: number,
-  uiPort: number | null,
+  { port, httpPort, ui }: { readonly port: number; readonly httpPort: number; readonly ui: HiddenPlace | null },
   options: TemporalOptions,
 ): Promise<Started> {
   const attributes = Object.entries(options.searchAttributes ?? depositSearchAttributes);
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--db-filename', dbFile]
     // Twice the throughput of the defaults. Survives kill -9; a power cut may cost the last moments.
     .concat(['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'])
-    .concat(uiPort === null ? ['--headless'] : ['--ui-port', String(uiPort)])
+    .concat(['--http-port', String(httpPort), '--dynamic-config-value', 'frontend.httpAllowedHosts=["no host"]'])
+    .concat(ui === null ? ['--headless'] : ['--ui-ip', ui.host, '--ui-port', String(ui.port)])
     .concat(options.uiCodecEndpoint === undefined ? [] : ['--ui-codec-endpoint', options.uiCodecEndpoint])
     .concat(attributes.flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]));
   // The caller's TEMPORAL_… variables are about another server.
@@ -212,15 +257,16 @@ async function asking<T>(address: string, ask: (connection: Connection) => Promi
   }
 }
 
-function serverOf(note: Note, started: Started | null): TemporalServer {
+function serverOf({ note, door }: NotedUi, started: Started | null): TemporalServer {
   return {
     address: addressAt(note.port),
     port: note.port,
-    uiUrl: note.uiPort === null ? null : `http://127.0.0.1:${note.uiPort}`,
+    uiUrl: note.ui === null ? null : `http://127.0.0.1:${note.ui.port}`,
     pid: note.pid,
     adopted: started === null,
     exited: started?.exited ?? gone(note.pid),
     async stop() {
+      door?.close();
       await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
       rmSync(noteFile(note.for), { force: true });
     },

@@ -1,13 +1,19 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
+import pg from 'pg';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { payAtSandbox } from '../../local/engine-api.ts';
 import { root } from '../../local/paths.ts';
 import { isAlive } from '../../local/process.ts';
 import { proveCreditedOnce } from '../../local/proof.ts';
 import { walkSample } from '../../local/sample.ts';
-import { createStack } from '../../local/stack.ts';
+import { createStack, type StackFacts } from '../../local/stack.ts';
 import { createStory } from '../../local/story.ts';
+import { findBrowser, launchBrowser } from '../support/browser.ts';
+import { sendAfterRebinding, sendAsOwn, sendFromOtherSite } from './hostile-page.ts';
+import { knowsListeners, listenersOf } from './listeners.ts';
 import { makeDataDirectory, until } from './support.ts';
 
 /** Nothing of the test run's own servers reaches the stack. */
@@ -20,7 +26,6 @@ function makeStack(dataDirectory: string) {
   let text = '';
   const story = createStory({ isTerminal: false, columns: 80, write: (more) => (text += more) });
   const stack = createStack({ env: plainEnvironment(), dataDirectory, clone: root, story });
-  onTestFinished(() => stack.stop());
   return { stack, story, told: () => text };
 }
 
@@ -37,13 +42,33 @@ function localEnv(dataDirectory: string): Record<string, string> {
 const pidsOf = (env: Record<string, string>) =>
   ['API_PID', 'WORKER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
 
-test('a deposit is credited, a dead worker comes back, and a second start goes on with what was open', async () => {
-  const dataDirectory = makeDataDirectory();
-  const first = makeStack(dataDirectory);
-  const facts = await first.stack.start();
+/** Of everything the stack has started. */
+const recordedPids = (dataDirectory: string): number[] =>
+  readdirSync(join(dataDirectory, 'run')).map(
+    (name) => (JSON.parse(readFileSync(join(dataDirectory, 'run', name), 'utf8')) as { pid: number }).pid,
+  );
+
+const orderOf = (externalOrderNumber: string, wallet: string) => ({
+  externalOrderNumber,
+  wallet,
+  buyCoinMode: 'MtcAmount' as const,
+  mtcAmount: '250',
+  currencyCode: 'HKD',
+  supportLanguage: 'en',
+  payerRealName: 'Test Person',
+});
+
+/** One stack for the tests below, in their order; the last one stops it. */
+const dataDirectory = makeDataDirectory(afterAll);
+const running = makeStack(dataDirectory);
+let facts: StackFacts;
+afterAll(() => running.stack.stop());
+
+test('a deposit is credited, and a dead worker comes back', async () => {
+  facts = await running.stack.start();
   const sandboxUrl = facts.places.sandboxUrl ?? '';
   const { signal } = new AbortController();
-  const sample = { api: facts.api, sandboxUrl, controlToken: facts.controlToken, story: first.story, signal };
+  const sample = { api: facts.api, sandboxUrl, controlToken: facts.controlToken, story: running.story, signal };
   const credited = await walkSample(sample);
   const findings = await proveCreditedOnce(facts.api, facts.databaseUrl, credited.externalOrderNumber, '5000');
   expect(findings.filter(({ holds }) => !holds)).toEqual([]);
@@ -53,26 +78,110 @@ test('a deposit is credited, a dead worker comes back, and a second start goes o
 
   const before = localEnv(dataDirectory);
   process.kill(Number(before['WORKER_PID']), 'SIGKILL');
-  await until('the worker to come back', () => first.told().includes('worker is back'));
-  expect(first.told()).toContain('worker was ended by SIGKILL; it is started again');
+  await until('the worker to come back', () => running.told().includes('worker is back'));
+  expect(running.told()).toContain('worker was ended by SIGKILL; it is started again');
   const after = localEnv(dataDirectory);
   expect(after['WORKER_PID']).not.toBe(before['WORKER_PID']);
   expect({ ...after, WORKER_PID: '' }).toEqual({ ...before, WORKER_PID: '' });
+}, 180_000);
 
-  const open = await facts.api.createDeposit({
-    externalOrderNumber: 'left-open',
-    wallet: 'wallet-7',
-    buyCoinMode: 'MtcAmount',
-    mtcAmount: '250',
-    currencyCode: 'HKD',
-    supportLanguage: 'en',
-    payerRealName: 'Test Person',
-  });
+const chromium = findBrowser();
+if (chromium === null || !knowsListeners)
+  console.warn(
+    '\n*** SKIPPED: no Chromium or no /proc, so pages of other sites were NOT tried against the stack ***\n',
+  );
+
+describe.skipIf(chromium === null || !knowsListeners)('a page of another site', () => {
+  test('changes nothing, at whatever listens', async () => {
+    const open = await facts.api.createDeposit(orderOf('watched', 'wallet-6'));
+    await until('the link', async () => (await facts.api.readDeposit('watched')).redirectUrl !== null);
+    const browser = await launchBrowser(chromium ?? '');
+    onTestFinished(() => browser.close());
+    const context = await browser.newContext();
+    // Logged in and open beside it, as a person would have them.
+    const consolePage = await context.newPage();
+    await consolePage.goto(`${facts.places.sandboxUrl}/console/orders`);
+    await consolePage.locator('input[type=password]').fill(facts.controlToken);
+    await consolePage.locator('button').first().click();
+    await consolePage.getByText('watched').first().waitFor();
+    const webUi = await context.newPage();
+    await webUi.goto(`${facts.temporalUiUrl}/namespaces/default/workflows`);
+    await webUi.getByText('deposit:watched').first().waitFor();
+
+    const own = new Set(recordedPids(dataDirectory));
+    const listeners = listenersOf([process.pid, ...own]).filter(({ host }) => !host.startsWith('IPv6'));
+    const target = { workflowId: open.workflowId, externalOrderNumber: 'watched' };
+    const before = await everything();
+    expect(before.workflows).toContainEqual(expect.stringContaining('deposit:watched RUNNING'));
+    expect(await sendFromOtherSite(context, listeners, target)).toBeGreaterThan(100);
+    // The Web UI's own address is 1 of 16 million: no page finds the name that it would have to rebind to.
+    const named = listeners.filter(({ host }) => host === '127.0.0.1');
+    expect(await sendAfterRebinding(context, named, target)).toContain(Number(new URL(facts.temporalUiUrl ?? '').port));
+    expect(await everything()).toEqual(before);
+
+    // Who belongs there still can.
+    const path = `/api/v1/namespaces/default/workflows/${encodeURIComponent(open.workflowId)}/terminate`;
+    expect(await webUi.evaluate(sendAsOwn, [[path, '{}'] as const])).toEqual([200]);
+  }, 180_000);
+});
+
+test('cut connections end no process, and every deposit of that time is credited once', async () => {
+  const before = recordedPids(dataDirectory);
+  const told = running.told();
+  const sandboxUrl = facts.places.sandboxUrl ?? '';
+  const insist = (what: string, call: () => Promise<unknown>) =>
+    until(what, () =>
+      call().then(
+        () => true,
+        () => false,
+      ),
+    );
+  const numbers = Array.from({ length: 20 }, (_, index) => `cut-${index}`);
+  const cutting = cutConnections(8);
+  const paid = await Promise.all(
+    numbers.map(async (number) => {
+      let state = 'PLACING';
+      await insist(`${number} to be created`, async () => {
+        await facts.api.createDeposit(orderOf(number, 'wallet-8')).catch((error: Error) => {
+          if (!/ 422: /.test(error.message)) throw error;
+        });
+      });
+      await until(`${number} to be placed`, async () => {
+        state = (await facts.api.readDeposit(number).catch(() => null))?.state ?? 'PLACING';
+        return state !== 'PLACING';
+      });
+      // The provider and the worker lose their connections as well; what may have been sent is never sent again.
+      if (state !== 'AWAITING_PAYMENT') return null;
+      await insist(`${number} to be paid`, async () => {
+        await payAtSandbox(sandboxUrl, facts.controlToken, number).catch((error: Error) => {
+          // It was paid, and the answer was cut off.
+          if (!/ 409: /.test(error.message)) throw error;
+        });
+      });
+      return number;
+    }),
+  );
+  expect(await cutting).toBeGreaterThan(20);
+  const credited = paid.filter((number) => number !== null);
+  expect(credited.length).toBeGreaterThan(0);
+  for (const number of credited) {
+    await until(`${number} to be credited`, async () => (await facts.api.readDeposit(number)).state === 'CREDITED');
+  }
+  expect((await facts.api.readWallet('wallet-8')).balance).toBe(`${250 * credited.length}`);
+  expect(running.told()).toBe(told);
+  expect(recordedPids(dataDirectory)).toEqual(before);
+}, 180_000);
+
+test('a second start goes on with what was open', async () => {
+  const sandboxUrl = facts.places.sandboxUrl ?? '';
+  const open = await facts.api.createDeposit(orderOf('left-open', 'wallet-7'));
   await until('the checkout link', async () => (await facts.api.readDeposit('left-open')).redirectUrl !== null);
-  await first.stack.stop();
-  expect(pidsOf(after).filter(isAlive)).toEqual([]);
+  const before = localEnv(dataDirectory);
+  await running.stack.stop();
+  expect(pidsOf(before).filter(isAlive)).toEqual([]);
 
   const second = makeStack(dataDirectory);
+  onTestFinished(() => second.stack.stop());
   const resumed = await second.stack.start();
   expect(resumed.places).toEqual(facts.places);
   expect(localEnv(dataDirectory)['API_KEY']).toBe(before['API_KEY']);
@@ -86,8 +195,56 @@ test('a deposit is credited, a dead worker comes back, and a second start goes o
 
 test('a start that is told to stop ends with nothing running', async () => {
   const { stack, told } = makeStack(makeDataDirectory());
+  onTestFinished(() => stack.stop());
   const starting = stack.start().catch((error: unknown) => error);
   await until('the first part', () => told().includes('✓ postgres'));
   await stack.stop();
   expect(await starting).toBeInstanceOf(Error);
 });
+
+/** Cuts every connection of the server but its own, that many times; returns how many connections. */
+async function cutConnections(times: number): Promise<number> {
+  const client = new pg.Client({ connectionString: facts.databaseUrl });
+  await client.connect();
+  let cut = 0;
+  for (let time = 0; time < times; time += 1) {
+    const { rows } = await client.query<{ n: number }>(
+      `select count(pg_terminate_backend(pid))::int as n from pg_stat_activity
+        where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+    );
+    cut += rows[0]?.n ?? 0;
+    await sleep(500);
+  }
+  await client.end();
+  return cut;
+}
+
+/** Every row of both databases, and every workflow with its state: what a page could have changed. */
+async function everything(): Promise<{ tables: Record<string, string>; workflows: string[] }> {
+  const tables: Record<string, string> = {};
+  const { DATABASE_URL: url = '' } = localEnv(dataDirectory);
+  for (const database of ['deposits', 'sandbox']) {
+    const client = new pg.Client({ connectionString: url.replace(/\/deposits$/, `/${database}`) });
+    await client.connect();
+    // The sandbox's log counts what it refuses as well; the archive goes on by its own schedule.
+    const { rows } = await client.query<{ name: string }>(
+      `select format('%I.%I', schemaname, tablename) as name from pg_tables
+        where schemaname in ('engine', 'ledger', 'sandbox') and (schemaname, tablename) <> ('sandbox', 'event')
+          and tablename !~ '^archive'`,
+    );
+    for (const { name } of rows) {
+      const found = await client.query<{ hash: string }>(
+        `select count(*) || ' ' || md5(coalesce(string_agg(t::text, ' ' order by t::text), '')) as hash from ${name} t`,
+      );
+      tables[name] = found.rows[0]?.hash ?? '';
+    }
+    await client.end();
+  }
+  const connection = await Connection.connect({ address: localEnv(dataDirectory)['TEMPORAL_ADDRESS'] ?? '' });
+  const workflows: string[] = [];
+  for await (const { workflowId, runId, status, historyLength } of new Client({ connection }).workflow.list()) {
+    if (!workflowId.startsWith('archive-')) workflows.push(`${workflowId} ${status.name} ${runId} ${historyLength}`);
+  }
+  await connection.close();
+  return { tables, workflows: workflows.toSorted() };
+}

@@ -6,17 +6,20 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 
+/** `onTestFinished`, or `afterAll` for what the tests of a file share. */
+type WhenDone = (work: () => void) => void;
+
 /** A directory of the test's own, gone when the test is over. */
-export function makeDirectory(): string {
+export function makeDirectory(whenDone: WhenDone = onTestFinished): string {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'deposit-engine-local-')));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  whenDone(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
 /** A `.data` of the test's own, with what PostgreSQL keeps outside of it when we are root. */
-export function makeDataDirectory(): string {
-  const data = join(makeDirectory(), '.data');
-  onTestFinished(() => {
+export function makeDataDirectory(whenDone: WhenDone = onTestFinished): string {
+  const data = join(makeDirectory(whenDone), '.data');
+  whenDone(() => {
     const note = join(data, 'postgres', 'location');
     if (!existsSync(note)) return;
     const { at } = JSON.parse(readFileSync(note, 'utf8')) as { at: string };
