@@ -3,15 +3,19 @@ import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { isSamePayment } from '../database/callbacks.ts';
 import { isPeoplesPosting } from '../database/decisions.ts';
+import { findSealed, isGenuine, type SealedRow, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
 import type { Payment } from '../domain/order.ts';
-import type { CreditAnswer, CreditItem } from '../ledger/credit.ts';
+import { type CreditAnswer, creditAll, type CreditItem } from '../ledger/credit.ts';
 import { isRowId, type Unbound, unboundOf } from './binding.ts';
 import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
 /** `posted` and `duplicate` are the same answer: the money stands, once. */
 export type CreditResult =
   | { readonly kind: 'credited'; readonly postingId: string; readonly postedAt: string }
-  | { readonly kind: 'conflict'; readonly reason: 'LEDGER_CONFLICT' | 'LEDGER_REJECTED' | 'OTHER_PAYMENT_CREDITED' }
+  | {
+      readonly kind: 'conflict';
+      readonly reason: 'LEDGER_CONFLICT' | 'LEDGER_REJECTED' | 'OTHER_PAYMENT_CREDITED' | 'SEAL_BROKEN';
+    }
   | Unbound;
 
 export interface CreditDependencies {
@@ -42,6 +46,7 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
   if (answer.outcome === 'busy') throw new RowBusy(`a row of deposit ${item.deposit} is locked`);
   crashPoint('credit.afterCommit');
   if (answer.outcome === 'unproven') return unproven(deps, item);
+  if (answer.outcome === 'unsealed') return unsealed(deps, item);
   if (answer.outcome === 'conflict') {
     raiseAlarm(log, 'ledger_conflict', { deposit: item.deposit, inboxId: item.inboxId, outcome: answer.outcome });
     const byPeople = answer.postingId !== null && (await isPeoplesPosting(deps.pool, answer.postingId));
@@ -62,6 +67,49 @@ async function unproven(deps: CreditDependencies, item: CreditItem, code?: unkno
   if (found !== null) return found;
   raiseAlarm(deps.log, 'ledger_conflict', { deposit, inboxId, outcome: 'unproven', code });
   return { kind: 'conflict', reason: 'LEDGER_REJECTED' };
+}
+
+/** The row is what was named, and nobody knows who wrote it: people look, unless the deposit is settled. */
+async function unsealed(deps: CreditDependencies, item: CreditItem): Promise<CreditResult> {
+  const { deposit, inboxId, reported } = item;
+  const about = { externalOrderNumber: deposit, inboxId, reported };
+  const found = await unboundOf(deps.pool, deps.log, about, paymentIn(item));
+  if (found !== null) return found;
+  raiseAlarm(deps.log, 'callback_not_sealed', { deposit, inboxId });
+  return { kind: 'conflict', reason: 'SEAL_BROKEN' };
+}
+
+/**
+ * Posts a batch, of which only what genuine rows say reaches the books. The facts that are posted are those that were
+ * verified here, whatever becomes of the row meanwhile.
+ */
+export async function creditGenuine(
+  pool: pg.Pool,
+  trust: SealTrust,
+  items: readonly CreditItem[],
+): Promise<CreditAnswer[]> {
+  const rows = await findSealed(
+    pool,
+    items.map(({ inboxId }) => inboxId),
+  );
+  const faults = items.map((item) => faultOf(trust, rows.get(item.inboxId), item));
+  const genuine = items.filter((_, i) => faults[i] === null);
+  const posted = genuine.length === 0 ? [] : await creditAll(pool, genuine);
+  let next = 0;
+  return faults.map((outcome) => (outcome === null ? posted[next++]! : { outcome, postingId: null, postedAt: null }));
+}
+
+function faultOf(trust: SealTrust, row: SealedRow | undefined, item: CreditItem): 'unsealed' | 'unproven' | null {
+  if (row === undefined) return 'unproven';
+  if (!isGenuine(verdictOn(trust, row))) return 'unsealed';
+  const { data } = row;
+  const isSaid =
+    data?.externalOrderNumber === item.deposit &&
+    data.transactionCode === item.transactionCode &&
+    data.transactionAmount === item.amount &&
+    data.currencyCode === item.currencyCode &&
+    data.paymentPrice === item.paymentPrice;
+  return isSaid ? null : 'unproven';
 }
 
 /** Histories of before do not tell when it was received. */

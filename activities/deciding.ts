@@ -10,9 +10,10 @@ import {
   recordParked,
   recordProposal as record,
 } from '../database/cases.ts';
-import { isWritten, type SaidStep } from '../database/decisions.ts';
+import { isWritten, listDecisions, type SaidStep } from '../database/decisions.ts';
 import { lockDeposit, markInReview } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
+import { findSealedOfCase, isGenuine, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
 import type { Standing } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
@@ -20,6 +21,13 @@ import { decide as decideInBooks, type DecisionAnswer, type DecisionItem, record
 import { park } from '../ledger/park.ts';
 import { isRowId, type Unbound, unboundOf } from './binding.ts';
 import { classifyLedgerFailure } from './failures.ts';
+
+export interface DecidingDependencies {
+  /** Of the worker's role; for decisions, of the only one that may release and reverse. */
+  readonly pool: pg.Pool;
+  readonly sealTrust: () => SealTrust;
+  readonly log: Log;
+}
 
 /** A deposit's own payment that no machine may credit. Optional fields are missing in histories of before. */
 export interface ReviewRecord {
@@ -48,7 +56,8 @@ export interface Parked {
  * The case, its money in suspense where asked, and the deposit's state, in one transaction; or what the database binds,
  * if it is another payment: then nothing is written. Idempotent.
  */
-export function recordReview(pool: pg.Pool, log: Log, review: ReviewRecord): Promise<Parked | Unbound> {
+export function recordReview(deps: DecidingDependencies, review: ReviewRecord): Promise<Parked | Unbound> {
+  const { pool, log } = deps;
   return inTransaction(pool, async (client) => {
     await client.query('select from engine.review_case where workflow_id = $1 for no key update', [review.workflowId]);
     await lockDeposit(client, review.externalOrderNumber);
@@ -59,20 +68,22 @@ export function recordReview(pool: pg.Pool, log: Log, review: ReviewRecord): Pro
     if (unbound !== null) return unbound;
     await insertCase(client, { ...review, detail: review.detail ?? '' });
     await markInReview(client, review);
-    return review.park === true ? parkOnce(client, review.workflowId) : NOT_PARKED;
+    return review.park === true ? parkOnce(deps, client, review.workflowId) : NOT_PARKED;
   });
 }
 
 /** Puts the money of a case that the API has opened into suspense. Idempotent. */
-export const parkCase = (pool: pg.Pool, workflowId: string): Promise<Parked> =>
-  inTransaction(pool, (client) => parkOnce(client, workflowId));
+export const parkCase = (deps: DecidingDependencies, workflowId: string): Promise<Parked> =>
+  inTransaction(deps.pool, (client) => parkOnce(deps, client, workflowId));
 
 const NOT_PARKED: Parked = { postingId: null, codeStands: false };
 
-async function parkOnce(client: pg.ClientBase, workflowId: string): Promise<Parked> {
+async function parkOnce(deps: DecidingDependencies, client: pg.ClientBase, workflowId: string): Promise<Parked> {
   const found = await lockForParking(client, workflowId);
   if (found === null) return NOT_PARKED;
   if (found.parked !== null) return { postingId: found.parked, codeStands: false };
+  // Nothing says that this money came: it is on no books.
+  if (!(await isGenuineCase(deps, client, workflowId))) return NOT_PARKED;
   const postingId = await park(client, found);
   if (postingId === null) return { postingId: null, codeStands: true };
   await recordParked(client, workflowId, postingId);
@@ -102,11 +113,14 @@ export async function recordProposal(
  * Carries out what people have decided. Throws whenever the outcome may be unknown: call again with the same item, for
  * ever. What the database refuses for the item's own sake is an answer, so that people can decide anew.
  */
-export async function decide(pool: pg.Pool, log: Log, item: DecisionItem): Promise<DecisionAnswer> {
+export async function decide(deps: DecidingDependencies, item: DecisionItem): Promise<DecisionAnswer> {
+  const { pool, log } = deps;
   crashPoint('decide.beforeTx');
   let answer: DecisionAnswer;
   try {
-    answer = await decideInBooks(pool, item);
+    answer = (await creditsUnsealed(deps, item))
+      ? await recordRefused(pool, item, 'its inbox row bears no seal of the API: nobody knows who wrote it')
+      : await decideInBooks(pool, item);
   } catch (error) {
     const failure = classifyLedgerFailure(error);
     const { code } = error as { code?: unknown };
@@ -120,6 +134,25 @@ export async function decide(pool: pg.Pool, log: Log, item: DecisionItem): Promi
     raiseAlarm(log, 'decision_refused', { case: item.workflowId, refusal: answer.refusal });
   }
   return answer;
+}
+
+/** Whether a step would put money into a wallet by the word of a row that nobody knows. What two people state, they say. */
+async function creditsUnsealed(deps: DecidingDependencies, { workflowId, proposalId }: DecisionItem): Promise<boolean> {
+  if (!isRowId(proposalId)) return false;
+  const proposal = (await listDecisions(deps.pool, workflowId)).find(({ id }) => id === proposalId);
+  return proposal?.decision === 'credit' && !(await isGenuineCase(deps, deps.pool, workflowId));
+}
+
+/** Whether money may be moved by the word of a case's row; what cannot be read says nothing of any. */
+async function isGenuineCase(
+  { sealTrust, log }: DecidingDependencies,
+  db: pg.Pool | pg.ClientBase,
+  workflowId: string,
+): Promise<boolean> {
+  const row = await findSealedOfCase(db, workflowId);
+  if (row === null || row.data === null || isGenuine(verdictOn(sealTrust(), row))) return true;
+  raiseAlarm(log, 'callback_not_sealed', { case: workflowId, inboxId: row.id });
+  return false;
 }
 
 /** Where a case is by its row, whatever its workflow knows of it; `standing` null: there is no row. */

@@ -3,13 +3,14 @@ import type pg from 'pg';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { HistorySource } from '../archive/source.ts';
 import type { SaidStep } from '../database/decisions.ts';
+import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { createCreditor, type CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
 import { createArchiver } from './archiving.ts';
 import type { PlacementDependencies } from './attempt.ts';
 import { recordState, settlement } from './binding.ts';
 import { close } from './closing.ts';
-import { credit } from './crediting.ts';
+import { credit, creditGenuine } from './crediting.ts';
 import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
 import { placeOrder, settlePlacement, type Started } from './placement.ts';
 
@@ -20,6 +21,8 @@ export interface ActivityDependencies extends PlacementDependencies {
   readonly histories: HistorySource;
   readonly objects: ArchiveObjects;
   readonly version: string;
+  /** With what the seals of inbox rows are verified. */
+  readonly sealTrust: () => SealTrust;
 }
 
 /**
@@ -28,7 +31,7 @@ export interface ActivityDependencies extends PlacementDependencies {
  */
 export function createActivities(deps: ActivityDependencies) {
   const { pool } = deps;
-  const creditor = createCreditor(pool);
+  const creditor = createCreditor((items) => creditGenuine(pool, deps.sealTrust(), items));
   const archiver = createArchiver(deps);
   return {
     /** Resolves when every posting under way has been answered; call before the pool ends. */
@@ -44,12 +47,12 @@ export function createActivities(deps: ActivityDependencies) {
         recordState(pool, deps.log, externalOrderNumber, state),
       settlement: (externalOrderNumber: string, known: Parameters<typeof settlement>[3]) =>
         settlement(pool, deps.log, externalOrderNumber, known),
-      recordReview: (review: ReviewRecord) => recordReview(pool, deps.log, review),
+      recordReview: (review: ReviewRecord) => recordReview(deps, review),
       credit: (item: CreditItem) => credit({ pool, post: creditor, log: deps.log }, item),
-      park: (workflowId: string) => parkCase(pool, workflowId),
+      park: (workflowId: string) => parkCase(deps, workflowId),
       recordProposal: (workflowId: string, decisionId: string | null, said?: SaidStep) =>
         recordProposal(pool, deps.log, workflowId, decisionId, said),
-      decide: (item: DecisionItem) => decide(deps.decisions, deps.log, item),
+      decide: (item: DecisionItem) => decide({ ...deps, pool: deps.decisions }, item),
       caseOutcome: (workflowId: string) => caseOutcome(deps.decisions, workflowId),
       archiveClosed: (limit: number) => archiver.archiveClosed(limit),
     },

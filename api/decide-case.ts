@@ -17,6 +17,7 @@ import {
   type WrittenStep,
 } from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
+import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../mtpay/sealed-rows.ts';
 import { inTransaction } from '../database/pool.ts';
 import { DECISION_FAULTS, type Decision, type DecisionFault, entersWallet, needsTwo } from '../domain/decision.ts';
 import { tellSettled } from './raise.ts';
@@ -29,6 +30,8 @@ export interface DecideDependencies {
   readonly pool: pg.Pool;
   readonly client: Client;
   readonly limitPerKey: LimitPerKey;
+  /** With what the seals of inbox rows are verified. */
+  readonly sealTrust: () => SealTrust;
 }
 
 /** How long an update may take before the caller is told that it is under way. */
@@ -45,6 +48,23 @@ export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId:
   const found = await findCase(pool, workflowId);
   if (found === null || !mayUse(operator, found.wallet ?? '')) throw new ApiError('not_found', `no case ${workflowId}`);
   return found;
+}
+
+/** What the seals of the cases' inbox rows say, by the row. */
+export async function verdictsOn(
+  { pool, sealTrust }: Pick<DecideDependencies, 'pool' | 'sealTrust'>,
+  cases: readonly CaseRow[],
+): Promise<Map<string, SealVerdict>> {
+  const rows = await findSealed(
+    pool,
+    cases.map(({ inboxId }) => inboxId),
+  );
+  return new Map([...rows].map(([id, row]) => [id, verdictOn(sealTrust(), row)]));
+}
+
+/** Whether the row of a case says what is to be credited, and nobody knows who wrote it. */
+async function isForged(deps: DecideDependencies, found: CaseRow): Promise<boolean> {
+  return found.amount !== null && !isGenuine((await verdictsOn(deps, [found])).get(found.inboxId)!);
 }
 
 export interface ProposeBody {
@@ -76,6 +96,7 @@ export async function proposeDecision(
   const appeared = found.reason === 'UNKNOWN_ORDER' && asked.decision === 'credit' ? found.deposit : null;
   const body = { ...asked, toDeposit: asked.toDeposit ?? appeared };
   if (body.decision === 'credit' && found.standing === 'elsewhere') throw refusal('code_stands');
+  if (body.decision === 'credit' && (await isForged(deps, found))) throw refusal('decision_not_allowed');
   if (!isWhole(body)) throw refusal('decision_not_allowed');
   if (needsFacts(found, body.decision) !== (facts !== null)) throw refusal('facts_required');
   if (body.toDeposit !== null) await assertDeposit(deps.pool, operator, body.toDeposit);

@@ -1,5 +1,6 @@
 import type { Express } from 'express';
 import { listDeposits, viewDeposit } from '../database/deposits.ts';
+import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access, mayUse } from './authenticate.ts';
 import { createDeposit, type CreateDependencies } from './create-deposit.ts';
@@ -23,6 +24,8 @@ import { encodeCursor } from './schemas.ts';
 export interface InternalDependencies extends CreateDependencies {
   readonly access: Access;
   readonly webUi: WebUi;
+  /** With what the seals of inbox rows are verified. */
+  readonly sealTrust: () => SealTrust;
   /** Where histories are archived, if not in the database. */
   readonly archiveDirectory: string | undefined;
   /** False once the process is stopping: the load balancer then sends no more. */

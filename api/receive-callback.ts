@@ -7,6 +7,7 @@ import { inTransaction } from '../database/pool.ts';
 import { type Envelope, MalformedCallback, readData, readEnvelope } from '../mtpay/callback.ts';
 import { type CapabilityKey, capabilityOf } from '../mtpay/capability.ts';
 import type { ProviderClock } from '../mtpay/clock.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
 import { keyId, type MtpayKey, signerOf } from '../mtpay/signature.ts';
 import { ApiError } from './errors.ts';
 import { LaneFull, Lanes } from './lanes.ts';
@@ -18,6 +19,8 @@ export interface ReceiveDependencies {
   readonly mtpayKeys: Keyring<MtpayKey>;
   readonly capabilities: Keyring<CapabilityKey>;
   readonly clock: ProviderClock;
+  /** Signs each row that is written. */
+  readonly seal: Sealer;
   /** Told of a committed inbox row that a workflow has to hear of; must not throw or wait. */
   readonly raise: (callback: CallbackRow) => void;
   readonly log: Log;
@@ -51,7 +54,7 @@ const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
  * an alarm.
  */
 export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
-  const lanes = createRoutingLanes(deps.pool);
+  const lanes = createRoutingLanes(deps);
   return {
     async receive({ kid, token, raw }) {
       const envelope = read(raw);
@@ -125,14 +128,18 @@ async function date(
     return null;
   }
   const stampedMs = envelope.timestampMs - skewMs;
-  return { envelope, raw, reading: readData(envelope), keyId: keyId(signer), aheadMs, stampedMs };
+  const receivedMs = nowMs - skewMs;
+  return { envelope, raw, reading: readData(envelope), keyId: keyId(signer), aheadMs, stampedMs, receivedMs };
 }
 
 /**
  * Messages of one order wait here for each other, not for the lock of its row with a connection in hand. Retries of one
  * content do not wait for other contents: what was acknowledged is only counted. Identical ones that wait are one.
  */
-function createRoutingLanes(pool: pg.Pool): (message: Message) => Promise<Routing> {
+function createRoutingLanes({
+  pool,
+  seal,
+}: Pick<ReceiveDependencies, 'pool' | 'seal'>): (message: Message) => Promise<Routing> {
   const contents = new Lanes<Routing>(LANE_LIMITS);
   const orders = new Lanes<Routing>(LANE_LIMITS);
   const told = new WeakSet<Routing>();
@@ -142,7 +149,7 @@ function createRoutingLanes(pool: pg.Pool): (message: Message) => Promise<Routin
     const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
       const counted = { ...message, copies };
       const repeated = await routeRepeat(pool, counted);
-      return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted));
+      return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted, seal));
     });
     // Of identical ones one tells the workflow.
     if (told.has(routing)) return { ...routing, raise: null };
@@ -152,11 +159,11 @@ function createRoutingLanes(pool: pg.Pool): (message: Message) => Promise<Routin
 }
 
 /** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */
-async function routeOnce(pool: pg.Pool, message: Message) {
+async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {
   try {
-    return await inTransaction(pool, (client) => route(client, message));
+    return await inTransaction(pool, (client) => route(client, message, seal));
   } catch (error) {
     if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
-    return inTransaction(pool, (client) => route(client, message));
+    return inTransaction(pool, (client) => route(client, message, seal));
   }
 }

@@ -6,7 +6,8 @@ import { findToTell, findUnstarted, type PageEnd } from '../database/deposits.ts
 import { findAnsweredLate } from '../database/placements.ts';
 import { depositWorkflowId, orderAnswered } from '../workflows/messages.ts';
 import { mendCases } from './open-case.ts';
-import { raise, type RaiseDependencies, tellSettled } from './raise.ts';
+import { raise, tellSettled } from './raise.ts';
+import type { RestoreDependencies } from './restored.ts';
 import { mendDeposits, startOrAdopt, wakeOutdated } from './restored.ts';
 
 /** When the sweep looks at what (rule 5); shorter in tests. */
@@ -36,7 +37,7 @@ export interface Relay {
  * Works by effect: whatever was accepted and has no effect yet is raised again, whatever was noted about raising it.
  * Every step may run twice or in several processes at once. While Temporal is away it tries ever more slowly.
  */
-export function startRelay(deps: RaiseDependencies, times: RelayTimes = RELAY_TIMES): Relay {
+export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_TIMES): Relay {
   const stop = new AbortController();
   const { lagMs = LAG_MS } = times;
   const seen = new Map<string, number>();

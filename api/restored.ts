@@ -12,6 +12,7 @@ import { IDENTIFIER } from '../domain/order.ts';
 import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
 import { look, raise, type RaiseDependencies } from './raise.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
 import { startDeposit } from './start-deposit.ts';
 
 /**
@@ -19,8 +20,13 @@ import { startDeposit } from './start-deposit.ts';
  * moves by the word of a history: where the two differ about money, people decide.
  */
 
+export interface RestoreDependencies extends RaiseDependencies {
+  /** Seals the rows of what is opened anew. */
+  readonly seal: Sealer;
+}
+
 /** A reservation that waits: its workflow is started, or looks at the row, or has ended before the row was written. */
-export async function startOrAdopt(deps: RaiseDependencies, deposit: DepositRow, lagMs: number): Promise<void> {
+export async function startOrAdopt(deps: RestoreDependencies, deposit: DepositRow, lagMs: number): Promise<void> {
   await startDeposit(deps.client, deposit);
   try {
     await look(deps.client, deposit.externalOrderNumber);
@@ -32,7 +38,7 @@ export async function startOrAdopt(deps: RaiseDependencies, deposit: DepositRow,
 
 /** The workflow of an open row has ended: people see what its history says, and decide. Idempotent. */
 async function adopt(
-  deps: RaiseDependencies,
+  deps: RestoreDependencies,
   { externalOrderNumber, boundCallback }: DepositRow,
   lagMs: number,
 ): Promise<void> {
@@ -43,7 +49,7 @@ async function adopt(
   const said = await saidBy(deps.client, workflowId);
   const row = await inTransaction(deps.pool, async (client) => {
     await adoptDeposit(client, externalOrderNumber);
-    return insertRestored(client, externalOrderNumber, restoredHash(said), said);
+    return insertRestored(client, externalOrderNumber, restoredHash(said), said, deps.seal);
   });
   if (row === null) return;
   raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
@@ -57,7 +63,7 @@ const AT_A_TIME = 100;
  * one whose workflow has ended is for people. Answers where the next turn begins; null: at the beginning.
  */
 export async function mendDeposits(
-  deps: RaiseDependencies,
+  deps: RestoreDependencies,
   after: PageEnd | null,
   lagMs: number,
 ): Promise<PageEnd | null> {
@@ -90,7 +96,7 @@ const CHUNK = 500;
  * state, are told to look; those without a row are reported, or opened anew, because
  * PostgreSQL was.
  */
-export async function wakeOutdated(deps: RaiseDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
+export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
   const { client, pool, log } = deps;
   const wake = async (workflowId: string) =>
     client.workflow
@@ -120,13 +126,13 @@ export async function wakeOutdated(deps: RaiseDependencies, lagMs: number, stop:
  * after it began, people get another case, which shows what the first was about; what they credit they state for
  * themselves. Idempotent.
  */
-async function rebuildCase(deps: RaiseDependencies, workflowId: string): Promise<void> {
+async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promise<void> {
   const handle = deps.client.workflow.getHandle(workflowId);
   const { startTime } = await handle.describe();
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
   if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
   const row = await inTransaction(deps.pool, (client) =>
-    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said),
+    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said, deps.seal),
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
   if (row !== null) await raise(deps, row);

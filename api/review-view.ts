@@ -11,15 +11,17 @@ import {
 } from '../database/decisions.ts';
 import { type DepositView, findDeposit, viewDeposit } from '../database/deposits.ts';
 import { listOtherCallbacks, type OtherCallback } from '../database/other-payments.ts';
-import { allowedDecisions, needsTwo } from '../domain/decision.ts';
+import { isGenuine, type SealVerdict } from '../mtpay/sealed-rows.ts';
+import { allowedDecisions, type Decision, needsTwo } from '../domain/decision.ts';
 import { isFinal } from '../domain/deposit.ts';
 import { type Paid, slipWarnings } from '../domain/slip.ts';
 import { type Carried, stepOutcome } from '../domain/steps.ts';
 import { showCredit } from './deposit-view.ts';
 
 /** A case as people see it before they decide: what came, what the books hold, what may be decided, what is proposed. */
-export function showCase(found: CaseRow) {
+export function showCase(found: CaseRow, verdict: SealVerdict) {
   const open = found.closedAt === null;
+  const isAllowed = (decision: Decision) => decision !== 'credit' || found.amount === null || isGenuine(verdict);
   return {
     id: found.workflowId,
     state: open ? ('open' as const) : ('closed' as const),
@@ -31,13 +33,14 @@ export function showCase(found: CaseRow) {
     externalOrderNumber: found.externalOrderNumber,
     wallet: found.wallet,
     receivedAt: found.receivedAt.toISOString(),
+    sealed: verdict.kind === 'before' ? null : verdict.kind === 'sealed',
     transactionCode: found.transactionCode,
     transactionAmount: found.amount,
     currencyCode: found.currencyCode,
     paymentPrice: found.paymentPrice,
     standing: open ? found.standing : null,
     newestCredit: found.newestCredit,
-    allowed: open ? allowedDecisions(found.standing) : [],
+    allowed: open ? allowedDecisions(found.standing).filter(isAllowed) : [],
     needsTwo: needsTwo(found, found.proposal),
     reviewLimit: found.reviewLimit,
     proposal: !open || found.proposal === null ? null : showProposal(found.proposal),
@@ -64,11 +67,16 @@ const showProposal = (proposal: ProposalRow) => ({
  * The same with everything around it. `own`: facts that the caller has just stated. What others state is never shown, and
  * nobody is warned of it, before two people have stated the same and the money is on the books: each reads for themselves.
  */
-export async function showWholeCase(pool: pg.Pool, found: CaseRow, own: StatedFacts | null = null) {
+export async function showWholeCase(
+  pool: pg.Pool,
+  found: CaseRow,
+  verdict: SealVerdict,
+  own: StatedFacts | null = null,
+) {
   const deposit = found.deposit === null ? null : await viewDeposit(pool, found.deposit);
   const { steps, agreed } = await showSteps(pool, found);
   return {
-    ...showCase(found),
+    ...showCase(found, verdict),
     deposit: deposit === null ? null : showAsked(deposit),
     credits: deposit?.credits.map(showCredit) ?? [],
     otherPayments: (await listOtherCallbacks(pool, found)).map(showOther),

@@ -4,6 +4,7 @@ import {
   confirmDecision,
   type DecideDependencies,
   proposeDecision,
+  verdictsOn,
   visibleCase,
   withdrawDecision,
 } from './decide-case.ts';
@@ -25,13 +26,20 @@ import { showCase, showWholeCase } from './review-view.ts';
 export function bindReviews(deps: DecideDependencies): Bound[] {
   const { pool } = deps;
   /** The case as it is by now. */
-  const now = async (caller: ApiCaller, id: string, own: StatedFacts | null = null) =>
-    showWholeCase(pool, await visibleCase(pool, caller, id), own);
+  const now = async (caller: ApiCaller, id: string, own: StatedFacts | null = null) => {
+    const found = await visibleCase(pool, caller, id);
+    const verdicts = await verdictsOn(deps, [found]);
+    return showWholeCase(pool, found, verdicts.get(found.inboxId)!, own);
+  };
 
   return [
     bind(listReviewsOperation, async ({ query: { cursor, ...filter }, caller }, respond) => {
       const { items, end } = await listCases(pool, { ...filter, wallets: caller.wallets, after: cursor });
-      return respond(200, { items: items.map(showCase), nextCursor: end === null ? null : encodeCaseCursor(end) });
+      const verdicts = await verdictsOn(deps, items);
+      return respond(200, {
+        items: items.map((found) => showCase(found, verdicts.get(found.inboxId)!)),
+        nextCursor: end === null ? null : encodeCaseCursor(end),
+      });
     }),
     bind(doubtCreditOperation, async ({ body, caller }, respond) => {
       const subject = body.case ?? body.postingId ?? body.externalOrderNumber!;

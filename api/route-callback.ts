@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import type { Alarm } from '../config/log.ts';
@@ -22,6 +23,7 @@ import type { DepositRow } from '../database/rows.ts';
 import { isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { Envelope, Reading } from '../mtpay/callback.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
 
 /** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */
 export interface Message {
@@ -34,6 +36,8 @@ export interface Message {
   readonly aheadMs: number;
   /** Its stamp as our own clock would have told it, to compare with times of ours. */
   readonly stampedMs: number;
+  /** The database's clock when it came, UTC milliseconds. */
+  readonly receivedMs: number;
   /** So many identical ones came at once; 1 unless said. */
   readonly copies?: number;
 }
@@ -61,7 +65,7 @@ const MAX_KEPT = 20;
  * Decides receipt, and only receipt, under the lock of the deposit row (rule 1): the first authentic, readable callback
  * is bound to the deposit; every other gets a review of its own. The judge decides money later.
  */
-export async function route(client: pg.ClientBase, message: Message): Promise<Routing> {
+export async function route(client: pg.ClientBase, message: Message, seal: Sealer): Promise<Routing> {
   const { externalOrderNumber } = message.envelope;
   const { contentHash } = message.reading;
   const deposit = await lockDeposit(client, externalOrderNumber);
@@ -72,12 +76,12 @@ export async function route(client: pg.ClientBase, message: Message): Promise<Ro
   const reflected = await reflectOwnStamp(client, message.keyId, message.envelope.timestampMs);
   if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
 
-  if (deposit === null) return routeUnknownOrder(client, message, known);
+  if (deposit === null) return routeUnknownOrder(client, message, known, seal);
   const decision = await decide(client, message, deposit, reflected === 'again');
   const newest = await newestOfFull(client, externalOrderNumber, decision.receipt);
   // A row kept while the order was unknown is there already: it only changes its kind.
   if (newest !== null && known === null) return countOnly(client, newest, decision.receipt, message);
-  const row = await store(client, message, known, { deposit: externalOrderNumber, ...decision, acked: true });
+  const row = await store(client, message, known, seal, { deposit: externalOrderNumber, ...decision, acked: true });
   if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, row.id);
   crashPoint('cb.afterInboxInsert');
   return { answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : 'callback_review' };
@@ -160,7 +164,12 @@ async function decide(
 }
 
 /** Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people. */
-async function routeUnknownOrder(client: pg.ClientBase, message: Message, known: CallbackRow | null): Promise<Routing> {
+async function routeUnknownOrder(
+  client: pg.ClientBase,
+  message: Message,
+  known: CallbackRow | null,
+  seal: Sealer,
+): Promise<Routing> {
   const { externalOrderNumber } = message.envelope;
   const newest = known === null ? await newestOfFull(client, externalOrderNumber, 'unknown_order') : null;
   if (newest !== null) {
@@ -169,7 +178,7 @@ async function routeUnknownOrder(client: pg.ClientBase, message: Message, known:
     return { answer: 'unavailable', raise: null, alarm: 'callback_flood' };
   }
   const acked = (await firstClaimAgeMs(client, externalOrderNumber)) > UNKNOWN_ORDER_MS;
-  const row = await store(client, message, known, {
+  const row = await store(client, message, known, seal, {
     deposit: null,
     ...review('unknown_order', 'UNKNOWN_ORDER'),
     acked,
@@ -187,20 +196,25 @@ async function store(
   client: pg.ClientBase,
   message: Message,
   known: CallbackRow | null,
+  seal: Sealer,
   to: Placed,
 ): Promise<CallbackRow> {
   const { reading, copies = 1 } = message;
   const { externalOrderNumber } = message.envelope;
   const stamp = stampOf(message);
   if (known === null) {
+    const raw = withoutSignature(message);
+    const facts = { receipt: to.receipt, externalOrderNumber, contentHash: reading.contentHash, stamp };
+    const rawHash = createHash('sha256').update(raw).digest();
     const row = await insertCallback(
       client,
       {
         externalOrderNumber,
         contentHash: reading.contentHash,
         data: reading.readable ? reading.data : null,
-        raw: withoutSignature(message),
+        raw,
         ...to,
+        seal: seal({ ...facts, rawHash, sealedMs: message.receivedMs }),
       },
       stamp,
     );

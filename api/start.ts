@@ -9,6 +9,7 @@ import { isEmpty } from '../database/deposits.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
+import { createSealer, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
 import { createAccess } from './authenticate.ts';
 import { createCallbackApp } from './callback.ts';
@@ -56,6 +57,8 @@ export async function startApi(
   );
   const raiser = createRaiser({ pool: pools.relay, client, log });
   const { rings } = config.keys;
+  const seal = createSealer(mapKeyring(rings.inboxSeal, sealKey));
+  const sealKeys = mapKeyring(rings.inboxSealPublic, sealPublicKeys);
   let accepting = true;
 
   const internal = createInternalApp({
@@ -68,6 +71,7 @@ export async function startApi(
     fingerprintKeys: rings.fingerprint,
     payerNameKeys: rings.payerName,
     archiveDirectory: config.archiveDirectory,
+    sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     limitPerKey: limitPerKey(),
     isAccepting: () => accepting,
@@ -80,6 +84,7 @@ export async function startApi(
     mtpayKeys: rings.mtpay,
     capabilities: mapKeyring(rings.callback, capabilityKey),
     clock: createProviderClock(pools.callbacks),
+    seal,
     raise: (callback) => raiser.raise(callback),
   });
   const turn = takeTurns();
@@ -106,7 +111,7 @@ export async function startApi(
     log,
   });
   const stopClock = watchClock(pools.private, log);
-  const relay = startRelay({ pool: pools.relay, client, log }, relayTimes);
+  const relay = startRelay({ pool: pools.relay, client, log, seal }, relayTimes);
   return {
     apiUrl: apiListener.url,
     callbackUrl: callbackListener.url,

@@ -8,10 +8,11 @@ import { sha256 } from '../archive/canonical.ts';
 import { archiveHead } from '../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
+import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { checkHeads, checkLedger, checkTables } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
 import { doubleExplaining, type Exceptions } from './exceptions.ts';
-import { checkInbox } from './inbox.ts';
+import { checkInbox, checkSealEpoch } from './inbox.ts';
 import { CHECK_OF } from './kinds.ts';
 import { auditOpen } from './open-work.ts';
 import { createPartAuditor, createReplayers } from './part.ts';
@@ -31,6 +32,8 @@ export interface AuditDependencies {
   readonly code: string;
   readonly codeVersion: string;
   readonly exceptions: Exceptions;
+  /** With what the seals of inbox rows are verified: settings of the audit's own. */
+  readonly sealTrust: SealTrust;
   readonly processes: number;
   /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
   readonly partSize?: number;
@@ -196,7 +199,10 @@ async function lookAtTables(
   }
   find(builder, await checkLedger(session));
   if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
-  const inbox = await checkInbox(session, INBOX_BATCH, () => undefined);
+  const seals = await checkSealEpoch(session, deps.sealTrust);
+  find(builder, seals.findings);
+  const inbox = await checkInbox(session, deps.sealTrust, INBOX_BATCH, () => undefined);
+  if (inbox.unsealed > 0) builder.note(`Callbacks without a seal, from before ${seals.since}: ${inbox.unsealed}`);
   builder.count('callbacks', inbox.checked);
   builder.checked('callbacks', inbox.checked);
   find(builder, inbox.findings);

@@ -188,6 +188,18 @@ export const FINDINGS = {
       'A callback is kept for which no authentic message is on record, or that claims an order that is not its own.',
     todo: STOP,
   },
+  callback_not_sealed: {
+    title: 'Callback without a seal',
+    means:
+      'The API seals every message that it keeps. This row is younger than that, and bears none: it is not known who wrote it.',
+    todo: STOP,
+  },
+  seal_broken: {
+    title: 'Seal of a callback broken',
+    means:
+      'The seal is not one of a known key over this row: the row was changed, or its seal was made up or taken from another.',
+    todo: STOP,
+  },
   credit_without_evidence: {
     title: 'Credit without evidence',
     means: 'A wallet was credited, and neither an authentic callback nor a decision of people stands behind it.',

@@ -1,30 +1,68 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import { findSealed, type SealTrust, type SealVerdict, verdictOn } from '../mtpay/sealed-rows.ts';
 import { MalformedCallback, readData, readDataWithoutExponents, readEnvelope } from '../mtpay/callback.ts';
 import type { Finding } from './report.ts';
 import { CALLBACK_COLUMNS, type CallbackRecord } from './rows.ts';
 
 /**
  * Reads every kept message again, byte by byte, by the rules that read it when it came: what was hashed is what is in
- * its row, and a stamp was bound to it.
+ * its row, a stamp was bound to it, and it bears the API's seal. `unsealed`: how many are from before there were seals.
  */
 export async function checkInbox(
   db: pg.ClientBase,
+  trust: SealTrust,
   batch: number,
   seen: (checked: number) => void,
-): Promise<{ readonly checked: number; readonly findings: Finding[] }> {
+): Promise<{ readonly checked: number; readonly unsealed: number; readonly findings: Finding[] }> {
   const findings: Finding[] = [];
-  let checked = 0;
+  let [checked, unsealed] = [0, 0];
   for (let after = '0'; ; ) {
     const { rows } = await db.query<CallbackRecord>(
       `select ${CALLBACK_COLUMNS} from engine.callback c where c.id > $1 order by c.id limit $2`,
       [after, batch],
     );
-    for (const row of rows) findings.push(...checkCallback(row));
+    const sealed = await findSealed(
+      db,
+      rows.map(({ id }) => id),
+    );
+    for (const row of rows) {
+      const raw_hash = createHash('sha256').update(row.raw).digest();
+      const verdict = verdictOn(trust, { ...sealed.get(row.id)!, raw_hash });
+      if (verdict.kind === 'before') unsealed += 1;
+      findings.push(...checkCallback(row), ...faultOfSeal(row.id, verdict));
+    }
     checked += rows.length;
     seen(checked);
-    if (rows.length < batch) return { checked, findings };
+    if (rows.length < batch) return { checked, unsealed, findings };
     after = rows.at(-1)!.id;
   }
+}
+
+function faultOfSeal(id: string, verdict: SealVerdict): Finding[] {
+  const where = `callback ${id}`;
+  if (verdict.kind === 'broken') return [{ kind: 'seal_broken', where, detail: verdict.fault }];
+  if (verdict.kind === 'not_sealed')
+    return [{ kind: 'callback_not_sealed', where, detail: 'bears no seal of the API' }];
+  return [];
+}
+
+/**
+ * Since when rows are sealed, as the database says, and whether it says what the settings say: who moves that row makes
+ * younger rows pass for old ones.
+ */
+export async function checkSealEpoch(
+  db: pg.ClientBase,
+  { epoch }: SealTrust,
+): Promise<{ readonly since: string | null; readonly findings: Finding[] }> {
+  const { rows } = await db.query<{ callback: string; since: string }>(
+    `select callback, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since from engine.seal_epoch order by callback desc limit 1`,
+  );
+  const [said] = rows;
+  if (said === undefined || epoch === null || BigInt(said.callback) <= BigInt(epoch))
+    return { since: said?.since ?? null, findings: [] };
+  const detail = `the database excuses rows up to ${said.callback} from a seal, the settings up to ${epoch}`;
+  return { since: said.since, findings: [{ kind: 'seal_broken', where: 'seal epoch', detail }] };
 }
 
 export function checkCallback(row: CallbackRecord): Finding[] {

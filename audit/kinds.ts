@@ -26,6 +26,8 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   callback_outcome_differs: 'callbacks',
   callback_changed: 'callbacks',
   callback_unknown: 'callbacks',
+  callback_not_sealed: 'callbacks',
+  seal_broken: 'callbacks',
   credited_twice: 'evidence',
   double_at_migration: 'evidence',
   credit_without_evidence: 'evidence',

@@ -116,7 +116,7 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
     z.strictObject({ kind: z.literal('credited'), postingId: id, postedAt: time }),
     z.strictObject({
       kind: z.literal('conflict'),
-      reason: z.enum(['LEDGER_CONFLICT', 'LEDGER_REJECTED', 'OTHER_PAYMENT_CREDITED']),
+      reason: z.enum(['LEDGER_CONFLICT', 'LEDGER_REJECTED', 'OTHER_PAYMENT_CREDITED', 'SEAL_BROKEN']),
     }),
     unbound,
   ]),

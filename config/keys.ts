@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { publicSealKey, splitPublicKeys } from './inbox-seal.ts';
 import type { KeySet } from './keyring.ts';
 import { isSample } from './samples.ts';
 import { Secret } from './secret.ts';
@@ -16,6 +17,10 @@ export interface KeyTypes {
   readonly callback: Secret;
   readonly payerName: Secret;
   readonly fingerprint: Secret;
+  /** The 32 bytes that are the API's Ed25519 key. */
+  readonly inboxSeal: Secret;
+  /** The public halves of all generations, as text. */
+  readonly inboxSealPublic: Secret;
 }
 export type KeyName = keyof KeyTypes;
 export type KeySets<N extends KeyName = KeyName> = { readonly [name in N]: KeySet<KeyTypes[name]> };
@@ -29,8 +34,11 @@ interface Variables {
   readonly current: readonly string[];
   readonly next: readonly string[];
   readonly previous: readonly string[];
-  readonly until: string;
+  /** Null: who verifies has the public keys, so there is neither a next nor a previous one. */
+  readonly until: string | null;
 }
+
+const PUBLIC_KEYS = 'INBOX_SEAL_PUBLIC_KEYS';
 
 /** Written out, so that a search for a variable finds where it is read. */
 const VARIABLES: { readonly [name in KeyName]: Variables } = {
@@ -58,13 +66,15 @@ const VARIABLES: { readonly [name in KeyName]: Variables } = {
     previous: ['FINGERPRINT_KEY_PREVIOUS'],
     until: 'FINGERPRINT_KEY_PREVIOUS_UNTIL',
   },
+  inboxSeal: { current: ['INBOX_SEAL_KEY'], next: [], previous: [], until: null },
+  inboxSealPublic: { current: [PUBLIC_KEYS], next: [], previous: [], until: null },
 };
 
 /** Every variable that belongs to these keys; each may be given as a file. */
 export const keyVariables = (names: readonly KeyName[]): string[] =>
   names.flatMap((name) => {
     const { current, next, previous, until } = VARIABLES[name];
-    return [...current, ...next, ...previous, until];
+    return [...current, ...next, ...previous, ...(until === null ? [] : [until])];
   });
 
 export type ParsedKeys<N extends KeyName> =
@@ -85,6 +95,7 @@ export function parseKeys<N extends KeyName>(
     ...keyNames(names).flatMap((variable) => formProblems(given, variable, samples)),
     ...equalProblems(given, keyNames(names)),
   ];
+  if (problems.length === 0) problems.push(...sealProblems(given, names));
   if (problems.length > 0) return { keys: null, problems };
   const sets = names.map((name) => [name, setOf(given, VARIABLES[name])]);
   return { keys: Object.fromEntries(sets) as KeySets<N>, problems: [] };
@@ -100,6 +111,7 @@ function slotProblems(given: Environment, { current, next, previous, until }: Va
     .flat()
     .filter((variable) => !isSet(variable))
     .map((variable) => `${variable}: is not set`);
+  if (until === null) return missing;
   if (previous.some(isSet) && !isSet(until)) missing.push(`${until}: is not set, and every previous key has an end`);
   if (isSet(until) && !z.iso.datetime({ offset: true }).safeParse(given[until]).success)
     missing.push(`${until}: expected a time with its zone, such as 2026-03-01T12:00:00Z`);
@@ -113,11 +125,32 @@ const isProviders = (variable: string): boolean => variable.startsWith('MTPAY_')
 function formProblems(given: Environment, variable: string, samples: boolean): string[] {
   const text = given[variable];
   if (text === undefined) return [];
+  if (variable === PUBLIC_KEYS) return publicProblems(text);
+  if (variable === 'INBOX_SEAL_KEY' && !BYTES_32.test(text))
+    return [`${variable}: expected 32 random bytes as base64url`];
   if (!isProviders(variable) && !OURS.test(text))
     return [`${variable}: expected at least 32 random bytes as base64url`];
   if (isProviders(variable) && !/^[\x21-\x7e]+$/.test(text))
     return [`${variable}: expected visible ASCII characters without blanks`];
   return samples || !isSample(text) ? [] : [`${variable}: is a sample or easy to guess; use a key of your own`];
+}
+
+const BYTES_32 = /^[A-Za-z0-9_-]{43}=?$/;
+
+function publicProblems(text: string): string[] {
+  const parts = splitPublicKeys(text);
+  return parts.length > 0 && parts.every((part) => BYTES_32.test(part))
+    ? []
+    : [`${PUBLIC_KEYS}: expected Ed25519 public keys, each 32 bytes as base64url, separated by commas`];
+}
+
+/** A seal that nobody could verify would send every payment to people. */
+function sealProblems(given: Environment, names: readonly KeyName[]): string[] {
+  if (!names.includes('inboxSeal') || !names.includes('inboxSealPublic')) return [];
+  const own = publicSealKey(secretOf('INBOX_SEAL_KEY', given['INBOX_SEAL_KEY']!));
+  return splitPublicKeys(given[PUBLIC_KEYS]!).some((part) => part.replace(/=$/, '') === own)
+    ? []
+    : [`${PUBLIC_KEYS}: the public key of INBOX_SEAL_KEY is not among them`];
 }
 
 /**
@@ -137,17 +170,19 @@ function equalProblems(given: Environment, variables: readonly string[]): string
 }
 
 const secretOf = (variable: string, text: string): Secret =>
-  new Secret(isProviders(variable) ? Buffer.from(text, 'utf8') : Buffer.from(text, 'base64url'));
+  new Secret(
+    isProviders(variable) || variable === PUBLIC_KEYS ? Buffer.from(text, 'utf8') : Buffer.from(text, 'base64url'),
+  );
 
 function setOf(given: Environment, { current, next, previous, until }: Variables): KeySet<KeyPair | Secret> {
   const key = (slot: readonly string[]): KeyPair | Secret => {
     const [first, second] = slot.map((variable) => secretOf(variable, given[variable]!));
     return second === undefined ? first! : { accessKey: first!, secretKey: second };
   };
-  const isSet = (slot: readonly string[]) => given[slot[0]!] !== undefined;
+  const isSet = ([first]: readonly string[]) => first !== undefined && given[first] !== undefined;
   return {
     current: key(current),
     next: isSet(next) ? key(next) : null,
-    previous: isSet(previous) ? { key: key(previous), untilMs: Date.parse(given[until]!) } : null,
+    previous: until !== null && isSet(previous) ? { key: key(previous), untilMs: Date.parse(given[until]!) } : null,
   };
 }

@@ -4,6 +4,7 @@ import { known, parseFraction, parseMtc, parseUnitPrice } from '../domain/money.
 import { CURRENCIES, type Currency, type DepositSettings } from '../domain/order.ts';
 import { KeySource } from './key-source.ts';
 import { type KeyName, keyVariables, parseKeys } from './keys.ts';
+import type { Secret } from './secret.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
 
 export { Secret } from './secret.ts';
@@ -122,11 +123,15 @@ const isDatabaseUrl = (text: string): boolean =>
 
 const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 
+/** The id of an inbox row; 0: before all of them. */
+const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');
+
 const shared = {
   DATABASE_URL: databaseUrl.optional(),
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
   ARCHIVE_DIRECTORY: z.string().optional(),
+  INBOX_SEAL_EPOCH: sealEpoch.optional(),
   RESTORED_FROM_EMPTY: z.enum(['0', '1']).default('0'),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
@@ -200,12 +205,12 @@ export interface DatabaseConfig {
 const WORKER_NEEDS = {
   databases: ['DATABASE_URL_WORKER', 'DATABASE_URL_DECISIONS'],
   addresses: ['MTPAY_BASE_URL', 'CALLBACK_BASE_URL'],
-  keys: ['mtpay', 'callback', 'payerName'],
+  keys: ['mtpay', 'callback', 'payerName', 'inboxSealPublic'],
 } as const satisfies Needs<KeyName>;
 const API_NEEDS = {
   databases: ['DATABASE_URL_API'],
   addresses: ['MTPAY_BASE_URL'],
-  keys: ['mtpay', 'callback', 'payerName', 'fingerprint'],
+  keys: ['mtpay', 'callback', 'payerName', 'fingerprint', 'inboxSeal', 'inboxSealPublic'],
 } as const satisfies Needs<KeyName>;
 const CODEC_SERVER_NEEDS = { databases: ['DATABASE_URL_API'], addresses: [], keys: [] } as const;
 
@@ -230,6 +235,8 @@ export interface WorkerConfig {
   readonly workflowBundle?: string;
   /** Where archived texts are kept; not given: in the database. */
   readonly archiveDirectory?: string;
+  /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
+  readonly sealEpoch: string | null;
   /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
@@ -247,6 +254,8 @@ export interface ApiConfig {
   /** Where histories are archived; absent: in the database. */
   readonly archiveDirectory?: string;
   readonly settings: DepositSettings;
+  /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
+  readonly sealEpoch: string | null;
   /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
@@ -279,6 +288,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ownStampGridMs: raw.OWN_STAMP_GRID,
+    sealEpoch: raw.INBOX_SEAL_EPOCH ?? null,
     restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
     ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
@@ -311,6 +321,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
       listeningWindowMs: raw.LISTENING_WINDOW,
       reviewLimit: raw.REVIEW_LIMIT,
     },
+    sealEpoch: raw.INBOX_SEAL_EPOCH ?? null,
     restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
     logLevel: raw.LOG_LEVEL,
   };
@@ -335,6 +346,27 @@ export function loadCodecServerConfig(env: Environment = process.env): CodecServ
     origin: raw.TEMPORAL_UI_URL,
     logLevel: raw.LOG_LEVEL,
   };
+}
+
+/** With what an audit verifies the seals of inbox rows. */
+export interface SealConfig {
+  readonly publicKeys: Secret;
+  readonly sealEpoch: string | null;
+}
+
+/**
+ * What an audit needs for the seals of inbox rows. `ours`: the public key of the local stack, where it is that which is
+ * audited. Throws {@link ConfigError}.
+ */
+export function loadSealConfig(ours: string | null = null, env: Environment = process.env): SealConfig {
+  const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSealPublic']));
+  const given = { INBOX_SEAL_PUBLIC_KEYS: values['INBOX_SEAL_PUBLIC_KEYS'] ?? ours ?? undefined };
+  const { keys, problems } = parseKeys(given, ['inboxSealPublic'], { samples: true });
+  const epoch = sealEpoch.optional().safeParse(values['INBOX_SEAL_EPOCH']);
+  const wrong = epoch.success ? [] : epoch.error.issues.map(({ message }) => `INBOX_SEAL_EPOCH: ${message}`);
+  const all = [...unread, ...problems, ...wrong];
+  if (keys === null || all.length > 0) throw configError(all);
+  return { publicKeys: keys.inboxSealPublic.current, sealEpoch: epoch.data ?? null };
 }
 
 const scheduleSchema = z.object({

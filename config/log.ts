@@ -22,6 +22,7 @@ export type Alarm =
   | 'callback_flood'
   | 'callback_unknown_order'
   | 'callback_reflected'
+  | 'callback_not_sealed'
   | 'workflow_gone'
   | 'relay_failed'
   | 'names_not_erased'

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
+import type { Seal, Sealer } from '../config/inbox-seal.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -98,6 +100,8 @@ export interface NewCallback {
   readonly receipt: Receipt;
   readonly reviewReason: ReviewReason | null;
   readonly acked: boolean;
+  /** Without one no money is moved by the row's word. */
+  readonly seal: Seal | null;
 }
 
 /**
@@ -111,8 +115,8 @@ export async function insertCallback(
 ): Promise<CallbackRow> {
   const { rows } = await client.query<RawCallbackRow>(
     `with c as (
-       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning *)
+       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked, seal, seal_key, sealed_ms)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $12, $13, $14) returning *)
      , attempted as (
        insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
        select c.id, 1, $10, $11 from c where $10::text is not null on conflict do nothing)
@@ -133,6 +137,9 @@ export async function insertCallback(
       callback.acked,
       stamp?.keyId ?? null,
       stamp?.timestampMs ?? null,
+      callback.seal?.signature ?? null,
+      callback.seal?.key ?? null,
+      callback.seal?.sealedMs ?? null,
     ],
   );
   return toCallback(rows[0]!);
@@ -283,13 +290,26 @@ export async function insertRestored(
   externalOrderNumber: string,
   contentHash: Buffer,
   said: string,
+  sealer: Sealer,
 ): Promise<CallbackRow | null> {
+  const raw = Buffer.from(said, 'utf8');
+  const { rows: clock } = await client.query<{ ms: string }>(
+    'select extract(epoch from clock_timestamp()) * 1000 as ms',
+  );
+  const seal = sealer({
+    receipt: 'restored',
+    externalOrderNumber,
+    contentHash,
+    rawHash: createHash('sha256').update(raw).digest(),
+    stamp: null,
+    sealedMs: Number(clock[0]!.ms),
+  });
   const { rows } = await client.query<RawCallbackRow>(
-    `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked)
+    `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked, seal, seal_key, sealed_ms)
      values ($1, (select d.external_order_number from engine.deposit d where d.external_order_number = $1), $2,
-             convert_to($3, 'UTF8'), 'restored', 'RESTORED', true)
+             $3, 'restored', 'RESTORED', true, $4, $5, $6)
      on conflict do nothing returning ${COLUMNS}`,
-    [externalOrderNumber, contentHash, said],
+    [externalOrderNumber, contentHash, raw, seal.signature, seal.key, seal.sealedMs],
   );
   return rows[0] === undefined ? null : toCallback(rows[0]);
 }

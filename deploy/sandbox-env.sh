@@ -7,6 +7,14 @@ secret() {
   head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'
 }
 
+# The key with which the API seals what it keeps, and its public half: the last 32 bytes of what openssl writes.
+last32() {
+  tail -c 32 | base64 | tr '+/' '-_' | tr -d '=\n'
+}
+seal=$(openssl genpkey -algorithm ed25519 -outform DER | base64)
+seal_key=$(echo "$seal" | base64 -d | last32)
+seal_public_key=$(echo "$seal" | base64 -d | openssl pkey -inform DER -pubout -outform DER | last32)
+
 cat <<END
 POSTGRES_PASSWORD=$(secret)
 MIGRATOR_DATABASE_PASSWORD=$(secret)
@@ -19,6 +27,8 @@ SANDBOX_DATABASE_PASSWORD=$(secret)
 CALLBACK_KEY=$(secret)
 PAYER_NAME_KEY=$(secret)
 FINGERPRINT_KEY=$(secret)
+INBOX_SEAL_KEY=$seal_key
+INBOX_SEAL_PUBLIC_KEYS=$seal_public_key
 CALLBACK_BASE_URL=http://callbacks:8081
 
 MTPAY_BASE_URL=http://sandbox:8290

@@ -24,6 +24,7 @@ export type ReviewReason =
   | 'LEDGER_CONFLICT'
   | 'OTHER_PAYMENT_CREDITED'
   | 'LEDGER_REJECTED'
+  | 'SEAL_BROKEN'
   | 'SECOND_CODE'
   | 'OTHER_CONTENT'
   | 'STAMP_REUSED'

@@ -26,10 +26,11 @@ export interface CreditItem {
  * `posted`: written now. `duplicate`: the same facts stood already; id and time name that posting. `conflict`: the key,
  * the code or the deposit stands with other facts. `unproven`: the item differs from its inbox row or deposit, or people
  * have the payment in hand; nothing was posted. `busy`: the deposit's row or the callback's is locked by somebody else;
- * nothing was posted, and nobody waited for it.
+ * nothing was posted, and nobody waited for it. `unsealed`: its inbox row bears no seal of the API's and never reached the
+ * books.
  */
 export interface CreditAnswer {
-  readonly outcome: 'posted' | 'duplicate' | 'conflict' | 'unproven' | 'busy';
+  readonly outcome: 'posted' | 'duplicate' | 'conflict' | 'unproven' | 'busy' | 'unsealed';
   readonly postingId: string | null;
   readonly postedAt: string | null;
 }
@@ -128,9 +129,12 @@ export const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): stri
 /** A held row is let go within moments (a repeat is being counted), or a person holds it: then the activity comes again. */
 const BUSY_PAUSES_MS = [10, 20, 50, 100, 200, 400];
 
-/** The worker's way to the books: one batcher per process. */
-export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditAnswer> {
-  const batched = createBatcher((items: readonly CreditItem[]) => creditAll(pool, items), options);
+/** The worker's way to the books: one batcher per process. `post`: {@link creditAll}, with whatever stands before it. */
+export function createCreditor(
+  post: (items: readonly CreditItem[]) => Promise<readonly CreditAnswer[]>,
+  options?: BatcherOptions,
+): Batcher<CreditItem, CreditAnswer> {
+  const batched = createBatcher(post, options);
   const credit = async (item: CreditItem) => {
     // Amounts that make no price are refused before they are queued: inside a batch they would take it down whole.
     priceOf(item);

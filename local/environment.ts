@@ -1,6 +1,8 @@
 /** Which parts are embedded, and what each process finds in its environment. Pure: environment in, environments out. */
 
 import { createHmac } from 'node:crypto';
+import { Secret } from '../config/secret.ts';
+import { publicSealKey } from '../config/inbox-seal.ts';
 import type { LocalState, Ports } from './state.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -90,6 +92,12 @@ function keyOf(env: Environment, name: string): string | undefined {
   return set(env[`${name}_FILE`]) === undefined ? set(env[name]) : '';
 }
 
+/** The public half of a seal's key; nothing where the key is in a file, or is none: then it has to be given as well. */
+function publicKeyOf(seed: string): string {
+  const bytes = Buffer.from(seed, 'base64url');
+  return bytes.length === 32 ? publicSealKey(new Secret(bytes)) : '';
+}
+
 /** Whoever listens on all addresses is reached on loopback from here. */
 function originOf(listen: string): string {
   return `http://${listen.replace(/^(0\.0\.0\.0|\[::\]|\*):/, '127.0.0.1:')}`;
@@ -128,6 +136,8 @@ export function engineEnvironments(
     CALLBACK_KEY: keyOf(env, 'CALLBACK_KEY') ?? keys.callback,
     PAYER_NAME_KEY: keyOf(env, 'PAYER_NAME_KEY') ?? keys.payerName,
     FINGERPRINT_KEY: keyOf(env, 'FINGERPRINT_KEY') ?? keys.fingerprint,
+    INBOX_SEAL_PUBLIC_KEYS:
+      keyOf(env, 'INBOX_SEAL_PUBLIC_KEYS') ?? publicKeyOf(keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal),
     MTPAY_BASE_URL: places.mtpayBaseUrl,
     MTPAY_ACCESS_KEY: embedded.sandbox ? keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
     MTPAY_SECRET_KEY: embedded.sandbox ? keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),
@@ -136,9 +146,16 @@ export function engineEnvironments(
     LOG_LEVEL: env['LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
   };
   return {
-    api: { ...engine, ...databaseOf(postgresUrl, 'DATABASE_URL_API', 'app_api') },
+    api: {
+      ...engine,
+      INBOX_SEAL_KEY: keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal,
+      ...databaseOf(postgresUrl, 'DATABASE_URL_API', 'app_api'),
+    },
     worker: {
       ...engine,
+      // Who verifies has no use for it.
+      INBOX_SEAL_KEY: '',
+      INBOX_SEAL_KEY_FILE: '',
       ...databaseOf(postgresUrl, 'DATABASE_URL_WORKER', 'app_worker'),
       ...databaseOf(postgresUrl, 'DATABASE_URL_DECISIONS', 'app_decisions'),
     },

@@ -4,6 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { Secret } from '../config/secret.ts';
+import { publicSealKey } from '../config/inbox-seal.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, isPortFree, portsFor } from './ports.ts';
@@ -29,12 +31,15 @@ const schema = z.strictObject({
     mtpayAccess: key,
     mtpaySecret: key,
     sandboxControl: key,
+    /** Absent in a state of before; made up then. */
+    inboxSeal: key.optional(),
   }),
   /** Made by the first start that reached the database; replaced when the database no longer knows it. */
   apiKey: key.nullable(),
 });
 
-export type LocalState = z.infer<typeof schema>;
+type Kept = z.infer<typeof schema>;
+export type LocalState = Kept & { readonly keys: { readonly inboxSeal: string } };
 export type Ports = LocalState['ports'];
 
 /** The state cannot be used as it is; the message says what to do. */
@@ -54,16 +59,17 @@ function stateFile(dataDirectory: string): string {
 export async function loadState(dataDirectory: string, clone: string): Promise<LocalState> {
   const file = stateFile(dataDirectory);
   if (!existsSync(file)) return saveState(dataDirectory, await firstState(clone));
-  let state: LocalState;
+  let kept: Kept;
   try {
-    state = schema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    kept = schema.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch (cause) {
     throw new LocalStateError(
       `${file} is damaged. Put it back from a copy, or delete ${dataDirectory} to begin anew without its deposits.`,
       { cause },
     );
   }
-  if (state.for === clone) return state;
+  const state = { ...kept, keys: { ...kept.keys, inboxSeal: kept.keys.inboxSeal ?? newKey() } };
+  if (state.for === clone) return kept.keys.inboxSeal === undefined ? saveState(dataDirectory, state) : state;
   const ports = belongsTo(clone, state.for) ? state.ports : await choosePorts(clone);
   return saveState(dataDirectory, { ...state, for: clone, ports });
 }
@@ -72,6 +78,15 @@ export async function loadState(dataDirectory: string, clone: string): Promise<L
 export function saveState(dataDirectory: string, state: LocalState): LocalState {
   writePrivately(stateFile(dataDirectory), `${JSON.stringify(state, null, 2)}\n`);
   return state;
+}
+
+/** The public key of the local stack's seals; null: there is no local stack. */
+export function sealPublicKeyOf(dataDirectory: string): string | null {
+  const file = stateFile(dataDirectory);
+  if (!existsSync(file)) return null;
+  const { success, data } = schema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+  const seed = success ? data.keys.inboxSeal : undefined;
+  return seed === undefined ? null : publicSealKey(new Secret(Buffer.from(seed, 'base64url')));
 }
 
 async function firstState(clone: string): Promise<LocalState> {
@@ -85,6 +100,7 @@ async function firstState(clone: string): Promise<LocalState> {
       mtpayAccess: newKey(),
       mtpaySecret: newKey(),
       sandboxControl: newKey(),
+      inboxSeal: newKey(),
     },
     apiKey: null,
   };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { KeySet } from '../config/keyring.ts';
 import type { KeyName, KeySets, KeyTypes } from '../config/keys.ts';
 import { capabilityKey } from './capability.ts';
+import { sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
 import { nameKeyId } from './payer-name.ts';
 import { keyId } from './signature.ts';
 
@@ -10,6 +11,8 @@ const NAMES: { readonly [name in KeyName]: (key: KeyTypes[name]) => string } = {
   callback: (key) => capabilityKey(key).kid,
   payerName: nameKeyId,
   fingerprint: (key) => createHash('sha256').update('fingerprint|id|').update(key.reveal()).digest('hex').slice(0, 8),
+  inboxSeal: (key) => sealKey(key).id,
+  inboxSealPublic: (list) => [...sealPublicKeys(list).keys()].join(' '),
 };
 
 /** Which keys are in force, by the names that tables and callback addresses have for them; fit for a log. */

@@ -14,6 +14,7 @@ import { isEmpty } from '../database/deposits.ts';
 import { createPool, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
+import { sealPublicKeys } from '../config/inbox-seal.ts';
 import { nameKeys } from '../mtpay/key-names.ts';
 import { createOwnStamps } from '../mtpay/own-stamps.ts';
 import { createMtpay } from '../mtpay/place.ts';
@@ -60,6 +61,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const objects = archiveObjects(pool, config.archiveDirectory);
   const { caFile } = config.mtpay;
   const { rings } = config.keys;
+  const sealKeys = mapKeyring(rings.inboxSealPublic, sealPublicKeys);
   const { activities, drain } = createActivities({
     pool,
     decisions,
@@ -79,6 +81,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     callDeadlineMs: config.callDeadlineMs,
     histories: temporalHistories(client),
     objects,
+    sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
     version: engineVersion(),
     log,
   });

@@ -141,6 +141,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
 const CONFLICTS = {
   LEDGER_CONFLICT: 'the ledger holds other facts: compare posting and inbox row',
   LEDGER_REJECTED: 'the ledger holds other facts: compare posting and inbox row',
+  SEAL_BROKEN: 'its inbox row bears no seal of the API: nobody knows who wrote it',
   OTHER_PAYMENT_CREDITED: 'people have credited another payment of this deposit: see its credits',
 } as const;
 

@@ -10,6 +10,7 @@ import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { received, reserved } from '../ledger/payments.ts';
 import { until } from '../support/until.ts';
+import { sealTrust } from '../support/seals.ts';
 
 /** A decided step answers first, whatever came after it; and steps are written under their case's lock. */
 const db = await createTestDatabase();
@@ -56,7 +57,7 @@ test('a withdrawal that waits for the decision’s transaction is refused, and t
   await held.query('begin');
   await held.query('select from engine.review_case where workflow_id = $1 for update', [of.workflowId]);
   // The decision waits first, the withdrawal behind it.
-  const decided = decide(decisions, log, item);
+  const decided = decide({ pool: decisions, sealTrust, log }, item);
   await waiting(1);
   const withdrawn = withdraws(of, 'carol', proposalId).catch((error: unknown) => error);
   await waiting(2);
@@ -72,17 +73,20 @@ test('a withdrawal that waits for the decision’s transaction is refused, and t
     expect(answer).toMatchObject({ kind: 'refused', refusal: 'withdrawn', standing: 'parked' });
     expect(await postings(of.order.externalOrderNumber)).toEqual(['suspense']);
   }
-  expect(await decide(decisions, log, item)).toEqual(answer);
+  expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(answer);
 });
 
 test('money taken out of a wallet and kept: the step repeated answers so, though its proposal waits no more', async () => {
   const of = await unbound();
   const first = await proposes(of, 'alice', 'credit');
-  const credited = await decide(decisions, log, {
-    workflowId: of.workflowId,
-    proposalId: first,
-    confirmationId: await confirms(of, 'bob', first),
-  });
+  const credited = await decide(
+    { pool: decisions, sealTrust, log },
+    {
+      workflowId: of.workflowId,
+      proposalId: first,
+      confirmationId: await confirms(of, 'bob', first),
+    },
+  );
   expect(credited).toMatchObject({ kind: 'decided', decision: 'credit', decidedBy: 'alice+bob' });
   const doubt = { inboxId: of.inboxId, workflowId: `review:${of.inboxId}:reversal:1` };
   await insertCase(db.owner, {
@@ -94,10 +98,10 @@ test('money taken out of a wallet and kept: the step repeated answers so, though
   });
   const keep = await proposes(doubt, 'alice', 'reverse', { keep: true });
   const item = { workflowId: doubt.workflowId, proposalId: keep, confirmationId: await confirms(doubt, 'bob', keep) };
-  const taken = await decide(decisions, log, item);
+  const taken = await decide({ pool: decisions, sealTrust, log }, item);
   expect(taken).toMatchObject({ kind: 'withdrawn', standing: 'withdrawn' });
   await expect(withdraws(doubt, 'carol', keep)).rejects.toMatchObject({ code: 'P0E32' });
-  expect(await decide(decisions, log, item)).toEqual(taken);
+  expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(taken);
 
   const back = await proposes(doubt, 'bob', 'restore');
   const restore = {
@@ -105,9 +109,12 @@ test('money taken out of a wallet and kept: the step repeated answers so, though
     proposalId: back,
     confirmationId: await confirms(doubt, 'alice', back),
   };
-  expect(await decide(decisions, log, restore)).toMatchObject({ kind: 'decided', decision: 'restore' });
+  expect(await decide({ pool: decisions, sealTrust, log }, restore)).toMatchObject({
+    kind: 'decided',
+    decision: 'restore',
+  });
   // The step of before still answers what it did.
-  expect(await decide(decisions, log, item)).toEqual(taken);
+  expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(taken);
   expect(await postings(of.order.externalOrderNumber)).toEqual(['suspense', 'release', 'reversal', 'reversal']);
 });
 

@@ -19,6 +19,7 @@ import { sign } from '../../mtpay/signature.ts';
 import { order, paid, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { memoryLog, raised } from './evidence.ts';
+import { seal } from '../support/seals.ts';
 
 /**
  * One order from placement to judgement, with the clock of the API, the worker, the database or the provider apart. The
@@ -141,6 +142,7 @@ async function deliver(asked: Order) {
     mtpayKeys: fixedKeyring(mtpayKey),
     capabilities: fixedKeyring(capability),
     clock: createProviderClock(api),
+    seal,
     raise: () => undefined,
     log,
   });

@@ -11,6 +11,7 @@ import { sha256 } from '../../archive/canonical.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { audit, type AuditDependencies } from '../../audit/coordinator.ts';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
+import { sealTrust } from '../support/seals.ts';
 import type { FindingKind } from '../../audit/findings.ts';
 import type { AuditReport, Finding } from '../../audit/report.ts';
 import { type AuditCommand, parseCommand } from '../../audit/scope.ts';
@@ -112,6 +113,7 @@ export const auditing = (url: string, client: Client, code: string): AuditDepend
   code,
   codeVersion: 'test',
   exceptions: NO_EXCEPTIONS,
+  sealTrust: sealTrust(),
   processes: 1,
   tell: () => undefined,
 });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { SEAL_ENV } from '../support/seals.ts';
 import type { AuditReport } from '../../audit/report.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -29,7 +30,12 @@ export async function runAudit(
   replayed: (histories: number, child: ChildProcess) => void = () => {},
 ): Promise<Ran> {
   const started = performance.now();
-  const own = { DATABASE_URL: databaseUrl, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_CONFIG_FILE: '/dev/null' };
+  const own = {
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: temporalAddress,
+    TEMPORAL_CONFIG_FILE: '/dev/null',
+    ...SEAL_ENV,
+  };
   const child = spawn(process.execPath, ['--import', 'tsx', 'audit/main.ts', '--out', out], {
     cwd: root,
     env: { ...process.env, ...own },

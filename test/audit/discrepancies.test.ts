@@ -8,6 +8,7 @@ import {
   keepBook,
   rewriteHistory,
 } from './book.ts';
+import { sealTrust } from '../support/seals.ts';
 
 /** A clean book gives no alarm; each thing that somebody with every right might do to it is found, named and located. */
 const book = await keepBook();
@@ -202,6 +203,25 @@ const DISCREPANCIES: readonly Discrepancy[] = [
     names: '6000',
   },
   {
+    what: 'the seal of a callback taken away',
+    tamper: `update engine.callback set seal = null, seal_key = null, sealed_ms = null where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['callback_not_sealed'],
+    names: 'bears no seal of the API',
+  },
+  {
+    what: 'the seal of another callback',
+    tamper: `update engine.callback c set seal = o.seal, seal_key = o.seal_key, sealed_ms = o.sealed_ms
+      from engine.callback o where c.id = ${callbackOf(deposits.credited)} and o.id = ${callbackOf(deposits.decided)}`,
+    kinds: ['seal_broken'],
+    names: 'its seal is over another row',
+  },
+  {
+    what: 'the time at which a sealed callback came',
+    tamper: `update engine.callback set received_at = received_at - interval '2 minutes' where id = ${callbackOf(deposits.credited)}`,
+    kinds: ['seal_broken'],
+    names: 's away from its seal',
+  },
+  {
     what: 'the bytes of a callback changed',
     tamper: `update engine.callback set raw = convert_to(replace(convert_from(raw, 'UTF8'), '5000', '6000'), 'UTF8') where id = ${callbackOf(deposits.credited)}`,
     kinds: ['callback_changed'],
@@ -311,4 +331,19 @@ test('an audit that was cut off goes on where it stopped, and says the same as o
   const { audit: _, ...expected } = whole;
   expect(report).toEqual(expected);
   expect(audit.scope).toEqual(whole.audit.scope);
+});
+
+test('rows of before seals are counted in a note and are no finding, unless the settings say that seals are older', async () => {
+  const url = await book.tampered(
+    `update engine.callback set seal = null, seal_key = null, sealed_ms = null; insert into engine.seal_epoch (callback) select max(id) from engine.callback`,
+  );
+  const report = await book.audit(url);
+  expect(found(report)).toEqual([]);
+  const callbacks = report.counts.callbacks;
+  expect(report.notes).toEqual([
+    expect.stringMatching(new RegExp(`^Callbacks without a seal, from before 20\\d\\d-.*Z: ${callbacks}$`)),
+  ]);
+  const pinned = await book.auditWith({ sealTrust: { ...sealTrust(), epoch: '0' } }, url);
+  expect(found(pinned)).toContainEqual(expect.objectContaining({ kind: 'seal_broken', where: 'seal epoch' }));
+  expect(found(pinned).filter(({ kind }) => kind === 'callback_not_sealed')).toHaveLength(callbacks);
 });

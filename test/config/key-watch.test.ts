@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { watchKeys } from '../../config/key-watch.ts';
-import { ConfigError, loadApiConfig } from '../../config/load.ts';
+import { mapKeyring } from '../../config/keyring.ts';
+import { ConfigError, loadApiConfig, Secret } from '../../config/load.ts';
+import { createSealer, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
 import { nameKeys } from '../../mtpay/key-names.ts';
 import { keyFiles } from '../support/key-files.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 const NAMES = ['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY', 'CALLBACK_KEY', 'PAYER_NAME_KEY', 'FINGERPRINT_KEY'] as const;
 const ALL = NAMES.flatMap((name) => [name, `${name}_NEXT`, `${name}_PREVIOUS`]).concat(
@@ -16,7 +19,7 @@ const ALL = NAMES.flatMap((name) => [name, `${name}_NEXT`, `${name}_PREVIOUS`]).
 const HOUR_MS = 3_600_000;
 const text = () => randomBytes(32).toString('base64url');
 const inHours = (hours: number) => new Date(Date.now() + hours * HOUR_MS).toISOString();
-const BASE = { DATABASE_URL: 'postgres://localhost/x', MTPAY_BASE_URL: 'https://api.mtpay.test' };
+const BASE = { DATABASE_URL: 'postgres://localhost/x', MTPAY_BASE_URL: 'https://api.mtpay.test', ...SEAL_ENV };
 
 /** An API's keys in files of a directory of their own, and looked at by hand. */
 function keysInFiles() {
@@ -217,6 +220,39 @@ describe('a secret given as a file', () => {
     expect(loadApiConfig(env).database).toEqual({ url: DATABASE_URL });
   });
 });
+
+describe('the key of the seals, and the public ones', () => {
+  it('rotate without a restart: first the public key everywhere, then the key; the other way round nothing is taken', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-keys-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const names = ['INBOX_SEAL_KEY', 'INBOX_SEAL_PUBLIC_KEYS'];
+    const first = Object.fromEntries(NAMES.map((name) => [name, text()]));
+    const files = keyFiles(folder, names, { ...SEAL_ENV });
+    const { INBOX_SEAL_KEY: _, INBOX_SEAL_PUBLIC_KEYS: old, ...base } = BASE;
+    const { keys } = loadApiConfig({ ...base, ...first, ...files.env });
+    const look = () => [keys.look(), keys.look()].map((found) => found.kind)[1];
+    const seed = text();
+    const both = `${old},${publicSealKey(new Secret(Buffer.from(seed, 'base64url')))}`;
+    files.put({ INBOX_SEAL_KEY: seed });
+    expect(look()).toBe('refused');
+    files.put({ INBOX_SEAL_KEY: SEAL_ENV.INBOX_SEAL_KEY, INBOX_SEAL_PUBLIC_KEYS: both });
+    expect(look()).toBe('taken');
+    files.put({ INBOX_SEAL_KEY: seed });
+    expect(look()).toBe('taken');
+    const sealer = createSealer(mapKeyring(keys.rings.inboxSeal, sealKey));
+    expect(sealPublicKeys(keys.rings.inboxSealPublic.current).has(sealer(SEAL_FACTS).key)).toBe(true);
+    expect(sealer(SEAL_FACTS).key).toBe(sealKey(new Secret(Buffer.from(seed, 'base64url'))).id);
+  });
+});
+
+const SEAL_FACTS = {
+  receipt: 'first' as const,
+  externalOrderNumber: 'o-1',
+  contentHash: Buffer.alloc(32),
+  rawHash: Buffer.alloc(32),
+  stamp: null,
+  sealedMs: 0,
+};
 
 describe('watching', () => {
   const watched = (overlapMs = 70 * HOUR_MS) => {

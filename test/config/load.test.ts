@@ -2,7 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { KeySource } from '../../config/key-source.ts';
-import { ConfigError, loadApiConfig, loadMigrationUrl, loadWorkerConfig, Secret } from '../../config/load.ts';
+import {
+  ConfigError,
+  loadApiConfig,
+  loadMigrationUrl,
+  loadSealConfig,
+  loadWorkerConfig,
+  Secret,
+} from '../../config/load.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -15,8 +23,9 @@ const COMMON: Env = {
   CALLBACK_BASE_URL: 'https://pay.example',
   CALLBACK_KEY: keyText(),
   PAYER_NAME_KEY: keyText(),
+  INBOX_SEAL_PUBLIC_KEYS: SEAL_ENV.INBOX_SEAL_PUBLIC_KEYS,
 };
-const FINGERPRINT: Env = { FINGERPRINT_KEY: keyText() };
+const FINGERPRINT: Env = { FINGERPRINT_KEY: keyText(), INBOX_SEAL_KEY: SEAL_ENV.INBOX_SEAL_KEY };
 const api = (change: Env = {}) => loadApiConfig({ ...COMMON, ...FINGERPRINT, ...change });
 const worker = (change: Env = {}) => loadWorkerConfig({ ...COMMON, ...change });
 
@@ -42,6 +51,7 @@ describe('what is not configured', () => {
       callbackListen: { host: '127.0.0.1', port: 8081 },
       ack: { contentType: 'text/plain', body: 'SUCCESS' },
       limits: { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 20, burst: 200 } },
+      sealEpoch: null,
       settings: {
         rateBands: { CNY: { from: '6.5', to: '8.0' }, HKD: { from: '7.0', to: '8.6' }, TWD: { from: '28', to: '36' } },
         feeBand: '0',
@@ -70,6 +80,7 @@ describe('what is not configured', () => {
       placeWithinMs: 2 * 60_000,
       callDeadlineMs: 25_000,
       ownStampGridMs: 1_000,
+      sealEpoch: null,
       restoredFromEmpty: false,
       logLevel: 'info',
     });
@@ -92,6 +103,8 @@ describe('a wrong configuration', () => {
       'CALLBACK_KEY: is not set',
       'PAYER_NAME_KEY: is not set',
       'FINGERPRINT_KEY: is not set',
+      'INBOX_SEAL_KEY: is not set',
+      'INBOX_SEAL_PUBLIC_KEYS: is not set',
       'DATABASE_URL: neither it nor DATABASE_URL_API is set',
     ]);
     const wrong = {
@@ -481,4 +494,37 @@ describe('the address of a database', () => {
       expect(() => loadMigrationUrl({ DATABASE_URL: url })).toThrow(new ConfigError(told));
     },
   );
+});
+
+describe('the seals of inbox rows', () => {
+  it('are verified with keys of one’s own settings, in whatever number; the row from which on they are asked for may be pinned', () => {
+    const two = [SEAL_ENV.INBOX_SEAL_PUBLIC_KEYS, keyText()].join(', ');
+    expect(worker({ INBOX_SEAL_PUBLIC_KEYS: two, INBOX_SEAL_EPOCH: '12' }).sealEpoch).toBe('12');
+    expect(problems(() => worker({ INBOX_SEAL_PUBLIC_KEYS: 'half a key', INBOX_SEAL_EPOCH: '-1' }))).toEqual([
+      'INBOX_SEAL_EPOCH: expected the id of an inbox row, or 0',
+      'INBOX_SEAL_PUBLIC_KEYS: expected Ed25519 public keys, each 32 bytes as base64url, separated by commas',
+    ]);
+  });
+
+  it('would be of no use under a key that nobody can verify: the API does not start', () => {
+    expect(problems(() => api({ INBOX_SEAL_KEY: keyText() }))).toEqual([
+      'INBOX_SEAL_PUBLIC_KEYS: the public key of INBOX_SEAL_KEY is not among them',
+    ]);
+    expect(problems(() => api({ INBOX_SEAL_KEY: `${keyText()}AAAA` }))).toEqual([
+      'INBOX_SEAL_KEY: expected 32 random bytes as base64url',
+    ]);
+    expect(problems(() => api({ INBOX_SEAL_KEY: 'A'.repeat(43) }))).toEqual([
+      'INBOX_SEAL_KEY: is a sample or easy to guess; use a key of your own',
+    ]);
+  });
+
+  it('are verified by the audit with its own settings, or with those of the local stack where it is that', () => {
+    const ours = SEAL_ENV.INBOX_SEAL_PUBLIC_KEYS;
+    expect(problems(() => loadSealConfig(null, {}))).toEqual(['INBOX_SEAL_PUBLIC_KEYS: is not set']);
+    expect(loadSealConfig(ours, {})).toMatchObject({ sealEpoch: null });
+    const given = keyText();
+    const { publicKeys, sealEpoch } = loadSealConfig(ours, { INBOX_SEAL_PUBLIC_KEYS: given, INBOX_SEAL_EPOCH: '0' });
+    expect([publicKeys.reveal().toString(), sealEpoch]).toEqual([given, '0']);
+    expect(problems(() => loadSealConfig(ours, { INBOX_SEAL_EPOCH: 'x' }))).toHaveLength(1);
+  });
 });

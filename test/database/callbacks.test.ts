@@ -41,6 +41,7 @@ async function message(change: Partial<NewCallback> = {}): Promise<NewCallback> 
     receipt: 'first',
     reviewReason: null,
     acked: true,
+    seal: null,
     ...change,
   };
 }

@@ -53,6 +53,7 @@ async function opensUnreadable(): Promise<Case> {
       receipt: 'unreadable',
       reviewReason: 'UNREADABLE',
       acked: true,
+      seal: null,
     }),
   );
   return opened(id);

@@ -12,6 +12,7 @@ import { root } from '../docs/variables.ts';
 import { required } from '../support/database.ts';
 import { orderNumber } from '../support/builders.ts';
 import { until } from '../support/until.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 /** What `npm run build` makes, run as production runs it: plain node, no sources, a database and a namespace of its own. */
 const run = promisify(execFile);
@@ -116,6 +117,7 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
     CALLBACK_KEY: key(),
     PAYER_NAME_KEY: key(),
     FINGERPRINT_KEY: key(),
+    ...SEAL_ENV,
     API_LISTEN: `127.0.0.1:${api}`,
     CALLBACK_LISTEN: `127.0.0.1:${callback}`,
   };

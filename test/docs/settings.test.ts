@@ -9,6 +9,7 @@ import {
   sandboxVariables,
   temporalVariables,
 } from './variables.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 const documented = documentedVariables();
 const example = exampleVariables();
@@ -41,6 +42,7 @@ const required = {
   CALLBACK_KEY: key(),
   PAYER_NAME_KEY: key(),
   FINGERPRINT_KEY: key(),
+  ...SEAL_ENV,
 };
 
 describe('a documented default is the real one: saying it changes nothing', () => {

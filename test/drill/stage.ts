@@ -16,6 +16,7 @@ import { bundleWorkflows } from '../../worker/bundle.ts';
 import { cloneTemplate, type TestDatabase } from '../support/database.ts';
 import { migrateTemplate } from '../support/template.ts';
 import { until } from '../support/until.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 /** The whole engine as the processes it is in production, each of which can be killed, frozen and started again. */
 
@@ -99,6 +100,7 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
       CALLBACK_KEY: callbackKey,
       PAYER_NAME_KEY: secret(),
       FINGERPRINT_KEY: secret(),
+      ...SEAL_ENV,
       WORKFLOW_BUNDLE: bundle,
       TEMPORAL_ADDRESS: temporal.address,
       LOG_LEVEL: 'info',

@@ -77,7 +77,14 @@ const engine = await startEngine({
   provider: `http://${host}`,
   env: { MTPAY_ACCESS_KEY: `access-${secret()}`, MTPAY_SECRET_KEY: `secret-${secret()}`, MTPAY_DEADLINE: '3s' },
 });
-for (const name of ['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY', 'CALLBACK_KEY', 'PAYER_NAME_KEY', 'FINGERPRINT_KEY'])
+for (const name of [
+  'MTPAY_ACCESS_KEY',
+  'MTPAY_SECRET_KEY',
+  'CALLBACK_KEY',
+  'PAYER_NAME_KEY',
+  'FINGERPRINT_KEY',
+  'INBOX_SEAL_KEY',
+])
   canaries[name] = engine.env[name]!;
 const apiKey = await createApiKey(engine.db.owner, {
   name: 'canary',

@@ -22,6 +22,7 @@ import { depositWorkflowId } from '../../workflows/messages.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { sealTrust } from '../support/seals.ts';
 
 /** The whole engine with everything that enters Temporal encrypted. */
 const key = randomBytes(32).toString('base64url');
@@ -126,6 +127,7 @@ test('its history is audited with the key; without it nothing is called proved',
         code: workflowBundle.code,
         codeVersion: 'test',
         exceptions: NO_EXCEPTIONS,
+        sealTrust: sealTrust(),
         processes: 1,
         tell: () => undefined,
       },

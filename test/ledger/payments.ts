@@ -7,6 +7,7 @@ import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditAnswer, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { order, paid, settings } from '../support/builders.ts';
+import { sealed } from '../support/seals.ts';
 
 export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')}`;
 
@@ -33,16 +34,19 @@ export async function received(
   data: CallbackData,
   as: { readonly receipt: 'first' | 'other_content'; readonly bound: boolean } = { receipt: 'first', bound: true },
 ): Promise<string> {
-  const { id } = await insertCallback(client, {
-    externalOrderNumber: data.externalOrderNumber,
-    deposit: data.externalOrderNumber,
-    contentHash: contentHash(data),
-    data,
-    raw: Buffer.from('{}'),
-    receipt: as.receipt,
-    reviewReason: as.receipt === 'first' ? null : 'OTHER_CONTENT',
-    acked: true,
-  });
+  const { id } = await insertCallback(
+    client,
+    sealed({
+      externalOrderNumber: data.externalOrderNumber,
+      deposit: data.externalOrderNumber,
+      contentHash: contentHash(data),
+      data,
+      raw: Buffer.from('{}'),
+      receipt: as.receipt,
+      reviewReason: as.receipt === 'first' ? null : 'OTHER_CONTENT',
+      acked: true,
+    }),
+  );
   if (as.bound) await bindCallback(client, data.externalOrderNumber, id);
   return id;
 }

@@ -10,6 +10,7 @@ import {
   sandboxEnvironment,
   type Sources,
 } from '../../local/environment.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 const keys = {
   callback: 'callback-key',
@@ -18,6 +19,7 @@ const keys = {
   mtpayAccess: 'access',
   mtpaySecret: 'secret',
   sandboxControl: 'control',
+  inboxSeal: SEAL_ENV.INBOX_SEAL_KEY,
 };
 const ports = { api: 1, callback: 2, sandbox: 3, temporalUi: 4, temporal: 5, postgres: 6 };
 const temporal = { address: '127.0.0.1:5', uiUrl: 'http://127.0.0.1:4' };
@@ -54,6 +56,10 @@ test('with embedded servers each process gets its own role and nobody but the mi
   for (const [index, role] of roles.entries()) {
     expect(own[index]?.replace(/^postgres:\/\/(\w+):[\w-]{43}@127\.0\.0\.1:6/, '$1@')).toMatch(role);
   }
+  // Who verifies seals cannot make any.
+  expect(api).toMatchObject(SEAL_ENV);
+  expect(worker).toMatchObject({ ...SEAL_ENV, INBOX_SEAL_KEY: '' });
+  expect(JSON.stringify(sandbox)).not.toContain(SEAL_ENV.INBOX_SEAL_KEY);
   // Nobody can log in with another's password.
   expect(new Set(own.map((url) => new URL(url ?? '').password)).size).toBe(3);
   expect(JSON.stringify([api, worker, sandbox])).not.toContain('its-password');

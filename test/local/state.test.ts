@@ -7,7 +7,9 @@ import { writeLocalEnv } from '../../local/local-env.ts';
 import { LockedError, takeLock } from '../../local/lock.ts';
 import { isPortFree, portsFor } from '../../local/ports.ts';
 import { recordOf, start } from '../../local/process.ts';
-import { loadState, LocalStateError, saveState, settlePorts } from '../../local/state.ts';
+import { loadState, LocalStateError, saveState, settlePorts, sealPublicKeyOf } from '../../local/state.ts';
+import { Secret } from '../../config/load.ts';
+import { publicSealKey } from '../../config/inbox-seal.ts';
 import { makeDirectory, occupyPort } from './support.ts';
 
 const modeOf = (path: string) => statSync(path).mode & 0o777;
@@ -22,7 +24,7 @@ test('the first start makes ports and keys up, and every later one finds the sam
   const { clone, data } = makeClone();
   const first = await loadState(data, clone);
   expect(new Set(Object.values(first.ports)).size).toBe(6);
-  expect(new Set(Object.values(first.keys)).size).toBe(6);
+  expect(new Set(Object.values(first.keys)).size).toBe(7);
   for (const key of Object.values(first.keys)) expect(key).toMatch(/^[A-Za-z0-9_-]{43}$/);
   expect(await loadState(data, clone)).toEqual(first);
   expect(modeOf(join(data, 'local.json'))).toBe(0o600);
@@ -55,6 +57,18 @@ test('a copied clone takes other ports, a moved one keeps its own', async () => 
   const moved = `${clone}-moved`;
   renameSync(clone, moved);
   expect((await loadState(join(moved, '.data'), moved)).ports).toEqual(original.ports);
+});
+
+test('a state of before seals gets a key for them, once', async () => {
+  const { clone, data } = makeClone();
+  const { keys, ...rest } = await loadState(data, clone);
+  const { inboxSeal: _, ...before } = keys;
+  writeFileSync(join(data, 'local.json'), JSON.stringify({ ...rest, keys: before }));
+  expect(sealPublicKeyOf(data)).toBeNull();
+  const now = await loadState(data, clone);
+  expect(now.keys).toMatchObject(before);
+  expect(await loadState(data, clone)).toEqual(now);
+  expect(sealPublicKeyOf(data)).toBe(publicSealKey(new Secret(Buffer.from(now.keys.inboxSeal, 'base64url'))));
 });
 
 test('a damaged state file is reported, not replaced: open deposits depend on it', async () => {

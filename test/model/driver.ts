@@ -11,6 +11,7 @@ import { findCallback, markRaised, markReviewed, paymentOf } from '../../databas
 import { type CaseRow, findDoubtful, findOpenCase, insertCase } from '../../database/cases.ts';
 import { insertDecision, type NewDecision, type StatedFacts } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
+import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { confirmationFault, type Proposal as Proposed, proposalFault } from '../../domain/decision.ts';
 import { judge } from '../../domain/judge.ts';
@@ -23,6 +24,7 @@ import type { Delivery } from './plays.ts';
 import type { Facts, Proposal } from './reference.ts';
 import { cutAt, killedAfter } from './seams.ts';
 import { dataOf, hashOf, log, type Names, orderOf, PEOPLE, placeOrder, PRICE, settingsOf, type Site } from './world.ts';
+import { seal, sealTrust } from '../support/seals.ts';
 
 export type Kill = 0 | 1 | 2;
 /** Where the connection breaks while a decision is carried out; 0: nowhere. */
@@ -92,9 +94,7 @@ export class Driver {
     const { manner, order } = delivery;
     const message = this.#messageOf(delivery);
     if (manner === 'waited') {
-      const hoursAgo = `update engine.callback set received_at = clock_timestamp() - interval '7 hours'
-                         where external_order_number = $1 and receipt = 'unknown_order'`;
-      await this.#site.owner.query(hoursAgo, [this.names.orders[order]]);
+      await this.#cameHoursAgo(this.names.orders[order]!);
     }
     if (manner === 'reflected') {
       await this.#site.owner.query('insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
@@ -106,6 +106,28 @@ export class Driver {
     if (routed.alarm === 'callback_reflected') routed = await this.#route(message);
     if (routed.raise !== null) await this.#raise(routed.raise);
     return routed.answer === 'ack' ? 'acknowledged' : 'unavailable';
+  }
+
+  /** Kept while the order was unknown, longer ago than the provider is kept waiting; sealed at that time. */
+  async #cameHoursAgo(order: string): Promise<void> {
+    const { owner } = this.#site;
+    const { rows } = await owner.query<SealedRow>(
+      `${SEALED_ROWS} where c.external_order_number = $1 and c.receipt = 'unknown_order'`,
+      [order],
+    );
+    for (const row of rows) {
+      const facts = {
+        receipt: row.receipt,
+        externalOrderNumber: row.order,
+        contentHash: row.content_hash,
+        rawHash: row.raw_hash,
+        stamp: row.key_id === null ? null : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms) },
+      };
+      const { signature, sealedMs } = seal({ ...facts, sealedMs: Date.now() - 7 * 3_600_000 });
+      await owner.query(`begin; set local session_replication_role = replica;
+        update engine.callback set received_at = to_timestamp(${sealedMs / 1_000}), sealed_ms = ${sealedMs}, seal = '\\x${signature.toString('hex')}'
+         where id = ${row.id}; commit`);
+    }
   }
 
   #messageOf({ label, order, code, amount, manner }: Delivery): Message {
@@ -122,6 +144,7 @@ export class Driver {
       keyId: 'key',
       aheadMs,
       stampedMs: Date.now() + aheadMs,
+      receivedMs: Date.now(),
     };
   }
 
@@ -131,10 +154,10 @@ export class Driver {
     const repeated = await routeRepeat(api, message);
     if (repeated !== null) return repeated;
     try {
-      return await inTransaction(api, (client) => route(client, message));
+      return await inTransaction(api, (client) => route(client, message, seal));
     } catch (error) {
       if ((error as { code?: unknown }).code !== '23505') throw error;
-      return inTransaction(api, (client) => route(client, message));
+      return inTransaction(api, (client) => route(client, message, seal));
     }
   }
 
@@ -153,7 +176,7 @@ export class Driver {
       if (waits && data !== null && (await findPosting(api, data.transactionCode)) === null) {
         const facts = { callback: data, receivedAt: callback.receivedAt.toISOString(), expiresAt: null };
         const isGood = judge(settingsOf(order), orderOf(this.names, order), facts).kind === 'credit';
-        if (isGood) await this.#again(() => parkCase(worker, workflowId));
+        if (isGood) await this.#again(() => parkCase({ pool: worker, sealTrust, log }, workflowId));
       }
       await markReviewed(api, callback.id, workflowId);
     }
@@ -222,9 +245,9 @@ export class Driver {
       if (result.kind === 'unbound') return 'settled';
       conflict = result.reason;
     }
-    const why = (conflict ?? reason) as Parameters<typeof recordReview>[2]['reason'];
+    const why = (conflict ?? reason) as Parameters<typeof recordReview>[1]['reason'];
     const recorded = await this.#again(() =>
-      recordReview(worker, log, { ...review, reason: why, detail: '', park: why === 'LATE' }),
+      recordReview({ pool: worker, sealTrust, log }, { ...review, reason: why, detail: '', park: why === 'LATE' }),
     );
     reason = null;
     if ('binds' in recorded) return 'settled';
@@ -362,7 +385,7 @@ export class Driver {
       answer = await this.#again(async () => {
         const now = pool;
         if (kill !== 1) pool = decisions;
-        return decide(now, log, item);
+        return decide({ pool: now, sealTrust, log }, item);
       }, kill === 1);
     } catch (error) {
       if (kill !== 1 || !isLost(error)) throw error;
@@ -411,7 +434,7 @@ export class Driver {
   /** What was carried out once answers the same for ever, whatever came after it. */
   async askAgain(which: number): Promise<string> {
     const { item, answer } = this.carried[which % this.carried.length]!;
-    const now = await this.#again(() => decide(this.#site.decisions, log, item));
+    const now = await this.#again(() => decide({ pool: this.#site.decisions, sealTrust, log }, item));
     if (!isDeepStrictEqual(now, JSON.parse(JSON.stringify(answer)))) {
       throw new Error(`answered ${JSON.stringify(answer)} at first, and now ${JSON.stringify(now)}`);
     }

@@ -17,6 +17,7 @@ import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { log } from './world.ts';
+import { seal, sealTrust } from '../support/seals.ts';
 
 export interface StormReport {
   /** Transactions of credits, decisions, callbacks and what goes with them, as PostgreSQL counts them. */
@@ -143,7 +144,8 @@ async function receive({ api, worker, asked, shared, done }: Storm, random: Rand
   const code = random.int(4) === 0 ? random.pick(shared) : `${one.order.externalOrderNumber}-${random.int(4)}`;
   const data: CallbackData = paid(one.order, { transactionCode: code });
   const message = messageOf(data);
-  const routed = (await routeRepeat(api, message)) ?? (await inTransaction(api, (client) => route(client, message)));
+  const routed =
+    (await routeRepeat(api, message)) ?? (await inTransaction(api, (client) => route(client, message, seal)));
   const { raise } = routed;
   done(`callback ${raise === null ? 'repeated' : raise.receipt}`);
   if (raise === null) return;
@@ -153,7 +155,7 @@ async function receive({ api, worker, asked, shared, done }: Storm, random: Rand
   }
   const workflowId = reviewWorkflowId(raise);
   await insertCase(api, { workflowId, inboxId: raise.id, reason: raise.reviewReason!, detail: '' });
-  await parkCase(worker, workflowId);
+  await parkCase({ pool: worker, sealTrust, log }, workflowId);
   await markReviewed(api, raise.id, workflowId);
 }
 
@@ -165,6 +167,7 @@ const messageOf = (data: CallbackData): Message => ({
   keyId: 'key',
   aheadMs: 0,
   stampedMs: Date.now(),
+  receivedMs: Date.now(),
 });
 
 const itemOf = ({ order: of, heard }: Asked): CreditItem => {
@@ -186,7 +189,7 @@ async function creditSome({ worker, asked, done }: Storm, random: Random): Promi
     const { order: of, heard } = some[i]!;
     const workflowId = `deposit:${of.externalOrderNumber}`;
     const about = { externalOrderNumber: of.externalOrderNumber, inboxId: heard!.inboxId, workflowId, payment: heard! };
-    await recordReview(worker, log, { ...about, reason: 'OTHER_PAYMENT_CREDITED', late: false });
+    await recordReview({ pool: worker, sealTrust, log }, { ...about, reason: 'OTHER_PAYMENT_CREDITED', late: false });
   }
 }
 
@@ -219,9 +222,9 @@ async function decideOne({ api, worker, decisions, asked, done }: Storm, random:
     const confirmation = await insertDecision(api, step);
     const item = { workflowId: found.workflowId, proposalId: proposal.id, confirmationId: confirmation.id };
     const [answer] = await Promise.all([
-      decide(decisions, log, item),
+      decide({ pool: decisions, sealTrust, log }, item),
       // The same once more at the same time, as after a timeout; or somebody takes it back.
-      random.int(6) === 0 ? decide(decisions, log, item) : undefined,
+      random.int(6) === 0 ? decide({ pool: decisions, sealTrust, log }, item) : undefined,
       random.int(6) === 0
         ? insertDecision(api, {
             ...about,
@@ -298,7 +301,7 @@ export interface Delay {
 /** How long a credit takes while the row of an unrelated one is held by hand. It is let go only once the credit is answered. */
 export async function measureDelay(db: TestDatabase, rounds: number): Promise<Delay> {
   const worker = db.poolFor('app_worker');
-  const credit = createCreditor(worker);
+  const credit = createCreditor((items) => creditAll(worker, items));
   const timed = async (hold: 'nothing' | 'deposit' | 'callback') => {
     const [one, held] = (await payments(db.owner, 2)) as [
       Awaited<ReturnType<typeof payments>>[number],

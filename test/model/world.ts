@@ -8,6 +8,8 @@ import { contentHash } from '../../mtpay/callback.ts';
 import { settings } from '../support/builders.ts';
 import type { TestDatabase } from '../support/database.ts';
 import type { Reference } from './reference.ts';
+import { creditGenuine } from '../../activities/crediting.ts';
+import { sealTrust } from '../support/seals.ts';
 
 /** The deposits of every sequence: two of one customer, and one of another whose order is not there at first. */
 export const DEPOSITS = [
@@ -50,7 +52,7 @@ export function openSite(db: TestDatabase): Site {
     api,
     worker,
     decisions,
-    credit: createCreditor(worker),
+    credit: createCreditor((items) => creditGenuine(worker, sealTrust(), items)),
     end: async () => void (await Promise.all([owner, api, worker, decisions].map((pool) => pool.end()))),
   };
 }

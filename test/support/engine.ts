@@ -18,6 +18,7 @@ import { createTestDatabase, required, type TestDatabase } from './database.ts';
 import { orderNumber } from './builders.ts';
 import { quietRuntime } from './runtime.ts';
 import { until } from './until.ts';
+import { SEAL_ENV } from './seals.ts';
 
 export interface Answer {
   readonly status: number;
@@ -174,6 +175,7 @@ async function launchOn(
     CALLBACK_KEY: key(),
     PAYER_NAME_KEY: key(),
     FINGERPRINT_KEY: key(),
+    ...SEAL_ENV,
     WORKFLOW_BUNDLE: workflowBundle,
     TEMPORAL_ADDRESS: temporal.address,
     ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),

@@ -9,6 +9,7 @@ import type { Receipt, ReviewReason } from '../../domain/review.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { confirm, propose, type ReviewInput, reviewStart, withdraw } from '../../workflows/messages.ts';
 import type { WorkflowWorld } from './workflow-world.ts';
+import { sealed } from './seals.ts';
 
 /** A case, wherever it is held. */
 export interface Case {
@@ -28,17 +29,20 @@ export function peopleOf(world: WorkflowWorld) {
       as: { readonly deposit?: null; readonly data?: null } = {},
     ): Promise<Payment> => {
       const row = await inTransaction(world.db.owner, (client) =>
-        insertCallback(client, {
-          externalOrderNumber: data.externalOrderNumber,
-          deposit: data.externalOrderNumber,
-          contentHash: contentHash(data),
-          data,
-          raw: Buffer.from('{}'),
-          receipt,
-          reviewReason: reason,
-          acked: true,
-          ...as,
-        }),
+        insertCallback(
+          client,
+          sealed({
+            externalOrderNumber: data.externalOrderNumber,
+            deposit: data.externalOrderNumber,
+            contentHash: contentHash(data),
+            data,
+            raw: Buffer.from('{}'),
+            receipt,
+            reviewReason: reason,
+            acked: true,
+            ...as,
+          }),
+        ),
       );
       const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
       const facts = { inboxId: row.id, transactionCode, transactionAmount, currencyCode, paymentPrice };

@@ -29,6 +29,7 @@ import { temporalHistories } from '../../worker/histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
+import { sealed, sealTrust } from './seals.ts';
 
 type Activities = ReturnType<typeof createActivities>['activities'];
 export type DepositHandle = WorkflowHandle;
@@ -90,6 +91,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
     callDeadlineMs: 1_000,
     histories: temporalHistories(temporal.client),
     objects: archiveObjects(pool, undefined),
+    sealTrust,
     version: 'test',
     log: createLog('worker', 'silent'),
   });
@@ -131,16 +133,19 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
     start: ({ order, settings }) => client.workflow.start('deposit', depositStart({ ...order, settings })),
     receive: (data) =>
       inTransaction(db.owner, async (connection) => {
-        const row = await insertCallback(connection, {
-          externalOrderNumber: data.externalOrderNumber,
-          deposit: data.externalOrderNumber,
-          contentHash: contentHash(data),
-          data,
-          raw: Buffer.from('{}'),
-          receipt: 'first',
-          reviewReason: null,
-          acked: true,
-        });
+        const row = await insertCallback(
+          connection,
+          sealed({
+            externalOrderNumber: data.externalOrderNumber,
+            deposit: data.externalOrderNumber,
+            contentHash: contentHash(data),
+            data,
+            raw: Buffer.from('{}'),
+            receipt: 'first',
+            reviewReason: null,
+            acked: true,
+          }),
+        );
         await bindCallback(connection, data.externalOrderNumber, row.id);
         return {
           inboxId: row.id,

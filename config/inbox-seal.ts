@@ -1,0 +1,115 @@
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import type { Keyring } from './keyring.ts';
+import type { Secret } from './secret.ts';
+import type { Receipt } from '../domain/review.ts';
+
+/**
+ * The seal of an inbox row: what the API signs when it writes one, so that a row which anybody else has put there moves
+ * no money. The private key is among the API's secrets and in no database; who verifies has the public keys in its own
+ * settings.
+ */
+
+/** What a seal says of its row. */
+export interface SealFacts {
+  /** As it was when the row was written; see {@link isSealOf}. */
+  readonly receipt: Receipt;
+  readonly externalOrderNumber: string;
+  readonly contentHash: Buffer;
+  /** sha256 of the bytes as they are stored. */
+  readonly rawHash: Buffer;
+  /** What the first message was signed with; null: the row is from no message. */
+  readonly stamp: { readonly keyId: string; readonly timestampMs: number } | null;
+  /** The database's clock when it was sealed, UTC milliseconds. */
+  readonly sealedMs: number;
+}
+
+export interface Seal {
+  /** Ed25519, 64 bytes. */
+  readonly signature: Buffer;
+  /** The name of the key, {@link SealKey.id}. */
+  readonly key: string;
+  readonly sealedMs: number;
+}
+
+/** No field holds a `|`, so two rows never share a text. */
+export const sealText = ({ receipt, externalOrderNumber, contentHash, rawHash, stamp, sealedMs }: SealFacts): string =>
+  [
+    'v1',
+    receipt,
+    externalOrderNumber,
+    contentHash.toString('hex'),
+    rawHash.toString('hex'),
+    stamp?.keyId ?? '',
+    stamp?.timestampMs ?? '',
+    sealedMs,
+  ].join('|');
+
+export interface SealKey {
+  /** The first 16 hex digits of the public key's sha256. */
+  readonly id: string;
+  readonly privateKey: KeyObject;
+}
+
+/** Signs with whatever key is current. `sealedMs` of the facts is cut to whole milliseconds. */
+export type Sealer = (facts: SealFacts) => Seal;
+
+export const createSealer =
+  (ring: Keyring<SealKey>): Sealer =>
+  (facts) => {
+    const { id, privateKey } = ring.current;
+    const sealedMs = Math.round(facts.sealedMs);
+    return { signature: sign(null, Buffer.from(sealText({ ...facts, sealedMs })), privateKey), key: id, sealedMs };
+  };
+
+/** The public keys of all generations, by their names. Those of rows that are kept stay for ever. */
+export type SealPublicKeys = ReadonlyMap<string, KeyObject>;
+
+/**
+ * Whether one of these keys made the seal over these facts. The receipt of a row that came before its order was known
+ * changes once, when the order is there: such a row still bears the seal of `unknown_order`.
+ */
+export function isSealOf(keys: SealPublicKeys, seal: Seal, facts: Omit<SealFacts, 'sealedMs'>): boolean {
+  const key = keys.get(seal.key);
+  if (key === undefined) return false;
+  const receipts = new Set<Receipt>([facts.receipt, 'unknown_order']);
+  return [...receipts].some((receipt) =>
+    verify(null, Buffer.from(sealText({ ...facts, receipt, sealedMs: seal.sealedMs })), key, seal.signature),
+  );
+}
+
+/** What goes before the 32 bytes of a seed in PKCS8, and before those of a public key in SPKI (RFC 8410). */
+const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+const PUBLIC_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+
+/** The key pair whose private half is these 32 bytes. */
+export function sealKey(seed: Secret): SealKey {
+  const key = Buffer.concat([SEED_PREFIX, seed.reveal()]);
+  const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+  return { id: nameOf(publicBytes(privateKey)), privateKey };
+}
+
+/** The public half as settings have it: 32 bytes as base64url. */
+export const publicSealKey = (seed: Secret): string => publicBytes(sealKey(seed).privateKey).toString('base64url');
+
+const publicBytes = (privateKey: KeyObject): Buffer =>
+  createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(PUBLIC_PREFIX.length);
+
+const nameOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+
+/** Public keys as settings have them, separated by commas. */
+export function sealPublicKeys(list: Secret): SealPublicKeys {
+  const parts = splitPublicKeys(list.reveal().toString('utf8'));
+  return new Map(
+    parts.map((text) => {
+      const bytes = Buffer.from(text, 'base64url');
+      const key = Buffer.concat([PUBLIC_PREFIX, bytes]);
+      return [nameOf(bytes), createPublicKey({ key, format: 'der', type: 'spki' })];
+    }),
+  );
+}
+
+export const splitPublicKeys = (list: string): string[] =>
+  list
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');

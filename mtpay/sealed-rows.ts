@@ -1,0 +1,92 @@
+import type pg from 'pg';
+import type { CallbackData } from '../domain/order.ts';
+import type { Receipt } from '../domain/review.ts';
+import { contentHash } from './callback.ts';
+import { isSealOf, type SealPublicKeys } from '../config/inbox-seal.ts';
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** What a seal is compared with: an inbox row and the stamp of its first message. */
+export interface SealedRow {
+  readonly id: string;
+  readonly receipt: Receipt;
+  readonly order: string;
+  readonly content_hash: Buffer;
+  readonly data: CallbackData | null;
+  readonly raw_hash: Buffer;
+  readonly received_at: Date;
+  readonly seal: Buffer | null;
+  readonly seal_key: string | null;
+  readonly sealed_ms: string | null;
+  readonly key_id: string | null;
+  readonly timestamp_ms: string | null;
+  /** Up to which row the database says that none needs a seal. */
+  readonly epoch: string;
+}
+
+/** SQL: sealed rows `c`. A condition goes after it. */
+export const SEALED_ROWS = `
+  select c.id, c.receipt, c.external_order_number as order, c.content_hash, c.data, sha256(c.raw) as raw_hash, c.received_at,
+         c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms, (select coalesce(max(callback), 0) from engine.seal_epoch) as epoch
+    from engine.callback c left join engine.callback_attempt a on a.callback = c.id and a.n = 1`;
+
+/** With what seals are verified: settings of the process that asks, and never the database's word. */
+export interface SealTrust {
+  readonly publicKeys: SealPublicKeys;
+  /** Up to which row none needs a seal at most; null: the database is believed. */
+  readonly epoch: string | null;
+}
+
+/**
+ * `before`: from when there were no seals, and none is there; `not_sealed`: there should be one; `broken`: the seal is not
+ * one over this row, and `fault` says in what.
+ */
+export type SealVerdict =
+  | { readonly kind: 'sealed' | 'before' | 'not_sealed' }
+  | { readonly kind: 'broken'; readonly fault: string };
+
+/** A message waits seconds at most between the look at the clock and its row. */
+const NEAR_MS = 60_000;
+
+export function verdictOn({ publicKeys, epoch }: SealTrust, row: SealedRow): SealVerdict {
+  if (row.seal === null) {
+    const until = epoch !== null && BigInt(epoch) < BigInt(row.epoch) ? epoch : row.epoch;
+    return { kind: BigInt(row.id) <= BigInt(until) ? 'before' : 'not_sealed' };
+  }
+  const fault = faultOf(publicKeys, row, { signature: row.seal, key: row.seal_key!, sealedMs: Number(row.sealed_ms) });
+  return fault === null ? { kind: 'sealed' } : { kind: 'broken', fault };
+}
+
+function faultOf(keys: SealPublicKeys, row: SealedRow, seal: Parameters<typeof isSealOf>[1]): string | null {
+  if (!keys.has(seal.key)) return `sealed with the key ${seal.key}, which is not known`;
+  const facts = {
+    receipt: row.receipt,
+    externalOrderNumber: row.order,
+    contentHash: row.content_hash,
+    rawHash: row.raw_hash,
+    stamp: row.key_id === null ? null : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms) },
+  };
+  if (!isSealOf(keys, seal, facts)) return 'its seal is over another row';
+  const awayMs = Math.abs(row.received_at.getTime() - seal.sealedMs);
+  if (awayMs > NEAR_MS) return `received ${Math.round(awayMs / 1_000)} s away from its seal`;
+  if (row.data !== null && !contentHash(row.data).equals(row.content_hash))
+    return 'its fields are not those it was sealed with';
+  return null;
+}
+
+/** Whether money may be moved by the word of such a row. */
+export const isGenuine = ({ kind }: SealVerdict): boolean => kind === 'sealed' || kind === 'before';
+
+export async function findSealed(db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> {
+  const { rows } = await db.query<SealedRow>(`${SEALED_ROWS} where c.id = any($1::bigint[])`, [ids]);
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** The row of a case. Null: there is no such case. */
+export async function findSealedOfCase(db: Db, workflowId: string): Promise<SealedRow | null> {
+  const { rows } = await db.query<SealedRow>(
+    `${SEALED_ROWS} where c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)`,
+    [workflowId],
+  );
+  return rows[0] ?? null;
+}

@@ -1,0 +1,140 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, expect, test } from 'vitest';
+import { archiveObjects } from '../../archive/objects.ts';
+import { sha256 } from '../../archive/canonical.ts';
+import { audit } from '../../audit/coordinator.ts';
+import { parseCommand } from '../../audit/scope.ts';
+import type { CallbackData, Order } from '../../domain/order.ts';
+import { contentHash } from '../../mtpay/callback.ts';
+import { auditing, findingsOf } from '../audit/book.ts';
+import { arrives, bookedFor, decideTogether, opened, operator, placed, walletBalance } from '../api/decisions.ts';
+import { expectRefusal } from '../api/evidence.ts';
+import { required } from '../support/database.ts';
+import { startEngine } from '../support/engine.ts';
+import { until } from '../support/until.ts';
+
+/** Whoever may write to the database writes a payment of his own into the inbox; relay, worker and audit are the real ones. */
+const engine = await startEngine({ relay: { everyMs: 50, freshMs: 50, againMs: 500, unstartedMs: 30_000 } });
+const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+const login = new pg.Client({ connectionString: engine.db.urlFor('app_api') });
+await login.connect();
+afterAll(() => login.end());
+
+const honest = await placed(engine, { wallet: 'wallet-honest' });
+const genuine = await arrives(engine, honest);
+await engine.untilState(honest.externalOrderNumber, 'CREDITED');
+
+type Taken = 'no seal' | 'the seal of a genuine row' | 'a seal of his own';
+
+/** All that the API's login can do: a genuine row's bytes with another order, code and amounts. Answers the row. */
+async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = {}): Promise<string> {
+  const n = evil.externalOrderNumber;
+  const { rows } = await login.query<{ raw: Buffer; data: CallbackData; seal: Buffer; key: string; ms: string }>(
+    'select raw, data, seal, seal_key as key, sealed_ms as ms from engine.callback where external_order_number = $1',
+    [honest.externalOrderNumber],
+  );
+  const { raw, seal, key, ms, ...from } = rows[0]!;
+  const code = `AT${n.replaceAll(/[^A-Za-z0-9]/g, '')}`;
+  const data = { ...from.data, externalOrderNumber: n, transactionCode: code, ...change };
+  const bytes = raw.toString().replace(honest.externalOrderNumber, n).replace(genuine.transactionCode, code);
+  const seals = {
+    'no seal': [null, null, null],
+    'the seal of a genuine row': [seal, key, ms],
+    'a seal of his own': [Buffer.alloc(64, 7), key, Date.now()],
+  };
+  const inserted = await login.query<{ id: string }>(
+    `insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked, seal, seal_key, sealed_ms)
+     values ($1, $1, $2, $3, $4, $5, 'first', true, $6, $7, $8) returning id`,
+    [n, code, contentHash(data), data, bytes, ...seals[taken]],
+  );
+  const { id } = inserted.rows[0]!;
+  const hash = [n, contentHash(data)];
+  const stamp = ['forged', Date.now()];
+  await login.query('insert into engine.callback_stamp values ($1, $2, $3, $4)', [...stamp, ...hash]);
+  await login.query('insert into engine.callback_attempt (callback, n, key_id, timestamp_ms) values ($1, 1, $2, $3)', [
+    id,
+    ...stamp,
+  ]);
+  await login.query('update engine.deposit set bound_callback = $2 where external_order_number = $1', [n, id]);
+  return id;
+}
+
+const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+afterAll(() => rm(out, { recursive: true, force: true }));
+const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
+async function audited() {
+  await archiveObjects(engine.db.poolFor('app_worker'), undefined).put(sha256(code), 'bundle', code);
+  const command = { ...parseCommand([]), out, fresh: true };
+  return findingsOf((await audit(auditing(engine.db.url, engine.client, code), command)).report);
+}
+
+test('what the API’s login mints is credited by nobody: people have it, and the audit names the row', async () => {
+  expect((await audited()).filter(({ kind }) => /seal/.test(kind))).toEqual([]);
+  const minted: [Taken, string, string][] = [];
+  for (const taken of ['no seal', 'the seal of a genuine row', 'a seal of his own'] as const) {
+    const evil = await placed(engine, { wallet: 'wallet-evil' });
+    minted.push([taken, evil.externalOrderNumber, await forge(evil, taken)]);
+  }
+  for (const [, n] of minted) await engine.untilState(n, 'IN_REVIEW');
+  expect(await walletBalance(engine, 'wallet-evil')).toBe('0');
+  for (const [, n] of minted) {
+    expect(await bookedFor(engine, `AT${n.replaceAll(/[^A-Za-z0-9]/g, '')}`)).toEqual([]);
+    expect((await engine.deposit(n)).review).toMatchObject({ reason: 'SEAL_BROKEN' });
+    const found = await alice.case(`deposit:${n}`);
+    expect(found).toMatchObject({ reason: 'SEAL_BROKEN', sealed: false, standing: 'nothing', allowed: ['reject'] });
+  }
+  expect(await alice.case(`deposit:${minted[0]![1]}`)).toMatchObject({ transactionAmount: '5000' });
+
+  const found = await audited();
+  for (const [taken, , id] of minted) {
+    const kind = taken === 'no seal' ? 'callback_not_sealed' : 'seal_broken';
+    expect(found).toContainEqual(expect.objectContaining({ kind, where: `callback ${id}` }));
+  }
+});
+
+test('people cannot credit it as it stands, in whatever way it is asked for, and can reject it', async () => {
+  const evil = await placed(engine, { wallet: 'wallet-evil' });
+  const n = evil.externalOrderNumber;
+  await forge(evil, 'no seal');
+  await engine.untilState(n, 'IN_REVIEW');
+  const id = `deposit:${n}`;
+  expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'looks fine' }), 409, 'decision_not_allowed');
+  // A step that is written past the API, with its login, is refused where the money would move.
+  const step = `insert into engine.decision (callback, workflow_id, step, decision, proposal, reason, operator, keep)
+    select callback, workflow_id, $2, $3, $4, 'looks fine', $5, false from engine.review_case where workflow_id = $1 returning id`;
+  const proposal = (await login.query<{ id: string }>(step, [id, 'propose', 'credit', null, 'alice'])).rows[0]!.id;
+  const proposed = {
+    decisionId: proposal,
+    operator: 'alice',
+    decision: 'credit',
+    reason: 'looks fine',
+    keep: false,
+    toDeposit: null,
+  };
+  const handle = engine.client.workflow.getHandle(id);
+  await handle.executeUpdate('propose', { args: [proposed] });
+  const confirmation = (await login.query<{ id: string }>(step, [id, 'confirm', null, proposal, 'bob'])).rows[0]!.id;
+  const confirmed = handle.executeUpdate('confirm', {
+    args: [{ decisionId: confirmation, proposalId: proposal, operator: 'bob' }],
+  });
+  await confirmed.catch(() => undefined);
+  const steps = await until('the proposal to be refused', async () => {
+    const { steps: all } = await alice.case(id);
+    return all.some((one: { outcome: string }) => one.outcome === 'refused') && all;
+  });
+  expect(steps[0]).toMatchObject({ outcome: 'refused', refusal: 'not_possible' });
+  expect(await decideTogether(alice, bob, id, { decision: 'reject' })).toMatchObject({ state: 'closed' });
+  await engine.untilState(n, 'REJECTED');
+  expect(await walletBalance(engine, 'wallet-evil')).toBe('0');
+});
+
+test('a genuine payment that people hold says that it is sealed, and can be credited', async () => {
+  const order = await placed(engine, { wallet: 'wallet-honest' });
+  await arrives(engine, order, { paymentPrice: 36001, transactionAmount: '4999' });
+  const { id, sealed, allowed } = await opened(alice, order, 'AMOUNT_MISMATCH', 'nothing');
+  expect({ sealed, allowed }).toEqual({ sealed: true, allowed: ['credit', 'reject'] });
+  expect(await decideTogether(alice, bob, id, { decision: 'credit' })).toMatchObject({ state: 'closed' });
+});
