@@ -10,7 +10,7 @@ import {
   recordParked,
   recordProposal as record,
 } from '../database/cases.ts';
-import { isWritten, listDecisions, type SaidStep } from '../database/decisions.ts';
+import { isWritten, type SaidStep } from '../database/decisions.ts';
 import { lockDeposit, markInReview } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
 import { findSealedOfCase, isGenuine, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
@@ -118,9 +118,7 @@ export async function decide(deps: DecidingDependencies, item: DecisionItem): Pr
   crashPoint('decide.beforeTx');
   let answer: DecisionAnswer;
   try {
-    answer = (await creditsUnsealed(deps, item))
-      ? await recordRefused(pool, item, 'its inbox row bears no seal of the API: nobody knows who wrote it')
-      : await decideInBooks(pool, item);
+    answer = await decideInBooks(pool, item, (client, workflowId) => isGenuineCase(deps, client, workflowId));
   } catch (error) {
     const failure = classifyLedgerFailure(error);
     const { code } = error as { code?: unknown };
@@ -136,21 +134,14 @@ export async function decide(deps: DecidingDependencies, item: DecisionItem): Pr
   return answer;
 }
 
-/** Whether a step would put money into a wallet by the word of a row that nobody knows. What two people state, they say. */
-async function creditsUnsealed(deps: DecidingDependencies, { workflowId, proposalId }: DecisionItem): Promise<boolean> {
-  if (!isRowId(proposalId)) return false;
-  const proposal = (await listDecisions(deps.pool, workflowId)).find(({ id }) => id === proposalId);
-  return proposal?.decision === 'credit' && !(await isGenuineCase(deps, deps.pool, workflowId));
-}
-
-/** Whether money may be moved by the word of a case's row; what cannot be read says nothing of any. */
+/** Whether money may be moved for a case's row. */
 async function isGenuineCase(
   { sealTrust, log }: DecidingDependencies,
-  db: pg.Pool | pg.ClientBase,
+  db: pg.ClientBase,
   workflowId: string,
 ): Promise<boolean> {
   const row = await findSealedOfCase(db, workflowId);
-  if (row === null || row.data === null || isGenuine(verdictOn(sealTrust(), row))) return true;
+  if (row === null || isGenuine(verdictOn(sealTrust(), row))) return true;
   raiseAlarm(log, 'callback_not_sealed', { case: workflowId, inboxId: row.id });
   return false;
 }

@@ -62,9 +62,9 @@ export async function verdictsOn(
   return new Map([...rows].map(([id, row]) => [id, verdictOn(sealTrust(), row)]));
 }
 
-/** Whether the row of a case says what is to be credited, and nobody knows who wrote it. */
+/** Whether nobody knows who wrote the row of a case. */
 async function isForged(deps: DecideDependencies, found: CaseRow): Promise<boolean> {
-  return found.amount !== null && !isGenuine((await verdictsOn(deps, [found])).get(found.inboxId)!);
+  return !isGenuine((await verdictsOn(deps, [found])).get(found.inboxId)!);
 }
 
 export interface ProposeBody {

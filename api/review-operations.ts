@@ -29,6 +29,7 @@ const LISTED = {
   externalOrderNumber: 'order-1001',
   wallet: 'wallet-42',
   receivedAt: '2026-01-31T09:52:10.887Z',
+  sealed: true,
   transactionCode: 'ATSA5XKQ1B7N2R9TM3',
   transactionAmount: '5000',
   currencyCode: 'CNY',

@@ -162,7 +162,7 @@ const caseFields = {
   receivedAt: time('When the callback came.'),
   sealed: z.boolean().nullable().meta({
     description:
-      'Whether the inbox row is one that the API wrote, by its seal. `false`: nobody knows who wrote it, and it cannot be credited as it stands. Null: it is from before there were seals.',
+      'Whether the inbox row is one that the API wrote, by its seal. `false`: nobody knows who wrote it, and it cannot be credited. Null: it is from before there were seals.',
   }),
   transactionCode: text('The provider’s name of the payment.').nullable(),
   transactionAmount: decimal('MTC received; null when it could not be read.').nullable(),

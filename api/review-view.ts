@@ -21,7 +21,7 @@ import { showCredit } from './deposit-view.ts';
 /** A case as people see it before they decide: what came, what the books hold, what may be decided, what is proposed. */
 export function showCase(found: CaseRow, verdict: SealVerdict) {
   const open = found.closedAt === null;
-  const isAllowed = (decision: Decision) => decision !== 'credit' || found.amount === null || isGenuine(verdict);
+  const isAllowed = (decision: Decision) => decision !== 'credit' || isGenuine(verdict);
   return {
     id: found.workflowId,
     state: open ? ('open' as const) : ('closed' as const),

@@ -71,6 +71,8 @@ export const reviewCase = z.object({
   currencyCode: z.string().nullable(),
   paymentPrice: z.string().nullable(),
   receivedAt: z.string(),
+  /** Absent in answers of an API of before. */
+  sealed: z.boolean().nullable().optional(),
   standing: z.string().nullable(),
   newestCredit: z.string().nullable(),
   allowed: z.array(z.string()),
@@ -113,6 +115,7 @@ export function show(found: ReviewCase): string {
     ['money', money(found)],
     ['transaction', found.transactionCode],
     ['received', found.receivedAt],
+    ['warning', found.sealed === false ? 'the API did not write this row: nobody knows who did' : null],
     ...(found.deposit === undefined || found.deposit === null ? [] : describeDeposit(found.deposit)),
     ...(found.credits ?? []).map((made): [string, string] => ['credit', describeCredit(made)]),
     ['newest credit', found.newestCredit === null ? null : `posting ${found.newestCredit}`],

@@ -41,17 +41,26 @@ export type DecisionAnswer =
  * Carries a confirmed decision out: first the money onto the books where it is not, then everything else, in two
  * transactions with one posting each (docs/ledger.md#locks). Killed between the two it leaves money in suspense and the
  * case open, which is true. Idempotent: what was carried out answers first, whatever came after it. Database errors pass
- * through; the outcome may then be unknown, so call again.
+ * through; the outcome may then be unknown, so call again. `isGenuine`: whether the case's inbox row is one that the API
+ * wrote; no other is credited.
  */
-export async function decide(pool: pg.Pool, item: DecisionItem): Promise<DecisionAnswer> {
+export async function decide(pool: pg.Pool, item: DecisionItem, isGenuine: IsGenuine): Promise<DecisionAnswer> {
   if (!isRowId(item.proposalId) || !isRowId(item.confirmationId)) {
     return { kind: 'refused', refusal: 'not_written', detail: 'no rows are named' };
   }
-  const early = await inTransaction(pool, (client) => attempt(client, item, bringIn));
+  const bringInGenuine: Work = async (client, found, proven) => {
+    if (proven.decision === 'credit' && !(await isGenuine(client, found.workflowId))) {
+      throw new Refused('not_possible', 'its inbox row bears no seal of the API: nobody knows who wrote it');
+    }
+    return bringIn(client, found, proven);
+  };
+  const early = await inTransaction(pool, (client) => attempt(client, item, bringInGenuine));
   if (early !== null) return early;
   crashPoint('decide.betweenTx');
   return (await inTransaction(pool, (client) => attempt(client, item, carryOut)))!;
 }
+
+export type IsGenuine = (client: pg.ClientBase, workflowId: string) => Promise<boolean>;
 
 type Work = (client: pg.ClientBase, found: CaseRow, proven: Proven) => Promise<DecisionAnswer | null>;
 

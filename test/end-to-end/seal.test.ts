@@ -131,6 +131,31 @@ test('people cannot credit it as it stands, in whatever way it is asked for, and
   expect(await walletBalance(engine, 'wallet-evil')).toBe('0');
 });
 
+test('what is forged for people is not parked, and not credited by what two of them state either', async () => {
+  const order = await placed(engine, { wallet: 'wallet-evil' });
+  const n = order.externalOrderNumber;
+  const kept = (receipt: string, reason: string, data: CallbackData | null, hash: Buffer) =>
+    login.query(
+      `insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked)
+       values ($1, $1, $2, $3, $4, '{}', $5, $6, true)`,
+      [n, data?.transactionCode ?? null, hash, data, receipt, reason],
+    );
+  const data = { ...genuine, externalOrderNumber: n, transactionCode: 'ATMINTED' };
+  await kept('other_content', 'OTHER_CONTENT', data, contentHash(data));
+  await kept('unreadable', 'UNREADABLE', null, Buffer.alloc(32, 1));
+  const readable = await opened(alice, order, 'OTHER_CONTENT', 'nothing');
+  const unreadable = await opened(alice, order, 'UNREADABLE', 'unreadable');
+  for (const found of [readable, unreadable])
+    expect(found).toMatchObject({ sealed: false, allowed: ['reject'], standing: expect.not.stringMatching('parked') });
+  const facts = { transactionCode: 'ATSTATED', amount: '5000', currencyCode: 'CNY', paymentPrice: '36000' };
+  const stated = { decision: 'credit', reason: 'stands in the statement', facts };
+  expectRefusal(await alice.propose(unreadable.id, stated), 409, 'decision_not_allowed');
+  for (const { id } of [readable, unreadable])
+    expect(await decideTogether(alice, bob, id, { decision: 'reject' })).toMatchObject({ state: 'closed' });
+  // A case parks its money before it hears anybody.
+  expect(await bookedFor(engine, 'ATMINTED')).toEqual([]);
+});
+
 test('a genuine payment that people hold says that it is sealed, and can be credited', async () => {
   const order = await placed(engine, { wallet: 'wallet-honest' });
   await arrives(engine, order, { paymentPrice: 36001, transactionAmount: '4999' });

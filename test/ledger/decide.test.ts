@@ -21,6 +21,8 @@ import {
   received,
 } from './payments.ts';
 
+const anyRow = () => Promise.resolve(true);
+
 /** A confirmed decision in the books: which rows it waits for, and who waits for it (docs/ledger.md#locks). */
 const db = await createTestDatabase();
 const { worker, decisions, auditor, slotOf, standingOf } = peoplesBooks(db);
@@ -45,14 +47,14 @@ describe('a confirmed credit of a second payment', () => {
   it('goes into suspense and from there to the wallet, under keys that name what they follow', async () => {
     const one = await payment(db.owner);
     const item = await confirmed(one);
-    const answer = await decide(decisions, item);
+    const answer = await decide(decisions, item, anyRow);
     expect(answer).toMatchObject({ kind: 'decided', decision: 'credit', decidedBy: 'alice+bob' });
     const [parked, released] = await postingsOf(auditor, one.item.deposit);
     expect(parked!.key).toBe(`suspense:mtpay:${parked!.provider_code}`);
     expect(released).toMatchObject({ key: `after:${parked!.id}`, provider_code: null });
     expect(answer).toMatchObject({ postingId: released!.id });
     // Asked again, whatever came after it, it answers the same.
-    expect(await decide(decisions, item)).toEqual(answer);
+    expect(await decide(decisions, item, anyRow)).toEqual(answer);
     expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'decided', answer });
   });
 
@@ -60,7 +62,7 @@ describe('a confirmed credit of a second payment', () => {
     const one = await payment(db.owner);
     const item = await confirmed(one);
     const [credit] = await creditUntilFree(worker, [one.item]);
-    expect(await decide(decisions, item)).toMatchObject({ kind: 'refused', refusal: 'credited_meanwhile' });
+    expect(await decide(decisions, item, anyRow)).toMatchObject({ kind: 'refused', refusal: 'credited_meanwhile' });
     expect(await postingsOf(auditor, one.item.deposit)).toMatchObject([{ id: credit!.postingId }]);
   });
 
@@ -70,7 +72,7 @@ describe('a confirmed credit of a second payment', () => {
     let answer: Promise<unknown> = Promise.resolve();
     await inTransaction(db.owner, async (client) => {
       await lockDeposit(client, one.item.deposit);
-      answer = decide(decisions, item);
+      answer = decide(decisions, item, anyRow);
       await until('the decision to wait for the deposit', isWaiting);
       expect(await creditUntilFree(worker, [other.item])).toMatchObject([{ outcome: 'posted' }]);
     });
@@ -93,7 +95,7 @@ describe('people and the machine at once, in one wallet', () => {
     const answers = await Promise.allSettled(
       some.flatMap((one, i) => [
         ...(i % 2 === 0 ? [creditUntilFree(worker, [one.item, some[i + 1]!.item])] : []),
-        decide(decisions, items[i]!),
+        decide(decisions, items[i]!, anyRow),
       ]),
     );
     const failed = answers.flatMap((answer) =>
@@ -110,7 +112,7 @@ describe('people and the machine at once, in one wallet', () => {
 
   it('settle no deposit that has a payment bound: its workflow ends it', async () => {
     const one = await payment(db.owner);
-    await decide(decisions, await confirmed(one));
+    await decide(decisions, await confirmed(one), anyRow);
     expect(await findDeposit(db.owner, one.item.deposit)).toMatchObject({ state: 'AWAITING_PAYMENT', settledBy: null });
     expect(await creditUntilFree(worker, [one.item])).toMatchObject([{ outcome: 'conflict' }]);
   });

@@ -196,11 +196,15 @@ async function tryDecisions(holder: Holder, driver: Driver, seen: Seen): Promise
             reason: null,
             facts,
           });
-          const answer = await decide(within(client), {
-            workflowId: id,
-            proposalId: proposal.id,
-            confirmationId: confirmation.id,
-          });
+          const answer = await decide(
+            within(client),
+            {
+              workflowId: id,
+              proposalId: proposal.id,
+              confirmationId: confirmation.id,
+            },
+            () => Promise.resolve(true),
+          );
           holder.tally.count('tried', `${standing}: ${decision}`);
           if (answer.kind === 'refused')
             throw new Mismatch(
