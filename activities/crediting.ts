@@ -5,7 +5,8 @@ import { isSamePayment } from '../database/callbacks.ts';
 import { isPeoplesPosting } from '../database/decisions.ts';
 import { findSealed, isGenuine, type SealedRow, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
 import type { Payment } from '../domain/order.ts';
-import { type CreditAnswer, creditAll, type CreditItem } from '../ledger/credit.ts';
+import { type Batcher, createBatcher } from '../ledger/batcher.ts';
+import { createCreditor, type CreditAnswer, type CreditItem } from '../ledger/credit.ts';
 import { isRowId, type Unbound, unboundOf } from './binding.ts';
 import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
@@ -80,23 +81,28 @@ async function unsealed(deps: CreditDependencies, item: CreditItem): Promise<Cre
 }
 
 /**
- * Posts a batch, of which only what genuine rows say reaches the books. The facts that are posted are those that were
- * verified here, whatever becomes of the row meanwhile.
+ * The worker's way to the books, past which no row goes that is not genuine: rows are read and verified in batches of their
+ * own, while others are posted. The facts that are posted are those that were verified, whatever becomes of the row.
  */
-export async function creditGenuine(
-  pool: pg.Pool,
-  trust: SealTrust,
-  items: readonly CreditItem[],
-): Promise<CreditAnswer[]> {
-  const rows = await findSealed(
-    pool,
-    items.map(({ inboxId }) => inboxId),
-  );
-  const faults = items.map((item) => faultOf(trust, rows.get(item.inboxId), item));
-  const genuine = items.filter((_, i) => faults[i] === null);
-  const posted = genuine.length === 0 ? [] : await creditAll(pool, genuine);
-  let next = 0;
-  return faults.map((outcome) => (outcome === null ? posted[next++]! : { outcome, postingId: null, postedAt: null }));
+export function createGenuineCreditor(pool: pg.Pool, sealTrust: () => SealTrust): Batcher<CreditItem, CreditAnswer> {
+  const faultIn = createBatcher(async (items: readonly CreditItem[]) => {
+    const rows = await findSealed(
+      pool,
+      items.map(({ inboxId }) => inboxId),
+    );
+    return items.map((item) => faultOf(sealTrust(), rows.get(item.inboxId), item));
+  });
+  const creditor = createCreditor(pool);
+  const credit = async (item: CreditItem) => {
+    const outcome = await faultIn(item);
+    return outcome === null ? creditor(item) : { outcome, postingId: null, postedAt: null };
+  };
+  return Object.assign(credit, {
+    drain: async () => {
+      await faultIn.drain();
+      await creditor.drain();
+    },
+  });
 }
 
 function faultOf(trust: SealTrust, row: SealedRow | undefined, item: CreditItem): 'unsealed' | 'unproven' | null {

@@ -4,13 +4,13 @@ import type { ArchiveObjects } from '../archive/objects.ts';
 import type { HistorySource } from '../archive/source.ts';
 import type { SaidStep } from '../database/decisions.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
-import { createCreditor, type CreditItem } from '../ledger/credit.ts';
+import type { CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
 import { createArchiver } from './archiving.ts';
 import type { PlacementDependencies } from './attempt.ts';
 import { recordState, settlement } from './binding.ts';
 import { close } from './closing.ts';
-import { credit, creditGenuine } from './crediting.ts';
+import { createGenuineCreditor, credit } from './crediting.ts';
 import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
 import { placeOrder, settlePlacement, type Started } from './placement.ts';
 
@@ -31,7 +31,7 @@ export interface ActivityDependencies extends PlacementDependencies {
  */
 export function createActivities(deps: ActivityDependencies) {
   const { pool } = deps;
-  const creditor = createCreditor((items) => creditGenuine(pool, deps.sealTrust(), items));
+  const creditor = createGenuineCreditor(pool, deps.sealTrust);
   const archiver = createArchiver(deps);
   return {
     /** Resolves when every posting under way has been answered; call before the pool ends. */

@@ -129,12 +129,9 @@ export const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): stri
 /** A held row is let go within moments (a repeat is being counted), or a person holds it: then the activity comes again. */
 const BUSY_PAUSES_MS = [10, 20, 50, 100, 200, 400];
 
-/** The worker's way to the books: one batcher per process. `post`: {@link creditAll}, with whatever stands before it. */
-export function createCreditor(
-  post: (items: readonly CreditItem[]) => Promise<readonly CreditAnswer[]>,
-  options?: BatcherOptions,
-): Batcher<CreditItem, CreditAnswer> {
-  const batched = createBatcher(post, options);
+/** One batcher per process. */
+export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditAnswer> {
+  const batched = createBatcher((items: readonly CreditItem[]) => creditAll(pool, items), options);
   const credit = async (item: CreditItem) => {
     // Amounts that make no price are refused before they are queued: inside a batch they would take it down whole.
     priceOf(item);

@@ -20,14 +20,14 @@ export interface SealedRow {
   readonly sealed_ms: string | null;
   readonly key_id: string | null;
   readonly timestamp_ms: string | null;
-  /** Up to which row the database says that none needs a seal. */
-  readonly epoch: string;
+  /** Up to which row the database says that none needs a seal; looked up only where a row has none. */
+  readonly epoch?: string;
 }
 
 /** SQL: sealed rows `c`. A condition goes after it. */
 export const SEALED_ROWS = `
   select c.id, c.receipt, c.external_order_number as order, c.content_hash, c.data, sha256(c.raw) as raw_hash, c.received_at,
-         c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms, (select coalesce(max(callback), 0) from engine.seal_epoch) as epoch
+         c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms
     from engine.callback c left join engine.callback_attempt a on a.callback = c.id and a.n = 1`;
 
 /** With what seals are verified: settings of the process that asks, and never the database's word. */
@@ -50,7 +50,8 @@ const NEAR_MS = 60_000;
 
 export function verdictOn({ publicKeys, epoch }: SealTrust, row: SealedRow): SealVerdict {
   if (row.seal === null) {
-    const until = epoch !== null && BigInt(epoch) < BigInt(row.epoch) ? epoch : row.epoch;
+    const { epoch: said = '0' } = row;
+    const until = epoch !== null && BigInt(epoch) < BigInt(said) ? epoch : said;
     return { kind: BigInt(row.id) <= BigInt(until) ? 'before' : 'not_sealed' };
   }
   const fault = faultOf(publicKeys, row, { signature: row.seal, key: row.seal_key!, sealedMs: Number(row.sealed_ms) });
@@ -77,16 +78,18 @@ function faultOf(keys: SealPublicKeys, row: SealedRow, seal: Parameters<typeof i
 /** Whether money may be moved by the word of such a row. */
 export const isGenuine = ({ kind }: SealVerdict): boolean => kind === 'sealed' || kind === 'before';
 
-export async function findSealed(db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> {
-  const { rows } = await db.query<SealedRow>(`${SEALED_ROWS} where c.id = any($1::bigint[])`, [ids]);
-  return new Map(rows.map((row) => [row.id, row]));
-}
+export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> =>
+  new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
 
 /** The row of a case. Null: there is no such case. */
-export async function findSealedOfCase(db: Db, workflowId: string): Promise<SealedRow | null> {
-  const { rows } = await db.query<SealedRow>(
-    `${SEALED_ROWS} where c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)`,
-    [workflowId],
-  );
-  return rows[0] ?? null;
+export const findSealedOfCase = async (db: Db, workflowId: string): Promise<SealedRow | null> =>
+  (
+    await sealedRows(db, 'c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)', workflowId)
+  )[0] ?? null;
+
+async function sealedRows(db: Db, where: string, value: unknown): Promise<SealedRow[]> {
+  const { rows } = await db.query<SealedRow>(`${SEALED_ROWS} where ${where}`, [value]);
+  if (rows.every(({ seal }) => seal !== null)) return rows;
+  const said = await db.query<{ epoch: string }>('select coalesce(max(callback), 0) as epoch from engine.seal_epoch');
+  return rows.map((row) => ({ ...row, epoch: said.rows[0]!.epoch }));
 }

@@ -24,7 +24,6 @@ import {
   reserved,
 } from './payments.ts';
 
-const posting = (pool: pg.Pool) => (items: readonly CreditItem[]) => creditAll(pool, items);
 const db = await createTestDatabase();
 const worker = db.poolFor('app_worker');
 const auditor = db.poolFor('auditor');
@@ -198,7 +197,7 @@ describe('a repeated credit', () => {
 
   it('a hundred times at once through the batcher is posted once', async () => {
     const one = await payment(db.owner);
-    const credit = createCreditor(posting(worker), { max: 7 });
+    const credit = createCreditor(worker, { max: 7 });
     const answers = await Promise.all(Array.from({ length: 100 }, () => credit(one.item)));
     await credit.drain();
     expectOnce(answers, one);
@@ -384,7 +383,7 @@ describe('an item that the inbox does not prove', () => {
     const bad = await Promise.all(UNPROVEN.map(async ([, make]) => make(...spare)));
     const items = good.map((one) => one.item);
     for (const [i, item] of bad.entries()) items.splice(i * 16, 0, item);
-    const credit = createCreditor(posting(worker));
+    const credit = createCreditor(worker);
     const answers = await Promise.all(items.map((item) => credit(item)));
     for (const [i, answer] of answers.entries()) {
       expect(answer.outcome, `item ${i}`).toBe(bad.includes(items[i]!) ? 'unproven' : 'posted');
@@ -449,7 +448,7 @@ describe('an item that cannot be posted', () => {
     const items = [...good, free].map((one) => one.item);
     // Refused before it is queued: it makes no price at all.
     items.splice(7, 0, { ...free.item, amount: 'NaN' });
-    const credit = createCreditor(posting(worker));
+    const credit = createCreditor(worker);
     const answers = await Promise.allSettled(items.map((item) => credit(item)));
     expect(answers.filter((answer) => answer.status === 'rejected').map((answer) => answer.reason as unknown)).toEqual([
       new RangeError('transactionAmount: not a decimal number'),
@@ -503,7 +502,7 @@ describe('the statement', () => {
     const others = await payments(db.owner, 50);
     await inTransaction(db.owner, async (client) => {
       await lockDeposit(client, held.order.externalOrderNumber);
-      const credit = createCreditor(posting(await impatient()), { lanes: 1, max: 5 });
+      const credit = createCreditor(await impatient(), { lanes: 1, max: 5 });
       const waiting = credit(held.item);
       const answers = await Promise.all(others.map((one) => credit(one.item)));
       expect(outcomes(answers)).toEqual({ posted: others.length });
@@ -513,7 +512,7 @@ describe('the statement', () => {
 
   it('is tried again for a moment: a row that is let go meanwhile is no answer at all', async () => {
     const one = await payment(db.owner);
-    const credit = createCreditor(posting(worker));
+    const credit = createCreditor(worker);
     const asked = await inTransaction(db.owner, async (client) => {
       await lockDeposit(client, one.order.externalOrderNumber);
       const answer = credit(one.item);

@@ -301,7 +301,7 @@ export interface Delay {
 /** How long a credit takes while the row of an unrelated one is held by hand. It is let go only once the credit is answered. */
 export async function measureDelay(db: TestDatabase, rounds: number): Promise<Delay> {
   const worker = db.poolFor('app_worker');
-  const credit = createCreditor((items) => creditAll(worker, items));
+  const credit = createCreditor(worker);
   const timed = async (hold: 'nothing' | 'deposit' | 'callback') => {
     const [one, held] = (await payments(db.owner, 2)) as [
       Awaited<ReturnType<typeof payments>>[number],

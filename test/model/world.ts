@@ -3,12 +3,11 @@ import pg from 'pg';
 import { createLog } from '../../config/log.ts';
 import { createPool, type Role } from '../../database/pool.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { createCreditor } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { settings } from '../support/builders.ts';
 import type { TestDatabase } from '../support/database.ts';
 import type { Reference } from './reference.ts';
-import { creditGenuine } from '../../activities/crediting.ts';
+import { createGenuineCreditor } from '../../activities/crediting.ts';
 import { sealTrust } from '../support/seals.ts';
 
 /** The deposits of every sequence: two of one customer, and one of another whose order is not there at first. */
@@ -27,7 +26,7 @@ export interface Site {
   readonly api: pg.Pool;
   readonly worker: pg.Pool;
   readonly decisions: pg.Pool;
-  readonly credit: ReturnType<typeof createCreditor>;
+  readonly credit: ReturnType<typeof createGenuineCreditor>;
   end(): Promise<void>;
 }
 
@@ -52,7 +51,7 @@ export function openSite(db: TestDatabase): Site {
     api,
     worker,
     decisions,
-    credit: createCreditor((items) => creditGenuine(worker, sealTrust(), items)),
+    credit: createGenuineCreditor(worker, sealTrust),
     end: async () => void (await Promise.all([owner, api, worker, decisions].map((pool) => pool.end()))),
   };
 }
