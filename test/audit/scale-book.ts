@@ -11,6 +11,7 @@ import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts
 import { creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
+import { seal } from '../support/seals.ts';
 
 /**
  * A book of closed deposits of the recorded shapes, each with its own ids, amounts and times: rows, callbacks, postings by
@@ -172,16 +173,19 @@ async function credit(
   made: readonly Made[],
 ): Promise<ReadonlyMap<string, { inboxId: string; receivedAt: string; postingId: string; postedAt: string }>> {
   const payments = made.flatMap(({ order, data, stamp }) => (data === null ? [] : [{ order, data, stamp }]));
-  const callbacks = payments.map(({ data, stamp }) => ({
-    data,
-    hash: contentHash(data).toString('hex'),
-    stamp,
-    raw: `{"signature":"[signature]","timestamp":${stamp},"data":${JSON.stringify(data).replace(/"(transactionAmount|paymentPrice)":"([\d.]+)"/g, '"$1":$2')}}`,
-  }));
+  const callbacks = payments.map(({ data, stamp }) => {
+    const raw = `{"signature":"[signature]","timestamp":${stamp},"data":${JSON.stringify(data).replace(/"(transactionAmount|paymentPrice)":"([\d.]+)"/g, '"$1":$2')}}`;
+    const { externalOrderNumber } = data;
+    const hash = contentHash(data);
+    const rawHash = sha256(raw);
+    const facts = { receipt: 'first' as const, externalOrderNumber, contentHash: hash, rawHash, stamp: null };
+    const { signature, key, sealedMs } = seal({ ...facts, sealedMs: Date.now() });
+    return { data, hash: hash.toString('hex'), stamp, raw, seal: signature.toString('hex'), key, sealedMs };
+  });
   const { rows } = await owner.query<{ n: string; id: string; at: Date }>(
     `with c as (
-       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)
-       select c->'data'->>'externalOrderNumber', c->'data'->>'externalOrderNumber', c->'data'->>'transactionCode', decode(c->>'hash', 'hex'), c->'data', convert_to(c->>'raw', 'UTF8'), 'first', true
+       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked, seal, seal_key, sealed_ms)
+       select c->'data'->>'externalOrderNumber', c->'data'->>'externalOrderNumber', c->'data'->>'transactionCode', decode(c->>'hash', 'hex'), c->'data', convert_to(c->>'raw', 'UTF8'), 'first', true, decode(c->>'seal', 'hex'), c->>'key', (c->>'sealedMs')::bigint
          from jsonb_array_elements($1::jsonb) c returning external_order_number as n, id, received_at as at),
      s as (insert into engine.callback_stamp select 'key', (c->>'stamp')::bigint, c->'data'->>'externalOrderNumber', decode(c->>'hash', 'hex') from jsonb_array_elements($1::jsonb) c)
      select * from c`,
