@@ -141,9 +141,9 @@ test('what is forged for people is not parked, and not credited by what two of t
       [n, data?.transactionCode ?? null, hash, data, receipt, reason],
     );
   const data = { ...genuine, externalOrderNumber: n, transactionCode: 'ATMINTED' };
-  await kept('other_content', 'OTHER_CONTENT', data, contentHash(data));
+  await kept('other_content', 'SECOND_CODE', data, contentHash(data));
   await kept('unreadable', 'UNREADABLE', null, Buffer.alloc(32, 1));
-  const readable = await opened(alice, order, 'OTHER_CONTENT', 'nothing');
+  const readable = await opened(alice, order, 'SECOND_CODE', 'nothing');
   const unreadable = await opened(alice, order, 'UNREADABLE', 'unreadable');
   for (const found of [readable, unreadable])
     expect(found).toMatchObject({ sealed: false, allowed: ['reject'], standing: expect.not.stringMatching('parked') });
