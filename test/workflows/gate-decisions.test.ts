@@ -330,6 +330,14 @@ const HINTS: readonly Change[] = [
 
 const TOLD: readonly Change[] = [
   {
+    what: 'a code that nobody has asked the database about is searchable',
+    file: 'workflows/show.ts',
+    from: 'return facts.announcesNoHints;',
+    to: 'return false;',
+    touches: ({ recorded }) => recorded.name.endsWith('/credited-after-forged-while-placing'),
+    says: /announced DepositState PLACEMENT_UNKNOWN; this code would announce DepositState PLACEMENT_UNKNOWN, TransactionCode/,
+  },
+  {
     what: 'the transaction code is not searchable any more',
     file: 'workflows/show.ts',
     from: 'if (code !== undefined) pairs.push',
