@@ -103,7 +103,7 @@ export async function seenByProvider(
   return { placements: logged('placement.received'), orders };
 }
 
-async function ordersAtProvider(engine: Engine, externalOrderNumber: string): Promise<number> {
+export async function ordersAtProvider(engine: Engine, externalOrderNumber: string): Promise<number> {
   try {
     return (await engine.control('GET', `/orders/${externalOrderNumber}`)).orders.length;
   } catch (error) {
@@ -144,17 +144,19 @@ export interface MemoryLog {
   readonly lines: string[];
   /** The alarms raised about one deposit, in order. */
   alarms(deposit: string): Alarm[];
+  /** What was told with each of these alarms, in order. */
+  fields(alarm: Alarm): Readonly<Record<string, unknown>>[];
 }
 
 /** A log that can be read: what the processes would print. */
 export function memoryLog(): MemoryLog {
   const lines: string[] = [];
+  const told = () => lines.map((line) => JSON.parse(line) as { readonly alarm?: Alarm; readonly deposit?: string });
   return {
     log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
     lines,
     alarms: (deposit) =>
-      lines
-        .map((line) => JSON.parse(line) as { alarm?: Alarm; deposit?: string })
-        .flatMap((entry) => (entry.alarm !== undefined && entry.deposit === deposit ? [entry.alarm] : [])),
+      told().flatMap((entry) => (entry.alarm !== undefined && entry.deposit === deposit ? [entry.alarm] : [])),
+    fields: (alarm) => told().filter((entry) => entry.alarm === alarm),
   };
 }
