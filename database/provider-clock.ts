@@ -4,7 +4,7 @@ import type pg from 'pg';
 export const MAX_SKEW_MS = 10 * 60_000;
 
 /** Provider's clock minus ours, in milliseconds; 0 until something was learned. */
-export async function readSkew(db: pg.Pool): Promise<number> {
+export async function readSkew(db: pg.Pool | pg.ClientBase): Promise<number> {
   const { rows } = await db.query<{ skew_ms: string }>('select skew_ms from engine.provider_clock');
   return Number(rows[0]?.skew_ms ?? 0);
 }
