@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { temporal } from '@temporalio/proto';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadApiConfig } from '../../config/load.ts';
 import { bindCallback, insertCallback } from '../../database/callbacks.ts';
 import { insertCase } from '../../database/cases.ts';
@@ -26,6 +26,7 @@ const statusOf = (n: string) => workflowStatus(engine, depositWorkflowId(n));
 
 test('a merchant who repeats a create is told the truth when its workflow was stopped: not placed, and owned again', async () => {
   await engine.stopWorker();
+  onTestFinished(() => engine.startWorker().then(() => undefined));
   const body = engine.body();
   const n = body['externalOrderNumber'] as string;
   const first = engine.call('POST', '/v1/deposits', body);
@@ -338,6 +339,7 @@ test('a payment of which nothing comes is told with its age, raised ever more se
   const order = await placed(engine);
   const n = order.externalOrderNumber;
   await engine.stopWorker();
+  onTestFinished(() => engine.startWorker().then(() => undefined));
   const data = await arrives(engine, order);
   const told = await until('the alarm', async () =>
     api.fields('payment_without_effect').find((one) => one['deposit'] === n),
