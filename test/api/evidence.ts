@@ -151,7 +151,11 @@ export interface MemoryLog {
 /** A log that can be read: what the processes would print. */
 export function memoryLog(): MemoryLog {
   const lines: string[] = [];
-  const told = () => lines.map((line) => JSON.parse(line) as { readonly alarm?: Alarm; readonly deposit?: string });
+  const entries: { readonly alarm?: Alarm; readonly deposit?: string }[] = [];
+  const told = () => {
+    while (entries.length < lines.length) entries.push(JSON.parse(lines[entries.length]!) as (typeof entries)[number]);
+    return entries;
+  };
   return {
     log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
     lines,

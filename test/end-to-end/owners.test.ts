@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { temporal } from '@temporalio/proto';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { RelayTimes } from '../../api/relay.ts';
 import { loadApiConfig } from '../../config/load.ts';
 import { bindCallback, insertCallback } from '../../database/callbacks.ts';
 import { insertCase } from '../../database/cases.ts';
@@ -10,7 +11,15 @@ import { contentHash } from '../../mtpay/callback.ts';
 import { sealName } from '../../mtpay/payer-name.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, opened, operator, placed } from '../api/decisions.ts';
-import { expectRefusal, inbox, ordersAtProvider, postings, seenByProvider, workflowStatus } from '../api/evidence.ts';
+import {
+  expectRefusal,
+  inbox,
+  type MemoryLog,
+  ordersAtProvider,
+  postings,
+  seenByProvider,
+  workflowStatus,
+} from '../api/evidence.ts';
 import { expectAck, loggedApi } from '../api/parts.ts';
 import { order as buildOrder, paid, settings } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
@@ -18,35 +27,73 @@ import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 
 /** Every open row has an owner: a running workflow, or people who were told. On a real PostgreSQL and a real Temporal. */
-const engine = await startEngine({ relay: { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 60_000 } });
+const engine = await startEngine();
+const IDLE = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 60_000, withoutEffectMs: 400 };
+const idle = await loggedApi(engine, IDLE);
 const { owner } = engine.db;
 const payerNameKey = loadApiConfig(engine.env).keys.rings.payerName.current;
 const alice = await operator(engine, 'alice');
 const statusOf = (n: string) => workflowStatus(engine, depositWorkflowId(n));
 
-test('a merchant who repeats a create is told the truth when its workflow was stopped: not placed, and owned again', async () => {
-  await engine.stopWorker();
-  onTestFinished(() => engine.startWorker().then(() => undefined));
-  const body = engine.body();
-  const n = body['externalOrderNumber'] as string;
-  const first = engine.call('POST', '/v1/deposits', body);
-  await until('the workflow', async () => (await statusOf(n)) === 'RUNNING');
-  await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('by hand');
-  const repeated = await engine.call('POST', '/v1/deposits', body);
-  expect({ status: repeated.status, state: repeated.body.state }).toEqual({ status: 202, state: 'PLACEMENT_UNKNOWN' });
-  expect((await first).body).toMatchObject({ externalOrderNumber: n, state: 'PLACEMENT_UNKNOWN' });
-  expect(await statusOf(n)).toBe('RUNNING');
-  await engine.startWorker();
-  // The one that took over has looked at the row, and goes on waiting.
-  await until('the new workflow to have decided', async () => {
-    const { events } = await engine.client.workflow.getHandle(depositWorkflowId(n)).fetchHistory();
-    return events?.some((event) => event.timerStartedEventAttributes);
+describe('while no worker runs', () => {
+  let settling = '';
+  let stopped = '';
+
+  test('a payment of which nothing comes is told with its age, and its workflow is told ever more seldom', async () => {
+    const order = await placed(engine);
+    const n = (settling = order.externalOrderNumber);
+    await engine.stopWorker();
+    const data = await arrives(engine, order);
+    const told = await until('the alarm', async () => idle.fields('payment_without_effect')[0]);
+    expect(told).toMatchObject({ deposit: n, inboxId: expect.any(String), count: 1 });
+    expect(told['ageMs']).toBeGreaterThanOrEqual(IDLE.withoutEffectMs);
+    const signals = async () =>
+      ((await engine.client.workflow.getHandle(depositWorkflowId(n)).fetchHistory()).events ?? []).filter(
+        (event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'callbackAccepted',
+      ).length;
+    await owner.query(
+      `update engine.callback set received_at = received_at - interval '5 minutes', raised_at = clock_timestamp() where deposit = $1`,
+      [n],
+    );
+    const before = await signals();
+    for (let i = 0; i < 20; i += 1)
+      expectAck(await engine.callback(callbackAddress(engine, n), callbackBody(engine, data, Date.now() + i)));
+    const ready = await engine.call('GET', '/readyz', undefined, { key: null });
+    expect(ready).toMatchObject({ status: 200, body: { ready: true } });
+    expect(ready.body.withoutEffectMs).toBeGreaterThanOrEqual(300_000);
+    expect(await signals()).toBe(before);
   });
-  expect(await seenByProvider(engine, n)).toEqual({ placements: 0, orders: 0 });
+
+  test('a merchant who repeats a create whose workflow was stopped is told that nobody knows of the order, and it is owned', async () => {
+    const body = engine.body();
+    const n = (stopped = body['externalOrderNumber'] as string);
+    const first = engine.call('POST', '/v1/deposits', body);
+    await until('the workflow', async () => (await statusOf(n)) === 'RUNNING');
+    await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('by hand');
+    const { status, body: shown } = await engine.call('POST', '/v1/deposits', body);
+    expect({ status, state: shown.state }).toEqual({ status: 202, state: 'PLACEMENT_UNKNOWN' });
+    expect((await first).body).toMatchObject({ externalOrderNumber: n, state: 'PLACEMENT_UNKNOWN' });
+    expect(await statusOf(n)).toBe('RUNNING');
+  });
+
+  test('nothing is lost: when one is back the payment is credited, and the order is not placed', async () => {
+    await engine.startWorker();
+    await engine.untilState(settling, 'CREDITED');
+    expect(await postings(engine, settling)).toEqual(['5000']);
+    await until('the new workflow to wait', async () => {
+      const { events } = await engine.client.workflow.getHandle(depositWorkflowId(stopped)).fetchHistory();
+      return events?.some((event) => event.timerStartedEventAttributes);
+    });
+    expect(await seenByProvider(engine, stopped)).toEqual({ placements: 0, orders: 0 });
+  });
 });
 
-const QUICK = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300, withoutEffectMs: 400 };
-const api = await loggedApi(engine, QUICK);
+const QUICK: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
+let api: MemoryLog;
+/** From here on the relay is in a hurry. */
+const hurry = async () => {
+  api ??= await loggedApi(engine, QUICK);
+};
 
 async function deleted(n: string): Promise<void> {
   await engine.client.workflowService.deleteWorkflowExecution({
@@ -183,13 +230,13 @@ async function ownerOf(n: string): Promise<Owned> {
     workflow: await statusOf(n),
     cases,
     held: held === null ? null : await workflowStatus(engine, held),
-    // Of payments only the oldest is named.
-    alarms: [...new Set(api.alarms(n))].filter((alarm) => alarm !== 'payment_without_effect').toSorted(),
+    alarms: [...new Set(api.alarms(n))].toSorted(),
     orders: await ordersAtProvider(engine, n),
   };
 }
 
 describe('an open row of which the workflow is not there', () => {
+  beforeAll(hurry);
   const runs = (state: string, ...alarms: string[]): Owned => ({
     state,
     workflow: 'RUNNING',
@@ -283,6 +330,7 @@ describe('an open row of which the workflow is not there', () => {
 });
 
 describe('an order that we did not have, claimed once', () => {
+  beforeAll(hurry);
   const claim = async (n: string, change = {}) => {
     const data = paid(buildOrder({ externalOrderNumber: n }), change);
     const answer = await engine.callback(callbackAddress(engine, n), callbackBody(engine, data));
@@ -335,37 +383,6 @@ describe('an order that we did not have, claimed once', () => {
   });
 });
 
-test('a payment of which nothing comes is told with its age, raised ever more seldom, and credited when workers are back', async () => {
-  const order = await placed(engine);
-  const n = order.externalOrderNumber;
-  await engine.stopWorker();
-  onTestFinished(() => engine.startWorker().then(() => undefined));
-  const data = await arrives(engine, order);
-  const told = await until('the alarm', async () =>
-    api.fields('payment_without_effect').find((one) => one['deposit'] === n),
-  );
-  expect(told).toMatchObject({ deposit: n, inboxId: expect.any(String), count: expect.any(Number) });
-  expect(told['ageMs']).toBeGreaterThanOrEqual(QUICK.withoutEffectMs);
-  const signals = async () =>
-    ((await engine.client.workflow.getHandle(depositWorkflowId(n)).fetchHistory()).events ?? []).filter(
-      (event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'callbackAccepted',
-    ).length;
-  await owner.query(
-    `update engine.callback set received_at = received_at - interval '5 minutes', raised_at = clock_timestamp() where deposit = $1`,
-    [n],
-  );
-  const before = await signals();
-  for (let i = 0; i < 20; i += 1)
-    expectAck(await engine.callback(callbackAddress(engine, n), callbackBody(engine, data, Date.now() + i)));
-  const ready = await engine.call('GET', '/readyz', undefined, { key: null });
-  expect(ready).toMatchObject({ status: 200, body: { ready: true } });
-  expect(ready.body.withoutEffectMs).toBeGreaterThanOrEqual(300_000);
-  expect(await signals()).toBe(before);
-  await engine.startWorker();
-  await engine.untilState(n, 'CREDITED');
-  expect(await postings(engine, n)).toEqual(['5000']);
-});
-
 /** Rows that fail whenever they are served, and come first: a hundred and one in front of each step. */
 async function poison(): Promise<void> {
   const each = `generate_series(1, 101) i`;
@@ -408,6 +425,7 @@ async function poison(): Promise<void> {
 }
 
 test('a hundred and one rows that fail at every step hide no other row: each step serves what comes behind them', async () => {
+  await hurry();
   const [answered, settled] = [await placed(engine), await placed(engine)];
   await engine.pay(settled.externalOrderNumber);
   await engine.untilState(settled.externalOrderNumber, 'CREDITED');
