@@ -115,7 +115,7 @@ async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: 
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
 
-const stampOf = ({ keyId, envelope }: Message) => ({ keyId, timestampMs: envelope.timestampMs });
+const stampOf = ({ keyId, envelope }: Judged) => ({ keyId, timestampMs: envelope.timestampMs });
 
 interface Decision {
   readonly receipt: Receipt;

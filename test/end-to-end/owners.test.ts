@@ -371,6 +371,12 @@ describe('an order that we did not have, claimed once', () => {
       { reason: 'SECOND_CODE', attempts: 1, code: second.transactionCode, deposit: n },
       { reason: 'UNREADABLE', attempts: 1, deposit: n },
     ]);
+    const { rows: bound } = await owner.query(
+      `select from engine.callback c join engine.callback_stamp s using (external_order_number, content_hash)
+        where c.external_order_number = $1 and c.receipt = 'first'`,
+      [n],
+    );
+    expect(bound).toHaveLength(1);
     expect(await postings(engine, n)).toEqual(['5000']);
   });
 
