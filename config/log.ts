@@ -24,6 +24,8 @@ export type Alarm =
   | 'callback_reflected'
   | 'workflow_gone'
   | 'relay_failed'
+  | 'relay_row_failed'
+  | 'payment_without_effect'
   | 'names_not_erased'
   | 'ledger_conflict'
   | 'ledger_unavailable'
