@@ -20,6 +20,7 @@ export type Alarm =
   | 'workflow_gone'
   | 'relay_failed'
   | 'names_not_erased'
+  | 'rows_not_pruned'
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'

@@ -188,7 +188,8 @@ export async function bindStamp(
     `select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3`,
     values,
   );
-  return rows[0]!.content_hash;
+  // An old one may have been pruned between the two statements: then only its age matters (docs/growth.md#what-prunes).
+  return rows[0]?.content_hash ?? stamp.contentHash;
 }
 
 /** Whether we signed this very stamp ourselves, and whether it has come back before; remembers that it has now. */

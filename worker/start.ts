@@ -19,6 +19,7 @@ import { createMtpay } from '../mtpay/place.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './histories.ts';
+import { startPruning } from './pruning.ts';
 import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
@@ -100,12 +101,13 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   });
   const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
   const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
+  const pruning = startPruning({ pool, log }, config.pruneAfterMs);
   const run = async () => {
     try {
       await worker.run();
     } finally {
       stopWatching();
-      await shredding.close();
+      await Promise.all([shredding.close(), pruning.close()]);
       await keeping.close();
       await drain();
       await connection.close();
