@@ -15,7 +15,6 @@ export default defineConfig({
       { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: SHARING } },
     ],
     globalSetup: ['test/support/global-setup.ts'],
-    setupFiles: process.env['PLANS'] === undefined ? [] : ['test/growth/plans-everywhere.ts'],
     // The native core of the Temporal worker crashes when two threads load it.
     pool: 'forks',
     // Every file has a database of its own, and a Temporal server where it needs one. Three at a time on two cores: a

@@ -33,21 +33,10 @@ interface Node {
   readonly Plans?: readonly Node[];
 }
 
-/** A connection of the engine's roles, whoever opened it. */
-export const isOfEngineRole = ({ user }: Connected): boolean =>
-  ['app_api', 'app_worker', 'app_decisions', 'auditor'].includes(user ?? '');
+const ROLES = new Set(['app_api', 'app_worker', 'app_decisions', 'auditor']);
 
-/** A connection of the API or the worker, and not one of a test. */
-export const isOfEngine = ({ application_name: name }: Connected): boolean =>
-  /^deposit-(?!audit|migrate)/.test(name ?? '');
-
-interface Connected {
-  readonly user?: string;
-  readonly application_name?: string;
-}
-
-/** Of a server or a database: its connections tell their plans. */
-export const TELLING: Readonly<Record<string, string>> = {
+/** Of a database: its connections tell their plans. */
+const TELLING: Readonly<Record<string, string>> = {
   session_preload_libraries: 'auto_explain',
   'auto_explain.log_min_duration': '0',
   'auto_explain.log_analyze': 'on',
@@ -59,7 +48,7 @@ export const TELLING: Readonly<Record<string, string>> = {
 };
 
 /** While tables are small: none is read whole by choice. */
-export const SMALL_TABLES = { enable_seqscan: 'off' };
+const SMALL_TABLES = { enable_seqscan: 'off' };
 
 /** Connections of this database that are opened from now on tell their plans. */
 export async function tellPlans(owner: pg.Pool, url: string, isSmall: boolean): Promise<void> {
@@ -78,14 +67,13 @@ export async function tellPlans(owner: pg.Pool, url: string, isSmall: boolean): 
 }
 
 /** Collects what connections that are opened from now on are told. */
-export function collectPlans(isWanted: (connection: Connected) => boolean): readonly SeenPlan[] {
+export function collectPlans(): readonly SeenPlan[] {
   const seen: SeenPlan[] = [];
   const original = Reflect.get(pg.Client.prototype, 'connect') as (...given: unknown[]) => unknown;
   const connect = function (this: pg.Client, ...given: unknown[]) {
-    const { connectionParameters } = this as unknown as { readonly connectionParameters: Connected };
-    if (isWanted(connectionParameters)) {
-      this.on('notice', ({ message }) => note(seen, connectionParameters.user ?? '', message ?? ''));
-    }
+    this.on('notice', ({ message }) => {
+      if (ROLES.has(this.user ?? '')) note(seen, this.user!, message ?? '');
+    });
     return original.apply(this, given);
   };
   Object.assign(pg.Client.prototype, { connect });
