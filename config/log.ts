@@ -27,6 +27,7 @@ export type Alarm =
   | 'relay_row_failed'
   | 'payment_without_effect'
   | 'names_not_erased'
+  | 'rows_not_pruned'
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'

@@ -269,8 +269,9 @@ export async function findDoubtful(
      chain as (
        select (ledger.tip(n.root)).id as tip, coalesce(o.callback, d.bound_callback) as callback
          from named n join ledger.transaction r on r.id = n.root
-         left join engine.review_case o on o.workflow_id = r.workflow_id
-         left join engine.deposit d on r.workflow_id = 'deposit:' || d.external_order_number
+         -- The books compare texts by their bytes, and these indexes do not.
+         left join engine.review_case o on o.workflow_id = r.workflow_id collate "default"
+         left join engine.deposit d on r.workflow_id like 'deposit:%' and d.external_order_number = substr(r.workflow_id, 9) collate "default"
        union all
        select (ledger.tip(k.id)).id, v.callback
          from engine.review_case v join engine.callback c on c.id = v.callback
@@ -384,9 +385,10 @@ export async function findDecided(db: Db, workflowId: string): Promise<DecidedCa
   >(
     `select v.decision, v.posting as "postingId", v.decided_by as "decidedBy",
             d.state, d.posting_id as shown, ledger.code(d.posting_id) as code
-       from engine.review_case v
-       left join engine.deposit d on d.external_order_number = substr($1, 9) and $1 = 'deposit:' || d.external_order_number
-      where v.closed_at is not null and (v.workflow_id = $1 or (v.doubted is null and v.callback = d.bound_callback))
+       from (values (1)) one
+       left join engine.deposit d on d.external_order_number = substr($1, 9) and $1 like 'deposit:%'
+       join engine.review_case v on v.workflow_id = $1 or (v.doubted is null and v.callback = d.bound_callback)
+      where v.closed_at is not null
       order by v.closed_at limit 1`,
     [workflowId],
   );

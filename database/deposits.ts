@@ -384,6 +384,8 @@ export async function endedOrMissing(
 
 /** Whether there was never a deposit here. */
 export async function isEmpty(db: Db): Promise<boolean> {
-  const { rows } = await db.query<{ empty: boolean }>('select not exists (select from engine.deposit) as empty');
+  const { rows } = await db.query<{ empty: boolean }>(
+    `select (select external_order_number from engine.deposit order by external_order_number limit 1) is null as empty`,
+  );
   return rows[0]!.empty;
 }
