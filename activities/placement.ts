@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../config/log.ts';
 import { findDeposit, findForPlacement } from '../database/deposits.ts';
+import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
 import { attempt, type PlacementDependencies, standing } from './attempt.ts';
 
@@ -24,7 +25,8 @@ const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
  * anything is sent, the next attempt exists only after the last is recorded as surely not sent, and an attempt without
- * an answer means unknown, never a second call (lifecycle.md, step 2). Throws only when the database is away.
+ * an answer means unknown, never a second call (lifecycle.md, step 2). Throws only when the database is away for longer
+ * than a moment.
  */
 export async function placeOrder(
   deps: PlacementDependencies,
@@ -33,6 +35,24 @@ export async function placeOrder(
   signal?: AbortSignal,
 ): Promise<Placement> {
   const startedMs = performance.now();
+  for (;;) {
+    try {
+      return await placeWithin(deps, externalOrderNumber, started, signal, startedMs);
+    } catch (error) {
+      // A connection that was cut is no reason to give an order up: its attempts are read again, and say how to go on.
+      if (!isDatabaseAway(error) || performance.now() - startedMs > RETRY_FOR_MS) throw error;
+      await sleep(FIRST_PAUSE_MS, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+}
+
+async function placeWithin(
+  deps: PlacementDependencies,
+  externalOrderNumber: string,
+  started: Started | undefined,
+  signal: AbortSignal | undefined,
+  startedMs: number,
+): Promise<Placement> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);

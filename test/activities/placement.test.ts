@@ -332,3 +332,39 @@ it('an order is never placed twice and its attempts end, whatever the provider s
     { numRuns: 150, seed: 20_260_301 },
   );
 });
+
+describe('a database that is away for a moment', () => {
+  const cut = Object.assign(new Error('terminating connection'), { code: '57P01' });
+
+  it('before anything was tried refuses no order: it is placed, once', async () => {
+    const { deps, calls } = start();
+    let failures = 1;
+    const clock = { ...deps.clock, now: () => (failures-- > 0 ? Promise.reject(cut) : deps.clock.now()) };
+    const number = await reserved();
+    expect(await placeOrder({ ...deps, clock }, number)).toMatchObject({ kind: 'placed' });
+    expect(calls).toHaveLength(1);
+    expect(await attemptsOf(number)).toMatchObject([{ kind: 'placed' }]);
+  });
+
+  it('after the order was sent makes it unknown, and sends no second one', async () => {
+    const { deps, calls } = start();
+    const clock = { ...deps.clock, learn: () => Promise.reject(cut) };
+    const number = await reserved();
+    const withTime = {
+      ...deps.provider,
+      place: async (...given: Parameters<typeof deps.provider.place>) =>
+        ({ ...(await deps.provider.place(...given)), providerTimeMs: Date.now() }) as PlacementAnswer,
+    };
+    expect(await placeOrder({ ...deps, clock, provider: withTime, callDeadlineMs: 500 }, number)).toMatchObject({
+      kind: 'unknown',
+    });
+    expect(calls).toHaveLength(1);
+  });
+
+  it('throws what is a defect of ours at once', async () => {
+    const { deps } = start();
+    const defect = new TypeError('no function');
+    const clock = { ...deps.clock, now: () => Promise.reject(defect) };
+    await expect(placeOrder({ ...deps, clock }, await reserved())).rejects.toBe(defect);
+  });
+});

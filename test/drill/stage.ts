@@ -180,6 +180,8 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
           currencyCode: 'CNY',
           transactionAmount: 5_000,
           paymentPrice: 36_000,
+          transactionCreateTime: '2021-07-01T00:00:00',
+          paymentFinishedTime: '2021-07-01T00:05:00',
           ...change,
         };
         return {
