@@ -78,6 +78,8 @@ export const answerErrors =
       response.set('retry-after', String(refusal.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
       log.warn({ error: describe(error) }, 'request answered 503');
     }
+    // Node takes one new connection in each round of its loop: whoever is refused waits for the next like everybody else.
+    if (response.locals['caller'] === undefined && status < 500) response.set('connection', 'close');
     if (refusal.code === 'unauthorized') response.set('www-authenticate', 'Bearer');
     response.status(status).type('application/problem+json');
     response.send(

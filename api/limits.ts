@@ -62,7 +62,7 @@ export function limitPerKey({ atOnce, waiting, withinMs }: KeyLimits = ORDER_LIM
 const tooMany = () => new ApiError('unavailable', 'too much about the same order at once; nothing was accepted');
 
 /** Of each round of the event loop strangers get so much, that others are served in between. */
-const SHARE_MS = 5;
+const SHARE_MS = 2;
 /** More than all connections can have under way. */
 const MAX_WAITING = 4_000;
 

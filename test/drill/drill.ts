@@ -110,18 +110,22 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
         // 409: paid already, and the answer to the first try was lost.
         return last.status === 409 || (last.status >= 200 && last.status < 300);
       },
-      undefined,
+      SETTLED_WITHIN_MS,
       () => `; the sandbox said ${JSON.stringify(last)}`,
     );
   };
   let made = 0;
   // What the round before left unsettled may cost a placement its answer: such an order is not paid here.
   await inLanes(Array.from({ length: load.callbacks }), () =>
-    until('orders to be placed', async () => {
-      const n = `${prefix}-p${(made += 1)}`;
-      const { body } = await create(n);
-      return body?.redirectUrl && waiting.push(n);
-    }).then(() => undefined),
+    until(
+      'orders to be placed',
+      async () => {
+        const n = `${prefix}-p${(made += 1)}`;
+        const { body } = await create(n);
+        return body?.redirectUrl && waiting.push(n);
+      },
+      SETTLED_WITHIN_MS,
+    ).then(() => undefined),
   );
 
   // Spread over what is done, so that each moment of it meets some.
@@ -133,18 +137,22 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     fresh,
     async (n) => {
       await sleep((SPREAD_MS * fresh.indexOf(n)) / load.creates);
-      await until(`${n} to be created`, async () => {
-        const { status, retryAfter, body } = await create(n);
-        counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
-        if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
-        if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
-        if (status >= 200 && status < 300) return true;
-        // The database or the provider was away for longer than a placement waits: nothing was sent, and that is final.
-        if (status === 422 && body?.code === 'NOT_SENT') return true;
-        if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
-        await sleep(200);
-        return status >= 400 && status < 500;
-      });
+      await until(
+        `${n} to be created`,
+        async () => {
+          const { status, retryAfter, body } = await create(n);
+          counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
+          if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
+          if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
+          if (status >= 200 && status < 300) return true;
+          // The database or the provider was away for longer than a placement waits: nothing was sent, and that is final.
+          if (status === 422 && body?.code === 'NOT_SENT') return true;
+          if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
+          await sleep(200);
+          return status >= 400 && status < 500;
+        },
+        SETTLED_WITHIN_MS,
+      );
     },
     load.creates,
   );

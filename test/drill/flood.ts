@@ -50,6 +50,8 @@ async function flood(stage: Stage): Promise<void> {
     if (isOver()) return;
     const socket = connect({ port, host: '127.0.0.1', localAddress: ADDRESSES[i % ADDRESSES.length] });
     open.add(socket);
+    // Whoever reads nothing does not notice that the other side has closed.
+    socket.resume();
     socket
       .on('error', () => undefined)
       .once('close', () => {
