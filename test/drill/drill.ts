@@ -30,7 +30,7 @@ interface Heard {
 }
 
 const SETTLED_WITHIN_MS = 180_000;
-const AT_ONCE = 16;
+const AT_ONCE = 8;
 const SPREAD_MS = 3_000;
 const agent = new Agent({ keepAlive: false, maxSockets: 300 });
 
