@@ -339,7 +339,7 @@ describe('a database that is away for a moment', () => {
   it('before anything was tried refuses no order: it is placed, once', async () => {
     const { deps, calls } = start();
     let failures = 1;
-    const clock = { ...deps.clock, now: () => (failures-- > 0 ? Promise.reject(cut) : deps.clock.now()) };
+    const clock = { ...deps.clock, read: () => (failures-- > 0 ? Promise.reject(cut) : deps.clock.read()) };
     const number = await reserved();
     expect(await placeOrder({ ...deps, clock }, number)).toMatchObject({ kind: 'placed' });
     expect(calls).toHaveLength(1);
