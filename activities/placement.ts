@@ -11,9 +11,10 @@ export type Placement =
   | { readonly kind: 'unknown'; readonly expiresAt: string }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** What the workflow knows of its own start; absent in histories of before. RFC 3339. */
+/** What the workflow knows of its own start, and of the row it was started for; absent in histories of before. RFC 3339. */
 export interface Started {
   readonly startedAt: string;
+  readonly reservedAt?: string;
 }
 
 /** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
@@ -108,7 +109,7 @@ async function isLost(
   started: Started | undefined,
 ): Promise<boolean> {
   if (n > 1 || started === undefined) return false;
-  if (!(await mayHaveBeenPlaced(pool, externalOrderNumber, started.startedAt))) return false;
+  if (!(await mayHaveBeenPlaced(pool, externalOrderNumber, started))) return false;
   await closeAsUnknown(pool, externalOrderNumber);
   return true;
 }

@@ -28,6 +28,7 @@ export const depositInput = (row: DepositRow): DepositInput => ({
   totalPrice: row.totalPrice,
   currencyCode: row.currencyCode,
   settings: row.settings,
+  reservedAt: row.createdAt.toISOString(),
 });
 
 /** Starts `review:<inboxId>`, or finds it. Throws when Temporal is away; repeating it is harmless. */

@@ -111,15 +111,21 @@ export async function closeAttempts(db: Db, externalOrderNumber: string, n: numb
 }
 
 /**
- * Whether an order without an attempt may have been placed all the same: its workflow is older than its row, or either is
- * from before this database was restored.
+ * Whether an order without an attempt may have been placed all the same: the row is another than the one its workflow was
+ * started for, or either is from before this database was restored. Workflows of before do not know their row's time:
+ * for them the row is another when it is much younger than they are, by the clock of Temporal.
  */
-export async function mayHaveBeenPlaced(db: Db, externalOrderNumber: string, startedAt: string): Promise<boolean> {
+export async function mayHaveBeenPlaced(
+  db: Db,
+  externalOrderNumber: string,
+  { startedAt, reservedAt }: { readonly startedAt: string; readonly reservedAt?: string },
+): Promise<boolean> {
   const { rows } = await db.query<{ lost: boolean }>(
-    `select d.created_at > $2::timestamptz + $3 * interval '1 millisecond'
-         or exists (select from engine.restored r where r.at >= least(d.created_at, $2::timestamptz)) as lost
+    `select case when $3::timestamptz is null then d.created_at > $2::timestamptz + $4 * interval '1 millisecond'
+                 else date_trunc('milliseconds', d.created_at) <> $3::timestamptz end
+         or exists (select from engine.restored r where r.at >= least(d.created_at, coalesce($3, $2::timestamptz))) as lost
        from engine.deposit d where d.external_order_number = $1`,
-    [externalOrderNumber, startedAt, CLOCKS_DIFFER_MS],
+    [externalOrderNumber, startedAt, reservedAt ?? null, CLOCKS_DIFFER_MS],
   );
   return rows[0]?.lost === true;
 }

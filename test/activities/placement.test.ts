@@ -1,3 +1,4 @@
+import { findDeposit } from '../../database/deposits.ts';
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -331,6 +332,33 @@ it('an order is never placed twice and its attempts end, whatever the provider s
     }),
     { numRuns: 150, seed: 20_260_301 },
   );
+});
+
+describe('the row that a workflow was started for', () => {
+  const DAYS = 24 * 3_600_000;
+  const createdAt = async (number: string) => (await findDeposit(pool, number))!.createdAt;
+  const before = (at: Date, ms: number) => new Date(at.getTime() - ms).toISOString();
+
+  it.each([-3 * DAYS, -20 * 60_000, 20 * 60_000, 3 * DAYS])(
+    'is placed, by however much the clocks of Temporal and the database differ: %i ms',
+    async (offMs) => {
+      const { deps, calls } = start();
+      const number = await reserved();
+      const at = await createdAt(number);
+      const started = { startedAt: before(at, offMs), reservedAt: at.toISOString() };
+      expect(await placeOrder(deps, number, started)).toMatchObject({ kind: 'placed' });
+      expect(calls).toHaveLength(1);
+    },
+  );
+
+  it('is another one after a restore: nothing is sent, however young it is', async () => {
+    const { deps, calls } = start();
+    const number = await reserved();
+    const at = await createdAt(number);
+    const started = { startedAt: at.toISOString(), reservedAt: before(at, 1) };
+    expect(await placeOrder(deps, number, started)).toMatchObject({ kind: 'unknown' });
+    expect(calls).toEqual([]);
+  });
 });
 
 describe('a database that is away for a moment', () => {

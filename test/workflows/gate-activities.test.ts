@@ -143,7 +143,7 @@ const GIVEN_OTHERWISE: readonly Change[] = [
   {
     what: 'an order is placed without a word on when its workflow began',
     file: 'workflows/deposit.ts',
-    from: 'place(externalOrderNumber, { startedAt: workflowInfo().startTime.toISOString() })',
+    from: 'place(externalOrderNumber, startOf(input))',
     to: 'place(externalOrderNumber)',
     touches: gave('placeOrder', (_: string, started?: object) => started !== undefined),
     says: /placed the order .* with /,
