@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import { Client, Connection } from '@temporalio/client';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
@@ -24,7 +23,7 @@ try {
   await Promise.all([client.end(), watcher.end()]);
 }
 
-async function connect(): Promise<pg.Client> {
+async function connect() {
   const opened = createClient({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
   await opened.connect();
   return opened;

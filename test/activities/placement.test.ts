@@ -392,7 +392,7 @@ describe('a database that is away for a moment', () => {
   it('throws what is a defect of ours at once', async () => {
     const { deps } = start();
     const defect = new TypeError('no function');
-    const clock = { ...deps.clock, now: () => Promise.reject(defect) };
+    const clock = { ...deps.clock, read: () => Promise.reject(defect) };
     await expect(placeOrder({ ...deps, clock }, await reserved())).rejects.toBe(defect);
   });
 });
