@@ -95,8 +95,8 @@ export function tellCounted(log: Log): void {
 }
 
 /** Which of the things that alarms are about this one is about; empty: the process itself. */
-function subjectOf({ deposit, case: held, workflowId, key }: Fields): string {
-  return [deposit, held, workflowId, key].find((subject): subject is string => typeof subject === 'string') ?? '';
+function subjectOf({ deposit, case: held, workflowId, key, row }: Fields): string {
+  return [deposit, held, workflowId, key, row].find((subject): subject is string => typeof subject === 'string') ?? '';
 }
 
 function kindsOf(log: Log): Map<Alarm, Quiet> {
