@@ -223,7 +223,7 @@ const LEFT_OUT: readonly Change[] = [
     from: 'if (!isForged) proposal = null;',
     to: 'proposal = null;',
     touches: ran('decide', 'durable', isForged),
-    says: /(took up the update confirm|carried out what people decided .*); this code would refuse the update confirm instead/,
+    says: /(took up the update confirm|carried out what people decided .*|went the new way of patch answer-anew); this code would refuse the update confirm instead/,
   },
   {
     what: 'the archive forgets what it did',
