@@ -16,7 +16,10 @@ export const startDeposit = (
   reuse: 'REJECT_DUPLICATE' | 'ALLOW_DUPLICATE_FAILED_ONLY' = 'REJECT_DUPLICATE',
 ): Promise<boolean> =>
   isStarted(client, () =>
-    client.workflow.start('deposit', { ...depositStart(depositInput(row)), workflowIdReusePolicy: reuse }),
+    client.workflow.start('deposit', {
+      ...depositStart({ ...depositInput(row), reservedAt: row.createdAt.toISOString() }),
+      workflowIdReusePolicy: reuse,
+    }),
   );
 
 /** What a workflow knows of a deposit from its row: what was asked, and what was frozen. */
@@ -28,7 +31,6 @@ export const depositInput = (row: DepositRow): DepositInput => ({
   totalPrice: row.totalPrice,
   currencyCode: row.currencyCode,
   settings: row.settings,
-  reservedAt: row.createdAt.toISOString(),
 });
 
 /** Starts `review:<inboxId>`, or finds it. Throws when Temporal is away; repeating it is harmless. */
