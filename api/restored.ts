@@ -61,7 +61,7 @@ async function showEnded(deps: RaiseDependencies, { externalOrderNumber }: Depos
     const now = (await lockDeposit(client, externalOrderNumber))!;
     if (isFinal(now.state) || now.boundCallback !== null) return null;
     await adoptDeposit(client, externalOrderNumber);
-    return insertRestored(client, externalOrderNumber, restoredHash(said), said);
+    return insertRestored(client, externalOrderNumber, restoredHash(said), said, 'RESTORED');
   });
   if (row === null) return false;
   raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
@@ -111,7 +111,7 @@ async function rebuildCase(deps: RaiseDependencies, workflowId: string): Promise
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
   if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
   const row = await inTransaction(deps.pool, (client) =>
-    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said),
+    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said, 'CASE_RESTORED'),
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
   if (row !== null) await raise(deps, row);

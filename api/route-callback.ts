@@ -104,15 +104,18 @@ async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, 
 
 /**
  * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
- * provider comes again. Of what cannot be read twenty tell people as much as any more would.
+ * provider comes again. Of what cannot be read twenty tell people as much as any more would. Its stamp stands for it all
+ * the same, unless nothing with that stamp is taken any more.
  */
 async function countOnly(
   client: pg.ClientBase,
   newest: CallbackRow,
   receipt: Receipt,
-  { copies }: Message,
+  message: Message,
 ): Promise<Routing> {
-  await countAttempt(client, newest.id, null, copies);
+  const { envelope, reading } = message;
+  if (receipt !== 'stale') await bindStamp(client, stampOf(message), envelope.externalOrderNumber, reading.contentHash);
+  await countAttempt(client, newest.id, null, message.copies);
   return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
 }
 

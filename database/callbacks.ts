@@ -183,10 +183,17 @@ export async function bindCallback(client: pg.ClientBase, externalOrderNumber: s
   ]);
 }
 
-/** The content that a stamp stands for with this order, or null. Another than a message's own: one signature for two. */
+/**
+ * The content that a stamp stands for with this order, or null: the one that came with it first, be it as a repeat or
+ * while the order was unknown. Another than a message's own: one signature for two.
+ */
 export async function contentOfStamp(db: Db, stamp: Stamp, externalOrderNumber: string): Promise<Buffer | null> {
   const { rows } = await db.query<{ content_hash: Buffer }>(
-    `select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3`,
+    `(select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3)
+     union all
+     (select c.content_hash from engine.callback c join engine.callback_attempt a on a.callback = c.id
+       where c.external_order_number = $3 and a.key_id = $1 and a.timestamp_ms = $2 order by a.at, c.id limit 1)
+     limit 1`,
     [stamp.keyId, stamp.timestampMs, externalOrderNumber],
   );
   return rows[0]?.content_hash ?? null;
@@ -382,13 +389,14 @@ export async function insertRestored(
   externalOrderNumber: string,
   contentHash: Buffer,
   said: string,
+  reason: 'RESTORED' | 'CASE_RESTORED',
 ): Promise<CallbackRow | null> {
   const { rows } = await client.query<RawCallbackRow>(
     `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked)
      values ($1, (select d.external_order_number from engine.deposit d where d.external_order_number = $1), $2,
-             convert_to($3, 'UTF8'), 'restored', 'RESTORED', true)
+             convert_to($3, 'UTF8'), 'restored', $4, true)
      on conflict do nothing returning ${COLUMNS}`,
-    [externalOrderNumber, contentHash, said],
+    [externalOrderNumber, contentHash, said, reason],
   );
   return rows[0] === undefined ? null : toCallback(rows[0]);
 }
