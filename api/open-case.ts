@@ -5,6 +5,7 @@ import { findCallback, paymentOf } from '../database/callbacks.ts';
 import { type CaseRow, type Doubtful, findDoubtful, findOpenCase, handOver, insertCase } from '../database/cases.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
+import { readClocks } from '../database/provider-clock.ts';
 import { heldAgainWorkflowId, reversalWorkflowId } from '../workflows/messages.ts';
 import { mayUse } from './authenticate.ts';
 import { type Operator, visibleCase } from './decide-case.ts';
@@ -101,7 +102,7 @@ export async function mendCase(
   lagMs: number,
 ): Promise<boolean> {
   const before = found.heldBy ?? found.workflowId;
-  const where = await whereIs(deps.client, before, lagMs);
+  const where = await whereIs(deps, before, lagMs);
   if (where === 'running') return false;
   const about = { deposit: found.externalOrderNumber, inboxId: found.inboxId };
   if (where !== 'ended') {
@@ -118,11 +119,11 @@ export async function mendCase(
 }
 
 /**
- * Where a workflow is. One that completed within `lagMs` counts as running: its row is as good as written. `stopped`: by
- * hand, or by a fault.
+ * Where a workflow is. One that completed within `lagMs`, by the database's clock, counts as running: its row is as good as
+ * written. `stopped`: by hand, or by a fault. Throws when Temporal or the database is away.
  */
 export async function whereIs(
-  client: Client,
+  { client, pool }: CaseDependencies,
   workflowId: string,
   lagMs: number,
 ): Promise<'running' | 'ended' | 'stopped' | 'gone'> {
@@ -132,7 +133,8 @@ export async function whereIs(
     );
     if (status.name === 'RUNNING') return 'running';
     if (status.name !== 'COMPLETED') return 'stopped';
-    return Date.now() - (closeTime?.getTime() ?? 0) < lagMs ? 'running' : 'ended';
+    const { databaseMs } = await readClocks(pool);
+    return databaseMs - (closeTime?.getTime() ?? 0) < lagMs ? 'running' : 'ended';
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return 'gone';
     throw error;

@@ -31,7 +31,7 @@ export const LAG_MS = 60_000;
  */
 export async function mendDeposit(deps: RaiseDependencies, deposit: DepositRow, lagMs: number): Promise<boolean> {
   const { externalOrderNumber, state, boundCallback } = deposit;
-  const where = await whereIs(deps.client, depositWorkflowId(externalOrderNumber), lagMs);
+  const where = await whereIs(deps, depositWorkflowId(externalOrderNumber), lagMs);
   if (where === 'running') {
     // PostgreSQL may have lost what its workflow knows.
     if (state === 'PLACING') await look(deps.client, externalOrderNumber).catch(unlessGone);
