@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../config/log.ts';
-import { findDeposit, findForPlacement } from '../database/deposits.ts';
+import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
-import { attempt, type PlacementDependencies, standing } from './attempt.ts';
+import { attempt, FIRST_PAUSE_MS, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
 
 /** What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. */
 export type Placement =
@@ -17,9 +17,6 @@ export interface Started {
   readonly reservedAt?: string;
 }
 
-/** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
-const RETRY_FOR_MS = 5_000;
-const FIRST_PAUSE_MS = 250;
 /** What says that the stamp was refused: signing afresh is the remedy, and waiting is none. */
 const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
 
@@ -138,12 +135,15 @@ async function conclude(
         cause: answer.cause,
       });
       return { kind: 'unknown', expiresAt: await expiry(deps, externalOrderNumber) };
-    case 'placed':
+    case 'placed': {
+      // The row says unknown if it was adopted while the answer was under way; the workflow waits for the payment.
+      const { expiresAt } = await recordState(deps.pool, externalOrderNumber, 'AWAITING_PAYMENT');
       return {
         kind: 'placed',
         advertisementCode: answer.advertisementCode,
-        expiresAt: await expiry(deps, externalOrderNumber),
+        expiresAt: expiresAt ?? (await expiry(deps, externalOrderNumber)),
       };
+    }
   }
 }
 

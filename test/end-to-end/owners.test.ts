@@ -12,7 +12,9 @@ import { sealName } from '../../mtpay/payer-name.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, opened, operator, placed } from '../api/decisions.ts';
 import {
+  attempts,
   expectRefusal,
+  fault,
   inbox,
   type MemoryLog,
   ordersAtProvider,
@@ -328,6 +330,36 @@ describe('an open row of which the workflow is not there', () => {
       await engine.auditLedger();
     },
   );
+});
+
+test('a workflow terminated twice while its order is under way: placed once, and told to merchants, workflow and row alike', async () => {
+  await hurry();
+  const body = engine.body();
+  const n = body['externalOrderNumber'] as string;
+  await fault(engine, n, 'slow', { ms: 3_000 });
+  const first = engine.call('POST', '/v1/deposits', body);
+  await until('the attempt', async () => (await attempts(engine, n)).length > 0);
+  const handle = engine.client.workflow.getHandle(depositWorkflowId(n));
+  for (let times = 0; times < 2; times += 1) {
+    const { runId } = await handle.describe();
+    await handle.terminate('by hand');
+    await engine.call('POST', '/v1/deposits', body);
+    await until('another run', async () => {
+      const now = await handle.describe();
+      return now.runId !== runId && now.status.name === 'RUNNING';
+    });
+  }
+  await first;
+  await engine.untilState(n, 'AWAITING_PAYMENT');
+  expect(await engine.call('POST', '/v1/deposits', body)).toMatchObject({
+    status: 200,
+    body: { state: 'AWAITING_PAYMENT', redirectUrl: expect.any(String) },
+  });
+  expect(await seenByProvider(engine, n)).toEqual({ placements: 1, orders: 1 });
+  await engine.pay(n);
+  await engine.untilState(n, 'CREDITED');
+  expect(await postings(engine, n)).toEqual(['5000']);
+  await engine.auditLedger();
 });
 
 describe('an order that we did not have, claimed once', () => {
