@@ -3,7 +3,7 @@ import { ApiError } from './errors.ts';
 import { LaneFull, type LaneLimits, Lanes } from './lanes.ts';
 
 /** What concerns one order queues here, so that one whose row is locked takes a connection, and not the pool. */
-export const ORDER_LIMITS: LaneLimits = { maxWaiting: 40, maxWaitMs: 3_000 };
+export const ORDER_LIMITS: LaneLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
 
 /** Runs `work` when it is its turn. Throws {@link ApiError} `unavailable` without having begun when it gets none. */
 export type LimitPerKey = <T>(key: string, work: () => Promise<T>) => Promise<T>;
