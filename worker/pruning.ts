@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import type { Log } from '../config/log.ts';
+import type { Loop } from '../config/loop.ts';
 import { prune, PRUNE_BATCH } from '../database/prune.ts';
-import { startSweeping, type Sweeping } from './sweeping.ts';
+import { startSweeping } from './sweeping.ts';
 
 const EVERY_MS = 3_600_000;
 /** A day. */
@@ -13,7 +14,7 @@ export const startPruning = (
   olderThanMs: number,
   everyMs = EVERY_MS,
   atMost = PRUNE_BATCH,
-): Sweeping =>
+): Loop =>
   startSweeping(log, {
     async batch() {
       const done = await prune(pool, olderThanMs, atMost);

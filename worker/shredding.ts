@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import type { Log } from '../config/log.ts';
+import type { Loop } from '../config/loop.ts';
 import { SHRED_BATCH, shredPayerNames } from '../database/payer-names.ts';
-import { startSweeping, type Sweeping } from './sweeping.ts';
+import { startSweeping } from './sweeping.ts';
 
 const EVERY_MS = 5 * 60_000;
 /** Names that should be gone are still there after about an hour. */
@@ -12,7 +13,7 @@ export const startShredding = (
   { pool, log }: { readonly pool: pg.Pool; readonly log: Log },
   retentionMs: number,
   everyMs = EVERY_MS,
-): Sweeping =>
+): Loop =>
   startSweeping(log, {
     async batch() {
       const shredded = await shredPayerNames(pool, retentionMs);

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Alarm, type Log, raiseAlarm } from '../config/log.ts';
+import { type Loop, startLoop } from '../config/loop.ts';
 
 /** What is cleaned up in bounded batches, now and every so often. */
 export interface Sweep {
@@ -13,44 +13,22 @@ export interface Sweep {
   readonly alarmAfter: number;
 }
 
-export interface Sweeping {
-  /** Resolves when no statement is under way. */
-  close(): Promise<void>;
-}
-
-export function startSweeping(log: Log, { batch, everyMs, message, alarm, alarmAfter }: Sweep): Sweeping {
-  const stop = new AbortController();
-
-  async function sweep(): Promise<Record<string, number>> {
-    const sums: Record<string, number> = {};
-    for (let more = true; more && !stop.signal.aborted; ) {
-      const result = await batch();
-      for (const [what, n] of Object.entries(result.done)) sums[what] = (sums[what] ?? 0) + n;
-      ({ more } = result);
-    }
-    return sums;
-  }
-
-  async function run(): Promise<void> {
-    let failures = 0;
-    while (!stop.signal.aborted) {
-      try {
-        const sums = await sweep();
-        failures = 0;
-        if (Object.values(sums).some((n) => n > 0)) log.info(sums, message);
-      } catch (error) {
-        failures += 1;
-        if (failures === alarmAfter) raiseAlarm(log, alarm, { error: (error as Error).name });
+/** Closing it resolves when no statement is under way. */
+export function startSweeping(log: Log, { batch, everyMs, message, alarm, alarmAfter }: Sweep): Loop {
+  return startLoop({
+    async work(stop) {
+      const sums: Record<string, number> = {};
+      for (let more = true; more && !stop.aborted; ) {
+        const result = await batch();
+        for (const [what, n] of Object.entries(result.done)) sums[what] = (sums[what] ?? 0) + n;
+        ({ more } = result);
       }
-      await sleep(everyMs, undefined, { signal: stop.signal }).catch(() => undefined);
-    }
-  }
-
-  const running = run();
-  return {
-    async close() {
-      stop.abort();
-      await running;
+      if (Object.values(sums).some((n) => n > 0)) log.info(sums, message);
+      return everyMs;
     },
-  };
+    failed(error, failures) {
+      if (failures === alarmAfter) raiseAlarm(log, alarm, { error: (error as Error).name });
+      return everyMs;
+    },
+  });
 }
