@@ -5,6 +5,7 @@ import type { Keyring } from '../config/keyring.ts';
 import type { Secret } from '../config/load.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import type { PlacementRow } from '../database/deposits.ts';
+import { isDatabaseAway } from '../database/pool.ts';
 import {
   lastAttempt,
   NO_STAMP_REFUSED,
@@ -46,6 +47,9 @@ export type Standing =
       readonly refusals: StampRefusals;
     };
 
+/** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
+export const RETRY_FOR_MS = 5_000;
+export const FIRST_PAUSE_MS = 250;
 const LOOK_AGAIN_MS = 1_000;
 /**
  * A clock this far off explains a refused timestamp by itself; less does not. We read the provider's time from a header
@@ -112,22 +116,35 @@ export async function attempt(
     { key, timestampMs },
     {
       deadlineMs,
-      // Checked just before sending: past the deadline another run may have settled this attempt.
-      maySend: () => performance.now() - claimedMs < deadlineMs,
-      ...(signal === undefined ? {} : { signal }),
+      // Checked just before sending: past the deadline another run may have settled this attempt. What was sent is waited
+      // for, though its workflow may be gone: the order may stand, and another workflow needs the answer.
+      maySend: () => signal?.aborted !== true && performance.now() - claimedMs < deadlineMs,
     },
   );
   crashPoint('create.afterResponse');
   const receivedAt = performance.now();
   const expectedMs = nowMs + (sentAt + receivedAt) / 2 - readAt;
-  await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
   const kept = storable(answer, onGrid && !clockExplains(answer, expectedMs));
-  const stored = await settleAttempt(deps.pool, externalOrderNumber, n, kept);
+  // Nobody says it again: what was answered outlasts a failover, and is not given up when the workflow is.
+  const stored = await whileAway(receivedAt, () => settleAttempt(deps.pool, externalOrderNumber, n, kept));
+  await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
   if (stored.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {
     raiseAlarm(deps.log, 'stamp_grid_refused', { deposit: externalOrderNumber });
   }
   crashPoint('create.beforeComplete');
   return stored;
+}
+
+/** Tries again while the database is away, until {@link RETRY_FOR_MS} after `sinceMs` (`performance.now()`). */
+async function whileAway<T>(sinceMs: number, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isDatabaseAway(error) || performance.now() - sinceMs > RETRY_FOR_MS) throw error;
+      await sleep(FIRST_PAUSE_MS);
+    }
+  }
 }
 
 /** Whether the provider's clock was so far from where we took it to be that the grid need not be to blame. */
@@ -152,6 +169,7 @@ function request(deps: PlacementDependencies, deposit: PlacementRow) {
   };
 }
 
+/** What cannot be learned, because the database is away, the next answer tells again. */
 async function learnClock(
   deps: PlacementDependencies,
   answer: PlacementAnswer,
@@ -162,8 +180,15 @@ async function learnClock(
   if (told === undefined) return;
   if (answer.kind === 'not_sent') raiseAlarm(deps.log, 'placement_clock_skew', { deposit });
   if (told.providerTimeMs === null) return;
-  const believed = await deps.clock.learn(told.providerTimeMs, sentAt, receivedAt);
-  if (!believed) raiseAlarm(deps.log, 'placement_clock_skew', { deposit, believed });
+  const { providerTimeMs } = told;
+  const learn = () => deps.clock.learn(providerTimeMs, sentAt, receivedAt);
+  try {
+    // After a refused stamp the next one is made by it; a link is not kept waiting for it.
+    const believed = await (answer.kind === 'not_sent' ? whileAway(receivedAt, learn) : learn());
+    if (!believed) raiseAlarm(deps.log, 'placement_clock_skew', { deposit, believed });
+  } catch (error) {
+    if (!isDatabaseAway(error)) throw error;
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { findBound } from '../database/callbacks.ts';
-import { adoptRow, findSettlement, recordState as record, type Settlement } from '../database/deposits.ts';
+import { adoptDeposit, findSettlement, recordState as record, type Settlement } from '../database/deposits.ts';
 import type { Payment } from '../domain/order.ts';
 
 /**
@@ -62,7 +62,7 @@ export async function settlement(
 ): Promise<{ readonly kind: 'open'; readonly binds: Payment | null } | ({ readonly kind: 'settled' } & Settlement)> {
   const settled = await findSettlement(pool, externalOrderNumber);
   if (settled !== null) return { kind: 'settled', ...settled };
-  if (await adoptRow(pool, externalOrderNumber, known.expiresAt))
+  if (await adoptDeposit(pool, externalOrderNumber, known.expiresAt))
     raiseAlarm(log, 'deposit_adopted', { deposit: externalOrderNumber });
   return { kind: 'open', binds: await findBound(pool, externalOrderNumber) };
 }

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../config/log.ts';
-import { findDeposit, findForPlacement } from '../database/deposits.ts';
+import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
+import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
-import { attempt, type PlacementDependencies, standing } from './attempt.ts';
+import { attempt, FIRST_PAUSE_MS, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
 
 /** What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. */
 export type Placement =
@@ -10,21 +11,20 @@ export type Placement =
   | { readonly kind: 'unknown'; readonly expiresAt: string }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** What the workflow knows of its own start; absent in histories of before. RFC 3339. */
+/** What the workflow knows of its own start, and of the row it was started for; absent in histories of before. RFC 3339. */
 export interface Started {
   readonly startedAt: string;
+  readonly reservedAt?: string;
 }
 
-/** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
-const RETRY_FOR_MS = 5_000;
-const FIRST_PAUSE_MS = 250;
 /** What says that the stamp was refused: signing afresh is the remedy, and waiting is none. */
 const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
 
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
  * anything is sent, the next attempt exists only after the last is recorded as surely not sent, and an attempt without
- * an answer means unknown, never a second call (lifecycle.md, step 2). Throws only when the database is away.
+ * an answer means unknown, never a second call (lifecycle.md, step 2). Throws only when the database is away for longer
+ * than a moment.
  */
 export async function placeOrder(
   deps: PlacementDependencies,
@@ -33,6 +33,24 @@ export async function placeOrder(
   signal?: AbortSignal,
 ): Promise<Placement> {
   const startedMs = performance.now();
+  for (;;) {
+    try {
+      return await placeWithin(deps, externalOrderNumber, started, signal, startedMs);
+    } catch (error) {
+      // A connection that was cut is no reason to give an order up: its attempts are read again, and say how to go on.
+      if (!isDatabaseAway(error) || performance.now() - startedMs > RETRY_FOR_MS) throw error;
+      await sleep(FIRST_PAUSE_MS, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+}
+
+async function placeWithin(
+  deps: PlacementDependencies,
+  externalOrderNumber: string,
+  started: Started | undefined,
+  signal: AbortSignal | undefined,
+  startedMs: number,
+): Promise<Placement> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
@@ -88,7 +106,7 @@ async function isLost(
   started: Started | undefined,
 ): Promise<boolean> {
   if (n > 1 || started === undefined) return false;
-  if (!(await mayHaveBeenPlaced(pool, externalOrderNumber, started.startedAt))) return false;
+  if (!(await mayHaveBeenPlaced(pool, externalOrderNumber, started))) return false;
   await closeAsUnknown(pool, externalOrderNumber);
   return true;
 }
@@ -117,12 +135,15 @@ async function conclude(
         cause: answer.cause,
       });
       return { kind: 'unknown', expiresAt: await expiry(deps, externalOrderNumber) };
-    case 'placed':
+    case 'placed': {
+      // The row says unknown if it was adopted while the answer was under way; the workflow waits for the payment.
+      const { expiresAt } = await recordState(deps.pool, externalOrderNumber, 'AWAITING_PAYMENT');
       return {
         kind: 'placed',
         advertisementCode: answer.advertisementCode,
-        expiresAt: await expiry(deps, externalOrderNumber),
+        expiresAt: expiresAt ?? (await expiry(deps, externalOrderNumber)),
       };
+    }
   }
 }
 

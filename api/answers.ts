@@ -178,5 +178,14 @@ export const readiness = z
     ready: z.boolean(),
     database: upOrDown,
     temporal: upOrDown.meta({ description: 'Reported and not required.' }),
+    withoutEffectMs: z
+      .int()
+      .min(0)
+      .nullable()
+      .meta({
+        description:
+          'Age of the oldest acknowledged callback of which nothing came for two minutes: the workers, or Temporal, do not ' +
+          'work. Reported and not required. null: there is none, or the database is away.',
+      }),
   })
   .meta({ id: 'Readiness' });

@@ -43,7 +43,7 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
     throw new ApiError('not_found', 'no such path');
   });
   app.use(witness(deps.receiver));
-  app.use(answerErrors(deps.log));
+  app.use(answerErrors(deps.log, { toStrangers: true }));
   return app;
 }
 

@@ -13,6 +13,8 @@ import { sealName } from '../mtpay/payer-name.ts';
 import { refusalOf } from './deposit-view.ts';
 import { ApiError } from './errors.ts';
 import type { LimitPerKey } from './limits.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
+import { LAG_MS, mendDeposit } from './restored.ts';
 import type { CreateBody } from './schemas.ts';
 import type { Settled } from './settled.ts';
 import { startDeposit } from './start-deposit.ts';
@@ -26,6 +28,8 @@ export interface CreateDependencies {
   readonly payerNameKeys: Keyring<Secret>;
   /** By order number, case or posting: repeats of one take no connections from the others. */
   readonly limitPerKey: LimitPerKey;
+  /** Seals the row of what its history says, where a workflow has ended. */
+  readonly seal: Sealer;
   readonly log: Log;
 }
 
@@ -112,7 +116,8 @@ async function existing(deps: CreateDependencies, externalOrderNumber: string): 
 /** Starts the workflow if it is not running and waits until its placement is settled, or long enough. */
 async function startAndWait(deps: CreateDependencies, row: DepositRow): Promise<void> {
   try {
-    await startDeposit(deps.client, row);
+    // Whoever is told to ask again can rely on it: a workflow that has ended owns nothing.
+    if (!(await startDeposit(deps.client, row))) await mendDeposit(deps, row, LAG_MS);
   } catch (error) {
     deps.log.warn(
       { deposit: row.externalOrderNumber, error: (error as Error).name },

@@ -65,9 +65,12 @@ export class ApiError extends Error {
 
 const RETRY_AFTER_SECONDS = 2;
 
-/** The last handler of both listeners: RFC 9457, no stack, no value of the request. */
+/**
+ * The last handler of both listeners: RFC 9457, no stack, no value of the request. `toStrangers`: a refusal ends the
+ * connection, an answer that says to come again does not.
+ */
 export const answerErrors =
-  (log: Log) =>
+  (log: Log, { toStrangers = false } = {}) =>
   (error: unknown, _request: Request, response: Response, next: NextFunction): void => {
     if (response.headersSent) return next(error);
     const refusal = toApiError(error);
@@ -78,6 +81,8 @@ export const answerErrors =
       response.set('retry-after', String(refusal.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
       log.warn({ error: describe(error) }, 'request answered 503');
     }
+    // Node takes one new connection in each round of its loop: whoever is refused waits for one like everybody else.
+    if (toStrangers && status < 500) response.set('connection', 'close');
     if (refusal.code === 'unauthorized') response.set('www-authenticate', 'Bearer');
     response.status(status).type('application/problem+json');
     response.send(

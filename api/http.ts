@@ -5,6 +5,7 @@ import helmet from 'helmet';
 import type { Log } from '../config/log.ts';
 import { watchConnections } from './connections.ts';
 import { ApiError } from './errors.ts';
+import type { RefusedMessage } from './refused-message.ts';
 
 export const MAX_BODY_BYTES = 16 * 1024;
 
@@ -101,12 +102,19 @@ export const LISTENER_LIMITS: ListenerLimits = {
 /** More may wait to be accepted than the default of 511: a storm of others must not cost a handshake its first try. */
 const BACKLOG = 4_096;
 
-/** Listens with explicit limits (threats.md, section 4). Rejects when the address is taken. */
+/** Told of what was refused, after the answer, with the code of the refusal. */
+export type Witness = (message: RefusedMessage, code: string) => void;
+
+/**
+ * Listens with explicit limits (threats.md, section 4). Rejects when the address is taken. With a `witness` nothing that
+ * matters is lost below the app: a request needs no Host, and the witness is shown what is no HTTP.
+ */
 export async function listen(
   app: Express,
   at: { readonly host: string; readonly port: number },
   limits: ListenerLimits = LISTENER_LIMITS,
   log?: Log,
+  witness?: Witness,
 ): Promise<Listener> {
   const server = http.createServer(
     {
@@ -117,9 +125,14 @@ export async function listen(
       connectionsCheckingInterval: 1_000,
       // Said here, so that no option of the process turns it on.
       insecureHTTPParser: false,
+      requireHostHeader: witness === undefined,
     },
     app,
   );
+  // 100-continue is Node's. Whatever else a client expects, it gets the answer that it would get without.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+  // The error with which Node destroys a connection that it cannot read, after it has answered.
+  if (witness !== undefined) server.on('connection', (socket) => socket.once('error', (e) => showPacket(witness, e)));
   server.maxRequestsPerSocket = limits.maxRequestsPerSocket;
   const connections = watchConnections(server, limits.maxConnections, (closed) =>
     log?.warn({ closed, max: limits.maxConnections }, 'connections without a request closed to make room'),
@@ -131,4 +144,14 @@ export async function listen(
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : at.port;
   return { url: `http://${isIPv6(at.host) ? `[${at.host}]` : at.host}:${port}`, close: () => connections.close() };
+}
+
+/** What is there to see of a message that is no HTTP: the packet in which the parser gave up. */
+function showPacket(witness: Witness, error: Error): void {
+  const { rawPacket, code } = error as { rawPacket?: unknown; code?: unknown };
+  if (!Buffer.isBuffer(rawPacket)) return;
+  const bytes = rawPacket.subarray(0, MAX_BODY_BYTES);
+  // The first line that looks like a request's, whatever stands before it.
+  const path = /^[A-Za-z]+ (\S*\/\S*)/m.exec(bytes.toString('latin1'))?.[1] ?? '';
+  witness({ path, bytes, encoding: undefined }, String(code));
 }

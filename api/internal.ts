@@ -1,4 +1,5 @@
 import type { Express } from 'express';
+import { findWithoutEffect } from '../database/callbacks.ts';
 import { listDeposits, viewDeposit } from '../database/deposits.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
@@ -19,6 +20,7 @@ import {
   readWalletOperation,
 } from './operations.ts';
 import { bindReviews } from './reviews.ts';
+import { WITHOUT_EFFECT_MS } from './relay.ts';
 import { encodeCursor } from './schemas.ts';
 
 export interface InternalDependencies extends CreateDependencies {
@@ -83,7 +85,14 @@ function bindHealth(deps: InternalDependencies): Bound[] {
       const [database, temporal] = await Promise.all([deps.isDatabaseUp(), deps.isTemporalUp()]);
       // Temporal is reported and not required: callbacks are accepted, and creates answered 503, without it.
       const ready = deps.isAccepting() && database;
-      return respond(ready ? 200 : 503, { ready, database: upOrDown(database), temporal: upOrDown(temporal) });
+      // A worker that does nothing is not mended by sending requests elsewhere.
+      const waiting = database ? await findWithoutEffect(deps.pool, WITHOUT_EFFECT_MS).catch(() => null) : null;
+      return respond(ready ? 200 : 503, {
+        ready,
+        database: upOrDown(database),
+        temporal: upOrDown(temporal),
+        withoutEffectMs: waiting?.ageMs ?? null,
+      });
     }),
   ];
 }

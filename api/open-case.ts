@@ -2,23 +2,16 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { findCallback, paymentOf } from '../database/callbacks.ts';
-import {
-  type CaseRow,
-  type Doubtful,
-  findDoubtful,
-  findOpenCase,
-  handOver,
-  insertCase,
-  openCasesAfter,
-} from '../database/cases.ts';
-import { findDeposit, findWallet } from '../database/deposits.ts';
+import { type CaseRow, type Doubtful, findDoubtful, findOpenCase, handOver, insertCase } from '../database/cases.ts';
+import { findDeposit } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
+import { readClocks } from '../database/provider-clock.ts';
 import { heldAgainWorkflowId, reversalWorkflowId } from '../workflows/messages.ts';
 import { mayUse } from './authenticate.ts';
 import { type Operator, visibleCase } from './decide-case.ts';
 import { ApiError } from './errors.ts';
 import type { DoubtBody } from './review-schemas.ts';
-import { depositInput, startReview } from './start-deposit.ts';
+import { depositInput, RPC_TIMEOUT_MS, startReview } from './start-deposit.ts';
 
 export interface CaseDependencies {
   readonly pool: pg.Pool;
@@ -52,7 +45,7 @@ export async function doubtCredit(deps: CaseDependencies, operator: Operator, bo
 async function openDoubt(client: pg.ClientBase, operator: Operator, body: DoubtBody): Promise<Doubtful> {
   const doubtful = await findDoubtful(client, subjectOf(body));
   // Before anything is written: whoever may not see the case opens none.
-  if (doubtful === null || !mayUse(operator, (await findWallet(client, doubtful.inboxId)) ?? '')) {
+  if (doubtful === null || !mayUse(operator, doubtful.wallet ?? '')) {
     throw new ApiError('not_found', 'no such credit, and no such closed case');
   }
   await insertCase(client, {
@@ -98,52 +91,50 @@ async function startCase(deps: CaseDependencies, found: CaseRow, said?: string):
   });
 }
 
-const AT_A_TIME = 100;
-
 /**
- * Looks after open cases in turns, from `after` on. One whose workflow was terminated by hand, or never started, gets a
- * new one under the same id. One whose workflow has completed while the row is open was decided before PostgreSQL was
- * restored: another workflow holds it, shows what that history says, and people decide again. Answers where the next
- * turn begins.
+ * Sees to it that an open case is held. One whose workflow was stopped by hand, or never started, gets a new one under the
+ * same id. One whose workflow has completed while the row is open was decided before PostgreSQL was restored: another
+ * workflow holds it, shows what that history says, and people decide again. False: it is held.
  */
-export async function mendCases(
+export async function mendCase(
   deps: CaseDependencies & { readonly log: Log },
-  after: string,
+  found: CaseRow,
   lagMs: number,
-): Promise<string> {
-  const cases = await openCasesAfter(deps.pool, after, lagMs, AT_A_TIME);
-  for (const found of cases) {
-    const where = await whereIs(deps.client, found.heldBy ?? found.workflowId, lagMs);
-    const about = { deposit: found.externalOrderNumber, inboxId: found.inboxId };
-    if (where === 'gone' || where === 'stopped') {
-      raiseAlarm(deps.log, 'workflow_gone', about);
-      await startCase(deps, found);
-    } else if (where === 'ended') {
-      const before = found.heldBy ?? found.workflowId;
-      const k = Number(/:again:(\d+)$/.exec(before)?.[1] ?? 0) + 1;
-      const heldBy = heldAgainWorkflowId(found.workflowId, k);
-      if (!(await handOver(deps.pool, found, heldBy))) continue;
-      raiseAlarm(deps.log, 'case_reopened', about);
-      await startCase(deps, { ...found, heldBy }, await saidBy(deps.client, before));
-    }
+): Promise<boolean> {
+  const before = found.heldBy ?? found.workflowId;
+  const where = await whereIs(deps, before, lagMs);
+  if (where === 'running') return false;
+  const about = { deposit: found.externalOrderNumber, inboxId: found.inboxId };
+  if (where !== 'ended') {
+    await startCase(deps, found);
+    raiseAlarm(deps.log, 'workflow_gone', about);
+    return true;
   }
-  return cases.length < AT_A_TIME ? '' : cases.at(-1)!.workflowId;
+  const k = Number(/:again:(\d+)$/.exec(before)?.[1] ?? 0) + 1;
+  const heldBy = heldAgainWorkflowId(found.workflowId, k);
+  if (!(await handOver(deps.pool, found, heldBy))) return false;
+  raiseAlarm(deps.log, 'case_reopened', about);
+  await startCase(deps, { ...found, heldBy }, await saidBy(deps.client, before));
+  return true;
 }
 
 /**
- * Where a workflow is. One that completed within `lagMs` counts as running: its row is as good as written. `stopped`: by
- * hand, or by a fault.
+ * Where a workflow is. One that completed within `lagMs`, by the database's clock, counts as running: its row is as good as
+ * written. `stopped`: by hand, or by a fault. Throws when Temporal or the database is away.
  */
 export async function whereIs(
-  client: Client,
+  { client, pool }: CaseDependencies,
   workflowId: string,
   lagMs: number,
 ): Promise<'running' | 'ended' | 'stopped' | 'gone'> {
   try {
-    const { status, closeTime } = await client.workflow.getHandle(workflowId).describe();
+    const { status, closeTime } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+      client.workflow.getHandle(workflowId).describe(),
+    );
     if (status.name === 'RUNNING') return 'running';
     if (status.name !== 'COMPLETED') return 'stopped';
-    return Date.now() - (closeTime?.getTime() ?? 0) < lagMs ? 'running' : 'ended';
+    const { databaseMs } = await readClocks(pool);
+    return databaseMs - (closeTime?.getTime() ?? 0) < lagMs ? 'running' : 'ended';
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return 'gone';
     throw error;
@@ -152,7 +143,9 @@ export async function whereIs(
 
 /** What a history says of how its case, or its deposit, ended. People read it; nothing moves by it. */
 export async function saidBy(client: Client, workflowId: string): Promise<string> {
-  const result = (await client.workflow.getHandle(workflowId).result()) as Partial<Record<string, unknown>> | null;
+  const result = (await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+    client.workflow.getHandle(workflowId).result(),
+  )) as Partial<Record<string, unknown>> | null;
   const said = ['decision', 'decidedBy', 'state', 'postingId', 'transactionCode']
     .filter((field) => typeof result?.[field] === 'string')
     .map((field) => `${field} ${String(result![field])}`);

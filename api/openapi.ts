@@ -198,7 +198,7 @@ function operationObject(schemas: Schemas, declared: Operation): Json {
 const DESCRIPTION =
   'The private API of the deposit engine. Amounts are decimal strings, times RFC 3339 in UTC. Unknown fields and ' +
   'parameters are refused. Errors are RFC 9457 with a closed `code`; a method that is not listed is answered 405. What is ' +
-  'not HTTP, or more than 8 kB of address and headers, is answered 400, 408, 417 or 431 without a body.';
+  'not HTTP, or more than 8 kB of address and headers, is answered 400, 408, 413 or 431 without a body.';
 
 /** OpenAPI 3.1 of the operations, made from the schemas that check what comes and describe what is sent. */
 export function openApiDocument(operations: readonly Operation[]): Json {

@@ -203,7 +203,7 @@ export const healthOperation = operation({
   answers: { 200: { description: 'It does.', schema: health, example: { status: 'alive' } } },
 });
 
-const READY = { ready: true, database: 'up', temporal: 'up' };
+const READY = { ready: true, database: 'up', temporal: 'up', withoutEffectMs: null };
 
 export const readinessOperation = operation({
   id: 'readReadiness',

@@ -6,7 +6,7 @@ import { assertWritable, createPool, isServerFull } from '../database/pool.ts';
  * Who works for whom never waits for somebody else's connections: merchants and operators, the provider, the relay. With
  * the one that listens these are all connections of an API process.
  */
-const SIZES = { private: 8, callbacks: 8, relay: 4 } as const;
+const SIZES = { private: 8, callbacks: 8, relay: 8 } as const;
 
 /** For so long after the server's disk or memory was full nobody else is sent here. */
 const FULL_MS = 10_000;

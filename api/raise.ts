@@ -14,17 +14,21 @@ import { insertCase } from '../database/cases.ts';
 import { findDeposit, markTold } from '../database/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { callbackAccepted, depositWorkflowId, lookAgain, reviewWorkflowId } from '../workflows/messages.ts';
+import {
+  callbackAccepted,
+  depositWorkflowId,
+  lookAgain,
+  orderAnswered,
+  reviewWorkflowId,
+} from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';
-import { depositInput, startDeposit, startReview } from './start-deposit.ts';
+import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start-deposit.ts';
 
 export interface RaiseDependencies {
   readonly pool: pg.Pool;
   readonly client: Client;
   readonly log: Log;
 }
-
-const RPC_TIMEOUT_MS = 5_000;
 
 /**
  * Tells the workflow that owns an inbox row: `deposit:<n>` for a bound callback, `review:<inboxId>` for every other.
@@ -109,6 +113,24 @@ export async function tellSettled(
   await markTold(deps.pool, externalOrderNumber);
 }
 
+/**
+ * Tells the workflow of a deposit of the checkout link that came after its placement was settled as unknown. One that is
+ * gone is not told: whatever owns the deposit next reads its row.
+ */
+export async function tellAnswered(
+  { client }: Pick<RaiseDependencies, 'client'>,
+  { externalOrderNumber, expiresAt }: { readonly externalOrderNumber: string; readonly expiresAt: Date },
+): Promise<void> {
+  const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+  await client
+    .withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+      handle.signal(orderAnswered, { expiresAt: expiresAt.toISOString() }),
+    )
+    .catch((error: unknown) => {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    });
+}
+
 /** The deposit's workflow is to look at its row. */
 export const look = (client: Client, externalOrderNumber: string): Promise<void> =>
   client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
@@ -127,7 +149,7 @@ async function exists(client: Client, externalOrderNumber: string): Promise<bool
 }
 
 export interface Raiser {
-  /** Raises in the background; a failure is left to the relay. */
+  /** Raises in the background; a failure, and what was raised before, is left to the relay. */
   raise(callback: CallbackRow): void;
   /** Resolves when nothing is under way. */
   drain(): Promise<void>;
@@ -140,8 +162,8 @@ export function createRaiser(deps: RaiseDependencies): Raiser {
   const underWay = new Map<string, Promise<void>>();
   return {
     raise(callback) {
-      // A burst of one callback is one signal: what is lost of it the relay raises again.
-      if (underWay.size >= MAX_UNDER_WAY || underWay.has(callback.id)) return;
+      // Repeats of one callback are one signal: what is lost of it the relay raises again, ever more seldom.
+      if (callback.raisedAt !== null || underWay.size >= MAX_UNDER_WAY || underWay.has(callback.id)) return;
       const task = raise(deps, callback)
         .then(() => crashPoint('cb.afterSignal'))
         .catch((error: Error) => deps.log.warn({ inboxId: callback.id, error: error.name }, 'left to the relay'))

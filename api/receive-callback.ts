@@ -38,8 +38,8 @@ export type CallbackAnswer = 'ack' | 'unauthorized' | 'unavailable';
 export interface CallbackReceiver {
   /** Throws {@link ApiError} `invalid_request` for what is no callback at all. */
   receive(request: CallbackRequest): Promise<CallbackAnswer>;
-  /** Told of whatever else the listener refuses, with its code: what is authentic all the same is an alarm. */
-  refused(message: RefusedMessage, code: string): void;
+  /** Told of whatever else is refused, with its code or the parser's: what is authentic all the same is an alarm. */
+  refused(this: void, message: RefusedMessage, code: string): void;
 }
 
 /** A stamp this far ahead of the provider's clock is no honest clock. */
@@ -106,7 +106,7 @@ function authenticate(deps: ReceiveDependencies, kid: string, token: string, env
   const signer = signerOf(deps.mtpayKeys.verifying, envelope.timestampMs, envelope.signature);
   // After the answer has been worked out: a line in the log takes time that a stranger could measure.
   if (signer !== null && capability === null)
-    setImmediate(() => raiseAlarm(deps.log, 'callback_good_signature_wrong_token'));
+    setImmediate(() => raiseAlarm(deps.log, 'callback_good_signature_wrong_token', { claimed: externalOrderNumber }));
   if (signer === null && capability !== null)
     setImmediate(() => raiseAlarm(deps.log, 'callback_right_address_unknown_key', { deposit: externalOrderNumber }));
   if (capability === null || signer === null) return null;

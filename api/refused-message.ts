@@ -5,9 +5,9 @@ import { type MtpayKey, signerOf } from '../mtpay/signature.ts';
 
 /** A message that was refused before it could be read as a callback. */
 export interface RefusedMessage {
-  /** The address as it was asked for. */
+  /** The address as it was asked for; empty where none could be made out. */
   readonly path: string;
-  /** At most the first 16 kB of the body, as they came. */
+  /** At most the first 16 kB of the body, or of a packet that is no HTTP, as they came. */
   readonly bytes: Buffer;
   /** The content-encoding, if any. */
   readonly encoding: string | undefined;

@@ -1,127 +1,184 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../config/crash.ts';
-import { raiseAlarm } from '../config/log.ts';
-import { findToRaise } from '../database/callbacks.ts';
-import { findToTell, findUnstarted, type PageEnd } from '../database/deposits.ts';
+import { type Log, raiseAlarm } from '../config/log.ts';
+import { type Loop, startLoop } from '../config/loop.ts';
+import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/callbacks.ts';
+import { findOpenCases } from '../database/cases.ts';
+import { findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
-import { depositWorkflowId, orderAnswered } from '../workflows/messages.ts';
-import { mendCases } from './open-case.ts';
-import { raise, tellSettled } from './raise.ts';
-import type { RestoreDependencies } from './restored.ts';
-import { mendDeposits, startOrAdopt, wakeOutdated } from './restored.ts';
+import { inTransaction } from '../database/pool.ts';
+import { mendCase } from './open-case.ts';
+import { raise, tellAnswered, tellSettled } from './raise.ts';
+import { LAG_MS, mendDeposit, type RestoreDependencies, wakeOutdated } from './restored.ts';
+import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
+import { createTurn, MAX_REST_AWAY_MS, type Step } from './turns.ts';
 
-/** When the sweep looks at what (rule 5); shorter in tests. */
+/** When the relay looks at what; shorter in tests. */
 export interface RelayTimes {
+  /** How often it looks. */
   readonly everyMs: number;
   /** An acknowledged row that was never raised. */
   readonly freshMs: number;
-  /** A raised row that still has no effect. */
+  /** A raised row that still has no effect, for the first time; later ones double. */
   readonly againMs: number;
   /** A reservation whose workflow was perhaps never started. */
   readonly unstartedMs: number;
   /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
   readonly lagMs?: number;
+  /** An acknowledged payment without effect that people are told of; two minutes if not given. */
+  readonly withoutEffectMs?: number;
+  /** From the first message for an order that we do not have until people get it; six hours if not given. */
+  readonly unknownOrderMs?: number;
 }
 
 export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againMs: 60_000, unstartedMs: 30_000 };
-const LAG_MS = 60_000;
-const BATCH = 100;
+export const WITHOUT_EFFECT_MS = 2 * 60_000;
+/** What is told again and again is told this often at last: days of it stay below the server's limits. */
+const MAX_AGAIN_MS = 3_600_000;
+const PAGES = 10;
 const CONCURRENCY = 8;
-const MAX_PAUSE_MS = 15_000;
 
 export interface Relay {
   close(): Promise<void>;
 }
 
 /**
- * Works by effect: whatever was accepted and has no effect yet is raised again, whatever was noted about raising it.
- * Every step may run twice or in several processes at once. While Temporal is away it tries ever more slowly.
+ * Driven by outcome: whatever is open and has no owner, or an owner that perhaps does not know, is served again, whatever
+ * was noted about it. Each step has a loop of its own, so that a slow or failing one stops no other. Every step may run
+ * twice, or in several processes at once.
  */
 export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_TIMES): Relay {
-  const stop = new AbortController();
-  const { lagMs = LAG_MS } = times;
-  const seen = new Map<string, number>();
-  let lookedAfter = '';
-  let lookedAt: PageEnd | null = null;
-  const wakeAt = [performance.now(), performance.now() + 2 * lagMs];
+  const { pool, log } = deps;
+  const { everyMs, freshMs, againMs, unstartedMs, lagMs = LAG_MS } = times;
+  const { withoutEffectMs = WITHOUT_EFFECT_MS, unknownOrderMs = UNKNOWN_ORDER_MS } = times;
+  const health = watchHealth(log);
 
-  /** At most once per `againMs` for the same thing. */
-  const isDue = (what: string): boolean => {
-    const now = performance.now();
-    if (now - (seen.get(what) ?? Number.NEGATIVE_INFINITY) < times.againMs) return false;
-    if (seen.size > 10_000) seen.clear();
-    seen.set(what, now);
-    return true;
-  };
-
-  async function sweep(): Promise<number> {
-    const callbacks = await findToRaise(deps.pool, times.freshMs, times.againMs, BATCH);
-    await inTurns(callbacks, async (callback) => {
-      await raise(deps, callback);
-      crashPoint('relay.afterSignal');
+  /** Row by row, as fast as there is work, then again after `pauseMs`. */
+  function serving<Row>(step: Step<Row>, pauseMs = everyMs, pages = PAGES): Loop {
+    const told = health(step.name);
+    const sweep = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
+    return looping(told, async (stop) => ((await sweep(stop)) ? 0 : pauseMs));
+  }
+  const looping = (told: (error: unknown) => void, work: (stop: AbortSignal) => Promise<number | null>): Loop =>
+    startLoop({
+      work,
+      failed: (error, n) => {
+        told(error);
+        return Math.min(MAX_REST_AWAY_MS, everyMs * 2 ** n);
+      },
     });
-    const unstarted = await findUnstarted(deps.pool, times.unstartedMs, BATCH);
-    await inTurns(
-      unstarted.filter((deposit) => isDue(`start ${deposit.externalOrderNumber}`)),
-      (deposit) => startOrAdopt(deps, deposit, lagMs),
-    );
-    const answered = await findAnsweredLate(deps.pool, BATCH);
-    await inTurns(
-      answered.filter((deposit) => isDue(`answered ${deposit.externalOrderNumber}`)),
-      ({ externalOrderNumber, expiresAt }) =>
-        deps.client.workflow
-          .getHandle(depositWorkflowId(externalOrderNumber))
-          .signal(orderAnswered, { expiresAt: expiresAt.toISOString() }),
-    );
-    const settled = await findToTell(deps.pool, BATCH);
-    await inTurns(
-      settled.filter((deposit) => isDue(`settled ${deposit}`)),
-      (deposit) => tellSettled(deps, deposit),
-    );
-    if (isDue('cases')) lookedAfter = await mendCases(deps, lookedAfter, lagMs);
-    if (isDue('deposits')) lookedAt = await mendDeposits(deps, lookedAt, lagMs);
-    // Once more when nothing lags behind any longer.
-    const [due] = wakeAt;
-    if (due !== undefined && performance.now() >= due) {
-      await wakeOutdated(deps, lagMs, stop.signal);
-      wakeAt.shift();
-    }
-    return callbacks.length;
+  /** Not row by row. */
+  function asking(name: string, work: (stop: AbortSignal) => Promise<number | null>): Loop {
+    const told = health(name);
+    return looping(told, async (stop) => {
+      const pauseMs = await work(stop);
+      told(null);
+      return pauseMs;
+    });
+  }
+  /** Nothing to do for most of them: a page at a time, so that a turn over many does not burden Temporal. */
+  const lookingAfter = <Row>(step: Step<Row>): Loop => serving({ ...step, againMs: lagMs }, lagMs / 6, 1);
+
+  const loops = [
+    serving({
+      name: 'callbacks',
+      page: (after, limit) => findToRaise(pool, { freshMs, againMs, atMostMs: MAX_AGAIN_MS }, after, limit),
+      idOf: ({ id }) => id,
+      work: async (callback) => {
+        await raise(deps, callback);
+        crashPoint('relay.afterSignal');
+      },
+    }),
+    serving({
+      name: 'reservations',
+      page: (after, limit) => findOpenDeposits(pool, ['PLACING'], unstartedMs, after, limit),
+      idOf: (deposit) => deposit.externalOrderNumber,
+      work: async (deposit) => void (await mendDeposit(deps, deposit, lagMs)),
+      againMs,
+    }),
+    serving({
+      name: 'late answers',
+      page: (after, limit) => findAnsweredLate(pool, after, limit),
+      idOf: (deposit) => deposit.externalOrderNumber,
+      work: (deposit) => tellAnswered(deps, deposit),
+      againMs,
+    }),
+    serving({
+      name: 'settled deposits',
+      page: (after, limit) => findToTell(pool, after, limit),
+      idOf: (externalOrderNumber) => externalOrderNumber,
+      work: (externalOrderNumber) => tellSettled(deps, externalOrderNumber),
+      againMs,
+    }),
+    serving({
+      name: 'unknown orders',
+      page: (after, limit) => findKeptOrders(pool, unknownOrderMs, after, limit),
+      idOf: (externalOrderNumber) => externalOrderNumber,
+      work: (externalOrderNumber) => settleUnknown(deps, externalOrderNumber, unknownOrderMs),
+    }),
+    lookingAfter({
+      name: 'deposits',
+      page: (after, limit) => findOpenDeposits(pool, WAITING, 2 * lagMs, after, limit),
+      idOf: (deposit) => deposit.externalOrderNumber,
+      work: (deposit) => mendDeposit(deps, deposit, lagMs),
+    }),
+    lookingAfter({
+      name: 'cases',
+      page: (after, limit) => findOpenCases(pool, lagMs, after, limit),
+      idOf: ({ workflowId }) => workflowId,
+      work: (found) => mendCase(deps, found, lagMs),
+    }),
+    asking('payments without effect', async () => {
+      const waiting = await findWithoutEffect(pool, withoutEffectMs);
+      if (waiting === null) return withoutEffectMs / 4;
+      raiseAlarm(log, 'payment_without_effect', { ...waiting });
+      return againMs;
+    }),
+    lookingBack(),
+  ];
+
+  /** At the start, and once more when nothing lags behind any longer. */
+  function lookingBack(): Loop {
+    let times = 0;
+    return asking('workflows', async (stop) => {
+      await wakeOutdated(deps, lagMs, stop);
+      times += 1;
+      return times === 1 ? 2 * lagMs : null;
+    });
   }
 
-  async function run(): Promise<void> {
-    let failures = 0;
-    while (!stop.signal.aborted) {
-      let raised = 0;
-      try {
-        raised = await sweep();
-        failures = 0;
-      } catch (error) {
-        seen.clear();
-        failures += 1;
-        if (failures === 3) raiseAlarm(deps.log, 'relay_failed', { error: (error as Error).name });
-      }
-      // A full batch means there is more: no pause.
-      const pauseMs = raised === BATCH ? 0 : Math.min(MAX_PAUSE_MS, times.everyMs * 2 ** Math.min(failures, 6));
-      await sleep(pauseMs, undefined, { signal: stop.signal }).catch(() => undefined);
-    }
-  }
-
-  const running = run();
   return {
     async close() {
-      stop.abort();
-      await running;
+      await Promise.all(loops.map((loop) => loop.close()));
     },
   };
 }
 
-/** A few at a time; all are tried, then the first failure is thrown: one bad row must not hide the others. */
-async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
-  const failures: unknown[] = [];
-  for (let at = 0; at < items.length; at += CONCURRENCY) {
-    const results = await Promise.allSettled(items.slice(at, at + CONCURRENCY).map(work));
-    failures.push(...results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : [])));
-  }
-  if (failures.length > 0) throw failures[0];
+/** Kept messages of an order: routed when it has turned up, or given to people after their time. */
+async function settleUnknown(
+  deps: RestoreDependencies,
+  externalOrderNumber: string,
+  unknownForMs: number,
+): Promise<void> {
+  const routings = await inTransaction(deps.pool, (client) => routeKept(client, externalOrderNumber, unknownForMs));
+  for (const { raise: row, alarm } of routings)
+    if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit: externalOrderNumber, inboxId: row?.id });
+  // Acknowledged by now: what fails is raised as every other row is.
+  for (const { raise: row } of routings) if (row !== null) await raise(deps, row);
+}
+
+const ALARM_AFTER_FAILURES = 3;
+
+/** One alarm for an outage, whichever step meets it first; it is over when none of them meets it. */
+function watchHealth(log: Log): (step: string) => (error: unknown) => void {
+  const ill = new Set<string>();
+  return (step) => {
+    let failures = 0;
+    return (error) => {
+      failures = error === null ? 0 : failures + 1;
+      if (error === null) ill.delete(step);
+      if (failures !== ALARM_AFTER_FAILURES) return;
+      if (ill.size === 0) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
+      ill.add(step);
+    };
+  };
 }

@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { openHistory, valueOf } from '../archive/history.ts';
 import { raiseAlarm } from '../config/log.ts';
-import { insertRestored } from '../database/callbacks.ts';
+import { findCallback, insertRestored } from '../database/callbacks.ts';
 import { casesWithoutRow, decidedLongAgo } from '../database/cases.ts';
-import { adoptDeposit, endedOrMissing, openDepositsAfter, type PageEnd } from '../database/deposits.ts';
+import { adoptDeposit, endedOrMissing, lockDeposit } from '../database/deposits.ts';
 import { wasRestoredSince } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import type { DepositRow } from '../database/rows.ts';
+import { isFinal } from '../domain/deposit.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
@@ -25,68 +26,58 @@ export interface RestoreDependencies extends RaiseDependencies {
   readonly seal: Sealer;
 }
 
-/** A reservation that waits: its workflow is started, or looks at the row, or has ended before the row was written. */
-export async function startOrAdopt(deps: RestoreDependencies, deposit: DepositRow, lagMs: number): Promise<void> {
-  await startDeposit(deps.client, deposit);
-  try {
-    await look(deps.client, deposit.externalOrderNumber);
-  } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) throw error;
-    await adopt(deps, deposit, lagMs);
-  }
-}
-
-/** The workflow of an open row has ended: people see what its history says, and decide. Idempotent. */
-async function adopt(
-  deps: RestoreDependencies,
-  { externalOrderNumber, boundCallback }: DepositRow,
-  lagMs: number,
-): Promise<void> {
-  const workflowId = depositWorkflowId(externalOrderNumber);
-  if ((await whereIs(deps.client, workflowId, lagMs)) !== 'ended') return;
-  // What is bound has a case, or is raised until it has one.
-  if (boundCallback !== null) return;
-  const said = await saidBy(deps.client, workflowId);
-  const row = await inTransaction(deps.pool, async (client) => {
-    await adoptDeposit(client, externalOrderNumber);
-    return insertRestored(client, externalOrderNumber, restoredHash(said), said, deps.seal);
-  });
-  if (row === null) return;
-  raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
-  await raise(deps, row);
-}
-
-const AT_A_TIME = 100;
+/** For so long a row and its workflow that contradict each other only lag behind one another. */
+export const LAG_MS = 60_000;
 
 /**
- * Looks after open deposits in turns: one whose workflow is gone is started again (its attempts forbid a second order),
- * one whose workflow has ended is for people. Answers where the next turn begins; null: at the beginning.
+ * Sees to it that an open row has an owner. Its workflow runs; or it never began and is started; or it is gone and another
+ * one is started, which never places the order; or it has ended and people are shown what its history says. A payment that
+ * is bound is told to whoever owns it by now. False: there was nothing to do. Throws when Temporal or the database is
+ * away; idempotent.
  */
-export async function mendDeposits(
-  deps: RestoreDependencies,
-  after: PageEnd | null,
-  lagMs: number,
-): Promise<PageEnd | null> {
-  let at = after;
-  for (;;) {
-    const deposits = await openDepositsAfter(deps.pool, at, 2 * lagMs, AT_A_TIME);
-    let mended = 0;
-    for (const deposit of deposits) {
-      const where = await whereIs(deps.client, depositWorkflowId(deposit.externalOrderNumber), lagMs);
-      if (where === 'running' || where === 'stopped') continue;
-      mended += 1;
-      if (where === 'ended') await adopt(deps, deposit, lagMs);
-      else {
-        raiseAlarm(deps.log, 'workflow_gone', { deposit: deposit.externalOrderNumber });
-        await startOrAdopt(deps, deposit, lagMs);
-      }
-    }
-    const last = deposits.at(-1);
-    if (last === undefined || deposits.length < AT_A_TIME) return null;
-    at = { createdAt: last.createdAt.toISOString(), externalOrderNumber: last.externalOrderNumber };
-    // Nothing to mend: the rest waits for its turn.
-    if (mended === 0) return at;
+export async function mendDeposit(deps: RestoreDependencies, deposit: DepositRow, lagMs: number): Promise<boolean> {
+  const { externalOrderNumber, state, boundCallback } = deposit;
+  const where = await whereIs(deps, depositWorkflowId(externalOrderNumber), lagMs);
+  if (where === 'running') {
+    // PostgreSQL may have lost what its workflow knows.
+    if (state === 'PLACING') await look(deps.client, externalOrderNumber).catch(unlessGone);
+    return false;
   }
+  if (boundCallback !== null) return raiseBound(deps, boundCallback);
+  if (where === 'ended') return showEnded(deps, deposit);
+  const wasNeverStarted = where === 'gone' && state === 'PLACING';
+  if (!wasNeverStarted) await adoptDeposit(deps.pool, externalOrderNumber);
+  await startDeposit(deps.client, deposit, 'ALLOW_DUPLICATE_FAILED_ONLY');
+  if (!wasNeverStarted) raiseAlarm(deps.log, 'workflow_gone', { deposit: externalOrderNumber });
+  return true;
+}
+
+/** The payment of a deposit without a workflow: it becomes a case, unless it is one. */
+async function raiseBound(deps: RaiseDependencies, boundCallback: string): Promise<boolean> {
+  const callback = await findCallback(deps.pool, boundCallback);
+  if (callback === null || callback.outcome !== null) return false;
+  await raise(deps, callback);
+  return true;
+}
+
+/** The workflow of an open row has ended: people see what its history says, and what they decide ends the deposit. */
+async function showEnded(deps: RestoreDependencies, { externalOrderNumber }: DepositRow): Promise<boolean> {
+  const said = await saidBy(deps.client, depositWorkflowId(externalOrderNumber));
+  const row = await inTransaction(deps.pool, async (client) => {
+    const now = (await lockDeposit(client, externalOrderNumber))!;
+    if (isFinal(now.state) || now.boundCallback !== null) return null;
+    await adoptDeposit(client, externalOrderNumber);
+    return insertRestored(client, externalOrderNumber, restoredHash(said), said, 'RESTORED', deps.seal);
+  });
+  if (row === null) return false;
+  raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
+  await raise(deps, row);
+  return true;
+}
+
+/** A workflow that has ended meanwhile need not be told. */
+function unlessGone(error: unknown): void {
+  if (!(error instanceof WorkflowNotFoundError)) throw error;
 }
 
 const CHUNK = 500;
@@ -98,13 +89,7 @@ const CHUNK = 500;
  */
 export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
   const { client, pool, log } = deps;
-  const wake = async (workflowId: string) =>
-    client.workflow
-      .getHandle(workflowId)
-      .signal(lookAgain)
-      .catch((error: unknown) => {
-        if (!(error instanceof WorkflowNotFoundError)) throw error;
-      });
+  const wake = async (workflowId: string) => client.workflow.getHandle(workflowId).signal(lookAgain).catch(unlessGone);
   await inChunks(client, 'deposit', stop, async (workflowIds) => {
     const { ended, missing } = await endedOrMissing(
       pool,
@@ -132,7 +117,7 @@ async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promi
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
   if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
   const row = await inTransaction(deps.pool, (client) =>
-    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said, deps.seal),
+    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said, 'CASE_RESTORED', deps.seal),
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
   if (row !== null) await raise(deps, row);

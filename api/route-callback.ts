@@ -13,12 +13,15 @@ import {
   findCallback,
   firstClaimAgeMs,
   insertCallback,
+  type KeptCallback,
+  listKept,
   newestKept,
   reflectOwnStamp,
   rerouteCallback,
 } from '../database/callbacks.ts';
 import { lockDeposit } from '../database/deposits.ts';
 import { placementFacts } from '../database/placements.ts';
+import { readClocks } from '../database/provider-clock.ts';
 import type { DepositRow } from '../database/rows.ts';
 import { isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
@@ -54,7 +57,7 @@ const AHEAD_NOISE_MS = 2 * 60_000;
 /** How much older than our sending a stamp may be. */
 const BEFORE_ORDER_SLACK_MS = 5 * 60_000;
 /** An order we do not know may be in a backup we have not restored yet: the provider is kept retrying for this long. */
-const UNKNOWN_ORDER_MS = 6 * 3_600_000;
+export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
 /**
  * Contents kept of one order for each receipt but `first`; more are counted on the newest. Each kind has its own, so
  * that a flood of one does not hide another from people.
@@ -105,15 +108,18 @@ async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, 
 
 /**
  * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
- * provider comes again. Of what cannot be read twenty tell people as much as any more would.
+ * provider comes again. Of what cannot be read twenty tell people as much as any more would. Its stamp stands for it all
+ * the same, unless nothing with that stamp is taken any more.
  */
 async function countOnly(
   client: pg.ClientBase,
   newest: CallbackRow,
   receipt: Receipt,
-  { copies }: Message,
+  message: Message,
 ): Promise<Routing> {
-  await countAttempt(client, newest.id, null, copies);
+  const { envelope, reading } = message;
+  if (receipt !== 'stale') await bindStamp(client, stampOf(message), envelope.externalOrderNumber, reading.contentHash);
+  await countAttempt(client, newest.id, null, message.copies);
   return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
 }
 
@@ -123,7 +129,7 @@ async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: 
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
 
-const stampOf = ({ keyId, envelope }: Message) => ({ keyId, timestampMs: envelope.timestampMs });
+const stampOf = ({ keyId, envelope }: Judged) => ({ keyId, timestampMs: envelope.timestampMs });
 
 interface Decision {
   readonly receipt: Receipt;
@@ -132,10 +138,15 @@ interface Decision {
 
 const review = (receipt: Receipt, reviewReason: ReviewReason): Decision => ({ receipt, reviewReason });
 
+/** What a message is judged by. */
+type Judged = Pick<Message, 'reading' | 'keyId' | 'aheadMs' | 'stampedMs'> & {
+  readonly envelope: Pick<Envelope, 'timestampMs'>;
+};
+
 /** What stands against binding this message to the deposit, the gravest first. */
 async function decide(
   client: pg.ClientBase,
-  message: Message,
+  message: Judged,
   deposit: DepositRow,
   reflected: boolean,
 ): Promise<Decision> {
@@ -184,6 +195,55 @@ async function routeUnknownOrder(
     acked,
   });
   return { answer: acked ? 'ack' : 'unavailable', raise: acked ? row : null, alarm: 'callback_unknown_order' };
+}
+
+/**
+ * The kept messages of an order, without another delivery: each is routed as its own repeat would be when the order has
+ * turned up, and given to people when it has been unknown for its time. The first that fits is bound. Empty: not yet.
+ */
+export async function routeKept(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  unknownForMs: number,
+): Promise<Routing[]> {
+  const deposit = await lockDeposit(client, externalOrderNumber);
+  if (deposit === null && (await firstClaimAgeMs(client, externalOrderNumber)) <= unknownForMs) return [];
+  const { skewMs } = await readClocks(client);
+  const routings: Routing[] = [];
+  for (const kept of await listKept(client, externalOrderNumber)) {
+    const decision =
+      deposit === null
+        ? review('unknown_order', 'UNKNOWN_ORDER')
+        : await decideKept(client, kept, (await lockDeposit(client, externalOrderNumber))!, skewMs);
+    await rerouteCallback(client, kept.id, { deposit: deposit?.externalOrderNumber ?? null, ...decision, acked: true });
+    if (deposit !== null && kept.stamp !== null)
+      await bindStamp(client, kept.stamp, externalOrderNumber, kept.contentHash);
+    if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, kept.id);
+    const row = (await findCallback(client, kept.id))!;
+    const alarm = deposit === null ? 'callback_unknown_order' : 'callback_review';
+    routings.push({ answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : alarm });
+  }
+  return routings;
+}
+
+/** By the stamp it came with last, and by when it came with it. */
+async function decideKept(
+  client: pg.ClientBase,
+  { data, contentHash, stamp }: KeptCallback,
+  deposit: DepositRow,
+  skewMs: number,
+): Promise<Decision> {
+  // Of before stamps were kept: nothing says that it is newer than the order.
+  if (stamp === null) return review('stale', 'STAMP_BEFORE_ORDER');
+  const { keyId, timestampMs, cameMs } = stamp;
+  const reading =
+    data === null
+      ? { readable: false as const, fault: 'could not be read when it came', contentHash }
+      : { readable: true as const, data, contentHash };
+  const stampedMs = timestampMs - skewMs;
+  const judged = { envelope: { timestampMs }, reading, keyId, aheadMs: stampedMs - cameMs, stampedMs };
+  const reflected = (await reflectOwnStamp(client, keyId, timestampMs)) !== 'not ours';
+  return decide(client, judged, deposit, reflected);
 }
 
 interface Placed extends Decision {

@@ -3,15 +3,24 @@ import type { DepositRow } from '../database/rows.ts';
 import { depositStart, type DepositInput, type ReviewInput, reviewStart } from '../workflows/messages.ts';
 
 /** Beyond this Temporal counts as away. */
-const RPC_TIMEOUT_MS = 5_000;
+export const RPC_TIMEOUT_MS = 5_000;
 
 /**
- * Starts `deposit:<n>` or finds it running or closed; whichever, it exists afterwards. Throws when Temporal is away:
- * the start may have been accepted, and repeating it is harmless.
+ * Starts `deposit:<n>`, or finds it running. `reuse`: whether the id of a run that was stopped may be used once more.
+ * False: its run has ended, and nobody owns the deposit. Throws when Temporal is away: the start may have been accepted,
+ * and repeating it is harmless.
  */
-export async function startDeposit(client: Client, row: DepositRow): Promise<void> {
-  await unlessStarted(client, () => client.workflow.start('deposit', depositStart(depositInput(row))));
-}
+export const startDeposit = (
+  client: Client,
+  row: DepositRow,
+  reuse: 'REJECT_DUPLICATE' | 'ALLOW_DUPLICATE_FAILED_ONLY' = 'REJECT_DUPLICATE',
+): Promise<boolean> =>
+  isStarted(client, () =>
+    client.workflow.start('deposit', {
+      ...depositStart({ ...depositInput(row), reservedAt: row.createdAt.toISOString() }),
+      workflowIdReusePolicy: reuse,
+    }),
+  );
 
 /** What a workflow knows of a deposit from its row: what was asked, and what was frozen. */
 export const depositInput = (row: DepositRow): DepositInput => ({
@@ -24,15 +33,17 @@ export const depositInput = (row: DepositRow): DepositInput => ({
   settings: row.settings,
 });
 
-/** Starts `review:<inboxId>` or finds it. Throws when Temporal is away; repeating it is harmless. */
+/** Starts `review:<inboxId>`, or finds it. Throws when Temporal is away; repeating it is harmless. */
 export async function startReview(client: Client, input: ReviewInput): Promise<void> {
-  await unlessStarted(client, () => client.workflow.start('review', reviewStart(input)));
+  await isStarted(client, () => client.workflow.start('review', reviewStart(input)));
 }
 
-async function unlessStarted(client: Client, start: () => Promise<unknown>): Promise<void> {
+async function isStarted(client: Client, start: () => Promise<unknown>): Promise<boolean> {
   try {
     await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, start);
+    return true;
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    return false;
   }
 }

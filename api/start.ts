@@ -71,6 +71,7 @@ export async function startApi(
     fingerprintKeys: rings.fingerprint,
     payerNameKeys: rings.payerName,
     archiveDirectory: config.archiveDirectory,
+    seal,
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     limitPerKey: limitPerKey(),
@@ -101,7 +102,7 @@ export async function startApi(
   });
 
   const apiListener = await listen(internal, config.apiListen, LISTENER_LIMITS, log);
-  const callbackListener = await listen(callbacks, config.callbackListen, LISTENER_LIMITS, log);
+  const callbackListener = await listen(callbacks, config.callbackListen, LISTENER_LIMITS, log, receiver.refused);
   // The last callback under a key may come both windows after the last order was placed with it.
   const { paymentWindowMs, listeningWindowMs } = config.settings;
   const overlapMs = paymentWindowMs + listeningWindowMs;

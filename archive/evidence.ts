@@ -52,6 +52,11 @@ const byTime = (a: EvidenceLine, b: EvidenceLine): number =>
 const TIME = `to_char(%, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const at = (column: string) => TIME.replace('%', column);
 
+/** The ids of a deposit's workflows, as an array: each is looked up, and no table is read as a whole. */
+const WORKFLOWS_OF = `array(
+  select 'deposit:' || $1 union all
+  select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1)`;
+
 const RECORDS: readonly string[] = [
   `select ${at('d.created_at')} as at, 'deposit ' || d.external_order_number as source,
           'asked for ' || coalesce(trim_scale(d.mtc_amount) || ' MTC', trim_scale(d.total_price) || ' ' || d.currency_code) || ' for ' || d.wallet || ', to be paid in ' || d.currency_code as text,
@@ -73,8 +78,9 @@ const RECORDS: readonly string[] = [
           t.kind || ' of ' || trim_scale(t.amount) || ' MTC from ' || t.debit_code || ' to ' || t.credit_code || coalesce(', decided by ' || t.actor || ': ' || t.reason, '') as text,
           ledger.line(t) as record
      from ledger.transaction t
-    where t.deposit = $1 or t.workflow_id = 'deposit:' || $1 or t.workflow_id in (
-      select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1)`,
+    where t.id = any (array(
+      select p.id from ledger.postings_of($1) p union
+      select w.id from ledger.transaction w where w.workflow_id = any (${WORKFLOWS_OF})))`,
   `select ${at('s.at')} as at, 'decision ' || s.id as source,
           s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') as text,
           concat_ws('|', s.id, s.workflow_id, s.step, coalesce(s.decision, ''), coalesce(s.proposal::text, ''), s.operator, coalesce(s.reason, '')) as record
@@ -84,9 +90,7 @@ const RECORDS: readonly string[] = [
      from engine.outgoing o where o.external_order_number = $1`,
   `select ${at('a.archived_at')} as at, 'archive row ' || a.n as source, 'history of ' || a.workflow_id || ' archived, ' || a.events || ' events' as text,
           null as record, encode(a.hash, 'hex') as hash
-     from engine.archive a
-    where a.workflow_id = 'deposit:' || $1 or a.workflow_id in (
-      select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1)`,
+     from engine.archive a where a.workflow_id = any (${WORKFLOWS_OF})`,
 ];
 
 async function readRecords({ db }: EvidenceDependencies, sql: string, n: string): Promise<EvidenceLine[]> {

@@ -59,7 +59,8 @@ function tipOf(accepted: Judged | null): string | null {
 
 /** What was asked, as the workflow was started with it and as the row has it. */
 function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecord): void {
-  const { settings, ...order } = input;
+  // After a restore the same order may have a younger row.
+  const { settings, reservedAt: _, ...order } = input;
   for (const [field, value] of Object.entries(order)) {
     const stands = row[field as keyof typeof order];
     if (stands !== value)

@@ -44,12 +44,12 @@ function isWindow({ facts }: Compared, course: Course | null, durationMs: number
 /** Every list of arguments that the activity may have been given, each as one text. */
 function givenTo(on: Compared, step: Activity, course: Course | null, judged: Judged | undefined): string[] {
   const { facts, id } = on;
-  const { externalOrderNumber: n, wallet } = facts.input as DepositInput;
+  const { externalOrderNumber: n, wallet, reservedAt } = facts.input as DepositInput;
   const placement = placementOf(facts);
   switch (step.name) {
     case 'settlePlacement':
       // Code of before did not say when the workflow was started.
-      return [canonical([n]), canonical([n, { startedAt: facts.startedAt }])];
+      return [canonical([n]), canonical([n, { startedAt: facts.startedAt, ...(reservedAt && { reservedAt }) }])];
     case 'close':
       return [
         placement?.kind === 'refused'

@@ -64,7 +64,9 @@ function compareWindows(on: Compared, { settings }: DepositInput, row: DepositRe
   if (placement === undefined || placement.kind === 'refused' || step === undefined) return;
   const asked = new Date(Date.parse(placement.expiresAt) - settings.paymentWindowMs).toISOString();
   inLife(on, 'the order was placed', asked, 'before that was recorded', step.at);
-  if (Date.parse(asked) < Date.parse(facts.startedAt) - CLOCKS_MS)
+  // A workflow that was started in the place of one that was stopped reads what that one has placed.
+  const begun = Math.min(Date.parse(facts.startedAt), Date.parse(row.createdAt));
+  if (Date.parse(asked) < begun - CLOCKS_MS)
     tell('times_contradict', `the order was placed ${asked}, before its workflow began, ${facts.startedAt}`);
 }
 

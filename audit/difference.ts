@@ -31,6 +31,7 @@ export function explainDifference(history: History, error: Error): string {
   return tellDifference(
     otherActivity(commands, detail) ??
       missingActivity(history, commands, detail) ??
+      missingPatch(commands, detail) ??
       otherEvent(commands, detail) ?? { eventId: null, did: null, now: failureOf(error) },
   );
 }
@@ -69,6 +70,12 @@ function missingActivity(history: History, commands: readonly RecordedCommand[],
   if (missing === undefined) return null;
   const event = history.events?.find((event) => localActivityNumber(event) === Number(missing));
   return at(commands, Number(event?.eventId), NOTHING);
+}
+
+function missingPatch(commands: readonly RecordedCommand[], detail: string): Difference | null {
+  const id = /patch marker encountered for change ([\w-]+), but there is no/.exec(detail)?.[1];
+  const marker = commands.find(({ command }) => command.kind === 'patch' && command.id === id);
+  return marker === undefined ? null : at(commands, marker.eventId, NOTHING);
 }
 
 /** What the SDK's core calls the parts that wait for an event, and what code wanted that has made one. */

@@ -44,6 +44,7 @@ const depositInput = z
     totalPrice: decimal(parseFiat).nullable(),
     currencyCode: z.enum(CURRENCIES),
     settings,
+    reservedAt: time.optional(),
   })
   .refine(isOrder, 'the amount is not that of the mode');
 

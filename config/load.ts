@@ -155,6 +155,7 @@ const workerSchema = z.object({
   OWN_STAMP_GRID: stampGrid,
   PLACE_WITHIN: duration.default(2 * UNIT_MS.m),
   PAYER_NAME_RETENTION: duration.default(24 * UNIT_MS.h),
+  PRUNE_AFTER: duration.default(90 * UNIT_MS.d).refine((ms) => ms >= 7 * UNIT_MS.d, 'at least 7d'),
   WORKFLOW_BUNDLE: z.string().optional(),
 });
 
@@ -228,6 +229,8 @@ export interface WorkerConfig {
   readonly callbackBaseUrl: string;
   /** From the deposit's creation; then its payer's name is erased. */
   readonly payerNameRetentionMs: number;
+  /** Rows that are older and that nothing needs are deleted; at least a week. */
+  readonly pruneAfterMs: number;
   readonly placeWithinMs: number;
   readonly callDeadlineMs: number;
   /** On what grid placements are stamped; 0: on none. */
@@ -285,6 +288,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     },
     callbackBaseUrl: raw.CALLBACK_BASE_URL,
     payerNameRetentionMs: raw.PAYER_NAME_RETENTION,
+    pruneAfterMs: raw.PRUNE_AFTER,
     placeWithinMs: raw.PLACE_WITHIN,
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ownStampGridMs: raw.OWN_STAMP_GRID,

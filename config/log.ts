@@ -25,7 +25,10 @@ export type Alarm =
   | 'callback_not_sealed'
   | 'workflow_gone'
   | 'relay_failed'
+  | 'relay_row_failed'
+  | 'payment_without_effect'
   | 'names_not_erased'
+  | 'rows_not_pruned'
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'
@@ -92,9 +95,13 @@ export function tellCounted(log: Log): void {
   waiting.delete(log);
 }
 
-/** Which of the things that alarms are about this one is about; empty: the process itself. */
-function subjectOf({ deposit, case: held, workflowId, key }: Fields): string {
-  return [deposit, held, workflowId, key].find((subject): subject is string => typeof subject === 'string') ?? '';
+/**
+ * Which of the things that alarms are about this one is about, and what proves it: who can prove little hides nothing that
+ * is proved better. Empty: the process itself.
+ */
+function subjectOf({ deposit, case: held, workflowId, key, row, claimed, proof }: Fields): string {
+  const thing = [deposit, held, workflowId, key, row, claimed].find((one) => typeof one === 'string');
+  return [thing, proof].filter((part) => typeof part === 'string').join(', ');
 }
 
 function kindsOf(log: Log): Map<Alarm, Quiet> {

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { Seal, Sealer } from '../config/inbox-seal.ts';
+import { type Page, pageTime, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -19,6 +20,8 @@ export interface CallbackRow {
   readonly receivedAt: Date;
   readonly attempts: number;
   readonly acked: boolean;
+  /** When its workflow accepted it last; null: never. */
+  readonly raisedAt: Date | null;
   readonly outcome: string | null;
 }
 
@@ -33,10 +36,11 @@ interface RawCallbackRow {
   received_at: Date;
   attempts: number;
   acked: boolean;
+  raised_at: Date | null;
   outcome: string | null;
 }
 
-const COLUMNS = `c.id, c.uid, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.outcome`;
+const COLUMNS = `c.id, c.uid, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.raised_at, c.outcome`;
 
 const toCallback = (row: RawCallbackRow): CallbackRow => ({
   id: row.id,
@@ -49,6 +53,7 @@ const toCallback = (row: RawCallbackRow): CallbackRow => ({
   receivedAt: row.received_at,
   attempts: row.attempts,
   acked: row.acked,
+  raisedAt: row.raised_at,
   outcome: row.outcome,
 });
 
@@ -185,10 +190,17 @@ export async function bindCallback(client: pg.ClientBase, externalOrderNumber: s
   ]);
 }
 
-/** The content that a stamp stands for with this order, or null. Another than a message's own: one signature for two. */
+/**
+ * The content that a stamp stands for with this order, or null: the one that came with it first, be it as a repeat or
+ * while the order was unknown. Another than a message's own: one signature for two.
+ */
 export async function contentOfStamp(db: Db, stamp: Stamp, externalOrderNumber: string): Promise<Buffer | null> {
   const { rows } = await db.query<{ content_hash: Buffer }>(
-    `select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3`,
+    `(select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3)
+     union all
+     (select c.content_hash from engine.callback c join engine.callback_attempt a on a.callback = c.id
+       where c.external_order_number = $3 and a.key_id = $1 and a.timestamp_ms = $2 order by a.at, c.id limit 1)
+     limit 1`,
     [stamp.keyId, stamp.timestampMs, externalOrderNumber],
   );
   return rows[0]?.content_hash ?? null;
@@ -253,20 +265,114 @@ export async function firstClaimAgeMs(db: Db, externalOrderNumber: string): Prom
   return Number(rows[0]?.age_ms ?? 0);
 }
 
-/**
- * Acknowledged rows without effect that a workflow has to be told of (rule 5): never raised and older than `freshMs`,
- * or raised more than `again` ago. Rows another relay works on are left to it.
- */
-export async function findToRaise(db: Db, freshMs: number, againMs: number, limit: number): Promise<CallbackRow[]> {
-  const { rows } = await db.query<RawCallbackRow>(
-    `select ${COLUMNS} from engine.callback c
+/** From when on an acknowledged row without effect is raised, in ms. */
+export interface RaiseTimes {
+  /** Since it was received, when it was never raised. */
+  readonly freshMs: number;
+  /** Since it was raised, when it was raised soon after it had come; later it is raised when its age has doubled. */
+  readonly againMs: number;
+  /** At most so long after it was raised. */
+  readonly atMostMs: number;
+}
+
+/** Acknowledged rows without effect that a workflow has to be told of, whatever was noted about telling it; oldest first. */
+export async function findToRaise(
+  db: Db,
+  times: RaiseTimes,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<CallbackRow>> {
+  const { rows } = await db.query<RawCallbackRow & { cursor_at: string }>(
+    `select ${COLUMNS}, ${pageTime('c.received_at')} as cursor_at from engine.callback c
       where outcome is null and acked
         and ((raised_at is null and received_at < clock_timestamp() - $1 * interval '1 millisecond')
-          or raised_at < clock_timestamp() - $2 * interval '1 millisecond')
-      order by received_at limit $3`,
-    [freshMs, againMs, limit],
+          or raised_at < clock_timestamp() - greatest($2 * interval '1 millisecond',
+                                                      least($3 * interval '1 millisecond', raised_at - received_at)))
+        and (received_at, id) > ($4::timestamptz, $5::bigint)
+      order by received_at, id limit $6`,
+    [times.freshMs, times.againMs, times.atMostMs, after?.[0] ?? '-infinity', after?.[1] ?? '0', limit],
   );
-  return rows.map(toCallback);
+  return toPage(rows, limit, toCallback, (row) => [row.cursor_at, row.id]);
+}
+
+/** Payments that were acknowledged and of which nothing came. Rows of kept messages that are not acknowledged do not count. */
+export interface WithoutEffect {
+  readonly count: number;
+  /** Of the oldest, since it was received. */
+  readonly ageMs: number;
+  readonly deposit: string;
+  readonly inboxId: string;
+}
+
+/** Null: there are none older than this. */
+export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<WithoutEffect | null> {
+  const { rows } = await db.query<Omit<WithoutEffect, 'ageMs'> & { age_ms: string }>(
+    `select external_order_number as deposit, id as "inboxId", (count(*) over ())::int as count,
+            (extract(epoch from clock_timestamp() - received_at) * 1000)::bigint as age_ms
+       from engine.callback
+      where outcome is null and acked and received_at < clock_timestamp() - $1 * interval '1 millisecond'
+      order by received_at limit 1`,
+    [olderThanMs],
+  );
+  if (rows[0] === undefined) return null;
+  const { age_ms, ...oldest } = rows[0];
+  return { ...oldest, ageMs: Number(age_ms) };
+}
+
+/**
+ * Orders with kept messages that wait for a routing: the order has turned up and its placing was begun, or it has been
+ * unknown for longer than this.
+ */
+export async function findKeptOrders(
+  db: Db,
+  unknownForMs: number,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<string>> {
+  const { rows } = await db.query<{ n: string }>(
+    `select c.external_order_number as n
+       from engine.callback c left join engine.deposit d on d.external_order_number = c.external_order_number
+      where c.outcome is null and not c.acked and c.external_order_number > $1
+      group by c.external_order_number, d.external_order_number
+     having case when d.external_order_number is null then min(c.received_at) < clock_timestamp() - $2 * interval '1 millisecond'
+                 else d.state <> 'PLACING' or exists (select from engine.placement_attempt a where a.external_order_number = d.external_order_number) end
+      order by 1 limit $3`,
+    [after?.[0] ?? '', unknownForMs, limit],
+  );
+  return toPage(
+    rows,
+    limit,
+    ({ n }) => n,
+    ({ n }) => [n],
+  );
+}
+
+/** A kept message as it came last: what it said, what signed it, and when. */
+export interface KeptCallback extends CallbackRow {
+  readonly contentHash: Buffer;
+  /** Null: rows of before have none. */
+  readonly stamp: (Stamp & { readonly cameMs: number }) | null;
+}
+
+/** The messages of an order that are kept and not acknowledged, in the order they came. */
+export async function listKept(db: Db, externalOrderNumber: string): Promise<KeptCallback[]> {
+  const { rows } = await db.query<
+    RawCallbackRow & { content_hash: Buffer; key_id: string | null; timestamp_ms: string; came_ms: string }
+  >(
+    `select ${COLUMNS}, c.content_hash, a.key_id, a.timestamp_ms, (extract(epoch from a.at) * 1000)::bigint as came_ms
+       from engine.callback c
+       left join lateral (select * from engine.callback_attempt a where a.callback = c.id order by a.n desc limit 1) a on true
+      where c.external_order_number = $1 and c.outcome is null and not c.acked order by c.received_at, c.id`,
+    [externalOrderNumber],
+  );
+  return rows.map((row) => ({
+    ...toCallback(row),
+    contentHash: row.content_hash,
+    stamp:
+      row.key_id === null
+        ? null
+        : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms), cameMs: Number(row.came_ms) },
+  }));
 }
 
 export async function markRaised(db: Db, id: string): Promise<void> {
@@ -290,6 +396,7 @@ export async function insertRestored(
   externalOrderNumber: string,
   contentHash: Buffer,
   said: string,
+  reason: 'RESTORED' | 'CASE_RESTORED',
   sealer: Sealer,
 ): Promise<CallbackRow | null> {
   const raw = Buffer.from(said, 'utf8');
@@ -307,9 +414,9 @@ export async function insertRestored(
   const { rows } = await client.query<RawCallbackRow>(
     `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked, seal, seal_key, sealed_ms)
      values ($1, (select d.external_order_number from engine.deposit d where d.external_order_number = $1), $2,
-             $3, 'restored', 'RESTORED', true, $4, $5, $6)
+             $3, 'restored', $7, true, $4, $5, $6)
      on conflict do nothing returning ${COLUMNS}`,
-    [externalOrderNumber, contentHash, raw, seal.signature, seal.key, seal.sealedMs],
+    [externalOrderNumber, contentHash, raw, seal.signature, seal.key, seal.sealedMs, reason],
   );
   return rows[0] === undefined ? null : toCallback(rows[0]);
 }

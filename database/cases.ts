@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Decision, Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
+import { type Page, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -245,6 +246,8 @@ export interface Doubtful {
   readonly postingId: string | null;
   readonly inboxId: string;
   readonly uid: string | null;
+  /** Of the deposit that the callback claims; null: there is no such deposit. */
+  readonly wallet: string | null;
   /** How often this callback's money has been in doubt. */
   readonly cases: number;
 }
@@ -266,8 +269,9 @@ export async function findDoubtful(
      chain as (
        select (ledger.tip(n.root)).id as tip, coalesce(o.callback, d.bound_callback) as callback
          from named n join ledger.transaction r on r.id = n.root
-         left join engine.review_case o on o.workflow_id = r.workflow_id
-         left join engine.deposit d on r.workflow_id = 'deposit:' || d.external_order_number
+         -- The books compare texts by their bytes, and these indexes do not.
+         left join engine.review_case o on o.workflow_id = r.workflow_id collate "default"
+         left join engine.deposit d on r.workflow_id like 'deposit:%' and d.external_order_number = substr(r.workflow_id, 9) collate "default"
        union all
        select (ledger.tip(k.id)).id, v.callback
          from engine.review_case v join engine.callback c on c.id = v.callback
@@ -276,6 +280,7 @@ export async function findDoubtful(
            (select ledger.root(o.parked) from engine.review_case o where o.callback = c.id and o.parked is not null order by o.opened_at limit 1))
         where v.workflow_id = $3 and v.closed_at is not null)
      select m.tip as "postingId", c.id as "inboxId", c.uid,
+            (select d.wallet from engine.deposit d where d.external_order_number = c.external_order_number) as wallet,
             (select count(*)::int from engine.review_case v where v.callback = c.id and v.workflow_id like '%:reversal:%') as cases
        from chain m join engine.callback c on c.id = m.callback limit 1`,
     [
@@ -311,19 +316,19 @@ export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | n
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
-/** Open cases in the order of their ids, to be looked after in turns. */
-export async function openCasesAfter(
+/** Open cases that are older than this, in the order of their ids. */
+export async function findOpenCases(
   db: Db,
-  workflowId: string,
   olderThanMs: number,
+  after: readonly string[] | null,
   limit: number,
-): Promise<CaseRow[]> {
+): Promise<Page<CaseRow>> {
   const { rows } = await db.query<RawCase>(
     `${CASES} where v.closed_at is null and v.workflow_id > $1 and v.opened_at < clock_timestamp() - $2 * interval '1 millisecond'
       order by v.workflow_id limit $3`,
-    [workflowId, olderThanMs, limit],
+    [after?.[0] ?? '', olderThanMs, limit],
   );
-  return rows.map(toCase);
+  return toPage(rows, limit, toCase, (row) => [row.workflow_id]);
 }
 
 /** Shows which proposal waits; the workflow is the one that knows. */
@@ -380,9 +385,10 @@ export async function findDecided(db: Db, workflowId: string): Promise<DecidedCa
   >(
     `select v.decision, v.posting as "postingId", v.decided_by as "decidedBy",
             d.state, d.posting_id as shown, ledger.code(d.posting_id) as code
-       from engine.review_case v
-       left join engine.deposit d on d.external_order_number = substr($1, 9) and $1 = 'deposit:' || d.external_order_number
-      where v.closed_at is not null and (v.workflow_id = $1 or (v.doubted is null and v.callback = d.bound_callback))
+       from (values (1)) one
+       left join engine.deposit d on d.external_order_number = substr($1, 9) and $1 like 'deposit:%'
+       join engine.review_case v on v.workflow_id = $1 or (v.doubted is null and v.callback = d.bound_callback)
+      where v.closed_at is not null
       order by v.closed_at limit 1`,
     [workflowId],
   );

@@ -3,7 +3,15 @@ import { type Credit, type DepositStanding, sumOf } from '../domain/credits.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
-import { DEPOSIT_COLUMNS, type DepositRow, type RawDepositRow, toDeposit } from './rows.ts';
+import {
+  DEPOSIT_COLUMNS,
+  type DepositRow,
+  type Page,
+  pageTime,
+  type RawDepositRow,
+  toDeposit,
+  toPage,
+} from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -258,18 +266,20 @@ export async function recordState(
 }
 
 /**
- * A row that PostgreSQL lost and a merchant wrote again, or that it has as it was: its workflow has placed the order, so
- * it is never placed again. False: the row was not behind.
+ * An open row whose workflow is gone, or that PostgreSQL lost and has again as it was: its order is never placed again.
+ * One that is PLACING becomes PLACEMENT_UNKNOWN, with the payment window's end as its workflow knows it, if one does. What
+ * its attempts say stands. False: nothing was changed.
  */
-export async function adoptRow(db: Db, externalOrderNumber: string, expiresAt: string | null): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `update engine.deposit set state = 'PLACEMENT_UNKNOWN',
-            expires_at = coalesce($2::timestamptz, clock_timestamp()),
-            listening_until = coalesce($2::timestamptz, clock_timestamp()) + (settings->>'listeningWindowMs')::bigint * interval '1 millisecond'
-      where external_order_number = $1 and state = 'PLACING'`,
-    [externalOrderNumber, expiresAt],
-  );
-  return rowCount === 1;
+export async function adoptDeposit(
+  db: Db,
+  externalOrderNumber: string,
+  expiresAt: string | null = null,
+): Promise<boolean> {
+  const { rows } = await db.query<{ adopted: boolean }>('select engine.adopt_deposit($1, $2) as adopted', [
+    externalOrderNumber,
+    expiresAt,
+  ]);
+  return rows[0]!.adopted;
 }
 
 /** IN_REVIEW, together with the outcome of the callback that led there: from then on a person owns it. */
@@ -309,25 +319,20 @@ export async function markClosed(
   await client.query('select pg_notify($1, $2)', [SETTLED_CHANNEL, externalOrderNumber]);
 }
 
-/** Reservations whose workflow was perhaps never started, oldest first. */
-export async function findUnstarted(db: Db, olderThanMs: number, limit: number): Promise<DepositRow[]> {
-  const { rows } = await db.query<RawDepositRow>(
-    `select ${DEPOSIT_COLUMNS} from engine.deposit d
-      where state = 'PLACING' and created_at < clock_timestamp() - $1 * interval '1 millisecond'
-      order by created_at limit $2`,
-    [olderThanMs, limit],
-  );
-  return rows.map(toDeposit);
-}
-
 /** Deposits that people settled and whose workflow has not heard of it. */
-export async function findToTell(db: Db, limit: number): Promise<string[]> {
-  const { rows } = await db.query<{ external_order_number: string }>(
-    `select external_order_number from engine.deposit where settled_by is not null and told_at is null
-      order by external_order_number limit $1`,
-    [limit],
+export async function findToTell(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
+  const { rows } = await db.query<{ n: string }>(
+    `select external_order_number as n from engine.deposit
+      where settled_by is not null and told_at is null and external_order_number > $1
+      order by external_order_number limit $2`,
+    [after?.[0] ?? '', limit],
   );
-  return rows.map((row) => row.external_order_number);
+  return toPage(
+    rows,
+    limit,
+    ({ n }) => n,
+    ({ n }) => [n],
+  );
 }
 
 export async function markTold(db: Db, externalOrderNumber: string): Promise<void> {
@@ -336,40 +341,29 @@ export async function markTold(db: Db, externalOrderNumber: string): Promise<voi
   ]);
 }
 
-/** The wallet of the deposit that a callback claims; null: there is no such deposit. */
-export async function findWallet(db: Db, inboxId: string): Promise<string | null> {
-  const { rows } = await db.query<{ wallet: string }>(
-    'select d.wallet from engine.callback c join engine.deposit d using (external_order_number) where c.id = $1',
-    [inboxId],
-  );
-  return rows[0]?.wallet ?? null;
-}
+/** IN_REVIEW is looked after with its case. */
+export const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'] as const;
 
-/** PLACING and never to be placed again: its workflow has ended. */
-export async function adoptDeposit(db: Db, externalOrderNumber: string): Promise<void> {
-  await db.query('select engine.adopt_deposit($1)', [externalOrderNumber]);
-}
-
-const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED', 'IN_REVIEW'];
-
-/** Open deposits, oldest first, to be looked after in turns; `after` is the end of the turn before. */
-export async function openDepositsAfter(
+/** Open deposits in these states that are older than this, oldest first. */
+export async function findOpenDeposits(
   db: Db,
-  after: PageEnd | null,
+  states: readonly ('PLACING' | (typeof WAITING)[number])[],
   olderThanMs: number,
+  after: readonly string[] | null,
   limit: number,
-): Promise<DepositRow[]> {
+): Promise<Page<DepositRow>> {
   // One index scan per state: together they would be sorted whole.
-  const pages = WAITING.map(
+  const pages = states.map(
     (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
-       and (d.created_at, d.external_order_number) > ($1, $2) and d.created_at < clock_timestamp() - $3 * interval '1 millisecond'
+       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and d.created_at < clock_timestamp() - $3 * interval '1 millisecond'
       order by d.created_at, d.external_order_number limit $4)`,
   );
-  const { rows } = await db.query<RawDepositRow>(
-    `select * from (${pages.join(' union all ')}) d order by created_at, external_order_number limit $4`,
-    [after?.createdAt ?? '-infinity', after?.externalOrderNumber ?? '', olderThanMs, limit],
+  const { rows } = await db.query<RawDepositRow & { cursor_at: string }>(
+    `select d.*, ${pageTime('d.created_at')} as cursor_at from (${pages.join(' union all ')}) d
+      order by created_at, external_order_number limit $4`,
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
   );
-  return rows.map(toDeposit);
+  return toPage(rows, limit, toDeposit, (row) => [row.cursor_at, row.external_order_number]);
 }
 
 /** Of these deposits: which have no row, and which have ended longer ago than this. */
@@ -390,6 +384,8 @@ export async function endedOrMissing(
 
 /** Whether there was never a deposit here. */
 export async function isEmpty(db: Db): Promise<boolean> {
-  const { rows } = await db.query<{ empty: boolean }>('select not exists (select from engine.deposit) as empty');
+  const { rows } = await db.query<{ empty: boolean }>(
+    `select (select external_order_number from engine.deposit order by external_order_number limit 1) is null as empty`,
+  );
   return rows[0]!.empty;
 }

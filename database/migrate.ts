@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
+import { type IndexStep, readSteps } from './migration-steps.ts';
 
 /** Any fixed number; two migrators of one database take turns on it. */
 const MIGRATION_LOCK = 7_268_104;
@@ -9,22 +11,55 @@ const NAME = /^(\d{3})-[a-z0-9-]+\.sql$/;
 
 export const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
 
-/** A migration that cannot be applied as it stands; a person has to look, retrying does not help. */
+/**
+ * A migration that is not applied. Where the message names who is in the way, running it again later helps; otherwise a
+ * person has to look.
+ */
 export class MigrationError extends Error {}
+
+export interface MigrateOptions {
+  /**
+   * How long one try waits for a lock. Whoever comes after it waits behind it, so this is how long a running engine is
+   * held up: shorter than the 2 s that the engine itself waits for a lock.
+   */
+  readonly lockTimeoutMs?: number;
+  /** How long one file is tried, or an index waits for older transactions, which stops nobody. */
+  readonly patienceMs?: number;
+  /** A second connection as the same user, to see who is in the way. */
+  readonly watcher?: pg.ClientBase;
+  /** What it waits for. */
+  readonly tell?: (line: string) => void;
+}
+
+const LOCK_TIMEOUT_MS = 1_000;
+const PATIENCE_MS = 10 * 60_000;
+const FIRST_PAUSE_MS = 250;
+const MAX_PAUSE_MS = 8_000;
+const LOOK_MS = 200;
+/** A lock that was not to be had, and two who waited for each other: nothing happened, and trying again helps. */
+const IN_THE_WAY = ['55P03', '40P01'];
 
 interface Migration {
   readonly name: string;
-  readonly sql: string;
   readonly sha256: string;
+  readonly indexes: readonly IndexStep[];
+  readonly sql: string;
 }
 
 /**
- * Brings the database to the newest schema, one transaction per file, and answers the names of the files applied now.
- * Refuses a changed file, a gap in the numbers and an applied name it does not know ({@link MigrationError}).
+ * Brings the database to the newest schema while an engine works on it, and returns the names of the files applied now.
+ * A file is one transaction, tried again while a lock is not to be had; indexes are built before it, beside the traffic
+ * (docs/deployment.md#migrations). A run that was killed is continued by the next one.
+ * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, and a file that
+ * could not be applied within the patience.
  */
-export async function migrate(client: pg.ClientBase, folder: string = MIGRATIONS): Promise<string[]> {
+export async function migrate(
+  client: pg.ClientBase,
+  folder: string = MIGRATIONS,
+  options: MigrateOptions = {},
+): Promise<string[]> {
   const migrations = await readMigrations(folder);
-  await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+  await takeTurn(client, options);
   try {
     await client.query('create schema if not exists engine');
     await client.query(
@@ -32,10 +67,11 @@ export async function migrate(client: pg.ClientBase, folder: string = MIGRATIONS
     );
     const applied = await appliedNames(client, migrations);
     const missing = migrations.filter((migration) => !applied.has(migration.name));
-    for (const migration of missing) await apply(client, migration);
+    for (const migration of missing) await apply(client, migration, options);
     return missing.map((migration) => migration.name);
   } finally {
-    await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    // Where the connection is gone, so is the lock; what ended it is told by what failed first.
+    await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => undefined);
   }
 }
 
@@ -46,10 +82,28 @@ async function readMigrations(folder: string): Promise<Migration[]> {
       if (Number(NAME.exec(name)?.[1]) !== index + 1) {
         throw new MigrationError(`${name}: expected a file numbered ${index + 1}, as in 001-name.sql, without gaps`);
       }
-      const sql = await readFile(`${folder}/${name}`, 'utf8');
-      return { name, sql, sha256: createHash('sha256').update(sql).digest('hex') };
+      const text = await readFile(`${folder}/${name}`, 'utf8');
+      const steps = readSteps(text);
+      if (steps === null) {
+        throw new MigrationError(`${name}: only "create index concurrently if not exists …" may stand before the mark`);
+      }
+      return { name, sha256: createHash('sha256').update(text).digest('hex'), ...steps };
     }),
   );
+}
+
+/** Asked for again and again: who waits inside a statement would hold up the building of an index. */
+async function takeTurn(client: pg.ClientBase, options: MigrateOptions): Promise<void> {
+  await patiently('another migration', options, null, async () => {
+    const { rows } = await client.query<{ mine: boolean; pid: number | null }>(
+      `select pg_try_advisory_lock($1) as mine,
+              (select pid from pg_locks where locktype = 'advisory' and objid = $1 and granted and database = (
+                 select oid from pg_database where datname = current_database()) limit 1) as pid`,
+      [MIGRATION_LOCK],
+    );
+    if (rows[0]!.mine) return;
+    throw Object.assign(new Error(`is running, pid ${rows[0]!.pid}`), { code: IN_THE_WAY[0] });
+  });
 }
 
 async function appliedNames(client: pg.ClientBase, migrations: readonly Migration[]): Promise<Set<string>> {
@@ -70,18 +124,123 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
   return new Set(rows.map((row) => row.name));
 }
 
-async function apply(client: pg.ClientBase, migration: Migration): Promise<void> {
-  try {
-    await client.query('begin');
-    await client.query(migration.sql);
-    await client.query('reset role');
-    await client.query('insert into engine.schema_migration (name, sha256) values ($1, $2)', [
-      migration.name,
-      migration.sha256,
-    ]);
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback');
-    throw new MigrationError(`${migration.name}: ${(error as Error).message}`, { cause: error });
+async function apply(client: pg.ClientBase, migration: Migration, options: MigrateOptions): Promise<void> {
+  const { lockTimeoutMs = LOCK_TIMEOUT_MS, patienceMs = PATIENCE_MS } = options;
+  for (const index of migration.indexes) {
+    await patiently(`${migration.name}, index ${index.name}`, options, client, () =>
+      buildIndex(client, index, patienceMs, options.tell),
+    );
   }
+  await patiently(migration.name, options, client, async () => {
+    try {
+      await client.query('begin');
+      await client.query(`set local lock_timeout = ${lockTimeoutMs}`);
+      await client.query(migration.sql);
+      await client.query('reset role');
+      await client.query('insert into engine.schema_migration (name, sha256) values ($1, $2)', [
+        migration.name,
+        migration.sha256,
+      ]);
+      await client.query('commit');
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    }
+  });
+}
+
+/** Beside the traffic; what a killed run has left half built is dropped and built again. */
+async function buildIndex(
+  client: pg.ClientBase,
+  index: IndexStep,
+  patienceMs: number,
+  tell: MigrateOptions['tell'],
+): Promise<void> {
+  // It waits for transactions that are older than itself, and nobody waits behind it.
+  await client.query(`set lock_timeout = ${patienceMs}`);
+  try {
+    const { rows } = await client.query<{ valid: boolean }>(
+      'select indisvalid as valid from pg_index where indexrelid = to_regclass($1)',
+      [index.name],
+    );
+    if (rows[0]?.valid === true) return;
+    if (rows[0] !== undefined) {
+      tell?.(`index ${index.name} was left half built; it is built again`);
+      await client.query(`drop index concurrently if exists ${index.name}`);
+    }
+    await client.query(index.sql);
+  } finally {
+    await client.query('reset lock_timeout');
+  }
+}
+
+/** Tries until it works or the patience is over; between the tries nobody is held up. */
+async function patiently(
+  what: string,
+  { patienceMs = PATIENCE_MS, watcher, tell }: MigrateOptions,
+  client: pg.ClientBase | null,
+  work: () => Promise<void>,
+): Promise<void> {
+  const startedMs = performance.now();
+  const seconds = () => Math.round((performance.now() - startedMs) / 1_000);
+  for (let tries = 1, pauseMs = FIRST_PAUSE_MS; ; tries += 1, pauseMs = Math.min(MAX_PAUSE_MS, 2 * pauseMs)) {
+    const watch = watcher === undefined || client === null ? null : await watchBlockers(client, watcher, what, tell);
+    try {
+      return await work();
+    } catch (error) {
+      const { code, message } = error as { code?: string; message: string };
+      const isInTheWay = code !== undefined && IN_THE_WAY.includes(code);
+      const told = `${what}: ${message}${watch === null ? '' : await watch.told()}`;
+      if (!isInTheWay) throw new MigrationError(`${what}: ${message}`, { cause: error });
+      if (performance.now() - startedMs + pauseMs > patienceMs) {
+        throw new MigrationError(
+          `${told}; tried ${tries} times within ${seconds()} s. Nothing of it is half done: run it again later`,
+          { cause: error },
+        );
+      }
+      tell?.(`${told}; trying again in ${pauseMs / 1_000} s`);
+    } finally {
+      await watch?.stop();
+    }
+    await sleep(pauseMs);
+  }
+}
+
+/** Remembers who was in the way of this connection; says so while an index waits. */
+async function watchBlockers(
+  client: pg.ClientBase,
+  watcher: pg.ClientBase,
+  what: string,
+  tell: MigrateOptions['tell'],
+) {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  const stop = new AbortController();
+  let last = '';
+  let tellMs = performance.now() + 10_000;
+  const look = async () => {
+    const found = await watcher.query<{ who: string }>(
+      `select string_agg(concat_ws(', ', 'pid ' || pid, nullif(application_name, ''), usename, state,
+                                   'in a transaction since ' || to_char(xact_start at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), '; ') as who
+         from pg_stat_activity where pid = any(pg_blocking_pids($1))`,
+      [rows[0]!.pid],
+    );
+    last = found.rows[0]?.who ?? last;
+    if (last === '' || performance.now() < tellMs) return;
+    tell?.(`${what}: waits for ${last}`);
+    tellMs = performance.now() + 10_000;
+  };
+  const watching = (async () => {
+    while (!stop.signal.aborted) {
+      await sleep(LOOK_MS, undefined, { signal: stop.signal })
+        .then(look)
+        .catch(() => undefined);
+    }
+  })();
+  return {
+    told: async () => (last === '' ? '' : `; in the way: ${last}`),
+    async stop() {
+      stop.abort();
+      await watching;
+    },
+  };
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { inTransaction } from './pool.ts';
 import { SETTLED_CHANNEL } from './deposits.ts';
+import { type Page, pageTime, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -110,15 +111,21 @@ export async function closeAttempts(db: Db, externalOrderNumber: string, n: numb
 }
 
 /**
- * Whether an order without an attempt may have been placed all the same: its workflow is older than its row, or either is
- * from before this database was restored.
+ * Whether an order without an attempt may have been placed all the same: the row is another than the one its workflow was
+ * started for, or either is from before this database was restored. Workflows of before do not know their row's time:
+ * for them the row is another when it is much younger than they are, by the clock of Temporal.
  */
-export async function mayHaveBeenPlaced(db: Db, externalOrderNumber: string, startedAt: string): Promise<boolean> {
+export async function mayHaveBeenPlaced(
+  db: Db,
+  externalOrderNumber: string,
+  { startedAt, reservedAt }: { readonly startedAt: string; readonly reservedAt?: string },
+): Promise<boolean> {
   const { rows } = await db.query<{ lost: boolean }>(
-    `select d.created_at > $2::timestamptz + $3 * interval '1 millisecond'
-         or exists (select from engine.restored r where r.at >= least(d.created_at, $2::timestamptz)) as lost
+    `select case when $3::timestamptz is null then d.created_at > $2::timestamptz + $4 * interval '1 millisecond'
+                 else date_trunc('milliseconds', d.created_at) <> $3::timestamptz end
+         or exists (select from engine.restored r where r.at >= least(d.created_at, coalesce($3, $2::timestamptz))) as lost
        from engine.deposit d where d.external_order_number = $1`,
-    [externalOrderNumber, startedAt, CLOCKS_DIFFER_MS],
+    [externalOrderNumber, startedAt, reservedAt ?? null, CLOCKS_DIFFER_MS],
   );
   return rows[0]?.lost === true;
 }
@@ -243,13 +250,16 @@ const windowsFrom = (at: string): string => `
   expires_at = ${at} + (settings->>'paymentWindowMs')::bigint * interval '1 millisecond',
   listening_until = ${at} + ((settings->>'paymentWindowMs')::bigint + (settings->>'listeningWindowMs')::bigint) * interval '1 millisecond'`;
 
-/** When the first attempt began, and the words of a refusal; for the API and the callback endpoint. */
+/**
+ * When the first attempt began, and the words of a refusal; for the API and the callback endpoint. An attempt that was
+ * written for a lost one (`adopt_deposit`) does not say when the order was sent.
+ */
 export async function placementFacts(
   db: Db,
   externalOrderNumber: string,
 ): Promise<{ readonly firstSentMs: number | null; readonly message: string | null }> {
   const { rows } = await db.query<{ first_ms: string | null; message: string | null }>(
-    `select (extract(epoch from min(started_at)) * 1000)::bigint as first_ms,
+    `select (extract(epoch from min(started_at) filter (where answer->>'cause' is distinct from 'ADOPTED')) * 1000)::bigint as first_ms,
             max(answer->>'message') filter (where outcome = 'refused') as message
        from engine.placement_attempt where external_order_number = $1`,
     [externalOrderNumber],
@@ -261,12 +271,20 @@ export async function placementFacts(
 /** Deposits that wait as unknown although their answer has come since: their workflow has to be told. */
 export async function findAnsweredLate(
   db: Db,
+  after: readonly string[] | null,
   limit: number,
-): Promise<{ externalOrderNumber: string; expiresAt: Date }[]> {
-  const { rows } = await db.query<{ external_order_number: string; expires_at: Date }>(
-    `select external_order_number, expires_at from engine.deposit
-      where state = 'PLACEMENT_UNKNOWN' and redirect_url is not null order by created_at limit $1`,
-    [limit],
+): Promise<Page<{ readonly externalOrderNumber: string; readonly expiresAt: Date }>> {
+  const { rows } = await db.query<{ external_order_number: string; expires_at: Date; cursor_at: string }>(
+    `select external_order_number, expires_at, ${pageTime('created_at')} as cursor_at from engine.deposit
+      where state = 'PLACEMENT_UNKNOWN' and redirect_url is not null
+        and (created_at, external_order_number) > ($1::timestamptz, $2)
+      order by created_at, external_order_number limit $3`,
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
   );
-  return rows.map((row) => ({ externalOrderNumber: row.external_order_number, expiresAt: row.expires_at }));
+  return toPage(
+    rows,
+    limit,
+    (row) => ({ externalOrderNumber: row.external_order_number, expiresAt: row.expires_at }),
+    (row) => [row.cursor_at, row.external_order_number],
+  );
 }

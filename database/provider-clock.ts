@@ -10,7 +10,7 @@ export interface Clocks {
   readonly skewMs: number;
 }
 
-export async function readClocks(db: pg.Pool): Promise<Clocks> {
+export async function readClocks(db: pg.Pool | pg.ClientBase): Promise<Clocks> {
   const { rows } = await db.query<{ database_ms: string; skew_ms: string | null }>(
     `select extract(epoch from clock_timestamp()) * 1000 as database_ms,
             (select skew_ms from engine.provider_clock) as skew_ms`,

@@ -81,3 +81,22 @@ export const toDeposit = (row: RawDepositRow): DepositRow => ({
   closedAt: row.closed_at,
   settledBy: row.settled_by,
 });
+
+/** Rows in an order that lasts, and where the next page begins; null: these were the last. */
+export interface Page<Row> {
+  readonly rows: readonly Row[];
+  readonly end: readonly string[] | null;
+}
+
+/** A time as the end of a page: as text to the microsecond, because a Date would begin the next page too early. */
+export const pageTime = (column: string): string => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
+/** What was read as a page: fewer rows than asked for are the last. */
+export function toPage<Raw, Row>(
+  rows: readonly Raw[],
+  limit: number,
+  toRow: (row: Raw) => Row,
+  endOf: (row: Raw) => readonly string[],
+): Page<Row> {
+  return { rows: rows.map(toRow), end: rows.length < limit ? null : endOf(rows.at(-1)!) };
+}

@@ -38,4 +38,5 @@ export type ReviewReason =
   | 'WORKFLOW_GONE'
   | 'CREDIT_IN_DOUBT'
   | 'DECISION_IN_DOUBT'
-  | 'RESTORED';
+  | 'RESTORED'
+  | 'CASE_RESTORED';

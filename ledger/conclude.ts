@@ -27,7 +27,7 @@ export async function conclude(
   const into =
     proven.decision === 'credit' ? (proven.toDeposit ?? found.deposit) : postingId === null ? null : found.backTo;
   const ownCredit = into !== null && into === found.deposit && entersWallet(found.standing, proven.decision);
-  // What a restore left without a workflow is nobody else's to end.
+  // What a restore left without a workflow is nobody else's to end, unless a payment came meanwhile.
   const ownPayment = found.openedBy === null && (found.isBound || found.reason === 'RESTORED');
   let settled: Settled | null = null;
   if (ownCredit) await credited(client, found, postingId!);
@@ -82,8 +82,14 @@ async function rejected(client: pg.ClientBase, found: CaseRow): Promise<Settled 
   const { rowCount } = await client.query(
     `update engine.deposit set state = $2, posting_id = coalesce(posting_id, $3), closed_at = clock_timestamp(),
             settled_by = ${OTHER_CASE('$4')}
-      where external_order_number = $1 and state not in ('CREDITED', 'REJECTED', 'UNPAID')`,
-    [found.deposit, settled === null ? 'REJECTED' : 'CREDITED', settled?.postingId ?? null, found.workflowId],
+      where external_order_number = $1 and state not in ('CREDITED', 'REJECTED', 'UNPAID') and ($5 or bound_callback is null)`,
+    [
+      found.deposit,
+      settled === null ? 'REJECTED' : 'CREDITED',
+      settled?.postingId ?? null,
+      found.workflowId,
+      found.isBound,
+    ],
   );
   // A deposit that is over keeps its state.
   if (settled === null || rowCount === 0) return null;

@@ -50,10 +50,10 @@ with item as (
                                unit_price numeric, workflow_id text, late boolean, received_at timestamptz)),
 deposit as materialized (
   select d.external_order_number, d.state, d.bound_callback, d.wallet, d.currency_code from engine.deposit d
-   where d.external_order_number in (select deposit from item) order by 1 for no key update skip locked),
+   where d.external_order_number = any (array(select deposit from item)) order by 1 for no key update skip locked),
 callback as materialized (
   select c.id, c.receipt, c.outcome, c.data, c.received_at from engine.callback c
-   where c.id in (select bound_callback from deposit) order by 1 for no key update skip locked),
+   where c.id = any (array(select bound_callback from deposit)) order by 1 for no key update skip locked),
 proven as (
   select item.*, row_number() over (order by item.ord) as place
     from item

@@ -18,7 +18,6 @@ export interface ExchangeOptions {
   readonly maxResponseBytes: number;
   /** Checked at the last moment before the connection is used: false means not sent. */
   readonly maySend: () => boolean;
-  readonly signal?: AbortSignal;
   readonly ca?: string;
 }
 
@@ -41,12 +40,8 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
       setTimeout(() => connected || request.destroy(new Error('connect timeout')), options.connectTimeoutMs),
       setTimeout(() => request.destroy(new Error('deadline')), options.deadlineMs),
     ];
-    const abort = () => request.destroy(new Error('cancelled'));
-    options.signal?.addEventListener('abort', abort, { once: true });
-    if (options.signal?.aborted === true) abort();
     const settle = (result: Exchange) => {
       for (const timer of timers) clearTimeout(timer);
-      options.signal?.removeEventListener('abort', abort);
       resolve(result);
     };
 

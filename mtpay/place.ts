@@ -56,7 +56,6 @@ export interface Stamp {
 export interface CallOptions {
   readonly deadlineMs: number;
   readonly maySend: () => boolean;
-  readonly signal?: AbortSignal;
 }
 
 export interface MtpayOptions {

@@ -2,7 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
-import { migrate } from '../database/migrate.ts';
+import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
@@ -15,13 +15,18 @@ takesNoArguments('npm run migrate', 'brings the database and Temporal to what th
 
 // Before anything is changed: a wrong setting must not leave half of it done.
 const archiveEveryMs = loadArchiveEvery();
-const client = createClient({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
-await client.connect();
+const [client, watcher] = await Promise.all([connect(), connect()]);
 try {
-  const applied = await migrate(client);
+  const applied = await migrate(client, MIGRATIONS, { watcher, tell: (line) => console.log(line) });
   console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
 } finally {
-  await client.end();
+  await Promise.all([client.end(), watcher.end()]);
+}
+
+async function connect() {
+  const opened = createClient({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
+  await opened.connect();
+  return opened;
 }
 
 if (isTemporalGiven()) {

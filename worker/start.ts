@@ -21,6 +21,7 @@ import { createMtpay } from '../mtpay/place.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './histories.ts';
+import { startPruning } from './pruning.ts';
 import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
@@ -109,13 +110,14 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const stopClock = watchClock(pool, log);
   const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
   const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
+  const pruning = startPruning({ pool, log }, config.pruneAfterMs);
   const run = async () => {
     try {
       await worker.run();
     } finally {
       stopWatching();
       stopClock();
-      await shredding.close();
+      await Promise.all([shredding.close(), pruning.close()]);
       await keeping.close();
       await drain();
       await connection.close();

@@ -39,7 +39,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
   /** In each open state there is one thing to do or to wait for; it ends in what happened. */
   const chapters: Readonly<Record<OpenState, () => Promise<DepositEvent>>> = {
     PLACING: async () => {
-      const placement = await place(externalOrderNumber, { startedAt: workflowInfo().startTime.toISOString() });
+      const placement = await place(externalOrderNumber, startOf(input));
       if (placement.kind === 'refused') {
         facts.refusal = placement.reason;
         return closeUnlessPaid(memory, 'PLACEMENT_REFUSED');
@@ -136,6 +136,12 @@ async function live(input: DepositInput): Promise<DepositResult> {
     refusal: facts.refusal,
   };
 }
+
+/** By Temporal's clock, and by the database's where it is known. */
+const startOf = ({ reservedAt }: DepositInput) => ({
+  startedAt: workflowInfo().startTime.toISOString(),
+  ...(reservedAt === undefined ? {} : { reservedAt }),
+});
 
 /** What people are told of a credit that the books did not take. */
 const CONFLICTS = {

@@ -15,6 +15,8 @@ export interface DepositFacts {
   creditedCode: string | null;
   /** A message that named what the database does not bind was reported: once is enough. */
   reported: boolean;
+  /** See the patch `announce-no-hints`; missing until it matters. */
+  announcesNoHints?: boolean;
   /** What the books hold for the payment while people decide, and the proposal that waits for a second person. */
   standing: Standing;
   proposal: Proposal | null;

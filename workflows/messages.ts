@@ -15,6 +15,8 @@ export const TASK_QUEUE = 'deposits';
 /** The deposit's facts and its frozen settings. */
 export interface DepositInput extends Order {
   readonly settings: DepositSettings;
+  /** When its row was written, by the database's clock, RFC 3339; missing in histories of before. */
+  readonly reservedAt?: string;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { SearchAttributePair } from '@temporalio/common';
-import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { patched, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { allowedDecisions, type Decision, type Standing } from '../domain/decision.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import { grouped } from '../domain/money.ts';
@@ -57,10 +57,23 @@ export function showDeposit(input: DepositInput, state: DepositState, facts: Dep
 /** Makes the state searchable. */
 export function announce(state: DepositState, facts: DepositFacts): void {
   const pairs: SearchAttributePair[] = [{ key: DepositStateKey, value: state }];
-  const code = facts.creditedCode ?? facts.payment?.transactionCode;
+  const code = facts.creditedCode ?? (isHint(state, facts) ? undefined : facts.payment?.transactionCode);
   if (code !== undefined) pairs.push({ key: TransactionCode, value: code });
   if (facts.review !== null) pairs.push({ key: ReviewReasonKey, value: facts.review.reason });
   upsertSearchAttributes(pairs);
+}
+
+/** In these nobody has asked the database about the payment yet: it is what a signal named. */
+const UNASKED: readonly DepositState[] = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'];
+
+/**
+ * A code that may be anybody's is not made searchable. Workflows of before announced it; asked once, where it matters for
+ * the first time, so that no other deposit pays for the marker.
+ */
+function isHint(state: DepositState, facts: DepositFacts): boolean {
+  if (facts.payment === null || !UNASKED.includes(state)) return false;
+  facts.announcesNoHints ??= patched('announce-no-hints');
+  return facts.announcesNoHints;
 }
 
 const IN_THE_BOOKS: Readonly<Record<Standing, string>> = {

@@ -5,7 +5,7 @@ import type { PlacementDependencies } from '../../activities/attempt.ts';
 import { placeOrder, settlePlacement } from '../../activities/placement.ts';
 import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/load.ts';
-import { reserve } from '../../database/deposits.ts';
+import { adoptDeposit, findDeposit, reserve } from '../../database/deposits.ts';
 import { openAttempt, settleAttempt, type StoredAnswer } from '../../database/placements.ts';
 import { capabilityKey } from '../../mtpay/capability.ts';
 import { createOwnStamps, isOnGrid } from '../../mtpay/own-stamps.ts';
@@ -24,12 +24,12 @@ const secret = () => new Secret(randomBytes(32));
 const payerNameKey = secret();
 const mtpayKey = { accessKey: secret(), secretKey: secret() };
 
-const PLACED: PlacementAnswer = {
+const PLACED = {
   kind: 'placed',
   redirectUrl: 'https://pay.example/checkout',
   advertisementCode: 'AD1',
   providerTimeMs: null,
-};
+} satisfies PlacementAnswer;
 const refused = (statusCode: 'SIGNATURE_ERROR' | 'PARAMETER_ERROR'): PlacementAnswer => ({
   kind: 'refused',
   statusCode,
@@ -331,4 +331,147 @@ it('an order is never placed twice and its attempts end, whatever the provider s
     }),
     { numRuns: 150, seed: 20_260_301 },
   );
+});
+
+describe('a row that was adopted while the answer was under way', () => {
+  const shown = async (number: string) => (await findDeposit(pool, number))!;
+
+  it('waits for its payment as its workflows do, with the window that they are told', async () => {
+    const number = await reserved();
+    const { deps, calls } = start(async () => {
+      expect(await adoptDeposit(pool, number)).toBe(true);
+      return PLACED;
+    });
+    const placement = await placeOrder(deps, number);
+    const row = await shown(number);
+    expect(row).toMatchObject({ state: 'AWAITING_PAYMENT', redirectUrl: PLACED.redirectUrl });
+    expect(placement).toMatchObject({ kind: 'placed', expiresAt: row.expiresAt!.toISOString() });
+    expect(await placeOrder(deps, number)).toEqual(placement);
+    expect(await shown(number)).toEqual(row);
+    expect(calls).toHaveLength(1);
+  });
+
+  it.each(Object.entries({ placeOrder, settlePlacement }))(
+    'and whose worker died then, likewise: %s',
+    async (_, next) => {
+      const externalOrderNumber = await reserved();
+      await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: 737 });
+      await adoptDeposit(pool, externalOrderNumber);
+      await settleAttempt(pool, externalOrderNumber, 1, PLACED);
+      const placement = await next(start().deps, externalOrderNumber);
+      const { state, expiresAt, listeningUntil } = await shown(externalOrderNumber);
+      expect(state).toBe('AWAITING_PAYMENT');
+      expect(placement).toMatchObject({ kind: 'placed', expiresAt: expiresAt!.toISOString() });
+      expect(listeningUntil!.getTime() - expiresAt!.getTime()).toBe(settings().listeningWindowMs);
+    },
+  );
+});
+
+describe('the row that a workflow was started for', () => {
+  const DAYS = 24 * 3_600_000;
+  const createdAt = async (number: string) => (await findDeposit(pool, number))!.createdAt;
+  const before = (at: Date, ms: number) => new Date(at.getTime() - ms).toISOString();
+
+  it.each([-3 * DAYS, -20 * 60_000, 20 * 60_000, 3 * DAYS])(
+    'is placed, by however much the clocks of Temporal and the database differ: %i ms',
+    async (offMs) => {
+      const { deps, calls } = start();
+      const number = await reserved();
+      const at = await createdAt(number);
+      const started = { startedAt: before(at, offMs), reservedAt: at.toISOString() };
+      expect(await placeOrder(deps, number, started)).toMatchObject({ kind: 'placed' });
+      expect(calls).toHaveLength(1);
+    },
+  );
+
+  it('is another one after a restore: nothing is sent, however young it is', async () => {
+    const { deps, calls } = start();
+    const number = await reserved();
+    const at = await createdAt(number);
+    const started = { startedAt: at.toISOString(), reservedAt: before(at, 1) };
+    expect(await placeOrder(deps, number, started)).toMatchObject({ kind: 'unknown' });
+    expect(calls).toEqual([]);
+  });
+});
+
+/** A pool whose database can be away for a while, as in a failover. */
+function failing(of: typeof pool) {
+  let away = false;
+  const refuse = () => Promise.reject(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }));
+  const proxied = new Proxy(of, {
+    get(target, name) {
+      if (away && (name === 'query' || name === 'connect')) return refuse;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+  const goAway = (ms: number) => {
+    away = true;
+    setTimeout(() => (away = false), ms);
+  };
+  return { pool: proxied, goAway };
+}
+
+describe('a database that is away for a moment', () => {
+  const cut = Object.assign(new Error('terminating connection'), { code: '57P01' });
+
+  it('before anything was tried refuses no order: it is placed, once', async () => {
+    const { deps, calls } = start();
+    let failures = 1;
+    const clock = { ...deps.clock, read: () => (failures-- > 0 ? Promise.reject(cut) : deps.clock.read()) };
+    const number = await reserved();
+    expect(await placeOrder({ ...deps, clock }, number)).toMatchObject({ kind: 'placed' });
+    expect(calls).toHaveLength(1);
+    expect(await attemptsOf(number)).toMatchObject([{ kind: 'placed' }]);
+  });
+
+  it('when the provider answers costs no order: what it said is written down, once', async () => {
+    const line = failing(pool);
+    const { deps, calls } = start(() => {
+      line.goAway(1_000);
+      return PLACED;
+    });
+    const number = await reserved();
+    expect(await placeOrder({ ...deps, pool: line.pool }, number)).toMatchObject({ kind: 'placed' });
+    expect(calls).toHaveLength(1);
+    expect(await attemptsOf(number)).toEqual([PLACED]);
+    expect(await findDeposit(pool, number)).toMatchObject({
+      state: 'AWAITING_PAYMENT',
+      redirectUrl: PLACED.redirectUrl,
+    });
+  });
+
+  it('when the provider’s time is learned costs no link, and sends no second order', async () => {
+    const { deps, calls } = start(() => ({ ...PLACED, providerTimeMs: Date.now() }));
+    const clock = { ...deps.clock, learn: () => Promise.reject(cut) };
+    expect(await placeOrder({ ...deps, clock }, await reserved())).toMatchObject({ kind: 'placed' });
+    expect(calls).toHaveLength(1);
+  });
+
+  it('when a refused stamp tells the provider’s time: it is learned all the same before the order is signed afresh', async () => {
+    let offMs = 0;
+    let failures = 2;
+    const { deps, calls } = start(
+      inTurn(() => timestampError(6 * 60_000)),
+      0,
+    );
+    const clock = {
+      read: () => Promise.resolve({ nowMs: Date.now() + offMs, skewMs: offMs }),
+      learn: (toldMs: number) => {
+        if (failures-- > 0) return Promise.reject(cut);
+        offMs = toldMs - Date.now();
+        return Promise.resolve(true);
+      },
+    };
+    expect(await placeOrder({ ...deps, clock }, await reserved())).toMatchObject({ kind: 'placed' });
+    expect(calls).toHaveLength(2);
+    expect(calls[1]!.timestampMs - calls[0]!.timestampMs).toBeGreaterThan(5 * 60_000);
+  });
+
+  it('throws what is a defect of ours at once', async () => {
+    const { deps } = start();
+    const defect = new TypeError('no function');
+    const clock = { ...deps.clock, read: () => Promise.reject(defect) };
+    await expect(placeOrder({ ...deps, clock }, await reserved())).rejects.toBe(defect);
+  });
 });

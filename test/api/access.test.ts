@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { issueKey, revokeKeys } from '../../database/api-keys.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
+import { arrives, decideTogether, opened, operator, placed } from './decisions.ts';
 import { expectRefusal, stored } from './evidence.ts';
 import { withApi } from './parts.ts';
 
@@ -100,6 +101,75 @@ describe('a living key', () => {
     for (const answer of [revoked, unknown]) expectRefusal(answer, 401, 'unauthorized');
     expect(revoked.text).toBe(unknown.text);
     expect(revoked.body.detail).toContain('not expired or revoked');
+  });
+});
+
+describe('T25: someone else’s payments, for an operator who is limited to wallets', async () => {
+  const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+  const { key } = await issueKey(engine.db.owner, {
+    name: 'rita',
+    scopes: ['reviews:decide', 'audit:read'],
+    wallets: ['red-1'],
+  });
+  const ask = (path: string, body?: unknown) => engine.call(body === undefined ? 'GET' : 'POST', path, body, { key });
+  const everything = async () => {
+    const { rows } = await engine.db.owner.query(
+      'select (select count(*) from engine.review_case) as cases, (select count(*) from engine.decision) as steps',
+    );
+    return rows[0];
+  };
+
+  /** A credited deposit, its posting, a case that was decided about it, and one that is open. */
+  async function paidTwice(wallet: string) {
+    const order = await placed(engine, { wallet });
+    await arrives(engine, order);
+    await engine.untilState(order.externalOrderNumber, 'CREDITED');
+    const { body } = await alice.doubt({ externalOrderNumber: order.externalOrderNumber, reason: 'the wrong wallet' });
+    await decideTogether(alice, bob, body.id, { decision: 'reject' });
+    await arrives(engine, order);
+    const open = await opened(alice, order, 'SECOND_CODE', 'parked');
+    return { n: order.externalOrderNumber, posting: open.newestCredit, closed: body.id, open: open.id };
+  }
+
+  test('look exactly like what does not exist, in every route, and nothing is written', async () => {
+    const [own, foreign] = [await paidTwice('red-1'), await paidTwice('blue-1')];
+    const none = {
+      n: 'never-was',
+      posting: '999999999',
+      closed: 'review:999999999-00000000',
+      open: 'review:999999999-00000000',
+    };
+    const reason = 'found in the statement';
+    const routes: Record<string, (of: typeof none) => Promise<Answer>> = {
+      'doubt a deposit': ({ n }) => ask('/v1/reviews', { externalOrderNumber: n, reason }),
+      'doubt a posting': ({ posting }) => ask('/v1/reviews', { postingId: posting, reason }),
+      'doubt a case': ({ closed }) => ask('/v1/reviews', { case: closed, reason }),
+      'doubt an open case': ({ open }) => ask('/v1/reviews', { case: open, reason }),
+      'read a case': ({ open }) => ask(`/v1/reviews/${encodeURIComponent(open)}`),
+      'read a closed case': ({ closed }) => ask(`/v1/reviews/${encodeURIComponent(closed)}`),
+      propose: ({ open }) => ask(`/v1/reviews/${encodeURIComponent(open)}/propose`, { decision: 'reject', reason }),
+      confirm: ({ open }) => ask(`/v1/reviews/${encodeURIComponent(open)}/confirm`, { proposal: '1' }),
+      withdraw: ({ open }) => ask(`/v1/reviews/${encodeURIComponent(open)}/withdraw`, { proposal: '1', reason }),
+      'credit to a deposit': ({ n }) =>
+        ask(`/v1/reviews/${encodeURIComponent(own.open)}/propose`, { decision: 'credit', toDeposit: n, reason }),
+      'read the evidence': ({ n }) => ask(`/v1/deposits/${n}/evidence`),
+    };
+    const before = await everything();
+    for (const [name, route] of Object.entries(routes)) {
+      const [theirs, nobodys] = [await route(foreign), await route(none)];
+      expect([name, theirs.status]).toEqual([name, 404]);
+      const asked = (of: typeof none) => new RegExp([of.n, of.posting, of.closed, of.open].join('|'), 'g');
+      const plain = (answer: Answer, of: typeof none) => ({
+        ...seen(answer, '…'),
+        text: answer.text.replace(asked(of), '…'),
+      });
+      expect([name, plain(theirs, foreign)]).toEqual([name, plain(nobodys, none)]);
+    }
+    expect(await everything()).toEqual(before);
+    const { items } = (await ask('/v1/reviews?limit=200')).body;
+    expect(items.map((one: { id: string }) => one.id)).toEqual([own.open]);
+    const doubted = await ask('/v1/reviews', { postingId: own.posting, reason });
+    expect(doubted.status, doubted.text).toBe(201);
   });
 });
 

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import type { Client } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { whereIs } from '../../api/open-case.ts';
 import { createReceiver } from '../../api/receive-callback.ts';
 import type { PlacementDependencies } from '../../activities/attempt.ts';
 import { placeOrder } from '../../activities/placement.ts';
@@ -208,4 +210,18 @@ describe.each(WHO)('the clock of the %s', (who) => {
     await setApart(who, ms);
     expect(await outcome(asked)).toBe(SINCE[who]?.[ms] ?? 'credited');
   });
+});
+
+test.each(LARGE)('a workflow that has ended is known as ended by an API whose clock is apart by %i ms', async (ms) => {
+  await setApart('api', ms);
+  const completed = async (agoMs: number) => {
+    const described = { status: { name: 'COMPLETED' }, closeTime: new Date(realMs() - agoMs) };
+    const client = {
+      withDeadline: (_at: number, work: () => unknown) => work(),
+      workflow: { getHandle: () => ({ describe: async () => described }) },
+    } as unknown as Client;
+    return as('api', () => whereIs({ client, pool: api }, 'deposit:1', MINUTE));
+  };
+  expect(await completed(10 * MINUTE)).toBe('ended');
+  expect(await completed(SECOND)).toBe('running');
 });

@@ -103,7 +103,7 @@ export async function seenByProvider(
   return { placements: logged('placement.received'), orders };
 }
 
-async function ordersAtProvider(engine: Engine, externalOrderNumber: string): Promise<number> {
+export async function ordersAtProvider(engine: Engine, externalOrderNumber: string): Promise<number> {
   try {
     return (await engine.control('GET', `/orders/${externalOrderNumber}`)).orders.length;
   } catch (error) {
@@ -144,6 +144,8 @@ export interface MemoryLog {
   readonly lines: string[];
   /** The alarms raised about one deposit, in order but for those that were counted: each as often as it was raised. */
   alarms(deposit: string): Alarm[];
+  /** What was told with each of these alarms, in order. */
+  fields(alarm: Alarm): Readonly<Record<string, unknown>>[];
 }
 
 /** A log that can be read: what the processes would print. */
@@ -158,6 +160,7 @@ export function memoryLog(): MemoryLog {
         const about = entry.count === undefined ? Number(entry.deposit === deposit) : (entry.about?.[deposit] ?? 0);
         return Array.from({ length: Math.min(about, times) }, () => alarm);
       }),
+    fields: (alarm) => raised(log, lines).filter((entry) => entry.alarm === alarm),
   };
 }
 

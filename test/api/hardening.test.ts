@@ -65,8 +65,8 @@ describe.each(both)('the %s listener', (_name, url) => {
     expect((await say(url, `GET /x HTTP/1.1\nX: ${'x'.repeat(7_000)}`)).status).toBe(404);
   });
 
-  test('answers what a client expects only where it is the one thing that may be expected', async () => {
-    expect((await say(url, 'GET /x HTTP/1.1\nExpect: 42')).status).toBe(417);
+  test('answers whatever a client expects beside the answer as if it did not', async () => {
+    expect((await say(url, 'GET /x HTTP/1.1\nExpect: 42')).status).toBe(404);
     const path = url === apiUrl ? '/v1/deposits' : callbackPath;
     const { text } = await say(
       url,
@@ -74,6 +74,11 @@ describe.each(both)('the %s listener', (_name, url) => {
       '{}',
     );
     expect(statuses(text).at(-1)).toBe(url === apiUrl ? 401 : 415);
+  });
+
+  test('needs a Host only where no money could be lost with the request', async () => {
+    const status = statuses(await talk(url, ['GET /x HTTP/1.1\r\nConnection: close\r\n\r\n']))[0];
+    expect(status).toBe(url === apiUrl ? 400 : 404);
   });
 
   test('knows one spelling of an address', async () => {
@@ -94,6 +99,11 @@ describe.each(both)('the %s listener', (_name, url) => {
     );
     expect(text).not.toContain('unsafe-inline');
   });
+});
+
+test('a refusal ends a stranger’s connection to the public listener, and none to the private one', async () => {
+  const connection = async (url: string) => (await fetch(`${url}/nothing`)).headers.get('connection');
+  expect([await connection(callbackUrl), await connection(apiUrl)]).toEqual(['close', 'keep-alive']);
 });
 
 test('what is private is on the private listener only', async () => {

@@ -383,7 +383,7 @@ describe('health', () => {
     const ready = await engine.call('GET', '/readyz', undefined, { key: null });
     expect({ status: ready.status, body: ready.body }).toEqual({
       status: 200,
-      body: { ready: true, database: 'up', temporal: 'up' },
+      body: { ready: true, database: 'up', temporal: 'up', withoutEffectMs: null },
     });
   });
 
@@ -397,7 +397,7 @@ describe('health', () => {
       const away = await get('/readyz');
       expect({ status: away.status, body: away.body }).toEqual({
         status: 503,
-        body: { ready: false, database: 'down', temporal: 'up' },
+        body: { ready: false, database: 'down', temporal: 'up', withoutEffectMs: null },
       });
       await line.mend();
       expect((await get('/readyz')).status).toBe(200);

@@ -135,7 +135,8 @@ async function withClient(url: string, work: (client: pg.Client) => Promise<unkn
   }
 }
 
-async function doBusiness(engine: Engine): Promise<Record<Kind, string>> {
+/** Every way in which money moves, once. */
+export async function doBusiness(engine: Engine): Promise<Record<Kind, string>> {
   const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
   const credit = async (change: Record<string, unknown> = {}, paidWith: Record<string, unknown> = {}) => {
     const order = await placed(engine, change);

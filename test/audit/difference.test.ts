@@ -41,6 +41,14 @@ const SAID: readonly (readonly [what: string, name: string, error: Error, senten
     'at event 11 the recording recorded the state (local activity recordState); this code would not',
   ],
   [
+    'a patch is not asked for',
+    'v3/credited-after-forged-while-placing',
+    nondeterminism(
+      'Non-deprecated patch marker encountered for change announce-no-hints, but there is no corresponding change command!',
+    ),
+    'at event 16 the recording went the new way of patch announce-no-hints; this code would not',
+  ],
+  [
     'a timer is not started',
     'v1/credited',
     nondeterminism('No command scheduled for event HistoryEvent(id: 6, TimerStarted)'),

@@ -46,6 +46,22 @@ test('a deposit whose history has left Temporal is audited like any other', asyn
   expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(1);
 });
 
+test('a book whose old stamps were pruned is clean; without the attempt that says the same it is not', async () => {
+  const pruned = (also = '') => `
+    update engine.callback_stamp set timestamp_ms = timestamp_ms - 100 * 86400000::bigint;
+    update engine.callback_attempt set timestamp_ms = timestamp_ms - 100 * 86400000::bigint;
+    set session_replication_role = origin;
+    select engine.prune('7 days', 1000);
+    set session_replication_role = replica;
+    do $$ begin
+      if exists (select from engine.callback_stamp s join engine.deposit d using (external_order_number) where d.closed_at is not null) then
+        raise exception 'not pruned'; end if; end $$; ${also}`;
+  expect(found(await book.audit(await book.tampered(pruned())))).toEqual([]);
+  const lost = `delete from engine.callback_attempt where callback = ${callbackOf(deposits.credited)}`;
+  const report = await book.audit(await book.tampered(pruned(lost)));
+  expect(found(report).map(({ kind }) => kind)).toContain('callback_unknown');
+});
+
 const postingOf = (n: string, kind = 'credit') =>
   `(select id from ledger.transaction where workflow_id = 'deposit:${n}' and kind = '${kind}')`;
 const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;

@@ -1,10 +1,12 @@
 import { expect } from 'vitest';
+import { startDeposit } from '../../api/start-deposit.ts';
+import { adoptDeposit, findDeposit } from '../../database/deposits.ts';
 import { settleAttempt } from '../../database/placements.ts';
-import { orderAnswered } from '../../workflows/messages.ts';
+import { depositWorkflowId, orderAnswered } from '../../workflows/messages.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
 import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
-import { PLACED, type WorkflowWorld } from '../support/workflow-world.ts';
+import { PLACED, type Reserved, type WorkflowWorld } from '../support/workflow-world.ts';
 import { away, situations } from '../support/situations.ts';
 import { moneyPaths } from './money-paths.ts';
 
@@ -17,6 +19,14 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
   const { untilState, pays, short, unplaced, paidAtLast, late, credited, second, about, doubted, together, failing } =
     situations(world);
   const { owner } = world.db;
+  const api = world.db.poolFor('app_api');
+  /** As the relay does it for an open row whose workflow was stopped, or never began. */
+  async function startedAgain(reserved: Reserved) {
+    const { externalOrderNumber } = reserved.order;
+    await adoptDeposit(api, externalOrderNumber);
+    await startDeposit(world.client, (await findDeposit(api, externalOrderNumber))!, 'ALLOW_DUPLICATE_FAILED_ONLY');
+    return world.client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+  }
 
   return {
     ...moneyPaths(world),
@@ -220,6 +230,19 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       const handle = await openCase({ ...input, standing: 'nothing' });
       await together({ handle, inboxId }, 'credit');
       await handle.result();
+    },
+    'terminated while it waited, started again, credited': async () => {
+      const reserved = await world.reserve();
+      const first = await world.start(reserved);
+      await untilState(reserved, 'AWAITING_PAYMENT');
+      await first.terminate('by hand');
+      await paidAtLast({ reserved, handle: await startedAgain(reserved) });
+    },
+    'terminated before it was placed, started again and never placed, credited': async () => {
+      const reserved = await world.reserve();
+      const handle = await startedAgain(reserved);
+      await untilState(reserved, 'PLACEMENT_UNKNOWN');
+      await paidAtLast({ reserved, handle });
     },
     'a message that cannot be read, rejected': async () => {
       const reserved = await world.reserve();

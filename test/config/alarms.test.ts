@@ -59,6 +59,28 @@ describe('alarms', () => {
     expect(summary).toMatchObject({ count: 260, unnamed: 50 });
   });
 
+  it('that prove more, or speak of another order, are not hidden by a flood of others', () => {
+    const { log, said } = alarms();
+    const seen = (proof: string, deposit?: string) =>
+      raiseAlarm(log, 'callback_not_readable', { proof, ...(deposit === undefined ? {} : { deposit }) });
+    const flood = (times: number, raise: () => void) => Array.from({ length: times }, raise);
+    flood(100, () => seen('key id'));
+    seen('signature');
+    flood(100, () => seen('address', 'o-1'));
+    seen('address and signature', 'o-1');
+    flood(100, () => seen('key id'));
+    expect(said().map(({ proof }) => proof)).toEqual(['key id', 'signature', 'address', 'address and signature']);
+    vi.advanceTimersByTime(MINUTE);
+    flood(100, () => seen('key id'));
+    seen('signature');
+    expect(said()).toMatchObject([
+      { about: { 'key id': 199, 'o-1, address': 99 }, count: 298 },
+      { proof: 'signature' },
+    ]);
+    for (const claimed of ['old', 'paid', 'old']) raiseAlarm(log, 'callback_good_signature_wrong_token', { claimed });
+    expect(said().map(({ claimed }) => claimed)).toEqual(['old', 'paid']);
+  });
+
   it('that were counted are told when the process ends, and not twice', () => {
     const { log, said } = alarms();
     for (let n = 0; n < 3; n += 1) raiseAlarm(log, 'workflow_gone', { deposit: '__proto__' });

@@ -77,6 +77,7 @@ describe('what is not configured', () => {
       },
       callbackBaseUrl: 'https://pay.example',
       payerNameRetentionMs: 24 * 3_600_000,
+      pruneAfterMs: 90 * 24 * 3_600_000,
       placeWithinMs: 2 * 60_000,
       callDeadlineMs: 25_000,
       ownStampGridMs: 1_000,

@@ -8,6 +8,7 @@ import {
   findByContent,
   findCallback,
   findToRaise,
+  findWithoutEffect,
   firstClaimAgeMs,
   insertCallback,
   markRaised,
@@ -67,6 +68,7 @@ describe('an inbox row', () => {
       receivedAt: expect.any(Date),
       attempts: 1,
       acked: true,
+      raisedAt: null,
       outcome: null,
     });
     expect(await findCallback(api, row.id)).toEqual(row);
@@ -188,11 +190,11 @@ describe('a stamp', () => {
     expect(await contentOfStamp(api, stamp, orderNumber())).toBeNull();
   });
 
-  it('of an order we do not know stands for nothing yet', async () => {
+  it('of an order we do not know stands for what it came with', async () => {
     const stamp = { keyId: 'key', timestampMs: 1_700_000_000_002 };
     const unknown = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;
-    const { externalOrderNumber } = await kept({ ...unknown, externalOrderNumber: orderNumber() }, stamp);
-    expect(await contentOfStamp(api, stamp, externalOrderNumber)).toBeNull();
+    const { externalOrderNumber, contentHash } = await kept({ ...unknown, externalOrderNumber: orderNumber() }, stamp);
+    expect(await contentOfStamp(api, stamp, externalOrderNumber)).toEqual(contentHash);
   });
 
   it('is noted with each of fifty copies, and one by one up to the fiftieth attempt', async () => {
@@ -270,18 +272,24 @@ describe('an order unknown to us', () => {
 });
 
 describe('rows that a workflow has to be told of', () => {
-  const toRaise = async (limit = 1_000) => (await findToRaise(api, 10_000, 60_000, limit)).map((row) => row.id);
+  const TIMES = { freshMs: 10_000, againMs: 60_000, atMostMs: 3_600_000 };
+  const pageOf = (after: readonly string[] | null, limit: number) => findToRaise(api, TIMES, after, limit);
+  const toRaise = async (limit = 1_000) => (await pageOf(null, limit)).rows.map((row) => row.id);
 
   it('are acknowledged ones without effect that were not raised soon, or not lately', async () => {
     const rows = [];
     const cases: [string, Partial<NewCallback>, number, number | null, string | null, boolean][] = [
       ['fresh', {}, 5, null, null, false],
       ['never raised', {}, 11, null, null, true],
-      ['raised lately', {}, 300, 50, null, false],
-      ['raised long ago, and still without effect', {}, 300, 61, null, true],
+      ['raised lately', {}, 70, 50, null, false],
+      ['raised when it was young, and still without effect', {}, 90, 61, null, true],
       ['raised at once, long ago', {}, 5, 61, null, true],
+      ['raised at an age that it has not doubled', {}, 300, 149, null, false],
+      ['raised at an age that it has doubled', {}, 300, 151, null, true],
+      ['raised at an age of days, within the hour', {}, 400_000, 3_500, null, false],
+      ['raised at an age of days, before that', {}, 400_000, 3_700, null, true],
       ['posted', {}, 300, null, 'posting:1', false],
-      ['in review', {}, 300, 61, 'review:deposit:1', false],
+      ['in review', {}, 90, 61, 'review:deposit:1', false],
       ['not acknowledged', { acked: false }, 300, null, null, false],
     ];
     for (const [name, change, received, raised, outcome, expected] of cases) {
@@ -297,7 +305,7 @@ describe('rows that a workflow has to be told of', () => {
 
   it('come oldest first, no more than asked for, and are left alone once raised or decided', async () => {
     const ids = [];
-    for (const seconds of [1_000, 3_000, 2_000]) {
+    for (const seconds of [1_000_000, 3_000_000, 2_000_000]) {
       const { id } = await insert(await message());
       await setBack(id, 'received_at', seconds);
       ids.push(id);
@@ -311,6 +319,47 @@ describe('rows that a workflow has to be told of', () => {
     expect(await toRaise()).not.toContain(middle);
     expect(await toRaise()).toContain(newest);
     expect(await findCallback(api, middle)).toMatchObject({ outcome: 'review:review:7' });
+  });
+
+  it('are read page by page to the last, however alike their times', async () => {
+    const ids = [];
+    for (let i = 0; i < 7; i += 1) ids.push((await insert(await message())).id);
+    await db.owner.query(`update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`, [
+      ids.slice(1, 6),
+    ]);
+    const all = await toRaise();
+    expect(all).toEqual(expect.arrayContaining(ids.slice(1, 6)));
+    for (const limit of [1, 2, 3]) {
+      const seen: string[] = [];
+      let after: readonly string[] | null = null;
+      do {
+        const page = await pageOf(after, limit);
+        seen.push(...page.rows.map((row) => row.id));
+        after = page.end;
+      } while (after !== null);
+      expect(seen).toEqual(all);
+    }
+  });
+
+  it('are told of as one, with the age of the oldest, when nothing came of them for long', async () => {
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where outcome is null`);
+    expect(await findWithoutEffect(api, 0)).toBeNull();
+    const [young, old, unknown] = [await message(), await message(), await message({ acked: false })];
+    const ids = [];
+    for (const [one, seconds] of [
+      [young, 60],
+      [old, 300],
+      [unknown, 900],
+    ] as const) {
+      const { id } = await insert(one);
+      await setBack(id, 'received_at', seconds);
+      ids.push(id);
+    }
+    const told = await findWithoutEffect(api, 120_000);
+    expect(told).toMatchObject({ count: 1, deposit: old.externalOrderNumber, inboxId: ids[1] });
+    expect(told!.ageMs).toBeGreaterThanOrEqual(300_000);
+    expect(await findWithoutEffect(api, 30_000)).toMatchObject({ count: 2, inboxId: ids[1] });
+    expect(await findWithoutEffect(api, 400_000)).toBeNull();
   });
 
   it('have one outcome: a second decision changes nothing', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   findDeposit,
   findForPlacement,
-  findUnstarted,
+  findOpenDeposits,
   listDeposits,
   lockDeposit,
   markClosed,
@@ -250,13 +250,34 @@ describe('reservations whose workflow was perhaps never started', () => {
     }
     await inState(made[3]!.externalOrderNumber, 'AWAITING_PAYMENT');
     const found = async (limit: number) =>
-      (await findUnstarted(api, 30_000, limit)).map((one) =>
+      (await findOpenDeposits(api, ['PLACING'], 30_000, null, limit)).rows.map((one) =>
         made.findIndex((m) => m.externalOrderNumber === one.externalOrderNumber),
       );
     expect(await found(10)).toEqual([1, 2]);
     expect(await found(1)).toEqual([1]);
     await inState(made[1]!.externalOrderNumber, 'PLACEMENT_UNKNOWN');
     expect(await found(10)).toEqual([2]);
+  });
+
+  it('are read page by page to the last, in whichever of the states, however alike their times', async () => {
+    const made = Array.from({ length: 7 }, () => reservation());
+    for (const one of made) await reserve(api, one);
+    const numbers = made.map((one) => one.externalOrderNumber).toSorted();
+    for (const n of numbers.slice(0, 3)) await inState(n, 'EXPIRED');
+    await db.owner.query(
+      `update engine.deposit set created_at = '2021-03-01T12:00:00.123456Z' where external_order_number = any($1)`,
+      [numbers],
+    );
+    for (const limit of [1, 2, 7]) {
+      const seen: string[] = [];
+      let after: readonly string[] | null = null;
+      do {
+        const page = await findOpenDeposits(api, ['PLACING', 'EXPIRED'], 30_000, after, limit);
+        seen.push(...page.rows.map((one) => one.externalOrderNumber));
+        after = page.end;
+      } while (after !== null && seen.length < 7);
+      expect(seen.slice(0, 7)).toEqual(numbers);
+    }
   });
 });
 

@@ -251,7 +251,7 @@ describe('an answer after the attempt was given up as unknown', () => {
     await settle(number, REFUSED);
     expect(await lastAttempt(worker, number)).toMatchObject({ outcome: 'unknown', answer: REFUSED });
     expect(await shown(number)).toMatchObject({ state: 'PLACEMENT_UNKNOWN', redirectUrl: null });
-    expect(await findAnsweredLate(api, 100)).not.toContainEqual(
+    expect((await findAnsweredLate(api, null, 100)).rows).not.toContainEqual(
       expect.objectContaining({ externalOrderNumber: number }),
     );
   });
@@ -260,7 +260,8 @@ describe('an answer after the attempt was given up as unknown', () => {
     const number = await placing();
     await open(number);
     await settle(number, UNKNOWN);
-    const told = async () => (await findAnsweredLate(api, 100)).filter((one) => one.externalOrderNumber === number);
+    const told = async () =>
+      (await findAnsweredLate(api, null, 100)).rows.filter((one) => one.externalOrderNumber === number);
     expect(await told()).toEqual([]);
     await settle(number, PLACED);
     const [expiresAt] = (await shown(number)).windows;

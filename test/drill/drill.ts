@@ -15,7 +15,7 @@ export interface Outcome {
   readonly creates: Readonly<Record<string, number>>;
   readonly callbacks: Readonly<Record<string, number>>;
   readonly credited: number;
-  /** Created and never known to the provider: 202, with nothing to pay. */
+  /** Created and never known to the provider: 202 or 422 NOT_SENT, with nothing to pay. */
   readonly unknown: number;
   readonly seconds: number;
   /** Empty: everything is as it should be. */
@@ -30,7 +30,8 @@ interface Heard {
 }
 
 const SETTLED_WITHIN_MS = 180_000;
-const AT_ONCE = 16;
+const AT_ONCE = 8;
+const SPREAD_MS = 3_000;
 const agent = new Agent({ keepAlive: false, maxSockets: 300 });
 
 /** Status 0: the connection failed. */
@@ -69,7 +70,7 @@ async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>,
   const left = [...items];
   await Promise.all(
     Array.from({ length: lanes }, async () => {
-      for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+      while (left.length > 0) await work(left.shift()!);
     }),
   );
 }
@@ -93,7 +94,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
   const faults = new Set<string>();
   const counts: Record<string, number> = {};
   const prefix = `${round.name.replace(/\W/g, '-')}-${runs}`;
-  const waiting = Array.from({ length: load.callbacks }, (_, i) => `${prefix}-p${i}`);
+  const waiting: string[] = [];
   const fresh = Array.from({ length: load.creates }, (_, i) => `${prefix}-c${i}`);
   const after = await newestAttempt(stage);
 
@@ -109,28 +110,50 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
         // 409: paid already, and the answer to the first try was lost.
         return last.status === 409 || (last.status >= 200 && last.status < 300);
       },
-      undefined,
+      SETTLED_WITHIN_MS,
       () => `; the sandbox said ${JSON.stringify(last)}`,
     );
   };
-  await inLanes(waiting, (n) =>
-    until(`${n} to be placed`, async () => (await create(n)).body?.redirectUrl).then(() => undefined),
+  let made = 0;
+  // What the round before left unsettled may cost a placement its answer: such an order is not paid here.
+  await inLanes(Array.from({ length: load.callbacks }), () =>
+    until(
+      'orders to be placed',
+      async () => {
+        const n = `${prefix}-p${(made += 1)}`;
+        const { body } = await create(n);
+        return body?.redirectUrl && waiting.push(n);
+      },
+      SETTLED_WITHIN_MS,
+    ).then(() => undefined),
   );
 
-  const paying = inLanes(waiting, (n) => pay(n).then(() => undefined));
+  // Spread over what is done, so that each moment of it meets some.
+  const paying = inLanes(waiting, async (n) => {
+    await sleep((SPREAD_MS * AT_ONCE) / load.callbacks);
+    await pay(n);
+  });
   const creating = inLanes(
     fresh,
-    (n) =>
-      until(`${n} to be created`, async () => {
-        const { status, retryAfter, body } = await create(n);
-        counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
-        if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
-        if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
-        if (status >= 200 && status < 300) return true;
-        if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
-        await sleep(200);
-        return status >= 400 && status < 500;
-      }).then(() => undefined),
+    async (n) => {
+      await sleep((SPREAD_MS * fresh.indexOf(n)) / load.creates);
+      await until(
+        `${n} to be created`,
+        async () => {
+          const { status, retryAfter, body } = await create(n);
+          counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
+          if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
+          if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
+          if (status >= 200 && status < 300) return true;
+          // The database or the provider was away for longer than a placement waits: nothing was sent, and that is final.
+          if (status === 422 && body?.code === 'NOT_SENT') return true;
+          if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
+          await sleep(200);
+          return status >= 400 && status < 500;
+        },
+        SETTLED_WITHIN_MS,
+      );
+    },
     load.creates,
   );
   const alive = Object.entries(stage.pieces).map(([name, piece]) => ({ name, pid: piece.pid() }));
@@ -163,10 +186,11 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
       SETTLED_WITHIN_MS,
     );
     const { status } = await call(`${stage.sandboxUrl}/control/orders/${n}`, 'GET', stage.controlToken);
-    if (status !== 200)
-      return void (
-        settled.state === 'PLACEMENT_UNKNOWN' || faults.add(`${n} is ${settled.state} and unknown to the provider`)
-      );
+    if (status !== 200) {
+      const isNone = settled.state === 'PLACEMENT_UNKNOWN' || settled.state === 'PLACEMENT_REFUSED';
+      if (!isNone) faults.add(`${n} is ${settled.state} and unknown to the provider`);
+      return;
+    }
     known.push(n);
     await pay(n);
   });

@@ -23,11 +23,6 @@ const rounds = ROUNDS.filter(({ name }) => wanted.length === 0 || wanted.some((o
 if (rounds.length === 0) throw new Error(`--only: none of ${ROUNDS.map(({ name }) => name).join(', ')}`);
 
 const stage = await openStage();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    void stage.stop().then(() => process.exit(130));
-  });
-}
 const told = (counts: Readonly<Record<string, number>>) =>
   Object.entries(counts)
     .map(([status, n]) => `${n} × ${status}`)

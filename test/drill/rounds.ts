@@ -15,13 +15,18 @@ export interface Round {
   hit(stage: Stage): Promise<() => Promise<void>>;
 }
 
-const LASTS_MS = 4_000;
+/** What is done lasts so long, at least. */
+export const LASTS_MS = 4_000;
 const CUTS = 8;
 const CUT_EVERY_MS = 150;
 const PROCESSES = ['api', 'worker', 'sandbox'] as const;
 const SERVERS = ['postgres', 'temporal'] as const;
 /** Of each process, as PostgreSQL knows its connections. */
-const APPLICATIONS = { api: 'deposit-api%', worker: 'deposit-%r%s%', sandbox: 'sandbox' } as const;
+const APPLICATIONS = {
+  api: ['deposit-api%'],
+  worker: ['deposit-worker', 'deposit-decisions'],
+  sandbox: ['sandbox'],
+} as const;
 
 const nothing = async () => undefined;
 
@@ -104,7 +109,7 @@ export const ROUNDS: readonly Round[] = [
     ends: null,
     mayLoseConnections: false,
     unready: false,
-    hit: (stage) => cut(stage, Object.values(APPLICATIONS)),
+    hit: (stage) => cut(stage, Object.values(APPLICATIONS).flat()),
   },
   {
     name: 'postgres:read-only',
@@ -148,7 +153,7 @@ export const ROUNDS: readonly Round[] = [
         ends: null,
         mayLoseConnections: false,
         unready: false,
-        hit: (stage) => cut(stage, [APPLICATIONS[name]]),
+        hit: (stage) => cut(stage, APPLICATIONS[name]),
       },
       {
         name: `${name}:kill`,
@@ -174,5 +179,3 @@ export const ROUNDS: readonly Round[] = [
     ];
   }),
 ];
-
-export { LASTS_MS };

@@ -65,11 +65,13 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
   const stop = async () => {
     for (const step of undo.splice(0).toReversed()) await step().catch(() => undefined);
   };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().then(() => process.exit(130)));
   try {
     const ports = { api: 0, callback: 0, sandbox: 0 };
     for (const name of ['api', 'callback', 'sandbox'] as const) ports[name] = await freePort();
     const directory = join(folder, 'postgres');
-    let postgres = await startPostgres({ directory, fsync: false });
+    let postgres = await startPostgres({ directory, fsync: false, removeOnStop: true });
     undo.push(() => postgres.stop());
     await migrateTemplate(postgres.url);
     const { db, drop } = await cloneTemplate(postgres.url);
@@ -154,9 +156,13 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
         postgres: server(
           () => postgres.pid,
           async () => {
-            postgres = await startPostgres({ directory, port: postgres.port, fsync: false });
+            postgres = await startPostgres({ directory, port: postgres.port, fsync: false, removeOnStop: true });
           },
-          () => postgres.stop(),
+          // Its own stop would take the data away.
+          async () => {
+            process.kill(postgres.pid, 'SIGINT');
+            await until('PostgreSQL to be gone', async () => !isAlive(postgres.pid));
+          },
         ),
         temporal: server(
           temporalPid,
@@ -182,6 +188,8 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
           currencyCode: 'CNY',
           transactionAmount: 5_000,
           paymentPrice: 36_000,
+          transactionCreateTime: '2021-07-01T00:00:00',
+          paymentFinishedTime: '2021-07-01T00:05:00',
           ...change,
         };
         return {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { Secret } from '../../config/load.ts';
@@ -10,6 +11,7 @@ import { order, paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { talk } from '../api/talk.ts';
 
 const MINUTE = 60_000;
 const engine = await startEngine();
@@ -228,6 +230,47 @@ describe('what is no callback and is recognised all the same', () => {
   }
 });
 
+describe('what is not HTTP as Node reads it', () => {
+  /** One packet, as bytes: the genuine callback of that order with these lines of a header, and its answer. */
+  const send = (one: ReturnType<typeof order>, headers: readonly string[], body = callbackBody(engine, paid(one))) => {
+    const { pathname, origin } = new URL(callbackAddress(engine, one.externalOrderNumber));
+    const head = [`POST ${pathname} HTTP/1.1`, ...headers, `Content-Length: ${Buffer.byteLength(body)}`];
+    return talk(origin, [[...head, 'Content-Type: application/json', 'Connection: close', '', body].join('\r\n')]);
+  };
+
+  test.each([
+    ['an expectation of its own', ['Host: x', 'Expect: something-else']],
+    ['no Host', []],
+  ])('a callback with %s is read like any other', async (_, headers) => {
+    const one = await placed();
+    expect(await send(one, headers)).toMatch(/^HTTP\/1\.1 200 [^]*SUCCESS$/);
+    await engine.untilState(one.externalOrderNumber, 'CREDITED');
+  });
+
+  test.each([
+    ['headers of more than 8 kB', ['Host: x', `X-Trace: ${'t'.repeat(9_000)}`], 431, 'HPE_HEADER_OVERFLOW'],
+    ['a header line with a stray byte', ['Host: x', 'X-Bad\u0001: 1'], 400, 'HPE_INVALID_HEADER_TOKEN'],
+    ['chunks beside a length', ['Host: x', 'Transfer-Encoding: chunked'], 400, 'HPE_INVALID_CONTENT_LENGTH'],
+  ])('a callback with %s is refused as before, and people are told', async (_, headers, status, code) => {
+    const before = timesRaised(api, 'callback_not_readable');
+    expect(await send(deposit, headers)).toBe(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`,
+    );
+    await until('the alarm', async () => timesRaised(api, 'callback_not_readable') > before);
+    const proof = { proof: 'address and signature', deposit: deposit.externalOrderNumber };
+    expect(lastAlarm('callback_not_readable')).toMatchObject({ ...proof, code });
+  });
+
+  test('a stranger’s is none', async () => {
+    const before = raised(api.log, api.lines).length;
+    const { origin } = new URL(address);
+    for (const bytes of [randomBytes(1_000), `\x16\x03\x01${'\0'.repeat(200)}`, 'GET /x HTTP/9.9\r\n\r\n']) {
+      expect(await talk(origin, [bytes])).toMatch(/^HTTP\/1\.1 400 /);
+    }
+    expect(raised(api.log, api.lines)).toHaveLength(before);
+  });
+});
+
 describe('what is odd and can be read', () => {
   test.each<[string, (body: string) => string, Record<string, string>]>([
     ['a byte order mark', (body) => `\uFEFF${body}`, {}],
@@ -325,6 +368,10 @@ describe('what proves nothing', () => {
     expect(alarms()).toBe(before);
     await engine.callback(at(`${kid}/${respelled}`), genuine());
     expect(alarms()).toBe(before + 1);
+    // Only claimed: whoever holds a signature can write any number beside it.
+    const alarm = lastAlarm('callback_good_signature_wrong_token')!;
+    expect(alarm).toMatchObject({ claimed: deposit.externalOrderNumber });
+    expect(alarm).not.toHaveProperty('deposit');
   });
 });
 

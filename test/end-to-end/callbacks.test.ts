@@ -270,8 +270,8 @@ describe('other content', () => {
       4,
     ]);
     expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(3);
-    // What is not kept leaves no row at all: each of the 23 had a ticket of its own.
-    expect(await stampsOf(n)).toBe(21);
+    // What is not kept leaves its stamp: no other content is taken under it. Each of the 23 had a ticket of its own.
+    expect(await stampsOf(n)).toBe(24);
     expectAck(await say({ ...data, transactionAmount: '-1' }));
     await expectReview(deposit, 'unreadable', 'UNREADABLE');
     expect(await postings(engine, n)).toEqual([]);

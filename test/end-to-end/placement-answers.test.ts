@@ -112,7 +112,7 @@ describe('an answer that contradicts itself or is none', () => {
     ['a statusCode that is a number', json(refusal({ statusCode: 400 }))],
     ['no statusCode', json(refusal({ statusCode: undefined }))],
     ['two statusCodes', json(refusal().replace('{', '{"statusCode":"NO_ADVERTISEMENT",'))],
-    ['a byte order mark', json(`\uFEFF${refusal()}`)],
+    ['two byte order marks', json(`\uFEFF\uFEFF${refusal()}`)],
     ['bytes that are no UTF-8', json(Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(refusal())]))],
     ['an array', json(`[${refusal()}]`)],
     ['null', json('null')],

@@ -205,7 +205,7 @@ describe('PostgreSQL is older than Temporal', () => {
     await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
     const second = await openCase(n);
     expect(second.id).not.toBe(first.id);
-    expect(await statusOf(second.id)).toBe('RUNNING');
+    await until('it to be held', async () => (await statusOf(second.id).catch(() => null)) === 'RUNNING');
     const { rows } = await engine.db.owner.query(
       'select posting_id from engine.deposit where external_order_number = $1',
       [n],
@@ -234,7 +234,7 @@ describe('PostgreSQL is older than Temporal', () => {
     });
 
     const found = await openCase(n);
-    expect(found).toMatchObject({ reason: 'RESTORED', standing: 'unreadable' });
+    expect(found).toMatchObject({ reason: 'CASE_RESTORED', standing: 'unreadable' });
     expect(found.detail).toContain(`${lost.id} runs without a row: reason SECOND_CODE`);
     await until('the first to end', async () => (await statusOf(lost.id)) === 'TERMINATED');
     const payment = {

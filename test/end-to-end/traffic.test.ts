@@ -15,7 +15,7 @@ const engine = await startEngine();
 const { audit } = await copiesOf(engine, await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8'));
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
 const STEPS = Number(process.env['STEPS'] ?? 40);
-const ACTIONS = 200;
+const ACTIONS = 150;
 const AT_ONCE = 14;
 
 const one = async <T>(sql: string, ...values: unknown[]): Promise<T> =>
@@ -82,7 +82,7 @@ test(`a walk of ${STEPS} steps: after each the books are right, and merchants re
     await holds(traffic, told);
   }
   expect((await decidedSince(before)).n, told()).toBeGreaterThan(0);
-});
+}, 240_000);
 
 test(`${ACTIONS} things, ${AT_ONCE} at a time, on few deposits: nothing is answered 500, and no case is wedged (seed ${seed})`, async () => {
   const traffic = await trafficOf(engine, 'storm', seed + 1);
@@ -104,7 +104,7 @@ test(`${ACTIONS} things, ${AT_ONCE} at a time, on few deposits: nothing is answe
   await holds(traffic, () => `seed ${seed}`);
   expect(await deadlocks()).toEqual(before);
   expect((await decidedSince(first)).n).toBeGreaterThan(0);
-});
+}, 240_000);
 
 test('the audit explains all of it', async () => {
   await archiveAll(engine);

@@ -7,7 +7,7 @@ import { createPool, inTransaction } from '../../database/pool.ts';
 import { type CreditAnswer, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
 import { orderNumber, paid, transactionCode } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 import {
   balanceOf,
   call,
@@ -187,7 +187,7 @@ describe('a repeated credit', () => {
       [one.order.externalOrderNumber],
     );
     await db.owner.query('update engine.callback set outcome = null where id = $1', [one.inboxId]);
-    await db.owner.query('delete from engine.outgoing where external_order_number = $1', [
+    await byHand(db.owner, 'delete from engine.outgoing where external_order_number = $1', [
       one.order.externalOrderNumber,
     ]);
     expect(await standing(one)).toEqual(UNTOUCHED);

@@ -148,6 +148,7 @@ describe('each role', () => {
       'legs',
       'line',
       'place',
+      'postings_of',
       'root',
       'seal',
       'standing',
@@ -310,7 +311,6 @@ describe('the API', () => {
 describe("the engine's own records", () => {
   it.each([
     ['decision', 'callback'],
-    ['callback_stamp', 'key_id'],
     ['stated_facts', 'amount'],
     ['carried', 'answer'],
     ['refused_step', 'refusal'],

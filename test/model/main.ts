@@ -16,6 +16,7 @@ const { values } = parseArgs({
     path: { type: 'string' },
     replay: { type: 'string' },
     mutants: { type: 'boolean', default: false },
+    hasty: { type: 'boolean', default: false },
     storm: { type: 'string' },
   },
 });
@@ -85,6 +86,7 @@ async function compare(url: string): Promise<void> {
       count: whole('count', values.count),
       seed,
       lanes: values.path === undefined ? LANES : 1,
+      hasty: values.hasty,
       progress: (sequences) => process.stderr.write(`${sequences} sequences\n`),
       ...(values.path === undefined ? {} : { path: values.path }),
       ...(values.replay === undefined ? {} : { replay: values.replay }),

@@ -59,10 +59,12 @@ export const receive = (message: Delivery): Play =>
   function* (ref) {
     const { label, order, code, amount, manner } = message;
     const deposit = ref.deposits[order]!;
-    const known = ref.callbacks[label];
-    if (known?.acked) return 'acknowledged';
-    if (!deposit.known && manner === 'waited' && Object.values(ref.callbacks).some((one) => one.order === order))
-      ref.aged.push(order);
+    if (manner === 'waited') {
+      // Hours pass before it comes, not while it is taken.
+      if (!deposit.known && Object.values(ref.callbacks).some((one) => one.order === order)) ref.aged.push(order);
+      yield;
+    }
+    if (ref.callbacks[label]?.acked) return 'acknowledged';
     const callback = (ref.callbacks[label] ??= {
       order,
       code,

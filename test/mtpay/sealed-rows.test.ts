@@ -102,7 +102,7 @@ describe('a row that the API has written', () => {
   it('is sealed as well where it holds what a history says', async () => {
     const order = await reserved(db.owner);
     const row = await inTransaction(api, (client) =>
-      insertRestored(client, order.externalOrderNumber, randomBytes(32), 'says: 5000 MTC', seal),
+      insertRestored(client, order.externalOrderNumber, randomBytes(32), 'says: 5000 MTC', 'RESTORED', seal),
     );
     expect(await verdict(row!.id)).toEqual({ kind: 'sealed' });
   });

@@ -1,6 +1,7 @@
 import type { CallbackData } from '../../domain/order.ts';
 import { Secret } from '../../config/load.ts';
 import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
+import { freeMillisecond } from '../../mtpay/own-stamps.ts';
 import { type MtpayKey, sign } from '../../mtpay/signature.ts';
 import type { Engine } from './engine.ts';
 
@@ -22,7 +23,8 @@ export const callbackAddress = (engine: Engine, externalOrderNumber: string): st
 export function callbackBody(
   engine: Engine,
   data: CallbackData | Readonly<Record<string, unknown>>,
-  timestampMs = Date.now(),
+  // Not one that an order of ours may bear: such a message is answered 503 once.
+  timestampMs = freeMillisecond(Date.now(), 1_000),
 ): string {
   const { transactionAmount, paymentPrice, ...rest } = data as Record<string, string | number | undefined>;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);

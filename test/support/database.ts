@@ -54,6 +54,19 @@ export async function cloneTemplate(
   return { db: { url: url.href, urlFor, owner, poolFor: (role) => open(urlFor(role), 20) }, drop };
 }
 
+/** As somebody would do it who may do everything: no trigger is asked. */
+export async function byHand(owner: pg.Pool, sql: string, values: readonly unknown[] = []): Promise<void> {
+  const client = await owner.connect();
+  try {
+    await client.query('begin');
+    await client.query('set local session_replication_role = replica');
+    await client.query(sql, [...values]);
+    await client.query('commit');
+  } finally {
+    client.release();
+  }
+}
+
 async function asAdmin(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

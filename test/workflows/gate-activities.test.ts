@@ -143,7 +143,7 @@ const GIVEN_OTHERWISE: readonly Change[] = [
   {
     what: 'an order is placed without a word on when its workflow began',
     file: 'workflows/deposit.ts',
-    from: 'place(externalOrderNumber, { startedAt: workflowInfo().startTime.toISOString() })',
+    from: 'place(externalOrderNumber, startOf(input))',
     to: 'place(externalOrderNumber)',
     touches: gave('placeOrder', (_: string, started?: object) => started !== undefined),
     says: /placed the order .* with /,
@@ -223,7 +223,7 @@ const LEFT_OUT: readonly Change[] = [
     from: 'if (!isForged) proposal = null;',
     to: 'proposal = null;',
     touches: ran('decide', 'durable', isForged),
-    says: /(took up the update confirm|carried out what people decided .*); this code would refuse the update confirm instead/,
+    says: /(took up the update confirm|carried out what people decided .*|went the new way of patch answer-anew); this code would refuse the update confirm instead/,
   },
   {
     what: 'the archive forgets what it did',

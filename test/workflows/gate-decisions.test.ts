@@ -38,6 +38,9 @@ const allWhole: Touches = ({ commands, facts }) => {
   return commands.every((command) => command.kind !== 'timer' || whole.includes(command.durationMs));
 };
 
+/** Somebody told of a payment while the order was being placed, so the first wait of an unknown one goes on already. */
+const toldWhilePlacing: Touches = both(wentOn, ran('settlePlacement', 'durable', ofKind('unknown')));
+
 /** The SDK's replay does not compare durations: a timer that is moved is seen by the gate alone. */
 const TIMERS: readonly Change[] = [
   {
@@ -54,7 +57,7 @@ const TIMERS: readonly Change[] = [
     file: waiting,
     from: ', leftMs, { summary });',
     to: ');',
-    touches: either(paymentWindow, listening, listeningUnknown),
+    touches: either(paymentWindow, listening, listeningUnknown, toldWhilePlacing),
     says: /waited for the (payment|listening) window \(timer, .*\); this code would not$/,
   },
   {
@@ -87,7 +90,7 @@ const TIMERS: readonly Change[] = [
     file: deposit,
     from: 'const windows = settings.paymentWindowMs + settings.listeningWindowMs;',
     to: 'const windows = settings.listeningWindowMs;',
-    touches: listeningUnknown,
+    touches: either(listeningUnknown, toldWhilePlacing),
     says: /waited for the listening window \(timer, .*\); this code would wait for the listening window \(timer, .*\) instead/,
   },
 ];
@@ -119,8 +122,8 @@ const CONDITIONS: readonly Change[] = [
     file: deposit,
     from: "if (placement.kind === 'unknown') return 'placementUnknown';",
     to: '',
-    touches: ran('placeOrder', 'local', ofKind('unknown')),
-    says: /announced DepositState PLACEMENT_UNKNOWN.*; this code would (wait for the payment window|record a review)/,
+    touches: either(ran('placeOrder', 'local', ofKind('unknown')), toldWhilePlacing),
+    says: /(announced DepositState PLACEMENT_UNKNOWN|the new way of patch announce-no-hints).*; this code would (wait for the payment window|record a review|credit the deposit)/,
   },
   {
     what: 'a refused placement counts as placed',
@@ -329,6 +332,14 @@ const HINTS: readonly Change[] = [
 ];
 
 const TOLD: readonly Change[] = [
+  {
+    what: 'a code that nobody has asked the database about is searchable',
+    file: 'workflows/show.ts',
+    from: 'return facts.announcesNoHints;',
+    to: 'return false;',
+    touches: toldWhilePlacing,
+    says: /announced DepositState PLACEMENT_UNKNOWN; this code would announce DepositState PLACEMENT_UNKNOWN, TransactionCode/,
+  },
   {
     what: 'the transaction code is not searchable any more',
     file: 'workflows/show.ts',

@@ -1,6 +1,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { expect, test } from 'vitest';
+import { closeAsUnknown } from '../../database/placements.ts';
 import type { Payment } from '../../domain/order.ts';
 import { callbackAccepted, confirm, lookAgain, orderAnswered, propose, withdraw } from '../../workflows/messages.ts';
 import { paid, transactionCode } from '../support/builders.ts';
@@ -130,6 +131,38 @@ test('a forged payment while the order is being placed, and one while nobody kno
   await asked(handle, 'credit');
   await pays(reserved, handle);
   await recordHistory('credited-after-forged-unknown', handle);
+});
+
+test('a forged payment before the order is known to be unknown: its code cannot be searched for', async () => {
+  const reserved = await world.reserve();
+  const n = reserved.order.externalOrderNumber;
+  let settle = () => {};
+  const told = new Promise<void>((resolve) => (settle = resolve));
+  world.instead('placeOrder', n, () => Promise.reject(away()));
+  world.instead('settlePlacement', n, async (real) => {
+    await told;
+    await closeAsUnknown(world.db.owner, n);
+    return real();
+  });
+  const handle = await world.start(reserved);
+  await until('the placement to be settled', async () =>
+    ((await handle.fetchHistory()).events ?? []).some((event) => event.activityTaskScheduledEventAttributes),
+  );
+  await handle.signal(callbackAccepted, forged(reserved));
+  await until('the workflow to have heard of it', async () => {
+    const events = (await handle.fetchHistory()).events ?? [];
+    const heard = events.findIndex((event) => event.workflowExecutionSignaledEventAttributes);
+    return heard > 0 && events.slice(heard).some((event) => event.workflowTaskCompletedEventAttributes);
+  });
+  settle();
+  await asked(handle, 'credit');
+  const searchable = ((await handle.fetchHistory()).events ?? []).flatMap((event) =>
+    Object.keys(event.upsertWorkflowSearchAttributesEventAttributes?.searchAttributes?.indexedFields ?? {}),
+  );
+  expect(searchable).toContain('DepositState');
+  expect(searchable).not.toContain('TransactionCode');
+  await pays(reserved, handle);
+  await recordHistory('credited-after-forged-while-placing', handle);
 });
 
 test('a forged payment after the payment window: the listening window goes on, and not longer', async () => {

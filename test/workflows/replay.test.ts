@@ -81,6 +81,7 @@ const HINTED = [
   'credited-after-forged-payment',
   'credited-after-forged-time',
   'credited-after-forged-unknown',
+  'credited-after-forged-while-placing',
   'credited-after-hint',
   'credited-beside',
   'credited-told-otherwise',

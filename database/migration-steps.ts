@@ -1,0 +1,46 @@
+/** An index that is built beside the traffic, outside any transaction. */
+export interface IndexStep {
+  /** With its schema. */
+  readonly name: string;
+  readonly sql: string;
+}
+
+export interface MigrationSteps {
+  readonly indexes: readonly IndexStep[];
+  /** What comes after them, in one transaction. */
+  readonly sql: string;
+}
+
+/** What comes before this line of a file are indexes. */
+const MARK = /^-- In one transaction:$/m;
+const INDEX =
+  /^create (unique )?index (?:concurrently if not exists )?([a-z_][a-z0-9_]*) on ((?:engine|ledger)\.)([a-z_]+ .*)$/;
+
+/**
+ * Reads a migration. Null: something else than an index stands before the mark. A file of nothing but indexes needs no
+ * mark, and its indexes are built beside the traffic too, however they are written: so is 009-lookups.sql.
+ */
+export function readSteps(text: string): MigrationSteps | null {
+  const mark = MARK.exec(text);
+  const indexes = statementsOf(mark === null ? text : text.slice(0, mark.index)).map(indexStep);
+  const isWhole = (found: readonly (IndexStep | null)[]): found is IndexStep[] => !found.includes(null);
+  if (mark !== null) return isWhole(indexes) ? { indexes, sql: text.slice(mark.index) } : null;
+  return indexes.length > 0 && isWhole(indexes) ? { indexes, sql: '' } : { indexes: [], sql: text };
+}
+
+/** Good for indexes only: no text of theirs holds a semicolon or two dashes. */
+const statementsOf = (text: string): string[] =>
+  text
+    .replaceAll(/--.*$/gm, '')
+    .split(';')
+    .map((statement) => statement.trim().replaceAll(/\s+/g, ' '))
+    .filter((statement) => statement !== '');
+
+function indexStep(statement: string): IndexStep | null {
+  const [, unique = '', name, schema, rest] = INDEX.exec(statement) ?? [];
+  if (name === undefined) return null;
+  return {
+    name: `${schema}${name}`,
+    sql: `create ${unique}index concurrently if not exists ${name} on ${schema}${rest}`,
+  };
+}

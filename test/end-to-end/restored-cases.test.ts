@@ -1,0 +1,101 @@
+import { temporal } from '@temporalio/proto';
+import { expect, test } from 'vitest';
+import { inTransaction } from '../../database/pool.ts';
+import { noteRestored } from '../../database/placements.ts';
+import { depositWorkflowId } from '../../workflows/messages.ts';
+import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
+import { loggedApi } from '../api/parts.ts';
+import { paid } from '../support/builders.ts';
+import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { startEngine } from '../support/engine.ts';
+
+/** What people decide about a case that a restore has brought about ends no deposit that somebody else owns. */
+const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
+const engine = await startEngine({ relay: RELAY });
+const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
+const { owner } = engine.db;
+
+/** Its workflow has ended, and its row has not. */
+async function completed(n: string): Promise<void> {
+  const taskQueue = `nobody-${n}`;
+  await engine.client.workflow.start('deposit', {
+    workflowId: depositWorkflowId(n),
+    taskQueue,
+    args: [],
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+  });
+  const { taskToken } = await engine.client.withDeadline(Date.now() + 20_000, () =>
+    engine.client.workflowService.pollWorkflowTaskQueue({ namespace: 'default', taskQueue: { name: taskQueue } }),
+  );
+  await engine.client.workflowService.respondWorkflowTaskCompleted({
+    namespace: 'default',
+    taskToken,
+    commands: [
+      {
+        commandType: temporal.api.enums.v1.CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+        completeWorkflowExecutionCommandAttributes: {
+          result: {
+            payloads: [
+              {
+                metadata: { encoding: Buffer.from('json/plain') },
+                data: Buffer.from(JSON.stringify({ state: 'UNPAID', postingId: null })),
+              },
+            ],
+          },
+        },
+      },
+    ],
+  });
+}
+
+test('a case RESTORED that is rejected does not end a deposit whose own payment waits for people in another case', async () => {
+  const order = await placed(engine);
+  const n = order.externalOrderNumber;
+  await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('to be another');
+  await completed(n);
+  const restored = await opened(alice, order, 'RESTORED', 'unreadable');
+  await arrives(engine, order);
+  const paid = await opened(alice, order, 'WORKFLOW_GONE', 'nothing');
+  await decideTogether(alice, bob, restored.id, { decision: 'reject' });
+  const between = (await engine.deposit(n)).state;
+  await decideTogether(alice, bob, paid.id, { decision: 'credit' });
+  const shown = await engine.deposit(n);
+  expect({ between, after: shown.state, credited: shown.creditedAmount }).toEqual({
+    between: 'AWAITING_PAYMENT',
+    after: 'CREDITED',
+    credited: '5000',
+  });
+});
+
+test('a case that was rebuilt after a restore, rejected by people, does not end a deposit that waits for its payment', async () => {
+  const order = await placed(engine);
+  const n = order.externalOrderNumber;
+  // An old ticket: STAMP_BEFORE_ORDER.
+  const stray = paid(order);
+  const answer = await engine.callback(callbackAddress(engine, n), callbackBody(engine, stray, Date.now() - 600_000));
+  expect(answer.status).toBe(200);
+  const lost = await opened(alice, order, 'STAMP_BEFORE_ORDER', 'nothing');
+  // So that nothing of ours writes meanwhile.
+  await loggedApi(engine, { ...RELAY, everyMs: 60_000 });
+  // PostgreSQL is restored to a moment after the order and before the stray message.
+  await inTransaction(owner, async (client) => {
+    await client.query('set local session_replication_role = replica');
+    await client.query('delete from engine.review_case where workflow_id = $1', [lost.id]);
+    await client.query(
+      'delete from engine.callback_attempt where callback in (select id from engine.callback where external_order_number = $1)',
+      [n],
+    );
+    await client.query('delete from engine.callback_stamp where external_order_number = $1', [n]);
+    await client.query('delete from engine.callback where external_order_number = $1', [n]);
+  });
+  await noteRestored(owner);
+  const log = await loggedApi(engine, RELAY);
+  const found = await opened(alice, order, 'CASE_RESTORED', 'unreadable');
+  expect(log.alarms(n)).toContain('case_rebuilt');
+  expect((await engine.deposit(n)).state).toBe('AWAITING_PAYMENT');
+  // The stray message was no payment: two people say so.
+  await decideTogether(alice, bob, found.id, { decision: 'reject' });
+  expect((await engine.deposit(n)).state).toBe('AWAITING_PAYMENT');
+  await engine.pay(n);
+  await engine.untilState(n, 'CREDITED');
+});

@@ -1,0 +1,18 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+/** `npm run growth -- --deposits 1000000`: the story of plans.test.ts on a database with so many deposits, and its figures. */
+const { values } = parseArgs({ options: { deposits: { type: 'string', default: '300000' } } });
+const deposits = Number(values.deposits);
+if (!Number.isSafeInteger(deposits) || deposits < 10_000) {
+  throw new Error(`--deposits ${values.deposits}: expected a whole number from 10000 on`);
+}
+const vitest = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 'test/growth/plans.test.ts'], {
+  cwd: fileURLToPath(new URL('../..', import.meta.url)),
+  env: { ...process.env, GROWTH_DEPOSITS: String(deposits) },
+  stdio: 'inherit',
+});
+const [code] = (await once(vitest, 'exit')) as [number | null];
+process.exitCode = code ?? 1;

@@ -1,0 +1,203 @@
+import { readFileSync } from 'node:fs';
+import type pg from 'pg';
+import { expect, test } from 'vitest';
+import { prune } from '../../database/prune.ts';
+import { createPool } from '../../database/pool.ts';
+import { createApiKey } from '../../database/api-keys.ts';
+import { arrives, operator, placed } from '../api/decisions.ts';
+import { archiveAll, doBusiness } from '../audit/book.ts';
+import { order, paid } from '../support/builders.ts';
+import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { createTestDatabase, required } from '../support/database.ts';
+import { launchEngine } from '../support/engine.ts';
+import { until } from '../support/until.ts';
+import { atLeisure, generateRows } from './rows.ts';
+import { collectPlans, partialIndexes, type SeenPlan, smallTables, tellPlans, wholeReads } from './watch-plans.ts';
+
+/**
+ * Nothing that the engine asks reads a growing table as a whole. Every statement of a story with every kind of deposit is
+ * looked at as PostgreSQL carried it out, those inside functions and triggers too. `npm run growth` is the same on a
+ * database with many rows, with its sizes and times.
+ */
+const DEPOSITS = Number(process.env['GROWTH_DEPOSITS'] ?? 0);
+const HOURS = 3_600_000;
+const db = await createTestDatabase();
+const partial = await partialIndexes(db.owner);
+const say = (line: string) => void (DEPOSITS > 0 && process.stdout.write(`${line}\n`));
+
+/** The pages of the documentation whose SQL is about single deposits and about what is open, not about whole books. */
+const RUNBOOK = [
+  ...readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8').matchAll(/^ *```sql\n(.*?)^ *```$/gms),
+];
+
+test(
+  'every statement finds its rows by an index',
+  async () => {
+    if (DEPOSITS > 0) {
+      await generateRows(db.url, DEPOSITS, say);
+      await tellSizes(db.owner);
+      await tellPruning(db.poolFor('app_worker'));
+      await atLeisure(db.url, tellIndexes);
+    }
+    const known = DEPOSITS > 0 ? await someDeposit(db.owner) : null;
+    await tellPlans(db.owner, db.url, DEPOSITS === 0);
+    const seen = collectPlans();
+    const { engine, stop } = await launchEngine(db, required('TEST_WORKFLOW_BUNDLE'), {
+      relay: { everyMs: 100, freshMs: 0, againMs: 100, unstartedMs: 0, lagMs: 100 },
+    });
+    try {
+      const deposits = await doBusiness(engine);
+      await strangeCallbacks();
+      for (const n of [...Object.values(deposits), ...(known === null ? [] : [known.n])]) await readAll(n);
+      await archiveAll(engine);
+      for (const n of [deposits.twice, ...(known === null ? [] : [known.n])]) await readAll(n);
+      await askRunbook(known?.n ?? deposits.credited);
+      await prune(db.poolFor('app_worker'), 7 * 24 * HOURS, 100);
+      await until('two sweeps', () =>
+        Promise.resolve(seen.filter(({ text }) => text.includes('outcome is null and acked')).length > 10),
+      );
+    } finally {
+      await stop();
+    }
+    if (DEPOSITS > 0) tellTimes(seen);
+    expect(seen.length).toBeGreaterThan(300);
+    expect(wholeReads(seen, partial, DEPOSITS > 0 ? await smallTables(db.owner) : undefined)).toEqual([]);
+    const wide = seen.filter(({ text, pages }) => pages > MANY_PAGES && !text.includes('engine.prune('));
+    if (DEPOSITS > 0) expect(wide.map(({ text }) => text)).toEqual([]);
+
+    /** What is for people, or for nobody. */
+    async function strangeCallbacks() {
+      const deposit = await placed(engine);
+      await arrives(engine, deposit, { transactionAmount: '-1' });
+      const { externalOrderNumber } = deposit;
+      await engine.pay(externalOrderNumber);
+      await engine.untilState(externalOrderNumber, 'CREDITED');
+      const stranger = order();
+      const address = callbackAddress(engine, stranger.externalOrderNumber);
+      const unknown = () => engine.callback(address, callbackBody(engine, paid(stranger)));
+      for (const answer of [await unknown(), await unknown()]) expect(answer.status).toBe(503);
+      const hands = await operator(engine, 'carol');
+      const { items } = await hands.list('?state=closed&limit=5');
+      for (const { id } of items) expect((await hands.case(id)).id).toBe(id);
+      const open = (await hands.list('?limit=5')).items[0];
+      const proposed = await hands.propose(open.id, { reason: 'compared with the statement', decision: 'reject' });
+      expect((await hands.withdraw(open.id, proposed.body.proposal.id)).status).toBe(200);
+    }
+
+    /** Everything that can be asked about a deposit. */
+    async function readAll(n: string) {
+      const evidence = await createApiKey(engine.db.owner, {
+        name: `auditor-${n
+          .slice(-8)
+          .toLowerCase()
+          .replaceAll(/[^a-z0-9]/g, 'x')}`,
+        scopes: ['audit:read'],
+      }).catch(() => null);
+      const deposit = await engine.deposit(n);
+      const limited = await createApiKey(engine.db.owner, {
+        name: `some-${Math.random().toString(36).slice(2)}`,
+        scopes: ['deposits:read'],
+        wallets: [deposit.wallet, 'w-1', 'w-none'],
+      });
+      const paths = [
+        `/v1/deposits?limit=50`,
+        `/v1/deposits?state=CREDITED&limit=50`,
+        `/v1/deposits?state=PLACEMENT_UNKNOWN&wallet=${deposit.wallet}`,
+        `/v1/deposits?wallet=${deposit.wallet}`,
+        `/v1/wallets/${deposit.wallet}`,
+      ];
+      for (const path of paths) expect((await engine.call('GET', path)).status, path).toBe(200);
+      expect((await engine.call('GET', '/v1/deposits', undefined, { key: limited })).status).toBe(200);
+      const { cursor } = (await engine.call('GET', '/v1/deposits?limit=1')).body;
+      if (typeof cursor === 'string')
+        await engine.call('GET', `/v1/deposits?limit=5&cursor=${encodeURIComponent(cursor)}`);
+      if (evidence !== null) {
+        const answer = await engine.call('GET', `/v1/deposits/${n}/evidence`, undefined, { key: evidence });
+        // A generated deposit has no history that could be read.
+        expect([200, 500]).toContain(answer.status);
+      }
+      const hands = await operator(engine, `o-${Math.random().toString(36).slice(2)}`);
+      for (const query of ['?limit=50', '?state=closed&limit=50']) await hands.list(query);
+    }
+
+    async function askRunbook(n: string) {
+      const auditor = createPool({ url: db.urlFor('auditor'), applicationName: 'runbook', max: 1 });
+      for (const [, sql = ''] of RUNBOOK) await auditor.query(sql.replaceAll('ORDER-NUMBER', n));
+      await auditor.end();
+    }
+  },
+  DEPOSITS > 0 ? 3 * HOURS : 120_000,
+);
+
+/** 32 MB: what a statement may look at that is about one deposit or one page of a list. Pruning is about a batch. */
+const MANY_PAGES = 4_000;
+
+async function someDeposit(owner: pg.Pool): Promise<{ readonly n: string }> {
+  const { rows } = await owner.query<{ n: string }>(
+    `select external_order_number as n from engine.callback where receipt = 'other_content' order by id offset $1 limit 1`,
+    [Math.floor(DEPOSITS / 200)],
+  );
+  return rows[0]!;
+}
+
+/** How many rows a second go, in the batches of the worker. */
+async function tellPruning(worker: pg.Pool): Promise<void> {
+  const times: number[] = [];
+  const startedMs = performance.now();
+  let rows = 0;
+  for (let more = true; more; ) {
+    const batchMs = performance.now();
+    const n = Object.values(await prune(worker, 90 * 24 * HOURS)).reduce((sum, pruned) => sum + pruned, 0);
+    times.push(performance.now() - batchMs);
+    rows += n;
+    more = n > 0;
+  }
+  const seconds = (performance.now() - startedMs) / 1_000;
+  say(
+    `pruned ${rows} rows in ${times.length} batches, ${Math.round(rows / seconds)}/s; the slowest batch ${Math.round(Math.max(...times))} ms`,
+  );
+}
+
+/** What 009 and 014 do to a database that has grown before they come. */
+async function tellIndexes(owner: pg.Client): Promise<void> {
+  for (const name of ['engine.callback_stamp_by_order', 'ledger.transaction_by_workflow', 'engine.outgoing_by_order']) {
+    const { rows } = await owner.query<{ sql: string }>('select pg_get_indexdef($1::regclass) as sql', [name]);
+    await owner.query(`drop index ${name}`);
+    const startedMs = performance.now();
+    await owner.query(rows[0]!.sql.replace('CREATE INDEX', 'CREATE INDEX CONCURRENTLY'));
+    say(`${name} built beside the traffic in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
+  }
+}
+
+async function tellSizes(owner: pg.Pool): Promise<void> {
+  const { rows } = await owner.query<{ name: string; n: string; heap: string; indexes: string; each: string }>(
+    `select relname as name, reltuples::bigint as n, pg_table_size(oid) as heap, pg_indexes_size(oid) as indexes,
+            round(pg_total_relation_size(oid)::numeric / $1) as each
+       from pg_class where relkind = 'r' and relnamespace in ('engine'::regnamespace, 'ledger'::regnamespace) and reltuples >= $1 / 200
+      order by pg_total_relation_size(oid) desc`,
+    [DEPOSITS],
+  );
+  say('\n| table | rows | table MB | indexes MB | bytes per deposit |\n| - | -: | -: | -: | -: |');
+  const mb = (bytes: string) => Math.round(Number(bytes) / 1e6);
+  for (const row of rows) say(`| \`${row.name}\` | ${row.n} | ${mb(row.heap)} | ${mb(row.indexes)} | ${row.each} |`);
+  say(`| all | | | | ${rows.reduce((sum, row) => sum + Number(row.each), 0)} |\n`);
+}
+
+/** The slowest and the widest, each text once. */
+function tellTimes(seen: readonly SeenPlan[]): void {
+  const texts = new Map<string, SeenPlan[]>();
+  for (const plan of seen) texts.set(plan.text, [...(texts.get(plan.text) ?? []), plan]);
+  const median = (of: readonly number[]) => of.toSorted((a, b) => a - b)[Math.floor(of.length / 2)]!;
+  const rows = [...texts].map(([text, plans]) => ({
+    text,
+    n: plans.length,
+    ms: median(plans.map(({ ms }) => ms)),
+    worstMs: Math.max(...plans.map(({ ms }) => ms)),
+    pages: Math.max(...plans.map(({ pages }) => pages)),
+  }));
+  say(
+    `\n${seen.length} statements with ${rows.length} texts; by pages:\n| pages | median ms | worst ms | times | statement |\n| -: | -: | -: | -: | - |`,
+  );
+  for (const row of rows.toSorted((a, b) => b.pages - a.pages).slice(0, 40))
+    say(`| ${row.pages} | ${row.ms.toFixed(2)} | ${row.worstMs.toFixed(1)} | ${row.n} | ${row.text.slice(0, 150)} |`);
+}

@@ -1,0 +1,183 @@
+import pg from 'pg';
+
+/**
+ * Rows of so many deposits over a year, as the engine would have left them: 99.5 % are credited, one in a hundred has a
+ * second callback that two people sent back, a few are open. No history is stored: `archive_object` has a short text for
+ * each. Numbers are for their count and order; nothing adds up.
+ */
+export async function generateRows(url: string, deposits: number, tell: (line: string) => void): Promise<void> {
+  await atLeisure(url, async (client) => {
+    await client.query(`set session_replication_role = replica; set synchronous_commit = off; set work_mem = '64MB'`);
+    await client.query(FUNCTIONS);
+    for (const [table, sql] of STATEMENTS) {
+      const startedMs = performance.now();
+      // Parameters of one plan each, as text: a number of rows, and of wallets.
+      await client.query(sql.replaceAll('$N', `${deposits}`).replaceAll('$W', `${Math.ceil(deposits / 20)}`));
+      tell(`${table}: ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
+    }
+    await client.query(FIX_IDS);
+    await client.query('vacuum analyze');
+  });
+}
+
+/** A connection without the limits of the engine's pools. */
+export async function atLeisure(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+const FUNCTIONS = `
+create function pg_temp.n(i bigint) returns text language sql immutable as $$ select 'o-' || substr(md5(i::text), 1, 20) $$;
+create function pg_temp.code(i bigint) returns text language sql immutable as $$ select 'AT' || upper(substr(md5('c' || i), 1, 14)) $$;
+create function pg_temp.hash(of text, i bigint) returns bytea language sql immutable as $$ select sha256(convert_to(of || i, 'UTF8')) $$;
+-- The last one was made just now, the first one a year ago.
+create function pg_temp.at(i bigint, n bigint) returns timestamptz language sql stable as $$
+  select now() - (n - i) * (interval '365 days' / n) - interval '5 minutes' $$;
+create function pg_temp.ms(i bigint, n bigint) returns bigint language sql stable as $$
+  select (extract(epoch from pg_temp.at(i, n)) * 1000)::bigint $$;
+create function pg_temp.state(i bigint, n bigint) returns text language sql immutable as $$
+  select case when i > n - greatest(10, n / 500) then case i % 10 when 0 then 'PLACEMENT_UNKNOWN' when 1 then 'EXPIRED' else 'AWAITING_PAYMENT' end
+              when i % 200 = 7 then 'UNPAID' else 'CREDITED' end $$;
+create function pg_temp.data(i bigint, n text) returns jsonb language sql stable as $$
+  select jsonb_build_object('externalOrderNumber', n, 'transactionCode', pg_temp.code(i), 'transactionAmount', '5000', 'currencyCode', 'CNY',
+    'paymentPrice', '36000', 'transactionCreateTime', '2026-03-01T12:00:00', 'paymentFinishedTime', '2026-03-01T12:05:00') $$;
+create function pg_temp.raw(i bigint, n text, ms bigint) returns bytea language sql stable as $$
+  select convert_to('{"signature":"[signature]","timestamp":' || ms || ',"data":' || pg_temp.data(i, n) || '}', 'UTF8') $$;
+`;
+
+const SETTINGS = JSON.stringify({
+  rateBands: { CNY: { from: '6.5', to: '8' }, HKD: { from: '7', to: '8.6' }, TWD: { from: '28', to: '36' } },
+  feeBand: '0',
+  latePolicy: 'credit',
+  paymentWindowMs: 1_800_000,
+  listeningWindowMs: 262_800_000,
+  reviewLimit: '0',
+});
+const PAID = `pg_temp.state(i, $N) = 'CREDITED'`;
+const ALL = 'generate_series(1::bigint, $N) i';
+/** One in a hundred, by its own number. */
+const SECONDS = 'generate_series(1::bigint, $N / 100) k cross join lateral (select k * 100 as i, $N + k as row) x';
+
+const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
+  [
+    'deposit',
+    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, redirect_url,
+       advertisement_code, bound_callback, posting_id, created_at, placed_at, expires_at, listening_until, closed_at)
+     select pg_temp.n(i), 'w-' || i % $W, 'MtcAmount', 5000, 'CNY', 'en', pg_temp.hash('f', i), '${SETTINGS}', pg_temp.state(i, $N),
+            'https://checkout.example/pay/' || md5('r' || i) || md5('s' || i), 'AD' || substr(md5('a' || i), 1, 12),
+            case when ${PAID} then i end, case when ${PAID} then i end, pg_temp.at(i, $N), pg_temp.at(i, $N) + interval '1 second',
+            pg_temp.at(i, $N) + interval '30 minutes', pg_temp.at(i, $N) + interval '73.5 hours',
+            case when pg_temp.state(i, $N) in ('CREDITED', 'UNPAID') then pg_temp.at(i, $N) + interval '5 minutes' end
+       from ${ALL}`,
+  ],
+  [
+    'placement_attempt',
+    `insert into engine.placement_attempt select pg_temp.n(i), 1, pg_temp.at(i, $N), pg_temp.at(i, $N) + interval '25 seconds',
+            case when pg_temp.state(i, $N) = 'PLACEMENT_UNKNOWN' then 'unknown' else 'placed' end,
+            jsonb_build_object('kind', 'placed', 'redirectUrl', 'https://checkout.example/pay/' || md5('r' || i) || md5('s' || i),
+                               'advertisementCode', 'AD' || substr(md5('a' || i), 1, 12), 'providerTimeMs', pg_temp.ms(i, $N)) from ${ALL}`,
+  ],
+  ['own_stamp', `insert into engine.own_stamp select 'key1', pg_temp.ms(i, $N) from ${ALL} on conflict do nothing`],
+  [
+    'callback',
+    `insert into engine.callback (id, external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, received_at, last_at, acked, raised_at, outcome)
+       overriding system value
+     select i, pg_temp.n(i), pg_temp.n(i), pg_temp.code(i), pg_temp.hash('x', i), pg_temp.data(i, pg_temp.n(i)), pg_temp.raw(i, pg_temp.n(i), pg_temp.ms(i, $N)),
+            'first', null, pg_temp.at(i, $N) + interval '5 minutes', pg_temp.at(i, $N) + interval '5 minutes', true, pg_temp.at(i, $N) + interval '5 minutes', 'posting:' || i
+       from ${ALL} where ${PAID}
+     union all
+     select row, pg_temp.n(i), pg_temp.n(i), pg_temp.code(row), pg_temp.hash('x', row), pg_temp.data(row, pg_temp.n(i)), pg_temp.raw(row, pg_temp.n(i), pg_temp.ms(i, $N)),
+            'other_content', 'SECOND_CODE', pg_temp.at(i, $N) + interval '9 minutes', pg_temp.at(i, $N) + interval '9 minutes', true, pg_temp.at(i, $N) + interval '9 minutes',
+            'review:review:' || row || '-00000000'
+       from ${SECONDS}`,
+  ],
+  [
+    'callback_attempt',
+    `insert into engine.callback_attempt select id, 1, received_at, 'key1', (extract(epoch from received_at) * 1000)::bigint from engine.callback`,
+  ],
+  [
+    'callback_stamp',
+    `insert into engine.callback_stamp select 'key1', (extract(epoch from received_at) * 1000)::bigint, external_order_number, content_hash from engine.callback`,
+  ],
+  [
+    'account',
+    `insert into ledger.account (id, code, kind) overriding system value select 1000 + w, 'wallet:w-' || w, 'liability' from generate_series(0, $W - 1) w`,
+  ],
+  [
+    'transaction',
+    `insert into ledger.transaction (id, key, kind, deposit, provider, provider_code, debit_code, credit_code, amount, fee, fiat, fiat_amount, unit_price, workflow_id, posted_at, origin, actor, reason)
+       overriding system value
+     select i, 'deposit:' || pg_temp.n(i) || ':credit', 'credit', pg_temp.n(i), 'mtpay', pg_temp.code(i), 'clearing:mtpay', 'wallet:w-' || i % $W, 5000, 0, 'CNY', 36000, 7.2,
+            'deposit:' || pg_temp.n(i), pg_temp.at(i, $N) + interval '5 minutes', null::bigint, null, null
+       from ${ALL} where ${PAID}
+     union all
+     select row, 'suspense:mtpay:' || pg_temp.code(row), 'suspense', pg_temp.n(i), 'mtpay', pg_temp.code(row), 'clearing:mtpay', 'suspense:mtpay', 5000, 0, 'CNY', 36000, 7.2,
+            'review:' || row || '-00000000', pg_temp.at(i, $N) + interval '9 minutes', null, null, null from ${SECONDS}
+     union all
+     select $N + row, 'after:' || row, 'reversal', pg_temp.n(i), 'mtpay', null, 'clearing:mtpay', 'suspense:mtpay', -5000, 0, 'CNY', 36000, 7.2,
+            'review:' || row || '-00000000', pg_temp.at(i, $N) + interval '2 hours', row, 'alice+bob', 'not ours' from ${SECONDS}`,
+  ],
+  [
+    'entry',
+    `insert into ledger.entry select t.id, l.line, a.id, l.amount from ledger.transaction t cross join lateral ledger.legs(t) l join ledger.account a on a.code = l.code`,
+  ],
+  ['balance', `insert into ledger.balance select account_id, sum(amount), count(*) from ledger.entry group by 1`],
+  [
+    'block',
+    `insert into ledger.block select id, pg_temp.hash('b', id - 1), pg_temp.hash('b', id), array[id], posted_at from ledger.transaction`,
+  ],
+  ['slot', `insert into ledger.slot select deposit, key from ledger.transaction where kind = 'credit'`],
+  ['lineage', `insert into ledger.lineage select id, origin from ledger.transaction where origin is not null`],
+  [
+    'review_case',
+    `insert into engine.review_case (workflow_id, callback, reason, parked, opened_at, closed_at, decision, decided_by, posting)
+     select 'review:' || row || '-00000000', row, 'SECOND_CODE', row, pg_temp.at(i, $N) + interval '9 minutes', pg_temp.at(i, $N) + interval '2 hours', 'reject', 'alice+bob', $N + row
+       from ${SECONDS}`,
+  ],
+  [
+    'decision',
+    `insert into engine.decision (id, callback, step, decision, reason, operator, at, workflow_id, proposal) overriding system value
+     select 2 * k - 1, row, 'propose', 'reject', 'compared with the statement', 'alice', pg_temp.at(i, $N) + interval '1 hour', 'review:' || row || '-00000000', null::bigint from ${SECONDS}
+     union all
+     select 2 * k, row, 'confirm', null, null, 'bob', pg_temp.at(i, $N) + interval '2 hours', 'review:' || row || '-00000000', 2 * k - 1 from ${SECONDS}`,
+  ],
+  [
+    'carried',
+    `insert into engine.carried select 2 * k - 1, 2 * k, 'decided', $N + row, '{"kind": "decided", "decision": "reject"}', pg_temp.at(i, $N) + interval '2 hours' from ${SECONDS}`,
+  ],
+  [
+    'outgoing',
+    `insert into engine.outgoing
+     select 'deposit.credited:' || i || ':' || pg_temp.ms(i, $N) * 1000, 'deposit.credited', pg_temp.n(i),
+            jsonb_build_object('externalOrderNumber', pg_temp.n(i), 'wallet', 'w-' || i % $W, 'amount', '5000', 'transactionCode', pg_temp.code(i), 'postingId', i::text,
+                               'late', false, 'creditedAt', pg_temp.at(i, $N)),
+            pg_temp.at(i, $N) + interval '5 minutes', case when i <= $N / 2 then pg_temp.at(i, $N) + interval '6 minutes' end
+       from ${ALL} where ${PAID}`,
+  ],
+  [
+    'archive',
+    `insert into engine.archive
+     select i, pg_temp.hash('p', i), pg_temp.hash('q', i), w, r, t, 'COMPLETED', c, 40, pg_temp.hash('h', i), pg_temp.hash('bundle', 0), '@temporalio/worker@1.24.0', '0.1.0', c + interval '1 minute'
+       from (select row_number() over (order by c) as i, w, r, t, c from (
+         select 'deposit:' || pg_temp.n(i) as w, 'run-' || md5('run' || i) as r, 'deposit' as t, pg_temp.at(i, $N) + interval '5 minutes' as c from ${ALL} where pg_temp.state(i, $N) in ('CREDITED', 'UNPAID')
+         union all
+         select 'review:' || row || '-00000000', 'run-' || md5('run' || row), 'review', pg_temp.at(i, $N) + interval '2 hours' from ${SECONDS}) x) y`,
+  ],
+  [
+    'archive_object',
+    `insert into engine.archive_object select history_hash, 'history', decode(repeat(md5(n::text), 2), 'hex'), archived_at from engine.archive`,
+  ],
+];
+
+/** What was given by hand is not given out again. */
+const FIX_IDS = `
+select setval(pg_get_serial_sequence('engine.callback', 'id'), (select coalesce(max(id), 0) + 1 from engine.callback)),
+       setval(pg_get_serial_sequence('engine.decision', 'id'), (select coalesce(max(id), 0) + 1 from engine.decision)),
+       setval(pg_get_serial_sequence('ledger.transaction', 'id'), (select coalesce(max(id), 0) + 1 from ledger.transaction)),
+       setval(pg_get_serial_sequence('ledger.account', 'id'), (select coalesce(max(id), 0) + 1 from ledger.account))`;

@@ -1,0 +1,151 @@
+import pg from 'pg';
+
+/**
+ * What PostgreSQL did for every statement of the engine in this process, those inside functions and triggers too: told by
+ * auto_explain, statement by statement, so that a new query needs no entry anywhere.
+ */
+export interface SeenPlan {
+  readonly role: string;
+  readonly text: string;
+  /** Milliseconds. */
+  readonly ms: number;
+  /** Pages of 8 kB that were looked at. */
+  readonly pages: number;
+  readonly scans: readonly Scan[];
+}
+
+/** A scan that has no condition of its index, or no index. */
+export interface Scan {
+  readonly table: string;
+  readonly kind: string;
+  readonly index: string | null;
+  /** Somebody above it stops when enough was found. */
+  readonly isLimited: boolean;
+}
+
+interface Node {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly 'Index Cond'?: string;
+  readonly 'Shared Hit Blocks'?: number;
+  readonly 'Shared Read Blocks'?: number;
+  readonly Plans?: readonly Node[];
+}
+
+const ROLES = new Set(['app_api', 'app_worker', 'app_decisions', 'auditor']);
+
+/** Of a database: its connections tell their plans. */
+const TELLING: Readonly<Record<string, string>> = {
+  session_preload_libraries: 'auto_explain',
+  'auto_explain.log_min_duration': '0',
+  'auto_explain.log_analyze': 'on',
+  'auto_explain.log_timing': 'off',
+  'auto_explain.log_buffers': 'on',
+  'auto_explain.log_nested_statements': 'on',
+  'auto_explain.log_format': 'json',
+  client_min_messages: 'log',
+};
+
+/** While tables are small: none is read whole by choice. */
+const SMALL_TABLES = { enable_seqscan: 'off' };
+
+/** Connections of this database that are opened from now on tell their plans. */
+export async function tellPlans(owner: pg.Pool, url: string, isSmall: boolean): Promise<void> {
+  const name = new URL(url).pathname.slice(1);
+  const settings = { ...TELLING, ...(isSmall ? SMALL_TABLES : {}) };
+  const client = await owner.connect();
+  try {
+    // Known to the server before they are set.
+    await client.query(`load 'auto_explain'`);
+    for (const [key, value] of Object.entries(settings)) {
+      await client.query(`alter database ${name} set ${key} = '${value}'`);
+    }
+  } finally {
+    client.release(true);
+  }
+}
+
+/** Collects what connections that are opened from now on are told. */
+export function collectPlans(): readonly SeenPlan[] {
+  const seen: SeenPlan[] = [];
+  const original = Reflect.get(pg.Client.prototype, 'connect') as (...given: unknown[]) => unknown;
+  const connect = function (this: pg.Client, ...given: unknown[]) {
+    this.on('notice', ({ message }) => {
+      if (ROLES.has(this.user ?? '')) note(seen, this.user!, message ?? '');
+    });
+    return original.apply(this, given);
+  };
+  Object.assign(pg.Client.prototype, { connect });
+  return seen;
+}
+
+function note(seen: SeenPlan[], role: string, message: string): void {
+  const found = /^duration: ([0-9.]+) ms {2}plan:\n/.exec(message);
+  if (found === null) return;
+  const { Plan: plan, 'Query Text': text } = JSON.parse(message.slice(found[0].length)) as {
+    Plan: Node;
+    'Query Text': string;
+  };
+  seen.push({
+    role,
+    text: text.replaceAll(/\s+/g, ' ').trim(),
+    ms: Number(found[1]),
+    pages: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
+    scans: scansOf(plan, false),
+  });
+}
+
+function scansOf(node: Node, isLimited: boolean): Scan[] {
+  const { 'Node Type': kind, 'Relation Name': table, Plans: plans = [] } = node;
+  const isWhole = table !== undefined && kind.endsWith('Scan') && node['Index Cond'] === undefined;
+  const own =
+    isWhole && !['Subquery Scan', 'Bitmap Heap Scan', 'Tid Scan'].includes(kind)
+      ? [{ table, kind, index: node['Index Name'] ?? null, isLimited }]
+      : [];
+  return [...own, ...plans.flatMap((plan) => scansOf(plan, isLimited || kind === 'Limit'))];
+}
+
+/** Tables that stay small whatever happens. */
+const SMALL = new Set([
+  'provider_clock',
+  'api_key',
+  'restored',
+  'schema_migration',
+  'archive_lost',
+  'double_at_migration',
+]);
+
+/**
+ * What read a growing table as a whole. An index that holds few rows (a partial one) may be read whole, and so may one
+ * whose order is wanted and of which the first rows are enough.
+ */
+export function wholeReads(
+  seen: readonly SeenPlan[],
+  partial: ReadonlySet<string>,
+  small: ReadonlySet<string> = SMALL,
+): string[] {
+  const faults = seen.flatMap(({ role, text, scans }) =>
+    scans
+      .filter(({ table }) => !small.has(table))
+      .filter(({ index, isLimited }) => index === null || !(isLimited || partial.has(index)))
+      .map(({ kind, table, index }) => `${role}: ${kind} of ${table}${index === null ? '' : ` by ${index}`}: ${text}`),
+  );
+  return [...new Set(faults)];
+}
+
+/** Tables that are small here: they are read whole by choice, whatever indexes there are. */
+export async function smallTables(db: pg.Pool): Promise<Set<string>> {
+  const { rows } = await db.query<{ name: string }>(
+    `select relname as name from pg_class where relkind = 'r' and pg_relation_size(oid) < 100000`,
+  );
+  return new Set(rows.map(({ name }) => name));
+}
+
+/** The indexes that hold some of their table's rows only. */
+export async function partialIndexes(db: pg.Pool): Promise<Set<string>> {
+  const { rows } = await db.query<{ name: string }>(
+    'select relname as name from pg_index i join pg_class c on c.oid = i.indexrelid where indpred is not null',
+  );
+  return new Set(rows.map(({ name }) => name));
+}

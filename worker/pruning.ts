@@ -1,0 +1,27 @@
+import type pg from 'pg';
+import type { Log } from '../config/log.ts';
+import type { Loop } from '../config/loop.ts';
+import { prune, PRUNE_BATCH } from '../database/prune.ts';
+import { startSweeping } from './sweeping.ts';
+
+const EVERY_MS = 3_600_000;
+/** A day. */
+const ALARM_AFTER_FAILURES = 24;
+
+/** Deletes what is older than `olderThanMs` and needed by nothing, now and every hour (docs/growth.md#what-prunes). */
+export const startPruning = (
+  { pool, log }: { readonly pool: pg.Pool; readonly log: Log },
+  olderThanMs: number,
+  everyMs = EVERY_MS,
+  atMost = PRUNE_BATCH,
+): Loop =>
+  startSweeping(log, {
+    async batch() {
+      const done = await prune(pool, olderThanMs, atMost);
+      return { done, more: Object.values(done).some((n) => n >= atMost) };
+    },
+    everyMs,
+    message: 'rows pruned',
+    alarm: 'rows_not_pruned',
+    alarmAfter: ALARM_AFTER_FAILURES,
+  });
