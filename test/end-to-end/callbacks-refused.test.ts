@@ -10,6 +10,7 @@ import { ask, expectAck, lineTo, loggedApi, reserved, withApi } from '../api/par
 import { order, paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
+import { cameEarlier } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { talk } from '../api/talk.ts';
 
@@ -491,10 +492,7 @@ describe('an order nobody here has heard of', () => {
     for (let i = 0; i < 23; i += 1) expectRefusal(await claim(unknown, paid(unknown)), 503, 'unavailable');
     expect((await inbox(engine, n)).map((row) => row.attempts)).toEqual([...Array.from({ length: 19 }, () => 1), 4]);
     expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(3);
-    await engine.db.owner.query(
-      `update engine.callback set received_at = received_at - interval '7 hours' where external_order_number = $1`,
-      [n],
-    );
+    await cameEarlier(engine.db.owner, n, 7 * 3_600_000);
     expectRefusal(await claim(unknown), 503, 'unavailable');
     const [kept] = await inbox(engine, n);
     expectAck(await claim(unknown, kept!.data as unknown as ReturnType<typeof paid>));

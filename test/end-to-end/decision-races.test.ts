@@ -3,6 +3,7 @@ import { arrives, opened, operator, placed } from '../api/decisions.ts';
 import { paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
+import { cameEarlier } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { confirm } from '../../workflows/messages.ts';
 
@@ -83,10 +84,7 @@ test('an order that appears after its callback became a case: it is credited wit
   const data = paid({ externalOrderNumber: n, currencyCode: 'CNY' } as Parameters<typeof paid>[0]);
   const send = () => engine.callback(callbackAddress(engine, n), callbackBody(engine, data));
   expect((await send()).status).toBe(503);
-  await engine.db.owner.query(
-    `update engine.callback set received_at = received_at - interval '7 hours' where external_order_number = $1`,
-    [n],
-  );
+  await cameEarlier(engine.db.owner, n, 7 * 3_600_000);
   expect((await send()).status).toBe(200);
   const found = await until('its case', async () =>
     (await alice.list('?limit=200')).items.find(

@@ -26,7 +26,7 @@ import { expectAck, loggedApi } from '../api/parts.ts';
 import { order as buildOrder, paid, settings } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
-import { sealed } from '../support/seals.ts';
+import { cameEarlier, sealed } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 
 /** Every open row has an owner: a running workflow, or people who were told. On a real PostgreSQL and a real Temporal. */
@@ -54,10 +54,8 @@ describe('while no worker runs', () => {
       ((await engine.client.workflow.getHandle(depositWorkflowId(n)).fetchHistory()).events ?? []).filter(
         (event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'callbackAccepted',
       ).length;
-    await owner.query(
-      `update engine.callback set received_at = received_at - interval '5 minutes', raised_at = clock_timestamp() where deposit = $1`,
-      [n],
-    );
+    await cameEarlier(owner, n, 5 * 60_000, 'first');
+    await owner.query('update engine.callback set raised_at = clock_timestamp() where deposit = $1', [n]);
     const before = await signals();
     for (let i = 0; i < 20; i += 1)
       expectAck(await engine.callback(callbackAddress(engine, n), callbackBody(engine, data, Date.now() + i)));
@@ -380,10 +378,7 @@ describe('an order that we did not have, claimed once', () => {
     const data = await claim(n);
     const [kept] = await inbox(engine, n);
     expect(kept).toMatchObject({ acked: false, outcome: null });
-    await owner.query(
-      `update engine.callback set received_at = received_at - interval '6 hours 1 minute' where id = $1`,
-      [kept!.id],
-    );
+    await cameEarlier(owner, n, 6 * 3_600_000 + 60_000);
     await opened(alice, buildOrder({ externalOrderNumber: n }), 'UNKNOWN_ORDER', 'nothing');
     expect(await inbox(engine, n)).toMatchObject([{ receipt: 'unknown_order', acked: true, attempts: 1 }]);
     expect(api.alarms(n)).toContain('callback_unknown_order');

@@ -11,7 +11,6 @@ import { findCallback, markRaised, markReviewed, paymentOf } from '../../databas
 import { type CaseRow, findDoubtful, findOpenCase, insertCase } from '../../database/cases.ts';
 import { insertDecision, type NewDecision, type StatedFacts } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
-import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { confirmationFault, type Proposal as Proposed, proposalFault } from '../../domain/decision.ts';
 import { judge } from '../../domain/judge.ts';
@@ -24,7 +23,7 @@ import type { Delivery } from './plays.ts';
 import type { Facts, Proposal } from './reference.ts';
 import { cutAt, killedAfter } from './seams.ts';
 import { dataOf, hashOf, log, type Names, orderOf, PEOPLE, placeOrder, PRICE, settingsOf, type Site } from './world.ts';
-import { seal, sealTrust } from '../support/seals.ts';
+import { cameEarlier, seal, sealTrust } from '../support/seals.ts';
 
 export type Kill = 0 | 1 | 2;
 /** Where the connection breaks while a decision is carried out; 0: nowhere. */
@@ -93,9 +92,7 @@ export class Driver {
   async receive(delivery: Delivery): Promise<string> {
     const { manner, order } = delivery;
     const message = this.#messageOf(delivery);
-    if (manner === 'waited') {
-      await this.#cameHoursAgo(this.names.orders[order]!);
-    }
+    if (manner === 'waited') await cameEarlier(this.#site.owner, this.names.orders[order]!, 7 * 3_600_000);
     if (manner === 'reflected') {
       await this.#site.owner.query('insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
         message.keyId,
@@ -106,28 +103,6 @@ export class Driver {
     if (routed.alarm === 'callback_reflected') routed = await this.#route(message);
     if (routed.raise !== null) await this.#raise(routed.raise);
     return routed.answer === 'ack' ? 'acknowledged' : 'unavailable';
-  }
-
-  /** Kept while the order was unknown, longer ago than the provider is kept waiting; sealed at that time. */
-  async #cameHoursAgo(order: string): Promise<void> {
-    const { owner } = this.#site;
-    const { rows } = await owner.query<SealedRow>(
-      `${SEALED_ROWS} where c.external_order_number = $1 and c.receipt = 'unknown_order'`,
-      [order],
-    );
-    for (const row of rows) {
-      const facts = {
-        receipt: row.receipt,
-        externalOrderNumber: row.order,
-        contentHash: row.content_hash,
-        rawHash: row.raw_hash,
-        stamp: row.key_id === null ? null : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms) },
-      };
-      const { signature, sealedMs } = seal({ ...facts, sealedMs: Date.now() - 7 * 3_600_000 });
-      await owner.query(`begin; set local session_replication_role = replica;
-        update engine.callback set received_at = to_timestamp(${sealedMs / 1_000}), sealed_ms = ${sealedMs}, seal = '\\x${signature.toString('hex')}'
-         where id = ${row.id}; commit`);
-    }
   }
 
   #messageOf({ label, order, code, amount, manner }: Delivery): Message {

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import type pg from 'pg';
 import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/load.ts';
 import type { NewCallback, Stamp } from '../../database/callbacks.ts';
-import type { SealTrust } from '../../mtpay/sealed-rows.ts';
+import type { Receipt } from '../../domain/review.ts';
+import { SEALED_ROWS, type SealedRow, type SealTrust } from '../../mtpay/sealed-rows.ts';
 import { createSealer, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
 
 /** The API's seal of every test: the same in all processes of a run, so that an audit in another one verifies it. */
@@ -26,4 +28,30 @@ export function sealed(callback: Omit<NewCallback, 'seal'>, stamp: Stamp | null 
   const rawHash = createHash('sha256').update(raw).digest();
   const facts = { receipt, externalOrderNumber, contentHash, rawHash, stamp };
   return { ...callback, seal: seal({ ...facts, sealedMs: Date.now() }) };
+}
+
+/** The kept messages of an order that were received so, as if they had come so much earlier, and been sealed then. `owner` is a superuser. */
+export async function cameEarlier(
+  owner: pg.Pool,
+  externalOrderNumber: string,
+  byMs: number,
+  receipt: Receipt = 'unknown_order',
+): Promise<void> {
+  const { rows } = await owner.query<SealedRow>(
+    `${SEALED_ROWS} where c.external_order_number = $1 and c.receipt = $2`,
+    [externalOrderNumber, receipt],
+  );
+  for (const row of rows) {
+    const { signature, sealedMs } = seal({
+      receipt,
+      externalOrderNumber,
+      contentHash: row.content_hash,
+      rawHash: row.raw_hash,
+      stamp: row.key_id === null ? null : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms) },
+      sealedMs: row.received_at.getTime() - byMs,
+    });
+    await owner.query(`begin; set local session_replication_role = replica;
+      update engine.callback set received_at = to_timestamp(${sealedMs / 1_000}), sealed_ms = ${sealedMs},
+                                 seal = '\\x${signature.toString('hex')}' where id = ${row.id}; commit`);
+  }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { paid } from '../support/builders.ts';
+import { cameEarlier } from '../support/seals.ts';
 import { startWorkflowWorld } from '../support/workflow-world.ts';
 
 /** The real windows, 30 minutes and 73 hours, on a server that skips time. */
@@ -13,11 +14,9 @@ test('a deposit that is paid after its payment window is credited, and flagged l
   expect((await world.state(externalOrderNumber)).state).toBe('EXPIRED');
   const payment = await world.receive(paid(reserved.order));
   // The database's clock does not skip: what would have been written is written.
-  const receivedAt = new Date(Date.now() + 31 * 60_000).toISOString();
-  await world.db.owner.query('update engine.callback set received_at = $2 where id = $1', [
-    payment.inboxId,
-    receivedAt,
-  ]);
+  const skippedMs = 31 * 60_000;
+  await cameEarlier(world.db.owner, externalOrderNumber, -skippedMs, 'first');
+  const receivedAt = new Date(Date.parse(payment.receivedAt) + skippedMs).toISOString();
   await world.signal(handle, { ...payment, receivedAt });
   expect(await handle.result()).toMatchObject({ state: 'CREDITED', late: true });
   expect(await world.state(externalOrderNumber)).toMatchObject({ state: 'CREDITED', late: true });
