@@ -8,7 +8,7 @@ const page = readFileSync(new URL('../../docs/database-roles.md', import.meta.ur
 /** What is allowed: the one list, for readers and for this test. */
 const documented = /^```grants\n(.*?)^```$/ms.exec(page)![1]!;
 
-const GROUPS = ['ledger_owner', 'ledger_poster', 'ledger_decider', 'ledger_reader'];
+const GROUPS = ['engine_owner', 'ledger_owner', 'ledger_poster', 'ledger_decider', 'ledger_reader'];
 const LOGINS = ['app_api', 'app_worker', 'app_decisions', 'auditor'];
 
 /**
