@@ -1,15 +1,24 @@
 /**
- * For programs that take all they need from the environment: asked for `--help` they say what they do and end with 0;
- * anything else they are given ends them with 2, before anything is started.
+ * For programs that take all they need from the environment, but for a flag perhaps: asked for `--help` they say what they
+ * do and end with 0; anything else they do not know ends them with 2, before anything is started. Answers which of the
+ * flags were given; `flags` says of each what it does.
  */
-export function takesNoArguments(program: string, what: string): void {
+export function takesNoArguments<Flag extends string = never>(
+  program: string,
+  what: string,
+  flags: Readonly<Record<Flag, string>> = {} as Record<Flag, string>,
+): ReadonlySet<Flag> {
   const given = process.argv.slice(2);
-  if (given.length === 0) return;
-  const text = `${program}: ${what}\nIt takes no arguments; its settings are environment variables: see docs/settings.md.`;
+  const isFlag = (argument: string): argument is Flag => Object.hasOwn(flags, argument);
+  if (given.every(isFlag)) return new Set(given as Flag[]);
+  const known = Object.entries<string>(flags).map(([flag, does]) => `  ${flag}  ${does}\n`);
+  const takes = known.length === 0 ? 'It takes no arguments' : `Arguments:\n${known.join('')}Nothing else`;
+  const text = `${program}: ${what}\n${takes}; its settings are environment variables: see docs/settings.md.`;
   if (given.every((argument) => argument === '--help' || argument === '-h')) {
     process.stdout.write(`${text}\n`);
     process.exit(0);
   }
-  process.stderr.write(`Unknown argument ${JSON.stringify(given[0])}.\n\n${text}\n`);
+  const unknown = given.find((argument) => !isFlag(argument));
+  process.stderr.write(`Unknown argument ${JSON.stringify(unknown)}.\n\n${text}\n`);
   process.exit(2);
 }

@@ -7,6 +7,7 @@ import { type IndexStep, readSteps } from './migration-steps.ts';
 
 /** Any fixed number; two migrators of one database take turns on it. */
 const MIGRATION_LOCK = 7_268_104;
+const CONTRACT = /^\d{3}-contract\b/;
 const NAME = /^(\d{3})-[a-z0-9-]+\.sql$/;
 
 export const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
@@ -27,6 +28,11 @@ export interface MigrateOptions {
   readonly patienceMs?: number;
   /** A second connection as the same user, to see who is in the way. */
   readonly watcher?: pg.ClientBase;
+  /**
+   * `later`: a database that is not new keeps what a running version before may still need: the first file named
+   * `NNN-contract….sql`, and whatever follows it, is left for another run. Default: `now`.
+   */
+  readonly contract?: 'now' | 'later';
   /** What it waits for. */
   readonly tell?: (line: string) => void;
 }
@@ -67,8 +73,17 @@ export async function migrate(
     );
     const applied = await appliedNames(client, migrations);
     const missing = migrations.filter((migration) => !applied.has(migration.name));
-    for (const migration of missing) await apply(client, migration, options);
-    return missing.map((migration) => migration.name);
+    const isKept = applied.size > 0 && options.contract === 'later';
+    const contract = isKept ? missing.findIndex(({ name }) => CONTRACT.test(name)) : -1;
+    const now = contract === -1 ? missing : missing.slice(0, contract);
+    for (const migration of now) await apply(client, migration, options);
+    if (contract !== -1) {
+      const left = missing.slice(contract).map(({ name }) => name);
+      options.tell?.(
+        `left for "npm run migrate -- --contract", when no process of a version before works any more: ${left.join(', ')}`,
+      );
+    }
+    return now.map((migration) => migration.name);
   } finally {
     // Where the connection is gone, so is the lock; what ended it is told by what failed first.
     await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => undefined);

@@ -11,13 +11,19 @@ import { registerSearchAttributes } from './search-attributes.ts';
  * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema and, where Temporal is named too,
  * registers the search attributes and the archive's schedule. Runs before a new version starts, as the schema's owner.
  */
-takesNoArguments('npm run migrate', 'brings the database and Temporal to what this version needs.');
+const flags = takesNoArguments('npm run migrate', 'brings the database and Temporal to what this version needs.', {
+  '--contract': 'also takes away what only processes of a version before need: when none works any more',
+});
 
 // Before anything is changed: a wrong setting must not leave half of it done.
 const archiveEveryMs = loadArchiveEvery();
 const [client, watcher] = await Promise.all([connect(), connect()]);
 try {
-  const applied = await migrate(client, MIGRATIONS, { watcher, tell: (line) => console.log(line) });
+  const applied = await migrate(client, MIGRATIONS, {
+    contract: flags.has('--contract') ? 'now' : 'later',
+    watcher,
+    tell: (line) => console.log(line),
+  });
   console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
 } finally {
   await Promise.all([client.end(), watcher.end()]);

@@ -337,3 +337,32 @@ describe('books from before there were slots', () => {
     await expectCleanBooks(pool);
   });
 });
+
+describe('a file that takes away what the version before needs', () => {
+  const sql = (what: string) => `create table public.${what} (at timestamptz)`;
+  async function withContract(upTo: number): Promise<string> {
+    const folder = await copyOfMigrations(FILES.slice(0, upTo));
+    await writeFile(join(folder, `${number(upTo + 1)}-contract.sql`), sql('taken_away'));
+    await writeFile(join(folder, `${number(upTo + 2)}-more.sql`), sql('more'));
+    return folder;
+  }
+  const told: string[] = [];
+  const later = { contract: 'later' as const, tell: (line: string) => void told.push(line) };
+
+  it('is left on a database that is in use, with what follows it, until it is asked for', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await withContract(3);
+    await migrate(client, await copyOfMigrations(FILES.slice(0, 2)));
+    expect(await migrate(client, folder, later)).toEqual([FILES[2]]);
+    expect(told).toEqual([expect.stringContaining('--contract')]);
+    expect(told[0]).toContain('004-contract.sql, 005-more.sql');
+    expect(await migrate(client, folder, later)).toEqual([]);
+    expect(await migrate(client, folder)).toEqual(['004-contract.sql', '005-more.sql']);
+    expect(await migrate(client, folder, later)).toEqual([]);
+  });
+
+  it('is applied at once to a new database', async () => {
+    const { client } = await emptyDatabase();
+    expect(await migrate(client, await withContract(2), later)).toHaveLength(4);
+  });
+});
