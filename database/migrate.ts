@@ -76,6 +76,7 @@ export async function migrate(
     const isKept = applied.size > 0 && options.contract === 'later';
     const contract = isKept ? missing.findIndex(({ name }) => CONTRACT.test(name)) : -1;
     const now = contract === -1 ? missing : missing.slice(0, contract);
+    if (now.length > 0) await refuseForeignRoles(client);
     for (const migration of now) await apply(client, migration, options);
     if (contract !== -1) {
       const left = missing.slice(contract).map(({ name }) => name);
@@ -137,6 +138,38 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
     }
   }
   return new Set(rows.map((row) => row.name));
+}
+
+/** The roles that the files make and grant. */
+const ROLES = [
+  'ledger_owner',
+  'ledger_poster',
+  'ledger_decider',
+  'ledger_reader',
+  'engine_owner',
+  'app_api',
+  'app_worker',
+  'app_decisions',
+  'auditor',
+];
+
+/**
+ * Roles belong to the whole server. Where somebody else has made them, PostgreSQL 16 and later let only a superuser, or
+ * who was given the admin option, grant them.
+ */
+async function refuseForeignRoles(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ me: string; roles: string | null }>(
+    `select quote_ident(current_user) as me, string_agg(quote_ident(r.rolname), ', ' order by r.rolname) as roles
+       from pg_roles r, pg_roles u
+      where r.rolname = any($1) and u.rolname = current_user and not u.rolsuper
+        and current_setting('server_version_num')::int >= 160000 and not pg_has_role(r.oid, 'member with admin option')`,
+    [ROLES],
+  );
+  const { me, roles } = rows[0]!;
+  if (roles === null) return;
+  throw new MigrationError(
+    `these roles of the server were made by somebody else: an administrator has to say once: grant ${roles} to ${me} with admin option`,
+  );
 }
 
 async function apply(client: pg.ClientBase, migration: Migration, options: MigrateOptions): Promise<void> {

@@ -10,6 +10,7 @@ import { creditAll } from '../../ledger/credit.ts';
 import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
 import { brokenBlocks, call, expectCleanBooks, facts, faultsOf, payment, payments } from '../ledger/payments.ts';
 import { createTestDatabase, required } from '../support/database.ts';
+import { isPackaged } from '../support/postgres-package.ts';
 import { setPasswords } from '../support/template.ts';
 
 const db = await createTestDatabase();
@@ -89,53 +90,73 @@ describe('an empty database', () => {
   });
 });
 
-describe('on a server of its own', () => {
-  let server: PostgresServer;
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'postgres-'));
-    server = await startPostgres({ directory: folder, fsync: false, removeOnStop: true });
-  });
-  afterAll(async () => {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
-  const url = (user: string, database: string) => {
-    const made = new URL(server.url);
-    made.username = user;
-    made.pathname = `/${database}`;
-    return made.href;
-  };
-
-  it('an owner who is no superuser but may create roles makes the same schema, and it works', async () => {
-    const admin = await connect(server.url);
-    expect(
-      (await admin.query(`select from pg_roles where rolname like 'app%' or rolname like 'ledger%'`)).rowCount,
-    ).toBe(0);
-    await admin.query(`create role migrator login createrole password '${admin.password}'`);
-    await admin.query('create database deposits owner migrator');
-    const migrator = await connect(url('migrator', 'deposits'));
-    expect(await migrate(migrator)).toEqual(FILES);
-    expect(await migrate(migrator)).toEqual([]);
-    await setPasswords(admin);
-    expect((await migrator.query('select current_user::text as who')).rows).toEqual([{ who: 'migrator' }]);
-
-    await admin.query('create database by_superuser');
-    const superuser = await connect(url('postgres', 'by_superuser'));
-    await migrate(superuser);
-    expect(await schema(migrator)).toEqual(await schema(superuser));
-
-    const pool = (user: string) => {
-      const made = createPool({ url: url(user, 'deposits'), applicationName: 'test', max: 2 });
-      onTestFinished(() => made.end());
-      return made;
+describe.each(isPackaged ? (['any', 'package'] as const) : (['any'] as const))(
+  'on a server of its own, of what is at hand: %s',
+  (binaries) => {
+    let server: PostgresServer;
+    let folder: string;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'postgres-'));
+      server = await startPostgres({ directory: folder, fsync: false, removeOnStop: true, binaries });
+    });
+    afterAll(async () => {
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
+    const url = (user: string, database: string) => {
+      const made = new URL(server.url);
+      made.username = user;
+      made.pathname = `/${database}`;
+      return made.href;
     };
-    const one = await payment(pool('migrator'));
-    expect(await creditAll(pool('app_worker'), [one.item])).toMatchObject([{ outcome: 'posted' }]);
-    await expectCleanBooks(pool('auditor'));
-    await expect(pool('migrator').query('delete from ledger.entry')).rejects.toMatchObject({ code: 'P0L01' });
-  });
-});
+
+    it('an owner who is no superuser but may create roles makes the same schema, and it works', async () => {
+      const admin = await connect(server.url);
+      expect(
+        (await admin.query(`select from pg_roles where rolname like 'app%' or rolname like 'ledger%'`)).rowCount,
+      ).toBe(0);
+      await admin.query(`create role migrator login createrole password '${admin.password}'`);
+      await admin.query('create database deposits owner migrator');
+      const migrator = await connect(url('migrator', 'deposits'));
+      expect(await migrate(migrator)).toEqual(FILES);
+      expect(await migrate(migrator)).toEqual([]);
+      await setPasswords(admin);
+      expect((await migrator.query('select current_user::text as who')).rows).toEqual([{ who: 'migrator' }]);
+
+      await admin.query('create database by_superuser');
+      const superuser = await connect(url('postgres', 'by_superuser'));
+      await migrate(superuser);
+      expect(await schema(migrator)).toEqual(await schema(superuser));
+
+      const pool = (user: string) => {
+        const made = createPool({ url: url(user, 'deposits'), applicationName: 'test', max: 2 });
+        onTestFinished(() => made.end());
+        return made;
+      };
+      const one = await payment(pool('migrator'));
+      expect(await creditAll(pool('app_worker'), [one.item])).toMatchObject([{ outcome: 'posted' }]);
+      await expectCleanBooks(pool('auditor'));
+      await expect(pool('migrator').query('delete from ledger.entry')).rejects.toMatchObject({ code: 'P0L01' });
+    });
+
+    it('another owner’s database is migrated too, after what an administrator has to say where PostgreSQL asks for it', async () => {
+      const admin = await connect(server.url);
+      await admin.query(`create role another login createrole password '${admin.password}'`);
+      await admin.query('create database others owner another');
+      const another = await connect(url('another', 'others'));
+      const { rows } = await admin.query<{ asks: boolean }>(
+        `select current_setting('server_version_num')::int >= 160000 as asks`,
+      );
+      if (rows[0]!.asks) {
+        const error = (await migrate(another).catch((failed: unknown) => failed)) as Error;
+        expect(error).toBeInstanceOf(MigrationError);
+        expect(await applied(another)).toEqual([]);
+        await admin.query(/grant .*$/.exec(error.message)![0]);
+      }
+      expect(await migrate(another)).toEqual(FILES);
+    });
+  },
+);
 
 describe('a migration that is refused changes nothing', () => {
   const NEXT = `${number(FILES.length + 1)}-next.sql`;

