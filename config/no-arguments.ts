@@ -10,7 +10,7 @@ export function takesNoArguments<Flag extends string = never>(
 ): ReadonlySet<Flag> {
   const given = process.argv.slice(2);
   const isFlag = (argument: string): argument is Flag => Object.hasOwn(flags, argument);
-  if (given.every(isFlag)) return new Set(given as Flag[]);
+  if (given.every(isFlag)) return new Set(given);
   const known = Object.entries<string>(flags).map(([flag, does]) => `  ${flag}  ${does}\n`);
   const takes = known.length === 0 ? 'It takes no arguments' : `Arguments:\n${known.join('')}Nothing else`;
   const text = `${program}: ${what}\n${takes}; its settings are environment variables: see docs/settings.md.`;
