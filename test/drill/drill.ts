@@ -35,7 +35,7 @@ const SPREAD_MS = 3_000;
 const agent = new Agent({ keepAlive: false, maxSockets: 300 });
 
 /** Status 0: the connection failed. */
-const call = (url: string, method: string, key: string, body?: unknown): Promise<Heard> =>
+export const call = (url: string, method: string, key: string, body?: unknown): Promise<Heard> =>
   new Promise((resolve) => {
     const lost = () => resolve({ status: 0, retryAfter: undefined, body: null });
     const sent = request(
@@ -75,7 +75,7 @@ async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>,
   );
 }
 
-const order = (externalOrderNumber: string) => ({
+export const order = (externalOrderNumber: string) => ({
   externalOrderNumber,
   wallet: 'wallet-drill',
   buyCoinMode: 'MtcAmount',
@@ -227,7 +227,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
   };
 }
 
-async function creditsOf(stage: Stage, orders: readonly string[]): Promise<{ deposit: string; n: number }[]> {
+export async function creditsOf(stage: Stage, orders: readonly string[]): Promise<{ deposit: string; n: number }[]> {
   const { rows } = await stage.admin((client) =>
     client.query<{ deposit: string; n: number }>(
       `select deposit, count(*)::int as n from ledger.transaction where deposit = any($1) group by deposit`,
@@ -250,14 +250,14 @@ async function inSandbox<T>(stage: Stage, work: (client: pg.Client) => Promise<T
   }
 }
 
-const newestAttempt = (stage: Stage): Promise<string> =>
+export const newestAttempt = (stage: Stage): Promise<string> =>
   inSandbox(stage, async (client) => {
     const { rows } = await client.query<{ at: string }>(`select clock_timestamp()::text as at`);
     return rows[0]!.at;
   });
 
 /** What the provider heard since then; `lost`: no answer came. */
-const attemptsAfter = (stage: Stage, after: string): Promise<Record<string, number>> =>
+export const attemptsAfter = (stage: Stage, after: string): Promise<Record<string, number>> =>
   inSandbox(stage, async (client) => {
     const { rows } = await client.query<{ status: string; n: number }>(
       `select coalesce(http_status::text, 'lost') as status, count(*)::int as n from sandbox.attempt

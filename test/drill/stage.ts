@@ -46,6 +46,12 @@ export interface Stage {
   /** Where the provider calls for this order, and what it sends for a payment of it. */
   callbackOf(externalOrderNumber: string, change?: Readonly<Record<string, unknown>>): { url: string; body: string };
   logOf(program: Program): string;
+  /** Another process of that program, of whatever version lies at `at`; not started. It ends with the stage. */
+  another(
+    name: 'api' | 'worker',
+    env: Readonly<Record<string, string | undefined>>,
+    at?: string,
+  ): Piece & { log(): string };
   stop(): Promise<void>;
 }
 
@@ -57,9 +63,18 @@ const secret = () => randomBytes(32).toString('base64url');
 export interface StageOptions {
   readonly programs?: readonly Program[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Brings a database to the schema. Default: to the newest one. */
+  readonly migrateTo?: (url: string) => Promise<void>;
+  /** Issues the caller's key. */
+  readonly issueKey?: (url: string) => Promise<string>;
 }
 
-export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOptions = {}): Promise<Stage> {
+export async function openStage({
+  programs = PROGRAMS,
+  env: more = {},
+  migrateTo,
+  issueKey = newKey,
+}: StageOptions = {}): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-drill-'));
   const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   const stop = async () => {
@@ -73,7 +88,7 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
     const directory = join(folder, 'postgres');
     let postgres = await startPostgres({ directory, fsync: false, removeOnStop: true });
     undo.push(() => postgres.stop());
-    await migrateTemplate(postgres.url);
+    await migrateTemplate(postgres.url, migrateTo);
     const { db, drop } = await cloneTemplate(postgres.url);
     undo.push(drop);
     const sandboxDatabase = new URL(postgres.url);
@@ -149,7 +164,7 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
       apiUrl: `http://127.0.0.1:${ports.api}`,
       callbackUrl: `http://127.0.0.1:${ports.callback}`,
       sandboxUrl: `http://127.0.0.1:${ports.sandbox}`,
-      apiKey: await createApiKey(db.owner, { name: 'drill', scopes: ['deposits:create', 'deposits:read'] }),
+      apiKey: await issueKey(db.url),
       controlToken: mtpay.controlToken,
       pieces: {
         ...programsBy,
@@ -198,11 +213,25 @@ export async function openStage({ programs = PROGRAMS, env: more = {} }: StageOp
         };
       },
       logOf: (name) => programsBy[name].log(),
+      another(name, env, at = root) {
+        const piece = program(name, { ...engineEnv, ...env }, at);
+        undo.push(() => piece.end('kill'));
+        return piece;
+      },
       stop,
     };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+async function newKey(url: string): Promise<string> {
+  const owner = new pg.Pool({ connectionString: url, max: 1 });
+  try {
+    return await createApiKey(owner, { name: 'drill', scopes: ['deposits:create', 'deposits:read'] });
+  } finally {
+    await owner.end();
   }
 }
 
@@ -230,7 +259,11 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function program(name: Program, env: Readonly<Record<string, string>>): Piece & { log(): string } {
+function program(
+  name: Program,
+  env: Readonly<Record<string, string | undefined>>,
+  at = root,
+): Piece & { log(): string } {
   let child: ChildProcess | null = null;
   let exited: Promise<void> = Promise.resolve();
   let text = '';
@@ -241,7 +274,7 @@ function program(name: Program, env: Readonly<Record<string, string>>): Piece & 
     async start() {
       const begin = text.length;
       const started = spawn(process.execPath, ['--import', 'tsx', ENTRY[name]], {
-        cwd: root,
+        cwd: at,
         env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
       });

@@ -12,7 +12,8 @@ export async function setPasswords(client: pg.Client): Promise<void> {
   for (const { role } of rows) await client.query(`alter role ${role} password '${client.password}'`);
 }
 
-export async function migrateTemplate(url: string): Promise<void> {
+/** `migrateTo`: brings a database to the schema; the newest one, unless said. */
+export async function migrateTemplate(url: string, migrateTo?: (url: string) => Promise<void>): Promise<void> {
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();
   await admin.query(`create database ${TEMPLATE}`);
@@ -21,7 +22,7 @@ export async function migrateTemplate(url: string): Promise<void> {
   template.pathname = `/${TEMPLATE}`;
   const client = new pg.Client({ connectionString: template.href });
   await client.connect();
-  await migrate(client);
+  await (migrateTo === undefined ? migrate(client) : migrateTo(template.href));
   await setPasswords(client);
   await client.end();
 }

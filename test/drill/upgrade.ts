@@ -1,0 +1,206 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs, promisify } from 'node:util';
+import { root } from '../../local/paths.ts';
+import { freePort } from '../../local/ports.ts';
+import { until } from '../support/until.ts';
+import { attemptsAfter, call, creditsOf, newestAttempt, order } from './drill.ts';
+import { openStage, type Piece, type Stage } from './stage.ts';
+
+/**
+ * `npm run drill:upgrade -- --from COMMIT`: an engine of that version under load becomes one of this version as
+ * docs/deployment.md says, each process beside its successor. Exit code 1 when anything was refused, lost, or credited
+ * more than once.
+ */
+
+const { values } = parseArgs({
+  options: {
+    from: { type: 'string' },
+    /** The new worker before the new API, as the usual order is. */
+    'workers-first': { type: 'boolean', default: false },
+  },
+});
+if (values.from === undefined) throw new Error('--from COMMIT: the version before');
+
+const run = promisify(execFile);
+const LANES = 6;
+/** How long each step is left alone, so that the load meets it. */
+const STEP_MS = 5_000;
+
+/** The files of that version, with the packages of this one where it asks for the same. */
+async function checkout(commit: string): Promise<{ readonly at: string; readonly drop: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-before-'));
+  const at = join(folder, 'engine');
+  const git = (...args: string[]) => run('git', ['-C', root, ...args]);
+  await git('worktree', 'add', '--detach', at, commit);
+  const isSame = await git('diff', '--quiet', commit, 'HEAD', '--', 'package-lock.json').then(
+    () => true,
+    () => false,
+  );
+  if (isSame) await symlink(join(root, 'node_modules'), join(at, 'node_modules'));
+  else await run('npm', ['ci'], { cwd: at });
+  return {
+    at,
+    async drop() {
+      await git('worktree', 'remove', '--force', at);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const tsx = (at: string, entry: string, args: readonly string[], env: Readonly<Record<string, string>>) =>
+  run(process.execPath, ['--import', 'tsx', entry, ...args], {
+    cwd: at,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+  }).then(({ stdout }) => stdout.trim());
+
+/** What callers know the address of; whoever is behind it may change. */
+async function front(port: number): Promise<{ readonly server: Server; to: number }> {
+  const door = {
+    to: 0,
+    server: createServer((caller) => {
+      const served = connect(door.to, '127.0.0.1');
+      for (const [one, other] of [
+        [caller, served],
+        [served, caller],
+      ] as const) {
+        one.pipe(other);
+        one.once('error', () => other.destroy());
+      }
+    }),
+  };
+  await new Promise<void>((resolve) => door.server.listen(port, '127.0.0.1', resolve));
+  return door;
+}
+
+const before = await checkout(values.from);
+let stage: Stage | null = null;
+try {
+  stage = await openStage({
+    programs: ['sandbox'],
+    migrateTo: async (url) => void (await tsx(before.at, 'worker/migrate.ts', [], { DATABASE_URL: url })),
+    issueKey: (url) =>
+      tsx(before.at, 'commands/keys.ts', ['create', 'drill', '--scopes', 'deposits:create,deposits:read'], {
+        DATABASE_URL: url,
+      }),
+  });
+  process.exitCode = (await upgrade(stage)) ? 0 : 1;
+} finally {
+  await stage?.stop();
+  await before.drop();
+}
+
+async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> {
+  const doors = {
+    api: await front(Number(new URL(apiUrl).port)),
+    callback: await front(Number(new URL(callbackUrl).port)),
+  };
+  const startApi = async (at?: string): Promise<Piece> => {
+    const ports = { api: await freePort(), callback: await freePort() };
+    const api = on.another(
+      'api',
+      {
+        API_LISTEN: `127.0.0.1:${ports.api}`,
+        CALLBACK_LISTEN: `127.0.0.1:${ports.callback}`,
+        WORKFLOW_BUNDLE: undefined,
+      },
+      at,
+    );
+    await api.start();
+    doors.api.to = ports.api;
+    doors.callback.to = ports.callback;
+    return api;
+  };
+  const startWorker = async (at?: string): Promise<Piece> => {
+    const worker = on.another('worker', at === undefined ? {} : { WORKFLOW_BUNDLE: undefined }, at);
+    await worker.start();
+    return worker;
+  };
+  const stage = { apiUrl, callbackUrl, ...on };
+  const after = await newestAttempt(stage);
+  const [oldApi, oldWorker] = [await startApi(before.at), await startWorker(before.at)];
+
+  const paid: string[] = [];
+  const refused = new Map<string, number>();
+  const refuse = (what: string) => refused.set(what, (refused.get(what) ?? 0) + 1);
+  let goesOn = true;
+  let made = 0;
+  const load = Array.from({ length: LANES }, async () => {
+    while (goesOn) {
+      const n = `upgrade-${(made += 1)}`;
+      const created = await call(`${apiUrl}/v1/deposits`, 'POST', on.apiKey, order(n));
+      if (created.status !== 201) refuse(`create ${created.status} ${String(created.body?.code)}`);
+      if (created.status < 200 || created.status >= 300) continue;
+      const read = await call(`${apiUrl}/v1/deposits/${n}`, 'GET', on.apiKey);
+      if (read.status !== 200) refuse(`read ${read.status}`);
+      await until(`${n} to be paid`, async () => {
+        const { status } = await call(`${on.sandboxUrl}/control/orders/${n}/pay`, 'POST', on.controlToken, {
+          immediately: true,
+        });
+        return status < 300;
+      });
+      paid.push(n);
+      await sleep(50);
+    }
+  });
+  const step = async (what: string, work: () => Promise<unknown>) => {
+    await work();
+    const from = paid.length;
+    await sleep(STEP_MS);
+    console.log(`${what}: ${paid.length - from} deposits paid meanwhile`);
+  };
+  const owner = { DATABASE_URL: on.db.url };
+  const workers = () =>
+    step('workers', async () => {
+      await startWorker();
+      await oldWorker.end('stop');
+    });
+  const apis = () =>
+    step('APIs', async () => {
+      await startApi();
+      await oldApi.end('stop');
+      // As docs/deployment.md has it: rows that the old API wrote bear no seal.
+      await on.admin((client) =>
+        client.query(
+          'insert into engine.seal_epoch (callback) select coalesce(max(id), 0) from engine.callback on conflict do nothing',
+        ),
+      );
+    });
+  await step('the version before', async () => undefined);
+  await step('migrate', async () => console.log(await tsx(root, 'worker/migrate.ts', [], owner)));
+  for (const each of values['workers-first'] ? [workers, apis] : [apis, workers]) await each();
+  await step('migrate -- --contract', async () =>
+    console.log(await tsx(root, 'worker/migrate.ts', ['--contract'], owner)),
+  );
+  goesOn = false;
+  await Promise.all(load);
+
+  await until(
+    'everything to be credited',
+    async () => (await creditsOf(stage, paid)).length >= paid.length,
+    120_000,
+  ).catch((error: Error) => refuse(error.message));
+  const credits = await creditsOf(stage, paid);
+  for (const { deposit, n } of credits) if (n !== 1) refuse(`${deposit} was credited ${n} times`);
+  const audit = await on.admin((client) =>
+    client.query<{ fault: string }>('select fault from ledger.audit() where found <> 0'),
+  );
+  for (const { fault } of audit.rows) refuse(`the ledger's audit: ${fault}`);
+  const cases = await on.admin((client) =>
+    client.query<{ reason: string; n: number }>('select reason, count(*)::int as n from engine.review_case group by 1'),
+  );
+  for (const { reason, n } of cases.rows) refuse(`${n} given to people: ${reason}`);
+  const answers = await attemptsAfter(stage, after);
+  for (const status of Object.keys(answers))
+    if (status !== '200') refuse(`${answers[status]} callbacks answered ${status}`);
+  for (const { server } of Object.values(doors)) server.close();
+  console.log(
+    `${made} created, ${credits.length} of ${paid.length} paid ones credited, each once; callbacks ${JSON.stringify(answers)}`,
+  );
+  for (const [what, n] of refused) console.log(`  ✗ ${what}${n > 1 ? ` (${n} times)` : ''}`);
+  return refused.size === 0;
+}
