@@ -127,10 +127,10 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   const paid: string[] = [];
   const refused = new Map<string, number>();
   const refuse = (what: string) => refused.set(what, (refused.get(what) ?? 0) + 1);
-  let goesOn = true;
+  const over = new AbortController();
   let made = 0;
   const load = Array.from({ length: LANES }, async () => {
-    while (goesOn) {
+    while (!over.signal.aborted) {
       const n = `upgrade-${(made += 1)}`;
       const created = await call(`${apiUrl}/v1/deposits`, 'POST', on.apiKey, order(n));
       if (created.status !== 201) refuse(`create ${created.status} ${String(created.body?.code)}`);
@@ -176,7 +176,7 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   await step('migrate -- --contract', async () =>
     console.log(await tsx(root, 'worker/migrate.ts', ['--contract'], owner)),
   );
-  goesOn = false;
+  over.abort();
   await Promise.all(load);
 
   await until(
