@@ -14,7 +14,7 @@ import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/mes
 import { saidBy, whereIs } from './open-case.ts';
 import { look, raise, type RaiseDependencies } from './raise.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
-import { startDeposit } from './start-deposit.ts';
+import { RPC_TIMEOUT_MS, startDeposit } from './start-deposit.ts';
 
 /**
  * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/restore.md). Nothing
@@ -81,29 +81,43 @@ function unlessGone(error: unknown): void {
 }
 
 const CHUNK = 500;
+const AT_A_TIME = 8;
 
 /**
  * At the start: workflows that run although their rows have ended, because Temporal was restored to an older
  * state, are told to look; those without a row are reported, or opened anew, because
- * PostgreSQL was.
+ * PostgreSQL was. One that fails hides no other; the first failure is thrown in the end.
  */
 export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
   const { client, pool, log } = deps;
-  const wake = async (workflowId: string) => client.workflow.getHandle(workflowId).signal(lookAgain).catch(unlessGone);
+  const failures: unknown[] = [];
+  const each = async (workflowIds: readonly string[], work: (workflowId: string) => Promise<void>) => {
+    const queue = workflowIds.values();
+    await Promise.all(
+      Array.from({ length: AT_A_TIME }, async () => {
+        for (const id of queue) if (!stop.aborted) await work(id).catch((error: unknown) => failures.push(error));
+      }),
+    );
+  };
+  const wake = (workflowId: string) =>
+    client
+      .withDeadline(Date.now() + RPC_TIMEOUT_MS, () => client.workflow.getHandle(workflowId).signal(lookAgain))
+      .catch(unlessGone);
   await inChunks(client, 'deposit', stop, async (workflowIds) => {
     const { ended, missing } = await endedOrMissing(
       pool,
       workflowIds.map((id) => id.replace(/^deposit:/, '')),
       lagMs,
     );
-    for (const n of ended) await wake(depositWorkflowId(n));
     for (const n of missing) raiseAlarm(log, 'deposit_row_missing', { deposit: n });
+    await each(ended, (n) => wake(depositWorkflowId(n)));
   });
   await inChunks(client, 'review', stop, async (workflowIds) => {
     const heldBy = new Map(workflowIds.map((id) => [id.replace(/:again:\d+$/, ''), id]));
-    for (const id of await decidedLongAgo(pool, [...heldBy.keys()], lagMs)) await wake(heldBy.get(id)!);
-    for (const id of await casesWithoutRow(pool, [...heldBy.keys()])) await rebuildCase(deps, heldBy.get(id)!);
+    await each(await decidedLongAgo(pool, [...heldBy.keys()], lagMs), (id) => wake(heldBy.get(id)!));
+    await each(await casesWithoutRow(pool, [...heldBy.keys()]), (id) => rebuildCase(deps, heldBy.get(id)!));
   });
+  if (failures.length > 0) throw failures[0];
 }
 
 /**

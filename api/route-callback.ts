@@ -63,6 +63,11 @@ export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
  * that a flood of one does not hide another from people.
  */
 const MAX_KEPT = 20;
+/**
+ * Stamps are kept for a week at least (014-growth.sql), whether the deposit has ended or not; a day less, because clocks
+ * differ. What is older may have been refused for a stamp that is gone.
+ */
+const STAMPS_KEPT_MS = 6 * 24 * 3_600_000;
 
 /**
  * Decides receipt, and only receipt, under the lock of the deposit row (rule 1): the first authentic, readable callback
@@ -157,6 +162,8 @@ async function decide(
   if (!stamped.equals(reading.contentHash)) return review('other_content', 'STAMP_REUSED');
   if (reflected) return review('reflected', 'REFLECTED');
   if (message.aheadMs > AHEAD_NOISE_MS) return review('ahead', 'STAMP_AHEAD');
+  const isTaken = deposit.boundCallback !== null || isFinal(deposit.state);
+  if (isTaken && -message.aheadMs > STAMPS_KEPT_MS) return review('stale', 'STALE');
   if (deposit.boundCallback !== null) {
     const bound = await findCallback(client, deposit.boundCallback);
     const sameCode = bound?.data?.transactionCode === reading.data.transactionCode;

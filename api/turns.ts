@@ -47,9 +47,9 @@ const ALARM_AFTER_FAILURES = { row: 3, away: 10 };
 
 /**
  * Serves the rows of a step in turns. A sweep begins where the one before ended and goes on past what fails. A row that
- * failed rests for ever longer, so that no number of such rows hides another; the third failure in a row, or the tenth
- * time-out, raises `relay_row_failed`. The sweep resolves with true when there are more rows and this one had work; it throws when a page
- * cannot be read.
+ * failed rests for ever longer, so that no number of such rows hides another; what hung before is tried last, and costs a
+ * page one deadline. The third failure in a row, or the tenth time-out, raises `relay_row_failed`. The sweep resolves with
+ * true when there are more rows and this one had work; it throws when a page cannot be read.
  */
 export function createTurn<Row>(step: Step<Row>, options: TurnOptions): (stop: AbortSignal) => Promise<boolean> {
   const rests = new Map<string, Rest>();
@@ -85,7 +85,21 @@ export function createTurn<Row>(step: Step<Row>, options: TurnOptions): (stop: A
   async function serve(rows: readonly Row[], stop: AbortSignal): Promise<number> {
     for (const row of rows) if (rests.has(step.idOf(row))) met.add(step.idOf(row));
     const due = rows.filter((row) => restOf(row).until <= performance.now());
-    const results = await inParallel(due, options.concurrency, step.work, stop);
+    // Those that failed before come last, the longest due first, and only as many may hang as are served at a time.
+    const hasFailed = (row: Row) => restOf(row).failed > 0;
+    const again = due.filter(hasFailed).toSorted((a, b) => restOf(a).until - restOf(b).until);
+    const ordered = [...due.filter((row) => !hasFailed(row)), ...again];
+    let hung = 0;
+    const results = await inParallel(
+      ordered,
+      options.concurrency,
+      (row) =>
+        step.work(row).catch((error: unknown) => {
+          if (isAway(error)) hung += 1;
+          throw error;
+        }),
+      (row) => stop.aborted || (hung >= options.concurrency && hasFailed(row)),
+    );
     const errors = results.flatMap(({ result }) => (result.status === 'rejected' ? [result.reason as unknown] : []));
     const isOutage = errors.length > 0 && errors.length === results.length && errors.every(isAway);
     if (isOutage) options.health(errors[0]);
@@ -128,18 +142,18 @@ function isAway(error: unknown): boolean {
   return [error, cause].some((one) => isGrpcServiceError(one) && AWAY.includes(one.code));
 }
 
-/** A few at a time, each as soon as there is room for it: a slow one holds up no other. None is begun after `stop`. */
+/** A few at a time, each as soon as there is room for it: a slow one holds up no other. What `isLeft` is not begun. */
 async function inParallel<T, R>(
   items: readonly T[],
   concurrency: number,
   work: (item: T) => Promise<R>,
-  stop: AbortSignal,
+  isLeft: (item: T) => boolean,
 ): Promise<{ readonly item: T; readonly result: PromiseSettledResult<R> }[]> {
   const results: { readonly item: T; readonly result: PromiseSettledResult<R> }[] = [];
   const queue = items.values();
   async function drain(): Promise<void> {
     for (const item of queue) {
-      if (stop.aborted) return;
+      if (isLeft(item)) continue;
       const [result] = await Promise.allSettled([(async () => work(item))()]);
       results.push({ item, result });
     }

@@ -1,7 +1,7 @@
 /** Processes of this machine: who they are, starting them in a group of their own, ending them and knowing it. */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -44,6 +44,18 @@ export function commandOf(pid: number): string {
   } catch {
     return '';
   }
+}
+
+/** Live processes whose command line holds each of these texts. */
+export function processesWith(texts: readonly string[]): number[] {
+  const pids = existsSync('/proc/self/stat')
+    ? readdirSync('/proc').map(Number)
+    : execFileSync('ps', ['-axo', 'pid='], { encoding: 'utf8' }).trim().split(/\s+/).map(Number);
+  return pids.filter((pid) => {
+    if (!Number.isSafeInteger(pid) || pid === process.pid) return false;
+    const command = commandOf(pid);
+    return texts.every((text) => command.includes(text));
+  });
 }
 
 /** A process as written down for a later start, which must not take a stranger with the same number for it. */

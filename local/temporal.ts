@@ -16,6 +16,7 @@ import {
   isSameProcess,
   lastLines,
   type ProcessRecord,
+  processesWith,
 } from './process.ts';
 import { recordOf, start, type Started } from './process.ts';
 import { resolveTemporalCli } from './temporal-binary.ts';
@@ -167,9 +168,8 @@ function addressAt(port: number): string {
 
 /** The server that still works on the file, if there is one and it answers. Two servers on one file would ruin it. */
 async function adopt(dbFile: string): Promise<TemporalServer | null> {
-  if (!existsSync(noteFile(dbFile))) return null;
-  const note = JSON.parse(readFileSync(noteFile(dbFile), 'utf8')) as Note;
-  if (belongsTo(dbFile, note.for) && isSameProcess(note)) {
+  const note = existsSync(noteFile(dbFile)) ? (JSON.parse(readFileSync(noteFile(dbFile), 'utf8')) as Note) : null;
+  if (note !== null && belongsTo(dbFile, note.for) && isSameProcess(note)) {
     // One that an earlier version has left serves its HTTP API to every page: it is started again.
     if (note.httpPort !== undefined && (await isServing(addressAt(note.port)))) {
       await keepHistories(addressAt(note.port));
@@ -178,6 +178,10 @@ async function adopt(dbFile: string): Promise<TemporalServer | null> {
     await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
   }
   rmSync(noteFile(dbFile), { force: true });
+  // A start that was killed before it wrote the note has left its server all the same.
+  for (const pid of processesWith(['start-dev', `--db-filename ${dbFile} `])) {
+    await end(pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
+  }
   return null;
 }
 

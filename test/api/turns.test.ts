@@ -88,16 +88,35 @@ describe('a turn', () => {
     const { next, health, told } = turns(101, () => {
       if (isAway) throw away();
     });
-    for (let i = 0; i < 12; i += 1) {
-      expect((await next()).tried).toHaveLength(101);
+    expect((await next()).tried).toHaveLength(101);
+    for (let i = 1; i < 12; i += 1) {
       vi.advanceTimersByTime(15_000);
+      // Eight of the page of a hundred, and the one of the next.
+      expect((await next()).tried).toHaveLength(9);
     }
+    vi.advanceTimersByTime(15_000);
     expect(told()).toEqual([]);
     expect(health).toHaveLength(24);
     expect(health.every((error) => error instanceof Error)).toBe(true);
     isAway = false;
     expect((await next()).tried).toHaveLength(101);
     expect(health.at(-1)).toBeNull();
+  });
+
+  test('spends one deadline on a page of rows that hang, each of which has its turn; what comes behind them is served', async () => {
+    const { next } = turns(101, (row) => {
+      if (row <= 100) throw away();
+    });
+    expect((await next()).tried).toHaveLength(101);
+    const tried = new Set<number>();
+    for (let i = 0; i < 40; i += 1) {
+      vi.advanceTimersByTime(1_000);
+      const sweep = (await next()).tried;
+      expect(sweep.at(-1)).toBe(101);
+      expect(sweep.length).toBeLessThanOrEqual(9);
+      for (const row of sweep) tried.add(row);
+    }
+    expect(tried.size).toBe(101);
   });
 
   test('that cannot read a page fails, and the next one works', async () => {

@@ -1,4 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Piece, Stage } from './stage.ts';
 
@@ -91,8 +94,44 @@ const setting = (sql: readonly string[], undo: readonly string[]) => async (stag
   return () => run(undo);
 };
 
-/** Stands in for a full disk: PostgreSQL itself answers 53100 to every change of these tables. */
+/** What grows while payments come. */
 const TABLES = ['engine.callback', 'engine.deposit', 'engine.placement_attempt', 'ledger.transaction'];
+
+/** These tables on a disk of their own, which somebody fills to the last byte. Only root can mount one. */
+async function full(stage: Stage): Promise<() => Promise<void>> {
+  const disk = mkdtempSync(join(tmpdir(), 'deposit-engine-disk-'));
+  const filler = join(disk, 'filler');
+  const move = (to: string) =>
+    stage.admin(async (client) => {
+      for (const table of TABLES) await client.query(`alter table ${table} set tablespace ${to}`);
+    });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', disk]);
+  await stage.admin(async (client) => {
+    const { rows } = await client.query<{ path: string }>(
+      `select setting as path from pg_settings where name = 'data_directory'`,
+    );
+    const { uid, gid } = statSync(rows[0]!.path);
+    chownSync(disk, uid, gid);
+    await client.query(`create tablespace small location '${disk}'`);
+  });
+  await move('small');
+  for (const size of [1 << 20, 1 << 12, 1]) {
+    try {
+      for (;;) appendFileSync(filler, Buffer.alloc(size));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    }
+  }
+  return async () => {
+    rmSync(filler);
+    await move('pg_default');
+    await stage.admin((client) => client.query('drop tablespace small'));
+    execFileSync('umount', [disk]);
+    rmSync(disk, { recursive: true });
+  };
+}
+
+/** Stands in for a full disk where none can be mounted: PostgreSQL itself answers 53100 to every change of these tables. */
 const FILL = [
   `create or replace function public.disk_full() returns trigger language plpgsql as $$ begin
      raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`,
@@ -102,6 +141,8 @@ const FILL = [
   ),
 ];
 const EMPTY = TABLES.map((table) => `drop trigger disk_full on ${table}`);
+
+const CAN_MOUNT = process.platform === 'linux' && process.getuid?.() === 0;
 
 export const ROUNDS: readonly Round[] = [
   {
@@ -121,6 +162,7 @@ export const ROUNDS: readonly Round[] = [
       ['alter system reset default_transaction_read_only', 'select pg_reload_conf()'],
     ),
   },
+  ...(CAN_MOUNT ? [{ name: 'postgres:full', ends: null, mayLoseConnections: false, unready: true, hit: full }] : []),
   { name: 'postgres:fill', ends: null, mayLoseConnections: false, unready: true, hit: setting(FILL, EMPTY) },
   ...SERVERS.flatMap((name): Round[] => [
     {

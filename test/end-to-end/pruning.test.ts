@@ -166,3 +166,24 @@ test('the worker prunes by itself; deposits that are paid meanwhile lose nothing
   await pruning;
   await engine.auditLedger();
 });
+
+test('what its stamp refused is no money without it: a deposit that has ended books nothing of that age', async () => {
+  const n = await placedLongAgo(30 * DAY);
+  const [ticket, ours] = [Date.now() - 10 * DAY, Date.now() - 11 * DAY];
+  for (let i = 0; i <= 20; i += 1) {
+    expect((await send(n, { ...unreadable(n), transactionCode: `AT-${i}` }, ticket + i)).status).toBe(200);
+  }
+  await engine.db.owner.query('insert into engine.own_stamp values ($1, $2)', [keyId(providerKey(engine)), ours]);
+  await byHand(`update engine.deposit set state = 'UNPAID', closed_at = now() where external_order_number = $1`, [n]);
+  const data = payment(n);
+  expect((await send(n, data, ours)).status).toBe(503);
+  await prune(worker, WEEK);
+  expect([await stampsOf(n), await ownStamp(ours)]).toEqual([[], false]);
+  expect((await send(n, data, ours)).status).toBe(200);
+  // Of the last unreadable one nothing but the stamp was kept.
+  expect((await send(n, payment(n), ticket + 20)).status).toBe(200);
+  expect((await receipts(n)).slice(20)).toEqual(['stale STALE 1', 'stale STALE 1']);
+  await until('both to be cases', async () => (await inbox(engine, n)).every(({ outcome }) => outcome !== null));
+  const booked = 'select from ledger.transaction where deposit = $1';
+  expect((await engine.db.owner.query(booked, [n])).rowCount).toBe(0);
+});

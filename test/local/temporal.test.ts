@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { expect, onTestFinished, test } from 'vitest';
@@ -52,6 +53,15 @@ test('a server that still works on the file is taken over; a wished port that is
   expect(second).toMatchObject({ adopted: true, pid: first.pid, address: first.address, uiUrl: null });
   await second.stop();
   await first.exited;
+  expect(isAlive(first.pid)).toBe(false);
+});
+
+test('a server whose start was killed before it could be noted is ended: two on one file would ruin it', async () => {
+  const dbFile = join(makeDirectory(), 'temporal.db');
+  const first = await started({ dbFile, uiPort: 'headless' });
+  rmSync(`${dbFile}.server.json`);
+  const second = await started({ dbFile, uiPort: 'headless' });
+  expect(second.adopted).toBe(false);
   expect(isAlive(first.pid)).toBe(false);
 });
 

@@ -1,0 +1,48 @@
+import type { Client } from '@temporalio/client';
+import { expect, test } from 'vitest';
+import { wakeOutdated } from '../../api/restored.ts';
+import { reserved } from '../ledger/payments.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
+import { memoryLog } from './evidence.ts';
+
+/** Workflows that run although their rows have ended are told to look: each of them, whatever becomes of another. */
+const db = await createTestDatabase();
+
+/** Temporal as far as it is asked here: these run, and whoever `fails` cannot be signalled. */
+function running(workflowIds: readonly string[], fails: readonly string[]) {
+  const told: string[] = [];
+  const of = (type: string) => workflowIds.filter((id) => id.startsWith(`${type}:`));
+  const client = {
+    withDeadline: (_: number, work: () => Promise<unknown>) => work(),
+    workflow: {
+      async *list({ query }: { query: string }) {
+        for (const workflowId of of(/'(\w+)'/.exec(query)![1]!)) yield await Promise.resolve({ workflowId });
+      },
+      getHandle: (workflowId: string) => ({
+        signal: async () => {
+          if (fails.includes(workflowId)) throw new Error('its history has too many events');
+          told.push(workflowId);
+          return Promise.resolve();
+        },
+      }),
+    },
+  };
+  return { client: client as unknown as Client, told };
+}
+
+test('one that cannot be told hides no other; it is told of in the end', async () => {
+  const ids: string[] = [];
+  for (let i = 0; i < 3; i += 1) ids.push((await reserved(db.owner)).externalOrderNumber);
+  await byHand(
+    db.owner,
+    `update engine.deposit set state = 'REJECTED', closed_at = now() - interval '1 hour' where external_order_number = any($1)`,
+    [ids],
+  );
+  const workflows = ids.map((n) => `deposit:${n}`);
+  const { client, told } = running([...workflows, 'deposit:lost'], [workflows[0]!]);
+  const memory = memoryLog();
+  const waking = wakeOutdated({ pool: db.owner, client, log: memory.log }, 1_000, new AbortController().signal);
+  await expect(waking).rejects.toThrow('too many events');
+  expect(told.toSorted()).toEqual(workflows.slice(1).toSorted());
+  expect(memory.fields('deposit_row_missing')).toHaveLength(1);
+});
