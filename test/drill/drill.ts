@@ -201,6 +201,11 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     SETTLED_WITHIN_MS,
   ).catch((error: Error) => faults.add(error.message));
   const credits = await creditsOf(stage, paid);
+  const credited = new Set(credits.map(({ deposit }) => deposit));
+  for (const n of paid.filter((one) => !credited.has(one)).slice(0, 5)) {
+    const { body } = await call(`${stage.apiUrl}/v1/deposits/${n}`, 'GET', stage.apiKey);
+    faults.add(`${n} is ${body?.state}; ${JSON.stringify({ attempts: body?.attempts, review: body?.review })}`);
+  }
   for (const { deposit, n } of credits) if (n !== 1) faults.add(`${deposit} was credited ${n} times`);
   for (const { name, pid } of alive) {
     const piece = stage.pieces[name as keyof Stage['pieces']];
