@@ -64,7 +64,7 @@ create function decision_enters(standing text, decision text) returns boolean la
 
 -- Whether one person's word is enough; null is no.
 create function one_suffices(amount text, review_limit text, beside bigint) returns boolean language sql immutable as $$
-  select beside is null and amount::numeric <= review_limit::numeric $$;
+  select beside is null and amount::numeric > 0 and amount::numeric <= review_limit::numeric $$;
 
 -- Between 3 and 1000 characters that can be printed, counted as UTF-16 counts them.
 create function is_reason(reason text) returns boolean language sql immutable as $$

@@ -112,6 +112,12 @@ describe('the login of decisions moves money as two rows of people say, and not'
     expect(await carriedOut(other, q, l)).toMatchObject({ kind: 'decided' });
   });
 
+  it('by a confirmation of another proposal', async () => {
+    const of = await unbound();
+    const k = await confirmed(of, await proposed(of, { decision: 'reject' }));
+    await refused(of, await proposed(of), k, 'not_written');
+  });
+
   it('by one person’s two steps above the limit', async () => {
     const of = await unbound();
     const p = await proposed(of);

@@ -64,6 +64,10 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a withdrawal is overlooked',
     edits: [{ in: REFUSED, find: "w.step = 'withdraw'", replace: "w.step = 'nothing'" }],
   },
+  {
+    name: 'two people may state different facts',
+    edits: [{ in: REFUSED, find: "differ <> ''", replace: 'false' }],
+  },
 ];
 
 /** Replaces a function by itself with another text. Finding nothing, or too much, is an error: nothing was taken out. */
