@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DECISION_FAULTS, type DecisionFault } from '../domain/decision.ts';
-import type { Refusal } from '../ledger/proof.ts';
+import type { Refusal } from '../ledger/decide.ts';
 import { REFUSALS } from '../mtpay/place.ts';
 import { type ErrorCode, HTTP } from './errors.ts';
 import { type Answer, impliedRefusals, type Operation } from './operation.ts';

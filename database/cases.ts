@@ -66,7 +66,7 @@ interface RawCase {
   external_order_number: string;
   deposit: string | null;
   wallet: string | null;
-  review_limit: string | null;
+  review_limit: string;
   bound: boolean;
   transaction_code: string | null;
   amount: string | null;
@@ -75,11 +75,9 @@ interface RawCase {
   received_at: Date;
   doubted: string | null;
   parked: string | null;
+  standing: Standing;
   tip: string | null;
-  place: string | null;
-  taken_out: boolean | null;
   back_to: string | null;
-  own: boolean | null;
   newest_credit: string | null;
   closed_at: Date | null;
   decision: Decision | null;
@@ -96,36 +94,6 @@ interface RawCase {
   proposed_at: Date | null;
 }
 
-/**
- * Where the money is now is the tip of the chain that begins with the case's own code. A callback that could not be read
- * has none of its own: its cases name the posting that brought its money in (`parked`).
- */
-const CASES = `
-  select v.workflow_id, v.held_by, v.callback, v.reason, v.detail, v.opened_by, v.opened_at, v.doubted, v.parked, v.closed_at,
-         v.decision, v.decided_by, v.posting, v.proposal, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at,
-         c.external_order_number, c.transaction_code, c.data->>'transactionAmount' as amount,
-         c.data->>'currencyCode' as currency_code, c.data->>'paymentPrice' as payment_price, c.received_at,
-         d.external_order_number as deposit, d.wallet, d.settings->>'reviewLimit' as review_limit,
-         coalesce(d.bound_callback = c.id, false) as bound,
-         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.beside, p.only_ordered, p.at as proposed_at,
-         m.tip, m.place, m.taken_out, m.back_to, m.own,
-         (select t.id from ledger.slot s join ledger.transaction t on t.key = s.key
-           where s.deposit = d.external_order_number) as newest_credit
-    from engine.review_case v
-    join engine.callback c on c.id = v.callback
-    left join engine.deposit d on d.external_order_number = c.external_order_number
-    left join engine.decision p on p.id = v.proposal
-    left join lateral (
-      select t.id as tip, ledger.place(t) as place, t.amount < 0 as taken_out,
-             case when t.amount < 0 and t.credit_code like 'wallet:%' then t.deposit end as back_to,
-             exists (select from engine.review_case o where o.workflow_id = r.workflow_id and o.callback = c.id)
-               or (r.workflow_id = 'deposit:' || d.external_order_number and d.bound_callback = c.id) as own
-        from ledger.transaction r cross join lateral ledger.tip(r.id) t
-       where r.id = coalesce(
-               (select k.id from ledger.transaction k where k.provider = 'mtpay' and k.provider_code = c.transaction_code),
-               (select ledger.root(o.parked) from engine.review_case o
-                 where o.callback = c.id and o.parked is not null order by o.opened_at limit 1))) m on true`;
-
 const toCase = (row: RawCase): CaseRow => ({
   workflowId: row.workflow_id,
   heldBy: row.held_by,
@@ -137,7 +105,7 @@ const toCase = (row: RawCase): CaseRow => ({
   externalOrderNumber: row.external_order_number,
   deposit: row.deposit,
   wallet: row.wallet,
-  reviewLimit: row.review_limit ?? '0',
+  reviewLimit: row.review_limit,
   isBound: row.bound,
   transactionCode: row.transaction_code,
   amount: row.amount,
@@ -146,8 +114,8 @@ const toCase = (row: RawCase): CaseRow => ({
   receivedAt: row.received_at,
   doubted: row.doubted,
   parked: row.parked,
-  standing: standingOf(row),
-  tip: row.own === true ? row.tip : null,
+  standing: row.standing,
+  tip: row.tip,
   backTo: row.back_to,
   newestCredit: row.newest_credit,
   proposal: row.proposal === null ? null : toProposal(row),
@@ -169,16 +137,8 @@ const toProposal = (row: RawCase): ProposalRow => ({
   at: row.proposed_at!,
 });
 
-function standingOf(row: RawCase): Standing {
-  if (row.tip === null) return row.amount === null ? 'unreadable' : 'nothing';
-  if (row.own !== true) return 'elsewhere';
-  if (row.place!.startsWith('wallet:')) return 'credited';
-  if (row.place!.startsWith('clearing:')) return 'returned';
-  return row.taken_out === true ? 'withdrawn' : 'parked';
-}
-
 export async function findCase(db: Db, workflowId: string): Promise<CaseRow | null> {
-  const { rows } = await db.query<RawCase>(`${CASES} where v.workflow_id = $1`, [workflowId]);
+  const { rows } = await db.query<RawCase>(`select * from engine.case_now v where v.workflow_id = $1`, [workflowId]);
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
@@ -200,9 +160,9 @@ export async function listCases(
   readonly end: { readonly openedAt: string; readonly workflowId: string } | null;
 }> {
   const { rows } = await db.query<RawCase & { cursor_at: string }>(
-    `${CASES}
+    `select v.*, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at from engine.case_now v
       where v.closed_at is ${filter.state === 'open' ? '' : 'not '}null and ($1::text is null or v.reason = $1)
-        and ($2::text[] is null or d.wallet = any($2))
+        and ($2::text[] is null or v.wallet = any($2))
         and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4))
       order by v.opened_at, v.workflow_id limit $5`,
     [
@@ -312,7 +272,10 @@ export async function handOver(db: Db, of: CaseRow, heldBy: string): Promise<boo
 
 /** The open case about a callback, if there is one. */
 export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | null> {
-  const { rows } = await db.query<RawCase>(`${CASES} where v.callback = $1 and v.closed_at is null`, [inboxId]);
+  const { rows } = await db.query<RawCase>(
+    `select * from engine.case_now v where v.callback = $1 and v.closed_at is null`,
+    [inboxId],
+  );
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
@@ -324,7 +287,7 @@ export async function findOpenCases(
   limit: number,
 ): Promise<Page<CaseRow>> {
   const { rows } = await db.query<RawCase>(
-    `${CASES} where v.closed_at is null and v.workflow_id > $1 and v.opened_at < clock_timestamp() - $2 * interval '1 millisecond'
+    `select * from engine.case_now v where v.closed_at is null and v.workflow_id > $1 and v.opened_at < clock_timestamp() - $2 * interval '1 millisecond'
       order by v.workflow_id limit $3`,
     [after?.[0] ?? '', olderThanMs, limit],
   );

@@ -174,14 +174,6 @@ export async function findCarried<Answer>(
   return rows[0] ?? null;
 }
 
-export async function recordCarried(db: Db, carried: CarriedRow & { readonly posting: string | null }): Promise<void> {
-  await db.query(
-    `insert into engine.carried (proposal, confirmation, outcome, posting, answer) values ($1, $2, $3, $4, $5)
-     on conflict do nothing`,
-    [carried.proposal, carried.confirmation, carried.outcome, carried.posting, carried.answer],
-  );
-}
-
 /** What the steps that were refused were refused for, by step. */
 export async function listRefused(db: Db, workflowId: string): Promise<Map<string, string>> {
   const { rows } = await db.query<{ decision: string; refusal: string }>(

@@ -92,7 +92,7 @@ describe('what the pages say is what the code has', () => {
       const allowed = DECISIONS.filter((_, column) => effects[column] !== '');
       expect(allowed, standing).toEqual(allowedDecisions(standing));
     }
-    const type = /export type Refusal =([^;]+);/.exec(read('ledger/proof.ts'))![1]!;
+    const type = /export type Refusal =([^;]+);/.exec(read('ledger/decide.ts'))![1]!;
     const refusals = [...type.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
     expect(refusals.length).toBeGreaterThan(5);
     const words = [...DECISION_FAULTS, ...refusals, ...STEP_OUTCOMES];

@@ -16,13 +16,17 @@ const [alice, bob, carol] = [
 ];
 const reason = 'by the statement';
 
-/** The decisions' role may not read cases for a while: what is to be carried out waits. */
+/** The decisions' role may carry nothing out for a while: what is to be carried out waits. */
 async function whileAway(work: () => Promise<void>): Promise<void> {
-  await engine.db.owner.query('revoke select on engine.review_case from app_decisions');
+  await engine.db.owner.query(
+    'revoke execute on function engine.bring_in(text, bigint, bigint, text) from app_decisions',
+  );
   try {
     await work();
   } finally {
-    await engine.db.owner.query('grant select on engine.review_case to app_decisions');
+    await engine.db.owner.query(
+      'grant execute on function engine.bring_in(text, bigint, bigint, text) to app_decisions',
+    );
   }
 }
 

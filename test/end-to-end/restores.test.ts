@@ -350,7 +350,9 @@ describe('a case of which the table and the workflow know different steps', () =
     await postgres.backup();
     const { body } = await as('alice', 'POST', `/v1/reviews/${id}/propose`, reject);
     // The books are away when it is to be carried out; this outage is why the backup is restored.
-    await engine.db.owner.query('revoke select on engine.review_case from app_decisions');
+    await engine.db.owner.query(
+      'revoke execute on function engine.bring_in(text, bigint, bigint, text) from app_decisions',
+    );
     const proposal = body.proposal.id as string;
     const step = {
       workflowId: id,

@@ -1,5 +1,5 @@
-import type pg from 'pg';
-import { expect } from 'vitest';
+import { afterAll, expect } from 'vitest';
+import { createPool } from '../../database/pool.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { call, facts, payment, type Posted } from './payments.ts';
 
@@ -22,6 +22,10 @@ interface Step {
 export function peoplesBooks(db: TestDatabase) {
   const worker = db.poolFor('app_worker');
   const decisions = db.poolFor('app_decisions');
+  // Nobody logs in who may call these: functions do that run as this role.
+  const url = `${db.url}?options=-c%20role%3Dengine_owner`;
+  const books = createPool({ url, applicationName: 'books', max: 20, onIdleError: () => undefined });
+  afterAll(() => books.end());
   const auditor = db.poolFor('auditor');
   let steps = 0;
   const keyOf = ({ key }: Step): string => {
@@ -29,14 +33,15 @@ export function peoplesBooks(db: TestDatabase) {
     return key ?? `step:${steps}`;
   };
 
-  async function ask(pool: pg.Pool, sql: string, values: readonly unknown[]): Promise<Posted> {
-    const { rows } = await pool.query<Posted>(sql, [...values]);
+  async function ask(sql: string, values: readonly unknown[]): Promise<Posted> {
+    const { rows } = await books.query<Posted>(sql, [...values]);
     return rows[0]!;
   }
 
   return {
     worker,
     decisions,
+    books,
     auditor,
 
     /** Money of a payment that is bound to no deposit, in suspense. */
@@ -55,23 +60,19 @@ export function peoplesBooks(db: TestDatabase) {
       wallet: string,
       step: Step & { readonly fee?: string; readonly rest?: string } = {},
     ) =>
-      ask(
-        decisions,
-        `select outcome, id from ledger.release($1, $2, $3, $4, $5, 'review:1', $6, 'paid twice, wanted', $7, $8)`,
-        [
-          keyOf(step),
-          of,
-          deposit,
-          wallet,
-          step.fee ?? '0',
-          step.actor ?? 'alice+bob',
-          step.beside ?? null,
-          step.rest ?? null,
-        ],
-      ),
+      ask(`select outcome, id from ledger.release($1, $2, $3, $4, $5, 'review:1', $6, 'paid twice, wanted', $7, $8)`, [
+        keyOf(step),
+        of,
+        deposit,
+        wallet,
+        step.fee ?? '0',
+        step.actor ?? 'alice+bob',
+        step.beside ?? null,
+        step.rest ?? null,
+      ]),
 
     reverse: (of: string, keep: boolean, step: Step = {}) =>
-      ask(decisions, `select outcome, id from ledger.reverse($1, $2, $3, 'review:1', $4, 'not ours', $5)`, [
+      ask(`select outcome, id from ledger.reverse($1, $2, $3, 'review:1', $4, 'not ours', $5)`, [
         keyOf(step),
         of,
         keep,
@@ -80,7 +81,7 @@ export function peoplesBooks(db: TestDatabase) {
       ]),
 
     giveBack: (of: string, step: Step = {}) =>
-      ask(decisions, `select outcome, id from ledger.give_back($1, $2, 'review:1', $3, 'never paid')`, [
+      ask(`select outcome, id from ledger.give_back($1, $2, 'review:1', $3, 'never paid')`, [
         keyOf(step),
         of,
         step.actor ?? 'alice+bob',

@@ -17,7 +17,7 @@ import {
 
 /** The ledger's own functions for what people decide. */
 const db = await createTestDatabase();
-const { worker, decisions, auditor, park, release, reverse, giveBack, chainOf, standingOf } = peoplesBooks(db);
+const { worker, books, auditor, park, release, reverse, giveBack, chainOf, standingOf } = peoplesBooks(db);
 
 const suspense = () => balanceOf(auditor, 'suspense:mtpay');
 const wallet = (name: string) => balanceOf(auditor, `wallet:${name}`);
@@ -273,7 +273,7 @@ describe('a reversal', () => {
       ['', 'because'],
       ['alice and bob', 'because'],
     ]) {
-      const decided = decisions.query(`select ledger.reverse('after:who', $1, false, 'review:1', $2, $3)`, [
+      const decided = books.query(`select ledger.reverse('after:who', $1, false, 'review:1', $2, $3)`, [
         parked.id,
         actor,
         reason,

@@ -19,7 +19,8 @@ import {
 
 /** One payment of a deposit at a time lies in a wallet, whoever put it there (docs/ledger.md#slots). */
 const db = await createTestDatabase();
-const { worker, decisions, auditor, park, release, reverse, giveBack, slotOf, standingOf, chainOf } = peoplesBooks(db);
+const { worker, decisions, books, auditor, park, release, reverse, giveBack, slotOf, standingOf, chainOf } =
+  peoplesBooks(db);
 
 const wallet = (name: string) => balanceOf(auditor, `wallet:${name}`);
 const credited = async ({ item }: Payment): Promise<string> => (await creditAll(worker, [item]))[0]!.postingId!;
@@ -299,7 +300,7 @@ describe('a payment beside another', () => {
   ])('and the other, taken out at the same moment, leave the slot free: %s', async (_, earlier) => {
     const { first, deposit, to, put } = await withSeconds(1);
     const both = [first, (await put(0, first)).id!] as const;
-    const client = await decisions.connect();
+    const client = await books.connect();
     let later: Promise<unknown> = Promise.resolve();
     try {
       await client.query('begin');
@@ -320,7 +321,7 @@ describe('a payment beside another', () => {
   const isWaiting = async () =>
     (
       await db.owner.query(
-        `select from pg_stat_activity where datname = current_database() and usename = 'app_decisions' and wait_event_type = 'Lock'`,
+        `select from pg_stat_activity where datname = current_database() and application_name = 'books' and wait_event_type = 'Lock'`,
       )
     ).rowCount === 1;
 

@@ -158,7 +158,7 @@ describe('each role', () => {
     expect(Object.fromEntries(rows.map((row) => [row.role, row.functions]))).toEqual({
       app_api: read,
       app_worker: ['code', 'credit', 'park'],
-      app_decisions: [...read, 'give_back', 'park', 'release', 'reverse'].toSorted(),
+      app_decisions: read,
       auditor: read,
       ledger_poster: ['code', 'credit', 'park'],
       public: null,
@@ -242,6 +242,36 @@ describe('the worker', () => {
       `insert into engine.decision (callback, step, reason, operator) values (1, 'confirm', 'because', 'me')`,
     ]) {
       expect(await refusal(pools.app_worker, sql), sql).toBe(NO_PRIVILEGE);
+    }
+  });
+});
+
+describe('decisions', () => {
+  it.each([
+    ['credit', `select ledger.credit('[]')`],
+    ['park', `select ledger.park('[]')`],
+    ['release', `select ledger.release('k', 1, 'd', 'w', 0, 'wf', 'alice+bob', 'because')`],
+    ['reverse', `select ledger.reverse('k', 1, false, 'wf', 'alice+bob', 'because')`],
+    ['give back', `select ledger.give_back('k', 1, 'wf', 'alice+bob', 'because')`],
+    ['carry out', `select engine.carry_out('c', 1, 1, 'move', null)`],
+    ['conclude', 'select engine.decision_conclude(null, null, null, null)'],
+  ])('cannot move money by themselves: %s', async (_, sql) => {
+    expect(await refusal(pools.app_decisions, sql)).toBe(NO_PRIVILEGE);
+  });
+
+  it('cannot change a row', async () => {
+    for (const sql of [
+      `update engine.deposit set state = 'CREDITED'`,
+      'update engine.deposit set posting_id = 1',
+      'update engine.deposit set bound_callback = 1',
+      `update engine.review_case set closed_at = now(), decision = 'credit', decided_by = 'alice+bob'`,
+      'update engine.review_case set parked = 1',
+      'update engine.review_case set proposal = 1',
+      'insert into engine.carried default values',
+      'insert into engine.outgoing default values',
+      `insert into engine.decision (callback, step, reason, operator) values (1, 'confirm', 'because', 'me')`,
+    ]) {
+      expect(await refusal(pools.app_decisions, sql), sql).toBe(NO_PRIVILEGE);
     }
   });
 });

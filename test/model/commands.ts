@@ -419,7 +419,7 @@ const assent: fc.Arbitrary<Assent> = fc.record({
   // Seldom, because the next connection has everything to plan anew.
   cut: fc.oneof(
     { weight: 9, arbitrary: fc.constant(null) },
-    { weight: 1, arbitrary: fc.record({ statement: fc.integer({ min: 1, max: 26 }), before: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ statement: fc.integer({ min: 1, max: 10 }), before: fc.boolean() }) },
   ),
 });
 

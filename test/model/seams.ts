@@ -43,25 +43,6 @@ export function cutAt(pool: pg.Pool, statement: number, before: boolean): pg.Poo
   });
 }
 
-/** Answers some statements itself; `instead` says with what, undefined for the others. */
-export function answering(pool: pg.Pool, instead: (text: string) => pg.QueryResult | undefined): pg.Pool {
-  return poolOf(async () => {
-    const client = await pool.connect();
-    return through(client, async (...args) => {
-      const given = instead(String(args[0]));
-      return given ?? (client.query as unknown as Queries)(...args);
-    });
-  });
-}
-
-/** Sends other statements than it is given. */
-export function rewriting(pool: pg.Pool, other: (text: string) => string): pg.Pool {
-  return poolOf(async () => {
-    const client = await pool.connect();
-    return through(client, async (text, ...rest) => (client.query as unknown as Queries)(other(String(text)), ...rest));
-  });
-}
-
 /**
  * Transactions inside one that its owner will roll back: each is a savepoint. It is never released, because whoever
  * waits for a released one waits for the whole transaction, even after it was rolled back to a savepoint before.
