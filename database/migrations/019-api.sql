@@ -134,16 +134,17 @@ end $$;
 -- stands all the same.
 create function count_attempt(of_callback bigint, by_key text, at_ms bigint, copies integer, other bytea default null) returns void
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare c callback;
 begin
-  update callback x set attempts = x.attempts + copies, last_at = clock_timestamp()
-   where x.id = of_callback and copies between 1 and 1000 returning * into c;
-  if other is null then
-    perform keep_attempts(c.id, c.attempts - copies + 1, c.attempts, by_key, at_ms);
-  else
+  -- One statement: every repeat of every callback comes by here.
+  with counted as (
+    update callback c set attempts = c.attempts + copies, last_at = clock_timestamp()
+     where c.id = of_callback and copies between 1 and 1000 returning c.id, c.attempts, c.external_order_number),
+  stamped as (
     insert into callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
-    values (by_key, at_ms, c.external_order_number, other) on conflict do nothing;
-  end if;
+    select by_key, at_ms, c.external_order_number, other from counted c where other is not null on conflict do nothing)
+  insert into callback_attempt (callback, n, key_id, timestamp_ms)
+  select c.id, s.n, by_key, at_ms from counted c cross join generate_series(c.attempts - copies + 1, least(c.attempts, 50)) s(n)
+   where by_key is not null and other is null on conflict do nothing;
 end $$;
 
 -- What PostgreSQL has lost and a history still knows, as a row that people get a case about; none: it is there already. Of
