@@ -75,6 +75,7 @@ export async function startApi(
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     limitPerKey: limitPerKey(),
+    links: config.links,
     isAccepting: () => accepting,
     isDatabaseUp: () => pools.isWritable(),
     isTemporalUp: () => isTemporalUp(client),
