@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../config/log.ts';
 import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
@@ -5,9 +6,18 @@ import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
 import { attempt, FIRST_PAUSE_MS, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
 
-/** What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. */
+/**
+ * What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. `redirectHash`: sha256
+ * of the checkout link, lower-case hex, so that its history tells whether the row still has the link that MTPay gave; absent
+ * in histories of before.
+ */
 export type Placement =
-  | { readonly kind: 'placed'; readonly advertisementCode: string; readonly expiresAt: string }
+  | {
+      readonly kind: 'placed';
+      readonly advertisementCode: string;
+      readonly expiresAt: string;
+      readonly redirectHash?: string;
+    }
   | { readonly kind: 'unknown'; readonly expiresAt: string }
   | { readonly kind: 'refused'; readonly reason: string };
 
@@ -142,6 +152,7 @@ async function conclude(
         kind: 'placed',
         advertisementCode: answer.advertisementCode,
         expiresAt: expiresAt ?? (await expiry(deps, externalOrderNumber)),
+        redirectHash: createHash('sha256').update(answer.redirectUrl).digest('hex'),
       };
     }
   }

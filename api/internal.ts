@@ -1,6 +1,8 @@
 import type { Express } from 'express';
+import { raiseAlarm } from '../config/log.ts';
 import { findWithoutEffect } from '../database/callbacks.ts';
-import { listDeposits, viewDeposit } from '../database/deposits.ts';
+import { type DepositView, listDeposits, viewDeposit } from '../database/deposits.ts';
+import { checkoutLink, type LinkRules } from '../mtpay/place.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access, mayUse } from './authenticate.ts';
@@ -26,6 +28,8 @@ import { encodeCursor } from './schemas.ts';
 export interface InternalDependencies extends CreateDependencies {
   readonly access: Access;
   readonly webUi: WebUi;
+  /** To which hosts a checkout link may lead that is served. */
+  readonly links: LinkRules;
   /** With what the seals of inbox rows are verified. */
   readonly sealTrust: () => SealTrust;
   /** Where histories are archived, if not in the database. */
@@ -49,18 +53,26 @@ export function createInternalApp(deps: InternalDependencies): Express {
   return app;
 }
 
+/** A row may have been written by somebody else: a link that leads elsewhere is served to nobody. */
+function show(deps: InternalDependencies, deposit: DepositView) {
+  const { redirectUrl, externalOrderNumber } = deposit;
+  const isServed = redirectUrl !== null && checkoutLink(redirectUrl, deps.links) === redirectUrl;
+  if (redirectUrl !== null && !isServed) raiseAlarm(deps.log, 'redirect_not_allowed', { deposit: externalOrderNumber });
+  return showDeposit({ ...deposit, redirectUrl: isServed ? redirectUrl : null }, deps.webUi);
+}
+
 function bindDeposits(deps: InternalDependencies): Bound[] {
   return [
     bind(createDepositOperation, async ({ body, caller }, respond) => {
       if (!mayUse(caller, body.wallet)) throw new ApiError('forbidden', 'this key is limited to other wallets');
       const created = await createDeposit(deps, body);
       const location = `/v1/deposits/${created.deposit.externalOrderNumber}`;
-      return respond(created.status, showDeposit(created.deposit, deps.webUi), { location });
+      return respond(created.status, show(deps, created.deposit), { location });
     }),
     bind(listDepositsOperation, async ({ query: { cursor, ...filter }, caller }, respond) => {
       const { items, end } = await listDeposits(deps.pool, { ...filter, after: cursor, wallets: caller.wallets });
       return respond(200, {
-        items: items.map((deposit) => showDeposit(deposit, deps.webUi)),
+        items: items.map((deposit) => show(deps, deposit)),
         nextCursor: end === null ? null : encodeCursor(end),
       });
     }),
@@ -69,7 +81,7 @@ function bindDeposits(deps: InternalDependencies): Bound[] {
       if (deposit === null || !mayUse(caller, deposit.wallet)) {
         throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
       }
-      return respond(200, showDeposit(deposit, deps.webUi));
+      return respond(200, show(deps, deposit));
     }),
     bind(readWalletOperation, async ({ params: { wallet }, caller }, respond) => {
       if (!mayUse(caller, wallet)) throw new ApiError('not_found', `no wallet ${wallet}`);

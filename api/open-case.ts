@@ -6,7 +6,7 @@ import { type CaseRow, type Doubtful, findDoubtful, findOpenCase, handOver, inse
 import { findDeposit } from '../database/deposits.ts';
 import { inTransaction } from '../database/pool.ts';
 import { readClocks } from '../database/provider-clock.ts';
-import { heldAgainWorkflowId, reversalWorkflowId } from '../workflows/messages.ts';
+import { reversalWorkflowId } from '../workflows/messages.ts';
 import { mayUse } from './authenticate.ts';
 import { type Operator, visibleCase } from './decide-case.ts';
 import { ApiError } from './errors.ts';
@@ -110,9 +110,8 @@ export async function mendCase(
     raiseAlarm(deps.log, 'workflow_gone', about);
     return true;
   }
-  const k = Number(/:again:(\d+)$/.exec(before)?.[1] ?? 0) + 1;
-  const heldBy = heldAgainWorkflowId(found.workflowId, k);
-  if (!(await handOver(deps.pool, found, heldBy))) return false;
+  const heldBy = await handOver(deps.pool, found);
+  if (heldBy === null) return false;
   raiseAlarm(deps.log, 'case_reopened', about);
   await startCase(deps, { ...found, heldBy }, await saidBy(deps.client, before));
   return true;

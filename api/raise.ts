@@ -2,25 +2,10 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
-import {
-  type CallbackRow,
-  findCallback,
-  markRaised,
-  markReviewed,
-  paymentOf,
-  saidOfRestored,
-} from '../database/callbacks.ts';
-import { insertCase } from '../database/cases.ts';
+import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/callbacks.ts';
 import { findDeposit, markTold } from '../database/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
-import type { ReviewReason } from '../domain/review.ts';
-import {
-  callbackAccepted,
-  depositWorkflowId,
-  lookAgain,
-  orderAnswered,
-  reviewWorkflowId,
-} from '../workflows/messages.ts';
+import { callbackAccepted, depositWorkflowId, lookAgain, orderAnswered } from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';
 import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start-deposit.ts';
 
@@ -35,32 +20,34 @@ export interface RaiseDependencies {
  * Throws when Temporal or the database is away; repeating it is harmless, and the relay does.
  */
 export async function raise(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
-  if (callback.receipt === 'first') await signalDeposit(deps, callback);
-  else await openReview(deps, callback, callback.reviewReason ?? 'OTHER_CONTENT');
-  await markRaised(deps.pool, callback.id);
+  const isInCase = await (callback.receipt === 'first' ? signalDeposit(deps, callback) : openReview(deps, callback));
+  await markRaised(deps.pool, callback.id, isInCase);
 }
 
-async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+/** Answers whether it has become a case. */
+async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
   try {
     await signal(deps, callback);
+    return false;
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
-    await signalMissing(deps, callback);
+    return signalMissing(deps, callback);
   }
 }
 
 /** "Not found" means closed, deleted or never started: the database decides which (rule 5). */
-async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
   const now = await findCallback(deps.pool, callback.id);
-  if (now === null || now.outcome !== null) return;
+  if (now === null || now.outcome !== null) return false;
   const deposit = await findDeposit(deps.pool, callback.externalOrderNumber);
   if (deposit?.state === 'PLACING' && !(await exists(deps.client, callback.externalOrderNumber))) {
     await startDeposit(deps.client, deposit);
-    return signal(deps, callback);
+    await signal(deps, callback);
+    return false;
   }
   // Terminated by hand, or gone otherwise: nobody owns this payment any more, so people do.
   raiseAlarm(deps.log, 'workflow_gone', { deposit: callback.externalOrderNumber, inboxId: callback.id });
-  return openReview(deps, callback, 'WORKFLOW_GONE');
+  return openReview(deps, callback);
 }
 
 async function signal({ client }: RaiseDependencies, callback: CallbackRow): Promise<void> {
@@ -68,11 +55,11 @@ async function signal({ client }: RaiseDependencies, callback: CallbackRow): Pro
   await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
 }
 
-/** The case's row first: a workflow that parks its money finds it. */
-async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason: ReviewReason): Promise<void> {
-  const workflowId = reviewWorkflowId(callback);
-  const said = callback.receipt === 'restored' ? await saidOfRestored(deps.pool, callback.id) : '';
-  await insertCase(deps.pool, { workflowId, inboxId: callback.id, reason, detail: said });
+/** The case's row first: a workflow that parks its money finds it. False: it needs none, or another is open. */
+async function openReview(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+  const opened = await openOwnCase(deps.pool, callback.id);
+  if (opened === null) return false;
+  const { workflowId, reason, said } = opened;
   const { data } = callback;
   const deposit = callback.deposit === null ? null : await findDeposit(deps.pool, callback.deposit);
   await startReview(deps.client, {
@@ -86,7 +73,7 @@ async function openReview(deps: RaiseDependencies, callback: CallbackRow, reason
     standing: await standingOf(deps.pool, data),
     ...(said === '' ? {} : { said }),
   });
-  await markReviewed(deps.pool, callback.id, workflowId);
+  return true;
 }
 
 async function standingOf(pool: pg.Pool, data: CallbackRow['data']): Promise<Standing> {

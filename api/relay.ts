@@ -26,8 +26,6 @@ export interface RelayTimes {
   readonly lagMs?: number;
   /** An acknowledged payment without effect that people are told of; two minutes if not given. */
   readonly withoutEffectMs?: number;
-  /** From the first message for an order that we do not have until people get it; six hours if not given. */
-  readonly unknownOrderMs?: number;
 }
 
 export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againMs: 60_000, unstartedMs: 30_000 };
@@ -49,7 +47,7 @@ export interface Relay {
 export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_TIMES): Relay {
   const { pool, log } = deps;
   const { everyMs, freshMs, againMs, unstartedMs, lagMs = LAG_MS } = times;
-  const { withoutEffectMs = WITHOUT_EFFECT_MS, unknownOrderMs = UNKNOWN_ORDER_MS } = times;
+  const { withoutEffectMs = WITHOUT_EFFECT_MS } = times;
   const health = watchHealth(log);
 
   /** Row by row, as fast as there is work, then again after `pauseMs`. */
@@ -111,9 +109,9 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
     }),
     serving({
       name: 'unknown orders',
-      page: (after, limit) => findKeptOrders(pool, unknownOrderMs, after, limit),
+      page: (after, limit) => findKeptOrders(pool, UNKNOWN_ORDER_MS, after, limit),
       idOf: (externalOrderNumber) => externalOrderNumber,
-      work: (externalOrderNumber) => settleUnknown(deps, externalOrderNumber, unknownOrderMs),
+      work: (externalOrderNumber) => settleUnknown(deps, externalOrderNumber),
     }),
     lookingAfter({
       name: 'deposits',
@@ -154,12 +152,8 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
 }
 
 /** Kept messages of an order: routed when it has turned up, or given to people after their time. */
-async function settleUnknown(
-  deps: RestoreDependencies,
-  externalOrderNumber: string,
-  unknownForMs: number,
-): Promise<void> {
-  const routings = await inTransaction(deps.pool, (client) => routeKept(client, externalOrderNumber, unknownForMs));
+async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: string): Promise<void> {
+  const routings = await inTransaction(deps.pool, (client) => routeKept(client, externalOrderNumber));
   for (const { raise: row, alarm } of routings)
     if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit: externalOrderNumber, inboxId: row?.id });
   // Acknowledged by now: what fails is raised as every other row is.

@@ -1,14 +1,12 @@
-import { createHash } from 'node:crypto';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { openHistory, valueOf } from '../archive/history.ts';
 import { raiseAlarm } from '../config/log.ts';
 import { findCallback, insertRestored } from '../database/callbacks.ts';
 import { casesWithoutRow, decidedLongAgo } from '../database/cases.ts';
-import { adoptDeposit, endedOrMissing, lockDeposit } from '../database/deposits.ts';
+import { adoptDeposit, endedOrMissing } from '../database/deposits.ts';
 import { wasRestoredSince } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import type { DepositRow } from '../database/rows.ts';
-import { isFinal } from '../domain/deposit.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
@@ -63,12 +61,9 @@ async function raiseBound(deps: RaiseDependencies, boundCallback: string): Promi
 /** The workflow of an open row has ended: people see what its history says, and what they decide ends the deposit. */
 async function showEnded(deps: RestoreDependencies, { externalOrderNumber }: DepositRow): Promise<boolean> {
   const said = await saidBy(deps.client, depositWorkflowId(externalOrderNumber));
-  const row = await inTransaction(deps.pool, async (client) => {
-    const now = (await lockDeposit(client, externalOrderNumber))!;
-    if (isFinal(now.state) || now.boundCallback !== null) return null;
-    await adoptDeposit(client, externalOrderNumber);
-    return insertRestored(client, externalOrderNumber, restoredHash(said), said, 'RESTORED', deps.seal);
-  });
+  const row = await inTransaction(deps.pool, (client) =>
+    insertRestored(client, externalOrderNumber, said, 'RESTORED', deps.seal),
+  );
   if (row === null) return false;
   raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
   await raise(deps, row);
@@ -131,14 +126,12 @@ async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promi
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
   if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
   const row = await inTransaction(deps.pool, (client) =>
-    insertRestored(client, about.externalOrderNumber, restoredHash(about.said), about.said, 'CASE_RESTORED', deps.seal),
+    insertRestored(client, about.externalOrderNumber, about.said, 'CASE_RESTORED', deps.seal),
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
   if (row !== null) await raise(deps, row);
   await handle.terminate('its row was lost with the database, and another case holds what it was about');
 }
-
-const restoredHash = (said: string): Buffer => createHash('sha256').update(`restored|${said}`).digest();
 
 /** What a running case was started with, in words; null: it is none of ours. */
 async function subjectOf(

@@ -3,27 +3,23 @@ import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import type { Alarm } from '../config/log.ts';
 import {
-  bindCallback,
-  bindStamp,
-  contentOfStamp,
+  type Arrival,
+  arriving,
   type CallbackRow,
   countAttempt,
   countKept,
   findByContent,
   findCallback,
-  firstClaimAgeMs,
   insertCallback,
   type KeptCallback,
   listKept,
   newestKept,
-  reflectOwnStamp,
   rerouteCallback,
+  type Routed,
+  type Stamp,
 } from '../database/callbacks.ts';
-import { lockDeposit } from '../database/deposits.ts';
-import { placementFacts } from '../database/placements.ts';
 import { readClocks } from '../database/provider-clock.ts';
-import type { DepositRow } from '../database/rows.ts';
-import { isFinal } from '../domain/deposit.ts';
+import { type DepositState, isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { Envelope, Reading } from '../mtpay/callback.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
@@ -56,7 +52,7 @@ export interface Routing {
 const AHEAD_NOISE_MS = 2 * 60_000;
 /** How much older than our sending a stamp may be. */
 const BEFORE_ORDER_SLACK_MS = 5 * 60_000;
-/** An order we do not know may be in a backup we have not restored yet: the provider is kept retrying for this long. */
+/** How long an order is unknown until people get its messages; as `engine.unknown_for_long` says. */
 export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
 /**
  * Contents kept of one order for each receipt but `first`; more are counted on the newest. Each kind has its own, so
@@ -75,24 +71,24 @@ const STAMPS_KEPT_MS = 6 * 24 * 3_600_000;
  */
 export async function route(client: pg.ClientBase, message: Message, seal: Sealer): Promise<Routing> {
   const { externalOrderNumber } = message.envelope;
-  const { contentHash } = message.reading;
-  const deposit = await lockDeposit(client, externalOrderNumber);
-  const known = await findByContent(client, externalOrderNumber, contentHash);
-  if (known !== null && known.acked) return repeat(client, known, message);
+  const deposit = await arriving(client, externalOrderNumber, message.reading.contentHash, stampOf(message));
+  const { known, acked, state, reflected } = deposit;
+  if (acked) return repeat(client, (await findCallback(client, known!))!, message);
 
   // We signed this very stamp ourselves: alone it proves nothing (threats.md, T2). An honest one may meet ours by chance.
-  const reflected = await reflectOwnStamp(client, message.keyId, message.envelope.timestampMs);
   if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
 
-  if (deposit === null) return routeUnknownOrder(client, message, known, seal);
-  const decision = await decide(client, message, deposit, reflected === 'again');
-  const newest = await newestOfFull(client, externalOrderNumber, decision.receipt);
+  const decision = state === null ? UNKNOWN_ORDER : decide(message, { ...deposit, state }, reflected === 'again');
+  const newest = known === null ? await newestOfFull(client, externalOrderNumber, decision.receipt) : null;
   // A row kept while the order was unknown is there already: it only changes its kind.
-  if (newest !== null && known === null) return countOnly(client, newest, decision.receipt, message);
-  const row = await store(client, message, known, seal, { deposit: externalOrderNumber, ...decision, acked: true });
-  if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, row.id);
+  if (newest !== null) return countOnly(client, newest, decision.receipt, message);
+  const row = await store(client, message, known, seal, decision);
   crashPoint('cb.afterInboxInsert');
-  return { answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : 'callback_review' };
+  if (row.receipt === 'first') return { answer: 'ack', raise: row, alarm: null };
+  if (row.receipt !== 'unknown_order') return { answer: 'ack', raise: row, alarm: 'callback_review' };
+  // Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people.
+  const answer = row.acked ? 'ack' : 'unavailable';
+  return { answer, raise: row.acked ? row : null, alarm: 'callback_unknown_order' };
 }
 
 /**
@@ -114,7 +110,7 @@ async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, 
 /**
  * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
  * provider comes again. Of what cannot be read twenty tell people as much as any more would. Its stamp stands for it all
- * the same, unless nothing with that stamp is taken any more.
+ * the same, unless nothing with that stamp is taken any more, or the order is unknown and may still turn up.
  */
 async function countOnly(
   client: pg.ClientBase,
@@ -122,9 +118,15 @@ async function countOnly(
   receipt: Receipt,
   message: Message,
 ): Promise<Routing> {
-  const { envelope, reading } = message;
-  if (receipt !== 'stale') await bindStamp(client, stampOf(message), envelope.externalOrderNumber, reading.contentHash);
-  await countAttempt(client, newest.id, null, message.copies);
+  const { reading } = message;
+  const isTaken = receipt !== 'stale' && receipt !== 'unknown_order';
+  await countAttempt(
+    client,
+    newest.id,
+    isTaken ? stampOf(message) : null,
+    message.copies,
+    isTaken ? reading.contentHash : null,
+  );
   return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
 }
 
@@ -134,164 +136,100 @@ async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: 
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
 
-const stampOf = ({ keyId, envelope }: Judged) => ({ keyId, timestampMs: envelope.timestampMs });
+const stampOf = ({ keyId, envelope }: Message): Stamp => ({ keyId, timestampMs: envelope.timestampMs });
 
-interface Decision {
-  readonly receipt: Receipt;
-  readonly reviewReason: ReviewReason | null;
-}
+const review = (receipt: Receipt, reviewReason: ReviewReason): Routed => ({ receipt, reviewReason });
 
-const review = (receipt: Receipt, reviewReason: ReviewReason): Decision => ({ receipt, reviewReason });
+const UNKNOWN_ORDER = review('unknown_order', 'UNKNOWN_ORDER');
 
 /** What a message is judged by. */
-type Judged = Pick<Message, 'reading' | 'keyId' | 'aheadMs' | 'stampedMs'> & {
-  readonly envelope: Pick<Envelope, 'timestampMs'>;
-};
+type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
 
 /** What stands against binding this message to the deposit, the gravest first. */
-async function decide(
-  client: pg.ClientBase,
-  message: Judged,
-  deposit: DepositRow,
-  reflected: boolean,
-): Promise<Decision> {
+function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Routed {
   const { reading } = message;
-  const { externalOrderNumber } = deposit;
-  const stamped = (await contentOfStamp(client, stampOf(message), externalOrderNumber)) ?? reading.contentHash;
+  const { state, bound, boundCode, firstSentMs } = deposit;
+  const stamped = deposit.standsFor ?? reading.contentHash;
   if (!reading.readable) return review('unreadable', 'UNREADABLE');
   if (!stamped.equals(reading.contentHash)) return review('other_content', 'STAMP_REUSED');
   if (reflected) return review('reflected', 'REFLECTED');
   if (message.aheadMs > AHEAD_NOISE_MS) return review('ahead', 'STAMP_AHEAD');
-  const isTaken = deposit.boundCallback !== null || isFinal(deposit.state);
+  const isTaken = bound !== null || isFinal(state);
   if (isTaken && -message.aheadMs > STAMPS_KEPT_MS) return review('stale', 'STALE');
-  if (deposit.boundCallback !== null) {
-    const bound = await findCallback(client, deposit.boundCallback);
-    const sameCode = bound?.data?.transactionCode === reading.data.transactionCode;
-    return review(
-      isFinal(deposit.state) && !sameCode ? 'final' : 'other_content',
-      sameCode ? 'OTHER_CONTENT' : 'SECOND_CODE',
-    );
+  if (bound !== null) {
+    const sameCode = boundCode === reading.data.transactionCode;
+    return review(isFinal(state) && !sameCode ? 'final' : 'other_content', sameCode ? 'OTHER_CONTENT' : 'SECOND_CODE');
   }
-  if (isFinal(deposit.state)) return review('final', 'DEPOSIT_FINAL');
-  if (-message.aheadMs > deposit.settings.listeningWindowMs) return review('stale', 'STALE');
-  const { firstSentMs } = await placementFacts(client, externalOrderNumber);
+  if (isFinal(state)) return review('final', 'DEPOSIT_FINAL');
+  if (-message.aheadMs > deposit.listeningWindowMs) return review('stale', 'STALE');
   if (firstSentMs === null || message.stampedMs < firstSentMs - BEFORE_ORDER_SLACK_MS) {
     return review('stale', 'STAMP_BEFORE_ORDER');
   }
   return { receipt: 'first', reviewReason: null };
 }
 
-/** Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people. */
-async function routeUnknownOrder(
-  client: pg.ClientBase,
-  message: Message,
-  known: CallbackRow | null,
-  seal: Sealer,
-): Promise<Routing> {
-  const { externalOrderNumber } = message.envelope;
-  const newest = known === null ? await newestOfFull(client, externalOrderNumber, 'unknown_order') : null;
-  if (newest !== null) {
-    await countAttempt(client, newest.id, null, message.copies);
-    // What is not kept is not acknowledged either: the order may still turn up, and then this may be its payment.
-    return { answer: 'unavailable', raise: null, alarm: 'callback_flood' };
-  }
-  const acked = (await firstClaimAgeMs(client, externalOrderNumber)) > UNKNOWN_ORDER_MS;
-  const row = await store(client, message, known, seal, {
-    deposit: null,
-    ...review('unknown_order', 'UNKNOWN_ORDER'),
-    acked,
-  });
-  return { answer: acked ? 'ack' : 'unavailable', raise: acked ? row : null, alarm: 'callback_unknown_order' };
-}
-
 /**
  * The kept messages of an order, without another delivery: each is routed as its own repeat would be when the order has
  * turned up, and given to people when it has been unknown for its time. The first that fits is bound. Empty: not yet.
  */
-export async function routeKept(
-  client: pg.ClientBase,
-  externalOrderNumber: string,
-  unknownForMs: number,
-): Promise<Routing[]> {
-  const deposit = await lockDeposit(client, externalOrderNumber);
-  if (deposit === null && (await firstClaimAgeMs(client, externalOrderNumber)) <= unknownForMs) return [];
+export async function routeKept(client: pg.ClientBase, externalOrderNumber: string): Promise<Routing[]> {
+  await arriving(client, externalOrderNumber);
   const { skewMs } = await readClocks(client);
   const routings: Routing[] = [];
   for (const kept of await listKept(client, externalOrderNumber)) {
-    const decision =
-      deposit === null
-        ? review('unknown_order', 'UNKNOWN_ORDER')
-        : await decideKept(client, kept, (await lockDeposit(client, externalOrderNumber))!, skewMs);
-    await rerouteCallback(client, kept.id, { deposit: deposit?.externalOrderNumber ?? null, ...decision, acked: true });
-    if (deposit !== null && kept.stamp !== null)
-      await bindStamp(client, kept.stamp, externalOrderNumber, kept.contentHash);
-    if (decision.receipt === 'first') await bindCallback(client, externalOrderNumber, kept.id);
-    const row = (await findCallback(client, kept.id))!;
-    const alarm = deposit === null ? 'callback_unknown_order' : 'callback_review';
+    const deposit = await arriving(client, externalOrderNumber, kept.contentHash, kept.stamp);
+    const { state } = deposit;
+    const decision = state === null ? UNKNOWN_ORDER : decideKept(kept, { ...deposit, state }, skewMs);
+    const row = await rerouteCallback(client, kept.id, decision, kept.stamp);
+    if (!row.acked) break;
+    const alarm = state === null ? 'callback_unknown_order' : 'callback_review';
     routings.push({ answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : alarm });
   }
   return routings;
 }
 
 /** By the stamp it came with last, and by when it came with it. */
-async function decideKept(
-  client: pg.ClientBase,
+function decideKept(
   { data, contentHash, stamp }: KeptCallback,
-  deposit: DepositRow,
+  deposit: Arrival & { readonly state: DepositState },
   skewMs: number,
-): Promise<Decision> {
+): Routed {
   // Of before stamps were kept: nothing says that it is newer than the order.
   if (stamp === null) return review('stale', 'STAMP_BEFORE_ORDER');
-  const { keyId, timestampMs, cameMs } = stamp;
+  const { timestampMs, cameMs } = stamp;
   const reading =
     data === null
       ? { readable: false as const, fault: 'could not be read when it came', contentHash }
       : { readable: true as const, data, contentHash };
   const stampedMs = timestampMs - skewMs;
-  const judged = { envelope: { timestampMs }, reading, keyId, aheadMs: stampedMs - cameMs, stampedMs };
-  const reflected = (await reflectOwnStamp(client, keyId, timestampMs)) !== 'not ours';
-  return decide(client, judged, deposit, reflected);
-}
-
-interface Placed extends Decision {
-  readonly deposit: string | null;
-  readonly acked: boolean;
+  return decide({ reading, aheadMs: stampedMs - cameMs, stampedMs }, deposit, deposit.reflected !== null);
 }
 
 /** A new row, or the final routing of one that was kept while its order was unknown. */
 async function store(
   client: pg.ClientBase,
   message: Message,
-  known: CallbackRow | null,
+  known: string | null,
   seal: Sealer,
-  to: Placed,
+  to: Routed,
 ): Promise<CallbackRow> {
   const { reading, copies = 1 } = message;
-  const { externalOrderNumber } = message.envelope;
   const stamp = stampOf(message);
-  if (known === null) {
-    const raw = withoutSignature(message);
-    const facts = { receipt: to.receipt, externalOrderNumber, contentHash: reading.contentHash, stamp };
-    const rawHash = createHash('sha256').update(raw).digest();
-    const row = await insertCallback(
-      client,
-      {
-        externalOrderNumber,
-        contentHash: reading.contentHash,
-        data: reading.readable ? reading.data : null,
-        raw,
-        ...to,
-        seal: seal({ ...facts, rawHash, sealedMs: message.receivedMs }),
-      },
-      stamp,
-    );
-    if (copies > 1) await countAttempt(client, row.id, stamp, copies - 1);
-    return row;
-  }
-  await rerouteCallback(client, known.id, to);
-  if (to.deposit !== null) await bindStamp(client, stamp, externalOrderNumber, reading.contentHash);
-  await countAttempt(client, known.id, stamp, copies);
-  return (await findCallback(client, known.id))!;
+  if (known !== null) return rerouteCallback(client, known, to, stamp, copies);
+  const { externalOrderNumber } = message.envelope;
+  const { contentHash } = reading;
+  const raw = withoutSignature(message);
+  const rawHash = createHash('sha256').update(raw).digest();
+  const facts = { receipt: to.receipt, externalOrderNumber, contentHash, rawHash, stamp };
+  const row = {
+    externalOrderNumber,
+    contentHash,
+    data: reading.readable ? reading.data : null,
+    raw,
+    ...to,
+    seal: seal({ ...facts, sealedMs: message.receivedMs }),
+  };
+  return insertCallback(client, row, stamp, copies);
 }
 
 /** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (threats.md, T3). */

@@ -6,6 +6,7 @@ import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
+import { warnOfLogging } from '../database/log-settings.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
@@ -45,6 +46,7 @@ export async function startApi(
   const pools = openPools(url, log);
   const refuse = async () => {
     await refuseWrongSession(pools.private);
+    await warnOfLogging(pools.private, log);
     await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
   };
   await refuse().catch(async (error: unknown) => {
@@ -73,6 +75,7 @@ export async function startApi(
     archiveDirectory: config.archiveDirectory,
     seal,
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
+    links: config.links,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     limitPerKey: limitPerKey(),
     isAccepting: () => accepting,

@@ -11,6 +11,7 @@ import {
   compareParked,
   comparePayment,
   expectPosting,
+  type PlacementAnswer,
   placementOf,
   received,
 } from './comparing.ts';
@@ -77,9 +78,17 @@ function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course:
   const differs = (field: string, stands: string | null, says: string) =>
     stands === says || tell('deposit_row_differs', `${field} is ${stands ?? 'none'}, its history says ${says}`);
   if (placement.kind === 'placed') differs('advertisementCode', row.advertisementCode, placement.advertisementCode);
+  compareLink(tell, placement, row);
   // An answer that came when nobody waited for it any more is shown, and changed nothing else.
   const answeredUnheard = placement.kind === 'unknown' && !course.heardOfAnswer && row.placedAt !== null;
   if (!answeredUnheard) differs('expiresAt', row.expiresAt, course.expiresAt ?? placement.expiresAt);
+}
+
+/** Histories of before say nothing of the link; and a row that ended while its order was being placed shows none. */
+function compareLink(tell: Compared['tell'], placement: PlacementAnswer, row: DepositRecord): void {
+  if (placement.kind !== 'placed' || placement.redirectHash === undefined || row.redirectHash === null) return;
+  if (row.redirectHash === placement.redirectHash) return;
+  tell('link_differs', `the checkout link has hash ${row.redirectHash}, its history says ${placement.redirectHash}`);
 }
 
 /** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */

@@ -46,7 +46,12 @@ export function inboxIdsIn(facts: HistoryFacts): string[] {
 
 /** What became of the placement. */
 export type PlacementAnswer =
-  | { readonly kind: 'placed'; readonly advertisementCode: string; readonly expiresAt: string }
+  | {
+      readonly kind: 'placed';
+      readonly advertisementCode: string;
+      readonly expiresAt: string;
+      readonly redirectHash?: string;
+    }
   | { readonly kind: 'unknown'; readonly expiresAt: string }
   | { readonly kind: 'refused'; readonly reason: string };
 

@@ -152,6 +152,11 @@ export const FINDINGS = {
     means: 'State, posting, lateness or times in the row that people and programs read are not those of the history.',
     todo: 'The row is only a view; correct it from the history, and find out what changed or did not change it.',
   },
+  link_differs: {
+    title: 'Checkout link is another one',
+    means: 'The row of a deposit leads customers to another address than the one that the provider answered with.',
+    todo: 'Stop serving the deposit, warn whoever was sent there, and find out who wrote to the database.',
+  },
   deposit_unexplained: {
     title: 'Deposit without a history',
     means: 'There is a row for a deposit or a case, and no workflow that ever ran for it.',

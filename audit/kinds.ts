@@ -19,6 +19,7 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   posting_unexplained: 'books',
   posting_differs: 'books',
   deposit_row_differs: 'books',
+  link_differs: 'books',
   deposit_unexplained: 'books',
   history_unexplained: 'books',
   callback_without_outcome: 'callbacks',

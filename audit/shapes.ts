@@ -86,7 +86,15 @@ const unbound = z.strictObject({
 });
 const parked = z.strictObject({ postingId: id.nullable(), codeStands: z.boolean() });
 const placement = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('placed'), advertisementCode: text, expiresAt: time }),
+  z.strictObject({
+    kind: z.literal('placed'),
+    advertisementCode: text,
+    expiresAt: time,
+    redirectHash: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'no hash')
+      .optional(),
+  }),
   z.strictObject({ kind: z.literal('unknown'), expiresAt: time }),
   z.strictObject({ kind: z.literal('refused'), reason: text }),
 ]);

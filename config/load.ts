@@ -129,6 +129,7 @@ const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an
 const shared = {
   DATABASE_URL: databaseUrl.optional(),
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
+  MTPAY_REDIRECT_HOSTS: hosts.optional(),
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
   ARCHIVE_DIRECTORY: z.string().optional(),
   INBOX_SEAL_EPOCH: sealEpoch.optional(),
@@ -147,7 +148,6 @@ const workerSchema = z.object({
   DATABASE_URL_DECISIONS: databaseUrl.optional(),
   CALLBACK_BASE_URL: origin,
   MTPAY_PLACE_PATH: z.string().startsWith('/').default('/api/buy-coin/transaction'),
-  MTPAY_REDIRECT_HOSTS: hosts.optional(),
   MTPAY_CA_FILE: z.string().optional(),
   MTPAY_DEADLINE: duration
     .default(25 * UNIT_MS.s)
@@ -251,6 +251,8 @@ export interface ApiConfig {
   readonly apiListen: { readonly host: string; readonly port: number };
   readonly callbackListen: { readonly host: string; readonly port: number };
   readonly ack: { readonly contentType: string; readonly body: string };
+  /** To which hosts a checkout link may lead that is served. */
+  readonly links: { readonly redirectHosts: readonly string[]; readonly plainHttpHosts: readonly string[] };
   readonly temporalUiUrl?: string;
   /** Requests of one key, and failed authentications from one address: tokens a second, and what may come at once. */
   readonly limits: Readonly<Record<'key' | 'failure', { readonly perSecond: number; readonly burst: number }>>;
@@ -282,8 +284,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     keys,
     mtpay: {
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,
-      redirectHosts: raw.MTPAY_REDIRECT_HOSTS ?? [base.host],
-      plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
+      ...linkRules(raw),
       ...(raw.MTPAY_CA_FILE === undefined ? {} : { caFile: raw.MTPAY_CA_FILE }),
     },
     callbackBaseUrl: raw.CALLBACK_BASE_URL,
@@ -300,6 +301,15 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
   };
 }
 
+const linkRules = (raw: {
+  readonly MTPAY_BASE_URL: string;
+  readonly MTPAY_REDIRECT_HOSTS?: string[] | undefined;
+  readonly MTPAY_PLAIN_HTTP_HOSTS: string[];
+}) => ({
+  redirectHosts: raw.MTPAY_REDIRECT_HOSTS ?? [new URL(raw.MTPAY_BASE_URL).host],
+  plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
+});
+
 /** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = parse(apiSchema, env, API_NEEDS);
@@ -309,6 +319,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
     apiListen: raw.API_LISTEN,
     callbackListen: raw.CALLBACK_LISTEN,
     ack: raw.MTPAY_ACK,
+    links: linkRules(raw),
     ...(raw.TEMPORAL_UI_URL === undefined ? {} : { temporalUiUrl: raw.TEMPORAL_UI_URL }),
     limits: {
       key: { perSecond: raw.API_RATE_LIMIT, burst: raw.API_RATE_BURST },

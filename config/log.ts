@@ -12,6 +12,8 @@ export type Alarm =
   | 'placement_clock_skew'
   | 'stamp_grid_refused'
   | 'foreign_redirect'
+  | 'redirect_not_allowed'
+  | 'database_logs_parameters'
   | 'callback_good_signature_wrong_token'
   | 'callback_right_address_unknown_key'
   | 'callback_not_readable'

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import type { DepositState } from '../domain/deposit.ts';
 import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { Seal, Sealer } from '../config/inbox-seal.ts';
@@ -96,55 +97,92 @@ export async function countKept(db: Db, externalOrderNumber: string, receipt: Re
   return rows[0]!.n;
 }
 
-export interface NewCallback {
-  readonly externalOrderNumber: string;
-  readonly deposit: string | null;
-  readonly contentHash: Buffer;
-  readonly data: CallbackData | null;
-  readonly raw: Uint8Array;
-  readonly receipt: Receipt;
-  readonly reviewReason: ReviewReason | null;
+/** What decides about a message: the deposit as it stands under its lock, and what its stamp was seen with before. */
+export interface Arrival {
+  /** Null: there is no such deposit. */
+  readonly state: DepositState | null;
+  readonly listeningWindowMs: number;
+  /** The payment that the deposit owns, and its code. */
+  readonly bound: string | null;
+  readonly boundCode: string | null;
+  /** The row that has this content already. */
+  readonly known: string | null;
+  /** That row was acknowledged: it is a repeat, and nothing else was read. */
   readonly acked: boolean;
-  /** Without one no money is moved by the row's word. */
-  readonly seal: Seal | null;
+  /** Null: its stamp is none of ours. */
+  readonly reflected: 'first time' | 'again' | null;
+  /** The content that its stamp stands for with this order: the one that came with it first; null: none yet. */
+  readonly standsFor: Buffer | null;
+  /** When the order was sent first, UTC milliseconds; null: never. */
+  readonly firstSentMs: number | null;
 }
 
 /**
- * A new row with its first attempt. Once the order is known, the stamp is bound to the content too, unless it stands for
- * another: only messages that are kept have a stamp, so that a flood of others fills no table.
+ * Locks the deposit that a message claims and reads what the message is judged by, in one round trip; notes that its stamp
+ * has come back if it is one of ours. Without a content: the lock, and the deposit.
+ */
+export async function arriving(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  contentHash: Buffer | null = null,
+  stamp: Stamp | null = null,
+): Promise<Arrival> {
+  const { rows } = await client.query<
+    Omit<Arrival, 'listeningWindowMs' | 'firstSentMs'> & { listeningWindowMs: string; firstSentMs: string | null }
+  >(
+    `select state, listening_ms as "listeningWindowMs", bound, bound_code as "boundCode", known, coalesce(acked, false) as acked,
+            reflected, stands_for as "standsFor", first_sent_ms as "firstSentMs" from engine.arriving($1, $2, $3, $4)`,
+    [externalOrderNumber, contentHash, stamp?.keyId ?? null, stamp?.timestampMs ?? null],
+  );
+  const { listeningWindowMs, firstSentMs, ...found } = rows[0]!;
+  return {
+    ...found,
+    listeningWindowMs: Number(listeningWindowMs),
+    firstSentMs: firstSentMs === null ? null : Number(firstSentMs),
+  };
+}
+
+/** What a message is taken for. */
+export interface Routed {
+  readonly receipt: Receipt;
+  readonly reviewReason: ReviewReason | null;
+}
+
+export interface NewCallback extends Routed {
+  readonly externalOrderNumber: string;
+  readonly contentHash: Buffer;
+  readonly data: CallbackData | null;
+  readonly raw: Uint8Array;
+  readonly seal: Seal;
+}
+
+/**
+ * A new row with its attempts, `copies` of it at once. Once the order is known, the stamp is bound to the content, unless it
+ * stands for another: only messages that are kept have a stamp, so that a flood of others fills no table. The first payment
+ * is bound to its deposit. Acknowledged, unless the order is unknown and has not been for long. SQLSTATE 23505: somebody
+ * else has written this content; P0E50: no message becomes that (docs/database-roles.md).
  */
 export async function insertCallback(
   client: pg.ClientBase,
-  callback: NewCallback,
-  stamp: Stamp | null = null,
+  { externalOrderNumber, contentHash, data, raw, receipt, reviewReason, seal }: NewCallback,
+  stamp: Stamp,
+  copies = 1,
 ): Promise<CallbackRow> {
   const { rows } = await client.query<RawCallbackRow>(
-    `with c as (
-       insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked, seal, seal_key, sealed_ms)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $12, $13, $14) returning *)
-     , attempted as (
-       insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
-       select c.id, 1, $10, $11 from c where $10::text is not null on conflict do nothing)
-     , bound as (
-       insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
-       select $10, $11, c.external_order_number, c.content_hash from c where $10::text is not null and c.deposit is not null
-       on conflict do nothing)
-     select ${COLUMNS} from c`,
+    `select ${COLUMNS} from engine.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) c`,
     [
-      callback.externalOrderNumber,
-      callback.deposit,
-      callback.data?.transactionCode ?? null,
-      callback.contentHash,
-      callback.data,
-      callback.raw,
-      callback.receipt,
-      callback.reviewReason,
-      callback.acked,
-      stamp?.keyId ?? null,
-      stamp?.timestampMs ?? null,
-      callback.seal?.signature ?? null,
-      callback.seal?.key ?? null,
-      callback.seal?.sealedMs ?? null,
+      externalOrderNumber,
+      contentHash,
+      data,
+      raw,
+      receipt,
+      reviewReason,
+      stamp.keyId,
+      stamp.timestampMs,
+      copies,
+      seal.signature,
+      seal.key,
+      seal.sealedMs,
     ],
   );
   return toCallback(rows[0]!);
@@ -156,84 +194,42 @@ export interface Stamp {
   readonly timestampMs: number;
 }
 
-/** So many attempts of one content are kept one by one; more are counted only. */
-const MAX_ATTEMPTS_KEPT = 50;
-
-/** Counts a repeat, or so many identical ones. Without a stamp nothing but the number is kept. */
-export async function countAttempt(db: Db, id: string, stamp: Stamp | null = null, copies = 1): Promise<void> {
-  await db.query(
-    `with counted as (
-       update engine.callback set attempts = attempts + $5, last_at = clock_timestamp() where id = $1 returning id, attempts)
-     insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
-     select id, n, $2, $3 from counted, generate_series(attempts - $5 + 1, least(attempts, $4)) n
-      where $2::text is not null on conflict do nothing`,
-    [id, stamp?.keyId ?? null, stamp?.timestampMs ?? null, MAX_ATTEMPTS_KEPT, copies],
-  );
-}
-
-/** An order we did not know is known now, or has been unknown for long enough: the row gets its final routing. */
-export async function rerouteCallback(
-  client: pg.ClientBase,
+/**
+ * Counts a repeat, or so many identical ones; fifty are kept one by one. Without a stamp nothing but the number is kept.
+ * `other`: the content of a message that is only counted here, for which its stamp stands all the same.
+ */
+export async function countAttempt(
+  db: Db,
   id: string,
-  to: Pick<NewCallback, 'deposit' | 'receipt' | 'reviewReason' | 'acked'>,
+  stamp: Stamp | null = null,
+  copies = 1,
+  other: Buffer | null = null,
 ): Promise<void> {
-  await client.query(
-    `update engine.callback set deposit = $2, receipt = $3, review_reason = $4, acked = $5 where id = $1`,
-    [id, to.deposit, to.receipt, to.reviewReason, to.acked],
-  );
-}
-
-export async function bindCallback(client: pg.ClientBase, externalOrderNumber: string, id: string): Promise<void> {
-  await client.query('update engine.deposit set bound_callback = $2 where external_order_number = $1', [
-    externalOrderNumber,
+  await db.query('select engine.count_attempt($1, $2, $3, $4, $5)', [
     id,
+    stamp?.keyId ?? null,
+    stamp?.timestampMs ?? null,
+    copies,
+    other,
   ]);
 }
 
 /**
- * The content that a stamp stands for with this order, or null: the one that came with it first, be it as a repeat or
- * while the order was unknown. Another than a message's own: one signature for two.
+ * An order we did not know is known now, or has been unknown for long enough: the row gets its final routing, and with it
+ * whatever a new one would; `copies` of it came again with this stamp. Not acknowledged: it is not long enough.
  */
-export async function contentOfStamp(db: Db, stamp: Stamp, externalOrderNumber: string): Promise<Buffer | null> {
-  const { rows } = await db.query<{ content_hash: Buffer }>(
-    `(select content_hash from engine.callback_stamp where key_id = $1 and timestamp_ms = $2 and external_order_number = $3)
-     union all
-     (select c.content_hash from engine.callback c join engine.callback_attempt a on a.callback = c.id
-       where c.external_order_number = $3 and a.key_id = $1 and a.timestamp_ms = $2 order by a.at, c.id limit 1)
-     limit 1`,
-    [stamp.keyId, stamp.timestampMs, externalOrderNumber],
-  );
-  return rows[0]?.content_hash ?? null;
-}
-
-/** Binds what the signature covers to what it does not, for a row that was there before its order. */
-export async function bindStamp(
+export async function rerouteCallback(
   client: pg.ClientBase,
-  stamp: Stamp,
-  externalOrderNumber: string,
-  contentHash: Buffer,
-): Promise<void> {
-  await client.query(
-    `insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
-     values ($1, $2, $3, $4) on conflict do nothing`,
-    [stamp.keyId, stamp.timestampMs, externalOrderNumber, contentHash],
+  id: string,
+  to: Routed,
+  stamp: Stamp | null,
+  copies = 0,
+): Promise<CallbackRow> {
+  const { rows } = await client.query<RawCallbackRow>(
+    `select ${COLUMNS} from engine.reroute($1, $2, $3, $4, $5, $6) c`,
+    [id, to.receipt, to.reviewReason, stamp?.keyId ?? null, stamp?.timestampMs ?? null, copies],
   );
-}
-
-/** Whether we signed this very stamp ourselves, and whether it has come back before; remembers that it has now. */
-export async function reflectOwnStamp(
-  client: pg.ClientBase,
-  keyId: string,
-  timestampMs: number,
-): Promise<'not ours' | 'first time' | 'again'> {
-  const { rows } = await client.query<{ again: boolean }>(
-    `with before as (select reflected_at from engine.own_stamp where key_id = $1 and timestamp_ms = $2 for update),
-          now as (update engine.own_stamp set reflected_at = coalesce(reflected_at, clock_timestamp()) where key_id = $1 and timestamp_ms = $2)
-     select reflected_at is not null as again from before`,
-    [keyId, timestampMs],
-  );
-  if (rows[0] === undefined) return 'not ours';
-  return rows[0].again ? 'again' : 'first time';
+  return toCallback(rows[0]!);
 }
 
 /** The payment that the database binds to a deposit, whatever anybody says; null: none. */
@@ -254,16 +250,6 @@ export const isSamePayment = (a: Payment, b: Payment): boolean =>
   a.currencyCode === b.currencyCode &&
   a.paymentPrice === b.paymentPrice &&
   a.receivedAt === b.receivedAt;
-
-/** How long ago an order unknown to us was first claimed. */
-export async function firstClaimAgeMs(db: Db, externalOrderNumber: string): Promise<number> {
-  const { rows } = await db.query<{ age_ms: string | null }>(
-    `select (extract(epoch from clock_timestamp() - min(received_at)) * 1000)::bigint as age_ms
-       from engine.callback where external_order_number = $1 and receipt = 'unknown_order'`,
-    [externalOrderNumber],
-  );
-  return Number(rows[0]?.age_ms ?? 0);
-}
 
 /** From when on an acknowledged row without effect is raised, in ms. */
 export interface RaiseTimes {
@@ -375,57 +361,59 @@ export async function listKept(db: Db, externalOrderNumber: string): Promise<Kep
   }));
 }
 
-export async function markRaised(db: Db, id: string): Promise<void> {
-  await db.query('update engine.callback set raised_at = clock_timestamp() where id = $1', [id]);
+/** A case that the engine has opened by itself. */
+export interface OwnCase {
+  readonly workflowId: string;
+  readonly reason: ReviewReason;
+  /** What a history said, of a row that is restored; else empty. */
+  readonly said: string;
 }
 
-/** The case is in a person's hands: the one outcome of a callback that was not credited. */
-export async function markReviewed(db: Db, id: string, workflowId: string): Promise<void> {
-  await db.query('update engine.callback set outcome = $2 where id = $1 and outcome is null', [
-    id,
-    `review:${workflowId}`,
-  ]);
+/**
+ * The case of an acknowledged callback that nothing has come of: opened, or as it was opened before. Null: something came of
+ * it, or another case about it is open.
+ */
+export async function openOwnCase(db: Db, id: string): Promise<OwnCase | null> {
+  const { rows } = await db.query<OwnCase>(
+    'select id as "workflowId", reason, detail as said from engine.open_case($1)',
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+/** A workflow has accepted it; `inCase`: that of its case, which is then the one outcome of a callback that was not credited. */
+export async function markRaised(db: Db, id: string, inCase = false): Promise<void> {
+  await db.query('select engine.raised($1, $2)', [id, inCase]);
 }
 
 /**
  * A case for what PostgreSQL has lost and a history still knows: the row that it is about, with what the history says.
- * Null: it is there already. The text is ours and holds ids and amounts only.
+ * `RESTORED`: the deposit is open and owns no payment, and is adopted. `CASE_RESTORED`: a restore was noted. Null: there is
+ * nothing to write, or it is there already. The text is ours and holds ids and amounts only.
  */
 export async function insertRestored(
   client: pg.ClientBase,
   externalOrderNumber: string,
-  contentHash: Buffer,
   said: string,
   reason: 'RESTORED' | 'CASE_RESTORED',
   sealer: Sealer,
 ): Promise<CallbackRow | null> {
-  const raw = Buffer.from(said, 'utf8');
   const { rows: clock } = await client.query<{ ms: string }>(
     'select extract(epoch from clock_timestamp()) * 1000 as ms',
   );
   const seal = sealer({
     receipt: 'restored',
     externalOrderNumber,
-    contentHash,
-    rawHash: createHash('sha256').update(raw).digest(),
+    contentHash: sha256(`restored|${said}`),
+    rawHash: sha256(said),
     stamp: null,
     sealedMs: Number(clock[0]!.ms),
   });
   const { rows } = await client.query<RawCallbackRow>(
-    `insert into engine.callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked, seal, seal_key, sealed_ms)
-     values ($1, (select d.external_order_number from engine.deposit d where d.external_order_number = $1), $2,
-             $3, 'restored', $7, true, $4, $5, $6)
-     on conflict do nothing returning ${COLUMNS}`,
-    [externalOrderNumber, contentHash, raw, seal.signature, seal.key, seal.sealedMs, reason],
+    `select ${COLUMNS} from engine.receive_restored($1, $2, $3, $4, $5, $6) c`,
+    [externalOrderNumber, said, reason, seal.signature, seal.key, seal.sealedMs],
   );
   return rows[0] === undefined ? null : toCallback(rows[0]);
 }
 
-/** What a history said of a restored row. */
-export async function saidOfRestored(db: Db, id: string): Promise<string> {
-  const { rows } = await db.query<{ said: string }>(
-    `select convert_from(raw, 'UTF8') as said from engine.callback where id = $1 and receipt = 'restored'`,
-    [id],
-  );
-  return rows[0]?.said ?? '';
-}
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();

@@ -261,13 +261,13 @@ export async function findNewestCredit(db: Db, externalOrderNumber: string): Pro
   return rows[0]?.id ?? null;
 }
 
-/** From now on another workflow holds the case. False: somebody else was first, or it is decided. */
-export async function handOver(db: Db, of: CaseRow, heldBy: string): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `update engine.review_case set held_by = $2 where workflow_id = $1 and held_by is not distinct from $3 and closed_at is null`,
-    [of.workflowId, heldBy, of.heldBy],
-  );
-  return rowCount === 1;
+/** From now on another workflow holds the case: its id. Null: somebody else was first, or it is decided. */
+export async function handOver(db: Db, of: CaseRow): Promise<string | null> {
+  const { rows } = await db.query<{ held_by: string | null }>('select engine.hand_over($1, $2) as held_by', [
+    of.workflowId,
+    of.heldBy,
+  ]);
+  return rows[0]!.held_by;
 }
 
 /** The open case about a callback, if there is one. */

@@ -336,9 +336,7 @@ export async function findToTell(db: Db, after: readonly string[] | null, limit:
 }
 
 export async function markTold(db: Db, externalOrderNumber: string): Promise<void> {
-  await db.query('update engine.deposit set told_at = clock_timestamp() where external_order_number = $1', [
-    externalOrderNumber,
-  ]);
+  await db.query('select engine.told($1)', [externalOrderNumber]);
 }
 
 /** IN_REVIEW is looked after with its case. */

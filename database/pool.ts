@@ -28,6 +28,8 @@ const SESSION = {
   DateStyle: 'ISO',
   search_path: 'engine,pg_temp',
   default_transaction_isolation: 'read committed',
+  // What a failing statement was given does not go into the server's log.
+  log_parameter_max_length_on_error: '0',
 } as const;
 const TIMEOUTS = {
   lock_timeout: LOCK_TIMEOUT_MS,
@@ -127,7 +129,7 @@ async function checkSession(
                from unnest($1::text[]) name) as found, current_setting('transaction_read_only') as read_only`,
     [Object.keys(wanted)],
   );
-  const { found, read_only: readOnly } = rows[0]!;
+  const { found, read_only } = rows[0]!;
   const isSame = (name: string) => normal(found[name]!) === normal(wanted[name]!);
   const wrong = Object.keys(wanted).filter((name) => !isSame(name));
   if (wrong.length > 0) {
@@ -136,8 +138,8 @@ async function checkSession(
       `the database session is not as asked for: ${said}. A pooler may ignore startup parameters (docs/deployment.md, "A pooler")`,
     );
   }
-  if (toWrite && readOnly === 'on') {
-    throw Object.assign(new Error('the database is read-only or recovering'), { code: READ_ONLY });
+  if (toWrite && read_only === 'on') {
+    throw readOnly();
   }
 }
 
@@ -212,10 +214,12 @@ export function isDatabaseAway(error: unknown): boolean {
   );
 }
 
-/**
- * Asks whether the role this pool works as may write now, without writing: a server that takes no changes refuses the
- * statement by its kind. Throws when the database is away.
- */
+/** Asks whether the server takes changes now, without making one. Throws when it does not, or is away. */
 export async function assertWritable(pool: pg.Pool): Promise<void> {
-  await pool.query('update engine.callback set attempts = attempts where false');
+  const { rows } = await pool.query<{ read_only: string }>(
+    `select current_setting('transaction_read_only') as read_only`,
+  );
+  if (rows[0]!.read_only === 'on') throw readOnly();
 }
+
+const readOnly = (): Error => Object.assign(new Error('the database is read-only or recovering'), { code: READ_ONLY });

@@ -58,12 +58,16 @@ export interface CallOptions {
   readonly maySend: () => boolean;
 }
 
-export interface MtpayOptions {
-  readonly placeUrl: string;
-  /** Hosts (with port, if any) a checkout link may lead to. */
+/** Where a checkout link may lead. */
+export interface LinkRules {
+  /** Hosts, with port if it is not the usual one. */
   readonly redirectHosts: readonly string[];
   /** Hosts to which plain HTTP is allowed; everything else is https. */
   readonly plainHttpHosts: readonly string[];
+}
+
+export interface MtpayOptions extends LinkRules {
+  readonly placeUrl: string;
   readonly ca?: string;
 }
 
@@ -153,8 +157,11 @@ function placed(data: JsonObject[string] | undefined, options: MtpayOptions, sen
   };
 }
 
-/** The order exists, but its link leads elsewhere: it must never reach a customer (threats.md, T19). */
-function checkoutLink(text: string, options: MtpayOptions): string | null {
+/**
+ * A checkout link as it is kept and served, or null: it leads elsewhere, and must never reach a customer
+ * (docs/threat-model.md, T19). Asked when MTPay answers, and again whenever a row is shown.
+ */
+export function checkoutLink(text: string, options: LinkRules): string | null {
   if (text.length > 2_000 || !URL.canParse(text)) return null;
   const url = new URL(text);
   const secure = url.protocol === 'https:' || (url.protocol === 'http:' && allows(options.plainHttpHosts, url));

@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
+import { parameterLogging } from '../database/log-settings.ts';
 import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
@@ -24,6 +25,9 @@ try {
     watcher,
     tell: (line) => console.log(line),
   });
+  const logging = await parameterLogging(client);
+  if (logging.length > 0)
+    console.log(`the server writes what statements are given into its log: ${logging.join(', ')} (docs/deployment.md)`);
   console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
 } finally {
   await Promise.all([client.end(), watcher.end()]);

@@ -11,6 +11,7 @@ import type { Log } from '../config/log.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
+import { warnOfLogging } from '../database/log-settings.ts';
 import { createPool, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
@@ -53,6 +54,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const client = new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter });
   const refuse = async () => {
     await refuseWrongSession(pool, decisions);
+    await warnOfLogging(pool, log);
     await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty);
   };
   await refuse().catch(async (error: unknown) => {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacementDependencies } from '../../activities/attempt.ts';
@@ -345,7 +345,8 @@ describe('a row that was adopted while the answer was under way', () => {
     const placement = await placeOrder(deps, number);
     const row = await shown(number);
     expect(row).toMatchObject({ state: 'AWAITING_PAYMENT', redirectUrl: PLACED.redirectUrl });
-    expect(placement).toMatchObject({ kind: 'placed', expiresAt: row.expiresAt!.toISOString() });
+    const redirectHash = createHash('sha256').update(PLACED.redirectUrl).digest('hex');
+    expect(placement).toMatchObject({ kind: 'placed', expiresAt: row.expiresAt!.toISOString(), redirectHash });
     expect(await placeOrder(deps, number)).toEqual(placement);
     expect(await shown(number)).toEqual(row);
     expect(calls).toHaveLength(1);

@@ -76,7 +76,7 @@ test('kept messages: a forged content under an earlier stamp of a genuine messag
   await routed(message(order, now - 60_000, { transactionCode: code() }));
   await reserved(db.owner, { externalOrderNumber: n });
   await place(n);
-  await inTransaction(api, (client) => routeKept(client, n, 6 * 3_600_000));
+  await inTransaction(api, (client) => routeKept(client, n));
   expect(await rowsOf(n)).toMatchObject([
     { receipt: 'unreadable' },
     { receipt: 'other_content', reason: 'STAMP_REUSED' },

@@ -41,7 +41,7 @@ test('one that cannot be told hides no other; it is told of in the end', async (
   const workflows = ids.map((n) => `deposit:${n}`);
   const { client, told } = running([...workflows, 'deposit:lost'], [workflows[0]!]);
   const memory = memoryLog();
-  const waking = wakeOutdated({ pool: db.owner, client, log: memory.log }, 1_000, new AbortController().signal);
+  const waking = wakeOutdated({ pool: db.owner, client, seal, log: memory.log }, 1_000, new AbortController().signal);
   await expect(waking).rejects.toThrow('too many events');
   expect(told.toSorted()).toEqual(workflows.slice(1).toSorted());
   expect(memory.fields('deposit_row_missing')).toHaveLength(1);

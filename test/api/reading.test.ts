@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createApiKey, type Scope } from '../../database/api-keys.ts';
 import { startEngine } from '../support/engine.ts';
-import { expectRefusal, fault as sandboxFault, stored } from './evidence.ts';
+import { expectRefusal, fault as sandboxFault, memoryLog, stored } from './evidence.ts';
 import { lineTo, withApi } from './parts.ts';
 
 const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
@@ -407,3 +407,42 @@ describe('health', () => {
 });
 
 const bytewise = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+describe('a checkout link', () => {
+  test('that leads elsewhere is served to nobody, in whatever answer, and people are told', async () => {
+    const told = memoryLog();
+    const body = engine.body();
+    const n = String(body['externalOrderNumber']);
+    await withApi(engine, { log: told.log }, async () => {
+      const placed = await engine.call('POST', '/v1/deposits', body);
+      expect(placed.body).toMatchObject({ state: 'AWAITING_PAYMENT', redirectUrl: expect.stringMatching(/^http/) });
+      const { redirectUrl } = placed.body as { redirectUrl: string };
+      const links = async () => [
+        (await engine.call('POST', '/v1/deposits', body)).body.redirectUrl,
+        (await get(`/v1/deposits/${n}`)).body.redirectUrl,
+        (await get(`/v1/deposits?wallet=${String(body['wallet'])}`)).body.items.find(
+          (one: { externalOrderNumber: string }) => one.externalOrderNumber === n,
+        ).redirectUrl,
+      ];
+      const { host } = new URL(redirectUrl);
+      for (const link of [
+        'https://evil.example/pay/1',
+        `https://${host}@evil.example/`,
+        'javascript:alert(1)',
+        'pay',
+      ]) {
+        await engine.db.owner.query('update engine.deposit set redirect_url = $2 where external_order_number = $1', [
+          n,
+          link,
+        ]);
+        expect(await links()).toEqual([null, null, null]);
+      }
+      expect(told.alarms(n)).toContain('redirect_not_allowed');
+      await engine.db.owner.query('update engine.deposit set redirect_url = $2 where external_order_number = $1', [
+        n,
+        redirectUrl,
+      ]);
+      expect(await links()).toEqual([redirectUrl, redirectUrl, redirectUrl]);
+    });
+  });
+});

@@ -72,7 +72,7 @@ export const DEFENCES: readonly Defence[] = [
   ]),
   defence('stale stamps to people', 'middle', [
     'api/route-callback.ts',
-    '-message.aheadMs > deposit.settings.listeningWindowMs',
+    '-message.aheadMs > deposit.listeningWindowMs',
     'false',
   ]),
   defence('stamps from before the order to people', 'middle', [
@@ -86,9 +86,9 @@ export const DEFENCES: readonly Defence[] = [
     'false',
   ]),
   defence('own stamps known again', 'middle', [
-    'database/callbacks.ts',
-    "rows[0] === undefined) return 'not ours'",
-    "true) return 'not ours'",
+    'database/migrations/019-api.sql',
+    'where s.key_id = by_key and s.timestamp_ms = at_ms for no key update',
+    'where false for no key update',
   ]),
   defence('exact decimals', 'middle', [
     'mtpay/callback.ts',
@@ -103,10 +103,15 @@ export const DEFENCES: readonly Defence[] = [
   defence(
     'one payment for a deposit',
     'middle',
-    ['api/route-callback.ts', 'deposit.boundCallback !== null', 'false'],
-    ['api/route-callback.ts', 'if (isFinal(deposit.state)) return', 'if (false) return'],
+    ['api/route-callback.ts', 'bound !== null', 'false'],
+    ['api/route-callback.ts', 'if (isFinal(state)) return', 'if (false) return'],
+    ['database/migrations/019-api.sql', "(as_receipt = 'first' and", '(false and'],
   ),
-  defence('unknown orders refused at first', 'middle', ['api/route-callback.ts', '> UNKNOWN_ORDER_MS', '>= 0']),
+  defence('unknown orders refused at first', 'middle', [
+    'database/migrations/019-api.sql',
+    "> interval '6 hours'",
+    ">= interval '0'",
+  ]),
   defence('at most 20 contents of a kind', 'middle', ['api/route-callback.ts', 'MAX_KEPT = 20', 'MAX_KEPT = 1_000']),
   defence('currency', 'middle', ['domain/judge.ts', 'paid.currencyCode !== order.currencyCode', 'false']),
   defence('exact amount', 'middle', ['domain/judge.ts', 'received <= asked && received >= asked - fee', 'true']),

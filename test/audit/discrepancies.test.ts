@@ -289,6 +289,12 @@ const DISCREPANCIES: readonly Discrepancy[] = [
     names: 'wallet-mine',
   },
   {
+    what: 'a checkout link that leads elsewhere',
+    tamper: `update engine.deposit set redirect_url = 'https://evil.example/pay/1' where external_order_number = '${deposits.waiting}'`,
+    kinds: ['link_differs'],
+    names: 'the checkout link has hash',
+  },
+  {
     what: 'a frozen setting changed',
     tamper: `update engine.deposit set settings = settings || '{"reviewLimit":"1000000"}' where external_order_number = '${deposits.decided}'`,
     kinds: ['deposit_row_differs'],

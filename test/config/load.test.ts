@@ -50,6 +50,7 @@ describe('what is not configured', () => {
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
       ack: { contentType: 'text/plain', body: 'SUCCESS' },
+      links: { redirectHosts: ['api.mtpay.example'], plainHttpHosts: ['127.0.0.1', 'localhost', '[::1]'] },
       limits: { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 20, burst: 200 } },
       sealEpoch: null,
       settings: {

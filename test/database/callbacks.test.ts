@@ -1,22 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
-  bindCallback,
-  contentOfStamp,
+  arriving,
   countAttempt,
   countKept,
   findByContent,
   findCallback,
   findToRaise,
   findWithoutEffect,
-  firstClaimAgeMs,
   insertCallback,
   markRaised,
-  markReviewed,
   type NewCallback,
   newestKept,
-  reflectOwnStamp,
+  openOwnCase,
   rerouteCallback,
+  type Stamp,
 } from '../../database/callbacks.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { openAttempt } from '../../database/placements.ts';
@@ -25,13 +23,17 @@ import { RECEIPTS } from '../../domain/review.ts';
 import { reserved } from '../ledger/payments.ts';
 import { orderNumber, paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { insertCallback as insertByOwner, type InboxRow } from '../support/inbox.ts';
+import { sealed } from '../support/seals.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const worker = db.poolFor('app_worker');
 
 const hash = () => randomBytes(32);
-async function message(change: Partial<NewCallback> = {}): Promise<NewCallback> {
+let stamps = 1_600_000_000_000;
+const newStamp = (): Stamp => ({ keyId: 'key', timestampMs: (stamps += 1) });
+async function message(change: Partial<InboxRow> = {}): Promise<InboxRow> {
   const asked = await reserved(db.owner);
   return {
     externalOrderNumber: asked.externalOrderNumber,
@@ -46,7 +48,13 @@ async function message(change: Partial<NewCallback> = {}): Promise<NewCallback> 
     ...change,
   };
 }
-const insert = (callback: NewCallback) => inTransaction(api, (client) => insertCallback(client, callback));
+/** Whatever its kind, and bound to nothing. */
+const insert = (callback: InboxRow) => insertByOwner(db.owner, callback);
+/** As the API does when a message has come. */
+const receive = (callback: Omit<NewCallback, 'seal'>, stamp = newStamp(), copies = 1) =>
+  inTransaction(api, (client) => insertCallback(client, sealed(callback, stamp), stamp, copies));
+const UNKNOWN = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER', acked: false } as const;
+const second = { receipt: 'other_content', reviewReason: 'SECOND_CODE' } as const;
 const setBack = (id: string, column: 'received_at' | 'raised_at', seconds: number) =>
   db.owner.query(`update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`, [
     id,
@@ -56,7 +64,7 @@ const setBack = (id: string, column: 'received_at' | 'raised_at', seconds: numbe
 describe('an inbox row', () => {
   it('is found as it was received, by its id and by its content, and has no effect yet', async () => {
     const callback = await message();
-    const row = await insert(callback);
+    const row = await receive(callback);
     expect(row).toEqual({
       id: expect.stringMatching(/^\d+$/),
       uid: expect.stringMatching(/^[0-9a-f-]{36}$/),
@@ -80,7 +88,7 @@ describe('an inbox row', () => {
 
   it('is the only one of its content: fifty at once leave one', async () => {
     const callback = await message();
-    const results = await Promise.allSettled(Array.from({ length: 50 }, () => insert(callback)));
+    const results = await Promise.allSettled(Array.from({ length: 50 }, () => receive({ ...callback, ...second })));
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
     for (const result of results)
       if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: '23505' });
@@ -89,7 +97,7 @@ describe('an inbox row', () => {
   it('keeps what was read to the last decimal, as text', async () => {
     const callback = await message();
     const data = { ...callback.data!, transactionAmount: '999999999999999.99999999', paymentPrice: '0.01' };
-    expect((await insert({ ...callback, data })).data).toEqual(data);
+    expect((await receive({ ...callback, data })).data).toEqual(data);
   });
 
   it('has a reason for people exactly when it is not the first', async () => {
@@ -115,8 +123,11 @@ describe('an inbox row', () => {
 
   it('is of a deposit that is there, or of none', async () => {
     await expect(insert(await message({ deposit: orderNumber() }))).rejects.toMatchObject({ code: '23503' });
-    const unknown = await message({ deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' });
-    expect(await insert({ ...unknown, externalOrderNumber: orderNumber() })).toMatchObject({ deposit: null });
+    const unknown = await message(UNKNOWN);
+    const kept = { deposit: null, acked: false };
+    expect(await receive({ ...unknown, externalOrderNumber: orderNumber() })).toMatchObject(kept);
+    // Its order has turned up in the meantime: it waits for its routing as others do.
+    expect(await receive(unknown)).toMatchObject(kept);
   });
 
   it('counts its repeats and keeps when the first came', async () => {
@@ -126,29 +137,39 @@ describe('an inbox row', () => {
     expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 3 });
   });
 
-  it('is bound to one deposit, which owns one payment', async () => {
-    const [one, two] = [await insert(await message()), await insert(await message())];
-    await inTransaction(api, (client) => bindCallback(client, one.deposit!, one.id));
-    expect(await findDeposit(api, one.deposit!)).toMatchObject({ boundCallback: one.id });
-    expect(await findDeposit(api, two.deposit!)).toMatchObject({ boundCallback: null });
-    await expect(inTransaction(api, (client) => bindCallback(client, two.deposit!, one.id))).rejects.toMatchObject({
-      code: '23505',
-    });
+  it('is bound to its deposit in the same breath when it is the first, and no other is', async () => {
+    const first = await message();
+    const row = await receive(first);
+    expect(await findDeposit(api, first.externalOrderNumber)).toMatchObject({ boundCallback: row.id });
+    const other = await receive({ ...first, contentHash: hash(), ...second });
+    expect(other).toMatchObject({ deposit: first.deposit, acked: true });
+    expect(await findDeposit(api, first.externalOrderNumber)).toMatchObject({ boundCallback: row.id });
   });
 
   it('of an order we did not know is routed once it is known, and keeps when it came', async () => {
-    const number = orderNumber();
-    const unknown = await message({
-      deposit: null,
-      receipt: 'unknown_order',
-      reviewReason: 'UNKNOWN_ORDER',
-      acked: false,
-    });
-    const row = await insert({ ...unknown, externalOrderNumber: number });
-    await reserved(db.owner, { externalOrderNumber: number });
-    const to = { deposit: number, receipt: 'first', reviewReason: null, acked: true } as const;
-    await inTransaction(api, (client) => rerouteCallback(client, row.id, to));
-    expect(await findCallback(api, row.id)).toEqual({ ...row, ...to });
+    const externalOrderNumber = orderNumber();
+    const unknown = { ...(await message(UNKNOWN)), externalOrderNumber };
+    const [row, again] = [await receive(unknown), newStamp()];
+    await reserved(db.owner, { externalOrderNumber });
+    const to = { receipt: 'first', reviewReason: null } as const;
+    const routed = await inTransaction(api, (client) => rerouteCallback(client, row.id, to, again, 2));
+    expect(routed).toEqual({ ...row, ...to, deposit: externalOrderNumber, acked: true, attempts: 3 });
+    expect(await findCallback(api, row.id)).toEqual(routed);
+    expect(await findDeposit(api, externalOrderNumber)).toMatchObject({ boundCallback: row.id });
+    expect(await standsFor(again, externalOrderNumber)).toEqual(unknown.contentHash);
+  });
+
+  it('of an order that stays unknown is acknowledged when the first claim is six hours old', async () => {
+    const externalOrderNumber = orderNumber();
+    const unknown = { ...(await message(UNKNOWN)), externalOrderNumber };
+    const first = await receive(unknown);
+    await setBack(first.id, 'received_at', 6 * 3_600 - 60);
+    expect(await receive({ ...unknown, contentHash: hash() })).toMatchObject({ acked: false });
+    const reroute = () => inTransaction(api, (client) => rerouteCallback(client, first.id, UNKNOWN, null));
+    expect(await reroute()).toMatchObject({ acked: false });
+    await setBack(first.id, 'received_at', 6 * 3_600 + 1);
+    expect(await receive({ ...unknown, contentHash: hash() })).toMatchObject({ acked: true });
+    expect(await reroute()).toMatchObject({ ...first, receivedAt: expect.any(Date), acked: true });
   });
 });
 
@@ -158,17 +179,20 @@ describe('messages that could not be read', () => {
     expect(await countKept(api, base.externalOrderNumber, 'unreadable')).toBe(0);
     expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toBeNull();
     await insert(base);
-    const second = await insert({ ...base, contentHash: hash() });
+    const newest = await insert({ ...base, contentHash: hash() });
     await insert(await message({ externalOrderNumber: base.externalOrderNumber, contentHash: hash() }));
     expect(await countKept(api, base.externalOrderNumber, 'unreadable')).toBe(2);
-    expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toMatchObject({ id: second.id, data: null });
+    expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toMatchObject({ id: newest.id, data: null });
   });
 });
 
+const standsFor = async (stamp: Stamp, externalOrderNumber: string) =>
+  (await inTransaction(api, (client) => arriving(client, externalOrderNumber, hash(), stamp))).standsFor;
+
 describe('a stamp', () => {
-  const kept = async (change: Partial<NewCallback>, stamp: { keyId: string; timestampMs: number }) => {
-    const callback = await message({ contentHash: hash(), ...change });
-    await inTransaction(api, (client) => insertCallback(client, callback, stamp));
+  const kept = async (change: Partial<InboxRow>, stamp: Stamp) => {
+    const callback = await message({ contentHash: hash(), ...second, ...change });
+    await receive(callback, stamp);
     return callback;
   };
 
@@ -177,34 +201,35 @@ describe('a stamp', () => {
     const first = await kept({}, stamp);
     const { externalOrderNumber } = first;
     await kept({ externalOrderNumber }, stamp);
-    expect(await contentOfStamp(api, stamp, externalOrderNumber)).toEqual(first.contentHash);
+    expect(await standsFor(stamp, externalOrderNumber)).toEqual(first.contentHash);
   });
 
   it('of another millisecond, key or order stands for its own or for nothing', async () => {
     const stamp = { keyId: 'key', timestampMs: 999_999_999_999_999 };
     const [one, other] = [await kept({}, stamp), await kept({}, stamp)];
-    expect(await contentOfStamp(api, stamp, one.externalOrderNumber)).toEqual(one.contentHash);
-    expect(await contentOfStamp(api, stamp, other.externalOrderNumber)).toEqual(other.contentHash);
+    expect(await standsFor(stamp, one.externalOrderNumber)).toEqual(one.contentHash);
+    expect(await standsFor(stamp, other.externalOrderNumber)).toEqual(other.contentHash);
     for (const change of [{ timestampMs: stamp.timestampMs - 1 }, { keyId: 'other' }])
-      expect(await contentOfStamp(api, { ...stamp, ...change }, one.externalOrderNumber)).toBeNull();
-    expect(await contentOfStamp(api, stamp, orderNumber())).toBeNull();
+      expect(await standsFor({ ...stamp, ...change }, one.externalOrderNumber)).toBeNull();
+    expect(await standsFor(stamp, orderNumber())).toBeNull();
   });
 
   it('of an order we do not know stands for what it came with', async () => {
     const stamp = { keyId: 'key', timestampMs: 1_700_000_000_002 };
-    const unknown = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;
-    const { externalOrderNumber, contentHash } = await kept({ ...unknown, externalOrderNumber: orderNumber() }, stamp);
-    expect(await contentOfStamp(api, stamp, externalOrderNumber)).toEqual(contentHash);
+    const number = orderNumber();
+    const { externalOrderNumber, contentHash } = await kept({ ...UNKNOWN, externalOrderNumber: number }, stamp);
+    await reserved(db.owner, { externalOrderNumber });
+    expect(await standsFor(stamp, externalOrderNumber)).toEqual(contentHash);
   });
 
   it('is noted with each of fifty copies, and one by one up to the fiftieth attempt', async () => {
-    const row = await insert(await message());
     const stamp = { keyId: 'key', timestampMs: 1_700_000_000_003 };
+    const row = await receive(await message(), newStamp(), 3);
     await countAttempt(api, row.id, stamp, 30);
     await countAttempt(api, row.id, stamp, 30);
-    expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 61 });
+    expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 63 });
     const noted = 'select count(*)::int as n, max(n)::int as last from engine.callback_attempt where callback = $1';
-    expect((await db.owner.query(noted, [row.id])).rows).toEqual([{ n: 49, last: 50 }]);
+    expect((await db.owner.query(noted, [row.id])).rows).toEqual([{ n: 50, last: 50 }]);
   });
 });
 
@@ -217,7 +242,9 @@ describe('a stamp that we signed ourselves', () => {
     return last;
   }
   const reflect = (timestampMs: number, keyId = 'key') =>
-    inTransaction(api, (client) => reflectOwnStamp(client, keyId, timestampMs));
+    inTransaction(api, (client) => arriving(client, orderNumber(), hash(), { keyId, timestampMs })).then(
+      ({ reflected }) => reflected,
+    );
 
   it('is known when it comes back, and known again after that', async () => {
     const stamp = await signed();
@@ -228,8 +255,8 @@ describe('a stamp that we signed ourselves', () => {
 
   it('is told from every other millisecond and key', async () => {
     const stamp = await signed();
-    expect(await reflect(stamp + 1_000_000)).toBe('not ours');
-    expect(await reflect(stamp, 'other')).toBe('not ours');
+    expect(await reflect(stamp + 1_000_000)).toBeNull();
+    expect(await reflect(stamp, 'other')).toBeNull();
     expect(await reflect(stamp)).toBe('first time');
   });
 
@@ -243,31 +270,12 @@ describe('a stamp that we signed ourselves', () => {
   it('has not come back when the transaction that saw it did not commit', async () => {
     const stamp = await signed();
     const seen = inTransaction(api, async (client) => {
-      expect(await reflectOwnStamp(client, 'key', stamp)).toBe('first time');
+      const arrival = await arriving(client, orderNumber(), hash(), { keyId: 'key', timestampMs: stamp });
+      expect(arrival.reflected).toBe('first time');
       throw new Error('on purpose');
     });
     await expect(seen).rejects.toThrow('on purpose');
     expect(await reflect(stamp)).toBe('first time');
-  });
-});
-
-describe('an order unknown to us', () => {
-  it('is as old as its first claim, however often it is claimed', async () => {
-    const number = orderNumber();
-    expect(await firstClaimAgeMs(api, number)).toBe(0);
-    const unknown = await message({
-      deposit: null,
-      receipt: 'unknown_order',
-      reviewReason: 'UNKNOWN_ORDER',
-      acked: false,
-    });
-    const first = await insert({ ...unknown, externalOrderNumber: number });
-    await insert({ ...unknown, externalOrderNumber: number, contentHash: hash() });
-    await setBack(first.id, 'received_at', 3_600);
-    const ageMs = await firstClaimAgeMs(api, number);
-    expect(ageMs).toBeGreaterThanOrEqual(3_600_000);
-    expect(ageMs).toBeLessThan(3_700_000);
-    expect(await firstClaimAgeMs(api, orderNumber())).toBe(0);
   });
 });
 
@@ -278,7 +286,7 @@ describe('rows that a workflow has to be told of', () => {
 
   it('are acknowledged ones without effect that were not raised soon, or not lately', async () => {
     const rows = [];
-    const cases: [string, Partial<NewCallback>, number, number | null, string | null, boolean][] = [
+    const cases: [string, Partial<InboxRow>, number, number | null, string | null, boolean][] = [
       ['fresh', {}, 5, null, null, false],
       ['never raised', {}, 11, null, null, true],
       ['raised lately', {}, 70, 50, null, false],
@@ -315,10 +323,12 @@ describe('rows that a workflow has to be told of', () => {
     expect(await toRaise(1)).toEqual([oldest]);
     await markRaised(api, oldest);
     expect(await toRaise()).not.toContain(oldest);
-    await markReviewed(api, middle, 'review:7');
+    await openOwnCase(api, middle);
+    await markRaised(api, middle, true);
     expect(await toRaise()).not.toContain(middle);
     expect(await toRaise()).toContain(newest);
-    expect(await findCallback(api, middle)).toMatchObject({ outcome: 'review:review:7' });
+    const { uid, outcome } = (await findCallback(api, middle))!;
+    expect(outcome).toBe(`review:review:${middle}-${uid!.slice(0, 8)}`);
   });
 
   it('are read page by page to the last, however alike their times', async () => {
@@ -362,10 +372,28 @@ describe('rows that a workflow has to be told of', () => {
     expect(await findWithoutEffect(api, 400_000)).toBeNull();
   });
 
-  it('have one outcome: a second decision changes nothing', async () => {
+  it('have one outcome, which names their own case; without one they have none', async () => {
     const { id } = await insert(await message());
-    await markReviewed(api, id, 'review:1');
-    await markReviewed(api, id, 'review:2');
-    expect(await findCallback(api, id)).toMatchObject({ outcome: 'review:review:1' });
+    await markRaised(api, id, true);
+    expect(await findCallback(api, id)).toMatchObject({ outcome: null, raisedAt: expect.any(Date) });
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [id]);
+    expect(await openOwnCase(api, id)).toBeNull();
+    await markRaised(api, id, true);
+    expect(await findCallback(api, id)).toMatchObject({ outcome: 'posting:1' });
+  });
+
+  it('get one case, whose reason is theirs, and one that has another open about it gets none', async () => {
+    const { id, uid } = await insert(await message(second));
+    const own = { workflowId: `review:${id}-${uid!.slice(0, 8)}`, reason: 'SECOND_CODE', said: '' };
+    expect([await openOwnCase(api, id), await openOwnCase(api, id)]).toEqual([own, own]);
+    const gone = await insert(await message());
+    expect(await openOwnCase(api, gone.id)).toMatchObject({ reason: 'WORKFLOW_GONE' });
+    const held = await insert(await message(second));
+    await db.owner.query(
+      `insert into engine.review_case (workflow_id, callback, reason) values ('review:held', $1, 'LATE')`,
+      [held.id],
+    );
+    expect(await openOwnCase(api, held.id)).toBeNull();
+    expect(await openOwnCase(api, (await insert(await message({ ...second, acked: false }))).id)).toBeNull();
   });
 });

@@ -16,7 +16,7 @@ import {
   SETTLED_CHANNEL,
   viewDeposit,
 } from '../../database/deposits.ts';
-import { findCallback } from '../../database/callbacks.ts';
+import { arriving, findCallback } from '../../database/callbacks.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { creditAll } from '../../ledger/credit.ts';
@@ -123,16 +123,21 @@ describe('a locked deposit', () => {
   it.each([api, worker])('keeps the other side waiting until the transaction ends', async (pool) => {
     const wanted = reservation();
     await reserve(api, wanted);
+    const lockBy =
+      (of: pg.Pool) =>
+      (client: pg.ClientBase): Promise<unknown> =>
+        (of === api ? arriving : lockDeposit)(client, wanted.externalOrderNumber);
     const other = pool === api ? worker : api;
     await inTransaction(pool, async (client) => {
-      expect(await lockDeposit(client, wanted.externalOrderNumber)).toMatchObject({ state: 'PLACING' });
+      expect(await lockBy(pool)(client)).toMatchObject({ state: 'PLACING' });
       const impatient = inTransaction(other, async (rival) => {
         await rival.query(`set local lock_timeout = '50ms'`);
-        return lockDeposit(rival, wanted.externalOrderNumber);
+        return lockBy(other)(rival);
       });
       await expect(impatient).rejects.toMatchObject({ code: '55P03' });
     });
-    expect(await inTransaction(other, (client) => lockDeposit(client, wanted.externalOrderNumber))).not.toBeNull();
+    const after = await inTransaction(other, lockBy(other));
+    expect(after).toMatchObject({ state: 'PLACING' });
   });
 });
 

@@ -60,6 +60,7 @@ const reservation = (externalOrderNumber: string) => ({
 });
 
 /** Creates, callbacks and reads over and over, by the API's role and its limits; how long the slowest took. */
+const STAMP = { keyId: 'key', timestampMs: 1 };
 function traffic() {
   const stop = new AbortController();
   let slowestMs = 0;
@@ -78,16 +79,18 @@ function traffic() {
       await timed(() =>
         insertCallback(
           api as never,
-          sealed({
-            externalOrderNumber: n,
-            deposit: n,
-            contentHash: Buffer.alloc(32),
-            data: null,
-            raw: Buffer.from('{}'),
-            receipt: 'unreadable',
-            reviewReason: 'UNREADABLE',
-            acked: true,
-          }),
+          sealed(
+            {
+              externalOrderNumber: n,
+              contentHash: Buffer.alloc(32),
+              data: null,
+              raw: Buffer.from('{}'),
+              receipt: 'unreadable',
+              reviewReason: 'UNREADABLE',
+            },
+            STAMP,
+          ),
+          STAMP,
         ),
       );
       await timed(() => viewDeposit(api, n));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { insertCase, recordProposal } from '../../database/cases.ts';
 import { insertDecision, type NewDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { insertCallback } from '../../database/callbacks.ts';
+import { insertCallback } from '../support/inbox.ts';
 import type { CallbackData } from '../../domain/order.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { paid } from '../support/builders.ts';

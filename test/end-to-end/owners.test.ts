@@ -3,7 +3,7 @@ import { temporal } from '@temporalio/proto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../api/relay.ts';
 import { loadApiConfig } from '../../config/load.ts';
-import { bindCallback, insertCallback } from '../../database/callbacks.ts';
+import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { insertCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';

@@ -7,6 +7,7 @@ import { archiveObjects } from '../../archive/objects.ts';
 import { sha256 } from '../../archive/canonical.ts';
 import { audit } from '../../audit/coordinator.ts';
 import { parseCommand } from '../../audit/scope.ts';
+import type { Routed } from '../../database/callbacks.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { auditing, findingsOf } from '../audit/book.ts';
@@ -14,6 +15,7 @@ import { arrives, bookedFor, decideTogether, opened, operator, placed, walletBal
 import { expectRefusal } from '../api/evidence.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
+import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { until } from '../support/until.ts';
 
 /** Whoever may write to the database writes a payment of his own into the inbox; relay, worker and audit are the real ones. */
@@ -29,7 +31,7 @@ await engine.untilState(honest.externalOrderNumber, 'CREDITED');
 
 type Taken = 'no seal' | 'the seal of a genuine row' | 'a seal of his own';
 
-/** All that the API's login can do: a genuine row's bytes with another order, code and amounts. Answers the row. */
+/** All that the API's login can do, and the owner: a genuine row's bytes with another order, code and amounts. Answers the row. */
 async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = {}): Promise<string> {
   const n = evil.externalOrderNumber;
   const { rows } = await login.query<{ raw: Buffer; data: CallbackData; seal: Buffer; key: string; ms: string }>(
@@ -41,25 +43,29 @@ async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = 
   const data = { ...from.data, externalOrderNumber: n, transactionCode: code, ...change };
   const bytes = raw.toString().replace(honest.externalOrderNumber, n).replace(genuine.transactionCode, code);
   const seals = {
-    'no seal': [null, null, null],
     'the seal of a genuine row': [seal, key, ms],
     'a seal of his own': [Buffer.alloc(64, 7), key, Date.now()],
   };
-  const inserted = await login.query<{ id: string }>(
-    `insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked, seal, seal_key, sealed_ms)
-     values ($1, $1, $2, $3, $4, $5, 'first', true, $6, $7, $8) returning id`,
-    [n, code, contentHash(data), data, bytes, ...seals[taken]],
-  );
-  const { id } = inserted.rows[0]!;
-  const hash = [n, contentHash(data)];
-  const stamp = ['forged', Date.now()];
-  await login.query('insert into engine.callback_stamp values ($1, $2, $3, $4)', [...stamp, ...hash]);
-  await login.query('insert into engine.callback_attempt (callback, n, key_id, timestamp_ms) values ($1, 1, $2, $3)', [
-    id,
-    ...stamp,
-  ]);
-  await login.query('update engine.deposit set bound_callback = $2 where external_order_number = $1', [n, id]);
+  const content = { externalOrderNumber: n, contentHash: contentHash(data), data, raw: bytes };
+  if (taken !== 'no seal') return receive({ ...content, receipt: 'first', reviewReason: null }, seals[taken]);
+  // No function takes a row without one, so the owner has to put it there.
+  const first = { deposit: n, receipt: 'first', reviewReason: null, acked: true, seal: null } as const;
+  const stamp = { keyId: 'forged', timestampMs: Date.now() };
+  const { id } = await insertCallback(engine.db.owner, { ...content, ...first, raw: Buffer.from(bytes) }, stamp);
+  await bindCallback(engine.db.owner, n, id);
   return id;
+}
+
+/** The one way into the inbox that the API's login has, with whatever seal. Answers the row. */
+async function receive(
+  row: { externalOrderNumber: string; contentHash: Buffer; data: CallbackData | null; raw: string } & Routed,
+  seal: readonly unknown[],
+): Promise<string> {
+  const { rows } = await login.query<{ id: string }>(
+    `select id from engine.receive($1, $2, $3, $4, $5, $6, 'forged', $7, 1, $8, $9, $10)`,
+    [row.externalOrderNumber, row.contentHash, row.data, row.raw, row.receipt, row.reviewReason, Date.now(), ...seal],
+  );
+  return rows[0]!.id;
 }
 
 const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
@@ -134,15 +140,13 @@ test('people cannot credit it as it stands, in whatever way it is asked for, and
 test('what is forged for people is not parked, and not credited by what two of them state either', async () => {
   const order = await placed(engine, { wallet: 'wallet-evil' });
   const n = order.externalOrderNumber;
-  const kept = (receipt: string, reason: string, data: CallbackData | null, hash: Buffer) =>
-    login.query(
-      `insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked)
-       values ($1, $1, $2, $3, $4, '{}', $5, $6, true)`,
-      [n, data?.transactionCode ?? null, hash, data, receipt, reason],
-    );
+  const content = { externalOrderNumber: n, raw: '{}' };
+  const forged = [Buffer.alloc(64, 7), 'forged', Date.now()];
   const data = { ...genuine, externalOrderNumber: n, transactionCode: 'ATMINTED' };
-  await kept('other_content', 'SECOND_CODE', data, contentHash(data));
-  await kept('unreadable', 'UNREADABLE', null, Buffer.alloc(32, 1));
+  const minted = { receipt: 'other_content', reviewReason: 'SECOND_CODE' } as const;
+  await receive({ ...content, ...minted, data, contentHash: contentHash(data) }, forged);
+  const unread = { receipt: 'unreadable', reviewReason: 'UNREADABLE' } as const;
+  await receive({ ...content, ...unread, data: null, contentHash: Buffer.alloc(32, 1) }, forged);
   const readable = await opened(alice, order, 'SECOND_CODE', 'nothing');
   const unreadable = await opened(alice, order, 'UNREADABLE', 'unreadable');
   for (const found of [readable, unreadable])

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { countAttempt, findCallback, markReviewed } from '../../database/callbacks.ts';
+import { countAttempt, findCallback } from '../../database/callbacks.ts';
+import { markReviewed } from '../support/inbox.ts';
 import { insertCase } from '../../database/cases.ts';
 import { findDeposit, lockDeposit, markInReview } from '../../database/deposits.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import { bindCallback, insertCallback } from '../../database/callbacks.ts';
 import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditAnswer, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { order, paid, settings } from '../support/builders.ts';
+import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { sealed } from '../support/seals.ts';
 
 export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')}`;

@@ -7,7 +7,7 @@ import { credit } from '../../activities/crediting.ts';
 import { decide, parkCase, recordProposal, recordReview } from '../../activities/deciding.ts';
 import { classifyLedgerFailure } from '../../activities/failures.ts';
 import { type Message, route, routeRepeat, type Routing } from '../../api/route-callback.ts';
-import { findCallback, markRaised, markReviewed, paymentOf } from '../../database/callbacks.ts';
+import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
 import { type CaseRow, findDoubtful, findOpenCase, insertCase } from '../../database/cases.ts';
 import { insertDecision, type NewDecision, type StatedFacts } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
@@ -17,7 +17,7 @@ import { judge } from '../../domain/judge.ts';
 import type { Payment } from '../../domain/order.ts';
 import type { DecisionAnswer, DecisionItem } from '../../ledger/decide.ts';
 import { findPosting } from '../../ledger/read.ts';
-import { depositWorkflowId, reversalWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
+import { depositWorkflowId, reversalWorkflowId } from '../../workflows/messages.ts';
 import type { Index } from './observe.ts';
 import type { Delivery } from './plays.ts';
 import type { Facts, Proposal } from './reference.ts';
@@ -143,9 +143,7 @@ export class Driver {
     if (callback.receipt === 'first') {
       this.#heard.set(order, paymentOf(callback));
     } else {
-      const workflowId = reviewWorkflowId(callback);
-      const reason = callback.reviewReason!;
-      await insertCase(api, { workflowId, inboxId: callback.id, reason, detail: '' });
+      const { workflowId, reason } = (await openOwnCase(api, callback.id))!;
       const { data } = callback;
       const waits = reason === 'SECOND_CODE' || reason === 'DEPOSIT_FINAL';
       if (waits && data !== null && (await findPosting(api, data.transactionCode)) === null) {
@@ -153,9 +151,8 @@ export class Driver {
         const isGood = judge(settingsOf(order), orderOf(this.names, order), facts).kind === 'credit';
         if (isGood) await this.#again(() => parkCase({ pool: worker, sealTrust, log }, workflowId));
       }
-      await markReviewed(api, callback.id, workflowId);
     }
-    await markRaised(api, callback.id);
+    await markRaised(api, callback.id, callback.receipt !== 'first');
   }
 
   async provide(order: number): Promise<string> {

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { recordReview, decide, parkCase } from '../../activities/deciding.ts';
 import { close } from '../../activities/closing.ts';
 import { type Message, route, routeRepeat } from '../../api/route-callback.ts';
-import { findCallback, markReviewed, paymentOf } from '../../database/callbacks.ts';
+import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
 import { findCase, findDoubtful, findNewestCredit, insertCase, recordProposal } from '../../database/cases.ts';
 import { insertDecision } from '../../database/decisions.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
@@ -11,7 +11,7 @@ import { allowedDecisions, entersWallet } from '../../domain/decision.ts';
 import type { CallbackData, Order, Payment } from '../../domain/order.ts';
 import { createCreditor, creditAll, type CreditItem } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
-import { reversalWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
+import { reversalWorkflowId } from '../../workflows/messages.ts';
 import { createRandom, type Random } from '../attack/random.ts';
 import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
@@ -153,10 +153,9 @@ async function receive({ api, worker, asked, shared, done }: Storm, random: Rand
     one.heard ??= paymentOf(raise);
     return;
   }
-  const workflowId = reviewWorkflowId(raise);
-  await insertCase(api, { workflowId, inboxId: raise.id, reason: raise.reviewReason!, detail: '' });
+  const { workflowId } = (await openOwnCase(api, raise.id))!;
   await parkCase({ pool: worker, sealTrust, log }, workflowId);
-  await markReviewed(api, raise.id, workflowId);
+  await markRaised(api, raise.id, true);
 }
 
 let stamps = Date.now() * 100;

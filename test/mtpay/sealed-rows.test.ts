@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { insertCallback, insertRestored, rerouteCallback } from '../../database/callbacks.ts';
+import * as byOwner from '../support/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { findSealed, isGenuine, verdictOn } from '../../mtpay/sealed-rows.ts';
 import { contentHash } from '../../mtpay/callback.ts';
@@ -34,9 +35,9 @@ async function kept(isSealed = true) {
     },
     stamp,
   );
-  const { id } = await inTransaction(api, (client) =>
-    insertCallback(client, { ...row, ...(isSealed ? {} : { seal: null }) }, stamp),
-  );
+  const { id } = isSealed
+    ? await inTransaction(api, (client) => insertCallback(client, row, stamp))
+    : await byOwner.insertCallback(db.owner, { ...row, seal: null }, stamp);
   return id;
 }
 const verdict = async (id: string, epoch: string | null = null) =>
@@ -83,26 +84,22 @@ describe('a row that the API has written', () => {
     const order = await reserved(db.owner);
     const { externalOrderNumber } = order;
     const data = paid(order);
-    const row = sealed({
-      externalOrderNumber,
-      deposit: null,
-      contentHash: contentHash(data),
-      data,
-      raw: Buffer.from('{}'),
-      receipt: 'unknown_order',
-      reviewReason: 'UNKNOWN_ORDER',
-      acked: false,
-    });
-    const { id } = await inTransaction(api, (client) => insertCallback(client, row));
-    const to = { deposit: externalOrderNumber, receipt: 'first' as const, reviewReason: null, acked: true };
-    await inTransaction(api, (client) => rerouteCallback(client, id, to));
+    const stamp = stampOf();
+    const unknown = { receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;
+    const row = sealed(
+      { externalOrderNumber, contentHash: contentHash(data), data, raw: Buffer.from('{}'), ...unknown },
+      stamp,
+    );
+    const { id } = await inTransaction(api, (client) => insertCallback(client, row, stamp));
+    const to = { receipt: 'first', reviewReason: null } as const;
+    await inTransaction(api, (client) => rerouteCallback(client, id, to, stamp));
     expect(await verdict(id)).toEqual({ kind: 'sealed' });
   });
 
   it('is sealed as well where it holds what a history says', async () => {
     const order = await reserved(db.owner);
     const row = await inTransaction(api, (client) =>
-      insertRestored(client, order.externalOrderNumber, randomBytes(32), 'says: 5000 MTC', 'RESTORED', seal),
+      insertRestored(client, order.externalOrderNumber, 'says: 5000 MTC', 'RESTORED', seal),
     );
     expect(await verdict(row!.id)).toEqual({ kind: 'sealed' });
   });

@@ -1,5 +1,5 @@
 import type { WorkflowHandle } from '@temporalio/client';
-import { insertCallback } from '../../database/callbacks.ts';
+import { insertCallback } from './inbox.ts';
 import { insertCase } from '../../database/cases.ts';
 import { insertDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';

@@ -5,7 +5,7 @@ import { Secret } from '../../config/load.ts';
 import type { NewCallback, Stamp } from '../../database/callbacks.ts';
 import type { Receipt } from '../../domain/review.ts';
 import { SEALED_ROWS, type SealedRow, type SealTrust } from '../../mtpay/sealed-rows.ts';
-import { createSealer, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
+import { createSealer, publicSealKey, type Seal, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
 
 /** The API's seal of every test: the same in all processes of a run, so that an audit in another one verifies it. */
 const seed = createHash('sha256').update('the seal of the tests').digest();
@@ -23,7 +23,10 @@ const trusted: SealTrust = {
 export const sealTrust = (): SealTrust => trusted;
 
 /** A row as the API writes it: with its seal. */
-export function sealed(callback: Omit<NewCallback, 'seal'>, stamp: Stamp | null = null): NewCallback {
+export function sealed<Row extends Omit<NewCallback, 'seal'>>(
+  callback: Row,
+  stamp: Stamp | null = null,
+): Row & { readonly seal: Seal } {
   const { receipt, externalOrderNumber, contentHash, raw } = callback;
   const rawHash = createHash('sha256').update(raw).digest();
   const facts = { receipt, externalOrderNumber, contentHash, rawHash, stamp };

@@ -11,7 +11,7 @@ import { archiveObjects } from '../../archive/objects.ts';
 import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/load.ts';
 import { createLog } from '../../config/log.ts';
-import { bindCallback, insertCallback } from '../../database/callbacks.ts';
+import { bindCallback, insertCallback } from './inbox.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order, Payment } from '../../domain/order.ts';

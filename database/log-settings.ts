@@ -1,0 +1,39 @@
+import type pg from 'pg';
+import { type Log, raiseAlarm } from '../config/log.ts';
+
+/**
+ * Whether the server writes into its log what statements are given: proofs, encrypted names, seals. Only its owner can
+ * change that, so people are told (docs/deployment.md#the-servers-log). What a failing statement was given every session of
+ * ours keeps out of the log by itself (database/pool.ts).
+ */
+
+/**
+ * By these settings, with their values; empty: it does not. auto_explain writes what it was given into the plan, whatever
+ * its own limit for parameters is.
+ */
+export async function parameterLogging(db: pg.Pool | pg.ClientBase): Promise<string[]> {
+  const { rows } = await db.query<{ setting: string }>(
+    `select s.name || '=' || s.value as setting
+       from (select current_setting('log_parameter_max_length') <> '0' as writes) l
+      cross join lateral (values
+        ('log_statement', current_setting('log_statement'), l.writes and current_setting('log_statement') in ('mod', 'all')),
+        ('log_min_duration_statement', current_setting('log_min_duration_statement'),
+         l.writes and current_setting('log_min_duration_statement') <> '-1'),
+        ('log_min_duration_sample', current_setting('log_min_duration_sample'),
+         l.writes and current_setting('log_min_duration_sample') <> '-1' and current_setting('log_statement_sample_rate')::float > 0),
+        ('log_transaction_sample_rate', current_setting('log_transaction_sample_rate'),
+         l.writes and current_setting('log_transaction_sample_rate')::float > 0),
+        ('log_parameter_max_length_on_error', current_setting('log_parameter_max_length_on_error'),
+         current_setting('log_parameter_max_length_on_error') <> '0'),
+        ('auto_explain.log_min_duration', current_setting('auto_explain.log_min_duration', true),
+         coalesce(nullif(current_setting('auto_explain.log_min_duration', true), ''), '-1') <> '-1')) s (name, value, writes)
+      where s.writes`,
+  );
+  return rows.map(({ setting }) => setting);
+}
+
+/** At a start. A database that is away is no reason, and is not asked again. */
+export async function warnOfLogging(pool: pg.Pool, log: Log): Promise<void> {
+  const settings = await parameterLogging(pool).catch(() => []);
+  if (settings.length > 0) raiseAlarm(log, 'database_logs_parameters', { settings });
+}
