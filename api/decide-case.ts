@@ -12,16 +12,15 @@ import {
   insertDecision,
   type NewDecision,
   refuseStep,
-  settleWithdrawal,
   type StatedFacts,
   type WrittenStep,
 } from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../mtpay/sealed-rows.ts';
-import { inTransaction } from '../database/pool.ts';
 import { DECISION_FAULTS, type Decision, type DecisionFault, entersWallet, needsTwo } from '../domain/decision.ts';
 import { tellSettled } from './raise.ts';
 import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
+import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
 import type { LimitPerKey } from './limits.ts';
@@ -37,11 +36,8 @@ export interface DecideDependencies {
 /** How long an update may take before the caller is told that it is under way. */
 const ANSWER_WITHIN_MS = 8_000;
 
-/** Who asks. `wallets` null: not limited to some. */
-export interface Operator {
-  readonly name: string;
-  readonly wallets: readonly string[] | null;
-}
+/** Who asks, and what proves it to the database. `wallets` null: not limited to some. */
+export type Operator = Pick<ProvenCaller, 'name' | 'wallets' | 'proof'>;
 
 /** The case if this operator may see it. Throws {@link ApiError} `not_found` for every other. */
 export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId: string): Promise<CaseRow> {
@@ -101,9 +97,9 @@ export async function proposeDecision(
   if (needsFacts(found, body.decision) !== (facts !== null)) throw refusal('facts_required');
   if (body.toDeposit !== null) await assertDeposit(deps.pool, operator, body.toDeposit);
   await assertBeside(deps.pool, found, body);
-  const written = await write(deps, { ...about(found, operator), step: 'propose', ...body, facts });
+  const written = await write(deps, operator, { workflowId: found.workflowId, step: 'propose', ...body, facts });
   const { beside, onlyOrdered, ...said } = body;
-  await tell(deps, found, refused(deps, written), () =>
+  await tell(deps, found, refused(deps, operator, written), () =>
     handleOf(deps, found).executeUpdate(propose, {
       args: [
         {
@@ -131,21 +127,22 @@ export async function confirmDecision(
   const { decision, beside, operator: proposer } = found.proposal!;
   if (needsFacts(found, decision) !== (body.facts !== null)) throw refusal('facts_required');
   if (proposer === operator.name && needsTwo(found, { beside })) throw refusal('same_operator');
-  const written = await write(deps, {
-    ...about(found, operator),
+  const written = await write(deps, operator, {
+    workflowId: found.workflowId,
     step: 'confirm',
     proposal: body.proposal,
     reason: null,
     facts: body.facts,
   });
-  const update = (await tell(deps, found, refused(deps, written), () =>
+  const refuse = refused(deps, operator, written);
+  const update = (await tell(deps, found, refuse, () =>
     handleOf(deps, found).startUpdate(confirm, {
       args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name }],
       updateId: updateIdOf(written),
       waitForStage: 'ACCEPTED',
     }),
   ))!;
-  const concluded = await outcomeWithin(deps, found, written, () => update.result());
+  const concluded = await outcomeWithin(deps, found, refuse, () => update.result());
   if (concluded?.kind === 'refused') {
     throw new ApiError('decision_refused', `not carried out: ${concluded.detail}`, { shownCode: concluded.refusal });
   }
@@ -162,12 +159,8 @@ export async function withdrawDecision(
 ): Promise<void> {
   assertOpen(found);
   assertProposal(found, body.proposal);
-  const written = await write(deps, { ...about(found, operator), step: 'withdraw', ...body });
-  const settle = (fault: DecisionFault) =>
-    inTransaction(deps.pool, (client) =>
-      settleWithdrawal(client, { workflowId: found.workflowId, id: written.id, proposal: body.proposal }, fault),
-    );
-  await tell(deps, found, settle, () =>
+  const written = await write(deps, operator, { workflowId: found.workflowId, step: 'withdraw', ...body });
+  await tell(deps, found, refused(deps, operator, written), () =>
     handleOf(deps, found).executeUpdate(withdraw, {
       args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name, reason: body.reason }],
       updateId: updateIdOf(written),
@@ -175,13 +168,11 @@ export async function withdrawDecision(
   );
 }
 
-/** Marks a step that the workflow did not take. */
+/** Marks a step that the workflow did not take, or says that it counts all the same. */
 const refused =
-  ({ pool }: DecideDependencies, step: WrittenStep) =>
-  async (fault: DecisionFault): Promise<false> => {
-    await refuseStep(pool, step.id, fault);
-    return false;
-  };
+  ({ pool }: DecideDependencies, { proof }: Operator, step: WrittenStep) =>
+  (fault: DecisionFault): Promise<boolean> =>
+    refuseStep(pool, proof, step.id, fault);
 
 const handleOf = ({ client }: DecideDependencies, found: CaseRow) =>
   client.workflow.getHandle(found.heldBy ?? found.workflowId);
@@ -197,14 +188,32 @@ const REFUSED_BY_TABLE: Readonly<Record<string, DecisionFault>> = {
   P0E34: 'same_operator',
 };
 
-async function write({ pool, limitPerKey }: DecideDependencies, step: NewDecision): Promise<WrittenStep> {
+async function write(
+  { pool, limitPerKey }: DecideDependencies,
+  { proof }: Operator,
+  step: NewDecision,
+): Promise<WrittenStep> {
   try {
-    return await limitPerKey(step.workflowId, () => insertDecision(pool, step));
+    return await limitPerKey(step.workflowId, () => insertDecision(pool, proof, step));
   } catch (error) {
     const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
-    if (fault === undefined) throw error;
+    if (fault === undefined) return refusedByProof(error);
     throw Object.assign(refusal(fault), { cause: error });
   }
+}
+
+/** What the database says of the key itself, which may have been revoked since the request was let through. */
+const REFUSED_BY_PROOF: Readonly<Record<string, () => ApiError>> = {
+  P0E30: () => new ApiError('not_found', 'no such case'),
+  P0E35: () => new ApiError('unauthorized', 'the API key may not decide any more'),
+  P0E36: () => new ApiError('not_found', 'no such credit, no such deposit, and no such closed case'),
+  P0E37: () => new ApiError('unavailable', 'another case about this money was decided just now: repeat'),
+};
+
+/** Throws the {@link ApiError} that stands for a refusal of the database's, or the error itself. */
+export function refusedByProof(error: unknown): never {
+  const refused = REFUSED_BY_PROOF[String((error as { code?: unknown }).code)];
+  throw refused === undefined ? error : Object.assign(refused(), { cause: error });
 }
 
 /** Crediting what cannot be read takes what each of two people reads in the statement, and nothing else does. */
@@ -226,12 +235,6 @@ async function assertBeside(pool: pg.Pool, found: CaseRow, body: Omit<ProposeBod
     { shownCode: 'credited_meanwhile' },
   );
 }
-
-const about = (found: CaseRow, operator: Operator) => ({
-  workflowId: found.workflowId,
-  inboxId: found.inboxId,
-  operator: operator.name,
-});
 
 /** The table has no row for the others. */
 const isWhole = ({ decision, keep, toDeposit, onlyOrdered }: Omit<ProposeBody, 'facts'>): boolean =>
@@ -349,11 +352,11 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
 async function outcomeWithin(
   deps: DecideDependencies,
   found: CaseRow,
-  step: WrittenStep,
+  refuse: (fault: DecisionFault) => Promise<boolean>,
   result: () => Promise<Concluded>,
 ): Promise<Concluded | null> {
   try {
-    return (await tell(deps, found, refused(deps, step), result)) ?? null;
+    return (await tell(deps, found, refuse, result)) ?? null;
   } catch (error) {
     if (error instanceof ApiError && error.cause instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
     throw error;

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { decide } from '../../activities/deciding.ts';
 import { createLog } from '../../config/log.ts';
 import { insertCase } from '../../database/cases.ts';
-import { insertDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { insertDecision } from '../support/operators.ts';
 import { received, reserved } from '../ledger/payments.ts';
 import { until } from '../support/until.ts';
 import { sealTrust } from '../support/seals.ts';
@@ -31,7 +31,7 @@ async function unbound() {
 }
 type Case = Pick<Awaited<ReturnType<typeof unbound>>, 'inboxId' | 'workflowId'>;
 
-const step = ({ inboxId, workflowId }: Case, operator: string) => ({ inboxId, workflowId, operator });
+const step = ({ workflowId }: Case, operator: string) => ({ workflowId, operator });
 async function proposes(of: Case, operator: string, decision: Decision, more: { keep?: boolean } = {}) {
   const body = { decision, reason: 'compared with the statement', keep: more.keep ?? false, toDeposit: null };
   const { id } = await insertDecision(api, { ...step(of, operator), step: 'propose', ...body });

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { migrate } from '../../database/migrate.ts';
+import { issueOperators } from './operators.ts';
 
 /** The migrated database that every test database is a clone of. */
 export const TEMPLATE = 'engine_template';
@@ -23,5 +24,6 @@ export async function migrateTemplate(url: string): Promise<void> {
   await client.connect();
   await migrate(client);
   await setPasswords(client);
+  await issueOperators(client);
   await client.end();
 }
