@@ -12,14 +12,17 @@ import {
   insertDecision,
   type NewDecision,
   refuseStep,
+  type SignedBy,
   type StatedFacts,
   type WrittenStep,
 } from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../mtpay/sealed-rows.ts';
+import type { SignedStep } from '../domain/signed-step.ts';
 import { DECISION_FAULTS, type Decision, type DecisionFault, entersWallet, needsTwo } from '../domain/decision.ts';
 import { tellSettled } from './raise.ts';
 import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
+import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
 import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
@@ -31,6 +34,8 @@ export interface DecideDependencies {
   readonly limitPerKey: LimitPerKey;
   /** With what the seals of inbox rows are verified. */
   readonly sealTrust: () => SealTrust;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
 }
 
 /** How long an update may take before the caller is told that it is under way. */
@@ -76,6 +81,12 @@ export interface ProposeBody {
   readonly facts: StatedFacts | null;
 }
 
+/** What the operator's own device adds to a step: both, or neither. */
+export interface Signature {
+  readonly signature?: Buffer | undefined;
+  readonly nonce?: string | undefined;
+}
+
 /**
  * Each step is written down first, in the operator's name, and then told to the case's workflow, which alone decides
  * whether it counts. Throws {@link ApiError} `decision_refused` with the fault as its code, or `unavailable` (the same
@@ -85,7 +96,7 @@ export async function proposeDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  { facts, ...asked }: ProposeBody,
+  { facts, signature, nonce, ...asked }: ProposeBody & Signature,
 ): Promise<void> {
   assertOpen(found);
   // The workflow was opened before there was such an order, and asks for its name.
@@ -97,7 +108,15 @@ export async function proposeDecision(
   if (needsFacts(found, body.decision) !== (facts !== null)) throw refusal('facts_required');
   if (body.toDeposit !== null) await assertDeposit(deps.pool, operator, body.toDeposit);
   await assertBeside(deps.pool, found, body);
-  const written = await write(deps, operator, { workflowId: found.workflowId, step: 'propose', ...body, facts });
+  const step = { step: 'propose', proposal: { ...body, operator: operator.name, signature: null } } as const;
+  const signed = await verified(deps, operator, found, { ...step, reason: null, facts, signature, nonce });
+  const written = await write(deps, operator, {
+    workflowId: found.workflowId,
+    step: 'propose',
+    ...body,
+    facts,
+    signed,
+  });
   const { beside, onlyOrdered, ...said } = body;
   await tell(deps, found, refused(deps, operator, written), () =>
     handleOf(deps, found).executeUpdate(propose, {
@@ -120,19 +139,21 @@ export async function confirmDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: { readonly proposal: string; readonly facts: StatedFacts | null },
+  body: { readonly proposal: string; readonly facts: StatedFacts | null } & Signature,
 ): Promise<Concluded | null> {
   assertOpen(found);
   assertProposal(found, body.proposal);
   const { decision, beside, operator: proposer } = found.proposal!;
   if (needsFacts(found, decision) !== (body.facts !== null)) throw refusal('facts_required');
   if (proposer === operator.name && needsTwo(found, { beside })) throw refusal('same_operator');
+  const step = { step: 'confirm', reason: null } as const;
+  const signed = await verified(deps, operator, found, { ...body, ...step, proposal: found.proposal! });
   const written = await write(deps, operator, {
+    ...step,
     workflowId: found.workflowId,
-    step: 'confirm',
     proposal: body.proposal,
-    reason: null,
     facts: body.facts,
+    signed,
   });
   const refuse = refused(deps, operator, written);
   const update = (await tell(deps, found, refuse, () =>
@@ -155,11 +176,14 @@ export async function withdrawDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: { readonly proposal: string; readonly reason: string },
+  body: { readonly proposal: string; readonly reason: string } & Signature,
 ): Promise<void> {
   assertOpen(found);
   assertProposal(found, body.proposal);
-  const written = await write(deps, operator, { workflowId: found.workflowId, step: 'withdraw', ...body });
+  const { proposal, reason } = body;
+  const step = { step: 'withdraw', reason } as const;
+  const signed = await verified(deps, operator, found, { ...body, ...step, facts: null, proposal: found.proposal! });
+  const written = await write(deps, operator, { ...step, workflowId: found.workflowId, proposal, signed });
   await tell(deps, found, refused(deps, operator, written), () =>
     handleOf(deps, found).executeUpdate(withdraw, {
       args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name, reason: body.reason }],
@@ -197,9 +221,64 @@ async function write(
     return await limitPerKey(step.workflowId, () => insertDecision(pool, proof, step));
   } catch (error) {
     const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
+    if ((error as { constraint?: unknown }).constraint === 'decision_nonce') throw unsigned('signature_used');
     if (fault === undefined) return refusedByProof(error);
     throw Object.assign(refusal(fault), { cause: error });
   }
+}
+
+/** Refusals of the signature alone: the step is not written. */
+const UNSIGNED = {
+  signature_required: 'every step is signed on the operator’s own device here: npm run sign',
+  signature_wrong:
+    'the signature is not one of this operator’s over this very step: look at the case again, and sign anew',
+  signature_used: 'a step with this nonce was taken before: look at the case again, and sign anew',
+} as const;
+const unsigned = (code: keyof typeof UNSIGNED) => new ApiError('decision_refused', UNSIGNED[code], { shownCode: code });
+
+/** The signature of a step, if it is one of this operator's over it; null: there is none, and none is asked for. */
+async function verified(
+  { pool, signatures }: DecideDependencies,
+  operator: Operator,
+  found: CaseRow,
+  of: Signature & {
+    readonly step: SignedStep['step'];
+    readonly proposal: Omit<SignedStep['proposed'], 'wallet'> & { readonly signature: string | null };
+    readonly reason: string | null;
+    readonly facts: StatedFacts | null;
+  },
+): Promise<SignedBy | null> {
+  const { step, signature, nonce, proposal, reason, facts } = of;
+  if (signature === undefined || nonce === undefined) {
+    if (signatures.required) throw unsigned('signature_required');
+    return null;
+  }
+  const { operator: proposer, decision, keep, toDeposit, beside, onlyOrdered } = proposal;
+  const named = toDeposit === null ? null : await findDeposit(pool, toDeposit);
+  const wallet = decision === 'credit' ? (named?.wallet ?? found.wallet) : null;
+  const signed: SignedStep = {
+    step,
+    case: found.workflowId,
+    contentHash: found.contentHash,
+    amount: found.amount,
+    proposed: {
+      operator: proposer,
+      decision,
+      reason: proposal.reason,
+      keep,
+      toDeposit,
+      wallet,
+      beside,
+      onlyOrdered,
+    },
+    proposalSignature: proposal.signature,
+    reason,
+    facts,
+    nonce,
+  };
+  const signerKey = signerOf(signatures.keys, operator.name, signed, signature);
+  if (signerKey === null) throw unsigned('signature_wrong');
+  return { signature, signerKey, nonce: Buffer.from(nonce, 'base64url') };
 }
 
 /** What the database says of the key itself, which may have been revoked since the request was let through. */

@@ -59,7 +59,7 @@ export function bindReviews(deps: DecideDependencies): Bound[] {
     }),
     bind(confirmOperation, async ({ params: { id }, body, caller }, respond) => {
       const concluded = await confirmDecision(deps, caller, await visibleCase(pool, caller, id), {
-        proposal: body.proposal,
+        ...body,
         facts: body.facts ?? null,
       });
       return respond(concluded === null ? 202 : 200, await now(caller, id));

@@ -73,6 +73,7 @@ export async function startApi(
     archiveDirectory: config.archiveDirectory,
     seal,
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
+    signatures: config.signatures,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     limitPerKey: limitPerKey(),
     isAccepting: () => accepting,

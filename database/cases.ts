@@ -23,6 +23,8 @@ export interface CaseRow {
   readonly wallet: string | null;
   readonly reviewLimit: string;
   readonly isBound: boolean;
+  /** sha256 of what the callback says, hex. */
+  readonly contentHash: string;
   readonly transactionCode: string | null;
   readonly amount: string | null;
   readonly currencyCode: string | null;
@@ -53,6 +55,8 @@ export interface ProposalRow {
   readonly toDeposit: string | null;
   readonly beside: string | null;
   readonly onlyOrdered: boolean;
+  /** base64url; null: it has none. */
+  readonly signature: string | null;
   readonly at: Date;
 }
 
@@ -69,6 +73,7 @@ interface RawCase {
   wallet: string | null;
   review_limit: string | null;
   bound: boolean;
+  content_hash: Buffer;
   transaction_code: string | null;
   amount: string | null;
   currency_code: string | null;
@@ -94,6 +99,7 @@ interface RawCase {
   to_deposit: string | null;
   beside: string | null;
   only_ordered: boolean | null;
+  signature: Buffer | null;
   proposed_at: Date | null;
 }
 
@@ -104,11 +110,11 @@ interface RawCase {
 const CASES = `
   select v.workflow_id, v.held_by, v.callback, v.reason, v.detail, v.opened_by, v.opened_at, v.doubted, v.parked, v.closed_at,
          v.decision, v.decided_by, v.posting, v.proposal, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at,
-         c.external_order_number, c.transaction_code, c.data->>'transactionAmount' as amount,
+         c.external_order_number, c.content_hash, c.transaction_code, c.data->>'transactionAmount' as amount,
          c.data->>'currencyCode' as currency_code, c.data->>'paymentPrice' as payment_price, c.received_at,
          d.external_order_number as deposit, d.wallet, d.settings->>'reviewLimit' as review_limit,
          coalesce(d.bound_callback = c.id, false) as bound,
-         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.beside, p.only_ordered, p.at as proposed_at,
+         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.beside, p.only_ordered, p.signature, p.at as proposed_at,
          m.tip, m.place, m.taken_out, m.back_to, m.own,
          (select t.id from ledger.slot s join ledger.transaction t on t.key = s.key
            where s.deposit = d.external_order_number) as newest_credit
@@ -140,6 +146,7 @@ const toCase = (row: RawCase): CaseRow => ({
   wallet: row.wallet,
   reviewLimit: row.review_limit ?? '0',
   isBound: row.bound,
+  contentHash: row.content_hash.toString('hex'),
   transactionCode: row.transaction_code,
   amount: row.amount,
   currencyCode: row.currency_code,
@@ -167,6 +174,7 @@ const toProposal = (row: RawCase): ProposalRow => ({
   toDeposit: row.to_deposit,
   beside: row.beside,
   onlyOrdered: row.only_ordered === true,
+  signature: row.signature?.toString('base64url') ?? null,
   at: row.proposed_at!,
 });
 

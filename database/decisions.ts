@@ -36,9 +36,17 @@ export interface StatedFacts {
   readonly statementLine: string | null;
 }
 
+/** What the operator's own device made of a step, verified. */
+export interface SignedBy {
+  readonly signature: Buffer;
+  readonly signerKey: string;
+  readonly nonce: Buffer;
+}
+
 export type NewDecision = Pick<DecisionRow, 'workflowId'> & {
   /** With a proposal to credit what cannot be read, and with its confirmation. */
   readonly facts?: StatedFacts | null;
+  readonly signed?: SignedBy | null;
 } & (
     | (Pick<DecisionRow, 'keep' | 'toDeposit'> & {
         readonly step: 'propose';
@@ -56,13 +64,14 @@ export type WrittenStep = Pick<DecisionRow, 'id' | 'uid'>;
 
 /**
  * Writes a step down, in the name of whoever's key this proves, before the workflow hears of it. Waits for the lock of its
- * case; refused with SQLSTATE P0E30 to P0E36 (docs/reviews.md#steps): repeating it does not help.
+ * case; refused with SQLSTATE P0E30 to P0E36 (docs/reviews.md#steps), and 23505 when its nonce was used: repeating it does
+ * not help.
  */
 export async function insertDecision(db: Db, proof: Secret, step: NewDecision): Promise<WrittenStep> {
   const proposed = step.step === 'propose' ? step : null;
-  const { facts = null } = step;
+  const { facts = null, signed = null } = step;
   const { rows } = await db.query<WrittenStep>(
-    'select id, uid from engine.take_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)',
+    'select id, uid from engine.take_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)',
     [
       proof.reveal(),
       step.workflowId,
@@ -79,6 +88,9 @@ export async function insertDecision(db: Db, proof: Secret, step: NewDecision): 
       facts?.currencyCode ?? null,
       facts?.paymentPrice ?? null,
       facts?.statementLine ?? null,
+      signed?.signature ?? null,
+      signed?.signerKey ?? null,
+      signed?.nonce ?? null,
     ],
   );
   return rows[0]!;

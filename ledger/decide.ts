@@ -102,11 +102,19 @@ const record = (client: pg.ClientBase, item: DecisionItem, answer: DecisionAnswe
     answer,
   });
 
-/** What the database itself refused for the decision's own sake, in a transaction that is gone. */
-export async function recordRefused(pool: pg.Pool, item: DecisionItem, detail: string): Promise<DecisionAnswer> {
+/**
+ * What the database itself refused for the decision's own sake, in a transaction that is gone; or, `unproven`, what is not
+ * signed by who took the steps.
+ */
+export async function recordRefused(
+  pool: pg.Pool,
+  item: DecisionItem,
+  detail: string,
+  refusal: 'not_possible' | 'unproven' = 'not_possible',
+): Promise<DecisionAnswer> {
   return (await inTransaction(pool, (client) =>
     attempt(client, item, async () => {
-      throw new Refused('not_possible', detail);
+      throw new Refused(refusal, detail);
     }),
   ))!;
 }

@@ -29,11 +29,18 @@ language sql set search_path = engine, pg_temp as $$
 revoke execute on function issue_key(bytea, text, text[], text[], bigint) from public;
 
 alter table decision
-  add column key_id bigint references api_key (id);     -- the key that took the step; null: from before there were proofs
+  add column key_id     bigint references api_key (id), -- the key that took the step; null: from before there were proofs
+  add column signature  bytea,                          -- Ed25519 over domain/signed-step.ts, by the operator's own device
+  add column signer_key text,                           -- which key, by its name
+  add column nonce      bytea,
+  add constraint whole_signature check (num_nulls(signature, signer_key, nonce) in (0, 3)) not valid,
+  add constraint sizes_of_signature check (length(signature) = 64 and length(nonce) = 16) not valid;
+-- A signed step is taken once.
+create unique index decision_nonce on decision (nonce) where nonce is not null;
 
 grant select (id, name, proof_hash, scopes, wallets, expires_at, revoked_at) on api_key to engine_owner;
-grant insert (callback, workflow_id, step, decision, keep, to_deposit, beside, only_ordered, proposal, reason, operator, key_id)
-  on decision to engine_owner;
+grant insert (callback, workflow_id, step, decision, keep, to_deposit, beside, only_ordered, proposal, reason, operator, key_id,
+              signature, signer_key, nonce) on decision to engine_owner;
 grant insert on stated_facts to engine_owner;
 grant insert (decision, refusal) on refused_step to engine_owner;
 grant insert (workflow_id, callback, reason, detail, opened_by, doubted), update (proposal) on review_case to engine_owner;
@@ -64,7 +71,8 @@ end $$;
 create function take_step(
   proof bytea, of_case text, step text, decision text, keep boolean, to_deposit text, beside bigint, only_ordered boolean,
   of_proposal bigint, reason text,
-  transaction_code text, amount numeric, currency_code text, payment_price numeric, statement_line text)
+  transaction_code text, amount numeric, currency_code text, payment_price numeric, statement_line text,
+  signature bytea, signer_key text, nonce bytea)
 returns table (id bigint, uid uuid)
 language plpgsql security definer set search_path = engine, pg_temp set jit = off as $$
 declare person record; about record;
@@ -79,9 +87,11 @@ begin
           and (person.wallets is null or d.wallet = any (person.wallets)))) then
     raise exception 'there is nothing of that name for this key' using errcode = 'P0E36';
   end if;
-  insert into decision as w (callback, workflow_id, step, decision, keep, to_deposit, beside, only_ordered, proposal, reason, operator, key_id)
+  insert into decision as w (callback, workflow_id, step, decision, keep, to_deposit, beside, only_ordered, proposal, reason, operator, key_id,
+                             signature, signer_key, nonce)
   values (about.callback, of_case, take_step.step, take_step.decision, take_step.keep, take_step.to_deposit, take_step.beside,
-          take_step.only_ordered, of_proposal, take_step.reason, person.name, person.key_id)
+          take_step.only_ordered, of_proposal, take_step.reason, person.name, person.key_id,
+          take_step.signature, take_step.signer_key, take_step.nonce)
   returning w.id, w.uid into id, uid;
   if take_step.transaction_code is not null then
     insert into stated_facts (decision, transaction_code, amount, currency_code, payment_price, statement_line)
@@ -167,10 +177,10 @@ begin
 end $$;
 
 revoke execute on function caller(bytea), operator_by(bytea), refuse_step(bytea, bigint, text), doubtful(text, bigint, text),
-  take_step(bytea, text, text, text, boolean, text, bigint, boolean, bigint, text, text, numeric, text, numeric, text),
+  take_step(bytea, text, text, text, boolean, text, bigint, boolean, bigint, text, text, numeric, text, numeric, text, bytea, text, bytea),
   open_doubt(bytea, text, bigint, text, text) from public;
 grant execute on function caller(bytea), refuse_step(bytea, bigint, text), open_doubt(bytea, text, bigint, text, text),
-  take_step(bytea, text, text, text, boolean, text, bigint, boolean, bigint, text, text, numeric, text, numeric, text) to app_api;
+  take_step(bytea, text, text, text, boolean, text, bigint, boolean, bigint, text, text, numeric, text, numeric, text, bytea, text, bytea) to app_api;
 
 reset role;
 revoke create on schema engine from engine_owner;

@@ -125,6 +125,22 @@ test('one person alone is refused where the step is written, before anybody is t
   await expect(confirms(of, 'bob', String(Number(proposal) - 1_000_000))).rejects.toMatchObject({ code: 'P0E33' });
 });
 
+test('where signatures are required, a decision whose steps nobody signed moves nothing, and is told as such', async () => {
+  const of = await unbound();
+  const proposalId = await proposes(of, 'alice', 'credit');
+  const item = { workflowId: of.workflowId, proposalId, confirmationId: await confirms(of, 'bob', proposalId) };
+  const signatures = { required: true, keys: new Map() };
+  const answer = await decide({ pool: decisions, sealTrust, log, signatures }, item);
+  expect(answer).toMatchObject({
+    kind: 'refused',
+    refusal: 'unproven',
+    detail: `step ${proposalId}: alice has not signed it`,
+  });
+  expect(await postings(of.order.externalOrderNumber)).toEqual([]);
+  // It came to that, whatever is asked for later.
+  expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(answer);
+});
+
 /** So many sessions wait for a lock here. */
 const waiting = (count: number) =>
   until(`${count} to wait`, async () => {
