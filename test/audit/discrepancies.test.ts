@@ -368,7 +368,8 @@ test('steps of people are asked for signatures where the settings say so, and a 
   const steps = (report: Parameters<typeof found>[0]) => found(report).filter(({ kind }) => kind === 'step_not_signed');
   const trust = { required: true, keys: new Map() };
   const required = steps(await book.auditWith({ signatures: { trust, after: '0' } }));
-  expect(required).toHaveLength(4);
+  // A proposal and a confirmation of each of the four decisions.
+  expect(required).toHaveLength(8);
   expect(required[0]).toMatchObject({
     where: expect.stringMatching(/^decision \d+$/),
     detail: 'alice has not signed it',
