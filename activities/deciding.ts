@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
+import type { SignatureTrust } from '../config/operator-keys.ts';
 import { isSamePayment } from '../database/callbacks.ts';
 import {
   findCase,
@@ -12,6 +13,7 @@ import {
 } from '../database/cases.ts';
 import { isWritten, type SaidStep } from '../database/decisions.ts';
 import { lockDeposit, markInReview } from '../database/deposits.ts';
+import { unsignedAmong } from '../database/signed-steps.ts';
 import { inTransaction } from '../database/pool.ts';
 import { findSealedOfCase, isGenuine, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
 import type { Standing } from '../domain/decision.ts';
@@ -26,6 +28,8 @@ export interface DecidingDependencies {
   /** Of the worker's role; for decisions, of the only one that may release and reverse. */
   readonly pool: pg.Pool;
   readonly sealTrust: () => SealTrust;
+  /** With what people's steps are verified; absent: they need no signature. */
+  readonly signatures?: SignatureTrust;
   readonly log: Log;
 }
 
@@ -118,7 +122,10 @@ export async function decide(deps: DecidingDependencies, item: DecisionItem): Pr
   crashPoint('decide.beforeTx');
   let answer: DecisionAnswer;
   try {
-    answer = await decideInBooks(pool, item, (client, workflowId) => isGenuineCase(deps, client, workflowId));
+    const unsigned = await unsignedIn(deps, item);
+    if (unsigned === null)
+      answer = await decideInBooks(pool, item, (client, workflowId) => isGenuineCase(deps, client, workflowId));
+    else answer = await recordRefused(pool, item, unsigned, 'unproven');
   } catch (error) {
     const failure = classifyLedgerFailure(error);
     const { code } = error as { code?: unknown };
@@ -133,6 +140,15 @@ export async function decide(deps: DecidingDependencies, item: DecisionItem): Pr
   }
   return answer;
 }
+
+/** Which of the two steps its operator has not signed, where signatures are required; null: each has, or need not. */
+const unsignedIn = async (
+  { pool, signatures }: DecidingDependencies,
+  { proposalId, confirmationId }: DecisionItem,
+): Promise<string | null> =>
+  signatures?.required === true && isRowId(proposalId) && isRowId(confirmationId)
+    ? unsignedAmong(pool, signatures, [proposalId, confirmationId])
+    : null;
 
 /** Whether money may be moved for a case's row. */
 async function isGenuineCase(

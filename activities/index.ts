@@ -12,6 +12,7 @@ import { recordState, settlement } from './binding.ts';
 import { close } from './closing.ts';
 import { createGenuineCreditor, credit } from './crediting.ts';
 import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
+import type { SignatureTrust } from '../config/operator-keys.ts';
 import { placeOrder, settlePlacement, type Started } from './placement.ts';
 
 export interface ActivityDependencies extends PlacementDependencies {
@@ -23,6 +24,8 @@ export interface ActivityDependencies extends PlacementDependencies {
   readonly version: string;
   /** With what the seals of inbox rows are verified. */
   readonly sealTrust: () => SealTrust;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { RequestHandler, Response } from 'express';
 import type pg from 'pg';
-import { type ApiCaller, findCaller, hashOf, type Scope } from '../database/api-keys.ts';
+import { type ApiCaller, findCaller, proofOf, type ProvenCaller, type Scope } from '../database/api-keys.ts';
 import { ApiError } from './errors.ts';
 import { type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
 
@@ -13,7 +13,7 @@ export interface AccessLimits {
 
 /** The limits' state, in this process: bounded, and empty after a restart. */
 export interface Access {
-  /** By the hash of keys that were good when they were last looked up. */
+  /** By the proof of keys that were good when they were last looked up. */
   readonly keys: Buckets;
   readonly failures: Buckets;
 }
@@ -50,7 +50,7 @@ export const requireScope =
   };
 
 /** The caller that {@link requireScope} let through. */
-export const callerOf = (response: Response): ApiCaller => response.locals['caller'] as ApiCaller;
+export const callerOf = (response: Response): ProvenCaller => response.locals['caller'] as ProvenCaller;
 
 /** False where the key is limited to other wallets; what lies in those must look to it like nothing at all. */
 export const mayUse = (caller: Pick<ApiCaller, 'wallets'>, wallet: string): boolean =>
@@ -61,8 +61,8 @@ export async function authenticate(
   { pool, access }: AccessDependencies,
   remote: string,
   key: string | undefined,
-): Promise<ApiCaller> {
-  const hash = key === undefined ? undefined : hashOf(key).toString('base64');
+): Promise<ProvenCaller> {
+  const hash = key === undefined ? undefined : proofOf(key).reveal().toString('base64');
   const isKnown = hash !== undefined && access.keys.has(hash);
   // A flood of bad keys from an address that others share, such as a proxy's, does not shut out keys that are known.
   if (isKnown) refuseWhileEmpty(access.keys.take(hash));

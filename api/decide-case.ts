@@ -12,16 +12,18 @@ import {
   insertDecision,
   type NewDecision,
   refuseStep,
-  settleWithdrawal,
+  type SignedBy,
   type StatedFacts,
   type WrittenStep,
 } from '../database/decisions.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../mtpay/sealed-rows.ts';
-import { inTransaction } from '../database/pool.ts';
+import type { SignedStep } from '../domain/signed-step.ts';
 import { DECISION_FAULTS, type Decision, type DecisionFault, entersWallet, needsTwo } from '../domain/decision.ts';
 import { tellSettled } from './raise.ts';
 import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
+import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
+import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from './authenticate.ts';
 import { ApiError } from './errors.ts';
 import type { LimitPerKey } from './limits.ts';
@@ -32,16 +34,15 @@ export interface DecideDependencies {
   readonly limitPerKey: LimitPerKey;
   /** With what the seals of inbox rows are verified. */
   readonly sealTrust: () => SealTrust;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
 }
 
 /** How long an update may take before the caller is told that it is under way. */
 const ANSWER_WITHIN_MS = 8_000;
 
-/** Who asks. `wallets` null: not limited to some. */
-export interface Operator {
-  readonly name: string;
-  readonly wallets: readonly string[] | null;
-}
+/** Who asks, and what proves it to the database. `wallets` null: not limited to some. */
+export type Operator = Pick<ProvenCaller, 'name' | 'wallets' | 'proof'>;
 
 /** The case if this operator may see it. Throws {@link ApiError} `not_found` for every other. */
 export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId: string): Promise<CaseRow> {
@@ -80,6 +81,12 @@ export interface ProposeBody {
   readonly facts: StatedFacts | null;
 }
 
+/** What the operator's own device adds to a step: both, or neither. */
+export interface Signature {
+  readonly signature?: Buffer | undefined;
+  readonly nonce?: string | undefined;
+}
+
 /**
  * Each step is written down first, in the operator's name, and then told to the case's workflow, which alone decides
  * whether it counts. Throws {@link ApiError} `decision_refused` with the fault as its code, or `unavailable` (the same
@@ -89,7 +96,7 @@ export async function proposeDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  { facts, ...asked }: ProposeBody,
+  { facts, signature, nonce, ...asked }: ProposeBody & Signature,
 ): Promise<void> {
   assertOpen(found);
   // The workflow was opened before there was such an order, and asks for its name.
@@ -101,9 +108,17 @@ export async function proposeDecision(
   if (needsFacts(found, body.decision) !== (facts !== null)) throw refusal('facts_required');
   if (body.toDeposit !== null) await assertDeposit(deps.pool, operator, body.toDeposit);
   await assertBeside(deps.pool, found, body);
-  const written = await write(deps, { ...about(found, operator), step: 'propose', ...body, facts });
+  const step = { step: 'propose', proposal: { ...body, operator: operator.name, signature: null } } as const;
+  const signed = await verified(deps, operator, found, { ...step, reason: null, facts, signature, nonce });
+  const written = await write(deps, operator, {
+    workflowId: found.workflowId,
+    step: 'propose',
+    ...body,
+    facts,
+    signed,
+  });
   const { beside, onlyOrdered, ...said } = body;
-  await tell(deps, found, refused(deps, written), () =>
+  await tell(deps, found, refused(deps, operator, written), () =>
     handleOf(deps, found).executeUpdate(propose, {
       args: [
         {
@@ -124,28 +139,31 @@ export async function confirmDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: { readonly proposal: string; readonly facts: StatedFacts | null },
+  body: { readonly proposal: string; readonly facts: StatedFacts | null } & Signature,
 ): Promise<Concluded | null> {
   assertOpen(found);
   assertProposal(found, body.proposal);
   const { decision, beside, operator: proposer } = found.proposal!;
   if (needsFacts(found, decision) !== (body.facts !== null)) throw refusal('facts_required');
   if (proposer === operator.name && needsTwo(found, { beside })) throw refusal('same_operator');
-  const written = await write(deps, {
-    ...about(found, operator),
-    step: 'confirm',
+  const step = { step: 'confirm', reason: null } as const;
+  const signed = await verified(deps, operator, found, { ...body, ...step, proposal: found.proposal! });
+  const written = await write(deps, operator, {
+    ...step,
+    workflowId: found.workflowId,
     proposal: body.proposal,
-    reason: null,
     facts: body.facts,
+    signed,
   });
-  const update = (await tell(deps, found, refused(deps, written), () =>
+  const refuse = refused(deps, operator, written);
+  const update = (await tell(deps, found, refuse, () =>
     handleOf(deps, found).startUpdate(confirm, {
       args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name }],
       updateId: updateIdOf(written),
       waitForStage: 'ACCEPTED',
     }),
   ))!;
-  const concluded = await outcomeWithin(deps, found, written, () => update.result());
+  const concluded = await outcomeWithin(deps, found, refuse, () => update.result());
   if (concluded?.kind === 'refused') {
     throw new ApiError('decision_refused', `not carried out: ${concluded.detail}`, { shownCode: concluded.refusal });
   }
@@ -158,16 +176,15 @@ export async function withdrawDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: { readonly proposal: string; readonly reason: string },
+  body: { readonly proposal: string; readonly reason: string } & Signature,
 ): Promise<void> {
   assertOpen(found);
   assertProposal(found, body.proposal);
-  const written = await write(deps, { ...about(found, operator), step: 'withdraw', ...body });
-  const settle = (fault: DecisionFault) =>
-    inTransaction(deps.pool, (client) =>
-      settleWithdrawal(client, { workflowId: found.workflowId, id: written.id, proposal: body.proposal }, fault),
-    );
-  await tell(deps, found, settle, () =>
+  const { proposal, reason } = body;
+  const step = { step: 'withdraw', reason } as const;
+  const signed = await verified(deps, operator, found, { ...body, ...step, facts: null, proposal: found.proposal! });
+  const written = await write(deps, operator, { ...step, workflowId: found.workflowId, proposal, signed });
+  await tell(deps, found, refused(deps, operator, written), () =>
     handleOf(deps, found).executeUpdate(withdraw, {
       args: [{ decisionId: written.id, proposalId: body.proposal, operator: operator.name, reason: body.reason }],
       updateId: updateIdOf(written),
@@ -175,13 +192,11 @@ export async function withdrawDecision(
   );
 }
 
-/** Marks a step that the workflow did not take. */
+/** Marks a step that the workflow did not take, or says that it counts all the same. */
 const refused =
-  ({ pool }: DecideDependencies, step: WrittenStep) =>
-  async (fault: DecisionFault): Promise<false> => {
-    await refuseStep(pool, step.id, fault);
-    return false;
-  };
+  ({ pool }: DecideDependencies, { proof }: Operator, step: WrittenStep) =>
+  (fault: DecisionFault): Promise<boolean> =>
+    refuseStep(pool, proof, step.id, fault);
 
 const handleOf = ({ client }: DecideDependencies, found: CaseRow) =>
   client.workflow.getHandle(found.heldBy ?? found.workflowId);
@@ -197,14 +212,87 @@ const REFUSED_BY_TABLE: Readonly<Record<string, DecisionFault>> = {
   P0E34: 'same_operator',
 };
 
-async function write({ pool, limitPerKey }: DecideDependencies, step: NewDecision): Promise<WrittenStep> {
+async function write(
+  { pool, limitPerKey }: DecideDependencies,
+  { proof }: Operator,
+  step: NewDecision,
+): Promise<WrittenStep> {
   try {
-    return await limitPerKey(step.workflowId, () => insertDecision(pool, step));
+    return await limitPerKey(step.workflowId, () => insertDecision(pool, proof, step));
   } catch (error) {
     const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
-    if (fault === undefined) throw error;
+    if ((error as { constraint?: unknown }).constraint === 'decision_nonce') throw unsigned('signature_used');
+    if (fault === undefined) return refusedByProof(error);
     throw Object.assign(refusal(fault), { cause: error });
   }
+}
+
+/** Refusals of the signature alone: the step is not written. */
+const UNSIGNED = {
+  signature_required: 'every step is signed on the operator’s own device here: npm run sign',
+  signature_wrong:
+    'the signature is not one of this operator’s over this very step: look at the case again, and sign anew',
+  signature_used: 'a step with this nonce was taken before: look at the case again, and sign anew',
+} as const;
+const unsigned = (code: keyof typeof UNSIGNED) => new ApiError('decision_refused', UNSIGNED[code], { shownCode: code });
+
+/** The signature of a step, if it is one of this operator's over it; null: there is none, and none is asked for. */
+async function verified(
+  { pool, signatures }: DecideDependencies,
+  operator: Operator,
+  found: CaseRow,
+  of: Signature & {
+    readonly step: SignedStep['step'];
+    readonly proposal: Omit<SignedStep['proposed'], 'wallet'> & { readonly signature: string | null };
+    readonly reason: string | null;
+    readonly facts: StatedFacts | null;
+  },
+): Promise<SignedBy | null> {
+  const { step, signature, nonce, proposal, reason, facts } = of;
+  if (signature === undefined || nonce === undefined) {
+    if (signatures.required) throw unsigned('signature_required');
+    return null;
+  }
+  const { operator: proposer, decision, keep, toDeposit, beside, onlyOrdered } = proposal;
+  const named = toDeposit === null ? null : await findDeposit(pool, toDeposit);
+  const wallet = decision === 'credit' ? (named?.wallet ?? found.wallet) : null;
+  const signed: SignedStep = {
+    step,
+    case: found.workflowId,
+    contentHash: found.contentHash,
+    amount: found.amount,
+    proposed: {
+      operator: proposer,
+      decision,
+      reason: proposal.reason,
+      keep,
+      toDeposit,
+      wallet,
+      beside,
+      onlyOrdered,
+    },
+    proposalSignature: proposal.signature,
+    reason,
+    facts,
+    nonce,
+  };
+  const signerKey = signerOf(signatures.keys, operator.name, signed, signature);
+  if (signerKey === null) throw unsigned('signature_wrong');
+  return { signature, signerKey, nonce: Buffer.from(nonce, 'base64url') };
+}
+
+/** What the database says of the key itself, which may have been revoked since the request was let through. */
+const REFUSED_BY_PROOF: Readonly<Record<string, () => ApiError>> = {
+  P0E30: () => new ApiError('not_found', 'no such case'),
+  P0E35: () => new ApiError('unauthorized', 'the API key may not decide any more'),
+  P0E36: () => new ApiError('not_found', 'no such credit, no such deposit, and no such closed case'),
+  P0E37: () => new ApiError('unavailable', 'another case about this money was decided just now: repeat'),
+};
+
+/** Throws the {@link ApiError} that stands for a refusal of the database's, or the error itself. */
+export function refusedByProof(error: unknown): never {
+  const refused = REFUSED_BY_PROOF[String((error as { code?: unknown }).code)];
+  throw refused === undefined ? error : Object.assign(refused(), { cause: error });
 }
 
 /** Crediting what cannot be read takes what each of two people reads in the statement, and nothing else does. */
@@ -226,12 +314,6 @@ async function assertBeside(pool: pg.Pool, found: CaseRow, body: Omit<ProposeBod
     { shownCode: 'credited_meanwhile' },
   );
 }
-
-const about = (found: CaseRow, operator: Operator) => ({
-  workflowId: found.workflowId,
-  inboxId: found.inboxId,
-  operator: operator.name,
-});
 
 /** The table has no row for the others. */
 const isWhole = ({ decision, keep, toDeposit, onlyOrdered }: Omit<ProposeBody, 'facts'>): boolean =>
@@ -349,11 +431,11 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
 async function outcomeWithin(
   deps: DecideDependencies,
   found: CaseRow,
-  step: WrittenStep,
+  refuse: (fault: DecisionFault) => Promise<boolean>,
   result: () => Promise<Concluded>,
 ): Promise<Concluded | null> {
   try {
-    return (await tell(deps, found, refused(deps, step), result)) ?? null;
+    return (await tell(deps, found, refuse, result)) ?? null;
   } catch (error) {
     if (error instanceof ApiError && error.cause instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
     throw error;

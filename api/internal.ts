@@ -21,6 +21,7 @@ import {
   readinessOperation,
   readWalletOperation,
 } from './operations.ts';
+import type { SignatureTrust } from '../config/operator-keys.ts';
 import { bindReviews } from './reviews.ts';
 import { WITHOUT_EFFECT_MS } from './relay.ts';
 import { encodeCursor } from './schemas.ts';
@@ -32,6 +33,8 @@ export interface InternalDependencies extends CreateDependencies {
   readonly links: LinkRules;
   /** With what the seals of inbox rows are verified. */
   readonly sealTrust: () => SealTrust;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
   /** Where histories are archived, if not in the database. */
   readonly archiveDirectory: string | undefined;
   /** False once the process is stopping: the load balancer then sends no more. */

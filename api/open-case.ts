@@ -2,13 +2,11 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { findCallback, paymentOf } from '../database/callbacks.ts';
-import { type CaseRow, type Doubtful, findDoubtful, findOpenCase, handOver, insertCase } from '../database/cases.ts';
+import { type CaseRow, type Doubted, findOpenCase, handOver, openDoubt } from '../database/cases.ts';
 import { findDeposit } from '../database/deposits.ts';
-import { inTransaction } from '../database/pool.ts';
 import { readClocks } from '../database/provider-clock.ts';
-import { reversalWorkflowId } from '../workflows/messages.ts';
-import { mayUse } from './authenticate.ts';
-import { type Operator, visibleCase } from './decide-case.ts';
+import { heldAgainWorkflowId } from '../workflows/messages.ts';
+import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
 import { ApiError } from './errors.ts';
 import type { DoubtBody } from './review-schemas.ts';
 import { depositInput, RPC_TIMEOUT_MS, startReview } from './start-deposit.ts';
@@ -23,7 +21,7 @@ export interface CaseDependencies {
  * Throws `not_found`, `unavailable`.
  */
 export async function doubtCredit(deps: CaseDependencies, operator: Operator, body: DoubtBody): Promise<CaseRow> {
-  const opened = await inTransaction(deps.pool, (client) => openDoubt(client, operator, body));
+  const opened = await openDoubt(deps.pool, operator.proof, subjectOf(body), body.reason).catch(refusedByProof);
   // Ours, or the one that somebody opened before.
   const open = await findOpenCase(deps.pool, opened.inboxId);
   if (open === null) throw new ApiError('unavailable', 'another case about this credit was decided just now');
@@ -38,32 +36,8 @@ export async function doubtCredit(deps: CaseDependencies, operator: Operator, bo
   return found;
 }
 
-/**
- * Writes the case down, unless another is open about the same callback. Where the money is, is read again once the row is
- * there: what another case has moved until then is seen, and from then on only this one moves it.
- */
-async function openDoubt(client: pg.ClientBase, operator: Operator, body: DoubtBody): Promise<Doubtful> {
-  const doubtful = await findDoubtful(client, subjectOf(body));
-  // Before anything is written: whoever may not see the case opens none.
-  if (doubtful === null || !mayUse(operator, doubtful.wallet ?? '')) {
-    throw new ApiError('not_found', 'no such credit, and no such closed case');
-  }
-  await insertCase(client, {
-    workflowId: reversalWorkflowId({ id: doubtful.inboxId, uid: doubtful.uid }, doubtful.cases + 1),
-    inboxId: doubtful.inboxId,
-    reason: body.case === undefined ? 'CREDIT_IN_DOUBT' : 'DECISION_IN_DOUBT',
-    detail: body.reason,
-    openedBy: operator.name,
-    ...(doubtful.postingId === null ? {} : { doubted: doubtful.postingId }),
-  });
-  if ((await findDoubtful(client, subjectOf(body)))?.postingId !== doubtful.postingId) {
-    throw new ApiError('unavailable', 'another case about this money was decided just now: repeat');
-  }
-  return doubtful;
-}
-
 /** Exactly one of the three is given. */
-function subjectOf(body: DoubtBody): Parameters<typeof findDoubtful>[1] {
+function subjectOf(body: DoubtBody): Doubted {
   if (body.case !== undefined) return { case: body.case };
   return body.postingId === undefined
     ? { externalOrderNumber: body.externalOrderNumber! }

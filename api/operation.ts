@@ -1,6 +1,6 @@
 import type { Express, RequestHandler } from 'express';
 import { z } from 'zod';
-import type { ApiCaller, Scope } from '../database/api-keys.ts';
+import type { ProvenCaller, Scope } from '../database/api-keys.ts';
 import { type AccessDependencies, callerOf, requireScope } from './authenticate.ts';
 import type { ErrorCode } from './errors.ts';
 import { bytesOf, onlyMethods, readBytes, requireJson } from './http.ts';
@@ -47,7 +47,7 @@ export interface Call<O extends Operation> {
   readonly params: Read<O['params']>;
   readonly query: Read<O['query']>;
   readonly body: Read<O['body']>;
-  readonly caller: ApiCaller;
+  readonly caller: ProvenCaller;
 }
 
 declare const replied: unique symbol;

@@ -30,6 +30,7 @@ const LISTED = {
   wallet: 'wallet-42',
   receivedAt: '2026-01-31T09:52:10.887Z',
   sealed: true,
+  contentHash: '5a2c1e0d7b9f4c3e8a6d1f0b2c4e6a8d0f1b3d5c7e9a0b2c4d6e8f1a3b5c7d9e',
   transactionCode: 'ATSA5XKQ1B7N2R9TM3',
   transactionAmount: '5000',
   currencyCode: 'CNY',
@@ -115,7 +116,7 @@ const CONFIRMED_STEP = {
   operator: 'bob',
   at: '2026-01-31T11:24:30.000Z',
 };
-const PROPOSED = { ...OPEN, proposal: BESIDE, steps: [PROPOSED_STEP] };
+const PROPOSED = { ...OPEN, proposal: { ...BESIDE, signature: null }, steps: [PROPOSED_STEP] };
 const CONFIRMED = { ...PROPOSED, steps: [PROPOSED_STEP, CONFIRMED_STEP] };
 const DECIDED = {
   ...OPEN,

@@ -58,6 +58,23 @@ const facts = z
       'Only to credit a callback that could not be read: the payment as this operator reads it in the provider’s statement. Two people state it, each for themselves, and nothing moves unless they agree.',
   });
 
+/** Both, or neither. A step's own device makes them: `npm run sign`. */
+const signed = {
+  signature: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{86}$/, 'expected an Ed25519 signature, 64 bytes as base64url')
+    .transform((text) => Buffer.from(text, 'base64url'))
+    .optional()
+    .meta({
+      description: 'By the operator’s own device over this step (docs/reviews.md#signatures); with `nonce`.',
+      wire: { type: 'string', pattern: '^[A-Za-z0-9_-]{86}$' },
+    }),
+  nonce: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'expected 16 random bytes as base64url')
+    .optional()
+    .meta({ description: 'Of the signature; no two steps have one.', examples: ['q0VnR1mJQ3u8c1b6v2d3eQ'] }),
+};
 export const proposeBody = z
   .strictObject({
     decision: z.enum(DECISIONS),
@@ -75,13 +92,14 @@ export const proposeBody = z
         'Credit only, of a deposit that ordered MTC and received more: the wallet gets what was ordered, the rest stays in suspense as part of the posting.',
     }),
     facts: facts.optional(),
+    ...signed,
   })
   .meta({ id: 'Propose', examples: [{ decision: 'credit', reason: 'stands in the statement' }] });
 export const confirmBody = z
-  .strictObject({ proposal: rowId('The proposal you have read.'), facts: facts.optional() })
+  .strictObject({ proposal: rowId('The proposal you have read.'), facts: facts.optional(), ...signed })
   .meta({ id: 'Confirm', examples: [{ proposal: '7' }] });
 export const withdrawBody = z
-  .strictObject({ proposal: rowId('The proposal you have read.'), reason })
+  .strictObject({ proposal: rowId('The proposal you have read.'), reason, ...signed })
   .meta({ id: 'Withdraw', examples: [{ proposal: '7', reason: 'another transaction was meant' }] });
 
 const ONE_OF_THREE = ['externalOrderNumber', 'postingId', 'case'] as const;
@@ -146,6 +164,7 @@ const proposal = z.strictObject({
   toDeposit: toDeposit.nullable(),
   beside: rowId('The posting that the operator was shown, beside which the money is to go.').nullable(),
   onlyOrdered: z.boolean(),
+  signature: text('By the operator’s own device, base64url; a confirmation’s signature covers it.').nullable(),
   at: time('When.'),
 });
 
@@ -164,6 +183,7 @@ const caseFields = {
     description:
       'Whether the inbox row is one that the API wrote, by its seal. `false`: nobody knows who wrote it, and it cannot be credited. Null: it is from before there were seals.',
   }),
+  contentHash: text('sha256 of what the callback says, hex: what a signature binds.'),
   transactionCode: text('The provider’s name of the payment.').nullable(),
   transactionAmount: decimal('MTC received; null when it could not be read.').nullable(),
   currencyCode: text('What was paid in.').nullable(),

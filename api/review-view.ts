@@ -34,6 +34,7 @@ export function showCase(found: CaseRow, verdict: SealVerdict) {
     wallet: found.wallet,
     receivedAt: found.receivedAt.toISOString(),
     sealed: verdict.kind === 'before' ? null : verdict.kind === 'sealed',
+    contentHash: found.contentHash,
     transactionCode: found.transactionCode,
     transactionAmount: found.amount,
     currencyCode: found.currencyCode,
@@ -60,6 +61,7 @@ const showProposal = (proposal: ProposalRow) => ({
   toDeposit: proposal.toDeposit,
   beside: proposal.beside,
   onlyOrdered: proposal.onlyOrdered,
+  signature: proposal.signature,
   at: proposal.at.toISOString(),
 });
 

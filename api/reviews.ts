@@ -8,7 +8,7 @@ import {
   visibleCase,
   withdrawDecision,
 } from './decide-case.ts';
-import type { ApiCaller } from '../database/api-keys.ts';
+import type { ProvenCaller } from '../database/api-keys.ts';
 import { doubtCredit } from './open-case.ts';
 import { bind, type Bound } from './operation.ts';
 import {
@@ -26,7 +26,7 @@ import { showCase, showWholeCase } from './review-view.ts';
 export function bindReviews(deps: DecideDependencies): Bound[] {
   const { pool } = deps;
   /** The case as it is by now. */
-  const now = async (caller: ApiCaller, id: string, own: StatedFacts | null = null) => {
+  const now = async (caller: ProvenCaller, id: string, own: StatedFacts | null = null) => {
     const found = await visibleCase(pool, caller, id);
     const verdicts = await verdictsOn(deps, [found]);
     return showWholeCase(pool, found, verdicts.get(found.inboxId)!, own);
@@ -59,7 +59,7 @@ export function bindReviews(deps: DecideDependencies): Bound[] {
     }),
     bind(confirmOperation, async ({ params: { id }, body, caller }, respond) => {
       const concluded = await confirmDecision(deps, caller, await visibleCase(pool, caller, id), {
-        proposal: body.proposal,
+        ...body,
         facts: body.facts ?? null,
       });
       return respond(concluded === null ? 202 : 200, await now(caller, id));

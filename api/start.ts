@@ -76,6 +76,7 @@ export async function startApi(
     seal,
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
     links: config.links,
+    signatures: config.signatures,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },
     limitPerKey: limitPerKey(),
     isAccepting: () => accepting,

@@ -8,6 +8,8 @@ import { sha256 } from '../archive/canonical.ts';
 import { archiveHead } from '../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
+import type { SignatureTrust } from '../config/operator-keys.ts';
+import { findUnsigned } from '../database/signed-steps.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { checkHeads, checkLedger, checkTables } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
@@ -34,6 +36,8 @@ export interface AuditDependencies {
   readonly exceptions: Exceptions;
   /** With what the seals of inbox rows are verified: settings of the audit's own. */
   readonly sealTrust: SealTrust;
+  /** With what people's steps are verified, settings too; none up to `after` needs a signature. Absent: none does. */
+  readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
   readonly processes: number;
   /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
   readonly partSize?: number;
@@ -209,6 +213,12 @@ async function lookAtTables(
   builder.count('callbacks', inbox.checked);
   builder.checked('callbacks', inbox.checked);
   find(builder, inbox.findings);
+  const { trust, after } = deps.signatures ?? { trust: { required: false, keys: new Map() }, after: '0' };
+  const unsigned = await findUnsigned(session, trust, after, INBOX_BATCH);
+  find(
+    builder,
+    unsigned.map(({ id, fault }) => ({ kind: 'step_not_signed', where: `decision ${id}`, detail: fault })),
+  );
   await countTables(session, builder);
   await countDeposits(session, builder, command);
   await countCredits(session, builder, command);

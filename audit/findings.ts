@@ -227,6 +227,12 @@ export const FINDINGS = {
       'The steps in the history, in the tables of decisions and of what they came to, and on the posting do not name the same people and facts.',
     todo: RESTORE,
   },
+  step_not_signed: {
+    title: 'Step without its operator’s signature',
+    means:
+      'A step that people are said to have taken bears a signature that none of the operator’s keys made over it; or none, where each needs one.',
+    todo: STOP,
+  },
   block_broken: {
     title: 'Ledger chain broken',
     means: 'A block of the ledger does not hash to its value, or does not continue the one before it.',

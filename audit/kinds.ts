@@ -35,6 +35,7 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   evidence_differs: 'evidence',
   decided_by_one: 'evidence',
   decision_unrecorded: 'evidence',
+  step_not_signed: 'evidence',
   block_broken: 'ledger',
   posting_unsealed: 'ledger',
   posting_unbalanced: 'ledger',

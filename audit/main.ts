@@ -8,7 +8,7 @@ import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
 import { loadAuditKeys } from '../config/audit.ts';
-import { ConfigError, type DatabaseConfig, loadSealConfig } from '../config/load.ts';
+import { ConfigError, type DatabaseConfig, loadSealConfig, loadSignatureConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
 import { isTemporalGiven, loadDataConverter, loadTemporal } from '../config/temporal.ts';
 import { withSecretFiles } from '../config/secret-files.ts';
@@ -61,6 +61,7 @@ async function reach(env: NodeJS.ProcessEnv) {
     throw new ConfigError('DATABASE_URL_WORKER is set, and neither DATABASE_URL_AUDITOR nor DATABASE_URL');
   }
   const seals = loadSealConfig(isOurs ? sealPublicKeyOf(dataDirectory) : null, env);
+  const signatures = loadSignatureConfig(env);
   const servers = await startServers({ postgres: isOurs, temporal: !isTemporalGiven(env) });
   const common = servers.databaseUrl ?? values['DATABASE_URL'];
   const as = (name: string): DatabaseConfig | null => {
@@ -72,14 +73,21 @@ async function reach(env: NodeJS.ProcessEnv) {
     servers.temporalAddress === null
       ? loadTemporal(env)
       : { connectionOptions: { address: servers.temporalAddress }, namespace: 'default' };
-  return { servers, auditor: as('DATABASE_URL_AUDITOR')!, worker: as('DATABASE_URL_WORKER'), temporal, seals };
+  return {
+    servers,
+    auditor: as('DATABASE_URL_AUDITOR')!,
+    worker: as('DATABASE_URL_WORKER'),
+    temporal,
+    seals,
+    signatures,
+  };
 }
 
 async function run(command: AuditCommand): Promise<number> {
   const env = process.env;
   const keys = loadAuditKeys({ toSign: true }, env);
   const exceptions = await readExceptions(command.exceptions);
-  const { servers, auditor, worker, temporal, seals } = await reach(env);
+  const { servers, auditor, worker, temporal, seals, signatures } = await reach(env);
   const dataConverter = loadDataConverter(env);
   const connection = await Connection.connect(temporal.connectionOptions ?? {});
   try {
@@ -97,6 +105,7 @@ async function run(command: AuditCommand): Promise<number> {
         codeVersion: engineVersion(),
         exceptions,
         sealTrust: { publicKeys: sealPublicKeys(seals.publicKeys), epoch: seals.sealEpoch },
+        signatures,
         processes: command.processes ?? availableParallelism(),
         ...(command.after === null ? {} : { heads: headsOf(command.after, keys.publicKey) }),
         tell: say,

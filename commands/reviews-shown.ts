@@ -11,6 +11,7 @@ const proposal = z.object({
   toDeposit: z.string().nullable(),
   beside: z.string().nullable(),
   onlyOrdered: z.boolean(),
+  signature: z.string().nullable().optional(),
   at: z.string(),
 });
 const facts = z.object({
@@ -73,6 +74,7 @@ export const reviewCase = z.object({
   receivedAt: z.string(),
   /** Absent in answers of an API of before. */
   sealed: z.boolean().nullable().optional(),
+  contentHash: z.string().optional(),
   standing: z.string().nullable(),
   newestCredit: z.string().nullable(),
   allowed: z.array(z.string()),
@@ -89,7 +91,7 @@ export const reviewCase = z.object({
   warnings: z.array(z.string()).optional(),
   steps: z.array(step).optional(),
 });
-type ReviewCase = z.infer<typeof reviewCase>;
+export type ReviewCase = z.infer<typeof reviewCase>;
 export const page = z.object({ items: z.array(reviewCase), nextCursor: z.string().nullable() });
 
 const money = (found: ReviewCase): string => paid(found.transactionAmount, found.paymentPrice, found.currencyCode);

@@ -18,7 +18,21 @@ export interface ReviewOptions {
   readonly currency?: string | undefined;
   readonly price?: string | undefined;
   readonly 'statement-line'?: string | undefined;
+  /** Signing only: whose wallet `to`, or the proposal's, belongs to. */
+  readonly wallet?: string | undefined;
 }
+
+/** Adds what the operator's own device makes of a step; resolves when he has seen what he signs. Null: he does not sign. */
+export type Signer = (about: {
+  readonly ask: Ask;
+  readonly id: string;
+  readonly step: 'propose' | 'confirm' | 'withdraw';
+  readonly body: StepBody;
+  readonly wallet: string | null;
+}) => Promise<StepBody | null>;
+
+/** What a step is asked for with. */
+export type StepBody = Readonly<Record<string, unknown>>;
 
 export interface Terminal {
   out(line: string): void;
@@ -40,7 +54,7 @@ FACTS, to credit what cannot be read, as you read it in the provider's statement
 API_URL says where the private API is, API_KEY is your personal key with the scope reviews:decide.`;
 
 /** Said wrongly at the terminal; nothing was asked. */
-class Misused extends Error {}
+export class Misused extends Error {}
 
 /** Does what `words` say and answers the exit code: 0 done, 1 the API refused, 2 not understood. */
 export async function runReviews(
@@ -48,9 +62,10 @@ export async function runReviews(
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
+  signer?: Signer,
 ): Promise<number> {
   try {
-    await run(words, options, env, terminal);
+    await run(words, options, env, terminal, signer);
     return 0;
   } catch (error) {
     if (error instanceof Misused) {
@@ -67,18 +82,23 @@ async function run(
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
+  signer?: Signer,
 ): Promise<void> {
   const ask = caller(env);
   const path = (suffix = '') => `/v1/reviews/${encodeURIComponent(needed(id, 'CASE'))}${suffix}`;
-  const decided = async (suffix: string, body: unknown) =>
-    terminal.out(show(reviewCase.parse(await ask('POST', path(suffix), body))));
+  const decided = async (step: 'propose' | 'confirm' | 'withdraw', body: StepBody) => {
+    const about = { ask, id: needed(id, 'CASE'), step, body, wallet: options.wallet ?? null };
+    const said = signer === undefined ? body : await signer(about);
+    if (said === null) return terminal.out('not signed, and nothing was sent');
+    terminal.out(show(reviewCase.parse(await ask('POST', path(`/${step}`), said))));
+  };
   switch (command) {
     case 'list':
       return list(ask, options, terminal);
     case 'show':
       return terminal.out(show(reviewCase.parse(await ask('GET', path()))));
     case 'propose':
-      return decided('/propose', {
+      return decided('propose', {
         decision: needed(third, 'credit, reject, reverse or restore'),
         reason: needed(options.reason, '--reason'),
         ...(options.keep === true ? { keep: true } : {}),
@@ -88,9 +108,9 @@ async function run(
         ...factsIn(options),
       });
     case 'confirm':
-      return decided('/confirm', { proposal: needed(third, 'PROPOSAL'), ...factsIn(options) });
+      return decided('confirm', { proposal: needed(third, 'PROPOSAL'), ...factsIn(options) });
     case 'withdraw':
-      return decided('/withdraw', {
+      return decided('withdraw', {
         proposal: needed(third, 'PROPOSAL'),
         reason: needed(options.reason, '--reason'),
       });
@@ -121,7 +141,7 @@ function factsIn({ code, amount, currency, price, 'statement-line': statementLin
   return { facts: statementLine === undefined ? stated : { ...stated, statementLine } };
 }
 
-type Ask = (method: string, path: string, body?: unknown) => Promise<unknown>;
+export type Ask = (method: string, path: string, body?: unknown) => Promise<unknown>;
 
 async function list(ask: Ask, options: ReviewOptions, terminal: Terminal): Promise<void> {
   const filter = new URLSearchParams({ state: options.closed === true ? 'closed' : 'open', limit: '200' });

@@ -4,6 +4,7 @@ import { known, parseFraction, parseMtc, parseUnitPrice } from '../domain/money.
 import { CURRENCIES, type Currency, type DepositSettings } from '../domain/order.ts';
 import { KeySource } from './key-source.ts';
 import { type KeyName, keyVariables, parseKeys } from './keys.ts';
+import { parseOperatorKeys, type SignatureTrust } from './operator-keys.ts';
 import type { Secret } from './secret.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
 
@@ -126,6 +127,19 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 /** The id of an inbox row; 0: before all of them. */
 const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');
 
+/** A list that is wrong is told with the rest; where it is asked for nothing, it may be empty. */
+const operatorKeys = z
+  .string()
+  .default('')
+  .superRefine((list, context) => {
+    const { problem } = parseOperatorKeys(list);
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+  });
+const signatures = {
+  DECISION_SIGNATURES: z.enum(['off', 'required']).default('off'),
+  OPERATOR_PUBLIC_KEYS: operatorKeys,
+};
+
 const shared = {
   DATABASE_URL: databaseUrl.optional(),
   MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
@@ -133,6 +147,7 @@ const shared = {
   MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
   ARCHIVE_DIRECTORY: z.string().optional(),
   INBOX_SEAL_EPOCH: sealEpoch.optional(),
+  ...signatures,
   RESTORED_FROM_EMPTY: z.enum(['0', '1']).default('0'),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
@@ -240,6 +255,8 @@ export interface WorkerConfig {
   readonly archiveDirectory?: string;
   /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
   readonly sealEpoch: string | null;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
   /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
@@ -261,6 +278,8 @@ export interface ApiConfig {
   readonly settings: DepositSettings;
   /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
   readonly sealEpoch: string | null;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
   /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
@@ -294,6 +313,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     callDeadlineMs: raw.MTPAY_DEADLINE,
     ownStampGridMs: raw.OWN_STAMP_GRID,
     sealEpoch: raw.INBOX_SEAL_EPOCH ?? null,
+    signatures: trustIn(raw),
     restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
     ...(raw.WORKFLOW_BUNDLE === undefined ? {} : { workflowBundle: raw.WORKFLOW_BUNDLE }),
     ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
@@ -337,6 +357,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
       reviewLimit: raw.REVIEW_LIMIT,
     },
     sealEpoch: raw.INBOX_SEAL_EPOCH ?? null,
+    signatures: trustIn(raw),
     restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
     logLevel: raw.LOG_LEVEL,
   };
@@ -361,6 +382,30 @@ export function loadCodecServerConfig(env: Environment = process.env): CodecServ
     origin: raw.TEMPORAL_UI_URL,
     logLevel: raw.LOG_LEVEL,
   };
+}
+
+const trustIn = (raw: { DECISION_SIGNATURES: 'off' | 'required'; OPERATOR_PUBLIC_KEYS: string }): SignatureTrust => ({
+  required: raw.DECISION_SIGNATURES === 'required',
+  keys: parseOperatorKeys(raw.OPERATOR_PUBLIC_KEYS).keys,
+});
+
+/** With what an audit verifies people's steps; none up to `after` needs a signature. Throws {@link ConfigError}. */
+export function loadSignatureConfig(env: Environment = process.env): {
+  readonly trust: SignatureTrust;
+  readonly after: string;
+} {
+  const { values } = withSecretFiles(env, []);
+  const schema = z.object({
+    ...signatures,
+    DECISION_SIGNATURES_AFTER: z
+      .string()
+      .default('0')
+      .refine((id) => /^(0|[1-9]\d{0,17})$/.test(id), 'expected the id of a step, or 0'),
+  });
+  const result = schema.safeParse(values);
+  if (!result.success)
+    throw configError(result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+  return { trust: trustIn(result.data), after: result.data.DECISION_SIGNATURES_AFTER };
 }
 
 /** With what an audit verifies the seals of inbox rows. */
@@ -451,6 +496,8 @@ function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
   const problems = needs.databases
     .filter((own) => given[own] === undefined && given['DATABASE_URL'] === undefined)
     .map((own) => `DATABASE_URL: neither it nor ${own} is set`);
+  if (given['DECISION_SIGNATURES'] === 'required' && (given['OPERATOR_PUBLIC_KEYS'] ?? '') === '')
+    problems.push('OPERATOR_PUBLIC_KEYS: is not set, and DECISION_SIGNATURES=required: nobody could decide');
   const named = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
   // A callback to this machine does not leave it, whoever else may be met in plain HTTP.
   const allowed = { MTPAY_BASE_URL: named, CALLBACK_BASE_URL: [...named, ...LOOPBACK] };

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
+import { Secret } from '../config/secret.ts';
 
 export const SCOPES = ['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -15,6 +16,11 @@ export interface ApiCaller {
   readonly scopes: readonly Scope[];
   /** The wallets the key is limited to; null: every wallet. */
   readonly wallets: readonly string[] | null;
+}
+
+/** A caller with what proves it: who holds this speaks in the caller's name. */
+export interface ProvenCaller extends ApiCaller {
+  readonly proof: Secret;
 }
 
 export interface NewKey {
@@ -45,13 +51,13 @@ export class KeyError extends Error {
 
 type Db = pg.Pool | pg.ClientBase;
 
-/** The form a key is looked up by and remembered under. */
-export const hashOf = (key: string): Buffer => createHash('sha256').update(key, 'utf8').digest();
+/** sha256 of a key: what the database is shown of it. It keeps sha256 of that, in a column that no process can read. */
+export const proofOf = (key: string): Secret => new Secret(createHash('sha256').update(key, 'utf8').digest());
 
 const REFUSALS: Readonly<Record<string, KeyRefusal>> = { P0E11: 'name', P0E12: 'separation', P0E13: 'pair' };
 
 /**
- * Makes a key of 256 random bits, stores its hash only and answers the key: it cannot be shown again. Throws
+ * Makes a key of 256 random bits, stores a hash of its proof only and answers the key: it cannot be shown again. Throws
  * {@link KeyError}: `pair` when the caller holds two living keys already.
  */
 export async function issueKey(
@@ -60,11 +66,13 @@ export async function issueKey(
 ): Promise<{ readonly keyId: string; readonly key: string }> {
   const key = `dek_${randomBytes(32).toString('base64url')}`;
   try {
-    const { rows } = await db.query<{ id: string }>(
-      `insert into engine.api_key (name, hash, scopes, wallets, expires_at)
-       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond') returning id`,
-      [name, hashOf(key), scopes, wallets ?? null, expiresInMs ?? null],
-    );
+    const { rows } = await db.query<{ id: string }>('select engine.issue_key($1, $2, $3, $4, $5) as id', [
+      proofOf(key).reveal(),
+      name,
+      scopes,
+      wallets ?? null,
+      expiresInMs ?? null,
+    ]);
     return { keyId: `K${rows[0]!.id}`, key };
   } catch (error) {
     const refusal = error instanceof pg.DatabaseError ? REFUSALS[error.code ?? ''] : undefined;
@@ -77,13 +85,12 @@ export async function issueKey(
 export const createApiKey = async (db: Db, wanted: NewKey): Promise<string> => (await issueKey(db, wanted)).key;
 
 /** The caller, or null when the key is unknown, revoked or expired. Looked up by hash: nothing secret is compared. */
-export async function findCaller(db: Db, key: string): Promise<ApiCaller | null> {
-  const { rows } = await db.query<ApiCaller>(
-    `select 'K' || id as "keyId", name, scopes, wallets from engine.api_key
-      where hash = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`,
-    [hashOf(key)],
-  );
-  return rows[0] ?? null;
+export async function findCaller(db: Db, key: string): Promise<ProvenCaller | null> {
+  const proof = proofOf(key);
+  const { rows } = await db.query<ApiCaller>('select key_id as "keyId", name, scopes, wallets from engine.caller($1)', [
+    proof.reveal(),
+  ]);
+  return rows[0] === undefined ? null : { ...rows[0], proof };
 }
 
 /** Every key there ever was, by name and age. */

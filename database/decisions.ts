@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Secret } from '../config/secret.ts';
 import type { Decision, Proposal } from '../domain/decision.ts';
 import type { Currency } from '../domain/order.ts';
 
@@ -35,9 +36,17 @@ export interface StatedFacts {
   readonly statementLine: string | null;
 }
 
-export type NewDecision = Pick<DecisionRow, 'workflowId' | 'inboxId' | 'operator'> & {
+/** What the operator's own device made of a step, verified. */
+export interface SignedBy {
+  readonly signature: Buffer;
+  readonly signerKey: string;
+  readonly nonce: Buffer;
+}
+
+export type NewDecision = Pick<DecisionRow, 'workflowId'> & {
   /** With a proposal to credit what cannot be read, and with its confirmation. */
   readonly facts?: StatedFacts | null;
+  readonly signed?: SignedBy | null;
 } & (
     | (Pick<DecisionRow, 'keep' | 'toDeposit'> & {
         readonly step: 'propose';
@@ -54,22 +63,17 @@ export type NewDecision = Pick<DecisionRow, 'workflowId' | 'inboxId' | 'operator
 export type WrittenStep = Pick<DecisionRow, 'id' | 'uid'>;
 
 /**
- * Writes a step down before the workflow hears of it. Waits for the lock of its case; refused with SQLSTATE P0E31 to
- * P0E34 (docs/reviews.md#steps): repeating it does not help.
+ * Writes a step down, in the name of whoever's key this proves, before the workflow hears of it. Waits for the lock of its
+ * case; refused with SQLSTATE P0E30 to P0E36 (docs/reviews.md#steps), and 23505 when its nonce was used: repeating it does
+ * not help.
  */
-export async function insertDecision(db: Db, step: NewDecision): Promise<WrittenStep> {
+export async function insertDecision(db: Db, proof: Secret, step: NewDecision): Promise<WrittenStep> {
   const proposed = step.step === 'propose' ? step : null;
-  const { facts = null } = step;
+  const { facts = null, signed = null } = step;
   const { rows } = await db.query<WrittenStep>(
-    `with step as (
-       insert into engine.decision (callback, workflow_id, step, decision, keep, to_deposit, beside, only_ordered, proposal, reason, operator)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id, uid),
-     stated as (
-       insert into engine.stated_facts (decision, transaction_code, amount, currency_code, payment_price, statement_line)
-       select id, $12, $13, $14, $15, $16 from step where $12::text is not null)
-     select id, uid from step`,
+    'select id, uid from engine.take_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)',
     [
-      step.inboxId,
+      proof.reveal(),
       step.workflowId,
       step.step,
       proposed?.decision ?? null,
@@ -79,12 +83,14 @@ export async function insertDecision(db: Db, step: NewDecision): Promise<Written
       proposed?.onlyOrdered ?? false,
       step.step === 'propose' ? null : step.proposal,
       step.reason,
-      step.operator,
       facts?.transactionCode ?? null,
       facts?.amount ?? null,
       facts?.currencyCode ?? null,
       facts?.paymentPrice ?? null,
       facts?.statementLine ?? null,
+      signed?.signature ?? null,
+      signed?.signerKey ?? null,
+      signed?.nonce ?? null,
     ],
   );
   return rows[0]!;
@@ -128,28 +134,17 @@ export async function isWritten(db: Db, workflowId: string, said: SaidStep): Pro
   );
 }
 
-/** A step that the case's workflow did not take. Idempotent. */
-export async function refuseStep(db: Db, decisionId: string, refusal: string): Promise<void> {
-  await db.query('insert into engine.refused_step (decision, refusal) values ($1, $2) on conflict do nothing', [
+/**
+ * Marks a step of this key that the case's workflow did not take. True: it is a withdrawal, and a decision that was under
+ * way has seen it, so it counts; else no decision will. Idempotent.
+ */
+export async function refuseStep(db: Db, proof: Secret, decisionId: string, refusal: string): Promise<boolean> {
+  const { rows } = await db.query<{ counts: boolean }>('select engine.refuse_step($1, $2, $3) as counts', [
+    proof.reveal(),
     decisionId,
     refusal,
   ]);
-}
-
-/**
- * A withdrawal that the case's workflow did not take, because a decision was under way. True: that decision has seen it, so
- * it counts; else it is refused, and no decision will. Under the case's lock, so that it is the one or the other.
- */
-export async function settleWithdrawal(
-  client: pg.ClientBase,
-  step: { readonly workflowId: string; readonly id: string; readonly proposal: string },
-  refusal: string,
-): Promise<boolean> {
-  await client.query('select from engine.review_case where workflow_id = $1 for no key update', [step.workflowId]);
-  const carried = await findCarried<{ readonly refusal?: string }>(client, step.workflowId, step.proposal);
-  if (carried?.answer.refusal === 'withdrawn') return true;
-  await refuseStep(client, step.id, refusal);
-  return false;
+  return rows[0]!.counts;
 }
 
 /** What became of proposals of a case: by proposal. */

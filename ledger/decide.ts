@@ -70,9 +70,19 @@ export async function decide(pool: pg.Pool, item: DecisionItem, isGenuine: IsGen
 
 export type IsGenuine = (client: pg.ClientBase, workflowId: string) => Promise<boolean>;
 
-/** What the database itself refused for the decision's own sake, in a transaction that is gone. */
-export async function recordRefused(pool: pg.Pool, item: DecisionItem, detail: string): Promise<DecisionAnswer> {
-  return (await inTransaction(pool, (client) => ask(client, 'engine.record_refused($1, $2, $3, $4)', item, detail)))!;
+/**
+ * What the database itself refused for the decision's own sake, in a transaction that is gone; or, `unproven`, what is not
+ * signed by who took the steps.
+ */
+export async function recordRefused(
+  pool: pg.Pool,
+  item: DecisionItem,
+  detail: string,
+  refusal: 'not_possible' | 'unproven' = 'not_possible',
+): Promise<DecisionAnswer> {
+  return (await inTransaction(pool, (client) =>
+    ask(client, 'engine.record_refused($1, $2, $3, $4, $5)', item, detail, refusal),
+  ))!;
 }
 
 async function ask(

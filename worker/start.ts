@@ -85,6 +85,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     histories: temporalHistories(client),
     objects,
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
+    signatures: config.signatures,
     version: engineVersion(),
     log,
   });

@@ -26,11 +26,11 @@ set local search_path = engine, pg_temp;
 create view case_now as
   select v.workflow_id, v.held_by, v.callback, v.reason, v.detail, v.opened_by, v.opened_at, v.doubted, v.parked, v.closed_at,
          v.decision, v.decided_by, v.posting, v.proposal,
-         c.external_order_number, c.transaction_code, c.data->>'transactionAmount' as amount,
+         c.external_order_number, c.content_hash, c.transaction_code, c.data->>'transactionAmount' as amount,
          c.data->>'currencyCode' as currency_code, c.data->>'paymentPrice' as payment_price, c.received_at,
          d.external_order_number as deposit, d.wallet, coalesce(d.settings->>'reviewLimit', '0') as review_limit,
          coalesce(d.bound_callback = c.id, false) as bound,
-         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.beside, p.only_ordered, p.at as proposed_at,
+         p.decision as proposed, p.reason as proposal_reason, p.operator, p.keep, p.to_deposit, p.beside, p.only_ordered, p.signature, p.at as proposed_at,
          case when m.tip is null then case when c.data->>'transactionAmount' is null then 'unreadable' else 'nothing' end
               when m.own is not true then 'elsewhere'
               when m.place like 'wallet:%' then 'credited'
@@ -236,7 +236,7 @@ begin
   return settled;
 end $$;
 
--- One transaction of a confirmed decision: 'bring in', 'move', or 'refuse' for the reason given. Null: goes on in the next.
+-- One transaction of a confirmed decision: 'bring in', 'move', or 'refuse' for the reason given ('refuse as unproven'). Null: goes on in the next.
 create function carry_out(of_case text, proposal_id bigint, confirmation_id bigint, stage text, doubt text) returns jsonb language plpgsql as $$
 declare
   it case_now; after case_now; p decision; k decision; before carried; no refused;
@@ -269,8 +269,8 @@ begin
   else no := decision_refused(it, p, k); end if;
 
   -- 4. The posting.
-  if no.refusal is null and (stage = 'refuse' or stage = 'bring in' and p.decision = 'credit' and doubt is not null) then
-    no := ('not_possible', doubt)::refused;
+  if no.refusal is null and (stage like 'refuse%' or stage = 'bring in' and p.decision = 'credit' and doubt is not null) then
+    no := (case stage when 'refuse as unproven' then 'unproven' else 'not_possible' end, doubt)::refused;
   end if;
   if no.refusal is null and stage = 'bring in' then
     no := decision_bring_in(it, p);
@@ -315,16 +315,17 @@ create function decide(of_case text, proposal_id bigint, confirmation_id bigint)
 language plpgsql security definer set search_path = engine, pg_temp set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan as
 $$ begin return carry_out(of_case, proposal_id, confirmation_id, 'move', null); end $$;
 
--- A decision that the database refused for its own sake, in a transaction that is gone.
-create function record_refused(of_case text, proposal_id bigint, confirmation_id bigint, why text) returns jsonb
+-- A decision that the database refused for its own sake, in a transaction that is gone, or that nobody signed.
+create function record_refused(of_case text, proposal_id bigint, confirmation_id bigint, why text, refusal text) returns jsonb
 language plpgsql security definer set search_path = engine, pg_temp set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan as
-$$ begin return carry_out(of_case, proposal_id, confirmation_id, 'refuse', coalesce(left(why, 200), 'refused')); end $$;
+$$ begin return carry_out(of_case, proposal_id, confirmation_id, case refusal when 'unproven' then 'refuse as unproven' else 'refuse' end,
+                          coalesce(left(why, 200), 'refused')); end $$;
 
 revoke execute on function decision_enters(text, text), one_suffices(text, text, bigint), is_reason(text),
   decision_fault(text, text, text, text, boolean, text, bigint, boolean), credited_meanwhile(bigint),
   decision_refused(case_now, decision, decision), decision_bring_in(case_now, decision), decision_move(case_now, decision, text),
   decision_tell_credited(text), decision_conclude(case_now, decision, text, bigint), carry_out(text, bigint, bigint, text, text),
-  bring_in(text, bigint, bigint, text), decide(text, bigint, bigint), record_refused(text, bigint, bigint, text) from public;
-grant execute on function bring_in(text, bigint, bigint, text), decide(text, bigint, bigint), record_refused(text, bigint, bigint, text) to app_decisions;
+  bring_in(text, bigint, bigint, text), decide(text, bigint, bigint), record_refused(text, bigint, bigint, text, text) from public;
+grant execute on function bring_in(text, bigint, bigint, text), decide(text, bigint, bigint), record_refused(text, bigint, bigint, text, text) to app_decisions;
 reset role;
 revoke create on schema engine from engine_owner;

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { decide } from '../../activities/deciding.ts';
 import { createLog } from '../../config/log.ts';
 import { insertCase } from '../../database/cases.ts';
-import { insertDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { insertDecision } from '../support/operators.ts';
 import { received, reserved } from '../ledger/payments.ts';
 import { until } from '../support/until.ts';
 import { sealTrust } from '../support/seals.ts';
@@ -31,7 +31,7 @@ async function unbound() {
 }
 type Case = Pick<Awaited<ReturnType<typeof unbound>>, 'inboxId' | 'workflowId'>;
 
-const step = ({ inboxId, workflowId }: Case, operator: string) => ({ inboxId, workflowId, operator });
+const step = ({ workflowId }: Case, operator: string) => ({ workflowId, operator });
 async function proposes(of: Case, operator: string, decision: Decision, more: { keep?: boolean } = {}) {
   const body = { decision, reason: 'compared with the statement', keep: more.keep ?? false, toDeposit: null };
   const { id } = await insertDecision(api, { ...step(of, operator), step: 'propose', ...body });
@@ -123,6 +123,22 @@ test('one person alone is refused where the step is written, before anybody is t
   const proposal = await proposes(of, 'alice', 'credit');
   await expect(confirms(of, 'alice', proposal)).rejects.toMatchObject({ code: 'P0E34' });
   await expect(confirms(of, 'bob', String(Number(proposal) - 1_000_000))).rejects.toMatchObject({ code: 'P0E33' });
+});
+
+test('where signatures are required, a decision whose steps nobody signed moves nothing, and is told as such', async () => {
+  const of = await unbound();
+  const proposalId = await proposes(of, 'alice', 'credit');
+  const item = { workflowId: of.workflowId, proposalId, confirmationId: await confirms(of, 'bob', proposalId) };
+  const signatures = { required: true, keys: new Map() };
+  const answer = await decide({ pool: decisions, sealTrust, log, signatures }, item);
+  expect(answer).toMatchObject({
+    kind: 'refused',
+    refusal: 'unproven',
+    detail: `step ${proposalId}: alice has not signed it`,
+  });
+  expect(await postings(of.order.externalOrderNumber)).toEqual([]);
+  // It came to that, whatever is asked for later.
+  expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(answer);
 });
 
 /** So many sessions wait for a lock here. */

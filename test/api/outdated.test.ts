@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { wakeOutdated } from '../../api/restored.ts';
 import { reserved } from '../ledger/payments.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
+import { seal } from '../support/seals.ts';
 import { memoryLog } from './evidence.ts';
 
 /** Workflows that run although their rows have ended are told to look: each of them, whatever becomes of another. */

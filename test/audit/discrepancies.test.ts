@@ -369,3 +369,23 @@ test('rows of before seals are counted in a note and are no finding, unless the 
   expect(found(pinned)).toContainEqual(expect.objectContaining({ kind: 'seal_broken', where: 'seal epoch' }));
   expect(found(pinned).filter(({ kind }) => kind === 'callback_not_sealed')).toHaveLength(callbacks);
 });
+
+test('steps of people are asked for signatures where the settings say so, and a false one is told at any rate', async () => {
+  const steps = (report: Parameters<typeof found>[0]) => found(report).filter(({ kind }) => kind === 'step_not_signed');
+  const trust = { required: true, keys: new Map() };
+  const required = steps(await book.auditWith({ signatures: { trust, after: '0' } }));
+  // A proposal and a confirmation of each of the four decisions.
+  expect(required).toHaveLength(8);
+  expect(required[0]).toMatchObject({
+    where: expect.stringMatching(/^decision \d+$/),
+    detail: 'alice has not signed it',
+  });
+  const after = required.at(-1)!.where.replace('decision ', '');
+  expect(steps(await book.auditWith({ signatures: { trust, after } }))).toEqual([]);
+  const url = await book.tampered(
+    `update engine.decision set signature = sha512('x'), signer_key = 'k', nonce = substr(sha256('x'), 1, 16) where id = ${after}`,
+  );
+  expect(steps(await book.audit(url))).toMatchObject([
+    { where: `decision ${after}`, detail: expect.stringContaining('over this step') },
+  ]);
+});

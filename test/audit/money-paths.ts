@@ -1,7 +1,8 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect } from 'vitest';
-import { findDoubtful } from '../../database/cases.ts';
-import { insertDecision, type StatedFacts } from '../../database/decisions.ts';
+import type { Doubted } from '../../database/cases.ts';
+import type { StatedFacts } from '../../database/decisions.ts';
+import { insertDecision } from '../support/operators.ts';
 import type { Confirmation } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
 import {
@@ -72,14 +73,16 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
   }
 
   /** A case about what is credited of a deposit, or of a case that was decided. */
-  async function doubts(
-    of: Reserved,
-    by: Parameters<typeof findDoubtful>[1],
-    k: number,
-    standing: ReviewInput['standing'],
-  ) {
-    const doubtful = await findDoubtful(owner, by);
-    const { inboxId, postingId } = doubtful!;
+  async function doubts(of: Reserved, by: Doubted, k: number, standing: ReviewInput['standing']) {
+    const doubtful = await owner.query<{ inboxId: string; postingId: string | null }>(
+      'select callback as "inboxId", posting as "postingId" from engine.doubtful($1, $2, $3)',
+      [
+        'externalOrderNumber' in by ? by.externalOrderNumber : null,
+        'postingId' in by ? by.postingId : null,
+        'case' in by ? by.case : null,
+      ],
+    );
+    const { inboxId, postingId } = doubtful.rows[0]!;
     const { rows } = await owner.query('select data, received_at from engine.callback where id = $1', [inboxId]);
     const { data, received_at: receivedAt } = rows[0];
     const { transactionCode: code = null, transactionAmount, currencyCode, paymentPrice } = data ?? {};
@@ -136,8 +139,8 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
   });
 
   /** One proposes to credit, the other confirms, and each states what it is. */
-  async function states({ handle, inboxId }: Case, first: StatedFacts, then: StatedFacts = first) {
-    const of = { workflowId: handle.workflowId, inboxId };
+  async function states({ handle }: Case, first: StatedFacts, then: StatedFacts = first) {
+    const of = { workflowId: handle.workflowId };
     const body = { decision: 'credit', reason: 'read in the statement', keep: false, toDeposit: null } as const;
     const { id } = await insertDecision(owner, { ...of, operator: 'alice', step: 'propose', ...body, facts: first });
     await handle.executeUpdate(propose, { args: [{ decisionId: id, operator: 'alice', ...body }] });

@@ -53,6 +53,7 @@ describe('what is not configured', () => {
       links: { redirectHosts: ['api.mtpay.example'], plainHttpHosts: ['127.0.0.1', 'localhost', '[::1]'] },
       limits: { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 20, burst: 200 } },
       sealEpoch: null,
+      signatures: { required: false, keys: new Map() },
       settings: {
         rateBands: { CNY: { from: '6.5', to: '8.0' }, HKD: { from: '7.0', to: '8.6' }, TWD: { from: '28', to: '36' } },
         feeBand: '0',
@@ -83,6 +84,7 @@ describe('what is not configured', () => {
       callDeadlineMs: 25_000,
       ownStampGridMs: 1_000,
       sealEpoch: null,
+      signatures: { required: false, keys: new Map() },
       restoredFromEmpty: false,
       logLevel: 'info',
     });

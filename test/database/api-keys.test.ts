@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createApiKey, findCaller, issueKey, listKeys, revokeKeys } from '../../database/api-keys.ts';
+import { createApiKey, findCaller, issueKey, listKeys, proofOf, revokeKeys } from '../../database/api-keys.ts';
 import { createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const scopes = ['deposits:create', 'deposits:read'] as const;
+const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest();
 const create = (name: string) => createApiKey(db.owner, { name, scopes });
 const expire = (name: string, when: string) =>
   db.owner.query(`update engine.api_key set expires_at = clock_timestamp() + $2::interval where name = $1`, [
@@ -17,13 +18,14 @@ describe('an API key', () => {
   it('finds its caller, scopes and wallets, and is stored nowhere itself', async () => {
     const { keyId, key } = await issueKey(db.owner, { name: 'shop', scopes, wallets: ['w-1'] });
     expect(key).toMatch(/^dek_[A-Za-z0-9_-]{43}$/);
-    expect(await findCaller(api, key)).toEqual({ keyId, name: 'shop', scopes, wallets: ['w-1'] });
+    expect(await findCaller(api, key)).toEqual({ keyId, name: 'shop', scopes, wallets: ['w-1'], proof: proofOf(key) });
     expect(keyId).toMatch(/^K\d+$/);
-    const { rows } = await db.owner.query<{ row: string; hash: Buffer }>(
-      `select k::text as row, hash from engine.api_key k where name = 'shop'`,
+    const { rows } = await db.owner.query<{ row: string; proof_hash: Buffer }>(
+      `select k::text as row, proof_hash from engine.api_key k where name = 'shop'`,
     );
     expect(rows[0]!.row).not.toContain(key.slice(4));
-    expect(rows[0]!.hash).toEqual(createHash('sha256').update(key).digest());
+    // Not sha256 of the key itself: that is what proves it.
+    expect(rows[0]!.proof_hash).toEqual(sha256(sha256(key)));
     expect(await findCaller(api, await create('everywhere'))).toMatchObject({ wallets: null });
   });
 
@@ -91,7 +93,7 @@ describe('an API key', () => {
       `scopes = '{audit:read}'`,
       `wallets = '{w}'`,
       `name = 'other'`,
-      `hash = sha256('x')`,
+      `proof_hash = sha256('x')`,
       'revoked_at = null',
     ]) {
       if (change === 'revoked_at = null') await revokeKeys(db.owner, [keyId]);
@@ -104,7 +106,7 @@ describe('an API key', () => {
     const { keyId } = await issueKey(db.owner, { name: 'listed', scopes: ['audit:read'], expiresInMs: 1_000_000 });
     const listed = (await listKeys(db.owner)).find((one) => one.keyId === keyId)!;
     expect(listed).toMatchObject({ name: 'listed', scopes: ['audit:read'], isLiving: true, revokedAt: null });
-    expect(Object.keys(listed)).not.toContain('hash');
+    expect(Object.keys(listed)).not.toContain('proof_hash');
   });
 });
 
@@ -114,7 +116,7 @@ describe('a row from before there were pairs', () => {
     await db.owner.query(`alter table engine.api_key disable trigger admit`);
     const key = `dek_${'o'.repeat(43)}`;
     await db.owner.query(
-      `insert into engine.api_key (name, hash, scopes) values ('Old Shop+Co', sha256($1), '{deposits:create,reviews:decide}')`,
+      `insert into engine.api_key (name, proof_hash, scopes) values ('Old Shop+Co', sha256(sha256($1)), '{deposits:create,reviews:decide}')`,
       [Buffer.from(key)],
     );
     await db.owner.query(`alter table engine.api_key enable trigger admit`);

@@ -90,6 +90,31 @@ describe('an empty database', () => {
   });
 });
 
+it('an API of before goes on finding its callers until the contract, by keys that are issued meanwhile as well', async () => {
+  const { client } = await emptyDatabase();
+  const before = FILES.filter((file) => file < '017');
+  await migrate(client, await copyOfMigrations(before));
+  const issuedBefore = (name: string) =>
+    client.query(`insert into engine.api_key (name, hash, scopes) values ($1, sha256(convert_to($1, 'UTF8')), '{}')`, [
+      name,
+    ]);
+  await issuedBefore('old');
+  await migrate(client, await copyOfMigrations(FILES.filter((file) => file < '021')));
+  await issuedBefore('meanwhile');
+  await client.query(`select engine.issue_key(sha256('new'), 'new', '{}', null, null)`);
+  for (const name of ['old', 'meanwhile', 'new']) {
+    const found = await client.query(`select name from engine.api_key where hash = sha256(convert_to($1, 'UTF8'))`, [
+      name,
+    ]);
+    expect(found.rows).toEqual([{ name }]);
+  }
+  await migrate(client);
+  for (const name of ['old', 'meanwhile', 'new']) {
+    const found = await client.query(`select name from engine.caller(sha256(convert_to($1, 'UTF8')))`, [name]);
+    expect(found.rows).toEqual([{ name }]);
+  }
+});
+
 describe.each(isPackaged ? (['any', 'package'] as const) : (['any'] as const))(
   'on a server of its own, of what is at hand: %s',
   (binaries) => {

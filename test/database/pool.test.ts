@@ -181,7 +181,9 @@ describe('a transaction', () => {
   const rows = async (of: pg.Pool) =>
     (await of.query(`select name from engine.api_key where name like 'tx-%'`)).rowCount;
   const insert = (client: pg.PoolClient, name: string) =>
-    client.query(`insert into engine.api_key (name, hash, scopes) values ($1, convert_to($1, 'UTF8'), '{}')`, [name]);
+    client.query(`insert into engine.api_key (name, proof_hash, scopes) values ($1, convert_to($1, 'UTF8'), '{}')`, [
+      name,
+    ]);
 
   it('is committed with its answer', async () => {
     const one = pool();

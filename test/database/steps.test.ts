@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { insertCase, recordProposal } from '../../database/cases.ts';
-import { insertDecision, type NewDecision } from '../../database/decisions.ts';
+import { insertDecision } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { insertCallback } from '../support/inbox.ts';
 import type { CallbackData } from '../../domain/order.ts';
@@ -59,7 +59,8 @@ async function opensUnreadable(): Promise<Case> {
   return opened(id);
 }
 
-const write = async (step: NewDecision): Promise<string> => (await insertDecision(api, step)).id;
+const write = async (step: Parameters<typeof insertDecision>[1]): Promise<string> =>
+  (await insertDecision(api, step)).id;
 const proposes = (of: Case, operator: string, more: { readonly beside?: string } = {}) =>
   write({
     ...of,

@@ -139,7 +139,7 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
   const apiKey = `dek_${key()}`;
   await asOwner(
     urlFor('postgres'),
-    `insert into engine.api_key (name, hash, scopes) values ('build', sha256($1), '{deposits:create,deposits:read}')`,
+    `insert into engine.api_key (name, proof_hash, scopes) values ('build', sha256(sha256($1)), '{deposits:create,deposits:read}')`,
     [Buffer.from(apiKey)],
   );
   const at = `http://127.0.0.1:${api}`;

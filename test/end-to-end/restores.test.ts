@@ -10,11 +10,11 @@ import { createLog } from '../../config/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { noteRestored } from '../../database/placements.ts';
-import { insertDecision } from '../../database/decisions.ts';
 import { startWorker } from '../../worker/start.ts';
 import { required } from '../support/database.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { insertDecision } from '../support/operators.ts';
 import { confirm } from '../../workflows/messages.ts';
 
 /**

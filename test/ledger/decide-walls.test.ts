@@ -1,11 +1,12 @@
 import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { insertCase, recordProposal } from '../../database/cases.ts';
-import { insertDecision, refuseStep, type NewDecision } from '../../database/decisions.ts';
+import { refuseStep, type NewDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { DecisionAnswer } from '../../ledger/decide.ts';
 import { paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
+import { insertDecision, proofFor } from '../support/operators.ts';
 import { balanceOf, creditUntilFree, expectCleanBooks, newWallet, payment, postingsOf, received } from './payments.ts';
 
 /** What the logins of decisions and of the worker can do with the engine's own functions, past the engine's own code. */
@@ -27,8 +28,8 @@ async function unbound() {
 }
 type Case = Awaited<ReturnType<typeof unbound>>;
 
-const write = async ({ workflowId, inboxId }: Case, operator: string, step: object) =>
-  (await insertDecision(api, { workflowId, inboxId, operator, ...step } as NewDecision)).id;
+const write = async ({ workflowId }: Case, operator: string, step: object) =>
+  (await insertDecision(api, { workflowId, operator, ...step } as NewDecision & { operator: string })).id;
 
 async function proposed(of: Case, body: { decision?: 'credit' | 'reject'; toDeposit?: string } = {}) {
   const proposal = { decision: 'credit', reason: 'paid twice', keep: false, toDeposit: null, ...body };
@@ -136,7 +137,8 @@ describe('the login of decisions moves money as two rows of people say, and not'
     const of = await unbound();
     const p = await proposed(of);
     const k = await confirmed(of, p);
-    await refuseStep(api, which === 'proposal' ? p : k, 'proposal_open');
+    const [step, by] = which === 'proposal' ? [p, 'alice'] : [k, 'bob'];
+    await refuseStep(api, proofFor(by), step, 'proposal_open');
     await refused(of, p, k, 'not_written');
   });
 
@@ -164,7 +166,7 @@ describe('the login of decisions moves money as two rows of people say, and not'
     const k = await confirmed(of, p);
     const why = 'the ledger refused it (23514)';
     const { rows } = await decisions.query<{ answer: DecisionAnswer }>(
-      'select engine.record_refused($1, $2, $3, $4) as answer',
+      `select engine.record_refused($1, $2, $3, $4, 'not_possible') as answer`,
       [of.workflowId, p, k, why],
     );
     expect(rows[0]!.answer).toEqual({ kind: 'refused', refusal: 'not_possible', detail: why, standing: 'nothing' });

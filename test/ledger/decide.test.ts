@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { insertCase, recordProposal } from '../../database/cases.ts';
-import { findCarried, insertDecision } from '../../database/decisions.ts';
+import { findCarried } from '../../database/decisions.ts';
 import { findDeposit, lockDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { decide, type DecisionItem } from '../../ledger/decide.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { insertDecision } from '../support/operators.ts';
 import { until } from '../support/until.ts';
 import { peoplesBooks } from './chains.ts';
 import {
@@ -34,7 +35,7 @@ async function confirmed(of: Payment, decision: Decision = 'credit'): Promise<De
   );
   const workflowId = `review:${inboxId}`;
   await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE', detail: '' });
-  const by = (operator: string) => ({ workflowId, inboxId, operator });
+  const by = (operator: string) => ({ workflowId, operator });
   const body = { step: 'propose', decision, reason: 'paid twice', keep: false, toDeposit: null } as const;
   const { id: proposalId } = await insertDecision(db.owner, { ...by('alice'), ...body });
   await recordProposal(db.owner, workflowId, proposalId);

@@ -8,8 +8,8 @@ import { decide, parkCase, recordProposal, recordReview } from '../../activities
 import { classifyLedgerFailure } from '../../activities/failures.ts';
 import { type Message, route, routeRepeat, type Routing } from '../../api/route-callback.ts';
 import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
-import { type CaseRow, findDoubtful, findOpenCase, insertCase } from '../../database/cases.ts';
-import { insertDecision, type NewDecision, type StatedFacts } from '../../database/decisions.ts';
+import { type CaseRow, findOpenCase, openDoubt } from '../../database/cases.ts';
+import type { StatedFacts } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { confirmationFault, type Proposal as Proposed, proposalFault } from '../../domain/decision.ts';
@@ -17,12 +17,13 @@ import { judge } from '../../domain/judge.ts';
 import type { Payment } from '../../domain/order.ts';
 import type { DecisionAnswer, DecisionItem } from '../../ledger/decide.ts';
 import { findPosting } from '../../ledger/read.ts';
-import { depositWorkflowId, reversalWorkflowId } from '../../workflows/messages.ts';
+import { depositWorkflowId } from '../../workflows/messages.ts';
 import type { Index } from './observe.ts';
 import type { Delivery } from './plays.ts';
 import type { Facts, Proposal } from './reference.ts';
 import { cutAt, killedAfter } from './seams.ts';
 import { dataOf, hashOf, log, type Names, orderOf, PEOPLE, placeOrder, PRICE, settingsOf, type Site } from './world.ts';
+import { insertDecision, proofFor } from '../support/operators.ts';
 import { cameEarlier, seal, sealTrust } from '../support/seals.ts';
 
 export type Kill = 0 | 1 | 2;
@@ -49,6 +50,12 @@ export interface Tally {
 let stamps = Date.now();
 
 const isLost = (error: unknown): boolean => (error as { code?: string }).code === 'ECONNRESET';
+
+/** There is no such money, or its case is open. */
+function nothingToDoubt(error: unknown): null {
+  if ((error as { code?: string }).code !== 'P0E36') throw error;
+  return null;
+}
 
 /** The engine without Temporal: each method is what one message makes the real code do, and a few lines of the workflow. */
 export class Driver {
@@ -260,7 +267,7 @@ export class Driver {
   }
 
   /** Null: the table does not take the step. */
-  async #write(step: NewDecision): Promise<string | null> {
+  async #write(step: Parameters<typeof insertDecision>[1]): Promise<string | null> {
     try {
       return (await insertDecision(this.#site.api, step)).id;
     } catch (error) {
@@ -287,7 +294,7 @@ export class Driver {
       beside: beside === null ? null : (this.index.postings.get(beside) ?? '1'),
       reason: 'compared with the statement',
     };
-    const about = { workflowId: found.workflowId, inboxId: found.inboxId, operator: PEOPLE[by]! };
+    const about = { workflowId: found.workflowId, operator: PEOPLE[by]! };
     const id = await this.#write({ ...about, step: 'propose', ...body, facts: this.#statedFacts(facts) });
     if (id === null) return 'not taken';
     this.#steps.set(n, id);
@@ -306,7 +313,7 @@ export class Driver {
     const found = await this.#open(label);
     const proposal = this.#steps.get(n);
     if (found === null || proposal === undefined) return 'not taken';
-    const about = { workflowId: found.workflowId, inboxId: found.inboxId, operator: PEOPLE[by]! };
+    const about = { workflowId: found.workflowId, operator: PEOPLE[by]! };
     const id = await this.#write({ ...about, step: 'withdraw', proposal, reason: 'thought again' });
     if (id === null) return 'not taken';
     const memory = this.#memory(found.workflowId);
@@ -327,7 +334,7 @@ export class Driver {
     const found = await this.#open(label);
     const proposal = this.#steps.get(n);
     if (found === null || proposal === undefined) return 'not taken';
-    const about = { workflowId: found.workflowId, inboxId: found.inboxId, operator: PEOPLE[by]! };
+    const about = { workflowId: found.workflowId, operator: PEOPLE[by]! };
     const step = { ...about, step: 'confirm', proposal, reason: null, facts: this.#statedFacts(facts) } as const;
     const id = await this.#write(step);
     if (id === null) return 'not taken';
@@ -388,19 +395,10 @@ export class Driver {
     const own = await findPosting(api, callback.data?.transactionCode ?? '');
     const closed = rows[0] === undefined ? { postingId: own! } : { case: rows[0].id };
     const by = order === null ? closed : { externalOrderNumber: this.names.orders[order]! };
-    const doubtful = await findDoubtful(api, by);
-    if (doubtful !== null && doubtful.inboxId !== inboxId)
-      throw new Error(`${label} was doubted, and it is ${doubtful.inboxId}`);
-    if (doubtful === null) return 'open already';
-    const opened = await insertCase(api, {
-      workflowId: reversalWorkflowId({ id: doubtful.inboxId, uid: doubtful.uid }, doubtful.cases + 1),
-      inboxId: doubtful.inboxId,
-      reason: 'CREDIT_IN_DOUBT',
-      detail: 'the customer says so',
-      openedBy: 'alice',
-      ...(doubtful.postingId === null ? {} : { doubted: doubtful.postingId }),
-    });
-    return opened ? 'opened' : 'open already';
+    const doubted = await openDoubt(api, proofFor('alice'), by, 'the customer says so').catch(nothingToDoubt);
+    if (doubted === null) return 'open already';
+    if (doubted.inboxId !== inboxId) throw new Error(`${label} was doubted, and it is ${doubted.inboxId}`);
+    return doubted.opened ? 'opened' : 'open already';
   }
 
   /** What was carried out once answers the same for ever, whatever came after it. */

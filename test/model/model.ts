@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { decide } from '../../ledger/decide.ts';
 import { type CaseRow, findCase, findNewestCredit, recordProposal } from '../../database/cases.ts';
-import { insertDecision, type StatedFacts } from '../../database/decisions.ts';
+import type { StatedFacts } from '../../database/decisions.ts';
 import { allowedDecisions, type Decision, entersWallet, type Standing } from '../../domain/decision.ts';
 import { isFinal, type DepositState } from '../../domain/deposit.ts';
 import { Driver, type Tally } from './driver.ts';
@@ -12,6 +12,7 @@ import type { Play } from './plays.ts';
 import { at, depositIn, inWallet, type Reference, standingOf } from './reference.ts';
 import { within } from './seams.ts';
 import { newNames, newReference, placeOrder, type Site } from './world.ts';
+import { insertDecision } from '../support/operators.ts';
 
 /** What fast-check carries from command to command. */
 export interface Holder {
@@ -178,7 +179,7 @@ async function tryDecisions(holder: Holder, driver: Driver, seen: Seen): Promise
             decision === 'credit' && standing === 'unreadable'
               ? { ...SOME_FACTS, transactionCode: `T-${id.replaceAll(/\W/g, '-')}` }
               : null;
-          const about = { workflowId: id, inboxId: found.inboxId };
+          const about = { workflowId: id };
           const body = { decision, keep, toDeposit: to, beside, reason: 'tried only' };
           const proposal = await insertDecision(client, {
             ...about,

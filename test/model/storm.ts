@@ -4,20 +4,19 @@ import { recordReview, decide, parkCase } from '../../activities/deciding.ts';
 import { close } from '../../activities/closing.ts';
 import { type Message, route, routeRepeat } from '../../api/route-callback.ts';
 import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
-import { findCase, findDoubtful, findNewestCredit, insertCase, recordProposal } from '../../database/cases.ts';
-import { insertDecision } from '../../database/decisions.ts';
+import { findCase, findNewestCredit, openDoubt, recordProposal } from '../../database/cases.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { allowedDecisions, entersWallet } from '../../domain/decision.ts';
 import type { CallbackData, Order, Payment } from '../../domain/order.ts';
 import { createCreditor, creditAll, type CreditItem } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
-import { reversalWorkflowId } from '../../workflows/messages.ts';
 import { createRandom, type Random } from '../attack/random.ts';
 import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { log } from './world.ts';
 import { seal, sealTrust } from '../support/seals.ts';
+import { insertDecision, proofFor } from '../support/operators.ts';
 
 export interface StormReport {
   /** Transactions of credits, decisions, callbacks and what goes with them, as PostgreSQL counts them. */
@@ -205,7 +204,7 @@ async function decideOne({ api, worker, decisions, asked, done }: Storm, random:
   const to = decision === 'credit' ? (toDeposit ?? found.deposit) : found.backTo;
   const beside = entersWallet(found.standing, decision) && to !== null ? await findNewestCredit(api, to) : null;
   const keep = decision === 'reverse' && found.standing === 'credited' && random.int(2) === 0;
-  const about = { workflowId: found.workflowId, inboxId: found.inboxId };
+  const about = { workflowId: found.workflowId };
   const by = random.int(3);
   try {
     const body = { decision, keep, toDeposit, beside, reason: 'in the storm' };
@@ -253,16 +252,14 @@ async function doubt({ api, asked, done }: Storm, random: Random): Promise<void>
     rows[0] === undefined || random.int(2) === 0
       ? { externalOrderNumber: random.pick(asked).order.externalOrderNumber }
       : { case: rows[0].id };
-  const doubtful = await findDoubtful(api, by);
-  if (doubtful === null || (await findCallback(api, doubtful.inboxId)) === null) return;
-  const opened = await insertCase(api, {
-    workflowId: reversalWorkflowId({ id: doubtful.inboxId, uid: doubtful.uid }, doubtful.cases + 1),
-    inboxId: doubtful.inboxId,
-    reason: 'CREDIT_IN_DOUBT',
-    detail: '',
-    ...(doubtful.postingId === null ? {} : { doubted: doubtful.postingId }),
-  });
-  done(opened ? 'doubted' : 'open already');
+  const doubted = await openDoubt(api, proofFor('alice'), by, 'in the storm').catch(noDoubt);
+  if (doubted !== null) done(doubted.opened ? 'doubted' : 'open already');
+}
+
+/** There is no such money, or somebody moved it just now. */
+function noDoubt(error: unknown): null {
+  if (!/^P0E3[67]$/.test((error as { code?: string }).code ?? '')) throw error;
+  return null;
 }
 
 /** What has to hold in the books, whoever came when. */

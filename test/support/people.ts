@@ -1,7 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { insertCallback } from './inbox.ts';
 import { insertCase } from '../../database/cases.ts';
-import { insertDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import type { CallbackData, Payment } from '../../domain/order.ts';
@@ -9,6 +8,7 @@ import type { Receipt, ReviewReason } from '../../domain/review.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { confirm, propose, type ReviewInput, reviewStart, withdraw } from '../../workflows/messages.ts';
 import type { WorkflowWorld } from './workflow-world.ts';
+import { insertDecision } from './operators.ts';
 import { sealed } from './seals.ts';
 
 /** A case, wherever it is held. */
@@ -19,7 +19,7 @@ export interface Case {
 
 /** What people do about cases, without the API: the rows are written as it writes them, and then the workflow is told. */
 export function peopleOf(world: WorkflowWorld) {
-  const about = (by: string, { handle, inboxId }: Case) => ({ workflowId: handle.workflowId, inboxId, operator: by });
+  const about = (by: string, { handle }: Case) => ({ workflowId: handle.workflowId, operator: by });
   return {
     /** Keeps a payment that is not the deposit's own, acknowledged; `as`: without a deposit, or as it cannot be read. */
     keep: async (

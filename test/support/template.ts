@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { migrate } from '../../database/migrate.ts';
+import { issueOperators } from './operators.ts';
 
 /** The migrated database that every test database is a clone of. */
 export const TEMPLATE = 'engine_template';
@@ -24,5 +25,6 @@ export async function migrateTemplate(url: string, migrateTo?: (url: string) => 
   await client.connect();
   await (migrateTo === undefined ? migrate(client) : migrateTo(template.href));
   await setPasswords(client);
+  await issueOperators(client);
   await client.end();
 }

@@ -92,6 +92,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
     histories: temporalHistories(temporal.client),
     objects: archiveObjects(pool, undefined),
     sealTrust,
+    signatures: { required: false, keys: new Map() },
     version: 'test',
     log: createLog('worker', 'silent'),
   });

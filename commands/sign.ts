@@ -1,0 +1,76 @@
+import { openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import { parseArgs } from 'node:util';
+import { newOperatorKey } from '../config/operator-keys.ts';
+import { runReviews } from './reviews-terminal.ts';
+import { createSigner } from './signing.ts';
+
+/** `npm run sign -- …`: an operator's steps, signed on his own device with a key that never leaves it. */
+
+const USAGE = `npm run --silent sign -- --new-key FILE
+npm run sign -- --key FILE --name NAME propose|confirm|withdraw …   as npm run reviews has them
+                [--wallet WALLET]  whose wallet --to belongs to    [--yes]  do not ask`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    'new-key': { type: 'string' },
+    key: { type: 'string' },
+    name: { type: 'string' },
+    yes: { type: 'boolean', default: false },
+    wallet: { type: 'string' },
+    reason: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    to: { type: 'string' },
+    beside: { type: 'string' },
+    'only-ordered': { type: 'boolean', default: false },
+    code: { type: 'string' },
+    amount: { type: 'string' },
+    currency: { type: 'string' },
+    price: { type: 'string' },
+    'statement-line': { type: 'string' },
+  },
+});
+
+async function main(): Promise<number> {
+  const { 'new-key': newKey, key, name, yes, ...options } = values;
+  try {
+    if (newKey !== undefined) return makeKey(newKey);
+    if (key === undefined || name === undefined) throw new Error(`--key and --name are needed\n\n${USAGE}`);
+    const agrees = async (shown: readonly string[]) => {
+      for (const line of shown) console.error(line);
+      return yes || (await asked());
+    };
+    const signer = createSigner(name, { pem: readKey(key), agrees });
+    const terminal = { out: (line: string) => console.log(line), error: (line: string) => console.error(line) };
+    return await runReviews(positionals, options, process.env, terminal, signer);
+  } catch (error) {
+    console.error((error as Error).message);
+    return 2;
+  }
+}
+
+/** A file that is there already is not written over, and nobody else may read the new one. */
+function makeKey(file: string): number {
+  const { privateKey, publicKey } = newOperatorKey();
+  writeSync(openSync(file, 'wx', 0o600), privateKey);
+  console.error('The public key follows: give it to whoever keeps OPERATOR_PUBLIC_KEYS, as NAME=KEY.');
+  console.log(publicKey);
+  return 0;
+}
+
+function readKey(file: string): string {
+  if ((statSync(file).mode & 0o077) !== 0) throw new Error(`${file} can be read by others: chmod 600 ${file}`);
+  return readFileSync(file, 'utf8');
+}
+
+async function asked(): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return (await lines.question('Sign this? Type yes: ')).trim() === 'yes';
+  } finally {
+    lines.close();
+  }
+}
+
+process.exitCode = await main();

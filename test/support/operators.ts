@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import type { Secret } from '../../config/secret.ts';
+import { proofOf } from '../../database/api-keys.ts';
+import { insertDecision as insert, type NewDecision, type WrittenStep } from '../../database/decisions.ts';
+
+/** People of the tests, with keys that follow from their names; the template database has issued them. */
+export const OPERATORS = ['alice', 'bob', 'carol'] as const;
+
+export const operatorKey = (name: string): string =>
+  `dek_${createHash('sha256').update(`operator ${name}`).digest('base64url')}`;
+export const proofFor = (name: string): Secret => proofOf(operatorKey(name));
+
+export async function issueOperators(owner: pg.Pool | pg.ClientBase): Promise<void> {
+  for (const name of OPERATORS) {
+    const values = [proofFor(name).reveal(), name];
+    await owner.query(`select engine.issue_key($1, $2, '{reviews:decide}', null, null)`, values);
+  }
+}
+
+/** A step as the API writes it down, by one of {@link OPERATORS}. */
+export const insertDecision = (
+  db: pg.Pool | pg.ClientBase,
+  { operator, ...step }: NewDecision & { readonly operator: string },
+): Promise<WrittenStep> => insert(db, proofFor(operator), step);
