@@ -24,7 +24,7 @@ import { inTransaction } from '../../database/pool.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { reserved } from '../ledger/payments.ts';
 import { orderNumber, paid } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -48,10 +48,11 @@ async function message(change: Partial<NewCallback> = {}): Promise<NewCallback> 
 }
 const insert = (callback: NewCallback) => inTransaction(api, (client) => insertCallback(client, callback));
 const setBack = (id: string, column: 'received_at' | 'raised_at', seconds: number) =>
-  db.owner.query(`update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`, [
-    id,
-    seconds,
-  ]);
+  byHand(
+    db.owner,
+    `update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`,
+    [id, seconds],
+  );
 
 describe('an inbox row', () => {
   it('is found as it was received, by its id and by its content, and has no effect yet', async () => {
@@ -324,9 +325,11 @@ describe('rows that a workflow has to be told of', () => {
   it('are read page by page to the last, however alike their times', async () => {
     const ids = [];
     for (let i = 0; i < 7; i += 1) ids.push((await insert(await message())).id);
-    await db.owner.query(`update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`, [
-      ids.slice(1, 6),
-    ]);
+    await byHand(
+      db.owner,
+      `update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`,
+      [ids.slice(1, 6)],
+    );
     const all = await toRaise();
     expect(all).toEqual(expect.arrayContaining(ids.slice(1, 6)));
     for (const limit of [1, 2, 3]) {

@@ -22,7 +22,7 @@ import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { newWallet, payment, type Payment } from '../ledger/payments.ts';
 import { order, settings } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -38,7 +38,7 @@ const reservation = (change: Partial<Reservation> = {}): Reservation => ({
   ...change,
 });
 const inState = (number: string, state: DepositState) =>
-  db.owner.query('update engine.deposit set state = $2 where external_order_number = $1', [number, state]);
+  byHand(db.owner, 'update engine.deposit set state = $2 where external_order_number = $1', [number, state]);
 const aged = (number: string, seconds: number) =>
   db.owner.query(
     `update engine.deposit set created_at = clock_timestamp() - $2 * interval '1 second' where external_order_number = $1`,
@@ -224,6 +224,7 @@ describe('a deposit that is closed', () => {
   ] as const)('as %s says so, and tells whoever waits for it', async (state, refusal) => {
     const wanted = reservation();
     await reserve(api, wanted);
+    if (state === 'UNPAID') await inState(wanted.externalOrderNumber, 'EXPIRED');
     const listener = new pg.Client(db.urlFor('app_api'));
     await listener.connect();
     onTestFinished(() => listener.end());

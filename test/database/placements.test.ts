@@ -13,7 +13,7 @@ import {
 } from '../../database/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { reserved } from '../ledger/payments.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -22,7 +22,7 @@ const worker = db.poolFor('app_worker');
 /** A deposit whose order is being placed. */
 async function placing(): Promise<string> {
   const { externalOrderNumber } = await reserved(db.owner);
-  await db.owner.query(`update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
+  await byHand(db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
     externalOrderNumber,
   ]);
   return externalOrderNumber;

@@ -12,7 +12,7 @@ import { createApiKey } from '../../database/api-keys.ts';
 import { noteRestored } from '../../database/placements.ts';
 import { insertDecision } from '../../database/decisions.ts';
 import { startWorker } from '../../worker/start.ts';
-import { required } from '../support/database.ts';
+import { byHand, required } from '../support/database.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { confirm } from '../../workflows/messages.ts';
@@ -450,11 +450,13 @@ describe('Temporal is restored to just before', () => {
     await decide(id, { decision: 'reject' });
     // As if it had all happened this very moment: the first look leaves it alone, as what may only lag behind.
     const now = async () => {
-      await engine.db.owner.query(
+      await byHand(
+        engine.db.owner,
         'update engine.deposit set closed_at = clock_timestamp() where external_order_number = $1',
         [waiting.n],
       );
-      await engine.db.owner.query(
+      await byHand(
+        engine.db.owner,
         'update engine.review_case set closed_at = clock_timestamp() where workflow_id = $1',
         [id],
       );

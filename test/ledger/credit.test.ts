@@ -182,11 +182,12 @@ describe('a repeated credit', () => {
     const one = await payment(db.owner);
     const [first] = await creditAll(worker, [one.item]);
     const before = await standing(one);
-    await db.owner.query(
+    await byHand(
+      db.owner,
       `update engine.deposit set state = 'AWAITING_PAYMENT', posting_id = null, closed_at = null where external_order_number = $1`,
       [one.order.externalOrderNumber],
     );
-    await db.owner.query('update engine.callback set outcome = null where id = $1', [one.inboxId]);
+    await byHand(db.owner, 'update engine.callback set outcome = null where id = $1', [one.inboxId]);
     await byHand(db.owner, 'delete from engine.outgoing where external_order_number = $1', [
       one.order.externalOrderNumber,
     ]);
@@ -426,7 +427,7 @@ describe('a payment that people have in hand', () => {
   it.each(['IN_REVIEW', 'REJECTED'])('is told by the deposit’s state alone: %s', async (state) => {
     const one = await payment(db.owner);
     await inHand(one, state);
-    await db.owner.query('update engine.callback set outcome = null where id = $1', [one.inboxId]);
+    await byHand(db.owner, 'update engine.callback set outcome = null where id = $1', [one.inboxId]);
     expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'unproven' }]);
     expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
   });

@@ -84,8 +84,8 @@ export async function payments(
   const { rows } = await db.query<{ id: string; number: string }>(
     `with wanted as (select * from jsonb_to_recordset($1) as w(number text, wallet text, currency text, code text, hash text, data jsonb)),
           d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
-                                            fingerprint, settings, state)
-                select number, wallet, 'MtcAmount', 5000, currency, 'en', '', $2, 'AWAITING_PAYMENT' from wanted)
+                                            fingerprint, settings)
+                select number, wallet, 'MtcAmount', 5000, currency, 'en', '', $2 from wanted)
      insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)
      select number, number, code, decode(hash, 'hex'), data, '', 'first', true from wanted
      returning id, external_order_number as number`,
@@ -104,7 +104,7 @@ export async function payments(
     ],
   );
   await db.query(
-    `update engine.deposit d set bound_callback = c.id from engine.callback c
+    `update engine.deposit d set state = 'AWAITING_PAYMENT', bound_callback = c.id from engine.callback c
       where c.deposit = d.external_order_number and c.id = any($1)`,
     [rows.map((row) => row.id)],
   );

@@ -15,7 +15,7 @@ import { reversalWorkflowId, reviewWorkflowId } from '../../workflows/messages.t
 import { createRandom, type Random } from '../attack/random.ts';
 import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
-import type { TestDatabase } from '../support/database.ts';
+import { byHand, type TestDatabase } from '../support/database.ts';
 import { log } from './world.ts';
 import { seal, sealTrust } from '../support/seals.ts';
 
@@ -106,7 +106,8 @@ async function counters(owner: pg.Pool): Promise<{ transactions: number; deadloc
 
 async function place(owner: pg.Pool, i: number): Promise<Asked> {
   const one = order({ externalOrderNumber: orderNumber(), wallet: `storm-${i % WALLETS}` });
-  await owner.query(
+  await byHand(
+    owner,
     `with d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
                                             fingerprint, settings, state, expires_at)
                 values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'AWAITING_PAYMENT', clock_timestamp() + interval '1 hour') returning 1)
