@@ -35,7 +35,7 @@ function message(order: Order, timestampMs: number, change: Record<string, unkno
 }
 const routed = (m: Message) => inTransaction(api, (client) => route(client, m, seal));
 async function place(n: string): Promise<void> {
-  await openAttempt(worker, { externalOrderNumber: n, n: 1, deadlineMs: 5_000, keyId: KEY, timestampMs: 1 });
+  await openAttempt(worker, { externalOrderNumber: n, n: 1, deadlineMs: 5_000, keyId: KEY, timestampMs: Date.now() });
   await settleAttempt(worker, n, 1, {
     kind: 'placed',
     redirectUrl: 'https://pay.example/1',

@@ -210,10 +210,13 @@ describe('a stamp', () => {
 });
 
 describe('a stamp that we signed ourselves', () => {
-  let last = 1_800_000_000_000;
+  let last = Date.now();
   async function signed() {
     const { externalOrderNumber } = await reserved(db.owner);
     last += 1;
+    await byHand(db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
+      externalOrderNumber,
+    ]);
     await openAttempt(worker, { externalOrderNumber, n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: last });
     return last;
   }

@@ -109,8 +109,8 @@ async function place(owner: pg.Pool, i: number): Promise<Asked> {
   await byHand(
     owner,
     `with d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
-                                            fingerprint, settings, state, expires_at)
-                values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'AWAITING_PAYMENT', clock_timestamp() + interval '1 hour') returning 1)
+                                            fingerprint, settings, state, expires_at, listening_until)
+                values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'AWAITING_PAYMENT', clock_timestamp() + interval '1 hour', clock_timestamp()) returning 1)
      insert into engine.placement_attempt (external_order_number, n, deadline) select $1, 1, clock_timestamp() from d`,
     [one.externalOrderNumber, one.wallet, settings()],
   );

@@ -105,7 +105,7 @@ export async function placeOrder(owner: pg.Pool, names: Names, orders: readonly 
           d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
                                             fingerprint, settings, state, redirect_url, placed_at, expires_at, listening_until)
                 select n, wallet, 'MtcAmount', 5000, 'CNY', 'en', '', settings, 'AWAITING_PAYMENT', 'https://example.com', clock_timestamp(),
-                       clock_timestamp() + interval '30 minutes', clock_timestamp() + interval '3 days' from wanted returning external_order_number)
+                       clock_timestamp() + interval '30 minutes', clock_timestamp() from wanted returning external_order_number)
      insert into engine.placement_attempt (external_order_number, n, deadline, outcome)
      select external_order_number, 1, clock_timestamp(), 'placed' from d`,
     [JSON.stringify(rows)],
