@@ -1,15 +1,14 @@
 import type pg from 'pg';
 import { crashPoint } from '../config/crash.ts';
-import { findCallback, paymentOf } from '../database/callbacks.ts';
-import { findSettlement, lockDeposit, markClosed, type Settlement } from '../database/deposits.ts';
-import { inTransaction } from '../database/pool.ts';
+import { findBound } from '../database/callbacks.ts';
+import { findSettlement, markClosed, type Settlement } from '../database/deposits.ts';
 import type { Payment } from '../domain/order.ts';
 
 /**
  * Ends a deposit without money, unless a callback is bound to it: then nothing is written and that payment is returned,
  * to be handled as if its signal had come; or unless its row has ended otherwise: then that is returned. Under the
  * row's lock, so that a callback is either seen here or finds the deposit final. Idempotent. Throws when the database
- * is away.
+ * is away, and when its clock says that it is too early.
  */
 export async function close(
   pool: pg.Pool,
@@ -17,15 +16,13 @@ export async function close(
   state: 'PLACEMENT_REFUSED' | 'UNPAID',
   refusal: string | null,
 ): Promise<Payment | { readonly settled: Settlement } | null> {
-  const found = await inTransaction(pool, async (client) => {
-    const deposit = await lockDeposit(client, externalOrderNumber);
-    if (deposit === null) throw new Error(`no deposit ${externalOrderNumber}`);
-    const settled = await findSettlement(client, externalOrderNumber);
-    if (settled !== null) return { settled };
-    if (deposit.boundCallback !== null) return findCallback(client, deposit.boundCallback);
-    await markClosed(client, externalOrderNumber, state, refusal);
-    return null;
-  });
+  const done = await markClosed(pool, externalOrderNumber, state, refusal);
+  if (done === null) throw new Error(`no deposit ${externalOrderNumber}`);
   crashPoint('close.afterCommit');
-  return found === null || 'settled' in found ? found : paymentOf(found);
+  // Neither is ever taken back, so they may be read after the lock is gone.
+  if (done === 'settled') return { settled: (await findSettlement(pool, externalOrderNumber))! };
+  if (done === 'done') return null;
+  const payment = await findBound(pool, externalOrderNumber);
+  if (payment === null) throw new Error(`deposit ${externalOrderNumber} is bound to what cannot be read`);
+  return payment;
 }

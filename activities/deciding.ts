@@ -6,21 +6,26 @@ import { isSamePayment } from '../database/callbacks.ts';
 import {
   findCase,
   findDecided,
-  insertCase,
-  lockForParking,
-  recordParked,
+  giveToPeople,
+  type Parked,
+  parkCase as park,
   recordProposal as record,
 } from '../database/cases.ts';
 import { isWritten, type SaidStep } from '../database/decisions.ts';
-import { lockDeposit, markInReview } from '../database/deposits.ts';
 import { unsignedAmong } from '../database/signed-steps.ts';
 import { inTransaction } from '../database/pool.ts';
-import { findSealedOfCase, isGenuine, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
+import {
+  findSealed,
+  findSealedOfCase,
+  isGenuine,
+  type SealedRow,
+  type SealTrust,
+  verdictOn,
+} from '../mtpay/sealed-rows.ts';
 import type { Standing } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { decide as decideInBooks, type DecisionAnswer, type DecisionItem, recordRefused } from '../ledger/decide.ts';
-import { park } from '../ledger/park.ts';
 import { isRowId, type Unbound, unboundOf } from './binding.ts';
 import { classifyLedgerFailure } from './failures.ts';
 
@@ -50,49 +55,30 @@ export interface ReviewRecord {
   readonly reported?: boolean;
 }
 
-/** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
-export interface Parked {
-  readonly postingId: string | null;
-  readonly codeStands: boolean;
-}
-
 /**
  * The case, its money in suspense where asked, and the deposit's state, in one transaction; or what the database binds,
  * if it is another payment: then nothing is written. Idempotent.
  */
-export function recordReview(deps: DecidingDependencies, review: ReviewRecord): Promise<Parked | Unbound> {
+export async function recordReview(deps: DecidingDependencies, review: ReviewRecord): Promise<Parked | Unbound> {
   const { pool, log } = deps;
-  return inTransaction(pool, async (client) => {
-    await client.query('select from engine.review_case where workflow_id = $1 for no key update', [review.workflowId]);
-    await lockDeposit(client, review.externalOrderNumber);
-    const { payment, inboxId } = review;
-    const isNamed = (bound: Payment) =>
-      payment === undefined ? bound.inboxId === inboxId : isSamePayment(bound, payment);
-    const unbound = await unboundOf(client, log, review, isNamed);
-    if (unbound !== null) return unbound;
-    await insertCase(client, { ...review, detail: review.detail ?? '' });
-    await markInReview(client, review);
-    return review.park === true ? parkOnce(deps, client, review.workflowId) : NOT_PARKED;
-  });
+  const { payment, inboxId } = review;
+  const isNamed = (bound: Payment) =>
+    payment === undefined ? bound.inboxId === inboxId : isSamePayment(bound, payment);
+  const unbound = await unboundOf(pool, log, review, isNamed);
+  if (unbound !== null) return unbound;
+  // Nothing says that money came which no row of the API names: it is on no books.
+  const park = review.park === true && isSealed(deps, await sealedRow(pool, inboxId), review.workflowId);
+  const given = await giveToPeople(pool, { ...review, park });
+  // A binding stays: what was not given has been settled since.
+  return given ?? (await unboundOf(pool, log, review, isNamed)) ?? NOT_PARKED;
 }
 
 /** Puts the money of a case that the API has opened into suspense. Idempotent. */
-export const parkCase = (deps: DecidingDependencies, workflowId: string): Promise<Parked> =>
-  inTransaction(deps.pool, (client) => parkOnce(deps, client, workflowId));
+export async function parkCase(deps: DecidingDependencies, workflowId: string): Promise<Parked> {
+  return (await isGenuineCase(deps, deps.pool, workflowId)) ? park(deps.pool, workflowId) : NOT_PARKED;
+}
 
 const NOT_PARKED: Parked = { postingId: null, codeStands: false };
-
-async function parkOnce(deps: DecidingDependencies, client: pg.ClientBase, workflowId: string): Promise<Parked> {
-  const found = await lockForParking(client, workflowId);
-  if (found === null) return NOT_PARKED;
-  if (found.parked !== null) return { postingId: found.parked, codeStands: false };
-  // Nothing says that this money came: it is on no books.
-  if (!(await isGenuineCase(deps, client, workflowId))) return NOT_PARKED;
-  const postingId = await park(client, found);
-  if (postingId === null) return { postingId: null, codeStands: true };
-  await recordParked(client, workflowId, postingId);
-  return { postingId, codeStands: false };
-}
 
 /**
  * Shows which proposal waits, and answers whether the step that asked for it was written down by its operator just so.
@@ -152,11 +138,16 @@ const unsignedIn = async (
 
 /** Whether money may be moved for a case's row. */
 async function isGenuineCase(
-  { sealTrust, log }: DecidingDependencies,
-  db: pg.ClientBase,
+  deps: DecidingDependencies,
+  db: pg.Pool | pg.ClientBase,
   workflowId: string,
 ): Promise<boolean> {
-  const row = await findSealedOfCase(db, workflowId);
+  return isSealed(deps, await findSealedOfCase(db, workflowId), workflowId);
+}
+
+const sealedRow = async (db: pg.Pool, inboxId: string) => (await findSealed(db, [inboxId])).get(inboxId) ?? null;
+
+function isSealed({ sealTrust, log }: DecidingDependencies, row: SealedRow | null, workflowId: string): boolean {
   if (row === null || isGenuine(verdictOn(sealTrust(), row))) return true;
   raiseAlarm(log, 'callback_not_sealed', { case: workflowId, inboxId: row.id });
   return false;

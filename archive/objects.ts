@@ -48,10 +48,7 @@ export function postgresObjects(db: Db): ArchiveObjects {
     async put(hash, kind, text) {
       const found = await db.query('select from engine.archive_object where hash = $1', [hash]);
       if (found.rowCount === 1) return;
-      await db.query(
-        'insert into engine.archive_object (hash, kind, bytes) values ($1, $2, $3) on conflict do nothing',
-        [hash, kind, await compress(text)],
-      );
+      await db.query('select engine.archive_put($1, $2, $3)', [hash, kind, await compress(text)]);
     },
     async get(hash) {
       const { rows } = await db.query<{ bytes: Buffer }>('select bytes from engine.archive_object where hash = $1', [

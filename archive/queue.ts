@@ -15,13 +15,7 @@ export interface ClosedWork {
  */
 export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> {
   const { rows } = await db.query<ClosedWork>(
-    `with mine as (
-       select workflow_id from engine.archive_due where look_at <= clock_timestamp()
-        order by look_at limit $1 for update skip locked)
-     update engine.archive_due d
-        set look_at = clock_timestamp() + least(interval '1 hour', interval '10 seconds' * 2 ^ least(d.looks, 10)), looks = d.looks + 1
-       from mine where d.workflow_id = mine.workflow_id
-     returning d.workflow_id as "workflowId", d.closed_at::text as "closedAt"`,
+    `select workflow_id as "workflowId", closed_at::text as "closedAt" from engine.archive_look($1)`,
     [limit],
   );
   return rows;
@@ -34,11 +28,11 @@ export async function finishClosed(db: Db, work: ClosedWork): Promise<void> {
 
 /** True: this was not known before. */
 export async function noteLost(db: Db, work: ClosedWork, runId: string | null): Promise<boolean> {
-  const { rowCount } = await db.query(
-    'insert into engine.archive_lost (workflow_id, run_id, closed_at) values ($1, $2, $3) on conflict do nothing',
-    [work.workflowId, runId, work.closedAt],
-  );
-  return rowCount === 1;
+  const { rows } = await db.query<{ isNews: boolean }>('select engine.archive_lose($1, $2) as "isNews"', [
+    work.workflowId,
+    runId,
+  ]);
+  return rows[0]!.isNews;
 }
 
 export interface Backlog {

@@ -292,10 +292,7 @@ export async function findOpenCases(
 
 /** Shows which proposal waits; the workflow is the one that knows. */
 export async function recordProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
-  await db.query('update engine.review_case set proposal = $2 where workflow_id = $1 and closed_at is null', [
-    workflowId,
-    decisionId,
-  ]);
+  await db.query('select engine.show_proposal($1, $2)', [workflowId, decisionId]);
 }
 
 /** What parking needs of a case; the worker may not read the books. */
@@ -304,16 +301,41 @@ export type ParkingFacts = Pick<
   'workflowId' | 'deposit' | 'transactionCode' | 'amount' | 'currencyCode' | 'paymentPrice' | 'parked'
 >;
 
-/** Locks an open case; null: there is none, or it is decided. */
-export async function lockForParking(client: pg.ClientBase, workflowId: string): Promise<ParkingFacts | null> {
-  const { rows } = await client.query<ParkingFacts>(
-    `select v.workflow_id as "workflowId", v.parked, c.deposit, c.transaction_code as "transactionCode",
-            c.data->>'transactionAmount' as amount, c.data->>'currencyCode' as "currencyCode", c.data->>'paymentPrice' as "paymentPrice"
-       from engine.review_case v join engine.callback c on c.id = v.callback
-      where v.workflow_id = $1 and v.closed_at is null for update of v`,
+/** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
+export interface Parked {
+  readonly postingId: string | null;
+  readonly codeStands: boolean;
+}
+
+/** Puts the money of an open case into suspense. Idempotent. */
+export async function parkCase(db: Db, workflowId: string): Promise<Parked> {
+  const { rows } = await db.query<Parked>(
+    'select posting as "postingId", code_stands as "codeStands" from engine.park($1)',
     [workflowId],
   );
-  return rows[0] ?? null;
+  return rows[0]!;
+}
+
+/**
+ * IN_REVIEW, with the case, the outcome of the callback and, where asked, its money in suspense: from then on a person owns
+ * it. Null: the callback is no deposit's payment, or the deposit is settled, and nothing was written. Idempotent.
+ */
+export async function giveToPeople(
+  db: Db,
+  review: {
+    readonly inboxId: string;
+    readonly reason: string;
+    readonly detail?: string;
+    readonly late: boolean;
+    readonly park?: boolean;
+  },
+): Promise<Parked | null> {
+  const { rows } = await db.query<Parked & { given: boolean }>(
+    'select given, posting as "postingId", code_stands as "codeStands" from engine.give_to_people($1, $2, $3, $4, $5)',
+    [review.inboxId, review.reason, review.detail ?? '', review.late, review.park === true],
+  );
+  const { given, ...parked } = rows[0]!;
+  return given ? parked : null;
 }
 
 export async function recordParked(client: pg.ClientBase, workflowId: string, postingId: string): Promise<void> {

@@ -248,19 +248,15 @@ export async function findSettlement(db: Db, externalOrderNumber: string): Promi
 
 /**
  * States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing.
- * Answers the payment window's end as the row has it; null: the row has no checkout link.
+ * Answers the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
+ * not ended by the database's clock: trying again helps.
  */
 export async function recordState(
   db: Db,
   externalOrderNumber: string,
   state: 'AWAITING_PAYMENT' | 'EXPIRED',
 ): Promise<{ readonly expiresAt: string | null }> {
-  const before = { AWAITING_PAYMENT: 'PLACEMENT_UNKNOWN', EXPIRED: 'AWAITING_PAYMENT' }[state];
-  await db.query(
-    `update engine.deposit set state = $2
-      where external_order_number = $1 and state = $3 and ($2 = 'EXPIRED' or redirect_url is not null)`,
-    [externalOrderNumber, state, before],
-  );
+  await db.query('select engine.deposit_step($1, $2)', [externalOrderNumber, state]);
   const row = await findDeposit(db, externalOrderNumber);
   return { expiresAt: row?.redirectUrl === null ? null : (row?.expiresAt?.toISOString() ?? null) };
 }
@@ -282,41 +278,21 @@ export async function adoptDeposit(
   return rows[0]!.adopted;
 }
 
-/** IN_REVIEW, together with the outcome of the callback that led there: from then on a person owns it. */
-export async function markInReview(
-  client: pg.ClientBase,
-  review: {
-    readonly externalOrderNumber: string;
-    readonly reason: string;
-    readonly late: boolean;
-    readonly inboxId: string;
-    readonly workflowId: string;
-  },
-): Promise<void> {
-  await client.query(
-    `update engine.deposit set state = 'IN_REVIEW', review_reason = $2, late = $3
-      where external_order_number = $1 and state <> 'CREDITED' and state <> 'REJECTED'`,
-    [review.externalOrderNumber, review.reason, review.late],
-  );
-  await client.query(`update engine.callback set outcome = $2 where id = $1 and outcome is null`, [
-    review.inboxId,
-    `review:${review.workflowId}`,
-  ]);
-}
-
-/** A final state that moved no money; the caller holds the row's lock and has looked for a callback. */
+/**
+ * Ends a deposit without money, under its row's lock. `bound`: a callback is bound to it, `settled`: its row has ended
+ * otherwise, null: there is none; then nothing was written. Throws `P0E54` when it is too early: trying again helps.
+ */
 export async function markClosed(
-  client: pg.ClientBase,
+  db: Db,
   externalOrderNumber: string,
   state: 'PLACEMENT_REFUSED' | 'UNPAID',
   refusal: string | null,
-): Promise<void> {
-  await client.query(
-    `update engine.deposit set state = $2, refusal = $3, closed_at = clock_timestamp()
-      where external_order_number = $1 and state in ('PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED')`,
+): Promise<'done' | 'bound' | 'settled' | null> {
+  const { rows } = await db.query<{ done: 'done' | 'bound' | 'settled' | null }>(
+    'select engine.deposit_step($1, $2, $3) as done',
     [externalOrderNumber, state, refusal],
   );
-  await client.query('select pg_notify($1, $2)', [SETTLED_CHANNEL, externalOrderNumber]);
+  return rows[0]!.done;
 }
 
 /** Deposits that people settled and whose workflow has not heard of it. */

@@ -1,6 +1,4 @@
 import type pg from 'pg';
-import { inTransaction } from './pool.ts';
-import { SETTLED_CHANNEL } from './deposits.ts';
 import { type Page, pageTime, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
@@ -87,27 +85,29 @@ export async function openAttempt(
     readonly timestampMs: number;
   },
 ): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    `with opened as (
-       insert into engine.placement_attempt (external_order_number, n, deadline)
-       values ($1, $2, clock_timestamp() + $3 * interval '1 millisecond') on conflict do nothing returning 1)
-     , stamped as (
-       insert into engine.own_stamp (key_id, timestamp_ms) select $4, $5 from opened on conflict do nothing)
-     select from opened`,
-    [attempt.externalOrderNumber, attempt.n, attempt.deadlineMs, attempt.keyId, attempt.timestampMs],
-  );
-  return rowCount === 1;
+  const { rows } = await pool.query<{ opened: boolean }>('select engine.begin_attempt($1, $2, $3, $4, $5) as opened', [
+    attempt.externalOrderNumber,
+    attempt.n,
+    attempt.deadlineMs,
+    attempt.keyId,
+    attempt.timestampMs,
+  ]);
+  return rows[0]!.opened;
 }
 
 /** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
-export async function closeAttempts(db: Db, externalOrderNumber: string, n: number, cause: Closing): Promise<boolean> {
-  const answer: StoredAnswer = { kind: 'closed', cause };
-  const { rowCount } = await db.query(
-    `insert into engine.placement_attempt (external_order_number, n, deadline, outcome, answer)
-     values ($1, $2, clock_timestamp(), 'closed', $3) on conflict do nothing`,
-    [externalOrderNumber, n, answer],
-  );
-  return rowCount === 1;
+export async function closeAttempts(
+  db: Db,
+  externalOrderNumber: string,
+  n: number,
+  cause: Closing | 'RESTORED',
+): Promise<boolean> {
+  const { rows } = await db.query<{ closed: boolean }>('select engine.close_attempts($1, $2, $3) as closed', [
+    externalOrderNumber,
+    n,
+    cause,
+  ]);
+  return rows[0]!.closed;
 }
 
 /**
@@ -155,15 +155,7 @@ const CLOCKS_DIFFER_MS = 5 * 60_000;
 
 /** Closes an order whose attempts are lost as unknown: it is never placed again. Idempotent. */
 export async function closeAsUnknown(pool: pg.Pool, externalOrderNumber: string): Promise<void> {
-  const answer: StoredAnswer = { kind: 'unknown', cause: 'RESTORED' };
-  await inTransaction(pool, async (client) => {
-    await client.query(
-      `insert into engine.placement_attempt (external_order_number, n, deadline, outcome, answer)
-       values ($1, 1, clock_timestamp(), 'unknown', $2) on conflict do nothing`,
-      [externalOrderNumber, answer],
-    );
-    await showOnDeposit(client, externalOrderNumber, 1, answer);
-  });
+  await closeAttempts(pool, externalOrderNumber, 1, 'RESTORED');
 }
 
 /**
@@ -176,79 +168,13 @@ export async function settleAttempt(
   n: number,
   answer: StoredAnswer,
 ): Promise<StoredAnswer> {
-  return inTransaction(pool, async (client) => {
-    const settled = await client.query(
-      `update engine.placement_attempt set outcome = $3, answer = $4
-        where external_order_number = $1 and n = $2 and outcome is null`,
-      [externalOrderNumber, n, answer.kind, answer],
-    );
-    if (settled.rowCount === 1) {
-      await showOnDeposit(client, externalOrderNumber, n, answer);
-      return answer;
-    }
-    // Too late for the outcome: the answer itself is kept, and a checkout link is still worth having.
-    const kept = await client.query(
-      `update engine.placement_attempt set answer = $3
-        where external_order_number = $1 and n = $2 and outcome = 'unknown' and answer->>'kind' = 'unknown'`,
-      [externalOrderNumber, n, answer],
-    );
-    if (kept.rowCount === 1 && answer.kind === 'placed') await showLink(client, externalOrderNumber, answer);
-    const attempt = await lastAttempt(client, externalOrderNumber);
-    // Once unknown, unknown to every run: the workflow is told of a late answer by the relay, which reads the deposit.
-    return attempt?.outcome === 'unknown'
-      ? { kind: 'unknown', cause: 'no answer by the deadline' }
-      : (attempt?.answer ?? answer);
-  });
+  const { rows } = await pool.query<{ stands: StoredAnswer }>('select engine.end_attempt($1, $2, $3) as stands', [
+    externalOrderNumber,
+    n,
+    answer,
+  ]);
+  return rows[0]!.stands;
 }
-
-/** Windows run from the answer, or from the sending when there is none (lifecycle.md, step 3). */
-async function showOnDeposit(
-  client: pg.ClientBase,
-  externalOrderNumber: string,
-  n: number,
-  answer: StoredAnswer,
-): Promise<void> {
-  if (answer.kind === 'placed') {
-    await showLink(client, externalOrderNumber, answer);
-    await client.query(
-      `update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = $1 and state = 'PLACING'`,
-      [externalOrderNumber],
-    );
-  } else if (answer.kind === 'unknown') {
-    await client.query(
-      `update engine.deposit set state = 'PLACEMENT_UNKNOWN', ${windowsFrom('a.started_at')}
-         from engine.placement_attempt a
-        where deposit.external_order_number = $1 and state = 'PLACING' and a.external_order_number = $1 and a.n = $2`,
-      [externalOrderNumber, n],
-    );
-    await client.query(
-      `update engine.deposit set ${windowsFrom('a.started_at')} from engine.placement_attempt a
-        where deposit.external_order_number = $1 and ${SETTLED_MEANWHILE} and a.external_order_number = $1 and a.n = $2`,
-      [externalOrderNumber, n],
-    );
-  } else return;
-  await client.query('select pg_notify($1, $2)', [SETTLED_CHANNEL, externalOrderNumber]);
-}
-
-async function showLink(
-  client: pg.ClientBase,
-  externalOrderNumber: string,
-  answer: StoredAnswer & { kind: 'placed' },
-): Promise<void> {
-  await client.query(
-    `update engine.deposit set redirect_url = $2, advertisement_code = $3, placed_at = t.at, ${windowsFrom('t.at')}
-       from (select clock_timestamp() as at) t
-      where external_order_number = $1 and (state in ('PLACING', 'PLACEMENT_UNKNOWN') or ${SETTLED_MEANWHILE})`,
-    [externalOrderNumber, answer.redirectUrl, answer.advertisementCode],
-  );
-}
-
-/** People credited a payment of this deposit while its order was being placed. */
-const SETTLED_MEANWHILE = 'settled_by is not null and expires_at is null';
-
-const windowsFrom = (at: string): string => `
-  expires_at = ${at} + (settings->>'paymentWindowMs')::bigint * interval '1 millisecond',
-  listening_until = ${at} + ((settings->>'paymentWindowMs')::bigint + (settings->>'listeningWindowMs')::bigint) * interval '1 millisecond'`;
 
 /**
  * When the first attempt began, and the words of a refusal; for the API and the callback endpoint. An attempt that was

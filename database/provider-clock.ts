@@ -19,9 +19,5 @@ export async function readClocks(db: pg.Pool | pg.ClientBase): Promise<Clocks> {
 }
 
 export async function writeSkew(db: pg.Pool, skewMs: number): Promise<void> {
-  await db.query(
-    `insert into engine.provider_clock (skew_ms) values ($1)
-     on conflict (id) do update set skew_ms = excluded.skew_ms, at = clock_timestamp()`,
-    [Math.round(skewMs)],
-  );
+  await db.query('select engine.note_skew($1)', [Math.round(skewMs)]);
 }

@@ -136,3 +136,25 @@ export function transition(state: DepositState, event: DepositEvent): Step {
   if (isFinal(state)) return step(state);
   return TRANSITIONS[state][event] ?? step(state);
 }
+
+/** Events that lead back to where the row never left: what was heard of was not what the database binds. */
+const isTakenBack = (event: string): boolean => event.startsWith('unboundWhile');
+
+/**
+ * The changes of state that rows show, as `from>to`. Nobody writes CREDITING, so whatever leads there leads to what follows
+ * it; what follows it stays allowed, for a row that says so. An adopted row says PLACEMENT_UNKNOWN while its new workflow
+ * is PLACING (docs/restore.md), so what follows the one may follow the other. The database refuses all else (`P0E50`).
+ */
+export function shownTransitions(): ReadonlySet<string> {
+  const after = (state: OpenState): DepositState[] =>
+    Object.entries(TRANSITIONS[state])
+      .filter(([event]) => !isTakenBack(event))
+      .map(([, step]) => step.state);
+  const shown = (Object.keys(TRANSITIONS) as OpenState[]).flatMap((from) =>
+    [...after(from), ...(from === 'PLACEMENT_UNKNOWN' ? after('PLACING') : [])]
+      .flatMap((to) => (to === 'CREDITING' ? after('CREDITING') : [to]))
+      .filter((to) => to !== from && to !== 'CREDITING')
+      .map((to) => `${from}>${to}`),
+  );
+  return new Set(shown);
+}

@@ -52,7 +52,7 @@ begin
   select x.state, x.bound_callback into d from deposit x where x.external_order_number = of_order for no key update;
   if as_receipt = 'restored' or (as_receipt <> 'unknown_order' and d.state is null) or (as_receipt = 'first' and
      (not is_readable or d.bound_callback is not null or d.state in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID'))) then
-    raise exception 'no message of % becomes %', of_order, as_receipt using errcode = 'P0E50';
+    raise exception 'no message of % becomes %', of_order, as_receipt using errcode = 'P0E60';
   end if;
   return d.state is not null;
 end $$;
@@ -95,7 +95,7 @@ language plpgsql volatile security definer set search_path = engine, pg_temp set
 declare c callback; is_known boolean := admit_receipt(of_order, as_receipt, says is not null);
 begin
   if num_nulls(by_key, at_ms, by_seal, by_seal_key, at_sealed_ms) > 0 or copies not between 1 and 1000 then
-    raise exception 'a message has a stamp and a seal' using errcode = 'P0E50';
+    raise exception 'a message has a stamp and a seal' using errcode = 'P0E60';
   end if;
   insert into callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, review_reason, acked, attempts,
                         seal, seal_key, sealed_ms)
@@ -159,7 +159,7 @@ begin
     if d.n is null or d.bound_callback is not null or d.state in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID') then return; end if;
     perform adopt_deposit(of_order);
   elsif why is distinct from 'CASE_RESTORED' or not exists (select from restored) then
-    raise exception 'nothing of % was restored', of_order using errcode = 'P0E50';
+    raise exception 'nothing of % was restored', of_order using errcode = 'P0E60';
   end if;
   return query
     insert into callback as c (external_order_number, deposit, content_hash, raw, receipt, review_reason, acked, seal, seal_key, sealed_ms)

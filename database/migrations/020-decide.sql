@@ -218,7 +218,7 @@ begin
     -- workflow is nobody else's to end, unless a payment came meanwhile. A deposit that is over keeps its state.
     update deposit d set state = case when it.newest_credit is null then 'REJECTED' else 'CREDITED' end,
            posting_id = coalesce(d.posting_id, it.newest_credit), closed_at = clock_timestamp(), settled_by = by_case
-     where d.external_order_number = it.deposit and d.state not in ('CREDITED', 'REJECTED', 'UNPAID') and (it.bound or d.bound_callback is null);
+     where d.external_order_number = it.deposit and d.state not in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID') and (it.bound or d.bound_callback is null);
     if found and it.newest_credit is not null then
       settled := jsonb_build_object('postingId', it.newest_credit::text, 'transactionCode', ledger.code(it.newest_credit));
       perform decision_tell_credited(it.deposit);

@@ -106,7 +106,8 @@ async function attemptsOf(number: string): Promise<StoredAnswer[]> {
 }
 
 describe('placements of one second', () => {
-  const AT = 1_700_000_000_100;
+  const WHOLE = Math.floor(Date.now() / 1_000) * 1_000;
+  const AT = WHOLE + 100;
 
   it('share one stamp, which is noted once, and each is placed by one call', async () => {
     const { deps, calls } = start(inTurn(), SECOND, () => AT);
@@ -114,11 +115,11 @@ describe('placements of one second', () => {
     const placements = await Promise.all(numbers.map((number) => placeOrder(deps, number)));
     expect(placements.map((placement) => placement.kind)).toEqual(Array(20).fill('placed'));
     expect(calls.map((call) => call.externalOrderNumber).toSorted()).toEqual(numbers.toSorted());
-    expect(new Set(calls.map((call) => call.timestampMs))).toEqual(new Set([1_699_999_999_737]));
+    expect(new Set(calls.map((call) => call.timestampMs))).toEqual(new Set([WHOLE - 263]));
     const noted = await db.owner.query('select timestamp_ms from engine.own_stamp where key_id = $1', [
       keyId(mtpayKey),
     ]);
-    expect(noted.rows).toEqual([{ timestamp_ms: '1699999999737' }]);
+    expect(noted.rows).toEqual([{ timestamp_ms: String(WHOLE - 263) }]);
   });
 
   it('have the milliseconds they were made in where the grid is switched off', async () => {
@@ -174,13 +175,14 @@ describe('a stamp on the grid that the provider refuses', () => {
   );
 
   it('is nudged when the free millisecond lies on the residue by chance', async () => {
+    const onResidue = Math.floor(Date.now() / 1_000) * 1_000 + 737;
     const { deps, calls } = start(
       inTurn(() => SIGNATURE_ERROR),
       SECOND,
-      () => 1_700_000_000_737,
+      () => onResidue,
     );
     expect(await placeOrder(deps, await reserved())).toMatchObject({ kind: 'placed' });
-    expect(calls.map((call) => call.timestampMs)).toEqual([1_700_000_000_737, 1_700_000_000_738]);
+    expect(calls.map((call) => call.timestampMs)).toEqual([onResidue, onResidue + 1]);
   });
 
   it('because the provider’s clock is elsewhere is no reason to leave the grid', async () => {
@@ -225,7 +227,7 @@ describe('a stamp on the grid that the provider refuses', () => {
   it('and whose worker died there is found as SIGNATURE_ERROR with its alarm, closed, and never sent again', async () => {
     const { deps, calls, alarms } = start();
     const externalOrderNumber = await reserved();
-    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: 737 });
+    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
     const refusal = { kind: 'not_sent', cause: 'SIGNATURE_ERROR', gridRefused: true } as const;
     await settleAttempt(pool, externalOrderNumber, 1, refusal);
     const found = { kind: 'refused', reason: 'SIGNATURE_ERROR' };
@@ -239,7 +241,7 @@ describe('a stamp on the grid that the provider refuses', () => {
   it('and cannot be signed again, because the name is gone by then, is closed as the SIGNATURE_ERROR it is', async () => {
     const { deps, calls, alarms } = start();
     const externalOrderNumber = await reserved();
-    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: 737 });
+    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
     await settleAttempt(pool, externalOrderNumber, 1, {
       kind: 'not_sent',
       cause: 'SIGNATURE_ERROR',
@@ -256,7 +258,7 @@ describe('a stamp on the grid that the provider refuses', () => {
   it('by one process is remembered by the next one that tries: it signs with the free millisecond and leaves the grid', async () => {
     const { deps, onGrid, alarms } = start();
     const externalOrderNumber = await reserved();
-    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: 737 });
+    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
     await settleAttempt(pool, externalOrderNumber, 1, {
       kind: 'not_sent',
       cause: 'SIGNATURE_ERROR',
@@ -356,7 +358,7 @@ describe('a row that was adopted while the answer was under way', () => {
     'and whose worker died then, likewise: %s',
     async (_, next) => {
       const externalOrderNumber = await reserved();
-      await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: 737 });
+      await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
       await adoptDeposit(pool, externalOrderNumber);
       await settleAttempt(pool, externalOrderNumber, 1, PLACED);
       const placement = await next(start().deps, externalOrderNumber);

@@ -7,7 +7,7 @@ import type { Order } from '../../domain/order.ts';
 import { type Envelope, readData, readEnvelope } from '../../mtpay/callback.ts';
 import { reserved } from '../ledger/payments.ts';
 import { order as anOrder, paid } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 import { seal } from '../support/seals.ts';
 
 /** A signature covers no content: whatever came with a stamp first is what the stamp stands for, kept or repeated. */
@@ -35,7 +35,9 @@ function message(order: Order, timestampMs: number, change: Record<string, unkno
 }
 const routed = (m: Message) => inTransaction(api, (client) => route(client, m, seal));
 async function place(n: string): Promise<void> {
-  await openAttempt(worker, { externalOrderNumber: n, n: 1, deadlineMs: 5_000, keyId: KEY, timestampMs: 1 });
+  await byHand(db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [n]);
+  const timestampMs = Date.now() - 60_000;
+  await openAttempt(worker, { externalOrderNumber: n, n: 1, deadlineMs: 5_000, keyId: KEY, timestampMs });
   await settleAttempt(worker, n, 1, {
     kind: 'placed',
     redirectUrl: 'https://pay.example/1',

@@ -88,6 +88,7 @@ async function record(
     const listeningUntil = new Date(expiresAt.getTime() + settings.listeningWindowMs);
     return { ...order, settings, advertisementCode, expiresAt: expiresAt.toISOString(), listeningUntil };
   });
+  await owner.query('set session_replication_role = replica');
   await owner.query(
     `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, advertisement_code, created_at, placed_at, expires_at, listening_until)
      select d->>'externalOrderNumber', d->>'wallet', 'MtcAmount', (d->>'mtcAmount')::numeric, 'CNY', 'en', sha256('x'), d->'settings', 'AWAITING_PAYMENT',

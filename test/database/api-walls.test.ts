@@ -14,7 +14,7 @@ const db = await createTestDatabase();
 const login = db.poolFor('app_api');
 
 const denied = { code: '42501' };
-const noMessage = { code: 'P0E50' };
+const noMessage = { code: 'P0E60' };
 const second = { receipt: 'other_content', reviewReason: 'SECOND_CODE' } as const;
 const first = { receipt: 'first', reviewReason: null } as const;
 const unknown = { receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;

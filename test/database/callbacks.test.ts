@@ -22,7 +22,7 @@ import { inTransaction } from '../../database/pool.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { reserved } from '../ledger/payments.ts';
 import { orderNumber, paid } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 import { insertCallback as insertByOwner, type InboxRow } from '../support/inbox.ts';
 import { sealed } from '../support/seals.ts';
 
@@ -56,10 +56,11 @@ const receive = (callback: Omit<NewCallback, 'seal'>, stamp = newStamp(), copies
 const UNKNOWN = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER', acked: false } as const;
 const second = { receipt: 'other_content', reviewReason: 'SECOND_CODE' } as const;
 const setBack = (id: string, column: 'received_at' | 'raised_at', seconds: number) =>
-  db.owner.query(`update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`, [
-    id,
-    seconds,
-  ]);
+  byHand(
+    db.owner,
+    `update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`,
+    [id, seconds],
+  );
 
 describe('an inbox row', () => {
   it('is found as it was received, by its id and by its content, and has no effect yet', async () => {
@@ -234,10 +235,13 @@ describe('a stamp', () => {
 });
 
 describe('a stamp that we signed ourselves', () => {
-  let last = 1_800_000_000_000;
+  let last = Date.now();
   async function signed() {
     const { externalOrderNumber } = await reserved(db.owner);
     last += 1;
+    await byHand(db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
+      externalOrderNumber,
+    ]);
     await openAttempt(worker, { externalOrderNumber, n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: last });
     return last;
   }
@@ -334,9 +338,11 @@ describe('rows that a workflow has to be told of', () => {
   it('are read page by page to the last, however alike their times', async () => {
     const ids = [];
     for (let i = 0; i < 7; i += 1) ids.push((await insert(await message())).id);
-    await db.owner.query(`update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`, [
-      ids.slice(1, 6),
-    ]);
+    await byHand(
+      db.owner,
+      `update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`,
+      [ids.slice(1, 6)],
+    );
     const all = await toRaise();
     expect(all).toEqual(expect.arrayContaining(ids.slice(1, 6)));
     for (const limit of [1, 2, 3]) {

@@ -8,7 +8,6 @@ import {
   listDeposits,
   lockDeposit,
   markClosed,
-  markInReview,
   type PageEnd,
   recordState,
   type Reservation,
@@ -16,17 +15,20 @@ import {
   SETTLED_CHANNEL,
   viewDeposit,
 } from '../../database/deposits.ts';
+import { giveToPeople } from '../../database/cases.ts';
+import { closeAttempts } from '../../database/placements.ts';
 import { arriving, findCallback } from '../../database/callbacks.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { newWallet, payment, type Payment } from '../ledger/payments.ts';
 import { order, settings } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const worker = db.poolFor('app_worker');
+const decisions = db.poolFor('app_decisions');
 
 const reservation = (change: Partial<Reservation> = {}): Reservation => ({
   ...order({ wallet: newWallet() }),
@@ -38,7 +40,14 @@ const reservation = (change: Partial<Reservation> = {}): Reservation => ({
   ...change,
 });
 const inState = (number: string, state: DepositState) =>
-  db.owner.query('update engine.deposit set state = $2 where external_order_number = $1', [number, state]);
+  byHand(db.owner, 'update engine.deposit set state = $2 where external_order_number = $1', [number, state]);
+/** In this state since its windows have ended. */
+const ended = (number: string, state: DepositState) =>
+  byHand(
+    db.owner,
+    `update engine.deposit set state = $2, expires_at = clock_timestamp(), listening_until = clock_timestamp() where external_order_number = $1`,
+    [number, state],
+  );
 const aged = (number: string, seconds: number) =>
   db.owner.query(
     `update engine.deposit set created_at = clock_timestamp() - $2 * interval '1 second' where external_order_number = $1`,
@@ -115,19 +124,19 @@ describe('a reservation', () => {
     expect(await findDeposit(api, 'none')).toBeNull();
     expect(await findForPlacement(worker, 'none')).toBeNull();
     expect(await viewDeposit(api, 'none')).toBeNull();
-    expect(await inTransaction(worker, (client) => lockDeposit(client, 'none'))).toBeNull();
+    expect(await inTransaction(api, (client) => lockDeposit(client, 'none'))).toBeNull();
   });
 });
 
 describe('a locked deposit', () => {
-  it.each([api, worker])('keeps the other side waiting until the transaction ends', async (pool) => {
+  it.each([api, decisions])('keeps the other side waiting until the transaction ends', async (pool) => {
     const wanted = reservation();
     await reserve(api, wanted);
     const lockBy =
       (of: pg.Pool) =>
       (client: pg.ClientBase): Promise<unknown> =>
         (of === api ? arriving : lockDeposit)(client, wanted.externalOrderNumber);
-    const other = pool === api ? worker : api;
+    const other = pool === api ? decisions : api;
     await inTransaction(pool, async (client) => {
       expect(await lockBy(pool)(client)).toMatchObject({ state: 'PLACING' });
       const impatient = inTransaction(other, async (rival) => {
@@ -180,15 +189,12 @@ describe('a state that the workflow records', () => {
 
 describe('a review', () => {
   const review = (one: Payment, change: object = {}) => ({
-    externalOrderNumber: one.order.externalOrderNumber,
     reason: 'AMOUNT_MISMATCH',
     late: true,
     inboxId: one.inboxId,
-    workflowId: `deposit:${one.order.externalOrderNumber}`,
     ...change,
   });
-  const mark = (one: Payment, change: object = {}) =>
-    inTransaction(worker, (client) => markInReview(client, review(one, change)));
+  const mark = (one: Payment, change: object = {}) => giveToPeople(worker, review(one, change));
 
   it('is shown on the deposit and settles the callback that led there, both or neither', async () => {
     const one = await payment(db.owner);
@@ -213,12 +219,9 @@ describe('a review', () => {
     );
     const other = await payment(db.owner);
     await inState(other.order.externalOrderNumber, 'REJECTED');
-    await mark(other);
+    expect(await mark(other)).toBeNull();
     expect(await stateOf(other.order.externalOrderNumber)).toBe('REJECTED');
-    await mark(other, { workflowId: 'deposit:second' });
-    expect(await findCallback(api, other.inboxId)).toMatchObject({
-      outcome: `review:deposit:${other.order.externalOrderNumber}`,
-    });
+    expect(await findCallback(api, other.inboxId)).toMatchObject({ outcome: null });
   });
 });
 
@@ -229,12 +232,23 @@ describe('a deposit that is closed', () => {
   ] as const)('as %s says so, and tells whoever waits for it', async (state, refusal) => {
     const wanted = reservation();
     await reserve(api, wanted);
+    if (state === 'UNPAID') {
+      await expect(markClosed(worker, wanted.externalOrderNumber, state, refusal)).rejects.toMatchObject({
+        code: 'P0E54',
+      });
+      await ended(wanted.externalOrderNumber, 'EXPIRED');
+    } else {
+      await expect(markClosed(worker, wanted.externalOrderNumber, state, refusal)).rejects.toMatchObject({
+        code: 'P0E55',
+      });
+      await closeAttempts(worker, wanted.externalOrderNumber, 1, 'NOT_SENT');
+    }
     const listener = new pg.Client(db.urlFor('app_api'));
     await listener.connect();
     onTestFinished(() => listener.end());
     const told = new Promise((resolve) => void listener.once('notification', resolve));
     await listener.query(`listen ${SETTLED_CHANNEL}`);
-    await inTransaction(worker, (client) => markClosed(client, wanted.externalOrderNumber, state, refusal));
+    expect(await markClosed(worker, wanted.externalOrderNumber, state, refusal)).toBe('done');
     expect(await findDeposit(api, wanted.externalOrderNumber)).toMatchObject({
       state,
       refusal,

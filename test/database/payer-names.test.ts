@@ -3,7 +3,7 @@ import { findForPlacement, reserve } from '../../database/deposits.ts';
 import { SHRED_BATCH, shredPayerNames } from '../../database/payer-names.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { order, settings } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const worker = db.poolFor('app_worker');
@@ -23,7 +23,8 @@ async function deposit(state: string, ageHours: number): Promise<string> {
     fingerprint: Buffer.alloc(32),
     settings: settings(),
   });
-  await db.owner.query(
+  await byHand(
+    db.owner,
     `update engine.deposit set state = $2, created_at = clock_timestamp() - $3 * interval '1 hour' where external_order_number = $1`,
     [externalOrderNumber, state, ageHours],
   );

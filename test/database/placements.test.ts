@@ -11,9 +11,9 @@ import {
   stampRefusals,
   type StoredAnswer,
 } from '../../database/placements.ts';
-import { inTransaction } from '../../database/pool.ts';
+
 import { reserved } from '../ledger/payments.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -22,12 +22,12 @@ const worker = db.poolFor('app_worker');
 /** A deposit whose order is being placed. */
 async function placing(): Promise<string> {
   const { externalOrderNumber } = await reserved(db.owner);
-  await db.owner.query(`update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
+  await byHand(db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
     externalOrderNumber,
   ]);
   return externalOrderNumber;
 }
-let stamps = 1_700_000_000_000;
+let stamps = Date.now();
 const open = (externalOrderNumber: string, n = 1, deadlineMs = 25_000) => {
   stamps += 1;
   return openAttempt(worker, { externalOrderNumber, n, deadlineMs, keyId: 'key', timestampMs: stamps });
@@ -76,7 +76,7 @@ describe('an attempt', () => {
 
   it('may share its stamp with another order', async () => {
     const [one, two] = [await placing(), await placing()];
-    const stamp = { n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: 1_600_000_000_000 };
+    const stamp = { n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: Date.now() };
     expect(await openAttempt(worker, { ...stamp, externalOrderNumber: one })).toBe(true);
     expect(await openAttempt(worker, { ...stamp, externalOrderNumber: two })).toBe(true);
   });
@@ -117,7 +117,7 @@ describe('an attempt', () => {
   });
 
   it('is of a deposit that is there', async () => {
-    await expect(open('no-such-deposit')).rejects.toMatchObject({ code: '23503' });
+    expect(await open('no-such-deposit')).toBe(false);
   });
 });
 
@@ -202,7 +202,11 @@ describe('what became of an attempt', () => {
   it('does not bring back a deposit that has moved on', async () => {
     const number = await placing();
     await open(number);
-    await inTransaction(worker, (client) => markClosed(client, number, 'PLACEMENT_REFUSED', 'NOT_SENT'));
+    await byHand(
+      db.owner,
+      `update engine.deposit set state = 'PLACEMENT_REFUSED', closed_at = now() where external_order_number = $1`,
+      [number],
+    );
     await settle(number, PLACED);
     expect(await shown(number)).toMatchObject({ state: 'PLACEMENT_REFUSED', redirectUrl: null });
   });
@@ -335,7 +339,7 @@ describe('the facts of a placement', () => {
     await open(number);
     await settle(number, REFUSED);
     expect(await viewDeposit(api, number)).toMatchObject({ refusalMessage: null });
-    await inTransaction(worker, (client) => markClosed(client, number, 'PLACEMENT_REFUSED', 'PARAMETER_ERROR'));
+    await markClosed(worker, number, 'PLACEMENT_REFUSED', 'PARAMETER_ERROR');
     expect(await viewDeposit(api, number)).toMatchObject({ refusalMessage: 'too small', refusal: 'PARAMETER_ERROR' });
   });
 });

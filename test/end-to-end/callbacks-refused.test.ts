@@ -13,6 +13,7 @@ import { type Answer, startEngine } from '../support/engine.ts';
 import { cameEarlier } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { talk } from '../api/talk.ts';
+import { byHand } from '../support/database.ts';
 
 const MINUTE = 60_000;
 const engine = await startEngine();
@@ -439,7 +440,8 @@ describe('an order nobody here has heard of', () => {
     expect(api.alarms(n)).toEqual(['callback_unknown_order', 'callback_unknown_order']);
 
     const age = (hours: string) =>
-      engine.db.owner.query(
+      byHand(
+        engine.db.owner,
         'update engine.callback set received_at = clock_timestamp() - $2::interval where external_order_number = $1',
         [n, hours],
       );

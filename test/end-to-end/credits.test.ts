@@ -6,6 +6,7 @@ import { paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { byHand } from '../support/database.ts';
 
 /** The money of one deposit, whoever moves it and however often: what the books hold is what merchants and people read. */
 const engine = await startEngine();
@@ -340,7 +341,8 @@ test('steps that did not count say why', async () => {
 
 test('a payment that people credit after the deposit was over is in its credits, and its state stays', async () => {
   const order = await placed(engine, { wallet: newWallet() });
-  await engine.db.owner.query(
+  await byHand(
+    engine.db.owner,
     `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = $1`,
     [order.externalOrderNumber],
   );

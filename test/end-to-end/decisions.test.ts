@@ -3,6 +3,7 @@ import { arrives, bookedFor, decideTogether, opened, operator, placed, walletBal
 import { expectRefusal } from '../api/evidence.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { byHand } from '../support/database.ts';
 
 /** What no machine may decide, decided by people: the whole engine, each operator with a personal key. */
 const engine = await startEngine();
@@ -384,7 +385,8 @@ describe('a credit that was wrong', () => {
 test('a case whose workflow was terminated by hand is held by a new one, and can be decided', async () => {
   const { order, id } = await mismatched();
   await engine.client.workflow.getHandle(id).terminate('somebody tidied up');
-  await engine.db.owner.query(
+  await byHand(
+    engine.db.owner,
     `update engine.review_case set opened_at = opened_at - interval '1 hour' where workflow_id = $1`,
     [id],
   );

@@ -7,7 +7,7 @@ import { afterAll, expect, test } from 'vitest';
 import { startPostgres } from '../../local/postgres.ts';
 import { reviewWorkflowId } from '../../workflows/messages.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
-import { required } from '../support/database.ts';
+import { byHand, required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { migrateTemplate } from '../support/template.ts';
 import { until } from '../support/until.ts';
@@ -238,7 +238,7 @@ test('a reservation whose workflow was never started is started by the relay whe
     }
   });
   // As after a restore of Temporal from a backup older than the database.
-  await engine.db.owner.query(`update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
+  await byHand(engine.db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
     externalOrderNumber,
   ]);
   await engine.pay(externalOrderNumber);

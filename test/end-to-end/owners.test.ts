@@ -28,6 +28,7 @@ import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
 import { cameEarlier, sealed } from '../support/seals.ts';
 import { until } from '../support/until.ts';
+import { byHand } from '../support/database.ts';
 
 /** Every open row has an owner: a running workflow, or people who were told. On a real PostgreSQL and a real Temporal. */
 const engine = await startEngine();
@@ -162,6 +163,7 @@ async function write(n: string, state: string): Promise<void> {
       settings: settings(),
     });
     if (state === 'PLACING') return;
+    await client.query('set local session_replication_role = replica');
     const shown = state === 'IN_REVIEW' || state === 'paid' ? 'AWAITING_PAYMENT' : state;
     const answer =
       shown === 'PLACEMENT_UNKNOWN'
@@ -433,6 +435,7 @@ async function poison(): Promise<void> {
   const where = (name: string) => `external_order_number like 'a-poison-${name}-%'`;
   await inTransaction(owner, async (client) => {
     for (const sql of [
+      'set local session_replication_role = replica',
       // Temporal refuses ids of such a length.
       'alter table engine.deposit drop constraint deposit_external_order_number_check',
       // callbacks: bound ones without data.
@@ -507,11 +510,12 @@ test('a hundred and one rows that fail at every step hide no other row: each ste
       }),
     ),
   );
-  await owner.query(
+  await byHand(
+    owner,
     `update engine.deposit set settled_by = (select min(workflow_id) from engine.review_case), told_at = null where external_order_number = $1`,
     [settled.externalOrderNumber],
   );
-  await owner.query(`update engine.deposit set state = 'PLACEMENT_UNKNOWN' where external_order_number = $1`, [
+  await byHand(owner, `update engine.deposit set state = 'PLACEMENT_UNKNOWN' where external_order_number = $1`, [
     answered.externalOrderNumber,
   ]);
   const outcomeOf = async (where: string, value: string) =>

@@ -11,7 +11,7 @@ import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { noteRestored } from '../../database/placements.ts';
 import { startWorker } from '../../worker/start.ts';
-import { required } from '../support/database.ts';
+import { byHand, required } from '../support/database.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { insertDecision } from '../support/operators.ts';
@@ -452,11 +452,13 @@ describe('Temporal is restored to just before', () => {
     await decide(id, { decision: 'reject' });
     // As if it had all happened this very moment: the first look leaves it alone, as what may only lag behind.
     const now = async () => {
-      await engine.db.owner.query(
+      await byHand(
+        engine.db.owner,
         'update engine.deposit set closed_at = clock_timestamp() where external_order_number = $1',
         [waiting.n],
       );
-      await engine.db.owner.query(
+      await byHand(
+        engine.db.owner,
         'update engine.review_case set closed_at = clock_timestamp() where workflow_id = $1',
         [id],
       );

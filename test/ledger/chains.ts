@@ -47,7 +47,7 @@ export function peoplesBooks(db: TestDatabase) {
     /** Money of a payment that is bound to no deposit, in suspense. */
     park: async (change: Record<string, string | null> = {}): Promise<ParkedMoney> => {
       const { item } = await payment(db.owner);
-      const [parked] = await call(worker, 'park', [
+      const [parked] = await call(db.owner, 'park', [
         facts(item, { key: `suspense:mtpay:${item.transactionCode}`, ...change }),
       ]);
       expect(parked!.outcome).toBe('posted');

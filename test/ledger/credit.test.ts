@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { countAttempt, findCallback } from '../../database/callbacks.ts';
 import { markReviewed } from '../support/inbox.ts';
-import { insertCase } from '../../database/cases.ts';
-import { findDeposit, lockDeposit, markInReview } from '../../database/deposits.ts';
+import { giveToPeople } from '../../database/cases.ts';
+import { findDeposit, lockDeposit } from '../../database/deposits.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { type CreditAnswer, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
@@ -183,11 +183,12 @@ describe('a repeated credit', () => {
     const one = await payment(db.owner);
     const [first] = await creditAll(worker, [one.item]);
     const before = await standing(one);
-    await db.owner.query(
+    await byHand(
+      db.owner,
       `update engine.deposit set state = 'AWAITING_PAYMENT', posting_id = null, closed_at = null where external_order_number = $1`,
       [one.order.externalOrderNumber],
     );
-    await db.owner.query('update engine.callback set outcome = null where id = $1', [one.inboxId]);
+    await byHand(db.owner, 'update engine.callback set outcome = null where id = $1', [one.inboxId]);
     await byHand(db.owner, 'delete from engine.outgoing where external_order_number = $1', [
       one.order.externalOrderNumber,
     ]);
@@ -255,7 +256,7 @@ describe('another payment', () => {
     const one = await payment(db.owner);
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, i) =>
-        call(worker, 'credit', [facts(one.item, { provider_code: `${one.data.transactionCode}-${i % 2}` })]),
+        call(db.owner, 'credit', [facts(one.item, { provider_code: `${one.data.transactionCode}-${i % 2}` })]),
       ),
     );
     expect(outcomes(answers.flat())).toEqual({ posted: 1, duplicate: 24, conflict: 25 });
@@ -267,7 +268,7 @@ describe('another payment', () => {
     const one = await payment(db.owner);
     await creditAll(worker, [one.item]);
     const other = facts(one.item, { key: `deposit:${one.item.deposit}:again`, provider_code: transactionCode() });
-    expect(await call(worker, 'credit', [other])).toMatchObject([{ outcome: 'conflict' }]);
+    expect(await call(db.owner, 'credit', [other])).toMatchObject([{ outcome: 'conflict' }]);
     expect(await wallet(one)).toMatchObject({ balance: '5000' });
   });
 
@@ -316,15 +317,17 @@ describe('the same key with another fact', () => {
     ['unit price', { unit_price: '7.3' }],
   ])('is a conflict that names the posting that stands, and moves nothing: %s', async (_, change) => {
     const one = await payment(db.owner);
-    const [posted] = await call(worker, 'credit', [facts(one.item)]);
-    expect(await call(worker, 'credit', [facts(one.item, change)])).toEqual([{ outcome: 'conflict', id: posted!.id }]);
-    expect(await call(worker, 'credit', [facts(one.item)])).toEqual([{ outcome: 'duplicate', id: posted!.id }]);
+    const [posted] = await call(db.owner, 'credit', [facts(one.item)]);
+    expect(await call(db.owner, 'credit', [facts(one.item, change)])).toEqual([
+      { outcome: 'conflict', id: posted!.id },
+    ]);
+    expect(await call(db.owner, 'credit', [facts(one.item)])).toEqual([{ outcome: 'duplicate', id: posted!.id }]);
     expect(await wallet(one)).toMatchObject({ balance: '5000', postings: [{ postingId: posted!.id }] });
   });
 
   it('in the same batch is a conflict: the first of them is posted', async () => {
     const one = await payment(db.owner);
-    const answers = await call(worker, 'credit', [facts(one.item), facts(one.item, { amount: '5001' })]);
+    const answers = await call(db.owner, 'credit', [facts(one.item), facts(one.item, { amount: '5001' })]);
     expect(answers).toMatchObject([{ outcome: 'posted' }, { outcome: 'conflict' }]);
     expect(await wallet(one)).toMatchObject({ balance: '5000' });
   });
@@ -400,10 +403,7 @@ describe('a payment that people have in hand', () => {
   /** As the worker writes it down when the judge has given the payment to people, and as their decision leaves it. */
   const inHand = ({ order, inboxId }: Payment, state: string) =>
     inTransaction(db.owner, async (client) => {
-      const workflowId = `deposit:${order.externalOrderNumber}`;
-      const about = { externalOrderNumber: order.externalOrderNumber, inboxId, workflowId, late: false };
-      await insertCase(client, { workflowId, inboxId, reason: 'AMOUNT_MISMATCH', detail: '' });
-      await markInReview(client, { ...about, reason: 'AMOUNT_MISMATCH' });
+      await giveToPeople(client, { inboxId, reason: 'AMOUNT_MISMATCH', late: false });
       await client.query('update engine.deposit set state = $2 where external_order_number = $1', [
         order.externalOrderNumber,
         state,
@@ -427,7 +427,7 @@ describe('a payment that people have in hand', () => {
   it.each(['IN_REVIEW', 'REJECTED'])('is told by the deposit’s state alone: %s', async (state) => {
     const one = await payment(db.owner);
     await inHand(one, state);
-    await db.owner.query('update engine.callback set outcome = null where id = $1', [one.inboxId]);
+    await byHand(db.owner, 'update engine.callback set outcome = null where id = $1', [one.inboxId]);
     expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'unproven' }]);
     expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
   });
@@ -446,6 +446,11 @@ describe('an item that cannot be posted', () => {
     const good = await payments(db.owner, 20);
     // Proven by the inbox, and yet refused by the ledger: its price, rounded down, is nothing.
     const free = await payment(db.owner, { data: { transactionAmount: '9999999999999', paymentPrice: '0.01' } });
+    await byHand(
+      db.owner,
+      `update engine.deposit set settings = settings || '{"rateBands": {"CNY": {"from": "0", "to": "1"}}}' where external_order_number = $1`,
+      [free.item.deposit],
+    );
     const items = [...good, free].map((one) => one.item);
     // Refused before it is queued: it makes no price at all.
     items.splice(7, 0, { ...free.item, amount: 'NaN' });

@@ -34,7 +34,7 @@ describe('parked money', () => {
 
   it('uses up its code: the same money cannot be credited as well', async () => {
     const { item } = await payment(db.owner);
-    await call(worker, 'park', [facts(item, { key: `suspense:mtpay:${item.transactionCode}` })]);
+    await call(db.owner, 'park', [facts(item, { key: `suspense:mtpay:${item.transactionCode}` })]);
     expect(await creditAll(worker, [item])).toMatchObject([{ outcome: 'conflict' }]);
     expect(await wallet(item.wallet)).toBe('0');
   });
@@ -47,13 +47,13 @@ describe('parked money', () => {
   it('takes no fee', async () => {
     const { item } = await payment(db.owner);
     const parked = facts(item, { key: `suspense:mtpay:${item.transactionCode}`, fee: '1' });
-    await expect(call(worker, 'park', [parked])).rejects.toMatchObject({ code: '23514' });
+    await expect(call(db.owner, 'park', [parked])).rejects.toMatchObject({ code: '23514' });
   });
 
   it('is parked once, however often it comes', async () => {
     const { item } = await payment(db.owner);
     const parked = facts(item, { key: `suspense:mtpay:${item.transactionCode}` });
-    const answers = await Promise.all(Array.from({ length: 20 }, () => call(worker, 'park', [parked])));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => call(db.owner, 'park', [parked])));
     expect(answers.flat().filter((answer) => answer.outcome === 'posted')).toHaveLength(1);
     expect(answers.flat().filter((answer) => answer.outcome === 'duplicate')).toHaveLength(19);
   });
@@ -244,7 +244,7 @@ describe('a reversal', () => {
     await reverse(posted!.postingId!, false);
     expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'duplicate' }]);
     const again = facts(one.item, { key: `deposit:${one.item.deposit}:again`, provider_code: transactionCode() });
-    expect(await call(worker, 'credit', [again])).toMatchObject([{ outcome: 'conflict' }]);
+    expect(await call(db.owner, 'credit', [again])).toMatchObject([{ outcome: 'conflict' }]);
     expect(await wallet(one.item.wallet)).toBe('0');
   });
 
@@ -340,7 +340,7 @@ describe('everything at once', () => {
         const kept = await reverse(credited!.postingId!, true);
         return release(kept.id!, item.deposit, some[0]!.item.wallet, { fee: '0.00000001' });
       }
-      const [parked] = await call(worker, 'park', [facts(item, { key: `suspense:mtpay:${item.transactionCode}` })]);
+      const [parked] = await call(db.owner, 'park', [facts(item, { key: `suspense:mtpay:${item.transactionCode}` })]);
       return i % 2 === 0 ? reverse(parked!.id!, false) : release(parked!.id!, item.deposit, item.wallet);
     });
     const storm = { over: false };

@@ -102,7 +102,7 @@ it('a credit that waits too long for a lock fails as "try again", and has posted
 
 it('a session that does not wait for the disk is overruled while it posts, and only then', async () => {
   const one = await payment(db.owner);
-  const client = new pg.Client(db.urlFor('app_worker'));
+  const client = new pg.Client(db.url);
   await client.connect();
   onTestFinished(() => client.end());
   const setting = async () =>
@@ -118,12 +118,12 @@ it('a session that does not wait for the disk is overruled while it posts, and o
 
 it('a snapshot that is too old to see a rival fails as "try again", and posts nothing twice', async () => {
   const one = await payment(db.owner);
-  const client = new pg.Client(db.urlFor('app_worker'));
+  const client = new pg.Client(db.url);
   await client.connect();
   onTestFinished(() => client.end());
   await client.query('begin isolation level repeatable read');
   await client.query('select count(*) from engine.deposit');
-  await call(worker, 'credit', [facts(one.item)]);
+  await call(db.owner, 'credit', [facts(one.item)]);
   await expect(
     client.query('select * from ledger.credit($1)', [JSON.stringify([facts(one.item)])]),
   ).rejects.toMatchObject({ code: '40001' });

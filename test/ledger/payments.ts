@@ -78,14 +78,15 @@ export async function payments(
   change: { readonly order?: Partial<Order>; readonly data?: Partial<CallbackData> } = {},
 ): Promise<Payment[]> {
   const wanted = Array.from({ length: count }, () => {
-    const asked = order({ wallet: newWallet(), ...change.order });
+    const mtcAmount = change.data?.transactionAmount ?? '5000';
+    const asked = order({ wallet: newWallet(), mtcAmount, ...change.order });
     return { asked, data: paid(asked, change.data) };
   });
   const { rows } = await db.query<{ id: string; number: string }>(
-    `with wanted as (select * from jsonb_to_recordset($1) as w(number text, wallet text, currency text, code text, hash text, data jsonb)),
+    `with wanted as (select * from jsonb_to_recordset($1) as w(number text, wallet text, currency text, amount numeric, code text, hash text, data jsonb)),
           d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
-                                            fingerprint, settings, state)
-                select number, wallet, 'MtcAmount', 5000, currency, 'en', '', $2, 'AWAITING_PAYMENT' from wanted)
+                                            fingerprint, settings)
+                select number, wallet, 'MtcAmount', amount, currency, 'en', '', $2 from wanted)
      insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)
      select number, number, code, decode(hash, 'hex'), data, '', 'first', true from wanted
      returning id, external_order_number as number`,
@@ -95,6 +96,7 @@ export async function payments(
           number: asked.externalOrderNumber,
           wallet: asked.wallet,
           currency: asked.currencyCode,
+          amount: asked.mtcAmount,
           code: data.transactionCode,
           hash: contentHash(data).toString('hex'),
           data,
@@ -104,7 +106,7 @@ export async function payments(
     ],
   );
   await db.query(
-    `update engine.deposit d set bound_callback = c.id from engine.callback c
+    `update engine.deposit d set state = 'AWAITING_PAYMENT', bound_callback = c.id from engine.callback c
       where c.deposit = d.external_order_number and c.id = any($1)`,
     [rows.map((row) => row.id)],
   );

@@ -63,7 +63,7 @@ describe('the slot of a deposit', () => {
     const one = await payment(db.owner);
     const rivals = await Promise.all(Array.from({ length: 10 }, () => park({ deposit: one.item.deposit })));
     const answers = await Promise.all([
-      ...Array.from({ length: 20 }, async () => (await call(worker, 'credit', [facts(one.item)]))[0]!),
+      ...Array.from({ length: 20 }, async () => (await call(db.owner, 'credit', [facts(one.item)]))[0]!),
       ...rivals.map(({ id }) => release(id, one.item.deposit, one.item.wallet)),
     ]);
     expect(answers.filter(({ outcome }) => outcome === 'posted')).toHaveLength(1);
@@ -119,11 +119,11 @@ describe('a slot is free again', () => {
     const [one, rival] = (await payments(db.owner, 2)) as [Payment, Payment];
     await credited(rival);
     const used = facts(one.item, { provider_code: rival.item.transactionCode });
-    expect(await call(worker, 'credit', [used])).toMatchObject([{ outcome: 'conflict' }]);
+    expect(await call(db.owner, 'credit', [used])).toMatchObject([{ outcome: 'conflict' }]);
     expect(await slotOf(one.item.deposit)).toBeNull();
     const posting = await credited(one);
     const again = facts(one.item, { key: 'deposit:again', provider_code: rival.item.transactionCode });
-    expect(await call(worker, 'credit', [again])).toMatchObject([{ outcome: 'conflict' }]);
+    expect(await call(db.owner, 'credit', [again])).toMatchObject([{ outcome: 'conflict' }]);
     expect(await slotOf(one.item.deposit)).toBe(posting);
   });
 
@@ -137,7 +137,7 @@ describe('a slot is free again', () => {
   it('and is never lost to a batch that fails', async () => {
     const [one, broken] = (await payments(db.owner, 2)) as [Payment, Payment];
     const batch = [facts(one.item), facts(broken.item, { amount: '0' })];
-    await expect(call(worker, 'credit', batch)).rejects.toMatchObject({ code: '23514' });
+    await expect(call(db.owner, 'credit', batch)).rejects.toMatchObject({ code: '23514' });
     expect(await slotOf(one.item.deposit)).toBeNull();
     expect(await credited(one)).toMatch(/^\d+$/);
   });
@@ -328,7 +328,7 @@ describe('a payment beside another', () => {
   it('is nothing a machine can do', async () => {
     const { one, first } = await withSeconds(1);
     const beside = { ...facts(one.item, { key: 'x', provider_code: transactionCode() }), beside: first };
-    expect(await call(worker, 'credit', [beside])).toMatchObject([{ outcome: 'conflict', id: first }]);
+    expect(await call(db.owner, 'credit', [beside])).toMatchObject([{ outcome: 'conflict', id: first }]);
   });
 });
 

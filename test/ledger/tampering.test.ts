@@ -14,7 +14,7 @@ beforeAll(async () => {
   const [a, b, c, d, e] = some.map((one) => one.item);
   await creditAll(worker, [a!, b!]);
   await creditAll(worker, [c!]);
-  await call(worker, 'park', [facts(d!, { key: `suspense:mtpay:${d!.transactionCode}` })]);
+  await call(db.owner, 'park', [facts(d!, { key: `suspense:mtpay:${d!.transactionCode}` })]);
   await creditAll(worker, [e!]);
 });
 

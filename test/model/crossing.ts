@@ -37,14 +37,14 @@ async function batchOf(owner: pg.Pool, codes: readonly string[]): Promise<Credit
   const { rows } = await owner.query<{ id: string; number: string }>(
     `with wanted as (select * from jsonb_to_recordset($1) as w(number text, code text, hash text, data jsonb)),
           d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
-                                            fingerprint, settings, state)
-                select number, 'wallet-42', 'MtcAmount', 5000, 'CNY', 'en', '', $2, 'AWAITING_PAYMENT' from wanted)
+                                            fingerprint, settings)
+                select number, 'wallet-42', 'MtcAmount', 5000, 'CNY', 'en', '', $2 from wanted)
      insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)
      select number, number, code, decode(hash, 'hex'), data, '', 'first', true from wanted returning id, external_order_number as number`,
     [JSON.stringify(wanted), settings()],
   );
   await owner.query(
-    'update engine.deposit d set bound_callback = c.id from engine.callback c where c.deposit = d.external_order_number and c.id = any($1)',
+    `update engine.deposit d set state = 'AWAITING_PAYMENT', bound_callback = c.id from engine.callback c where c.deposit = d.external_order_number and c.id = any($1)`,
     [rows.map(({ id }) => id)],
   );
   const ids = new Map(rows.map(({ id, number }) => [number, id]));

@@ -25,6 +25,7 @@ import { cutAt, killedAfter } from './seams.ts';
 import { dataOf, hashOf, log, type Names, orderOf, PEOPLE, placeOrder, PRICE, settingsOf, type Site } from './world.ts';
 import { insertDecision, proofFor } from '../support/operators.ts';
 import { cameEarlier, seal, sealTrust } from '../support/seals.ts';
+import { byHand } from '../support/database.ts';
 
 export type Kill = 0 | 1 | 2;
 /** Where the connection breaks while a decision is carried out; 0: nowhere. */
@@ -169,7 +170,8 @@ export class Driver {
 
   async endWindow(order: number): Promise<string> {
     const number = this.names.orders[order]!;
-    await this.#site.owner.query(
+    await byHand(
+      this.#site.owner,
       'update engine.deposit set expires_at = clock_timestamp() where external_order_number = $1',
       [number],
     );

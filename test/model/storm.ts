@@ -13,7 +13,7 @@ import { contentHash } from '../../mtpay/callback.ts';
 import { createRandom, type Random } from '../attack/random.ts';
 import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
-import type { TestDatabase } from '../support/database.ts';
+import { byHand, type TestDatabase } from '../support/database.ts';
 import { log } from './world.ts';
 import { seal, sealTrust } from '../support/seals.ts';
 import { insertDecision, proofFor } from '../support/operators.ts';
@@ -105,10 +105,11 @@ async function counters(owner: pg.Pool): Promise<{ transactions: number; deadloc
 
 async function place(owner: pg.Pool, i: number): Promise<Asked> {
   const one = order({ externalOrderNumber: orderNumber(), wallet: `storm-${i % WALLETS}` });
-  await owner.query(
+  await byHand(
+    owner,
     `with d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
-                                            fingerprint, settings, state, expires_at)
-                values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'AWAITING_PAYMENT', clock_timestamp() + interval '1 hour') returning 1)
+                                            fingerprint, settings, state, expires_at, listening_until)
+                values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'AWAITING_PAYMENT', clock_timestamp() + interval '1 hour', clock_timestamp()) returning 1)
      insert into engine.placement_attempt (external_order_number, n, deadline) select $1, 1, clock_timestamp() from d`,
     [one.externalOrderNumber, one.wallet, settings()],
   );

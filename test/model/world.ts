@@ -5,7 +5,7 @@ import { createPool, type Role } from '../../database/pool.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { settings } from '../support/builders.ts';
-import type { TestDatabase } from '../support/database.ts';
+import { byHand, type TestDatabase } from '../support/database.ts';
 import type { Reference } from './reference.ts';
 import { createGenuineCreditor } from '../../activities/crediting.ts';
 import { sealTrust } from '../support/seals.ts';
@@ -99,12 +99,13 @@ export async function placeOrder(owner: pg.Pool, names: Names, orders: readonly 
     wallet: names.wallets[DEPOSITS[order]!.wallet],
     settings: settingsOf(order),
   }));
-  await owner.query(
+  await byHand(
+    owner,
     `with wanted as (select * from jsonb_to_recordset($1) as w(n text, wallet text, settings jsonb)),
           d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
                                             fingerprint, settings, state, redirect_url, placed_at, expires_at, listening_until)
                 select n, wallet, 'MtcAmount', 5000, 'CNY', 'en', '', settings, 'AWAITING_PAYMENT', 'https://example.com', clock_timestamp(),
-                       clock_timestamp() + interval '30 minutes', clock_timestamp() + interval '3 days' from wanted returning external_order_number)
+                       clock_timestamp() + interval '30 minutes', clock_timestamp() from wanted returning external_order_number)
      insert into engine.placement_attempt (external_order_number, n, deadline, outcome)
      select external_order_number, 1, clock_timestamp(), 'placed' from d`,
     [JSON.stringify(rows)],

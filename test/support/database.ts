@@ -62,6 +62,9 @@ export async function byHand(owner: pg.Pool, sql: string, values: readonly unkno
     await client.query('set local session_replication_role = replica');
     await client.query(sql, [...values]);
     await client.query('commit');
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
   } finally {
     client.release();
   }
