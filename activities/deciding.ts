@@ -13,7 +13,6 @@ import {
 } from '../database/cases.ts';
 import { isWritten, type SaidStep } from '../database/decisions.ts';
 import { unsignedAmong } from '../database/signed-steps.ts';
-import { inTransaction } from '../database/pool.ts';
 import {
   findSealed,
   findSealedOfCase,

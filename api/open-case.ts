@@ -5,7 +5,6 @@ import { findCallback, paymentOf } from '../database/callbacks.ts';
 import { type CaseRow, type Doubted, findOpenCase, handOver, openDoubt } from '../database/cases.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { readClocks } from '../database/provider-clock.ts';
-import { heldAgainWorkflowId } from '../workflows/messages.ts';
 import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
 import { ApiError } from './errors.ts';
 import type { DoubtBody } from './review-schemas.ts';

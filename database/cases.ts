@@ -295,12 +295,6 @@ export async function recordProposal(db: Db, workflowId: string, decisionId: str
   await db.query('select engine.show_proposal($1, $2)', [workflowId, decisionId]);
 }
 
-/** What parking needs of a case; the worker may not read the books. */
-export type ParkingFacts = Pick<
-  CaseRow,
-  'workflowId' | 'deposit' | 'transactionCode' | 'amount' | 'currencyCode' | 'paymentPrice' | 'parked'
->;
-
 /** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
 export interface Parked {
   readonly postingId: string | null;
@@ -336,10 +330,6 @@ export async function giveToPeople(
   );
   const { given, ...parked } = rows[0]!;
   return given ? parked : null;
-}
-
-export async function recordParked(client: pg.ClientBase, workflowId: string, postingId: string): Promise<void> {
-  await client.query('update engine.review_case set parked = $2 where workflow_id = $1', [workflowId, postingId]);
 }
 
 export interface DecidedCase {

@@ -57,18 +57,6 @@ export async function findDeposit(db: Db, externalOrderNumber: string): Promise<
   return rows[0] === undefined ? null : toDeposit(rows[0]);
 }
 
-/**
- * The row under lock: routing a callback, closing a deposit and deciding about it exclude each other here. Not against
- * foreign keys, which never wait for it (docs/ledger.md#locks).
- */
-export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: string): Promise<DepositRow | null> {
-  const { rows } = await client.query<RawDepositRow>(
-    `select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1 for no key update`,
-    [externalOrderNumber],
-  );
-  return rows[0] === undefined ? null : toDeposit(rows[0]);
-}
-
 /** Another payment of this order number that waits for people: no machine credits it, and none refuses it. */
 export interface OtherPayment {
   readonly case: string;

@@ -6,7 +6,7 @@ import { inTransaction } from '../../database/pool.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { reserved } from '../ledger/payments.ts';
 import { order, orderNumber, paid } from '../support/builders.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 import { seal, sealed } from '../support/seals.ts';
 
 /** Whoever has the API's login, and nothing else: what no message can do, it cannot do either. */
@@ -84,7 +84,7 @@ describe('a deposit', () => {
 
   it.each(['PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID'])('that is %s owns none any more', async (state) => {
     const n = await waiting();
-    await db.owner.query('update engine.deposit set state = $2 where external_order_number = $1', [n, state]);
+    await byHand(db.owner, 'update engine.deposit set state = $2 where external_order_number = $1', [n, state]);
     await expect(receive(n)).rejects.toMatchObject(noMessage);
     // Nor by a row that is there already.
     const kept = await receive(n, unknown);

@@ -6,7 +6,6 @@ import {
   findForPlacement,
   findOpenDeposits,
   listDeposits,
-  lockDeposit,
   markClosed,
   type PageEnd,
   recordState,
@@ -28,7 +27,6 @@ import { byHand, createTestDatabase } from '../support/database.ts';
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const worker = db.poolFor('app_worker');
-const decisions = db.poolFor('app_decisions');
 
 const reservation = (change: Partial<Reservation> = {}): Reservation => ({
   ...order({ wallet: newWallet() }),
@@ -124,29 +122,25 @@ describe('a reservation', () => {
     expect(await findDeposit(api, 'none')).toBeNull();
     expect(await findForPlacement(worker, 'none')).toBeNull();
     expect(await viewDeposit(api, 'none')).toBeNull();
-    expect(await inTransaction(api, (client) => lockDeposit(client, 'none'))).toBeNull();
   });
 });
 
 describe('a locked deposit', () => {
-  it.each([api, decisions])('keeps the other side waiting until the transaction ends', async (pool) => {
+  it('keeps a message of its order waiting until the transaction ends', async () => {
     const wanted = reservation();
     await reserve(api, wanted);
-    const lockBy =
-      (of: pg.Pool) =>
-      (client: pg.ClientBase): Promise<unknown> =>
-        (of === api ? arriving : lockDeposit)(client, wanted.externalOrderNumber);
-    const other = pool === api ? decisions : api;
-    await inTransaction(pool, async (client) => {
-      expect(await lockBy(pool)(client)).toMatchObject({ state: 'PLACING' });
-      const impatient = inTransaction(other, async (rival) => {
-        await rival.query(`set local lock_timeout = '50ms'`);
-        return lockBy(other)(rival);
+    const arrives = (timeoutMs: number) =>
+      inTransaction(api, async (client) => {
+        await client.query(`set local lock_timeout = ${timeoutMs}`);
+        return arriving(client, wanted.externalOrderNumber);
       });
-      await expect(impatient).rejects.toMatchObject({ code: '55P03' });
+    await inTransaction(db.owner, async (client) => {
+      await client.query('select from engine.deposit where external_order_number = $1 for no key update', [
+        wanted.externalOrderNumber,
+      ]);
+      await expect(arrives(50)).rejects.toMatchObject({ code: '55P03' });
     });
-    const after = await inTransaction(other, lockBy(other));
-    expect(after).toMatchObject({ state: 'PLACING' });
+    expect(await arrives(2_000)).toMatchObject({ state: 'PLACING' });
   });
 });
 

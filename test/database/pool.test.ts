@@ -349,8 +349,10 @@ describe('a database that is away', () => {
     onTestFinished(() => nowhere.end());
     expect(isDatabaseAway(await nowhere.query('select 1').catch((error: unknown) => error))).toBe(true);
 
-    const busy = new pg.Pool({ connectionString: db.url, max: 1, connectionTimeoutMillis: 50 });
+    const busy = new pg.Pool({ connectionString: db.url, max: 1, connectionTimeoutMillis: 2_000 });
     const client = await busy.connect();
+    // Only now so short: the first one has to be made.
+    busy.options.connectionTimeoutMillis = 50;
     expect(isDatabaseAway(await busy.query('select 1').catch((error: unknown) => error))).toBe(true);
     client.release();
     await busy.end();

@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { countAttempt, findCallback } from '../../database/callbacks.ts';
 import { markReviewed } from '../support/inbox.ts';
 import { giveToPeople } from '../../database/cases.ts';
-import { findDeposit, lockDeposit } from '../../database/deposits.ts';
+import { findDeposit } from '../../database/deposits.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { type CreditAnswer, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
@@ -23,6 +23,7 @@ import {
   postingsOf,
   received,
   reserved,
+  lockDeposit,
 } from './payments.ts';
 
 const db = await createTestDatabase();

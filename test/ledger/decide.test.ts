@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { insertCase, recordProposal } from '../../database/cases.ts';
 import { findCarried } from '../../database/decisions.ts';
-import { findDeposit, lockDeposit } from '../../database/deposits.ts';
+import { findDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { decide, type DecisionItem } from '../../ledger/decide.ts';
@@ -20,6 +20,7 @@ import {
   payments,
   postingsOf,
   received,
+  lockDeposit,
 } from './payments.ts';
 
 const anyRow = () => Promise.resolve(true);

@@ -202,3 +202,10 @@ export async function expectCleanBooks(auditor: pg.Pool): Promise<void> {
   expect(rows[0]!.postings).toBeGreaterThan(0);
   expect(Number(rows[0]!.sum)).toBe(0);
 }
+
+/** The deposit's row under the lock that every path takes (docs/ledger.md#locks). */
+export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: string): Promise<void> {
+  await client.query('select from engine.deposit where external_order_number = $1 for no key update', [
+    externalOrderNumber,
+  ]);
+}

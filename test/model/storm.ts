@@ -3,7 +3,7 @@ import pg from 'pg';
 import { recordReview, decide, parkCase } from '../../activities/deciding.ts';
 import { close } from '../../activities/closing.ts';
 import { type Message, route, routeRepeat } from '../../api/route-callback.ts';
-import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
+import { markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
 import { findCase, findNewestCredit, openDoubt, recordProposal } from '../../database/cases.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { allowedDecisions, entersWallet } from '../../domain/decision.ts';
