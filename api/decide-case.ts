@@ -228,7 +228,7 @@ async function write(
 }
 
 /** Refusals of the signature alone: the step is not written. */
-const UNSIGNED = {
+export const UNSIGNED = {
   signature_required: 'every step is signed on the operator’s own device here: npm run sign',
   signature_wrong:
     'the signature is not one of this operator’s over this very step: look at the case again, and sign anew',

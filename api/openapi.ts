@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DECISION_FAULTS, type DecisionFault } from '../domain/decision.ts';
 import type { Refusal } from '../ledger/decide.ts';
 import { REFUSALS } from '../mtpay/place.ts';
+import { UNSIGNED } from './decide-case.ts';
 import { type ErrorCode, HTTP } from './errors.ts';
 import { type Answer, impliedRefusals, type Operation } from './operation.ts';
 
@@ -13,6 +14,7 @@ const NOT_PLACED = [...REFUSALS, 'NOT_SENT', 'TOO_LATE'] as const;
 /** What `code` is in the 409 of a decision. */
 const BY_BOOKS = ['unproven', 'withdrawn', 'facts_differ', 'not_possible'] as const satisfies Refusal[];
 const NOT_DECIDED: readonly (DecisionFault | Refusal)[] = [...DECISION_FAULTS, ...BY_BOOKS] satisfies Complete;
+const NOT_SIGNED = Object.keys(UNSIGNED) as (keyof typeof UNSIGNED)[];
 /** Does not compile when the books refuse for a reason that is not listed here. */
 type Complete =
   Exclude<Refusal, DecisionFault | (typeof BY_BOOKS)[number]> extends never
@@ -38,7 +40,8 @@ const WHEN = {
     'The step was not taken, and nothing was moved; `code` says why. `credited_meanwhile`: another payment stands in the wallet ' +
     'that gets the money, or not the one named as `beside`: look again. `facts_required`: to credit what cannot be read takes ' +
     '`facts`, and nothing else does. `facts_differ`: the two people state another payment. `withdrawn`: the proposal was taken ' +
-    'back first. `not_written`: the step is not in the table as it was told. `unproven` and `not_possible` come from the books.',
+    'back first. `not_written`: the step is not in the table as it was told. `unproven` and `not_possible` come from the books. ' +
+    '`signature_required`, `signature_wrong` and `signature_used` are about the signature, and the step is not written.',
   rate_limited: 'More requests than the key may make, or too many failed authentications from this address.',
   unavailable: 'Nothing was accepted; the same request may be repeated.',
 } as const satisfies Record<Documented, string>;
@@ -49,7 +52,7 @@ const problem = z
     title: z.string(),
     status: z.int().min(400).max(599),
     code: z
-      .enum([...(Object.keys(HTTP) as ErrorCode[]), ...NOT_PLACED, ...NOT_DECIDED])
+      .enum([...(Object.keys(HTTP) as ErrorCode[]), ...NOT_PLACED, ...NOT_DECIDED, ...NOT_SIGNED])
       .meta({ description: 'For programs. A closed list.' }),
     detail: z.string().meta({ description: 'For people: what was found, what is allowed.' }),
     errors: z
@@ -97,7 +100,7 @@ type Schemas = ReturnType<typeof createSchemas>;
 
 function shownCodes(code: Documented): readonly string[] {
   if (code === 'refused') return NOT_PLACED;
-  return code === 'decision_refused' ? NOT_DECIDED : [code];
+  return code === 'decision_refused' ? [...NOT_DECIDED, ...NOT_SIGNED] : [code];
 }
 
 function refusalResponse(code: Documented): Json {

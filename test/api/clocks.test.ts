@@ -44,7 +44,11 @@ await db.owner.query(`
   grant select on clocks.off to public;
   alter table engine.deposit alter created_at set default clocks.clock_timestamp();
   alter table engine.placement_attempt alter started_at set default clocks.clock_timestamp();
-  alter table engine.callback alter received_at set default clocks.clock_timestamp();`);
+  alter table engine.callback alter received_at set default clocks.clock_timestamp();
+  do $$ declare f regprocedure; begin
+    for f in select p.oid from pg_proc p where p.pronamespace = 'engine'::regnamespace and p.prosecdef loop
+      execute format('alter function %s set search_path = clocks, pg_catalog, engine, pg_temp', f);
+    end loop; end $$;`);
 const poolOf = (role: 'app_api' | 'app_worker') => {
   const pool = new pg.Pool({
     connectionString: db.urlFor(role),

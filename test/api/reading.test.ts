@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createApiKey, type Scope } from '../../database/api-keys.ts';
 import { startEngine } from '../support/engine.ts';
+import { byHand } from '../support/database.ts';
 import { expectRefusal, fault as sandboxFault, memoryLog, stored } from './evidence.ts';
 import { lineTo, withApi } from './parts.ts';
 
@@ -431,14 +432,14 @@ describe('a checkout link', () => {
         'javascript:alert(1)',
         'pay',
       ]) {
-        await engine.db.owner.query('update engine.deposit set redirect_url = $2 where external_order_number = $1', [
+        await byHand(engine.db.owner, 'update engine.deposit set redirect_url = $2 where external_order_number = $1', [
           n,
           link,
         ]);
         expect(await links()).toEqual([null, null, null]);
       }
       expect(told.alarms(n)).toContain('redirect_not_allowed');
-      await engine.db.owner.query('update engine.deposit set redirect_url = $2 where external_order_number = $1', [
+      await byHand(engine.db.owner, 'update engine.deposit set redirect_url = $2 where external_order_number = $1', [
         n,
         redirectUrl,
       ]);

@@ -103,7 +103,7 @@ export const DEFENCES: readonly Defence[] = [
   defence(
     'one payment for a deposit',
     'middle',
-    ['api/route-callback.ts', 'bound !== null', 'false'],
+    ['api/route-callback.ts', 'if (bound !== null) {', 'if (false) {'],
     ['api/route-callback.ts', 'if (isFinal(state)) return', 'if (false) return'],
     ['database/migrations/019-api.sql', "(as_receipt = 'first' and", '(false and'],
   ),

@@ -1,3 +1,5 @@
+import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
+import { seal } from '../support/seals.ts';
 import { expect, test } from 'vitest';
 import {
   chainAnew,
@@ -46,10 +48,29 @@ test('a deposit whose history has left Temporal is audited like any other', asyn
   expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(1);
 });
 
+/** Every message as if it had been stamped, and sealed with that stamp, so much earlier. */
+async function stampedEarlier(byMs: number): Promise<string> {
+  const { rows } = await book.engine.db.owner.query<SealedRow>(`${SEALED_ROWS} where a.key_id is not null`);
+  const seals = rows.map((row) => {
+    const { signature } = seal({
+      receipt: row.receipt,
+      externalOrderNumber: row.order,
+      contentHash: row.content_hash,
+      rawHash: row.raw_hash,
+      stamp: { keyId: row.key_id!, timestampMs: Number(row.timestamp_ms) - byMs },
+      sealedMs: Number(row.sealed_ms),
+    });
+    return `update engine.callback set seal = '\\x${signature.toString('hex')}' where id = ${row.id};`;
+  });
+  return `
+    update engine.callback_stamp set timestamp_ms = timestamp_ms - ${byMs};
+    update engine.callback_attempt set timestamp_ms = timestamp_ms - ${byMs};
+    ${seals.join('\n')}`;
+}
+
 test('a book whose old stamps were pruned is clean; without the attempt that says the same it is not', async () => {
-  const pruned = (also = '') => `
-    update engine.callback_stamp set timestamp_ms = timestamp_ms - 100 * 86400000::bigint;
-    update engine.callback_attempt set timestamp_ms = timestamp_ms - 100 * 86400000::bigint;
+  const earlier = await stampedEarlier(100 * 86_400_000);
+  const pruned = (also = '') => `${earlier}
     set session_replication_role = origin;
     select engine.prune('7 days', 1000);
     set session_replication_role = replica;

@@ -15,6 +15,7 @@ import { ensureArchiveSchedule } from '../../worker/schedule.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 
 /** The archive of a whole engine: what closes is there a moment later, brought by the schedule. */
@@ -98,6 +99,7 @@ describe('in the database', async () => {
           DATABASE_URL: engine.db.url,
           TEMPORAL_ADDRESS: engine.temporal.address,
           AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
+          ...SEAL_ENV,
         },
         stdio: ['ignore', 'pipe', 'pipe'],
       },

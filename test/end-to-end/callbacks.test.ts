@@ -7,6 +7,7 @@ import { expectAck, loggedApi, loggedWorker, reserved } from '../api/parts.ts';
 import { order, paid, transactionCode } from '../support/builders.ts';
 import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
+import { byHand } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { traces } from '../api/traces.ts';
 
@@ -375,7 +376,8 @@ describe('the time of the stamp', () => {
 
   test('of a retry late in the listening window is credited, and beyond the window it is reviewed', async () => {
     const [late, tooLate] = [await placed(), await placed()];
-    await engine.db.owner.query(
+    await byHand(
+      engine.db.owner,
       `update engine.placement_attempt set started_at = started_at - interval '100 hours' where external_order_number = any($1)`,
       [[late.externalOrderNumber, tooLate.externalOrderNumber]],
     );

@@ -147,7 +147,7 @@ test('its history is audited with the key; without it nothing is called proved',
 test('texts of failures are encrypted as well: of an activity that failed for a while', async () => {
   const created = await engine.create();
   const { externalOrderNumber } = created.body;
-  await engine.db.owner.query('revoke execute on function ledger.credit(jsonb) from ledger_poster');
+  await engine.db.owner.query('revoke execute on function engine.credit(jsonb) from app_worker');
   try {
     await engine.pay(externalOrderNumber);
     const handle = handleOf(encrypting, externalOrderNumber);
@@ -161,7 +161,7 @@ test('texts of failures are encrypted as well: of an activity that failed for a 
     const [opened] = await loadDataConverter(engine.env).payloadCodecs![0]!.decode([pending.encodedAttributes!]);
     expect(Buffer.from(opened!.data!).toString()).toContain('permission denied for function credit');
   } finally {
-    await engine.db.owner.query('grant execute on function ledger.credit(jsonb) to ledger_poster');
+    await engine.db.owner.query('grant execute on function engine.credit(jsonb) to app_worker');
   }
   await engine.untilState(externalOrderNumber, 'CREDITED');
 });

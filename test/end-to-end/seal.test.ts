@@ -16,6 +16,7 @@ import { expectRefusal } from '../api/evidence.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
+import { insertDecision } from '../support/operators.ts';
 import { until } from '../support/until.ts';
 
 /** Whoever may write to the database writes a payment of his own into the inbox; relay, worker and audit are the real ones. */
@@ -108,10 +109,9 @@ test('people cannot credit it as it stands, in whatever way it is asked for, and
   await engine.untilState(n, 'IN_REVIEW');
   const id = `deposit:${n}`;
   expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'looks fine' }), 409, 'decision_not_allowed');
-  // A step that is written past the API, with its login, is refused where the money would move.
-  const step = `insert into engine.decision (callback, workflow_id, step, decision, proposal, reason, operator, keep)
-    select callback, workflow_id, $2, $3, $4, 'looks fine', $5, false from engine.review_case where workflow_id = $1 returning id`;
-  const proposal = (await login.query<{ id: string }>(step, [id, 'propose', 'credit', null, 'alice'])).rows[0]!.id;
+  // Steps that are written past the API, by people's own keys, are refused where the money would move.
+  const body = { workflowId: id, decision: 'credit', reason: 'looks fine', keep: false, toDeposit: null } as const;
+  const { id: proposal } = await insertDecision(login, { ...body, step: 'propose', operator: 'alice' });
   const proposed = {
     decisionId: proposal,
     operator: 'alice',
@@ -122,7 +122,8 @@ test('people cannot credit it as it stands, in whatever way it is asked for, and
   };
   const handle = engine.client.workflow.getHandle(id);
   await handle.executeUpdate('propose', { args: [proposed] });
-  const confirmation = (await login.query<{ id: string }>(step, [id, 'confirm', null, proposal, 'bob'])).rows[0]!.id;
+  const confirm = { workflowId: id, step: 'confirm', proposal, reason: null } as const;
+  const { id: confirmation } = await insertDecision(login, { ...confirm, operator: 'bob' });
   const confirmed = handle.executeUpdate('confirm', {
     args: [{ decisionId: confirmation, proposalId: proposal, operator: 'bob' }],
   });
