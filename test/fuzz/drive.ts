@@ -113,7 +113,8 @@ function followCases({ credited, decidingKeys }: DriveOptions) {
       if (request.path.endsWith('/withdraw') && turn % 8 !== 1) return request;
       const answersOne = body['proposal'] !== undefined;
       // Which of them belong to a case the document cannot say: they are left out in most, as most cases need none.
-      if (turn % 3 !== 0) for (const field of ['beside', 'facts', 'toDeposit', 'signature', 'nonce']) delete body[field];
+      if (turn % 3 !== 0)
+        for (const field of ['beside', 'facts', 'toDeposit', 'signature', 'nonce']) delete body[field];
       const candidates = [...proposals].filter(([, proposal]) => !answersOne || proposal !== null);
       const [id, proposal] = candidates[(turn >> 1) % Math.max(1, candidates.length)] ?? [null, null];
       if (id === null) return request;
