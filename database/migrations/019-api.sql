@@ -220,7 +220,7 @@ language sql volatile security definer set search_path = engine, pg_temp set jit
 create function hand_over(of_case text, was_held_by text) returns text
 language sql volatile security definer set search_path = engine, pg_temp set jit = off as $$
   update review_case v
-     set held_by = v.workflow_id || ':again:' || coalesce(substring(v.held_by from ':again:(\d+)$')::integer, 0) + 1
+     set held_by = v.workflow_id || ':again:' || coalesce(substring(v.held_by from ':again:([0-9]+)$')::integer, 0) + 1
    where v.workflow_id = of_case and v.held_by is not distinct from was_held_by and v.closed_at is null
   returning v.held_by $$;
 
