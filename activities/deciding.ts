@@ -147,7 +147,9 @@ async function isGenuineCase(
 const sealedRow = async (db: pg.Pool, inboxId: string) => (await findSealed(db, [inboxId])).get(inboxId) ?? null;
 
 function isSealed({ sealTrust, log }: DecidingDependencies, row: SealedRow | null, workflowId: string): boolean {
-  if (row === null || isGenuine(verdictOn(sealTrust(), row))) return true;
+  // What is not there may be there a moment later, as somebody else has written it.
+  if (row === null) return false;
+  if (isGenuine(verdictOn(sealTrust(), row))) return true;
   raiseAlarm(log, 'callback_not_sealed', { case: workflowId, inboxId: row.id });
   return false;
 }

@@ -89,6 +89,11 @@ function factsIn(body: StepBody): SignedFacts | null {
   };
 }
 
+/** What does not print as itself: a terminal would obey it, and could show another wallet than the one that is signed. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const printable = (text: string): string =>
+  text.replaceAll(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
+
 /** What he signs, for his eyes. */
 function shownOf(found: ReviewCase, { step, proposed: p, reason, facts }: SignedStep): string[] {
   const amount = found.transactionAmount ?? facts?.amount;
@@ -103,5 +108,5 @@ function shownOf(found: ReviewCase, { step, proposed: p, reason, facts }: Signed
     ...(step === 'propose' ? [] : [`  proposed by ${p.operator}`]),
     `  reason   ${p.reason}`,
     ...(reason === null ? [] : [`  withdrawn because ${reason}`]),
-  ];
+  ].map(printable);
 }

@@ -46,12 +46,18 @@ function faultOf({ keys }: SignatureTrust, row: SignedRow): string | null {
   return signer === row.signer_key ? null : `signed with the key ${signer}, and ${row.signer_key} is written down`;
 }
 
-/** Of these steps, the first that its operator has not signed, in words; null: each is. A step that is not there is none. */
+/**
+ * Of these steps, the first that its operator has not signed, in words; null: each is. A step that cannot be seen is not
+ * signed: it may be there a moment later, because whoever writes it decides when to commit.
+ */
 export async function unsignedAmong(db: Db, trust: SignatureTrust, ids: readonly string[]): Promise<string | null> {
-  const { rows } = await db.query<SignedRow>(`${SIGNED_STEPS} where s.id = any($1::bigint[]) order by s.id`, [ids]);
-  const faults = rows.map((row) => ({ id: row.id, fault: faultOf(trust, row) }));
-  const first = faults.find(({ fault }) => fault !== null);
-  return first === undefined ? null : `step ${first.id}: ${first.fault}`;
+  const { rows } = await db.query<SignedRow>(`${SIGNED_STEPS} where s.id = any($1::bigint[])`, [ids]);
+  for (const id of ids) {
+    const row = rows.find((found) => found.id === id);
+    const fault = row === undefined ? 'it is not written down' : faultOf(trust, row);
+    if (fault !== null) return `step ${id}: ${fault}`;
+  }
+  return null;
 }
 
 /**

@@ -157,6 +157,8 @@ returns table (callback bigint, opened boolean)
 language plpgsql security definer set search_path = engine, pg_temp set jit = off as $$
 declare person record; found record; after record;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a doubt is opened in a read committed transaction' using errcode = '25000'; end if;
   select o.name, o.wallets into person from operator_by(proof) o;
   select m.* into found from doubtful(of_order, of_posting, of_case) m;
   if found.callback is null or not coalesce(found.wallet, '') = any (person.wallets) then

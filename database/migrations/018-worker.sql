@@ -238,7 +238,9 @@ create function close_attempts(of_order text, attempt integer, why text) returns
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
 declare kind text := case when why = 'RESTORED' then 'unknown' else 'closed' end;
 begin
-  if why not in ('NOT_SENT', 'TOO_LATE', 'SIGNATURE_ERROR', 'RESTORED') then raise exception 'no reason to close' using errcode = 'P0E53'; end if;
+  if (why in ('NOT_SENT', 'TOO_LATE', 'SIGNATURE_ERROR', 'RESTORED')) is not true then raise exception 'no reason to close' using errcode = 'P0E53'; end if;
+  -- The deposit before its attempts, as adopt_deposit().
+  perform from deposit d where d.external_order_number = of_order for no key update;
   insert into placement_attempt (external_order_number, n, deadline, outcome, answer)
   select of_order, attempt, clock_timestamp(), kind, jsonb_build_object('kind', kind, 'cause', why) where next_attempt(of_order) = attempt
   on conflict do nothing;
@@ -252,7 +254,7 @@ end $$;
 create function end_attempt(of_order text, attempt integer, said jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
 begin
-  if said->>'kind' not in ('placed', 'refused', 'not_sent', 'unknown') or said->>'kind' = 'placed' and said->>'redirectUrl' is null then
+  if (said->>'kind' in ('refused', 'not_sent', 'unknown') or said->>'kind' = 'placed' and said->>'redirectUrl' is not null) is not true then
     raise exception 'no answer' using errcode = 'P0E53'; end if;
   update placement_attempt a set outcome = said->>'kind', answer = said
    where a.external_order_number = of_order and a.n = attempt and a.outcome is null;

@@ -7,6 +7,27 @@ grant update (bound_callback, told_at) on engine.deposit to engine_owner;
 grant update (reflected_at) on engine.own_stamp to engine_owner;
 grant execute on function engine.adopt_deposit(text, timestamptz) to engine_owner;
 
+-- As before, and the deposit's lock comes before its attempts: receive_restored() holds the one when it needs the others.
+create or replace function engine.adopt_deposit(of_order text, until timestamptz default null) returns boolean
+language sql volatile security definer set search_path = engine, pg_temp set jit = off as $$
+  select from deposit d where d.external_order_number = of_order for no key update;
+  insert into placement_attempt (external_order_number, n, started_at, deadline, outcome, answer)
+  select d.external_order_number, coalesce(a.n, 0) + 1, t.at, t.at, 'unknown', '{"kind": "unknown", "cause": "ADOPTED"}'
+    from deposit d cross join (select clock_timestamp() as at) t
+    left join lateral (select a.n, a.outcome from placement_attempt a
+                        where a.external_order_number = d.external_order_number order by a.n desc limit 1) a on true
+   where d.external_order_number = of_order and d.state in ('PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED')
+     and (a.n is null or a.outcome = 'not_sent')
+  on conflict do nothing;
+  with adopted as (
+    update deposit d set state = 'PLACEMENT_UNKNOWN', expires_at = w.until,
+           listening_until = w.until + (d.settings->>'listeningWindowMs')::bigint * interval '1 millisecond'
+      from (select p.external_order_number as n, coalesce(adopt_deposit.until, clock_timestamp() +
+                   (p.settings->>'paymentWindowMs')::bigint * interval '1 millisecond') as until
+              from deposit p where p.external_order_number = of_order) w
+     where d.external_order_number = w.n and d.state = 'PLACING' returning 1)
+  select exists (select from adopted) $$;
+
 grant create on schema engine to engine_owner;
 set local role engine_owner;
 set local search_path = engine, pg_temp;
@@ -199,7 +220,7 @@ language sql volatile security definer set search_path = engine, pg_temp set jit
 create function hand_over(of_case text, was_held_by text) returns text
 language sql volatile security definer set search_path = engine, pg_temp set jit = off as $$
   update review_case v
-     set held_by = v.workflow_id || ':again:' || coalesce(substring(v.held_by from ':again:(\d+)$')::integer, 0) + 1
+     set held_by = v.workflow_id || ':again:' || coalesce(substring(v.held_by from ':again:([0-9]+)$')::integer, 0) + 1
    where v.workflow_id = of_case and v.held_by is not distinct from was_held_by and v.closed_at is null
   returning v.held_by $$;
 

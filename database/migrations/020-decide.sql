@@ -242,6 +242,9 @@ declare
   it case_now; after case_now; p decision; k decision; before carried; no refused;
   actor text; outcome text; posted bigint; settled jsonb; answer jsonb;
 begin
+  -- 0. What was committed while the locks were waited for has to be seen, a withdrawal above all.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a decision is carried out in a read committed transaction' using errcode = '25000'; end if;
   -- 1. Locks: the case, then the deposits it can touch by number (docs/ledger.md#locks).
   perform from review_case v where v.workflow_id = of_case for no key update;
   perform from deposit d where d.external_order_number in (

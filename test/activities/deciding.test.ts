@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { decide } from '../../activities/deciding.ts';
 import { createLog } from '../../config/log.ts';
-import { insertCase } from '../../database/cases.ts';
+import { newOperatorKey, parseOperatorKeys, signStep } from '../../config/operator-keys.ts';
+import { findCase, insertCase } from '../../database/cases.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { paid } from '../support/builders.ts';
@@ -139,6 +141,57 @@ test('where signatures are required, a decision whose steps nobody signed moves 
   expect(await postings(of.order.externalOrderNumber)).toEqual([]);
   // It came to that, whatever is asked for later.
   expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(answer);
+});
+
+test('a confirmation that is committed while the decision waits for it needs a signature like any other', async () => {
+  const of = await unbound();
+  const device = newOperatorKey();
+  const { keys } = parseOperatorKeys(`alice=${device.publicKey}`);
+  const nonce = randomBytes(16);
+  const { contentHash, amount } = (await findCase(db.owner, of.workflowId))!;
+  const body = { decision: 'credit', reason: 'seen', keep: false, toDeposit: null } as const;
+  const signature = signStep(device.privateKey, {
+    step: 'propose',
+    case: of.workflowId,
+    contentHash,
+    amount,
+    proposed: { ...body, operator: 'alice', wallet: of.order.wallet, beside: null, onlyOrdered: false },
+    proposalSignature: null,
+    reason: null,
+    facts: null,
+    nonce: nonce.toString('base64url'),
+  });
+  const signed = { signature, signerKey: keys.get('alice')![0]!.id, nonce };
+  const { id } = await insertDecision(api, { ...step(of, 'alice'), step: 'propose', ...body, signed });
+  await db.owner.query('update engine.review_case set proposal = $2 where workflow_id = $1', [of.workflowId, id]);
+
+  // Whoever has the proof of a key, and no device, writes the step and commits when the decision is under way.
+  const held = await api.connect();
+  await held.query('begin');
+  const confirmed = await insertDecision(held, { ...step(of, 'bob'), step: 'confirm', proposal: id, reason: null });
+  const item = { workflowId: of.workflowId, proposalId: id, confirmationId: confirmed.id };
+  const decided = decide({ pool: decisions, sealTrust, log, signatures: { required: true, keys } }, item);
+  await waiting(1);
+  await held.query('commit');
+  held.release();
+  expect(await decided).toMatchObject({ kind: 'refused', refusal: 'unproven' });
+  expect(await postings(of.order.externalOrderNumber)).toEqual([]);
+});
+
+test('a decision with an older view of the steps than its lock is refused: it would not see a withdrawal', async () => {
+  const of = await unbound();
+  const proposalId = await proposes(of, 'alice', 'credit');
+  const item = [of.workflowId, proposalId, await confirms(of, 'bob', proposalId)];
+  for (const level of ['repeatable read', 'serializable']) {
+    const old = await decisions.connect();
+    await old.query(`begin isolation level ${level}`);
+    await old.query('select from engine.decision limit 1');
+    if (level === 'repeatable read') await withdraws(of, 'alice', proposalId);
+    await expect(old.query('select engine.bring_in($1, $2, $3)', item)).rejects.toMatchObject({ code: '25000' });
+    await old.query('rollback');
+    old.release();
+  }
+  expect(await postings(of.order.externalOrderNumber)).toEqual([]);
 });
 
 /** So many sessions wait for a lock here. */

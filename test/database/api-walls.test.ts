@@ -30,6 +30,20 @@ const waiting = async () => (await reserved(db.owner)).externalOrderNumber;
 const callbackRow = async (id: string) =>
   (await db.owner.query('select * from engine.callback where id = $1', [id])).rows[0];
 
+it.each(['"soon"', '-1', '1e30', '9223372036854775807'])(
+  'a deposit whose listening window is no time is not reserved, so that it cannot stop pruning: %s',
+  async (ms) => {
+    const reserving = login.query(
+      `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings)
+       values ($1, 'wallet-evil', 'MtcAmount', 1, 'CNY', 'en', '', $2)`,
+      [orderNumber(), `{"listeningWindowMs": ${ms}}`],
+    );
+    await expect(reserving).rejects.toMatchObject({ code: expect.stringMatching(/^(22P02|22003|23514)$/) });
+    const pruned = db.poolFor('app_worker').query(`select * from engine.prune('8 days', 10)`);
+    await expect(pruned).resolves.toMatchObject({ rowCount: 3 });
+  },
+);
+
 describe('past the functions', () => {
   it.each([
     ['callback', 'external_order_number, content_hash, raw, receipt, acked', `$1, sha256('x'), '{}', 'first', true`],
@@ -198,7 +212,13 @@ describe('a case', () => {
         .by;
     expect(await handOver(null)).toBe(`${workflowId}:again:1`);
     expect(await handOver(null)).toBeNull();
-    expect(await handOver(`${workflowId}:again:1`)).toBe(`${workflowId}:again:2`);
+    // Whatever the session makes of a backslash, no name is given out twice.
+    const session = await login.connect();
+    await session.query('begin; set local standard_conforming_strings = off');
+    const handed = await session.query('select engine.hand_over($1, $2) as by', [workflowId, `${workflowId}:again:1`]);
+    await session.query('commit');
+    session.release();
+    expect(handed.rows).toEqual([{ by: `${workflowId}:again:2` }]);
     await db.owner.query(
       `update engine.review_case set closed_at = now(), decision = 'reject', decided_by = 'alice+bob' where workflow_id = $1`,
       [workflowId],

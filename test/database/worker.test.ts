@@ -10,6 +10,7 @@ import { creditAll, priceOf } from '../../ledger/credit.ts';
 import { payment, postingsOf, reserved } from '../ledger/payments.ts';
 import { order as buildOrder, settings } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
 
 /** What whoever has the worker's login can do: each of these was possible by its grants. */
 
@@ -38,6 +39,15 @@ const begin = (n: string, change: object = {}) =>
     ...change,
   });
 const stateOf = async (n: string) => (await findDeposit(db.owner, n))!.state;
+
+/** So many sessions wait for a lock here. */
+const waiting = (count: number) =>
+  until(`${count} to wait`, async () => {
+    const { rows } = await db.owner.query<{ n: number }>(
+      `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    return rows[0]!.n >= count;
+  });
 
 describe('the login of the worker', () => {
   it.each([
@@ -75,6 +85,48 @@ describe('the login of the worker', () => {
                    else has_table_privilege('app_worker', c.oid, v.privilege) end`,
     );
     expect(rows).toEqual([]);
+  });
+});
+
+describe('an attempt', () => {
+  it.each(['{}', 'null', '[]', '"placed"', '{"kind": null}', '{"kind": "placed"}', '{"kind": "closed"}', null])(
+    'does not end with what is no answer, and then takes the true one: %s',
+    async (said) => {
+      const n = await placing();
+      await begin(n);
+      await expect(worker.query('select engine.end_attempt($1, 1, $2)', [n, said])).rejects.toMatchObject({
+        code: 'P0E53',
+      });
+      await settleAttempt(worker, n, 1, PLACED);
+      expect(await stateOf(n)).toBe('AWAITING_PAYMENT');
+    },
+  );
+
+  it.each([
+    ['closed', `select engine.close_attempts($1, 1, 'RESTORED')`],
+    ['adopted', 'select engine.adopt_deposit($1)'],
+  ])('is %s while its order is found restored, and neither waits for the other for ever', async (_, sql) => {
+    const n = await placing();
+    const held = await db.owner.connect();
+    await held.query('begin');
+    await held.query('select from engine.deposit where external_order_number = $1 for no key update', [n]);
+    const said = `select engine.receive_restored($1, 'said', 'RESTORED', $2, 'key', 1)`;
+    const restored = db.poolFor('app_api').query(said, [n, Buffer.alloc(64)]);
+    await waiting(1);
+    const other = db.owner.query(sql, [n]);
+    await waiting(2);
+    await held.query('commit');
+    held.release();
+    await expect(Promise.all([restored, other])).resolves.toBeDefined();
+    expect(await stateOf(n)).toBe('PLACEMENT_UNKNOWN');
+  });
+
+  it('is not closed without a reason', async () => {
+    const n = await placing();
+    await expect(worker.query('select engine.close_attempts($1, 1, null)', [n])).rejects.toMatchObject({
+      code: 'P0E53',
+    });
+    expect(await stateOf(n)).toBe('PLACING');
   });
 });
 
