@@ -78,7 +78,11 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   // We signed this very stamp ourselves: alone it proves nothing (threats.md, T2). An honest one may meet ours by chance.
   if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
 
-  const decision = state === null ? UNKNOWN_ORDER : decide(message, { ...deposit, state }, reflected === 'again');
+  // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.
+  const { timestampMs } = message.envelope;
+  const stampedMs = message.stampedMs - timestampMs + Math.min(timestampMs, deposit.knownStampMs ?? timestampMs);
+  const decision =
+    state === null ? UNKNOWN_ORDER : decide({ ...message, stampedMs }, { ...deposit, state }, reflected === 'again');
   const newest = known === null ? await newestOfFull(client, externalOrderNumber, decision.receipt) : null;
   // A row kept while the order was unknown is there already: it only changes its kind.
   if (newest !== null) return countOnly(client, newest, decision.receipt, message);
@@ -188,7 +192,7 @@ export async function routeKept(client: pg.ClientBase, externalOrderNumber: stri
   return routings;
 }
 
-/** By the stamp it came with last, and by when it came with it. */
+/** By the stamp it came with last and when it came with it; whether it is of before the order, by its first. */
 function decideKept(
   { data, contentHash, stamp }: KeptCallback,
   deposit: Arrival & { readonly state: DepositState },
@@ -202,7 +206,9 @@ function decideKept(
       ? { readable: false as const, fault: 'could not be read when it came', contentHash }
       : { readable: true as const, data, contentHash };
   const stampedMs = timestampMs - skewMs;
-  return decide({ reading, aheadMs: stampedMs - cameMs, stampedMs }, deposit, deposit.reflected !== null);
+  const firstMs = Math.min(timestampMs, deposit.knownStampMs ?? timestampMs) - skewMs;
+  const judged = { reading, aheadMs: stampedMs - cameMs, stampedMs: firstMs };
+  return decide(judged, deposit, deposit.reflected !== null);
 }
 
 /** A new row, or the final routing of one that was kept while its order was unknown. */

@@ -107,6 +107,8 @@ export interface Arrival {
   readonly boundCode: string | null;
   /** The row that has this content already. */
   readonly known: string | null;
+  /** What that row came with first, by the provider's clock: its seal covers this one. Null: there is none. */
+  readonly knownStampMs: number | null;
   /** That row was acknowledged: it is a repeat, and nothing else was read. */
   readonly acked: boolean;
   /** Null: its stamp is none of ours. */
@@ -128,17 +130,22 @@ export async function arriving(
   stamp: Stamp | null = null,
 ): Promise<Arrival> {
   const { rows } = await client.query<
-    Omit<Arrival, 'listeningWindowMs' | 'firstSentMs'> & { listeningWindowMs: string; firstSentMs: string | null }
+    Omit<Arrival, 'listeningWindowMs' | 'firstSentMs' | 'knownStampMs'> & {
+      listeningWindowMs: string;
+      firstSentMs: string | null;
+      knownStampMs: string | null;
+    }
   >(
-    `select state, listening_ms as "listeningWindowMs", bound, bound_code as "boundCode", known, coalesce(acked, false) as acked,
+    `select state, listening_ms as "listeningWindowMs", bound, bound_code as "boundCode", known, known_stamp_ms as "knownStampMs", coalesce(acked, false) as acked,
             reflected, stands_for as "standsFor", first_sent_ms as "firstSentMs" from engine.arriving($1, $2, $3, $4)`,
     [externalOrderNumber, contentHash, stamp?.keyId ?? null, stamp?.timestampMs ?? null],
   );
-  const { listeningWindowMs, firstSentMs, ...found } = rows[0]!;
+  const { listeningWindowMs, firstSentMs, knownStampMs, ...found } = rows[0]!;
   return {
     ...found,
     listeningWindowMs: Number(listeningWindowMs),
     firstSentMs: firstSentMs === null ? null : Number(firstSentMs),
+    knownStampMs: knownStampMs === null ? null : Number(knownStampMs),
   };
 }
 

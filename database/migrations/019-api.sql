@@ -38,13 +38,14 @@ set local search_path = engine, pg_temp;
 -- Every fact is read after the lock was had. `state` null: there is no such deposit. Once `acked` nothing else is said.
 create function arriving(of_order text, content bytea, by_key text, at_ms bigint,
   out state text, out listening_ms bigint, out bound bigint, out bound_code text,
-  out known bigint, out acked boolean, out reflected text, out stands_for bytea, out first_sent_ms bigint)
+  out known bigint, out known_stamp_ms bigint, out acked boolean, out reflected text, out stands_for bytea, out first_sent_ms bigint)
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
 begin
   select d.state, (d.settings->>'listeningWindowMs')::bigint, d.bound_callback into state, listening_ms, bound
     from deposit d where d.external_order_number = of_order for no key update;
   select c.id, c.acked into known, acked from callback c where c.external_order_number = of_order and c.content_hash = content;
   if acked then return; end if;
+  select a.timestamp_ms into known_stamp_ms from callback_attempt a where a.callback = known and a.n = 1;
   select case when s.reflected_at is null then 'first time' else 'again' end into reflected
     from own_stamp s where s.key_id = by_key and s.timestamp_ms = at_ms for no key update;
   if reflected = 'first time' then
@@ -142,6 +143,15 @@ begin
    where x.id = of_callback and copies between 0 and 1000 returning * into c;
   perform keep_attempts(c.id, c.attempts - copies + 1, c.attempts, by_key, at_ms);
   if c.receipt = 'unknown_order' and not c.acked and c.outcome is null then
+    -- The stamp that its seal covers has to fit the order: else whoever may reserve a deposit could have it paid by a message
+    -- of before. Five minutes, as api/route-callback.ts has it, and one for another reading of the clocks.
+    if as_receipt = 'first' and not exists (
+         select from placement_attempt a join callback_attempt k on k.callback = c.id and k.n = 1
+          where a.external_order_number = c.external_order_number and a.answer->>'cause' is distinct from 'ADOPTED'
+            and extract(epoch from a.started_at) * 1000 - 360000
+                <= k.timestamp_ms - coalesce((select p.skew_ms from provider_clock p), 0)) then
+      raise exception 'a message of % from before its order becomes %', c.external_order_number, as_receipt using errcode = 'P0E60';
+    end if;
     update callback x
        set deposit = case when as_receipt <> 'unknown_order' then x.external_order_number end, receipt = as_receipt, review_reason = reason,
            acked = as_receipt <> 'unknown_order' or (not is_known and unknown_for_long(x.external_order_number))

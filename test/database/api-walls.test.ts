@@ -30,6 +30,21 @@ const waiting = async () => (await reserved(db.owner)).externalOrderNumber;
 const callbackRow = async (id: string) =>
   (await db.owner.query('select * from engine.callback where id = $1', [id])).rows[0];
 
+it('a message of before its order is no first payment of it, whoever reserves the order and under whatever stamp it comes again', async () => {
+  const n = orderNumber();
+  const kept = await receive(n, unknown);
+  await reserved(db.owner, order({ externalOrderNumber: n, wallet: 'wallet-evil' }));
+  const reroute = (stamp: { keyId: string; timestampMs: number } | null) =>
+    inTransaction(login, (client) => rerouteCallback(client, kept.id, first, stamp));
+  await expect(reroute(null)).rejects.toMatchObject(noMessage);
+  await db.owner.query(
+    `insert into engine.placement_attempt (external_order_number, n, deadline, outcome) values ($1, 1, now(), 'placed')`,
+    [n],
+  );
+  await expect(reroute(null)).rejects.toMatchObject(noMessage);
+  await expect(reroute({ keyId: 'key', timestampMs: Date.now() })).rejects.toMatchObject(noMessage);
+});
+
 it.each(['"soon"', '-1', '1e30', '9223372036854775807'])(
   'a deposit whose listening window is no time is not reserved, so that it cannot stop pruning: %s',
   async (ms) => {

@@ -20,7 +20,7 @@ import { findDeposit } from '../../database/deposits.ts';
 import { openAttempt } from '../../database/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { RECEIPTS } from '../../domain/review.ts';
-import { reserved } from '../ledger/payments.ts';
+import { reserved, sentBefore } from '../ledger/payments.ts';
 import { orderNumber, paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 import { insertCallback as insertByOwner, type InboxRow } from '../support/inbox.ts';
@@ -152,6 +152,7 @@ describe('an inbox row', () => {
     const unknown = { ...(await message(UNKNOWN)), externalOrderNumber };
     const [row, again] = [await receive(unknown), newStamp()];
     await reserved(db.owner, { externalOrderNumber });
+    await sentBefore(db.owner, externalOrderNumber);
     const to = { receipt: 'first', reviewReason: null } as const;
     const routed = await inTransaction(api, (client) => rerouteCallback(client, row.id, to, again, 2));
     expect(routed).toEqual({ ...row, ...to, deposit: externalOrderNumber, acked: true, attempts: 3 });

@@ -209,3 +209,10 @@ export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: st
     externalOrderNumber,
   ]);
 }
+
+/** An order that was sent before anything came. */
+export const sentBefore = (owner: pg.Pool, externalOrderNumber: string) =>
+  owner.query(
+    `insert into engine.placement_attempt (external_order_number, n, started_at, deadline, outcome) values ($1, 1, 'epoch', now(), 'placed')`,
+    [externalOrderNumber],
+  );

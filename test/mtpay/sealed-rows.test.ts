@@ -5,7 +5,7 @@ import * as byOwner from '../support/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { findSealed, isGenuine, verdictOn } from '../../mtpay/sealed-rows.ts';
 import { contentHash } from '../../mtpay/callback.ts';
-import { reserved } from '../ledger/payments.ts';
+import { reserved, sentBefore } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { seal, sealed, sealTrust } from '../support/seals.ts';
@@ -92,6 +92,7 @@ describe('a row that the API has written', () => {
     );
     const { id } = await inTransaction(api, (client) => insertCallback(client, row, stamp));
     const to = { receipt: 'first', reviewReason: null } as const;
+    await sentBefore(db.owner, externalOrderNumber);
     await inTransaction(api, (client) => rerouteCallback(client, id, to, stamp));
     expect(await verdict(id)).toEqual({ kind: 'sealed' });
   });
