@@ -60,8 +60,10 @@ function tipOf(accepted: Judged | null): string | null {
 
 /** What was asked, as the workflow was started with it and as the row has it. */
 function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecord): void {
-  // After a restore the same order may have a younger row.
-  const { settings, reservedAt: _, ...order } = input;
+  const { settings, reservedAt, ...order } = input;
+  // After a restore the same order may have a younger row, and never an older one.
+  if (reservedAt !== undefined && Date.parse(row.createdAt) < Date.parse(reservedAt))
+    tell('deposit_row_differs', `it was made at ${row.createdAt}, its history began with a row of ${reservedAt}`);
   for (const [field, value] of Object.entries(order)) {
     const stands = row[field as keyof typeof order];
     if (stands !== value)

@@ -40,6 +40,8 @@ const PROVES_NOTHING: Readonly<Record<string, string>> = {
   acceptedRequestSequencingEventId: 'when a question came in; the time at which it was accepted is compared',
   complete_time: 'the worker’s clock when a local activity ended; no workflow of ours looks at a clock',
   original_schedule_time: 'the worker’s clock when a local activity began',
+  reservedAt:
+    'which row it began with; one that is made anew after a restore is younger, so only a later time is found',
 };
 const provesNothing = ({ path, change }: Place): boolean =>
   fieldsOf(path).some((field) => field in PROVES_NOTHING) || (change === 'left out' && path.endsWith(' of nothing'));
