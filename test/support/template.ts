@@ -21,10 +21,16 @@ export async function migrateTemplate(url: string, migrateTo?: (url: string) => 
   await admin.end();
   const template = new URL(url);
   template.pathname = `/${TEMPLATE}`;
+  if (migrateTo !== undefined) await migrateTo(template.href);
   const client = new pg.Client({ connectionString: template.href });
   await client.connect();
-  await (migrateTo === undefined ? migrate(client) : migrateTo(template.href));
-  await setPasswords(client);
-  await issueOperators(client);
-  await client.end();
+  try {
+    if (migrateTo === undefined) {
+      await migrate(client);
+      await issueOperators(client);
+    }
+    await setPasswords(client);
+  } finally {
+    await client.end();
+  }
 }
