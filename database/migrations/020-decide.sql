@@ -157,7 +157,7 @@ begin
   select a.outcome, a.id into put from ledger.park(jsonb_build_array(jsonb_build_object(
     'key', 'suspense:mtpay:' || it.transaction_code, 'deposit', it.deposit, 'provider', 'mtpay', 'provider_code', it.transaction_code,
     'amount', it.amount, 'fee', '0', 'fiat', it.currency_code, 'fiat_amount', it.payment_price,
-    'unit_price', (div(it.payment_price::numeric * 100000000, it.amount::numeric) * 0.00000001)::text, 'workflow_id', it.workflow_id))) a;
+    'unit_price', unit_price(it.payment_price::numeric, it.amount::numeric)::text, 'workflow_id', it.workflow_id))) a;
   -- A duplicate is another case's money with the same facts: this one has none of its own yet.
   if put.outcome <> 'posted' then return ('code_stands', 'the transaction code stands in the ledger')::refused; end if;
   update review_case v set parked = put.id where v.workflow_id = it.workflow_id;
