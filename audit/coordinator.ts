@@ -9,13 +9,12 @@ import { archiveHead } from '../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
-import { findUnsigned } from '../database/signed-steps.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
-import { checkHeads, checkLedger, checkTables } from './books.ts';
+import { checkHeads } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
-import { doubleExplaining, type Exceptions } from './exceptions.ts';
-import { checkInbox, checkSealEpoch } from './inbox.ts';
+import type { Exceptions } from './exceptions.ts';
 import { CHECK_OF } from './kinds.ts';
+import { findInTables } from './look.ts';
 import { auditOpen } from './open-work.ts';
 import { createPartAuditor, createReplayers } from './part.ts';
 import { openProgress } from './progress.ts';
@@ -47,7 +46,6 @@ export interface AuditDependencies {
 }
 
 const PART = 250;
-const INBOX_BATCH = 500;
 /** So few are replayed right here: a process of their own takes longer to start. */
 const FEW = 100;
 
@@ -199,26 +197,12 @@ async function lookAtTables(
   builder: ReportBuilder,
   command: AuditCommand,
 ): Promise<void> {
-  for (const finding of await checkTables(session)) {
-    const known = doubleExplaining(finding, deps.exceptions);
-    if (known === undefined) find(builder, [finding]);
-    else builder.note(`Of deposit ${known.deposit} ${finding.detail}: ${known.reason}`);
-  }
-  find(builder, await checkLedger(session));
+  const { findings, notes, callbacks } = await findInTables(session, deps);
+  find(builder, findings);
+  for (const note of notes) builder.note(note);
+  builder.count('callbacks', callbacks);
+  builder.checked('callbacks', callbacks);
   if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
-  const seals = await checkSealEpoch(session, deps.sealTrust);
-  find(builder, seals.findings);
-  const inbox = await checkInbox(session, deps.sealTrust, INBOX_BATCH, () => undefined);
-  if (inbox.unsealed > 0) builder.note(`Callbacks without a seal, from before ${seals.since}: ${inbox.unsealed}`);
-  builder.count('callbacks', inbox.checked);
-  builder.checked('callbacks', inbox.checked);
-  find(builder, inbox.findings);
-  const { trust, after } = deps.signatures ?? { trust: { required: false, keys: new Map() }, after: '0' };
-  const unsigned = await findUnsigned(session, trust, after, INBOX_BATCH);
-  find(
-    builder,
-    unsigned.map(({ id, fault }) => ({ kind: 'step_not_signed', where: `decision ${id}`, detail: fault })),
-  );
   await countTables(session, builder);
   await countDeposits(session, builder, command);
   await countCredits(session, builder, command);

@@ -1,50 +1,27 @@
 import type { Client } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
-import type pg from 'pg';
 import { type HistoryFacts, openHistory, readHistory } from '../archive/history.ts';
 import { isGone } from '../archive/source.ts';
 import { auditFacts, auditReplay, type WorkDependencies } from './archived-work.ts';
 import { CHECK_OF } from './kinds.ts';
+import { unarchivedRows, withoutHistory } from './population.ts';
 
-const BATCH = 25;
-
-/** Deposits and cases that are not closed: by their histories as Temporal holds them now. Answers how many. */
+/** Deposits and cases that are not in the archive: by their histories as Temporal holds them now. Returns how many. */
 export async function auditOpen(deps: WorkDependencies, client: Client, deposit: string | null): Promise<number> {
   let count = 0;
-  for (let after = ''; ; ) {
-    const ids = await openIds(deps.db, after, deposit);
-    const histories = await Promise.all(ids.map(({ id }) => fetchOpen(client, id)));
-    const found = ids.flatMap(({ id, ageMs }, i) => {
+  for await (const batch of unarchivedRows(deps.db, deposit)) {
+    const histories = await Promise.all(batch.map(({ id }) => fetchOpen(client, id)));
+    const found = batch.flatMap((row, i) => {
       const history = histories[i];
-      if (history !== null && history !== undefined) return [{ id, history }];
+      if (history !== null && history !== undefined) return [{ id: row.id, history }];
       // A workflow is started a moment after its row; the relay starts what was forgotten within half a minute.
-      if (ageMs > 120_000) {
-        deps.builder.find(CHECK_OF.deposit_unexplained, {
-          kind: 'deposit_unexplained',
-          where: id,
-          detail: 'is open, and Temporal has no such workflow',
-        });
-      }
+      for (const finding of withoutHistory(row, new Date())) deps.builder.find(CHECK_OF[finding.kind], finding);
       return [];
     });
     await auditBatch(deps, found);
-    count += ids.length;
-    if (ids.length < BATCH) return count;
-    after = ids.at(-1)!.id;
+    count += batch.length;
   }
-}
-
-async function openIds(db: pg.ClientBase, after: string, deposit: string | null) {
-  const { rows } = await db.query<{ id: string; ageMs: number }>(
-    `select id, (extract(epoch from clock_timestamp() - since) * 1000)::float8 as "ageMs" from (
-       select 'deposit:' || external_order_number as id, created_at as since, external_order_number as n from engine.deposit where closed_at is null
-       union all
-       select coalesce(v.held_by, v.workflow_id), v.opened_at, c.external_order_number from engine.review_case v join engine.callback c on c.id = v.callback
-        where v.closed_at is null and v.workflow_id not like 'deposit:%') w
-      where id > $1 and ($3::text is null or n = $3) order by id limit $2`,
-    [after, BATCH, deposit],
-  );
-  return rows;
+  return count;
 }
 
 /** Null: Temporal has no such workflow. */

@@ -189,17 +189,6 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              and d.state not in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')`,
   },
   {
-    kind: 'history_missing',
-    sql: `select workflow_id as place, 'closed ' || closed_at || ', and not in the archive' as detail
-            from engine.unarchived where lost_at is null and closed_at < clock_timestamp() - interval '2 minutes'
-          union all
-          select v.held_by, 'closed ' || v.closed_at || ' the case ' || v.workflow_id || ', and not in the archive'
-            from engine.review_case v
-           where v.held_by is not null and v.closed_at < clock_timestamp() - interval '2 minutes'
-             and not exists (select from engine.archive a where a.workflow_id = v.held_by)
-             and not exists (select from engine.archive_lost l where l.workflow_id = v.held_by)`,
-  },
-  {
     kind: 'history_unexplained',
     sql: `select 'archive row ' || a.n as place, a.workflow_id || ' has no deposit and no case' as detail
             from engine.archive a

@@ -1,7 +1,12 @@
 import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
 import { seal } from '../support/seals.ts';
 import { expect, test } from 'vitest';
+import { archiveObjects } from '../../archive/objects.ts';
+import { lookAt, prepareHistories } from '../../audit/look.ts';
+import { createReplayer } from '../../audit/replay.ts';
+import { openSession } from '../../audit/session.ts';
 import {
+  auditing,
   chainAnew,
   changePayload,
   type Discrepancy,
@@ -46,6 +51,30 @@ test('a deposit whose history has left Temporal is audited like any other', asyn
   const report = await book.audit(undefined, '--deposit', deposits.price);
   expect(report.unexplained).toBe(0);
   expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(1);
+});
+
+test('one look at prepared histories finds what an audit finds, and sees what is not committed', async () => {
+  const session = await openSession(auditing(book.engine.db.url, book.engine.client, book.code).database, null);
+  const replayer = createReplayer(book.code);
+  const objects = archiveObjects(session, undefined);
+  const prepared = { session, objects, client: book.engine.client, dataConverter: {}, replayer };
+  const histories = await prepareHistories(prepared);
+  await replayer.close();
+  expect(histories).toHaveLength(10);
+  expect(await lookAt({ session, histories, sealTrust: sealTrust() })).toEqual([]);
+  await session.end();
+  const owner = await book.engine.db.owner.connect();
+  try {
+    await owner.query('begin; set local session_replication_role = replica');
+    await owner.query(`update engine.deposit set state = 'UNPAID' where external_order_number = '${deposits.credited}';
+      delete from engine.archive_object where hash = (select history_hash from engine.archive where n = 1)`);
+    const look = { session: owner, histories: histories.slice(1), sealTrust: sealTrust() };
+    const kinds = (await lookAt(look)).map(({ kind }) => kind);
+    expect(kinds).toEqual(expect.arrayContaining(['deposit_row_differs']));
+  } finally {
+    await owner.query('rollback');
+    owner.release();
+  }
 });
 
 /** Every message as if it had been stamped, and sealed with that stamp, so much earlier. */
