@@ -145,21 +145,27 @@ function contradictions(row: ArchiveRow, history: History, facts: HistoryFacts):
 }
 
 /** Whether the code decides what the history says was decided. */
-export async function auditReplay(
-  deps: WorkDependencies,
+async function auditReplay(deps: WorkDependencies, replayer: Replayer, facts: HistoryFacts, history: History) {
+  deps.builder.count('histories');
+  const fault = await replayFault(deps, replayer, facts, history);
+  if (isReplayable(facts)) deps.builder.checked('replay');
+  tell(deps, fault);
+}
+
+/** Nothing, where the code decides what the history says was decided. */
+export async function replayFault(
+  { dataConverter }: Pick<WorkDependencies, 'dataConverter'>,
   replayer: Replayer,
   facts: HistoryFacts,
   history: History,
-): Promise<void> {
-  const { workflowId } = facts;
-  deps.builder.count('histories');
+): Promise<Finding[]> {
   // The comparing tells what is odd about it; the replayer might never come back from it.
-  if (!isReplayable(facts)) return;
+  if (!isReplayable(facts)) return [];
+  const { workflowId } = facts;
   const error = await replayer.replay(workflowId, history);
-  deps.builder.checked('replay');
-  if (error === null) return;
-  const opened = await openHistory(history, deps.dataConverter.payloadCodecs ?? []);
-  tell(deps, [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }]);
+  if (error === null) return [];
+  const opened = await openHistory(history, dataConverter.payloadCodecs ?? []);
+  return [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }];
 }
 
 /** What histories say against what the tables hold. */

@@ -48,6 +48,7 @@ export function compareDeposit(on: Compared): void {
     tip: tipOf(accepted),
   });
   compareEnd(on, row, course, { posted, decided, late: course.settled?.late ?? accepted?.late ?? false });
+  compareRunning(on, row);
   compareGiven(on, course, judged);
   compareDepositTimes(on, input, row, acceptedIn(course));
 }
@@ -234,6 +235,12 @@ function compareEnd(
     if (says !== value)
       tell('decision_differs', `its history ended with ${field} ${String(says)}, its steps say ${String(value)}`);
   }
+}
+
+/** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
+function compareRunning({ facts, tell }: Compared, { closedAt, settledBy, told, state }: DepositRecord): void {
+  if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
+  tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
 }
 
 interface Result {

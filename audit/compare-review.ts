@@ -23,6 +23,8 @@ export function compareReview(on: Compared): void {
   if (stands === undefined) return tell('decision_unrecorded', 'there is no case');
   compareCase(on, input, stands);
   compareResult(on, decided);
+  if (facts.end === null && stands.closedAt !== null && (stands.heldBy ?? on.id) === facts.workflowId)
+    tell('decision_unrecorded', `the case was closed ${stands.closedAt}, and its workflow has not ended`);
   compareGiven(on, null, []);
   compareReviewTimes(on, input, stands);
 }

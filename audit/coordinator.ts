@@ -15,7 +15,9 @@ import { type BuilderState, ReportBuilder } from './builder.ts';
 import type { Exceptions } from './exceptions.ts';
 import { CHECK_OF } from './kinds.ts';
 import { findInTables } from './look.ts';
-import { auditOpen } from './open-work.ts';
+import { auditOpen, auditWaiting } from './open-work.ts';
+import { PATIENCE, type Patience } from './patience.ts';
+import { findPostingsLeft } from './population.ts';
 import { createPartAuditor, createReplayers } from './part.ts';
 import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from './report.ts';
@@ -38,6 +40,8 @@ export interface AuditDependencies {
   /** With what people's steps are verified, settings too; none up to `after` needs a signature. Absent: none does. */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
   readonly processes: number;
+  /** With what does not fit. Default {@link PATIENCE}. */
+  readonly patience?: Patience;
   /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
   readonly partSize?: number;
   /** Of an earlier report. */
@@ -77,12 +81,14 @@ export async function audit(
     await replayArchive(deps, chosen, session, builder, progress);
     deps.tell('looking at what is open, at the inbox and at the books');
     const replayers = createReplayers({ ...deps, exceptions: [] }, objects);
-    await auditOpen(
-      { ...deps, db: session, objects, replayerFor: replayers.replayerFor, builder },
-      deps.client,
-      command.deposit,
-    );
+    const patience = deps.patience ?? PATIENCE;
+    const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
+    const so = await auditOpen(open, command.deposit);
+    so.onTheirWay.push(...(await auditWaiting(open)));
     await replayers.close();
+    find(builder, await findPostingsLeft(session, so.compared, command.deposit));
+    noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
+    noteNames(builder, 'Closed a moment ago, compared, and not in the archive yet', so.notArchivedYet);
     await lookAtTables(deps, session, builder, command);
     for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
@@ -124,6 +130,14 @@ async function checkBundles(session: pg.Client, objects: ArchiveObjects, builder
       ]);
     }
   }
+}
+
+const NAMED = 50;
+
+function noteNames(builder: ReportBuilder, what: string, names: readonly string[]): void {
+  if (names.length === 0) return;
+  const more = names.length > NAMED ? `, and ${names.length - NAMED} more` : '';
+  builder.note(`${what}: ${names.length}: ${names.slice(0, NAMED).join(', ')}${more}`);
 }
 
 const find = (builder: ReportBuilder, findings: readonly Finding[]) => {

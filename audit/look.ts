@@ -2,19 +2,19 @@ import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type pg from 'pg';
 import { archiveRows } from '../archive/chain.ts';
-import { type HistoryFacts, isReplayable, openHistory, readHistory, readText } from '../archive/history.ts';
+import { type HistoryFacts, openHistory, readHistory, readText } from '../archive/history.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
 import { findUnsigned } from '../database/signed-steps.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
-import { holdersOf, recordsOf } from './archived-work.ts';
+import { holdersOf, recordsOf, replayFault } from './archived-work.ts';
 import { checkLedger, checkTables } from './books.ts';
 import { compareBooks, explainedBy, subjectOf } from './compare.ts';
-import { explainDifference } from './difference.ts';
 import { doubleExplaining, type Exceptions, NO_EXCEPTIONS } from './exceptions.ts';
 import { checkInbox, checkSealEpoch } from './inbox.ts';
-import { fetchOpen } from './open-work.ts';
-import { unarchivedRows, withoutHistory } from './population.ts';
+import { endedThoughOpen, fetchOpen } from './open-work.ts';
+import { PATIENCE } from './patience.ts';
+import { callbacksWaiting, findPostingsLeft, unarchivedRows, withoutHistory } from './population.ts';
 import type { Replayer } from './replay.ts';
 import type { Finding } from './report.ts';
 
@@ -89,14 +89,10 @@ export async function prepareHistories(deps: PrepareDependencies): Promise<Prepa
 }
 
 async function replayed(
-  { replayer, dataConverter }: PrepareDependencies,
+  deps: PrepareDependencies,
   { history, facts }: Awaited<ReturnType<typeof readText>>,
 ): Promise<PreparedHistory> {
-  const error = isReplayable(facts) ? await replayer.replay(facts.workflowId, history) : null;
-  if (error === null) return { facts, findings: [] };
-  const opened = await openHistory(history, dataConverter.payloadCodecs ?? []);
-  const detail = explainDifference(opened, error);
-  return { facts, findings: [{ kind: 'replay_differs', where: facts.workflowId, detail }] };
+  return { facts, findings: await replayFault(deps, deps.replayer, facts, history) };
 }
 
 export interface Look extends Trusts {
@@ -117,7 +113,7 @@ export interface Look extends Trusts {
  * Some 30 ms for 40 deposits: nothing is replayed, and neither Temporal nor the archive's texts are read.
  */
 export async function lookAt(look: Look): Promise<Finding[]> {
-  const { session, histories } = look;
+  const { session, histories, now } = look;
   const { findings } = await findInTables(session, look);
   const all = histories.map(({ facts }) => facts);
   const records = await recordsOf(session, all);
@@ -130,7 +126,16 @@ export async function lookAt(look: Look): Promise<Finding[]> {
     const elsewhere = new Set(others.flatMap((other) => [...explainedBy(other, records)]));
     findings.push(...replay, ...compareBooks(facts, records, elsewhere).map(({ finding }) => finding));
   }
-  for await (const batch of unarchivedRows(session, null))
-    findings.push(...batch.filter(({ id }) => !held.has(id)).flatMap((row) => withoutHistory(row, look.now)));
+  const isYoung = (since: number) => now !== undefined && now.getTime() - since <= PATIENCE.youngMs;
+  for await (const batch of unarchivedRows(session, null)) {
+    for (const row of batch) {
+      const [facts] = (held.get(row.id) ?? []).slice(-1);
+      if (facts !== undefined) findings.push(...endedThoughOpen(row, facts));
+      else if (!isYoung(row.since.getTime())) findings.push(...withoutHistory(row));
+    }
+  }
+  const waiting = await callbacksWaiting(session);
+  findings.push(...waiting.filter(({ ageMs }) => !isYoung(Date.now() - ageMs)).map(({ finding }) => finding));
+  findings.push(...(await findPostingsLeft(session, all.map(subjectOf), null)));
   return findings;
 }

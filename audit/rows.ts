@@ -11,6 +11,8 @@ export interface DepositRecord extends Order {
   readonly postingId: string | null;
   /** The case that credited an unbound payment of this deposit, and so ended it. */
   readonly settledBy: string | null;
+  /** Its workflow was told of that. */
+  readonly told: boolean;
   readonly advertisementCode: string | null;
   /** sha256 of the checkout link, lower-case hex; null: there is none. */
   readonly redirectHash: string | null;
@@ -140,7 +142,7 @@ const DEPOSITS = `
   select external_order_number as "externalOrderNumber", wallet, buy_coin_mode as "buyCoinMode",
          trim_scale(mtc_amount)::text as "mtcAmount", trim_scale(total_price)::text as "totalPrice",
          currency_code as "currencyCode", settings, state, late, bound_callback::text as "boundCallback",
-         posting_id::text as "postingId", settled_by as "settledBy", advertisement_code as "advertisementCode",
+         posting_id::text as "postingId", settled_by as "settledBy", told_at is not null as told, advertisement_code as "advertisementCode",
          encode(sha256(convert_to(redirect_url, 'UTF8')), 'hex') as "redirectHash", refusal, ${time('created_at')} as "createdAt",
          ${time('placed_at')} as "placedAt", ${time('expires_at')} as "expiresAt", ${time('listening_until')} as "listeningUntil",
          ${time('closed_at')} as "closedAt"

@@ -45,19 +45,8 @@ const BESIDE_FAULT = `case
   when exists (select from ${INTO_WALLETS} n where n.deposit = t.deposit and n.id > b.id and n.id < t.id and coalesce(n.left_by > t.id, true))
   then 'which was not the newest that stood' end`;
 
-/**
- * Both directions: everything that stands must be explained by a history that is audited, archived or open. Rows younger
- * than two minutes may be on their way.
- */
+/** What contradicts itself in the tables, whatever any history says. No time in it that says what is looked at. */
 export const UNEXPLAINED: readonly SqlCheck[] = [
-  {
-    kind: 'posting_unexplained',
-    sql: `select 'posting ' || t.id as place, t.kind || ' of ' || t.amount || ' MTC by ' || t.workflow_id || ', of which there is no history' as detail
-            from ledger.transaction t
-           where not exists (select from engine.archive a where a.workflow_id = t.workflow_id)
-             and not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = t.workflow_id)
-             and not exists (select from engine.review_case v where v.workflow_id = t.workflow_id)`,
-  },
   {
     kind: 'credited_twice',
     sql: `select 'deposit:' || deposit as place, count(*) || ' automatic credits: postings ' || string_agg(id::text, ', ' order by id) as detail
@@ -121,11 +110,6 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from engine.stated_facts f join engine.decision d on d.id = f.decision join engine.callback c on c.id = d.callback
             left join engine.decision p on p.id = coalesce(d.proposal, d.id)
            where c.data is not null or d.step = 'withdraw' or p.decision is distinct from 'credit'`,
-  },
-  {
-    kind: 'callback_without_outcome',
-    sql: `select 'callback ' || id as place, 'acknowledged ' || received_at || ' for ' || external_order_number || ', and nothing came of it' as detail
-            from engine.callback where acked and outcome is null and last_at < clock_timestamp() - interval '2 minutes'`,
   },
   {
     kind: 'callback_outcome_differs',
