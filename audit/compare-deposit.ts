@@ -40,6 +40,7 @@ export function compareDeposit(on: Compared): void {
   const payment = accepted?.asked.payment ?? null;
   compareCase(on, accepted);
   const posted = compareCredit(on, input, course);
+  if (posted === undefined) compareCreditFound(on, input, row, course);
   compareParked(on, 'recordReview', payment, n);
   const decided = compareDecisions(on, {
     payment,
@@ -185,19 +186,41 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     const came = `callback ${callback.id} came to ${callback.outcome ?? 'nothing'}`;
     on.tell('callback_outcome_differs', `${came}, its history to posting ${postingId}`);
   }
-  expectPosting(on, postingId, {
-    kind: 'credit',
-    key: `deposit:${input.externalOrderNumber}:credit`,
-    deposit: input.externalOrderNumber,
-    debit: 'clearing:mtpay',
-    credit: `wallet:${input.wallet}`,
-    ...received(payment),
-    unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),
-    origin: null,
-    actor: null,
-    postedAt,
-  });
+  expectPosting(on, postingId, { ...creditOf(input, payment), postedAt });
   return postingId;
+}
+
+/** As the machine posts it. */
+const creditOf = (input: DepositInput, payment: Omit<Payment, 'inboxId' | 'receivedAt'>) => ({
+  kind: 'credit',
+  key: `deposit:${input.externalOrderNumber}:credit`,
+  deposit: input.externalOrderNumber,
+  debit: 'clearing:mtpay',
+  credit: `wallet:${input.wallet}`,
+  ...received(payment),
+  unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),
+  origin: null,
+  actor: null,
+});
+
+/**
+ * What the machine credited, and the row told its workflow when it asked again: a task that would end a workflow is thrown
+ * away when something has come meanwhile, with what it asked locally.
+ */
+function compareCreditFound(
+  on: Compared,
+  input: DepositInput,
+  row: DepositRecord,
+  { settled, expiresAt }: Course,
+): void {
+  const posting = on.postings.find(({ id, kind }) => id === settled?.postingId && kind === 'credit');
+  const callback = row.boundCallback === null ? undefined : on.records.callbacks.get(row.boundCallback);
+  if (posting === undefined || !callback?.data) return;
+  const { receivedAt, data } = callback;
+  const verdict = judge(input.settings, input, { callback: data, receivedAt, expiresAt });
+  if (verdict.kind !== 'credit')
+    on.tell('decision_differs', `the rules say review ${verdict.reason}: ${verdict.detail}`);
+  expectPosting(on, posting.id, creditOf(input, data));
 }
 
 /** How the deposit is shown must be how its history ended. */
