@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+import { required } from '../support/database.ts';
+import { runAdversary } from './run.ts';
+
+test('nothing that a login of the engine may do goes unseen: it is refused, changes nothing, is found by name, or listed', async () => {
+  const report = await runAdversary({
+    ground: { postgresUrl: required('TEST_POSTGRES_URL'), workflowBundle: required('TEST_WORKFLOW_BUNDLE') },
+    seed: 20_261_129,
+    each: 60,
+    pairs: 25,
+    control: 20,
+    committed: 60,
+    live: 0,
+  });
+  expect(report.unseen.map(({ attempt, why }) => `${attempt.name}: ${why}`)).toEqual([]);
+  // With the checks off that found them: otherwise nothing would ever be unseen here.
+  expect(report.control).toMatchObject({ found: 20, unseenThen: 20 });
+  expect(report.committed.others).toEqual([]);
+  expect(report.guessedAt).toEqual(['engine.archive_line']);
+  const all = Object.values(report.counts).flatMap((of) => Object.entries(of));
+  const many = (verdict: string) => all.reduce((sum, [name, n]) => (name === verdict ? sum + n : sum), 0);
+  for (const verdict of ['refused', 'changed nothing', 'found', 'legal'])
+    expect(many(verdict), verdict).toBeGreaterThan(10);
+}, 200_000);
