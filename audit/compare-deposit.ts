@@ -10,8 +10,9 @@ import {
   type Compared,
   compareParked,
   comparePayment,
+  compareCaseOutcome,
   expectPosting,
-  type PlacementAnswer,
+  inboxIdsIn,
   placementOf,
   received,
 } from './comparing.ts';
@@ -32,6 +33,9 @@ export function compareDeposit(on: Compared): void {
   const course = courseOf(facts);
   compareOrder(on, input, row);
   comparePlacement(on, row, course);
+  compareLink(on, row);
+  compareAttempts(on, row);
+  compareOutcomes(on, row);
   compareBound(on, row, course);
   compareSettled(on, row, course);
   const judged = course.asked.map((asked) => judgedOf(input, asked));
@@ -82,17 +86,70 @@ function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course:
   const differs = (field: string, stands: string | null, says: string) =>
     stands === says || tell('deposit_row_differs', `${field} is ${stands ?? 'none'}, its history says ${says}`);
   if (placement.kind === 'placed') differs('advertisementCode', row.advertisementCode, placement.advertisementCode);
-  compareLink(tell, placement, row);
   // An answer that came when nobody waited for it any more is shown, and changed nothing else.
   const answeredUnheard = placement.kind === 'unknown' && !course.heardOfAnswer && row.placedAt !== null;
   if (!answeredUnheard) differs('expiresAt', row.expiresAt, course.expiresAt ?? placement.expiresAt);
 }
 
-/** Histories of before say nothing of the link; and a row that ended while its order was being placed shows none. */
-function compareLink(tell: Compared['tell'], placement: PlacementAnswer, row: DepositRecord): void {
-  if (placement.kind !== 'placed' || placement.redirectHash === undefined || row.redirectHash === null) return;
-  if (row.redirectHash === placement.redirectHash) return;
-  tell('link_differs', `the checkout link has hash ${row.redirectHash}, its history says ${placement.redirectHash}`);
+/**
+ * Where the customer is sent is where the provider's answer leads, by the history and by the attempt on record. Histories
+ * of before say nothing of the link; and a row that ended while its order was being placed shows none.
+ */
+function compareLink(on: Compared, row: DepositRecord): void {
+  if (row.redirectHash === null) return;
+  const placement = placementOf(on.facts);
+  const stands = `the checkout link has hash ${row.redirectHash}`;
+  if (placement?.kind === 'placed' && placement.redirectHash !== undefined) {
+    if (row.redirectHash !== placement.redirectHash)
+      on.tell('link_differs', `${stands}, its history says ${placement.redirectHash}`);
+  }
+  const attempts = on.records.attempts.get(row.externalOrderNumber) ?? [];
+  if (attempts.every(({ redirectHash }) => redirectHash !== row.redirectHash))
+    on.tell('link_differs', `${stands}, no attempt was answered with it`);
+}
+
+/** Attempts that were written for lost ones: after a restore nobody knows what was sent. */
+const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
+const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
+
+/** What its history was answered is what an attempt on record was answered. */
+function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord): void {
+  const placement = placementOf(facts);
+  const attempts = records.attempts.get(row.externalOrderNumber) ?? [];
+  if (placement === undefined || attempts.some(({ cause }) => WRITTEN_FOR_LOST.includes(cause))) return;
+  const last = attempts.at(-1);
+  const stands = {
+    placed: () =>
+      attempts.some(
+        ({ outcome, advertisementCode, redirectHash }) =>
+          placement.kind === 'placed' &&
+          outcome === 'placed' &&
+          advertisementCode === placement.advertisementCode &&
+          (placement.redirectHash ?? redirectHash) === redirectHash,
+      ),
+    unknown: () => last?.outcome === 'unknown',
+    refused: () => last !== undefined && NOT_SENT.includes(last.outcome),
+  }[placement.kind]();
+  if (stands) return;
+  const has =
+    last === undefined ? 'no attempt is on record' : `attempt ${last.n} of ${attempts.length} is ${last.outcome}`;
+  tell('attempt_differs', `${has}, its history was answered ${placement.kind}`);
+}
+
+/** What came to a posting or a case of this deposit is a payment that its history was told of. */
+function compareOutcomes({ facts, id, postings, records, tell }: Compared, row: DepositRecord): void {
+  if (facts.end !== null && facts.end.status !== 'completed') return;
+  const named = inboxIdsIn(facts);
+  for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
+    const isOwn =
+      callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
+    if (isOwn && !named.includes(callback.id))
+      tell(
+        'callback_outcome_differs',
+        `came to ${callback.outcome}, and ${id} was never told of it`,
+        `callback ${callback.id}`,
+      );
+  }
 }
 
 /** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */
@@ -168,6 +225,7 @@ function compareCase({ id, records, tell }: Compared, judged: Judged | null): vo
   const { inboxId } = asked.payment!;
   if (stands.inboxId !== inboxId)
     tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${inboxId}`);
+  compareCaseOutcome({ records, tell }, inboxId, id);
 }
 
 /** What was credited by the machine. Answers the posting. */

@@ -9,13 +9,14 @@ import { archiveHead } from '../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
+import type { LinkRules } from '../mtpay/place.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { checkHeads } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
 import type { Exceptions } from './exceptions.ts';
 import { CHECK_OF } from './kinds.ts';
 import { findInTables } from './look.ts';
-import { auditOpen, auditWaiting } from './open-work.ts';
+import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
 import { PATIENCE, type Patience } from './patience.ts';
 import { findPostingsLeft } from './population.ts';
 import { createPartAuditor, createReplayers } from './part.ts';
@@ -39,6 +40,8 @@ export interface AuditDependencies {
   readonly sealTrust: SealTrust;
   /** With what people's steps are verified, settings too; none up to `after` needs a signature. Absent: none does. */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
+  /** Where checkout links may lead, by settings of the audit's own. Absent: it is not known, which is noted. */
+  readonly links?: LinkRules;
   readonly processes: number;
   /** With what does not fit. Default {@link PATIENCE}. */
   readonly patience?: Patience;
@@ -85,6 +88,7 @@ export async function audit(
     const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
     const so = await auditOpen(open, command.deposit);
     so.onTheirWay.push(...(await auditWaiting(open)));
+    if (command.deposit === null) await auditUnknown(open);
     await replayers.close();
     find(builder, await findPostingsLeft(session, so.compared, command.deposit));
     noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
@@ -211,7 +215,8 @@ async function lookAtTables(
   builder: ReportBuilder,
   command: AuditCommand,
 ): Promise<void> {
-  const { findings, notes, callbacks } = await findInTables(session, deps);
+  const { findings, notes, callbacks, since } = await findInTables(session, deps);
+  for (const [name, at] of since) builder.decider(name, at);
   find(builder, findings);
   for (const note of notes) builder.note(note);
   builder.count('callbacks', callbacks);

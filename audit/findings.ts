@@ -246,7 +246,8 @@ export const FINDINGS = {
   },
   key_unexplained: {
     title: 'API key not as it was made',
-    means: 'The log of keys, which nobody changes, does not say that this key was made or revoked so, or is broken itself.',
+    means:
+      'The log of keys, which nobody changes, does not say that this key was made or revoked so, or is broken itself.',
     todo: 'Revoke the key at once, and look at every step that was taken with it.',
   },
   block_broken: {

@@ -6,8 +6,10 @@ import { type HistoryFacts, openHistory, readHistory, readText } from '../archiv
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
 import { findUnsigned } from '../database/signed-steps.ts';
+import type { LinkRules } from '../mtpay/place.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { holdersOf, recordsOf, replayFault } from './archived-work.ts';
+import { checkKeys } from './api-keys.ts';
 import { checkLedger, checkTables } from './books.ts';
 import { compareBooks, explainedBy, subjectOf } from './compare.ts';
 import { doubleExplaining, type Exceptions, NO_EXCEPTIONS } from './exceptions.ts';
@@ -15,6 +17,7 @@ import { checkInbox, checkSealEpoch } from './inbox.ts';
 import { endedThoughOpen, fetchOpen } from './open-work.ts';
 import { PATIENCE } from './patience.ts';
 import { callbacksWaiting, findPostingsLeft, unarchivedRows, withoutHistory } from './population.ts';
+import { checkHosts } from './links.ts';
 import type { Replayer } from './replay.ts';
 import type { Finding } from './report.ts';
 
@@ -26,20 +29,31 @@ export interface Trusts {
   /** No step up to `after` needs a signature. Absent: none does. */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
   readonly exceptions?: Exceptions;
+  /** Where checkout links may lead. Absent: not known, which is noted. */
+  readonly links?: LinkRules;
 }
 
 /** What stands in the tables by itself, whole. `notes`: sentences of what is explained; `callbacks`: how many were read. */
 export async function findInTables(
   db: pg.ClientBase,
-  { sealTrust, signatures, exceptions = NO_EXCEPTIONS }: Trusts,
-): Promise<{ readonly findings: Finding[]; readonly notes: string[]; readonly callbacks: number }> {
+  { sealTrust, signatures, exceptions = NO_EXCEPTIONS, links }: Trusts,
+): Promise<{
+  readonly findings: Finding[];
+  readonly notes: string[];
+  readonly callbacks: number;
+  readonly since: ReadonlyMap<string, string>;
+}> {
   const [findings, notes]: [Finding[], string[]] = [[], []];
   for (const finding of await checkTables(db)) {
     const known = doubleExplaining(finding, exceptions);
     if (known === undefined) findings.push(finding);
     else notes.push(`Of deposit ${known.deposit} ${finding.detail}: ${known.reason}`);
   }
-  findings.push(...(await checkLedger(db)));
+  const keys = await checkKeys(db);
+  findings.push(...(await checkLedger(db)), ...keys.findings);
+  if (links === undefined)
+    notes.push('To which hosts checkout links may lead is not set here, so it was not looked at.');
+  else findings.push(...(await checkHosts(db, links)));
   const seals = await checkSealEpoch(db, sealTrust);
   const inbox = await checkInbox(db, sealTrust, BATCH, () => undefined);
   findings.push(...seals.findings, ...inbox.findings);
@@ -47,7 +61,7 @@ export async function findInTables(
   const { trust, after } = signatures ?? { trust: { required: false, keys: new Map() }, after: '0' };
   for (const { id, fault } of await findUnsigned(db, trust, after, BATCH))
     findings.push({ kind: 'step_not_signed', where: `decision ${id}`, detail: fault });
-  return { findings, notes, callbacks: inbox.checked };
+  return { findings, notes, callbacks: inbox.checked, since: keys.since };
 }
 
 /** A history that was read and replayed, once. */

@@ -11,6 +11,7 @@ import { describe, type Doing, mayFollow, type Patience } from './patience.ts';
 import { callbacksWaiting, type Unarchived, unarchivedAmong, unarchivedRows, withoutHistory } from './population.ts';
 import type { Finding } from './report.ts';
 import { openSession } from './session.ts';
+import { findWithoutRow } from './visibility.ts';
 
 export interface OpenDependencies extends WorkDependencies {
   readonly client: Client;
@@ -101,6 +102,9 @@ async function lookAgain(
   }
 }
 
+/** Between two looks it did something: as if it were doing all of it. */
+const MOVING: Doing = { events: 0, runs: true, activities: ['credit', 'recordReview', 'park', 'decide'], task: true };
+
 /** What does not fit: told, or excused by name. False: it is to be looked at once more. */
 function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doing | null, isLast: boolean): boolean {
   const { row, facts, mismatches } = one;
@@ -108,17 +112,19 @@ function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doi
   const tell = (findings: readonly Finding[]) => {
     for (const finding of findings) deps.builder.find(CHECK_OF[finding.kind], finding);
   };
+  if (!isLast) return false;
   if (facts === null) {
-    if (!isLast) return false;
     if (row.ageMs <= youngMs) so.onTheirWay.push(row.id);
     else tell(withoutHistory(row));
     return true;
   }
-  const isMoving = doing === null || doing.task || doing.activities.length > 0 || doing.events !== one.events;
-  if (isMoving && !isLast) return false;
+  // Its history has grown since the rows were read: they are of two moments.
+  const isMoving = doing === null || doing.events !== one.events;
   so.compared.push(subjectOf(facts));
   const ageOf = ({ posting }: Mismatch) => (posting === null ? 0 : Date.now() - Date.parse(posting.postedAt));
-  const open = mismatches.filter((mismatch) => !(doing && mayFollow(mismatch, doing, ageOf(mismatch), youngMs)));
+  const open = mismatches.filter(
+    (mismatch) => !mayFollow(mismatch, isMoving ? MOVING : doing, ageOf(mismatch), youngMs),
+  );
   if (open.length < mismatches.length) so.onTheirWay.push(row.id);
   tell(open.map(({ finding }) => finding));
   return true;
@@ -197,4 +203,14 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
     else deps.builder.find(CHECK_OF[finding.kind], finding);
   }
   return onTheirWay;
+}
+
+/** Workflows without a row, in a session of now. */
+export async function auditUnknown(deps: OpenDependencies): Promise<void> {
+  const db = await openSession(deps.database, null);
+  try {
+    for (const finding of await findWithoutRow(deps.client, db)) deps.builder.find(CHECK_OF[finding.kind], finding);
+  } finally {
+    await db.end();
+  }
 }

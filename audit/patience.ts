@@ -16,11 +16,13 @@ export interface Patience {
   readonly archivedWithinMs: number;
 }
 
-export const PATIENCE: Patience = { looks: 4, everyMs: 2_500, youngMs: 120_000, archivedWithinMs: 600_000 };
+export const PATIENCE: Patience = { looks: 3, everyMs: 3_000, youngMs: 120_000, archivedWithinMs: 600_000 };
 
 /** What Temporal is doing with a workflow; null: it has no such workflow. */
 export interface Doing {
   readonly events: number;
+  /** It has not ended. */
+  readonly runs: boolean;
   /** Names of activities that are to be done or are being done. */
   readonly activities: readonly string[];
   /** Workflow code runs, or is about to: local activities write then. */
@@ -29,9 +31,10 @@ export interface Doing {
 
 export async function describe(client: Client, workflowId: string): Promise<Doing | null> {
   try {
-    const { raw, historyLength } = await client.workflow.getHandle(workflowId).describe();
+    const { raw, historyLength, status } = await client.workflow.getHandle(workflowId).describe();
     return {
       events: historyLength,
+      runs: status.name === 'RUNNING',
       activities: (raw.pendingActivities ?? []).map(({ activityType }) => activityType?.name ?? ''),
       task: Boolean(raw.pendingWorkflowTask),
     };

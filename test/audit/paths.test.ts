@@ -22,11 +22,14 @@ const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
 const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
 afterAll(() => rm(out, { recursive: true, force: true }));
 
+/** There is no API: what it would do a moment later stays undone. */
+const patience = { looks: 2, everyMs: 50, youngMs: 300_000, archivedWithinMs: 0 };
+
 /** The messages of this test are kept without their bytes and stamps; everything else that is found. */
 async function audited(...words: string[]) {
   await archiveAll(world);
   const command = { ...parseCommand(words), out, fresh: true };
-  const { report } = await audit(auditing(world.db.url, world.client, code), command);
+  const { report } = await audit({ ...auditing(world.db.url, world.client, code), patience }, command);
   const bytes = ['callback_changed', 'callback_unknown'];
   return { report, found: findingsOf(report).filter(({ kind }) => !bytes.includes(kind)) };
 }
