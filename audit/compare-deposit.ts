@@ -35,7 +35,7 @@ export function compareDeposit(on: Compared): void {
   comparePlacement(on, row, course);
   compareLink(on, row);
   compareAttempts(on, row);
-  compareOutcomes(on, row);
+  compareOutcomes(on, row, course);
   compareBound(on, row, course);
   compareSettled(on, row, course);
   const judged = course.asked.map((asked) => judgedOf(input, asked));
@@ -136,14 +136,19 @@ function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord)
   tell('attempt_differs', `${has}, its history was answered ${placement.kind}`);
 }
 
-/** What came to a posting or a case of this deposit is a payment that its history was told of. */
-function compareOutcomes({ facts, id, postings, records, tell }: Compared, row: DepositRecord): void {
+/** What came to a posting or a case of this deposit is a payment that its history was told of, by its posting at least. */
+function compareOutcomes(
+  { facts, id, postings, records, tell }: Compared,
+  row: DepositRecord,
+  { settled }: Course,
+): void {
   if (facts.end !== null && facts.end.status !== 'completed') return;
   const named = inboxIdsIn(facts);
   for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
     const isOwn =
       callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
-    if (isOwn && !named.includes(callback.id))
+    const isSettled = callback.outcome === `posting:${settled?.postingId}`;
+    if (isOwn && !isSettled && !named.includes(callback.id))
       tell(
         'callback_outcome_differs',
         `came to ${callback.outcome}, and ${id} was never told of it`,
@@ -289,8 +294,7 @@ function compareEnd(
   { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
 ): void {
   if (facts.end?.status !== 'completed') return;
-  const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
-  if (!gaveToPeople && records.cases.has(id))
+  if (!gaveToPeople(facts) && records.cases.has(id))
     tell('deposit_unexplained', 'there is a case, and its history gave nothing to people');
   const result = facts.end.result as Result;
   const placement = placementOf(facts);
@@ -318,11 +322,21 @@ function compareEnd(
   }
 }
 
-/** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
-function compareRunning({ facts, tell }: Compared, { closedAt, settledBy, told, state }: DepositRecord): void {
-  if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
-  tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
+/**
+ * A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. And what
+ * people have, their workflow gave to them.
+ */
+function compareRunning({ facts, id, records, tell }: Compared, row: DepositRecord): void {
+  const { closedAt, settledBy, told, state } = row;
+  if (facts.end !== null) return;
+  if (closedAt !== null && (settledBy === null || told))
+    tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
+  if (records.cases.has(id) && !gaveToPeople(facts))
+    tell('deposit_row_differs', `shown as ${state} with a case, and its history gave nothing to people`);
 }
+
+const gaveToPeople = (facts: Compared['facts']): boolean =>
+  activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
 
 interface Result {
   readonly state: string;

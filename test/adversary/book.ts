@@ -53,7 +53,7 @@ export async function writeBook(ground: Ground, situations: readonly Situation[]
     subjects.map((subject): [Situation, Subject] => [subject.situation, subject]),
   ) as Scene;
   const code = await readFile(ground.workflowBundle, 'utf8');
-  const prepared = await prepare(db.url, engine.client, code);
+  const prepared = await prepare(db.url, engine.client, code, linksOf(provider.url));
   const copies: string[] = [];
   return {
     engine,
@@ -100,6 +100,11 @@ export async function archiveClosed({ db, client }: Pick<Engine, 'db' | 'client'
     return rows[0]!.n === 0;
   });
 }
+
+const linksOf = (url: string) => {
+  const { host } = new URL(url);
+  return { redirectHosts: [host], plainHttpHosts: [host] };
+};
 
 async function asAdmin(url: string, work: (admin: pg.Client) => Promise<void>): Promise<void> {
   const admin = new pg.Client({ connectionString: url });

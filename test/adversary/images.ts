@@ -130,7 +130,11 @@ export function namesOf({ table, before, after }: Change, images: Images): reado
         add(row['proposal'], (id) => `decision ${id}`);
         break;
       case 'engine.outgoing':
-        add(row['id'], same);
+        add(row['id'], (id) => `notification ${id}`);
+        add(row['id']?.split(':')[1], (id) => `notification ${id}`);
+        break;
+      case 'engine.own_stamp':
+        add(row['timestamp_ms'], same);
         break;
       case 'engine.archive':
         add(row['n'], (n) => `archive row ${n}`);

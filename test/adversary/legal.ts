@@ -127,6 +127,14 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_worker',
+    by: 'engine.end_attempt',
+    reason: 'Why nobody knows what became of an order is a word, and the order is unknown all the same.',
+    covers: (change) =>
+      updates('engine.placement_attempt', 'answer')(change) &&
+      [change.before, change.after].every((row) => row!['answer']!.includes('"kind": "unknown"')),
+  },
+  {
+    role: 'app_worker',
     by: 'engine.note_skew',
     reason: 'A clock of the provider ten minutes off at most: by that much a stamp is believed or not.',
     covers: any(inserts('engine.provider_clock'), updates('engine.provider_clock', 'skew_ms', 'at')),

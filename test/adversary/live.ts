@@ -92,7 +92,7 @@ export async function runLive(
   await untilQuiet(owner);
   await archiveClosed(engine).catch(() => undefined);
   const code = await readFile(ground.workflowBundle, 'utf8');
-  const prepared = await prepare(engine.db.url, engine.client, code);
+  const prepared = await prepare(engine.db.url, engine.client, code, book.prepared.links);
   const session = await openConnection({ url: engine.db.url, role: 'auditor', applicationName: 'adversary' });
   await session.query('begin isolation level repeatable read read only');
   const findings = await look(session, prepared, 'later');

@@ -7,6 +7,7 @@ import { lookAt, type PreparedHistory, prepareHistories } from '../../audit/look
 import { createReplayer, type Replayer } from '../../audit/replay.ts';
 import type { Finding } from '../../audit/report.ts';
 import { openSession } from '../../audit/session.ts';
+import type { LinkRules } from '../../mtpay/place.ts';
 import { sealTrust } from '../support/seals.ts';
 
 /** The audit's comparison inside somebody else's transaction: the histories are read once, the clock is a parameter. */
@@ -15,16 +16,18 @@ export interface Prepared {
   readonly histories: readonly PreparedHistory[];
   /** So many rows the archive had. */
   readonly archived: number;
+  /** Where a checkout link may lead. */
+  readonly links: LinkRules;
 }
 
-export async function prepare(url: string, client: Client, code: string): Promise<Prepared> {
+export async function prepare(url: string, client: Client, code: string, links: LinkRules): Promise<Prepared> {
   const session = await openSession({ url }, null);
   const replayer = createReplayer(code);
   try {
     const objects = archiveObjects(session, undefined);
     const histories = await prepareHistories({ session, objects, client, dataConverter: {}, replayer });
     const { rows } = await session.query<{ n: number }>('select count(*)::int as n from engine.archive');
-    return { histories, archived: rows[0]!.n };
+    return { histories, archived: rows[0]!.n, links };
   } finally {
     await replayer.close();
     await session.end();
@@ -36,9 +39,13 @@ export const LATER = ['now', 'later'] as const;
 export type Later = (typeof LATER)[number];
 
 /** As `auditor`, in the transaction of `db`. */
-export async function look(db: pg.ClientBase, { histories, archived }: Prepared, later: Later): Promise<Finding[]> {
+export async function look(
+  db: pg.ClientBase,
+  { histories, archived, links }: Prepared,
+  later: Later,
+): Promise<Finding[]> {
   const session = preparing(db);
-  const of = { session, histories, sealTrust: sealTrust() };
+  const of = { session, histories, links, sealTrust: sealTrust() };
   const found = await lookAt(later === 'now' ? { ...of, now: new Date() } : of);
   return [...found, ...(await lookAtNewRows(session, archived))];
 }
