@@ -14,7 +14,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     each: { type: 'string' },
-    pairs: { type: 'string', default: '1500' },
+    pairs: { type: 'string', default: '800' },
     control: { type: 'string', default: '60' },
     committed: { type: 'string', default: '50' },
     live: { type: 'string', default: '60' },
@@ -45,8 +45,6 @@ try {
     item !== null && typeof item === 'object' && 'type' in item && item.type === 'Buffer';
   const json = JSON.stringify(report, (_key, item: unknown) => (isBuffer(item) ? '…' : item), 2);
   writeFileSync(join(folder, 'adversary.json'), `${json}\n`);
-  for (const { attempt, why } of report.unseen)
-    say(`UNSEEN ${attempt.steps.map(({ role }) => role).join(', ')}: ${attempt.name}\n  ${why}`);
   const unseenLive = report.live.filter(({ verdict }) => verdict === 'unseen');
   for (const { outcome, why } of unseenLive) say(`UNSEEN, running: ${outcome.attempt.name}\n  ${why}`);
   for (const [before, after] of report.committed.others)

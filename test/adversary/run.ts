@@ -65,6 +65,10 @@ export async function runAdversary(options: AdversaryOptions): Promise<Adversary
           const outcome = await bench.try(...next);
           of[outcome.verdict] = (of[outcome.verdict] ?? 0) + 1;
           outcomes.push(outcome);
+          if (outcome.verdict === 'unseen')
+            say(
+              `UNSEEN as ${outcome.attempt.steps.map(({ role }) => role).join(', ')}: ${outcome.attempt.name}\n  ${outcome.why}`,
+            );
         }
       };
       await Promise.all(benches.map(lane));
