@@ -7,6 +7,7 @@ import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
+import { warnOfSealKey } from '../database/seal-macs.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
@@ -47,6 +48,7 @@ export async function startApi(
   const refuse = async () => {
     await refuseWrongSession(pools.private);
     await warnOfLogging(pools.private, log);
+    await warnOfSealKey(pools.private, log, sealKey(config.keys.rings.inboxSeal.current).id);
     await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
   };
   await refuse().catch(async (error: unknown) => {

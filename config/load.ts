@@ -441,6 +441,14 @@ export function loadSealConfig(ours: string | null = null, env: Environment = pr
   return { publicKeys: keys.inboxSealPublic.current, sealEpoch: epoch.data ?? null };
 }
 
+/** The private key of the seals, for who registers it. Throws {@link ConfigError}. */
+export function loadSealKey(env: Environment = process.env): Secret {
+  const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSeal']));
+  const { keys, problems } = parseKeys(values, ['inboxSeal'], { samples: true });
+  if (keys === null || unread.length > 0) throw configError([...unread, ...problems]);
+  return keys.inboxSeal.current;
+}
+
 const scheduleSchema = z.object({
   ARCHIVE_EVERY: duration.default(UNIT_MS.m).refine((ms) => ms >= UNIT_MS.s, 'at least 1s'),
 });

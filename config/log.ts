@@ -25,6 +25,7 @@ export type Alarm =
   | 'callback_unknown_order'
   | 'callback_reflected'
   | 'callback_not_sealed'
+  | 'seal_key_not_registered'
   | 'workflow_gone'
   | 'relay_failed'
   | 'relay_row_failed'

@@ -29,8 +29,8 @@ export interface MigrateOptions {
   /** A second connection as the same user, to see who is in the way. */
   readonly watcher?: pg.ClientBase;
   /**
-   * `later`: a database that is not new keeps what a running version before may still need: the first file named
-   * `NNN-contract….sql`, and whatever follows it, is left for another run. Default: `now`.
+   * `later`: a database that is not new keeps what a running version before may still need: files named
+   * `NNN-contract….sql` are left for another run, and every other file is applied. Default: `now`.
    */
   readonly contract?: 'now' | 'later';
   /** What it waits for. */
@@ -56,8 +56,8 @@ interface Migration {
  * Brings the database to the newest schema while an engine works on it, and returns the names of the files applied now.
  * A file is one transaction, tried again while a lock is not to be had; indexes are built before it, beside the traffic
  * (docs/deployment.md#migrations). A run that was killed is continued by the next one.
- * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, and a file that
- * could not be applied within the patience.
+ * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, a file that was passed
+ * over and is no contract, and a file that could not be applied within the patience.
  */
 export async function migrate(
   client: pg.ClientBase,
@@ -74,12 +74,11 @@ export async function migrate(
     const applied = await appliedNames(client, migrations);
     const missing = migrations.filter((migration) => !applied.has(migration.name));
     const isKept = applied.size > 0 && options.contract === 'later';
-    const contract = isKept ? missing.findIndex(({ name }) => CONTRACT.test(name)) : -1;
-    const now = contract === -1 ? missing : missing.slice(0, contract);
+    const left = isKept ? missing.filter(({ name }) => CONTRACT.test(name)).map(({ name }) => name) : [];
+    const now = missing.filter(({ name }) => !left.includes(name));
     if (now.length > 0) await refuseForeignRoles(client);
     for (const migration of now) await apply(client, migration, options);
-    if (contract !== -1) {
-      const left = missing.slice(contract).map(({ name }) => name);
+    if (left.length > 0) {
       options.tell?.(
         `left for "npm run migrate -- --contract", when no process of a version before works any more: ${left.join(', ')}`,
       );
@@ -126,9 +125,10 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
   const { rows } = await client.query<{ name: string; sha256: string }>(
     'select name, sha256 from engine.schema_migration order by name',
   );
-  for (const [index, row] of rows.entries()) {
-    const migration = migrations[index];
-    if (migration?.name !== row.name) {
+  const known = new Map(migrations.map((migration) => [migration.name, migration]));
+  for (const row of rows) {
+    const migration = known.get(row.name);
+    if (migration === undefined) {
       throw new MigrationError(
         `the database has ${row.name}, these files do not: is this an older version of the code?`,
       );
@@ -137,7 +137,12 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
       throw new MigrationError(`${row.name} was changed after it was applied: write a new migration instead`);
     }
   }
-  return new Set(rows.map((row) => row.name));
+  const applied = new Set(rows.map((row) => row.name));
+  const newest = rows.at(-1)?.name ?? '';
+  // Only a contract is left for later.
+  const passed = migrations.find(({ name }) => name < newest && !applied.has(name) && !CONTRACT.test(name));
+  if (passed !== undefined) throw new MigrationError(`the database has ${newest} and not ${passed.name}`);
+  return applied;
 }
 
 /** The roles that the files make and grant. */

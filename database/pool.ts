@@ -28,6 +28,8 @@ const SESSION = {
   DateStyle: 'ISO',
   search_path: 'engine,pg_temp',
   default_transaction_isolation: 'read committed',
+  // What was answered is on disk, whatever the server or a login has for a default.
+  synchronous_commit: 'on',
   // What a failing statement was given does not go into the server's log.
   log_parameter_max_length_on_error: '0',
 } as const;
