@@ -265,10 +265,11 @@ function compareEnd(
   course: Course,
   { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
 ): void {
-  if (facts.end?.status !== 'completed') return;
+  if (facts.end !== null && facts.end.status !== 'completed') return;
   const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
   if (!gaveToPeople && records.cases.has(id))
     tell('deposit_unexplained', 'there is a case, and its history gave nothing to people');
+  if (facts.end === null) return;
   const result = facts.end.result as Result;
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;

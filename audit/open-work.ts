@@ -190,10 +190,12 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   for (let looks = deps.patience.looks; waiting.length > 0 && looks > 0; looks -= 1) {
     await wait(deps.patience.everyMs);
     const db = await openSession(deps.database, null);
-    waiting = await callbacksWaiting(
-      db,
-      waiting.map(({ id }) => id),
-    ).finally(() => db.end());
+    try {
+      const ids = waiting.map(({ id }) => id);
+      waiting = await callbacksWaiting(db, ids);
+    } finally {
+      await db.end();
+    }
   }
   const onTheirWay: string[] = [];
   for (const { deposit, ageMs, finding } of waiting) {
