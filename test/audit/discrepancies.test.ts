@@ -529,7 +529,7 @@ const DISCREPANCIES: readonly Discrepancy[] = [
   {
     what: 'an open deposit without a workflow',
     tamper: `update engine.deposit set external_order_number = 'o-nobody', created_at = created_at - interval '1 hour' where external_order_number = '${deposits.waiting}'`,
-    kinds: ['deposit_unexplained'],
+    kinds: ['deposit_unexplained', 'history_unexplained'],
     names: 'deposit:o-nobody',
   },
 ];
