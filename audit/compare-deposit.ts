@@ -293,9 +293,11 @@ function compareEnd(
   course: Course,
   { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
 ): void {
-  if (facts.end?.status !== 'completed') return;
-  if (!gaveToPeople(facts) && records.cases.has(id))
+  if (facts.end !== null && facts.end.status !== 'completed') return;
+  const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
+  if (!gaveToPeople && records.cases.has(id))
     tell('deposit_unexplained', 'there is a case, and its history gave nothing to people');
+  if (facts.end === null) return;
   const result = facts.end.result as Result;
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
@@ -322,21 +324,11 @@ function compareEnd(
   }
 }
 
-/**
- * A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. And what
- * people have, their workflow gave to them.
- */
-function compareRunning({ facts, id, records, tell }: Compared, row: DepositRecord): void {
-  const { closedAt, settledBy, told, state } = row;
-  if (facts.end !== null) return;
-  if (closedAt !== null && (settledBy === null || told))
-    tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
-  if (records.cases.has(id) && !gaveToPeople(facts))
-    tell('deposit_row_differs', `shown as ${state} with a case, and its history gave nothing to people`);
+/** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
+function compareRunning({ facts, tell }: Compared, { closedAt, settledBy, told, state }: DepositRecord): void {
+  if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
+  tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
 }
-
-const gaveToPeople = (facts: Compared['facts']): boolean =>
-  activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
 
 interface Result {
   readonly state: string;

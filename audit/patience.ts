@@ -55,6 +55,7 @@ const DECIDED_BY = ['decide'];
 /** What differs while an effect is in the tables and its step is not in the history yet. Nothing else ever does. */
 const ON_THE_WAY: readonly FindingKind[] = [
   'deposit_row_differs',
+  'deposit_unexplained',
   'decision_unrecorded',
   'callback_outcome_differs',
   'attempt_differs',

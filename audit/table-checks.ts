@@ -173,6 +173,24 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              and d.state not in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')`,
   },
   {
+    // A final state is written with its time, and people have a case of their own about what they decide.
+    kind: 'deposit_row_differs',
+    sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ', ' || x.fault as detail
+            from engine.deposit d
+           cross join lateral (select case
+             when (d.state in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')) <> (d.closed_at is not null)
+             then coalesce('and closed ' || d.closed_at, 'and not closed')
+             when d.state = 'IN_REVIEW' and not exists (select from engine.review_case v where v.workflow_id = 'deposit:' || d.external_order_number)
+             then 'and there is no case of it' end as fault) x
+           where x.fault is not null`,
+  },
+  {
+    kind: 'deposit_unexplained',
+    sql: `select v.workflow_id as place, 'is the case of a deposit that is not there' as detail
+            from engine.review_case v where v.workflow_id like 'deposit:%'
+             and not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = v.workflow_id)`,
+  },
+  {
     kind: 'history_unexplained',
     sql: `select 'archive row ' || a.n as place, a.workflow_id || ' has no deposit and no case' as detail
             from engine.archive a
