@@ -3,6 +3,7 @@ import type { FindingKind } from './findings.ts';
 import type { ChainHead, Finding } from './report.ts';
 import { UNEXPLAINED } from './table-checks.ts';
 import { TIMES } from './times.ts';
+import { TOLD } from './told-checks.ts';
 
 /** Checks that the database can make by itself: the books, and what has no history to be compared with. */
 
@@ -82,7 +83,7 @@ async function locate(db: pg.ClientBase, { fault, found }: { fault: string; foun
 
 export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
   const found: Finding[] = [];
-  for (const { kind, sql } of [...UNEXPLAINED, ...TIMES]) {
+  for (const { kind, sql } of [...UNEXPLAINED, ...TOLD, ...TIMES]) {
     const { rows } = await db.query<{ place: string; detail: string }>(sql);
     found.push(...rows.map((row) => ({ kind, where: row.place, detail: row.detail })));
   }

@@ -61,6 +61,8 @@ export interface Finish {
 export class ReportBuilder {
   readonly #sums = new Sums();
   readonly #findings = new Map<CheckId, Capped<Finding>>();
+  /** The tables are read by one process: of no part. */
+  readonly #deciders = new Map<string, string>();
   readonly #decisions = new Capped<DecisionFact>(LISTED, (one) => `${one.decidedAt} ${orderOf(one)}`);
   readonly #open = new Capped<OpenWork>(LISTED, (one) => `${one.since} ${orderOf(one)}`);
 
@@ -110,6 +112,12 @@ export class ReportBuilder {
     this.#sums.add('person', confirmedBy, 'confirmed');
     if (proposedBy === confirmedBy) this.#sums.add('person', confirmedBy, 'alone');
     this.#decisions.add(allVisible(fact));
+  }
+
+  /** Somebody may decide since then, RFC 3339; the earliest counts. */
+  decider(name: string, since: string): void {
+    const before = this.#deciders.get(name);
+    if (before === undefined || since < before) this.#deciders.set(name, since);
   }
 
   open(work: OpenWork): void {
@@ -246,6 +254,7 @@ export class ReportBuilder {
       proposed: this.#sums.number('person', name, 'proposed'),
       confirmed: this.#sums.number('person', name, 'confirmed'),
       alone: this.#sums.number('person', name, 'alone'),
+      since: this.#deciders.get(name) ?? null,
     }));
   }
 

@@ -10,8 +10,9 @@ import {
   type Compared,
   compareParked,
   comparePayment,
+  compareCaseOutcome,
   expectPosting,
-  type PlacementAnswer,
+  inboxIdsIn,
   placementOf,
   received,
 } from './comparing.ts';
@@ -32,6 +33,9 @@ export function compareDeposit(on: Compared): void {
   const course = courseOf(facts);
   compareOrder(on, input, row);
   comparePlacement(on, row, course);
+  compareLink(on, row);
+  compareAttempts(on, row);
+  compareOutcomes(on, row);
   compareBound(on, row, course);
   compareSettled(on, row, course);
   const judged = course.asked.map((asked) => judgedOf(input, asked));
@@ -48,6 +52,7 @@ export function compareDeposit(on: Compared): void {
     tip: tipOf(accepted),
   });
   compareEnd(on, row, course, { posted, decided, late: course.settled?.late ?? accepted?.late ?? false });
+  compareRunning(on, row);
   compareGiven(on, course, judged);
   compareDepositTimes(on, input, row, acceptedIn(course));
 }
@@ -80,17 +85,70 @@ function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course:
   const differs = (field: string, stands: string | null, says: string) =>
     stands === says || tell('deposit_row_differs', `${field} is ${stands ?? 'none'}, its history says ${says}`);
   if (placement.kind === 'placed') differs('advertisementCode', row.advertisementCode, placement.advertisementCode);
-  compareLink(tell, placement, row);
   // An answer that came when nobody waited for it any more is shown, and changed nothing else.
   const answeredUnheard = placement.kind === 'unknown' && !course.heardOfAnswer && row.placedAt !== null;
   if (!answeredUnheard) differs('expiresAt', row.expiresAt, course.expiresAt ?? placement.expiresAt);
 }
 
-/** Histories of before say nothing of the link; and a row that ended while its order was being placed shows none. */
-function compareLink(tell: Compared['tell'], placement: PlacementAnswer, row: DepositRecord): void {
-  if (placement.kind !== 'placed' || placement.redirectHash === undefined || row.redirectHash === null) return;
-  if (row.redirectHash === placement.redirectHash) return;
-  tell('link_differs', `the checkout link has hash ${row.redirectHash}, its history says ${placement.redirectHash}`);
+/**
+ * Where the customer is sent is where the provider's answer leads, by the history and by the attempt on record. Histories
+ * of before say nothing of the link; and a row that ended while its order was being placed shows none.
+ */
+function compareLink(on: Compared, row: DepositRecord): void {
+  if (row.redirectHash === null) return;
+  const placement = placementOf(on.facts);
+  const stands = `the checkout link has hash ${row.redirectHash}`;
+  if (placement?.kind === 'placed' && placement.redirectHash !== undefined) {
+    if (row.redirectHash !== placement.redirectHash)
+      on.tell('link_differs', `${stands}, its history says ${placement.redirectHash}`);
+  }
+  const attempts = on.records.attempts.get(row.externalOrderNumber) ?? [];
+  if (attempts.every(({ redirectHash }) => redirectHash !== row.redirectHash))
+    on.tell('link_differs', `${stands}, no attempt was answered with it`);
+}
+
+/** Attempts that were written for lost ones: after a restore nobody knows what was sent. */
+const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
+const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
+
+/** What its history was answered is what an attempt on record was answered. */
+function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord): void {
+  const placement = placementOf(facts);
+  const attempts = records.attempts.get(row.externalOrderNumber) ?? [];
+  if (placement === undefined || attempts.some(({ cause }) => WRITTEN_FOR_LOST.includes(cause))) return;
+  const last = attempts.at(-1);
+  const stands = {
+    placed: () =>
+      attempts.some(
+        ({ outcome, advertisementCode, redirectHash }) =>
+          placement.kind === 'placed' &&
+          outcome === 'placed' &&
+          advertisementCode === placement.advertisementCode &&
+          (placement.redirectHash ?? redirectHash) === redirectHash,
+      ),
+    unknown: () => last?.outcome === 'unknown',
+    refused: () => last !== undefined && NOT_SENT.includes(last.outcome),
+  }[placement.kind]();
+  if (stands) return;
+  const has =
+    last === undefined ? 'no attempt is on record' : `attempt ${last.n} of ${attempts.length} is ${last.outcome}`;
+  tell('attempt_differs', `${has}, its history was answered ${placement.kind}`);
+}
+
+/** What came to a posting or a case of this deposit is a payment that its history was told of. */
+function compareOutcomes({ facts, id, postings, records, tell }: Compared, row: DepositRecord): void {
+  if (facts.end !== null && facts.end.status !== 'completed') return;
+  const named = inboxIdsIn(facts);
+  for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
+    const isOwn =
+      callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
+    if (isOwn && !named.includes(callback.id))
+      tell(
+        'callback_outcome_differs',
+        `came to ${callback.outcome}, and ${id} was never told of it`,
+        `callback ${callback.id}`,
+      );
+  }
 }
 
 /** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */
@@ -166,6 +224,7 @@ function compareCase({ id, records, tell }: Compared, judged: Judged | null): vo
   const { inboxId } = asked.payment!;
   if (stands.inboxId !== inboxId)
     tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${inboxId}`);
+  compareCaseOutcome({ records, tell }, inboxId, id);
 }
 
 /** What was credited by the machine. Answers the posting. */
@@ -206,10 +265,11 @@ function compareEnd(
   course: Course,
   { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
 ): void {
-  if (facts.end?.status !== 'completed') return;
+  if (facts.end !== null && facts.end.status !== 'completed') return;
   const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
   if (!gaveToPeople && records.cases.has(id))
     tell('deposit_unexplained', 'there is a case, and its history gave nothing to people');
+  if (facts.end === null) return;
   const result = facts.end.result as Result;
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
@@ -234,6 +294,12 @@ function compareEnd(
     if (says !== value)
       tell('decision_differs', `its history ended with ${field} ${String(says)}, its steps say ${String(value)}`);
   }
+}
+
+/** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
+function compareRunning({ facts, tell }: Compared, { closedAt, settledBy, told, state }: DepositRecord): void {
+  if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
+  tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
 }
 
 interface Result {

@@ -157,6 +157,17 @@ export const FINDINGS = {
     means: 'The row of a deposit leads customers to another address than the one that the provider answered with.',
     todo: 'Stop serving the deposit, warn whoever was sent there, and find out who wrote to the database.',
   },
+  attempt_differs: {
+    title: 'Attempt at placing differs',
+    means:
+      'What was sent to the provider for an order, with which stamp, and what it answered is not on record as the history says.',
+    todo: 'Ask the provider for the order; find out who could take away or write attempts and stamps.',
+  },
+  notification_differs: {
+    title: 'Notification of what did not happen',
+    means: 'What is told to the outside is not what was posted or decided, or what happened is told to nobody.',
+    todo: 'Stop its delivery and tell the receiver what is right; find out who wrote to the database.',
+  },
   deposit_unexplained: {
     title: 'Deposit without a history',
     means: 'There is a row for a deposit or a case, and no workflow that ever ran for it.',
@@ -232,6 +243,12 @@ export const FINDINGS = {
     means:
       'A step that people are said to have taken bears a signature that none of the operator’s keys made over it; or none, where each needs one.',
     todo: STOP,
+  },
+  key_unexplained: {
+    title: 'API key not as it was made',
+    means:
+      'The log of keys, which nobody changes, does not say that this key was made or revoked so, or is broken itself.',
+    todo: 'Revoke the key at once, and look at every step that was taken with it.',
   },
   block_broken: {
     title: 'Ledger chain broken',

@@ -8,7 +8,13 @@ import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
 import { loadAuditKeys } from '../config/audit.ts';
-import { ConfigError, type DatabaseConfig, loadSealConfig, loadSignatureConfig } from '../config/load.ts';
+import {
+  ConfigError,
+  type DatabaseConfig,
+  loadLinkRules,
+  loadSealConfig,
+  loadSignatureConfig,
+} from '../config/load.ts';
 import { createLog } from '../config/log.ts';
 import { isTemporalGiven, loadDataConverter, loadTemporal } from '../config/temporal.ts';
 import { withSecretFiles } from '../config/secret-files.ts';
@@ -88,6 +94,7 @@ async function run(command: AuditCommand): Promise<number> {
   const keys = loadAuditKeys({ toSign: true }, env);
   const exceptions = await readExceptions(command.exceptions);
   const { servers, auditor, worker, temporal, seals, signatures } = await reach(env);
+  const links = loadLinkRules(env);
   const dataConverter = loadDataConverter(env);
   const connection = await Connection.connect(temporal.connectionOptions ?? {});
   try {
@@ -106,6 +113,7 @@ async function run(command: AuditCommand): Promise<number> {
         exceptions,
         sealTrust: { publicKeys: sealPublicKeys(seals.publicKeys), epoch: seals.sealEpoch },
         signatures,
+        ...(links === undefined ? {} : { links }),
         processes: command.processes ?? availableParallelism(),
         ...(command.after === null ? {} : { heads: headsOf(command.after, keys.publicKey) }),
         tell: say,

@@ -96,6 +96,8 @@ export interface Person {
   readonly confirmed: number;
   /** Of the confirmed ones, those the person had proposed as well. */
   readonly alone: number;
+  /** When the first key was made with which this name may decide; null: no key of that kind is on record. */
+  readonly since: string | null;
 }
 
 export interface AuditCheck {

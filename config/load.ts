@@ -330,6 +330,18 @@ const linkRules = (raw: {
   plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
 });
 
+/** Where checkout links may lead, for an audit; undefined: nothing says so. Throws {@link ConfigError}. */
+export function loadLinkRules(env: Environment = process.env): ReturnType<typeof linkRules> | undefined {
+  const { MTPAY_BASE_URL, MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS } = shared;
+  const schema = z.object({ MTPAY_BASE_URL: MTPAY_BASE_URL.optional(), MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS });
+  const result = schema.safeParse(env);
+  if (!result.success)
+    throw configError(result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+  const { MTPAY_BASE_URL: base, ...hosts } = result.data;
+  if (base === undefined && hosts.MTPAY_REDIRECT_HOSTS === undefined) return undefined;
+  return linkRules({ ...hosts, MTPAY_BASE_URL: base ?? 'https://none.invalid' });
+}
+
 /** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = parse(apiSchema, env, API_NEEDS);

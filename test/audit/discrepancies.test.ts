@@ -1,7 +1,14 @@
 import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
 import { seal } from '../support/seals.ts';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { archiveObjects } from '../../archive/objects.ts';
+import type { FindingKind } from '../../audit/findings.ts';
+import { lookAt, prepareHistories } from '../../audit/look.ts';
+import type { Finding } from '../../audit/report.ts';
+import { createReplayer } from '../../audit/replay.ts';
+import { openSession } from '../../audit/session.ts';
 import {
+  auditing,
   chainAnew,
   changePayload,
   type Discrepancy,
@@ -48,6 +55,178 @@ test('a deposit whose history has left Temporal is audited like any other', asyn
   expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(1);
 });
 
+const session = await openSession(auditing(book.engine.db.url, book.engine.client, book.code).database, null);
+const replayer = createReplayer(book.code);
+const histories = await prepareHistories({
+  session,
+  objects: archiveObjects(session, undefined),
+  client: book.engine.client,
+  dataConverter: {},
+  replayer,
+});
+const { links } = auditing(book.engine.db.url, book.engine.client, book.code);
+afterAll(async () => {
+  await replayer.close();
+  await session.end();
+});
+
+/** What one look finds of what somebody with every right does, and takes back again. */
+async function lookAfter(tamper: string): Promise<readonly Finding[]> {
+  const owner = await book.engine.db.owner.connect();
+  try {
+    await owner.query('begin; set local session_replication_role = replica');
+    await owner.query(tamper);
+    return await lookAt({ session: owner, histories, sealTrust: sealTrust(), links: links! });
+  } finally {
+    await owner.query('rollback');
+    owner.release();
+  }
+}
+
+test('one look at prepared histories says that a clean book is clean', async () => {
+  expect(histories).toHaveLength(10);
+  expect(await lookAfter('select 1')).toEqual([]);
+});
+
+const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
+const attemptOf = (n: string) => `engine.placement_attempt where external_order_number = '${n}'`;
+const credited = `kind = 'deposit.credited' and external_order_number = '${deposits.credited}'`;
+
+/** What an insider may do beside the money, each with one kind and one name. */
+const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKind, names: string])[] = [
+  [
+    'a word that another amount was credited',
+    `update engine.outgoing set body = body || '{"amount": "999999"}' where ${credited}`,
+    'notification_differs',
+    '999999',
+  ],
+  [
+    'a word of a credit that never was',
+    `insert into engine.outgoing (id, kind, external_order_number, body)
+     select 'deposit.credited:777:1', kind, external_order_number, body || '{"postingId": "777", "amount": "999999"}' from engine.outgoing where ${credited}`,
+    'notification_differs',
+    'notification deposit.credited:777:1',
+  ],
+  [
+    'a word of a kind that nobody tells',
+    `insert into engine.outgoing (id, kind, external_order_number, body) values ('x', 'deposit.refunded', '${deposits.credited}', '{}')`,
+    'notification_differs',
+    'notification x',
+  ],
+  ['a word taken away', `delete from engine.outgoing where ${credited}`, 'notification_differs', deposits.credited],
+  [
+    'another decision told',
+    `update engine.outgoing set body = body || '{"decision": "credit"}' where kind = 'review.decided' and external_order_number = '${deposits.rejected}'`,
+    'notification_differs',
+    'review.decided',
+  ],
+  [
+    'a checkout link to another host, on the attempt as well',
+    `update engine.deposit set redirect_url = 'https://mtpay.evil.example/pay' where external_order_number = '${deposits.waiting}';
+     update engine.placement_attempt set answer = answer || '{"redirectUrl": "https://mtpay.evil.example/pay"}' where external_order_number = '${deposits.waiting}'`,
+    'link_differs',
+    'https://mtpay.evil.example',
+  ],
+  [
+    'a checkout link to another page of the same host',
+    `update engine.deposit set redirect_url = redirect_url || '/other' where external_order_number = '${deposits.waiting}'`,
+    'link_differs',
+    `deposit:${deposits.waiting}`,
+  ],
+  [
+    'a second key under the name of a person',
+    `insert into engine.api_key (name, proof_hash, scopes) values ('alice', sha256('mine'), '{reviews:decide}')`,
+    'key_unexplained',
+    'of alice',
+  ],
+  [
+    'a key that proves another secret now',
+    `update engine.api_key set proof_hash = sha256('mine') where id = (select min(id) from engine.api_key where name = 'bob')`,
+    'key_unexplained',
+    'of bob',
+  ],
+  [
+    'a key made in the log as well, without its hash',
+    `insert into engine.key_log select n + 1, hash, sha256('x'), 'revoked', at, key_id, name, scopes, wallets, created_at, expires_at, fingerprint
+       from engine.key_log order by n desc limit 1`,
+    'key_unexplained',
+    'key log',
+  ],
+  ['a line taken out of the log of keys', `delete from engine.key_log where n = 1`, 'key_unexplained', 'key log 2'],
+  [
+    'a step with the key of somebody else',
+    `update engine.decision set key_id = (select id from engine.api_key where name = 'bob' limit 1) where operator = 'alice'`,
+    'key_unexplained',
+    'by alice',
+  ],
+  [
+    'placement attempts taken away',
+    `delete from ${attemptOf(deposits.credited)}`,
+    'attempt_differs',
+    deposits.credited,
+  ],
+  [
+    'another answer of the provider',
+    `update engine.placement_attempt set answer = answer || '{"advertisementCode": "AD-OTHER"}' where external_order_number = '${deposits.waiting}'`,
+    'attempt_differs',
+    deposits.waiting,
+  ],
+  [
+    'an attempt that never was',
+    `insert into engine.placement_attempt (external_order_number, n, deadline, outcome) values ('${deposits.credited}', 3, now(), 'not_sent')`,
+    'attempt_differs',
+    'what was between is gone',
+  ],
+  ['our own stamps taken away', `delete from engine.own_stamp`, 'attempt_differs', 'no stamp of ours'],
+  [
+    'attempts of a callback taken away',
+    `delete from engine.callback_attempt where callback = ${callbackOf(deposits.credited)}`,
+    'callback_unknown',
+    'of which 0 are on record',
+  ],
+  [
+    'a callback that came to the case of another',
+    `update engine.callback set outcome = 'review:deposit:${deposits.decided}' where id = ${callbackOf(deposits.credited)}`,
+    'callback_outcome_differs',
+    `callback`,
+  ],
+  [
+    'a deposit that its row calls closed, while its workflow runs',
+    `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = '${deposits.waiting}'`,
+    'deposit_row_differs',
+    `deposit:${deposits.waiting}`,
+  ],
+  [
+    'a deposit that its row calls open, though its workflow has ended',
+    `update engine.deposit set closed_at = null where external_order_number = '${deposits.credited}'`,
+    'deposit_row_differs',
+    'its row is open',
+  ],
+  [
+    'a case that no history gave to people',
+    `insert into engine.review_case (workflow_id, callback, reason, detail) values ('deposit:${deposits.waiting}', ${callbackOf(deposits.credited)}, 'LATE', '')`,
+    'deposit_unexplained',
+    `deposit:${deposits.waiting}`,
+  ],
+  [
+    'an open deposit that its row shows in a final state',
+    `update engine.deposit set state = 'REJECTED' where external_order_number = '${deposits.waiting}'`,
+    'deposit_row_differs',
+    'shown as REJECTED, and not closed',
+  ],
+  [
+    'a posting by the hand of a workflow that holds a case again',
+    `update ledger.transaction set workflow_id = workflow_id || ':again:1' where kind = 'release'`,
+    'posting_unexplained',
+    ':again:1, of which there is no history',
+  ],
+];
+
+test.each(BESIDE)('%s is found and named', async (_, tamper, kind, names) => {
+  const found = (await lookAfter(tamper)).filter((finding) => finding.kind === kind);
+  expect(JSON.stringify(found)).toContain(names);
+});
+
 /** Every message as if it had been stamped, and sealed with that stamp, so much earlier. */
 async function stampedEarlier(byMs: number): Promise<string> {
   const { rows } = await book.engine.db.owner.query<SealedRow>(`${SEALED_ROWS} where a.key_id is not null`);
@@ -85,7 +264,6 @@ test('a book whose old stamps were pruned is clean; without the attempt that say
 
 const postingOf = (n: string, kind = 'credit') =>
   `(select id from ledger.transaction where workflow_id = 'deposit:${n}' and kind = '${kind}')`;
-const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
 const rowOf = (n: string) => `(select n from engine.archive where workflow_id = 'deposit:${n}')`;
 
 interface Event {
@@ -112,6 +290,14 @@ const DISCREPANCIES: readonly Discrepancy[] = [
         from ledger.transaction where id = ${postingOf(deposits.credited)}`,
     kinds: ['posting_unexplained', 'posting_unsealed', 'credit_without_evidence', 'entries_differ'],
     names: `deposit:${deposits.waiting}`,
+  },
+  {
+    what: 'a credit taken to another wallet by the hand of an open deposit, which says that it has just closed',
+    tamper: `select from ledger.reverse('theft:1', ${postingOf(deposits.credited)}, true, 'deposit:${deposits.waiting}', 'alice+bob', 'it is mine');
+      select from ledger.release('theft:2', (select max(id) from ledger.transaction), '${deposits.waiting}', 'wallet-evil', 0, 'deposit:${deposits.waiting}', 'alice+bob', 'it is mine');
+      update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = '${deposits.waiting}'`,
+    kinds: ['posting_unexplained', 'deposit_row_differs'],
+    names: '(release, 5000 MTC) is in no step of its history',
   },
   {
     what: 'a posting’s amount changed',
@@ -204,7 +390,7 @@ const DISCREPANCIES: readonly Discrepancy[] = [
     tamper: (db) =>
       rewriteHistory(db, `deposit:${deposits.credited}`, (text) => withoutUpsert(text, (events) => events)),
     kinds: ['not_readable', 'archive_row_false'],
-    names: 'calls itself event 14',
+    names: 'calls itself event ',
   },
   {
     what: 'a history without a type of workflow, on which replaying would never end',

@@ -110,6 +110,7 @@ function scansOf(node: Node, isLimited: boolean): Scan[] {
 const SMALL = new Set([
   'provider_clock',
   'api_key',
+  'key_log',
   'restored',
   'schema_migration',
   'archive_lost',
