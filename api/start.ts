@@ -6,6 +6,7 @@ import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
+import { warnOfCatalogue } from '../database/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
@@ -48,6 +49,8 @@ export async function startApi(
     await refuseWrongSession(pools.private);
     await warnOfLogging(pools.private, log);
     await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
+    // Nothing waits for it.
+    void warnOfCatalogue(pools.private, log);
   };
   await refuse().catch(async (error: unknown) => {
     await pools.end();

@@ -13,6 +13,7 @@ import { findUnsigned } from '../database/signed-steps.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { checkHeads, checkLedger, checkTables } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
+import { checkCatalogue } from './catalogue.ts';
 import { doubleExplaining, type Exceptions } from './exceptions.ts';
 import { checkInbox, checkSealEpoch } from './inbox.ts';
 import { CHECK_OF } from './kinds.ts';
@@ -85,7 +86,11 @@ export async function audit(
       command.deposit,
     );
     await replayers.close();
+    const catalogue = await checkCatalogue(session, deps.exceptions);
+    builder.checked('catalogue', catalogue.checked);
+    find(builder, catalogue.findings);
     await lookAtTables(deps, session, builder, command);
+    for (const note of catalogue.notes) builder.note(note);
     for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
     const ledger = await ledgerHead(session);
@@ -103,6 +108,7 @@ export async function audit(
         },
         codeVersion: deps.codeVersion,
         bundleHash,
+        catalogueHash: catalogue.hash,
       },
       heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },
     });
