@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { POSTING_LINE } from '../../archive/posting-line.ts';
 import { checkLedger } from '../../audit/books.ts';
-import { LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE, UNARCHIVED } from '../../audit/formulas.ts';
+import { LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from '../../audit/formulas.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { call, facts, payments } from '../ledger/payments.ts';
@@ -51,7 +51,6 @@ test.each([
     `select deposit::text, key::text from ${NEWEST_STANDING} n`,
     `select deposit::text, key::text from ledger.slot`,
   ],
-  ['what is not archived', `select * from ${UNARCHIVED} u`, `select * from engine.unarchived`],
 ])('%s', async (_, ours, theirs) => {
   expect((await db.owner.query(ours)).rowCount).toBeGreaterThan(0);
   expect(await differs(ours, theirs)).toEqual([]);
