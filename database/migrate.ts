@@ -151,6 +151,7 @@ const ROLES = [
   'app_worker',
   'app_decisions',
   'auditor',
+  'archiver',
 ];
 
 /**
