@@ -160,6 +160,7 @@ export const ROLES = [
   'app_worker',
   'app_decisions',
   'auditor',
+  'archiver',
 ];
 
 /**

@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 /** The database roles of 003-roles.sql; each process works as one of them. */
-export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor';
+export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
 
 export interface ConnectionOptions {
   readonly url: string;
