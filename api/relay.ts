@@ -53,8 +53,9 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
   /** Row by row, as fast as there is work, then again after `pauseMs`. */
   function serving<Row>(step: Step<Row>, pauseMs = everyMs, pages = PAGES): Loop {
     const told = health(step.name);
-    const sweep = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
-    return looping(told, async (stop) => ((await sweep(stop)) ? 0 : pauseMs));
+    const turn = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
+    const loop = looping(told, async (stop) => ((await turn.sweep(stop)) ? 0 : pauseMs));
+    return { close: () => loop.close().then(() => turn.drain()) };
   }
   const looping = (told: (error: unknown) => void, work: (stop: AbortSignal) => Promise<number | null>): Loop =>
     startLoop({
@@ -162,17 +163,13 @@ async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: str
 
 const ALARM_AFTER_FAILURES = 3;
 
-/** One alarm for an outage, whichever step meets it first; it is over when none of them meets it. */
+/** Each step tells of an outage once. The log makes one line of what several steps tell within a minute. */
 function watchHealth(log: Log): (step: string) => (error: unknown) => void {
-  const ill = new Set<string>();
   return (step) => {
     let failures = 0;
     return (error) => {
       failures = error === null ? 0 : failures + 1;
-      if (error === null) ill.delete(step);
-      if (failures !== ALARM_AFTER_FAILURES) return;
-      if (ill.size === 0) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
-      ill.add(step);
+      if (failures === ALARM_AFTER_FAILURES) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
     };
   };
 }

@@ -6,6 +6,7 @@ import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
+import { warnOfCatalogue } from '../database/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
 import { warnOfSealKey } from '../database/seal-macs.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
@@ -50,6 +51,8 @@ export async function startApi(
     await warnOfLogging(pools.private, log);
     await warnOfSealKey(pools.private, log, sealKey(config.keys.rings.inboxSeal.current).id);
     await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
+    // Nothing waits for it.
+    void warnOfCatalogue(pools.private, log);
   };
   await refuse().catch(async (error: unknown) => {
     await pools.end();

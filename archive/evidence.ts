@@ -6,6 +6,7 @@ import { canonicalHistory, parseHistory } from './canonical.ts';
 import { archivedRuns } from './chain.ts';
 import { type HistoryFacts, type HistoryStep, openHistory, readHistory } from './history.ts';
 import type { ArchiveObjects } from './objects.ts';
+import { POSTING_LINE } from './posting-line.ts';
 
 /** One line of what happened to a deposit: when, by what record, in words, and the hash of that record. */
 export interface EvidenceLine {
@@ -76,10 +77,12 @@ const RECORDS: readonly string[] = [
      from engine.callback_attempt a join engine.callback c on c.id = a.callback where c.external_order_number = $1`,
   `select ${at('t.posted_at')} as at, 'posting ' || t.id as source,
           t.kind || ' of ' || trim_scale(t.amount) || ' MTC from ' || t.debit_code || ' to ' || t.credit_code || coalesce(', decided by ' || t.actor || ': ' || t.reason, '') as text,
-          ledger.line(t) as record
+          ${POSTING_LINE} as record
      from ledger.transaction t
     where t.id = any (array(
-      select p.id from ledger.postings_of($1) p union
+      select p.id from ledger.transaction p where p.deposit = $1 and p.kind = 'credit' union
+      select p.id from ledger.transaction p where p.deposit = $1 and p.kind = 'suspense' union
+      select p.id from ledger.transaction p where p.deposit = $1 and p.kind in ('release', 'reversal') union
       select w.id from ledger.transaction w where w.workflow_id = any (${WORKFLOWS_OF})))`,
   `select ${at('s.at')} as at, 'decision ' || s.id as source,
           s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') ||

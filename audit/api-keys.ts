@@ -22,11 +22,10 @@ interface LogRow extends KeyFacts {
 }
 
 const micros = (column: string) => `(extract(epoch from ${column}) * 1000000)::bigint::text`;
-const FACTS = `k.name, k.scopes, k.wallets, ${micros('k.created_at')} as created, ${micros('k.expires_at')} as expires,
-  encode(k.fingerprint, 'hex') as fingerprint`;
+const FACTS = `k.name, k.scopes, k.wallets, ${micros('k.created_at')} as created, ${micros('k.expires_at')} as expires`;
 
-const LOG = `select k.n::text as n, k.prev, k.hash, k.event, ${micros('k.at')} as at, k.key_id::text as id, ${FACTS} from engine.key_log k order by k.n`;
-const KEYS = `select k.id::text as id, ${FACTS}, k.revoked_at is not null as revoked from engine.api_key k order by k.id`;
+const LOG = `select k.n::text as n, k.prev, k.hash, k.event, ${micros('k.at')} as at, k.key_id::text as id, ${FACTS}, encode(k.fingerprint, 'hex') as fingerprint from engine.key_log k order by k.n`;
+const KEYS = `select k.id::text as id, ${FACTS}, encode(sha256(k.proof_hash), 'hex') as fingerprint, k.revoked_at is not null as revoked from engine.api_key k order by k.id`;
 
 /** Steps in the name of somebody whose key did not take them; a key of before proofs is not named. */
 const STEPS = `

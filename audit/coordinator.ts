@@ -13,6 +13,7 @@ import type { LinkRules } from '../mtpay/place.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
 import { checkHeads } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
+import { checkCatalogue } from './catalogue.ts';
 import type { Exceptions } from './exceptions.ts';
 import { CHECK_OF } from './kinds.ts';
 import { findInTables } from './look.ts';
@@ -93,7 +94,11 @@ export async function audit(
     find(builder, await findPostingsLeft(session, so.compared, command.deposit));
     noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
     noteNames(builder, 'Closed a moment ago, compared, and not in the archive yet', so.notArchivedYet);
+    const catalogue = await checkCatalogue(session, deps.exceptions);
+    builder.checked('catalogue', catalogue.checked);
+    find(builder, catalogue.findings);
     await lookAtTables(deps, session, builder, command);
+    for (const note of catalogue.notes) builder.note(note);
     for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
     const ledger = await ledgerHead(session);
@@ -111,6 +116,7 @@ export async function audit(
         },
         codeVersion: deps.codeVersion,
         bundleHash,
+        catalogueHash: catalogue.hash,
       },
       heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },
     });

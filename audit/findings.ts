@@ -44,6 +44,12 @@ export const CHECKS = {
       'Every posting balances and stands in the chain of blocks unchanged, every balance is the sum of its entries, all accounts together are zero, and suspense and clearing are explained.',
     unit: 'postings',
   },
+  catalogue: {
+    title: 'The database is the one that this version makes',
+    meaning:
+      'Functions, triggers, constraints, indexes, views, grants and roles are, line by line, those of this version’s migrations: no rule was switched off or replaced, and nobody may do more than he should.',
+    unit: 'lines of the catalogue',
+  },
 } as const satisfies Readonly<Record<string, CheckText>>;
 export type CheckId = keyof typeof CHECKS;
 export const CHECK_IDS = Object.keys(CHECKS) as CheckId[];
@@ -290,6 +296,12 @@ export const FINDINGS = {
     title: 'Chain of postings is not what its postings say',
     means: 'The table that says with which posting a chain begins contradicts the postings: money is shown elsewhere.',
     todo: RESTORE,
+  },
+  catalogue_differs: {
+    title: 'Not what this version makes',
+    means:
+      'A function, trigger, constraint, index, grant or role is not as the migrations of this version make it, or they were not applied as they are: what the database refuses and answers cannot be relied on.',
+    todo: 'Find out who changed it and when, and what was possible meanwhile; bring it back by the migrations. What is right and stays goes into the list of exceptions, with the reason.',
   },
   not_readable: {
     title: 'Could not be checked',

@@ -47,4 +47,5 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   money_unexplained: 'ledger',
   slot_differs: 'ledger',
   lineage_differs: 'ledger',
+  catalogue_differs: 'catalogue',
 };

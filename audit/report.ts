@@ -41,6 +41,8 @@ export interface AuditFacts {
   readonly codeVersion: string;
   /** Of the workflow code that histories were replayed on. */
   readonly bundleHash: string;
+  /** Of the lines that the database's catalogue was compared with: sha256 of database/catalogue.txt. */
+  readonly catalogueHash: string;
 }
 
 /** What was left out; all null: nothing. */

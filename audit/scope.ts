@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 /** What was asked for at the terminal. */
@@ -14,6 +15,9 @@ export interface AuditCommand {
   /** An earlier report, whose heads the chains have to pass through. */
   readonly after: string | null;
 }
+
+/** Beside this file, also in a build. */
+const EXCEPTIONS = fileURLToPath(new URL('./replay-exceptions.json', import.meta.url));
 
 /** Said wrongly; nothing was looked at. */
 export class Misused extends Error {}
@@ -34,7 +38,7 @@ export function parseCommand(args: readonly string[]): AuditCommand {
     deposit: values.deposit ?? null,
     processes: values.processes === undefined ? null : whole('--processes', values.processes),
     out: values.out ?? 'audit-reports',
-    exceptions: values.exceptions ?? 'audit/replay-exceptions.json',
+    exceptions: values.exceptions ?? EXCEPTIONS,
     fresh: values.fresh ?? false,
     after: values.after ?? null,
   };

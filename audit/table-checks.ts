@@ -1,4 +1,5 @@
 import type { FindingKind } from './findings.ts';
+import { SUSPENSE_OPEN } from './formulas.ts';
 
 /** One statement each about what stands in the tables; it answers `place` and `detail` of each thing that is wrong. */
 export interface SqlCheck {
@@ -12,11 +13,6 @@ export const decimalText = (text: string): string =>
 /** One name, or the same twice. */
 const isOne = (names: string): string => `split_part(${names}, '+', 2) in ('', split_part(${names}, '+', 1))`;
 const decimal = (text: string): string => `(${decimalText(text)})::numeric`;
-
-/** The archive's rows, each with the one before it and the hash it should have. */
-const ARCHIVE = `(select a.n, a.workflow_id, a.prev, a.hash, coalesce(lag(a.n) over w, 0) as before_n, coalesce(lag(a.hash) over w, sha256('engine.archive')) as before_hash,
-         sha256(a.prev || convert_to(engine.archive_line(a), 'UTF8')) as own
-    from engine.archive a window w as (order by a.n))`;
 
 /** Proposals of what cannot be read, with their confirmation: what both state; `differs`: why it is no evidence. */
 const STATED = `(
@@ -199,19 +195,6 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
                                 and (v.workflow_id = a.workflow_id or v.held_by is not null))`,
   },
   {
-    kind: 'archive_row_missing',
-    sql: `select 'archive row ' || n as place, 'follows row ' || before_n || ': what was between is gone' as detail
-            from ${ARCHIVE} v where n <> before_n + 1`,
-  },
-  {
-    kind: 'archive_row_changed',
-    sql: `select 'archive row ' || n as place, workflow_id || ': its hash is not that of its fields' as detail from ${ARCHIVE} v where hash <> own`,
-  },
-  {
-    kind: 'archive_order_broken',
-    sql: `select 'archive row ' || n as place, workflow_id || ': does not name the hash of the row before it' as detail from ${ARCHIVE} v where prev <> before_hash`,
-  },
-  {
     kind: 'history_lost',
     sql: `select l.workflow_id as place, 'was gone from Temporal before it was archived, noted ' || l.noted_at as detail from engine.archive_lost l`,
   },
@@ -291,7 +274,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
     // The case that has it is found by the callback with which the money came.
     kind: 'money_unexplained',
     sql: `select 'posting ' || o.id as place, o.amount || ' MTC wait in suspense, and no case about them is open' as detail
-            from ledger.suspense_open o
+            from ${SUSPENSE_OPEN} o
             -- The rest of a payment whose ordered part lies in a wallet is owned by that posting.
             join ledger.transaction p on p.id = o.id and (p.rest is null or p.amount < 0)
             join ledger.transaction r on r.id = coalesce((select l.root from ledger.lineage l where l.transaction_id = o.id), o.id)

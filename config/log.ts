@@ -14,6 +14,7 @@ export type Alarm =
   | 'foreign_redirect'
   | 'redirect_not_allowed'
   | 'database_logs_parameters'
+  | 'catalogue_differs'
   | 'callback_good_signature_wrong_token'
   | 'callback_right_address_unknown_key'
   | 'callback_not_readable'

@@ -66,7 +66,7 @@ export async function issueKey(
 ): Promise<{ readonly keyId: string; readonly key: string }> {
   const key = `dek_${randomBytes(32).toString('base64url')}`;
   try {
-    const { rows } = await db.query<{ id: string }>('select engine.issue_key($1, $2, $3, $4, $5) as id', [
+    const { rows } = await db.query<{ id: string }>('select engine.make_key($1, $2, $3, $4, $5) as id', [
       proofOf(key).reveal(),
       name,
       scopes,

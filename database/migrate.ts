@@ -8,6 +8,8 @@ import { type IndexStep, readSteps } from './migration-steps.ts';
 /** Any fixed number; two migrators of one database take turns on it. */
 const MIGRATION_LOCK = 7_268_104;
 const CONTRACT = /^\d{3}-contract\b/;
+/** Whether a file takes away what only a version before needs. */
+export const isContract = (name: string): boolean => CONTRACT.test(name);
 const NAME = /^(\d{3})-[a-z0-9-]+\.sql$/;
 
 export const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
@@ -45,7 +47,7 @@ const LOOK_MS = 200;
 /** A lock that was not to be had, and two who waited for each other: nothing happened, and trying again helps. */
 const IN_THE_WAY = ['55P03', '40P01'];
 
-interface Migration {
+export interface Migration {
   readonly name: string;
   readonly sha256: string;
   readonly indexes: readonly IndexStep[];
@@ -74,10 +76,11 @@ export async function migrate(
     const applied = await appliedNames(client, migrations);
     const missing = migrations.filter((migration) => !applied.has(migration.name));
     const isKept = applied.size > 0 && options.contract === 'later';
-    const left = isKept ? missing.filter(({ name }) => CONTRACT.test(name)).map(({ name }) => name) : [];
+    const left = isKept ? missing.filter(({ name }) => isContract(name)).map(({ name }) => name) : [];
     const now = missing.filter(({ name }) => !left.includes(name));
     if (now.length > 0) await refuseForeignRoles(client);
     for (const migration of now) await apply(client, migration, options);
+    await letRead(client);
     if (left.length > 0) {
       options.tell?.(
         `left for "npm run migrate -- --contract", when no process of a version before works any more: ${left.join(', ')}`,
@@ -90,7 +93,8 @@ export async function migrate(
   }
 }
 
-async function readMigrations(folder: string): Promise<Migration[]> {
+/** In their order. Throws {@link MigrationError} for a gap. */
+export async function readMigrations(folder: string): Promise<Migration[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql')).toSorted();
   return Promise.all(
     names.map(async (name, index) => {
@@ -140,13 +144,13 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
   const applied = new Set(rows.map((row) => row.name));
   const newest = rows.at(-1)?.name ?? '';
   // Only a contract is left for later.
-  const passed = migrations.find(({ name }) => name < newest && !applied.has(name) && !CONTRACT.test(name));
+  const passed = migrations.find(({ name }) => name < newest && !applied.has(name) && !isContract(name));
   if (passed !== undefined) throw new MigrationError(`the database has ${newest} and not ${passed.name}`);
   return applied;
 }
 
 /** The roles that the files make and grant. */
-const ROLES = [
+export const ROLES = [
   'ledger_owner',
   'ledger_poster',
   'ledger_decider',
@@ -156,6 +160,7 @@ const ROLES = [
   'app_worker',
   'app_decisions',
   'auditor',
+  'archiver',
 ];
 
 /**
@@ -175,6 +180,16 @@ async function refuseForeignRoles(client: pg.ClientBase): Promise<void> {
   throw new MigrationError(
     `these roles of the server were made by somebody else: an administrator has to say once: grant ${roles} to ${me} with admin option`,
   );
+}
+
+/** Who compares the catalogue has to know how far it is. */
+async function letRead(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ roles: string | null }>(
+    `select string_agg(rolname, ', ') as roles from pg_roles
+      where rolname in ('app_api', 'auditor') and not has_table_privilege(oid, 'engine.schema_migration', 'select')`,
+  );
+  const { roles } = rows[0]!;
+  if (roles !== null) await client.query(`grant select on engine.schema_migration to ${roles}`);
 }
 
 async function apply(client: pg.ClientBase, migration: Migration, options: MigrateOptions): Promise<void> {

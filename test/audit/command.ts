@@ -37,7 +37,7 @@ export async function runAudit(
     TEMPORAL_CONFIG_FILE: '/dev/null',
     ...SEAL_ENV,
   };
-  const child = spawn(process.execPath, ['--import', 'tsx', 'audit/main.ts', '--out', out], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'local/audit.ts', '--out', out], {
     cwd: of,
     env: { ...process.env, ...own },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { compareCatalogue } from '../../database/catalogue.ts';
 import { migrate, MigrationError, MIGRATIONS } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
 import { creditAll } from '../../ledger/credit.ts';
@@ -158,6 +159,11 @@ describe.each(isPackaged ? (['any', 'package'] as const) : (['any'] as const))(
       const superuser = await connect(url('postgres', 'by_superuser'));
       await migrate(superuser);
       expect(await schema(migrator)).toEqual(await schema(superuser));
+      for (const owner of [migrator, superuser]) {
+        await owner.query('begin; set local search_path = pg_catalog, pg_temp');
+        expect(await compareCatalogue(owner)).toMatchObject({ migrations: null, differences: [] });
+        await owner.query('commit');
+      }
 
       const pool = (user: string) => {
         const made = createPool({ url: url(user, 'deposits'), applicationName: 'test', max: 2 });

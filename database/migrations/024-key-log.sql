@@ -2,9 +2,6 @@
 -- owner (docs/audit.md#api-keys). A key that somebody put into the table, or whose hash was exchanged, has no line here.
 set local search_path = engine, pg_temp;
 
--- Shows which key it is to who may not read what proves it.
-alter table api_key add column fingerprint bytea generated always as (sha256(proof_hash)) stored;
-
 create table key_log (
   n           bigint primary key,
   prev        bytea not null,
@@ -17,7 +14,7 @@ create table key_log (
   wallets     text[],
   created_at  timestamptz not null,
   expires_at  timestamptz,
-  fingerprint bytea not null);
+  fingerprint bytea not null);                                              -- sha256 of what the key's proof is compared with
 create trigger append_only before update or delete or truncate on key_log for each statement execute function forbid();
 
 -- Explicit text, as the archive's: times are microseconds since 1970. No name, scope or wallet holds a comma.
@@ -30,9 +27,9 @@ create function log_key(of_key bigint, as_event text) returns void
 language plpgsql volatile set search_path = engine, pg_temp as $$
 declare head key_log; fresh key_log;
 begin
-  perform pg_advisory_xact_lock(hashtext('engine.key_log'));
+  perform from turn t where t.what = 'api_key' for update;
   select * into head from key_log order by n desc limit 1;
-  select k.id, k.name, k.scopes, k.wallets, k.created_at, k.expires_at, k.fingerprint
+  select k.id, k.name, k.scopes, k.wallets, k.created_at, k.expires_at, sha256(k.proof_hash)
     into strict fresh.key_id, fresh.name, fresh.scopes, fresh.wallets, fresh.created_at, fresh.expires_at, fresh.fingerprint
     from api_key k where k.id = of_key;
   fresh.n := coalesce(head.n, 0) + 1;
@@ -43,17 +40,16 @@ begin
   insert into key_log select fresh.*;
 end $$;
 
-create or replace function issue_key(proof bytea, of_name text, may text[], only_wallets text[], lives_ms bigint) returns bigint
-language plpgsql set search_path = engine, pg_temp as $$
-declare made bigint;
+-- By the owner (`npm run keys`) alone. issue_key() is another before the contract (021-contract.sql) than after it.
+create function make_key(proof bytea, of_name text, may text[], only_wallets text[], lives_ms bigint) returns bigint
+language plpgsql volatile set search_path = engine, pg_temp as $$
+declare made bigint := issue_key(proof, of_name, may, only_wallets, lives_ms);
 begin
-  insert into api_key (name, proof_hash, scopes, wallets, expires_at)
-  values (of_name, sha256(proof), may, only_wallets, clock_timestamp() + lives_ms * interval '1 millisecond') returning id into made;
   perform log_key(made, 'made');
   return made;
 end $$;
 
--- By the owner (`npm run keys`) alone. Those that were revoked before are left out.
+-- Likewise. Those that were revoked before are left out.
 create function revoke_keys(ids text[]) returns setof text
 language plpgsql volatile set search_path = engine, pg_temp as $$
 declare key_id bigint;
@@ -69,6 +65,7 @@ lock table api_key in share row exclusive mode;
 select log_key(k.id, 'before') from (select id from api_key order by id) k;
 select log_key(k.id, 'revoked') from (select id from api_key where revoked_at is not null order by id) k;
 
-revoke execute on function key_log_line(key_log), log_key(bigint, text), revoke_keys(text[]) from public;
+revoke execute on function key_log_line(key_log), log_key(bigint, text), make_key(bytea, text, text[], text[], bigint),
+  revoke_keys(text[]) from public;
 grant select on key_log to auditor;
-grant select (id, name, scopes, wallets, created_at, expires_at, revoked_at, fingerprint) on api_key to auditor;
+grant select (id, name, scopes, wallets, created_at, expires_at, revoked_at, proof_hash) on api_key to auditor;
