@@ -18,9 +18,10 @@ const say = (line: string) => console.log(line);
 
 /** Deposits that are made and paid, a few at once, until it is stopped. */
 function startTraffic(engine: Engine) {
-  let [goes, paid] = [true, 0];
+  const over = new AbortController();
+  let paid = 0;
   const customers = Array.from({ length: 3 }, async () => {
-    while (goes) {
+    while (!over.signal.aborted) {
       // A machine that is short of time answers later; such an order stays open.
       const { status, body } = await engine.create({ wallet: `wallet-${paid % 50}` });
       if (status !== 201) continue;
@@ -31,7 +32,7 @@ function startTraffic(engine: Engine) {
   return {
     paid: () => paid,
     stop: async () => {
-      goes = false;
+      over.abort();
       await Promise.all(customers);
     },
   };
