@@ -55,7 +55,7 @@ try {
   }
   const theft = await steal(engine);
   say(`refused to the logins of processes: ${theft.refused.join(', ')}`);
-  const refreshing = setInterval(() => void theft.refresh(), 1_000);
+  const refreshing = setInterval(() => void theft.refresh().catch(() => undefined), 1_000);
   const until = performance.now() + Number(values.seconds) * 1_000;
   while (performance.now() < until) {
     const { code, paths, seconds } = await audit();
