@@ -44,7 +44,7 @@ export function compareDeposit(on: Compared): void {
   const payment = accepted?.asked.payment ?? null;
   compareCase(on, accepted);
   const posted = compareCredit(on, input, course);
-  if (posted === undefined) compareCreditFound(on, input, row, course);
+  compareLostCredit(on, input, row, course);
   compareParked(on, 'recordReview', payment, n);
   const decided = compareDecisions(on, {
     payment,
@@ -136,7 +136,7 @@ function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord)
   tell('attempt_differs', `${has}, its history was answered ${placement.kind}`);
 }
 
-/** What came to a posting or a case of this deposit is a payment that its history was told of, by its posting at least. */
+/** What came to a posting or a case of this deposit is a payment that its history was told of. */
 function compareOutcomes(
   { facts, id, postings, records, tell }: Compared,
   row: DepositRecord,
@@ -147,8 +147,8 @@ function compareOutcomes(
   for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
     const isOwn =
       callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
-    const isSettled = callback.outcome === `posting:${settled?.postingId}`;
-    if (isOwn && !isSettled && !named.includes(callback.id))
+    // A task of which nothing was recorded may have heard of it; its history was told of the posting instead.
+    if (isOwn && !named.includes(callback.id) && callback.outcome !== `posting:${settled?.postingId}`)
       tell(
         'callback_outcome_differs',
         `came to ${callback.outcome}, and ${id} was never told of it`,
@@ -198,17 +198,21 @@ const codeOf = (records: Compared['records'], root: string): string | null =>
 /** The books did not take it: of these the deposit's own words say what is known. */
 const BY_THE_BOOKS = '';
 
-function judgedOf(input: DepositInput, asked: Asked): Judged {
-  const { payment, expiresAt, thoughRefused, conflict } = asked;
-  if (payment === null) return { asked, late: false, reason: null, detail: '' };
-  if (thoughRefused) return { asked, late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
+const judgedOf = (input: DepositInput, asked: Asked): Judged => ({ asked, ...verdictOn(input, asked) });
+
+function verdictOn(
+  input: DepositInput,
+  { payment, expiresAt, thoughRefused, conflict }: Pick<Asked, 'payment' | 'expiresAt' | 'thoughRefused' | 'conflict'>,
+): Omit<Judged, 'asked'> {
+  if (payment === null) return { late: false, reason: null, detail: '' };
+  if (thoughRefused) return { late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
   const { inboxId: _, receivedAt, ...callback } = payment;
   const verdict = judge(input.settings, input, { callback, receivedAt, expiresAt });
   const { late } = verdict;
-  if (conflict !== null) return { asked, late, reason: conflict, detail: BY_THE_BOOKS };
+  if (conflict !== null) return { late, reason: conflict, detail: BY_THE_BOOKS };
   return verdict.kind === 'credit'
-    ? { asked, late, reason: null, detail: '' }
-    : { asked, late, reason: verdict.reason, detail: verdict.detail };
+    ? { late, reason: null, detail: '' }
+    : { late, reason: verdict.reason, detail: verdict.detail };
 }
 
 /** What was asked for against what the judge says. */
@@ -249,41 +253,43 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     const came = `callback ${callback.id} came to ${callback.outcome ?? 'nothing'}`;
     on.tell('callback_outcome_differs', `${came}, its history to posting ${postingId}`);
   }
-  expectPosting(on, postingId, { ...creditOf(input, payment), postedAt });
+  expectCredit(on, input, postingId, payment, postedAt);
   return postingId;
 }
 
-/** As the machine posts it. */
-const creditOf = (input: DepositInput, payment: Omit<Payment, 'inboxId' | 'receivedAt'>) => ({
-  kind: 'credit',
-  key: `deposit:${input.externalOrderNumber}:credit`,
-  deposit: input.externalOrderNumber,
-  debit: 'clearing:mtpay',
-  credit: `wallet:${input.wallet}`,
-  ...received(payment),
-  unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),
-  origin: null,
-  actor: null,
-});
+function expectCredit(on: Compared, input: DepositInput, postingId: string, payment: Payment, postedAt?: string): void {
+  expectPosting(on, postingId, {
+    kind: 'credit',
+    key: `deposit:${input.externalOrderNumber}:credit`,
+    deposit: input.externalOrderNumber,
+    debit: 'clearing:mtpay',
+    credit: `wallet:${input.wallet}`,
+    ...received(payment),
+    unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),
+    origin: null,
+    actor: null,
+    ...(postedAt === undefined ? {} : { postedAt }),
+  });
+}
 
 /**
- * What the machine credited, and the row told its workflow when it asked again: a task that would end a workflow is thrown
- * away when something has come meanwhile, with what it asked locally.
+ * What the machine credited in a task of which nothing was recorded, because it took too long: the history was then told
+ * by the row that it is settled. The judge is asked about the payment that the row is bound to, as the task was.
  */
-function compareCreditFound(
-  on: Compared,
-  input: DepositInput,
-  row: DepositRecord,
-  { settled, expiresAt }: Course,
-): void {
-  const posting = on.postings.find(({ id, kind }) => id === settled?.postingId && kind === 'credit');
-  const callback = row.boundCallback === null ? undefined : on.records.callbacks.get(row.boundCallback);
-  if (posting === undefined || !callback?.data) return;
-  const { receivedAt, data } = callback;
-  const verdict = judge(input.settings, input, { callback: data, receivedAt, expiresAt });
-  if (verdict.kind !== 'credit')
-    on.tell('decision_differs', `the rules say review ${verdict.reason}: ${verdict.detail}`);
-  expectPosting(on, posting.id, creditOf(input, data));
+function compareLostCredit(on: Compared, input: DepositInput, row: DepositRecord, course: Course): void {
+  const postingId = course.settled?.postingId ?? null;
+  const isOwn = on.postings.some(({ id, kind }) => id === postingId && kind === 'credit');
+  if (postingId === null || !isOwn || on.explained.has(postingId)) return;
+  const callback = on.records.callbacks.get(row.boundCallback ?? '');
+  if (callback?.data == null) {
+    on.explained.add(postingId);
+    return on.tell('credit_without_evidence', `posting ${postingId} was credited without a callback that can be read`);
+  }
+  const payment = { ...callback.data, inboxId: callback.id, receivedAt: callback.receivedAt };
+  const thoughRefused = placementOf(on.facts)?.kind === 'refused';
+  const { reason, detail } = verdictOn(input, { payment, expiresAt: course.expiresAt, thoughRefused, conflict: null });
+  if (reason !== null) on.tell('decision_differs', `the rules say review ${reason}: ${detail}`);
+  expectCredit(on, input, postingId, payment);
 }
 
 /** How the deposit is shown must be how its history ended. */
