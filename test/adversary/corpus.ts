@@ -161,6 +161,33 @@ export const CORPUS: readonly Attempt[] = [
     ],
     ['app_worker', CREDIT, creditItem('unknown', 'unknown', 'wallet-evil')],
   ),
+  chain(
+    'a deposit is reserved for a message that nobody knows, which then comes again, and the machine is left to credit it',
+    [
+      'app_api',
+      `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings) select $1, 'wallet-evil', buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings from engine.deposit where external_order_number = $2`,
+      part('unknown', 'order'),
+      part('waiting', 'order'),
+    ],
+    [
+      'app_worker',
+      `select engine.begin_attempt($1, 1, 60000, 'evil', (extract(epoch from clock_timestamp()) * 1000)::bigint)`,
+      part('unknown', 'order'),
+    ],
+    [
+      'app_worker',
+      `select engine.end_attempt($1, 1, jsonb_build_object('kind', 'placed', 'redirectUrl', $2::text, 'advertisementCode', 'EVIL'))`,
+      part('unknown', 'order'),
+      part('waiting', 'url'),
+    ],
+    [
+      'app_api',
+      `select * from engine.reroute($1::bigint, 'first', null, $2, $3::bigint, 1)`,
+      part('unknown', 'callback'),
+      part('unknown', 'stampKey'),
+      part('unknown', 'stampMs'),
+    ],
+  ),
   // Double credits
   chain('a payment is credited before its workflow asks', ['app_worker', CREDIT, creditItem('pending', 'pending')]),
   chain('a payment is credited again', ['app_worker', CREDIT, creditItem('credited', 'credited')]),

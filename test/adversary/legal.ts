@@ -103,18 +103,20 @@ export const LEGAL: readonly Legal[] = [
     reason: 'A step that was not carried out may be taken back by whoever took it.',
     covers: inserts('engine.refused_step'),
   },
-  {
-    role: 'app_worker',
-    by: 'engine.archive_look',
-    reason: 'What is due for the archive is looked at later, an hour later at most.',
-    covers: updates('engine.archive_due', 'looks', 'look_at'),
-  },
-  {
-    role: 'app_worker',
-    by: 'engine.archive_put',
-    reason: 'A text that no row of the archive names says nothing. Whoever reads one compares it with its hash.',
-    covers: inserts('engine.archive_object'),
-  },
+  ...['app_worker', 'archiver'].flatMap((role): Legal[] => [
+    {
+      role,
+      by: 'engine.archive_look',
+      reason: 'What is due for the archive is looked at later, an hour later at most.',
+      covers: updates('engine.archive_due', 'looks', 'look_at'),
+    },
+    {
+      role,
+      by: 'engine.archive_put',
+      reason: 'A text that no row of the archive names says nothing. Whoever reads one compares it with its hash.',
+      covers: inserts('engine.archive_object'),
+    },
+  ]),
   {
     role: 'app_worker',
     by: 'engine.begin_attempt',
@@ -128,10 +130,12 @@ export const LEGAL: readonly Legal[] = [
   {
     role: 'app_worker',
     by: 'engine.end_attempt',
-    reason: 'Why nobody knows what became of an order is a word, and the order is unknown all the same.',
+    reason:
+      'What comes after nobody knew is kept, and the order stays unknown; a link in it is compared with the hosts.',
     covers: (change) =>
       updates('engine.placement_attempt', 'answer')(change) &&
-      [change.before, change.after].every((row) => row!['answer']!.includes('"kind": "unknown"')),
+      change.after!['outcome'] === 'unknown' &&
+      !change.after!['answer']!.includes('"kind": "placed"'),
   },
   {
     role: 'app_worker',

@@ -3,6 +3,8 @@ import type pg from 'pg';
 import { archiveObjects } from '../../archive/objects.ts';
 import { auditArchived } from '../../audit/archived-work.ts';
 import { ReportBuilder } from '../../audit/builder.ts';
+import { checkCatalogue } from '../../audit/catalogue.ts';
+import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { lookAt, type PreparedHistory, prepareHistories } from '../../audit/look.ts';
 import { createReplayer, type Replayer } from '../../audit/replay.ts';
 import type { Finding } from '../../audit/report.ts';
@@ -47,8 +49,13 @@ export async function look(
   const session = preparing(db);
   const of = { session, histories, links, sealTrust: sealTrust() };
   const found = await lookAt(later === 'now' ? { ...of, now: new Date() } : of);
-  return [...found, ...(await lookAtNewRows(session, archived))];
+  const catalogue = await checkCatalogue(session, NO_EXCEPTIONS);
+  return [...found, ...catalogue.findings, ...(await lookAtNewRows(session, archived))];
 }
+
+/** Whether the database is otherwise made than this version makes it. */
+export const catalogueFindings = async (db: pg.ClientBase): Promise<readonly Finding[]> =>
+  (await checkCatalogue(db, NO_EXCEPTIONS)).findings;
 
 /** What came into the archive is read like everything that is in it. Replays show what code decides, and are left out. */
 async function lookAtNewRows(db: pg.ClientBase, archived: number): Promise<Finding[]> {

@@ -293,8 +293,11 @@ export function createStage(engine: Engine, provider: Provider): Stage {
     second: async () => (await second('second')).order,
     beside: async () => {
       const { order, id } = await second('beside');
-      const { posting } = await readSubject(owner, 'beside', order.externalOrderNumber);
-      await together(id, { decision: 'credit', beside: posting });
+      const { rows } = await owner.query<{ posting: string }>(
+        'select posting_id::text as posting from engine.deposit where external_order_number = $1',
+        [order.externalOrderNumber],
+      );
+      await together(id, { decision: 'credit', beside: rows[0]!.posting });
       return order;
     },
     doubted: async () => (await doubt('doubted')).order,

@@ -13,7 +13,7 @@ import {
   readWrites,
 } from './images.ts';
 import { legalReason } from './legal.ts';
-import { LATER, type Later, look, type Prepared } from './look.ts';
+import { catalogueFindings, LATER, type Later, look, type Prepared } from './look.ts';
 import type { Scene } from './scene.ts';
 import type { Attempt, Statement } from './statement.ts';
 
@@ -102,14 +102,24 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
     return { verdict: 'unseen', why: changes.map(inShort).join('; '), named: [], everyKind: [] };
   }
 
+  /** Of what has changed no row: a function, a trigger, a right may be another. */
+  async function judgeCatalogue({ steps }: Attempt): Promise<Judged> {
+    const nothing: Judged = { verdict: 'changed nothing', why: '', named: [], everyKind: [] };
+    if (!steps.some(({ sql }) => /^(alter|create|drop|grant|revoke)\b/i.test(sql))) return nothing;
+    await db.query('set local role auditor');
+    const [first, ...more] = await catalogueFindings(db);
+    if (first === undefined) return nothing;
+    const kinds = [first, ...more].map(({ kind }) => kind);
+    return { verdict: 'found', why: `${first.kind} ${textOf(first)}`, named: [first.where], everyKind: kinds };
+  }
+
   return {
     async commit(attempt) {
       const refusal = await strike(url, attempt, scene);
       if (refusal !== null) return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
       return within(db, async () => {
         const changes = differences(images, await readImages(db, tables));
-        if (changes.length === 0)
-          return { attempt, verdict: 'changed nothing', why: '', changes, named: [], everyKind: [] };
+        if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
         return { attempt, changes, ...(await judge(attempt, changes, undefined, new Set())) };
       });
     },
@@ -120,8 +130,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
         if (refusal !== null)
           return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
         const changes = await changesSince(db, tables, images, writes);
-        if (changes.length === 0)
-          return { attempt, verdict: 'changed nothing', why: '', changes, named: [], everyKind: [] };
+        if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
         const effect = JSON.stringify([effectOf(attempt, changes), mustName, [...without]]);
         const verdict = judged.get(effect) ?? (await judge(attempt, changes, mustName, without));
         judged.set(effect, verdict);
