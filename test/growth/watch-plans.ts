@@ -111,6 +111,7 @@ const SMALL = new Set([
   'provider_clock',
   'api_key',
   'restored',
+  'seal_mac',
   'schema_migration',
   'archive_lost',
   'double_at_migration',
