@@ -57,7 +57,7 @@ const lineOf = (row: LogRow): string =>
  * key was made with which one may decide; RFC 3339.
  */
 export async function checkKeys(
-  db: pg.ClientBase,
+  db: pg.Pool | pg.ClientBase,
 ): Promise<{ readonly findings: Finding[]; readonly since: ReadonlyMap<string, string> }> {
   const findings: Finding[] = [];
   const tell = (where: string, detail: string) => findings.push({ kind: 'key_unexplained', where, detail });

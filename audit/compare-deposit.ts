@@ -35,7 +35,7 @@ export function compareDeposit(on: Compared): void {
   comparePlacement(on, row, course);
   compareLink(on, row);
   compareAttempts(on, row);
-  compareOutcomes(on, row);
+  compareOutcomes(on, row, course);
   compareBound(on, row, course);
   compareSettled(on, row, course);
   const judged = course.asked.map((asked) => judgedOf(input, asked));
@@ -44,6 +44,7 @@ export function compareDeposit(on: Compared): void {
   const payment = accepted?.asked.payment ?? null;
   compareCase(on, accepted);
   const posted = compareCredit(on, input, course);
+  compareLostCredit(on, input, row, course);
   compareParked(on, 'recordReview', payment, n);
   const decided = compareDecisions(on, {
     payment,
@@ -136,13 +137,18 @@ function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord)
 }
 
 /** What came to a posting or a case of this deposit is a payment that its history was told of. */
-function compareOutcomes({ facts, id, postings, records, tell }: Compared, row: DepositRecord): void {
+function compareOutcomes(
+  { facts, id, postings, records, tell }: Compared,
+  row: DepositRecord,
+  { settled }: Course,
+): void {
   if (facts.end !== null && facts.end.status !== 'completed') return;
   const named = inboxIdsIn(facts);
   for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
     const isOwn =
       callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
-    if (isOwn && !named.includes(callback.id))
+    // A task of which nothing was recorded may have heard of it; its history was told of the posting instead.
+    if (isOwn && !named.includes(callback.id) && callback.outcome !== `posting:${settled?.postingId}`)
       tell(
         'callback_outcome_differs',
         `came to ${callback.outcome}, and ${id} was never told of it`,
@@ -192,17 +198,21 @@ const codeOf = (records: Compared['records'], root: string): string | null =>
 /** The books did not take it: of these the deposit's own words say what is known. */
 const BY_THE_BOOKS = '';
 
-function judgedOf(input: DepositInput, asked: Asked): Judged {
-  const { payment, expiresAt, thoughRefused, conflict } = asked;
-  if (payment === null) return { asked, late: false, reason: null, detail: '' };
-  if (thoughRefused) return { asked, late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
+const judgedOf = (input: DepositInput, asked: Asked): Judged => ({ asked, ...verdictOn(input, asked) });
+
+function verdictOn(
+  input: DepositInput,
+  { payment, expiresAt, thoughRefused, conflict }: Pick<Asked, 'payment' | 'expiresAt' | 'thoughRefused' | 'conflict'>,
+): Omit<Judged, 'asked'> {
+  if (payment === null) return { late: false, reason: null, detail: '' };
+  if (thoughRefused) return { late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
   const { inboxId: _, receivedAt, ...callback } = payment;
   const verdict = judge(input.settings, input, { callback, receivedAt, expiresAt });
   const { late } = verdict;
-  if (conflict !== null) return { asked, late, reason: conflict, detail: BY_THE_BOOKS };
+  if (conflict !== null) return { late, reason: conflict, detail: BY_THE_BOOKS };
   return verdict.kind === 'credit'
-    ? { asked, late, reason: null, detail: '' }
-    : { asked, late, reason: verdict.reason, detail: verdict.detail };
+    ? { late, reason: null, detail: '' }
+    : { late, reason: verdict.reason, detail: verdict.detail };
 }
 
 /** What was asked for against what the judge says. */
@@ -243,6 +253,11 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     const came = `callback ${callback.id} came to ${callback.outcome ?? 'nothing'}`;
     on.tell('callback_outcome_differs', `${came}, its history to posting ${postingId}`);
   }
+  expectCredit(on, input, postingId, payment, postedAt);
+  return postingId;
+}
+
+function expectCredit(on: Compared, input: DepositInput, postingId: string, payment: Payment, postedAt?: string): void {
   expectPosting(on, postingId, {
     kind: 'credit',
     key: `deposit:${input.externalOrderNumber}:credit`,
@@ -253,9 +268,28 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),
     origin: null,
     actor: null,
-    postedAt,
+    ...(postedAt === undefined ? {} : { postedAt }),
   });
-  return postingId;
+}
+
+/**
+ * What the machine credited in a task of which nothing was recorded, because it took too long: the history was then told
+ * by the row that it is settled. The judge is asked about the payment that the row is bound to, as the task was.
+ */
+function compareLostCredit(on: Compared, input: DepositInput, row: DepositRecord, course: Course): void {
+  const postingId = course.settled?.postingId ?? null;
+  const isOwn = on.postings.some(({ id, kind }) => id === postingId && kind === 'credit');
+  if (postingId === null || !isOwn || on.explained.has(postingId)) return;
+  const callback = on.records.callbacks.get(row.boundCallback ?? '');
+  if (callback === undefined || callback.data === null) {
+    on.explained.add(postingId);
+    return on.tell('credit_without_evidence', `posting ${postingId} was credited without a callback that can be read`);
+  }
+  const payment = { ...callback.data, inboxId: callback.id, receivedAt: callback.receivedAt };
+  const thoughRefused = placementOf(on.facts)?.kind === 'refused';
+  const { reason, detail } = verdictOn(input, { payment, expiresAt: course.expiresAt, thoughRefused, conflict: null });
+  if (reason !== null) on.tell('decision_differs', `the rules say review ${reason}: ${detail}`);
+  expectCredit(on, input, postingId, payment);
 }
 
 /** How the deposit is shown must be how its history ended. */

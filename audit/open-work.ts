@@ -35,16 +35,16 @@ export interface OpenAudit {
  */
 export async function auditOpen(deps: OpenDependencies, deposit: string | null): Promise<OpenAudit> {
   const so: OpenAudit = { compared: [], onTheirWay: [], notArchivedYet: [] };
-  const again: string[] = [];
+  const again: Unarchived[] = [];
   for await (const rows of unarchivedRows(deps.db, deposit)) {
     const looked = await look(deps, rows, true);
-    again.push(...looked.filter((one) => !settle(deps, so, one)).map(({ row }) => row.id));
+    again.push(...looked.filter((one) => !settle(deps, so, one)).map(({ row }) => row));
   }
   for (let looks = deps.patience.looks; again.length > 0 && looks > 0; looks -= 1) {
     await wait(deps.patience.everyMs);
-    const ids = again.splice(0);
-    for (let i = 0; i < ids.length; i += AT_ONCE)
-      again.push(...(await lookAgain(deps, so, ids.slice(i, i + AT_ONCE), looks === 1)));
+    const rows = again.splice(0);
+    for (let i = 0; i < rows.length; i += AT_ONCE)
+      again.push(...(await lookAgain(deps, so, rows.slice(i, i + AT_ONCE), looks === 1)));
   }
   return so;
 }
@@ -83,19 +83,18 @@ function settle(
 async function lookAgain(
   deps: OpenDependencies,
   so: OpenAudit,
-  ids: readonly string[],
+  before: readonly Unarchived[],
   isLast: boolean,
-): Promise<string[]> {
+): Promise<Unarchived[]> {
   // First what Temporal is doing, then the rows, then the history: one that has not grown meanwhile is that of the rows.
-  const doing = await Promise.all(ids.map((id) => describe(deps.client, id)));
+  const doing = await Promise.all(before.map(({ id }) => describe(deps.client, id)));
   const db = await openSession(deps.database, null);
   try {
-    const rows = await unarchivedAmong(db, ids);
-    const looked = await look({ ...deps, db }, [...rows.values()], false);
+    const looked = await look({ ...deps, db }, await unarchivedAmong(db, before), false);
     return looked.flatMap((one) => {
-      const now = doing[ids.indexOf(one.row.id)] ?? null;
+      const now = doing[before.findIndex(({ id }) => id === one.row.id)] ?? null;
       if (settle(deps, so, one)) return [];
-      return conclude(deps, so, one, now, isLast) ? [] : [one.row.id];
+      return conclude(deps, so, one, now, isLast) ? [] : [one.row];
     });
   } finally {
     await db.end();

@@ -31,8 +31,9 @@ const UNARCHIVED = `
      cross join lateral (select coalesce(v.held_by, v.workflow_id) as id, false as is_earlier
                          union all select v.workflow_id, true where v.held_by <> v.workflow_id) h
      where v.workflow_id not like 'deposit:%') w
-   where (w.closed_at is null and not w.is_earlier or not exists (select from engine.archive a where a.workflow_id = w.id))
-     and not exists (select from engine.archive_lost l where l.workflow_id = w.id)`;
+    left join (select distinct workflow_id from engine.archive) a on a.workflow_id = w.id
+    left join engine.archive_lost l on l.workflow_id = w.id
+   where (a.workflow_id is null or w.closed_at is null and not w.is_earlier) and l.workflow_id is null`;
 
 const BATCH = 25;
 
@@ -51,10 +52,13 @@ export async function* unarchivedRows(db: pg.ClientBase, deposit: string | null)
 /** A cursor's statement takes no parameters. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
-/** Those of these ids that are not archived, as their rows are in this session. */
-export async function unarchivedAmong(db: pg.ClientBase, ids: readonly string[]): Promise<Map<string, Unarchived>> {
-  const { rows } = await db.query<Unarchived>(`${UNARCHIVED} and w.id = any($1)`, [ids]);
-  return new Map(rows.map((row) => [row.id, row]));
+/** Those of these that are not archived now, as their rows are in this session. */
+export async function unarchivedAmong(db: pg.ClientBase, among: readonly Unarchived[]): Promise<Unarchived[]> {
+  const { rows } = await db.query<Unarchived>(`${UNARCHIVED} and w.n = any($1) and w.id = any($2)`, [
+    among.map(({ n }) => n),
+    among.map(({ id }) => id),
+  ]);
+  return rows;
 }
 
 /** Of a row whose history nobody has. */

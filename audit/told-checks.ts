@@ -8,6 +8,12 @@ import { decimalText, type SqlCheck } from './table-checks.ts';
 /** Nothing younger is pruned (docs/growth.md#what-prunes): what is not there was taken away. */
 const KEPT = `interval '6 days'`;
 
+/** A stamp is at most so far from when its order was sent, which its function asks of it. */
+const STAMPED_MS = 660_000;
+
+/** Stretches of time in which something was sent with a stamp of ours, and those beside them. */
+const STAMPED = `(select distinct s.timestamp_ms / ${STAMPED_MS} + d.by as slot from engine.own_stamp s cross join (values (-1), (0), (1)) d(by))`;
+
 /** The code with which the money of a posting came in. */
 const CODE = `coalesce(t.provider_code, (select r.provider_code from ledger.lineage l join ledger.transaction r on r.id = l.root where l.transaction_id = t.id))`;
 
@@ -27,8 +33,9 @@ const DECIDED = `(
            'amount', coalesce(${decimalText(`c.data->>'transactionAmount'`)}, trim_scale(f.amount)::text),
            'transactionCode', coalesce(c.transaction_code, f.transaction_code), 'postingId', v.posting::text) as body
     from engine.review_case v join engine.callback c on c.id = v.callback
-    left join lateral (select r.proposal, r.confirmation from engine.carried r join engine.decision p on p.id = r.proposal
-                        where p.workflow_id = v.workflow_id and r.outcome = 'decided' order by r.proposal limit 1) r on true
+    left join (select distinct on (p.workflow_id) p.workflow_id, r.proposal, r.confirmation
+                 from engine.carried r join engine.decision p on p.id = r.proposal where r.outcome = 'decided' order by 1, 2) r
+      on r.workflow_id = v.workflow_id
     left join engine.decision k on k.id = r.confirmation
     left join engine.decision p on p.id = r.proposal and p.decision = 'credit' and c.data is null
     left join engine.stated_facts f on f.decision = p.id
@@ -62,15 +69,14 @@ export const TOLD: readonly SqlCheck[] = [
     // that lies close to another is not missed.
     kind: 'attempt_differs',
     sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || x.fault as detail
-            from (select a.*, lag(a.n) over w as before_n, lead(a.n) over w as next_n from engine.placement_attempt a
-                  window w as (partition by a.external_order_number order by a.n)) a
+            from (select a.*, lag(a.n) over w as before_n, lead(a.n) over w as next_n, (extract(epoch from a.started_at) * 1000)::bigint / ${STAMPED_MS} as slot
+                    from engine.placement_attempt a window w as (partition by a.external_order_number order by a.n)) a
+            left join ${STAMPED} s on s.slot = a.slot
            cross join lateral (select case
              when a.n <> coalesce(a.before_n, 0) + 1 then ' follows attempt ' || coalesce(a.before_n, 0) || ': what was between is gone'
              when a.next_n is not null and a.outcome is distinct from 'not_sent' then ' was followed by another, and is ' || coalesce(a.outcome, 'without an answer')
              when a.started_at > clock_timestamp() - ${KEPT} and a.outcome is distinct from 'closed'
-              and coalesce(a.answer->>'cause', '') not in ('ADOPTED', 'RESTORED') and not exists (
-                select from engine.own_stamp s
-                 where s.timestamp_ms between (extract(epoch from a.started_at) * 1000)::bigint - 660000 and (extract(epoch from a.started_at) * 1000)::bigint + 660000)
+              and coalesce(a.answer->>'cause', '') not in ('ADOPTED', 'RESTORED') and s.slot is null
              then ' was sent ' || a.started_at || ', and no stamp of ours is on record for that time' end as fault) x
            where x.fault is not null`,
   },
@@ -78,8 +84,9 @@ export const TOLD: readonly SqlCheck[] = [
     // What is sealed came with its attempts, of which the first fifty are kept one by one.
     kind: 'callback_unknown',
     sql: `select 'callback ' || c.id as place, 'came ' || c.attempts || ' times, of which ' || a.kept || ' are on record' as detail
-            from engine.callback c cross join lateral (
-              select count(*) as kept from engine.callback_attempt a where a.callback = c.id) a
+            from engine.callback c
+            left join (select callback, count(*) as kept from engine.callback_attempt group by callback) k on k.callback = c.id
+           cross join lateral (select coalesce(k.kept, 0) as kept) a
            where c.seal is not null and c.receipt <> 'restored' and a.kept <> least(c.attempts, 50)`,
   },
 ];

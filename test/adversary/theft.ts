@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import type { AuditReport, Finding } from '../../audit/report.ts';
-import { arrives, placed } from '../api/decisions.ts';
 import { byHand } from '../support/database.ts';
 import type { Engine } from '../support/engine.ts';
 
@@ -20,14 +19,14 @@ export interface Theft {
 
 export async function steal(engine: Engine): Promise<Theft> {
   const { db } = engine;
-  const victim = await placed(engine, { wallet: 'wallet-victim' });
-  await arrives(engine, victim);
-  await engine.untilState(victim.externalOrderNumber, 'CREDITED');
-  const thief = (await placed(engine, { wallet: 'wallet-evil' })).externalOrderNumber;
+  const victim = await order(engine, 'wallet-victim');
+  await engine.pay(victim);
+  await engine.untilState(victim, 'CREDITED');
+  const thief = await order(engine, 'wallet-evil');
   const {
     rows: [credit],
   } = await db.owner.query<{ id: string }>('select id::text as id from ledger.transaction where deposit = $1', [
-    victim.externalOrderNumber,
+    victim,
   ]);
   const reverse = `select from ledger.reverse('theft:1', ${credit!.id}, true, 'deposit:${thief}', 'alice+bob', 'it is mine')`;
   const release = `select from ledger.release('theft:2', (select max(id) from ledger.transaction), '${thief}', 'wallet-evil', 0,
@@ -59,7 +58,13 @@ export async function steal(engine: Engine): Promise<Theft> {
   await byHand(db.owner, reverse);
   await byHand(db.owner, release);
   await refresh();
-  return { victim: victim.externalOrderNumber, thief, refused, refresh };
+  return { victim, thief, refused, refresh };
+}
+
+async function order(engine: Engine, wallet: string): Promise<string> {
+  const { externalOrderNumber } = (await engine.create({ wallet })).body as { readonly externalOrderNumber: string };
+  await engine.untilState(externalOrderNumber, 'AWAITING_PAYMENT');
+  return externalOrderNumber;
 }
 
 /** What an audit found of it; empty: the thief got away. */

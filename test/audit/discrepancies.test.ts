@@ -71,12 +71,12 @@ afterAll(async () => {
 });
 
 /** What one look finds of what somebody with every right does, and takes back again. */
-async function lookAfter(tamper: string): Promise<readonly Finding[]> {
+async function lookAfter(tamper: string, prepared = histories): Promise<readonly Finding[]> {
   const owner = await book.engine.db.owner.connect();
   try {
     await owner.query('begin; set local session_replication_role = replica');
     await owner.query(tamper);
-    return await lookAt({ session: owner, histories, sealTrust: sealTrust(), links: links! });
+    return await lookAt({ session: owner, histories: prepared, sealTrust: sealTrust(), links: links! });
   } finally {
     await owner.query('rollback');
     owner.release();
@@ -89,6 +89,41 @@ test('one look at prepared histories says that a clean book is clean', async () 
 });
 
 const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
+test('a credit in a task of which nothing was recorded is explained by the row that its history was told of, if the judge says so', async () => {
+  const id = `deposit:${deposits.credited}`;
+  const change = (settings: object) =>
+    histories.map(({ facts, findings }) => {
+      if (facts.workflowId !== id) return { facts, findings };
+      const steps = facts.steps.map((step) => {
+        if (step.kind !== 'activity' || step.name !== 'credit') return step;
+        const { postingId } = step.result as { readonly postingId: string };
+        const { transactionCode } = facts.end!.result as { readonly transactionCode: string };
+        const result = { kind: 'settled', state: 'CREDITED', postingId, late: false, transactionCode };
+        return { ...step, name: 'settlement', result };
+      });
+      const input = facts.input as { readonly settings: object };
+      return {
+        facts: { ...facts, steps, input: { ...input, settings: { ...input.settings, ...settings } } },
+        findings,
+      };
+    });
+  expect(await lookAfter('select 1', change({}))).toEqual([]);
+  const toAnother = `update ledger.transaction set credit_code = 'wallet:wallet-price' where id = ${postingOf(deposits.credited)}`;
+  expect(await lookAfter(toAnother, change({}))).toContainEqual(
+    expect.objectContaining({
+      kind: 'posting_differs',
+      detail: expect.stringContaining('wallet:wallet-price') as string,
+    }),
+  );
+  expect(await lookAfter('select 1', change({ creditCap: '1' }))).toContainEqual(
+    expect.objectContaining({
+      kind: 'decision_differs',
+      where: id,
+      detail: expect.stringContaining('the rules say review') as string,
+    }),
+  );
+});
+
 const attemptOf = (n: string) => `engine.placement_attempt where external_order_number = '${n}'`;
 const credited = `kind = 'deposit.credited' and external_order_number = '${deposits.credited}'`;
 
@@ -529,7 +564,7 @@ const DISCREPANCIES: readonly Discrepancy[] = [
   {
     what: 'an open deposit without a workflow',
     tamper: `update engine.deposit set external_order_number = 'o-nobody', created_at = created_at - interval '1 hour' where external_order_number = '${deposits.waiting}'`,
-    kinds: ['deposit_unexplained'],
+    kinds: ['deposit_unexplained', 'history_unexplained'],
     names: 'deposit:o-nobody',
   },
 ];
