@@ -93,6 +93,23 @@ export async function payAtSandbox(sandboxUrl: string, controlToken: string, ord
   await readAnswer(answer, path);
 }
 
+const orderAtSandbox = z.object({
+  orders: z.array(
+    z.object({
+      deliveries: z.array(
+        z.object({ state: z.string(), attempts: z.array(z.object({ problem: z.string().nullable() })) }),
+      ),
+    }),
+  ),
+});
+
+/** The callbacks of an order as the sandbox sees them; `problem` says why an attempt did not acknowledge. */
+export async function deliveriesAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string) {
+  const path = `/control/orders/${orderNumber}`;
+  const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });
+  return orderAtSandbox.parse(await readAnswer(answer, path)).orders.flatMap(({ deliveries }) => deliveries);
+}
+
 function call(url: string, init: RequestInit): Promise<Response> {
   return fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
 }

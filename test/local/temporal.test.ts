@@ -21,8 +21,11 @@ async function describeNamespace(address: string) {
   }
 }
 
+/** In a directory whose name means something in a URL, to a shell and in a query; a clone's may. */
+const makeOddFile = () => join(makeDirectory(), `%41?b#c d'e"f é中`, 'temporal.db');
+
 test('the server keeps histories 30 days, knows the search attributes, and survives a restart on its file', async () => {
-  const dbFile = join(makeDirectory(), 'temporal.db');
+  const dbFile = makeOddFile();
   const first = await started({ dbFile });
   const { config, namespaceInfo } = await describeNamespace(first.address);
   expect(Number(config?.workflowExecutionRetentionTtl?.seconds)).toBe(30 * 24 * 3600);
@@ -57,7 +60,7 @@ test('a server that still works on the file is taken over; a wished port that is
 });
 
 test('a server whose start was killed before it could be noted is ended: two on one file would ruin it', async () => {
-  const dbFile = join(makeDirectory(), 'temporal.db');
+  const dbFile = makeOddFile();
   const first = await started({ dbFile, uiPort: 'headless' });
   rmSync(`${dbFile}.server.json`);
   const second = await started({ dbFile, uiPort: 'headless' });
