@@ -250,11 +250,25 @@ export function lastWords(output: string): string | null {
   return found === undefined ? null : found.slice(0, 200);
 }
 
+/** Frames of a stack, places in files, bytes, members of an error. */
+const NOISE = [
+  /^\s*$/,
+  /^\s+at /,
+  /^\s+\^/,
+  /^Node\.js v/,
+  /^(node:|\/).*:\d+$/,
+  /^[\s\d,]+$/,
+  /^[\s\]{}[(),]+$/,
+  /^\s+(code|errno|syscall|address|port|path|hostname|details|metadata|options|internalRepr)\b.*[:{]/,
+];
+
 /** Of a program's output what a person reads: no frames of a stack, no bytes, and of our own log the words. */
 export function readableLines(output: string): string[] {
-  return output.split('\n').flatMap((line) => {
-    if (/^\s*$|^\s+at |^\s+\^|^Node\.js v|^\/.*:\d+$|^[\s\d,]+$|^\s+[\]{}[\w:]*[\]{}[(),]*$/.test(line)) return [];
-    return line.startsWith('{"level":') ? wordsOf(line) : [line.trimEnd()];
+  const lines = output.split('\n');
+  return lines.flatMap((line, index) => {
+    // Node shows the line of code, and an arrow below it.
+    if (NOISE.some((noise) => noise.test(line)) || /^\s+\^/.test(lines[index + 1] ?? '')) return [];
+    return line.startsWith('{"level":') ? wordsOf(line) : [line.replace(/ \{$/, '').trimEnd()];
   });
 }
 

@@ -3,6 +3,7 @@
 import { createApiKey, listKeys, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
+import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
 import {
@@ -24,7 +25,6 @@ import { type LocalState, loadState, type Ports, saveState, settlePorts } from '
 import type { Story } from './story.ts';
 import { createSupervisor, type Part } from './supervisor.ts';
 import type { TemporalServer } from './temporal.ts';
-import { askTemporalElsewhere } from './temporal-elsewhere.ts';
 import { type OtherVersion, resolveTemporalCli } from './temporal-binary.ts';
 import { bundleWorkflows } from './workflow-bundle.ts';
 
@@ -110,6 +110,7 @@ export function createStack(options: StackOptions): Stack {
   async function start(): Promise<StackFacts> {
     const embedded = readEmbedded(env);
     if (!embedded.temporal) await askTemporalElsewhere(env);
+    if (!embedded.postgres) await askDatabaseElsewhere(env);
     const found = await loadState(dataDirectory, options.clone);
     await clearLeftovers(dataDirectory, embedded, story);
     const ports = await settlePorts(found.ports, neededPorts(env, embedded));

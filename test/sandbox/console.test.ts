@@ -93,7 +93,7 @@ describe('the log-in', () => {
     const answer = await tryPassword(sandbox, CONSOLE_PASSWORD);
     expect(answer.headers.get('location')).toBe('/console');
     expect(answer.headers.getSetCookie()[0]).toMatch(
-      /^sandbox_console=[\w-]{43}; Max-Age=43200; Path=\/console; .*HttpOnly; SameSite=Strict$/,
+      /^sandbox_console_\d+=[\w-]{43}; Max-Age=43200; Path=\/console; .*HttpOnly; SameSite=Strict$/,
     );
     const https = await tryPassword(sandbox, CONSOLE_PASSWORD, { 'x-forwarded-proto': 'https' });
     expect(https.headers.getSetCookie()[0]).toContain('; Secure');

@@ -1,8 +1,10 @@
-/** A Temporal server of somebody else's: asked before anything starts, so that what is wrong is said in a sentence. */
+/** Servers of somebody else's: asked before anything starts, so that what is wrong is said in a sentence. */
 
 import { Connection } from '@temporalio/client';
+import pg from 'pg';
 import { loadTemporal } from '../config/temporal.ts';
-import { LocalSettingsError } from './environment.ts';
+import { describe } from './describe.ts';
+import { LocalSettingsError, ownerUrl } from './environment.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,11 +31,37 @@ export async function askTemporalElsewhere(env: Environment): Promise<void> {
       throw new LocalSettingsError(`The Temporal server at ${address} lets us not into "${namespace}": ${details}`);
     }
     throw new LocalSettingsError(
-      `No Temporal server answers at ${address} (TEMPORAL_ADDRESS, or the profile): ${details ?? String(error)}. ` +
+      `No Temporal server answers at ${address} (TEMPORAL_ADDRESS, or the profile): ${reasonIn(details ?? String(error))}. ` +
         'Correct it, or remove it to have a server started here.',
     );
   } finally {
     await connection.close();
+  }
+}
+
+/** Without what gRPC adds when it has nothing to say. */
+const reasonIn = (details: string): string => details.replace(/ Resolution note: \s*$/, '').replace(/\.$/, '');
+
+/** @throws LocalSettingsError when the database cannot be used; no address is shown with its password. */
+export async function askDatabaseElsewhere(env: Environment): Promise<void> {
+  const url = ownerUrl(env, null);
+  try {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CALL_TIMEOUT_MS });
+    // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  } catch (cause) {
+    const found = URL.canParse(url)
+      ? describe(cause).split('\n')[0]
+      : 'it is no address such as postgres://user@host/name';
+    throw new LocalSettingsError(
+      `The database of DATABASE_URL cannot be used: ${found} Correct it, or remove it to have a server started here.`,
+      { cause },
+    );
   }
 }
 
