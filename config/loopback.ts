@@ -6,7 +6,7 @@ export const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 export const isLoopback = (host: string): boolean => LOOPBACK.includes(host) || /^127(\.\d{1,3}){3}$/.test(host);
 
 /** For a gRPC client: whatever `http_proxy` says. */
-export const WITHOUT_PROXY = { 'grpc.enable_http_proxy': 0 } as const;
+export const withoutProxy = { 'grpc.enable_http_proxy': 0 } as const;
 
 /** The variables that programs and libraries take for the list of hosts not to be met through a proxy. */
 const LISTS = ['no_proxy', 'NO_PROXY', 'no_grpc_proxy'];

@@ -4,7 +4,7 @@ import type { ConnectionOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
 import { ConfigError, isLocalStack } from './load.ts';
-import { isLoopback, WITHOUT_PROXY } from './loopback.ts';
+import { isLoopback, withoutProxy } from './loopback.ts';
 import { createPayloadCodec, type PayloadKeys } from './payload-codec.ts';
 import { isSample } from './samples.ts';
 import { Secret } from './secret.ts';
@@ -39,7 +39,7 @@ export function loadTemporal(env: Environment = process.env): TemporalConfig {
 }
 
 function directArguments(address = 'localhost'): Pick<ConnectionOptions, 'channelArgs'> {
-  return isLoopback(address.replace(/:\d+$/, '')) ? { channelArgs: WITHOUT_PROXY } : {};
+  return isLoopback(address.replace(/:\d+$/, '')) ? { channelArgs: withoutProxy } : {};
 }
 
 /** In the bundle of the workflows as well. */

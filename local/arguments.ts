@@ -22,7 +22,8 @@ in .data/; deleting that directory means a first start. For root the database is
 refuses root: a start says where, a first start names what an earlier .data has left there, and \`npm run clean\` finds
 and removes such directories.
 
-  --once    stop after the deposit; succeeds only if it was credited exactly once and the ledger balances
+  --once    stop after the deposit; succeeds only if its callback was acknowledged, it was credited exactly once and the
+            ledger balances
   --help    this text
 
 These switch an embedded part off: TEMPORAL_ADDRESS; DATABASE_URL; MTPAY_BASE_URL with MTPAY_ACCESS_KEY and

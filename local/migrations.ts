@@ -3,7 +3,7 @@
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { loadArchiveEvery } from '../config/load.ts';
-import { WITHOUT_PROXY } from '../config/loopback.ts';
+import { withoutProxy } from '../config/loopback.ts';
 import { migrate } from '../database/migrate.ts';
 import { ensureArchiveSchedule } from '../worker/schedule.ts';
 import { migrationEnvironment, ownerUrl, type Sources } from './environment.ts';
@@ -46,7 +46,7 @@ async function setPasswords(client: pg.Client, postgresUrl: string): Promise<voi
 /** What `npm run migrate` does on somebody else's Temporal, on the embedded one. */
 export async function scheduleArchive(sources: Sources, address: string): Promise<void> {
   const everyMs = loadArchiveEvery(sources.env);
-  const connection = await Connection.connect({ address, channelArgs: WITHOUT_PROXY });
+  const connection = await Connection.connect({ address, channelArgs: withoutProxy });
   try {
     await ensureArchiveSchedule(new Client({ connection }), everyMs);
   } finally {

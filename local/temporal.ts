@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { WITHOUT_PROXY } from '../config/loopback.ts';
+import { withoutProxy } from '../config/loopback.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
@@ -260,7 +260,7 @@ async function keepHistories(address: string): Promise<boolean> {
 async function asking<T>(address: string, ask: (connection: Connection) => Promise<T>): Promise<T | null> {
   // Without the client's own retries: a refused connection is an answer here, and asked again at once by the caller.
   const patience = { connectTimeout: CALL_TIMEOUT_MS, interceptors: [] };
-  const connection = Connection.lazy({ address, ...patience, channelArgs: WITHOUT_PROXY });
+  const connection = Connection.lazy({ address, ...patience, channelArgs: withoutProxy });
   try {
     return await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => ask(connection));
   } catch {
