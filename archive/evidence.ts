@@ -82,9 +82,17 @@ const RECORDS: readonly string[] = [
       select p.id from ledger.postings_of($1) p union
       select w.id from ledger.transaction w where w.workflow_id = any (${WORKFLOWS_OF})))`,
   `select ${at('s.at')} as at, 'decision ' || s.id as source,
-          s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') as text,
+          s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') ||
+          case when n.decision is not null then '; not taken: ' || n.refusal
+               when s.step <> 'confirm' or k.proposal is null then ''
+               when k.confirmation <> s.id then '; not the confirmation that counted'
+               when k.outcome = 'refused' then '; not carried out: ' || coalesce(k.answer->>'refusal', 'refused')
+               else '; carried out: ' || k.outcome || coalesce(', posting ' || k.posting, '') end as text,
           concat_ws('|', s.id, s.workflow_id, s.step, coalesce(s.decision, ''), coalesce(s.proposal::text, ''), s.operator, coalesce(s.reason, '')) as record
-     from engine.decision s join engine.callback c on c.id = s.callback where c.external_order_number = $1`,
+     from engine.decision s join engine.callback c on c.id = s.callback
+     left join engine.refused_step n on n.decision = s.id
+     left join engine.carried k on k.proposal = s.proposal
+    where c.external_order_number = $1`,
   `select ${at('o.created_at')} as at, 'notification ' || o.id as source,
           o.kind || coalesce(', delivered ' || o.delivered_at, ', not delivered yet') as text, concat_ws('|', o.id, o.kind, o.body) as record
      from engine.outgoing o where o.external_order_number = $1`,

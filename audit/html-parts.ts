@@ -1,5 +1,6 @@
-import { formatUnits, grouped, parseFraction } from '../domain/money.ts';
+import { formatUnits, grouped } from '../domain/money.ts';
 import { Markup, markup, type Part } from './markup.ts';
+import { unitsOf } from './sums.ts';
 
 /** Pieces that every part of a report is made of. */
 
@@ -32,8 +33,8 @@ const twoDecimals = (decimal: string): string =>
 export interface Column<T> {
   readonly head: string;
   readonly cell: (row: T) => Part;
-  /** `id`: a name that may be long; `long`: a sentence or a hash. */
-  readonly style?: 'number' | 'id' | 'long' | 'short';
+  /** `id`: a name that may be long; `long`: a sentence or a hash; `words`: has room for the longest name of ours. */
+  readonly style?: 'number' | 'id' | 'long' | 'short' | 'words';
 }
 
 interface TableText<T> {
@@ -79,12 +80,6 @@ export const leftOut = (listed: number, found: number, what: string): Markup =>
 /** `a, b and c`. */
 export const listing = (parts: readonly string[]): string =>
   parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
-
-/** In units of 1e-8; what is no decimal is drawn and summed as nothing, and stands in its own row as it is. */
-export function unitsOf(decimal: string): bigint {
-  const parsed = parseFraction(decimal);
-  return parsed.ok ? parsed.value : 0n;
-}
 
 export const sumOf = (decimals: readonly string[]): string =>
   formatUnits(decimals.reduce((sum, decimal) => sum + unitsOf(decimal), 0n));
