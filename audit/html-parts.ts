@@ -49,7 +49,7 @@ interface TableText<T> {
 }
 
 export const table = <T>({ caption, label, rows, columns, style }: TableText<T>): Markup =>
-  markup`${caption === null ? null : markup`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}">
+  markup`${caption === null ? null : markup`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}, as a table">
 <table${styled({ style })} aria-label="${label}">
 <thead><tr>${columns.map((column) => markup`<th scope="col"${styled(column)}>${column.head}</th>`)}</tr></thead>
 <tbody>

@@ -18,7 +18,7 @@ const facts: PageFacts = {
   fingerprint: hashOf('key'),
 };
 const good = sampleReport({ lines: 40 });
-const bad = sampleReport({ findings: everyKind, lines: 40 });
+const bad = sampleReport({ findings: everyKind, lines: 10 });
 /** A thousand credits, and a sample of them. */
 const long = sampleReport();
 /** Days, and the names that the program itself chooses from, stay; every other text is hostile. */
@@ -158,7 +158,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
           '12px',
         );
         await readable(page);
-        await page.screenshot({ path: `${PICTURES}/audit-${name}-${width}.png`, fullPage: name !== 'long' });
+        await page.screenshot({ path: `${PICTURES}/audit-${name}-${width}.png`, fullPage: name === 'good' });
         if (width === widths[0]) await printed(page, name);
         await page.close();
       }
@@ -182,6 +182,13 @@ describe.skipIf(chromium === null)('in a browser', () => {
     expect(dead).toEqual([]);
     const ids = await page.evaluate<string[]>('[...document.querySelectorAll("[id]")].map((one) => one.id)');
     expect(new Set(ids).size).toBe(ids.length);
+    const landmarks = await page.evaluate<string[]>(
+      '[...document.querySelectorAll("section[aria-labelledby],[role=region],nav")].map((one) => one.ariaLabel ?? document.getElementById(one.getAttribute("aria-labelledby")).innerText)',
+    );
+    expect(landmarks.filter((name, at) => landmarks.indexOf(name) !== at)).toEqual([]);
+    expect(
+      await page.evaluate('[...document.querySelectorAll("input")].filter((one) => one.labels.length !== 1).length'),
+    ).toBe(0);
     expect(await page.evaluate('document.querySelectorAll("main,header,nav").length')).toBe(3);
     expect(
       await page.evaluate('document.querySelectorAll("th:not([scope]),script,link:not([href^=data])").length'),
