@@ -100,7 +100,7 @@ const LINE: readonly Column<ScheduleLine>[] = [
   {
     head: 'When, what',
     cell: ({ at, kind, posting }) =>
-      markup`${momentCell(at)}<br><span class="soft">${kind}, <span class="short">posting ${posting}</span></span>`,
+      markup`${momentCell(at)}<br><span class="soft">${kind}, <span class="${posting.length < 20 ? 'short' : 'id'}">posting ${posting}</span></span>`,
     style: 'id',
   },
   {

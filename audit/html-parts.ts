@@ -60,11 +60,13 @@ ${rows.map((row) => markup`<tr>${columns.map((column, at) => cell(column, column
 
 const cell = <T>(column: Column<T>, shown: Part, isName: boolean): Markup => {
   // What is too long for a figure is broken like anything else, or it would push the page apart.
-  const style = styled(
-    column.style === 'number' && typeof shown === 'string' && shown.length > 40 ? { style: 'id' } : column,
-  );
+  const style = styled(column.style === 'number' && lengthOf(shown) > 40 ? { style: 'id' } : column);
   return isName ? markup`<th scope="row"${style}>${shown}</th>` : markup`<td${style}>${shown}</td>`;
 };
+
+/** Of markup, about as much as is seen of it. */
+const lengthOf = (shown: Part): number =>
+  shown instanceof Markup ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
 
 const styled = ({ style }: { readonly style?: string | undefined }): Markup =>
   new Markup(style === undefined ? '' : ` class="${style}"`);

@@ -256,10 +256,15 @@ export async function describeBooks(
   if (!isWhole) return null;
   if (files !== null) await eachWallet(db, scope, (cells) => files.wallet(cells));
   const accounts = await accountMovements(db, scope);
+  const schedule = scheduleSums(count, sums, flagged, accounts);
+  if (!schedule.agrees) {
+    const detail = `its lines add up to ${schedule.wallets} MTC into wallets and ${schedule.clearing} into clearing, and the accounts moved by other sums`;
+    builder.find('ledger', { kind: 'entries_differ', where: 'the schedule', detail });
+  }
   return {
     accounts,
     differences: differences(accounts),
-    schedule: scheduleSums(count, sums, flagged, accounts),
+    schedule,
     lines,
     drawn: drawing?.drawn() ?? null,
   };

@@ -182,9 +182,10 @@ describe('the schedule', () => {
 
   test('does not add up when an entry was changed, and says so', async () => {
     await byHand(db.owner, 'update ledger.entry set amount = amount - 1 where transaction_id = 7 and line = 2');
-    const { books } = (await report()).report;
+    const { books, unexplained } = (await report()).report;
     await byHand(db.owner, 'update ledger.entry set amount = amount + 1 where transaction_id = 7 and line = 2');
     expect(books!.schedule.agrees).toBe(false);
+    expect(unexplained).toBe(1);
     expect(books!.differences).toEqual([{ asset: 'MTC', difference: '-1' }]);
   });
 });
