@@ -3,7 +3,7 @@ import { type Log, raiseAlarm } from '../config/log.ts';
 import { type Loop, startLoop } from '../config/loop.ts';
 import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/callbacks.ts';
 import { findOpenCases } from '../database/cases.ts';
-import { findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
+import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { mendCase } from './open-case.ts';
@@ -24,7 +24,7 @@ export interface RelayTimes {
   readonly unstartedMs: number;
   /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
   readonly lagMs?: number;
-  /** An acknowledged payment without effect that people are told of; two minutes if not given. */
+  /** An acknowledged payment without effect, or an order not placed, that people are told of; two minutes if not given. */
   readonly withoutEffectMs?: number;
 }
 
@@ -128,9 +128,11 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
     }),
     asking('payments without effect', async () => {
       const waiting = await findWithoutEffect(pool, withoutEffectMs);
-      if (waiting === null) return withoutEffectMs / 4;
-      raiseAlarm(log, 'payment_without_effect', { ...waiting });
-      return againMs;
+      if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
+      // Without a payment nothing else tells of workers that do not work.
+      const notPlaced = await findNotPlaced(pool, withoutEffectMs);
+      if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', notPlaced);
+      return waiting === null && notPlaced === null ? withoutEffectMs / 4 : againMs;
     }),
     lookingBack(),
   ];

@@ -23,7 +23,7 @@ import { engineVersion } from '../worker/version.ts';
 import { workflowSource } from '../worker/workflow-source.ts';
 import { audit } from './coordinator.ts';
 import { readExceptions } from './exceptions.ts';
-import { writeReport } from './files.ts';
+import { openFiles, writeReport } from './files.ts';
 import { openSigner } from './machine-key.ts';
 import { fetchOpen } from './open-work.ts';
 import { quietRuntime } from './quiet.ts';
@@ -31,6 +31,7 @@ import type { AuditReport } from './report.ts';
 import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
 import { openSession } from './session.ts';
 import { verifyReport } from './verify.ts';
+import '../config/closed-output.ts';
 
 /** The audit as a command: proves every credit, or says which it cannot. */
 
@@ -57,9 +58,9 @@ export async function auditCommand(args: readonly string[], reach: () => Promise
   try {
     if (args[0] === 'verify') {
       const { publicKey } = loadAuditKeys({ toSign: false });
-      return verifyReport(args[1], { pinned: publicKey, say: show });
+      return await verifyReport(args[1], { pinned: publicKey, say: show });
     }
-    return await run(parseCommand(args), reach);
+    return await run(parseCommand(args, process.env), reach);
   } catch (error) {
     if (!(error instanceof Misused || error instanceof ConfigError)) throw error;
     say(error instanceof Misused ? `${error.message}\n\n${USAGE}` : error.message);
@@ -76,6 +77,7 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
   const links = loadLinkRules(env);
   const place = await reach();
   const { auditor, archiver, temporal } = place;
+  const open = openFiles(command.out);
   let connection: Connection | undefined;
   try {
     const seals = loadSealConfig(place.sealPublicKey, env);
@@ -97,7 +99,8 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
         signatures,
         ...(links === undefined ? {} : { links }),
         processes: command.processes ?? availableParallelism(),
-        ...(command.after === null ? {} : { heads: headsOf(command.after, keys.publicKey) }),
+        ...(command.after === null ? {} : { heads: await headsOf(command.after, keys.publicKey) }),
+        files: open,
         tell: say,
       },
       command,
@@ -105,24 +108,26 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
     const { report } = finished;
     if (command.deposit !== null) await tellEvidence(auditor, client, dataConverter, archiveDirectory, command.deposit);
     const signer = openSigner(keys, place.machineKeyFile);
-    const files = writeReport(report, signer, command.out);
+    const files = writeReport(report, signer, command.out, open);
     await finished.done();
     say(report.unexplained === 0 ? 'nothing is unexplained' : `${report.unexplained} findings are unexplained`);
     for (const { kinds, title } of report.checks)
       for (const { kind, found } of kinds) say(`  ${title}: ${kind} ${found}`);
     show(files.json);
     show(files.html);
+    for (const file of files.beside) say(`  beside them: ${file}`);
     return report.unexplained === 0 ? 0 : 1;
   } finally {
+    open.drop();
     await connection?.close();
     await place.stop();
   }
 }
 
 /** The heads of an earlier report. Throws {@link Misused} unless it is as it was signed. */
-function headsOf(path: string, pinned: KeyObject | null) {
+async function headsOf(path: string, pinned: KeyObject | null) {
   const said: string[] = [];
-  if (verifyReport(path, { pinned, say: (line) => said.push(line) }) !== 0) {
+  if ((await verifyReport(path, { pinned, say: (line) => said.push(line) })) !== 0) {
     throw new Misused(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
   }
   return (JSON.parse(readFileSync(path, 'utf8')) as AuditReport).heads;

@@ -281,7 +281,7 @@ function compareLostCredit(on: Compared, input: DepositInput, row: DepositRecord
   const isOwn = on.postings.some(({ id, kind }) => id === postingId && kind === 'credit');
   if (postingId === null || !isOwn || on.explained.has(postingId)) return;
   const callback = on.records.callbacks.get(row.boundCallback ?? '');
-  if (callback?.data == null) {
+  if (callback === undefined || callback.data === null) {
     on.explained.add(postingId);
     return on.tell('credit_without_evidence', `posting ${postingId} was credited without a callback that can be read`);
   }

@@ -15,6 +15,7 @@ import { checkHeads } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
 import { checkCatalogue } from './catalogue.ts';
 import type { Exceptions } from './exceptions.ts';
+import { aboutPlaces } from './finding-facts.ts';
 import { CHECK_OF } from './kinds.ts';
 import { findInTables } from './look.ts';
 import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
@@ -25,7 +26,8 @@ import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from './report.ts';
 import { type AuditCommand, choose, cut, type Part } from './scope.ts';
 import { openSession, snapshotOf } from './session.ts';
-import { countCases, countCredits, countDeposits, countTables } from './totals.ts';
+import { type BookFiles, describeBooks } from './schedule.ts';
+import { countCases, countDeposits, countTables } from './totals.ts';
 import { auditInParts } from './workforce.ts';
 
 export interface AuditDependencies {
@@ -50,6 +52,8 @@ export interface AuditDependencies {
   readonly partSize?: number;
   /** Of an earlier report. */
   readonly heads?: AuditReport['heads'];
+  /** Where the schedule and the wallets go, line by line; absent: they are summed and not kept. */
+  readonly files?: BookFiles;
   readonly tell: (line: string) => void;
 }
 
@@ -102,6 +106,8 @@ export async function audit(
     for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
     const ledger = await ledgerHead(session);
+    const books = await describeBooks(session, builder, command, deps.files ?? null);
+    const about = await aboutPlaces(session, builder.listedPlaces());
     const report = builder.finish({
       audit: {
         startedAt: progress.startedAt,
@@ -113,12 +119,18 @@ export async function audit(
               ? null
               : `${chosen.length} of ${inScope.length} closed workflows, seed ${command.seed}`,
           deposit: command.deposit,
+          from: command.from,
+          to: command.to,
+          entity: command.entity,
+          preparer: command.preparer,
         },
         codeVersion: deps.codeVersion,
         bundleHash,
         catalogueHash: catalogue.hash,
       },
       heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },
+      books,
+      about,
     });
     return { report, done: () => progress.forget() };
   } finally {
@@ -230,7 +242,6 @@ async function lookAtTables(
   if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
   await countTables(session, builder);
   await countDeposits(session, builder, command);
-  await countCredits(session, builder, command);
   await countCases(session, builder, command);
 }
 

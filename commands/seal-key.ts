@@ -7,6 +7,7 @@ import { loadOwnerUrl } from '../config/owner-url.ts';
 import { Secret } from '../config/secret.ts';
 import { createPool } from '../database/pool.ts';
 import { registeredSealKeys, registerSealKey } from '../database/seal-macs.ts';
+import '../config/closed-output.ts';
 
 /**
  * `npm run seal-key`: a new pair for the seals of inbox rows, as two lines of an environment file. `--register`, as the

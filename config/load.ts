@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { known, parseFraction, parseMtc, parseUnitPrice } from '../domain/money.ts';
 import { CURRENCIES, type Currency, type DepositSettings } from '../domain/order.ts';
 import { KeySource } from './key-source.ts';
+import { LOOPBACK } from './loopback.ts';
 import { type KeyName, keyVariables, parseKeys } from './keys.ts';
 import { parseOperatorKeys, type SignatureTrust } from './operator-keys.ts';
+import { providerProxy } from './provider-proxy.ts';
 import type { Secret } from './secret.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
 
@@ -92,22 +94,26 @@ function isShare(value: string): boolean {
   return parsed.ok && parsed.value < known(parseFraction('1'), 'one');
 }
 
-/** `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. */
+/**
+ * `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. A file with the
+ * line ends of Windows leaves a carriage return at its end, which no eye sees and which the provider takes for another body.
+ */
 const ack = z
   .string()
   .default('text:SUCCESS')
   .refine(
-    (value) => /^text:.+/s.test(value) || (value.startsWith('json:') && isJson(value.slice(5))),
-    'expected text:… or json:{…}',
+    (value) => /^(text:|json:)\S(.*\S)?$/.test(value) && !/\p{Cc}/u.test(value) && isAckJson(value),
+    'expected text:… or json:{…}, without control characters, and without blanks at either end',
   )
   .transform((value) => ({
     contentType: value.startsWith('json:') ? 'application/json' : 'text/plain',
     body: value.slice(5),
   }));
 
-function isJson(value: string): boolean {
+function isAckJson(value: string): boolean {
+  if (!value.startsWith('json:')) return true;
   try {
-    JSON.parse(value);
+    JSON.parse(value.slice(5));
     return true;
   } catch {
     return false;
@@ -121,8 +127,6 @@ const databaseUrl = z.string().refine((text) => isDatabaseUrl(text), NO_DATABASE
 /** Without a host it is a socket of this machine, which URLs of the web do not have. */
 const isDatabaseUrl = (text: string): boolean =>
   /^postgres(ql)?:\/\//.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
-
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 
 /** The id of an inbox row; 0: before all of them. */
 const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');
@@ -222,6 +226,7 @@ const WORKER_NEEDS = {
   databases: ['DATABASE_URL_WORKER', 'DATABASE_URL_DECISIONS'],
   addresses: ['MTPAY_BASE_URL', 'CALLBACK_BASE_URL'],
   keys: ['mtpay', 'callback', 'payerName', 'inboxSealPublic'],
+  callsProvider: true,
 } as const satisfies Needs<KeyName>;
 const API_NEEDS = {
   databases: ['DATABASE_URL_API'],
@@ -240,6 +245,8 @@ export interface WorkerConfig {
     readonly redirectHosts: readonly string[];
     readonly plainHttpHosts: readonly string[];
     readonly caFile?: string;
+    /** The proxy through which the provider is called; it may hold a password. */
+    readonly proxy?: string;
   };
   readonly callbackBaseUrl: string;
   /** From the deposit's creation; then its payer's name is erased. */
@@ -297,6 +304,7 @@ export interface CodecServerConfig {
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
   const { raw, keys } = parse(workerSchema, env, WORKER_NEEDS);
   const base = new URL(raw.MTPAY_BASE_URL);
+  const { proxy } = providerProxy(env);
   return {
     database: database(raw.DATABASE_URL_WORKER, raw.DATABASE_URL),
     decisions: database(raw.DATABASE_URL_DECISIONS, raw.DATABASE_URL),
@@ -305,6 +313,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,
       ...linkRules(raw),
       ...(raw.MTPAY_CA_FILE === undefined ? {} : { caFile: raw.MTPAY_CA_FILE }),
+      ...(proxy === null ? {} : { proxy }),
     },
     callbackBaseUrl: raw.CALLBACK_BASE_URL,
     payerNameRetentionMs: raw.PAYER_NAME_RETENTION,
@@ -478,6 +487,8 @@ interface Needs<N extends KeyName> {
   /** Addresses that are https, unless their host is allowed plain HTTP. */
   readonly addresses: readonly ('MTPAY_BASE_URL' | 'CALLBACK_BASE_URL')[];
   readonly keys: readonly N[];
+  /** Whether the process calls the provider, maybe through a proxy. */
+  readonly callsProvider?: true;
 }
 
 /** Every problem at once. Variables that hold secrets may be given as files; those of keys are read again later. */
@@ -518,6 +529,8 @@ function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
     .map((own) => `DATABASE_URL: neither it nor ${own} is set`);
   if (given['DECISION_SIGNATURES'] === 'required' && (given['OPERATOR_PUBLIC_KEYS'] ?? '') === '')
     problems.push('OPERATOR_PUBLIC_KEYS: is not set, and DECISION_SIGNATURES=required: nobody could decide');
+  const { problem } = providerProxy(given);
+  if (needs.callsProvider === true && problem !== null) problems.push(problem);
   const named = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
   // A callback to this machine does not leave it, whoever else may be met in plain HTTP.
   const allowed = { MTPAY_BASE_URL: named, CALLBACK_BASE_URL: [...named, ...LOOPBACK] };

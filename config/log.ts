@@ -31,6 +31,7 @@ export type Alarm =
   | 'relay_failed'
   | 'relay_row_failed'
   | 'payment_without_effect'
+  | 'deposit_not_placed'
   | 'names_not_erased'
   | 'rows_not_pruned'
   | 'ledger_conflict'

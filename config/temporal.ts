@@ -1,15 +1,19 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { ConnectionOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
 import { ConfigError, isLocalStack } from './load.ts';
+import { isLoopback, withoutProxy } from './loopback.ts';
 import { createPayloadCodec, type PayloadKeys } from './payload-codec.ts';
 import { isSample } from './samples.ts';
 import { Secret } from './secret.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
 
 /** Temporal, and what is done to everything before it goes there. */
-export interface TemporalConfig extends Pick<ClientConnectConfig, 'connectionOptions'> {
+export interface TemporalConfig {
+  /** `channelArgs` are for `Connection` alone: this machine is met without the proxy that `http_proxy` names. */
+  readonly connectionOptions: ClientConnectConfig['connectionOptions'] & Pick<ConnectionOptions, 'channelArgs'>;
   readonly namespace: string;
   /** Empty: payloads go as they are. */
   readonly dataConverter: DataConverter;
@@ -27,7 +31,15 @@ export function loadTemporal(env: Environment = process.env): TemporalConfig {
     disableFile: empty,
     overrideEnvVars: given as Record<string, string>,
   });
-  return { namespace: namespace ?? 'default', connectionOptions, dataConverter: loadDataConverter(env) };
+  return {
+    namespace: namespace ?? 'default',
+    connectionOptions: { ...connectionOptions, ...directArguments(connectionOptions.address) },
+    dataConverter: loadDataConverter(env),
+  };
+}
+
+function directArguments(address = 'localhost'): Pick<ConnectionOptions, 'channelArgs'> {
+  return isLoopback(address.replace(/:\d+$/, '')) ? { channelArgs: withoutProxy } : {};
 }
 
 /** In the bundle of the workflows as well. */

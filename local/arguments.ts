@@ -2,7 +2,12 @@
 
 import { parseArgs } from 'node:util';
 
-export type LocalOptions = { readonly once: boolean; readonly help: boolean };
+export type LocalOptions = {
+  readonly once: boolean;
+  readonly help: boolean;
+  /** It was said without the `--`, so that npm took it for its own. */
+  readonly onceByNpm: boolean;
+};
 
 /** The command line is not understood; the message says what is. */
 export class UsageError extends Error {
@@ -14,22 +19,31 @@ export const usage = `npm start [-- --once | --help]
 Starts the whole engine on this machine: Temporal with its Web UI, PostgreSQL, the payment provider's sandbox, the
 worker and the API. Then takes one real deposit from order to wallet and stays up until Ctrl-C. Everything it keeps is
 in .data/; deleting that directory means a first start. For root the database is below /var/tmp, because PostgreSQL
-refuses root: a start says where, and a first start names what an earlier .data has left there.
+refuses root: a start says where, a first start names what an earlier .data has left there, and \`npm run clean\` finds
+and removes such directories.
 
-  --once    stop after the deposit; succeeds only if it was credited exactly once and the ledger balances
+  --once    stop after the deposit; succeeds only if its callback was acknowledged, it was credited exactly once and the
+            ledger balances
   --help    this text
 
 These switch an embedded part off: TEMPORAL_ADDRESS; DATABASE_URL; MTPAY_BASE_URL with MTPAY_ACCESS_KEY and
 MTPAY_SECRET_KEY (then no sample deposit is placed). TEMPORAL_CLI_PATH names a Temporal CLI to use.`;
 
-/** @throws UsageError for anything that is not a known flag. */
-export function parseArguments(args: readonly string[]): LocalOptions {
+/**
+ * Of `npm start --once` nothing reaches us but a variable that npm makes of it.
+ * @throws UsageError for anything that is not a known flag.
+ */
+export function parseArguments(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): LocalOptions {
   try {
     const { values } = parseArgs({
       args: [...args],
       options: { once: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
     });
-    return values;
+    const onceByNpm = !values.once && env['npm_config_once'] === 'true';
+    return { ...values, once: values.once || onceByNpm, onceByNpm };
   } catch (cause) {
     const found = cause instanceof Error ? cause.message.split('.')[0] : String(cause);
     throw new UsageError(`${found}.\n\n${usage}`, { cause });

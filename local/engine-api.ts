@@ -93,6 +93,43 @@ export async function payAtSandbox(sandboxUrl: string, controlToken: string, ord
   await readAnswer(answer, path);
 }
 
+const orderAtSandbox = z.object({
+  orders: z.array(
+    z.object({
+      deliveries: z.array(
+        z.object({ state: z.string(), attempts: z.array(z.object({ problem: z.string().nullable() })) }),
+      ),
+    }),
+  ),
+});
+
+/** The callbacks of an order as the sandbox sees them; `problem` says why an attempt did not acknowledge. */
+export async function deliveriesAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string) {
+  const path = `/control/orders/${orderNumber}`;
+  const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });
+  return orderAtSandbox.parse(await readAnswer(answer, path)).orders.flatMap(({ deliveries }) => deliveries);
+}
+
+const scenario = z.object({ name: z.string(), description: z.string() });
+
+/** What can be played, by name. */
+export async function scenariosAtSandbox(sandboxUrl: string, controlToken: string) {
+  const path = '/control/scenarios';
+  const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });
+  return z.object({ scenarios: z.array(scenario) }).parse(await readAnswer(answer, path)).scenarios;
+}
+
+/** Arms a scenario for one order. */
+export async function armAtSandbox(sandboxUrl: string, controlToken: string, name: string, orderNumber: string) {
+  const path = '/control/scenarios';
+  const answer = await call(`${sandboxUrl}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${controlToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ name, scope: orderNumber }),
+  });
+  return scenario.parse(await readAnswer(answer, path));
+}
+
 function call(url: string, init: RequestInit): Promise<Response> {
   return fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
 }

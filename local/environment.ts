@@ -1,6 +1,7 @@
 /** Which parts are embedded, and what each process finds in its environment. Pure: environment in, environments out. */
 
 import { createHmac } from 'node:crypto';
+import { withDirectLoopback } from '../config/loopback.ts';
 import { Secret } from '../config/secret.ts';
 import { publicSealKey } from '../config/inbox-seal.ts';
 import type { LocalState, Ports } from './state.ts';
@@ -213,7 +214,9 @@ function outsideOf({ env, embedded }: Sources): Record<string, string> {
     (embedded.temporal && name.startsWith('TEMPORAL_') && !name.startsWith('TEMPORAL_CODEC_KEY')) ||
     name.startsWith('npm_');
   return Object.fromEntries(
-    Object.entries(env).flatMap(([name, value]) => (value === undefined || foreign(name) ? [] : [[name, value]])),
+    Object.entries(withDirectLoopback(env)).flatMap(([name, value]) =>
+      value === undefined || foreign(name) ? [] : [[name, value]],
+    ),
   );
 }
 

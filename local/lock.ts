@@ -36,6 +36,12 @@ export function takeLock(path: string): () => void {
   };
 }
 
+/** Whether this process still has the lock: whoever deletes the directory takes it away. */
+export function holdsLock(path: string): boolean {
+  const holder = readHolder(path);
+  return holder?.pid === process.pid && isSameProcess(holder);
+}
+
 /** A link appears complete or not at all, and only one of two can make it. */
 function tryLink(own: string, path: string): boolean {
   try {

@@ -1,32 +1,37 @@
 /** `npm start`: the whole engine on this machine, a deposit to look at, and every link. */
 
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { withDirectLoopback } from '../config/loopback.ts';
 import { type LocalOptions, parseArguments, UsageError, usage } from './arguments.ts';
+import { describe } from './describe.ts';
 import type { Deposit } from './engine-api.ts';
 import { readEmbedded } from './environment.ts';
 import { InterruptedError, listenForInterrupts, untilInterrupted } from './interrupt.ts';
-import { takeLock } from './lock.ts';
-import { dataDirectory, root } from './paths.ts';
-import { proveCreditedOnce } from './proof.ts';
+import { holdsLock, LockedError, takeLock } from './lock.ts';
+import { stackThatRuns } from './node-part.ts';
+import { cacheDirectory, dataDirectory, root } from './paths.ts';
+import { proveAcknowledged, proveCreditedOnce } from './proof.ts';
 import { sampleAmount, walkSample } from './sample.ts';
-import { createStack, type StackFacts } from './stack.ts';
+import { createStack, type StackFacts, STOP_ORDER } from './stack.ts';
 import { tellLinks, tellOpenDeposits, tellTryIt } from './stack-story.ts';
 import { createStory, seconds, type Story } from './story.ts';
 
 const FAILED = 1;
 const MISUSED = 2;
 const INTERRUPTED = 130;
+const WATCH_MS = 500;
 
 // Whoever reads the story may stop reading; the stack is stopped in order all the same.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
+Object.assign(process.env, withDirectLoopback(process.env));
 process.exit(await main());
 
 /** Returns the exit code. */
 async function main(): Promise<number> {
   try {
-    const options = parseArguments(process.argv.slice(2));
+    const options = parseArguments(process.argv.slice(2), process.env);
     if (options.help) {
       console.log(usage);
       return 0;
@@ -54,8 +59,11 @@ function refuseWhatCannotBe({ once }: LocalOptions): void {
 
 async function runLocked(options: LocalOptions): Promise<number> {
   // Keys, databases and logs: nobody else's business.
+  refuseReadOnly();
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-  const unlock = takeLock(join(dataDirectory, 'lock'));
+  const lock = join(dataDirectory, 'lock');
+  const unlock = takeLock(lock);
+  refuseSecond(unlock);
   const story = createStory({
     isTerminal: process.stdout.isTTY,
     columns: process.stdout.columns ?? 80,
@@ -68,22 +76,68 @@ async function runLocked(options: LocalOptions): Promise<number> {
     process.exit(INTERRUPTED);
   });
   const interrupted = untilInterrupted(interrupt);
+  const watch = watchData(lock);
+  let isUp = false;
+  const ended = Promise.race([interrupted, watch.gone]);
   try {
+    if (options.onceByNpm) story.warn('npm takes --once for its own; it was meant for us: npm start -- --once');
     story.heading('Starting');
-    const facts = await Promise.race([stack.start(), interrupted]);
-    const code = await Promise.race([afterStart(options, facts, story, interrupt), interrupted]);
+    const facts = await Promise.race([stack.start(), ended]);
+    const code = await Promise.race([afterStart(options, facts, story, interrupt), ended]);
     if (code !== 'stay up') return code;
-    await interrupted.catch(() => {});
-    return 0;
+    isUp = true;
+    return await ended;
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;
-    return INTERRUPTED;
+    return isUp ? 0 : INTERRUPTED;
   } finally {
+    watch.stop();
     if (stack.hasStarted()) story.heading('Stopping: API, worker, sandbox, then the servers …');
     await stack.stop();
     if (stack.hasStarted()) story.say('Stopped; what is open goes on at the next start.');
     unlock();
   }
+}
+
+/** Said once and before anything else, because every part of a start would say it in words of its own. */
+function refuseReadOnly(): void {
+  for (const directory of [dataDirectory, cacheDirectory]) {
+    const place = existsSync(directory) ? directory : root;
+    try {
+      accessSync(place, constants.W_OK);
+    } catch (error) {
+      throw new UsageError(
+        `${describe(error)} npm start keeps what it needs in ${dataDirectory} and ${cacheDirectory}; ` +
+          'make them, writable by you, or use a clone that is.',
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** The lock goes with .data; the processes of a stack whose .data was deleted are there all the same. */
+function refuseSecond(unlock: () => void): void {
+  const running = stackThatRuns(dataDirectory, STOP_ORDER);
+  if (running === null) return;
+  unlock();
+  throw new LockedError(
+    `This clone's stack is running already (process ${running}), although its .data was deleted meanwhile. ` +
+      'Stop it with Ctrl-C there, or end that process, and start again.',
+  );
+}
+
+/** `gone` rejects when the data directory is deleted, or another start has taken it: nothing that runs is of use then. */
+function watchData(lock: string): { readonly gone: Promise<never>; stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const gone = new Promise<never>((_resolve, reject) => {
+    timer = setInterval(() => {
+      if (holdsLock(lock)) return;
+      clearInterval(timer);
+      reject(new LockedError(`${dataDirectory} was deleted while the stack ran on it, so the stack has stopped.`));
+    }, WATCH_MS).unref();
+  });
+  gone.catch(() => {});
+  return { gone, stop: () => clearInterval(timer) };
 }
 
 /** Walks the sample deposit and says where everything is. */
@@ -129,13 +183,17 @@ async function trySample(
 
 async function prove(facts: StackFacts, sample: Deposit, story: Story): Promise<number> {
   story.heading('Proof');
-  const findings = await proveCreditedOnce(facts.api, facts.databaseUrl, sample.externalOrderNumber, sampleAmount);
+  const { externalOrderNumber } = sample;
+  const findings = [
+    await proveAcknowledged(facts.places.sandboxUrl ?? '', facts.controlToken, externalOrderNumber),
+    ...(await proveCreditedOnce(facts.api, facts.databaseUrl, externalOrderNumber, sampleAmount)),
+  ];
   for (const { holds, found } of findings) {
     if (holds) story.say(found);
     else story.warn(found);
   }
   const proved = findings.every(({ holds }) => holds);
-  if (proved) story.say('Credited exactly once, and the ledger balances.');
+  if (proved) story.say('Acknowledged, credited exactly once, and the ledger balances.');
   else story.warn('Not proved: the lines marked with ! do not hold.');
   return proved ? 0 : FAILED;
 }
@@ -143,10 +201,4 @@ async function prove(facts: StackFacts, sample: Deposit, story: Story): Promise<
 function warnAboutLoopback(facts: StackFacts, story: Story): void {
   if (!/\/\/(127\.|localhost|\[::1\])/.test(facts.places.callbackBaseUrl)) return;
   story.warn('CALLBACK_BASE_URL is an address of this machine only: the provider cannot reach it.');
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // Errors of this folder are sentences; anything else is a defect and shows where.
-  return error.name === 'Error' || error.name.endsWith('TypeError') ? (error.stack ?? error.message) : error.message;
 }

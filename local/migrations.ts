@@ -4,6 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { sealKey } from '../config/inbox-seal.ts';
 import { loadArchiveEvery, loadSealKey } from '../config/load.ts';
+import { withoutProxy } from '../config/loopback.ts';
 import { migrate } from '../database/migrate.ts';
 import { registerSealKey } from '../database/seal-macs.ts';
 import { ensureArchiveSchedule } from '../worker/schedule.ts';
@@ -48,7 +49,7 @@ async function setPasswords(client: pg.Client, postgresUrl: string): Promise<voi
 /** What `npm run migrate` does on somebody else's Temporal, on the embedded one. */
 export async function scheduleArchive(sources: Sources, address: string): Promise<void> {
   const everyMs = loadArchiveEvery(sources.env);
-  const connection = await Connection.connect({ address });
+  const connection = await Connection.connect({ address, channelArgs: withoutProxy });
   try {
     await ensureArchiveSchedule(new Client({ connection }), everyMs);
   } finally {

@@ -5,17 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writePrivately } from './files.ts';
 import { belongsTo, root } from './paths.ts';
-import {
-  describeExit,
-  type Exit,
-  end,
-  isSameProcess,
-  lastLines,
-  lastWords,
-  type ProcessRecord,
-  recordOf,
-} from './process.ts';
-import { send, start } from './process.ts';
+import { commandOf, describeExit, type Exit, end, isSameProcess, lastLines, lastWords, parentOf } from './process.ts';
+import { processesWith, type ProcessRecord, readableLines, recordOf, send, start } from './process.ts';
 import type { Part } from './supervisor.ts';
 
 export type NodePartOptions = {
@@ -49,8 +40,13 @@ function recordFileOf(dataDirectory: string, name: string): string {
   return join(dataDirectory, 'run', `${name}.json`);
 }
 
-function nodeArguments(...entry: readonly string[]): string[] {
-  return ['--import', 'tsx', ...entry];
+/** In the command line of a part from its first moment on: a part is known by it even if it was never written down. */
+function titleOf(dataDirectory: string, name: string): string {
+  return `deposit-engine ${name} of ${JSON.stringify(dataDirectory)}`;
+}
+
+function nodeArguments(dataDirectory: string, name: string, entry: readonly string[]): string[] {
+  return [`--title=${titleOf(dataDirectory, name)}`, '--import', 'tsx', ...entry];
 }
 
 /** A part the supervisor can keep running. */
@@ -60,7 +56,7 @@ export function nodePart(options: NodePartOptions): Part {
   return {
     name,
     async start(signal) {
-      const started = await start(process.execPath, nodeArguments(options.entry), {
+      const started = await start(process.execPath, nodeArguments(dataDirectory, name, [options.entry]), {
         env: options.env,
         cwd: options.cwd ?? root,
         logFile,
@@ -83,7 +79,7 @@ export function nodePart(options: NodePartOptions): Part {
         };
       }
       await stop();
-      throw new PartStartError(`${name} ${failure}. The end of ${logFile}:\n${lastLines(logFile, 15)}`);
+      throw new PartStartError(`${name} ${failure}. ${whatItSaid(output(), logFile)}`);
     },
   };
 }
@@ -105,6 +101,14 @@ async function waitUntilReady(
     await sleep(POLL_MS);
   }
   return `was not ready within ${timeoutMs / 1000} s`;
+}
+
+/** The reason as the part gave it in this start; the log has earlier ones and all the rest. */
+function whatItSaid(output: string, logFile: string): string {
+  const lines = readableLines(output).slice(-15);
+  return lines.length === 0
+    ? `It said nothing; ${logFile} is its log.`
+    : `It said, in ${logFile}:\n${lines.join('\n')}`;
 }
 
 function readFrom(path: string, offset: number): string {
@@ -139,7 +143,7 @@ export async function runTask(
   dataDirectory: string,
 ): Promise<void> {
   const logFile = logFileOf(dataDirectory, name);
-  const task = await start(process.execPath, nodeArguments(...entry), { env, cwd: root, logFile });
+  const task = await start(process.execPath, nodeArguments(dataDirectory, name, entry), { env, cwd: root, logFile });
   const kill = () => send(-task.pid, 'SIGKILL');
   // It is in a group of its own, so a Ctrl-C that ends us would leave it behind.
   process.once('exit', kill);
@@ -148,7 +152,8 @@ export async function runTask(
   clearTimeout(timer);
   process.off('exit', kill);
   if (exit.code === 0) return;
-  throw new PartStartError(`${name} ${describeExit(exit)}. The end of ${logFile}:\n${lastLines(logFile, 15)}`);
+  const output = readFrom(logFile, task.logOffset);
+  throw new PartStartError(`${name} ${describeExit(exit)}. ${whatItSaid(output, logFile)}`);
 }
 
 type PartRecord = ProcessRecord & { readonly for: string };
@@ -161,8 +166,21 @@ export function writeRecord(dataDirectory: string, name: string, pid: number): v
 }
 
 /**
+ * The local stack that runs on a data directory although no lock says so, because the directory was deleted under it: the
+ * process whose children carry the directory's name. Null when there is none.
+ */
+export function stackThatRuns(dataDirectory: string, names: readonly string[]): number | null {
+  for (const pid of names.flatMap((name) => processesWith([titleOf(dataDirectory, name)]))) {
+    const parent = parentOf(pid);
+    if (parent !== null && parent !== process.pid && commandOf(parent).includes('local/main.ts')) return parent;
+  }
+  return null;
+}
+
+/**
  * Ends what an earlier start left running, in the given order, and returns the names of those it found. Only the very
- * processes that were written down, and only those of this clone: a copied clone carries the other's records.
+ * processes that were written down or carry this directory's name, and only those of this clone: a copied clone carries
+ * the other's records.
  */
 export async function endLeftovers(
   dataDirectory: string,
@@ -171,12 +189,12 @@ export async function endLeftovers(
   const found: string[] = [];
   for (const { name, signal, timeoutMs } of parts) {
     const file = recordFileOf(dataDirectory, name);
-    if (!existsSync(file)) continue;
-    const record = JSON.parse(readFileSync(file, 'utf8')) as PartRecord;
-    if (belongsTo(dataDirectory, record.for) && isSameProcess(record)) {
-      found.push(name);
-      await end(record.pid, { signal, timeoutMs, group: true });
-    }
+    const record = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PartRecord) : null;
+    const isOurs = record !== null && belongsTo(dataDirectory, record.for) && isSameProcess(record);
+    // A start that was killed before it wrote the record has left its part all the same.
+    const left = new Set([...(isOurs ? [record.pid] : []), ...processesWith([titleOf(dataDirectory, name)])]);
+    for (const pid of left) await end(pid, { signal, timeoutMs, group: true });
+    if (left.size > 0) found.push(name);
     rmSync(file, { force: true });
   }
   return found;

@@ -1,7 +1,7 @@
 /** Where this clone keeps things. All of it is ignored by git, and all of it may be deleted between two starts. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,8 +21,27 @@ export const dataDirectory = join(root, '.data');
  */
 export function outsideDirectory(path: string, mark?: string): string {
   const name = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 12);
-  return `/var/tmp/deposit-engine-${name}${mark === undefined ? '' : `-${mark}`}`;
+  return join(OUTSIDE, `deposit-engine-${name}${mark === undefined ? '' : `-${mark}`}`);
 }
+
+/** Where directories outside of clones are: it survives a restart of the machine, as the clone does. */
+export const OUTSIDE = '/var/tmp';
+
+/** The names that {@link outsideDirectory} gives. */
+export const OUTSIDE_NAME = /^deposit-engine-[0-9a-f]{12}(-[0-9a-f]{16})?$/;
+
+/** Writes into a directory outside for which path it stands, so that `npm run clean` knows whose it is. */
+export function markOwner(outside: string, path: string): void {
+  writeFileSync(join(outside, OWNER), `${JSON.stringify({ for: resolve(path) })}\n`);
+}
+
+/** For which path a directory outside stands; null: an earlier version made it, which did not say. */
+export function ownerOf(outside: string): string | null {
+  const file = join(outside, OWNER);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { for: string }).for : null;
+}
+
+const OWNER = 'owner';
 
 /**
  * Whether something that was written down for a directory belongs to the directory it is found in now: the same one,

@@ -4,6 +4,7 @@ import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rea
 import { renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, delimiter, dirname, join, relative } from 'node:path';
+import { cacheDirectory, markOwner, outsideDirectory } from './paths.ts';
 import { run } from './process.ts';
 
 /** The account of the server: ours, or an unprivileged one when we are root, because both programs refuse root. */
@@ -79,12 +80,21 @@ export async function findPostgres(options: {
 
 function installedDirectories(env: NodeJS.ProcessEnv, systemDirectory = '/usr/lib/postgresql'): string[] {
   const onPath = (env['PATH'] ?? '').split(delimiter).filter((directory) => directory !== '' && hasPrograms(directory));
-  const versions = existsSync(systemDirectory) ? readdirSync(systemDirectory) : [];
+  const versions = namesIn(systemDirectory);
   const below = versions
     .toSorted((a, b) => Number(b) - Number(a))
     .map((version) => join(systemDirectory, version, 'bin'))
     .filter(hasPrograms);
   return [...new Set([...onPath, ...below])];
+}
+
+/** Nothing where there is no such directory, or none that we may read. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 function hasPrograms(directory: string): boolean {
@@ -163,6 +173,7 @@ function unpackPackage(parent: string): { readonly directory: string } | { reado
       process.umask(mask);
     }
   }
+  if (parent === outsideDirectory(cacheDirectory)) markOwner(parent, cacheDirectory);
   return { directory: join(target, 'bin') };
 }
 

@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { writePrivately } from './files.ts';
-import { belongsTo, cacheDirectory, outsideDirectory, root } from './paths.ts';
+import { belongsTo, cacheDirectory, markOwner, outsideDirectory } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
 import { type Account, accountOptions, findPostgres, serverAccount } from './postgres-binaries.ts';
 import { commandOf, describeExit, type Exit, end, gone, isAlive, lastLines, run, start } from './process.ts';
@@ -78,7 +78,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const major = existsSync(join(data, 'PG_VERSION')) ? Number(readFileSync(join(data, 'PG_VERSION'), 'utf8')) : null;
   const binaries = await findPostgres({
     account,
-    unpackTo: account === null ? cacheDirectory : outsideDirectory(join(root, '.cache')),
+    unpackTo: account === null ? cacheDirectory : outsideDirectory(cacheDirectory),
     among: options.binaries === 'package' ? 'package' : 'both',
     ...(major === null ? {} : { major }),
   });
@@ -150,12 +150,14 @@ function prepareHome(directory: string, account: Account): string {
       );
     }
     writeFileSync(note, `${JSON.stringify({ for: directory, at: recorded.at, mark })}\n`);
+    markOwner(recorded.at, directory);
     return recorded.at;
   }
   const mark = newMark();
   const home = outsideDirectory(directory, mark);
   mkdirSync(home, { mode: 0o700 });
   writeFileSync(join(home, 'mark'), mark);
+  markOwner(home, directory);
   chownSync(home, account.uid, account.gid);
   requireOwn(home, account);
   writeFileSync(note, `${JSON.stringify({ for: directory, at: home, mark })}\n`);

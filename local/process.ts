@@ -58,6 +58,19 @@ export function processesWith(texts: readonly string[]): number[] {
   });
 }
 
+/** Who started a live process; 1 or a stranger when that one is gone; null when the process is. */
+export function parentOf(pid: number): number | null {
+  try {
+    if (!existsSync('/proc/self/stat')) {
+      return Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' }));
+    }
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return null;
+  }
+}
+
 /** A process as written down for a later start, which must not take a stranger with the same number for it. */
 export type ProcessRecord = { readonly pid: number; readonly identity: string };
 
@@ -232,9 +245,43 @@ export function run(
 
 /** The line of a program's output that says why it ended: its last error, else the last line; null when it said nothing. */
 export function lastWords(output: string): string | null {
-  const lines = output.split('\n').filter((line) => line.trim() !== '' && !/^\s|^Node\.js v/.test(line));
+  const lines = readableLines(output);
   const found = lines.findLast((line) => /^(\w*Error|error|FATAL|panic)\b.*:/.test(line)) ?? lines.at(-1);
   return found === undefined ? null : found.slice(0, 200);
+}
+
+/** Frames of a stack, places in files, bytes, members of an error. */
+const NOISE = [
+  /^\s*$/,
+  /^\s+at /,
+  /^\s+\^/,
+  /^Node\.js v/,
+  /^(node:|\/).*:\d+$/,
+  /^[\s\d,]+$/,
+  /^[\s\]{}[(),]+$/,
+  /^\s+(code|errno|syscall|address|port|path|hostname|details|metadata|options|internalRepr)\b.*[:{]/,
+];
+
+/** Of a program's output what a person reads: no frames of a stack, no bytes, and of our own log the words. */
+export function readableLines(output: string): string[] {
+  const lines = output.split('\n');
+  return lines.flatMap((line, index) => {
+    // Node shows the line of code, and an arrow below it.
+    if (NOISE.some((noise) => noise.test(line)) || /^\s+\^/.test(lines[index + 1] ?? '')) return [];
+    return line.startsWith('{"level":') ? wordsOf(line) : [line.replace(/ \{$/, '').trimEnd()];
+  });
+}
+
+const WARNING = 40;
+
+function wordsOf(line: string): string[] {
+  try {
+    const { level, msg, err } = JSON.parse(line) as { level: number; msg?: string; err?: { message?: string } };
+    if (level < WARNING) return [];
+    return [`${level > WARNING ? 'error' : 'warning'}: ${[msg, err?.message].filter(Boolean).join(': ')}`];
+  } catch {
+    return [line];
+  }
 }
 
 /** The last lines of a log, for a sentence about why a part did not start. */

@@ -1,7 +1,11 @@
 /** Whether a deposit reached its wallet exactly once and the books balance: the API's answer against the ledger's. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import type { EngineApi } from './engine-api.ts';
+import { deliveriesAtSandbox, type EngineApi } from './engine-api.ts';
+
+const PATIENCE_MS = 20_000;
+const POLL_MS = 50;
 
 /** One thing looked at; `found` says what was seen. */
 export type Finding = { readonly holds: boolean; readonly found: string };
@@ -29,6 +33,29 @@ export async function proveCreditedOnce(
     { holds: ledger.postings === 1, found: `the ledger holds ${ledger.postings} posting(s) for it` },
     ...ledger.audit.map(({ fault, found }) => ({ holds: found === 0, found: `${fault}: ${found}` })),
   ];
+}
+
+/** Whether the sandbox takes the order's callback for acknowledged: of what it does not, it sends more for three days. */
+export async function proveAcknowledged(
+  sandboxUrl: string,
+  controlToken: string,
+  externalOrderNumber: string,
+): Promise<Finding> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const deliveries = await deliveriesAtSandbox(sandboxUrl, controlToken, externalOrderNumber);
+    if (deliveries.length > 0 && deliveries.every(({ state }) => state === 'ACKNOWLEDGED')) {
+      return { holds: true, found: 'the provider takes the callback for acknowledged' };
+    }
+    const problem = deliveries.flatMap(({ attempts }) => attempts.map((attempt) => attempt.problem)).find(Boolean);
+    if (problem !== undefined || performance.now() > until) {
+      return {
+        holds: false,
+        found: `the provider does not take the callback for acknowledged: ${problem ?? 'no answer'}`,
+      };
+    }
+    await sleep(POLL_MS);
+  }
 }
 
 async function readLedger(databaseUrl: string, externalOrderNumber: string) {

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Deposit, type EngineApi, payAtSandbox } from './engine-api.ts';
+import { proveAcknowledged } from './proof.ts';
 import { readable, type Story } from './story.ts';
 
 /** The sample deposit did not reach the wallet; the message says where it stopped. */
@@ -55,10 +56,14 @@ export async function walkSample(options: SampleOptions): Promise<Deposit> {
 
   const called = await waitFor(({ attempts }) => attempts.count > 0);
   const price = called.totalPrice === null ? '' : `, ${readable(called.totalPrice)} ${called.currencyCode}`;
-  step('callback', `verified and stored, then acknowledged: ${called.transactionCode ?? 'transaction read'}${price}`);
+  step('callback', `verified and stored: ${called.transactionCode ?? 'transaction read'}${price}`);
 
   const credited = await waitFor(({ state }) => state === 'CREDITED');
   step('credited', `${readable(credited.creditedAmount ?? '?')} MTC to ${WALLET}`);
+
+  const { holds, found } = await proveAcknowledged(options.sandboxUrl, options.controlToken, externalOrderNumber);
+  if (holds) step('acknowledged', found);
+  else story.warn(`${found}. It comes again until it does; MTPAY_ACK says what is answered.`);
   return credited;
 }
 

@@ -1,6 +1,6 @@
 /** The two embedded servers of this clone, as parts of the stack and for commands that only need the servers. */
 
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { databases, embeddedUrl, rolePassword } from './environment.ts';
@@ -18,6 +18,11 @@ export class PortTakenError extends Error {
   override name = 'PortTakenError';
 }
 
+/** What a server worked on is no longer there. */
+export class DataGoneError extends Error {
+  override name = 'DataGoneError';
+}
+
 /** Where the embedded servers keep what they know. */
 export function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
   return { postgres: join(data, 'postgres'), temporal: join(data, 'temporal', 'temporal.db') };
@@ -25,9 +30,10 @@ export function serverFiles(data: string): { readonly postgres: string; readonly
 
 /** PostgreSQL as a part; `onUp` is told of every start. */
 export function postgresPart(data: string, ports: Ports, onUp: (server: PostgresServer) => void): Part {
-  return serverPart('postgres', ports.postgres, data, async (port) => {
+  const { postgres } = serverFiles(data);
+  return serverPart('postgres', ports.postgres, data, join(postgres, 'password'), async (port) => {
     const logFile = join(data, 'logs', 'postgres.log');
-    const server = await startPostgres({ directory: serverFiles(data).postgres, port, logFile });
+    const server = await startPostgres({ directory: postgres, port, logFile });
     onUp(server);
     // SIGQUIT: the server's own way of ending at once; its next start replays the log.
     return { ...server, stop: () => server.stop(), kill: () => send(server.pid, 'SIGQUIT') };
@@ -42,9 +48,10 @@ export function temporalPart(
   uiCodecEndpoint: string | undefined,
   onUp: (server: TemporalServer) => void,
 ): Part {
-  return serverPart('temporal', ports.temporal, data, async (port) => {
+  const { temporal: dbFile } = serverFiles(data);
+  return serverPart('temporal', ports.temporal, data, dbFile, async (port) => {
     const server = await startTemporal({
-      dbFile: serverFiles(data).temporal,
+      dbFile,
       port,
       uiPort: ports.temporalUi,
       logFile: join(data, 'logs', 'temporal.log'),
@@ -56,11 +63,12 @@ export function temporalPart(
   });
 }
 
-/** The first start may take another port than the wished one; every later one has to take the same. */
+/** The first start may take another port than the wished one; every later one has to take the same, on the same `kept`. */
 function serverPart(
   name: string,
   wishedPort: number,
   data: string,
+  kept: string,
   up: (port: number) => Promise<Running & { readonly port: number }>,
 ): Part {
   let port: number | null = null;
@@ -68,6 +76,8 @@ function serverPart(
     name,
     async start() {
       if (port !== null && !(await isPortFree(port))) throw new PortTakenError(`port ${port} is taken`);
+      // An empty database in its place would be worse than none.
+      if (port !== null && !existsSync(kept)) throw new DataGoneError(`${kept} was deleted while the server ran`);
       const running = await up(port ?? wishedPort);
       port = running.port;
       writeRecord(data, name, running.pid);

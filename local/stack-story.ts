@@ -6,6 +6,7 @@ import { describeExit } from './process.ts';
 import type { StackFacts } from './stack.ts';
 import { seconds, type Story } from './story.ts';
 import type { SupervisorEvent } from './supervisor.ts';
+import type { OtherVersion } from './temporal-binary.ts';
 import type { TemporalServer } from './temporal.ts';
 
 /** A part that died is started again, and the story says so. */
@@ -38,15 +39,24 @@ export function describePostgres(server: PostgresServer): string {
 export function tellOutside(story: Story, { outside, forgotten }: PostgresServer): void {
   if (outside?.isNew === true) {
     story.say(`The database is in ${outside.at}: PostgreSQL does not run as root, and its user may not reach .data.`);
-    story.say('Deleting .data leaves that directory behind; a later start then names it.');
+    story.say('Deleting .data leaves that directory behind; `npm run clean` finds and removes such directories.');
   }
   for (const path of forgotten) {
-    story.warn(`${path} holds the database of an earlier .data, and nothing uses it. To remove it: rm -r ${path}`);
+    story.warn(
+      `${path} holds the database of an earlier .data, and nothing uses it. To remove it: npm run clean -- --remove`,
+    );
   }
 }
 
 export function describeTemporal(server: TemporalServer): string {
   return `${server.address}, Web UI ${server.uiUrl}${server.adopted ? ', still running from an earlier start' : ''}`;
+}
+
+/** A server of another version may do what was never tried, and say so in words that nobody expects. */
+export function tellOtherVersion(story: Story, { path, version, wanted }: OtherVersion): void {
+  story.warn(
+    `${path} is Temporal CLI ${version}; this was made and tried with ${wanted}. TEMPORAL_CLI_PATH names another.`,
+  );
 }
 
 const OPEN_STATES = ['PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED', 'CREDITING', 'IN_REVIEW'];

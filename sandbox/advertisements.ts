@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { inTransaction, type Queryable } from './database.ts';
 import { compare, type Decimal, decimal, minus, parseDecimal, significantDecimals, toText } from './decimal.ts';
 import { record } from './event-log.ts';
+import { charactersIn } from './plain-text.ts';
 import type { Quote } from './quote.ts';
 import type { Settings } from './settings.ts';
 
@@ -29,7 +30,11 @@ const isDecimal = (decimals: number, from: 'zero' | 'above zero') => (text: stri
 const unitPrice = z.string().refine(isDecimal(8, 'above zero'), 'must be a positive decimal, fiat per MTC').nullable();
 const price = z.string().refine(isDecimal(2, 'zero'), 'must be fiat with at most 2 decimals');
 const mtc = z.string().refine(isDecimal(8, 'zero'), 'must be MTC with at most 8 decimals');
-const words = z.string().trim().min(1).max(64);
+const words = z
+  .string()
+  .trim()
+  .min(1)
+  .refine((text) => charactersIn(text) <= 64, 'must have at most 64 characters');
 
 /** A new offer. Amounts are decimal texts. */
 export const newAdvertisementSchema = z.strictObject({

@@ -1,3 +1,5 @@
+import { charactersIn } from './plain-text.ts';
+
 const LOOPBACK = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
 /** Undocumented by the provider; longer ones are refused with PARAMETER_ERROR. */
@@ -8,7 +10,7 @@ const MAX_URL_LENGTH = 2048;
  * for this machine), checked when the order is placed and again before every attempt, because the list may change.
  */
 export function callbackUrlProblem(url: string, allowedHosts: readonly string[]): string | null {
-  if (url.length > MAX_URL_LENGTH) return `must have at most ${MAX_URL_LENGTH} characters`;
+  if (charactersIn(url) > MAX_URL_LENGTH) return `must have at most ${MAX_URL_LENGTH} characters`;
   if (!URL.canParse(url)) return 'must be an absolute URL';
   const { protocol, hostname, username, password, hash } = new URL(url);
   if (protocol !== 'http:' && protocol !== 'https:') return 'must begin with http:// or https://';

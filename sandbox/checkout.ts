@@ -33,14 +33,15 @@ async function transactionCodeOf(pool: pg.Pool, order: Order): Promise<string | 
 export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router {
   const router = Router();
 
+  const notFound = (request: Request, response: Response): void =>
+    void response
+      .status(404)
+      .type('html')
+      .send(notFoundPage(languageOf(request, null)));
   const find = async (request: Request, response: Response): Promise<Order | null> => {
     const order = await orderByToken(pool, String(request.params['token']));
     response.set('cache-control', 'no-store');
-    if (order === null)
-      response
-        .status(404)
-        .type('html')
-        .send(notFoundPage(languageOf(request, null)));
+    if (order === null) notFound(request, response);
     return order;
   };
   const back = (request: Request, response: Response, order: Order): void =>
@@ -52,6 +53,12 @@ export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router 
     const transactionCode = order.state === 'RELEASED' ? await transactionCodeOf(pool, order) : null;
     const checkout = { order, payees: await payeesOf(pool, order), transactionCode };
     response.type('html').send(checkoutPage(checkout, languageOf(request, order), new Date()));
+  });
+
+  // Whoever reloads, goes back or keeps the address of a form comes here by GET, and wants the page.
+  router.get(['/:token/paid', '/:token/cancel'], async (request, response) => {
+    const order = await find(request, response);
+    if (order !== null) back(request, response, order);
   });
 
   router.post('/:token/paid', async (request, response) => {
@@ -68,6 +75,8 @@ export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router 
     await cancelOrder(pool, order.id);
     back(request, response, order);
   });
+
+  router.get('/{*rest}', (request, response) => notFound(request, response));
 
   return router;
 }

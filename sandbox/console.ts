@@ -23,6 +23,7 @@ import { statementPages } from './console/statement-pages.ts';
 import { tokenPages } from './console/token-pages.ts';
 import type { DeliveryLoop } from './delivery-loop.ts';
 import { html } from './html.ts';
+import { unstorableIn } from './plain-text.ts';
 import type { SettingsBook } from './settings.ts';
 
 /** A path of the console to go to after the log-in; anything else is its first page. */
@@ -94,7 +95,11 @@ export function consoleRoutes(pool: pg.Pool, book: SettingsBook, loop: DeliveryL
     next();
   });
   pages.use(urlencoded({ extended: false, limit: '256kb', parameterLimit: 100 }));
-  pages.use(loginRoutes(parts), guard(parts));
+  pages.use(loginRoutes(parts), guard(parts), (request, _response, next) => {
+    if (unstorableIn(request.body) !== null)
+      throw new ConsoleProblem(400, 'A text must not hold NUL or half a character.');
+    next();
+  });
   pages.post('/logout', async (request, response) => {
     await endSession(pool, response.locals['session'] as Session, request, response);
     response.redirect(303, '/console/login');

@@ -11,7 +11,9 @@ import { readEvents } from './event-log.ts';
 import { addFault, FAULT_CATALOGUE, FAULT_KINDS, faultKind, listFaults, removeFaults } from './faults.ts';
 import { cancelOrder, markPaid, type Order, ordersByNumber } from './orders.ts';
 import { viewOrders } from './order-view.ts';
+import { charactersIn, unstorableIn } from './plain-text.ts';
 import { releaseOrder } from './release.ts';
+import { armScenario, scenarioNamed, SCENARIOS } from './scenarios.ts';
 import { type SettingsBook, settingsPatchSchema } from './settings.ts';
 import { statementCsv, statementDay, statementOf } from './statement.ts';
 
@@ -22,12 +24,17 @@ export interface ControlParts {
   readonly token: string;
 }
 
+const orderNumber = z
+  .string()
+  .min(1)
+  .refine((text) => charactersIn(text) <= 128, 'must have at most 128 characters');
 const faultBody = z.strictObject({
-  scope: z.string().min(1).max(128).default('global'),
+  scope: orderNumber.default('global'),
   kind: z.string(),
   params: z.record(z.string(), z.unknown()).default({}),
   remaining: z.int().min(1).nullable().default(1),
 });
+const scenarioBody = z.strictObject({ name: z.string(), scope: orderNumber.default('global') });
 const payBody = z.strictObject({
   immediately: z.boolean().default(false),
   again: z.boolean().default(false),
@@ -46,7 +53,11 @@ const numberOf = (request: Request): string => String(request.params['externalOr
 export function controlRoutes(parts: ControlParts): Router {
   const { pool, book, loop, token } = parts;
   const router = Router();
-  router.use(requireBearer(token), json({ limit: '1mb' }));
+  router.use(requireBearer(token), json({ limit: '1mb' }), (request, _response, next) => {
+    const where = unstorableIn(request.body);
+    if (where !== null) throw new ControlError(400, `${where} must not hold NUL or half a character`);
+    next();
+  });
 
   const found = async (request: Request): Promise<readonly Order[]> => {
     const orders = await ordersByNumber(pool, numberOf(request));
@@ -69,6 +80,17 @@ export function controlRoutes(parts: ControlParts): Router {
     const kind = faultKind(asked.kind);
     if (kind === undefined) throw new ControlError(400, `kind must be one of ${FAULT_KINDS.join(', ')}`);
     response.status(201).json(await addFault(pool, { ...asked, params: kind.parse(asked.params) }));
+  });
+  router.get('/scenarios', (_request, response) => {
+    response.json({ scenarios: SCENARIOS });
+  });
+  router.post('/scenarios', async (request, response) => {
+    const { name, scope } = scenarioBody.parse(request.body);
+    const scenario = scenarioNamed(name);
+    if (scenario === undefined) {
+      throw new ControlError(400, `name must be one of ${SCENARIOS.map((each) => each.name).join(', ')}`);
+    }
+    response.status(201).json({ ...scenario, armed: await armScenario(pool, scenario, scope) });
   });
   router.delete('/faults', async (_request, response) => {
     response.json({ removed: await removeFaults(pool, null) });

@@ -3,6 +3,7 @@ import { ATTEMPT_FAULTS, type AttemptEffect } from './attempt-faults.ts';
 import { inTransaction, type Queryable } from './database.ts';
 import { record } from './event-log.ts';
 import type { FaultKind } from './fault-kind.ts';
+import { FAULT_TITLES } from './fault-titles.ts';
 import { PLACEMENT_FAULTS, type PlacementEffect } from './placement-faults.ts';
 import { RELEASE_FAULTS, type ReleaseEffect } from './release-faults.ts';
 
@@ -33,6 +34,8 @@ const ALL: ReadonlyMap<string, FaultKind<unknown>> = new Map(Object.entries({ ..
 /** One kind of misbehaviour, for people and forms. */
 export interface FaultCatalogueEntry {
   readonly kind: string;
+  /** What happens, in a few words. */
+  readonly title: string;
   /** When it acts. `clockSkew` acts at placements and attempts and is listed with the placements. */
   readonly moment: 'placement' | 'release' | 'attempt';
   /** JSON Schema of the parameters; every one that is not required has a default. */
@@ -41,9 +44,10 @@ export interface FaultCatalogueEntry {
 }
 
 const entries = (moment: FaultCatalogueEntry['moment'], table: Readonly<Record<string, FaultKind<unknown>>>) =>
-  Object.entries(table).map(
-    ([kind, { params, description }]): FaultCatalogueEntry => ({ kind, moment, params, description }),
-  );
+  Object.entries(table).map(([kind, { params, description }]): FaultCatalogueEntry => {
+    const title = FAULT_TITLES[kind as keyof typeof FAULT_TITLES];
+    return { kind, title, moment, params, description };
+  });
 
 /** The whole menu. */
 export const FAULT_CATALOGUE: readonly FaultCatalogueEntry[] = [

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ControlError } from './control-error.ts';
 import { envelope, ENVELOPE_HTTP_STATUS, SYSTEM_ERROR_MESSAGE } from './envelope.ts';
 import { MAX_BODY_BYTES } from './placement.ts';
+import { problemsOf } from './problems.ts';
 
 const UNREADABLE: Readonly<Record<string, string>> = {
   'entity.too.large': `the body must have at most ${MAX_BODY_BYTES} bytes`,
@@ -37,7 +38,7 @@ export function otherErrors(logger: Logger): ErrorRequestHandler {
     if (error instanceof ControlError) {
       response.status(error.httpStatus).json({ error: error.message });
     } else if (error instanceof z.ZodError) {
-      response.status(400).json({ error: z.prettifyError(error) });
+      response.status(400).json({ error: problemsOf(error).join('; ') });
     } else if (error.status !== undefined && error.status >= 400 && error.status < 500) {
       response.status(error.status).json({ error: error.message });
     } else {

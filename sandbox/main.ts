@@ -1,5 +1,21 @@
+import { pino } from 'pino';
 import { loadSandboxConfig, SandboxConfigError } from './config.ts';
 import { PLACEMENT_PATH, type Sandbox, startSandbox } from './server.ts';
+
+/** What keeps a sandbox from starting on many a machine, in a sentence; anything else as it is. */
+function startProblem(error: unknown): unknown {
+  const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [error];
+  if (!(first instanceof Error)) return error;
+  const { code, syscall, address = '', port } = first as NodeJS.ErrnoException & { address?: string; port?: number };
+  const place = `${address}${port === undefined ? '' : `:${port}`}`;
+  if (syscall === 'listen' || syscall === 'getaddrinfo') {
+    const reason = code === 'EADDRINUSE' ? 'another program listens there' : first.message;
+    return `The sandbox cannot listen at ${place || 'that address'}: ${reason}. End it, or set SANDBOX_LISTEN to another address.`;
+  }
+  if (syscall === 'connect')
+    return `The sandbox reaches no PostgreSQL at ${place} (${code}): DATABASE_URL_SANDBOX says where.`;
+  return 'severity' in first ? `PostgreSQL refuses the sandbox: ${first.message} (${code}).` : error;
+}
 
 /** Secrets nobody has chosen are shown once, to whoever started the sandbox, and never logged. */
 function showGenerated(sandbox: Sandbox, controlTokenIsGenerated: boolean): void {
@@ -23,8 +39,11 @@ function showGenerated(sandbox: Sandbox, controlTokenIsGenerated: boolean): void
 
 try {
   const config = loadSandboxConfig();
-  const sandbox = await startSandbox(config);
+  const logger = pino({ name: 'sandbox', level: config.logLevel });
+  const sandbox = await startSandbox(config, logger);
+  // First what is for people, then the log.
   showGenerated(sandbox, config.controlTokenIsGenerated);
+  logger.info({ url: sandbox.url }, 'sandbox listening');
   const stop = (): void => {
     sandbox.close().catch((error: Error) => {
       console.error(error);
@@ -34,6 +53,6 @@ try {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
 } catch (error) {
-  console.error(error instanceof SandboxConfigError ? error.message : error);
+  console.error(error instanceof SandboxConfigError ? error.message : startProblem(error));
   process.exitCode = 1;
 }

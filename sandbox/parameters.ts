@@ -2,6 +2,7 @@ import { BUY_COIN_MODES, type BuyCoinMode, CURRENCIES, type Currency } from './a
 import { callbackUrlProblem } from './callback-hosts.ts';
 import { type Decimal, parseDecimal, significantDecimals } from './decimal.ts';
 import { type Json, JsonNumber } from './json.ts';
+import { charactersIn } from './plain-text.ts';
 
 export const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -36,7 +37,7 @@ function text(members: Members, name: string, maxLength = MAX_TEXT_LENGTH): stri
   if (value === undefined || value === null) throw new ParameterProblem(`${name} is required`);
   if (typeof value !== 'string') throw new ParameterProblem(`${name} must be a String`);
   if (value.trim() === '') throw new ParameterProblem(`${name} must not be empty`);
-  if (value.length > maxLength) throw new ParameterProblem(`${name} must have at most ${maxLength} characters`);
+  if (charactersIn(value) > maxLength) throw new ParameterProblem(`${name} must have at most ${maxLength} characters`);
   if (/[\p{Cc}\p{Cs}]/u.test(value)) throw new ParameterProblem(`${name} must not contain control characters`);
   return value;
 }
@@ -86,7 +87,10 @@ export function readPlacement(body: Json, limits: ParameterLimits): Placement {
 /** The order number a body speaks of, for the log and for faults aimed at one order; null if it names none. */
 export function orderNumberOf(body: Json): string | null {
   const value = body instanceof Map ? (body as Members).get('externalOrderNumber') : undefined;
-  return typeof value === 'string' && value !== '' && value.length <= MAX_TEXT_LENGTH && !/[\p{Cc}\p{Cs}]/u.test(value)
+  return typeof value === 'string' &&
+    value !== '' &&
+    charactersIn(value) <= MAX_TEXT_LENGTH &&
+    !/[\p{Cc}\p{Cs}]/u.test(value)
     ? value
     : null;
 }

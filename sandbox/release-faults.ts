@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { rawValue } from './callback-body.ts';
 import { decimal, times, toText } from './decimal.ts';
 import { kind } from './fault-kind.ts';
+import { charactersIn } from './plain-text.ts';
 import { RETRIES } from './retry-schedule.ts';
 
 export interface PlannedTransaction {
@@ -106,7 +107,14 @@ export const RELEASE_FAULTS = {
   ),
   sameCode: kind(
     'The callback carries the transaction code of another order, of the one released last unless one is named.',
-    { of: z.string().min(1).max(128).nullable().default(null) },
+    {
+      of: z
+        .string()
+        .min(1)
+        .refine((text) => charactersIn(text) <= 128, 'must have at most 128 characters')
+        .nullable()
+        .default(null),
+    },
     (params): ReleaseEffect =>
       async (plan, world) => {
         const code = await world.codeOfOther(params.of);

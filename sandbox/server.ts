@@ -17,6 +17,7 @@ import { openListener } from './listener.ts';
 import { migrate } from './migrate.ts';
 import { openApiDocument } from './openapi.ts';
 import { placementBody, placementHandler } from './placement.ts';
+import { isStorableAddress } from './plain-text.ts';
 import { openSettings, type SettingsBook } from './settings.ts';
 import { STYLE_SHEET } from './style.ts';
 
@@ -84,6 +85,10 @@ function application(parts: Parts): Express {
     placementErrors(logger),
   );
   app.use(strictHeaders);
+  app.use((request, response, next) => {
+    if (isStorableAddress(request.path)) next();
+    else response.status(404).json({ error: 'no such path' });
+  });
   app.get('/healthz', async (_request, response) => {
     await pool.query('SELECT 1');
     response.json({ status: 'ok' });
@@ -167,8 +172,6 @@ async function run(
     await loop.stop();
     throw error;
   }
-  logger.info({ url }, 'sandbox listening');
-
   const close = async (): Promise<void> => {
     await listener.close(CLOSING_MS);
     await Promise.allSettled(underWay);

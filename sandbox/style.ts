@@ -121,6 +121,9 @@ details > summary { cursor: pointer; }
 details[open] > summary { margin-bottom: .75rem; }
 .fault > summary { font-weight: 600; }
 .fault > summary span { font-weight: 400; color: var(--soft); }
+.fault > summary code { font-weight: 400; font-size: .8125rem; color: var(--soft); }
+.scenario { display: grid; grid-template-columns: minmax(12rem, 18rem) 1fr; gap: .25rem 1rem; align-items: center; border-top: 1px solid var(--line); padding: .5rem 0; }
+@media (max-width: 40rem) { .scenario { grid-template-columns: 1fr; } }
 .fault { border-top: 1px solid var(--line); padding: .625rem 0; }
 pre { white-space: pre-wrap; margin: .5rem 0 0; padding: .625rem; background: var(--ground); border-radius: .5rem; font-size: .8125rem; }
 .narrow { max-width: 26rem; margin-inline: auto; }

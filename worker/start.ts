@@ -62,7 +62,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     throw error;
   });
   const objects = archiveObjects(pool, config.archiveDirectory);
-  const { caFile } = config.mtpay;
+  const { caFile, proxy } = config.mtpay;
   const { rings } = config.keys;
   const sealKeys = mapKeyring(rings.inboxSealPublic, sealPublicKeys);
   const { activities, drain } = createActivities({
@@ -73,6 +73,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
       redirectHosts: config.mtpay.redirectHosts,
       plainHttpHosts: config.mtpay.plainHttpHosts,
       ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
+      ...(proxy === undefined ? {} : { proxy }),
     }),
     clock: createProviderClock(pool),
     stamps: createOwnStamps(config.ownStampGridMs),

@@ -30,7 +30,7 @@ begin
   perform from turn where one for update;
   if not found then raise exception 'ledger.turn is empty' using errcode = 'P0L05'; end if;
   select * into head from block order by n desc limit 1;
-  if (new.n, new.prev) is distinct from (head.n + 1, head.hash) then
+  if found and (new.n, new.prev) is distinct from (head.n + 1, head.hash) then
     new.n := head.n + 1;  new.prev := head.hash;  new.at := clock_timestamp();
     new.hash := seal(new.n, new.prev, new.at, content(new.members));
   end if;

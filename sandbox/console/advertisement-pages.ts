@@ -5,13 +5,15 @@ import {
   type AdvertisementView,
   changeAdvertisement,
   createAdvertisement,
+  type Currency,
   CURRENCIES,
   listAdvertisements,
   newAdvertisementSchema,
 } from '../advertisements.ts';
 import { foreign, grouped, type Html, html } from '../html.ts';
-import { badge, field, form, row, select, show, table } from './page.ts';
-import { ConsoleProblem, type ConsoleParts, done, posted } from './parts.ts';
+import { problemsOf } from '../problems.ts';
+import { badge, field, type FieldOptions, form, remembered, row, select, show, table } from './page.ts';
+import { ConsoleProblem, type ConsoleParts, done, isChanged, posted } from './parts.ts';
 import { parsePatch } from './settings-form.ts';
 
 const PATH = '/console/advertisements';
@@ -41,10 +43,7 @@ function readForm(request: Request) {
 function check<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ConsoleProblem(
-    400,
-    parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
-  );
+  throw new ConsoleProblem(400, `${problemsOf(parsed.error, (name) => LABELS[name] ?? name).join('; ')}.`);
 }
 
 /** Limits that contradict each other are found by the database. */
@@ -57,18 +56,55 @@ async function orLimits<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function fields(offer: AdvertisementView | null): Html {
-  const price = offer === null || offer.followsPriceSetting ? '' : (offer.unitPrice ?? '');
+const LABELS: Readonly<Record<string, string>> = {
+  unitPrice: 'Unit price, fiat per MTC',
+  remaining: 'Remaining MTC',
+  minPrice: 'Lowest order, in fiat',
+  maxPrice: 'Highest order, in fiat',
+  seller: 'Seller',
+  paymentMethods: 'Payment methods',
+  active: 'Active',
+};
+
+type Texts = Readonly<Record<keyof ReturnType<typeof readForm>, string>>;
+
+/** What the fields of an offer's form hold. */
+const textsOf = (offer: AdvertisementView): Texts => ({
+  unitPrice: offer.followsPriceSetting ? '' : (offer.unitPrice ?? ''),
+  remaining: offer.remaining ?? '',
+  minPrice: offer.minPrice,
+  maxPrice: offer.maxPrice ?? '',
+  seller: offer.seller,
+  paymentMethods: offer.paymentMethods.join(', '),
+  active: String(offer.active),
+});
+
+const NEW: Texts = {
+  unitPrice: '',
+  remaining: '',
+  minPrice: '0',
+  maxPrice: '',
+  seller: 'Sandbox Seller',
+  paymentMethods: 'bank transfer',
+  active: 'true',
+};
+
+function fields(texts: Texts): Html {
+  const input = (name: keyof Texts, options: FieldOptions = {}) =>
+    remembered(name, texts[name], field(LABELS[name]!, name, texts[name], options));
   return html`<div class="grid">
-${field('Unit price, fiat per MTC', 'unitPrice', price, { note: 'Empty: follows the configured price of the currency.' })}
-${field('Remaining MTC', 'remaining', offer?.remaining ?? '', { note: 'Empty: without end.' })}
-${field('Lowest order, in fiat', 'minPrice', offer?.minPrice ?? '0')}
-${field('Highest order, in fiat', 'maxPrice', offer?.maxPrice ?? '', { note: 'Empty: no limit.' })}
-${field('Seller', 'seller', offer?.seller ?? 'Sandbox Seller', { required: true })}
-${field('Payment methods', 'paymentMethods', offer?.paymentMethods.join(', ') ?? 'bank transfer', { required: true, note: 'Separated by commas.' })}
-${select('Active', 'active', YES_NO, String(offer?.active ?? true))}
+${input('unitPrice', { note: 'Empty: follows the configured price of the currency.' })}
+${input('remaining', { note: 'Empty: without end.' })}
+${input('minPrice')}
+${input('maxPrice', { note: 'Empty: no limit.' })}
+${input('seller', { required: true })}
+${input('paymentMethods', { required: true, note: 'Separated by commas.' })}
+${remembered('active', texts.active, select('Active', 'active', YES_NO, texts.active))}
 </div>`;
 }
+
+const priceField = (currency: Currency, price: string): Html =>
+  remembered(currency, price, field(`${currency} per MTC`, currency, price, { required: true }));
 
 function line(response: Response, offer: AdvertisementView): Html {
   const mtc = (amount: string | null): string => (amount === null ? 'without end' : `${grouped(amount)} MTC`);
@@ -85,7 +121,7 @@ function line(response: Response, offer: AdvertisementView): Html {
     html`${mtc(offer.remaining)}<div class="quiet">${grouped(offer.reserved)} reserved, ${grouped(offer.sold)} sold</div>`,
     html`${offer.paymentMethods.map((method) => html`<div>${foreign(method)}</div>`)}`,
     offer.active ? badge('active', 'good') : badge('inactive', 'bad'),
-    html`<details><summary>Change</summary>${form(response, `${PATH}/${encodeURIComponent(offer.code)}`, html`${fields(offer)}<button>Save</button>`)}</details>`,
+    html`<details><summary>Change</summary>${form(response, `${PATH}/${encodeURIComponent(offer.code)}`, html`${fields(textsOf(offer))}<button>Save</button>`)}</details>`,
   ]);
 }
 
@@ -105,9 +141,9 @@ export function advertisementPages({ pool, book }: ConsoleParts): Router {
         'There is no offer: every placement is answered NO_ADVERTISEMENT.',
       )}</div>
 <section class="card" aria-labelledby="prices"><h2 id="prices">Configured prices</h2>
-${form(response, `${PATH}/prices`, html`<div class="grid">${CURRENCIES.map((each) => field(`${each} per MTC`, each, book.current().prices[each], { required: true }))}</div><p class="quiet">none withdraws every offer that follows it.</p><button>Save</button>`)}</section>
+${form(response, `${PATH}/prices`, html`<div class="grid">${CURRENCIES.map((each) => priceField(each, book.current().prices[each]))}</div><p class="quiet">none withdraws every offer that follows it.</p><button>Save</button>`)}</section>
 <section class="card" aria-labelledby="add"><h2 id="add">Add an offer</h2>
-${form(response, PATH, html`${select('Currency', 'currencyCode', currencies, 'CNY')}${fields(null)}<button class="main">Add</button>`)}</section>`,
+${form(response, PATH, html`${select('Currency', 'currencyCode', currencies, 'CNY')}${fields(NEW)}<button class="main">Add</button>`)}</section>`,
     });
   });
   router.post('/', async (request, response) => {
@@ -119,16 +155,24 @@ ${form(response, PATH, html`${select('Currency', 'currencyCode', currencies, 'CN
     done(response, PATH, 'saved');
   });
   router.post('/prices', async (request, response) => {
-    const prices = Object.fromEntries(CURRENCIES.map((each) => [each, posted(request, each).trim()]));
-    await book.change(parsePatch({ prices }));
+    const now = book.current().prices;
+    const changed = CURRENCIES.filter((each) => isChanged(request, each, now[each], `${each} per MTC`));
+    const prices = Object.fromEntries(changed.map((each) => [each, posted(request, each).trim()]));
+    if (changed.length > 0) await book.change(parsePatch({ prices }));
     done(response, PATH, 'saved');
   });
   router.post('/:code', async (request, response) => {
-    const patch = check(advertisementPatchSchema, readForm(request));
     const { code } = request.params;
-    if ((await orLimits(changeAdvertisement(pool, book.current().prices, code, patch))) === null) {
-      throw new ConsoleProblem(404, 'There is no such advertisement.');
-    }
+    const { prices } = book.current();
+    const offer = (await listAdvertisements(pool, prices)).find((each) => each.code === code);
+    if (offer === undefined) throw new ConsoleProblem(404, 'There is no such advertisement.');
+    const now = textsOf(offer);
+    const names = (Object.keys(now) as (keyof Texts)[]).filter((name) =>
+      isChanged(request, name, now[name], LABELS[name]!),
+    );
+    const said = readForm(request);
+    const patch = check(advertisementPatchSchema, Object.fromEntries(names.map((name) => [name, said[name]])));
+    await orLimits(changeAdvertisement(pool, prices, code, patch));
     done(response, PATH, 'saved');
   });
   return router;

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import { Html, html, type Part } from '../html.ts';
+import { shownName } from './parts.ts';
 import type { Session } from './sessions.ts';
 
 /** The console's pages, in the order of the menu. */
@@ -131,6 +132,13 @@ export interface FieldOptions {
   readonly readonly?: boolean;
   readonly mono?: boolean;
 }
+
+/** Carries what a field of the form shows, so that what it says later can be told from what somebody wrote into it. */
+const asShown = (name: string, value: string): Html =>
+  html`<input type="hidden" name="${shownName(name)}" value="${value}">`;
+
+/** Whose forms are pages that stand open, with what others may change meanwhile. */
+export const remembered = (name: string, value: string, input: Html): Html => html`${asShown(name, value)}${input}`;
 
 /** A labelled input. */
 export function field(label: string, name: string, value: string, options: FieldOptions = {}): Html {

@@ -28,6 +28,33 @@ export function posted(request: Request, name: string): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** What a field held when the page with the form was made; null where the form does not say. */
+export function shown(request: Request, name: string): string | null {
+  return Object.hasOwn((request.body ?? {}) as object, shownName(name))
+    ? lines(posted(request, shownName(name)))
+    : null;
+}
+
+/** The name of the hidden field that carries it. */
+export const shownName = (name: string): string => `shown.${name}`;
+
+/**
+ * Whether the form changes a field: its text is another than the page showed. A page that has stood open meanwhile changes
+ * nothing else, and what another page has changed since is told instead of undone. `current` is the field's text now.
+ */
+export function isChanged(request: Request, name: string, current: string, label: string): boolean {
+  const text = lines(posted(request, name));
+  if (!Object.hasOwn((request.body ?? {}) as object, name) || text === current) return false;
+  const before = shown(request, name);
+  if (text === before) return false;
+  if (before !== null && before !== current) {
+    throw new ConsoleProblem(409, `${label} was changed meanwhile, to ${current || 'nothing'}. Open the page again.`);
+  }
+  return true;
+}
+
+const lines = (text: string): string => text.replaceAll('\r\n', '\n');
+
 /** A text of the address; '' where there is none. */
 export function asked(request: Request, name: string): string {
   const value = request.query[name];

@@ -3,7 +3,12 @@ import type { Request, Response } from 'express';
 import type pg from 'pg';
 import { sameText, sha256 } from '../signature.ts';
 
-const COOKIE = 'sandbox_console';
+/** With the port the browser sees, because cookies have none: two consoles on one machine would log each other out. */
+function cookieName(request: Request): string {
+  const port = /:(\d{1,5})$/.exec(request.header('host') ?? '')?.[1];
+  return port === undefined ? 'sandbox_console' : `sandbox_console_${port}`;
+}
+
 const LIFETIME_MS = 12 * 3_600_000;
 
 /** Whoever is logged in. The form token is derived from the secret cookie, so another site cannot know it. */
@@ -15,8 +20,9 @@ export interface Session {
 const sessionOf = (token: string): Session => ({ token, formToken: sha256(`form ${token}`) });
 
 function cookieOf(request: Request): string | null {
+  const name = cookieName(request);
   const pairs = (request.header('cookie') ?? '').split(';').map((pair) => pair.trim());
-  const own = pairs.find((pair) => pair.startsWith(`${COOKIE}=`))?.slice(COOKIE.length + 1);
+  const own = pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
   return own !== undefined && /^[\w-]{43}$/.test(own) ? own : null;
 }
 
@@ -45,12 +51,12 @@ export async function beginSession(pool: pg.Pool, request: Request, response: Re
     `INSERT INTO sandbox.console_session (token_sha256, ends_at) VALUES ($1, now() + $2 * interval '1 ms')`,
     [sha256(token), LIFETIME_MS],
   );
-  response.cookie(COOKIE, token, { ...cookieOptions(request), maxAge: LIFETIME_MS });
+  response.cookie(cookieName(request), token, { ...cookieOptions(request), maxAge: LIFETIME_MS });
 }
 
 export async function endSession(pool: pg.Pool, session: Session, request: Request, response: Response): Promise<void> {
   await pool.query('DELETE FROM sandbox.console_session WHERE token_sha256 = $1', [sha256(session.token)]);
-  response.clearCookie(COOKIE, cookieOptions(request));
+  response.clearCookie(cookieName(request), cookieOptions(request));
 }
 
 /** A form of ours, sent from a page of ours. Browsers that tell where a form came from are believed as well. */

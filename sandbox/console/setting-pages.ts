@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import { html } from '../html.ts';
-import { badge, field, form, select, show } from './page.ts';
-import { type ConsoleParts, done, posted } from './parts.ts';
+import { badge, field, form, remembered, select, show } from './page.ts';
+import { type ConsoleParts, done, isChanged, posted } from './parts.ts';
 import { parsePatch, readSettings, settingField, settingNames } from './settings-form.ts';
 
 /** How the sandbox answers what the documents leave open. */
@@ -57,6 +57,13 @@ ${form(response, '/console/account', button)}</div>`,
   return router;
 }
 
+const FEES = [
+  ['percent', 'Percent of the MTC bought'],
+  ['fixed', 'MTC per order'],
+  ['borneBy', 'Borne by'],
+  ['report', 'A callback tells'],
+] as const;
+
 /** The handling fee, of which the documents say only that there may be one. */
 export function feePages({ book }: ConsoleParts): Router {
   const router = Router();
@@ -64,6 +71,7 @@ export function feePages({ book }: ConsoleParts): Router {
     const { fees } = book.current();
     const same = (texts: readonly string[]): [string, string][] => texts.map((text) => [text, text]);
     const fields = html`<div class="grid">
+${FEES.map(([name]) => remembered(name, fees[name], html``))}
 ${field('Percent of the MTC bought', 'percent', fees.percent, { required: true })}
 ${field('MTC per order', 'fixed', fees.fixed, { required: true, note: 'On top of the percentage.' })}
 ${select('Borne by', 'borneBy', same(['merchant', 'payer']), fees.borneBy, 'merchant: kept back from the MTC. payer: part of the price, in fiat.')}
@@ -76,9 +84,10 @@ ${select('A callback tells', 'report', same(['net', 'gross']), fees.report, 'tra
     });
   });
   router.post('/', async (request, response) => {
-    const names = ['percent', 'fixed', 'borneBy', 'report'] as const;
-    const fees = Object.fromEntries(names.map((name) => [name, posted(request, name).trim()]));
-    await book.change(parsePatch({ fees }));
+    const { fees } = book.current();
+    const changed = FEES.filter(([name, label]) => isChanged(request, name, fees[name], label));
+    const patch = Object.fromEntries(changed.map(([name]) => [name, posted(request, name).trim()]));
+    if (changed.length > 0) await book.change(parsePatch({ fees: patch }));
     done(response, '/console/fees', 'saved');
   });
   return router;

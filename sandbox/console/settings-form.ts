@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import { type Html } from '../html.ts';
 import { type Settings, settingsPatchSchema, settingsSchema } from '../settings.ts';
-import { area, field, select } from './page.ts';
-import { ConsoleProblem, posted } from './parts.ts';
+import { problemsOf } from '../problems.ts';
+import { area, field, remembered, select } from './page.ts';
+import { ConsoleProblem, isChanged, posted } from './parts.ts';
 
 /** What a setting is called, and what stands under its field. The comments in settings.ts say it at length. */
 const TEXTS: Readonly<Record<string, readonly [label: string, note: string]>> = {
@@ -61,10 +62,16 @@ function valueText(name: string, value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
+const labelOf = (name: string): string => TEXTS[name]?.[0] ?? name;
+
 /** The field of one setting. A setting this page has never heard of is shown and read as JSON. */
 export function settingField(name: keyof Settings, settings: Settings): Html {
-  const [label, note] = TEXTS[name] ?? [name, ''];
   const text = valueText(name, settings[name]);
+  return remembered(name, text, inputOf(name, text));
+}
+
+function inputOf(name: keyof Settings, text: string): Html {
+  const [label, note] = TEXTS[name] ?? [name, ''];
   const choices = choicesOf(name);
   if (choices !== null) {
     return select(
@@ -82,8 +89,7 @@ export function settingField(name: keyof Settings, settings: Settings): Html {
 function readValue(name: keyof Settings, text: string): unknown {
   if (DURATION.test(name)) {
     const ms = parseDuration(text.trim());
-    if (ms === null)
-      throw new ConsoleProblem(400, `${TEXTS[name]?.[0] ?? name} must be a duration such as 500ms, 2s, 30m, 73h.`);
+    if (ms === null) throw new ConsoleProblem(400, `${labelOf(name)} must be a duration such as 500ms, 2s, 30m, 73h.`);
     return ms;
   }
   if (LISTS.has(name)) {
@@ -109,11 +115,9 @@ function readJson(name: string, text: string): unknown {
 
 /** The settings the form changes; those left as they are stay out, so that a configured value stays the configured one. */
 export function readSettings(request: Request, current: Settings): Record<string, unknown> {
-  const changed = settingNames(current).filter((name) => {
-    const body = request.body as Record<string, unknown>;
-    const text = posted(request, name).replaceAll('\r\n', '\n');
-    return Object.hasOwn(body, name) && text !== valueText(name, current[name]);
-  });
+  const changed = settingNames(current).filter((name) =>
+    isChanged(request, name, valueText(name, current[name]), labelOf(name)),
+  );
   return parsePatch(Object.fromEntries(changed.map((name) => [name, readValue(name, posted(request, name))])));
 }
 
@@ -121,6 +125,5 @@ export function readSettings(request: Request, current: Settings): Record<string
 export function parsePatch(patch: Record<string, unknown>): Record<string, unknown> {
   const parsed = settingsPatchSchema.safeParse(patch);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  throw new ConsoleProblem(400, problems.join('; '));
+  throw new ConsoleProblem(400, `${problemsOf(parsed.error, labelOf).join('; ')}.`);
 }

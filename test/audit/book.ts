@@ -209,9 +209,9 @@ export async function archiveAll({ db, client }: Pick<Engine, 'db' | 'client'>):
   });
 }
 
-/** Everything that was found, whatever check found it. */
+/** Everything that was found, whatever check found it, as it was found. */
 export const findingsOf = (report: AuditReport): readonly Finding[] =>
-  report.checks.flatMap(({ findings }) => findings);
+  report.checks.flatMap(({ findings }) => findings.map(({ kind, where, detail }) => ({ kind, where, detail })));
 
 export interface Discrepancy {
   readonly what: string;

@@ -283,12 +283,67 @@ describe('the provider', () => {
       contentType: 'application/json',
       body: '{"code": "OK"}',
     });
-    for (const wrong of ['OK', 'text:', 'json:', 'json:{', 'xml:<ok/>', 'TEXT:OK']) {
+    // What no eye sees: a provider that compares bytes would send the callback again for three days.
+    const unseen = [
+      'text:SUCCESS\r',
+      'text:SUCCESS ',
+      'text: SUCCESS',
+      ' text:OK',
+      'json:{}\n',
+      'text:A\0B',
+      'text:A\u0085B',
+    ];
+    for (const wrong of ['OK', 'text:', 'json:', 'json:{', 'xml:<ok/>', 'TEXT:OK', ...unseen]) {
       expect(
         problems(() => api({ MTPAY_ACK: wrong })),
         wrong,
-      ).toEqual(['MTPAY_ACK: expected text:… or json:{…}']);
+      ).toEqual([
+        'MTPAY_ACK: expected text:… or json:{…}, without control characters, and without blanks at either end',
+      ]);
     }
+  });
+});
+
+describe('a proxy to the provider', () => {
+  const of = (env: Env) => worker({ MTPAY_BASE_URL: 'https://api.mtpay.example', ...env }).mtpay.proxy;
+  const HTTPS_PROXY = 'http://company.example:3128';
+
+  it('is used only when it is asked for', () => {
+    expect(of({ HTTPS_PROXY, https_proxy: HTTPS_PROXY })).toBeUndefined();
+    expect(of({ HTTPS_PROXY, MTPAY_PROXY: 'off' })).toBeUndefined();
+    expect(of({ HTTPS_PROXY, MTPAY_PROXY: 'http://a:b@own.example:3128' })).toBe('http://a:b@own.example:3128');
+    expect(of({ HTTPS_PROXY, MTPAY_PROXY: 'environment' })).toBe(HTTPS_PROXY);
+    expect(of({ https_proxy: HTTPS_PROXY, MTPAY_PROXY: 'environment' })).toBe(HTTPS_PROXY);
+  });
+
+  it('of the environment is not used for hosts that the environment exempts, and none is for this machine', () => {
+    const exempt = { HTTPS_PROXY, MTPAY_PROXY: 'environment' };
+    for (const NO_PROXY of ['*', 'mtpay.example', '.mtpay.example', 'other.example, api.mtpay.example']) {
+      expect(of({ ...exempt, NO_PROXY }), NO_PROXY).toBeUndefined();
+    }
+    for (const no_proxy of ['pay.example', 'i.mtpay.example', ''])
+      expect(of({ ...exempt, no_proxy })).toBe(HTTPS_PROXY);
+    expect(of({ MTPAY_PROXY: HTTPS_PROXY, MTPAY_BASE_URL: 'https://127.0.0.1:8290' })).toBeUndefined();
+  });
+
+  it('that cannot be used is told without its password, with everything else', () => {
+    const told = (env: Env) => problems(() => of(env));
+    expect(told({ MTPAY_PROXY: 'environment', PLACE_WITHIN: 'soon' })).toEqual([
+      expect.stringContaining('PLACE_WITHIN'),
+      'MTPAY_PROXY: is environment, and neither HTTPS_PROXY nor https_proxy is set',
+    ]);
+    for (const MTPAY_PROXY of [
+      'on',
+      'socks5://u:hidden@p.example',
+      'https://u:hidden@p.example',
+      'http://p.example/x',
+    ]) {
+      expect(told({ MTPAY_PROXY })).toEqual([
+        'MTPAY_PROXY: expected off, environment or an address such as http://proxy.example:3128',
+      ]);
+    }
+    const plain = { MTPAY_BASE_URL: 'http://sandbox:8290', MTPAY_PLAIN_HTTP_HOSTS: 'sandbox' };
+    expect(told({ ...plain, MTPAY_PROXY: HTTPS_PROXY })).toEqual([expect.stringContaining('which could read it')]);
   });
 });
 

@@ -12,7 +12,14 @@ function namesIn(source: string): string[] {
   return [...new Set(words)].filter((word) => !constants.has(word));
 }
 
-const engineSources = ['config/load.ts', 'config/keys.ts', 'config/temporal.ts', 'config/audit.ts', 'config/crash.ts']
+const engineSources = [
+  'config/load.ts',
+  'config/keys.ts',
+  'config/temporal.ts',
+  'config/audit.ts',
+  'config/crash.ts',
+  'config/provider-proxy.ts',
+]
   .map(read)
   .join('\n');
 

@@ -112,6 +112,7 @@ const SMALL = new Set([
   'api_key',
   'key_log',
   'restored',
+  'seal_mac',
   'schema_migration',
   'archive_lost',
   'double_at_migration',

@@ -4,7 +4,9 @@ import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findPostgres, PostgresNotFoundError } from '../../local/postgres-binaries.ts';
 import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/postgres.ts';
-import { isAlive, start } from '../../local/process.ts';
+import { findOutside } from '../../local/outside.ts';
+import { root } from '../../local/paths.ts';
+import { isAlive, run, start } from '../../local/process.ts';
 import { isPackaged } from '../support/postgres-package.ts';
 import { makeDirectory, occupyPort, until, writeScript } from './support.ts';
 
@@ -143,8 +145,17 @@ test.skipIf(!isRoot)(
     expect(second).toMatchObject({ outside: { isNew: true }, forgotten: [outside] });
     expect(second.outside?.at).not.toBe(outside);
     expect(await ask(second.url, `select to_regclass('kept')`)).toBeNull();
+    const lines = await run(process.execPath, ['--import', 'tsx', 'local/clean.ts'], { timeoutMs: 30_000, cwd: root });
+    expect(lines.stdout).toMatch(new RegExp(`^in use .*${second.outside?.at}  ${directory}$`, 'm'));
+    expect(lines.stdout).toMatch(new RegExp(`^forgotten .*${outside}  ${directory}$`, 'm'));
+    expect(existsSync(outside)).toBe(true);
     await second.stop();
     expect(existsSync(second.outside?.at ?? '')).toBe(false);
+    // Its owner is gone; of a running server's and of an earlier version's directory the same is not said.
+    const standing = (path: string) => findOutside().find((each) => each.path === path)?.standing;
+    expect(standing(outside)).toBe('forgotten');
+    rmSync(join(outside, 'owner'));
+    expect(standing(outside)).toBe('unmarked');
 
     // The database of another .data, or none, where this one's was.
     const note = { for: join(directory), at: outside, mark: 'another' };

@@ -16,7 +16,7 @@ const program = (name: string, ...args: string[]) =>
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });
 
-test.each(['api', 'worker', 'codec', 'migrate', 'sandbox'])(
+test.each(['api', 'worker', 'codec', 'migrate', 'sandbox', 'clean', 'scenario'])(
   '%s refuses an argument it does not know before it reads its settings or starts anything',
   async (name) => {
     const { code, stdout, stderr } = await program(name, '--dry-run');
@@ -31,4 +31,12 @@ test.each(['migrate', 'sandbox'])('%s says what it does', async (name) => {
   expect(code).toBe(0);
   expect(stdout).toContain(`npm run ${name}`);
   expect(stdout).toContain('docs/settings.md');
+});
+
+test('every package is known by its hash, on every platform', () => {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    readonly packages: Readonly<Record<string, { readonly integrity?: string }>>;
+  };
+  const unknown = Object.entries(packages).filter(([path, { integrity }]) => path !== '' && integrity === undefined);
+  expect(unknown.map(([path]) => path)).toEqual([]);
 });

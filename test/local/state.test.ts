@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { writePrivately } from '../../local/files.ts';
 import { writeLocalEnv } from '../../local/local-env.ts';
-import { LockedError, takeLock } from '../../local/lock.ts';
+import { holdsLock, LockedError, takeLock } from '../../local/lock.ts';
 import { isPortFree, portsFor } from '../../local/ports.ts';
 import { recordOf, start } from '../../local/process.ts';
 import { loadState, LocalStateError, saveState, settlePorts, sealPublicKeyOf } from '../../local/state.ts';
@@ -138,6 +138,13 @@ test('the lock is held by one, refused to another with a sentence, and taken ove
 
   const unlock = takeLock(path);
   expect(() => takeLock(path)).toThrow(LockedError);
+  expect(holdsLock(path)).toBe(true);
+  rmSync(path);
+  // Whoever deletes the directory takes the lock with it, and so does another start.
+  expect(holdsLock(path)).toBe(false);
+  writeFileSync(path, JSON.stringify(recordOf(process.ppid)));
+  expect(holdsLock(path)).toBe(false);
+  rmSync(path);
   unlock();
   takeLock(path)();
   expect(readdirSync(directory)).toEqual(['log']);

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { endLeftovers, nodePart, PartStartError, writeRecord } from '../../local/node-part.ts';
+import { endLeftovers, nodePart, PartStartError, stackThatRuns, writeRecord } from '../../local/node-part.ts';
 import { isAlive, start } from '../../local/process.ts';
 import { createSupervisor, type Part, StoppedError, type SupervisorEvent } from '../../local/supervisor.ts';
 import { makeDirectory, until } from './support.ts';
@@ -182,4 +182,34 @@ test('a later start ends what an earlier one left, and no stranger with the same
   expect(await endLeftovers(directory, parts)).toEqual(['api']);
   expect([left, stranger, neighbour].map(isAlive)).toEqual([false, true, true]);
   expect(await endLeftovers(directory, parts)).toEqual([]);
+});
+
+test('a part whose start was killed before it could write it down is found by its name, and no other clone ends it', async () => {
+  const directory = makeDirectory();
+  const { supervisor } = supervised();
+  const { pid } = await supervisor.supervise(scripted(directory, 'worker', STAYS));
+  rmSync(join(directory, 'run'), { recursive: true });
+  const parts = [{ name: 'worker', signal: 'SIGTERM' as const, timeoutMs: 5_000 }];
+  expect(await endLeftovers(`${directory}2`, parts)).toEqual([]);
+  expect(isAlive(pid)).toBe(true);
+  // We are no `npm start`.
+  expect(stackThatRuns(directory, ['worker'])).toBeNull();
+  supervisor.kill();
+  await until('the end by the supervisor', () => !isAlive(pid));
+
+  const left = await scripted(directory, 'worker', STAYS).start(new AbortController().signal);
+  rmSync(join(directory, 'run'), { recursive: true });
+  expect(await endLeftovers(directory, parts)).toEqual(['worker']);
+  expect(isAlive(left.pid)).toBe(false);
+});
+
+test('a stack whose data directory was deleted is found by the parts that it runs', async () => {
+  const directory = makeDirectory();
+  const title = `deposit-engine api of ${JSON.stringify(directory)}`;
+  const stack = `"$NODE" "--title=$TITLE" -e 'setInterval(() => {}, 1000)' & wait; exit # local/main.ts`;
+  const env = { PATH: process.env['PATH'], NODE: process.execPath, TITLE: title };
+  const { pid } = await start('sh', ['-c', stack], { env, logFile: join(directory, 'log') });
+  onTestFinished(() => void process.kill(-pid, 'SIGKILL'));
+  await until('its part', () => stackThatRuns(directory, ['worker', 'api']) === pid);
+  expect(stackThatRuns(`${directory}2`, ['worker', 'api'])).toBeNull();
 });

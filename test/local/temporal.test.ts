@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { askTemporalElsewhere } from '../../local/elsewhere.ts';
 import { isAlive } from '../../local/process.ts';
 import { startTemporal, type TemporalOptions, TemporalStartError } from '../../local/temporal.ts';
 import { makeDirectory, occupyPort, writeScript } from './support.ts';
@@ -21,9 +22,21 @@ async function describeNamespace(address: string) {
   }
 }
 
+/** In a directory whose name means something in a URL, to a shell and in a query; a clone's may. */
+const makeOddFile = () => join(makeDirectory(), `%41?b#c d'e"f é中`, 'temporal.db');
+
 test('the server keeps histories 30 days, knows the search attributes, and survives a restart on its file', async () => {
-  const dbFile = join(makeDirectory(), 'temporal.db');
+  const dbFile = makeOddFile();
+  // A company's network: whoever asks the proxy for this machine gets nothing.
+  vi.stubEnv('http_proxy', 'http://127.0.0.1:9');
+  onTestFinished(() => void vi.unstubAllEnvs());
   const first = await started({ dbFile });
+  const elsewhere = { TEMPORAL_ADDRESS: first.address, TEMPORAL_CONFIG_FILE: '/dev/null' };
+  await askTemporalElsewhere(elsewhere);
+  await expect(askTemporalElsewhere({ ...elsewhere, TEMPORAL_NAMESPACE: 'nope' })).rejects.toThrow(
+    `The Temporal server at ${first.address} has no namespace "nope" (TEMPORAL_NAMESPACE). Make it with`,
+  );
+  vi.unstubAllEnvs();
   const { config, namespaceInfo } = await describeNamespace(first.address);
   expect(Number(config?.workflowExecutionRetentionTtl?.seconds)).toBe(30 * 24 * 3600);
   expect(Object.values(config?.customSearchAttributeAliases ?? {}).toSorted()).toEqual([
@@ -57,7 +70,7 @@ test('a server that still works on the file is taken over; a wished port that is
 });
 
 test('a server whose start was killed before it could be noted is ended: two on one file would ruin it', async () => {
-  const dbFile = join(makeDirectory(), 'temporal.db');
+  const dbFile = makeOddFile();
   const first = await started({ dbFile, uiPort: 'headless' });
   rmSync(`${dbFile}.server.json`);
   const second = await started({ dbFile, uiPort: 'headless' });

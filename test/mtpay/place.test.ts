@@ -11,7 +11,7 @@ import {
 import { isSignedBy } from '../../mtpay/signature.ts';
 import { selfSigned } from './certificate.ts';
 import { documentKey } from './keys.ts';
-import { type Answer, babbler, closedPort, http, standIn } from './stand-in.ts';
+import { type Answer, babbler, closedPort, http, openProxy, standIn } from './stand-in.ts';
 
 const NAME = '王小明';
 const AT = 1_625_546_438_154;
@@ -370,6 +370,48 @@ describe('a certificate', () => {
       answer: { kind: 'not_sent', cause: 'ERR_TLS_CERT_ALTNAME_INVALID' },
       sent: 0,
     });
+  });
+});
+
+describe('a proxy', () => {
+  const certificate = selfSigned('localhost');
+  const through = async (proxy: string, change: Partial<MtpayOptions> = {}, call: Partial<CallOptions> = {}) => {
+    const provider = await standIn(says(http(200, SUCCESS)), certificate);
+    const placeUrl = `https://${provider.host}${PATH}`;
+    const to = options(provider.host, { placeUrl, ca: certificate.cert, proxy, ...change });
+    return { answer: await place(to, request(), call), provider };
+  };
+
+  it('opens the way and sees the host alone: the signature and the payer go to the provider', async () => {
+    const proxy = await openProxy();
+    const { answer, provider } = await through(`http://user:p%40ss@${proxy.host}`);
+    expect(answer).toMatchObject({ kind: 'placed' });
+    expect(provider.received).toHaveLength(1);
+    const login = `Basic ${Buffer.from('user:p@ss').toString('base64')}`;
+    expect(proxy.asked).toEqual([{ target: provider.host, login }]);
+    expect(proxy.seen()).not.toMatch(/POST|signature|external/);
+  });
+
+  it('that refuses, is not there or says nothing means that nothing was sent', async () => {
+    const refuses = await openProxy(407);
+    const silent = await standIn(() => undefined);
+    for (const [host, cause] of [
+      [refuses.host, 'proxy: HTTP 407'],
+      [`localhost:${await closedPort()}`, 'proxy: ECONNREFUSED'],
+      [silent.host, 'proxy: deadline'],
+    ] as const) {
+      const { answer, provider } = await through(`http://${host}`, {}, { deadlineMs: 500 });
+      expect(answer).toEqual({ kind: 'not_sent', cause });
+      expect(provider.connections()).toBe(0);
+    }
+  });
+
+  it('does not stand in for the provider: its certificate is checked as ever', async () => {
+    const { answer, provider } = await through(`http://${(await openProxy()).host}`, {
+      ca: selfSigned('localhost').cert,
+    });
+    expect(answer).toEqual({ kind: 'not_sent', cause: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+    expect(provider.received).toEqual([]);
   });
 });
 

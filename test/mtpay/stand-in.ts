@@ -1,3 +1,4 @@
+import { createServer } from 'node:http';
 import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import { onTestFinished } from 'vitest';
@@ -93,4 +94,26 @@ export async function closedPort(): Promise<number> {
   const { port } = server.address() as net.AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** A company's proxy: opens connections to whoever is asked for, or refuses with a status; keeps what passes through it. */
+export async function openProxy(status = 200) {
+  const asked: Array<{ readonly target: string; readonly login: string | undefined }> = [];
+  const passed: Buffer[] = [];
+  const server = createServer();
+  server.on('connect', ({ url = '', headers }, client: Socket) => {
+    asked.push({ target: url, login: headers['proxy-authorization'] });
+    client.on('error', () => undefined);
+    if (status !== 200) return client.end(`HTTP/1.1 ${status} No\r\n\r\n`);
+    const target = net.connect(Number(url.split(':')[1]), 'localhost', () => {
+      client.write('HTTP/1.1 200 Connected\r\n\r\n');
+      client.pipe(target).pipe(client);
+    });
+    client.on('data', (bytes: Buffer) => passed.push(bytes));
+    return target.on('error', () => client.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as net.AddressInfo;
+  return { host: `localhost:${port}`, asked, seen: () => Buffer.concat(passed).toString('latin1') };
 }

@@ -229,6 +229,35 @@ describe.skipIf(executable === null)('in a real browser', () => {
       await control(sandbox, 'PUT', '/settings', { autoRelease: null });
     });
 
+    test('a scenario is one click, the list is searched, and a second tab undoes nothing of the first', async () => {
+      const page = await openConsole('/console/faults');
+      await screenshot(page, 'console-scenarios');
+      await page.getByRole('button', { name: 'The customer pays twice' }).click();
+      await page.getByText('The misbehaviour is armed.').waitFor();
+      const { faults } = (await control(sandbox, 'GET', '/faults')).body;
+      expect(faults).toMatchObject([{ kind: 'secondCode', scope: 'global', remaining: 1 }]);
+      await page.getByLabel('Search what can go wrong').fill('lower case');
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('button', { name: 'Arm lowerCaseSignature' }).waitFor();
+      expect(await page.locator('details.fault').count()).toBe(1);
+      await screenshot(page, 'console-faults-found');
+      await control(sandbox, 'DELETE', '/faults');
+
+      await page.goto(`${sandbox.url}/console/settings`);
+      const other = await visitor.context.newPage();
+      await other.goto(`${sandbox.url}/console/settings`);
+      await other.getByLabel('A retry is signed').selectOption('same');
+      await other.getByRole('button', { name: 'Save' }).click();
+      await other.getByText('Saved.').waitFor();
+      await other.close();
+      await page.getByLabel('Retry table read as').selectOption('offsets');
+      await page.getByRole('button', { name: 'Save' }).click();
+      await page.getByText('Saved.').waitFor();
+      const settings = (await control(sandbox, 'GET', '/settings')).body;
+      expect(settings).toMatchObject({ resign: 'same', retryReading: 'offsets' });
+      await control(sandbox, 'PUT', '/settings', { resign: null, retryReading: null });
+    });
+
     test('no page is too wide, on a phone or at a desk', async () => {
       const page = await openConsole('/console', PHONE);
       const paths = await page

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { parametersOf } from '../../sandbox/console/fault-form.ts';
 import { FAULT_CATALOGUE } from '../../sandbox/faults.ts';
+import { SCENARIOS } from '../../sandbox/scenarios.ts';
 import { settingsSchema } from '../../sandbox/settings.ts';
 import { ACCESS_KEY, CONTROL_TOKEN, createDatabase, SECRET_KEY, start } from './support.ts';
 
@@ -34,6 +35,17 @@ test('the table of misbehaviour is the catalogue', async () => {
     /<!-- faults: begin -->\n\n?(.*?)\n\n?<!-- faults: end -->/s.exec(await read('docs/sandbox.md')) ?? [];
   // When it fails, the message holds the text to put there; the formatter pads the columns.
   expect(unpadded(table ?? '')).toBe(unpadded(faultTable()));
+});
+
+test('the table of scenarios is the list', async () => {
+  const [, table] =
+    /<!-- scenarios: begin -->\n\n?(.*?)\n\n?<!-- scenarios: end -->/s.exec(await read('docs/sandbox.md')) ?? [];
+  const rows = SCENARIOS.map(
+    ({ name, description, faults }) =>
+      `| \`${name}\` | ${description} | ${faults.map(({ kind }) => `\`${kind}\``).join(', ')} |`,
+  );
+  const expected = ['| name | what happens | made of |', '| --- | --- | --- |', ...rows].join('\n');
+  expect(unpadded(table ?? '')).toBe(unpadded(expected));
 });
 
 test('every setting and every variable is told of', async () => {

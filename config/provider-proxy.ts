@@ -1,0 +1,42 @@
+import { isLoopback } from './loopback.ts';
+import type { Environment } from './secret-files.ts';
+
+/** Through what the provider is called: a proxy's address, or null: nothing. `problem` never shows a value. */
+export interface ProviderProxy {
+  readonly proxy: string | null;
+  readonly problem: string | null;
+}
+
+const direct: ProviderProxy = { proxy: null, problem: null };
+const wrong = (problem: string): ProviderProxy => ({ proxy: null, problem: `MTPAY_PROXY: ${problem}` });
+
+/**
+ * Reads MTPAY_PROXY: `off`, an address such as `http://proxy.example:3128`, or `environment` for HTTPS_PROXY unless
+ * NO_PROXY names the provider's host. Off by default: who may see that orders are placed is nothing to inherit. A
+ * provider on this machine is called without any.
+ */
+export function providerProxy(env: Environment): ProviderProxy {
+  const asked = env['MTPAY_PROXY'] || 'off';
+  const base = env['MTPAY_BASE_URL'] ?? '';
+  if (asked === 'off' || !URL.canParse(base)) return direct;
+  const { protocol, hostname } = new URL(base);
+  if (isLoopback(hostname)) return direct;
+  const either = (name: string) => env[name] || env[name.toLowerCase()];
+  const proxy = asked === 'environment' ? either('HTTPS_PROXY') : asked;
+  if (proxy === undefined) return wrong('is environment, and neither HTTPS_PROXY nor https_proxy is set');
+  if (asked === 'environment' && isExempt(hostname, either('NO_PROXY') ?? '')) return direct;
+  if (!isProxy(proxy)) return wrong('expected off, environment or an address such as http://proxy.example:3128');
+  if (protocol !== 'https:')
+    return wrong('plain HTTP to the provider does not go through a proxy, which could read it');
+  return { proxy, problem: null };
+}
+
+function isProxy(text: string): boolean {
+  return URL.canParse(text) && new URL(text).protocol === 'http:' && new URL(text).pathname === '/';
+}
+
+/** Whether a list such as `.example.com,10.0.0.1` names the host, or one that it is below. */
+function isExempt(host: string, list: string): boolean {
+  const names = list.split(/[\s,]+/).map((name) => name.toLowerCase().replace(/^\*?\./, ''));
+  return names.some((name) => name === '*' || (name !== '' && (host === name || host.endsWith(`.${name}`))));
+}

@@ -1,0 +1,70 @@
+/** What local stacks keep outside of their clones: whose it is, and whether anybody needs it still. */
+
+import { type Dirent, existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { OUTSIDE, OUTSIDE_NAME, ownerOf } from './paths.ts';
+import { commandOf } from './process.ts';
+
+/**
+ * `needed`: its clone is there, or a server runs on it. `forgotten`: its clone, or the .data that it stood for, is gone.
+ * `unmarked`: an earlier version made it, and nobody can say for which clone.
+ */
+export type Outside = {
+  readonly path: string;
+  readonly standing: 'needed' | 'forgotten' | 'unmarked';
+  /** For which path it was made. */
+  readonly owner: string | null;
+  readonly bytes: number;
+};
+
+/** Every directory that a local stack of this machine has made outside of its clone, in the order of their names. */
+export function findOutside(parent = OUTSIDE): Outside[] {
+  const paths = readdirSync(parent)
+    .filter((name) => OUTSIDE_NAME.test(name))
+    .toSorted()
+    .map((name) => join(parent, name));
+  return paths
+    .filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+    .map((path) => ({ path, standing: standingOf(path), owner: ownerOf(path), bytes: bytesIn(path) }));
+}
+
+function standingOf(path: string): Outside['standing'] {
+  if (isServed(path)) return 'needed';
+  const owner = ownerOf(path);
+  if (owner === null) return 'unmarked';
+  // Programs belong to the clone's cache; data to the directory whose note says that they lie here.
+  const isData = existsSync(join(path, 'mark'));
+  return (isData ? placeIn(owner) === path : existsSync(dirname(owner))) ? 'needed' : 'forgotten';
+}
+
+/** Where the note of a database directory says that its data lie. */
+function placeIn(directory: string): string | null {
+  const note = join(directory, 'location');
+  return existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as { at: string }).at : null;
+}
+
+function isServed(path: string): boolean {
+  const file = join(path, 'data', 'postmaster.pid');
+  if (!existsSync(file)) return false;
+  const pid = Math.abs(Number(readFileSync(file, 'utf8').split('\n')[0]));
+  return Number.isSafeInteger(pid) && pid > 0 && commandOf(pid).includes(path);
+}
+
+/** Of a directory that changes meanwhile, about. */
+function bytesIn(directory: string): number {
+  let bytes = 0;
+  for (const entry of entriesIn(directory)) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) bytes += bytesIn(path);
+    else bytes += lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+  return bytes;
+}
+
+function entriesIn(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,127 @@
+/** `npm run scenario`: something goes wrong with one deposit of the running stack, from order to end, told as it happens. */
+
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs, parseEnv } from 'node:util';
+import { describe } from './describe.ts';
+import {
+  armAtSandbox,
+  type Deposit,
+  type EngineApi,
+  engineApi,
+  payAtSandbox,
+  scenariosAtSandbox,
+} from './engine-api.ts';
+import { dataDirectory } from './paths.ts';
+
+const USAGE = `npm run scenario [-- NAME | --help]
+
+Takes one deposit through a scenario of the sandbox, in the stack that npm start runs: arms it for a new order, orders,
+pays, and tells what becomes of it. Without a NAME it lists the scenarios; the console has them too, one click each.`;
+
+/** How long a deposit is watched after it was paid; some scenarios end in nothing happening. */
+const WATCH_MS = 20_000;
+const POLL_MS = 100;
+const ended = new Set(['PLACEMENT_REFUSED', 'CREDITED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  try {
+    const options = { help: { type: 'boolean', short: 'h', default: false } } as const;
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+    if (values.help || positionals.length > 1) {
+      console.log(USAGE);
+      return values.help ? 0 : 2;
+    }
+    const stack = runningStack();
+    if (positionals[0] === undefined) await list(stack);
+    else await play(stack, positionals[0]);
+    return 0;
+  } catch (error) {
+    const isMisuse = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
+    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : describe(error));
+    return isMisuse ? 2 : 1;
+  }
+}
+
+type Stack = { readonly api: EngineApi; readonly sandboxUrl: string; readonly controlToken: string };
+
+/** There is none to play in; the message says what to do. */
+class NoStackError extends Error {
+  override name = 'NoStackError';
+}
+
+function runningStack(): Stack {
+  const file = join(dataDirectory, 'local.env');
+  const env = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+  const { API_URL, API_KEY, MTPAY_BASE_URL: sandboxUrl, SANDBOX_CONTROL_TOKEN: controlToken } = env;
+  if (!API_URL || !API_KEY) throw new NoStackError('Nothing runs here: start it with npm start, in another terminal.');
+  if (!sandboxUrl || !controlToken) {
+    throw new NoStackError(
+      'The stack places orders at MTPAY_BASE_URL, not at a sandbox: there is nothing to play with.',
+    );
+  }
+  return { api: engineApi(API_URL, API_KEY), sandboxUrl, controlToken };
+}
+
+async function list({ sandboxUrl, controlToken }: Stack): Promise<void> {
+  for (const { name, description } of await scenariosAtSandbox(sandboxUrl, controlToken)) {
+    console.log(`${name.padEnd(26)}  ${description}`);
+  }
+}
+
+async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Promise<void> {
+  const number = `${name}-${randomBytes(4).toString('hex')}`;
+  const since = performance.now();
+  const tell = (text: string) =>
+    console.log(`${((performance.now() - since) / 1000).toFixed(2).padStart(7)} s  ${text}`);
+  tell(`${number}: ${(await armAtSandbox(sandboxUrl, controlToken, name, number)).description}`);
+  let deposit = await api.createDeposit({
+    externalOrderNumber: number,
+    wallet: 'wallet-scenario',
+    buyCoinMode: 'MtcAmount',
+    mtcAmount: '250',
+    currencyCode: 'CNY',
+    supportLanguage: 'en',
+    payerRealName: 'Sample Payer',
+  });
+  let told = '';
+  let paid = false;
+  const until = performance.now() + WATCH_MS + 30_000;
+  for (let calm = performance.now() + WATCH_MS; performance.now() < Math.min(calm, until); ) {
+    const now = inWords(deposit);
+    if (now !== told) {
+      tell(now);
+      told = now;
+      calm = performance.now() + (ended.has(deposit.state) ? 3_000 : WATCH_MS);
+    }
+    if (!paid && deposit.state !== 'PLACING') {
+      paid = true;
+      tell(await pay(sandboxUrl, controlToken, number));
+    }
+    await sleep(POLL_MS);
+    deposit = await api.readDeposit(number);
+  }
+  tell(`Watched no longer. It is ${deposit.state}${deposit.webUi === null ? '' : `: ${deposit.webUi}`}`);
+}
+
+function inWords({ state, attempts, review, creditedAmount }: Deposit): string {
+  const parts = [
+    state,
+    attempts.count === 0 ? null : `${attempts.count} callback(s)`,
+    creditedAmount === null ? null : `${creditedAmount} MTC credited`,
+    review === null ? null : `a case for people: ${review.reason}`,
+  ];
+  return parts.filter((part) => part !== null).join(', ');
+}
+
+/** The customer pays if there is an order; some scenarios make none, and some have paid already. */
+function pay(sandboxUrl: string, controlToken: string, number: string): Promise<string> {
+  return payAtSandbox(sandboxUrl, controlToken, number).then(
+    () => 'the customer pays, the seller releases',
+    () => 'there is nothing to pay at the provider',
+  );
+}

@@ -1,0 +1,37 @@
+'use strict';
+/**
+ * What `npm start` and `npm run sandbox` run first, on any Node: where the loader of TypeScript would end in a stack of
+ * its own, this says in a sentence what to do. `node local/start.cjs ENTRY [arguments]`.
+ */
+
+const { join, resolve } = require('node:path');
+const { pathToFileURL } = require('node:url');
+
+const root = resolve(__dirname, '..');
+
+/** Why the entry cannot be loaded here; null when it can. */
+function complaint() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [, oldestMajor, oldestMinor] = /(\d+)\.(\d+)/.exec(require('../package.json').engines.node).map(Number);
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    return `This needs Node ${oldestMajor}.${oldestMinor} or later; here ${process.execPath} is ${process.version}.`;
+  }
+  if (root.includes('?')) {
+    return `The path ${root} has a question mark, and the loader of TypeScript (tsx) cuts it off there. Move the clone.`;
+  }
+  try {
+    require.resolve('tsx');
+  } catch {
+    return `The packages are not installed in ${root}: run \`npm ci\` there first.`;
+  }
+  return null;
+}
+
+const found = complaint();
+if (found !== null) {
+  process.stderr.write(`${found}\n`);
+  process.exit(1);
+}
+const entry = join(root, process.argv[2]);
+process.argv.splice(1, 2, entry);
+void import('tsx').then(() => import(pathToFileURL(entry).href));

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+
+type Issue = z.core.$ZodIssue;
+
+/** What the types of JSON are called. */
+const NAMES: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+  null: 'null',
+};
+
+/**
+ * Everything that is wrong with a value from outside, one sentence each: `immediately must be true or false`. `call` gives
+ * a member's name to the person who reads; its own by default.
+ */
+export function problemsOf(error: z.ZodError, call: (name: string) => string = (name) => name): string[] {
+  return error.issues.map((issue) => {
+    const [first, ...rest] = issue.path.map(String);
+    const name = first === undefined ? 'the body' : [call(first), ...rest].join('.');
+    return `${name} ${sentence(issue)}`;
+  });
+}
+
+function sentence(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${NAMES[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return `must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`;
+    case 'too_small':
+      return `must ${limit(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)}`;
+    case 'too_big':
+      return `must ${limit(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)}`;
+    case 'unrecognized_keys':
+      return `must not have ${issue.keys.join(', ')}`;
+    case 'invalid_union':
+      return 'fits none of the forms it may have';
+    default:
+      return issue.message;
+  }
+}
+
+function limit(origin: string, how: string, count: number | bigint): string {
+  if (origin === 'string')
+    return count === 1 && how === 'at least' ? 'not be empty' : `have ${how} ${count} characters`;
+  return origin === 'array' ? `have ${how} ${count} entries` : `be ${how} ${count}`;
+}
