@@ -162,6 +162,14 @@ export function namesOf({ table, before, after }: Change, images: Images): reado
       case 'ledger.double_at_migration':
         add(row['deposit'], deposit);
         break;
+      case 'engine.key_log':
+        add(row['n'], (n) => `key log ${n}`);
+        add(row['key_id'], (id) => `key K${id}`);
+        add(row['name'], same);
+        break;
+      case 'ledger.balance':
+        add(images.get('ledger.account')?.get(row['account_id']!)?.['code'], (code) => `account ${code}`);
+        break;
       case 'ledger.account':
         add(row['code'], (code) => `account ${code}`);
         break;

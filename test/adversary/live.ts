@@ -73,7 +73,11 @@ export async function runLive(
   await engine.startWorker();
   const victims = await prepareVictims(book, survivors);
   await engine.stopWorker();
-  for (const victim of victims) victim.refusal = await strike(engine.db.url, victim.outcome.attempt, victim.scene);
+  for (const victim of victims) {
+    const { refusal, done } = await strike(engine.db.url, victim.outcome.attempt, victim.scene);
+    // What was done before something was refused is done.
+    victim.refusal = done === 0 ? refusal : null;
+  }
   await engine.startWorker();
   for (const { own } of victims)
     for (const { situation, order, wallet } of own)

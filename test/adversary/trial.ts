@@ -115,7 +115,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
 
   return {
     async commit(attempt) {
-      const refusal = await strike(url, attempt, scene);
+      const { refusal } = await strike(url, attempt, scene);
       if (refusal !== null) return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
       return within(db, async () => {
         const changes = differences(images, await readImages(db, tables));
@@ -143,8 +143,13 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
   };
 }
 
-/** Over the real logins, committed. Null: it was accepted. */
-export async function strike(url: string, { steps }: Attempt, scene: Scene): Promise<string | null> {
+/** Over the real logins, each step committed. `refusal` null: all were accepted; `done`: so many were before it. */
+export async function strike(
+  url: string,
+  { steps }: Attempt,
+  scene: Scene,
+): Promise<{ readonly refusal: string | null; readonly done: number }> {
+  let done = 0;
   try {
     for (const step of steps) {
       const login = new URL(url);
@@ -159,10 +164,11 @@ export async function strike(url: string, { steps }: Attempt, scene: Scene): Pro
       } finally {
         await client.end();
       }
+      done += 1;
     }
-    return null;
+    return { refusal: null, done };
   } catch (error) {
-    return inWords(error);
+    return { refusal: inWords(error), done };
   }
 }
 
