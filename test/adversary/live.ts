@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { openConnection } from '../../database/pool.ts';
+import { openSession } from '../../audit/session.ts';
 import type { Ground } from '../attack/world.ts';
 import type { AdversaryBook } from './book.ts';
 import { archiveClosed } from './book.ts';
@@ -97,8 +97,7 @@ export async function runLive(
   await archiveClosed(engine).catch(() => undefined);
   const code = await readFile(ground.workflowBundle, 'utf8');
   const prepared = await prepare(engine.db.url, engine.client, code, book.prepared.links);
-  const session = await openConnection({ url: engine.db.url, role: 'auditor', applicationName: 'adversary' });
-  await session.query('begin isolation level repeatable read read only');
+  const session = await openSession({ url: engine.db.url }, null);
   const findings = await look(session, prepared, 'later');
   await session.end();
   const thefts = await misplaced(owner, stage.paid);

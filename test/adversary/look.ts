@@ -40,6 +40,11 @@ export async function prepare(url: string, client: Client, code: string, links: 
 export const LATER = ['now', 'later'] as const;
 export type Later = (typeof LATER)[number];
 
+/** As the audit's own session is, for the rest of a transaction that is taken back (audit/session.ts). */
+export async function becomeAuditor(db: pg.ClientBase): Promise<void> {
+  await db.query('set local role auditor; set local search_path = pg_catalog, pg_temp; set local jit = off');
+}
+
 /** As `auditor`, in the transaction of `db`. */
 export async function look(
   db: pg.ClientBase,

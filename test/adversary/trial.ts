@@ -13,7 +13,7 @@ import {
   readWrites,
 } from './images.ts';
 import { legalReason } from './legal.ts';
-import { catalogueFindings, LATER, type Later, look, type Prepared } from './look.ts';
+import { becomeAuditor, catalogueFindings, LATER, type Later, look, type Prepared } from './look.ts';
 import type { Scene } from './scene.ts';
 import type { Attempt, Statement } from './statement.ts';
 
@@ -57,6 +57,7 @@ type Judged = Pick<Outcome, 'verdict' | 'why' | 'named' | 'everyKind'>;
 
 export async function openBench(url: string, scene: Scene, prepared: Prepared): Promise<Bench> {
   const db = await openConnection({ url, applicationName: 'adversary' });
+  await db.query('set jit = off');
   const tables = await readTables(db);
   const images = await readImages(db, tables);
   const judged = new Map<string, Judged>();
@@ -71,7 +72,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
   const anyway = new Map<Later, ReadonlySet<string>>();
   for (const later of LATER) {
     const findings = await within(db, async () => {
-      await db.query('set local role auditor');
+      await becomeAuditor(db);
       return look(db, prepared, later);
     });
     anyway.set(later, new Set(findings.map(keyOf)));
@@ -85,7 +86,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
   ): Promise<Judged> {
     const names = [...new Set(changes.flatMap((change) => namesOf(change, images)))];
     const legal = legalReason(attempt, changes);
-    await db.query('set local role auditor');
+    await becomeAuditor(db);
     for (const later of LATER) {
       const findings = (await look(db, prepared, later)).filter(
         (one) => !anyway.get(later)!.has(keyOf(one)) && !without.has(one.kind),
@@ -106,7 +107,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
   async function judgeCatalogue({ steps }: Attempt): Promise<Judged> {
     const nothing: Judged = { verdict: 'changed nothing', why: '', named: [], everyKind: [] };
     if (!steps.some(({ sql }) => /^(alter|create|drop|grant|revoke)\b/i.test(sql))) return nothing;
-    await db.query('set local role auditor');
+    await becomeAuditor(db);
     const [first, ...more] = await catalogueFindings(db);
     if (first === undefined) return nothing;
     const kinds = [first, ...more].map(({ kind }) => kind);
