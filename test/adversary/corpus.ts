@@ -182,7 +182,7 @@ export const CORPUS: readonly Attempt[] = [
     ],
     [
       'app_api',
-      `select * from engine.reroute($1::bigint, 'first', null, $2, $3::bigint, 1)`,
+      `select from engine.count_attempt($1::bigint, $2, $3::bigint, 1)`,
       part('unknown', 'callback'),
       part('unknown', 'stampKey'),
       part('unknown', 'stampMs'),
