@@ -1,10 +1,11 @@
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { CATALOGUE, catalogueLines, manifestOf } from '../database/catalogue.ts';
 import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/migrate.ts';
+import type pg from 'pg';
+import { createClient } from '../database/pool.ts';
 import { startPostgres } from './postgres.ts';
 
 /** `npm run catalogue`: writes database/catalogue.txt anew, from the migrations in a PostgreSQL of its own. */
@@ -37,7 +38,7 @@ async function main(): Promise<void> {
   takesNoArguments('npm run catalogue', 'writes database/catalogue.txt anew, from the migrations.');
   const scratch = await mkdtemp(join(tmpdir(), 'deposit-catalogue-'));
   const server = await startPostgres({ directory: join(scratch, 'postgres'), fsync: false, removeOnStop: true });
-  const client = new pg.Client({ connectionString: server.url });
+  const client = createClient({ connectionString: server.url });
   try {
     await client.connect();
     const text = await readManifest(client, scratch);
