@@ -13,8 +13,8 @@ import {
   engineApi,
   payAtSandbox,
   scenariosAtSandbox,
+  UnexpectedAnswerError,
 } from './engine-api.ts';
-import { UnexpectedAnswerError } from './engine-api.ts';
 import { dataDirectory } from './paths.ts';
 
 const USAGE = `npm run scenario [-- NAME | --help]
