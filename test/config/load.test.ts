@@ -337,6 +337,7 @@ describe('a proxy to the provider', () => {
       'socks5://u:hidden@p.example',
       'https://u:hidden@p.example',
       'http://p.example/x',
+      'http://u:100%hidden@p.example',
     ]) {
       expect(told({ MTPAY_PROXY })).toEqual([
         'MTPAY_PROXY: expected off, environment or an address such as http://proxy.example:3128',
