@@ -126,7 +126,7 @@ const databaseUrl = z.string().refine((text) => isDatabaseUrl(text), NO_DATABASE
 
 /** Without a host it is a socket of this machine, which URLs of the web do not have. */
 const isDatabaseUrl = (text: string): boolean =>
-  /^postgres(ql)?:\/\//.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
+  /^postgres(ql)?:\/\/\P{Cc}*$/u.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
 
 /** The id of an inbox row; 0: before all of them. */
 const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');

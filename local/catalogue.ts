@@ -14,16 +14,18 @@ import { startPostgres } from './postgres.ts';
 export async function readManifest(client: pg.Client, scratch: string): Promise<string> {
   const files = await readMigrations(MIGRATIONS);
   const stages = new Map<string, readonly string[]>();
+  // A database that is in use, so that contract files are left.
   const folder = join(scratch, 'migrations');
   await mkdir(folder);
-  for (const { name } of files) {
-    if (isContract(name)) {
-      await migrate(client, folder);
-      stages.set(name, await read(client));
-    }
-    await copyFile(join(MIGRATIONS, name), join(folder, name));
-  }
+  await copyFile(join(MIGRATIONS, files[0]!.name), join(folder, files[0]!.name));
   await migrate(client, folder);
+  let through = '';
+  for (const { name } of files.filter((file) => isContract(file.name))) {
+    await migrate(client, MIGRATIONS, { contract: { through } });
+    stages.set(name, await read(client));
+    through = name;
+  }
+  await migrate(client);
   return manifestOf(await read(client), stages);
 }
 

@@ -337,6 +337,7 @@ describe('a proxy to the provider', () => {
       'socks5://u:hidden@p.example',
       'https://u:hidden@p.example',
       'http://p.example/x',
+      'http://u:100%hidden@p.example',
     ]) {
       expect(told({ MTPAY_PROXY })).toEqual([
         'MTPAY_PROXY: expected off, environment or an address such as http://proxy.example:3128',
@@ -544,15 +545,18 @@ describe('the address of a database', () => {
     expect(loadMigrationUrl({ DATABASE_URL: url })).toBe(url);
   });
 
-  it.each(['postgres://app:hush@[db/x', 'postgres://app:hush@db:port/x', 'app:hush@db/x', 'https://app:hush@db/x'])(
-    'that is none is refused without being shown: %s',
-    (url) => {
-      const told = 'DATABASE_URL: expected postgres://user:password@host:port/database';
-      expect(problems(() => worker({ DATABASE_URL: url }))).toEqual([told]);
-      expect(problems(() => api({ DATABASE_URL: url }))).toEqual([told]);
-      expect(() => loadMigrationUrl({ DATABASE_URL: url })).toThrow(new ConfigError(told));
-    },
-  );
+  it.each([
+    'postgres://app:hush@[db/x',
+    'postgres://app:hush@db:port/x',
+    'app:hush@db/x',
+    'https://app:hush@db/x',
+    'postgres://app:hush@db/x\r',
+  ])('that is none is refused without being shown: %s', (url) => {
+    const told = 'DATABASE_URL: expected postgres://user:password@host:port/database';
+    expect(problems(() => worker({ DATABASE_URL: url }))).toEqual([told]);
+    expect(problems(() => api({ DATABASE_URL: url }))).toEqual([told]);
+    expect(() => loadMigrationUrl({ DATABASE_URL: url })).toThrow(new ConfigError(told));
+  });
 });
 
 describe('the seals of inbox rows', () => {
