@@ -23,7 +23,9 @@ RUN apt-get update \
   && rm -rf /var/lib/apt/lists/*
 ENV NODE_ENV=production TZ=UTC
 WORKDIR /app
-# Owned by root and written by nobody: the processes keep nothing on disk, so the file system may be read-only.
+# Owned by root and written by nobody: the processes keep nothing on disk, so the file system may be read-only. Reports
+# of the audit are the exception, and belong on a volume.
+RUN mkdir -p /app/audit-reports && chown node /app/audit-reports
 COPY --from=packages /build/node_modules ./node_modules
 COPY --from=build /build/package.json ./
 COPY --from=build /build/dist ./dist

@@ -8,6 +8,12 @@ import { assertWritable, createPool, isServerFull } from '../database/pool.ts';
  */
 const SIZES = { private: 8, callbacks: 8, relay: 8 } as const;
 
+/**
+ * The relay serves many rows at a time, and each that waits for a locked row holds a connection: a few hundred of them are
+ * soon over, and come again.
+ */
+const RELAY_LOCK_TIMEOUT_MS = 250;
+
 /** For so long after the server's disk or memory was full nobody else is sent here. */
 const FULL_MS = 10_000;
 
@@ -25,6 +31,7 @@ export function openPools(url: string, log: Log): ApiPools {
       role: 'app_api',
       applicationName: `deposit-api-${name}`,
       max: SIZES[name],
+      ...(name === 'relay' ? { lockTimeoutMs: RELAY_LOCK_TIMEOUT_MS } : {}),
       onIdleError: (error) => log.warn({ error: error.message, pool: name }, 'database connection lost'),
     });
     pool.on('release', (error: unknown) => {

@@ -4,6 +4,7 @@ import type { Keyring } from '../config/keyring.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import type { CallbackRow } from '../database/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
+import { NO_MAC } from '../database/seal-macs.ts';
 import { type Envelope, MalformedCallback, readData, readEnvelope } from '../mtpay/callback.ts';
 import { type CapabilityKey, capabilityOf } from '../mtpay/capability.ts';
 import type { ProviderClock } from '../mtpay/clock.ts';
@@ -74,6 +75,10 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
         return answer;
       } catch (error) {
         const { name, code } = error as { name?: unknown; code?: unknown };
+        if (code === NO_MAC) {
+          raiseAlarm(deps.log, 'seal_key_not_registered', { deposit });
+          return 'unavailable';
+        }
         raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: code ?? name });
         if (error instanceof LaneFull) return 'unavailable';
         throw error;

@@ -3,7 +3,7 @@ import { type Log, raiseAlarm } from '../config/log.ts';
 import { type Loop, startLoop } from '../config/loop.ts';
 import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/callbacks.ts';
 import { findOpenCases } from '../database/cases.ts';
-import { findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
+import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { mendCase } from './open-case.ts';
@@ -24,7 +24,7 @@ export interface RelayTimes {
   readonly unstartedMs: number;
   /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
   readonly lagMs?: number;
-  /** An acknowledged payment without effect that people are told of; two minutes if not given. */
+  /** An acknowledged payment without effect, or an order not placed, that people are told of; two minutes if not given. */
   readonly withoutEffectMs?: number;
 }
 
@@ -53,8 +53,9 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
   /** Row by row, as fast as there is work, then again after `pauseMs`. */
   function serving<Row>(step: Step<Row>, pauseMs = everyMs, pages = PAGES): Loop {
     const told = health(step.name);
-    const sweep = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
-    return looping(told, async (stop) => ((await sweep(stop)) ? 0 : pauseMs));
+    const turn = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
+    const loop = looping(told, async (stop) => ((await turn.sweep(stop)) ? 0 : pauseMs));
+    return { close: () => loop.close().then(() => turn.drain()) };
   }
   const looping = (told: (error: unknown) => void, work: (stop: AbortSignal) => Promise<number | null>): Loop =>
     startLoop({
@@ -127,9 +128,11 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
     }),
     asking('payments without effect', async () => {
       const waiting = await findWithoutEffect(pool, withoutEffectMs);
-      if (waiting === null) return withoutEffectMs / 4;
-      raiseAlarm(log, 'payment_without_effect', { ...waiting });
-      return againMs;
+      if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
+      // Without a payment nothing else tells of workers that do not work.
+      const notPlaced = await findNotPlaced(pool, withoutEffectMs);
+      if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', notPlaced);
+      return waiting === null && notPlaced === null ? withoutEffectMs / 4 : againMs;
     }),
     lookingBack(),
   ];
@@ -162,17 +165,13 @@ async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: str
 
 const ALARM_AFTER_FAILURES = 3;
 
-/** One alarm for an outage, whichever step meets it first; it is over when none of them meets it. */
+/** Each step tells of an outage once. The log makes one line of what several steps tell within a minute. */
 function watchHealth(log: Log): (step: string) => (error: unknown) => void {
-  const ill = new Set<string>();
   return (step) => {
     let failures = 0;
     return (error) => {
       failures = error === null ? 0 : failures + 1;
-      if (error === null) ill.delete(step);
-      if (failures !== ALARM_AFTER_FAILURES) return;
-      if (ill.size === 0) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
-      ill.add(step);
+      if (failures === ALARM_AFTER_FAILURES) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
     };
   };
 }

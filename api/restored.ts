@@ -122,7 +122,8 @@ export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, sto
  */
 async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promise<void> {
   const handle = deps.client.workflow.getHandle(workflowId);
-  const { startTime } = await handle.describe();
+  const inTime = <T>(call: () => Promise<T>) => deps.client.withDeadline(Date.now() + RPC_TIMEOUT_MS, call);
+  const { startTime } = await inTime(() => handle.describe());
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
   if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
   const row = await inTransaction(deps.pool, (client) =>
@@ -130,7 +131,7 @@ async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promi
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
   if (row !== null) await raise(deps, row);
-  await handle.terminate('its row was lost with the database, and another case holds what it was about');
+  await inTime(() => handle.terminate('its row was lost with the database, and another case holds what it was about'));
 }
 
 /** What a running case was started with, in words; null: it is none of ours. */
@@ -138,7 +139,9 @@ async function subjectOf(
   client: Client,
   workflowId: string,
 ): Promise<{ readonly externalOrderNumber: string; readonly said: string } | null> {
-  const sealed = await client.workflow.getHandle(workflowId).fetchHistory();
+  const sealed = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+    client.workflow.getHandle(workflowId).fetchHistory(),
+  );
   const { events } = await openHistory(sealed, client.options.loadedDataConverter.payloadCodecs);
   const started = events?.[0]?.workflowExecutionStartedEventAttributes;
   const { externalOrderNumber, reason, inboxId, transactionCode, payment } = (valueOf(started?.input?.payloads?.[0]) ??

@@ -6,7 +6,9 @@ import type { ApiConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
+import { warnOfCatalogue } from '../database/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
+import { warnOfSealKey } from '../database/seal-macs.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../mtpay/capability.ts';
 import { createProviderClock } from '../mtpay/clock.ts';
@@ -47,7 +49,10 @@ export async function startApi(
   const refuse = async () => {
     await refuseWrongSession(pools.private);
     await warnOfLogging(pools.private, log);
+    await warnOfSealKey(pools.private, log, sealKey(config.keys.rings.inboxSeal.current).id);
     await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
+    // Nothing waits for it.
+    void warnOfCatalogue(pools.private, log);
   };
   await refuse().catch(async (error: unknown) => {
     await pools.end();

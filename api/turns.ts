@@ -21,10 +21,17 @@ export interface TurnOptions {
   readonly everyMs: number;
   /** Pages in one sweep. */
   readonly pages: number;
-  /** Rows at a time. */
+  /** Rows at a time, of those that do not take long. */
   readonly concurrency: number;
   /** Called with the error when nothing could be served because Temporal or the database is away; with null when it is not. */
   readonly health: (away: unknown) => void;
+}
+
+export interface Turn {
+  /** True when there are more rows and this sweep had work. Throws when a page cannot be read. */
+  sweep(stop: AbortSignal): Promise<boolean>;
+  /** Resolves when nothing is under way. */
+  drain(): Promise<void>;
 }
 
 /** A row that is left alone for a while. */
@@ -33,12 +40,17 @@ interface Rest {
   /** How often in a row it was served, and how often it failed. */
   readonly served: number;
   readonly failed: number;
+  readonly failedAt: number;
   /** People were told of it. */
   readonly told: boolean;
 }
-const NO_REST: Rest = { until: Number.NEGATIVE_INFINITY, served: 0, failed: 0, told: false };
+const NO_REST: Rest = { until: -Infinity, served: 0, failed: 0, failedAt: -Infinity, told: false };
 
 const BATCH = 100;
+/** A row that takes longer makes room for the next one, and goes on. */
+const PLACE_MS = 500;
+/** So many of a step go on without a place; with those that have one, 64 calls. */
+export const MAX_LEFT_BEHIND = 56;
 const MAX_REST_MS = 3_600_000;
 /** What fails because the other side is away is soon tried again. */
 export const MAX_REST_AWAY_MS = 15_000;
@@ -46,16 +58,26 @@ export const MAX_REST_AWAY_MS = 15_000;
 const ALARM_AFTER_FAILURES = { row: 3, away: 10 };
 
 /**
- * Serves the rows of a step in turns. A sweep begins where the one before ended and goes on past what fails. A row that
- * failed rests for ever longer, so that no number of such rows hides another; what hung before is tried last, and costs a
- * page one deadline. The third failure in a row, or the tenth time-out, raises `relay_row_failed`. The sweep resolves with
- * true when there are more rows and this one had work; it throws when a page cannot be read.
+ * Serves the rows of a step in turns. A sweep begins where the one before ended and goes on past what fails or hangs. A
+ * row that failed rests for ever longer, so that no number of such rows hides another. One that takes long gives up its
+ * place; the sweep ends without it, and it is not begun again before it ends. The third failure in a row, or the tenth
+ * time-out between which others were answered, raises `relay_row_failed`.
  */
-export function createTurn<Row>(step: Step<Row>, options: TurnOptions): (stop: AbortSignal) => Promise<boolean> {
+export function createTurn<Row>(step: Step<Row>, options: TurnOptions): Turn {
   const rests = new Map<string, Rest>();
   let met = new Set<string>();
   let after: readonly string[] | null = null;
+  const underWay = new Map<string, Promise<void>>();
+  /** Of those under way: without a place. */
+  let left = 0;
+  /** Since the sweep began: rows that had something to be done. */
+  let done = 0;
+  /** Since health was told last. */
+  let ended: { answered: boolean; away: unknown } = { answered: false, away: null };
+  let answeredAt = -Infinity;
+  const isFull = () => left === MAX_LEFT_BEHIND;
   const restOf = (row: Row): Rest => rests.get(step.idOf(row)) ?? NO_REST;
+  const hasFailed = (row: Row): boolean => restOf(row).failed > 0;
   const leave = (id: string, alone: Rest) => {
     rests.set(id, alone);
     met.add(id);
@@ -63,72 +85,112 @@ export function createTurn<Row>(step: Step<Row>, options: TurnOptions): (stop: A
 
   function served(row: Row, isDone: boolean): void {
     const id = step.idOf(row);
+    if (isDone) done += 1;
     if (!isDone || step.againMs === undefined) return void rests.delete(id);
     const { served: times } = restOf(row);
     const until = performance.now() + doubled(step.againMs, times, MAX_REST_MS);
     leave(id, { ...NO_REST, until, served: times + 1 });
   }
 
-  function failed(row: Row, error: unknown, isOutage: boolean): void {
+  function failed(row: Row, error: unknown): 'away' | 'row' {
     const id = step.idOf(row);
     const before = restOf(row);
     const fault = isAway(error) ? 'away' : 'row';
     const restMs = doubled(options.everyMs, before.failed, fault === 'away' ? MAX_REST_AWAY_MS : MAX_REST_MS);
-    const until = performance.now() + restMs;
+    const failedAt = performance.now();
     const times = before.failed + 1;
+    const isOutage = fault === 'away' && answeredAt < before.failedAt;
     const isNews = !isOutage && !before.told && times >= ALARM_AFTER_FAILURES[fault];
-    leave(id, { ...before, until, failed: times, told: before.told || isNews });
+    const told = before.told || isNews;
+    leave(id, { ...before, until: failedAt + restMs, failed: times, failedAt, told });
     if (isNews) raiseAlarm(options.log, 'relay_row_failed', { step: step.name, row: id, error: (error as Error).name });
+    if (fault === 'away') ended.away ??= error;
+    return fault;
   }
 
-  /** How many had something to be done. */
-  async function serve(rows: readonly Row[], stop: AbortSignal): Promise<number> {
-    for (const row of rows) if (rests.has(step.idOf(row))) met.add(step.idOf(row));
-    const due = rows.filter((row) => restOf(row).until <= performance.now());
-    // Those that failed before come last, the longest due first, and only as many may hang as are served at a time.
-    const hasFailed = (row: Row) => restOf(row).failed > 0;
-    const again = due.filter(hasFailed).toSorted((a, b) => restOf(a).until - restOf(b).until);
-    const ordered = [...due.filter((row) => !hasFailed(row)), ...again];
-    let hung = 0;
-    const results = await inParallel(
-      ordered,
-      options.concurrency,
-      (row) =>
-        step.work(row).catch((error: unknown) => {
-          if (isAway(error)) hung += 1;
-          throw error;
-        }),
-      (row) => stop.aborted || (hung >= options.concurrency && hasFailed(row)),
+  /** False: there was no answer. */
+  async function work(row: Row): Promise<boolean> {
+    const fault = await step.work(row).then(
+      (isDone) => served(row, isDone !== false),
+      (error: unknown) => failed(row, error),
     );
-    const errors = results.flatMap(({ result }) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-    const isOutage = errors.length > 0 && errors.length === results.length && errors.every(isAway);
-    if (isOutage) options.health(errors[0]);
-    else if (results.length > 0 || rows.length === 0) options.health(null);
-    let done = 0;
-    for (const { item, result } of results) {
-      if (result.status === 'rejected') failed(item, result.reason, isOutage);
-      else {
-        served(item, result.value !== false);
-        if (result.value !== false) done += 1;
+    if (fault === 'away') return false;
+    ended.answered = true;
+    answeredAt = performance.now();
+    return true;
+  }
+
+  /** Works on a row until there is room for another one; false when there was no answer until then. */
+  async function begin(row: Row): Promise<boolean> {
+    const id = step.idOf(row);
+    let isAnswered = false;
+    const working = work(row).then((answered) => {
+      isAnswered = answered;
+      underWay.delete(id);
+    });
+    underWay.set(id, working);
+    do await within(PLACE_MS, working);
+    while (underWay.has(id) && isFull());
+    if (underWay.has(id)) {
+      left += 1;
+      void working.then(() => (left -= 1));
+    }
+    return isAnswered;
+  }
+
+  async function serve(rows: readonly Row[], stop: AbortSignal): Promise<void> {
+    const due = rows.filter((row) => restOf(row).until <= performance.now());
+    // Those that failed before come last, the longest due first. One that hangs again closes its place to the rest of them.
+    const again = due.filter(hasFailed).toSorted((a, b) => restOf(a).until - restOf(b).until);
+    const queue = [...due.filter((row) => !hasFailed(row)), ...again];
+    async function inOnePlace(): Promise<void> {
+      for (let row = queue.shift(); row !== undefined && !stop.aborted; row = queue.shift()) {
+        const isAgain = hasFailed(row);
+        if (!(await begin(row)) && isAgain) return;
       }
     }
-    return done;
+    await Promise.all(Array.from({ length: options.concurrency }, inOnePlace));
+    if (ended.answered || (rows.length === 0 && underWay.size === 0)) options.health(null);
+    else if (ended.away !== null) options.health(ended.away);
+    ended = { answered: false, away: null };
   }
 
-  return async (stop) => {
-    let done = 0;
-    for (let page = 0; page < options.pages && !stop.aborted; page += 1) {
-      const { rows, end } = await step.page(after, BATCH);
-      done += await serve(rows, stop);
-      after = end;
-      if (end !== null) continue;
-      // A whole turn: what was not met is no row of this step any more.
-      for (const id of rests.keys()) if (!met.has(id)) rests.delete(id);
-      met = new Set();
-      return false;
-    }
-    return done > 0;
+  return {
+    async sweep(stop) {
+      done = 0;
+      for (let page = 0; page < options.pages && !stop.aborted; page += 1) {
+        // What ends while the page is read may still be on it.
+        const busy = new Set(underWay.keys());
+        const { rows, end } = await step.page(after, BATCH);
+        for (const row of rows) if (rests.has(step.idOf(row))) met.add(step.idOf(row));
+        await serve(
+          rows.filter((row) => !busy.has(step.idOf(row))),
+          stop,
+        );
+        after = end;
+        if (end !== null) continue;
+        // A whole turn: what was not met is no row of this step any more.
+        for (const id of rests.keys()) if (!met.has(id)) rests.delete(id);
+        met = new Set();
+        return false;
+      }
+      return done > 0;
+    },
+    async drain() {
+      await Promise.all(underWay.values());
+    },
   };
+}
+
+/** Resolves with the work, or after so many ms. */
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void work.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 const doubled = (firstMs: number, times: number, maxMs: number): number => Math.min(maxMs, firstMs * 2 ** times);
@@ -140,24 +202,4 @@ function isAway(error: unknown): boolean {
   if (isDatabaseAway(error)) return true;
   const { cause } = error as { cause?: unknown };
   return [error, cause].some((one) => isGrpcServiceError(one) && AWAY.includes(one.code));
-}
-
-/** A few at a time, each as soon as there is room for it: a slow one holds up no other. What `isLeft` is not begun. */
-async function inParallel<T, R>(
-  items: readonly T[],
-  concurrency: number,
-  work: (item: T) => Promise<R>,
-  isLeft: (item: T) => boolean,
-): Promise<{ readonly item: T; readonly result: PromiseSettledResult<R> }[]> {
-  const results: { readonly item: T; readonly result: PromiseSettledResult<R> }[] = [];
-  const queue = items.values();
-  async function drain(): Promise<void> {
-    for (const item of queue) {
-      if (isLeft(item)) continue;
-      const [result] = await Promise.allSettled([(async () => work(item))()]);
-      results.push({ item, result });
-    }
-  }
-  await Promise.all(Array.from({ length: concurrency }, drain));
-  return results;
 }

@@ -6,6 +6,7 @@ import { canonicalHistory, parseHistory } from './canonical.ts';
 import { archivedRuns } from './chain.ts';
 import { type HistoryFacts, type HistoryStep, openHistory, readHistory } from './history.ts';
 import type { ArchiveObjects } from './objects.ts';
+import { POSTING_LINE } from './posting-line.ts';
 
 /** One line of what happened to a deposit: when, by what record, in words, and the hash of that record. */
 export interface EvidenceLine {
@@ -76,15 +77,25 @@ const RECORDS: readonly string[] = [
      from engine.callback_attempt a join engine.callback c on c.id = a.callback where c.external_order_number = $1`,
   `select ${at('t.posted_at')} as at, 'posting ' || t.id as source,
           t.kind || ' of ' || trim_scale(t.amount) || ' MTC from ' || t.debit_code || ' to ' || t.credit_code || coalesce(', decided by ' || t.actor || ': ' || t.reason, '') as text,
-          ledger.line(t) as record
+          ${POSTING_LINE} as record
      from ledger.transaction t
     where t.id = any (array(
-      select p.id from ledger.postings_of($1) p union
+      select p.id from ledger.transaction p where p.deposit = $1 and p.kind = 'credit' union
+      select p.id from ledger.transaction p where p.deposit = $1 and p.kind = 'suspense' union
+      select p.id from ledger.transaction p where p.deposit = $1 and p.kind in ('release', 'reversal') union
       select w.id from ledger.transaction w where w.workflow_id = any (${WORKFLOWS_OF})))`,
   `select ${at('s.at')} as at, 'decision ' || s.id as source,
-          s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') as text,
+          s.operator || case s.step when 'propose' then ' proposed ' || s.decision when 'confirm' then ' confirmed proposal ' || s.proposal else ' withdrew proposal ' || s.proposal end || coalesce(': ' || s.reason, '') ||
+          case when n.decision is not null then '; it did not count, the case refused it: ' || n.refusal
+               when s.step <> 'confirm' then ''
+               when r.confirmation is null then '; what came of it is not written down'
+               when r.outcome = 'refused' then '; it did not count, the books refused it: ' || coalesce(r.answer->>'refusal', 'for no reason')
+               else '; it counted, and came to ' || r.outcome || coalesce(' with posting ' || r.posting, '') end as text,
           concat_ws('|', s.id, s.workflow_id, s.step, coalesce(s.decision, ''), coalesce(s.proposal::text, ''), s.operator, coalesce(s.reason, '')) as record
-     from engine.decision s join engine.callback c on c.id = s.callback where c.external_order_number = $1`,
+     from engine.decision s join engine.callback c on c.id = s.callback
+     left join engine.refused_step n on n.decision = s.id
+     left join engine.carried r on r.proposal = s.proposal and r.confirmation = s.id
+    where c.external_order_number = $1`,
   `select ${at('o.created_at')} as at, 'notification ' || o.id as source,
           o.kind || coalesce(', delivered ' || o.delivered_at, ', not delivered yet') as text, concat_ws('|', o.id, o.kind, o.body) as record
      from engine.outgoing o where o.external_order_number = $1`,
@@ -170,9 +181,25 @@ const KNOWN: Readonly<Record<string, string>> = {
   decide: 'carried the decision out',
 };
 
+/** Of a step of a person that the workflow did not take, or that the books refused. */
+const REFUSED: Readonly<Record<string, string>> = {
+  propose: 'refused a proposal',
+  confirm: 'refused a confirmation',
+  withdraw: 'refused a withdrawal',
+};
+
+/** In a word; null: it was not refused. */
+function refusalOf(step: HistoryStep): string | null {
+  if (step.kind !== 'update') return null;
+  const { kind, refusal } = (step.outcome ?? {}) as { readonly kind?: unknown; readonly refusal?: unknown };
+  return step.refusal ?? (kind === 'refused' ? String(refusal) : null);
+}
+
 function sayStep(step: HistoryStep): string {
   if (step.kind === 'timer') return step.fired ? 'a window ended' : 'a window was closed before its end';
   const words = KNOWN[step.name] ?? step.name;
+  const refusal = refusalOf(step);
+  if (refusal !== null) return `${REFUSED[step.name] ?? `refused ${step.name}`}, ${refusal}: ${brief(step.input)}`;
   if (step.kind === 'signal' || step.kind === 'update') return `${words}: ${brief(step.input)}`;
   return step.failed ? `${words}: failed` : `${words}: ${brief(step.result)}`;
 }

@@ -8,7 +8,7 @@ import { closedRun } from '../archive/run.ts';
 import { type DepositInput, heldAgainWorkflowId, type ReviewInput } from '../workflows/messages.ts';
 import type { ReportBuilder } from './builder.ts';
 import { explainDifference } from './difference.ts';
-import { compare, explainedBy, inboxIdsIn, subjectOf } from './compare.ts';
+import { compareBooks, explainedBy, inboxIdsIn, type Mismatch, subjectOf } from './compare.ts';
 import { CHECK_OF } from './kinds.ts';
 import type { Replayer } from './replay.ts';
 import type { Finding } from './report.ts';
@@ -145,44 +145,69 @@ function contradictions(row: ArchiveRow, history: History, facts: HistoryFacts):
 }
 
 /** Whether the code decides what the history says was decided. */
-export async function auditReplay(
-  deps: WorkDependencies,
+async function auditReplay(deps: WorkDependencies, replayer: Replayer, facts: HistoryFacts, history: History) {
+  deps.builder.count('histories');
+  const fault = await replayFault(deps, replayer, facts, history);
+  if (isReplayable(facts)) deps.builder.checked('replay');
+  tell(deps, fault);
+}
+
+/** Nothing, where the code decides what the history says was decided. */
+export async function replayFault(
+  { dataConverter }: Pick<WorkDependencies, 'dataConverter'>,
   replayer: Replayer,
   facts: HistoryFacts,
   history: History,
-): Promise<void> {
-  const { workflowId } = facts;
-  deps.builder.count('histories');
+): Promise<Finding[]> {
   // The comparing tells what is odd about it; the replayer might never come back from it.
-  if (!isReplayable(facts)) return;
+  if (!isReplayable(facts)) return [];
+  const { workflowId } = facts;
   const error = await replayer.replay(workflowId, history);
-  deps.builder.checked('replay');
-  if (error === null) return;
-  const opened = await openHistory(history, deps.dataConverter.payloadCodecs ?? []);
-  tell(deps, [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }]);
+  if (error === null) return [];
+  const opened = await openHistory(history, dataConverter.payloadCodecs ?? []);
+  return [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }];
 }
 
 /** What histories say against what the tables hold. */
 export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
-  const inputs = all.map((facts) => facts.input as Partial<DepositInput & ReviewInput> | null);
-  const orderNumbers = inputs.flatMap((input) =>
-    input?.externalOrderNumber === undefined ? [] : [input.externalOrderNumber],
-  );
-  const records = await readRecords(deps.db, all.map(subjectOf), orderNumbers, all.flatMap(inboxIdsIn));
+  deps.builder.checked('books', all.length);
+  for (const mismatches of await compareAll(deps, all))
+    tell(
+      deps,
+      mismatches.map(({ finding }) => finding),
+    );
+}
+
+/** What differs, of each history in turn. */
+export async function compareAll(
+  deps: Pick<WorkDependencies, 'db' | 'objects' | 'dataConverter'>,
+  all: readonly HistoryFacts[],
+): Promise<Mismatch[][]> {
+  const records = await recordsOf(deps.db, all);
   const runs = await archivedRunsOf(
     deps.db,
     all.flatMap((facts) => (records.postings.has(subjectOf(facts)) ? holdersOf(records, subjectOf(facts)) : [])),
   );
+  const compared: Mismatch[][] = [];
   for (const facts of all) {
     const holders = holdersOf(records, subjectOf(facts));
     const others = runs.filter(({ workflowId, runId }) => holders.includes(workflowId) && runId !== facts.runId);
-    deps.builder.checked('books');
-    tell(deps, compare(facts, records, await explainedByOtherRuns(deps, others, records)));
+    compared.push(compareBooks(facts, records, await explainedByOtherRuns(deps, others, records)));
   }
+  return compared;
+}
+
+/** The rows that belong to these histories. */
+export async function recordsOf(db: pg.ClientBase, all: readonly HistoryFacts[]): Promise<Records> {
+  const inputs = all.map((facts) => facts.input as Partial<DepositInput & ReviewInput> | null);
+  const orderNumbers = inputs.flatMap((input) =>
+    input?.externalOrderNumber === undefined ? [] : [input.externalOrderNumber],
+  );
+  return readRecords(db, all.map(subjectOf), orderNumbers, all.flatMap(inboxIdsIn));
 }
 
 /** Every workflow that has held a case, one after the other; a deposit has its own alone. */
-function holdersOf({ cases }: Records, id: string): string[] {
+export function holdersOf({ cases }: Records, id: string): string[] {
   const heldBy = cases.get(id)?.heldBy ?? null;
   const times = Number(/:again:(\d+)$/.exec(heldBy ?? '')?.[1] ?? 0);
   return [id, ...Array.from({ length: times }, (_, i) => heldAgainWorkflowId(id, i + 1))];
@@ -190,7 +215,7 @@ function holdersOf({ cases }: Records, id: string): string[] {
 
 /** A workflow that was terminated by hand was followed by another run under its id: each has its own postings. */
 async function explainedByOtherRuns(
-  deps: WorkDependencies,
+  deps: Pick<WorkDependencies, 'objects' | 'dataConverter'>,
   others: readonly ArchiveRow[],
   records: Records,
 ): Promise<ReadonlySet<string>> {

@@ -3,16 +3,19 @@ import { DEPOSIT_STATES } from '../domain/deposit.ts';
 import { formatUnits } from '../domain/money.ts';
 import { BUY_COIN_MODES, type BuyCoinMode, CURRENCIES, type Currency } from '../domain/order.ts';
 import { Capped, type CappedState, compare, natural } from './capped.ts';
-import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS } from './findings.ts';
+import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS, type FindingKind } from './findings.ts';
 import {
   type AuditCheck,
   type AuditFacts,
   type AuditReport,
+  BASES,
   type Basis,
+  type Books,
   type Bundle,
   type Counts,
   type DecisionFact,
   type Finding,
+  type FindingAbout,
   LISTED,
   type OpenWork,
 } from './report.ts';
@@ -45,13 +48,26 @@ type Counted = 'wallets' | 'histories' | 'callbacks' | 'postings' | 'cases';
 export interface BuilderState {
   readonly sums: SumsState;
   readonly findings: Readonly<Partial<Record<CheckId, CappedState<Finding>>>>;
+  readonly places: CappedState<Place>;
   readonly decisions: CappedState<DecisionFact>;
   readonly open: CappedState<OpenWork>;
 }
 
+/** Where something was found, as the tables name it. */
+interface Place {
+  readonly where: string;
+  readonly kind: FindingKind;
+}
+
+/** Findings beyond these are counted, and are on no line of the schedule: a note says so. */
+const PLACES = 100_000;
+
 export interface Finish {
   readonly audit: AuditFacts;
   readonly heads: AuditReport['heads'];
+  readonly books: Books | null;
+  /** By the place, which payment a finding is about. */
+  readonly about?: ReadonlyMap<string, FindingAbout>;
 }
 
 /**
@@ -61,6 +77,9 @@ export interface Finish {
 export class ReportBuilder {
   readonly #sums = new Sums();
   readonly #findings = new Map<CheckId, Capped<Finding>>();
+  readonly #places = new Capped<Place>(PLACES, ({ where, kind }) => `${natural(where)}\n${where}\n${kind}`);
+  /** The tables are read by one process: of no part. */
+  readonly #deciders = new Map<string, string>();
   readonly #decisions = new Capped<DecisionFact>(LISTED, (one) => `${one.decidedAt} ${orderOf(one)}`);
   readonly #open = new Capped<OpenWork>(LISTED, (one) => `${one.since} ${orderOf(one)}`);
 
@@ -71,7 +90,28 @@ export class ReportBuilder {
 
   find(check: CheckId, finding: Finding): void {
     this.#sums.add('found', check, finding.kind);
+    this.#places.add({ where: finding.where, kind: finding.kind });
     this.#listOf(check).add(allVisible(finding));
+  }
+
+  /** Where the findings are that are going to be listed. */
+  listedPlaces(): string[] {
+    return [...new Set([...this.#findings.values()].flatMap((list) => list.state().listed.map(({ where }) => where)))];
+  }
+
+  /** What was found so far at any of some places; each kind once, in the order of the kinds. */
+  findingsAt(): (places: readonly string[]) => readonly FindingKind[] {
+    const { found, listed } = this.#places.state();
+    if (found > listed.length)
+      this.note(
+        `Of ${found} findings ${listed.length} are shown on the lines of the schedule; the others are counted.`,
+      );
+    const kinds = new Map<string, Set<FindingKind>>();
+    for (const { where, kind } of listed) kinds.set(where, (kinds.get(where) ?? new Set()).add(kind));
+    return (places) => {
+      const here = new Set(places.flatMap((place) => [...(kinds.get(place) ?? [])]));
+      return here.size === 0 ? [] : FINDING_KINDS.filter((kind) => here.has(kind));
+    };
   }
 
   count(what: Counted, many = 1): void {
@@ -112,6 +152,12 @@ export class ReportBuilder {
     this.#decisions.add(allVisible(fact));
   }
 
+  /** Somebody may decide since then, RFC 3339; the earliest counts. */
+  decider(name: string, since: string): void {
+    const before = this.#deciders.get(name);
+    if (before === undefined || since < before) this.#deciders.set(name, since);
+  }
+
   open(work: OpenWork): void {
     this.#sums.add('count', work.isCase ? 'openCases' : 'openDeposits', 'many');
     this.#open.add(allVisible(work));
@@ -133,6 +179,7 @@ export class ReportBuilder {
     return {
       sums: this.#sums.state(),
       findings: Object.fromEntries([...this.#findings].map(([check, list]) => [check, list.state()])),
+      places: this.#places.state(),
       decisions: this.#decisions.state(),
       open: this.#open.state(),
     };
@@ -144,13 +191,14 @@ export class ReportBuilder {
       const list = other.findings[check];
       if (list !== undefined) this.#listOf(check).absorb(list);
     }
+    this.#places.absorb(other.places);
     this.#decisions.absorb(other.decisions);
     this.#open.absorb(other.open);
   }
 
   /** The report; what was added later is not in it. */
-  finish({ audit, heads }: Finish): AuditReport {
-    const checks = CHECK_IDS.map((id) => this.#check(id));
+  finish({ audit, heads, books, about = new Map() }: Finish): AuditReport {
+    const checks = CHECK_IDS.map((id) => this.#check(id, about));
     return {
       version: 1,
       audit: allVisible(audit),
@@ -159,6 +207,7 @@ export class ReportBuilder {
       totals: this.#totals(),
       days: this.#sums.names('day').map((day) => ({ day: visible(day), ...this.#amounts('day', day) })),
       states: this.#states(),
+      books: allVisible(books),
       evidence: this.#evidence(),
       people: this.#people(),
       checks,
@@ -176,14 +225,14 @@ export class ReportBuilder {
     return list;
   }
 
-  #check(id: CheckId): AuditCheck {
+  #check(id: CheckId, about: ReadonlyMap<string, FindingAbout>): AuditCheck {
     const kinds = FINDING_KINDS.map((kind) => ({ kind, found: this.#sums.number('found', id, kind) }));
     const { found, listed } = this.#findings.get(id)?.state() ?? { found: 0, listed: [] };
     return {
       id,
       ...CHECKS[id],
       checked: this.#sums.number('checked', id, 'many'),
-      findings: listed,
+      findings: listed.map((finding) => ({ ...finding, about: allVisible(about.get(finding.where) ?? null) })),
       found,
       kinds: kinds.filter((kind) => kind.found > 0),
     };
@@ -229,14 +278,11 @@ export class ReportBuilder {
   }
 
   #evidence(): AuditReport['evidence'] {
-    const bases: readonly Basis[] = ['callback', 'two_people', 'one_person'];
-    return bases
-      .map((basis) => ({
-        basis,
-        credits: this.#sums.number('basis', basis, 'credits'),
-        credited: formatUnits(this.#sums.value('basis', basis, 'credited')),
-      }))
-      .filter(({ credits }) => credits > 0);
+    return BASES.map((basis) => ({
+      basis,
+      credits: this.#sums.number('basis', basis, 'credits'),
+      credited: formatUnits(this.#sums.value('basis', basis, 'credited')),
+    })).filter(({ credits }) => credits > 0);
   }
 
   #people(): AuditReport['people'] {
@@ -246,6 +292,7 @@ export class ReportBuilder {
       proposed: this.#sums.number('person', name, 'proposed'),
       confirmed: this.#sums.number('person', name, 'confirmed'),
       alone: this.#sums.number('person', name, 'alone'),
+      since: this.#deciders.get(name) ?? null,
     }));
   }
 

@@ -10,8 +10,9 @@ import {
   type Compared,
   compareParked,
   comparePayment,
+  compareCaseOutcome,
   expectPosting,
-  type PlacementAnswer,
+  inboxIdsIn,
   placementOf,
   received,
 } from './comparing.ts';
@@ -32,6 +33,9 @@ export function compareDeposit(on: Compared): void {
   const course = courseOf(facts);
   compareOrder(on, input, row);
   comparePlacement(on, row, course);
+  compareLink(on, row);
+  compareAttempts(on, row);
+  compareOutcomes(on, row, course);
   compareBound(on, row, course);
   compareSettled(on, row, course);
   const judged = course.asked.map((asked) => judgedOf(input, asked));
@@ -40,6 +44,7 @@ export function compareDeposit(on: Compared): void {
   const payment = accepted?.asked.payment ?? null;
   compareCase(on, accepted);
   const posted = compareCredit(on, input, course);
+  compareLostCredit(on, input, row, course);
   compareParked(on, 'recordReview', payment, n);
   const decided = compareDecisions(on, {
     payment,
@@ -48,6 +53,7 @@ export function compareDeposit(on: Compared): void {
     tip: tipOf(accepted),
   });
   compareEnd(on, row, course, { posted, decided, late: course.settled?.late ?? accepted?.late ?? false });
+  compareRunning(on, row);
   compareGiven(on, course, judged);
   compareDepositTimes(on, input, row, acceptedIn(course));
 }
@@ -80,17 +86,75 @@ function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course:
   const differs = (field: string, stands: string | null, says: string) =>
     stands === says || tell('deposit_row_differs', `${field} is ${stands ?? 'none'}, its history says ${says}`);
   if (placement.kind === 'placed') differs('advertisementCode', row.advertisementCode, placement.advertisementCode);
-  compareLink(tell, placement, row);
   // An answer that came when nobody waited for it any more is shown, and changed nothing else.
   const answeredUnheard = placement.kind === 'unknown' && !course.heardOfAnswer && row.placedAt !== null;
   if (!answeredUnheard) differs('expiresAt', row.expiresAt, course.expiresAt ?? placement.expiresAt);
 }
 
-/** Histories of before say nothing of the link; and a row that ended while its order was being placed shows none. */
-function compareLink(tell: Compared['tell'], placement: PlacementAnswer, row: DepositRecord): void {
-  if (placement.kind !== 'placed' || placement.redirectHash === undefined || row.redirectHash === null) return;
-  if (row.redirectHash === placement.redirectHash) return;
-  tell('link_differs', `the checkout link has hash ${row.redirectHash}, its history says ${placement.redirectHash}`);
+/**
+ * Where the customer is sent is where the provider's answer leads, by the history and by the attempt on record. Histories
+ * of before say nothing of the link; and a row that ended while its order was being placed shows none.
+ */
+function compareLink(on: Compared, row: DepositRecord): void {
+  if (row.redirectHash === null) return;
+  const placement = placementOf(on.facts);
+  const stands = `the checkout link has hash ${row.redirectHash}`;
+  if (placement?.kind === 'placed' && placement.redirectHash !== undefined) {
+    if (row.redirectHash !== placement.redirectHash)
+      on.tell('link_differs', `${stands}, its history says ${placement.redirectHash}`);
+  }
+  const attempts = on.records.attempts.get(row.externalOrderNumber) ?? [];
+  if (attempts.every(({ redirectHash }) => redirectHash !== row.redirectHash))
+    on.tell('link_differs', `${stands}, no attempt was answered with it`);
+}
+
+/** Attempts that were written for lost ones: after a restore nobody knows what was sent. */
+const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
+const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
+
+/** What its history was answered is what an attempt on record was answered. */
+function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord): void {
+  const placement = placementOf(facts);
+  const attempts = records.attempts.get(row.externalOrderNumber) ?? [];
+  if (placement === undefined || attempts.some(({ cause }) => WRITTEN_FOR_LOST.includes(cause))) return;
+  const last = attempts.at(-1);
+  const stands = {
+    placed: () =>
+      attempts.some(
+        ({ outcome, advertisementCode, redirectHash }) =>
+          placement.kind === 'placed' &&
+          outcome === 'placed' &&
+          advertisementCode === placement.advertisementCode &&
+          (placement.redirectHash ?? redirectHash) === redirectHash,
+      ),
+    unknown: () => last?.outcome === 'unknown',
+    refused: () => last !== undefined && NOT_SENT.includes(last.outcome),
+  }[placement.kind]();
+  if (stands) return;
+  const has =
+    last === undefined ? 'no attempt is on record' : `attempt ${last.n} of ${attempts.length} is ${last.outcome}`;
+  tell('attempt_differs', `${has}, its history was answered ${placement.kind}`);
+}
+
+/** What came to a posting or a case of this deposit is a payment that its history was told of. */
+function compareOutcomes(
+  { facts, id, postings, records, tell }: Compared,
+  row: DepositRecord,
+  { settled }: Course,
+): void {
+  if (facts.end !== null && facts.end.status !== 'completed') return;
+  const named = inboxIdsIn(facts);
+  for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
+    const isOwn =
+      callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
+    // A task of which nothing was recorded may have heard of it; its history was told of the posting instead.
+    if (isOwn && !named.includes(callback.id) && callback.outcome !== `posting:${settled?.postingId}`)
+      tell(
+        'callback_outcome_differs',
+        `came to ${callback.outcome}, and ${id} was never told of it`,
+        `callback ${callback.id}`,
+      );
+  }
 }
 
 /** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */
@@ -134,17 +198,21 @@ const codeOf = (records: Compared['records'], root: string): string | null =>
 /** The books did not take it: of these the deposit's own words say what is known. */
 const BY_THE_BOOKS = '';
 
-function judgedOf(input: DepositInput, asked: Asked): Judged {
-  const { payment, expiresAt, thoughRefused, conflict } = asked;
-  if (payment === null) return { asked, late: false, reason: null, detail: '' };
-  if (thoughRefused) return { asked, late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
+const judgedOf = (input: DepositInput, asked: Asked): Judged => ({ asked, ...verdictOn(input, asked) });
+
+function verdictOn(
+  input: DepositInput,
+  { payment, expiresAt, thoughRefused, conflict }: Pick<Asked, 'payment' | 'expiresAt' | 'thoughRefused' | 'conflict'>,
+): Omit<Judged, 'asked'> {
+  if (payment === null) return { late: false, reason: null, detail: '' };
+  if (thoughRefused) return { late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
   const { inboxId: _, receivedAt, ...callback } = payment;
   const verdict = judge(input.settings, input, { callback, receivedAt, expiresAt });
   const { late } = verdict;
-  if (conflict !== null) return { asked, late, reason: conflict, detail: BY_THE_BOOKS };
+  if (conflict !== null) return { late, reason: conflict, detail: BY_THE_BOOKS };
   return verdict.kind === 'credit'
-    ? { asked, late, reason: null, detail: '' }
-    : { asked, late, reason: verdict.reason, detail: verdict.detail };
+    ? { late, reason: null, detail: '' }
+    : { late, reason: verdict.reason, detail: verdict.detail };
 }
 
 /** What was asked for against what the judge says. */
@@ -166,6 +234,7 @@ function compareCase({ id, records, tell }: Compared, judged: Judged | null): vo
   const { inboxId } = asked.payment!;
   if (stands.inboxId !== inboxId)
     tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${inboxId}`);
+  compareCaseOutcome({ records, tell }, inboxId, id);
 }
 
 /** What was credited by the machine. Answers the posting. */
@@ -184,6 +253,11 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     const came = `callback ${callback.id} came to ${callback.outcome ?? 'nothing'}`;
     on.tell('callback_outcome_differs', `${came}, its history to posting ${postingId}`);
   }
+  expectCredit(on, input, postingId, payment, postedAt);
+  return postingId;
+}
+
+function expectCredit(on: Compared, input: DepositInput, postingId: string, payment: Payment, postedAt?: string): void {
   expectPosting(on, postingId, {
     kind: 'credit',
     key: `deposit:${input.externalOrderNumber}:credit`,
@@ -194,9 +268,28 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),
     origin: null,
     actor: null,
-    postedAt,
+    ...(postedAt === undefined ? {} : { postedAt }),
   });
-  return postingId;
+}
+
+/**
+ * What the machine credited in a task of which nothing was recorded, because it took too long: the history was then told
+ * by the row that it is settled. The judge is asked about the payment that the row is bound to, as the task was.
+ */
+function compareLostCredit(on: Compared, input: DepositInput, row: DepositRecord, course: Course): void {
+  const postingId = course.settled?.postingId ?? null;
+  const isOwn = on.postings.some(({ id, kind }) => id === postingId && kind === 'credit');
+  if (postingId === null || !isOwn || on.explained.has(postingId)) return;
+  const callback = on.records.callbacks.get(row.boundCallback ?? '');
+  if (callback === undefined || callback.data === null) {
+    on.explained.add(postingId);
+    return on.tell('credit_without_evidence', `posting ${postingId} was credited without a callback that can be read`);
+  }
+  const payment = { ...callback.data, inboxId: callback.id, receivedAt: callback.receivedAt };
+  const thoughRefused = placementOf(on.facts)?.kind === 'refused';
+  const { reason, detail } = verdictOn(input, { payment, expiresAt: course.expiresAt, thoughRefused, conflict: null });
+  if (reason !== null) on.tell('decision_differs', `the rules say review ${reason}: ${detail}`);
+  expectCredit(on, input, postingId, payment);
 }
 
 /** How the deposit is shown must be how its history ended. */
@@ -206,10 +299,11 @@ function compareEnd(
   course: Course,
   { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
 ): void {
-  if (facts.end?.status !== 'completed') return;
+  if (facts.end !== null && facts.end.status !== 'completed') return;
   const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
   if (!gaveToPeople && records.cases.has(id))
     tell('deposit_unexplained', 'there is a case, and its history gave nothing to people');
+  if (facts.end === null) return;
   const result = facts.end.result as Result;
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
@@ -234,6 +328,12 @@ function compareEnd(
     if (says !== value)
       tell('decision_differs', `its history ended with ${field} ${String(says)}, its steps say ${String(value)}`);
   }
+}
+
+/** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
+function compareRunning({ facts, tell }: Compared, { closedAt, settledBy, told, state }: DepositRecord): void {
+  if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
+  tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
 }
 
 interface Result {

@@ -1,5 +1,13 @@
 import { caseWorkflowId, type ReviewInput } from '../workflows/messages.ts';
-import { activities, canonical, type Compared, compareElsewhere, compareParked, comparePayment } from './comparing.ts';
+import {
+  activities,
+  canonical,
+  compareCaseOutcome,
+  type Compared,
+  compareElsewhere,
+  compareParked,
+  comparePayment,
+} from './comparing.ts';
 import { compareGiven } from './compare-given.ts';
 import { compareDecisions, type Decided } from './compare-people.ts';
 import { compareReviewTimes } from './compare-times.ts';
@@ -15,6 +23,7 @@ export function compareReview(on: Compared): void {
   if (payment !== null) comparePayment(on, payment, callback);
   if (callback === undefined) tell('callback_changed', `there is no callback ${input.inboxId}`);
   else compareAbout(on, input, callback);
+  if (!on.id.includes(':reversal:')) compareCaseOutcome(on, input.inboxId, on.id);
   compareParked(on, 'park', payment, callback?.deposit ?? null);
   const deposit = (input.order === undefined ? input : input.order)?.externalOrderNumber ?? null;
   const reviewLimit = input.order?.settings.reviewLimit ?? '0';
@@ -23,6 +32,8 @@ export function compareReview(on: Compared): void {
   if (stands === undefined) return tell('decision_unrecorded', 'there is no case');
   compareCase(on, input, stands);
   compareResult(on, decided);
+  if (facts.end === null && stands.closedAt !== null && (stands.heldBy ?? on.id) === facts.workflowId)
+    tell('decision_unrecorded', `the case was closed ${stands.closedAt}, and its workflow has not ended`);
   compareGiven(on, null, []);
   compareReviewTimes(on, input, stands);
 }

@@ -3,33 +3,44 @@ import { compareDeposit } from './compare-deposit.ts';
 import { compareReview } from './compare-review.ts';
 import { type Compared, subjectOf } from './comparing.ts';
 import type { Finding } from './report.ts';
-import type { Records } from './rows.ts';
+import type { PostingRecord, Records } from './rows.ts';
 import { shapeFaults } from './shapes.ts';
 
 export { inboxIdsIn, subjectOf } from './comparing.ts';
+
+/** What the tables say otherwise than a history; `posting`: which one no step of it explains. */
+export interface Mismatch {
+  readonly finding: Finding;
+  readonly posting: PostingRecord | null;
+}
 
 /**
  * Whether one history and the tables tell the same story: the decision that the history contains, the postings that
  * stand, the callback it rests on, the deposit as it is shown, the people who decided, and the times of all of them.
  * Pure, and never throws: a history that somebody else wrote is a finding.
  */
-export function compare(
+export function compareBooks(
   facts: HistoryFacts,
   records: Records,
   explainedElsewhere: ReadonlySet<string> = new Set(),
-): Finding[] {
+): Mismatch[] {
   const { findings, explained } = look(facts, records);
-  if (explained === null) return findings;
+  const mismatches = findings.map((finding): Mismatch => ({ finding, posting: null }));
+  if (explained === null) return mismatches;
   const postings = records.postings.get(subjectOf(facts)) ?? [];
   const unexplained = postings.filter(({ id }) => !explained.has(id) && !explainedElsewhere.has(id));
   return [
-    ...findings,
-    ...unexplained.map(({ id, kind, amount }): Finding => {
-      const detail = `posting ${id} (${kind}, ${amount} MTC) is in no step of its history`;
-      return { kind: 'posting_unexplained', where: facts.workflowId, detail };
+    ...mismatches,
+    ...unexplained.map((posting): Mismatch => {
+      const detail = `posting ${posting.id} (${posting.kind}, ${posting.amount} MTC) is in no step of its history`;
+      return { finding: { kind: 'posting_unexplained', where: facts.workflowId, detail }, posting };
     }),
   ];
 }
+
+/** {@link compareBooks}, the findings alone. */
+export const compare = (...of: Parameters<typeof compareBooks>): Finding[] =>
+  compareBooks(...of).map(({ finding }) => finding);
 
 /** The postings that this history decided: for another run under the same id, whose they are not. */
 export const explainedBy = (facts: HistoryFacts, records: Records): ReadonlySet<string> =>

@@ -85,6 +85,19 @@ export function comparePayment({ tell }: Compared, payment: Payment, callback: C
   }
 }
 
+/** What a history gave to people came to its case, and to nothing else. That it came to nothing is told of the callback. */
+export function compareCaseOutcome(
+  { records, tell }: Pick<Compared, 'records' | 'tell'>,
+  inboxId: string,
+  caseId: string,
+) {
+  const callback = records.callbacks.get(inboxId);
+  const outcome = callback?.outcome ?? null;
+  if (outcome === null || outcome === `review:${caseId}`) return;
+  const came = `callback ${inboxId} came to ${outcome}`;
+  tell('callback_outcome_differs', `${came}, its history to the case ${caseId}`);
+}
+
 /** The posting that the history names, if the books hold it under this workflow and it says what was decided. */
 export function expectPosting(
   { postings, explained, tell }: Compared,

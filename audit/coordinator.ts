@@ -9,20 +9,25 @@ import { archiveHead } from '../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import type { DatabaseConfig } from '../config/load.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
-import { findUnsigned } from '../database/signed-steps.ts';
+import type { LinkRules } from '../mtpay/place.ts';
 import type { SealTrust } from '../mtpay/sealed-rows.ts';
-import { checkHeads, checkLedger, checkTables } from './books.ts';
+import { checkHeads } from './books.ts';
 import { type BuilderState, ReportBuilder } from './builder.ts';
-import { doubleExplaining, type Exceptions } from './exceptions.ts';
-import { checkInbox, checkSealEpoch } from './inbox.ts';
+import { checkCatalogue } from './catalogue.ts';
+import type { Exceptions } from './exceptions.ts';
+import { aboutPlaces } from './finding-facts.ts';
 import { CHECK_OF } from './kinds.ts';
-import { auditOpen } from './open-work.ts';
+import { findInTables } from './look.ts';
+import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
+import { PATIENCE, type Patience } from './patience.ts';
+import { findPostingsLeft } from './population.ts';
 import { createPartAuditor, createReplayers } from './part.ts';
 import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from './report.ts';
 import { type AuditCommand, choose, cut, type Part } from './scope.ts';
 import { openSession, snapshotOf } from './session.ts';
-import { countCases, countCredits, countDeposits, countTables } from './totals.ts';
+import { type BookFiles, describeBooks } from './schedule.ts';
+import { countCases, countDeposits, countTables } from './totals.ts';
 import { auditInParts } from './workforce.ts';
 
 export interface AuditDependencies {
@@ -38,16 +43,21 @@ export interface AuditDependencies {
   readonly sealTrust: SealTrust;
   /** With what people's steps are verified, settings too; none up to `after` needs a signature. Absent: none does. */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
+  /** Where checkout links may lead, by settings of the audit's own. Absent: it is not known, which is noted. */
+  readonly links?: LinkRules;
   readonly processes: number;
+  /** With what does not fit. Default {@link PATIENCE}. */
+  readonly patience?: Patience;
   /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
   readonly partSize?: number;
   /** Of an earlier report. */
   readonly heads?: AuditReport['heads'];
+  /** Where the schedule and the wallets go, line by line; absent: they are summed and not kept. */
+  readonly files?: BookFiles;
   readonly tell: (line: string) => void;
 }
 
 const PART = 250;
-const INBOX_BATCH = 500;
 /** So few are replayed right here: a process of their own takes longer to start. */
 const FEW = 100;
 
@@ -79,16 +89,25 @@ export async function audit(
     await replayArchive(deps, chosen, session, builder, progress);
     deps.tell('looking at what is open, at the inbox and at the books');
     const replayers = createReplayers({ ...deps, exceptions: [] }, objects);
-    await auditOpen(
-      { ...deps, db: session, objects, replayerFor: replayers.replayerFor, builder },
-      deps.client,
-      command.deposit,
-    );
+    const patience = deps.patience ?? PATIENCE;
+    const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
+    const so = await auditOpen(open, command.deposit);
+    so.onTheirWay.push(...(await auditWaiting(open)));
+    if (command.deposit === null) await auditUnknown(open);
     await replayers.close();
+    find(builder, await findPostingsLeft(session, so.compared, command.deposit));
+    noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
+    noteNames(builder, 'Closed a moment ago, compared, and not in the archive yet', so.notArchivedYet);
+    const catalogue = await checkCatalogue(session, deps.exceptions);
+    builder.checked('catalogue', catalogue.checked);
+    find(builder, catalogue.findings);
     await lookAtTables(deps, session, builder, command);
+    for (const note of catalogue.notes) builder.note(note);
     for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
     const ledger = await ledgerHead(session);
+    const books = await describeBooks(session, builder, command, deps.files ?? null);
+    const about = await aboutPlaces(session, builder.listedPlaces());
     const report = builder.finish({
       audit: {
         startedAt: progress.startedAt,
@@ -100,11 +119,18 @@ export async function audit(
               ? null
               : `${chosen.length} of ${inScope.length} closed workflows, seed ${command.seed}`,
           deposit: command.deposit,
+          from: command.from,
+          to: command.to,
+          entity: command.entity,
+          preparer: command.preparer,
         },
         codeVersion: deps.codeVersion,
         bundleHash,
+        catalogueHash: catalogue.hash,
       },
       heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },
+      books,
+      about,
     });
     return { report, done: () => progress.forget() };
   } finally {
@@ -126,6 +152,14 @@ async function checkBundles(session: pg.Client, objects: ArchiveObjects, builder
       ]);
     }
   }
+}
+
+const NAMED = 50;
+
+function noteNames(builder: ReportBuilder, what: string, names: readonly string[]): void {
+  if (names.length === 0) return;
+  const more = names.length > NAMED ? `, and ${names.length - NAMED} more` : '';
+  builder.note(`${what}: ${names.length}: ${names.slice(0, NAMED).join(', ')}${more}`);
 }
 
 const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
@@ -199,29 +233,15 @@ async function lookAtTables(
   builder: ReportBuilder,
   command: AuditCommand,
 ): Promise<void> {
-  for (const finding of await checkTables(session)) {
-    const known = doubleExplaining(finding, deps.exceptions);
-    if (known === undefined) find(builder, [finding]);
-    else builder.note(`Of deposit ${known.deposit} ${finding.detail}: ${known.reason}`);
-  }
-  find(builder, await checkLedger(session));
+  const { findings, notes, callbacks, since } = await findInTables(session, deps);
+  for (const [name, at] of since) builder.decider(name, at);
+  find(builder, findings);
+  for (const note of notes) builder.note(note);
+  builder.count('callbacks', callbacks);
+  builder.checked('callbacks', callbacks);
   if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
-  const seals = await checkSealEpoch(session, deps.sealTrust);
-  find(builder, seals.findings);
-  const inbox = await checkInbox(session, deps.sealTrust, INBOX_BATCH, () => undefined);
-  if (inbox.unsealed > 0) builder.note(`Callbacks without a seal, from before ${seals.since}: ${inbox.unsealed}`);
-  builder.count('callbacks', inbox.checked);
-  builder.checked('callbacks', inbox.checked);
-  find(builder, inbox.findings);
-  const { trust, after } = deps.signatures ?? { trust: { required: false, keys: new Map() }, after: '0' };
-  const unsigned = await findUnsigned(session, trust, after, INBOX_BATCH);
-  find(
-    builder,
-    unsigned.map(({ id, fault }) => ({ kind: 'step_not_signed', where: `decision ${id}`, detail: fault })),
-  );
   await countTables(session, builder);
   await countDeposits(session, builder, command);
-  await countCredits(session, builder, command);
   await countCases(session, builder, command);
 }
 

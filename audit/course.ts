@@ -119,8 +119,12 @@ export function courseOf(facts: HistoryFacts): Course {
         break;
       }
       case 'settlement': {
-        const found = step.result as { readonly kind: 'open' } | ({ readonly kind: 'settled' } & Settlement);
+        const found = step.result as
+          | { readonly kind: 'open'; readonly binds?: Payment | null }
+          | ({ readonly kind: 'settled' } & Settlement);
         if (found.kind === 'settled') ends(found);
+        // Told to look, before it was told of the payment.
+        else if (found.binds) finds(found.binds, step);
         break;
       }
       case 'recordState':

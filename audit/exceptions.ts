@@ -25,6 +25,10 @@ const file = z.strictObject({
     )
     .refine(once<{ readonly deposit: string }>(({ deposit }) => deposit))
     .default([]),
+  catalogue: z
+    .array(z.strictObject({ line: z.string().min(1).max(1_000), reason }))
+    .refine(once<{ readonly line: string }>(({ line }) => line))
+    .default([]),
 });
 
 export interface Exceptions {
@@ -32,6 +36,8 @@ export interface Exceptions {
   readonly bundles: ReadonlyMap<string, string>;
   /** Deposits of which more than one payment stood in wallets before that was a rule, and rightly so. */
   readonly doubles: readonly Double[];
+  /** By the whole line: what the database has besides, such as an extension. */
+  readonly catalogue: ReadonlyMap<string, string>;
 }
 export interface Double {
   readonly deposit: string;
@@ -40,13 +46,17 @@ export interface Double {
   readonly reason: string;
 }
 
-export const NO_EXCEPTIONS: Exceptions = { bundles: new Map(), doubles: [] };
+export const NO_EXCEPTIONS: Exceptions = { bundles: new Map(), doubles: [], catalogue: new Map() };
 
 /** Throws {@link Misused} when the file cannot be read as one. */
 export async function readExceptions(path: string): Promise<Exceptions> {
   try {
-    const { exceptions, doubles } = file.parse(JSON.parse(await readFile(path, 'utf8')));
-    return { bundles: new Map(exceptions.map(({ bundle, reason }) => [bundle, reason])), doubles };
+    const { exceptions, doubles, catalogue } = file.parse(JSON.parse(await readFile(path, 'utf8')));
+    return {
+      bundles: new Map(exceptions.map(({ bundle, reason }) => [bundle, reason])),
+      doubles,
+      catalogue: new Map(catalogue.map(({ line, reason }) => [line, reason])),
+    };
   } catch (cause) {
     throw new Misused(`${path} is not a list of exceptions`, { cause });
   }

@@ -44,6 +44,12 @@ export const CHECKS = {
       'Every posting balances and stands in the chain of blocks unchanged, every balance is the sum of its entries, all accounts together are zero, and suspense and clearing are explained.',
     unit: 'postings',
   },
+  catalogue: {
+    title: 'The database is the one that this version makes',
+    meaning:
+      'Functions, triggers, constraints, indexes, views, grants and roles are, line by line, those of this version’s migrations: no rule was switched off or replaced, and nobody may do more than he should.',
+    unit: 'lines of the catalogue',
+  },
 } as const satisfies Readonly<Record<string, CheckText>>;
 export type CheckId = keyof typeof CHECKS;
 export const CHECK_IDS = Object.keys(CHECKS) as CheckId[];
@@ -157,6 +163,17 @@ export const FINDINGS = {
     means: 'The row of a deposit leads customers to another address than the one that the provider answered with.',
     todo: 'Stop serving the deposit, warn whoever was sent there, and find out who wrote to the database.',
   },
+  attempt_differs: {
+    title: 'Attempt at placing differs',
+    means:
+      'What was sent to the provider for an order, with which stamp, and what it answered is not on record as the history says.',
+    todo: 'Ask the provider for the order; find out who could take away or write attempts and stamps.',
+  },
+  notification_differs: {
+    title: 'Notification of what did not happen',
+    means: 'What is told to the outside is not what was posted or decided, or what happened is told to nobody.',
+    todo: 'Stop its delivery and tell the receiver what is right; find out who wrote to the database.',
+  },
   deposit_unexplained: {
     title: 'Deposit without a history',
     means: 'There is a row for a deposit or a case, and no workflow that ever ran for it.',
@@ -233,6 +250,12 @@ export const FINDINGS = {
       'A step that people are said to have taken bears a signature that none of the operator’s keys made over it; or none, where each needs one.',
     todo: STOP,
   },
+  key_unexplained: {
+    title: 'API key not as it was made',
+    means:
+      'The log of keys, which nobody changes, does not say that this key was made or revoked so, or is broken itself.',
+    todo: 'Revoke the key at once, and look at every step that was taken with it.',
+  },
   block_broken: {
     title: 'Ledger chain broken',
     means: 'A block of the ledger does not hash to its value, or does not continue the one before it.',
@@ -273,6 +296,12 @@ export const FINDINGS = {
     title: 'Chain of postings is not what its postings say',
     means: 'The table that says with which posting a chain begins contradicts the postings: money is shown elsewhere.',
     todo: RESTORE,
+  },
+  catalogue_differs: {
+    title: 'Not what this version makes',
+    means:
+      'A function, trigger, constraint, index, grant or role is not as the migrations of this version make it, or they were not applied as they are: what the database refuses and answers cannot be relied on.',
+    todo: 'Find out who changed it and when, and what was possible meanwhile; bring it back by the migrations. What is right and stays goes into the list of exceptions, with the reason.',
   },
   not_readable: {
     title: 'Could not be checked',

@@ -1,7 +1,8 @@
 import { formatUnits, grouped } from '../domain/money.ts';
-import { type Column, table, unitsOf, whole } from './html-parts.ts';
+import { type Column, table, whole } from './html-parts.ts';
 import { type Markup, markup } from './markup.ts';
 import type { AuditReport, Day } from './report.ts';
+import { unitsOf } from './sums.ts';
 
 /** Bars that are drawn, each over its figures: nothing is said by a drawing alone. */
 

@@ -1,7 +1,7 @@
 import { FINDINGS, type FindingKind } from './findings.ts';
-import { leftOut, many, table, whole } from './html-parts.ts';
+import { amount, leftOut, many, momentCell, table, whole } from './html-parts.ts';
 import { type Markup, markup } from './markup.ts';
-import type { AuditCheck, Finding } from './report.ts';
+import type { AuditCheck, Finding, FindingAbout } from './report.ts';
 
 /** Each check: what it means, how much was looked at, and what was found, with what that means and what to do. */
 
@@ -50,8 +50,21 @@ ${
         rows,
         columns: [
           { head: 'Where', cell: ({ where }) => where, style: 'id' },
+          { head: 'About', cell: ({ about }) => aboutCell(about ?? null), style: 'id' },
           { head: 'Expected and found', cell: ({ detail }) => detail, style: 'long' },
         ],
       })
 }${leftOut(rows.length, found, 'findings of this kind')}`;
+}
+
+const aboutCell = (about: FindingAbout | null): Markup =>
+  about === null
+    ? markup`no payment`
+    : markup`${aboutText(about)}${about.at === null ? null : markup`<br><span class="soft">${momentCell(about.at)}</span>`}`;
+
+/** `deposit order-1, 5,000 MTC paid to wallet w-1`. */
+export function aboutText({ deposit, wallet, isPaid, amount: moved }: FindingAbout): string {
+  const money = moved === null ? [] : [amount(moved)];
+  const whose = wallet === null ? ['no wallet'] : [`${isPaid ? 'paid to' : 'not paid, of'} wallet ${wallet}`];
+  return [...(deposit === null ? [] : [`deposit ${deposit}`]), [...money, ...whose].join(' ')].join(', ');
 }

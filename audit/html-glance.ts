@@ -1,13 +1,19 @@
-import { FINDINGS } from './findings.ts';
+import { FINDINGS, type FindingKind } from './findings.ts';
+import { aboutText } from './html-checks.ts';
 import { amount, listing, many, moment, sumOf, whole } from './html-parts.ts';
 import { type Markup, markup } from './markup.ts';
-import type { AuditReport, Basis } from './report.ts';
+import type { AuditCheck, AuditReport, Basis } from './report.ts';
 
 /** The first page: is anything unexplained, and who, how much, when, on what evidence, and what is open. */
 
 const MAX_KINDS = 8;
 
-export function verdict({ unexplained, checks, audit: { scope } }: AuditReport): Markup {
+export function verdict(report: AuditReport): Markup {
+  const {
+    unexplained,
+    checks,
+    audit: { scope },
+  } = report;
   const looked = checks.map(({ checked, unit }) => `${whole(checked)} ${unit}`);
   const extent = `${many(checks.length, 'check')} looked at ${listing(looked)}.`;
   const isPart = [scope.since, scope.sample, scope.deposit].some((limit) => limit !== null);
@@ -15,17 +21,43 @@ export function verdict({ unexplained, checks, audit: { scope } }: AuditReport):
   if (unexplained === 0) {
     return markup`<section class="verdict good" id="verdict" aria-labelledby="verdict-title">
 <h2 id="verdict-title">✓ Nothing is unexplained${within}</h2>
-<p>${extent}</p>
+<p>This report is not qualified by a finding. ${extent}</p>
 </section>`;
   }
-  const kinds = checks.flatMap(({ id, kinds: own }) => own.map((one) => ({ id, ...one })));
+  const kinds = checks.flatMap((check) => check.kinds.map((one) => ({ check, ...one })));
   const more = kinds.length - MAX_KINDS;
   return markup`<section class="verdict bad" id="verdict" aria-labelledby="verdict-title">
 <h2 id="verdict-title">✗ ${unexplained === 1 ? 'One thing is' : `${whole(unexplained)} things are`} unexplained${within}</h2>
+<p><strong>${qualified(report)}</strong></p>
 <ul>
-${kinds.slice(0, MAX_KINDS).map(({ id, kind, found }) => markup`<li><a href="#${id}-${kind}">${whole(found)} × ${FINDINGS[kind].title}</a></li>\n`)}${more > 0 ? markup`<li><a href="#checks">and ${many(more, 'other kind')}</a></li>\n` : null}</ul>
+${kinds.slice(0, MAX_KINDS).map(({ check, kind, found }) => markup`<li><a href="#${check.id}-${kind}">${whole(found)} × ${FINDINGS[kind].title}</a>${firstOf(check, kind, found)}</li>\n`)}${more > 0 ? markup`<li><a href="#checks">and ${many(more, 'other kind')}</a></li>\n` : null}</ul>
 <p>${extent}</p>
 </section>`;
+}
+
+/** What is said below does not hold for what something was found about. */
+function qualified({ unexplained, checks, evidence, books }: AuditReport): string {
+  const by = checks.filter(({ found }) => found > 0).map(({ title, found }) => `${whole(found)} under “${title}”`);
+  const about = evidence.find(({ basis }) => basis === 'finding');
+  const credits =
+    about === undefined
+      ? 'None of the credits that stand in wallets is among them by name.'
+      : `${many(about.credits, 'credit')}, ${amount(about.credited)}, ${about.credits === 1 ? 'is' : 'are'} not confirmed by this report.`;
+  const sums = books === null || books.schedule.agrees ? '' : ' The schedule does not add up to the ledger.';
+  return `Qualified: ${many(unexplained, 'finding')}, of which ${listing(by)}. ${credits}${sums}`;
+}
+
+/** The first of a kind with its deposit, wallet, amount and time. */
+function firstOf({ findings }: AuditCheck, kind: FindingKind, found: number): Markup {
+  const own = findings.filter((finding) => finding.kind === kind);
+  const first = own.find(({ about }) => (about ?? null) !== null) ?? own[0];
+  if (first === undefined) return markup``;
+  const { about, where } = first;
+  const said =
+    about === null || about === undefined
+      ? where
+      : `${aboutText(about)}${about.at === null ? '' : `, ${moment(about.at)}`}`;
+  return markup`<br><span class="soft">${said}${found > 1 ? `, and ${whole(found - 1)} more` : ''}</span>`;
 }
 
 export const glance = (report: AuditReport): Markup => markup`<section id="glance" aria-labelledby="glance-title">
@@ -42,7 +74,7 @@ ${answer('What is open', whatIsOpen(report))}
 const answer = (question: string, sentences: readonly string[]): Markup =>
   markup`<div><dt>${question}</dt><dd>${sentences.map((sentence) => markup`<p>${sentence}</p>`)}</dd></div>`;
 
-function howMuch({ totals, counts }: AuditReport): string[] {
+function howMuch({ totals, counts, evidence }: AuditReport): string[] {
   if (counts.deposits === 0) return ['There were no deposits.'];
   const credits = totals.reduce((sum, total) => sum + total.credits, 0);
   const credited = sumOf(totals.map((total) => total.credited));
@@ -54,6 +86,12 @@ function howMuch({ totals, counts }: AuditReport): string[] {
   return [
     `${amount(credited)} stand in wallets: ${many(credits, 'credit')} for ${many(counts.deposits, 'deposit')}.`,
     `Customers paid ${listing(paid)} for that.`,
+    ...evidence
+      .filter(({ basis }) => basis === 'finding')
+      .map(
+        ({ credits: many_, credited: sum }) =>
+          `✗ Of that, ${many(many_, 'credit')} with ${amount(sum)} ${many_ === 1 ? 'has' : 'have'} findings: these are the sums of the books, and this report does not confirm them.`,
+      ),
   ];
 }
 
@@ -75,10 +113,13 @@ function when({ days, audit }: AuditReport): string[] {
   ];
 }
 
-const BASES: Readonly<Record<Basis, string>> = {
+const RESTS: Readonly<Record<Basis, string>> = {
   callback: 'on an authentic callback of the provider alone',
   two_people: 'on a callback and the decision of two people',
   one_person: 'on a callback and the decision of one person, where the frozen limit allows that',
+  unsealed: 'on a callback from before seals, of which nothing proves who wrote it',
+  on_its_way: 'of a workflow that is not archived yet, compared as far as it has come',
+  finding: '✗ something was found about them, and they are counted on no evidence',
 };
 
 function onWhat({ evidence, counts }: AuditReport): string[] {
@@ -86,7 +127,7 @@ function onWhat({ evidence, counts }: AuditReport): string[] {
   if (evidence.length === 0) return ['There were no credits.', proofs];
   return [
     ...evidence.map(
-      ({ basis, credits, credited }) => `${many(credits, 'credit')}, ${amount(credited)}: ${BASES[basis] ?? basis}.`,
+      ({ basis, credits, credited }) => `${many(credits, 'credit')}, ${amount(credited)}: ${RESTS[basis] ?? basis}.`,
     ),
     proofs,
   ];

@@ -1,5 +1,6 @@
-import { formatUnits, grouped, parseFraction } from '../domain/money.ts';
+import { formatUnits, grouped } from '../domain/money.ts';
 import { Markup, markup, type Part } from './markup.ts';
+import { unitsOf } from './sums.ts';
 
 /** Pieces that every part of a report is made of. */
 
@@ -32,8 +33,8 @@ const twoDecimals = (decimal: string): string =>
 export interface Column<T> {
   readonly head: string;
   readonly cell: (row: T) => Part;
-  /** `id`: a name that may be long; `long`: a sentence or a hash. */
-  readonly style?: 'number' | 'id' | 'long' | 'short';
+  /** `id`: a name that may be long; `long`: a sentence or a hash; `words`: has room for the longest name of ours. */
+  readonly style?: 'number' | 'id' | 'long' | 'short' | 'words';
 }
 
 interface TableText<T> {
@@ -48,7 +49,7 @@ interface TableText<T> {
 }
 
 export const table = <T>({ caption, label, rows, columns, style }: TableText<T>): Markup =>
-  markup`${caption === null ? null : markup`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}">
+  markup`${caption === null ? null : markup`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}, as a table">
 <table${styled({ style })} aria-label="${label}">
 <thead><tr>${columns.map((column) => markup`<th scope="col"${styled(column)}>${column.head}</th>`)}</tr></thead>
 <tbody>
@@ -59,11 +60,13 @@ ${rows.map((row) => markup`<tr>${columns.map((column, at) => cell(column, column
 
 const cell = <T>(column: Column<T>, shown: Part, isName: boolean): Markup => {
   // What is too long for a figure is broken like anything else, or it would push the page apart.
-  const style = styled(
-    column.style === 'number' && typeof shown === 'string' && shown.length > 40 ? { style: 'id' } : column,
-  );
+  const style = styled(column.style === 'number' && lengthOf(shown) > 40 ? { style: 'id' } : column);
   return isName ? markup`<th scope="row"${style}>${shown}</th>` : markup`<td${style}>${shown}</td>`;
 };
+
+/** Of markup, about as much as is seen of it. */
+const lengthOf = (shown: Part): number =>
+  shown instanceof Markup ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
 
 const styled = ({ style }: { readonly style?: string | undefined }): Markup =>
   new Markup(style === undefined ? '' : ` class="${style}"`);
@@ -79,12 +82,6 @@ export const leftOut = (listed: number, found: number, what: string): Markup =>
 /** `a, b and c`. */
 export const listing = (parts: readonly string[]): string =>
   parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
-
-/** In units of 1e-8; what is no decimal is drawn and summed as nothing, and stands in its own row as it is. */
-export function unitsOf(decimal: string): bigint {
-  const parsed = parseFraction(decimal);
-  return parsed.ok ? parsed.value : 0n;
-}
 
 export const sumOf = (decimals: readonly string[]): string =>
   formatUnits(decimals.reduce((sum, decimal) => sum + unitsOf(decimal), 0n));

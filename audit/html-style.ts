@@ -29,6 +29,9 @@ thead th { border-bottom: 2px solid var(--soft); font-size: .9em; }
 tbody th { font-weight: 600; } tfoot td, tfoot th { border-bottom: 0; border-top: 2px solid var(--soft); font-weight: 700; }
 .number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; white-space: nowrap; }
 .short { overflow-wrap: normal; white-space: nowrap; }
+.words { overflow-wrap: anywhere; min-width: 10.5rem; }
+.tick { display: block; } .tick input { margin: 0 .2rem 0 0; vertical-align: middle; }
+.initials { border-bottom: 1px solid var(--soft); color: var(--soft); display: block; margin-top: .4rem; }
 .outcome { font-weight: 700; white-space: nowrap; } .outcome.ok { color: var(--good); } .outcome.no { color: var(--bad); }
 .kind { background: var(--pale); border-left: 4px solid var(--bad); margin: 1rem 0 .6rem; padding: .5rem .8rem; }
 .kind h4 { font-size: 1rem; margin: 0; } .kind p { margin: .15rem 0; }
@@ -51,7 +54,7 @@ a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--deep); outl
   h2, h3, .kind, .before, figcaption { break-after: avoid; } tr, figure, .verdict, .kind, .glance > div { break-inside: avoid; }
   thead { display: table-header-group; } tfoot { display: table-row-group; }
   .scroll { overflow: visible; } table, table.wide, .chart { min-width: 0; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-  th, td { padding: 1mm 3mm 1mm 0; } .dense th, .dense td { padding: .2mm 3mm .2mm 0; } .id { min-width: 27mm; } .long { min-width: 40mm; }
+  th, td { padding: 1mm 3mm 1mm 0; } .dense th, .dense td { padding: .2mm 3mm .2mm 0; } .id { min-width: 27mm; } .long { min-width: 40mm; } .words { min-width: 34mm; }
   a { color: inherit; text-decoration: none; }
   nav { display: none; }
 }

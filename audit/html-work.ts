@@ -69,7 +69,7 @@ export const openTable = ({ open, counts }: AuditReport): Markup =>
         style: 'wide',
         columns: [
           { head: 'Deposit or case', cell: ({ workflowId }) => workflowId, style: 'id' },
-          { head: 'Waits', cell: ({ isCase, state }) => waits(isCase, state), style: 'id' },
+          { head: 'Waits', cell: ({ isCase, state }) => waits(isCase, state), style: 'words' },
           { head: 'Wallet', cell: ({ wallet }) => wallet ?? 'none', style: 'id' },
           {
             head: 'At stake',
@@ -77,7 +77,11 @@ export const openTable = ({ open, counts }: AuditReport): Markup =>
             style: 'number',
           },
           { head: 'Since', cell: ({ since }) => momentCell(since), style: 'id' },
-          { head: 'Closes by', cell: ({ until }) => (until === null ? 'a decision' : momentCell(until)), style: 'id' },
+          {
+            head: 'Closes by',
+            cell: ({ until }) => (until === null ? 'a decision' : momentCell(until)),
+            style: 'words',
+          },
         ],
       })}${leftOut(open.length, counts.openDeposits + counts.openCases, 'open deposits and cases')}`;
 

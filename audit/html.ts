@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { depositsByState, depositsOverTime } from './html-charts.ts';
+import { drawnSection, periodText, scheduleSection, trialBalance } from './html-books.ts';
 import { checksInDetail, checksTable } from './html-checks.ts';
 import { glance, verdict } from './html-glance.ts';
 import { amount, code, many, moment, table, whole } from './html-parts.ts';
@@ -8,12 +9,15 @@ import { styleOf } from './html-style.ts';
 import { decisionsTable, openTable, peopleTable } from './html-work.ts';
 import { Markup, markup } from './markup.ts';
 import type { AuditReport, AuditScope, Total } from './report.ts';
-import type { SignedBy } from './sign.ts';
+import type { NamedLineFile, SignedBy } from './sign.ts';
 
 /** What the page says of itself and of the file beside it. */
 export interface PageFacts {
   /** The name of the signed JSON file. */
   readonly jsonFile: string;
+  /** The files of lines beside it, and that of the sample. */
+  readonly files: readonly NamedLineFile[];
+  readonly paper: string | null;
   readonly signedBy: SignedBy;
   /** The whole fingerprint of the key. */
   readonly fingerprint: string;
@@ -37,7 +41,7 @@ export function reportPage(report: AuditReport, facts: PageFacts): string {
 <div class="first">
 <header>
 <h1>Audit of the deposit engine</h1>
-<p>${scopeText(report.audit.scope)} Made ${moment(report.audit.startedAt)} to ${moment(report.audit.finishedAt)}.</p>
+${parties(report.audit.scope)}<p>${scopeText(report.audit.scope)} Made ${moment(report.audit.startedAt)} to ${moment(report.audit.finishedAt)}.</p>
 </header>
 ${verdict(report)}
 ${glance(report)}
@@ -49,9 +53,12 @@ ${contents}
 ${part('totals', 'Totals', 'page', totalsTable(report.totals))}
 ${part('states', 'Deposits by state', '', depositsByState(report.states))}
 ${part('time', 'Deposits over time', 'page', depositsOverTime(report.days))}
+${part('balance', 'Trial balance and roll-forward', '', trialBalance(report))}
 ${part('checks', 'The checks', 'page', markup`${checksTable(report.checks)}${checksInDetail(report.checks)}`)}
 ${part('decisions', 'What people decided', 'page', markup`${peopleTable(report)}${decisionsTable(report)}`)}
 ${part('open', 'What is open', '', openTable(report))}
+${part('schedule', 'Schedule of credits', 'page', scheduleSection(report, facts.files))}
+${part('sample', 'Sample to look at', 'page', drawnSection(report, facts.paper))}
 ${part('notes', 'Explained, and worth knowing', '', notes(report.notes))}
 ${part('code', 'The code that decided', '', codeOf(report))}
 ${part('limits', 'What this report does not prove', 'page', notProved)}
@@ -71,9 +78,12 @@ const CONTENTS = [
   ['totals', 'Totals'],
   ['states', 'Deposits by state'],
   ['time', 'Deposits over time'],
+  ['balance', 'Trial balance and roll-forward'],
   ['checks', 'The checks'],
   ['decisions', 'What people decided'],
   ['open', 'What is open'],
+  ['schedule', 'Schedule of credits'],
+  ['sample', 'Sample to look at'],
   ['notes', 'Explained, and worth knowing'],
   ['code', 'The code that decided'],
   ['limits', 'What this report does not prove'],
@@ -91,6 +101,16 @@ const part = (id: string, title: string, style: string, body: Markup): Markup =>
 <h2 id="${id}-title">${title}</h2>
 ${body}
 </section>`;
+
+/** Whose books, for which period, and who made the report. */
+const parties = (scope: AuditScope): Markup => {
+  const said = [
+    ...(scope.entity === null ? [] : [`Entity: ${scope.entity}`]),
+    ...(scope.from === null && scope.to === null ? [] : [`Period: ${periodText(scope)}`]),
+    ...(scope.preparer === null ? [] : [`Prepared by ${scope.preparer}`]),
+  ];
+  return said.length === 0 ? markup`` : markup`<p>${said.join(' · ')}</p>\n`;
+};
 
 /** What was audited, as a sentence. */
 export function scopeText({ since, sample, deposit }: AuditScope): string {

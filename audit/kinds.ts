@@ -20,6 +20,8 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   posting_differs: 'books',
   deposit_row_differs: 'books',
   link_differs: 'books',
+  attempt_differs: 'books',
+  notification_differs: 'books',
   deposit_unexplained: 'books',
   history_unexplained: 'books',
   callback_without_outcome: 'callbacks',
@@ -35,6 +37,7 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   evidence_differs: 'evidence',
   decided_by_one: 'evidence',
   decision_unrecorded: 'evidence',
+  key_unexplained: 'evidence',
   step_not_signed: 'evidence',
   block_broken: 'ledger',
   posting_unsealed: 'ledger',
@@ -44,4 +47,5 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   money_unexplained: 'ledger',
   slot_differs: 'ledger',
   lineage_differs: 'ledger',
+  catalogue_differs: 'catalogue',
 };

@@ -1,50 +1,176 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
-import type pg from 'pg';
-import { type HistoryFacts, openHistory, readHistory } from '../archive/history.ts';
+import { type HistoryFacts, isReplayable, openHistory, readHistory } from '../archive/history.ts';
 import { isGone } from '../archive/source.ts';
-import { auditFacts, auditReplay, type WorkDependencies } from './archived-work.ts';
+import type { DatabaseConfig } from '../config/load.ts';
+import { compareAll, replayFault, type WorkDependencies } from './archived-work.ts';
+import { type Mismatch, subjectOf } from './compare.ts';
 import { CHECK_OF } from './kinds.ts';
+import { describe, type Doing, mayFollow, type Patience } from './patience.ts';
+import { callbacksWaiting, type Unarchived, unarchivedAmong, unarchivedRows, withoutHistory } from './population.ts';
+import type { Finding } from './report.ts';
+import { openSession } from './session.ts';
+import { findWithoutRow } from './visibility.ts';
 
-const BATCH = 25;
+export interface OpenDependencies extends WorkDependencies {
+  readonly client: Client;
+  readonly database: DatabaseConfig;
+  readonly patience: Patience;
+}
 
-/** Deposits and cases that are not closed: by their histories as Temporal holds them now. Answers how many. */
-export async function auditOpen(deps: WorkDependencies, client: Client, deposit: string | null): Promise<number> {
-  let count = 0;
-  for (let after = ''; ; ) {
-    const ids = await openIds(deps.db, after, deposit);
-    const histories = await Promise.all(ids.map(({ id }) => fetchOpen(client, id)));
-    const found = ids.flatMap(({ id, ageMs }, i) => {
-      const history = histories[i];
-      if (history !== null && history !== undefined) return [{ id, history }];
-      // A workflow is started a moment after its row; the relay starts what was forgotten within half a minute.
-      if (ageMs > 120_000) {
-        deps.builder.find(CHECK_OF.deposit_unexplained, {
-          kind: 'deposit_unexplained',
-          where: id,
-          detail: 'is open, and Temporal has no such workflow',
-        });
-      }
-      return [];
+/** What came of looking at what is not in the archive. */
+export interface OpenAudit {
+  /** Ids of the deposits and cases that were compared. */
+  readonly compared: string[];
+  /** What is about to be written, by name. */
+  readonly onTheirWay: string[];
+  /** Closed a moment ago, compared, and not in the archive yet. */
+  readonly notArchivedYet: string[];
+}
+
+/**
+ * Deposits and cases that are not in the archive: by their histories as Temporal holds them now. The session's moment is
+ * older than the histories, so what does not fit is looked at again, with rows of now.
+ */
+export async function auditOpen(deps: OpenDependencies, deposit: string | null): Promise<OpenAudit> {
+  const so: OpenAudit = { compared: [], onTheirWay: [], notArchivedYet: [] };
+  const again: Unarchived[] = [];
+  for await (const rows of unarchivedRows(deps.db, deposit)) {
+    const looked = await look(deps, rows, true);
+    again.push(...looked.filter((one) => !settle(deps, so, one)).map(({ row }) => row));
+  }
+  for (let looks = deps.patience.looks; again.length > 0 && looks > 0; looks -= 1) {
+    await wait(deps.patience.everyMs);
+    const rows = again.splice(0);
+    for (let i = 0; i < rows.length; i += AT_ONCE)
+      again.push(...(await lookAgain(deps, so, rows.slice(i, i + AT_ONCE), looks === 1)));
+  }
+  return so;
+}
+
+const AT_ONCE = 25;
+
+/** One row beside its history. `history` null: Temporal has none. */
+interface Looked {
+  readonly row: Unarchived;
+  readonly facts: HistoryFacts | null;
+  readonly events: number;
+  readonly isGone: boolean;
+  readonly mismatches: readonly Mismatch[];
+}
+
+/** Whether it fits, and that is noted. */
+function settle(
+  { builder, patience }: OpenDependencies,
+  so: OpenAudit,
+  { row, facts, isGone: gone, mismatches }: Looked,
+) {
+  if (gone || mismatches.length > 0) return false;
+  if (facts === null) return true;
+  so.compared.push(subjectOf(facts));
+  if (facts.end === null || row.closedAt === null) return true;
+  const ageMs = Date.now() - Date.parse(facts.end.at);
+  if (ageMs <= patience.archivedWithinMs) so.notArchivedYet.push(row.id);
+  else {
+    const detail = `closed ${facts.end.at}, and not in the archive`;
+    builder.find(CHECK_OF.history_missing, { kind: 'history_missing', where: row.id, detail });
+  }
+  return true;
+}
+
+/** Fresh rows and fresh histories. Returns what is to be looked at once more. */
+async function lookAgain(
+  deps: OpenDependencies,
+  so: OpenAudit,
+  before: readonly Unarchived[],
+  isLast: boolean,
+): Promise<Unarchived[]> {
+  // First what Temporal is doing, then the rows, then the history: one that has not grown meanwhile is that of the rows.
+  const doing = await Promise.all(before.map(({ id }) => describe(deps.client, id)));
+  const db = await openSession(deps.database, null);
+  try {
+    const looked = await look({ ...deps, db }, await unarchivedAmong(db, before), false);
+    return looked.flatMap((one) => {
+      const now = doing[before.findIndex(({ id }) => id === one.row.id)] ?? null;
+      if (settle(deps, so, one)) return [];
+      return conclude(deps, so, one, now, isLast) ? [] : [one.row];
     });
-    await auditBatch(deps, found);
-    count += ids.length;
-    if (ids.length < BATCH) return count;
-    after = ids.at(-1)!.id;
+  } finally {
+    await db.end();
   }
 }
 
-async function openIds(db: pg.ClientBase, after: string, deposit: string | null) {
-  const { rows } = await db.query<{ id: string; ageMs: number }>(
-    `select id, (extract(epoch from clock_timestamp() - since) * 1000)::float8 as "ageMs" from (
-       select 'deposit:' || external_order_number as id, created_at as since, external_order_number as n from engine.deposit where closed_at is null
-       union all
-       select coalesce(v.held_by, v.workflow_id), v.opened_at, c.external_order_number from engine.review_case v join engine.callback c on c.id = v.callback
-        where v.closed_at is null and v.workflow_id not like 'deposit:%') w
-      where id > $1 and ($3::text is null or n = $3) order by id limit $2`,
-    [after, BATCH, deposit],
+/** Between two looks it did something: as if it were doing all of it. */
+const MOVING: Doing = { events: 0, runs: true, activities: ['credit', 'recordReview', 'park', 'decide'], task: true };
+
+/** What does not fit: told, or excused by name. False: it is to be looked at once more. */
+function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doing | null, isLast: boolean): boolean {
+  const { row, facts, mismatches } = one;
+  const { youngMs } = deps.patience;
+  const tell = (findings: readonly Finding[]) => {
+    for (const finding of findings) deps.builder.find(CHECK_OF[finding.kind], finding);
+  };
+  if (!isLast) return false;
+  if (facts === null) {
+    if (row.ageMs <= youngMs) so.onTheirWay.push(row.id);
+    else tell(withoutHistory(row));
+    return true;
+  }
+  // Its history has grown since the rows were read: they are of two moments.
+  const isMoving = doing === null || doing.events !== one.events;
+  so.compared.push(subjectOf(facts));
+  const ageOf = ({ posting }: Mismatch) => (posting === null ? 0 : Date.now() - Date.parse(posting.postedAt));
+  const open = mismatches.filter(
+    (mismatch) => !mayFollow(mismatch, isMoving ? MOVING : doing, ageOf(mismatch), youngMs),
   );
-  return rows;
+  if (open.length < mismatches.length) so.onTheirWay.push(row.id);
+  tell(open.map(({ finding }) => finding));
+  return true;
+}
+
+/** Rows beside their histories. `counted`: for the first time. */
+async function look(deps: OpenDependencies, rows: readonly Unarchived[], counted: boolean): Promise<Looked[]> {
+  const { replayer } = await deps.replayerFor(null);
+  const codecs = deps.dataConverter.payloadCodecs ?? [];
+  const histories = await Promise.all(rows.map(({ id }) => fetchOpen(deps.client, id)));
+  const looked: Looked[] = [];
+  for (const [i, row] of rows.entries()) {
+    const history = histories[i] ?? null;
+    if (history === null) {
+      looked.push({ row, facts: null, events: 0, isGone: withoutHistory(row).length > 0, mismatches: [] });
+      continue;
+    }
+    const events = history.events?.length ?? 0;
+    let facts: HistoryFacts;
+    try {
+      facts = readHistory(await openHistory(history, codecs));
+    } catch (error) {
+      // Encrypted with a key that is not here, or no history of ours.
+      const { message: detail } = error as Error;
+      if (counted) deps.builder.find(CHECK_OF.not_readable, { kind: 'not_readable', where: row.id, detail });
+      looked.push({ row, facts: null, events: 0, isGone: false, mismatches: [] });
+      continue;
+    }
+    const fault = await replayFault(deps, replayer, facts, history);
+    if (counted) deps.builder.count('histories');
+    if (counted && isReplayable(facts)) deps.builder.checked('replay');
+    const own = [...fault, ...endedThoughOpen(row, facts)];
+    looked.push({ row, facts, events, isGone: false, mismatches: own.map((finding) => ({ finding, posting: null })) });
+  }
+  const read = looked.flatMap(({ facts }) => (facts === null ? [] : [facts]));
+  if (counted) deps.builder.checked('books', read.length);
+  const compared = await compareAll(deps, read);
+  return looked.map((one) =>
+    one.facts === null ? one : { ...one, mismatches: [...one.mismatches, ...compared[read.indexOf(one.facts)]!] },
+  );
+}
+
+/** A row that says it is open, whose workflow has ended. */
+export function endedThoughOpen({ id, closedAt }: Unarchived, { end }: HistoryFacts): Finding[] {
+  if (closedAt !== null || end === null) return [];
+  const detail = `its row is open, its workflow has ended as ${end.status} ${end.at}`;
+  return [{ kind: 'deposit_row_differs', where: id, detail }];
 }
 
 /** Null: Temporal has no such workflow. */
@@ -57,25 +183,35 @@ export async function fetchOpen(client: Client, workflowId: string): Promise<His
   }
 }
 
-async function auditBatch(
-  deps: WorkDependencies,
-  batch: readonly { readonly id: string; readonly history: History }[],
-) {
-  const { replayer } = await deps.replayerFor(null);
-  const codecs = deps.dataConverter.payloadCodecs ?? [];
-  const facts: HistoryFacts[] = [];
-  for (const { id, history } of batch) {
-    let read: HistoryFacts;
+/** Acknowledged callbacks without an outcome, looked at again; what somebody is about to take is excused by name. */
+export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
+  let waiting = await callbacksWaiting(deps.db);
+  for (let looks = deps.patience.looks; waiting.length > 0 && looks > 0; looks -= 1) {
+    await wait(deps.patience.everyMs);
+    const db = await openSession(deps.database, null);
     try {
-      read = readHistory(await openHistory(history, codecs));
-    } catch (error) {
-      // Encrypted with a key that is not here, or no history of ours.
-      const { message: detail } = error as Error;
-      deps.builder.find(CHECK_OF.not_readable, { kind: 'not_readable', where: id, detail });
-      continue;
+      const ids = waiting.map(({ id }) => id);
+      waiting = await callbacksWaiting(db, ids);
+    } finally {
+      await db.end();
     }
-    await auditReplay(deps, replayer, read, history);
-    facts.push(read);
   }
-  await auditFacts(deps, facts);
+  const onTheirWay: string[] = [];
+  for (const { deposit, ageMs, finding } of waiting) {
+    const doing = deposit === null ? null : await describe(deps.client, `deposit:${deposit}`);
+    const isTaken = doing !== null && (doing.task || doing.activities.length > 0);
+    if (isTaken || ageMs <= deps.patience.youngMs) onTheirWay.push(finding.where);
+    else deps.builder.find(CHECK_OF[finding.kind], finding);
+  }
+  return onTheirWay;
+}
+
+/** Workflows without a row, in a session of now. */
+export async function auditUnknown(deps: OpenDependencies): Promise<void> {
+  const db = await openSession(deps.database, null);
+  try {
+    for (const finding of await findWithoutRow(deps.client, db)) deps.builder.find(CHECK_OF[finding.kind], finding);
+  } finally {
+    await db.end();
+  }
 }

@@ -2,6 +2,8 @@ import type { Decision } from '../domain/decision.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import type { BuyCoinMode, Currency } from '../domain/order.ts';
 import type { CheckId, FindingKind } from './findings.ts';
+import type { DrawOrder } from './drawing.ts';
+import type { Period } from './roll-forward.ts';
 
 /**
  * What an audit says. Amounts are canonical decimals, MTC unless they are called fiat; times are RFC 3339 in UTC;
@@ -16,7 +18,9 @@ export interface AuditReport {
   readonly totals: readonly Total[];
   readonly days: readonly Day[];
   readonly states: readonly { readonly state: DepositState; readonly deposits: number }[];
-  /** On what the credits rest. */
+  /** Trial balance, schedule and sample; null: of a single deposit there are none. */
+  readonly books: Books | null;
+  /** On what the credits rest, as far as nothing was found about them. */
   readonly evidence: readonly { readonly basis: Basis; readonly credits: number; readonly credited: string }[];
   /** Those who decided, each with how often. */
   readonly people: readonly Person[];
@@ -41,10 +45,14 @@ export interface AuditFacts {
   readonly codeVersion: string;
   /** Of the workflow code that histories were replayed on. */
   readonly bundleHash: string;
+  /** Of the lines that the database's catalogue was compared with: sha256 of database/catalogue.txt. */
+  readonly catalogueHash: string;
 }
 
-/** What was left out; all null: nothing. */
-export interface AuditScope {
+/** Who is audited, by whom, for which period; and what was left out: nothing where `since`, `sample`, `deposit` are null. */
+export interface AuditScope extends Period {
+  readonly entity: string | null;
+  readonly preparer: string | null;
   /** What closed since this time, and what is still open. */
   readonly since: string | null;
   /** In words: `1,000 deposits chosen at random, seed 7`. */
@@ -88,7 +96,83 @@ export interface Day {
   readonly credited: string;
 }
 
-export type Basis = 'callback' | 'two_people' | 'one_person';
+/**
+ * `unsealed`: on a callback from before seals, of which nothing proves who wrote it. `on_its_way`: its workflow is not
+ * archived yet. `finding`: something was found about it, so nothing is said of it.
+ */
+export const BASES = ['callback', 'two_people', 'one_person', 'unsealed', 'on_its_way', 'finding'] as const;
+export type Basis = (typeof BASES)[number];
+
+export interface Books {
+  readonly accounts: readonly AccountMovement[];
+  /** Debits less credits at the end of the period; 0 unless the books do not balance. */
+  readonly differences: readonly { readonly asset: string; readonly difference: string }[];
+  readonly schedule: ScheduleSums;
+  /** The first lines of the schedule; all of them are in its files. */
+  readonly lines: readonly ScheduleLine[];
+  readonly drawn: Drawn | null;
+}
+
+/** An account in the period, or all wallets; grows by what came. MTC, negative where it stands on its other side. */
+export interface AccountMovement {
+  /** `wallets` or the account's code. */
+  readonly account: string;
+  readonly kind: 'asset' | 'liability' | 'income' | 'expense';
+  readonly asset: string;
+  readonly opening: string;
+  readonly came: string;
+  readonly went: string;
+  readonly closing: string;
+  /** The kept balance; null: the period ends before now. */
+  readonly kept: string | null;
+}
+
+/** Of all lines of the schedule. Amounts are what the accounts grew by. */
+export interface ScheduleSums {
+  readonly lines: number;
+  readonly wallets: string;
+  readonly suspense: string;
+  readonly fees: string;
+  readonly clearing: string;
+  /** Whether those are what the accounts moved by in the period. */
+  readonly agrees: boolean;
+  readonly flagged: { readonly lines: number; readonly wallets: string };
+}
+
+/** A posting as a line. Null: it has none. */
+export interface ScheduleLine {
+  readonly line: number;
+  readonly posting: string;
+  readonly kind: string;
+  readonly at: string;
+  readonly deposit: string | null;
+  readonly wallet: string | null;
+  /** With its sign: negative when it takes back. */
+  readonly amount: string;
+  readonly fee: string;
+  readonly currency: string | null;
+  readonly paid: string | null;
+  readonly code: string | null;
+  readonly evidence: Basis;
+  readonly findings: readonly FindingKind[];
+  readonly callback: string | null;
+  readonly archiveRow: string | null;
+  readonly block: string | null;
+  readonly decidedBy: string | null;
+}
+
+/** What was drawn for people to look at, and from what. */
+export interface Drawn {
+  readonly by: DrawOrder['by'];
+  readonly seed: number;
+  readonly asked: number;
+  readonly ofLines: number;
+  readonly ofAmount: string;
+  /** Of a selection by amount: the distance of the cuts, and where the first is. */
+  readonly interval: string | null;
+  readonly start: string | null;
+  readonly lines: readonly ScheduleLine[];
+}
 
 export interface Person {
   readonly name: string;
@@ -96,6 +180,8 @@ export interface Person {
   readonly confirmed: number;
   /** Of the confirmed ones, those the person had proposed as well. */
   readonly alone: number;
+  /** When the first key was made with which this name may decide; null: no key of that kind is on record. */
+  readonly since: string | null;
 }
 
 export interface AuditCheck {
@@ -117,6 +203,19 @@ export interface Finding {
   readonly where: string;
   /** With what was expected and what was found. */
   readonly detail: string;
+  /** What the tables say of the place; null: it is about no payment. Absent until the report is made. */
+  readonly about?: FindingAbout | null;
+}
+
+/** Which payment a finding is about. Null: not known, or none. */
+export interface FindingAbout {
+  readonly deposit: string | null;
+  /** Who was paid; where nobody was, who is to be paid. */
+  readonly wallet: string | null;
+  readonly isPaid: boolean;
+  /** MTC, with its sign. */
+  readonly amount: string | null;
+  readonly at: string | null;
 }
 
 /** A decision that was carried out. */

@@ -11,6 +11,8 @@ export interface DepositRecord extends Order {
   readonly postingId: string | null;
   /** The case that credited an unbound payment of this deposit, and so ended it. */
   readonly settledBy: string | null;
+  /** Its workflow was told of that. */
+  readonly told: boolean;
   readonly advertisementCode: string | null;
   /** sha256 of the checkout link, lower-case hex; null: there is none. */
   readonly redirectHash: string | null;
@@ -114,6 +116,19 @@ export interface StatedRecord {
   readonly paymentPrice: string;
 }
 
+/** What was sent to the provider for an order, and what came of it. */
+export interface AttemptRecord {
+  readonly externalOrderNumber: string;
+  readonly n: number;
+  readonly outcome: string | null;
+  /** What the answer says: `placed`, `unknown`, …, also where it came late. */
+  readonly answered: string | null;
+  readonly cause: string | null;
+  readonly advertisementCode: string | null;
+  /** sha256 of the checkout link in it, lower-case hex. */
+  readonly redirectHash: string | null;
+}
+
 /** Everything about one batch of workflows, by what it is looked up by. */
 export interface Records {
   /** Those of the histories, and those that decisions name. */
@@ -130,6 +145,10 @@ export interface Records {
   readonly refused: ReadonlyMap<string, string>;
   /** By id: what rows, steps and postings name, and where the chains of those begin. */
   readonly named: ReadonlyMap<string, PostingRecord>;
+  /** By order, in their order. */
+  readonly attempts: ReadonlyMap<string, readonly AttemptRecord[]>;
+  /** By deposit: its callbacks that came to something. */
+  readonly outcomes: ReadonlyMap<string, readonly { readonly id: string; readonly outcome: string }[]>;
   /** By transaction code: the workflow whose posting has used it up. */
   readonly codes: ReadonlyMap<string, string>;
 }
@@ -140,7 +159,7 @@ const DEPOSITS = `
   select external_order_number as "externalOrderNumber", wallet, buy_coin_mode as "buyCoinMode",
          trim_scale(mtc_amount)::text as "mtcAmount", trim_scale(total_price)::text as "totalPrice",
          currency_code as "currencyCode", settings, state, late, bound_callback::text as "boundCallback",
-         posting_id::text as "postingId", settled_by as "settledBy", advertisement_code as "advertisementCode",
+         posting_id::text as "postingId", settled_by as "settledBy", told_at is not null as told, advertisement_code as "advertisementCode",
          encode(sha256(convert_to(redirect_url, 'UTF8')), 'hex') as "redirectHash", refusal, ${time('created_at')} as "createdAt",
          ${time('placed_at')} as "placedAt", ${time('expires_at')} as "expiresAt", ${time('listening_until')} as "listeningUntil",
          ${time('closed_at')} as "closedAt"
@@ -197,6 +216,14 @@ const CODES = `
   select provider_code as code, min(workflow_id) as "workflowId" from ledger.transaction
    where provider = 'mtpay' and provider_code = any($1) group by provider_code`;
 
+const ATTEMPTS = `
+  select external_order_number as "externalOrderNumber", n, outcome, answer->>'kind' as answered, answer->>'cause' as cause,
+         answer->>'advertisementCode' as "advertisementCode", encode(sha256(convert_to(answer->>'redirectUrl', 'UTF8')), 'hex') as "redirectHash"
+    from engine.placement_attempt where external_order_number = any($1) order by external_order_number, n`;
+
+const OUTCOMES = `
+  select deposit, id::text as id, outcome from engine.callback where deposit = any($1) and outcome is not null order by id`;
+
 /**
  * Reads what belongs to these deposits and cases. `inboxIds`: the callbacks that their histories name. What a history
  * names and no table can hold, because somebody else wrote it, is not asked for.
@@ -223,6 +250,9 @@ export async function readRecords(
     ],
   );
   const codes = callbacks.flatMap(({ data }) => (isText(data?.transactionCode) ? [data.transactionCode] : []));
+  const orders = orderNumbers.filter(isText);
+  const attempts = await all<AttemptRecord>(ATTEMPTS, orders);
+  const outcomes = await all<{ deposit: string; id: string; outcome: string }>(OUTCOMES, orders);
   const stepIds = steps.map(({ id }) => id);
   const named = [
     ...deposits.map(({ postingId }) => postingId),
@@ -233,6 +263,8 @@ export async function readRecords(
   return {
     deposits: new Map(deposits.map((row) => [row.externalOrderNumber, row])),
     callbacks: new Map(callbacks.map((row) => [row.id, row])),
+    attempts: grouped(attempts, ({ externalOrderNumber }) => externalOrderNumber),
+    outcomes: grouped(outcomes, ({ deposit }) => deposit),
     postings: byWorkflow(postings),
     cases: new Map(cases.map((row) => [row.workflowId, row])),
     steps: byWorkflow(steps),
@@ -258,8 +290,15 @@ export async function readRecords(
 /** PostgreSQL's texts hold no NUL. */
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0');
 
-function byWorkflow<T extends { readonly workflowId: string }>(rows: readonly T[]): Map<string, T[]> {
-  const grouped = new Map<string, T[]>();
-  for (const row of rows) grouped.set(row.workflowId, [...(grouped.get(row.workflowId) ?? []), row]);
-  return grouped;
+const byWorkflow = <T extends { readonly workflowId: string }>(rows: readonly T[]) =>
+  grouped(rows, ({ workflowId }) => workflowId);
+
+function grouped<T>(rows: readonly T[], keyOf: (row: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const row of rows) {
+    const group = groups.get(keyOf(row));
+    if (group === undefined) groups.set(keyOf(row), [row]);
+    else group.push(row);
+  }
+  return groups;
 }

@@ -1,7 +1,10 @@
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { DrawOrder } from './drawing.ts';
+import type { Period } from './roll-forward.ts';
 
-/** What was asked for at the terminal. */
-export interface AuditCommand {
+/** What was asked for at the terminal. The period is that of the schedule and of the trial balance. */
+export interface AuditCommand extends Period {
   readonly since: string | null;
   /** So many closed workflows, chosen by `seed`. */
   readonly sample: number | null;
@@ -13,30 +16,54 @@ export interface AuditCommand {
   readonly fresh: boolean;
   /** An earlier report, whose heads the chains have to pass through. */
   readonly after: string | null;
+  /** Whose books they are, and who makes the report: names for its first page. */
+  readonly entity: string | null;
+  readonly preparer: string | null;
+  /** What to draw from the credits for people to look at. */
+  readonly draw: DrawOrder | null;
 }
+
+/** Beside this file, also in a build. */
+const EXCEPTIONS = fileURLToPath(new URL('./replay-exceptions.json', import.meta.url));
 
 /** Said wrongly; nothing was looked at. */
 export class Misused extends Error {}
 
 export const USAGE = `npm run audit -- [--since TIME] [--sample N [--seed S]] [--deposit ORDER_NUMBER]
+                 [--from TIME] [--to TIME] [--entity NAME] [--preparer NAME]
+                 [--list N [--seed S] [--by amount]]
                  [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh] [--after REPORT.json]
 npm run audit -- verify REPORT.json
 
 Exit code 0: nothing is unexplained. 1: something is, or could not be checked. 2: not understood.`;
 
-export function parseCommand(args: readonly string[]): AuditCommand {
+/** Names are also taken from AUDIT_ENTITY and AUDIT_PREPARER. Throws {@link Misused}. */
+export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): AuditCommand {
   const { values, positionals } = read(args);
   if (positionals.length > 0) throw new Misused(`there is no ${positionals[0]}`);
+  const seed = values.seed === undefined ? 1 : whole('--seed', values.seed);
+  const by = values.by ?? 'line';
+  if (by !== 'line' && by !== 'amount') throw new Misused('--by: expected line or amount');
+  const [from, to] = [
+    values.from === undefined ? null : time('--from', values.from),
+    values.to === undefined ? null : endOf('--to', values.to),
+  ];
+  if (from !== null && to !== null && from >= to) throw new Misused('--to: expected a time after --from');
   return {
-    since: values.since === undefined ? null : time(values.since),
+    since: values.since === undefined ? null : time('--since', values.since),
     sample: values.sample === undefined ? null : whole('--sample', values.sample),
-    seed: values.seed === undefined ? 1 : whole('--seed', values.seed),
+    seed,
     deposit: values.deposit ?? null,
     processes: values.processes === undefined ? null : whole('--processes', values.processes),
     out: values.out ?? 'audit-reports',
-    exceptions: values.exceptions ?? 'audit/replay-exceptions.json',
+    exceptions: values.exceptions ?? EXCEPTIONS,
     fresh: values.fresh ?? false,
     after: values.after ?? null,
+    from,
+    to,
+    entity: name('AUDIT_ENTITY', values.entity ?? env['AUDIT_ENTITY']),
+    preparer: name('AUDIT_PREPARER', values.preparer ?? env['AUDIT_PREPARER']),
+    draw: values.list === undefined ? null : { count: listed(values.list), seed, by },
   };
 }
 
@@ -55,6 +82,12 @@ function read(args: readonly string[]) {
         exceptions: { type: 'string' },
         fresh: { type: 'boolean' },
         after: { type: 'string' },
+        from: { type: 'string' },
+        to: { type: 'string' },
+        entity: { type: 'string' },
+        preparer: { type: 'string' },
+        list: { type: 'string' },
+        by: { type: 'string' },
       },
     });
   } catch (cause) {
@@ -67,11 +100,30 @@ function whole(name: string, text: string): number {
   return Number(text);
 }
 
-function time(text: string): string {
+/** What people are to look at fits on paper. */
+function listed(text: string): number {
+  const count = whole('--list', text);
+  if (count > 1_000) throw new Misused('--list: expected at most 1000');
+  return count;
+}
+
+function name(what: string, text: string | undefined): string | null {
+  if (text === undefined || text.trim() === '') return null;
+  if (text.length > 200) throw new Misused(`${what}: expected at most 200 characters`);
+  return text.trim();
+}
+
+function time(what: string, text: string): string {
   const at = Date.parse(text);
   if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(at))
-    throw new Misused('--since: expected a time such as 2026-01-31 or 2026-01-31T09:30:00Z');
+    throw new Misused(`${what}: expected a time such as 2026-01-31 or 2026-01-31T09:30:00Z`);
   return new Date(at).toISOString();
+}
+
+/** The first moment that is not in it any more: of a day that is named, midnight after it. */
+function endOf(what: string, text: string): string {
+  const at = time(what, text);
+  return /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(Date.parse(at) + 86_400_000).toISOString() : at;
 }
 
 /** Numbers of archive rows that are audited together, in order. */

@@ -2,6 +2,7 @@ import { createHash, createPublicKey, type KeyObject, sign as signBytes, verify 
 import { z } from 'zod';
 import { canonicalJson } from './canonical-json.ts';
 import type { AuditReport } from './report.ts';
+import type { LineFile } from './sealed-lines.ts';
 
 /** Ed25519 over the UTF-8 bytes of the canonical JSON of everything but `signature`. */
 export interface Signature {
@@ -16,7 +17,13 @@ export interface Signature {
 export interface UnsignedReport extends AuditReport {
   /** The page for people, beside this file. */
   readonly html: { readonly file: string; readonly sha256: string };
+  /** The files of lines beside it: the schedule, and the wallets. */
+  readonly files: readonly NamedLineFile[];
   readonly signedBy: SignedBy;
+}
+
+export interface NamedLineFile extends LineFile {
+  readonly file: string;
 }
 
 export interface SignedBy {

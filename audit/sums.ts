@@ -1,4 +1,3 @@
-import { known, parseFraction } from '../domain/money.ts';
 import { compare } from './capped.ts';
 
 export type SumsState = readonly (readonly [group: string, name: string, field: string, sum: string])[];
@@ -15,9 +14,9 @@ export class Sums {
     this.#groups.set(group, names);
   }
 
-  /** In units of 1e-8. Throws `RangeError` for what is no decimal of 0 or more. */
+  /** In units of 1e-8. */
   addDecimal(group: string, name: string, field: string, decimal: string): void {
-    this.add(group, name, field, known(parseFraction(decimal), field));
+    this.add(group, name, field, unitsOf(decimal));
   }
 
   value(group: string, name: string, field: string): bigint {
@@ -44,4 +43,15 @@ export class Sums {
   absorb(state: SumsState): void {
     for (const [group, name, field, sum] of state) this.add(group, name, field, BigInt(sum));
   }
+}
+
+/**
+ * In units of 1e-8, with its sign. What is no decimal is summed as nothing: somebody wrote it who may write anything, and
+ * it is shown as it is.
+ */
+export function unitsOf(decimal: string): bigint {
+  const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(decimal) ?? [];
+  if (whole === undefined) return 0n;
+  const units = BigInt(`${whole}${fraction.slice(0, 8).padEnd(8, '0')}`);
+  return sign === '-' ? -units : units;
 }

@@ -1,4 +1,5 @@
 import type { FindingKind } from './findings.ts';
+import { SUSPENSE_OPEN } from './formulas.ts';
 
 /** One statement each about what stands in the tables; it answers `place` and `detail` of each thing that is wrong. */
 export interface SqlCheck {
@@ -12,11 +13,6 @@ export const decimalText = (text: string): string =>
 /** One name, or the same twice. */
 const isOne = (names: string): string => `split_part(${names}, '+', 2) in ('', split_part(${names}, '+', 1))`;
 const decimal = (text: string): string => `(${decimalText(text)})::numeric`;
-
-/** The archive's rows, each with the one before it and the hash it should have. */
-const ARCHIVE = `(select a.n, a.workflow_id, a.prev, a.hash, coalesce(lag(a.n) over w, 0) as before_n, coalesce(lag(a.hash) over w, sha256('engine.archive')) as before_hash,
-         sha256(a.prev || convert_to(engine.archive_line(a), 'UTF8')) as own
-    from engine.archive a window w as (order by a.n))`;
 
 /** Proposals of what cannot be read, with their confirmation: what both state; `differs`: why it is no evidence. */
 const STATED = `(
@@ -45,19 +41,8 @@ const BESIDE_FAULT = `case
   when exists (select from ${INTO_WALLETS} n where n.deposit = t.deposit and n.id > b.id and n.id < t.id and coalesce(n.left_by > t.id, true))
   then 'which was not the newest that stood' end`;
 
-/**
- * Both directions: everything that stands must be explained by a history that is audited, archived or open. Rows younger
- * than two minutes may be on their way.
- */
+/** What contradicts itself in the tables, whatever any history says. No time in it that says what is looked at. */
 export const UNEXPLAINED: readonly SqlCheck[] = [
-  {
-    kind: 'posting_unexplained',
-    sql: `select 'posting ' || t.id as place, t.kind || ' of ' || t.amount || ' MTC by ' || t.workflow_id || ', of which there is no history' as detail
-            from ledger.transaction t
-           where not exists (select from engine.archive a where a.workflow_id = t.workflow_id)
-             and not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = t.workflow_id)
-             and not exists (select from engine.review_case v where v.workflow_id = t.workflow_id)`,
-  },
   {
     kind: 'credited_twice',
     sql: `select 'deposit:' || deposit as place, count(*) || ' automatic credits: postings ' || string_agg(id::text, ', ' order by id) as detail
@@ -123,11 +108,6 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where c.data is not null or d.step = 'withdraw' or p.decision is distinct from 'credit'`,
   },
   {
-    kind: 'callback_without_outcome',
-    sql: `select 'callback ' || id as place, 'acknowledged ' || received_at || ' for ' || external_order_number || ', and nothing came of it' as detail
-            from engine.callback where acked and outcome is null and last_at < clock_timestamp() - interval '2 minutes'`,
-  },
-  {
     kind: 'callback_outcome_differs',
     sql: `select 'callback ' || c.id as place, 'came to ' || c.outcome || ', which is not there' as detail
             from engine.callback c
@@ -189,15 +169,22 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              and d.state not in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')`,
   },
   {
-    kind: 'history_missing',
-    sql: `select workflow_id as place, 'closed ' || closed_at || ', and not in the archive' as detail
-            from engine.unarchived where lost_at is null and closed_at < clock_timestamp() - interval '2 minutes'
-          union all
-          select v.held_by, 'closed ' || v.closed_at || ' the case ' || v.workflow_id || ', and not in the archive'
-            from engine.review_case v
-           where v.held_by is not null and v.closed_at < clock_timestamp() - interval '2 minutes'
-             and not exists (select from engine.archive a where a.workflow_id = v.held_by)
-             and not exists (select from engine.archive_lost l where l.workflow_id = v.held_by)`,
+    // A final state is written with its time, and people have a case of their own about what they decide.
+    kind: 'deposit_row_differs',
+    sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ', ' || x.fault as detail
+            from engine.deposit d
+           cross join lateral (select case
+             when (d.state in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')) <> (d.closed_at is not null)
+             then coalesce('and closed ' || d.closed_at, 'and not closed')
+             when d.state = 'IN_REVIEW' and not exists (select from engine.review_case v where v.workflow_id = 'deposit:' || d.external_order_number)
+             then 'and there is no case of it' end as fault) x
+           where x.fault is not null`,
+  },
+  {
+    kind: 'deposit_unexplained',
+    sql: `select v.workflow_id as place, 'is the case of a deposit that is not there' as detail
+            from engine.review_case v where v.workflow_id like 'deposit:%'
+             and not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = v.workflow_id)`,
   },
   {
     kind: 'history_unexplained',
@@ -206,19 +193,6 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where not exists (select from engine.deposit d where 'deposit:' || d.external_order_number = a.workflow_id)
              and not exists (select from engine.review_case v where v.workflow_id = regexp_replace(a.workflow_id, ':again:[0-9]+$', '')
                                 and (v.workflow_id = a.workflow_id or v.held_by is not null))`,
-  },
-  {
-    kind: 'archive_row_missing',
-    sql: `select 'archive row ' || n as place, 'follows row ' || before_n || ': what was between is gone' as detail
-            from ${ARCHIVE} v where n <> before_n + 1`,
-  },
-  {
-    kind: 'archive_row_changed',
-    sql: `select 'archive row ' || n as place, workflow_id || ': its hash is not that of its fields' as detail from ${ARCHIVE} v where hash <> own`,
-  },
-  {
-    kind: 'archive_order_broken',
-    sql: `select 'archive row ' || n as place, workflow_id || ': does not name the hash of the row before it' as detail from ${ARCHIVE} v where prev <> before_hash`,
   },
   {
     kind: 'history_lost',
@@ -300,7 +274,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
     // The case that has it is found by the callback with which the money came.
     kind: 'money_unexplained',
     sql: `select 'posting ' || o.id as place, o.amount || ' MTC wait in suspense, and no case about them is open' as detail
-            from ledger.suspense_open o
+            from ${SUSPENSE_OPEN} o
             -- The rest of a payment whose ordered part lies in a wallet is owned by that posting.
             join ledger.transaction p on p.id = o.id and (p.rest is null or p.amount < 0)
             join ledger.transaction r on r.id = coalesce((select l.root from ledger.lineage l where l.transaction_id = o.id), o.id)

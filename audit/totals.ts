@@ -3,7 +3,6 @@ import type { DepositState } from '../domain/deposit.ts';
 import { type Decision, needsTwo } from '../domain/decision.ts';
 import type { BuyCoinMode, Currency } from '../domain/order.ts';
 import type { ReportBuilder } from './builder.ts';
-import type { Basis } from './report.ts';
 import { decimalText } from './table-checks.ts';
 
 /** How much, by whom, and what is open: counted from the tables, in pages. */
@@ -62,39 +61,6 @@ function countDeposit(builder: ReportBuilder, row: DepositLine): void {
     wallet: row.wallet,
     asked: { amount: row.asked, unit: mode === 'MtcAmount' ? 'MTC' : currency },
   });
-}
-
-interface CreditLine {
-  readonly id: string;
-  readonly currency: Currency;
-  readonly mode: BuyCoinMode;
-  readonly createdAt: string;
-  readonly amount: string;
-  readonly fiat: string;
-  readonly actor: string | null;
-}
-
-/** Money in wallets; a posting that was reversed put none there. */
-const CREDITS = `
-  select t.id::text as id, coalesce(t.fiat, d.currency_code) as currency, d.buy_coin_mode as mode,
-         to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "createdAt",
-         trim_scale(t.amount - t.fee)::text as amount, trim_scale(coalesce(t.fiat_amount, 0))::text as fiat, t.actor
-    from ledger.transaction t join engine.deposit d on d.external_order_number = t.deposit
-   where t.id > $1 and t.credit_code like 'wallet:%' and t.amount > 0
-     and not exists (select from ledger.transaction r where r.origin = t.id) and ${IN_SCOPE}
-   order by t.id limit $2`;
-
-export async function countCredits(db: pg.ClientBase, builder: ReportBuilder, scope: CountedScope): Promise<void> {
-  for (let after = '0'; ; ) {
-    const { rows } = await db.query<CreditLine>(CREDITS, [after, PAGE, scope.deposit, scope.since]);
-    for (const { id: _, actor, ...credit } of rows) {
-      const basis: Basis = actor === null ? 'callback' : actor.includes('+') ? 'two_people' : 'one_person';
-      builder.credit({ ...credit, basis });
-      builder.checked('evidence');
-    }
-    if (rows.length < PAGE) return;
-    after = rows.at(-1)!.id;
-  }
 }
 
 interface CaseLine {

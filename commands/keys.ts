@@ -5,6 +5,7 @@ import { loadOwnerUrl } from '../config/owner-url.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { parseKeyCommand, USAGE, UsageError } from './key-arguments.ts';
+import '../config/closed-output.ts';
 
 /**
  * `npm run keys`: issues, lists and revokes API keys, as the schema's owner. A new key is printed alone on standard

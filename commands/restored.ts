@@ -4,6 +4,7 @@ import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { noteRestored } from '../database/placements.ts';
 import { createPool } from '../database/pool.ts';
+import '../config/closed-output.ts';
 
 /**
  * `npm run restored`: says, as the schema's owner and before the engine is started again, that the database was restored

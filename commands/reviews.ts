@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { runReviews } from './reviews-terminal.ts';
+import '../config/closed-output.ts';
 
 /** `npm run reviews -- …`: the cases that wait for people, for a terminal. */
 

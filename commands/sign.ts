@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { newOperatorKey } from '../config/operator-keys.ts';
 import { runReviews } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
+import '../config/closed-output.ts';
 
 /** `npm run sign -- …`: an operator's steps, signed on his own device with a key that never leaves it. */
 

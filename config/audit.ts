@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { ConfigError } from './load.ts';
+import { ConfigError, type DatabaseConfig } from './load.ts';
 import { isSample } from './samples.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
 
@@ -63,4 +63,26 @@ function parsed(text: string, read: (text: string) => KeyObject): KeyObject | 'w
   } catch {
     return 'wrong';
   }
+}
+
+/** The logins of an audit: one that only reads, and one that only appends to the archive; null: the archive stays as it is. */
+export interface AuditDatabases {
+  readonly auditor: DatabaseConfig;
+  readonly archiver: DatabaseConfig | null;
+}
+
+const [AUDITOR, ARCHIVER, COMMON] = ['DATABASE_URL_AUDITOR', 'DATABASE_URL_ARCHIVER', 'DATABASE_URL'] as const;
+
+/** What the environment names, each login by itself or `DATABASE_URL` for both; null: nothing. Throws {@link ConfigError}. */
+export function loadAuditDatabases(env: Environment = process.env): AuditDatabases | null {
+  const { values, problems } = withSecretFiles(env, [AUDITOR, ARCHIVER, COMMON]);
+  if (problems.length > 0) throw new ConfigError(problems.join('; '));
+  const database = (name: string): DatabaseConfig | null => {
+    const url = values[name] ?? values[COMMON];
+    return url === undefined ? null : { url };
+  };
+  const [auditor, archiver] = [database(AUDITOR), database(ARCHIVER)];
+  if (auditor !== null) return { auditor, archiver };
+  if (archiver !== null) throw new ConfigError(`${ARCHIVER} is set, and neither ${AUDITOR} nor ${COMMON}`);
+  return null;
 }

@@ -1,4 +1,13 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  hkdfSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
 import type { Keyring } from './keyring.ts';
 import type { Secret } from './secret.ts';
 import type { Receipt } from '../domain/review.ts';
@@ -31,6 +40,12 @@ export interface Seal {
   readonly sealedMs: number;
 }
 
+/** A seal as it is made, with what the database can verify of it. */
+export interface NewSeal extends Seal {
+  /** HMAC-SHA256 of the same text, by {@link SealKey.macKey}; it is stored nowhere. */
+  readonly mac: Buffer;
+}
+
 /** No field holds a `|`, so two rows never share a text. */
 export const sealText = ({ receipt, externalOrderNumber, contentHash, rawHash, stamp, sealedMs }: SealFacts): string =>
   [
@@ -48,17 +63,21 @@ export interface SealKey {
   /** The first 16 hex digits of the public key's sha256. */
   readonly id: string;
   readonly privateKey: KeyObject;
+  /** 32 bytes derived from the private half: who knows them seals nothing. The database has them once they are registered. */
+  readonly macKey: Buffer;
 }
 
 /** Signs with whatever key is current. `sealedMs` of the facts is cut to whole milliseconds. */
-export type Sealer = (facts: SealFacts) => Seal;
+export type Sealer = (facts: SealFacts) => NewSeal;
 
 export const createSealer =
   (ring: Keyring<SealKey>): Sealer =>
   (facts) => {
-    const { id, privateKey } = ring.current;
+    const { id, privateKey, macKey } = ring.current;
     const sealedMs = Math.round(facts.sealedMs);
-    return { signature: sign(null, Buffer.from(sealText({ ...facts, sealedMs })), privateKey), key: id, sealedMs };
+    const text = Buffer.from(sealText({ ...facts, sealedMs }));
+    const mac = createHmac('sha256', macKey).update(text).digest();
+    return { signature: sign(null, text, privateKey), key: id, sealedMs, mac };
   };
 
 /** The public keys of all generations, by their names. Those of rows that are kept stay for ever. */
@@ -81,11 +100,14 @@ export function isSealOf(keys: SealPublicKeys, seal: Seal, facts: Omit<SealFacts
 const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
-/** The key pair whose private half is these 32 bytes. */
+const MAC_LABEL = 'deposit-engine inbox mac v1';
+
+/** The key pair whose private half is these 32 bytes, and the MAC's key by HKDF-SHA256 (RFC 5869), without a salt. */
 export function sealKey(seed: Secret): SealKey {
   const key = Buffer.concat([SEED_PREFIX, seed.reveal()]);
   const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
-  return { id: nameOf(publicBytes(privateKey)), privateKey };
+  const macKey = Buffer.from(hkdfSync('sha256', seed.reveal(), '', MAC_LABEL, 32));
+  return { id: nameOf(publicBytes(privateKey)), privateKey, macKey };
 }
 
 /** The public half as settings have it: 32 bytes as base64url. */

@@ -339,6 +339,18 @@ const linkRules = (raw: {
   plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
 });
 
+/** Where checkout links may lead, for an audit; undefined: nothing says so. Throws {@link ConfigError}. */
+export function loadLinkRules(env: Environment = process.env): ReturnType<typeof linkRules> | undefined {
+  const { MTPAY_BASE_URL, MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS } = shared;
+  const schema = z.object({ MTPAY_BASE_URL: MTPAY_BASE_URL.optional(), MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS });
+  const result = schema.safeParse(env);
+  if (!result.success)
+    throw configError(result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+  const { MTPAY_BASE_URL: base, ...hosts } = result.data;
+  if (base === undefined && hosts.MTPAY_REDIRECT_HOSTS === undefined) return undefined;
+  return linkRules({ ...hosts, MTPAY_BASE_URL: base ?? 'https://none.invalid' });
+}
+
 /** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = parse(apiSchema, env, API_NEEDS);
@@ -436,6 +448,14 @@ export function loadSealConfig(ours: string | null = null, env: Environment = pr
   const all = [...unread, ...problems, ...wrong];
   if (keys === null || all.length > 0) throw configError(all);
   return { publicKeys: keys.inboxSealPublic.current, sealEpoch: epoch.data ?? null };
+}
+
+/** The private key of the seals, for who registers it. Throws {@link ConfigError}. */
+export function loadSealKey(env: Environment = process.env): Secret {
+  const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSeal']));
+  const { keys, problems } = parseKeys(values, ['inboxSeal'], { samples: true });
+  if (keys === null || unread.length > 0) throw configError([...unread, ...problems]);
+  return keys.inboxSeal.current;
 }
 
 const scheduleSchema = z.object({

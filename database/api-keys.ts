@@ -66,7 +66,7 @@ export async function issueKey(
 ): Promise<{ readonly keyId: string; readonly key: string }> {
   const key = `dek_${randomBytes(32).toString('base64url')}`;
   try {
-    const { rows } = await db.query<{ id: string }>('select engine.issue_key($1, $2, $3, $4, $5) as id', [
+    const { rows } = await db.query<{ id: string }>('select engine.make_key($1, $2, $3, $4, $5) as id', [
       proofOf(key).reveal(),
       name,
       scopes,
@@ -106,10 +106,6 @@ export async function listKeys(db: Db): Promise<ListedKey[]> {
 
 /** Revokes the keys that are named, from the next request on. Answers their ids; those revoked before are left out. */
 export async function revokeKeys(db: Db, keyIds: readonly string[]): Promise<string[]> {
-  const { rows } = await db.query<{ keyId: string }>(
-    `update engine.api_key set revoked_at = clock_timestamp()
-      where 'K' || id = any($1) and revoked_at is null returning 'K' || id as "keyId"`,
-    [keyIds],
-  );
+  const { rows } = await db.query<{ keyId: string }>('select engine.revoke_keys($1) as "keyId"', [keyIds]);
   return rows.map((row) => row.keyId);
 }

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { DepositState } from '../domain/deposit.ts';
 import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
-import type { Seal, Sealer } from '../config/inbox-seal.ts';
+import type { NewSeal, Sealer } from '../config/inbox-seal.ts';
 import { type Page, pageTime, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
@@ -160,14 +160,15 @@ export interface NewCallback extends Routed {
   readonly contentHash: Buffer;
   readonly data: CallbackData | null;
   readonly raw: Uint8Array;
-  readonly seal: Seal;
+  readonly seal: NewSeal;
 }
 
 /**
  * A new row with its attempts, `copies` of it at once. Once the order is known, the stamp is bound to the content, unless it
  * stands for another: only messages that are kept have a stamp, so that a flood of others fills no table. The first payment
  * is bound to its deposit. Acknowledged, unless the order is unknown and has not been for long. SQLSTATE 23505: somebody
- * else has written this content; P0E60: no message becomes that (docs/database-roles.md).
+ * else has written this content; P0E60: no message becomes that (docs/database-roles.md); P0E61: the key of its seal is not
+ * registered, and another is.
  */
 export async function insertCallback(
   client: pg.ClientBase,
@@ -176,7 +177,7 @@ export async function insertCallback(
   copies = 1,
 ): Promise<CallbackRow> {
   const { rows } = await client.query<RawCallbackRow>(
-    `select ${COLUMNS} from engine.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) c`,
+    `select ${COLUMNS} from engine.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) c`,
     [
       externalOrderNumber,
       contentHash,
@@ -190,6 +191,7 @@ export async function insertCallback(
       seal.signature,
       seal.key,
       seal.sealedMs,
+      seal.mac,
     ],
   );
   return toCallback(rows[0]!);
@@ -417,8 +419,8 @@ export async function insertRestored(
     sealedMs: Number(clock[0]!.ms),
   });
   const { rows } = await client.query<RawCallbackRow>(
-    `select ${COLUMNS} from engine.receive_restored($1, $2, $3, $4, $5, $6) c`,
-    [externalOrderNumber, said, reason, seal.signature, seal.key, seal.sealedMs],
+    `select ${COLUMNS} from engine.receive_restored($1, $2, $3, $4, $5, $6, $7) c`,
+    [externalOrderNumber, said, reason, seal.signature, seal.key, seal.sealedMs, seal.mac],
   );
   return rows[0] === undefined ? null : toCallback(rows[0]);
 }

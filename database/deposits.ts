@@ -328,6 +328,24 @@ export async function findOpenDeposits(
   return toPage(rows, limit, toDeposit, (row) => [row.cursor_at, row.external_order_number]);
 }
 
+/** Reservations that nobody has placed or refused: how many are older than this, and the oldest of them; null: none is. */
+export async function findNotPlaced(
+  db: Db,
+  olderThanMs: number,
+): Promise<{ readonly count: number; readonly deposit: string; readonly ageMs: number } | null> {
+  const { rows } = await db.query<{ count: number; deposit: string; age_ms: string }>(
+    `select external_order_number as deposit, (count(*) over ())::int as count,
+            (extract(epoch from clock_timestamp() - created_at) * 1000)::bigint as age_ms
+       from engine.deposit
+      where state = 'PLACING' and created_at < clock_timestamp() - $1 * interval '1 millisecond'
+      order by created_at limit 1`,
+    [olderThanMs],
+  );
+  if (rows[0] === undefined) return null;
+  const { age_ms, ...oldest } = rows[0];
+  return { ...oldest, ageMs: Number(age_ms) };
+}
+
 /** Of these deposits: which have no row, and which have ended longer ago than this. */
 export async function endedOrMissing(
   db: Db,

@@ -8,6 +8,8 @@ import { type IndexStep, readSteps } from './migration-steps.ts';
 /** Any fixed number; two migrators of one database take turns on it. */
 const MIGRATION_LOCK = 7_268_104;
 const CONTRACT = /^\d{3}-contract\b/;
+/** Whether a file takes away what only a version before needs. */
+export const isContract = (name: string): boolean => CONTRACT.test(name);
 const NAME = /^(\d{3})-[a-z0-9-]+\.sql$/;
 
 export const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
@@ -29,8 +31,8 @@ export interface MigrateOptions {
   /** A second connection as the same user, to see who is in the way. */
   readonly watcher?: pg.ClientBase;
   /**
-   * `later`: a database that is not new keeps what a running version before may still need: the first file named
-   * `NNN-contract….sql`, and whatever follows it, is left for another run. Default: `now`.
+   * `later`: a database that is not new keeps what a running version before may still need: files named
+   * `NNN-contract….sql` are left for another run, and every other file is applied. Default: `now`.
    */
   readonly contract?: 'now' | 'later';
   /** What it waits for. */
@@ -45,7 +47,7 @@ const LOOK_MS = 200;
 /** A lock that was not to be had, and two who waited for each other: nothing happened, and trying again helps. */
 const IN_THE_WAY = ['55P03', '40P01'];
 
-interface Migration {
+export interface Migration {
   readonly name: string;
   readonly sha256: string;
   readonly indexes: readonly IndexStep[];
@@ -56,8 +58,8 @@ interface Migration {
  * Brings the database to the newest schema while an engine works on it, and returns the names of the files applied now.
  * A file is one transaction, tried again while a lock is not to be had; indexes are built before it, beside the traffic
  * (docs/deployment.md#migrations). A run that was killed is continued by the next one.
- * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, and a file that
- * could not be applied within the patience.
+ * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, a file that was passed
+ * over and is no contract, and a file that could not be applied within the patience.
  */
 export async function migrate(
   client: pg.ClientBase,
@@ -74,12 +76,12 @@ export async function migrate(
     const applied = await appliedNames(client, migrations);
     const missing = migrations.filter((migration) => !applied.has(migration.name));
     const isKept = applied.size > 0 && options.contract === 'later';
-    const contract = isKept ? missing.findIndex(({ name }) => CONTRACT.test(name)) : -1;
-    const now = contract === -1 ? missing : missing.slice(0, contract);
+    const left = isKept ? missing.filter(({ name }) => isContract(name)).map(({ name }) => name) : [];
+    const now = missing.filter(({ name }) => !left.includes(name));
     if (now.length > 0) await refuseForeignRoles(client);
     for (const migration of now) await apply(client, migration, options);
-    if (contract !== -1) {
-      const left = missing.slice(contract).map(({ name }) => name);
+    await letRead(client);
+    if (left.length > 0) {
       options.tell?.(
         `left for "npm run migrate -- --contract", when no process of a version before works any more: ${left.join(', ')}`,
       );
@@ -91,7 +93,8 @@ export async function migrate(
   }
 }
 
-async function readMigrations(folder: string): Promise<Migration[]> {
+/** In their order. Throws {@link MigrationError} for a gap. */
+export async function readMigrations(folder: string): Promise<Migration[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql')).toSorted();
   return Promise.all(
     names.map(async (name, index) => {
@@ -126,9 +129,10 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
   const { rows } = await client.query<{ name: string; sha256: string }>(
     'select name, sha256 from engine.schema_migration order by name',
   );
-  for (const [index, row] of rows.entries()) {
-    const migration = migrations[index];
-    if (migration?.name !== row.name) {
+  const known = new Map(migrations.map((migration) => [migration.name, migration]));
+  for (const row of rows) {
+    const migration = known.get(row.name);
+    if (migration === undefined) {
       throw new MigrationError(
         `the database has ${row.name}, these files do not: is this an older version of the code?`,
       );
@@ -137,11 +141,16 @@ async function appliedNames(client: pg.ClientBase, migrations: readonly Migratio
       throw new MigrationError(`${row.name} was changed after it was applied: write a new migration instead`);
     }
   }
-  return new Set(rows.map((row) => row.name));
+  const applied = new Set(rows.map((row) => row.name));
+  const newest = rows.at(-1)?.name ?? '';
+  // Only a contract is left for later.
+  const passed = migrations.find(({ name }) => name < newest && !applied.has(name) && !isContract(name));
+  if (passed !== undefined) throw new MigrationError(`the database has ${newest} and not ${passed.name}`);
+  return applied;
 }
 
 /** The roles that the files make and grant. */
-const ROLES = [
+export const ROLES = [
   'ledger_owner',
   'ledger_poster',
   'ledger_decider',
@@ -151,6 +160,7 @@ const ROLES = [
   'app_worker',
   'app_decisions',
   'auditor',
+  'archiver',
 ];
 
 /**
@@ -170,6 +180,16 @@ async function refuseForeignRoles(client: pg.ClientBase): Promise<void> {
   throw new MigrationError(
     `these roles of the server were made by somebody else: an administrator has to say once: grant ${roles} to ${me} with admin option`,
   );
+}
+
+/** Who compares the catalogue has to know how far it is. */
+async function letRead(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ roles: string | null }>(
+    `select string_agg(rolname, ', ') as roles from pg_roles
+      where rolname in ('app_api', 'auditor') and not has_table_privilege(oid, 'engine.schema_migration', 'select')`,
+  );
+  const { roles } = rows[0]!;
+  if (roles !== null) await client.query(`grant select on engine.schema_migration to ${roles}`);
 }
 
 async function apply(client: pg.ClientBase, migration: Migration, options: MigrateOptions): Promise<void> {

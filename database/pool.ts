@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 /** The database roles of 003-roles.sql; each process works as one of them. */
-export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor';
+export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
 
 export interface ConnectionOptions {
   readonly url: string;
@@ -12,6 +12,8 @@ export interface ConnectionOptions {
 
 export interface PoolOptions extends ConnectionOptions {
   readonly max?: number;
+  /** Two seconds if not given. */
+  readonly lockTimeoutMs?: number;
   /** Told of errors on idle connections, which the pool replaces by itself. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -28,6 +30,8 @@ const SESSION = {
   DateStyle: 'ISO',
   search_path: 'engine,pg_temp',
   default_transaction_isolation: 'read committed',
+  // What was answered is on disk, whatever the server or a login has for a default.
+  synchronous_commit: 'on',
   // What a failing statement was given does not go into the server's log.
   log_parameter_max_length_on_error: '0',
 } as const;
@@ -45,13 +49,14 @@ const READ_ONLY = '25006';
 
 /** A pool whose numerics and bigints stay text, so that no amount passes through a float. */
 export function createPool(options: PoolOptions): pg.Pool {
+  const timeouts = { ...TIMEOUTS, lock_timeout: options.lockTimeoutMs ?? LOCK_TIMEOUT_MS };
   const pool = new pg.Pool({
     ...clientConfig(options),
-    ...TIMEOUTS,
+    ...timeouts,
     query_timeout: QUERY_TIMEOUT_MS,
     max: options.max ?? 10,
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, whatever its type says
-    onConnect: (client) => checkSession(client, options, { timeouts: TIMEOUTS, toWrite: options.role !== 'auditor' }),
+    onConnect: (client) => checkSession(client, options, { timeouts, toWrite: options.role !== 'auditor' }),
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   pool.on('connect', surviveCut);
@@ -118,7 +123,9 @@ async function checkSession(
 ): Promise<void> {
   const wanted: Record<string, string> = {
     ...SESSION,
-    ...Object.fromEntries(Object.entries(timeouts).map(([name, ms]) => [name, `${ms / 1_000}s`])),
+    ...Object.fromEntries(
+      Object.entries(timeouts).map(([name, ms]) => [name, ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`]),
+    ),
     // `DateStyle` also tells the order of day and month.
     DateStyle: 'ISO, MDY',
     ...(role === undefined ? {} : { current_user: role }),

@@ -120,6 +120,12 @@ export function migrationEnvironment(sources: Sources, postgresUrl: string | nul
   return { ...outsideOf(sources), ...databaseOf(postgresUrl, 'DATABASE_URL', 'postgres') };
 }
 
+/** For who registers the key of the seals. */
+export const sealEnvironment = ({ env, keys }: Sources): Record<string, string | undefined> => ({
+  INBOX_SEAL_KEY: keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal,
+  INBOX_SEAL_KEY_FILE: env['INBOX_SEAL_KEY_FILE'],
+});
+
 /** For the API and the worker. Each gets the database role it works as, and no more where that is ours to say. */
 export function engineEnvironments(
   sources: Sources,

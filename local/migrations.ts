@@ -2,17 +2,20 @@
 
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { loadArchiveEvery } from '../config/load.ts';
+import { sealKey } from '../config/inbox-seal.ts';
+import { loadArchiveEvery, loadSealKey } from '../config/load.ts';
 import { withoutProxy } from '../config/loopback.ts';
 import { migrate } from '../database/migrate.ts';
+import { registerSealKey } from '../database/seal-macs.ts';
 import { ensureArchiveSchedule } from '../worker/schedule.ts';
-import { migrationEnvironment, ownerUrl, type Sources } from './environment.ts';
+import { migrationEnvironment, ownerUrl, sealEnvironment, type Sources } from './environment.ts';
 import { runTask } from './node-part.ts';
 import { setRolePassword } from './servers.ts';
 
 /**
  * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes and the archive's schedule there. The
- * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second.
+ * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second. The
+ * key of the seals is registered before an API writes anything.
  */
 export async function migrateEngine(
   sources: Sources,
@@ -21,7 +24,6 @@ export async function migrateEngine(
 ): Promise<void> {
   if (!sources.embedded.temporal) {
     await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresUrl), dataDirectory);
-    if (postgresUrl === null) return;
   }
   const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresUrl) });
   // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
@@ -29,6 +31,7 @@ export async function migrateEngine(
   await client.connect();
   try {
     if (sources.embedded.temporal) await migrate(client);
+    await registerSealKey(client, sealKey(loadSealKey(sealEnvironment(sources))));
     if (postgresUrl !== null) await setPasswords(client, postgresUrl);
   } finally {
     await client.end();

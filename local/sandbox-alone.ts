@@ -9,6 +9,7 @@ import { writePrivately } from './files.ts';
 import { takeLock } from './lock.ts';
 import { dataDirectory, root } from './paths.ts';
 import { startPostgres } from './postgres.ts';
+import '../config/closed-output.ts';
 
 const USAGE = `npm run sandbox [-- DIRECTORY | --help]
 

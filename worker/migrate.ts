@@ -7,6 +7,7 @@ import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
+import '../config/closed-output.ts';
 
 /**
  * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema and, where Temporal is named too,

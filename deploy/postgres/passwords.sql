@@ -11,7 +11,26 @@ select :'api_password' = '' or :'worker_password' = '' or :'decisions_password' 
   do $$ begin raise exception 'API_DATABASE_PASSWORD, WORKER_DATABASE_PASSWORD and DECISIONS_DATABASE_PASSWORD must be set'; end $$;
 \endif
 
+-- Those of the audit, where it is run with logins of its own.
+\getenv auditor_password AUDITOR_DATABASE_PASSWORD
+\getenv archiver_password ARCHIVER_DATABASE_PASSWORD
+\if :{?auditor_password}
+\else
+  \set auditor_password ''
+\endif
+\if :{?archiver_password}
+\else
+  \set archiver_password ''
+\endif
+select :'auditor_password' <> '' as auditor_wanted, :'archiver_password' <> '' as archiver_wanted \gset
+\if :auditor_wanted
+  alter role auditor password :'auditor_password';
+\endif
+\if :archiver_wanted
+  alter role archiver password :'archiver_password';
+\endif
+
 alter role app_api password :'api_password';
 alter role app_worker password :'worker_password';
 alter role app_decisions password :'decisions_password';
-grant connect on database :"DBNAME" to app_api, app_worker, app_decisions, auditor;
+grant connect on database :"DBNAME" to app_api, app_worker, app_decisions, auditor, archiver;

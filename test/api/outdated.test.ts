@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
 import { expect, test } from 'vitest';
 import { wakeOutdated } from '../../api/restored.ts';
 import { reserved } from '../ledger/payments.ts';
@@ -46,4 +47,39 @@ test('one that cannot be told hides no other; it is told of in the end', async (
   await expect(waking).rejects.toThrow('too many events');
   expect(told.toSorted()).toEqual(workflows.slice(1).toSorted());
   expect(memory.fields('deposit_row_missing')).toHaveLength(1);
+});
+
+test('a case that is opened anew asks Temporal for nothing without a deadline', async () => {
+  const { externalOrderNumber } = await reserved(db.owner);
+  await db.owner.query('insert into engine.restored default values');
+  const asked: string[] = [];
+  let isTimed = false;
+  const call = <T>(name: string, answer: T) => {
+    asked.push(isTimed ? name : `${name} without a deadline`);
+    return Promise.resolve(answer);
+  };
+  const input = { payloads: [defaultPayloadConverter.toPayload({ externalOrderNumber, inboxId: '1' })] };
+  const history = { events: [{ workflowExecutionStartedEventAttributes: { input } }] };
+  const { client } = running(['review:1-00000000'], []);
+  Object.assign(client, {
+    withDeadline: (_: number, work: () => Promise<unknown>) => {
+      isTimed = true;
+      const answer = work();
+      isTimed = false;
+      return answer;
+    },
+    options: { loadedDataConverter: { payloadCodecs: [] } },
+  });
+  Object.assign(client.workflow, {
+    start: () => call('start', undefined),
+    getHandle: () => ({
+      describe: () => call('describe', { startTime: new Date(0) }),
+      fetchHistory: () => call('fetchHistory', history),
+      terminate: () => call('terminate', undefined),
+    }),
+  });
+  const memory = memoryLog();
+  await wakeOutdated({ pool: db.owner, client, seal, log: memory.log }, 1_000, new AbortController().signal);
+  expect(asked).toEqual(['describe', 'fetchHistory', 'start', 'terminate']);
+  expect(memory.fields('case_rebuilt')).toHaveLength(1);
 });

@@ -118,10 +118,14 @@ export async function loggedWorker(engine: Engine, env: Readonly<Record<string, 
 }
 
 /** Puts an API whose log can be read in the place of the engine's, at the same addresses. */
-export async function loggedApi(engine: Engine, relay: RelayTimes = QUICK_RELAY): Promise<MemoryLog> {
+export async function loggedApi(
+  engine: Engine,
+  relay: RelayTimes = QUICK_RELAY,
+  client = engine.client,
+): Promise<MemoryLog> {
   const memory = memoryLog();
   await engine.api.close();
-  engine.api = await startApi(loadApiConfig(engine.env), engine.client, memory.log, relay);
+  engine.api = await startApi(loadApiConfig(engine.env), client, memory.log, relay);
   return memory;
 }
 

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createTurn, type Step } from '../../api/turns.ts';
+import { createTurn, MAX_LEFT_BEHIND, type Step, type TurnOptions } from '../../api/turns.ts';
 import { memoryLog } from './evidence.ts';
 
 /** The turns of the relay, without a database: which rows are served when, and what is told of those that fail. */
-beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] }));
 afterEach(() => void vi.useRealTimers());
 
 const BAD = (row: number) => row <= 101;
@@ -13,12 +13,16 @@ const failing = (error: Error) => (row: number) => {
 const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
 
 /** Rows 1 to `count`; what was tried, in order, and what was told. */
-function turns(count: number, work: (row: number) => boolean | void, change: Partial<Step<number>> = {}) {
+function turns(
+  count: number,
+  work: (row: number) => boolean | void | Promise<void>,
+  change: Partial<Step<number> & TurnOptions> = {},
+) {
   const memory = memoryLog();
   const tried: number[] = [];
   const health: unknown[] = [];
   const rows = Array.from({ length: count }, (_, i) => i + 1);
-  const sweep = createTurn(
+  const turn = createTurn(
     {
       name: 'numbers',
       page: async (after, limit) => {
@@ -32,14 +36,14 @@ function turns(count: number, work: (row: number) => boolean | void, change: Par
       },
       ...change,
     },
-    { log: memory.log, everyMs: 1_000, pages: 10, concurrency: 8, health: (error) => health.push(error) },
+    { log: memory.log, everyMs: 1_000, pages: 10, concurrency: 8, health: (error) => health.push(error), ...change },
   );
   const next = async () => {
     tried.length = 0;
-    const more = await sweep(new AbortController().signal);
+    const more = await turn.sweep(new AbortController().signal);
     return { more, tried: tried.toSorted((a, b) => a - b) };
   };
-  return { next, health, told: () => memory.fields('relay_row_failed') };
+  return { next, turn, tried, health, told: () => memory.fields('relay_row_failed') };
 }
 
 describe('a turn', () => {
@@ -130,4 +134,120 @@ describe('a turn', () => {
     isAway = false;
     expect((await next()).tried).toEqual([7]);
   });
+});
+
+/** What never answers fails by its deadline. */
+const DEADLINE_MS = 5_000;
+const hanging = () =>
+  new Promise<void>((_, reject) => {
+    setTimeout(() => reject(away()), DEADLINE_MS);
+  });
+const slow = (ms: number) =>
+  new Promise<void>((resolve) => {
+    setTimeout(resolve, ms);
+  });
+
+/** Sweep after sweep, a second apart, as the relay does it; resolves with the time until `isEnough`, in deadlines. */
+async function deadlinesUntil({ turn }: ReturnType<typeof turns>, isEnough: () => boolean): Promise<number> {
+  const startedMs = performance.now();
+  const stop = new AbortController();
+  const looping = (async () => {
+    while (!stop.signal.aborted) if (!(await turn.sweep(stop.signal))) await slow(1_000);
+    await turn.drain();
+  })();
+  while (!isEnough() && performance.now() - startedMs < 1_000_000) await vi.advanceTimersByTimeAsync(50);
+  const tookMs = performance.now() - startedMs;
+  stop.abort();
+  await vi.advanceTimersByTimeAsync(2 * DEADLINE_MS);
+  await looping;
+  return tookMs / DEADLINE_MS;
+}
+
+/** Counts how many are under way, of all and of one row. */
+function counted(work: (row: number) => Promise<void>) {
+  const now = new Map<number, number>();
+  const most = { all: 0, one: 0 };
+  let served = 0;
+  return {
+    most,
+    served: () => served,
+    now: () => now.size,
+    work: async (row: number) => {
+      now.set(row, (now.get(row) ?? 0) + 1);
+      most.all = Math.max(most.all, now.size);
+      most.one = Math.max(most.one, now.get(row)!);
+      try {
+        await work(row);
+        served += 1;
+      } finally {
+        now.delete(row);
+      }
+    },
+  };
+}
+
+describe('rows that hang', () => {
+  // Eight at a time would be 13 and 125 deadlines.
+  test.each([
+    [101, 1.5],
+    [1_000, 16],
+  ])('for the first time, %i of them, hold up what is behind them for %d deadlines at most', async (bad, atMost) => {
+    const rows = counted((row) => (row <= bad ? hanging() : Promise.resolve()));
+    const run = turns(bad + 1, rows.work);
+    expect(await deadlinesUntil(run, () => rows.served() > 0)).toBeLessThanOrEqual(atMost);
+    expect(rows.most).toEqual({ all: 8 + MAX_LEFT_BEHIND, one: 1 });
+    expect(rows.now()).toBe(0);
+  });
+
+  test.each([
+    [101, 0.4],
+    [1_000, 3],
+  ])('again, %i of them, hold up what is new behind them for %d deadlines at most', async (bad, atMost) => {
+    let isServed = false;
+    const run = turns(bad + 1, (row) => (row <= bad ? hanging() : void (isServed = true)));
+    await deadlinesUntil(run, () => isServed);
+    vi.advanceTimersByTime(15_000);
+    isServed = false;
+    expect(await deadlinesUntil(run, () => isServed)).toBeLessThanOrEqual(atMost);
+  });
+
+  test('are told of one by one when something else is answered, and as an outage when nothing is', async () => {
+    const alone = turns(100, hanging);
+    await deadlinesUntil(alone, () => alone.health.length > 40);
+    expect(alone.told()).toEqual([]);
+    expect(alone.health.filter((error) => error === null)).toEqual([]);
+    const beside = turns(101, (row) => (row <= 100 ? hanging() : undefined));
+    const told = () => beside.told().reduce((sum, { times }) => sum + Number(times ?? 1), 0);
+    await deadlinesUntil(beside, () => told() >= 100);
+    expect(told()).toBe(100);
+    expect(beside.health.at(-1)).toBeNull();
+  });
+
+  test('are left behind by the sweep, and waited for by a stop, which begins no other', async () => {
+    const rows = counted(hanging);
+    const { turn, tried } = turns(200, rows.work);
+    const stop = new AbortController();
+    const sweep = turn.sweep(stop.signal);
+    await vi.advanceTimersByTimeAsync(700);
+    stop.abort();
+    await vi.advanceTimersByTimeAsync(300);
+    await sweep;
+    expect({ tried: tried.length, now: rows.now() }).toEqual({ tried: 16, now: 16 });
+    const drained = turn.drain();
+    await vi.advanceTimersByTimeAsync(DEADLINE_MS);
+    await drained;
+    expect({ tried: tried.length, now: rows.now() }).toEqual({ tried: 16, now: 0 });
+  });
+});
+
+test.each([
+  [1_000, 16, 0.13],
+  [4_900, 8 + MAX_LEFT_BEHIND, 0.14],
+])('a Temporal that takes %i ms has %i calls of a step at most, each once', async (ms, calls, deadlinesEach) => {
+  const rows = counted(() => slow(ms));
+  const took = await deadlinesUntil(turns(200, rows.work, { againMs: 3_600_000 }), () => rows.served() === 200);
+  expect(rows.most.all).toBeLessThanOrEqual(calls);
+  expect(rows.most.one).toBe(1);
+  expect(rows.served()).toBe(200);
+  expect(took / 200).toBeLessThan(deadlinesEach);
 });

@@ -114,6 +114,9 @@ export const auditing = (url: string, client: Client, code: string): AuditDepend
   codeVersion: 'test',
   exceptions: NO_EXCEPTIONS,
   sealTrust: sealTrust(),
+  links: { redirectHosts: ['127.0.0.1', 'pay.example'], plainHttpHosts: ['127.0.0.1'] },
+  // Nothing is under way any more.
+  patience: { looks: 2, everyMs: 50, youngMs: 0, archivedWithinMs: 0 },
   processes: 1,
   tell: () => undefined,
 });
@@ -206,9 +209,9 @@ export async function archiveAll({ db, client }: Pick<Engine, 'db' | 'client'>):
   });
 }
 
-/** Everything that was found, whatever check found it. */
+/** Everything that was found, whatever check found it, as it was found. */
 export const findingsOf = (report: AuditReport): readonly Finding[] =>
-  report.checks.flatMap(({ findings }) => findings);
+  report.checks.flatMap(({ findings }) => findings.map(({ kind, where, detail }) => ({ kind, where, detail })));
 
 export interface Discrepancy {
   readonly what: string;

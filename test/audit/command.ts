@@ -23,11 +23,12 @@ export interface Servers {
   readonly temporalAddress: string;
 }
 
-/** The command, as an auditor runs it. `replayed` is told of each progress, in histories. */
+/** The command, as an auditor runs it. `replayed` is told of each progress, in histories; `of`: the folder of another version. */
 export async function runAudit(
   { databaseUrl, temporalAddress }: Servers,
   out: string,
   replayed: (histories: number, child: ChildProcess) => void = () => {},
+  of: string = root,
 ): Promise<Ran> {
   const started = performance.now();
   const own = {
@@ -36,8 +37,8 @@ export async function runAudit(
     TEMPORAL_CONFIG_FILE: '/dev/null',
     ...SEAL_ENV,
   };
-  const child = spawn(process.execPath, ['--import', 'tsx', 'audit/main.ts', '--out', out], {
-    cwd: root,
+  const child = spawn(process.execPath, ['--import', 'tsx', 'local/audit.ts', '--out', out], {
+    cwd: of,
     env: { ...process.env, ...own },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,7 +1,14 @@
 import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
 import { seal } from '../support/seals.ts';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { archiveObjects } from '../../archive/objects.ts';
+import type { FindingKind } from '../../audit/findings.ts';
+import { lookAt, prepareHistories } from '../../audit/look.ts';
+import type { Finding } from '../../audit/report.ts';
+import { createReplayer } from '../../audit/replay.ts';
+import { openSession } from '../../audit/session.ts';
 import {
+  auditing,
   chainAnew,
   changePayload,
   type Discrepancy,
@@ -48,6 +55,213 @@ test('a deposit whose history has left Temporal is audited like any other', asyn
   expect(report.checks.find(({ id }) => id === 'replay')?.checked).toBe(1);
 });
 
+const session = await openSession(auditing(book.engine.db.url, book.engine.client, book.code).database, null);
+const replayer = createReplayer(book.code);
+const histories = await prepareHistories({
+  session,
+  objects: archiveObjects(session, undefined),
+  client: book.engine.client,
+  dataConverter: {},
+  replayer,
+});
+const { links } = auditing(book.engine.db.url, book.engine.client, book.code);
+afterAll(async () => {
+  await replayer.close();
+  await session.end();
+});
+
+/** What one look finds of what somebody with every right does, and takes back again. */
+async function lookAfter(tamper: string, prepared = histories): Promise<readonly Finding[]> {
+  const owner = await book.engine.db.owner.connect();
+  try {
+    await owner.query('begin; set local session_replication_role = replica');
+    await owner.query(tamper);
+    return await lookAt({ session: owner, histories: prepared, sealTrust: sealTrust(), links: links! });
+  } finally {
+    await owner.query('rollback');
+    owner.release();
+  }
+}
+
+test('one look at prepared histories says that a clean book is clean', async () => {
+  expect(histories).toHaveLength(10);
+  expect(await lookAfter('select 1')).toEqual([]);
+});
+
+const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
+test('a credit in a task of which nothing was recorded is explained by the row that its history was told of, if the judge says so', async () => {
+  const id = `deposit:${deposits.credited}`;
+  const change = (settings: object) =>
+    histories.map(({ facts, findings }) => {
+      if (facts.workflowId !== id) return { facts, findings };
+      const steps = facts.steps.map((step) => {
+        if (step.kind !== 'activity' || step.name !== 'credit') return step;
+        const { postingId } = step.result as { readonly postingId: string };
+        const { transactionCode } = facts.end!.result as { readonly transactionCode: string };
+        const result = { kind: 'settled', state: 'CREDITED', postingId, late: false, transactionCode };
+        return { ...step, name: 'settlement', result };
+      });
+      const input = facts.input as { readonly settings: object };
+      return {
+        facts: { ...facts, steps, input: { ...input, settings: { ...input.settings, ...settings } } },
+        findings,
+      };
+    });
+  expect(await lookAfter('select 1', change({}))).toEqual([]);
+  const toAnother = `update ledger.transaction set credit_code = 'wallet:wallet-price' where id = ${postingOf(deposits.credited)}`;
+  expect(await lookAfter(toAnother, change({}))).toContainEqual(
+    expect.objectContaining({
+      kind: 'posting_differs',
+      detail: expect.stringContaining('wallet:wallet-price') as string,
+    }),
+  );
+  expect(await lookAfter('select 1', change({ creditCap: '1' }))).toContainEqual(
+    expect.objectContaining({
+      kind: 'decision_differs',
+      where: id,
+      detail: expect.stringContaining('the rules say review') as string,
+    }),
+  );
+});
+
+const attemptOf = (n: string) => `engine.placement_attempt where external_order_number = '${n}'`;
+const credited = `kind = 'deposit.credited' and external_order_number = '${deposits.credited}'`;
+
+/** What an insider may do beside the money, each with one kind and one name. */
+const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKind, names: string])[] = [
+  [
+    'a word that another amount was credited',
+    `update engine.outgoing set body = body || '{"amount": "999999"}' where ${credited}`,
+    'notification_differs',
+    '999999',
+  ],
+  [
+    'a word of a credit that never was',
+    `insert into engine.outgoing (id, kind, external_order_number, body)
+     select 'deposit.credited:777:1', kind, external_order_number, body || '{"postingId": "777", "amount": "999999"}' from engine.outgoing where ${credited}`,
+    'notification_differs',
+    'notification deposit.credited:777:1',
+  ],
+  [
+    'a word of a kind that nobody tells',
+    `insert into engine.outgoing (id, kind, external_order_number, body) values ('x', 'deposit.refunded', '${deposits.credited}', '{}')`,
+    'notification_differs',
+    'notification x',
+  ],
+  ['a word taken away', `delete from engine.outgoing where ${credited}`, 'notification_differs', deposits.credited],
+  [
+    'another decision told',
+    `update engine.outgoing set body = body || '{"decision": "credit"}' where kind = 'review.decided' and external_order_number = '${deposits.rejected}'`,
+    'notification_differs',
+    'review.decided',
+  ],
+  [
+    'a checkout link to another host, on the attempt as well',
+    `update engine.deposit set redirect_url = 'https://mtpay.evil.example/pay' where external_order_number = '${deposits.waiting}';
+     update engine.placement_attempt set answer = answer || '{"redirectUrl": "https://mtpay.evil.example/pay"}' where external_order_number = '${deposits.waiting}'`,
+    'link_differs',
+    'https://mtpay.evil.example',
+  ],
+  [
+    'a checkout link to another page of the same host',
+    `update engine.deposit set redirect_url = redirect_url || '/other' where external_order_number = '${deposits.waiting}'`,
+    'link_differs',
+    `deposit:${deposits.waiting}`,
+  ],
+  [
+    'a second key under the name of a person',
+    `insert into engine.api_key (name, proof_hash, scopes) values ('alice', sha256('mine'), '{reviews:decide}')`,
+    'key_unexplained',
+    'of alice',
+  ],
+  [
+    'a key that proves another secret now',
+    `update engine.api_key set proof_hash = sha256('mine') where id = (select min(id) from engine.api_key where name = 'bob')`,
+    'key_unexplained',
+    'of bob',
+  ],
+  [
+    'a key made in the log as well, without its hash',
+    `insert into engine.key_log select n + 1, hash, sha256('x'), 'revoked', at, key_id, name, scopes, wallets, created_at, expires_at, fingerprint
+       from engine.key_log order by n desc limit 1`,
+    'key_unexplained',
+    'key log',
+  ],
+  ['a line taken out of the log of keys', `delete from engine.key_log where n = 1`, 'key_unexplained', 'key log 2'],
+  [
+    'a step with the key of somebody else',
+    `update engine.decision set key_id = (select id from engine.api_key where name = 'bob' limit 1) where operator = 'alice'`,
+    'key_unexplained',
+    'by alice',
+  ],
+  [
+    'placement attempts taken away',
+    `delete from ${attemptOf(deposits.credited)}`,
+    'attempt_differs',
+    deposits.credited,
+  ],
+  [
+    'another answer of the provider',
+    `update engine.placement_attempt set answer = answer || '{"advertisementCode": "AD-OTHER"}' where external_order_number = '${deposits.waiting}'`,
+    'attempt_differs',
+    deposits.waiting,
+  ],
+  [
+    'an attempt that never was',
+    `insert into engine.placement_attempt (external_order_number, n, deadline, outcome) values ('${deposits.credited}', 3, now(), 'not_sent')`,
+    'attempt_differs',
+    'what was between is gone',
+  ],
+  ['our own stamps taken away', `delete from engine.own_stamp`, 'attempt_differs', 'no stamp of ours'],
+  [
+    'attempts of a callback taken away',
+    `delete from engine.callback_attempt where callback = ${callbackOf(deposits.credited)}`,
+    'callback_unknown',
+    'of which 0 are on record',
+  ],
+  [
+    'a callback that came to the case of another',
+    `update engine.callback set outcome = 'review:deposit:${deposits.decided}' where id = ${callbackOf(deposits.credited)}`,
+    'callback_outcome_differs',
+    `callback`,
+  ],
+  [
+    'a deposit that its row calls closed, while its workflow runs',
+    `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = '${deposits.waiting}'`,
+    'deposit_row_differs',
+    `deposit:${deposits.waiting}`,
+  ],
+  [
+    'a deposit that its row calls open, though its workflow has ended',
+    `update engine.deposit set closed_at = null where external_order_number = '${deposits.credited}'`,
+    'deposit_row_differs',
+    'its row is open',
+  ],
+  [
+    'a case that no history gave to people',
+    `insert into engine.review_case (workflow_id, callback, reason, detail) values ('deposit:${deposits.waiting}', ${callbackOf(deposits.credited)}, 'LATE', '')`,
+    'deposit_unexplained',
+    `deposit:${deposits.waiting}`,
+  ],
+  [
+    'an open deposit that its row shows in a final state',
+    `update engine.deposit set state = 'REJECTED' where external_order_number = '${deposits.waiting}'`,
+    'deposit_row_differs',
+    'shown as REJECTED, and not closed',
+  ],
+  [
+    'a posting by the hand of a workflow that holds a case again',
+    `update ledger.transaction set workflow_id = workflow_id || ':again:1' where kind = 'release'`,
+    'posting_unexplained',
+    ':again:1, of which there is no history',
+  ],
+];
+
+test.each(BESIDE)('%s is found and named', async (_, tamper, kind, names) => {
+  const found = (await lookAfter(tamper)).filter((finding) => finding.kind === kind);
+  expect(JSON.stringify(found)).toContain(names);
+});
+
 /** Every message as if it had been stamped, and sealed with that stamp, so much earlier. */
 async function stampedEarlier(byMs: number): Promise<string> {
   const { rows } = await book.engine.db.owner.query<SealedRow>(`${SEALED_ROWS} where a.key_id is not null`);
@@ -85,7 +299,6 @@ test('a book whose old stamps were pruned is clean; without the attempt that say
 
 const postingOf = (n: string, kind = 'credit') =>
   `(select id from ledger.transaction where workflow_id = 'deposit:${n}' and kind = '${kind}')`;
-const callbackOf = (n: string) => `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
 const rowOf = (n: string) => `(select n from engine.archive where workflow_id = 'deposit:${n}')`;
 
 interface Event {
@@ -112,6 +325,14 @@ const DISCREPANCIES: readonly Discrepancy[] = [
         from ledger.transaction where id = ${postingOf(deposits.credited)}`,
     kinds: ['posting_unexplained', 'posting_unsealed', 'credit_without_evidence', 'entries_differ'],
     names: `deposit:${deposits.waiting}`,
+  },
+  {
+    what: 'a credit taken to another wallet by the hand of an open deposit, which says that it has just closed',
+    tamper: `select from ledger.reverse('theft:1', ${postingOf(deposits.credited)}, true, 'deposit:${deposits.waiting}', 'alice+bob', 'it is mine');
+      select from ledger.release('theft:2', (select max(id) from ledger.transaction), '${deposits.waiting}', 'wallet-evil', 0, 'deposit:${deposits.waiting}', 'alice+bob', 'it is mine');
+      update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = '${deposits.waiting}'`,
+    kinds: ['posting_unexplained', 'deposit_row_differs'],
+    names: '(release, 5000 MTC) is in no step of its history',
   },
   {
     what: 'a posting’s amount changed',
@@ -204,7 +425,7 @@ const DISCREPANCIES: readonly Discrepancy[] = [
     tamper: (db) =>
       rewriteHistory(db, `deposit:${deposits.credited}`, (text) => withoutUpsert(text, (events) => events)),
     kinds: ['not_readable', 'archive_row_false'],
-    names: 'calls itself event 14',
+    names: 'calls itself event ',
   },
   {
     what: 'a history without a type of workflow, on which replaying would never end',
@@ -343,7 +564,7 @@ const DISCREPANCIES: readonly Discrepancy[] = [
   {
     what: 'an open deposit without a workflow',
     tamper: `update engine.deposit set external_order_number = 'o-nobody', created_at = created_at - interval '1 hour' where external_order_number = '${deposits.waiting}'`,
-    kinds: ['deposit_unexplained'],
+    kinds: ['deposit_unexplained', 'history_unexplained'],
     names: 'deposit:o-nobody',
   },
 ];
@@ -383,9 +604,9 @@ test('rows of before seals are counted in a note and are no finding, unless the 
   const report = await book.audit(url);
   expect(found(report)).toEqual([]);
   const callbacks = report.counts.callbacks;
-  expect(report.notes).toEqual([
+  expect(report.notes).toContainEqual(
     expect.stringMatching(new RegExp(`^Callbacks without a seal, from before 20\\d\\d-.*Z: ${callbacks}$`)),
-  ]);
+  );
   const pinned = await book.auditWith({ sealTrust: { ...sealTrust(), epoch: '0' } }, url);
   expect(found(pinned)).toContainEqual(expect.objectContaining({ kind: 'seal_broken', where: 'seal epoch' }));
   expect(found(pinned).filter(({ kind }) => kind === 'callback_not_sealed')).toHaveLength(callbacks);
@@ -409,4 +630,48 @@ test('steps of people are asked for signatures where the settings say so, and a 
   expect(steps(await book.audit(url))).toMatchObject([
     { where: `decision ${after}`, detail: expect.stringContaining('over this step') },
   ]);
+});
+
+/** Answers that nothing is wrong, in the place of whatever says so of the books. */
+const QUIET = `
+  create or replace function ledger.audit() returns table (fault text, found bigint) language sql stable set search_path = ledger, pg_temp as
+    $$ select 'broken block', 0::bigint $$;
+  create or replace function ledger.verify_chain() returns table (n bigint, ok boolean) language sql stable set search_path = ledger, pg_temp as
+    $$ select b.n, true from block b $$;
+  create or replace function ledger.line(t ledger.transaction) returns text language sql stable as $$ select '' $$;
+  create or replace view ledger.trial_balance as
+    select a.code, a.kind, a.asset, 0::numeric as kept, 0::numeric as summed, 0::bigint as kept_entries, 0::bigint as entries from ledger.account a;
+  create or replace view ledger.suspense_open as
+    select t.id, t.provider, t.deposit, t.provider_code, t.amount::numeric, t.posted_at, t.workflow_id from ledger.transaction t where false;`;
+
+test('the database is not asked whether it is in order: its own functions say yes, and a balance that was raised is found', async () => {
+  const raise = `update ledger.balance set amount = amount - 1000000 where account_id = (select id from ledger.account where code = 'wallet:wallet-credited')`;
+  const findings = await expectFound(book, {
+    what: 'a balance raised by 1,000,000, and functions that keep it to themselves',
+    tamper: `${QUIET} ${raise}`,
+    kinds: ['catalogue_differs', 'balance_differs'],
+    names: 'account wallet:wallet-credited',
+  });
+  const where = findings.filter(({ kind }) => kind === 'catalogue_differs').map((one) => one.where);
+  expect(where).toEqual([
+    'function ledger.audit()',
+    'function ledger.line(t ledger.transaction)',
+    'function ledger.verify_chain()',
+    'view ledger.suspense_open',
+    'view ledger.trial_balance',
+  ]);
+});
+
+test('it needs no function and no view of the database: without any it finds that they are gone, and nothing else', async () => {
+  const url = await book.tampered(`do $$ declare it text; begin
+    for it in select case c.relkind when 'v' then 'view ' else 'table ' end || c.oid::regclass from pg_class c
+               where c.relkind = 'v' and c.relnamespace in ('engine'::regnamespace, 'ledger'::regnamespace) loop
+      execute 'drop ' || it || ' cascade'; end loop;
+    while exists (select from pg_proc where pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace)) loop
+      select p.oid::regprocedure into it from pg_proc p where p.pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace) limit 1;
+      execute 'drop function ' || it || ' cascade'; end loop; end $$`);
+  const findings = found(await book.audit(url));
+  expect([...new Set(findings.map(({ kind }) => kind))]).toEqual(['catalogue_differs']);
+  expect(findings.length).toBeGreaterThan(150);
+  expect((await book.audit(url, '--deposit', deposits.twice)).unexplained).toBe(findings.length);
 });

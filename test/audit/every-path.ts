@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { startDeposit } from '../../api/start-deposit.ts';
 import { adoptDeposit, findDeposit } from '../../database/deposits.ts';
 import { settleAttempt } from '../../database/placements.ts';
-import { depositWorkflowId, orderAnswered } from '../../workflows/messages.ts';
+import { depositWorkflowId, lookAgain, orderAnswered } from '../../workflows/messages.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
 import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
@@ -31,6 +31,14 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
   return {
     ...moneyPaths(world),
     'paid in time': () => credited(),
+    'paid, told to look before it was told of the payment': async () => {
+      const reserved = await world.reserve();
+      const handle = await world.start(reserved);
+      await untilState(reserved, 'AWAITING_PAYMENT');
+      await world.receive(paid(reserved.order));
+      await handle.signal(lookAgain);
+      expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
+    },
     'paid late': async () => {
       const reserved = await world.reserve({}, { paymentWindowMs: 200 });
       const handle = await world.start(reserved);

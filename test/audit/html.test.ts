@@ -12,11 +12,15 @@ import { everyKind, hashOf, hostile, newDirectory, newSigner, sampleReport } fro
 
 const facts: PageFacts = {
   jsonFile: 'report-1.json',
+  files: [],
+  paper: 'report-1-sample.csv',
   signedBy: { keyId: '0123456789abcdef', isMachineOwn: true },
   fingerprint: hashOf('key'),
 };
-const good = sampleReport();
-const bad = sampleReport({ findings: everyKind });
+const good = sampleReport({ lines: 40 });
+const bad = sampleReport({ findings: everyKind, lines: 10 });
+/** A thousand credits, and a sample of them. */
+const long = sampleReport();
 /** Days, and the names that the program itself chooses from, stay; every other text is hostile. */
 const attacked: AuditReport = {
   ...hostile(bad),
@@ -62,7 +66,13 @@ describe('the page', () => {
   });
 
   test('says so when only a part was audited', () => {
-    const part = { since: '2026-10-01T00:00:00Z', sample: '100 of them, seed 7', deposit: null };
+    const part = {
+      ...good.audit.scope,
+      since: '2026-10-01T00:00:00Z',
+      sample: '100 of them, seed 7',
+      from: '2026-01-01T00:00:00Z',
+      to: '2027-01-01T00:00:00Z',
+    };
     expect(scopeText(part)).toBe(
       'What closed since 2026-10-01 00:00:00 UTC, and what is still open, was audited by a sample: 100 of them, seed 7.',
     );
@@ -111,6 +121,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
   const cases = [
     ['good', { ...good, audit: { ...good.audit, finishedAt: '2026-11-03T10:00:01Z' } }],
     ['bad', { ...bad, audit: { ...bad.audit, finishedAt: '2026-11-03T10:00:02Z' } }],
+    ['long', { ...long, audit: { ...long.audit, finishedAt: '2026-11-03T10:00:05Z' } }],
     ['attacked', { ...attacked, audit: { ...attacked.audit, finishedAt: '2026-11-03T10:00:03Z' } }],
   ] as const;
   const widths = [1_100, 360];
@@ -147,7 +158,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
           '12px',
         );
         await readable(page);
-        await page.screenshot({ path: `${PICTURES}/audit-${name}-${width}.png`, fullPage: true });
+        await page.screenshot({ path: `${PICTURES}/audit-${name}-${width}.png`, fullPage: name === 'good' });
         if (width === widths[0]) await printed(page, name);
         await page.close();
       }
@@ -171,6 +182,13 @@ describe.skipIf(chromium === null)('in a browser', () => {
     expect(dead).toEqual([]);
     const ids = await page.evaluate<string[]>('[...document.querySelectorAll("[id]")].map((one) => one.id)');
     expect(new Set(ids).size).toBe(ids.length);
+    const landmarks = await page.evaluate<string[]>(
+      '[...document.querySelectorAll("section[aria-labelledby],[role=region],nav")].map((one) => one.ariaLabel ?? document.getElementById(one.getAttribute("aria-labelledby")).innerText)',
+    );
+    expect(landmarks.filter((name, at) => landmarks.indexOf(name) !== at)).toEqual([]);
+    expect(
+      await page.evaluate('[...document.querySelectorAll("input")].filter((one) => one.labels.length !== 1).length'),
+    ).toBe(0);
     expect(await page.evaluate('document.querySelectorAll("main,header,nav").length')).toBe(3);
     expect(
       await page.evaluate('document.querySelectorAll("th:not([scope]),script,link:not([href^=data])").length'),

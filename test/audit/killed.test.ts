@@ -22,7 +22,8 @@ test('an audit that is killed goes on with what it had not finished, and comes t
   const servers = { databaseUrl: db.url, temporalAddress: temporal.address };
 
   const whole = await runAudit(servers, join(folder, 'whole'));
-  expect({ code: whole.code, said: whole.told.at(-1) }).toEqual({ code: 0, said: 'nothing is unexplained' });
+  expect(whole.told).toContain('nothing is unexplained');
+  expect(whole.code).toBe(0);
 
   const cutOff = await runAudit(servers, join(folder, 'killed'), (_, child) => child.kill('SIGKILL'));
   expect({ code: cutOff.code, paths: cutOff.paths }).toEqual({ code: null, paths: [] });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { sha256 } from '../../archive/canonical.ts';
 import { archiveObjects } from '../../archive/objects.ts';
+import { collectEvidence } from '../../archive/evidence.ts';
+import { fetchOpen } from '../../audit/open-work.ts';
 import { audit } from '../../audit/coordinator.ts';
 import { parseCommand } from '../../audit/scope.ts';
 import { required } from '../support/database.ts';
@@ -22,11 +24,14 @@ const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
 const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
 afterAll(() => rm(out, { recursive: true, force: true }));
 
+/** There is no API: what it would do a moment later stays undone. */
+const patience = { looks: 2, everyMs: 50, youngMs: 300_000, archivedWithinMs: 0 };
+
 /** The messages of this test are kept without their bytes and stamps; everything else that is found. */
 async function audited(...words: string[]) {
   await archiveAll(world);
   const command = { ...parseCommand(words), out, fresh: true };
-  const { report } = await audit(auditing(world.db.url, world.client, code), command);
+  const { report } = await audit({ ...auditing(world.db.url, world.client, code), patience }, command);
   const bytes = ['callback_changed', 'callback_unknown'];
   return { report, found: findingsOf(report).filter(({ kind }) => !bytes.includes(kind)) };
 }
@@ -44,6 +49,20 @@ test('none of them is an alarm', async () => {
   expect(report.counts.histories).toBeGreaterThanOrEqual(Object.keys(paths).length);
   expect(report.checks.find(({ id }) => id === 'books')!.checked).toBe(report.counts.histories);
 }, 200_000);
+
+test('the evidence of a deposit tells a confirmation that was refused from one that counted', async () => {
+  const { rows } = await world.db.owner.query<{ n: string }>(
+    `select distinct c.deposit as n from engine.carried r join engine.decision p on p.id = r.proposal join engine.callback c on c.id = p.callback
+      where c.deposit is not null group by 1 having array_agg(r.outcome) @> '{refused,decided}'`,
+  );
+  const objects = archiveObjects(world.db.owner, undefined);
+  const fetch = { db: world.db.owner, objects, codecs: [], fetchOpen: (id: string) => fetchOpen(world.client, id) };
+  const said = (await collectEvidence(fetch, rows[0]!.n))!.map(({ text }) => text).join('\n');
+  expect(said).toMatch(/confirmed proposal \d+.*; it did not count, the books refused it: [a-z_]+$/m);
+  expect(said).toMatch(/confirmed proposal \d+.*; it counted, and came to decided with posting \d+$/m);
+  expect(said).toMatch(/^refused a confirmation, [a-z_]+: /m);
+  expect(said).toMatch(/^accepted a confirmation: /m);
+});
 
 /** Ends a deposit's workflow and starts another in its place, with limits of their own: whoever may write to Temporal. */
 async function startAgain({ order, settings }: Reserved, handle: DepositHandle): Promise<DepositHandle> {

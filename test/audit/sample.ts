@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ReportBuilder } from '../../audit/builder.ts';
 import { CHECK_IDS, FINDING_KINDS, type FindingKind } from '../../audit/findings.ts';
-import type { AuditReport, Finding } from '../../audit/report.ts';
+import type { AuditReport, Books, Finding, ScheduleLine } from '../../audit/report.ts';
+import type { Finish } from '../../audit/builder.ts';
 import { type Signer, signer } from '../../audit/sign.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { BUY_COIN_MODES, CURRENCIES } from '../../domain/order.ts';
@@ -13,6 +14,8 @@ import { BUY_COIN_MODES, CURRENCIES } from '../../domain/order.ts';
 
 export interface SampleOptions {
   readonly deposits?: number;
+  /** Lines of the schedule that are listed. */
+  readonly lines?: number;
   /** From the first to the last deposit. */
   readonly days?: number;
   /** How many of each kind. */
@@ -25,23 +28,97 @@ export const hashOf = (text: string): string => createHash('sha256').update(text
 const at = (ms: number): string => new Date(ms).toISOString();
 
 export function sampleReport(options: SampleOptions = {}): AuditReport {
-  return finish(fill(new ReportBuilder(), options));
+  const lines = sampleLines.slice(0, options.lines ?? sampleLines.length);
+  const drawn = options.lines === undefined ? sampleBooks.drawn : null;
+  return finish(fill(new ReportBuilder(), options), { books: { ...sampleBooks, lines, drawn } });
 }
 
-export const finish = (builder: ReportBuilder): AuditReport =>
+export const finish = (builder: ReportBuilder, known: Partial<Pick<Finish, 'books' | 'about'>> = {}): AuditReport =>
   builder.finish({
+    books: sampleBooks,
+    ...known,
     audit: {
       startedAt: '2026-11-03T10:05:00.120Z',
       finishedAt: '2026-11-03T10:11:12.345Z',
-      scope: { since: null, sample: null, deposit: null },
+      scope: {
+        since: null,
+        sample: null,
+        deposit: null,
+        from: null,
+        to: null,
+        entity: 'Example Exchange Ltd.',
+        preparer: 'D. Auditor',
+      },
       codeVersion: '0.6.0 (956d63d)',
       bundleHash: hashOf('bundle of today'),
+      catalogueHash: 'c'.repeat(64),
     },
     heads: {
       ledger: { n: 18_213, hash: hashOf('ledger') },
       archive: { n: 20_004, hash: hashOf('archive') },
     },
   });
+
+const sampleLines: readonly ScheduleLine[] = Array.from({ length: 1_000 }, (_, n) => ({
+  line: n + 1,
+  posting: String(n + 1),
+  kind: n % 97 === 0 ? 'reversal' : 'credit',
+  at: at(START_MS + n * 3_600_000),
+  deposit: `order-${79_000 + n}`,
+  wallet: n % 50 === 0 ? null : `wallet-${n % 300}`,
+  amount: n % 97 === 0 ? '-4521.0625' : String(100 + n),
+  fee: '0',
+  currency: CURRENCIES[n % 3]!,
+  paid: `${(100 + n) * 7}.2`,
+  code: `AT${hashOf(String(n)).slice(0, 14).toUpperCase()}`,
+  evidence: n % 41 === 0 ? 'finding' : n % 97 === 0 ? 'two_people' : 'callback',
+  findings: n % 41 === 0 ? ['posting_differs', 'block_broken'] : [],
+  callback: String(n + 5),
+  archiveRow: String(n + 9),
+  block: String(Math.floor(n / 10)),
+  decidedBy: n % 97 === 0 ? 'alice.w+bob.k' : null,
+}));
+
+const sampleBooks: Books = {
+  accounts: (
+    [
+      ['clearing:mtpay', 'asset'],
+      ['wallets', 'liability'],
+      ['suspense:mtpay', 'liability'],
+      ['fees', 'income'],
+    ] as const
+  ).map(([account, kind]) => ({
+    account,
+    kind,
+    asset: 'MTC',
+    opening: '1000000',
+    came: '599500',
+    went: '4521.0625',
+    closing: '1594978.9375',
+    kept: '1594978.9375',
+  })),
+  differences: [{ asset: 'MTC', difference: '0' }],
+  schedule: {
+    lines: 1_015,
+    wallets: '594978.9375',
+    suspense: '0',
+    fees: '0',
+    clearing: '594978.9375',
+    agrees: true,
+    flagged: { lines: 25, wallets: '15000' },
+  },
+  lines: sampleLines,
+  drawn: {
+    by: 'amount',
+    seed: 7,
+    asked: 25,
+    ofLines: 990,
+    ofAmount: '599500',
+    interval: '23980',
+    start: '12.5',
+    lines: sampleLines.filter(({ line }) => line % 40 === 3),
+  },
+};
 
 export function fill(builder: ReportBuilder, { deposits = 1_260, days = 29, findings = {} }: SampleOptions = {}) {
   for (let n = 0; n < deposits; n += 1) addDeposit(builder, n, START_MS + Math.floor((n / deposits) * days * DAY_MS));

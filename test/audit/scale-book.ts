@@ -4,6 +4,7 @@ import pg from 'pg';
 import { canonicalHistory, parseHistory, sha256 } from '../../archive/canonical.ts';
 import { readHistory } from '../../archive/history.ts';
 import { closedRun } from '../../archive/run.ts';
+import { placementOf } from '../../audit/comparing.ts';
 import { migrate } from '../../database/migrate.ts';
 import { setPasswords } from '../support/template.ts';
 import { createPool } from '../../database/pool.ts';
@@ -83,10 +84,10 @@ async function record(
 ): Promise<void> {
   const placedAt = new Date();
   const rows = made.map(({ shape, order }) => {
-    const { settings, advertisementCode } = factsOf(shapes.get(shape)!);
+    const { settings, advertisementCode, outcome } = factsOf(shapes.get(shape)!);
     const expiresAt = new Date(placedAt.getTime() + settings.paymentWindowMs);
     const listeningUntil = new Date(expiresAt.getTime() + settings.listeningWindowMs);
-    return { ...order, settings, advertisementCode, expiresAt: expiresAt.toISOString(), listeningUntil };
+    return { ...order, settings, advertisementCode, outcome, expiresAt: expiresAt.toISOString(), listeningUntil };
   });
   await owner.query('set session_replication_role = replica');
   await owner.query(
@@ -94,6 +95,14 @@ async function record(
      select d->>'externalOrderNumber', d->>'wallet', 'MtcAmount', (d->>'mtcAmount')::numeric, 'CNY', 'en', sha256('x'), d->'settings', 'AWAITING_PAYMENT',
             d->>'advertisementCode', $2, $2, (d->>'expiresAt')::timestamptz, (d->>'listeningUntil')::timestamptz
        from jsonb_array_elements($1::jsonb) d`,
+    [JSON.stringify(rows), placedAt],
+  );
+  await owner.query(
+    `with sent as (
+       insert into engine.placement_attempt (external_order_number, n, started_at, deadline, outcome, answer)
+       select d->>'externalOrderNumber', 1, $2, $2, d->>'outcome', jsonb_build_object('kind', d->'outcome', 'advertisementCode', d->'advertisementCode')
+         from jsonb_array_elements($1::jsonb) d)
+     insert into engine.own_stamp (key_id, timestamp_ms) values ('key', (extract(epoch from $2::timestamptz) * 1000)::bigint) on conflict do nothing`,
     [JSON.stringify(rows), placedAt],
   );
   const credits = await credit(owner, worker, made);
@@ -150,8 +159,14 @@ const pick = ({ transactionCode, transactionAmount, paymentPrice }: CallbackData
 });
 
 /** What the recorded deposit was made with, and which offer took its order; null: none is known. */
-function factsOf(shape: string): { readonly settings: DepositSettings; readonly advertisementCode: string | null } {
-  const { input, steps } = readHistory(parseHistory(shape));
+function factsOf(shape: string): {
+  readonly settings: DepositSettings;
+  readonly advertisementCode: string | null;
+  /** Of its placement. */
+  readonly outcome: string | undefined;
+} {
+  const facts = readHistory(parseHistory(shape));
+  const { input, steps } = facts;
   const told = steps.map((step) =>
     step.kind === 'activity' ? step.result : step.kind === 'signal' ? step.input : null,
   );
@@ -161,6 +176,7 @@ function factsOf(shape: string): { readonly settings: DepositSettings; readonly 
   return {
     settings: (input as { readonly settings: DepositSettings }).settings,
     advertisementCode: answer?.advertisementCode ?? null,
+    outcome: placementOf(facts)?.kind,
   };
 }
 interface Answer {
@@ -179,7 +195,13 @@ async function credit(
     const { externalOrderNumber } = data;
     const hash = contentHash(data);
     const rawHash = sha256(raw);
-    const facts = { receipt: 'first' as const, externalOrderNumber, contentHash: hash, rawHash, stamp: null };
+    const facts = {
+      receipt: 'first' as const,
+      externalOrderNumber,
+      contentHash: hash,
+      rawHash,
+      stamp: { keyId: 'key', timestampMs: stamp },
+    };
     const { signature, key, sealedMs } = seal({ ...facts, sealedMs: Date.now() });
     return { data, hash: hash.toString('hex'), stamp, raw, seal: signature.toString('hex'), key, sealedMs };
   });
@@ -188,6 +210,8 @@ async function credit(
        insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked, seal, seal_key, sealed_ms)
        select c->'data'->>'externalOrderNumber', c->'data'->>'externalOrderNumber', c->'data'->>'transactionCode', decode(c->>'hash', 'hex'), c->'data', convert_to(c->>'raw', 'UTF8'), 'first', true, decode(c->>'seal', 'hex'), c->>'key', (c->>'sealedMs')::bigint
          from jsonb_array_elements($1::jsonb) c returning external_order_number as n, id, received_at as at),
+     a as (insert into engine.callback_attempt (callback, n, key_id, timestamp_ms)
+           select c.id, 1, 'key', (m->>'stamp')::bigint from c join jsonb_array_elements($1::jsonb) m on m->'data'->>'externalOrderNumber' = c.n),
      s as (insert into engine.callback_stamp select 'key', (c->>'stamp')::bigint, c->'data'->>'externalOrderNumber', decode(c->>'hash', 'hex') from jsonb_array_elements($1::jsonb) c)
      select * from c`,
     [JSON.stringify(callbacks)],

@@ -13,8 +13,9 @@ import { everyKind, newDirectory, newSigner, sampleReport } from './sample.ts';
 
 const owner = newSigner();
 const unsigned: UnsignedReport = {
-  ...sampleReport({ findings: everyKind }),
+  ...sampleReport({ findings: everyKind, lines: 20 }),
   html: { file: 'report.html', sha256: '00' },
+  files: [],
   signedBy: { keyId: owner.keyId, isMachineOwn: false },
 };
 const signed = sign(unsigned, owner);
@@ -110,7 +111,7 @@ const hasTools = ['jq', 'openssl', 'base64', 'sha256sum'].every((tool) => {
 
 test.skipIf(!hasTools)('the commands on the page verify it with jq and OpenSSL alone', () => {
   const directory = newDirectory();
-  const { json, html } = writeReport(sampleReport({ findings: everyKind }), owner, directory);
+  const { json, html } = writeReport(sampleReport({ findings: everyKind, lines: 20 }), owner, directory);
   const commands = shellCommands(json.slice(directory.length + 1));
   const run = () => execFileSync('bash', ['-e', '-c', commands], { cwd: directory, encoding: 'utf8', stdio: 'pipe' });
   const lines = run().trim().split('\n');

@@ -132,6 +132,8 @@ const EMPTY: Records = {
   stated: new Map(),
   refused: new Map(),
   named: new Map(),
+  attempts: new Map(),
+  outcomes: new Map(),
   codes: new Map(),
 };
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { checkKeys } from '../../audit/api-keys.ts';
 import { createApiKey, findCaller, issueKey, listKeys, proofOf, revokeKeys } from '../../database/api-keys.ts';
 import { createTestDatabase } from '../support/database.ts';
 
@@ -107,6 +108,40 @@ describe('an API key', () => {
     const listed = (await listKeys(db.owner)).find((one) => one.keyId === keyId)!;
     expect(listed).toMatchObject({ name: 'listed', scopes: ['audit:read'], isLiving: true, revokedAt: null });
     expect(Object.keys(listed)).not.toContain('proof_hash');
+  });
+});
+
+describe('the log of keys', () => {
+  const logOf = async (name: string) =>
+    (
+      await db.owner.query<{ event: string }>('select event from engine.key_log where name = $1 order by n', [name])
+    ).rows.map(({ event }) => event);
+
+  it('has each making and each revoking, once, and agrees with the keys', async () => {
+    const before = (await checkKeys(db.owner)).findings;
+    const { keyId } = await issueKey(db.owner, { name: 'logged', scopes: ['reviews:decide'] });
+    expect(await logOf('logged')).toEqual(['made']);
+    await revokeKeys(db.owner, [keyId]);
+    await revokeKeys(db.owner, [keyId]);
+    expect(await logOf('logged')).toEqual(['made', 'revoked']);
+    const { findings, since } = await checkKeys(db.owner);
+    expect(findings).toEqual(before);
+    expect(since.has('logged')).toBe(true);
+  });
+
+  it('is changed by nobody and written by no process', async () => {
+    await create('kept');
+    for (const sql of [`update engine.key_log set name = 'x'`, 'delete from engine.key_log', 'truncate engine.key_log'])
+      await expect(db.owner.query(sql), sql).rejects.toMatchObject({ code: 'P0E01' });
+    for (const role of ['app_api', 'app_worker', 'app_decisions', 'auditor'] as const) {
+      for (const sql of [
+        'insert into engine.key_log select * from engine.key_log',
+        `select engine.log_key(1, 'made')`,
+        `select engine.revoke_keys('{K1}')`,
+        `select engine.issue_key('x', 'mine', '{reviews:decide}', null, null)`,
+      ])
+        await expect(db.poolFor(role).query(sql), `${role}: ${sql}`).rejects.toMatchObject({ code: '42501' });
+    }
   });
 });
 

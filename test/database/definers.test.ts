@@ -39,3 +39,40 @@ test.each(definers)('$name is executed by whom it was granted to, and makes no s
   expect(['sql', 'plpgsql']).toContain(it.language);
   expect(it.source).not.toMatch(/\bexecute\b/i);
 });
+
+// A body is text until a session calls it, and each session may have `standard_conforming_strings` as it likes.
+test('no function reads a backslash, but for one to which both readings are the same', async () => {
+  const { rows } = await db.owner.query<{ name: string }>(
+    `select proname as name from pg_proc where pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace)
+        and strpos(regexp_replace(prosrc, '--[^' || chr(10) || ']*|E''[^'']*''', '', 'g'), chr(92)) > 0`,
+  );
+  expect(rows).toEqual([{ name: 'is_reason' }]);
+  const samples = [
+    'ok',
+    'fine',
+    ' ok ',
+    '\u{1f600}\u{1f600}',
+    'a\u0001b',
+    'a\u200eb',
+    'a\u2066b',
+    '\ufeff \u2003',
+    '\\u0001',
+    'U00010000',
+  ];
+  const judged = async (setting: string) => {
+    const client = await db.owner.connect();
+    try {
+      await client.query(`begin; set local standard_conforming_strings = ${setting}`);
+      const { rows: found } = await client.query('select s, engine.is_reason(s) as fits from unnest($1::text[]) s', [
+        samples,
+      ]);
+      return found;
+    } finally {
+      await client.query('rollback');
+      client.release();
+    }
+  };
+  const conforming = await judged('on');
+  expect(new Set(conforming.map(({ fits }) => fits))).toEqual(new Set([true, false]));
+  expect(await judged('off')).toEqual(conforming);
+});

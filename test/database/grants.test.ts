@@ -9,7 +9,7 @@ const page = readFileSync(new URL('../../docs/database-roles.md', import.meta.ur
 const documented = /^```grants\n(.*?)^```$/ms.exec(page)![1]!;
 
 const GROUPS = ['engine_owner', 'ledger_owner', 'ledger_poster', 'ledger_decider', 'ledger_reader'];
-const LOGINS = ['app_api', 'app_worker', 'app_decisions', 'auditor'];
+const LOGINS = ['app_api', 'app_worker', 'app_decisions', 'auditor', 'archiver'];
 
 /**
  * Every grant on anything in the engine's schemas, by the catalogue, the owner's own aside; what nobody has revoked from

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { compareCatalogue } from '../../database/catalogue.ts';
 import { migrate, MigrationError, MIGRATIONS } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
 import { creditAll } from '../../ledger/credit.ts';
@@ -158,6 +159,11 @@ describe.each(isPackaged ? (['any', 'package'] as const) : (['any'] as const))(
       const superuser = await connect(url('postgres', 'by_superuser'));
       await migrate(superuser);
       expect(await schema(migrator)).toEqual(await schema(superuser));
+      for (const owner of [migrator, superuser]) {
+        await owner.query('begin; set local search_path = pg_catalog, pg_temp');
+        expect(await compareCatalogue(owner)).toMatchObject({ migrations: null, differences: [] });
+        await owner.query('commit');
+      }
 
       const pool = (user: string) => {
         const made = createPool({ url: url(user, 'deposits'), applicationName: 'test', max: 2 });
@@ -401,16 +407,39 @@ describe('a file that takes away what the version before needs', () => {
   const told: string[] = [];
   const later = { contract: 'later' as const, tell: (line: string) => void told.push(line) };
 
-  it('is left on a database that is in use, with what follows it, until it is asked for', async () => {
+  it('is left on a database that is in use, without holding up what follows it, until it is asked for', async () => {
     const { client } = await emptyDatabase();
     const folder = await withContract(3);
     await migrate(client, await copyOfMigrations(FILES.slice(0, 2)));
-    expect(await migrate(client, folder, later)).toEqual([FILES[2]]);
-    expect(told).toEqual([expect.stringContaining('--contract')]);
-    expect(told[0]).toContain('004-contract.sql, 005-more.sql');
+    expect(await migrate(client, folder, later)).toEqual([FILES[2], '005-more.sql']);
+    expect(told).toEqual([expect.stringMatching(/--contract.*: 004-contract.sql$/)]);
     expect(await migrate(client, folder, later)).toEqual([]);
-    expect(await migrate(client, folder)).toEqual(['004-contract.sql', '005-more.sql']);
+    // The next version brings another.
+    await writeFile(join(folder, '006-contract-more.sql'), sql('taken_away_too'));
+    await writeFile(join(folder, '007-most.sql'), sql('most'));
+    expect(await migrate(client, folder, later)).toEqual(['007-most.sql']);
+    expect(told.at(-1)).toContain(': 004-contract.sql, 006-contract-more.sql');
+    expect(await migrate(client, folder)).toEqual(['004-contract.sql', '006-contract-more.sql']);
     expect(await migrate(client, folder, later)).toEqual([]);
+  });
+
+  it('is the only kind that may be passed over', async () => {
+    const { client } = await emptyDatabase();
+    const folder = await withContract(3);
+    await migrate(client, folder);
+    await client.query(`delete from engine.schema_migration where name = $1`, [FILES[2]]);
+    await expect(migrate(client, folder)).rejects.toThrow(`the database has 005-more.sql and not ${FILES[2]}`);
+  });
+
+  it('makes the same schema whether it comes in its place or after everything that follows it', async () => {
+    const [used, fresh] = [await emptyDatabase(), await emptyDatabase()];
+    await migrate(used.client, await copyOfMigrations(FILES.filter((file) => file < '021')));
+    const rest = await migrate(used.client, MIGRATIONS, later);
+    const left = FILES.filter((file) => file.includes('-contract'));
+    expect(rest).toEqual(FILES.filter((file) => file > '021' && !left.includes(file)));
+    expect(await migrate(used.client)).toEqual(left);
+    await migrate(fresh.client);
+    expect(await schema(used.client)).toEqual(await schema(fresh.client));
   });
 
   it('is applied at once to a new database', async () => {

@@ -108,6 +108,15 @@ describe('a session that is not what was asked for', () => {
     expect(await show(api, 'current_user')).toBe('app_api');
   });
 
+  it('waits for the disk, whatever the database has for a default, and is refused where it would not', async () => {
+    const name = new URL(db.url).pathname.slice(1);
+    await db.owner.query(`alter database ${name} set synchronous_commit = off`);
+    onTestFinished(async () => void (await db.owner.query(`alter database ${name} reset all`)));
+    expect(await show(pool({ role: 'app_api' }), `current_setting('synchronous_commit')`)).toBe('on');
+    const ignored = pool({ url: await pooled(['options'], db.urlFor('app_api')), role: 'app_api' });
+    await expect(ignored.query('select')).rejects.toThrow('synchronous_commit is off instead of on');
+  });
+
   it('is no reason not to start while the database is away', async () => {
     await refuseWrongSession(pool({ url: 'postgres://nobody@localhost:1/none' }));
   });

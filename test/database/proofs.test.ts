@@ -51,7 +51,7 @@ describe('the login of the API alone', () => {
     `insert into engine.review_case (workflow_id, callback, reason, opened_by) values ('review:1:reversal:1', 1, 'CREDIT_IN_DOUBT', 'alice')`,
     `insert into engine.review_case (workflow_id, callback, reason, doubted) values ('review:1:reversal:1', 1, 'CREDIT_IN_DOUBT', 1)`,
     `insert into engine.review_case (workflow_id, callback, reason, closed_at, decision, decided_by) values ('review:1', 1, 'LATE', now(), 'credit', 'alice+bob')`,
-    `select engine.issue_key('\\x00', 'alice', '{reviews:decide}', null, null)`,
+    `select engine.make_key('\\x00', 'alice', '{reviews:decide}', null, null)`,
     `select engine.operator_by('\\x00')`,
     `select engine.doubtful(null, 1, null)`,
   ])('may not: %s', async (sql) => {
@@ -148,4 +148,28 @@ describe('a doubt', () => {
       standing: 'credited',
     });
   });
+
+  it.each(['repeatable read', 'serializable'])(
+    'is not opened by what was seen before the money was moved: %s',
+    async (isolation) => {
+      const { item } = await payment(db.owner);
+      const [credited] = await creditAll(db.poolFor('app_worker'), [item]);
+      const session = await api.connect();
+      try {
+        await session.query(`begin isolation level ${isolation}`);
+        await session.query('select count(*) from engine.callback');
+        await db.owner.query(
+          `select ledger.reverse('after:' || $1::bigint, $1::bigint, true, 'review:x', 'alice+bob', 'moved')`,
+          [credited!.postingId],
+        );
+        const doubting = openDoubt(session, proofFor('alice'), { externalOrderNumber: item.deposit }, 'not right');
+        await expect(doubting).rejects.toMatchObject({ code: '25000' });
+      } finally {
+        await session.query('commit');
+        session.release();
+      }
+      const { rows } = await db.owner.query('select from engine.review_case where callback = $1', [item.inboxId]);
+      expect(rows).toEqual([]);
+    },
+  );
 });

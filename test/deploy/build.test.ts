@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -136,12 +136,9 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
     DATABASE_URL_DECISIONS: urlFor('app_decisions'),
   });
   start('api/main.js', { ...engine, DATABASE_URL_API: urlFor('app_api') });
-  const apiKey = `dek_${key()}`;
-  await asOwner(
-    urlFor('postgres'),
-    `insert into engine.api_key (name, proof_hash, scopes) values ('build', sha256(sha256($1)), '{deposits:create,deposits:read}')`,
-    [Buffer.from(apiKey)],
-  );
+  const keys = [join(built, 'commands/keys.js'), 'create', 'build', '--scopes', 'deposits:create,deposits:read'];
+  const keyEnv = { DATABASE_URL_MIGRATOR: urlFor('postgres') };
+  const apiKey = (await run(process.execPath, keys, { cwd: folder, env: keyEnv })).stdout.trim();
   const at = `http://127.0.0.1:${api}`;
   await answers(`${at}/healthz`);
   expect(await json(`${at}/healthz`)).toEqual({ status: 'alive' });
@@ -175,4 +172,24 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
     return deposit['state'] === 'CREDITED';
   });
   expect(await json(`${at}/v1/wallets/wallet-42`, { headers })).toMatchObject({ balance: '5000' });
+
+  const signing = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+  const audit = (...args: string[]) =>
+    run(process.execPath, [join(built, 'audit/main.js'), ...args], {
+      cwd: folder,
+      env: {
+        NODE_ENV: 'production',
+        TEMPORAL_CONFIG_FILE: '/dev/null',
+        TEMPORAL_ADDRESS: temporal.address,
+        DATABASE_URL_AUDITOR: urlFor('auditor'),
+        DATABASE_URL_ARCHIVER: urlFor('archiver'),
+        AUDIT_SIGNING_KEY: signing,
+        ...SEAL_ENV,
+      },
+    });
+  const audited = await audit('--deposit', number);
+  expect(audited.stderr).toContain('nothing is unexplained');
+  expect(audited.stdout).toContain('credited');
+  const report = audited.stdout.split('\n').find((line) => line.endsWith('.json'));
+  expect((await audit('verify', report!)).stdout).toContain('GENUINE');
 });

@@ -192,7 +192,7 @@ describe('settings', () => {
     const given = new Set(ours.flatMap(([, { environment = {} }]) => Object.keys(environment)));
     // One address for all, files, a directory, tests, and Temporal's TLS: for other installations than this one.
     const left =
-      /^(DATABASE_URL|AUDIT_SIGNING_KEY|AUDIT_PUBLIC_KEY|DECISION_SIGNATURES_AFTER|CODEC_LISTEN|MTPAY_CA_FILE|MTPAY_PROXY|HTTPS_PROXY|NO_PROXY|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
+      /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|MTPAY_PROXY|HTTPS_PROXY|NO_PROXY|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
     expect(engineVariables.filter((name) => !given.has(name) && !left.test(name))).toEqual([]);
   });
 
@@ -207,8 +207,8 @@ describe('settings', () => {
     const secrets = interpolations.filter(({ name }) => isSecret(name));
     expect(new Set(secrets.map(({ name }) => name)).size).toBeGreaterThan(10);
     for (const { name, operator, rest } of secrets) {
-      // The codec is off by default.
-      if (name.startsWith('SANDBOX_') || name.startsWith('TEMPORAL_CODEC_') || isRotated(name))
+      // The codec is off by default; the audit, like the sandbox, runs when it is asked for.
+      if (/^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER)_/.test(name) || isRotated(name))
         expect({ name, operator, rest }).toEqual({ name, operator: ':-', rest: '' });
       else expect({ name, operator }).toEqual({ name, operator: ':?' });
     }
@@ -255,7 +255,14 @@ describe('confinement', () => {
   });
 
   test('ours and PostgreSQL run as somebody else than root, on a read-only file system', () => {
-    expect(ours.map(([name]) => name).toSorted()).toEqual(['api', 'callbacks', 'migrate', 'sandbox', 'worker']);
+    expect(ours.map(([name]) => name).toSorted()).toEqual([
+      'api',
+      'audit',
+      'callbacks',
+      'migrate',
+      'sandbox',
+      'worker',
+    ]);
     for (const [name, service] of [...ours, ...services.filter(([, { image }]) => image.startsWith('postgres:'))]) {
       expect(service.user, name).toMatch(/^(node|postgres)$/);
       expect(service.read_only, name).toBe(true);
@@ -274,6 +281,7 @@ describe('confinement', () => {
     expect(login('worker')).toEqual(['app_worker', 'app_decisions']);
     expect(login('migrate')).toEqual(['deposits_migrator']);
     expect(login('sandbox')).toEqual(['sandbox']);
+    expect(login('audit')).toEqual(['auditor', 'archiver']);
   });
 
   test('databases and Temporal are on an inner network only; the public side cannot reach the private API', () => {
@@ -304,9 +312,9 @@ describe('confinement', () => {
     }
   });
 
-  test('the sandbox starts only when it is asked for', () => {
+  test('the sandbox and the audit start only when they are asked for', () => {
     const profiled = services.filter(([, { profiles }]) => profiles !== undefined).map(([name]) => name);
-    expect(profiled).toEqual(['sandbox']);
+    expect(profiled.toSorted()).toEqual(['audit', 'sandbox']);
   });
 });
 

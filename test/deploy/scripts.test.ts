@@ -24,6 +24,7 @@ const passwords = {
   API_DATABASE_PASSWORD: secret('api'),
   WORKER_DATABASE_PASSWORD: secret('worker'),
   DECISIONS_DATABASE_PASSWORD: secret('decisions'),
+  AUDITOR_DATABASE_PASSWORD: secret('auditor'),
 };
 
 /** An empty server of its own, because roles belong to the whole of it; then the steps of docker-compose.yml, in order. */
@@ -41,6 +42,7 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     temporal: passwords.TEMPORAL_DATABASE_PASSWORD,
     app_api: passwords.API_DATABASE_PASSWORD,
     app_worker: passwords.WORKER_DATABASE_PASSWORD,
+    auditor: passwords.AUDITOR_DATABASE_PASSWORD,
   };
   const address = (role: string, database: string) =>
     `postgres://${role}:${passwordOf[role]}@127.0.0.1:${server.port}/${database}`;
@@ -98,11 +100,12 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
       'postgres',
       `select rolname from pg_authid where rolpassword like 'SCRAM-SHA-256$%' and not rolsuper order by 1`,
     );
-    // The sandbox was not wanted, so it has none.
+    // Neither the sandbox nor the archiver was wanted, so they have none.
     expect(withPassword.map((row) => row.rolname)).toEqual([
       'app_api',
       'app_decisions',
       'app_worker',
+      'auditor',
       'deposits_migrator',
       'temporal',
     ]);

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { root } from '../../local/paths.ts';
 import { freePort } from '../../local/ports.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { attemptsAfter, call, creditsOf, newestAttempt, order } from './drill.ts';
 import { openStage, type Piece, type Stage } from './stage.ts';
@@ -175,6 +176,9 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   for (const each of values['workers-first'] ? [workers, apis] : [apis, workers]) await each();
   await step('migrate -- --contract', async () =>
     console.log(await tsx(root, 'worker/migrate.ts', ['--contract'], owner)),
+  );
+  await step('seal-key -- --register', async () =>
+    console.log(await tsx(root, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
   );
   over.abort();
   await Promise.all(load);

@@ -91,7 +91,7 @@ describe('in the database', async () => {
     onTestFinished(() => rm(out, { recursive: true, force: true }));
     const command = spawn(
       process.execPath,
-      ['--import', 'tsx', 'audit/main.ts', '--since', '2999-01-01', '--out', out],
+      ['--import', 'tsx', 'local/audit.ts', '--since', '2999-01-01', '--out', out],
       {
         cwd: root,
         env: {

@@ -47,6 +47,7 @@ test('tells what was asked, placed, called back, decided and posted, in order, e
     ': the same content again',
     'alice proposed credit: compared with the statement',
     'bob confirmed proposal ',
+    '; it counted, and came to decided with posting ',
     'suspense of 4999 MTC from clearing:mtpay to suspense:mtpay',
     'release of 4999 MTC from suspense:mtpay to wallet:wallet-evidence, decided by alice+bob',
     'placed the order: kind placed',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../api/relay.ts';
 import { loadApiConfig } from '../../config/load.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
@@ -71,6 +72,8 @@ describe('while no worker runs', () => {
     const n = (stopped = body['externalOrderNumber'] as string);
     const first = engine.call('POST', '/v1/deposits', body);
     await until('the workflow', async () => (await statusOf(n)) === 'RUNNING');
+    const told = await until('the alarm', async () => idle.fields('deposit_not_placed')[0]);
+    expect(told).toMatchObject({ deposit: n, count: 1 });
     await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('by hand');
     const { status, body: shown } = await engine.call('POST', '/v1/deposits', body);
     expect({ status, state: shown.state }).toEqual({ status: 202, state: 'PLACEMENT_UNKNOWN' });
@@ -465,16 +468,15 @@ async function poison(): Promise<void> {
   });
 }
 
-test('a hundred and one rows that fail at every step hide no other row: each step serves what comes behind them', async () => {
-  await hurry();
+/** One good row for each step that comes behind all of those; resolves when each was served. */
+async function servesBehind(): Promise<void> {
   const [answered, settled] = [await placed(engine), await placed(engine)];
   await engine.pay(settled.externalOrderNumber);
   await engine.untilState(settled.externalOrderNumber, 'CREDITED');
-  await poison();
   const startedAt = performance.now();
   const times: Record<string, number> = {};
   const isServed = async (step: string, ask: () => Promise<boolean>) => {
-    await until(`${step}: the row behind`, ask, 20_000);
+    await until(`${step}: the row behind`, ask, 60_000);
     times[step] = Math.round(performance.now() - startedAt);
   };
   const [reservation, deposit, held, unknown] = Array.from({ length: 4 }, () => `z-${randomUUID()}`) as [
@@ -541,6 +543,12 @@ test('a hundred and one rows that fail at every step hide no other row: each ste
     ),
   ]);
   if (process.env['SHOW_TIMES'] !== undefined) console.log(times);
+}
+
+test('a hundred and one rows that fail at every step hide no other row: each step serves what comes behind them', async () => {
+  await hurry();
+  await poison();
+  await servesBehind();
   // Not one of the others was.
   const { rows } = await owner.query<{ n: string; left: number }>(
     `select substring(external_order_number from 'a-poison-([a-z]+)-') as n, count(*)::int as left
@@ -554,4 +562,52 @@ test('a hundred and one rows that fail at every step hide no other row: each ste
   expect(await until('people to be told of one', async () => api.fields('relay_row_failed')[0])).toMatchObject({
     row: expect.stringMatching(/poison|^\d+$/),
   });
+});
+
+type Interceptor = NonNullable<ConnectionOptions['interceptors']>[number];
+const hung = new Set<string>();
+
+/** A client whose calls with such an id are never answered, until their deadline. */
+async function hangingClient(about: RegExp): Promise<Client> {
+  const hanging: Interceptor = (options, nextCall) => {
+    const call = nextCall(options);
+    const send = call.sendMessageWithContext.bind(call);
+    call.sendMessageWithContext = (context, message: Uint8Array) => {
+      const [id] = about.exec(Buffer.from(message).toString('latin1')) ?? [];
+      if (id === undefined) return send(context, message);
+      hung.add(id);
+      // The server waits for the message, and the call for its answer.
+      call.halfClose = () => undefined;
+    };
+    call.sendMessage = (message) => call.sendMessageWithContext({}, message);
+    return call as ReturnType<Interceptor>;
+  };
+  const connection = await Connection.connect({ address: engine.temporal.address, interceptors: [hanging] });
+  afterAll(() => connection.close());
+  return new Client({ connection, dataConverter: engine.client.options.dataConverter });
+}
+
+test('a hundred and one rows that hang at every step hold up no other row for long', async () => {
+  const client = await hangingClient(/a-poison-(?:callback|placing|answered|settled|case)-\d+/);
+  // Payments, and links, that somebody is to be told of.
+  await byHand(owner, `update engine.callback set data = '{}' where external_order_number like 'a-poison-callback-%'`);
+  await byHand(
+    owner,
+    `update engine.deposit set expires_at = clock_timestamp() where external_order_number like 'a-poison-answered-%'`,
+  );
+  const locker = await owner.connect();
+  await locker.query(`set idle_in_transaction_session_timeout = 0; begin`);
+  await locker.query(
+    `select from engine.deposit where external_order_number like 'a-poison-unknown-%' for no key update`,
+  );
+  try {
+    // Another process, which has met none of them.
+    api = await loggedApi(engine, QUICK, client);
+    await servesBehind();
+  } finally {
+    locker.release(true);
+  }
+  const steps = [...hung].map((id) => id.replace(/\d+$/, ''));
+  expect(new Set(steps).size).toBe(5);
+  for (const step of new Set(steps)) expect(steps.filter((one) => one === step)).toHaveLength(101);
 });

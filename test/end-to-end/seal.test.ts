@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,16 +8,23 @@ import { archiveObjects } from '../../archive/objects.ts';
 import { sha256 } from '../../archive/canonical.ts';
 import { audit } from '../../audit/coordinator.ts';
 import { parseCommand } from '../../audit/scope.ts';
+import { sealKey } from '../../config/inbox-seal.ts';
+import { Secret } from '../../config/secret.ts';
 import type { Routed } from '../../database/callbacks.ts';
+import { NO_MAC, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { auditing, findingsOf } from '../audit/book.ts';
 import { arrives, bookedFor, decideTogether, opened, operator, placed, walletBalance } from '../api/decisions.ts';
-import { expectRefusal } from '../api/evidence.ts';
+import { expectRefusal, inbox, memoryLog } from '../api/evidence.ts';
+import { withApi } from '../api/parts.ts';
+import { paid } from '../support/builders.ts';
+import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { insertDecision } from '../support/operators.ts';
+import { testSealKey } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 
 /** Whoever may write to the database writes a payment of his own into the inbox; relay, worker and audit are the real ones. */
@@ -167,4 +175,27 @@ test('a genuine payment that people hold says that it is sealed, and can be cred
   const { id, sealed, allowed } = await opened(alice, order, 'AMOUNT_MISMATCH', 'nothing');
   expect({ sealed, allowed }).toEqual({ sealed: true, allowed: ['credit', 'reject'] });
   expect(await decideTogether(alice, bob, id, { decision: 'credit' })).toMatchObject({ state: 'closed' });
+});
+
+test('the key of the seals is not registered and another is: nothing is taken, everybody hears of it, and the provider comes again', async () => {
+  const order = await placed(engine, { wallet: 'wallet-late' });
+  const { log, lines } = memoryLog();
+  await registerSealKey(engine.db.owner, sealKey(new Secret(randomBytes(32))));
+  await withApi(engine, { log }, async () => {
+    const arriving = () =>
+      engine.callback(callbackAddress(engine, order.externalOrderNumber), callbackBody(engine, paid(order)));
+    expect((await arriving()).status).toBe(503);
+    expect(await inbox(engine, order.externalOrderNumber)).toEqual([]);
+    const alarms = lines.map((line) => JSON.parse(line) as { alarm?: string; deposit?: string; key?: string });
+    expect(alarms.filter(({ alarm }) => alarm === 'seal_key_not_registered')).toMatchObject([
+      { key: testSealKey.id },
+      { deposit: order.externalOrderNumber },
+    ]);
+    await registerSealKey(engine.db.owner, testSealKey);
+    expect((await arriving()).status).toBe(200);
+  });
+  await engine.untilState(order.externalOrderNumber, 'CREDITED');
+  // What the first test did with the same login is refused by the database from now on.
+  const evil = await placed(engine, { wallet: 'wallet-evil' });
+  await expect(forge(evil, 'a seal of his own')).rejects.toMatchObject({ code: NO_MAC });
 });

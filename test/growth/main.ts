@@ -3,15 +3,20 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** `npm run growth -- --deposits 1000000`: the story of plans.test.ts on a database with so many deposits, and its figures. */
-const { values } = parseArgs({ options: { deposits: { type: 'string', default: '300000' } } });
+/**
+ * `npm run growth -- --deposits 1000000`: the story of plans.test.ts on a database with so many deposits, and its figures.
+ * `--lean`: long fields that no index holds are short, for as many rows as the disk has room for.
+ */
+const { values } = parseArgs({
+  options: { deposits: { type: 'string', default: '300000' }, lean: { type: 'boolean', default: false } },
+});
 const deposits = Number(values.deposits);
 if (!Number.isSafeInteger(deposits) || deposits < 10_000) {
   throw new Error(`--deposits ${values.deposits}: expected a whole number from 10000 on`);
 }
 const vitest = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 'test/growth/plans.test.ts'], {
   cwd: fileURLToPath(new URL('../..', import.meta.url)),
-  env: { ...process.env, GROWTH_DEPOSITS: String(deposits) },
+  env: { ...process.env, GROWTH_DEPOSITS: String(deposits), GROWTH_LEAN: String(values.lean) },
   stdio: 'inherit',
 });
 const [code] = (await once(vitest, 'exit')) as [number | null];

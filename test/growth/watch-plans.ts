@@ -110,7 +110,9 @@ function scansOf(node: Node, isLimited: boolean): Scan[] {
 const SMALL = new Set([
   'provider_clock',
   'api_key',
+  'key_log',
   'restored',
+  'seal_mac',
   'schema_migration',
   'archive_lost',
   'double_at_migration',

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { registeredSealKeys } from '../../database/seal-macs.ts';
 import { payAtSandbox } from '../../local/engine-api.ts';
 import { root } from '../../local/paths.ts';
 import { isAlive } from '../../local/process.ts';
@@ -93,6 +94,12 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   });
   expect(running.told()).toContain('MTPAY_ACK says what is answered.');
   await wantAcks(null);
+
+  // The database itself verifies what its API writes.
+  const owner = new pg.Client({ connectionString: facts.databaseUrl });
+  await owner.connect();
+  onTestFinished(() => owner.end());
+  expect(await registeredSealKeys(owner)).toHaveLength(1);
 
   const before = localEnv(dataDirectory);
   process.kill(Number(before['WORKER_PID']), 'SIGKILL');

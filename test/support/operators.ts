@@ -14,7 +14,7 @@ export const proofFor = (name: string): Secret => proofOf(operatorKey(name));
 export async function issueOperators(owner: pg.Pool | pg.ClientBase): Promise<void> {
   for (const name of OPERATORS) {
     const values = [proofFor(name).reveal(), name];
-    await owner.query(`select engine.issue_key($1, $2, '{reviews:decide}', null, null)`, values);
+    await owner.query(`select engine.make_key($1, $2, '{reviews:decide}', null, null)`, values);
   }
 }
 

@@ -5,7 +5,7 @@ import { Secret } from '../../config/load.ts';
 import type { NewCallback, Stamp } from '../../database/callbacks.ts';
 import type { Receipt } from '../../domain/review.ts';
 import { SEALED_ROWS, type SealedRow, type SealTrust } from '../../mtpay/sealed-rows.ts';
-import { createSealer, publicSealKey, type Seal, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
+import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
 
 /** The API's seal of every test: the same in all processes of a run, so that an audit in another one verifies it. */
 const seed = createHash('sha256').update('the seal of the tests').digest();
@@ -14,7 +14,8 @@ export const SEAL_ENV = {
   INBOX_SEAL_PUBLIC_KEYS: publicSealKey(new Secret(seed)),
 };
 
-export const seal = createSealer(fixedKeyring(sealKey(new Secret(seed))));
+export const testSealKey = sealKey(new Secret(seed));
+export const seal = createSealer(fixedKeyring(testSealKey));
 
 const trusted: SealTrust = {
   publicKeys: sealPublicKeys(new Secret(Buffer.from(SEAL_ENV.INBOX_SEAL_PUBLIC_KEYS))),
@@ -26,7 +27,7 @@ export const sealTrust = (): SealTrust => trusted;
 export function sealed<Row extends Omit<NewCallback, 'seal'>>(
   callback: Row,
   stamp: Stamp | null = null,
-): Row & { readonly seal: Seal } {
+): Row & { readonly seal: NewSeal } {
   const { receipt, externalOrderNumber, contentHash, raw } = callback;
   const rawHash = createHash('sha256').update(raw).digest();
   const facts = { receipt, externalOrderNumber, contentHash, rawHash, stamp };

@@ -1,0 +1,189 @@
+import type { KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import { createArchiver } from '../activities/archiving.ts';
+import { collectEvidence } from '../archive/evidence.ts';
+import { archiveObjects } from '../archive/objects.ts';
+import { type AuditDatabases, loadAuditKeys } from '../config/audit.ts';
+import {
+  ConfigError,
+  type DatabaseConfig,
+  loadLinkRules,
+  loadSealConfig,
+  loadSignatureConfig,
+} from '../config/load.ts';
+import { createLog } from '../config/log.ts';
+import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
+import { createPool } from '../database/pool.ts';
+import { sealPublicKeys } from '../config/inbox-seal.ts';
+import { temporalHistories } from '../worker/histories.ts';
+import { engineVersion } from '../worker/version.ts';
+import { workflowSource } from '../worker/workflow-source.ts';
+import { audit } from './coordinator.ts';
+import { readExceptions } from './exceptions.ts';
+import { openFiles, writeReport } from './files.ts';
+import { openSigner } from './machine-key.ts';
+import { fetchOpen } from './open-work.ts';
+import { quietRuntime } from './quiet.ts';
+import type { AuditReport } from './report.ts';
+import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
+import { openSession } from './session.ts';
+import { verifyReport } from './verify.ts';
+import '../config/closed-output.ts';
+
+/** The audit as a command: proves every credit, or says which it cannot. */
+
+/** Where an audit looks, and as whom. Without an archiver, what is not archived is read from Temporal. */
+export interface AuditPlace extends AuditDatabases {
+  readonly temporal: TemporalConfig;
+  /** The public key that this machine's own API seals with, where it has one; settings come before it. */
+  readonly sealPublicKey: string | null;
+  /** Where a machine without a signing key keeps the one that it makes for itself. */
+  readonly machineKeyFile: string;
+  /** Ends what was started for this. */
+  stop(): Promise<void>;
+}
+
+const say = (line: string) => console.error(line);
+const show = (line: string) => console.log(line);
+
+/**
+ * Runs what was asked for at the terminal, and answers the exit code: 0, nothing is unexplained; 1, something is; 2, it
+ * was not understood or not configured. `reach` is called once there is something to look at.
+ */
+export async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
+  quietRuntime();
+  try {
+    if (args[0] === 'verify') {
+      const { publicKey } = loadAuditKeys({ toSign: false });
+      return await verifyReport(args[1], { pinned: publicKey, say: show });
+    }
+    return await run(parseCommand(args, process.env), reach);
+  } catch (error) {
+    if (!(error instanceof Misused || error instanceof ConfigError)) throw error;
+    say(error instanceof Misused ? `${error.message}\n\n${USAGE}` : error.message);
+    return 2;
+  }
+}
+
+async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Promise<number> {
+  const env = process.env;
+  const keys = loadAuditKeys({ toSign: true }, env);
+  const exceptions = await readExceptions(command.exceptions);
+  const dataConverter = loadDataConverter(env);
+  const signatures = loadSignatureConfig(env);
+  const links = loadLinkRules(env);
+  const place = await reach();
+  const { auditor, archiver, temporal } = place;
+  const open = openFiles(command.out);
+  let connection: Connection | undefined;
+  try {
+    const seals = loadSealConfig(place.sealPublicKey, env);
+    connection = await Connection.connect(temporal.connectionOptions ?? {});
+    const client = new Client({ connection, namespace: temporal.namespace, dataConverter });
+    const archiveDirectory = env['ARCHIVE_DIRECTORY'] === '' ? undefined : env['ARCHIVE_DIRECTORY'];
+    if (archiver !== null) await archiveFirst(archiver, client, archiveDirectory);
+    const { workflowBundle } = await workflowSource({}, dataConverter.payloadCodecs !== undefined);
+    const finished = await audit(
+      {
+        database: auditor,
+        client,
+        dataConverter,
+        archiveDirectory,
+        code: workflowBundle.code,
+        codeVersion: engineVersion(),
+        exceptions,
+        sealTrust: { publicKeys: sealPublicKeys(seals.publicKeys), epoch: seals.sealEpoch },
+        signatures,
+        ...(links === undefined ? {} : { links }),
+        processes: command.processes ?? availableParallelism(),
+        ...(command.after === null ? {} : { heads: await headsOf(command.after, keys.publicKey) }),
+        files: open,
+        tell: say,
+      },
+      command,
+    );
+    const { report } = finished;
+    if (command.deposit !== null) await tellEvidence(auditor, client, dataConverter, archiveDirectory, command.deposit);
+    const signer = openSigner(keys, place.machineKeyFile);
+    const files = writeReport(report, signer, command.out, open);
+    await finished.done();
+    say(report.unexplained === 0 ? 'nothing is unexplained' : `${report.unexplained} findings are unexplained`);
+    for (const { kinds, title } of report.checks)
+      for (const { kind, found } of kinds) say(`  ${title}: ${kind} ${found}`);
+    show(files.json);
+    show(files.html);
+    for (const file of files.beside) say(`  beside them: ${file}`);
+    return report.unexplained === 0 ? 0 : 1;
+  } finally {
+    open.drop();
+    await connection?.close();
+    await place.stop();
+  }
+}
+
+/** The heads of an earlier report. Throws {@link Misused} unless it is as it was signed. */
+async function headsOf(path: string, pinned: KeyObject | null) {
+  const said: string[] = [];
+  if ((await verifyReport(path, { pinned, say: (line) => said.push(line) })) !== 0) {
+    throw new Misused(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
+  }
+  return (JSON.parse(readFileSync(path, 'utf8')) as AuditReport).heads;
+}
+
+/** The story of one deposit, for people, before the files are named. */
+async function tellEvidence(
+  auditor: DatabaseConfig,
+  client: Client,
+  dataConverter: DataConverter,
+  directory: string | undefined,
+  externalOrderNumber: string,
+): Promise<void> {
+  const db = await openSession(auditor, null);
+  try {
+    const lines = await collectEvidence(
+      {
+        db,
+        objects: archiveObjects(db, directory),
+        codecs: dataConverter.payloadCodecs ?? [],
+        fetchOpen: (workflowId) => fetchOpen(client, workflowId),
+      },
+      externalOrderNumber,
+    );
+    if (lines === null) throw new Misused(`there is no deposit ${externalOrderNumber}`);
+    for (const { at, source, text, hash } of lines) show(`${at}  ${hash.slice(0, 12)}  ${source}: ${text}`);
+  } finally {
+    await db.end();
+  }
+}
+
+/** What closed a moment ago is archived like the rest, before the archive is audited. */
+async function archiveFirst(archiver: DatabaseConfig, client: Client, directory: string | undefined): Promise<void> {
+  const pool = createPool({
+    url: archiver.url,
+    role: 'archiver',
+    applicationName: 'deposit-audit-archive',
+    max: 4,
+  });
+  try {
+    const { archiveClosed } = createArchiver({
+      pool,
+      histories: temporalHistories(client),
+      objects: archiveObjects(pool, directory),
+      version: engineVersion(),
+      log: createLog('audit', 'silent'),
+    });
+    for (let archived = 1; archived > 0; ) ({ archived } = await archiveClosed(200));
+  } finally {
+    await pool.end();
+  }
+}
+
+/** {@link auditCommand} with what stands behind the program's name, and the end of the process. */
+export async function auditProcess(reach: () => Promise<AuditPlace>): Promise<void> {
+  process.exitCode = await auditCommand(process.argv.slice(2), reach);
+  // Temporal's native runtime would keep the process alive where nothing was replayed in it. First everything is said.
+  process.stderr.write('', () => process.stdout.write('', () => process.exit()));
+}

@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import { auditProcess } from '../audit/command.ts';
+import { loadAuditDatabases } from '../config/audit.ts';
+import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
+import { databases, embeddedUrl } from './environment.ts';
+import { dataDirectory } from './paths.ts';
+import { startServers } from './servers.ts';
+import { sealPublicKeyOf } from './state.ts';
+
+/** `npm run audit`: of what the environment names, and of this clone's own servers where it names none. */
+
+await auditProcess(async () => {
+  const named = loadAuditDatabases();
+  const servers = await startServers({ postgres: named === null, temporal: !isTemporalGiven() });
+  const { databaseUrl, temporalAddress } = servers;
+  const login = (role: string) => ({ url: embeddedUrl(databaseUrl!, role, databases.engine) });
+  const given = loadTemporal();
+  return {
+    ...(named ?? { auditor: login('auditor'), archiver: login('archiver') }),
+    temporal:
+      temporalAddress === null
+        ? given
+        : { ...given, namespace: 'default', connectionOptions: { address: temporalAddress } },
+    sealPublicKey: named === null ? sealPublicKeyOf(dataDirectory) : null,
+    machineKeyFile: join(dataDirectory, 'audit-signing-key.pem'),
+    stop: () => servers.stop(),
+  };
+});

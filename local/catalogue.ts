@@ -1,0 +1,54 @@
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { takesNoArguments } from '../config/no-arguments.ts';
+import { CATALOGUE, catalogueLines, manifestOf } from '../database/catalogue.ts';
+import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/migrate.ts';
+import type pg from 'pg';
+import { createClient } from '../database/pool.ts';
+import { startPostgres } from './postgres.ts';
+
+/** `npm run catalogue`: writes database/catalogue.txt anew, from the migrations in a PostgreSQL of its own. */
+
+/** What the catalogue says when every file is applied, and while each contract file is left. Needs an empty database. */
+export async function readManifest(client: pg.Client, scratch: string): Promise<string> {
+  const files = await readMigrations(MIGRATIONS);
+  const stages = new Map<string, readonly string[]>();
+  const folder = join(scratch, 'migrations');
+  await mkdir(folder);
+  for (const { name } of files) {
+    if (isContract(name)) {
+      await migrate(client, folder);
+      stages.set(name, await read(client));
+    }
+    await copyFile(join(MIGRATIONS, name), join(folder, name));
+  }
+  await migrate(client, folder);
+  return manifestOf(await read(client), stages);
+}
+
+async function read(client: pg.Client): Promise<string[]> {
+  await client.query('begin read only; set local search_path = pg_catalog, pg_temp');
+  const lines = await catalogueLines(client);
+  await client.query('commit');
+  return lines;
+}
+
+async function main(): Promise<void> {
+  takesNoArguments('npm run catalogue', 'writes database/catalogue.txt anew, from the migrations.');
+  const scratch = await mkdtemp(join(tmpdir(), 'deposit-catalogue-'));
+  const server = await startPostgres({ directory: join(scratch, 'postgres'), fsync: false, removeOnStop: true });
+  const client = createClient({ connectionString: server.url });
+  try {
+    await client.connect();
+    const text = await readManifest(client, scratch);
+    await writeFile(CATALOGUE, text);
+    console.log(`${CATALOGUE}: ${text.split('\n').length - 2} lines, by PostgreSQL ${server.source ?? ''}`);
+  } finally {
+    await client.end();
+    await server.stop();
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.filename === process.argv[1]) await main();

@@ -1,0 +1,24 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { root } from '../../local/paths.ts';
+
+test('a command whose output nobody reads any more ends as it would have, without a complaint', async () => {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'commands/seal-key.ts'], { cwd: root });
+  child.stdout.destroy();
+  let complaint = '';
+  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  expect({ code, complaint }).toEqual({ code: 0, complaint: '' });
+});
+
+test('every program that writes lines takes it like that', () => {
+  const commands = readdirSync(join(root, 'commands')).map((name) => `commands/${name}`);
+  const programs = [...commands, 'audit/main.ts', 'worker/migrate.ts', 'local/sandbox-alone.ts'];
+  const writing = programs.filter((path) => /console\.log\(/.test(readFileSync(join(root, path), 'utf8')));
+  expect(writing.length).toBeGreaterThan(6);
+  for (const path of writing)
+    expect(readFileSync(join(root, path), 'utf8'), path).toContain(`import '../config/closed-output.ts';`);
+});
