@@ -437,6 +437,14 @@ describe('a choice', () => {
     }
   });
 
+  it('takes numbers of connections from 2 to 999', () => {
+    expect(api({ API_CONNECTIONS: '4' }).connections).toBe(4);
+    expect(worker({ WORKER_CONNECTIONS: '12' }).connections).toBe(12);
+    for (const wrong of ['1', '0', '-2', '2.5', '1000', 'many']) {
+      expect(problems(() => api({ API_CONNECTIONS: wrong }))).toEqual([expect.stringContaining('API_CONNECTIONS: ')]);
+    }
+  });
+
   it('is one of those there are', () => {
     expect(api({ LATE_POLICY: 'review', LOG_LEVEL: 'silent', REVIEW_LIMIT: '1000.5' })).toMatchObject({
       settings: { latePolicy: 'review', reviewLimit: '1000.5' },
