@@ -46,6 +46,7 @@ describe('what is not configured', () => {
   it('has the documented default in the API', () => {
     expect(api()).toEqual({
       database: { url: COMMON['DATABASE_URL'] },
+      connections: 8,
       keys: expect.any(KeySource),
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
@@ -71,6 +72,7 @@ describe('what is not configured', () => {
     expect(worker()).toEqual({
       database: { url: COMMON['DATABASE_URL'] },
       decisions: { url: COMMON['DATABASE_URL'] },
+      connections: 20,
       keys: expect.any(KeySource),
       mtpay: {
         placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',
