@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Secret } from '../../config/secret.ts';
@@ -146,7 +146,7 @@ async function finish(placed: readonly Placed[], kills: readonly Kill[]): Promis
     });
     demand(underWay, `${number} is not known to the provider, and nothing died during its call: ${attempts.join(' ')}`);
   }
-  const doubtful = [...made.values()].filter((state) => /^PLAC/.test(state));
+  const doubtful = [...made.values()].filter((state) => state.startsWith('PLAC'));
   const repeats = placed.flatMap(({ repeated }) => repeated);
   const counts = [...new Set(repeats)].map((one) => `${repeats.filter((other) => other === one).length} × ${one}`);
   return `${placed.length} created (${repeats.length} requests repeated${counts.length === 0 ? '' : `: ${counts.join(', ')}`}), ${doubtful.length} of them unknown or refused at first, ${credited} credited, ${unknown.length} in flight when something died and not known to the provider`;
@@ -340,6 +340,29 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     const seconds = ((performance.now() - begun) / 1_000).toFixed(0);
     await portsStand();
     return `down and up, ${seconds} s: ${await finish(await createDeposits(shop, 'again', 1, PER_SECOND), [])}; the ports stand; ${await audit()}`;
+  },
+  /** Keys as files, each to those who may know it; none is left in the environment. */
+  async keys() {
+    const override = readFileSync(join(root, 'deploy/keys-in-files.yml'), 'utf8');
+    const names = [...override.matchAll(/^ *([A-Z_]+): ""$/gm)].map((match) => match[1]!);
+    for (const owner of ['api', 'worker', 'audit']) {
+      const current = join(folder, 'keys', owner, 'current');
+      mkdirSync(current, { recursive: true });
+      // The worker may not know what the API alone signs and compares with.
+      const given = names.filter((name) => owner === 'api' || !/^(FINGERPRINT_KEY|INBOX_SEAL_KEY)/.test(name));
+      for (const name of given) writeFileSync(join(current, name), project.env[name] ?? '');
+    }
+    await run('chmod', ['-R', 'a+rX', join(folder, 'keys')]);
+    project.rewrite(Object.fromEntries(names.map((name) => [name, ''])));
+    const env = { COMPOSE_FILE: 'docker-compose.yml:deploy/keys-in-files.yml', KEYS_DIRECTORY: join(folder, 'keys') };
+    await composed(['up', '-d', ...SCALE], { env });
+    await allUp(project);
+    const [api] = await project.ids('api');
+    const seen = (await run('docker', ['inspect', api!])).stdout;
+    const shown = names.filter((name) => (project.env[name] ?? '') !== '' && seen.includes(project.env[name]!));
+    // The sandbox signs with the provider's pair, which is given to it in the environment.
+    demand(shown.length === 0, `in the environment of the API: ${shown.join(', ')}`);
+    return finish(await createDeposits(shop, 'keys', 1, PER_SECOND), []);
   },
 };
 
