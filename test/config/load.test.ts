@@ -46,6 +46,7 @@ describe('what is not configured', () => {
   it('has the documented default in the API', () => {
     expect(api()).toEqual({
       database: { url: COMMON['DATABASE_URL'] },
+      connections: 8,
       keys: expect.any(KeySource),
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
@@ -71,6 +72,7 @@ describe('what is not configured', () => {
     expect(worker()).toEqual({
       database: { url: COMMON['DATABASE_URL'] },
       decisions: { url: COMMON['DATABASE_URL'] },
+      connections: 20,
       keys: expect.any(KeySource),
       mtpay: {
         placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',
@@ -490,6 +492,14 @@ describe('a choice', () => {
     });
     for (const wrong of ['0', '-1', '1.5', '1e3', 'off', '1000000']) {
       expect(problems(() => api(Object.fromEntries(names.map((name) => [name, wrong]))))).toHaveLength(4);
+    }
+  });
+
+  it('takes numbers of connections from 2 to 999', () => {
+    expect(api({ API_CONNECTIONS: '4' }).connections).toBe(4);
+    expect(worker({ WORKER_CONNECTIONS: '12' }).connections).toBe(12);
+    for (const wrong of ['1', '0', '-2', '2.5', '1000', 'many']) {
+      expect(problems(() => api({ API_CONNECTIONS: wrong }))).toEqual([expect.stringContaining('API_CONNECTIONS: ')]);
     }
   });
 
