@@ -7,14 +7,17 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
-RUN npm run build
+# What the version says it was built from; the sources come without their history.
+ARG COMMIT=
+RUN COMMIT="$COMMIT" npm run build
 
 FROM ${NODE_IMAGE} AS packages
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
-# Optional packages are what only a development machine needs: PostgreSQL's programs and the like.
+# Optional packages are what only a development machine needs; of the native core's platforms this one is enough.
 RUN npm ci --omit=dev --omit=optional \
-  && rm -rf node_modules/@temporalio/core-bridge/releases/*-apple-* node_modules/@temporalio/core-bridge/releases/*-windows-*
+  && find node_modules/@temporalio/core-bridge/releases -mindepth 1 -maxdepth 1 ! -name "$(uname -m)-unknown-linux-gnu" -exec rm -r {} + \
+  && test -d node_modules/@temporalio/core-bridge/releases
 
 FROM ${NODE_IMAGE}
 # Node brings its own list of authorities; the worker's native core reads the system's.

@@ -6,7 +6,7 @@ import { assertWritable, createPool, isServerFull } from '../database/pool.ts';
  * Who works for whom never waits for somebody else's connections: merchants and operators, the provider, the relay. With
  * the one that listens these are all connections of an API process.
  */
-const SIZES = { private: 8, callbacks: 8, relay: 8 } as const;
+type Name = 'private' | 'callbacks' | 'relay';
 
 /**
  * The relay serves many rows at a time, and each that waits for a locked row holds a connection: a few hundred of them are
@@ -17,20 +17,21 @@ const RELAY_LOCK_TIMEOUT_MS = 250;
 /** For so long after the server's disk or memory was full nobody else is sent here. */
 const FULL_MS = 10_000;
 
-export interface ApiPools extends Readonly<Record<keyof typeof SIZES, pg.Pool>> {
+export interface ApiPools extends Readonly<Record<Name, pg.Pool>> {
   /** False while changes are refused: the server is away, read-only or recovering, or was full a moment ago. */
   isWritable(): Promise<boolean>;
   end(): Promise<void>;
 }
 
-export function openPools(url: string, log: Log): ApiPools {
+/** Each pool opens at most `max` connections. */
+export function openPools(url: string, max: number, log: Log): ApiPools {
   let fullAt = Number.NEGATIVE_INFINITY;
-  const open = (name: keyof typeof SIZES): pg.Pool => {
+  const open = (name: Name): pg.Pool => {
     const pool = createPool({
       url,
       role: 'app_api',
       applicationName: `deposit-api-${name}`,
-      max: SIZES[name],
+      max,
       ...(name === 'relay' ? { lockTimeoutMs: RELAY_LOCK_TIMEOUT_MS } : {}),
       onIdleError: (error) => log.warn({ error: error.message, pool: name }, 'database connection lost'),
     });

@@ -45,7 +45,7 @@ export async function startApi(
   relayTimes: RelayTimes = RELAY_TIMES,
 ): Promise<RunningApi> {
   const { url } = config.database;
-  const pools = openPools(url, log);
+  const pools = openPools(url, config.connections, log);
   const refuse = async () => {
     await refuseWrongSession(pools.private);
     await warnOfLogging(pools.private, log);

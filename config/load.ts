@@ -84,6 +84,13 @@ const count = (fallback: string) =>
     .default(fallback)
     .refine((value) => /^[1-9]\d{0,5}$/.test(value), 'expected a whole number from 1 to 999999')
     .transform(Number);
+/** Of one pool. Two at least: one may wait for what the other does. */
+const connections = (fallback: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine((value) => /^\d{1,3}$/.test(value) && Number(value) >= 2, 'expected a whole number from 2 to 999')
+    .transform(Number);
 /** Below 1: a band of everything would be none. */
 const share = z
   .string()
@@ -126,7 +133,7 @@ const databaseUrl = z.string().refine((text) => isDatabaseUrl(text), NO_DATABASE
 
 /** Without a host it is a socket of this machine, which URLs of the web do not have. */
 const isDatabaseUrl = (text: string): boolean =>
-  /^postgres(ql)?:\/\//.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
+  /^postgres(ql)?:\/\/\P{Cc}*$/u.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
 
 /** The id of an inbox row; 0: before all of them. */
 const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');
@@ -176,6 +183,7 @@ const workerSchema = z.object({
   PAYER_NAME_RETENTION: duration.default(24 * UNIT_MS.h),
   PRUNE_AFTER: duration.default(90 * UNIT_MS.d).refine((ms) => ms >= 7 * UNIT_MS.d, 'at least 7d'),
   WORKFLOW_BUNDLE: z.string().optional(),
+  WORKER_CONNECTIONS: connections(20),
 });
 
 const apiSchema = z.object({
@@ -204,6 +212,7 @@ const apiSchema = z.object({
   API_RATE_BURST: count('1000'),
   API_FAILURE_LIMIT: count('20'),
   API_FAILURE_BURST: count('200'),
+  API_CONNECTIONS: connections(8),
 });
 
 const codecServerSchema = z.object({
@@ -239,6 +248,8 @@ export interface WorkerConfig {
   readonly database: DatabaseConfig;
   /** Of the role that alone may carry out what people decide. */
   readonly decisions: DatabaseConfig;
+  /** At most so many connections to the database, beside two for decisions. */
+  readonly connections: number;
   readonly keys: KeySource<(typeof WORKER_NEEDS.keys)[number]>;
   readonly mtpay: {
     readonly placeUrl: string;
@@ -271,6 +282,8 @@ export interface WorkerConfig {
 
 export interface ApiConfig {
   readonly database: DatabaseConfig;
+  /** At most so many connections of each of the three pools, beside one that listens. */
+  readonly connections: number;
   readonly keys: KeySource<(typeof API_NEEDS.keys)[number]>;
   readonly apiListen: { readonly host: string; readonly port: number };
   readonly callbackListen: { readonly host: string; readonly port: number };
@@ -308,6 +321,7 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
   return {
     database: database(raw.DATABASE_URL_WORKER, raw.DATABASE_URL),
     decisions: database(raw.DATABASE_URL_DECISIONS, raw.DATABASE_URL),
+    connections: raw.WORKER_CONNECTIONS,
     keys,
     mtpay: {
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,
@@ -356,6 +370,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = parse(apiSchema, env, API_NEEDS);
   return {
     database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
+    connections: raw.API_CONNECTIONS,
     keys,
     apiListen: raw.API_LISTEN,
     callbackListen: raw.CALLBACK_LISTEN,

@@ -32,7 +32,18 @@ export function providerProxy(env: Environment): ProviderProxy {
 }
 
 function isProxy(text: string): boolean {
-  return URL.canParse(text) && new URL(text).protocol === 'http:' && new URL(text).pathname === '/';
+  if (!URL.canParse(text)) return false;
+  const { protocol, pathname, username, password } = new URL(text);
+  return protocol === 'http:' && pathname === '/' && isEncoded(username) && isEncoded(password);
+}
+
+/** A percent sign of a password that was not written as `%25`. */
+function isEncoded(text: string): boolean {
+  try {
+    return typeof decodeURIComponent(text) === 'string';
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a list such as `.example.com,10.0.0.1` names the host, or one that it is below. */

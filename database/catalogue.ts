@@ -61,7 +61,7 @@ export async function compareCatalogue(db: pg.ClientBase): Promise<CatalogueStat
   return { ...known, compared: expected.length, differences: differencesOf(expected, await catalogueLines(db)) };
 }
 
-/** The manifest: the lines of the newest schema, and for each contract file what differs as long as it is left. */
+/** The manifest: the lines of the newest schema, and for each contract file what differs as long as it and those after it are left. */
 const LEFT = /^@ while (\S+) is left$/;
 
 /** Null: the manifest knows no such stage. */
@@ -133,16 +133,16 @@ async function stageOf(db: pg.ClientBase): Promise<Stage> {
     'select name, sha256 from engine.schema_migration order by name collate "C"',
   );
   const files = await readMigrations(MIGRATIONS);
-  for (const [index, row] of rows.entries()) {
-    const file = files[index];
+  for (const row of rows) {
+    const file = files.find(({ name }) => name === row.name);
     if (file === undefined)
       return unknown(`${row.name} is applied, which this version does not have: use the newer one`);
-    if (file.name !== row.name) return unknown(`${row.name} is applied in the place of ${file.name}`);
     if (file.sha256 !== row.sha256) return unknown(`${row.name} was applied with another text than this version's`);
   }
-  const left = files.slice(rows.length).map(({ name }) => name);
+  const applied = new Set(rows.map(({ name }) => name));
+  const left = files.map(({ name }) => name).filter((name) => !applied.has(name));
   if (left.length === 0) return { words: null, left, isContract: false, isUnknown: false };
-  if (!isContract(left[0]!))
+  if (!left.every(isContract))
     return unknown(`the migrations are not finished: run npm run migrate, which applies ${left.join(', ')}`);
   return {
     words: `what only the version before needs is still there: run npm run migrate -- --contract, which applies ${left.join(', ')}`,

@@ -32,9 +32,9 @@ export interface MigrateOptions {
   readonly watcher?: pg.ClientBase;
   /**
    * `later`: a database that is not new keeps what a running version before may still need: files named
-   * `NNN-contract….sql` are left for another run, and every other file is applied. Default: `now`.
+   * `NNN-contract….sql` are left for another run, and every other file is applied. `through`: those after this name. Default: `now`.
    */
-  readonly contract?: 'now' | 'later';
+  readonly contract?: 'now' | 'later' | { readonly through: string };
   /** What it waits for. */
   readonly tell?: (line: string) => void;
 }
@@ -75,8 +75,10 @@ export async function migrate(
     );
     const applied = await appliedNames(client, migrations);
     const missing = migrations.filter((migration) => !applied.has(migration.name));
-    const isKept = applied.size > 0 && options.contract === 'later';
-    const left = isKept ? missing.filter(({ name }) => isContract(name)).map(({ name }) => name) : [];
+    const { contract = 'now' } = options;
+    const through = contract === 'later' ? '' : contract === 'now' ? null : contract.through;
+    const isLeft = (name: string) => applied.size > 0 && through !== null && isContract(name) && name > through;
+    const left = missing.filter(({ name }) => isLeft(name)).map(({ name }) => name);
     const now = missing.filter(({ name }) => !left.includes(name));
     if (now.length > 0) await refuseForeignRoles(client);
     for (const migration of now) await apply(client, migration, options);

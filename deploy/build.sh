@@ -14,9 +14,9 @@ rm -rf "$out"
 tsc -p tsconfig.build.json --outDir "$out"
 # worker/start.ts takes this bundle when it is there: a production worker needs neither compiler nor sources.
 tsx worker/bundle.ts "$out/workflow-bundle.js"
-# Stands in every row of the archive. Where the sources came without their history, the version alone has to do.
+# Stands in every row of the archive. COMMIT says it where the sources came without their history, as in the image.
 version="$(node -p 'require("./package.json").version')"
-commit="$(git rev-parse --short=12 HEAD 2>/dev/null || true)"
+commit="${COMMIT:-$(git rev-parse --short=12 HEAD 2>/dev/null || true)}"
 echo "$version${commit:++$commit}" > "$out/version.txt"
 cp -R database/migrations database/catalogue.txt "$out/database/"
 cp audit/replay-exceptions.json "$out/audit/"

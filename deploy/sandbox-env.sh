@@ -3,6 +3,8 @@
 #   sh deploy/sandbox-env.sh > .env && docker compose --profile sandbox up -d
 # For trying out only: plain HTTP, no real provider.
 set -eu
+# The file that this is written to is for its owner's eyes.
+{ [ ! -f /dev/stdout ] || chmod 600 /dev/stdout; } 2>/dev/null || true
 secret() {
   head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'
 }

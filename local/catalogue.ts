@@ -1,10 +1,11 @@
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { CATALOGUE, catalogueLines, manifestOf } from '../database/catalogue.ts';
 import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/migrate.ts';
+import type pg from 'pg';
+import { createClient } from '../database/pool.ts';
 import { startPostgres } from './postgres.ts';
 
 /** `npm run catalogue`: writes database/catalogue.txt anew, from the migrations in a PostgreSQL of its own. */
@@ -13,16 +14,18 @@ import { startPostgres } from './postgres.ts';
 export async function readManifest(client: pg.Client, scratch: string): Promise<string> {
   const files = await readMigrations(MIGRATIONS);
   const stages = new Map<string, readonly string[]>();
+  // A database that is in use, so that contract files are left.
   const folder = join(scratch, 'migrations');
   await mkdir(folder);
-  for (const { name } of files) {
-    if (isContract(name)) {
-      await migrate(client, folder);
-      stages.set(name, await read(client));
-    }
-    await copyFile(join(MIGRATIONS, name), join(folder, name));
-  }
+  await copyFile(join(MIGRATIONS, files[0]!.name), join(folder, files[0]!.name));
   await migrate(client, folder);
+  let through = '';
+  for (const { name } of files.filter((file) => isContract(file.name))) {
+    await migrate(client, MIGRATIONS, { contract: { through } });
+    stages.set(name, await read(client));
+    through = name;
+  }
+  await migrate(client);
   return manifestOf(await read(client), stages);
 }
 
@@ -37,7 +40,7 @@ async function main(): Promise<void> {
   takesNoArguments('npm run catalogue', 'writes database/catalogue.txt anew, from the migrations.');
   const scratch = await mkdtemp(join(tmpdir(), 'deposit-catalogue-'));
   const server = await startPostgres({ directory: join(scratch, 'postgres'), fsync: false, removeOnStop: true });
-  const client = new pg.Client({ connectionString: server.url });
+  const client = createClient({ connectionString: server.url });
   try {
     await client.connect();
     const text = await readManifest(client, scratch);

@@ -47,13 +47,18 @@ function clean(remove: boolean, unmarked: boolean): void {
   for (const each of found) {
     if (remove && goes(each)) rmSync(each.path, { recursive: true, force: true });
     const done = remove && goes(each) ? 'removed     ' : WORDS[each.standing];
-    console.log(`${done}${megabytes([each]).padStart(9)}  ${each.path}  ${each.owner ?? 'made by an earlier version'}`);
+    console.log(`${done}${megabytes([each]).padStart(9)}  ${each.path}  ${ownerIn(each)}`);
   }
   const removable = found.filter(goes);
   if (remove) console.log(`Removed ${removable.length}: ${megabytes(removable)}.`);
   else if (removable.length > 0) {
     console.log(`${removable.length} can be removed, ${megabytes(removable)}: npm run clean -- --remove`);
   }
+}
+
+/** A path may hold a line break. */
+function ownerIn({ owner }: Outside): string {
+  return owner?.replaceAll(/\p{Cc}/gu, '?') ?? 'made by an earlier version';
 }
 
 function megabytes(of: readonly Outside[]): string {

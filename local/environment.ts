@@ -222,7 +222,9 @@ function outsideOf({ env, embedded }: Sources): Record<string, string> {
 
 /** The sandbox stands outside: what opens something of the engine's is none of its business. */
 function withoutKeys(env: Readonly<Record<string, string>>): Record<string, string> {
-  const isKey = (name: string) => /(_KEY|_KEY_[A-Z]+)$/.test(name) && !name.startsWith('SANDBOX_');
+  // An address of a proxy may hold a password.
+  const isKey = (name: string) =>
+    (/(_KEY|_KEY_[A-Z]+)$/.test(name) && !name.startsWith('SANDBOX_')) || name === 'MTPAY_PROXY';
   return Object.fromEntries(Object.entries(env).filter(([name]) => !isKey(name)));
 }
 

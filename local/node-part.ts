@@ -79,7 +79,7 @@ export function nodePart(options: NodePartOptions): Part {
         };
       }
       await stop();
-      throw new PartStartError(`${name} ${failure}. ${whatItSaid(output(), logFile)}`);
+      throw new PartStartError(`${name} ${failure}${whatItSaid(output(), logFile)}`);
     },
   };
 }
@@ -103,12 +103,14 @@ async function waitUntilReady(
   return `was not ready within ${timeoutMs / 1000} s`;
 }
 
-/** The reason as the part gave it in this start; the log has earlier ones and all the rest. */
+/** The reason as the part gave it in this start, first in the line that is told of; the log has earlier ones and the rest. */
 function whatItSaid(output: string, logFile: string): string {
   const lines = readableLines(output).slice(-15);
-  return lines.length === 0
-    ? `It said nothing; ${logFile} is its log.`
-    : `It said, in ${logFile}:\n${lines.join('\n')}`;
+  if (lines.length === 0) return `. It said nothing; its log is ${logFile}.`;
+  const reason = `: ${lastWords(output)}`;
+  return lines.length === 1
+    ? `${reason}\nIts log: ${logFile}`
+    : `${reason}\nIt said, in ${logFile}:\n${lines.join('\n')}`;
 }
 
 function readFrom(path: string, offset: number): string {
@@ -153,7 +155,7 @@ export async function runTask(
   process.off('exit', kill);
   if (exit.code === 0) return;
   const output = readFrom(logFile, task.logOffset);
-  throw new PartStartError(`${name} ${describeExit(exit)}. ${whatItSaid(output, logFile)}`);
+  throw new PartStartError(`${name} ${describeExit(exit)}${whatItSaid(output, logFile)}`);
 }
 
 type PartRecord = ProcessRecord & { readonly for: string };

@@ -255,7 +255,7 @@ const NOISE = [
   /^\s*$/,
   /^\s+at /,
   /^\s+\^/,
-  /^Node\.js v/,
+  /^Node\.js v|^Emitted 'error' event/,
   /^(node:|\/).*:\d+$/,
   /^[\s\d,]+$/,
   /^[\s\]{}[(),]+$/,

@@ -13,6 +13,7 @@ import {
   engineApi,
   payAtSandbox,
   scenariosAtSandbox,
+  UnexpectedAnswerError,
 } from './engine-api.ts';
 import { dataDirectory } from './paths.ts';
 
@@ -79,15 +80,24 @@ async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Pro
   const tell = (text: string) =>
     console.log(`${((performance.now() - since) / 1000).toFixed(2).padStart(7)} s  ${text}`);
   tell(`${number}: ${(await armAtSandbox(sandboxUrl, controlToken, name, number)).description}`);
-  let deposit = await api.createDeposit({
-    externalOrderNumber: number,
-    wallet: 'wallet-scenario',
-    buyCoinMode: 'MtcAmount',
-    mtcAmount: '250',
-    currencyCode: 'CNY',
-    supportLanguage: 'en',
-    payerRealName: 'Sample Payer',
-  });
+  const placed = await api
+    .createDeposit({
+      externalOrderNumber: number,
+      wallet: 'wallet-scenario',
+      buyCoinMode: 'MtcAmount',
+      mtcAmount: '250',
+      currencyCode: 'CNY',
+      supportLanguage: 'en',
+      payerRealName: 'Sample Payer',
+    })
+    .catch((error: unknown) => {
+      // A refusal of the provider is an answer; the API tells it with its code.
+      if (!(error instanceof UnexpectedAnswerError) || !/ 422: /.test(error.message)) throw error;
+      tell(error.message);
+      return null;
+    });
+  if (placed === null) return;
+  let deposit = placed;
   let told = '';
   let paid = false;
   const until = performance.now() + WATCH_MS + 30_000;

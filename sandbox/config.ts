@@ -13,6 +13,8 @@ export interface SandboxConfig {
   /** Origin of the checkout links; null means the address actually listened on. */
   readonly publicUrl: string | null;
   readonly databaseUrl: string;
+  /** At most so many connections to the database. */
+  readonly connections: number;
   /** Inserted at start if absent; null means: use what the database holds, or make a pair. */
   readonly keyPair: { readonly accessKey: string; readonly secretKey: string } | null;
   readonly controlToken: string;
@@ -90,6 +92,7 @@ const environment = z
     SANDBOX_CONSOLE_PASSWORD: secret.optional(),
     SANDBOX_CALLBACK_HOSTS: hosts.pipe(shape.callbackHosts).prefault('loopback'),
     SANDBOX_CALLBACK_CONCURRENCY: number.pipe(z.int().min(1).max(256)).prefault('16'),
+    SANDBOX_CONNECTIONS: number.pipe(z.int().min(2).max(256)).prefault('16'),
     SANDBOX_MTC_DECIMALS: number.pipe(z.int().min(0).max(8)).prefault('8'),
     SANDBOX_TIME_ZONE: timeZone.prefault('UTC'),
     SANDBOX_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).prefault('info'),
@@ -167,6 +170,7 @@ function configOf(env: Environment): SandboxConfig {
     controlTokenIsGenerated: env.SANDBOX_CONTROL_TOKEN === undefined,
     consolePassword: env.SANDBOX_CONSOLE_PASSWORD ?? null,
     callbackConcurrency: env.SANDBOX_CALLBACK_CONCURRENCY,
+    connections: env.SANDBOX_CONNECTIONS,
     mtcDecimals: env.SANDBOX_MTC_DECIMALS,
     timeZone: env.SANDBOX_TIME_ZONE,
     logLevel: env.SANDBOX_LOG_LEVEL,

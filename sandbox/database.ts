@@ -4,11 +4,9 @@ import type { Logger } from 'pino';
 /** A pool, or the one connection of a transaction. */
 export type Queryable = pg.Pool | pg.PoolClient;
 
-const CONNECTIONS = 16;
-
 /** A pool that outlives a restart of Postgres: a connection that breaks while idle is dropped, not thrown. */
-export function openPool(connectionString: string, logger: Logger): pg.Pool {
-  const pool = new pg.Pool({ connectionString, max: CONNECTIONS, application_name: 'sandbox' });
+export function openPool(connectionString: string, max: number, logger: Logger): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max, application_name: 'sandbox' });
   pool.on('error', (error) => logger.warn({ reason: error.message }, 'idle database connection lost'));
   // The pool takes that listener away when it hands a client out, and whoever gets it goes on a moment later: the end of a
   // connection that came in one piece with the answer before would be heard by nobody, and end the process.

@@ -104,13 +104,13 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario(
     'amount-changed',
     'The amount is changed on the way',
-    'A genuine signature, which does not cover the body, over another amount; the retry is as it should be.',
+    'A genuine signature, which does not cover the body, over another amount: that is not to be credited.',
     'changedBody',
   ),
   scenario(
     'old-callback',
     'A callback from long ago',
-    'Genuinely signed for a time three days ago; the retry is fresh.',
+    'Genuinely signed for a time three days ago, as by somebody who has kept one: that is not to be credited.',
     'staleTimestamp',
   ),
   scenario(

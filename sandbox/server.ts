@@ -125,7 +125,7 @@ export async function startSandbox(
   config: SandboxConfig,
   logger: Logger = pino({ name: 'sandbox', level: config.logLevel }),
 ): Promise<Sandbox> {
-  const pool = openPool(config.databaseUrl, logger);
+  const pool = openPool(config.databaseUrl, config.connections, logger);
   try {
     await migrate(pool);
     const keys = await firstKeyPair(pool, config.keyPair);

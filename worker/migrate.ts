@@ -1,7 +1,8 @@
+import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
-import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
+import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
 import { parameterLogging } from '../database/log-settings.ts';
 import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
@@ -16,6 +17,12 @@ import '../config/closed-output.ts';
 const flags = takesNoArguments('npm run migrate', 'brings the database and Temporal to what this version needs.', {
   '--contract': 'also takes away what only processes of a version before need: when none works any more',
 });
+
+/** For so long Temporal may be away. */
+const PATIENCE_MS = 60_000;
+const PAUSE_MS = 2_000;
+/** gRPC: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED, UNAUTHENTICATED. */
+const REFUSALS: readonly unknown[] = [3, 7, 12, 16];
 
 // Before anything is changed: a wrong setting must not leave half of it done.
 const archiveEveryMs = loadArchiveEvery();
@@ -34,14 +41,30 @@ try {
   await Promise.all([client.end(), watcher.end()]);
 }
 
+/** Ends the process with one sentence where the database cannot be used: the driver's trace would hide it. */
 async function connect() {
   const opened = createClient({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
-  await opened.connect();
-  return opened;
+  try {
+    await opened.connect();
+    return opened;
+  } catch (error) {
+    console.error(`the database cannot be used: ${reasonOf(error)}`);
+    process.exit(1);
+  }
 }
 
 if (isTemporalGiven()) {
-  const { connectionOptions, namespace } = loadTemporal();
+  const temporal = loadTemporal();
+  try {
+    await patiently(() => prepare(temporal));
+  } catch (error) {
+    console.error(`the database is ready, Temporal is not: ${reasonOf(error)}`);
+    process.exitCode = 1;
+  }
+}
+
+/** Both steps may be repeated. */
+async function prepare({ connectionOptions, namespace }: TemporalConfig): Promise<void> {
   const connection = await Connection.connect(connectionOptions);
   try {
     await registerSearchAttributes(connection, namespace);
@@ -51,4 +74,32 @@ if (isTemporalGiven()) {
   } finally {
     await connection.close();
   }
+}
+
+/** A server that has just started answers late, or does not know its namespace yet. What it refuses it would refuse again. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (const until = performance.now() + PATIENCE_MS; ; ) {
+    try {
+      return await work();
+    } catch (error) {
+      if (isRefused(error) || performance.now() > until) throw error;
+      console.log(`Temporal: ${reasonOf(error)}; again in ${PAUSE_MS / 1_000} s`);
+      await setTimeout(PAUSE_MS);
+    }
+  }
+}
+
+const isRefused = (error: unknown): boolean => REFUSALS.includes(codeOf(error));
+
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { details?: string; message?: string } };
+  const more = cause?.details ?? cause?.message;
+  // Several addresses were tried, and none has a message of its own.
+  const first = message === undefined || message === '' ? String(codeOf(error)) : message;
+  return more === undefined || more === first ? first : `${first}: ${more}`;
+}
+
+function codeOf(error: unknown): unknown {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  return code ?? cause?.code;
 }

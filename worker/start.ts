@@ -27,6 +27,9 @@ import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
 
+/** Beside WORKER_CONNECTIONS: people decide seldom. */
+const DECISION_CONNECTIONS = 2;
+
 export interface RunningWorker {
   /** Settles when the worker has ended: by `stop`, by a signal to the process, or with the error that ended it. */
   readonly ended: Promise<void>;
@@ -40,14 +43,14 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     url: config.database.url,
     role: 'app_worker',
     applicationName: 'deposit-worker',
-    max: 20,
+    max: config.connections,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   const decisions = createPool({
     url: config.decisions.url,
     role: 'app_decisions',
     applicationName: 'deposit-decisions',
-    max: 2,
+    max: DECISION_CONNECTIONS,
     onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   const connection = await NativeConnection.connect(temporal.connectionOptions);

@@ -5,30 +5,27 @@
 set -eu
 retention=${RETENTION:-720h}
 
-attempt=0
-until temporal operator cluster health >/dev/null 2>&1; do
-  attempt=$((attempt + 1))
-  if [ "$attempt" -ge 60 ]; then
-    echo "Temporal at $TEMPORAL_ADDRESS does not serve" >&2
-    exit 1
-  fi
-  sleep 1
-done
+end=$(($(date +%s) + 120))
+# Again until it succeeds or the time is up; then its own words are the reason.
+until_done() {
+  until said=$("$@" --command-timeout 10s 2>&1); do
+    if [ "$(date +%s)" -ge "$end" ]; then
+      echo "$said" >&2
+      echo "Temporal at $TEMPORAL_ADDRESS: \`$*\` did not succeed within two minutes" >&2
+      exit 1
+    fi
+    sleep 1
+  done
+}
+
+until_done temporal operator cluster health
 
 if temporal operator namespace describe -n "$TEMPORAL_NAMESPACE" >/dev/null 2>&1; then
-  temporal operator namespace update -n "$TEMPORAL_NAMESPACE" --retention "$retention"
+  until_done temporal operator namespace update -n "$TEMPORAL_NAMESPACE" --retention "$retention"
 else
   temporal operator namespace create -n "$TEMPORAL_NAMESPACE" --retention "$retention"
 fi
 
 # A new namespace is known to every part of the server only after its caches were refreshed.
-attempt=0
-until temporal workflow count -n "$TEMPORAL_NAMESPACE" >/dev/null 2>&1; do
-  attempt=$((attempt + 1))
-  if [ "$attempt" -ge 60 ]; then
-    echo "namespace $TEMPORAL_NAMESPACE is not usable yet" >&2
-    exit 1
-  fi
-  sleep 1
-done
+until_done temporal workflow count -n "$TEMPORAL_NAMESPACE"
 echo "namespace $TEMPORAL_NAMESPACE keeps closed workflows for $retention"

@@ -54,9 +54,9 @@ export async function runAudit(
   return { code, told, paths, seconds: Math.round((performance.now() - started) / 100) / 10 };
 }
 
-/** A report without the times of its audit, and without what is signed over them. */
+/** A report without the times of its audit, the names made of them, and what is signed over them. */
 export async function contentOf(path: string): Promise<string> {
   const report = JSON.parse(await readFile(path, 'utf8')) as AuditReport;
-  const own = new Set(['signature', 'html', 'startedAt', 'finishedAt']);
+  const own = new Set(['signature', 'html', 'startedAt', 'finishedAt', 'file']);
   return JSON.stringify(report, (name, value: unknown) => (own.has(name) ? undefined : value));
 }

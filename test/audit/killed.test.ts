@@ -22,7 +22,8 @@ test('an audit that is killed goes on with what it had not finished, and comes t
   const servers = { databaseUrl: db.url, temporalAddress: temporal.address };
 
   const whole = await runAudit(servers, join(folder, 'whole'));
-  expect({ code: whole.code, said: whole.told.at(-1) }).toEqual({ code: 0, said: 'nothing is unexplained' });
+  expect(whole.told).toContain('nothing is unexplained');
+  expect(whole.code).toBe(0);
 
   const cutOff = await runAudit(servers, join(folder, 'killed'), (_, child) => child.kill('SIGKILL'));
   expect({ code: cutOff.code, paths: cutOff.paths }).toEqual({ code: null, paths: [] });
@@ -30,5 +31,5 @@ test('an audit that is killed goes on with what it had not finished, and comes t
   const goesOn = await runAudit(servers, join(folder, 'killed'));
   expect(goesOn.code).toBe(0);
   expect(goesOn.told[0]).toMatch(/^going on where it stopped: 1 of 2 parts are done$/);
-  expect(await contentOf(goesOn.paths[0]!)).toBe(await contentOf(whole.paths[0]!));
+  expect(JSON.parse(await contentOf(goesOn.paths[0]!))).toEqual(JSON.parse(await contentOf(whole.paths[0]!)));
 }, 300_000);

@@ -385,10 +385,10 @@ test('of the steps of a case one that was refused is told from one that counted'
   const said = lines!.filter(({ source }) => source.startsWith('decision ')).map(({ source, text }) => [source, text]);
   expect(Object.fromEntries(said)).toEqual({
     'decision 901': 'alice proposed credit: it is so',
-    'decision 902': 'alice confirmed proposal 901: it is so; not taken: same_operator',
-    'decision 903': 'bob confirmed proposal 901: it is so; not carried out: credited_meanwhile',
+    'decision 902': 'alice confirmed proposal 901: it is so; it did not count, the case refused it: same_operator',
+    'decision 903': 'bob confirmed proposal 901: it is so; it did not count, the books refused it: credited_meanwhile',
     'decision 904': 'bob proposed reject: it is so',
-    'decision 905': 'alice confirmed proposal 904: it is so; carried out: decided, posting 12',
+    'decision 905': 'alice confirmed proposal 904: it is so; it counted, and came to decided with posting 12',
   });
 });
 

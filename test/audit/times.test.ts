@@ -186,6 +186,21 @@ test.each(CONTRADICTIONS)('$what is found, named and located', async (discrepanc
   await expectFound(book, discrepancy);
 });
 
+test('an attempt that was begun after its deadline is told, and not one that was closed unsent', async () => {
+  const findings = await expectFound(book, {
+    what: 'both',
+    // A row of an attempt that was never begun has two times of one moment, and the deadline may be microseconds earlier.
+    tamper: `insert into engine.placement_attempt (external_order_number, n, started_at, deadline, outcome, answer)
+        select external_order_number, 2, started_at, started_at - interval '5 microseconds', 'closed', '{"kind":"closed","cause":"NOT_SENT"}'
+          from engine.placement_attempt where external_order_number = '${credited}';
+      update engine.placement_attempt set deadline = started_at - interval '1 millisecond'
+       where external_order_number = '${credited}' and n = 1`,
+    kinds: times,
+    names: 'an attempt was begun',
+  });
+  expect(findings.filter(({ detail }) => detail.includes('its deadline before that'))).toHaveLength(1);
+});
+
 test('machines whose clocks differ by less than five minutes give no alarm', async () => {
   for (const byMs of [-4 * MINUTE, 4 * MINUTE]) {
     const report = await book.audit(await book.tampered(moveEvents(credited, byMs, () => true)));

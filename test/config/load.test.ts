@@ -46,6 +46,7 @@ describe('what is not configured', () => {
   it('has the documented default in the API', () => {
     expect(api()).toEqual({
       database: { url: COMMON['DATABASE_URL'] },
+      connections: 8,
       keys: expect.any(KeySource),
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
@@ -71,6 +72,7 @@ describe('what is not configured', () => {
     expect(worker()).toEqual({
       database: { url: COMMON['DATABASE_URL'] },
       decisions: { url: COMMON['DATABASE_URL'] },
+      connections: 20,
       keys: expect.any(KeySource),
       mtpay: {
         placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',
@@ -337,6 +339,7 @@ describe('a proxy to the provider', () => {
       'socks5://u:hidden@p.example',
       'https://u:hidden@p.example',
       'http://p.example/x',
+      'http://u:100%hidden@p.example',
     ]) {
       expect(told({ MTPAY_PROXY })).toEqual([
         'MTPAY_PROXY: expected off, environment or an address such as http://proxy.example:3128',
@@ -492,6 +495,14 @@ describe('a choice', () => {
     }
   });
 
+  it('takes numbers of connections from 2 to 999', () => {
+    expect(api({ API_CONNECTIONS: '4' }).connections).toBe(4);
+    expect(worker({ WORKER_CONNECTIONS: '12' }).connections).toBe(12);
+    for (const wrong of ['1', '0', '-2', '2.5', '1000', 'many']) {
+      expect(problems(() => api({ API_CONNECTIONS: wrong }))).toEqual([expect.stringContaining('API_CONNECTIONS: ')]);
+    }
+  });
+
   it('is one of those there are', () => {
     expect(api({ LATE_POLICY: 'review', LOG_LEVEL: 'silent', REVIEW_LIMIT: '1000.5' })).toMatchObject({
       settings: { latePolicy: 'review', reviewLimit: '1000.5' },
@@ -544,15 +555,18 @@ describe('the address of a database', () => {
     expect(loadMigrationUrl({ DATABASE_URL: url })).toBe(url);
   });
 
-  it.each(['postgres://app:hush@[db/x', 'postgres://app:hush@db:port/x', 'app:hush@db/x', 'https://app:hush@db/x'])(
-    'that is none is refused without being shown: %s',
-    (url) => {
-      const told = 'DATABASE_URL: expected postgres://user:password@host:port/database';
-      expect(problems(() => worker({ DATABASE_URL: url }))).toEqual([told]);
-      expect(problems(() => api({ DATABASE_URL: url }))).toEqual([told]);
-      expect(() => loadMigrationUrl({ DATABASE_URL: url })).toThrow(new ConfigError(told));
-    },
-  );
+  it.each([
+    'postgres://app:hush@[db/x',
+    'postgres://app:hush@db:port/x',
+    'app:hush@db/x',
+    'https://app:hush@db/x',
+    'postgres://app:hush@db/x\r',
+  ])('that is none is refused without being shown: %s', (url) => {
+    const told = 'DATABASE_URL: expected postgres://user:password@host:port/database';
+    expect(problems(() => worker({ DATABASE_URL: url }))).toEqual([told]);
+    expect(problems(() => api({ DATABASE_URL: url }))).toEqual([told]);
+    expect(() => loadMigrationUrl({ DATABASE_URL: url })).toThrow(new ConfigError(told));
+  });
 });
 
 describe('the seals of inbox rows', () => {

@@ -230,7 +230,7 @@ describe('a transaction', () => {
 describe('a connection that is cut between two queries of a transaction', () => {
   it.each([
     ['the engine', () => pool({ max: 1 })],
-    ['the sandbox', () => ended(openPool(db.url, pino({ level: 'silent' })))],
+    ['the sandbox', () => ended(openPool(db.url, 4, pino({ level: 'silent' })))],
   ])('has a listener before anybody gets it, in %s', async (_, make) => {
     const one = make();
     // As the pool hands it on: the answer before and the end of the connection in one piece.

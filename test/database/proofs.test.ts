@@ -51,7 +51,7 @@ describe('the login of the API alone', () => {
     `insert into engine.review_case (workflow_id, callback, reason, opened_by) values ('review:1:reversal:1', 1, 'CREDIT_IN_DOUBT', 'alice')`,
     `insert into engine.review_case (workflow_id, callback, reason, doubted) values ('review:1:reversal:1', 1, 'CREDIT_IN_DOUBT', 1)`,
     `insert into engine.review_case (workflow_id, callback, reason, closed_at, decision, decided_by) values ('review:1', 1, 'LATE', now(), 'credit', 'alice+bob')`,
-    `select engine.issue_key('\\x00', 'alice', '{reviews:decide}', null, null)`,
+    `select engine.make_key('\\x00', 'alice', '{reviews:decide}', null, null)`,
     `select engine.operator_by('\\x00')`,
     `select engine.doubtful(null, 1, null)`,
   ])('may not: %s', async (sql) => {

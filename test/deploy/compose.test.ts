@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Ajv2019 } from 'ajv/dist/2019.js';
@@ -9,19 +9,19 @@ import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
 
 /**
- * No Docker engine runs where this is tested, so the file is read as data: against the Compose Specification's schema,
- * and against what our own programs know (docs/deployment.md says what else was tried).
+ * Needs no Docker engine: the file is read as data, against the Compose Specification's schema and against what our own
+ * programs know. `npm run test:containers` runs it.
  */
 
 interface Service {
   readonly image: string;
-  readonly build?: string;
+  readonly build?: unknown;
   readonly user?: string;
   readonly command?: readonly string[];
   readonly entrypoint?: readonly string[];
   readonly container_name?: string;
   readonly environment?: Readonly<Record<string, string>>;
-  readonly networks?: readonly string[];
+  readonly networks?: readonly string[] | Readonly<Record<string, unknown>>;
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly profiles?: readonly string[];
@@ -33,19 +33,27 @@ interface Service {
   readonly security_opt?: readonly string[];
   readonly read_only?: boolean;
   readonly restart?: string;
+  readonly tmpfs?: readonly string[];
+  readonly mem_limit?: string;
+  readonly pids_limit?: number;
+  readonly logging?: { readonly options: Readonly<Record<string, string>> };
 }
 
 const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 const text = read('docker-compose.yml');
-const file = parse(text, { merge: true }) as {
+interface ComposeFile {
   readonly services: Readonly<Record<string, Service>>;
-  readonly networks: Readonly<Record<string, { readonly internal?: boolean } | null>>;
+  readonly networks: Readonly<Record<string, { readonly internal?: boolean; readonly driver_opts?: unknown }>>;
   readonly volumes: Readonly<Record<string, unknown>>;
-};
+}
+const load = (source: string) => parse(source, { merge: true, maxAliasCount: -1 }) as ComposeFile;
+const file = load(text);
 const services = Object.entries(file.services);
-const ours = services.filter(([, service]) => service.build !== undefined);
-const once = services.filter(([, service]) => service.restart === 'on-failure').map(([name]) => name);
+const ours = services.filter(([, service]) => service.image.startsWith('deposit-engine:'));
+const once = services.filter(([, service]) => service.restart === 'no').map(([name]) => name);
+const networksOf = ({ networks = [] }: Service): string[] =>
+  Array.isArray(networks) ? [...networks] : Object.keys(networks);
 
 /** The package's schema is written for an older reader: `id` where draft 2019-09 has `$id`, and formats of its own. */
 function withoutIds(schema: unknown): unknown {
@@ -71,7 +79,12 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'POSTGRES_USER',
     'POSTGRES_PWD',
     'NUM_HISTORY_SHARDS',
+    'SQL_MAX_CONNS',
+    'SQL_MAX_IDLE_CONNS',
+    'SQL_VIS_MAX_CONNS',
+    'SQL_VIS_MAX_IDLE_CONNS',
     'BIND_ON_IP',
+    'TEMPORAL_BROADCAST_ADDRESS',
     'TEMPORAL_ALLOW_NO_AUTH',
     'DYNAMIC_CONFIG_FILE_PATH',
     'LOG_LEVEL',
@@ -79,10 +92,13 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'temporal-namespace': ['RETENTION', 'HOME'],
   'temporal-ui': ['TEMPORAL_CORS_ORIGINS'],
   logins: ['PGHOST', 'PGDATABASE', 'PGUSER', 'PGPASSWORD'],
+  settings: ['POSTGRES_PASSWORD'],
+  'callbacks-proxy': ['CERTIFICATES'],
+  tools: ['API_URL', 'API_KEY'],
 };
 
 /** Every `${NAME…}` in the file. */
-const interpolations = [...text.replaceAll(/^\s*#.*$/gm, '').matchAll(/\$\{([A-Z_]+)(:[?-])?([^}]*)\}/g)].map(
+const interpolations = [...text.replaceAll(/^\s*#.*$/gm, '').matchAll(/\$\{([A-Z_]+)(:[?+-])?([^}]*)\}/g)].map(
   (match) => ({
     name: match[1]!,
     operator: match[2] ?? '',
@@ -108,9 +124,10 @@ describe('images', () => {
     }
   });
 
-  test('ours has the version of package.json and one Dockerfile', () => {
+  test('ours has the version of package.json, and is built once', () => {
     const { version } = JSON.parse(read('package.json')) as { version: string };
     expect(new Set(ours.map(([, service]) => service.image))).toEqual(new Set([`deposit-engine:${version}`]));
+    expect(services.filter(([, { build }]) => build !== undefined).map(([name]) => name)).toEqual(['settings']);
   });
 
   test('the server and its tools are of one version', () => {
@@ -141,9 +158,9 @@ describe('what refers to something refers to something', () => {
 
   test('networks and volumes are declared, mounted files are in the repository', () => {
     for (const [name, service] of services) {
-      for (const network of service.networks ?? []) expect(Object.keys(file.networks), name).toContain(network);
+      for (const network of networksOf(service)) expect(Object.keys(file.networks), name).toContain(network);
       for (const volume of service.volumes ?? []) {
-        const [source, , mode] = volume.split(':');
+        const [source, , mode] = volume.replace(/^\$\{[A-Z_]+:-([^}]*)\}/, '$1').split(':');
         if (!source!.startsWith('./')) {
           expect(Object.keys(file.volumes)).toContain(source);
           continue;
@@ -156,8 +173,11 @@ describe('what refers to something refers to something', () => {
 
   test('our commands are programs of the build', () => {
     for (const [name, { command }] of ours) {
-      const [node, program, ...more] = command!;
-      expect([node, more], name).toEqual(['node', []]);
+      // The tools name a program without its folder.
+      const [node, program, ...more] = name === 'tools' ? ['node', `dist/commands/${command![0]}.js`] : command!;
+      expect(node, name).toBe('node');
+      // The passwords of which `settings` is told, and no arguments else.
+      expect(more.filter((argument) => name !== 'settings' || !argument.endsWith('_PASSWORD'))).toEqual([]);
       expect(() => read(program!.replace(/^dist\/(.*)\.js$/, '$1.ts')), program).not.toThrow();
     }
   });
@@ -165,7 +185,7 @@ describe('what refers to something refers to something', () => {
   test('addresses in the environment name services', () => {
     for (const [name, { environment = {} }] of services) {
       for (const value of Object.values(environment)) {
-        const host = /@([a-z]+):5432\//.exec(value)?.[1] ?? /^([a-z]+):7233$/.exec(value)?.[1];
+        const host = /@([a-z]+):5432\//.exec(value)?.[1] ?? /(?:^|\/)([a-z]+):7233$/.exec(value)?.[1];
         if (host !== undefined) expect(Object.keys(file.services), `${name}: ${value}`).toContain(host);
       }
     }
@@ -201,42 +221,91 @@ describe('settings', () => {
     expect(interpolations.length).toBeGreaterThan(40);
   });
 
-  test('no secret has a default; without the sandbox each of them is required', () => {
-    const isRotated = (name: string) => /_KEY_(NEXT|PREVIOUS)$/.test(name);
-    const isSecret = (name: string) => /_(PASSWORD|KEY|TOKEN)$/.test(name) || isRotated(name);
-    const secrets = interpolations.filter(({ name }) => isSecret(name));
+  const isRotated = (name: string) => /_KEY_(NEXT|PREVIOUS)$/.test(name);
+  const isSecret = (name: string) => /_(PASSWORD|KEY|TOKEN)$/.test(name) || isRotated(name);
+  const secrets = interpolations.filter(({ name }) => isSecret(name));
+  // The codec is off by default; audit, sandbox and tools run when they are asked for.
+  const isOptional = (name: string) =>
+    /^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER|API_KEY$)/.test(name) || isRotated(name);
+
+  test('no secret has a default', () => {
     expect(new Set(secrets.map(({ name }) => name)).size).toBeGreaterThan(10);
-    for (const { name, operator, rest } of secrets) {
-      // The codec is off by default; the audit, like the sandbox, runs when it is asked for.
-      if (/^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER)_/.test(name) || isRotated(name))
-        expect({ name, operator, rest }).toEqual({ name, operator: ':-', rest: '' });
-      else expect({ name, operator }).toEqual({ name, operator: ':?' });
-    }
+    for (const { name, operator, rest } of secrets)
+      expect({ name, operator, rest }).toEqual({ name, operator: ':-', rest: '' });
     for (const [name, { environment = {} }] of services) {
       for (const [variable, value] of Object.entries(environment)) {
         if (isSecret(variable) || variable === 'POSTGRES_PWD') expect(value, `${name} ${variable}`).toMatch(/^\$\{/);
-        expect(value.replaceAll(/\$\{[^}]*\}/g, ''), `${name} ${variable}`).not.toMatch(/:\/\/\w+:\w/);
+        expect(value.replaceAll(/\$\{[^}]*\}/g, ''), `${name} ${variable}`).not.toMatch(/:\/\/\w+:\w+@/);
       }
     }
   });
 
+  /** What `settings` says with these variables in .env; everything else is as the file has it. */
+  function settings(env: Readonly<Record<string, string>>): { readonly status: number | null; readonly said: string } {
+    const { command, environment } = file.services['settings']!;
+    const given = Object.entries(environment!).map(([name, value]) => [
+      name,
+      value.replaceAll(/\$\{([A-Z_]+)(?::-([^}]*))?\}/g, (_, variable: string, rest: string) => env[variable] || rest),
+    ]);
+    const args = ['--import', 'tsx', 'commands/settings.ts', ...command!.slice(2)];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      cwd: fileURLToPath(root),
+      env: { ...Object.fromEntries(given), NODE_ENV: 'production' },
+      encoding: 'utf8',
+    });
+    return { status, said: stdout + stderr };
+  }
+
+  test('the start is refused with every missing variable at once, and each secret is one of them', () => {
+    const { status, said } = settings({ API_DATABASE_PASSWORD: 'p@ss' });
+    expect(said).toContain('API_DATABASE_PASSWORD: letters');
+    expect(status).toBe(1);
+    const required = new Set(
+      secrets.map(({ name }) => name).filter((name) => !isOptional(name) && name !== 'API_DATABASE_PASSWORD'),
+    );
+    expect(
+      [...required, 'MTPAY_BASE_URL', 'CALLBACK_BASE_URL', 'INBOX_SEAL_PUBLIC_KEYS'].filter(
+        (name) => !said.includes(`${name}: is not set`),
+      ),
+    ).toEqual([]);
+  });
+
   test('the trial’s .env gives what is required, and nothing that is not known', () => {
-    const written = [...read('deploy/sandbox-env.sh').matchAll(/^([A-Z_]+)=/gm)].map((match) => match[1]!);
-    const required = interpolations.filter(({ operator }) => operator === ':?').map(({ name }) => name);
-    expect(required.filter((name) => !written.includes(name))).toEqual([]);
-    expect(written.filter((name) => !documented.includes(name))).toEqual([]);
+    const env = trial();
+    expect(Object.keys(env).filter((name) => !documented.includes(name))).toEqual([]);
+    expect(settings(env)).toEqual({ status: 0, said: 'the settings can be used\n' });
+  });
+
+  test('every key can be given as a file, to those who may know it', () => {
+    const override = load(read('deploy/keys-in-files.yml'));
+    for (const name of ['settings', 'api', 'callbacks', 'worker', 'audit']) {
+      const taken = Object.keys(file.services[name]!.environment!);
+      // Public keys are no secret; addresses of databases hold passwords, which PostgreSQL is told in the environment too.
+      const keys = taken.filter((key) => /(KEY|_NEXT|_PREVIOUS|_UNTIL)$/.test(key) && key !== 'AUDIT_PUBLIC_KEY');
+      const expected = keys.flatMap((key) => [
+        [key, ''],
+        [`${key}_FILE`, `/run/keys/current/${key}`],
+      ]);
+      expect(override.services[name]!.environment, name).toEqual(Object.fromEntries(expected));
+      const folder = name === 'worker' || name === 'audit' ? name : 'api';
+      expect(override.services[name]!.volumes).toEqual([
+        `\${KEYS_DIRECTORY:-/etc/deposit-engine/keys}/${folder}:/run/keys:ro`,
+      ]);
+    }
+    expect(Object.keys(override.services).toSorted()).toEqual(['api', 'audit', 'callbacks', 'settings', 'worker']);
   });
 
   test('API and worker start with the trial’s .env: its keys are no samples, its plain HTTP is allowed', () => {
-    const output = execFileSync('sh', [fileURLToPath(new URL('deploy/sandbox-env.sh', root))], { encoding: 'utf8' });
-    const env = Object.fromEntries(
-      [...output.matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]),
-    );
-    const given = { ...env, DATABASE_URL: 'postgres://postgres/deposits', NODE_ENV: 'production' };
+    const given = { ...trial(), DATABASE_URL: 'postgres://postgres/deposits', NODE_ENV: 'production' };
     expect(loadWorkerConfig(given).callbackBaseUrl).toBe('http://callbacks:8081');
     expect(() => loadApiConfig(given)).not.toThrow();
   });
 });
+
+function trial(): Record<string, string> {
+  const output = execFileSync('sh', [fileURLToPath(new URL('deploy/sandbox-env.sh', root))], { encoding: 'utf8' });
+  return Object.fromEntries([...output.matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]));
+}
 
 function sqlReads(variable: string): boolean {
   return [read('deploy/postgres/10-databases.sql'), read('deploy/postgres/passwords.sql')].some((sql) =>
@@ -261,14 +330,36 @@ describe('confinement', () => {
       'callbacks',
       'migrate',
       'sandbox',
+      'settings',
+      'tools',
       'worker',
     ]);
     for (const [name, service] of [...ours, ...services.filter(([, { image }]) => image.startsWith('postgres:'))]) {
       expect(service.user, name).toMatch(/^(node|postgres)$/);
-      expect(service.read_only, name).toBe(true);
     }
-    const writable = services.filter(([, service]) => service.read_only !== true).map(([name]) => name);
-    expect(writable).toEqual(['temporal-ui']);
+    for (const [name, service] of services) expect(service.read_only, name).toBe(true);
+  });
+
+  test('everything is bounded: memory, processes, what it writes into /tmp and into its log', () => {
+    for (const [name, { mem_limit, pids_limit, tmpfs, logging }] of services) {
+      expect(mem_limit, name).toMatch(/^\d+[mg]$/);
+      expect(pids_limit, name).toBeGreaterThan(0);
+      for (const mount of tmpfs!) expect(mount, name).toMatch(/:size=\d+m/);
+      expect(logging!.options, name).toEqual({ 'max-size': '20m', 'max-file': '5' });
+    }
+  });
+
+  test('what runs once is not tried for ever: it ends with its reason', () => {
+    expect(once.toSorted()).toEqual([
+      'audit',
+      'logins',
+      'migrate',
+      'settings',
+      'temporal-namespace',
+      'temporal-schema',
+      'tools',
+    ]);
+    for (const [name, { restart }] of services) expect(restart, name).toMatch(/^(no|unless-stopped)$/);
   });
 
   test('every process works as its own database login', () => {
@@ -284,37 +375,100 @@ describe('confinement', () => {
     expect(login('audit')).toEqual(['auditor', 'archiver']);
   });
 
-  test('databases and Temporal are on an inner network only; the public side cannot reach the private API', () => {
-    expect(file.networks['backend']).toEqual({ internal: true });
+  const neighbours = (name: string) => {
+    const own = networksOf(file.services[name]!);
+    return services
+      .filter(([other, service]) => other !== name && networksOf(service).some((network) => own.includes(network)))
+      .map(([other]) => other)
+      .toSorted();
+  };
+
+  test('databases and Temporal are on inner networks only', () => {
     for (const name of ['postgres', 'temporal']) {
-      expect(file.services[name]!.networks).toEqual(['backend']);
+      for (const network of networksOf(file.services[name]!))
+        expect(file.networks[network], network).toEqual({ internal: true });
       expect(file.services[name]!.ports).toBeUndefined();
     }
     const { api, callbacks } = file.services;
     expect(callbacks!.environment).toMatchObject({ API_LISTEN: '127.0.0.1:8080', CALLBACK_LISTEN: '0.0.0.0:8081' });
     expect(api!.environment).toMatchObject({ API_LISTEN: '0.0.0.0:8080', CALLBACK_LISTEN: '127.0.0.1:8081' });
-    expect(api!.networks).not.toContain('public');
-    expect(callbacks!.networks).not.toContain('private');
+  });
+
+  test('who is talked to from outside can reach what it needs and nothing else', () => {
+    expect(neighbours('callbacks')).toEqual(['callbacks-proxy', 'postgres', 'temporal']);
+    expect(neighbours('callbacks-proxy')).toEqual(['callbacks', 'sandbox', 'worker']);
+    expect(neighbours('api-proxy')).toEqual(['api']);
+    expect(neighbours('sandbox')).toEqual(['callbacks-proxy', 'postgres', 'worker']);
+    expect(neighbours('temporal-ui')).toEqual(['temporal']);
+  });
+
+  test('only the worker has a way out', () => {
+    const leadsOut = Object.entries(file.networks)
+      .filter(
+        ([, network]) =>
+          network.internal !== true &&
+          JSON.stringify(network.driver_opts) !== '{"com.docker.network.bridge.enable_ip_masquerade":"false"}',
+      )
+      .map(([name]) => name);
+    expect(leadsOut).toEqual(['outbound']);
+    expect(services.filter(([, service]) => networksOf(service).includes('outbound')).map(([name]) => name)).toEqual([
+      'worker',
+    ]);
+    // The engine takes the first of a container's networks, by name, for everything that is not on one of them.
+    expect(
+      networksOf(file.services['worker']!)
+        .filter((network) => file.networks[network]!.internal !== true)
+        .toSorted()[0],
+    ).toBe('outbound');
   });
 
   test('what is published is published on this machine only', () => {
     for (const [name, { ports = [] }] of services) {
-      for (const port of ports) expect(port, name).toMatch(/^127\.0\.0\.1:/);
+      // One port, not a range: it is the same after a crash, and whoever is in front still finds it.
+      for (const port of ports) expect(port, name).toMatch(/^(\$\{[A-Z_]+:-)?127\.0\.0\.1:\d+\}?:\d+$/);
     }
   });
 
   test('worker, API and callbacks can be run several times', () => {
     for (const name of ['worker', 'api', 'callbacks']) {
-      const { container_name, ports = [] } = file.services[name]!;
+      const { container_name, ports } = file.services[name]!;
       expect(container_name).toBeUndefined();
-      // A single host port could be taken once only.
-      for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:\d+-\d+:\d+$/);
+      // A host port could be taken once only; the proxies have it.
+      expect(ports).toBeUndefined();
     }
   });
 
-  test('the sandbox and the audit start only when they are asked for', () => {
+  test('the sandbox, the audit and the tools start only when they are asked for', () => {
     const profiled = services.filter(([, { profiles }]) => profiles !== undefined).map(([name]) => name);
-    expect(profiled.toSorted()).toEqual(['audit', 'sandbox']);
+    expect(profiled.toSorted()).toEqual(['audit', 'sandbox', 'tools']);
+  });
+
+  test('all connections to PostgreSQL fit into its limit, at the documented scale, with one more of each and everything else running', () => {
+    const numberOf = (name: string, variable: string): number => {
+      const value = file.services[name]!.environment![variable]!;
+      // What is not set is the program's own number.
+      const own = documentedVariables().find((one) => one.name === variable)?.default;
+      return Number(value === `\${${variable}:-}` ? own : value);
+    };
+    const documented = /docker compose up -d --scale worker=(\d+) --scale api=(\d+) --scale callbacks=(\d+)/.exec(
+      read('docs/deployment.md'),
+    )!;
+    const [workers, apis, callbacks] = documented.slice(1).map((count) => Number(count) + 1);
+    const perApi = 3 * numberOf('api', 'API_CONNECTIONS') + 1;
+    const perWorker = numberOf('worker', 'WORKER_CONNECTIONS') + 2;
+    const temporal = 4 * (numberOf('temporal', 'SQL_MAX_CONNS') + numberOf('temporal', 'SQL_VIS_MAX_CONNS'));
+    const others = { migrate: 2, logins: 1, audit: 8, schema: 1, tools: 1, people: 5, reserved: 3 };
+    const all =
+      workers! * perWorker +
+      (apis! + callbacks!) * perApi +
+      numberOf('sandbox', 'SANDBOX_CONNECTIONS') +
+      temporal +
+      Object.values(others).reduce((sum, count) => sum + count);
+    const limit = Number(/max_connections=\$\{POSTGRES_CONNECTIONS:-(\d+)\}/.exec(text)![1]);
+    expect(all).toBeLessThanOrEqual(limit);
+    // The page says these numbers.
+    for (const said of [`${perWorker} each`, `${perApi} each`, `${temporal}`, `${all}`, `${limit}`])
+      expect(read('docs/deployment.md')).toContain(`| ${said}`);
   });
 });
 
@@ -341,6 +495,7 @@ describe('the image', () => {
     const lines = read('.dockerignore').split('\n');
     expect(lines).toContain('*');
     const kept = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
+    expect(dockerfile).toMatch(/^ARG COMMIT=$/m);
     for (const path of kept) expect(() => readFileSync(new URL(path, root)), path).not.toThrow(/ENOENT/);
     expect(kept.filter((path) => /^(\.env|\.data|\.cache|\.git|node_modules|dist|test|local)/.test(path))).toEqual([]);
   });

@@ -18,6 +18,9 @@ beforeAll(async () => {
 afterAll(async () => {
   child.kill('SIGTERM');
   await ended();
+  // As root, its database lies outside.
+  const note = await readFile(join(directory, 'sandbox-postgres', 'location'), 'utf8').catch(() => null);
+  if (note !== null) await rm((JSON.parse(note) as { at: string }).at, { recursive: true, force: true });
   await rm(directory, { recursive: true, force: true });
 });
 

@@ -8,7 +8,7 @@ import { registeredSealKeys } from '../../database/seal-macs.ts';
 import { payAtSandbox } from '../../local/engine-api.ts';
 import { root } from '../../local/paths.ts';
 import { isAlive } from '../../local/process.ts';
-import { proveCreditedOnce } from '../../local/proof.ts';
+import { proveAcknowledged, proveCreditedOnce } from '../../local/proof.ts';
 import { walkSample } from '../../local/sample.ts';
 import { createStack, type StackFacts } from '../../local/stack.ts';
 import { createStory } from '../../local/story.ts';
@@ -76,6 +76,24 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   // The proof can fail: of another amount there is no posting.
   const wrong = await proveCreditedOnce(facts.api, facts.databaseUrl, credited.externalOrderNumber, '4999');
   expect(wrong.filter(({ holds }) => !holds)).toHaveLength(1);
+
+  const acknowledged = (number: string) => proveAcknowledged(sandboxUrl, facts.controlToken, number);
+  expect(await acknowledged(credited.externalOrderNumber)).toMatchObject({ holds: true });
+  // A provider that wants another body sends its callback again, although the deposit is credited.
+  const wantAcks = (acks: readonly string[] | null) =>
+    fetch(`${sandboxUrl}/control/settings`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${facts.controlToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ acks }),
+    });
+  await wantAcks(['text:OTHER']);
+  const refused = await walkSample(sample);
+  expect(await acknowledged(refused.externalOrderNumber)).toEqual({
+    holds: false,
+    found: 'the provider does not take the callback for acknowledged: the body is none of the accepted success bodies',
+  });
+  expect(running.told()).toContain('MTPAY_ACK says what is answered.');
+  await wantAcks(null);
 
   // The database itself verifies what its API writes.
   const owner = new pg.Client({ connectionString: facts.databaseUrl });

@@ -131,7 +131,10 @@ test('a restart that fails is tried again with growing waits until it succeeds',
   await until('two failed tries', () => events.filter(({ kind }) => kind === 'failed').length >= 2);
   rmSync(broken);
   await until('the restart', () => restarted() !== undefined);
-  const waits = events.flatMap((event) => (event.kind === 'failed' ? [event.retryInMs] : []));
+  const failed = events.flatMap((event) => (event.kind === 'failed' ? [event] : []));
+  // The terminal shows the first line.
+  expect(String(failed[0]?.error).split('\n')[0]).toBe('PartStartError: api ended with code 1: broken');
+  const waits = failed.map(({ retryInMs }) => retryInMs);
   expect(waits.slice(0, 2)).toEqual([10, 20]);
   await supervisor.stop(['api']);
 });

@@ -145,7 +145,7 @@ describe('starting', () => {
   });
 
   test('on a database whose migrations were edited is refused', async () => {
-    const pool = openPool(await createDatabase(), pino({ level: 'silent' }));
+    const pool = openPool(await createDatabase(), 4, pino({ level: 'silent' }));
     await migrate(pool);
     await pool.query("UPDATE sandbox.migration SET sha256 = 'x'");
     await expect(migrate(pool)).rejects.toThrow('was edited after it was applied');

@@ -1,0 +1,34 @@
+import { ConfigError, loadApiConfig, loadArchiveEvery, loadMigrationUrl, loadWorkerConfig } from '../config/load.ts';
+import { loadDataConverter } from '../config/temporal.ts';
+
+/**
+ * `node dist/commands/settings.js [PASSWORD…]`: reads the environment as API, worker and migrations do, and starts none of
+ * them. Lists every problem at once, each with its variable, and ends with 1 if there is one. The named variables are
+ * passwords that stand in addresses: each has to be set, in letters, digits, - and _.
+ */
+const IN_AN_ADDRESS = /^[A-Za-z0-9_-]+$/;
+
+const passwords = process.argv.slice(2).flatMap((name) => {
+  const value = process.env[name] ?? '';
+  if (value === '') return [`${name}: is not set`];
+  return IN_AN_ADDRESS.test(value) ? [] : [`${name}: letters, digits, - and _ only`];
+});
+const loaders = [loadWorkerConfig, loadApiConfig, loadMigrationUrl, loadArchiveEvery, loadDataConverter];
+const problems = new Set([...passwords, ...loaders.flatMap((load) => problemsOf(() => load()))]);
+
+if (problems.size > 0) {
+  console.error(`the settings have ${problems.size} problem(s) (docs/settings.md):`);
+  for (const problem of [...problems].toSorted()) console.error(`  ${problem}`);
+  process.exitCode = 1;
+} else console.log('the settings can be used');
+
+function problemsOf(load: () => unknown): string[] {
+  try {
+    load();
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const [first, ...lines] = error.message.split('\n');
+    return lines.length === 0 ? [first!] : lines.map((line) => line.trim());
+  }
+}

@@ -1,0 +1,388 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Secret } from '../../config/secret.ts';
+import { freePort } from '../../local/ports.ts';
+import { sign } from '../../mtpay/signature.ts';
+import { root } from '../docs/variables.ts';
+import { until } from '../support/until.ts';
+import { openProject, run } from './docker.ts';
+import {
+  allUp,
+  createDeposits,
+  type Kill,
+  killEach,
+  pay,
+  type Placed,
+  statesOf,
+  type Shop,
+  watchConnections,
+} from './load.ts';
+import { tryNetworks } from './networks.ts';
+import { certificate, post, tryProxy } from './proxy.ts';
+
+/**
+ * `npm run test:containers [-- STEP…]`: docs/deployment.md on a real Docker engine (deploy/try-containers.sh gets one). Each
+ * step takes up where the one before left off; `up` comes first. Exit code 1 when one fails; the project is taken down
+ * unless KEEP=1 is set.
+ */
+
+const started = performance.now();
+const say = (line: string) =>
+  console.log(`${((performance.now() - started) / 1_000).toFixed(0).padStart(5)} s  ${line}`);
+function demand(holds: boolean, what: string): asserts holds {
+  if (!holds) throw new Error(what);
+}
+
+const NODE = /^ARG NODE_IMAGE=(.*)$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8'))![1]!;
+const PROXY = /image: (haproxy:.*)/.exec(readFileSync(join(root, 'docker-compose.yml'), 'utf8'))![1]!;
+/** The scale of docs/deployment.md, which a test adds up. */
+const SCALE = ['--scale', 'worker=3', '--scale', 'api=2', '--scale', 'callbacks=2'];
+const COUNT = 60;
+const PER_SECOND = 10;
+
+const folder = mkdtempSync(join(tmpdir(), 'deposit-containers-'));
+await certificate(folder);
+const ports = {
+  api: await freePort(),
+  callbacks: await freePort(),
+  tls: await freePort(),
+  ui: await freePort(),
+  sandbox: await freePort(),
+};
+const { stdout: commit } = await run('git', ['rev-parse', '--short=12', 'HEAD']);
+const project = await openProject(join(folder, '.env'), {
+  API_PUBLISH: `127.0.0.1:${ports.api}`,
+  CALLBACK_PUBLISH: `127.0.0.1:${ports.callbacks}`,
+  CALLBACK_TLS_PUBLISH: `127.0.0.1:${ports.tls}`,
+  CALLBACK_CERTIFICATES: folder,
+  TEMPORAL_UI_PUBLISH: `127.0.0.1:${ports.ui}`,
+  SANDBOX_PUBLISH: `127.0.0.1:${ports.sandbox}`,
+  SANDBOX_PUBLIC_URL: `http://localhost:${ports.sandbox}`,
+  MTPAY_REDIRECT_HOSTS: `localhost:${ports.sandbox}`,
+  COMMIT: commit.trim(),
+});
+const { compose, composed } = project;
+let shop: Shop = {
+  api: `http://127.0.0.1:${ports.api}`,
+  sandbox: `http://127.0.0.1:${ports.sandbox}`,
+  controlToken: project.env['SANDBOX_CONTROL_TOKEN']!,
+  key: '',
+};
+
+async function up(...args: readonly string[]): Promise<void> {
+  await composed(['up', '-d', ...args]);
+  await allUp(project);
+}
+
+/** The published ports are where they were, and somebody is there. */
+async function portsStand(): Promise<void> {
+  const at = async (service: string, inside: string) => (await composed(['port', service, inside])).split(':').at(-1);
+  const found = {
+    api: await at('api-proxy', '8080'),
+    callbacks: await at('callbacks-proxy', '8081'),
+    tls: await at('callbacks-proxy', '8443'),
+    ui: await at('temporal-ui', '8080'),
+    sandbox: await at('sandbox', '8290'),
+  };
+  for (const [name, port] of Object.entries(ports))
+    demand(
+      found[name as keyof typeof ports] === String(port),
+      `the port of ${name} is ${found[name as keyof typeof ports]} and was ${port}`,
+    );
+  await until('the API behind its port', () =>
+    fetch(`${shop.api}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    ),
+  );
+  const ca = readFileSync(join(folder, 'proxy.pem'));
+  const refused = await until('the callbacks behind their port', () =>
+    post({
+      port: ports.tls,
+      ca,
+      path: '/v1/callbacks/mtpay/a/b',
+      body: Buffer.from('{}'),
+      headers: { 'content-type': 'application/json' },
+    }).then(
+      (answer) => answer.status < 500 && answer,
+      () => null,
+    ),
+  );
+  demand(refused.status >= 400, `a callback of nobody is answered ${refused.status}`);
+}
+
+async function audit(): Promise<string> {
+  const { status, stdout, stderr } = await compose(['--profile', 'audit', 'run', '--rm', '-T', 'audit']);
+  demand(status === 0, `the audit ended with ${status}\n${stdout}${stderr}`);
+  const report = stdout.split('\n').find((line) => line.trim().endsWith('.json'));
+  demand(report !== undefined, `the audit named no report:\n${stdout}`);
+  return `the audit ends with 0 and writes ${report.trim()}`;
+}
+
+/** Pays what the provider knows and waits; answers what was not credited, and throws where money or an order is lost. */
+async function finish(placed: readonly Placed[], kills: readonly Kill[]): Promise<string> {
+  const numbers = placed.map(({ externalOrderNumber }) => externalOrderNumber);
+  // An answer may have come before the order was placed.
+  const made = await statesOf(shop, numbers, (state) => state !== '' && state !== 'PLACING', 120_000);
+  const paid = new Set<string>();
+  for (const number of numbers) if (await pay(shop, number)) paid.add(number);
+  const states = await statesOf(shop, [...paid], (state) => state === 'CREDITED', 240_000);
+  const credited = [...states.values()].filter((state) => state === 'CREDITED').length;
+  const lost = [...states].filter(([, state]) => state !== 'CREDITED');
+  demand(lost.length === 0, `paid and not credited: ${lost.map(([number, state]) => `${number} ${state}`).join(', ')}`);
+  // What the provider does not know was refused or is unknown; its call has to have been under way when something died.
+  const unknown = numbers.filter((number) => !paid.has(number));
+  for (const number of unknown) {
+    const attempts = (
+      await project.sql(
+        'deposits',
+        `select extract(epoch from started_at), outcome from engine.placement_attempt where external_order_number = '${number}'`,
+      )
+    ).split('\n');
+    const underWay = attempts.some((line) => {
+      const begun = Number(line.split('|')[0]) * 1_000;
+      return kills.some(({ at }) => at.getTime() >= begun - 1_000 && at.getTime() <= begun + 30_000);
+    });
+    demand(underWay, `${number} is not known to the provider, and nothing died during its call: ${attempts.join(' ')}`);
+  }
+  const doubtful = [...made.values()].filter((state) => state.startsWith('PLAC'));
+  const repeats = placed.flatMap(({ repeated }) => repeated);
+  const counts = [...new Set(repeats)].map((one) => `${repeats.filter((other) => other === one).length} × ${one}`);
+  return `${placed.length} created (${repeats.length} requests repeated${counts.length === 0 ? '' : `: ${counts.join(', ')}`}), ${doubtful.length} of them unknown or refused at first, ${credited} credited, ${unknown.length} in flight when something died and not known to the provider`;
+}
+
+const STEPS: Readonly<Record<string, () => Promise<string>>> = {
+  /** Wrong settings end `up` with every reason; so does a one-shot that fails. */
+  async refusals() {
+    project.rewrite({ CALLBACK_KEY: '', WORKER_DATABASE_PASSWORD: '', MTPAY_BASE_URL: 'ftp://x' });
+    const first = await compose(['up', '-d', '--build'], { withinMs: 900_000 });
+    const settings = await composed(['logs', '--no-log-prefix', 'settings']);
+    for (const name of ['CALLBACK_KEY', 'WORKER_DATABASE_PASSWORD', 'MTPAY_BASE_URL'])
+      demand(settings.includes(name), `settings does not name ${name}: ${settings}`);
+    demand(first.status !== 0 && first.stderr.includes('settings'), `up went on with wrong settings: ${first.stderr}`);
+    demand(
+      (await compose(['ps', '-q', 'postgres'])).stdout.trim() === '',
+      'PostgreSQL was started with wrong settings',
+    );
+    project.rewrite();
+    return 'up ends at once with wrong settings, and all of them are named';
+  },
+  async up() {
+    await up('--build');
+    const version = await composed(['exec', '-T', 'api', 'cat', '/app/dist/version.txt']);
+    demand(version.endsWith(`+${project.env['COMMIT']}`), `the image says it is ${version}`);
+    const cores = await composed(['exec', '-T', 'worker', 'ls', '/app/node_modules/@temporalio/core-bridge/releases']);
+    demand(cores.split('\n').length === 1, `the image has the native cores ${cores}`);
+    const said = await composed([
+      'run',
+      '--rm',
+      '-T',
+      'tools',
+      'keys',
+      'create',
+      'backend',
+      '--scopes',
+      'deposits:create,deposits:read',
+    ]);
+    shop = { ...shop, key: said.split('\n').at(-1)!.trim() };
+    await portsStand();
+    return `everything is healthy; version ${version}, one native core`;
+  },
+  async deposit() {
+    return finish(await createDeposits(shop, 'first', 1, PER_SECOND), []);
+  },
+  audit,
+  async networks() {
+    return tryNetworks(project, NODE);
+  },
+  async proxy() {
+    return tryProxy({ proxy: PROXY, node: NODE });
+  },
+  /** A real callback once more, over TLS: the acknowledgement is what the sandbox got, byte for byte. */
+  async acknowledgement() {
+    const kept = await project.sql(
+      'deposits',
+      `select convert_from(raw, 'utf8') from engine.callback where deposit = 'first-1' limit 1`,
+    );
+    const address = await project.sql(
+      'sandbox',
+      `select callback_url from sandbox.buy_order where external_order_number = 'first-1'`,
+    );
+    // Kept without its signature.
+    const [accessKey, secretKey] = ['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY'].map(
+      (name) => new Secret(Buffer.from(project.env[name]!)),
+    );
+    const signature = sign(
+      { accessKey: accessKey!, secretKey: secretKey! },
+      Number(/"timestamp":(\d+)/.exec(kept)![1]),
+    );
+    const answer = await post({
+      port: ports.tls,
+      ca: readFileSync(join(folder, 'proxy.pem')),
+      path: new URL(address).pathname,
+      body: Buffer.from(kept.replace('[signature]', signature)),
+      headers: { 'content-type': 'application/json' },
+    });
+    const { status, headers, body } = answer;
+    const seen = JSON.stringify([status, headers['content-type'], headers['content-length'], body.toString('latin1')]);
+    demand(seen === JSON.stringify([200, 'text/plain', '7', 'SUCCESS']), `the acknowledgement is ${seen}`);
+    return 'a genuine callback over TLS is acknowledged with SUCCESS, 7 bytes';
+  },
+  async runbook() {
+    const list = await composed(['run', '--rm', '-T', 'tools', 'keys', 'list']);
+    demand(list.includes('backend'), `keys list: ${list}`);
+    const people = await composed([
+      'run',
+      '--rm',
+      '-T',
+      'tools',
+      'keys',
+      'create',
+      'anna',
+      '--scopes',
+      'reviews:decide',
+    ]);
+    const reviews = await compose([
+      'run',
+      '--rm',
+      '-T',
+      '-e',
+      `API_KEY=${people.split('\n').at(-1)}`,
+      'tools',
+      'reviews',
+      'list',
+    ]);
+    demand(reviews.status === 0, `reviews list: ${reviews.stderr}`);
+    const rows = await composed([
+      'exec',
+      '-T',
+      'postgres',
+      'psql',
+      '-U',
+      'auditor',
+      '-XAt',
+      'deposits',
+      '-c',
+      'select count(*) from engine.deposit',
+    ]);
+    demand(rows === '1', `the auditor counts ${rows}`);
+    const written = await compose([
+      'exec',
+      '-T',
+      'postgres',
+      'psql',
+      '-U',
+      'auditor',
+      'deposits',
+      '-c',
+      'delete from engine.deposit',
+    ]);
+    demand(written.status !== 0, 'the auditor may delete');
+    return 'keys, reviews and SQL as auditor work from the compose project';
+  },
+  /** A one-shot that fails ends `up` with its reason, and nobody is left waiting. */
+  async failure() {
+    project.rewrite({ MIGRATOR_DATABASE_PASSWORD: 'another' });
+    const begun = performance.now();
+    const { status } = await compose(['up', '-d']);
+    const seconds = ((performance.now() - begun) / 1_000).toFixed(0);
+    const said = await composed(['logs', '--no-log-prefix', 'migrate']);
+    demand(status !== 0 && said.includes('password authentication failed'), `up ended with ${status}: ${said}`);
+    project.rewrite();
+    await up();
+    return `a migration that fails ends up after ${seconds} s, with its reason in the log`;
+  },
+  async load() {
+    await up(...SCALE);
+    const watch = watchConnections(project);
+    const placed = await createDeposits(shop, 'load', COUNT, PER_SECOND);
+    const told = await finish(placed, []);
+    const most = await watch.stop();
+    demand(
+      placed.every(({ repeated, state }) => repeated.length === 0 && state !== 'PLACEMENT_UNKNOWN'),
+      `at the documented scale, with nothing killed: ${told}`,
+    );
+    return `${told}; connections at most ${JSON.stringify(most)}`;
+  },
+  async kills() {
+    const placing = createDeposits(shop, 'kill', COUNT, PER_SECOND);
+    const [placed, kills] = await Promise.all([placing, killEach(project, NODE, 300)]);
+    await allUp(project);
+    const told = await finish(placed, kills);
+    await portsStand();
+    return `${kills.length} containers killed (${kills.map(({ service }) => service).join(', ')}): ${told}; the ports stand`;
+  },
+  async roll() {
+    const rolling = new AbortController();
+    const rolled = run('sh', ['deploy/roll.sh', 'worker', 'api', 'callbacks'], {
+      env: { ...project.place, COMPOSE_PROFILES: 'sandbox' },
+      withinMs: 900_000,
+    }).finally(() => rolling.abort());
+    const placed: Placed[] = [];
+    // For as long as it takes: everything is replaced under load.
+    for (let round = 1; !rolling.signal.aborted; round += 1)
+      placed.push(...(await createDeposits(shop, `roll${round}`, 10, 2)));
+    const { status, stdout, stderr } = await rolled;
+    demand(status === 0, `deploy/roll.sh: ${stdout}${stderr}`);
+    const told = await finish(placed, []);
+    demand(
+      placed.every(({ repeated, state }) => repeated.length === 0 && state !== 'PLACEMENT_UNKNOWN'),
+      `during an update: ${told}`,
+    );
+    await portsStand();
+    return `${stdout.split('\n').filter((line) => line.includes('replaced')).length} containers replaced: ${told}; the ports stand`;
+  },
+  async again() {
+    await composed(['down']);
+    const begun = performance.now();
+    await up(...SCALE);
+    const seconds = ((performance.now() - begun) / 1_000).toFixed(0);
+    await portsStand();
+    return `down and up, ${seconds} s: ${await finish(await createDeposits(shop, 'again', 1, PER_SECOND), [])}; the ports stand; ${await audit()}`;
+  },
+  /** Keys as files, each to those who may know it; none is left in the environment. */
+  async keys() {
+    const override = readFileSync(join(root, 'deploy/keys-in-files.yml'), 'utf8');
+    const names = [...override.matchAll(/^ *([A-Z_]+): ""$/gm)].map((match) => match[1]!);
+    for (const owner of ['api', 'worker', 'audit']) {
+      const current = join(folder, 'keys', owner, 'current');
+      mkdirSync(current, { recursive: true });
+      // The worker may not know what the API alone signs and compares with.
+      const given = names.filter((name) => owner === 'api' || !/^(FINGERPRINT_KEY|INBOX_SEAL_KEY)/.test(name));
+      for (const name of given) writeFileSync(join(current, name), project.env[name] ?? '');
+    }
+    await run('chmod', ['-R', 'a+rX', join(folder, 'keys')]);
+    project.rewrite(Object.fromEntries(names.map((name) => [name, ''])));
+    const env = { COMPOSE_FILE: 'docker-compose.yml:deploy/keys-in-files.yml', KEYS_DIRECTORY: join(folder, 'keys') };
+    await composed(['up', '-d', ...SCALE], { env });
+    await allUp(project);
+    const [api] = await project.ids('api');
+    const seen = (await run('docker', ['inspect', api!])).stdout;
+    const shown = names.filter((name) => (project.env[name] ?? '') !== '' && seen.includes(project.env[name]!));
+    // The sandbox signs with the provider's pair, which is given to it in the environment.
+    demand(shown.length === 0, `in the environment of the API: ${shown.join(', ')}`);
+    return finish(await createDeposits(shop, 'keys', 1, PER_SECOND), []);
+  },
+};
+
+const wanted = process.argv.slice(2);
+const steps = Object.entries(STEPS).filter(([name]) => wanted.length === 0 || name === 'up' || wanted.includes(name));
+let failed = false;
+try {
+  for (const [name, step] of steps) say(`✓ ${name}: ${await step()}`);
+} catch (error) {
+  failed = true;
+  say(`✗ ${(error as Error).message}`);
+  console.error(await composed(['ps', '-a', '--format', 'table {{.Service}}\t{{.Status}}']));
+  console.error((await compose(['logs', '--no-color', '--tail', '15'])).stdout);
+} finally {
+  // oxlint-disable-next-line node/no-process-env -- of this program alone
+  if (process.env['KEEP'] === '1') console.error(`kept: ${JSON.stringify({ ...project.place, key: shop.key })}`);
+  else {
+    await compose(['--profile', 'audit', '--profile', 'tools', 'down', '--volumes', '--remove-orphans']);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+console.log(`${failed ? 0 : steps.length} passed, ${failed ? 1 : 0} failed`);
+process.exit(failed ? 1 : 0);
