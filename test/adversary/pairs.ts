@@ -37,7 +37,7 @@ export function pairsOf(
         name: `${first.attempt.name} THEN ${second.attempt.name}`,
         steps: [...first.attempt.steps, ...second.attempt.steps],
       },
-      options: mustName.length > 0 ? { mustName } : {},
+      options: { alone: [first, second], ...(mustName.length > 0 ? { mustName } : {}) },
     };
   });
 }

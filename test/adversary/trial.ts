@@ -39,6 +39,8 @@ export interface TrialOptions {
   readonly unbound?: boolean;
   /** One of each has to be named. Default: one of the objects that were touched. */
   readonly mustName?: readonly (readonly string[])[];
+  /** What came of its parts alone: where the whole changes no more than one of them, it is judged as that one. */
+  readonly alone?: readonly Outcome[];
 }
 
 /** One database in which nothing stays, until something is committed. */
@@ -124,7 +126,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
         return { attempt, changes, ...(await judge(attempt, changes, undefined, new Set())) };
       });
     },
-    async try(attempt, { without = new Set<FindingKind>(), unbound = false, mustName } = {}) {
+    async try(attempt, { without = new Set<FindingKind>(), unbound = false, mustName, alone = [] } = {}) {
       return within(db, async () => {
         const writes = await readWrites(db);
         const refusal = await carryOut(db, attempt, scene, unbound);
@@ -132,6 +134,8 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
           return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
         const changes = await changesSince(db, tables, images, writes);
         if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
+        const same = alone.find((one) => effectOf(attempt, one.changes) === effectOf(attempt, changes));
+        if (same !== undefined) return { ...same, attempt };
         const effect = JSON.stringify([effectOf(attempt, changes), mustName, [...without]]);
         const verdict = judged.get(effect) ?? (await judge(attempt, changes, mustName, without));
         judged.set(effect, verdict);
