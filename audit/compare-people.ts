@@ -60,7 +60,30 @@ export function compareDecisions(on: Compared, subject: Subject): Decided | unde
   }
   compareLeftOut(on, updates);
   compareClosed(on, decided);
+  compareShown(on, updates);
   return decided;
+}
+
+/** The proposal that an open case shows is the one that waits, as far as its history says so by itself. */
+function compareShown({ facts, id, records, tell }: Compared, updates: readonly Update[]): void {
+  const stands = records.cases.get(id);
+  const isAnswered = updates.every(({ outcome, refusal }) => outcome !== undefined || refusal !== null);
+  if (stands === undefined || stands.closedAt !== null || stands.heldBy !== null || facts.end !== null || !isAnswered)
+    return;
+  const last = facts.steps.findLast(
+    (step) =>
+      (step.kind === 'update' && step.name !== 'confirm' && !isRefused(step)) ||
+      (step.kind === 'activity' && (step.name === 'decide' || step.name === 'caseOutcome')),
+  );
+  // What the row was asked about, and what was not carried out, may have gone either way.
+  if (last?.kind === 'activity' && (last.name === 'caseOutcome' || (last.result as Concluded).kind === 'refused'))
+    return;
+  const waits = last?.kind === 'update' && last.name === 'propose' ? (last.input as Said).decisionId : null;
+  if (stands.proposal !== waits)
+    tell(
+      'decision_unrecorded',
+      `the case shows proposal ${stands.proposal ?? 'none'}, in its history waits ${waits ?? 'none'}`,
+    );
 }
 
 /** What a history was told by people is what they wrote down first, word by word. */

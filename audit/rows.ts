@@ -83,6 +83,8 @@ export interface CaseRecord {
   readonly decision: Decision | null;
   readonly decidedBy: string | null;
   readonly postingId: string | null;
+  /** The proposal that people are shown to wait. */
+  readonly proposal: string | null;
 }
 
 export interface StepRecord {
@@ -204,7 +206,7 @@ const REFUSED = `select decision::text as id, refusal from engine.refused_step w
 const CASES = `
   select workflow_id as "workflowId", held_by as "heldBy", callback::text as "inboxId", reason, detail, opened_by as "openedBy",
          doubted::text as doubted, parked::text as parked, ${time('opened_at')} as "openedAt", ${time('closed_at')} as "closedAt",
-         decision, decided_by as "decidedBy", posting::text as "postingId"
+         decision, decided_by as "decidedBy", posting::text as "postingId", proposal::text as proposal
     from engine.review_case where workflow_id = any($1)`;
 
 const STEPS = `

@@ -127,6 +127,20 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       await Promise.all(Array.from({ length: 10 }, () => world.signal(handle, payment).catch(() => undefined)));
       await handle.result();
     },
+    'credited, and what the database answered is lost because the workflow is told meanwhile': async () => {
+      const reserved = await world.reserve();
+      const handle = await world.start(reserved);
+      await untilState(reserved, 'AWAITING_PAYMENT');
+      await world.receive(paid(reserved.order));
+      // A task that would end the workflow is thrown away when something has come meanwhile, with what it asked locally.
+      world.instead('credit', reserved.order.externalOrderNumber, async (credit) => {
+        const answer = await credit();
+        await handle.signal(lookAgain);
+        return answer;
+      });
+      await handle.signal(lookAgain);
+      await handle.result();
+    },
     'a code that stands for another deposit': async () => {
       const { payment } = await credited();
       const { transactionCode } = payment;

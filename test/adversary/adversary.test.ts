@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { required } from '../support/database.ts';
+import { runAdversary } from './run.ts';
+
+test('nothing that a login of the engine may do goes unseen: it is refused, changes nothing, is found by name, or listed', async () => {
+  const report = await runAdversary({
+    ground: { postgresUrl: required('TEST_POSTGRES_URL'), workflowBundle: required('TEST_WORKFLOW_BUNDLE') },
+    seed: 20_261_129,
+    each: 40,
+    pairs: 15,
+    control: 8,
+    committed: 90,
+    live: 0,
+  });
+  expect(report.unseen.map(({ attempt, why }) => `${attempt.name}: ${why}`)).toEqual([]);
+  // With the checks off that found them: otherwise nothing would ever be unseen here.
+  expect(report.control).toMatchObject({ found: 8, unseenThen: 8 });
+  expect(report.committed.others).toEqual([]);
+  // The book itself is left in the middle of its work: one payment waits for a worker.
+  expect(report.anyway).toEqual([]);
+  expect(report.guessedAt).toEqual(['engine.archive_line']);
+  const all = Object.values(report.counts).flatMap((of) => Object.entries(of));
+  const many = (verdict: string) => all.reduce((sum, [name, n]) => (name === verdict ? sum + n : sum), 0);
+  for (const verdict of ['refused', 'changed nothing', 'found', 'legal'])
+    expect(many(verdict), verdict).toBeGreaterThan(10);
+}, 200_000);

@@ -1,0 +1,62 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root } from '../../local/paths.ts';
+import { prepareGround } from '../attack/world.ts';
+import { runAdversary } from './run.ts';
+
+/**
+ * `npm run adversary`: hostile statements with every login that the engine has, and what the audit says to each. Exit code
+ * 1 when one is unseen, or the control finds the adversary blind.
+ */
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    each: { type: 'string' },
+    pairs: { type: 'string', default: '800' },
+    control: { type: 'string', default: '60' },
+    committed: { type: 'string', default: '50' },
+    live: { type: 'string', default: '60' },
+  },
+});
+
+const whole = (name: string, text: string): number => {
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name}: expected a whole number, found ${text}`);
+  return Number(text);
+};
+
+const say = (line: string) => console.log(line);
+const { ground, stop } = await prepareGround();
+try {
+  const report = await runAdversary({
+    ground,
+    seed: whole('seed', values.seed),
+    each: values.each === undefined ? null : whole('each', values.each),
+    pairs: whole('pairs', values.pairs),
+    control: whole('control', values.control),
+    committed: whole('committed', values.committed),
+    live: whole('live', values.live),
+    say,
+  });
+  const folder = join(root, 'test-output');
+  mkdirSync(folder, { recursive: true });
+  const isBuffer = (item: unknown) =>
+    item !== null && typeof item === 'object' && 'type' in item && item.type === 'Buffer';
+  const json = JSON.stringify(report, (_key, item: unknown) => (isBuffer(item) ? '…' : item), 2);
+  writeFileSync(join(folder, 'adversary.json'), `${json}\n`);
+  const unseenLive = report.live.filter(({ verdict }) => verdict === 'unseen');
+  for (const { outcome, why } of unseenLive) say(`UNSEEN, running: ${outcome.attempt.name}\n  ${why}`);
+  for (const [before, after] of report.committed.others)
+    say(`COMMITTED ${after.verdict} and not ${before.verdict}: ${before.attempt.name}\n  ${after.why}`);
+  const { found, unseenThen } = report.control;
+  const isBlind = unseenThen < found || found === 0;
+  say(
+    `seed ${report.seed}, ${report.seconds} s: ${report.unseen.length + unseenLive.length} unseen${isBlind ? '; the control says that this run is blind' : ''}`,
+  );
+  const faults = report.unseen.length + unseenLive.length + report.committed.others.length;
+  process.exitCode = faults > 0 || isBlind ? 1 : 0;
+} finally {
+  await stop();
+}
+process.exit();
