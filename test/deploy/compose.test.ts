@@ -212,7 +212,7 @@ describe('settings', () => {
     const given = new Set(ours.flatMap(([, { environment = {} }]) => Object.keys(environment)));
     // One address for all, files, a directory, tests, and Temporal's TLS: for other installations than this one.
     const left =
-      /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|MTPAY_PROXY|HTTPS_PROXY|NO_PROXY|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
+      /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|HTTPS_PROXY|NO_PROXY|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
     expect(engineVariables.filter((name) => !given.has(name) && !left.test(name))).toEqual([]);
   });
 
