@@ -252,6 +252,25 @@ const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKin
     'is not acknowledged',
   ],
   [
+    'a posting of another provider, so that its code is free once more',
+    `update ledger.transaction set provider = 'other' where deposit = '${deposits.credited}'`,
+    'posting_differs',
+    'is of the provider other',
+  ],
+  [
+    'a case that nobody decides, said to be held by a workflow that runs',
+    `update engine.review_case set closed_at = null, decision = null, decided_by = null, held_by = 'deposit:${deposits.waiting}' where workflow_id like 'review:%'`,
+    'decision_unrecorded',
+    `is held by deposit:${deposits.waiting}`,
+  ],
+  [
+    'an open case of a payment, said to doubt the credit of another',
+    `update engine.review_case set doubted = (select posting_id from engine.deposit where external_order_number = '${deposits.credited}'), opened_by = 'alice'
+      where workflow_id = 'deposit:${deposits.doubtful}'`,
+    'decision_unrecorded',
+    'is a deposit that doubts posting',
+  ],
+  [
     'an open case that is said to have the money of another deposit',
     `update engine.review_case set parked = (select posting_id from engine.deposit where external_order_number = '${deposits.credited}') where workflow_id = 'deposit:${deposits.doubtful}'`,
     'decision_unrecorded',
