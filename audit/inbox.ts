@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { findSealed, type SealTrust, type SealVerdict, verdictOn } from '../mtpay/sealed-rows.ts';
 import { MalformedCallback, readData, readDataWithoutExponents, readEnvelope } from '../mtpay/callback.ts';
+import type { FindingKind } from './findings.ts';
 import type { Finding } from './report.ts';
 import { CALLBACK_COLUMNS, type CallbackRecord } from './rows.ts';
 
@@ -68,14 +69,20 @@ export async function checkSealEpoch(
 export function checkCallback(row: CallbackRecord): Finding[] {
   const where = `callback ${row.id}`;
   const findings: Finding[] = [];
+  const find = (kind: FindingKind, detail: string) => findings.push({ kind, where, detail });
   // The others may have come with a stamp that stands for another content, or before their order was known.
-  if (row.receipt === 'first' && !row.stamped)
-    findings.push({ kind: 'callback_unknown', where, detail: 'no signed stamp is bound to its content' });
+  if (row.receipt === 'first' && !row.stamped) find('callback_unknown', 'no signed stamp is bound to its content');
+  if (!row.acked && row.receipt !== 'unknown_order')
+    find('callback_changed', `is not acknowledged, and what was received as ${row.receipt} always is`);
+  // Money is parked by the column, and credited by the field.
+  const { externalOrderNumber, transactionCode } = row.data ?? { ...row, transactionCode: null };
+  if (row.externalOrderNumber !== externalOrderNumber || row.transactionCode !== transactionCode)
+    find('callback_changed', 'its order or its code is not that of its fields');
   const read = readAgain(row.raw).find(({ contentHash }) => contentHash.equals(row.contentHash));
   if (read === undefined) {
-    findings.push({ kind: 'callback_changed', where, detail: 'its bytes do not hash to its content hash' });
+    find('callback_changed', 'its bytes do not hash to its content hash');
   } else if (!isSameData(read.data, row.data)) {
-    findings.push({ kind: 'callback_changed', where, detail: 'its fields are not those of its bytes' });
+    find('callback_changed', 'its fields are not those of its bytes');
   }
   return findings;
 }

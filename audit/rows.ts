@@ -30,6 +30,7 @@ export interface CallbackRecord {
   readonly uid: string | null;
   readonly externalOrderNumber: string;
   readonly deposit: string | null;
+  readonly transactionCode: string | null;
   readonly data: CallbackData | null;
   readonly contentHash: Buffer;
   readonly raw: Buffer;
@@ -168,7 +169,7 @@ const DEPOSITS = `
     from engine.deposit where external_order_number = any($1)`;
 
 export const CALLBACK_COLUMNS = `
-         c.id::text as id, c.uid::text as uid, c.external_order_number as "externalOrderNumber", c.deposit, c.data, c.content_hash as "contentHash", c.raw,
+         c.id::text as id, c.uid::text as uid, c.external_order_number as "externalOrderNumber", c.deposit, c.transaction_code as "transactionCode", c.data, c.content_hash as "contentHash", c.raw,
          c.receipt, ${time('c.received_at')} as "receivedAt", c.acked, c.outcome,
          (exists (select from engine.callback_stamp s where s.external_order_number = c.external_order_number
                      and s.content_hash = c.content_hash)

@@ -108,6 +108,41 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where c.data is not null or d.step = 'withdraw' or p.decision is distinct from 'credit'`,
   },
   {
+    // The seal covers for which order a message came, and nothing covers where it was routed.
+    kind: 'callback_unknown',
+    sql: `select 'callback ' || c.id as place, 'came for order ' || c.external_order_number || ', ' || x.fault as detail
+            from engine.callback c left join engine.deposit d on d.bound_callback = c.id
+           cross join lateral (select case
+             when c.deposit <> c.external_order_number then 'and is kept as one of deposit ' || c.deposit
+             when c.deposit is null and c.receipt = 'first' then 'and is kept as one of no deposit'
+             when d.external_order_number <> c.external_order_number then 'and pays deposit ' || d.external_order_number end as fault) x
+           where x.fault is not null`,
+  },
+  {
+    // Under another name of the provider its code would be free once more.
+    kind: 'posting_differs',
+    sql: `select 'posting ' || id as place, 'is of the provider ' || provider || ', and there is one, mtpay' as detail
+            from ledger.transaction where provider <> 'mtpay'`,
+  },
+  {
+    // Who holds a case is asked for its history: the case's own workflow, or one that follows it. A deposit doubts nothing.
+    kind: 'decision_unrecorded',
+    sql: `select v.workflow_id as place, x.fault as detail from engine.review_case v
+           cross join lateral (select case
+             when v.held_by <> v.workflow_id and not (starts_with(v.held_by, v.workflow_id || ':again:') and substr(v.held_by, length(v.workflow_id) + 8) ~ '^[0-9]+$')
+             then 'is held by ' || v.held_by || ', which is no workflow of it'
+             when v.workflow_id like 'deposit:%' and num_nonnulls(v.doubted, v.opened_by) > 0
+             then 'is a deposit that doubts posting ' || coalesce(v.doubted::text, 'none') || ' for ' || coalesce(v.opened_by, 'nobody') end as fault) x
+           where x.fault is not null`,
+  },
+  {
+    // What its people move is the money that it put there.
+    kind: 'decision_unrecorded',
+    sql: `select v.workflow_id as place, 'is about posting ' || v.parked || ', which ' || coalesce('is by ' || t.workflow_id, 'the books do not hold') as detail
+            from engine.review_case v left join ledger.transaction t on t.id = v.parked
+           where v.parked is not null and v.closed_at is null and t.workflow_id is distinct from v.workflow_id`,
+  },
+  {
     kind: 'callback_outcome_differs',
     sql: `select 'callback ' || c.id as place, 'came to ' || c.outcome || ', which is not there' as detail
             from engine.callback c

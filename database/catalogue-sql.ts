@@ -5,9 +5,9 @@ import { ROLES } from './migrate.ts';
  * same on PostgreSQL 14 to 18, whoever migrated. Built-in functions only; needs `search_path = pg_catalog, pg_temp`.
  */
 
-/** Whoever migrated owns what no role of the engine's own does; his name differs from place to place. */
+/** Whoever migrated owns what no role of the engine's own does; his name differs from place to place, and nobody else is written so. */
 const who = (role: string): string =>
-  `case ${role} when 0 then 'public' when (select owner from us) then '$owner' else pg_get_userbyid(${role}) end`;
+  `case ${role} when 0 then 'public' when (select owner from us) then '$owner' else quote_ident(pg_get_userbyid(${role})) end`;
 
 const name = (schema: string, own: string): string => `quote_ident(${schema}) || '.' || quote_ident(${own})`;
 const digest = (text: string): string => `left(encode(sha256(convert_to(${text}, 'UTF8')), 'hex'), 32)`;
@@ -29,6 +29,10 @@ const isMade = (oid: string): string => `${oid} >= 16384`;
  */
 const isOurs = (oid: string, schema: string): string =>
   `(${isMade(oid)} and ${schema} in ('engine', 'ledger', 'pg_catalog', 'information_schema'))`;
+
+/** A role with rights over the engine's tables. */
+const isPowerful = (role: string): string =>
+  `(${role} in (select owner from us) or ${role} in (select oid from ours) or (select r.rolsuper from pg_roles r where r.oid = ${role}))`;
 
 const RELATION = name('n.nspname', 'c.relname');
 const KIND = choose('c.relkind', {
@@ -75,6 +79,8 @@ const LINES: readonly string[] = [
     when('c.relrowsecurity', 'row security on'),
     when('c.relforcerowsecurity', 'row security forced'),
     `'inherited by ' || (select string_agg(i.inhrelid::regclass::text, ' and ') from pg_inherits i where i.inhparent = c.oid)`,
+    // Rights on that one are rights on this one.
+    `'inherits from ' || (select string_agg(i.inhparent::regclass::text, ' and ') from pg_inherits i where i.inhrelid = c.oid)`,
     `array_to_string(c.reloptions, ', ')`,
     `(select concat('from ', seqmin, ' to ', seqmax, ' by ', seqincrement, case when seqcycle then ' and over again' end)
        from pg_sequence s where s.seqrelid = c.oid)`,
@@ -117,6 +123,14 @@ const LINES: readonly string[] = [
     brief('pg_get_ruledef(w.oid)'),
   )} from pg_rewrite w join pg_class c on c.oid = w.ev_class join pg_namespace n on n.oid = c.relnamespace
     where ${isOurs('w.oid', 'n.nspname')} and w.rulename <> '_RETURN'`,
+  // A view and a rule reach with the rights of the owner, from wherever they lie.
+  `select ${KIND} || ' ' || ${RELATION} || ': owner ' || ${who('c.relowner')} || ', reaches ' ||
+          string_agg(distinct x.refobjid::regclass::text, ' and ' order by x.refobjid::regclass::text)
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_rewrite w on w.ev_class = c.oid
+     join pg_depend x on x.classid = 'pg_rewrite'::regclass and x.objid = w.oid and x.refclassid = 'pg_class'::regclass
+     join pg_class o on o.oid = x.refobjid join pg_namespace m on m.oid = o.relnamespace
+    where not ${isOurs('c.oid', 'n.nspname')} and c.relpersistence <> 't' and ${isOurs('o.oid', 'm.nspname')} and ${isPowerful('c.relowner')}
+    group by c.relkind, n.nspname, c.relname, c.relowner`,
   `select 'policy ' || quote_ident(p.polname) || ' on ' || p.polrelid::regclass || ': ' || ${words(
     `p.polcmd::text`,
     when('not p.polpermissive', 'restrictive'),
@@ -144,8 +158,7 @@ const LINES: readonly string[] = [
     `'text ' || ${digest(`concat(p.prosrc, p.probin, case when p.prokind <> 'a' then pg_get_function_sqlbody(p.oid) end)`)}`,
   )} from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
     where ${isOurs('p.oid', 'n.nspname')} or ${isMade('p.oid')} and p.prosecdef
-      and (p.proowner in (select owner from us) or p.proowner in (select oid from ours)
-           or (select r.rolsuper from pg_roles r where r.oid = p.proowner))`,
+      and ${isPowerful('p.proowner')}`,
   `select ${choose('y.typtype', { d: 'domain', e: 'enum', r: 'range', m: 'range', b: 'type', p: 'type' })} || ' ' || ${name('n.nspname', 'y.typname')} || ': ' || ${words(
     `'owner ' || ${who('y.typowner')}`,
     `nullif(format_type(y.typbasetype, y.typtypmod), '-')`,

@@ -161,7 +161,7 @@ export function describeDifference({ expected, found }: Difference): string {
 }
 
 const short = (line: string): string => {
-  const text = line.replaceAll('$owner', 'whoever migrates');
+  const text = line.replaceAll(/(?<!")\$owner/g, 'whoever migrates');
   return text.length <= 320 ? text : `${text.slice(0, 319)}…`;
 };
 

@@ -129,6 +129,11 @@ const CHANGES: readonly Change[] = [
     /^function engine.raised\(.* is “owner ledger_owner/,
   ],
   [
+    'an owner that is called as whoever migrates is written',
+    'create role "$owner"; alter function engine.archive_done(text, timestamptz) owner to "$owner"',
+    /^function engine.archive_done\(.* is “owner "\$owner"/,
+  ],
+  [
     'a function that nobody asked for',
     `create function engine.more() returns int language sql as 'select 1'`,
     /^function engine.more\(\) is there, and this version makes no such thing/,
@@ -235,6 +240,21 @@ const CHANGES: readonly Change[] = [
     'a table that others inherit',
     'create table public.more () inherits (ledger.transaction)',
     /^table ledger.transaction is “.*inherited by public.more”/,
+  ],
+  [
+    'a table that inherits, so that rights on another are rights on it',
+    'create table public.away (amount numeric not null); grant update on public.away to app_api; alter table ledger.balance inherit public.away',
+    /^table ledger.balance is “owner ledger_owner, inherits from public.away/,
+  ],
+  [
+    'a view of another schema, by which a table can be written with its owner’s rights',
+    'create view public.door as select * from ledger.account; alter view public.door owner to ledger_owner; grant update on public.door to app_api',
+    /^view public.door is there, .*: owner ledger_owner, reaches ledger.account$/,
+  ],
+  [
+    'a rule of another schema, that writes with its owner’s rights',
+    'create table public.ask (n int); create rule ask as on insert to public.ask do instead update ledger.slot set key = key',
+    /^table public.ask is there, .*, reaches ledger.slot$/,
   ],
   [
     'default privileges',

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readData, readEnvelope } from '../../mtpay/callback.ts';
 import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
 import { seal } from '../support/seals.ts';
 import { afterAll, expect, test } from 'vitest';
@@ -226,6 +228,55 @@ const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKin
     `callback`,
   ],
   [
+    'a payment that is kept as one of another deposit, which people would credit',
+    `update engine.callback set deposit = '${deposits.waiting}' where id = ${callbackOf(deposits.doubtful)}`,
+    'callback_unknown',
+    `is kept as one of deposit ${deposits.waiting}`,
+  ],
+  [
+    'a first payment that is kept as one of no deposit',
+    `update engine.callback set deposit = null where id = ${callbackOf(deposits.rejected)}`,
+    'callback_unknown',
+    'is kept as one of no deposit',
+  ],
+  [
+    'another code beside the fields of a payment, by which it would be parked once more',
+    `update engine.callback set transaction_code = 'ATOTHER' where id = ${callbackOf(deposits.doubtful)}`,
+    'callback_changed',
+    'its order or its code is not that of its fields',
+  ],
+  [
+    'a payment that is said not to have been acknowledged, so that nothing has to come of it',
+    `update engine.callback set acked = false, outcome = null where id = ${callbackOf(deposits.rejected)}`,
+    'callback_changed',
+    'is not acknowledged',
+  ],
+  [
+    'a posting of another provider, so that its code is free once more',
+    `update ledger.transaction set provider = 'other' where deposit = '${deposits.credited}'`,
+    'posting_differs',
+    'is of the provider other',
+  ],
+  [
+    'a case that nobody decides, said to be held by a workflow that runs',
+    `update engine.review_case set closed_at = null, decision = null, decided_by = null, held_by = 'deposit:${deposits.waiting}' where workflow_id like 'review:%'`,
+    'decision_unrecorded',
+    `is held by deposit:${deposits.waiting}`,
+  ],
+  [
+    'an open case of a payment, said to doubt the credit of another',
+    `update engine.review_case set doubted = (select posting_id from engine.deposit where external_order_number = '${deposits.credited}'), opened_by = 'alice'
+      where workflow_id = 'deposit:${deposits.doubtful}'`,
+    'decision_unrecorded',
+    'is a deposit that doubts posting',
+  ],
+  [
+    'an open case that is said to have the money of another deposit',
+    `update engine.review_case set parked = (select posting_id from engine.deposit where external_order_number = '${deposits.credited}') where workflow_id = 'deposit:${deposits.doubtful}'`,
+    'decision_unrecorded',
+    `which is by deposit:${deposits.credited}`,
+  ],
+  [
     'a deposit that its row calls closed, while its workflow runs',
     `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = '${deposits.waiting}'`,
     'deposit_row_differs',
@@ -281,6 +332,36 @@ async function stampedEarlier(byMs: number): Promise<string> {
     update engine.callback_attempt set timestamp_ms = timestamp_ms - ${byMs};
     ${seals.join('\n')}`;
 }
+
+test('an authentic payment of one order that was turned to another deposit is found, though all else fits: seal, bytes, hashes and history', async () => {
+  const of = deposits.waiting;
+  const { rows } = await book.engine.db.owner.query<SealedRow & { readonly raw: Buffer }>(
+    `select s.*, k.raw from (${SEALED_ROWS}) s join engine.callback k on k.id = s.id where s.id = ${callbackOf(deposits.credited)}`,
+  );
+  const row = rows[0]!;
+  const raw = Buffer.from(row.raw.toString('utf8').replaceAll(deposits.credited, of));
+  const read = readData(readEnvelope(raw));
+  const { signature } = seal({
+    receipt: row.receipt,
+    externalOrderNumber: of,
+    contentHash: read.contentHash,
+    rawHash: createHash('sha256').update(raw).digest(),
+    stamp: { keyId: row.key_id!, timestampMs: Number(row.timestamp_ms) },
+    sealedMs: Number(row.sealed_ms),
+  });
+  const bytea = (bytes: Buffer) => `'\\x${bytes.toString('hex')}'`;
+  const findings = await lookAfter(`
+    update engine.callback_stamp set external_order_number = '${of}', content_hash = ${bytea(read.contentHash)} where external_order_number = '${deposits.credited}';
+    update engine.callback set external_order_number = '${of}', raw = ${bytea(raw)}, content_hash = ${bytea(read.contentHash)},
+           data = data || '{"externalOrderNumber": "${of}"}', seal = ${bytea(signature)} where id = ${row.id}`);
+  expect(findings).toEqual([
+    {
+      kind: 'callback_unknown',
+      where: `callback ${row.id}`,
+      detail: `came for order ${of}, and is kept as one of deposit ${deposits.credited}`,
+    },
+  ]);
+});
 
 test('a book whose old stamps were pruned is clean; without the attempt that says the same it is not', async () => {
   const earlier = await stampedEarlier(100 * 86_400_000);

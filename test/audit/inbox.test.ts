@@ -25,6 +25,7 @@ const record = (change: Partial<CallbackRecord>): CallbackRecord => ({
   uid: null,
   externalOrderNumber: 'o-1',
   deposit: 'o-1',
+  transactionCode: 'AT1',
   data: today.readable ? today.data : null,
   contentHash: today.contentHash,
   raw,
@@ -35,7 +36,7 @@ const record = (change: Partial<CallbackRecord>): CallbackRecord => ({
   stamped: true,
   ...change,
 });
-const unreadable = { data: null, receipt: 'unreadable', contentHash: hashOfUnreadable };
+const unreadable = { data: null, transactionCode: null, receipt: 'unreadable', contentHash: hashOfUnreadable };
 const details = (change: Partial<CallbackRecord>) => checkCallback(record(change)).map(({ detail }) => detail);
 
 describe('a kept message with an exponent', () => {
@@ -49,8 +50,8 @@ describe('a kept message with an exponent', () => {
     const otherFields = 'its fields are not those of its bytes';
     expect(details({ contentHash: Buffer.alloc(32) })).toEqual([otherHash]);
     expect(details({ ...unreadable, contentHash: Buffer.alloc(32) })).toEqual([otherHash]);
-    expect(details({ data: null })).toEqual([otherFields]);
-    expect(details({ ...unreadable, data: record({}).data })).toEqual([otherFields]);
+    expect(details({ data: null, transactionCode: null })).toEqual([otherFields]);
+    expect(details({ ...unreadable, data: record({}).data, transactionCode: 'AT1' })).toEqual([otherFields]);
     expect(details({ data: { ...record({}).data!, transactionAmount: '5E+3' } })).toEqual([otherFields]);
     expect(details({ ...unreadable, raw: Buffer.from(raw.toString().replace('5E+3', '5E+4')) })).toEqual([otherHash]);
     expect(details({ raw: Buffer.from('no message') })).toEqual([otherHash]);

@@ -53,7 +53,7 @@ test('none of them is an alarm', async () => {
 test('the evidence of a deposit tells a confirmation that was refused from one that counted', async () => {
   const { rows } = await world.db.owner.query<{ n: string }>(
     `select distinct c.deposit as n from engine.carried r join engine.decision p on p.id = r.proposal join engine.callback c on c.id = p.callback
-      where c.deposit is not null group by 1 having array_agg(r.outcome) @> '{refused,decided}'`,
+      where c.deposit is not null group by 1 having bool_or(r.outcome = 'refused') and bool_or(r.outcome = 'decided' and r.posting is not null)`,
   );
   const objects = archiveObjects(world.db.owner, undefined);
   const fetch = { db: world.db.owner, objects, codecs: [], fetchOpen: (id: string) => fetchOpen(world.client, id) };
