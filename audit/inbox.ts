@@ -49,22 +49,31 @@ function faultOfSeal(id: string, verdict: SealVerdict): Finding[] {
 }
 
 /**
- * Since when rows are sealed, as the database says, and whether it says what the settings say: who moves that row makes
- * younger rows pass for old ones.
+ * Since when rows are sealed and by which keys, as the database says, and whether it says what the settings say: who moves
+ * that row makes younger rows pass for old ones, and who registers a key of his own may put rows into the inbox.
  */
 export async function checkSealEpoch(
   db: pg.ClientBase,
-  { epoch }: SealTrust,
+  { epoch, publicKeys }: SealTrust,
 ): Promise<{ readonly since: string | null; readonly findings: Finding[] }> {
   const { rows } = await db.query<{ callback: string; since: string }>(
     `select callback, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since from engine.seal_epoch order by callback desc limit 1`,
   );
+  const registered = await db.query<{ key: string }>('select key from engine.seal_mac order by key');
+  const findings = registered.rows.flatMap(({ key }): Finding[] => (publicKeys.has(key) ? [] : [strangeKey(key)]));
   const [said] = rows;
   if (said === undefined || epoch === null || BigInt(said.callback) <= BigInt(epoch))
-    return { since: said?.since ?? null, findings: [] };
+    return { since: said?.since ?? null, findings };
   const detail = `the database excuses rows up to ${said.callback} from a seal, the settings up to ${epoch}`;
-  return { since: said.since, findings: [{ kind: 'seal_broken', where: 'seal epoch', detail }] };
+  return { since: said.since, findings: [...findings, { kind: 'seal_broken', where: 'seal epoch', detail }] };
 }
+
+const strangeKey = (key: string): Finding => ({
+  kind: 'seal_broken',
+  where: `seal key ${key}`,
+  detail:
+    'is registered, and is none of INBOX_SEAL_PUBLIC_KEYS: the database takes what whoever has it puts into the inbox',
+});
 
 export function checkCallback(row: CallbackRecord): Finding[] {
   const where = `callback ${row.id}`;

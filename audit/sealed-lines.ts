@@ -52,8 +52,8 @@ export function csvCell({ text, isNumber = false }: Cell): string {
   if (text === null) return '';
   const shown = visible(text);
   if (isNumber && /^-?\d+(\.\d+)?$/.test(shown)) return shown;
-  const harmless = /^\s*[=+\-@|%]/.test(shown) ? `'${shown}` : shown;
-  return /[",\r\n]|^\s|\s$/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+  const harmless = /^\s*[=+\-@|%＝＋－＠]/.test(shown) ? `'${shown}` : shown;
+  return /[",;\r\n]|^\s|\s$/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 
 const bodyOf: Readonly<Record<Form, (line: number, cells: readonly Cell[]) => string>> = {

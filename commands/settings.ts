@@ -1,5 +1,6 @@
 import { ConfigError, loadApiConfig, loadArchiveEvery, loadMigrationUrl, loadWorkerConfig } from '../config/load.ts';
 import { loadDataConverter } from '../config/temporal.ts';
+import '../config/closed-output.ts';
 
 /**
  * `node dist/commands/settings.js [PASSWORD…]`: reads the environment as API, worker and migrations do, and starts none of

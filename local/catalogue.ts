@@ -7,6 +7,7 @@ import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/mig
 import type pg from 'pg';
 import { createClient } from '../database/pool.ts';
 import { startPostgres } from './postgres.ts';
+import '../config/closed-output.ts';
 
 /** `npm run catalogue`: writes database/catalogue.txt anew, from the migrations in a PostgreSQL of its own. */
 

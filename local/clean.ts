@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { describe } from './describe.ts';
 import { findOutside, type Outside } from './outside.ts';
 import { OUTSIDE } from './paths.ts';
+import '../config/closed-output.ts';
 
 const USAGE = `npm run clean [-- --remove [--unmarked] | --help]
 

@@ -16,6 +16,7 @@ import { sampleAmount, walkSample } from './sample.ts';
 import { createStack, type StackFacts, STOP_ORDER } from './stack.ts';
 import { tellLinks, tellOpenDeposits, tellTryIt } from './stack-story.ts';
 import { createStory, seconds, type Story } from './story.ts';
+import '../config/closed-output.ts';
 
 const FAILED = 1;
 const MISUSED = 2;

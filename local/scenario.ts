@@ -16,6 +16,7 @@ import {
   UnexpectedAnswerError,
 } from './engine-api.ts';
 import { dataDirectory } from './paths.ts';
+import '../config/closed-output.ts';
 
 const USAGE = `npm run scenario [-- NAME | --help]
 

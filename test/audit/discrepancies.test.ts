@@ -693,6 +693,16 @@ test('rows of before seals are counted in a note and are no finding, unless the 
   expect(found(pinned).filter(({ kind }) => kind === 'callback_not_sealed')).toHaveLength(callbacks);
 });
 
+test('a key that somebody has registered for himself is told', async () => {
+  const pads = `sha512('a'), sha512('b')`;
+  const strange = await book.tampered(
+    `insert into engine.seal_mac (key, inner_pad, outer_pad) values ('00112233aabbccdd', ${pads})`,
+  );
+  expect(found(await book.audit(strange))).toContainEqual(
+    expect.objectContaining({ kind: 'seal_broken', where: 'seal key 00112233aabbccdd' }),
+  );
+});
+
 test('steps of people are asked for signatures where the settings say so, and a false one is told at any rate', async () => {
   const steps = (report: Parameters<typeof found>[0]) => found(report).filter(({ kind }) => kind === 'step_not_signed');
   const trust = { required: true, keys: new Map() };

@@ -394,7 +394,8 @@ test('of the steps of a case one that was refused is told from one that counted'
 
 test('a cell that a spreadsheet would run is a text, and a number stays one', () => {
   const cell = (text: string, isNumber = false) => csvCell({ name: 'x', text, isNumber });
-  for (const text of ['=1+1', '+1', '-1', '@sum', '-wallet', '|cmd', ' =1', '%0A']) expect(cell(text)).toMatch(/^"?'/);
+  for (const text of ['=1+1', '+1', '-1', '@sum', '-wallet', '|cmd', ' =1', '%0A', '＝1', '＠sum'])
+    expect(cell(text)).toMatch(/^"?'/);
   expect(cell('\t=1')).toBe('⟨U+0009⟩=1');
   expect(cell('-5000.5', true)).toBe('-5000.5');
   expect(cell('=1', true)).toBe("'=1");
