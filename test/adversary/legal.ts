@@ -217,10 +217,10 @@ export const TAKEN_UP: readonly { readonly role: string; readonly by: string; re
   { role: 'app_decisions', by: 'engine.decide', reason: 'What two people wrote down is carried out.' },
 ];
 
-/** Null: not everything that it changed is listed. */
+/** Null: not everything that it changed is listed. Of a row that two steps changed, each column is one step's. */
 export function legalReason({ steps }: Attempt, changes: readonly Change[]): string | null {
   const reasons = new Set<string>();
-  for (const change of changes) {
+  for (const change of changes.flatMap(columnByColumn)) {
     const found = LEGAL.find(
       (one) => steps.some(({ role, by }) => role === one.role && by === one.by) && one.covers(change),
     );
@@ -229,3 +229,6 @@ export function legalReason({ steps }: Attempt, changes: readonly Change[]): str
   }
   return [...reasons].join(' ');
 }
+
+const columnByColumn = (change: Change): Change[] =>
+  change.kind === 'update' ? change.columns.map((column) => ({ ...change, columns: [column] })) : [change];
