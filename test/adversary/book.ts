@@ -1,14 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
-import { createArchiver } from '../../activities/archiving.ts';
-import { archiveObjects } from '../../archive/objects.ts';
-import { createLog } from '../../config/log.ts';
-import { temporalHistories } from '../../worker/histories.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { type Engine, launchEngine } from '../support/engine.ts';
-import { until } from '../support/until.ts';
 import type { Ground } from '../attack/world.ts';
+import { archiveAll } from '../audit/book.ts';
 import { type Prepared, prepare } from './look.ts';
 import { startProvider } from './provider.ts';
 import {
@@ -44,7 +40,7 @@ export async function writeBook(ground: Ground, situations: readonly Situation[]
   };
   const isLast = (one: Situation) => one === 'fresh' || WITHOUT_WORKER.has(one);
   await make(situations.filter((one) => !isLast(one)));
-  await archiveClosed(engine);
+  await archiveAll(engine);
   await make(situations.filter(isLast));
   await engine.stopWorker();
   await engine.api.close();
@@ -81,24 +77,6 @@ export async function writeBook(ground: Ground, situations: readonly Situation[]
       });
     },
   };
-}
-
-/** Everything that closed, once it is due. */
-export async function archiveClosed({ db, client }: Pick<Engine, 'db' | 'client'>): Promise<void> {
-  const pool = db.poolFor('app_worker');
-  const archiver = createArchiver({
-    pool,
-    histories: temporalHistories(client),
-    objects: archiveObjects(pool, undefined),
-    version: 'test',
-    log: createLog('test', 'silent'),
-  });
-  await until('everything that closed to be archived', async () => {
-    await db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
-    await archiver.archiveClosed(100);
-    const { rows } = await db.owner.query<{ n: number }>('select count(*)::int as n from engine.archive_due');
-    return rows[0]!.n === 0;
-  });
 }
 
 const linksOf = (url: string) => {

@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { openSession } from '../../audit/session.ts';
 import type { Ground } from '../attack/world.ts';
 import type { AdversaryBook } from './book.ts';
-import { archiveClosed } from './book.ts';
+import { archiveAll } from '../audit/book.ts';
 import { isNamedIn } from './images.ts';
 import { TAKEN_UP } from './legal.ts';
 import { look, prepare } from './look.ts';
@@ -94,7 +94,7 @@ export async function runLive(
           // What an adversary has ended takes no payment any more: the provider keeps telling.
           .catch(() => undefined);
   await untilQuiet(owner);
-  await archiveClosed(engine).catch(() => undefined);
+  await archiveAll(engine).catch(() => undefined);
   const code = await readFile(ground.workflowBundle, 'utf8');
   const prepared = await prepare(engine.db.url, engine.client, code, book.prepared.links);
   const session = await openSession({ url: engine.db.url }, null);

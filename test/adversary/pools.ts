@@ -1,3 +1,4 @@
+import { DEPOSIT_STATES } from '../../domain/deposit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { type Part, type Scene, type Situation } from './scene.ts';
 import { built, literal, part, sha256, type Value } from './statement.ts';
@@ -85,18 +86,7 @@ const RECEIPTS = literals(
   'final',
   'restored',
 );
-const STATES = literals(
-  'PLACING',
-  'PLACEMENT_REFUSED',
-  'PLACEMENT_UNKNOWN',
-  'AWAITING_PAYMENT',
-  'EXPIRED',
-  'CREDITING',
-  'IN_REVIEW',
-  'CREDITED',
-  'REJECTED',
-  'UNPAID',
-);
+const STATES = literals(...DEPOSIT_STATES);
 const PROOFS = literals(sha256('evil'), null);
 
 /** By name; a name that means two things is told apart by its type. */
