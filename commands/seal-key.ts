@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { publicSealKey, sealKey } from '../config/inbox-seal.ts';
-import { ConfigError, loadSealKey } from '../config/load.ts';
+import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { ConfigError, loadSealConfig, loadSealKey } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { Secret } from '../config/secret.ts';
-import { createPool } from '../database/pool.ts';
-import { registeredSealKeys, registerSealKey } from '../database/seal-macs.ts';
+import { createPool, inTransaction } from '../database/pool.ts';
+import { canWriteInboxItself, registeredSealKeys, registerSealKey } from '../database/seal-macs.ts';
+import { vouchForWaiting } from '../mtpay/sealed-rows.ts';
 import '../config/closed-output.ts';
 
 /**
@@ -32,15 +33,32 @@ else {
 
 async function register(): Promise<void> {
   try {
-    const key = sealKey(loadSealKey());
+    const seed = loadSealKey();
+    const key = sealKey(seed);
+    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
+    const trust = { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch };
     const pool = createPool({
       url: loadOwnerUrl(join(process.cwd(), '.data', 'local.env')),
       max: 1,
       applicationName: 'deposit-seal-key',
     });
     try {
-      const isNew = await registerSealKey(pool, key);
-      console.log(`${key.id} ${isNew ? 'is registered' : 'was registered before'}`);
+      if (await canWriteInboxItself(pool))
+        throw new ConfigError(
+          'the login app_api may still write the inbox by itself, whatever is registered: first "npm run migrate -- --contract"',
+        );
+      // What came before is vouched for in one step with it, and once more what was on its way.
+      const first = await inTransaction(pool, async (client) => ({
+        isNew: await registerSealKey(client, key),
+        ...(await vouchForWaiting(client, key.id, trust)),
+      }));
+      const then = await vouchForWaiting(pool, key.id, trust);
+      console.log(`${key.id} ${first.isNew ? 'is registered' : 'was registered before'}`);
+      console.log(`rows that waited and bear a genuine seal: ${first.vouched + then.vouched}`);
+      if (then.others.length > 0)
+        console.log(
+          `rows that wait without one, which no machine credits (engine.callback): ${then.others.join(', ')}`,
+        );
       console.log(`registered keys: ${(await registeredSealKeys(pool)).join(', ')}`);
     } finally {
       await pool.end();

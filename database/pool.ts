@@ -34,6 +34,10 @@ const SESSION = {
   synchronous_commit: 'on',
   // What a failing statement was given does not go into the server's log.
   log_parameter_max_length_on_error: '0',
+  // Nor does a plan with what it was given, whatever somebody has made a login's default.
+  debug_print_plan: 'off',
+  debug_print_parse: 'off',
+  debug_print_rewritten: 'off',
 } as const;
 const TIMEOUTS = {
   lock_timeout: LOCK_TIMEOUT_MS,

@@ -26,6 +26,14 @@ export async function registerSealKey(owner: Db, { id, macKey }: SealKey): Promi
   return rowCount === 1;
 }
 
+/** Whether the API's login could still write into the inbox past every check: grants that a contract file takes away. */
+export async function canWriteInboxItself(db: Db): Promise<boolean> {
+  const { rows } = await db.query<{ can: boolean }>(
+    `select has_table_privilege('app_api', 'engine.callback', 'insert') or has_any_column_privilege('app_api', 'engine.callback', 'insert') as can`,
+  );
+  return rows[0]!.can;
+}
+
 /** The names of the registered keys, oldest first. */
 export async function registeredSealKeys(db: Db): Promise<string[]> {
   const { rows } = await db.query<{ key: string }>('select key from engine.seal_mac order by at, key');

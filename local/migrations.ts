@@ -2,11 +2,12 @@
 
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { sealKey } from '../config/inbox-seal.ts';
-import { loadArchiveEvery, loadSealKey } from '../config/load.ts';
+import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { loadArchiveEvery, loadSealConfig, loadSealKey } from '../config/load.ts';
 import { withoutProxy } from '../config/loopback.ts';
 import { migrate } from '../database/migrate.ts';
 import { registerSealKey } from '../database/seal-macs.ts';
+import { vouchForWaiting } from '../mtpay/sealed-rows.ts';
 import { ensureArchiveSchedule } from '../worker/schedule.ts';
 import { migrationEnvironment, ownerUrl, sealEnvironment, type Sources } from './environment.ts';
 import { runTask } from './node-part.ts';
@@ -31,7 +32,10 @@ export async function migrateEngine(
   await client.connect();
   try {
     if (sources.embedded.temporal) await migrate(client);
-    await registerSealKey(client, sealKey(loadSealKey(sealEnvironment(sources))));
+    const seed = loadSealKey(sealEnvironment(sources));
+    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed), sources.env);
+    await registerSealKey(client, sealKey(seed));
+    await vouchForWaiting(client, sealKey(seed).id, { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch });
     if (postgresUrl !== null) await setPasswords(client, postgresUrl);
   } finally {
     await client.end();

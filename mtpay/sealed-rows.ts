@@ -81,6 +81,27 @@ export const isGenuine = ({ kind }: SealVerdict): boolean => kind === 'sealed' |
 export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> =>
   new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
 
+/**
+ * As the schema's owner: a registered key vouches for the genuine rows that still wait and for which no registered one does,
+ * because they came before any was. Answers how many, and the ids of those that are not genuine: no machine credits these.
+ */
+export async function vouchForWaiting(
+  owner: Db,
+  key: string,
+  trust: SealTrust,
+): Promise<{ readonly vouched: number; readonly others: readonly string[] }> {
+  const rows = await sealedRows(
+    owner,
+    `c.outcome is null and c.vouched_by is distinct from $1
+       and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id`,
+    key,
+  );
+  const others = rows.filter((row) => !isGenuine(verdictOn(trust, row))).map(({ id }) => id);
+  const genuine = rows.map(({ id }) => id).filter((id) => !others.includes(id));
+  await owner.query('update engine.callback set vouched_by = $1 where id = any($2::bigint[])', [key, genuine]);
+  return { vouched: genuine.length, others };
+}
+
 /** The row of a case. Null: there is no such case. */
 export const findSealedOfCase = async (db: Db, workflowId: string): Promise<SealedRow | null> =>
   (

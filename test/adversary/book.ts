@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
+import { registerSealKey } from '../../database/seal-macs.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { type Engine, launchEngine } from '../support/engine.ts';
+import { testSealKey } from '../support/seals.ts';
 import type { Ground } from '../attack/world.ts';
 import { archiveAll } from '../audit/book.ts';
 import { type Prepared, prepare } from './look.ts';
@@ -33,6 +35,7 @@ export async function writeBook(ground: Ground, situations: readonly Situation[]
   const provider = await startProvider();
   const { db, drop } = await cloneTemplate(ground.postgresUrl);
   const { engine, stop } = await launchEngine(db, ground.workflowBundle, { provider: provider.url });
+  await registerSealKey(db.owner, testSealKey);
   const stage = createStage(engine, provider);
   const orders = new Map<Situation, string>();
   const make = async (these: readonly Situation[]) => {

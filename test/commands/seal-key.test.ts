@@ -36,7 +36,14 @@ test('npm run seal-key makes a pair; with --register the owner gives the databas
   const file = join(folder, 'key');
   writeFileSync(file, `${seed}\n`);
   const env = { DATABASE_URL: db.url, INBOX_SEAL_KEY_FILE: file };
-  expect(await run(['--register'], env)).toEqual({ code: 0, said: `${id} is registered\nregistered keys: ${id}\n` });
+  // A grant from before the contract would be a way past it.
+  await db.owner.query('grant insert (raw) on engine.callback to app_api');
+  expect(await run(['--register'], env)).toEqual({ code: 1, said: expect.stringContaining('migrate -- --contract') });
+  await db.owner.query('revoke insert (raw) on engine.callback from app_api');
+  expect(await run(['--register'], env)).toEqual({
+    code: 0,
+    said: `${id} is registered\nrows that waited and bear a genuine seal: 0\nregistered keys: ${id}\n`,
+  });
   expect(await run(['--register'], env)).toMatchObject({
     code: 0,
     said: expect.stringContaining('was registered before'),

@@ -45,15 +45,15 @@ it('a message of before its order is no first payment of it, whoever reserves th
   await expect(reroute({ keyId: 'key', timestampMs: Date.now() })).rejects.toMatchObject(noMessage);
 });
 
-it.each(['"soon"', '-1', '1e30', '9223372036854775807'])(
+it.each(['"soon"', '-1', '1e30', '9223372036854775807', 'null'])(
   'a deposit whose listening window is no time is not reserved, so that it cannot stop pruning: %s',
   async (ms) => {
     const reserving = login.query(
       `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings)
        values ($1, 'wallet-evil', 'MtcAmount', 1, 'CNY', 'en', '', $2)`,
-      [orderNumber(), `{"listeningWindowMs": ${ms}}`],
+      [orderNumber(), `{"paymentWindowMs": 1, "listeningWindowMs": ${ms}}`],
     );
-    await expect(reserving).rejects.toMatchObject({ code: expect.stringMatching(/^(22P02|22003|23514)$/) });
+    await expect(reserving).rejects.toMatchObject({ code: expect.stringMatching(/^(P0E56|23514)$/) });
     const pruned = db.poolFor('app_worker').query(`select * from engine.prune('8 days', 10)`);
     await expect(pruned).resolves.toMatchObject({ rowCount: 3 });
   },

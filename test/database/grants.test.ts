@@ -143,7 +143,7 @@ describe('facts', () => {
   ])('of a %s cannot be changed even by the owner: %s', async (table, change) => {
     await db.owner.query(
       `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings)
-       values ('o-facts', 'w', 'MtcAmount', 5, 'CNY', 'en', '', '{"a":1}') on conflict do nothing`,
+       values ('o-facts', 'w', 'MtcAmount', 5, 'CNY', 'en', '', '{"paymentWindowMs": 1, "listeningWindowMs": 1}') on conflict do nothing`,
     );
     await db.owner.query(
       `insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked)

@@ -177,7 +177,7 @@ describe('a deposit that the API’s login inserts', () => {
     api.query(
       `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings)
        values ($1, 'wallet-evil', 'MtcAmount', $2, 'CNY', 'en', '', $3)`,
-      [orderNumber(), mtcAmount, settings],
+      [orderNumber(), mtcAmount, { paymentWindowMs: 1, listeningWindowMs: 1, ...settings }],
     );
   it.each<[string, string, object]>([
     ['NaN', 'NaN', {}],
@@ -187,6 +187,9 @@ describe('a deposit that the API’s login inserts', () => {
     ['a limit that is no number', '5', { reviewLimit: 'NaN' }],
     ['a cap without end', '5', { creditCap: '1e999999' }],
     ['a fee band that is no number', '5', { feeBands: { CNY: 'NaN' } }],
+    ['no payment window', '5', { paymentWindowMs: undefined }],
+    ['a window that is no number', '5', { paymentWindowMs: 'soon' }],
+    ['no listening window', '5', { listeningWindowMs: null }],
     ['a rate band without end', '5', { rateBands: { CNY: { from: '0', to: 'Infinity' } } }],
   ])('is judged by finite numbers: %s', async (_, amount, settings) => {
     await expect(insertDeposit(amount, settings)).rejects.toMatchObject({ code: 'P0E56' });

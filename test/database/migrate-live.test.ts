@@ -56,7 +56,7 @@ const reservation = (externalOrderNumber: string) => ({
   payerName: Buffer.from('x'),
   payerNameKey: 'k',
   fingerprint: Buffer.alloc(32),
-  settings: { listeningWindowMs: 1 } as never,
+  settings: { paymentWindowMs: 1, listeningWindowMs: 1 } as never,
 });
 
 /** Creates, callbacks and reads over and over, by the API's role and its limits; how long the slowest took. */

@@ -1,0 +1,178 @@
+import { createHash, randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
+import { fixedKeyring } from '../../config/keyring.ts';
+import { Secret } from '../../config/secret.ts';
+import { insertCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
+import { createPool, inTransaction, type Role } from '../../database/pool.ts';
+import { registerSealKey } from '../../database/seal-macs.ts';
+import type { CallbackData } from '../../domain/order.ts';
+import { creditAll } from '../../ledger/credit.ts';
+import { contentHash } from '../../mtpay/callback.ts';
+import { vouchForWaiting } from '../../mtpay/sealed-rows.ts';
+import { itemFor, reserved } from '../ledger/payments.ts';
+import { paid } from '../support/builders.ts';
+import { createTestDatabase } from '../support/database.ts';
+
+/** What the logins of API and worker can have put aside before a key was registered, or taken away: no machine credits it. */
+const db = await createTestDatabase();
+const worker = db.poolFor('app_worker');
+const generation = () => {
+  const seed = new Secret(randomBytes(32));
+  const key = sealKey(seed);
+  return { key, seal: createSealer(fixedKeyring(key)), publicKey: publicSealKey(seed) };
+};
+const [own, next] = [generation(), generation()];
+const trustIn = (...all: readonly { readonly publicKey: string }[]) => ({
+  publicKeys: sealPublicKeys(new Secret(Buffer.from(all.map(({ publicKey }) => publicKey).join()))),
+  epoch: null,
+});
+const STAMP: Stamp = { keyId: 'key', timestampMs: 1_767_225_600_737 };
+
+async function session(role: Role, begin = ''): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: db.urlFor(role) });
+  await client.connect();
+  onTestFinished(() => client.end());
+  if (begin !== '') await client.query(`${begin}; select 1 from engine.deposit limit 1`);
+  return client;
+}
+
+/** A message of a new order; whose the seal is: null, of nobody. */
+async function message(by: typeof own | null) {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const row: Omit<NewCallback, 'seal'> = {
+    externalOrderNumber: order.externalOrderNumber,
+    contentHash: contentHash(data),
+    data,
+    raw: Buffer.from(JSON.stringify(data)),
+    receipt: 'first',
+    reviewReason: null,
+  };
+  const rawHash = createHash('sha256').update(row.raw).digest();
+  const none: NewSeal = { signature: randomBytes(64), key: own.key.id, sealedMs: Date.now(), mac: randomBytes(32) };
+  const seal = by === null ? none : by.seal({ ...row, rawHash, stamp: STAMP, sealedMs: Date.now() });
+  return { order, data, write: (client: pg.ClientBase) => insertCallback(client, { ...row, seal }, STAMP) };
+}
+const write = async (by: typeof own | null) => {
+  const one = await message(by);
+  return { ...one, id: (await inTransaction(db.poolFor('app_api'), one.write)).id };
+};
+type Written = { readonly order: Parameters<typeof itemFor>[0]; readonly id: string; readonly data: CallbackData };
+const credited = async ({ order, id, data }: Written) =>
+  (await creditAll(worker, [itemFor(order, id, data)]))[0]!.outcome;
+
+describe('by what was put aside nothing is minted', () => {
+  const before: Record<string, Written> = {};
+  let snapshot: pg.Client, snapshotOfWorker: pg.Client, late: Awaited<ReturnType<typeof message>>;
+  beforeAll(async () => {
+    const connect = async (role: Role) => {
+      const client = new pg.Client({ connectionString: db.urlFor(role) });
+      await client.connect();
+      return client;
+    };
+    before['forged'] = await write(null);
+    before['genuine'] = await write(own);
+    before['settled'] = await write(own);
+    expect(await credited(before['settled'])).toBe('posted');
+    late = await message(null);
+    const unfinished = await connect('app_api');
+    [snapshot, snapshotOfWorker] = [await connect('app_api'), await connect('app_worker')];
+    const open = await message(null);
+    await unfinished.query('begin');
+    const { id } = await open.write(unfinished);
+    before['in a transaction that was open'] = { ...open, id };
+    for (const one of [snapshot, snapshotOfWorker])
+      await one.query('begin isolation level repeatable read; select 1 from engine.deposit limit 1');
+    await registerSealKey(db.owner, own.key);
+    await unfinished.query('commit');
+    await unfinished.end();
+    return async () => void (await Promise.all([snapshot.end(), snapshotOfWorker.end()]));
+  });
+
+  it('a snapshot from before the key takes no message, and credits none', async () => {
+    await expect(late.write(snapshot)).rejects.toMatchObject({ code: '25000' });
+    const { order, id, data } = before['forged']!;
+    const item = JSON.stringify([{ inbox_id: id, deposit: order.externalOrderNumber, ...data }]);
+    const minting = snapshotOfWorker.query('select * from engine.credit($1)', [item]);
+    await expect(minting).rejects.toMatchObject({ code: '25000' });
+  });
+
+  it.each(['forged', 'in a transaction that was open'])('a row from before: %s', async (what) => {
+    expect(await credited(before[what]!)).toBe('unproven');
+  });
+
+  it('a genuine one is vouched for by its seal, when the key is registered; the others are named', async () => {
+    expect(await credited(before['genuine']!)).toBe('unproven');
+    const { vouched, others } = await vouchForWaiting(db.owner, own.key.id, trustIn(own));
+    expect(vouched).toBe(1);
+    expect(others).toEqual([before['forged']!.id, before['in a transaction that was open']!.id]);
+    expect(await credited(before['genuine']!)).toBe('posted');
+    expect(await credited(before['settled']!)).toBe('duplicate');
+  });
+
+  it('a key that is taken away vouches for nothing that waits; who trusts its public half verifies that again', async () => {
+    const waiting = await write(own);
+    await registerSealKey(db.owner, next.key);
+    const old = await session('app_api', 'begin isolation level serializable');
+    const { write: writeLate } = await message(own);
+    await db.owner.query('delete from engine.seal_mac where key = $1', [own.key.id]);
+    await expect(writeLate(old)).rejects.toMatchObject({ code: '25000' });
+    expect(await credited(waiting)).toBe('unproven');
+    expect((await vouchForWaiting(db.owner, next.key.id, trustIn(next))).others).toContain(waiting.id);
+    expect(await credited(waiting)).toBe('unproven');
+    expect((await vouchForWaiting(db.owner, next.key.id, trustIn(next, own))).vouched).toBe(1);
+    expect(await credited(waiting)).toBe('posted');
+    for (const sql of ['delete from', 'truncate'])
+      await expect(db.owner.query(`${sql} engine.seal_mac`)).rejects.toMatchObject({ code: 'P0E01' });
+  });
+
+  it('a session that has every plan and every message told to it learns nothing of the key', async () => {
+    const { rows } = await db.owner.query<{ pads: Buffer[] }>(
+      'select array[inner_pad, outer_pad] as pads from engine.seal_mac',
+    );
+    const { write: forge } = await message(null);
+    const client = await session('app_api');
+    const told: string[] = [];
+    client.on('notice', ({ message: said, detail }) => told.push(`${said}\n${detail}`));
+    await client.query(
+      `set debug_print_plan = on; set debug_print_parse = on; set client_min_messages = debug5; set plan_cache_mode = force_custom_plan`,
+    );
+    await expect(forge(client)).rejects.toMatchObject({ code: 'P0E61' });
+    const all = told.join('\n').replaceAll(/\s+/g, ' ');
+    expect(all).toContain('PLANNEDSTMT');
+    const printed = (pad: Buffer) => [...pad.subarray(0, 12)].map((byte) => (byte << 24) >> 24).join(' ');
+    for (const pad of rows.flatMap(({ pads }) => pads)) {
+      expect(all).not.toContain(printed(pad));
+      expect(all).not.toContain(pad.toString('hex').slice(0, 24));
+    }
+  });
+});
+
+it('a deposit has times that a calendar has', async () => {
+  const { externalOrderNumber } = await reserved(db.owner);
+  await db.owner.query(`begin; set local session_replication_role = replica;
+    update engine.deposit set state = 'PLACING' where external_order_number = '${externalOrderNumber}'; commit`);
+  for (const until of ['infinity', '-infinity', '10000-01-01', '0044-03-15 BC'])
+    await expect(
+      db.poolFor('app_api').query('select engine.adopt_deposit($1, $2)', [externalOrderNumber, until]),
+    ).rejects.toMatchObject({ code: '23514', constraint: 'times' });
+});
+
+it('no login has plans written into the server’s log, with what our statements are given', async () => {
+  const name = new URL(db.url).pathname.slice(1);
+  await db.owner.query(`alter role app_api in database ${name} set debug_print_plan = on`);
+  const pool = createPool({ url: db.urlFor('app_api'), applicationName: 'test' });
+  onTestFinished(() => pool.end());
+  const { rows } = await pool.query(`select current_setting('debug_print_plan') as prints,
+    (select s.setconfig from pg_db_role_setting s where s.setdatabase = (select oid from pg_database where datname = current_database())) as asked`);
+  expect(rows).toEqual([{ prints: 'off', asked: ['debug_print_plan=on'] }]);
+});
+
+it('who only looks, or only appends, cannot take all connections', async () => {
+  const { rows } = await db.owner.query<{ most: number }>(
+    `select rolconnlimit as most from pg_roles where rolname in ('auditor', 'archiver')`,
+  );
+  expect(rows.map(({ most }) => most > 0 && most < 100)).toEqual([true, true]);
+});
