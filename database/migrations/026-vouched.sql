@@ -108,7 +108,7 @@ drop function pg_temp.change(regprocedure, text, text);
 
 -- Logins that only look, or only append, cannot take all connections of the server. Who has set a limit keeps it.
 do $$ declare r record; begin
-  for r in select w.role, w.most from (values ('auditor', greatest(20, current_setting('max_connections')::int / 4)), ('archiver', 10)) w(role, most)
+  for r in select w.role, w.most from (values ('auditor', current_setting('max_connections')::int / 2), ('archiver', 10)) w(role, most)
              join pg_roles p on p.rolname = w.role and p.rolconnlimit = -1 loop
     -- Another database of the server may be migrated at the same moment.
     begin execute format('alter role %I connection limit %s', r.role, r.most);

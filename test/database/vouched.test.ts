@@ -171,8 +171,9 @@ it('no login has plans written into the server’s log, with what our statements
 });
 
 it('who only looks, or only appends, cannot take all connections', async () => {
-  const { rows } = await db.owner.query<{ most: number }>(
-    `select rolconnlimit as most from pg_roles where rolname in ('auditor', 'archiver')`,
+  const { rows } = await db.owner.query(
+    `select rolname from pg_roles where rolname in ('auditor', 'archiver')
+        and rolconnlimit between 1 and current_setting('max_connections')::int / 2`,
   );
-  expect(rows.map(({ most }) => most > 0 && most < 100)).toEqual([true, true]);
+  expect(rows).toHaveLength(2);
 });

@@ -148,12 +148,13 @@ describe('what the pages say is what the code has', () => {
 
 describe('the SQL of the pages runs as the auditor', async () => {
   const db = await createTestDatabase();
+  const auditor = db.poolFor('auditor');
   const blocks = PAGES.flatMap((path) =>
     [...read(path).matchAll(/^```sql\n(.*?)^```$/gms)].map((match, at) => [`${path}, ${at + 1}`, match[1]!] as const),
   );
 
   test.each(blocks)('%s', async (_where, sql) => {
-    await expect(db.poolFor('auditor').query(sql)).resolves.toBeDefined();
+    await expect(auditor.query(sql)).resolves.toBeDefined();
   });
 
   test('and there is a lot of it', () => {
@@ -161,7 +162,7 @@ describe('the SQL of the pages runs as the auditor', async () => {
   });
 
   test('on an empty ledger every row of the audit says 0', async () => {
-    const { rows } = await db.poolFor('auditor').query<{ found: string }>('select * from ledger.audit()');
+    const { rows } = await auditor.query<{ found: string }>('select * from ledger.audit()');
     expect(rows.map((row) => row.found)).toEqual(rows.map(() => '0'));
   });
 });
