@@ -82,24 +82,22 @@ export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<st
   new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
 
 /**
- * As the schema's owner: a registered key vouches for the genuine rows that still wait and for which no registered one does,
- * because they came before any was. Answers how many, and the ids of those that are not genuine: no machine credits these.
+ * As the schema's owner: a registered key vouches for the genuine rows that still wait, whichever did before. Answers how many
+ * these are, and the ids of those for which no registered key vouches: no machine credits them.
  */
 export async function vouchForWaiting(
   owner: Db,
   key: string,
   trust: SealTrust,
 ): Promise<{ readonly vouched: number; readonly others: readonly string[] }> {
-  const rows = await sealedRows(
-    owner,
-    `c.outcome is null and c.vouched_by is distinct from $1
-       and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id`,
-    key,
-  );
-  const others = rows.filter((row) => !isGenuine(verdictOn(trust, row))).map(({ id }) => id);
-  const genuine = rows.map(({ id }) => id).filter((id) => !others.includes(id));
+  const rows = await sealedRows(owner, 'c.outcome is null and c.vouched_by is distinct from $1', key);
+  const genuine = rows.filter((row) => isGenuine(verdictOn(trust, row))).map(({ id }) => id);
   await owner.query('update engine.callback set vouched_by = $1 where id = any($2::bigint[])', [key, genuine]);
-  return { vouched: genuine.length, others };
+  const others = await owner.query<{ id: string }>(
+    `select c.id from engine.callback c
+      where c.outcome is null and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id`,
+  );
+  return { vouched: genuine.length, others: others.rows.map(({ id }) => id) };
 }
 
 /** The row of a case. Null: there is no such case. */

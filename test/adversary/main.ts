@@ -18,6 +18,7 @@ const { values } = parseArgs({
     control: { type: 'string', default: '60' },
     committed: { type: 'string', default: '50' },
     live: { type: 'string', default: '60' },
+    unregistered: { type: 'boolean', default: false },
   },
 });
 
@@ -37,6 +38,7 @@ try {
     control: whole('control', values.control),
     committed: whole('committed', values.committed),
     live: whole('live', values.live),
+    registered: !values.unregistered,
     say,
   });
   const folder = join(root, 'test-output');

@@ -22,6 +22,8 @@ export interface AdversaryOptions {
   readonly committed: number;
   /** So many kinds of effects on a running engine; 0: none is started again. */
   readonly live: number;
+  /** Whether the key of the API's seals is registered. Default: yes, as it should be. */
+  readonly registered?: boolean;
   readonly say?: (line: string) => void;
 }
 
@@ -42,10 +44,10 @@ export interface AdversaryReport {
 }
 
 export async function runAdversary(options: AdversaryOptions): Promise<AdversaryReport> {
-  const { ground, seed, say = () => undefined } = options;
+  const { ground, seed, registered = true, say = () => undefined } = options;
   const started = performance.now();
   const random = createRandom(seed);
-  const book = await writeBook(ground);
+  const book = await writeBook(ground, { registered });
   say(`a book with one of everything, after ${seconds(started)} s`);
   try {
     const [url, other] = [await book.copy(), await book.copy()];

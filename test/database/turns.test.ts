@@ -45,6 +45,30 @@ it.each<Role>(['app_api', 'app_worker', 'app_decisions', 'auditor'])('is held up
   }
 });
 
+it('goes on when who has it is cut off in the middle of a posting, which then was none', async () => {
+  const [one, other] = [await payment(db.owner), await payment(db.owner)];
+  const holder = await connect(db.urlFor('app_worker'));
+  const { rows } = await holder.query<{ pid: number }>('select pg_backend_pid() as pid');
+  await holder.query('begin');
+  const { deposit, wallet, transactionCode, amount, currencyCode, paymentPrice, inboxId } = one.item;
+  const said = { provider_code: transactionCode, amount, fiat: currencyCode, fiat_amount: paymentPrice, late: false };
+  await holder.query('select * from engine.credit($1)', [
+    JSON.stringify([{ inbox_id: inboxId, deposit, wallet, ...said }]),
+  ]);
+  const waits = creditAll(worker, [other.item]);
+  await until('it to wait for its turn', async () => {
+    const found = await db.owner.query('select from pg_stat_activity where $1 = any(pg_blocking_pids(pid))', [
+      rows[0]!.pid,
+    ]);
+    return found.rowCount === 1;
+  });
+  holder.on('error', () => undefined);
+  await db.owner.query('select pg_terminate_backend($1)', [rows[0]!.pid]);
+  expect(await waits).toMatchObject([{ outcome: 'posted' }]);
+  expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'posted' }]);
+  expect(await brokenBlocks(db.owner)).toEqual([]);
+});
+
 it('is asked for by functions alone, and by none of them as an advisory lock', async () => {
   const { rows } = await db.owner.query(
     `select oid::regprocedure from pg_proc where pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace) and prosrc like '%pg_advisory%'`,

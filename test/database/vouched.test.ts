@@ -23,7 +23,7 @@ const generation = () => {
   const key = sealKey(seed);
   return { key, seal: createSealer(fixedKeyring(key)), publicKey: publicSealKey(seed) };
 };
-const [own, next] = [generation(), generation()];
+const [own, next, last] = [generation(), generation(), generation()];
 const trustIn = (...all: readonly { readonly publicKey: string }[]) => ({
   publicKeys: sealPublicKeys(new Secret(Buffer.from(all.map(({ publicKey }) => publicKey).join()))),
   epoch: null,
@@ -65,6 +65,7 @@ const credited = async ({ order, id, data }: Written) =>
 
 describe('by what was put aside nothing is minted', () => {
   const before: Record<string, Written> = {};
+  const forgeries = () => [before['forged']!.id, before['in a transaction that was open']!.id];
   let snapshot: pg.Client, snapshotOfWorker: pg.Client, late: Awaited<ReturnType<typeof message>>;
   beforeAll(async () => {
     const connect = async (role: Role) => {
@@ -107,7 +108,7 @@ describe('by what was put aside nothing is minted', () => {
     expect(await credited(before['genuine']!)).toBe('unproven');
     const { vouched, others } = await vouchForWaiting(db.owner, own.key.id, trustIn(own));
     expect(vouched).toBe(1);
-    expect(others).toEqual([before['forged']!.id, before['in a transaction that was open']!.id]);
+    expect(others).toEqual(forgeries());
     expect(await credited(before['genuine']!)).toBe('posted');
     expect(await credited(before['settled']!)).toBe('duplicate');
   });
@@ -126,6 +127,18 @@ describe('by what was put aside nothing is minted', () => {
     expect(await credited(waiting)).toBe('posted');
     for (const sql of ['delete from', 'truncate'])
       await expect(db.owner.query(`${sql} engine.seal_mac`)).rejects.toMatchObject({ code: 'P0E01' });
+  });
+
+  it('the next key vouches for what waits under the old one, before that is taken away', async () => {
+    const waiting = await write(next);
+    await registerSealKey(db.owner, last.key);
+    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last))).toEqual({ vouched: 0, others: forgeries() });
+    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last, next))).toEqual({
+      vouched: 1,
+      others: forgeries(),
+    });
+    await db.owner.query('delete from engine.seal_mac where key = $1', [next.key.id]);
+    expect(await credited(waiting)).toBe('posted');
   });
 
   it('a session that has every plan and every message told to it learns nothing of the key', async () => {
