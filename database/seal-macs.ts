@@ -15,16 +15,21 @@ const pad = (key: Buffer, byte: number): Buffer => {
 };
 
 /**
- * Registers a key by which the database verifies who writes into the inbox, as the schema's owner; from the first one on it
- * refuses rows without a MAC. True: it was not registered before.
+ * Registers a key by which the database verifies who writes into the inbox, as the schema's owner. `demand`: from now on it
+ * refuses rows without a MAC, and credits none that no registered key vouches for; false: it only notes them, unless it
+ * was demanded before. True: the key was not registered before.
  */
-export async function registerSealKey(owner: Db, { id, macKey }: SealKey): Promise<boolean> {
+export async function registerSealKey(owner: Db, { id, macKey }: SealKey, demand = true): Promise<boolean> {
   const { rowCount } = await owner.query(
     'insert into engine.seal_mac (key, inner_pad, outer_pad) values ($1, $2, $3) on conflict do nothing',
     [id, pad(macKey, 0x36), pad(macKey, 0x5c)],
   );
+  if (demand) await demandMacs(owner);
   return rowCount === 1;
 }
+
+export const demandMacs = (owner: Db) =>
+  owner.query('insert into engine.seal_demand (one) values (true) on conflict do nothing');
 
 /** Whether the API's login could still write into the inbox past every check: grants that a contract file takes away. */
 export async function canWriteInboxItself(db: Db): Promise<boolean> {

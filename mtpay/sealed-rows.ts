@@ -47,6 +47,9 @@ export type SealVerdict =
 
 /** A message waits seconds at most between the look at the clock and its row. */
 const NEAR_MS = 60_000;
+const BATCH = 500;
+/** So many are named at most. */
+const NAMED = 100;
 
 export function verdictOn({ publicKeys, epoch }: SealTrust, row: SealedRow): SealVerdict {
   if (row.seal === null) {
@@ -83,21 +86,34 @@ export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<st
 
 /**
  * As the schema's owner: a registered key vouches for the genuine rows that still wait, whichever did before. Answers how many
- * these are, and the ids of those for which no registered key vouches: no machine credits them.
+ * these are, and the ids of those for which no registered key vouches, the first hundred: no machine credits them.
  */
 export async function vouchForWaiting(
   owner: Db,
   key: string,
   trust: SealTrust,
 ): Promise<{ readonly vouched: number; readonly others: readonly string[] }> {
-  const rows = await sealedRows(owner, 'c.outcome is null and c.vouched_by is distinct from $1', key);
-  const genuine = rows.filter((row) => isGenuine(verdictOn(trust, row))).map(({ id }) => id);
-  await owner.query('update engine.callback set vouched_by = $1 where id = any($2::bigint[])', [key, genuine]);
+  let vouched = 0;
+  // Whoever has the API's login may have written any number.
+  for (let after: string | undefined = '0'; after !== undefined; ) {
+    const ids = `select w.id from engine.callback w
+      where w.outcome is null and w.vouched_by is distinct from $1 and w.id > ${BigInt(after)} order by w.id limit ${BATCH}`;
+    const rows = await sealedRows(owner, `c.id in (${ids}) order by c.id`, key);
+    const genuine = rows.filter((row) => isGenuine(verdictOn(trust, row))).map(({ id }) => id);
+    // And may hold one of them: that is for the next time.
+    const { rowCount } = await owner.query(
+      `update engine.callback c set vouched_by = $1 where c.id in (
+         select w.id from engine.callback w where w.id = any($2::bigint[]) for no key update skip locked)`,
+      [key, genuine],
+    );
+    vouched += rowCount ?? 0;
+    after = rows.at(-1)?.id;
+  }
   const others = await owner.query<{ id: string }>(
     `select c.id from engine.callback c
-      where c.outcome is null and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id`,
+      where c.outcome is null and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id limit ${NAMED}`,
   );
-  return { vouched: genuine.length, others: others.rows.map(({ id }) => id) };
+  return { vouched, others: others.rows.map(({ id }) => id) };
 }
 
 /** The row of a case. Null: there is no such case. */

@@ -13,7 +13,16 @@ end $$;
 -- By whose MAC it came, or who has verified its seal since (npm run seal-key -- --register). Nobody else writes it.
 alter table callback add column vouched_by text;
 
--- The last key stays: without any the database would take rows from whoever has the login.
+-- Since when a row has to be vouched for: once the key is there and what waits was verified. Between the two a MAC is noted, and
+-- none is demanded. One row at most, and it stays.
+create table seal_demand (
+  one boolean primary key default true check (one),
+  at  timestamptz not null default clock_timestamp());
+insert into seal_demand (one) select true where exists (select from seal_mac);
+create trigger append_only before update or delete or truncate on seal_demand for each statement execute function forbid();
+grant select on seal_demand to engine_owner;
+
+-- The last key stays: without any the database would take nothing.
 create function keep_a_key() returns trigger language plpgsql set search_path = engine, pg_temp as $$
 begin
   if not exists (select from seal_mac) then
@@ -43,7 +52,7 @@ begin
     raise exception 'money and messages need a read committed transaction' using errcode = '25000'; end if;
 end $$;
 
--- As demand_mac(), and answers which key it is; null: none is registered. What is compared is hashed once more: how long that
+-- As demand_mac(), and answers which key it is; null: none, and none is demanded yet. What is compared is hashed once more: how long that
 -- takes says nothing of the MAC.
 create function verify_mac(of_order text, content bytea, says jsonb, bytes bytea, as_receipt text, by_key text, at_ms bigint,
   by_seal_key text, at_sealed_ms bigint, by_mac bytea) returns text
@@ -54,13 +63,13 @@ declare
                                        coalesce(by_key, ''), coalesce(at_ms::text, ''), at_sealed_ms), 'UTF8');
 begin
   perform demand_now();
-  if not exists (select from seal_mac) then return null; end if;
   select * into k from seal_mac m where m.key = by_seal_key;
   if (sha256(by_mac) = sha256(sha256(k.outer_pad || sha256(k.inner_pad || sealed)))) is not true
      or says is not null and content is distinct from sha256(convert_to('[' || concat_ws(',',
           to_json(says->>'externalOrderNumber'), to_json(says->>'transactionCode'), to_json(says->>'transactionAmount'),
           to_json(says->>'currencyCode'), to_json(says->>'paymentPrice'), to_json(says->>'transactionCreateTime'),
           to_json(says->>'paymentFinishedTime')) || ']', 'UTF8')) then
+    if not exists (select from seal_demand) then return null; end if;
     raise exception 'a message of % without the MAC of a registered key', of_order using errcode = 'P0E61';
   end if;
   return k.key;
@@ -86,9 +95,9 @@ select pg_temp.change('receive_restored(text, text, text, bytea, text, bigint, b
 drop function write_message(text, bytea, jsonb, bytea, text, text, text, bigint, integer, bytea, text, bigint),
   demand_mac(text, bytea, jsonb, bytea, text, text, bigint, text, bigint, bytea);
 
--- Whether a machine may credit by a row: a registered key vouches for it. Until one is registered nobody does.
+-- Whether a machine may credit by a row: a registered key vouches for it, as soon as that is demanded.
 create function is_vouched(by_registered text) returns boolean language sql stable as $$
-  select exists (select from seal_mac m where m.key = by_registered) or not exists (select from seal_mac) $$;
+  select exists (select from seal_mac m where m.key = by_registered) or not exists (select from seal_demand) $$;
 
 -- The only outcome that gets this far is a posting: what was credited answers as ever.
 select pg_temp.change('credit(jsonb)', $$begin

@@ -6,7 +6,7 @@ import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/secret.ts';
 import { insertCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
 import { createPool, inTransaction, type Role } from '../../database/pool.ts';
-import { registerSealKey } from '../../database/seal-macs.ts';
+import { demandMacs, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../mtpay/callback.ts';
@@ -65,7 +65,8 @@ const credited = async ({ order, id, data }: Written) =>
 
 describe('by what was put aside nothing is minted', () => {
   const before: Record<string, Written> = {};
-  const forgeries = () => [before['forged']!.id, before['in a transaction that was open']!.id];
+  const forgeries = () =>
+    ['forged', 'in a transaction that was open', 'forged, and not refused yet'].map((what) => before[what]!.id);
   let snapshot: pg.Client, snapshotOfWorker: pg.Client, late: Awaited<ReturnType<typeof message>>;
   beforeAll(async () => {
     const connect = async (role: Role) => {
@@ -86,7 +87,10 @@ describe('by what was put aside nothing is minted', () => {
     before['in a transaction that was open'] = { ...open, id };
     for (const one of [snapshot, snapshotOfWorker])
       await one.query('begin isolation level repeatable read; select 1 from engine.deposit limit 1');
-    await registerSealKey(db.owner, own.key);
+    await registerSealKey(db.owner, own.key, false);
+    before['noted'] = await write(own);
+    before['forged, and not refused yet'] = await write(null);
+    await demandMacs(db.owner);
     await unfinished.query('commit');
     await unfinished.end();
     return async () => void (await Promise.all([snapshot.end(), snapshotOfWorker.end()]));
@@ -100,11 +104,15 @@ describe('by what was put aside nothing is minted', () => {
     await expect(minting).rejects.toMatchObject({ code: '25000' });
   });
 
-  it.each(['forged', 'in a transaction that was open'])('a row from before: %s', async (what) => {
-    expect(await credited(before[what]!)).toBe('unproven');
-  });
+  it.each(['forged', 'in a transaction that was open', 'forged, and not refused yet'])(
+    'a row from before: %s',
+    async (what) => {
+      expect(await credited(before[what]!)).toBe('unproven');
+    },
+  );
 
   it('a genuine one is vouched for by its seal, when the key is registered; the others are named', async () => {
+    expect(await credited(before['noted']!)).toBe('posted');
     expect(await credited(before['genuine']!)).toBe('unproven');
     const { vouched, others } = await vouchForWaiting(db.owner, own.key.id, trustIn(own));
     expect(vouched).toBe(1);
@@ -125,13 +133,17 @@ describe('by what was put aside nothing is minted', () => {
     expect(await credited(waiting)).toBe('unproven');
     expect((await vouchForWaiting(db.owner, next.key.id, trustIn(next, own))).vouched).toBe(1);
     expect(await credited(waiting)).toBe('posted');
-    for (const sql of ['delete from', 'truncate'])
-      await expect(db.owner.query(`${sql} engine.seal_mac`)).rejects.toMatchObject({ code: 'P0E01' });
+    for (const sql of ['delete from engine.seal_mac', 'truncate engine.seal_mac', 'delete from engine.seal_demand'])
+      await expect(db.owner.query(sql)).rejects.toMatchObject({ code: 'P0E01' });
   });
 
   it('the next key vouches for what waits under the old one, before that is taken away', async () => {
     const waiting = await write(next);
     await registerSealKey(db.owner, last.key);
+    const holder = await session('app_api', 'begin');
+    await holder.query(`select engine.count_attempt($1, 'key', 1, 1)`, [waiting.id]);
+    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last, next))).toMatchObject({ vouched: 0 });
+    await holder.query('rollback');
     expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last))).toEqual({ vouched: 0, others: forgeries() });
     expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last, next))).toEqual({
       vouched: 1,

@@ -288,7 +288,7 @@ describe('the API', () => {
       await refusal(
         pools.app_api,
         `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, payer_name, fingerprint, settings)
-         values ('o-api', 'w', 'MtcAmount', 1, 'CNY', 'en', '\\x00', '', '{}')`,
+         values ('o-api', 'w', 'MtcAmount', 1, 'CNY', 'en', '\\x00', '', '{"paymentWindowMs": 1, "listeningWindowMs": 1}')`,
       ),
     ).toBeNull();
   });
