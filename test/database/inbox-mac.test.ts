@@ -152,12 +152,12 @@ describe('once a key is registered', () => {
   });
 
   it('no login reads what proves a row; which keys there are, API and auditor may', async () => {
-    for (const role of ['app_api', 'app_worker', 'app_decisions', 'auditor'] as const) {
+    for (const role of ['app_api', 'app_worker', 'app_decisions', 'auditor', 'archiver'] as const) {
       const pool = db.poolFor(role);
-      for (const column of ['inner_pad', 'outer_pad', '*'])
-        await expect(pool.query(`select ${column} from engine.seal_mac`)).rejects.toMatchObject({ code: '42501' });
+      for (const column of ['inner_pad', 'outer_pad', '*', 'm', 'to_jsonb(m)'])
+        await expect(pool.query(`select ${column} from engine.seal_mac m`)).rejects.toMatchObject({ code: '42501' });
       await expect(pool.query('delete from engine.seal_mac')).rejects.toMatchObject({ code: '42501' });
-      for (const inside of ['write_message', 'write_restored', 'demand_mac'])
+      for (const inside of ['write_message', 'write_restored', 'verify_mac', 'is_vouched'])
         expect(
           (
             await db.owner.query(
