@@ -115,7 +115,7 @@ export async function whereIs(
 }
 
 /** The list has so long to answer; it is asked again with the next page. */
-const LIST_WITHIN_MS = 1_000;
+const LIST_WITHIN_MS = 3_000;
 /** The list may be behind, or wrong for ever: one in so many of those that it calls running is looked at all the same. */
 const TRUSTED_OF = 20;
 
