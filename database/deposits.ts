@@ -6,6 +6,7 @@ import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import {
   DEPOSIT_COLUMNS,
   type DepositRow,
+  isOld,
   type Page,
   pageTime,
   type RawDepositRow,
@@ -322,7 +323,7 @@ export async function findOpenDeposits(
   // One index scan per state: together they would be sorted whole.
   const pages = states.map(
     (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
-       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and d.created_at < clock_timestamp() - $3 * interval '1 millisecond'
+       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and ${isOld('d.created_at', '$3')}
       order by d.created_at, d.external_order_number limit $4)`,
   );
   const { rows } = await db.query<RawDepositRow & { cursor_at: string; overdue_ms: string | null }>(
@@ -349,7 +350,7 @@ export async function findNotPlaced(
     `select external_order_number as deposit, (count(*) over ())::int as count,
             (extract(epoch from clock_timestamp() - created_at) * 1000)::bigint as age_ms
        from engine.deposit
-      where state = 'PLACING' and created_at < clock_timestamp() - $1 * interval '1 millisecond'
+      where state = 'PLACING' and ${isOld('created_at', '$1')}
       order by created_at limit 1`,
     [olderThanMs],
   );
