@@ -140,10 +140,11 @@ export async function startApi(
   };
 }
 
+/** Whether it has our namespace: without that the server is of no use. */
 async function isTemporalUp(client: Client): Promise<boolean> {
   try {
     await client.withDeadline(Date.now() + TEMPORAL_PROBE_MS, () =>
-      client.connection.workflowService.getSystemInfo({}),
+      client.workflowService.describeNamespace({ namespace: client.options.namespace }),
     );
     return true;
   } catch {
