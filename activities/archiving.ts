@@ -27,6 +27,8 @@ export interface ArchiveProgress {
 export interface Archiver {
   /** Archives what our own tables call closed, at most `limit` workflows. Throws when anything could not be asked. */
   readonly archiveClosed: (limit: number) => Promise<ArchiveProgress>;
+  /** Tells of a history that nobody fetched for half the time Temporal keeps it. Answers how many are due. */
+  readonly watchAge: () => Promise<number>;
 }
 
 const AT_ONCE = 4;
@@ -35,7 +37,7 @@ const AT_ONCE = 4;
 export function createArchiver(deps: ArchivingDependencies): Archiver {
   let told = false;
 
-  /** A history that nobody fetched for half the time Temporal keeps it: told once until it is over. */
+  /** Told once until it is over. */
   async function watchAge(): Promise<number> {
     const { due, oldest } = await archiveBacklog(deps.pool);
     const retentionMs = await deps.histories.retentionMs();
@@ -46,6 +48,7 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
   }
 
   return {
+    watchAge,
     async archiveClosed(limit) {
       const waiting = await claimClosed(deps.pool, limit);
       const failures: unknown[] = [];

@@ -19,6 +19,6 @@ export function classifyLedgerFailure(error: unknown): LedgerFailure {
   if (error instanceof RangeError) return 'rejected';
   if (error instanceof LedgerBusy || error instanceof RowBusy || /^(40|55P03)/.test(code)) return 'retry';
   if (/^(22|23|P0)/.test(code)) return 'rejected';
-  if (/^(42|28|53|58|XX)/.test(code)) return 'retry and alarm';
+  if (/^(42|28|3D|53|58|XX)/.test(code)) return 'retry and alarm';
   return isDatabaseAway(error) ? 'retry' : 'retry and alarm';
 }

@@ -39,6 +39,7 @@ export function createActivities(deps: ActivityDependencies) {
   return {
     /** Resolves when every posting under way has been answered; call before the pool ends. */
     drain: () => creditor.drain(),
+    watchHistories: () => archiver.watchAge(),
     activities: {
       placeOrder: (externalOrderNumber: string, started?: Started) =>
         placeOrder(deps, externalOrderNumber, started, Context.current().cancellationSignal),

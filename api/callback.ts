@@ -23,8 +23,9 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
     .route(CALLBACK_PATH)
     .post(requireProviderJson, async (request, response) => {
       const { kid, token } = request.params;
-      const { bytes, isWhole } = await bodyOf(request);
-      if (!isWhole) throw new ApiError('payload_too_large', 'at most 16 kB');
+      const { bytes, end } = await bodyOf(request);
+      if (end === 'beyond') throw new ApiError('payload_too_large', 'at most 16 kB');
+      if (end === 'cut') throw new ApiError('invalid_request', 'the request was cut');
       const answer = await deps.receiver.receive({ kid, token, raw: bytes });
       switch (answer) {
         case 'ack':
@@ -77,12 +78,10 @@ const witness =
   };
 
 async function show(receiver: CallbackReceiver, request: Request, code: string): Promise<void> {
-  try {
-    const { bytes } = await bodyOf(request);
-    receiver.refused({ path: request.url, bytes, encoding: request.headers['content-encoding'] }, code);
-  } catch {
-    // The request was cut: what did not come whole comes again.
-  }
+  const { bytes, end } = await bodyOf(request);
+  const encoding = request.headers['content-encoding'];
+  // One that is cut each time never comes whole: a wrong length, a limit on the way.
+  receiver.refused({ path: request.url, bytes, encoding }, end === 'cut' ? 'cut' : code);
 }
 
 /** What Express throws for an address that it cannot read. */
@@ -91,7 +90,8 @@ const isUnreadable = (error: unknown): boolean => (error as { status?: unknown }
 interface Body {
   /** As they came, at most 16 kB: nothing is inflated, decoded or guessed. */
   readonly bytes: Buffer;
-  readonly isWhole: boolean;
+  /** Where they end: with the body, at 16 kB, or where the connection did. */
+  readonly end: 'whole' | 'beyond' | 'cut';
 }
 
 const bodies = new WeakMap<Request, Promise<Body>>();
@@ -104,22 +104,22 @@ function bodyOf(request: Request): Promise<Body> {
 }
 
 function readBody(request: Request): Promise<Body> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const done = (isWhole: boolean) => {
+    const done = (end: Body['end']) => {
       request.off('data', take);
       request.resume();
-      resolve({ bytes: Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES), isWhole });
+      resolve({ bytes: Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES), end });
     };
     const take = (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > MAX_BODY_BYTES) done(false);
+      if (size > MAX_BODY_BYTES) done('beyond');
     };
     request.on('data', take);
-    request.once('end', () => done(true));
-    request.once('close', () => reject(new ApiError('invalid_request', 'the request was cut')));
-    request.once('error', () => reject(new ApiError('invalid_request', 'the request was cut')));
+    request.once('end', () => done('whole'));
+    request.once('close', () => done('cut'));
+    request.once('error', () => done('cut'));
   });
 }

@@ -1,5 +1,5 @@
 import http from 'node:http';
-import { isIPv6 } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Log } from '../config/log.ts';
@@ -131,8 +131,7 @@ export async function listen(
   );
   // 100-continue is Node's. Whatever else a client expects, it gets the answer that it would get without.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
-  // The error with which Node destroys a connection that it cannot read, after it has answered.
-  if (witness !== undefined) server.on('connection', (socket) => socket.once('error', (e) => showPacket(witness, e)));
+  if (witness !== undefined) showUnread(server, witness);
   server.maxRequestsPerSocket = limits.maxRequestsPerSocket;
   const connections = watchConnections(server, limits.maxConnections, (closed) =>
     log?.warn({ closed, max: limits.maxConnections }, 'connections without a request closed to make room'),
@@ -146,12 +145,43 @@ export async function listen(
   return { url: `http://${isIPv6(at.host) ? `[${at.host}]` : at.host}:${port}`, close: () => connections.close() };
 }
 
-/** What is there to see of a message that is no HTTP: the packet in which the parser gave up. */
-function showPacket(witness: Witness, error: Error): void {
+/** Of the head of a request, for as long as it is not whole: the address is in it. */
+const MAX_HEAD = 1024;
+
+/** Shows what never becomes a request: a head that is no HTTP, too large or never ends, in however many pieces, and a tunnel. */
+function showUnread(server: http.Server, witness: Witness): void {
+  const heads = new WeakMap<Socket, string>();
+  server.on('connection', (socket) => {
+    // Before Node reads it, so that a request that becomes whole with it is known to be.
+    socket.prependListener('data', (chunk: Buffer) => {
+      const head = heads.get(socket) ?? '';
+      if (head.length < MAX_HEAD) heads.set(socket, head + chunk.subarray(0, MAX_HEAD).toString('latin1'));
+    });
+    // The error with which Node destroys a connection that it cannot read, after it has answered.
+    socket.once('error', (error) => showPacket(witness, error, heads.get(socket) ?? ''));
+  });
+  server.prependListener('request', (request, response) => {
+    const { socket } = request;
+    const forget = () => heads.delete(socket);
+    forget();
+    // What is cut from here on the app sees itself.
+    request.once('end', forget);
+    response.once('close', forget);
+  });
+  server.on('connect', ({ url = '' }, socket, bytes) => {
+    socket.destroy();
+    witness({ path: url, bytes: bytes.subarray(0, MAX_BODY_BYTES), encoding: undefined }, 'method_not_allowed');
+  });
+}
+
+/** What is there to see of it: the packet in which the parser gave up, and how its head began. */
+function showPacket(witness: Witness, error: Error, head: string): void {
   const { rawPacket, code } = error as { rawPacket?: unknown; code?: unknown };
-  if (!Buffer.isBuffer(rawPacket)) return;
-  const bytes = rawPacket.subarray(0, MAX_BODY_BYTES);
+  const bytes = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, MAX_BODY_BYTES) : Buffer.alloc(0);
+  if (bytes.length === 0 && head === '') return;
   // The first line that looks like a request's, whatever stands before it.
-  const path = /^[A-Za-z]+ (\S*\/\S*)/m.exec(bytes.toString('latin1'))?.[1] ?? '';
+  const [path = ''] = [bytes.toString('latin1'), head].flatMap(
+    (text) => /^[A-Za-z]+ (\S*\/\S*)/m.exec(text)?.[1] ?? [],
+  );
   witness({ path, bytes, encoding: undefined }, String(code));
 }

@@ -38,8 +38,9 @@ const MAX_UNPACKED_BYTES = 16 * 1024;
  */
 export function recognise(keys: RecognitionKeys, message: RefusedMessage): Recognised | null {
   const verifying = keys.capabilities.verifying;
-  const address = addressIn(message.path);
-  const text = textOf(message);
+  const path = decoded(message.path);
+  const address = addressIn(path);
+  const text = `${path} ${textOf(message)}`;
   const deposit = tried(text, /externalOrderNumber[^A-Za-z0-9_-]{1,8}([A-Za-z0-9_-]{1,64})/g).find(
     (order) => address !== null && capabilityOf(verifying, address.kid, address.token, order) !== null,
   );
@@ -51,6 +52,10 @@ export function recognise(keys: RecognitionKeys, message: RefusedMessage): Recog
   if (isSigned) return { proof: 'signature' };
   return verifying.some(({ kid }) => kid === address?.kid) ? { proof: 'key id' } : null;
 }
+
+/** However much of it was written as %41. */
+const decoded = (path: string): string =>
+  path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 /** The last two parts of any path, so that an address with something before or behind it is known as well. */
 function addressIn(path: string): { readonly kid: string; readonly token: string } | null {

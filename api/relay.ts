@@ -6,9 +6,10 @@ import { findOpenCases } from '../database/cases.ts';
 import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
-import { mendCase } from './open-case.ts';
+import { depositWorkflowId } from '../workflows/messages.ts';
+import { mendCase, perhapsNotRunning } from './open-case.ts';
 import { raise, tellAnswered, tellSettled } from './raise.ts';
-import { LAG_MS, mendDeposit, type RestoreDependencies, wakeOutdated } from './restored.ts';
+import { isOverdue, LAG_MS, mendDeposit, type RestoreDependencies, tellOverdue, wakeOutdated } from './restored.ts';
 import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
 import { createTurn, MAX_REST_AWAY_MS, type Step } from './turns.ts';
 
@@ -33,6 +34,11 @@ export const WITHOUT_EFFECT_MS = 2 * 60_000;
 /** What is told again and again is told this often at last: days of it stay below the server's limits. */
 const MAX_AGAIN_MS = 3_600_000;
 const PAGES = 10;
+/** 2,000 rows in each look: 10,000 open ones are gone through within a minute. */
+const LARGE_PAGE = 500;
+const LARGE_PAGES = 4;
+/** A row that waits so many lags longer than its windows is not waited for any more. */
+const OVERDUE_LAGS = 10;
 const CONCURRENCY = 8;
 
 export interface Relay {
@@ -48,6 +54,7 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
   const { pool, log } = deps;
   const { everyMs, freshMs, againMs, unstartedMs, lagMs = LAG_MS } = times;
   const { withoutEffectMs = WITHOUT_EFFECT_MS } = times;
+  const overdueMs = OVERDUE_LAGS * lagMs;
   const health = watchHealth(log);
 
   /** Row by row, as fast as there is work, then again after `pauseMs`. */
@@ -74,8 +81,22 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       return pauseMs;
     });
   }
-  /** Nothing to do for most of them: a page at a time, so that a turn over many does not burden Temporal. */
-  const lookingAfter = <Row>(step: Step<Row>): Loop => serving({ ...step, againMs: lagMs }, lagMs / 6, 1);
+  /**
+   * Nothing to do for most of them, so most are only looked up, with one call for a large page. The others are asked about
+   * one by one, and a few pages at a time, so that a turn over many does not burden Temporal.
+   */
+  const lookingAfter = <Row>(
+    step: Step<Row>,
+    workflowIdOf: (row: Row) => string,
+    isDue: (row: Row) => boolean = () => false,
+  ): Loop => {
+    const page: Step<Row>['page'] = async (after) => {
+      const { rows, end } = await step.page(after, LARGE_PAGE);
+      const asked = new Set(await perhapsNotRunning(deps.client, rows, workflowIdOf));
+      return { rows: rows.filter((row) => asked.has(row) || isDue(row)), end };
+    };
+    return serving({ ...step, page, againMs: lagMs }, lagMs / 6, LARGE_PAGES);
+  };
 
   const loops = [
     serving({
@@ -114,18 +135,25 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       idOf: (externalOrderNumber) => externalOrderNumber,
       work: (externalOrderNumber) => settleUnknown(deps, externalOrderNumber),
     }),
-    lookingAfter({
-      name: 'deposits',
-      page: (after, limit) => findOpenDeposits(pool, WAITING, 2 * lagMs, after, limit),
-      idOf: (deposit) => deposit.externalOrderNumber,
-      work: (deposit) => mendDeposit(deps, deposit, lagMs),
-    }),
-    lookingAfter({
-      name: 'cases',
-      page: (after, limit) => findOpenCases(pool, lagMs, after, limit),
-      idOf: ({ workflowId }) => workflowId,
-      work: (found) => mendCase(deps, found, lagMs),
-    }),
+    lookingAfter(
+      {
+        name: 'deposits',
+        page: (after, limit) => findOpenDeposits(pool, WAITING, 2 * lagMs, after, limit),
+        idOf: (deposit) => deposit.externalOrderNumber,
+        work: async (deposit) => (await mendDeposit(deps, deposit, lagMs)) || tellOverdue(deps, deposit, overdueMs),
+      },
+      (deposit) => depositWorkflowId(deposit.externalOrderNumber),
+      (deposit) => isOverdue(deposit, overdueMs),
+    ),
+    lookingAfter(
+      {
+        name: 'cases',
+        page: (after, limit) => findOpenCases(pool, lagMs, after, limit),
+        idOf: ({ workflowId }) => workflowId,
+        work: (found) => mendCase(deps, found, lagMs),
+      },
+      ({ heldBy, workflowId }) => heldBy ?? workflowId,
+    ),
     asking('payments without effect', async () => {
       const waiting = await findWithoutEffect(pool, withoutEffectMs);
       if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });

@@ -3,9 +3,10 @@ import { openHistory, valueOf } from '../archive/history.ts';
 import { raiseAlarm } from '../config/log.ts';
 import { findCallback, insertRestored } from '../database/callbacks.ts';
 import { casesWithoutRow, decidedLongAgo } from '../database/cases.ts';
-import { adoptDeposit, endedOrMissing } from '../database/deposits.ts';
+import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/deposits.ts';
 import { wasRestoredSince } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
+import { readClocks } from '../database/provider-clock.ts';
 import type { DepositRow } from '../database/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/messages.ts';
@@ -49,6 +50,31 @@ export async function mendDeposit(deps: RestoreDependencies, deposit: DepositRow
   if (!wasNeverStarted) raiseAlarm(deps.log, 'workflow_gone', { deposit: externalOrderNumber });
   return true;
 }
+
+/**
+ * A deposit that still waits long after its windows are over, although its workflow runs: nobody works on it, or it fails
+ * again and again, or is paused. People are told. A workflow of later than its row waits for both windows anew. False: it
+ * is in time.
+ */
+export async function tellOverdue(
+  deps: RestoreDependencies,
+  deposit: OpenDeposit,
+  overdueMs: number,
+): Promise<boolean> {
+  if (!isOverdue(deposit, overdueMs)) return false;
+  const { externalOrderNumber, state, settings } = deposit;
+  const { startTime } = await deps.client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+    deps.client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).describe(),
+  );
+  const { databaseMs } = await readClocks(deps.pool);
+  const windowMs = settings.paymentWindowMs + (state === 'AWAITING_PAYMENT' ? 0 : settings.listeningWindowMs);
+  if (databaseMs - startTime.getTime() < windowMs + overdueMs) return false;
+  raiseAlarm(deps.log, 'deposit_overdue', { deposit: externalOrderNumber, state, ageMs: deposit.overdueMs });
+  return true;
+}
+
+export const isOverdue = (deposit: OpenDeposit, overdueMs: number): boolean =>
+  deposit.overdueMs !== null && deposit.overdueMs > overdueMs;
 
 /** The payment of a deposit without a workflow: it becomes a case, unless it is one. */
 async function raiseBound(deps: RaiseDependencies, boundCallback: string): Promise<boolean> {

@@ -3,7 +3,7 @@ import { refuseIfForgotten } from '../config/forgotten.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { ApiConfig } from '../config/load.ts';
-import type { Log } from '../config/log.ts';
+import { type Log, raiseAlarm } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
 import { warnOfCatalogue } from '../database/catalogue.ts';
@@ -102,7 +102,10 @@ export async function startApi(
     receiver: {
       ...receiver,
       receive: async (request) => {
-        await turn();
+        await turn().catch((error: unknown) => {
+          raiseAlarm(log, 'callback_not_stored', { error: 'TooManyWait' });
+          throw error;
+        });
         return receiver.receive(request);
       },
     },
@@ -137,10 +140,11 @@ export async function startApi(
   };
 }
 
+/** Whether it has our namespace: without that the server is of no use. */
 async function isTemporalUp(client: Client): Promise<boolean> {
   try {
     await client.withDeadline(Date.now() + TEMPORAL_PROBE_MS, () =>
-      client.connection.workflowService.getSystemInfo({}),
+      client.workflowService.describeNamespace({ namespace: client.options.namespace }),
     );
     return true;
   } catch {

@@ -1,4 +1,4 @@
-import { isGrpcServiceError } from '@temporalio/client';
+import { isGrpcServiceError, NamespaceNotFoundError } from '@temporalio/client';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import type { Page } from '../database/rows.ts';
@@ -195,11 +195,14 @@ function within(ms: number, work: Promise<void>): Promise<void> {
 
 const doubled = (firstMs: number, times: number, maxMs: number): number => Math.min(maxMs, firstMs * 2 ** times);
 
-/** gRPC: cancelled by the deadline, deadline exceeded, resource exhausted, aborted, unavailable. */
-const AWAY = [1, 4, 8, 10, 14];
+/** gRPC: cancelled by the deadline, deadline exceeded, permission denied, resource exhausted, aborted, unavailable, unauthenticated. */
+const AWAY = [1, 4, 7, 8, 10, 14, 16];
 
 function isAway(error: unknown): boolean {
   if (isDatabaseAway(error)) return true;
   const { cause } = error as { cause?: unknown };
-  return [error, cause].some((one) => isGrpcServiceError(one) && AWAY.includes(one.code));
+  return [error, cause].some(
+    // A namespace that is not there is everybody's trouble too.
+    (one) => one instanceof NamespaceNotFoundError || (isGrpcServiceError(one) && AWAY.includes(one.code)),
+  );
 }

@@ -32,6 +32,7 @@ export type Alarm =
   | 'relay_row_failed'
   | 'payment_without_effect'
   | 'deposit_not_placed'
+  | 'deposit_overdue'
   | 'names_not_erased'
   | 'rows_not_pruned'
   | 'ledger_conflict'

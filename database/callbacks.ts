@@ -4,7 +4,7 @@ import type { DepositState } from '../domain/deposit.ts';
 import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { NewSeal, Sealer } from '../config/inbox-seal.ts';
-import { type Page, pageTime, toPage } from './rows.ts';
+import { isOld, type Page, pageTime, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -280,7 +280,8 @@ export async function findToRaise(
   const { rows } = await db.query<RawCallbackRow & { cursor_at: string }>(
     `select ${COLUMNS}, ${pageTime('c.received_at')} as cursor_at from engine.callback c
       where outcome is null and acked
-        and ((raised_at is null and received_at < clock_timestamp() - $1 * interval '1 millisecond')
+        and ((raised_at is null and ${isOld('received_at', '$1')})
+          or raised_at > clock_timestamp() + interval '1 minute'
           or raised_at < clock_timestamp() - greatest($2 * interval '1 millisecond',
                                                       least($3 * interval '1 millisecond', raised_at - received_at)))
         and (received_at, id) > ($4::timestamptz, $5::bigint)
@@ -293,7 +294,7 @@ export async function findToRaise(
 /** Payments that were acknowledged and of which nothing came. Rows of kept messages that are not acknowledged do not count. */
 export interface WithoutEffect {
   readonly count: number;
-  /** Of the oldest, since it was received. */
+  /** Of the oldest, since it was received; negative where the server's clock was put back since. */
   readonly ageMs: number;
   readonly deposit: string;
   readonly inboxId: string;
@@ -305,7 +306,7 @@ export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<Wi
     `select external_order_number as deposit, id as "inboxId", (count(*) over ())::int as count,
             (extract(epoch from clock_timestamp() - received_at) * 1000)::bigint as age_ms
        from engine.callback
-      where outcome is null and acked and received_at < clock_timestamp() - $1 * interval '1 millisecond'
+      where outcome is null and acked and ${isOld('received_at', '$1')}
       order by received_at limit 1`,
     [olderThanMs],
   );

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Secret } from '../config/secret.ts';
 import type { Decision, Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { type Page, toPage } from './rows.ts';
+import { isOld, type Page, toPage } from './rows.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -283,7 +283,7 @@ export async function findOpenCases(
   limit: number,
 ): Promise<Page<CaseRow>> {
   const { rows } = await db.query<RawCase>(
-    `select * from engine.case_now v where v.closed_at is null and v.workflow_id > $1 and v.opened_at < clock_timestamp() - $2 * interval '1 millisecond'
+    `select * from engine.case_now v where v.closed_at is null and v.workflow_id > $1 and ${isOld('v.opened_at', '$2')}
       order by v.workflow_id limit $3`,
     [after?.[0] ?? '', olderThanMs, limit],
   );

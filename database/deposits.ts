@@ -6,6 +6,7 @@ import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import {
   DEPOSIT_COLUMNS,
   type DepositRow,
+  isOld,
   type Page,
   pageTime,
   type RawDepositRow,
@@ -306,6 +307,11 @@ export async function markTold(db: Db, externalOrderNumber: string): Promise<voi
 /** IN_REVIEW is looked after with its case. */
 export const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'] as const;
 
+export interface OpenDeposit extends DepositRow {
+  /** For so long its row waits for something that its own settings ended, in ms; negative: not yet. Null: it has no such time. */
+  readonly overdueMs: number | null;
+}
+
 /** Open deposits in these states that are older than this, oldest first. */
 export async function findOpenDeposits(
   db: Db,
@@ -313,19 +319,26 @@ export async function findOpenDeposits(
   olderThanMs: number,
   after: readonly string[] | null,
   limit: number,
-): Promise<Page<DepositRow>> {
+): Promise<Page<OpenDeposit>> {
   // One index scan per state: together they would be sorted whole.
   const pages = states.map(
     (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
-       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and d.created_at < clock_timestamp() - $3 * interval '1 millisecond'
+       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and ${isOld('d.created_at', '$3')}
       order by d.created_at, d.external_order_number limit $4)`,
   );
-  const { rows } = await db.query<RawDepositRow & { cursor_at: string }>(
-    `select d.*, ${pageTime('d.created_at')} as cursor_at from (${pages.join(' union all ')}) d
-      order by created_at, external_order_number limit $4`,
+  const { rows } = await db.query<RawDepositRow & { cursor_at: string; overdue_ms: string | null }>(
+    `select d.*, ${pageTime('d.created_at')} as cursor_at,
+            (extract(epoch from clock_timestamp() - case d.state when 'PLACING' then null when 'AWAITING_PAYMENT' then d.expires_at
+               else coalesce(d.listening_until, d.created_at + ((d.settings->>'paymentWindowMs')::bigint
+                             + (d.settings->>'listeningWindowMs')::bigint) * interval '1 millisecond') end) * 1000)::bigint as overdue_ms
+       from (${pages.join(' union all ')}) d order by created_at, external_order_number limit $4`,
     [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
   );
-  return toPage(rows, limit, toDeposit, (row) => [row.cursor_at, row.external_order_number]);
+  const toOpen = (row: (typeof rows)[number]): OpenDeposit => ({
+    ...toDeposit(row),
+    overdueMs: row.overdue_ms === null ? null : Number(row.overdue_ms),
+  });
+  return toPage(rows, limit, toOpen, (row) => [row.cursor_at, row.external_order_number]);
 }
 
 /** Reservations that nobody has placed or refused: how many are older than this, and the oldest of them; null: none is. */
@@ -337,7 +350,7 @@ export async function findNotPlaced(
     `select external_order_number as deposit, (count(*) over ())::int as count,
             (extract(epoch from clock_timestamp() - created_at) * 1000)::bigint as age_ms
        from engine.deposit
-      where state = 'PLACING' and created_at < clock_timestamp() - $1 * interval '1 millisecond'
+      where state = 'PLACING' and ${isOld('created_at', '$1')}
       order by created_at limit 1`,
     [olderThanMs],
   );

@@ -233,14 +233,35 @@ async function buildIndex(
       'select indisvalid as valid from pg_index where indexrelid = to_regclass($1)',
       [index.name],
     );
-    if (rows[0]?.valid === true) return;
+    const isMeant = rows[0]?.valid === true && (await isAsMeant(client, index));
+    if (isMeant) return;
     if (rows[0] !== undefined) {
-      tell?.(`index ${index.name} was left half built; it is built again`);
+      const why = rows[0].valid ? 'is another than the file says' : 'was left half built';
+      tell?.(`index ${index.name} ${why}; it is built again`);
       await client.query(`drop index concurrently if exists ${index.name}`);
     }
     await client.query(index.sql);
   } finally {
     await client.query('reset lock_timeout');
+  }
+}
+
+/** Compared with the same statement on an empty table of the same form, which is not kept: PostgreSQL spells both. */
+async function isAsMeant(client: pg.ClientBase, index: IndexStep): Promise<boolean> {
+  const [, unique = '', table, rest] = /^create (unique )?index .* on (\S+) (.*)$/.exec(index.sql)!;
+  await client.query('begin');
+  try {
+    await client.query(`create temp table index_probe (like ${table})`);
+    await client.query(`create ${unique}index index_probed on pg_temp.index_probe ${rest}`);
+    const { rows } = await client.query<{ same: boolean }>(
+      `select count(distinct regexp_replace(pg_get_indexdef(i), 'INDEX .* ON (ONLY )?\\S+ ', '')) = 1
+              and (select indrelid from pg_index where indexrelid = to_regclass($1)) = $2::regclass as same
+         from unnest(array[to_regclass($1), 'pg_temp.index_probed'::regclass]) i`,
+      [index.name, table],
+    );
+    return rows[0]!.same;
+  } finally {
+    await client.query('rollback');
   }
 }
 

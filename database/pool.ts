@@ -212,8 +212,11 @@ export const isServerFull = (error: unknown): boolean => /^(53|58)/.test(codeOf(
  */
 export function isDatabaseAway(error: unknown): boolean {
   if (error instanceof WrongSession) return true;
+  // Node's own: whatever keeps a connection from being made, be it the socket's file or a certificate.
+  const syscall = (error as { syscall?: unknown } | null)?.syscall;
+  if (syscall === 'connect' || syscall === 'getaddrinfo') return true;
   if (
-    /^(08|25006|25P03|40001|40P01|53|55P03|57|58|ECONN|EPIPE|ENOTFOUND|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|EAI_)/.test(
+    /^(08|25006|25P03|28|3D|40001|40P01|53|55P03|57|58|ECONN|EPIPE|ENOTFOUND|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|EAI_|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(
       codeOf(error),
     )
   )
@@ -221,7 +224,7 @@ export function isDatabaseAway(error: unknown): boolean {
   const message = (error as { message?: unknown } | null)?.message;
   return (
     typeof message === 'string' &&
-    /timeout|Connection terminated|Client has encountered|Cannot use a pool/i.test(message)
+    /timeout|Connection terminated|is not queryable|Cannot use a pool|SSL connection/i.test(message)
   );
 }
 

@@ -100,3 +100,10 @@ export function toPage<Raw, Row>(
 ): Page<Row> {
   return { rows: rows.map(toRow), end: rows.length < limit ? null : endOf(rows.at(-1)!) };
 }
+
+/**
+ * SQL: this time is longer ago than so many ms, or it has not come yet, because the server's clock was put back since it was
+ * written. What is only looked at once it is old is not to wait until then.
+ */
+export const isOld = (time: string, ms: string): string =>
+  `(${time} < clock_timestamp() - ${ms} * interval '1 millisecond' or ${time} > clock_timestamp() + interval '1 minute')`;

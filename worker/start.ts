@@ -8,6 +8,7 @@ import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { WorkerConfig } from '../config/load.ts';
 import type { Log } from '../config/log.ts';
+import { startLoop } from '../config/loop.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
@@ -29,6 +30,7 @@ import { workflowSource } from './workflow-source.ts';
 
 /** Beside WORKER_CONNECTIONS: people decide seldom. */
 const DECISION_CONNECTIONS = 2;
+const WATCH_HISTORIES_MS = 10 * 60_000;
 
 export interface RunningWorker {
   /** Settles when the worker has ended: by `stop`, by a signal to the process, or with the error that ended it. */
@@ -68,7 +70,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const { caFile, proxy } = config.mtpay;
   const { rings } = config.keys;
   const sealKeys = mapKeyring(rings.inboxSealPublic, sealPublicKeys);
-  const { activities, drain } = createActivities({
+  const { activities, drain, watchHistories } = createActivities({
     pool,
     decisions,
     provider: createMtpay({
@@ -118,13 +120,21 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
   const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
   const pruning = startPruning({ pool, log }, config.pruneAfterMs);
+  // Also where nothing archives: the schedule may be paused, or gone.
+  const watching = startLoop({
+    work: async () => {
+      await watchHistories();
+      return WATCH_HISTORIES_MS;
+    },
+    failed: () => WATCH_HISTORIES_MS,
+  });
   const run = async () => {
     try {
       await worker.run();
     } finally {
       stopWatching();
       stopClock();
-      await Promise.all([shredding.close(), pruning.close()]);
+      await Promise.all([shredding.close(), pruning.close(), watching.close()]);
       await keeping.close();
       await drain();
       await connection.close();

@@ -229,3 +229,15 @@ test.each(LARGE)('a workflow that has ended is known as ended by an API whose cl
   expect(await completed(10 * MINUTE)).toBe('ended');
   expect(await completed(SECOND)).toBe('running');
 });
+
+test.each([
+  ['RUNNING', 'running'],
+  ['PAUSED', 'running'],
+  ['TERMINATED', 'stopped'],
+])('a workflow that is %s counts as %s', async (name, where) => {
+  const client = {
+    withDeadline: (_at: number, work: () => unknown) => work(),
+    workflow: { getHandle: () => ({ describe: async () => ({ status: { name }, closeTime: null }) }) },
+  } as unknown as Client;
+  expect(await whereIs({ client, pool: api }, 'deposit:1', MINUTE)).toBe(where);
+});

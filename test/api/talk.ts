@@ -1,21 +1,30 @@
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * Says bytes on a bare line and listens until the other side hangs up, or we do: at once after the last byte, or after
- * a while. Answers what came, as text.
+ * a while. `pauseMs` between the pieces, so that each is a packet of its own. Answers what came, as text.
  */
 export function talk(
   url: string,
   say: readonly (string | Uint8Array)[],
-  { hangUp = false, withinMs }: { readonly hangUp?: boolean; readonly withinMs?: number } = {},
+  {
+    hangUp = false,
+    withinMs,
+    pauseMs = 0,
+  }: { readonly hangUp?: boolean; readonly withinMs?: number; readonly pauseMs?: number } = {},
 ): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     let heard = '';
-    const socket = connect(Number(port), hostname, () => {
-      for (const bytes of say) socket.write(bytes);
+    const speak = async () => {
+      for (const bytes of say) {
+        socket.write(bytes);
+        if (pauseMs > 0) await sleep(pauseMs);
+      }
       if (hangUp) socket.destroySoon();
-    });
+    };
+    const socket = connect({ port: Number(port), host: hostname, noDelay: true }, () => void speak());
     const timer = withinMs === undefined ? undefined : setTimeout(() => socket.destroy(), withinMs);
     socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
     // A line that is cut while we still speak is an answer as well.

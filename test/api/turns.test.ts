@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { NamespaceNotFoundError } from '@temporalio/client';
 import { createTurn, MAX_LEFT_BEHIND, type Step, type TurnOptions } from '../../api/turns.ts';
 import { memoryLog } from './evidence.ts';
 
@@ -10,6 +11,7 @@ const BAD = (row: number) => row <= 101;
 const failing = (error: Error) => (row: number) => {
   if (BAD(row)) throw error;
 };
+const refused = (code: number) => Object.assign(new Error('refused'), { code, details: '', metadata: {} });
 const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
 
 /** Rows 1 to `count`; what was tried, in order, and what was told. */
@@ -87,10 +89,15 @@ describe('a turn', () => {
     }
   });
 
-  test('tells of an outage and not of its rows, and tries each again within 15 s', async () => {
+  test.each<[string, Error]>([
+    ['a database that is away', away()],
+    ['a namespace that is not there', new NamespaceNotFoundError('default')],
+    ['a login that Temporal refuses', refused(16)],
+    ['a namespace that it is not shown', refused(7)],
+  ])('tells of an outage and not of its rows, and tries each again within 15 s: %s', async (_, error) => {
     let isAway = true;
     const { next, health, told } = turns(101, () => {
-      if (isAway) throw away();
+      if (isAway) throw error;
     });
     expect((await next()).tried).toHaveLength(101);
     for (let i = 1; i < 12; i += 1) {

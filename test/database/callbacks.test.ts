@@ -301,6 +301,9 @@ describe('rows that a workflow has to be told of', () => {
       ['raised at an age that it has doubled', {}, 300, 151, null, true],
       ['raised at an age of days, within the hour', {}, 400_000, 3_500, null, false],
       ['raised at an age of days, before that', {}, 400_000, 3_700, null, true],
+      ['never raised, and of before the clock was put back', {}, -259_200, null, null, true],
+      ['raised before the clock was put back', {}, -259_200, -259_200, null, true],
+      ['of before that, and raised since', {}, -259_200, 50, null, false],
       ['posted', {}, 300, null, 'posting:1', false],
       ['in review', {}, 90, 61, 'review:deposit:1', false],
       ['not acknowledged', { acked: false }, 300, null, null, false],
@@ -377,6 +380,8 @@ describe('rows that a workflow has to be told of', () => {
     expect(told!.ageMs).toBeGreaterThanOrEqual(300_000);
     expect(await findWithoutEffect(api, 30_000)).toMatchObject({ count: 2, inboxId: ids[1] });
     expect(await findWithoutEffect(api, 400_000)).toBeNull();
+    await setBack(ids[0]!, 'received_at', -259_200);
+    expect(await findWithoutEffect(api, 400_000)).toMatchObject({ count: 1, inboxId: ids[0] });
   });
 
   it('have one outcome, which names their own case; without one they have none', async () => {

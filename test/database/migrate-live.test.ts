@@ -145,6 +145,40 @@ describe('behind a long reader and under traffic', () => {
     expect(rowCount).toBe(0);
   });
 
+  it('an index of that name that is another is built again, and one that is the same is not', async () => {
+    const { folder } = await withOneMore(`
+create index concurrently if not exists deposit_same on engine.deposit (wallet, lower(state)) where state <> 'PLACING';
+create index concurrently if not exists deposit_other on engine.deposit (wallet, state);
+create index concurrently if not exists deposit_elsewhere on engine.deposit (wallet);
+-- In one transaction:
+create table engine.others ();
+`);
+    await db.owner.query(`
+      create index deposit_same on engine.deposit (wallet, lower(state)) where state <> 'PLACING';
+      create unique index deposit_other on engine.deposit (wallet, state) where false;
+      create index deposit_elsewhere on engine.callback (deposit)`);
+    const oids = async () =>
+      (
+        await db.owner.query(
+          `select 'engine.deposit_same'::regclass::oid as same, 'engine.deposit_other'::regclass::oid as other`,
+        )
+      ).rows[0];
+    const before = await oids();
+    const told: string[] = [];
+    await migrate(await connect('deposit-migrate'), folder, { tell: (line) => told.push(line) });
+    expect(told).toEqual([
+      'index engine.deposit_other is another than the file says; it is built again',
+      'index engine.deposit_elsewhere is another than the file says; it is built again',
+    ]);
+    const after = await oids();
+    expect({ same: after.same === before.same, other: after.other === before.other }).toEqual({
+      same: true,
+      other: false,
+    });
+    const { rows } = await db.owner.query(`select pg_get_indexdef('engine.deposit_other'::regclass) as sql`);
+    expect(rows[0].sql).toBe('CREATE INDEX deposit_other ON engine.deposit USING btree (wallet, state)');
+  });
+
   it('an index is built beside the traffic; a run that was killed meanwhile is continued', async () => {
     const { folder, name } = await withOneMore(`
 -- Looked up by whoever asks for more.

@@ -321,6 +321,10 @@ describe('a database that is away', () => {
     '40001',
     '40P01',
     '25P03',
+    '28P01',
+    '3D000',
+    'CERT_HAS_EXPIRED',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
     'ECONNREFUSED',
     'ECONNRESET',
     'EPIPE',
@@ -337,26 +341,24 @@ describe('a database that is away', () => {
     expect(isServerFull(undefined)).toBe(false);
   });
 
-  it.each([
-    '23505',
-    '23514',
-    '22003',
-    '42501',
-    '42P01',
-    '28000',
-    '3D000',
-    'P0L01',
-    'P0E01',
-    'XX000',
-    'ERR_INVALID_ARG_TYPE',
-  ])('is not told by %s: something is wrong with what was asked', (code) => {
-    expect(isDatabaseAway(Object.assign(new Error('no'), { code }))).toBe(false);
-  });
+  it.each(['23505', '23514', '22003', '42501', '42P01', 'P0L01', 'P0E01', 'XX000', 'ERR_INVALID_ARG_TYPE'])(
+    'is not told by %s: something is wrong with what was asked',
+    (code) => {
+      expect(isDatabaseAway(Object.assign(new Error('no'), { code }))).toBe(false);
+    },
+  );
 
   it('is told by what the driver itself says of a lost or late connection', async () => {
     const nowhere = createPool({ url: 'postgres://nobody@localhost:1/none', applicationName: 'test' });
     onTestFinished(() => nowhere.end());
     expect(isDatabaseAway(await nowhere.query('select 1').catch((error: unknown) => error))).toBe(true);
+
+    // A server that was stopped in order takes the file of its socket with it.
+    const fileless = createPool({ url: 'postgres://nobody@%2Fnowhere/none', applicationName: 'test' });
+    onTestFinished(() => fileless.end());
+    const refusal: unknown = await fileless.query('select 1').catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 'ENOENT', syscall: 'connect' });
+    expect(isDatabaseAway(refusal)).toBe(true);
 
     const busy = new pg.Pool({ connectionString: db.url, max: 1, connectionTimeoutMillis: 2_000 });
     const client = await busy.connect();

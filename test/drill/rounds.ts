@@ -115,9 +115,12 @@ async function full(stage: Stage): Promise<() => Promise<void>> {
     await client.query(`create tablespace small location '${disk}'`);
   });
   await move('small');
-  // Without room in the pages that they have, every further row needs another page.
+  // Without room in the pages that they have, the last one included, every further row needs another page.
   await stage.admin(async (client) => {
-    for (const table of TABLES) await client.query(`vacuum full ${table}`);
+    for (const table of TABLES) {
+      await client.query(`vacuum full ${table}`);
+      await client.query(`alter table ${table} set (fillfactor = 10)`);
+    }
   });
   for (const size of [1 << 20, 1 << 12, 1]) {
     try {
@@ -129,7 +132,10 @@ async function full(stage: Stage): Promise<() => Promise<void>> {
   return async () => {
     rmSync(filler);
     await move('pg_default');
-    await stage.admin((client) => client.query('drop tablespace small'));
+    await stage.admin(async (client) => {
+      for (const table of TABLES) await client.query(`alter table ${table} reset (fillfactor)`);
+      await client.query('drop tablespace small');
+    });
     execFileSync('umount', [disk]);
     rmSync(disk, { recursive: true });
   };

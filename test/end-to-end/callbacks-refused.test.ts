@@ -198,6 +198,20 @@ describe('what is no callback and is recognised all the same', () => {
     ['the signature at no address', url('/'), genuine(), {}, { proof: 'signature' }],
     ['our key’s name', address, 'garbage', {}, { proof: 'key id' }],
     [
+      'the address with a slash that is written as %2F',
+      address.replace(/\/([^/]+)$/, '%2F$1'),
+      unsigned(),
+      {},
+      { proof: 'address', deposit: n },
+    ],
+    [
+      'the address in a question',
+      url(`/?to=${encodeURIComponent(address)}`),
+      unsigned(),
+      {},
+      { proof: 'address', deposit: n },
+    ],
+    [
       'our key’s name beside an unknown coding',
       address,
       'garbage',
@@ -263,9 +277,35 @@ describe('what is not HTTP as Node reads it', () => {
     expect(lastAlarm('callback_not_readable')).toMatchObject({ ...proof, code });
   });
 
+  const { pathname, origin } = new URL(address);
+  const head = (method: string, more: readonly string[]) =>
+    [`${method} ${pathname} HTTP/1.1`, 'Host: x', 'Content-Type: application/json', ...more, '', ''].join('\r\n');
+  const whole = { proof: 'address and signature', deposit: deposit.externalOrderNumber };
+  const long = Array.from({ length: 10 }, (_, i) => `X-${i}: ${'t'.repeat(900)}`);
+  test.each<[string, () => string[], object]>([
+    [
+      'a length that is one too many',
+      () => [head('POST', ['Content-Length: 999']), genuine()],
+      { ...whole, code: 'cut' },
+    ],
+    [
+      'a last chunk that does not come',
+      () => [head('POST', ['Transfer-Encoding: chunked']), `${genuine().length.toString(16)}\r\n`, genuine()],
+      { ...whole, code: 'cut' },
+    ],
+    ['headers of more than 8 kB in pieces', () => head('POST', long).split(/(?<=\r\n)/), { proof: 'key id' }],
+    ['a head that does not end', () => [head('POST', []).trim()], { proof: 'key id' }],
+    ['the method CONNECT', () => [head('CONNECT', []) + genuine()], { ...whole, code: 'method_not_allowed' }],
+  ])('a callback with %s never becomes a request, and people are told', async (_, say, proof) => {
+    const before = timesRaised(api, 'callback_not_readable');
+    await talk(origin, say(), { hangUp: true, pauseMs: 20 });
+    await until('the alarm', async () => timesRaised(api, 'callback_not_readable') > before);
+    expect(timesRaised(api, 'callback_not_readable')).toBe(before + 1);
+    expect(lastAlarm('callback_not_readable')).toMatchObject(proof);
+  });
+
   test('a stranger’s is none', async () => {
     const before = raised(api.log, api.lines).length;
-    const { origin } = new URL(address);
     for (const bytes of [randomBytes(1_000), `\x16\x03\x01${'\0'.repeat(200)}`, 'GET /x HTTP/9.9\r\n\r\n']) {
       expect(await talk(origin, [bytes])).toMatch(/^HTTP\/1\.1 400 /);
     }

@@ -1,11 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { WorkflowNotFoundError } from '@temporalio/client';
+import { Client, WorkflowNotFoundError } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { startPostgres } from '../../local/postgres.ts';
 import { reviewWorkflowId } from '../../workflows/messages.ts';
+import { expectRefusal, memoryLog } from '../api/evidence.ts';
+import { QUICK_RELAY, withApi } from '../api/parts.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { byHand, required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
@@ -244,4 +246,33 @@ test('a reservation whose workflow was never started is started by the relay whe
   await engine.pay(externalOrderNumber);
   await creditedOnce(externalOrderNumber);
   expect((await engine.control('GET', `/orders/${externalOrderNumber}`)).orders).toHaveLength(1);
+});
+
+test('a Temporal without our namespace, and a database that refuses our login, are away: 503, told, and no process ends', async () => {
+  const { externalOrderNumber: n } = (await engine.create()).body;
+  const client = new Client({ connection: engine.client.connection, namespace: 'nowhere' });
+  const memory = memoryLog();
+  await withApi(engine, { client, log: memory.log, relay: { ...QUICK_RELAY, lagMs: 300 } }, async () => {
+    expectRefusal(await engine.create(), 503, 'unavailable');
+    expect((await engine.call('GET', '/readyz')).body).toMatchObject({ ready: true, temporal: 'down' });
+    await until('an outage to be told', async () => memory.fields('relay_failed')[0]);
+    expect(memory.fields('relay_row_failed')).toEqual([]);
+    const { owner } = engine.db;
+    await owner.query('alter role app_api nologin');
+    try {
+      await owner.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'deposit-api%'`,
+      );
+      await until('it to be not ready', async () => (await engine.call('GET', '/readyz')).status === 503);
+      expectRefusal(await engine.call('GET', `/v1/deposits/${n}`), 503, 'unavailable');
+      expectRefusal(
+        await engine.callback(callbackAddress(engine, n), callbackBody(engine, { externalOrderNumber: n })),
+        503,
+        'unavailable',
+      );
+    } finally {
+      await owner.query('alter role app_api login');
+    }
+    await until('it to be ready', async () => (await engine.call('GET', '/readyz')).status === 200);
+  });
 });

@@ -341,6 +341,42 @@ describe('an open row of which the workflow is not there', () => {
   );
 });
 
+describe('a deposit whose workflow runs', () => {
+  beforeAll(hurry);
+  const ended = (n: string, settled: object) =>
+    byHand(
+      owner,
+      `update engine.deposit set expires_at = clock_timestamp() - interval '1 hour', listening_until = clock_timestamp() - interval '1 hour',
+              settings = settings || $2 where external_order_number = $1`,
+      [n, settled],
+    );
+
+  test('and does nothing is told of when its windows are long over, and only then', async () => {
+    const [stuck, unknown, anew] = [randomUUID(), randomUUID(), randomUUID()] as const;
+    for (const n of [stuck, unknown, anew])
+      await engine.client.workflow.start('deposit', {
+        workflowId: depositWorkflowId(n),
+        taskQueue: `nobody-${n}`,
+        args: [],
+      });
+    await write(stuck, 'AWAITING_PAYMENT');
+    await write(unknown, 'PLACEMENT_UNKNOWN');
+    await write(anew, 'EXPIRED');
+    await ended(stuck, { paymentWindowMs: 0 });
+    await ended(unknown, { paymentWindowMs: 0, listeningWindowMs: 0 });
+    // Its workflow is younger than its row, and waits for as long as a row of today would.
+    await ended(anew, {});
+    for (const n of [stuck, unknown]) {
+      const told = await until('the alarm', async () =>
+        api.fields('deposit_overdue').find(({ deposit, about }) => deposit === n || Object.hasOwn(about ?? {}, n)),
+      );
+      expect(told['ageMs']).toBeGreaterThanOrEqual(3_600_000);
+    }
+    for (const n of [stuck, unknown, anew]) expect(await statusOf(n)).toBe('RUNNING');
+    expect(api.alarms(anew)).not.toContain('deposit_overdue');
+  });
+});
+
 test('a workflow terminated twice while its order is under way: placed once, and told to merchants, workflow and row alike', async () => {
   await hurry();
   const body = engine.body();

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { prune } from '../../database/prune.ts';
 import { keyId } from '../../mtpay/signature.ts';
 import { inbox, postings } from '../api/evidence.ts';
+import { loggedWorker } from '../api/parts.ts';
 import { order, paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
 import { byHand as asAnybody } from '../support/database.ts';
@@ -186,4 +187,21 @@ test('what its stamp refused is no money without it: a deposit that has ended bo
   await until('both to be cases', async () => (await inbox(engine, n)).every(({ outcome }) => outcome !== null));
   const booked = 'select from ledger.transaction where deposit = $1';
   expect((await engine.db.owner.query(booked, [n])).rowCount).toBe(0);
+});
+
+test('where nothing archives the worker itself tells of a history that will be lost', async () => {
+  const { body } = await engine.create();
+  const n = body.externalOrderNumber as string;
+  await engine.pay(n);
+  await engine.untilState(n, 'CREDITED');
+  expect(
+    await engine.client.schedule
+      .getHandle('archive')
+      .describe()
+      .catch(() => 'none'),
+  ).toBe('none');
+  await byHand(`update engine.archive_due set closed_at = now() - interval '16 days'`);
+  const worker = await loggedWorker(engine);
+  const told = await until('the alarm', async () => worker.fields('history_at_risk')[0]);
+  expect(told).toMatchObject({ workflowId: expect.stringMatching(/^(deposit|review):/) });
 });
