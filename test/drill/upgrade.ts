@@ -23,6 +23,8 @@ const { values } = parseArgs({
     from: { type: 'string' },
     /** The new worker before the new API, as the usual order is. */
     'workers-first': { type: 'boolean', default: false },
+    /** The key of the seals is registered in the version before, and payments wait for a worker while the database is migrated. */
+    registered: { type: 'boolean', default: false },
   },
 });
 if (values.from === undefined) throw new Error('--from COMMIT: the version before');
@@ -116,8 +118,9 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
     doors.callback.to = ports.callback;
     return api;
   };
+  let newest: ReturnType<Stage['another']> | null = null;
   const startWorker = async (at?: string): Promise<Piece> => {
-    const worker = on.another('worker', at === undefined ? {} : { WORKFLOW_BUNDLE: undefined }, at);
+    const worker = (newest = on.another('worker', at === undefined ? {} : { WORKFLOW_BUNDLE: undefined }, at));
     await worker.start();
     return worker;
   };
@@ -172,11 +175,24 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
       );
     });
   await step('the version before', async () => undefined);
-  await step('migrate', async () => console.log(await tsx(root, 'worker/migrate.ts', [], owner)));
+  const { registered } = values;
+  if (registered) {
+    await step('the version before registers its key', async () =>
+      console.log(await tsx(before.at, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
+    );
+    await step('no worker', () => oldWorker.end('stop'));
+  }
+  let told = '';
+  await step('migrate', async () => console.log((told = await tsx(root, 'worker/migrate.ts', [], owner))));
+  if (registered) {
+    if (!/no registered key vouches for: [1-9]/.test(told)) refuse('migrate does not say that payments wait');
+    await step('the worker of before', () => oldWorker.start());
+  }
   for (const each of values['workers-first'] ? [workers, apis] : [apis, workers]) await each();
   await step('migrate -- --contract', async () =>
     console.log(await tsx(root, 'worker/migrate.ts', ['--contract'], owner)),
   );
+  if (registered && !newest!.log().includes('payment_not_vouched')) refuse('no alarm says that payments wait');
   await step('seal-key -- --register', async () =>
     console.log(await tsx(root, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
   );
