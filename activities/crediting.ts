@@ -3,6 +3,7 @@ import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { isSamePayment } from '../database/callbacks.ts';
 import { isPeoplesPosting } from '../database/decisions.ts';
+import { waitsForVoucher } from '../database/seal-macs.ts';
 import { findSealed, isGenuine, type SealedRow, type SealTrust, verdictOn } from '../mtpay/sealed-rows.ts';
 import type { Payment } from '../domain/order.ts';
 import { type Batcher, createBatcher } from '../ledger/batcher.ts';
@@ -44,7 +45,11 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
     if (failure === 'retry and alarm') raiseAlarm(log, 'ledger_unavailable', { deposit: item.deposit, code });
     throw error;
   }
-  if (answer.outcome === 'busy') throw new RowBusy(`a row of deposit ${item.deposit} is locked`);
+  if (answer.outcome === 'busy') {
+    const { deposit, inboxId } = item;
+    if (await waitsForVoucher(deps.pool, inboxId)) raiseAlarm(log, 'payment_not_vouched', { deposit, inboxId });
+    throw new RowBusy(`a row of deposit ${deposit} is locked, or nobody vouches for it`);
+  }
   crashPoint('credit.afterCommit');
   if (answer.outcome === 'unproven') return unproven(deps, item);
   if (answer.outcome === 'unsealed') return unsealed(deps, item);

@@ -27,6 +27,7 @@ export type Alarm =
   | 'callback_reflected'
   | 'callback_not_sealed'
   | 'seal_key_not_registered'
+  | 'payment_not_vouched'
   | 'workflow_gone'
   | 'relay_failed'
   | 'relay_row_failed'

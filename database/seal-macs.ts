@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { SealKey } from '../config/inbox-seal.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
@@ -28,8 +29,60 @@ export async function registerSealKey(owner: Db, { id, macKey }: SealKey, demand
   return rowCount === 1;
 }
 
-export const demandMacs = (owner: Db) =>
-  owner.query('insert into engine.seal_demand (one) values (true) on conflict do nothing');
+/** Transactions that were open before are not at their end. */
+export class DemandHeldUp extends Error {}
+
+const DEMAND_TRIES = 20;
+/** Shorter than the engine itself waits for a lock: everybody waits behind this one. */
+const DEMAND_LOCK_MS = 1_000;
+const DEMAND_PAUSE_MS = 250;
+
+/**
+ * Begins with the end of all transactions that have written or credited without a demand: whatever they did is seen, and none
+ * of it comes later. Throws {@link DemandHeldUp}: it has not begun.
+ */
+export async function demandMacs(owner: Db): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await owner.query(`do $$ begin
+        if exists (select from engine.seal_demand) then return; end if;
+        perform set_config('lock_timeout', '${DEMAND_LOCK_MS}ms', true);
+        lock table engine.seal_demand in access exclusive mode;
+        insert into engine.seal_demand (one) values (true) on conflict do nothing;
+      end $$`);
+      return;
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      if (code !== '55P03' && code !== '40P01') throw error;
+      if (tries === DEMAND_TRIES) throw new DemandHeldUp(await whoHoldsUp(owner));
+    }
+    await sleep(DEMAND_PAUSE_MS);
+  }
+}
+
+async function whoHoldsUp(owner: Db): Promise<string> {
+  const { rows } = await owner.query<{ who: string }>(
+    `select format('pid %s, %s, in a transaction since %s', a.pid, a.usename, a.xact_start) as who
+       from pg_locks l join pg_stat_activity a using (pid)
+      where l.relation = 'engine.seal_demand'::regclass and l.granted and l.pid <> pg_backend_pid()`,
+  );
+  return rows.map(({ who }) => who).join('; ');
+}
+
+/** Messages that wait and that no registered key vouches for, though that is demanded. */
+export async function countUnvouched(owner: Db): Promise<number> {
+  const { rows } = await owner.query<{ n: number }>(
+    `select count(*)::int as n from engine.callback c where c.outcome is null and exists (select from engine.seal_demand)
+        and not exists (select from engine.seal_mac m where m.key = c.vouched_by)`,
+  );
+  return rows[0]!.n;
+}
+
+/** Whether a credit is held up because no registered key vouches for its inbox row. */
+export async function waitsForVoucher(db: Db, inboxId: string): Promise<boolean> {
+  const { rows } = await db.query<{ waits: boolean }>('select engine.waits_for_voucher($1) as waits', [inboxId]);
+  return rows[0]!.waits;
+}
 
 /** Whether the API's login could still write into the inbox past every check: grants that a contract file takes away. */
 export async function canWriteInboxItself(db: Db): Promise<boolean> {

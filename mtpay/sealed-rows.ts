@@ -85,35 +85,39 @@ export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<st
   new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
 
 /**
- * As the schema's owner: a registered key vouches for the genuine rows that still wait, whichever did before. Answers how many
- * these are, and the ids of those for which no registered key vouches, the first hundred: no machine credits them.
+ * As the schema's owner: a registered key vouches for the genuine rows that still wait, or that people have in hand, whichever
+ * did before. Answers how many these are; how many somebody held, so that they wait for the next time; and the ids of those
+ * that wait and for which no registered key vouches, the first hundred: nobody credits them.
  */
 export async function vouchForWaiting(
   owner: Db,
   key: string,
   trust: SealTrust,
-): Promise<{ readonly vouched: number; readonly others: readonly string[] }> {
-  let vouched = 0;
+): Promise<{ readonly vouched: number; readonly held: number; readonly others: readonly string[] }> {
+  let [vouched, held] = [0, 0];
   // Whoever has the API's login may have written any number.
   for (let after: string | undefined = '0'; after !== undefined; ) {
     const ids = `select w.id from engine.callback w
-      where w.outcome is null and w.vouched_by is distinct from $1 and w.id > ${BigInt(after)} order by w.id limit ${BATCH}`;
+      where w.id in (select o.id from engine.callback o where o.outcome is null
+                     union select v.callback from engine.review_case v where v.closed_at is null)
+        and w.vouched_by is distinct from $1 and w.id > ${BigInt(after)} order by w.id limit ${BATCH}`;
     const rows = await sealedRows(owner, `c.id in (${ids}) order by c.id`, key);
     const genuine = rows.filter((row) => isGenuine(verdictOn(trust, row))).map(({ id }) => id);
-    // And may hold one of them: that is for the next time.
+    // And may hold one of them.
     const { rowCount } = await owner.query(
       `update engine.callback c set vouched_by = $1 where c.id in (
          select w.id from engine.callback w where w.id = any($2::bigint[]) for no key update skip locked)`,
       [key, genuine],
     );
-    vouched += rowCount ?? 0;
+    vouched += rowCount!;
+    held += genuine.length - rowCount!;
     after = rows.at(-1)?.id;
   }
   const others = await owner.query<{ id: string }>(
     `select c.id from engine.callback c
       where c.outcome is null and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id limit ${NAMED}`,
   );
-  return { vouched, others: others.rows.map(({ id }) => id) };
+  return { vouched, held, others: others.rows.map(({ id }) => id) };
 }
 
 /** The row of a case. Null: there is no such case. */

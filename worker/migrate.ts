@@ -6,6 +6,7 @@ import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/te
 import { parameterLogging } from '../database/log-settings.ts';
 import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
+import { countUnvouched } from '../database/seal-macs.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import '../config/closed-output.ts';
@@ -36,6 +37,11 @@ try {
   const logging = await parameterLogging(client);
   if (logging.length > 0)
     console.log(`the server writes what statements are given into its log: ${logging.join(', ')} (docs/deployment.md)`);
+  const unvouched = await countUnvouched(client);
+  if (unvouched > 0)
+    console.log(
+      `messages that wait and that no registered key vouches for: ${unvouched}. None is credited before "npm run seal-key -- --register" (docs/deployment.md)`,
+    );
   console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
 } finally {
   await Promise.all([client.end(), watcher.end()]);

@@ -10,6 +10,11 @@ begin
   execute after;
 end $$;
 
+-- Times that a calendar has: "infinity" was one, and nothing that shows a deposit can tell it. Of new rows and changes only.
+-- The deposit before its callbacks, as every path locks them.
+alter table deposit add constraint times check (
+  expires_at between '2000-01-01Z' and '9999-01-01Z' and listening_until between '2000-01-01Z' and '9999-01-01Z') not valid;
+
 -- By whose MAC it came, or who has verified its seal since (npm run seal-key -- --register). Nobody else writes it.
 alter table callback add column vouched_by text;
 
@@ -33,9 +38,6 @@ revoke execute on function keep_a_key() from public;
 create trigger a_key_stays after delete on seal_mac for each statement execute function keep_a_key();
 create trigger append_only before update or truncate on seal_mac for each statement execute function forbid();
 
--- Times that a calendar has: "infinity" was one, and nothing that shows a deposit can tell it. Of new rows and changes only.
-alter table deposit add constraint times check (
-  expires_at between '2000-01-01Z' and '9999-01-01Z' and listening_until between '2000-01-01Z' and '9999-01-01Z') not valid;
 -- Windows that are a number: pruning waits for a deposit that has none, and its order can be placed and never be shown.
 select pg_temp.change('refuse_numbers()', $$if new.mtc_amount >= 1e20 or$$,
   $$if (new.settings->>'paymentWindowMs' ~ '^[0-9]{1,13}$' and new.settings->>'listeningWindowMs' ~ '^[0-9]{1,13}$') is not true
@@ -91,23 +93,62 @@ begin
   by_registered := verify_mac(of_order,$$);
 select pg_temp.change('receive(text, bytea, jsonb, bytea, text, text, text, bigint, integer, bytea, text, bigint, bytea)',
   'by_seal_key, at_sealed_ms);', 'by_seal_key, at_sealed_ms, by_registered);');
-select pg_temp.change('receive_restored(text, text, text, bytea, text, bigint, bytea)', 'demand_mac', 'verify_mac');
+select pg_temp.change('write_restored(text, text, text, bytea, text, bigint)', 'at_sealed_ms bigint)', 'at_sealed_ms bigint, by_registered text)');
+select pg_temp.change('write_restored(text, text, text, bytea, text, bigint, text)', 'seal, seal_key, sealed_ms)', 'seal, seal_key, sealed_ms, vouched_by)');
+select pg_temp.change('write_restored(text, text, text, bytea, text, bigint, text)', $$by_seal_key, at_sealed_ms)
+    on conflict$$, $$by_seal_key, at_sealed_ms, by_registered)
+    on conflict$$);
+select pg_temp.change('receive_restored(text, text, text, bytea, text, bigint, bytea)', $$begin
+  perform demand_mac(of_order,$$, $$declare by_registered text;
+begin
+  by_registered := verify_mac(of_order,$$);
+select pg_temp.change('receive_restored(text, text, text, bytea, text, bigint, bytea)',
+  'by_seal_key, at_sealed_ms);', 'by_seal_key, at_sealed_ms, by_registered);');
 drop function write_message(text, bytea, jsonb, bytea, text, text, text, bigint, integer, bytea, text, bigint),
+  write_restored(text, text, text, bytea, text, bigint),
   demand_mac(text, bytea, jsonb, bytea, text, text, bigint, text, bigint, bytea);
 
--- A machine credits by a row for which a registered key vouches, as soon as that is demanded. The only outcome that gets this far
--- is a posting: what was credited answers as ever.
+-- Whether anybody may credit by a row: a registered key vouches for it, as soon as that is demanded. credit() has the same written
+-- out, so that a batch asks for the keys once.
+create function is_vouched(by_registered text) returns boolean language sql stable as $$
+  select exists (select from seal_mac m where m.key = by_registered) or not exists (select from seal_demand) $$;
+
+-- What was credited answers as ever, by the books: a login of before could write any outcome. What nobody vouches for is "busy",
+-- which every worker tries again: the owner may still have its seal verified.
 select pg_temp.change('credit(jsonb)', $$begin
   return query$$, $$begin
   perform demand_now();
   return query$$);
 select pg_temp.change('credit(jsonb)', 'c.data, c.received_at from callback c', 'c.data, c.received_at, c.vouched_by from callback c');
 select pg_temp.change('credit(jsonb)', $$and coalesce(c.outcome, '') not like 'review:%'$$, $$and coalesce(c.outcome, '') not like 'review:%'
-       and (c.outcome is not null or c.vouched_by = any(array(select m.key from seal_mac m)) or not exists (select from seal_demand))$$);
+       and ((c.vouched_by = any(array(select m.key from seal_mac m)) or not exists (select from seal_demand))
+            or exists (select from ledger.transaction t where t.key = ('deposit:' || h.external_order_number || ':credit') collate "C"))$$);
+select pg_temp.change('credit(jsonb)', $$or h.bound_callback is not null and c.id is null then 'busy'$$,
+  $$or h.bound_callback is not null and c.id is null
+                or c.id = i.inbox_id and c.outcome is null and (c.vouched_by = any(array(select m.key from seal_mac m)) or not exists (select from seal_demand)) is not true then 'busy'$$);
 
-revoke execute on function demand_now(),
+-- Whether that is why a credit is "busy".
+create function waits_for_voucher(of_callback bigint) returns boolean
+language plpgsql stable security definer set search_path = engine, pg_temp set jit = off as $$
+begin return exists (select from callback c where c.id = of_callback and c.outcome is null and not is_vouched(c.vouched_by)); end $$;
+
+-- Nor do people credit by what nobody vouches for. Money that has been in a wallet came in long ago.
+select pg_temp.change('carry_out(text, bigint, bigint, text, text)', $$  if no.refusal is null and stage = 'bring in' then$$,
+  $$  if no.refusal is null and p.decision = 'credit' and it.standing in ('nothing', 'unreadable', 'parked')
+     and not (select is_vouched(c.vouched_by) from callback c where c.id = it.callback) then
+    no := ('unproven', 'no registered key of the seals vouches for its inbox row')::refused;
+  end if;
+  if no.refusal is null and stage = 'bring in' then$$);
+
+-- 021-contract.sql writes the keys anew, and whoever looked before it waited saw none: 401.
+alter function caller(bytea) volatile;
+alter function operator_by(bytea) volatile;
+
+revoke execute on function demand_now(), is_vouched(text),
   verify_mac(text, bytea, jsonb, bytea, text, text, bigint, text, bigint, bytea),
-  write_message(text, bytea, jsonb, bytea, text, text, text, bigint, integer, bytea, text, bigint, text) from public;
+  write_message(text, bytea, jsonb, bytea, text, text, text, bigint, integer, bytea, text, bigint, text),
+  write_restored(text, text, text, bytea, text, bigint, text), waits_for_voucher(bigint) from public;
+grant execute on function waits_for_voucher(bigint) to app_worker;
 reset role;
 revoke create on schema engine from engine_owner;
 drop function pg_temp.change(regprocedure, text, text);
@@ -118,7 +159,7 @@ do $$ declare r record; begin
              join pg_roles p on p.rolname = w.role and p.rolconnlimit = -1 loop
     -- Another database of the server may be migrated at the same moment.
     begin execute format('alter role %I connection limit %s', r.role, r.most);
-    exception when internal_error then null; end;
+    exception when internal_error or insufficient_privilege then null; end;
   end loop;
 end $$;
 

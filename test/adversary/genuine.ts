@@ -242,6 +242,7 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
     why: literal('evil'),
   })),
   'engine.note_skew': [{ ms: literal(1) }],
+  'engine.waits_for_voucher': [{ of_callback: part('credited', 'callback') }],
   'engine.payer_name_for_placement': [{ of_order: part('placing', 'order') }],
   'engine.shred_payer_names': [{ older_than: literal('1 day'), at_most: literal(1000) }],
   'engine.prune': [{ older_than: literal('90 days'), at_most: literal(1000) }],

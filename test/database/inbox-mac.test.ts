@@ -157,7 +157,7 @@ describe('once a key is registered', () => {
       for (const column of ['inner_pad', 'outer_pad', '*', 'm', 'to_jsonb(m)'])
         await expect(pool.query(`select ${column} from engine.seal_mac m`)).rejects.toMatchObject({ code: '42501' });
       await expect(pool.query('delete from engine.seal_mac')).rejects.toMatchObject({ code: '42501' });
-      for (const inside of ['write_message', 'write_restored', 'verify_mac'])
+      for (const inside of ['write_message', 'write_restored', 'verify_mac', 'is_vouched'])
         expect(
           (
             await db.owner.query(

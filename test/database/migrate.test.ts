@@ -4,15 +4,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { credit } from '../../activities/crediting.ts';
 import { compareCatalogue } from '../../database/catalogue.ts';
 import { migrate, MigrationError, MIGRATIONS } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
+import { countUnvouched, registerSealKey } from '../../database/seal-macs.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
-import { brokenBlocks, call, expectCleanBooks, facts, faultsOf, payment, payments } from '../ledger/payments.ts';
+import { memoryLog } from '../api/evidence.ts';
+import {
+  brokenBlocks,
+  call,
+  expectCleanBooks,
+  facts,
+  faultsOf,
+  itemFor,
+  payment,
+  payments,
+  received,
+  reserved,
+} from '../ledger/payments.ts';
+import { vouchForWaiting } from '../../mtpay/sealed-rows.ts';
+import { paid } from '../support/builders.ts';
 import { createTestDatabase, required } from '../support/database.ts';
 import { isPackaged } from '../support/postgres-package.ts';
+import { sealTrust, testSealKey } from '../support/seals.ts';
 import { setPasswords } from '../support/template.ts';
+import { until } from '../support/until.ts';
 
 const db = await createTestDatabase();
 const FILES = (await readdir(MIGRATIONS)).toSorted();
@@ -120,6 +138,51 @@ it('an API of before goes on finding its callers until the contract, by keys tha
     const found = await client.query(`select name from engine.caller(sha256(convert_to($1, 'UTF8')))`, [name]);
     expect(found.rows).toEqual([{ name }]);
   }
+});
+
+it('who calls while the contract writes the keys anew is found when it has', async () => {
+  const { url, client } = await emptyDatabase();
+  await migrate(client);
+  await client.query(`select engine.issue_key(sha256('key'), 'key', '{}', null, null)`);
+  const caller = await connect(url);
+  await client.query(
+    `begin; alter table engine.api_key alter column proof_hash type bytea using proof_hash || ''::bytea`,
+  );
+  const found = caller.query(`select name from engine.caller(sha256('key'))`);
+  await until('the caller to wait', async () => {
+    const { rowCount } = await client.query(
+      `select from pg_locks where relation = 'engine.api_key'::regclass and not granted`,
+    );
+    return rowCount! > 0;
+  });
+  await client.query('commit');
+  expect((await found).rows).toEqual([{ name: 'key' }]);
+});
+
+it('a database with a registered key, in which payments wait: none is lost or given to people, and its seal lets it go on', async () => {
+  const { url, client } = await emptyDatabase();
+  await migrate(client, await copyOfMigrations(FILES.filter((file) => file < '026')));
+  await registerSealKey(client, testSealKey, false);
+  const pool = createPool({ url, applicationName: 'test' });
+  onTestFinished(() => pool.end());
+  const arrived = async () => {
+    const order = await reserved(client);
+    const data = paid(order);
+    return { item: itemFor(order, await received(client, data), data) };
+  };
+  const [waits, posted] = [await arrived(), await arrived()];
+  const outcomeOf = async ({ item }: typeof waits) => (await creditAll(pool, [item]))[0]!.outcome;
+  expect(await outcomeOf(posted)).toBe('posted');
+  await migrate(client);
+  expect(await outcomeOf(posted)).toBe('duplicate');
+  const { log, lines } = memoryLog();
+  const post = async (item: typeof waits.item) => (await creditAll(pool, [item]))[0]!;
+  await expect(credit({ pool, post, log }, waits.item)).rejects.toThrow('nobody vouches for it');
+  expect(lines.map((line) => (JSON.parse(line) as { alarm?: string }).alarm)).toEqual(['payment_not_vouched']);
+  expect(await countUnvouched(client)).toBe(1);
+  expect(await vouchForWaiting(client, testSealKey.id, sealTrust())).toEqual({ vouched: 1, held: 0, others: [] });
+  expect(await countUnvouched(client)).toBe(0);
+  expect(await outcomeOf(waits)).toBe('posted');
 });
 
 describe.each(isPackaged ? (['any', 'package'] as const) : (['any'] as const))(

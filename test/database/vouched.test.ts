@@ -5,15 +5,20 @@ import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } fr
 import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/secret.ts';
 import { insertCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
+import { insertCase, recordProposal } from '../../database/cases.ts';
 import { createPool, inTransaction, type Role } from '../../database/pool.ts';
 import { demandMacs, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
+import { decide } from '../../ledger/decide.ts';
 import { contentHash } from '../../mtpay/callback.ts';
 import { vouchForWaiting } from '../../mtpay/sealed-rows.ts';
 import { itemFor, reserved } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { insertCallback as insertByOwner, markReviewed } from '../support/inbox.ts';
+import { insertDecision } from '../support/operators.ts';
+import { until } from '../support/until.ts';
 
 /** What the logins of API and worker can have put aside before a key was registered, or taken away: no machine credits it. */
 const db = await createTestDatabase();
@@ -39,7 +44,7 @@ async function session(role: Role, begin = ''): Promise<pg.Client> {
 }
 
 /** A message of a new order; whose the seal is: null, of nobody. */
-async function message(by: typeof own | null) {
+async function message(by: typeof own | null, receipt: 'first' | 'other_content' = 'first') {
   const order = await reserved(db.owner);
   const data = paid(order);
   const row: Omit<NewCallback, 'seal'> = {
@@ -47,13 +52,13 @@ async function message(by: typeof own | null) {
     contentHash: contentHash(data),
     data,
     raw: Buffer.from(JSON.stringify(data)),
-    receipt: 'first',
-    reviewReason: null,
+    receipt,
+    reviewReason: receipt === 'first' ? null : 'SECOND_CODE',
   };
   const rawHash = createHash('sha256').update(row.raw).digest();
   const none: NewSeal = { signature: randomBytes(64), key: own.key.id, sealedMs: Date.now(), mac: randomBytes(32) };
   const seal = by === null ? none : by.seal({ ...row, rawHash, stamp: STAMP, sealedMs: Date.now() });
-  return { order, data, write: (client: pg.ClientBase) => insertCallback(client, { ...row, seal }, STAMP) };
+  return { order, data, row, seal, write: (client: pg.ClientBase) => insertCallback(client, { ...row, seal }, STAMP) };
 }
 const write = async (by: typeof own | null) => {
   const one = await message(by);
@@ -63,10 +68,47 @@ type Written = { readonly order: Parameters<typeof itemFor>[0]; readonly id: str
 const credited = async ({ order, id, data }: Written) =>
   (await creditAll(worker, [itemFor(order, id, data)]))[0]!.outcome;
 
+const itemOf = ({ order, id, data }: Written): string =>
+  JSON.stringify([
+    {
+      inbox_id: id,
+      deposit: order.externalOrderNumber,
+      wallet: order.wallet,
+      provider_code: data.transactionCode,
+      amount: data.transactionAmount,
+      fiat: data.currencyCode,
+      fiat_amount: data.paymentPrice,
+      late: false,
+    },
+  ]);
+/** The case of a second payment, whose row came before anything was demanded. */
+async function unvouched(by: typeof own | null) {
+  const { row, seal, order } = await message(by, 'other_content');
+  const deposit = order.externalOrderNumber;
+  const { id } = await insertByOwner(db.owner, { ...row, deposit, acked: true, seal }, STAMP);
+  const workflowId = `review:${id}`;
+  await insertCase(db.owner, { workflowId, inboxId: id, reason: 'SECOND_CODE', detail: '' });
+  await markReviewed(db.owner, id, workflowId);
+  return { workflowId };
+}
+
 describe('by what was put aside nothing is minted', () => {
   const before: Record<string, Written> = {};
   const forgeries = () =>
-    ['forged', 'in a transaction that was open', 'forged, and not refused yet'].map((what) => before[what]!.id);
+    [
+      'forged',
+      'credited in a transaction that is open',
+      'in a transaction that was open',
+      'forged, and not refused yet',
+    ].map((what) => before[what]!.id);
+  /** Whoever reads the table itself waits behind it. */
+  const demandWaits = () =>
+    until('the demand to wait', async () => {
+      const { rowCount } = await db.owner.query(
+        `select from pg_locks where relation = 'engine.seal_demand'::regclass and not granted`,
+      );
+      return rowCount! > 0;
+    });
   let snapshot: pg.Client, snapshotOfWorker: pg.Client, late: Awaited<ReturnType<typeof message>>;
   beforeAll(async () => {
     const connect = async (role: Role) => {
@@ -75,9 +117,19 @@ describe('by what was put aside nothing is minted', () => {
       return client;
     };
     before['forged'] = await write(null);
+    before['with an outcome that it never had'] = await write(null);
+    // As the logins of API and worker could, before the contract.
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [
+      before['with an outcome that it never had'].id,
+    ]);
+    const crediting = await connect('app_worker');
+    await crediting.query('begin');
+    before['credited in a transaction that is open'] = await write(null);
+    const minted = await crediting.query<{ outcome: string }>('select outcome from engine.credit($1)', [
+      itemOf(before['credited in a transaction that is open']),
+    ]);
+    expect(minted.rows).toEqual([{ outcome: 'posted' }]);
     before['genuine'] = await write(own);
-    before['settled'] = await write(own);
-    expect(await credited(before['settled'])).toBe('posted');
     late = await message(null);
     const unfinished = await connect('app_api');
     [snapshot, snapshotOfWorker] = [await connect('app_api'), await connect('app_worker')];
@@ -90,30 +142,39 @@ describe('by what was put aside nothing is minted', () => {
     await registerSealKey(db.owner, own.key, false);
     before['noted'] = await write(own);
     before['forged, and not refused yet'] = await write(null);
-    await demandMacs(db.owner);
+    // Else what they do were committed when a MAC is demanded.
+    const demanded = demandMacs(db.owner);
+    await demandWaits();
+    await crediting.query('rollback');
+    await crediting.end();
+    await demandWaits();
     await unfinished.query('commit');
     await unfinished.end();
+    await demanded;
+    before['settled'] = await write(own);
+    expect(await credited(before['settled'])).toBe('posted');
     return async () => void (await Promise.all([snapshot.end(), snapshotOfWorker.end()]));
   });
 
   it('a snapshot from before the key takes no message, and credits none', async () => {
     await expect(late.write(snapshot)).rejects.toMatchObject({ code: '25000' });
-    const { order, id, data } = before['forged']!;
-    const item = JSON.stringify([{ inbox_id: id, deposit: order.externalOrderNumber, ...data }]);
-    const minting = snapshotOfWorker.query('select * from engine.credit($1)', [item]);
+    const minting = snapshotOfWorker.query('select * from engine.credit($1)', [itemOf(before['forged']!)]);
     await expect(minting).rejects.toMatchObject({ code: '25000' });
   });
 
-  it.each(['forged', 'in a transaction that was open', 'forged, and not refused yet'])(
-    'a row from before: %s',
-    async (what) => {
-      expect(await credited(before[what]!)).toBe('unproven');
-    },
-  );
+  it.each([
+    ['forged', 'busy'],
+    ['in a transaction that was open', 'busy'],
+    ['forged, and not refused yet', 'busy'],
+    ['with an outcome that it never had', 'unproven'],
+    ['credited in a transaction that is open', 'busy'],
+  ])('a row from before: %s', async (what, outcome) => {
+    expect(await credited(before[what]!)).toBe(outcome);
+  });
 
   it('a genuine one is vouched for by its seal, when the key is registered; the others are named', async () => {
     expect(await credited(before['noted']!)).toBe('posted');
-    expect(await credited(before['genuine']!)).toBe('unproven');
+    expect(await credited(before['genuine']!)).toBe('busy');
     const { vouched, others } = await vouchForWaiting(db.owner, own.key.id, trustIn(own));
     expect(vouched).toBe(1);
     expect(others).toEqual(forgeries());
@@ -128,9 +189,9 @@ describe('by what was put aside nothing is minted', () => {
     const { write: writeLate } = await message(own);
     await db.owner.query('delete from engine.seal_mac where key = $1', [own.key.id]);
     await expect(writeLate(old)).rejects.toMatchObject({ code: '25000' });
-    expect(await credited(waiting)).toBe('unproven');
+    expect(await credited(waiting)).toBe('busy');
     expect((await vouchForWaiting(db.owner, next.key.id, trustIn(next))).others).toContain(waiting.id);
-    expect(await credited(waiting)).toBe('unproven');
+    expect(await credited(waiting)).toBe('busy');
     expect((await vouchForWaiting(db.owner, next.key.id, trustIn(next, own))).vouched).toBe(1);
     expect(await credited(waiting)).toBe('posted');
     for (const sql of ['delete from engine.seal_mac', 'truncate engine.seal_mac', 'delete from engine.seal_demand'])
@@ -142,16 +203,59 @@ describe('by what was put aside nothing is minted', () => {
     await registerSealKey(db.owner, last.key);
     const holder = await session('app_api', 'begin');
     await holder.query(`select engine.count_attempt($1, 'key', 1, 1)`, [waiting.id]);
-    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last, next))).toMatchObject({ vouched: 0 });
+    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last, next))).toMatchObject({ vouched: 0, held: 1 });
     await holder.query('rollback');
-    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last))).toEqual({ vouched: 0, others: forgeries() });
+    expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last))).toEqual({
+      vouched: 0,
+      held: 0,
+      others: forgeries(),
+    });
     expect(await vouchForWaiting(db.owner, last.key.id, trustIn(last, next))).toEqual({
       vouched: 1,
+      held: 0,
       others: forgeries(),
     });
     await db.owner.query('delete from engine.seal_mac where key = $1', [next.key.id]);
     expect(await credited(waiting)).toBe('posted');
   });
+
+  it.each([false, true])(
+    'people and the login of decisions credit by none either, one that is parked: %s',
+    async (parked) => {
+      const [forged, genuine] = [await unvouched(null), await unvouched(last)];
+      for (const { workflowId } of [forged, genuine])
+        if (parked) await worker.query('select engine.park($1)', [workflowId]);
+      const asked = async ({ workflowId }: { readonly workflowId: string }, decision: string) => {
+        const step = async (operator: string, body: object) =>
+          (
+            await insertDecision(db.poolFor('app_api'), { workflowId, operator, ...body } as Parameters<
+              typeof insertDecision
+            >[1])
+          ).id;
+        const proposal = await step('alice', {
+          step: 'propose',
+          decision,
+          reason: 'as the statement says',
+          keep: false,
+          toDeposit: null,
+        });
+        await recordProposal(db.owner, workflowId, proposal);
+        const confirmation = await step('bob', { step: 'confirm', proposal, reason: null });
+        // The login's own word on the seal.
+        return decide(
+          db.poolFor('app_decisions'),
+          { workflowId, proposalId: proposal, confirmationId: confirmation },
+          () => Promise.resolve(true),
+        );
+      };
+      for (const of of [forged, genuine])
+        expect(await asked(of, 'credit')).toMatchObject({ kind: 'refused', refusal: 'unproven' });
+      await vouchForWaiting(db.owner, last.key.id, trustIn(last));
+      expect(await asked(forged, 'credit')).toMatchObject({ kind: 'refused', refusal: 'unproven' });
+      expect(await asked(genuine, 'credit')).toMatchObject({ kind: 'decided', decision: 'credit' });
+      expect(await asked(forged, 'reject')).toMatchObject({ kind: 'decided', decision: 'reject' });
+    },
+  );
 
   it('a session that has every plan and every message told to it learns nothing of the key', async () => {
     const { rows } = await db.owner.query<{ pads: Buffer[] }>(
