@@ -156,6 +156,11 @@ describe('what refers to something refers to something', () => {
     }
   });
 
+  test('when `up` ends, there is somebody behind each proxy', () => {
+    for (const name of ['api', 'callbacks'])
+      expect(file.services[`${name}-proxy`]!.depends_on).toEqual({ [name]: { condition: 'service_healthy' } });
+  });
+
   test('networks and volumes are declared, mounted files are in the repository', () => {
     for (const [name, service] of services) {
       for (const network of networksOf(service)) expect(Object.keys(file.networks), name).toContain(network);
