@@ -5,6 +5,7 @@ import { loadApiConfig } from '../config/load.ts';
 import { createLog } from '../config/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { startApi } from './start.ts';
+import { stopOnSignal } from './stop.ts';
 
 /** The API process: the private listener, the public callback listener and the relay. Stops cleanly on SIGTERM and SIGINT. */
 
@@ -20,18 +21,4 @@ const connection = Connection.lazy(connectionOptions ?? {});
 const api = await startApi(config, new Client({ connection, namespace, dataConverter }), log);
 log.info({ api: api.apiUrl, callbacks: api.callbackUrl }, 'api ready');
 
-let stopping = false;
-const stop = () => {
-  if (stopping) return;
-  stopping = true;
-  api
-    .close()
-    .then(() => connection.close())
-    .then(() => log.info('api stopped'))
-    .catch((error: Error) => {
-      log.error({ error: error.message }, 'api did not stop cleanly');
-      process.exitCode = 1;
-    });
-};
-process.on('SIGTERM', stop);
-process.on('SIGINT', stop);
+stopOnSignal('api', () => api.close().then(() => connection.close()), log);

@@ -1,6 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
-import { crashPoint } from '../config/crash.ts';
 import { type Log, raiseAlarm } from '../config/log.ts';
 import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/callbacks.ts';
 import { findDeposit, markTold } from '../database/deposits.ts';
@@ -22,6 +21,13 @@ export interface RaiseDependencies {
 export async function raise(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
   const isInCase = await (callback.receipt === 'first' ? signalDeposit(deps, callback) : openReview(deps, callback));
   await markRaised(deps.pool, callback.id, isInCase);
+}
+
+/** The same by its id, which anybody who has a login could have told; nothing where nothing is to be raised. */
+export async function raiseById(deps: RaiseDependencies, inboxId: string): Promise<void> {
+  const callback = await findCallback(deps.pool, inboxId);
+  if (callback === null || !callback.acked || callback.raisedAt !== null || callback.outcome !== null) return;
+  await raise(deps, callback);
 }
 
 /** Answers whether it has become a case. */
@@ -133,32 +139,4 @@ async function exists(client: Client, externalOrderNumber: string): Promise<bool
     if (error instanceof WorkflowNotFoundError) return false;
     throw error;
   }
-}
-
-export interface Raiser {
-  /** Raises in the background; a failure, and what was raised before, is left to the relay. */
-  raise(callback: CallbackRow): void;
-  /** Resolves when nothing is under way. */
-  drain(): Promise<void>;
-}
-
-/** More at once would only queue in memory while Temporal is away: the relay takes the rest from the table. */
-const MAX_UNDER_WAY = 64;
-
-export function createRaiser(deps: RaiseDependencies): Raiser {
-  const underWay = new Map<string, Promise<void>>();
-  return {
-    raise(callback) {
-      // Repeats of one callback are one signal: what is lost of it the relay raises again, ever more seldom.
-      if (callback.raisedAt !== null || underWay.size >= MAX_UNDER_WAY || underWay.has(callback.id)) return;
-      const task = raise(deps, callback)
-        .then(() => crashPoint('cb.afterSignal'))
-        .catch((error: Error) => deps.log.warn({ inboxId: callback.id, error: error.name }, 'left to the relay'))
-        .finally(() => underWay.delete(callback.id));
-      underWay.set(callback.id, task);
-    },
-    async drain() {
-      await Promise.all(underWay.values());
-    },
-  };
 }

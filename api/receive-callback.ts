@@ -22,8 +22,10 @@ export interface ReceiveDependencies {
   readonly clock: ProviderClock;
   /** Signs each row that is written. */
   readonly seal: Sealer;
-  /** Told of a committed inbox row that a workflow has to hear of; must not throw or wait. */
+  /** Told of a committed inbox row that a workflow has to hear of and has not yet; must not throw or wait. */
   readonly raise: (callback: CallbackRow) => void;
+  /** Whether the database holds no deposit though it should; not given: it may. */
+  readonly isEmpty?: () => Promise<boolean>;
   readonly log: Log;
 }
 
@@ -41,6 +43,11 @@ export interface CallbackReceiver {
   receive(request: CallbackRequest): Promise<CallbackAnswer>;
   /** Told of whatever else is refused, with its code or the parser's: what is authentic all the same is an alarm. */
   refused(this: void, message: RefusedMessage, code: string): void;
+}
+
+/** No order is known, so this may be another database than the one that was: the provider comes again. */
+class EmptyDatabase extends Error {
+  override readonly name = 'EmptyDatabase';
 }
 
 /** A stamp this far ahead of the provider's clock is no honest clock. */
@@ -66,12 +73,13 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
         const message = await date(deps, proven, raw, envelope);
         if (message === null) return 'unauthorized';
         crashPoint('cb.afterVerify');
+        if ((await deps.isEmpty?.()) === true) throw new EmptyDatabase();
 
         const { answer, raise, alarm } = await lanes(message);
         crashPoint('cb.afterCommit');
         if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: raise?.id });
         // After the commit: the acknowledgement means "durable here" and never waits for Temporal.
-        if (raise !== null) deps.raise(raise);
+        if (raise !== null && raise.raisedAt === null) deps.raise(raise);
         return answer;
       } catch (error) {
         const { name, code } = error as { name?: unknown; code?: unknown };
@@ -80,7 +88,7 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
           return 'unavailable';
         }
         raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: code ?? name });
-        if (error instanceof LaneFull) return 'unavailable';
+        if (error instanceof LaneFull || error instanceof EmptyDatabase) return 'unavailable';
         throw error;
       }
     },

@@ -3,25 +3,25 @@ import { refuseIfForgotten } from '../config/forgotten.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { ApiConfig } from '../config/load.ts';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import type { Log } from '../config/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
-import { isEmpty } from '../database/deposits.ts';
+import { listenerName } from '../database/callbacks.ts';
+import { isEmpty, SETTLED_CHANNEL } from '../database/deposits.ts';
 import { warnOfCatalogue } from '../database/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
 import { warnOfSealKey } from '../database/seal-macs.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
-import { capabilityKey } from '../mtpay/capability.ts';
-import { createProviderClock } from '../mtpay/clock.ts';
 import { createSealer, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
-import { nameKeys } from '../mtpay/key-names.ts';
 import { createAccess } from './authenticate.ts';
-import { createCallbackApp } from './callback.ts';
+import { nameKeys } from '../mtpay/key-names.ts';
+import { callbackOverlaps, openCallbackListener } from './callback-listener.ts';
 import { listen, LISTENER_LIMITS } from './http.ts';
 import { createInternalApp } from './internal.ts';
-import { limitPerKey, takeTurns } from './limits.ts';
+import { limitPerKey } from './limits.ts';
+import { startListening } from './listening.ts';
 import { openPools } from './pools.ts';
-import { createRaiser } from './raise.ts';
-import { createReceiver } from './receive-callback.ts';
+import { raise, raiseById } from './raise.ts';
+import { createRaiser } from './raiser.ts';
 import { RELAY_TIMES, type RelayTimes, startRelay } from './relay.ts';
 import { createSettled } from './settled.ts';
 
@@ -58,11 +58,21 @@ export async function startApi(
     await pools.end();
     throw error;
   });
-  const settled = createSettled(
-    () => openConnection({ url, role: 'app_api', applicationName: 'deposit-api-listen' }),
+  const settled = createSettled();
+  const raiser = createRaiser(log);
+  const raising = { pool: pools.relay, client, log };
+  const me = listenerName();
+  const listening = startListening(
+    () => openConnection({ url, role: 'app_api', applicationName: me }),
+    {
+      [SETTLED_CHANNEL]: (externalOrderNumber) => settled.wake(externalOrderNumber),
+      // From a process that takes callbacks and does nothing else.
+      [me]: (inboxId) => {
+        if (/^\d{1,18}$/.test(inboxId)) raiser.begin(inboxId, () => raiseById(raising, inboxId));
+      },
+    },
     log,
   );
-  const raiser = createRaiser({ pool: pools.relay, client, log });
   const { rings } = config.keys;
   const seal = createSealer(mapKeyring(rings.inboxSeal, sealKey));
   const sealKeys = mapKeyring(rings.inboxSealPublic, sealPublicKeys);
@@ -88,41 +98,16 @@ export async function startApi(
     isDatabaseUp: () => pools.isWritable(),
     isTemporalUp: () => isTemporalUp(client),
   });
-  const receiver = createReceiver({
-    pool: pools.callbacks,
-    log,
-    mtpayKeys: rings.mtpay,
-    capabilities: mapKeyring(rings.callback, capabilityKey),
-    clock: createProviderClock(pools.callbacks),
-    seal,
-    raise: (callback) => raiser.raise(callback),
-  });
-  const turn = takeTurns();
-  const callbacks = createCallbackApp({
-    receiver: {
-      ...receiver,
-      receive: async (request) => {
-        await turn().catch((error: unknown) => {
-          raiseAlarm(log, 'callback_not_stored', { error: 'TooManyWait' });
-          throw error;
-        });
-        return receiver.receive(request);
-      },
-    },
-    ack: config.ack,
-    log,
-  });
-
   const apiListener = await listen(internal, config.apiListen, LISTENER_LIMITS, log);
-  const callbackListener = await listen(callbacks, config.callbackListen, LISTENER_LIMITS, log, receiver.refused);
-  // The last callback under a key may come both windows after the last order was placed with it.
-  const { paymentWindowMs, listeningWindowMs } = config.settings;
-  const overlapMs = paymentWindowMs + listeningWindowMs;
-  const stopWatching = watchKeys(config.keys, {
-    overlapMs: { mtpay: overlapMs, callback: overlapMs },
-    show: nameKeys,
+  const callbackListener = await openCallbackListener({
+    config,
+    rings,
+    pool: pools.callbacks,
+    seal,
+    raise: (callback) => raiser.begin(callback.id, () => raise(raising, callback)),
     log,
   });
+  const stopWatching = watchKeys(config.keys, { overlapMs: callbackOverlaps(config.settings), show: nameKeys, log });
   const stopClock = watchClock(pools.private, log);
   const relay = startRelay({ pool: pools.relay, client, log, seal }, relayTimes);
   return {
@@ -133,8 +118,8 @@ export async function startApi(
       stopWatching();
       stopClock();
       await Promise.all([apiListener.close(), callbackListener.close(), relay.close()]);
+      await listening.close();
       await raiser.drain();
-      await settled.close();
       await pools.end();
     },
   };

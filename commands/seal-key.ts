@@ -1,20 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
 import { ConfigError, loadSealConfig, loadSealKey } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { Secret } from '../config/secret.ts';
 import { createPool } from '../database/pool.ts';
-import {
-  canWriteInboxItself,
-  demandMacs,
-  DemandHeldUp,
-  registeredSealKeys,
-  registerSealKey,
-} from '../database/seal-macs.ts';
-import { vouchForWaiting } from '../mtpay/sealed-rows.ts';
+import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/seal-macs.ts';
+import { registerAndVouch } from '../mtpay/sealed-rows.ts';
 import '../config/closed-output.ts';
 
 /**
@@ -30,10 +23,6 @@ const flags = takesNoArguments(
       'registers INBOX_SEAL_KEY in the database of DATABASE_URL instead: it then refuses inbox rows of other keys',
   },
 );
-
-/** The engine holds a row for moments. */
-const HELD_TRIES = 10;
-const HELD_PAUSE_MS = 200;
 
 if (flags.has('--register')) await register();
 else {
@@ -58,22 +47,13 @@ async function register(): Promise<void> {
         throw new ConfigError(
           'the login app_api may still write the inbox by itself, whatever is registered: first "npm run migrate -- --contract"',
         );
-      const isNew = await registerSealKey(pool, key, false);
-      let { vouched } = await vouchForWaiting(pool, key.id, trust);
-      await demandMacs(pool);
-      let last = await vouchForWaiting(pool, key.id, trust);
-      for (let tries = 1; (vouched += last.vouched), last.held > 0 && tries < HELD_TRIES; tries += 1) {
-        await sleep(HELD_PAUSE_MS);
-        last = await vouchForWaiting(pool, key.id, trust);
-      }
+      const { isNew, vouched, held, others } = await registerAndVouch(pool, key, trust);
       console.log(`${key.id} ${isNew ? 'is registered' : 'was registered before'}`);
       console.log(`rows that waited and bear a genuine seal: ${vouched}`);
-      if (last.others.length > 0)
-        console.log(`rows that wait without one, which nobody credits (engine.callback): ${last.others.join(', ')}`);
-      if (last.held > 0)
-        throw new ConfigError(
-          `genuine rows that somebody holds, which wait for another run of this command: ${last.held}`,
-        );
+      if (others.length > 0)
+        console.log(`rows that wait without one, which nobody credits (engine.callback): ${others.join(', ')}`);
+      if (held > 0)
+        throw new ConfigError(`genuine rows that somebody holds, which wait for another run of this command: ${held}`);
       console.log(`registered keys: ${(await registeredSealKeys(pool)).join(', ')}`);
     } finally {
       await pool.end();

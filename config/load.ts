@@ -215,6 +215,19 @@ const apiSchema = z.object({
   API_CONNECTIONS: connections(8),
 });
 
+const callbacksSchema = apiSchema.pick({
+  DATABASE_URL: true,
+  DATABASE_URL_API: true,
+  API_LISTEN: true,
+  CALLBACK_LISTEN: true,
+  API_CONNECTIONS: true,
+  MTPAY_ACK: true,
+  PAYMENT_WINDOW: true,
+  LISTENING_WINDOW: true,
+  RESTORED_FROM_EMPTY: true,
+  LOG_LEVEL: true,
+});
+
 const codecServerSchema = z.object({
   DATABASE_URL: shared.DATABASE_URL,
   DATABASE_URL_API: databaseUrl.optional(),
@@ -241,6 +254,11 @@ const API_NEEDS = {
   databases: ['DATABASE_URL_API'],
   addresses: ['MTPAY_BASE_URL'],
   keys: ['mtpay', 'callback', 'payerName', 'fingerprint', 'inboxSeal', 'inboxSealPublic'],
+} as const satisfies Needs<KeyName>;
+const CALLBACKS_NEEDS = {
+  databases: ['DATABASE_URL_API'],
+  addresses: [],
+  keys: ['mtpay', 'callback', 'inboxSeal', 'inboxSealPublic'],
 } as const satisfies Needs<KeyName>;
 const CODEC_SERVER_NEEDS = { databases: ['DATABASE_URL_API'], addresses: [], keys: [] } as const;
 
@@ -303,6 +321,16 @@ export interface ApiConfig {
   /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
+}
+
+/** Of a process that takes callbacks and does nothing else. */
+export interface CallbacksConfig
+  extends Pick<
+    ApiConfig,
+    'database' | 'connections' | 'apiListen' | 'callbackListen' | 'ack' | 'restoredFromEmpty' | 'logLevel'
+  > {
+  readonly keys: KeySource<(typeof CALLBACKS_NEEDS.keys)[number]>;
+  readonly settings: Pick<DepositSettings, 'paymentWindowMs' | 'listeningWindowMs'>;
 }
 
 export interface CodecServerConfig {
@@ -399,6 +427,22 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
   };
 }
 
+/** The settings of a process for callbacks alone. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+export function loadCallbacksConfig(env: Environment = process.env): CallbacksConfig {
+  const { raw, keys } = parse(callbacksSchema, env, CALLBACKS_NEEDS);
+  return {
+    database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
+    connections: raw.API_CONNECTIONS,
+    keys,
+    apiListen: raw.API_LISTEN,
+    callbackListen: raw.CALLBACK_LISTEN,
+    ack: raw.MTPAY_ACK,
+    settings: { paymentWindowMs: raw.PAYMENT_WINDOW, listeningWindowMs: raw.LISTENING_WINDOW },
+    restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
+    logLevel: raw.LOG_LEVEL,
+  };
+}
+
 /** Only what was said: a setting that is absent is absent from the deposit as well. */
 function feeBands(raw: Raw<typeof apiSchema>): Pick<DepositSettings, 'feeBands'> {
   const own: Partial<Record<Currency, string>> = {};
@@ -471,6 +515,12 @@ export function loadSealKey(env: Environment = process.env): Secret {
   const { keys, problems } = parseKeys(values, ['inboxSeal'], { samples: true });
   if (keys === null || unread.length > 0) throw configError([...unread, ...problems]);
   return keys.inboxSeal.current;
+}
+
+/** The same where it is set; null: it is not. */
+export function loadSealKeyIfSet(env: Environment = process.env): Secret | null {
+  const { values } = withSecretFiles(env, keyVariables(['inboxSeal']));
+  return values['INBOX_SEAL_KEY'] === undefined ? null : loadSealKey(env);
 }
 
 const scheduleSchema = z.object({

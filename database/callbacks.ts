@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import type { DepositState } from '../domain/deposit.ts';
 import type { CallbackData, Payment } from '../domain/order.ts';
@@ -239,6 +239,20 @@ export async function rerouteCallback(
     [id, to.receipt, to.reviewReason, stamp?.keyId ?? null, stamp?.timestampMs ?? null, copies],
   );
   return toCallback(rows[0]!);
+}
+
+const LISTENER = 'deposit_api_listen_';
+/** What the listening connection of an API process, and the channel that it alone hears on, is called; new each time. */
+export const listenerName = (): string => LISTENER + randomBytes(4).toString('hex');
+
+/** Tells one API process of a committed inbox row that has to be raised; nobody where none listens, and the relay does it. */
+export async function tellAccepted(db: Db, inboxId: string): Promise<void> {
+  await db.query(
+    `select pg_notify(name, $1) from (
+       select application_name as name from pg_stat_activity
+        where datname = current_database() and usename = session_user and application_name ~ $2 order by random() limit 1) listener`,
+    [inboxId, `^${LISTENER}[0-9a-f]{8}$`],
+  );
 }
 
 /** The payment that the database binds to a deposit, whatever anybody says; null: none. */

@@ -92,6 +92,17 @@ export async function canWriteInboxItself(db: Db): Promise<boolean> {
   return rows[0]!.can;
 }
 
+/**
+ * Whether this key may be registered without anybody asking whether an API of before MACs is at work: no row could be from
+ * one, or another key is registered, so that it writes none anyway.
+ */
+export async function mayRegisterSealKey(owner: Db): Promise<boolean> {
+  const { rows } = await owner.query<{ may: boolean }>(
+    'select exists (select from engine.seal_mac) or not exists (select from engine.callback) as may',
+  );
+  return rows[0]!.may;
+}
+
 /** The names of the registered keys, oldest first. */
 export async function registeredSealKeys(db: Db): Promise<string[]> {
   const { rows } = await db.query<{ key: string }>('select key from engine.seal_mac order by at, key');

@@ -154,9 +154,10 @@ make_standin() {
 }
 
 images() {
-  local image reached=maybe standins=
+  local image wanted reached=maybe standins=
   mkdir -p "$BIN"
-  for image in $(sed -n 's/^ARG NODE_IMAGE=//p' Dockerfile) $(docker compose --profile sandbox --profile audit config --images | sort -u); do
+  wanted=$(docker compose --profile '*' config --images | sort -u) || give_up 'docker-compose.yml names no images'
+  for image in $(sed -n 's/^ARG NODE_IMAGE=//p' Dockerfile) $wanted; do
     [[ $image != deposit-engine:* ]] || continue
     if ! docker image inspect "$image" >/dev/null 2>&1; then
       # Asked once: where one is not reached, none is.
@@ -173,7 +174,7 @@ images() {
 
 case ${1:-} in
   clean)
-    docker compose -p deposit-containers --profile sandbox --profile audit --profile tools down --volumes --remove-orphans
+    docker compose -p deposit-containers --profile '*' down --volumes --remove-orphans
     if [[ -s $CACHE/dockerd.pid ]]; then kill "$(cat "$CACHE/dockerd.pid")" && rm "$CACHE/dockerd.pid"; fi
     ;;
   prepare) engine && images ;;

@@ -6,8 +6,7 @@ import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts'
 import { loadArchiveEvery, loadSealConfig, loadSealKey } from '../config/load.ts';
 import { withoutProxy } from '../config/loopback.ts';
 import { migrate } from '../database/migrate.ts';
-import { registerSealKey } from '../database/seal-macs.ts';
-import { vouchForWaiting } from '../mtpay/sealed-rows.ts';
+import { registerAndVouch } from '../mtpay/sealed-rows.ts';
 import { ensureArchiveSchedule } from '../worker/schedule.ts';
 import { migrationEnvironment, ownerUrl, sealEnvironment, type Sources } from './environment.ts';
 import { runTask } from './node-part.ts';
@@ -34,8 +33,7 @@ export async function migrateEngine(
     if (sources.embedded.temporal) await migrate(client);
     const seed = loadSealKey(sealEnvironment(sources));
     const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed), sources.env);
-    await registerSealKey(client, sealKey(seed));
-    await vouchForWaiting(client, sealKey(seed).id, { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch });
+    await registerAndVouch(client, sealKey(seed), { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch });
     if (postgresUrl !== null) await setPasswords(client, postgresUrl);
   } finally {
     await client.end();

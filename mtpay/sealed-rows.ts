@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { CallbackData } from '../domain/order.ts';
 import type { Receipt } from '../domain/review.ts';
 import { contentHash } from './callback.ts';
-import { isSealOf, type SealPublicKeys } from '../config/inbox-seal.ts';
+import { isSealOf, type SealKey, type SealPublicKeys } from '../config/inbox-seal.ts';
+import { demandMacs, registerSealKey } from '../database/seal-macs.ts';
 
 type Db = pg.Pool | pg.ClientBase;
 
@@ -118,6 +120,30 @@ export async function vouchForWaiting(
       where c.outcome is null and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id limit ${NAMED}`,
   );
   return { vouched, held, others: others.rows.map(({ id }) => id) };
+}
+
+/** The engine holds a row for moments. */
+const HELD_TRIES = 10;
+const HELD_PAUSE_MS = 200;
+
+/**
+ * As the schema's owner: registers a key, verifies what waits, demands MACs, and verifies what was written in between. Throws
+ * `DemandHeldUp`: they are not demanded yet. Repeating it does what is left, and so helps where rows were held.
+ */
+export async function registerAndVouch(
+  owner: Db,
+  key: SealKey,
+  trust: SealTrust,
+): Promise<Awaited<ReturnType<typeof vouchForWaiting>> & { readonly isNew: boolean }> {
+  const isNew = await registerSealKey(owner, key, false);
+  let { vouched } = await vouchForWaiting(owner, key.id, trust);
+  await demandMacs(owner);
+  let last = await vouchForWaiting(owner, key.id, trust);
+  for (let tries = 1; (vouched += last.vouched), last.held > 0 && tries < HELD_TRIES; tries += 1) {
+    await sleep(HELD_PAUSE_MS);
+    last = await vouchForWaiting(owner, key.id, trust);
+  }
+  return { ...last, isNew, vouched };
 }
 
 /** The row of a case. Null: there is no such case. */

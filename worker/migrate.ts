@@ -1,19 +1,29 @@
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import { loadArchiveEvery, loadMigrationUrl } from '../config/load.ts';
+import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { loadArchiveEvery, loadMigrationUrl, loadSealConfig, loadSealKeyIfSet } from '../config/load.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
+import type { Secret } from '../config/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
 import { parameterLogging } from '../database/log-settings.ts';
 import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
-import { countUnvouched } from '../database/seal-macs.ts';
+import {
+  canWriteInboxItself,
+  countUnvouched,
+  DemandHeldUp,
+  mayRegisterSealKey,
+  registeredSealKeys,
+} from '../database/seal-macs.ts';
+import { registerAndVouch } from '../mtpay/sealed-rows.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import '../config/closed-output.ts';
 
 /**
- * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema and, where Temporal is named too,
- * registers the search attributes and the archive's schedule. Runs before a new version starts, as the schema's owner.
+ * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema, registers INBOX_SEAL_KEY where it is set
+ * and, where Temporal is named too, the search attributes and the archive's schedule. Runs before a new version starts, as
+ * the schema's owner.
  */
 const flags = takesNoArguments('npm run migrate', 'brings the database and Temporal to what this version needs.', {
   '--contract': 'also takes away what only processes of a version before need: when none works any more',
@@ -27,6 +37,7 @@ const REFUSALS: readonly unknown[] = [3, 7, 12, 16];
 
 // Before anything is changed: a wrong setting must not leave half of it done.
 const archiveEveryMs = loadArchiveEvery();
+const seed = loadSealKeyIfSet();
 const [client, watcher] = await Promise.all([connect(), connect()]);
 try {
   const applied = await migrate(client, MIGRATIONS, {
@@ -37,14 +48,42 @@ try {
   const logging = await parameterLogging(client);
   if (logging.length > 0)
     console.log(`the server writes what statements are given into its log: ${logging.join(', ')} (docs/deployment.md)`);
+  console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
+  if (seed !== null) await register(seed);
+  else if ((await registeredSealKeys(client)).length === 0)
+    console.log('INBOX_SEAL_KEY is not set, so none is registered: the database does not verify what the API keeps');
   const unvouched = await countUnvouched(client);
   if (unvouched > 0)
     console.log(
       `messages that wait and that no registered key vouches for: ${unvouched}. None is credited before "npm run seal-key -- --register" (docs/deployment.md)`,
     );
-  console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
 } finally {
   await Promise.all([client.end(), watcher.end()]);
+}
+
+/** An API of before MACs makes none: while one may be at work, the database goes on taking what it writes. */
+async function register(seed: Secret): Promise<void> {
+  const key = sealKey(seed);
+  const isEarly = !flags.has('--contract') && !(await mayRegisterSealKey(client));
+  if (isEarly || (await canWriteInboxItself(client))) {
+    console.log(
+      `INBOX_SEAL_KEY ${key.id} is not registered yet: "npm run migrate -- --contract" does it, when no process of a version before works any more`,
+    );
+    return;
+  }
+  const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
+  try {
+    const { isNew, vouched } = await registerAndVouch(client, key, {
+      publicKeys: sealPublicKeys(publicKeys),
+      epoch: sealEpoch,
+    });
+    if (isNew) console.log(`INBOX_SEAL_KEY ${key.id} is registered`);
+    if (vouched > 0) console.log(`messages that waited and bear a genuine seal: ${vouched}`);
+  } catch (error) {
+    if (!(error instanceof DemandHeldUp)) throw error;
+    console.error(`a MAC is not demanded yet, run this again. In the way: ${error.message}`);
+    process.exitCode = 1;
+  }
 }
 
 /** Ends the process with one sentence where the database cannot be used: the driver's trace would hide it. */

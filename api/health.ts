@@ -1,0 +1,34 @@
+import type { Express } from 'express';
+import type { Log } from '../config/log.ts';
+import { answerErrors, ApiError } from './errors.ts';
+import { createApp, onlyMethods } from './http.ts';
+
+export interface HealthDependencies {
+  /** False once the process is stopping: the load balancer then sends no more. */
+  readonly isAccepting: () => boolean;
+  /** Whether changes would be taken. */
+  readonly isDatabaseUp: () => Promise<boolean>;
+  readonly log: Log;
+}
+
+/** The private listener of a process that takes callbacks and does nothing else: `/healthz` and `/readyz`. */
+export function createHealthApp({ isAccepting, isDatabaseUp, log }: HealthDependencies): Express {
+  const app = createApp();
+  app
+    .route('/healthz')
+    .get((_request, response) => void response.json({ status: 'alive' }))
+    .all(onlyMethods('GET'));
+  app
+    .route('/readyz')
+    .get(async (_request, response) => {
+      const database = await isDatabaseUp();
+      const ready = isAccepting() && database;
+      response.status(ready ? 200 : 503).json({ ready, database: database ? 'up' : 'down' });
+    })
+    .all(onlyMethods('GET'));
+  app.use(() => {
+    throw new ApiError('not_found', 'no such path');
+  });
+  app.use(answerErrors(log));
+  return app;
+}

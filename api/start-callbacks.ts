@@ -1,0 +1,73 @@
+import { createSealer, sealKey } from '../config/inbox-seal.ts';
+import { watchKeys } from '../config/key-watch.ts';
+import { mapKeyring } from '../config/keyring.ts';
+import type { CallbacksConfig } from '../config/load.ts';
+import type { Log } from '../config/log.ts';
+import { tellAccepted } from '../database/callbacks.ts';
+import { warnOfCatalogue } from '../database/catalogue.ts';
+import { watchClock } from '../database/clock-watch.ts';
+import { isEmpty } from '../database/deposits.ts';
+import { refuseWrongSession } from '../database/pool.ts';
+import { warnOfSealKey } from '../database/seal-macs.ts';
+import { nameKeys } from '../mtpay/key-names.ts';
+import { callbackOverlaps, openCallbackListener } from './callback-listener.ts';
+import { createHealthApp } from './health.ts';
+import { listen, LISTENER_LIMITS } from './http.ts';
+import { openPools } from './pools.ts';
+import { createRaiser } from './raiser.ts';
+import type { RunningApi } from './start.ts';
+
+/**
+ * The public listener alone, and its health: it knows the database and not Temporal. What it has kept an API process is told
+ * of, and raises. Throws when a listener's address is taken, and `WrongSession` where a session is not what was asked for.
+ */
+export async function startCallbacks(config: CallbacksConfig, log: Log): Promise<RunningApi> {
+  const pools = openPools(config.database.url, config.connections, log);
+  const { rings } = config.keys;
+  try {
+    await refuseWrongSession(pools.private);
+    await warnOfSealKey(pools.private, log, sealKey(rings.inboxSeal.current).id);
+  } catch (error) {
+    await pools.end();
+    throw error;
+  }
+  // Nothing waits for it.
+  void warnOfCatalogue(pools.private, log);
+  const raiser = createRaiser(log);
+  let accepting = true;
+  let mayBeEmpty = config.restoredFromEmpty;
+
+  const healthListener = await listen(
+    createHealthApp({ isAccepting: () => accepting, isDatabaseUp: () => pools.isWritable(), log }),
+    config.apiListen,
+    LISTENER_LIMITS,
+    log,
+  );
+  const callbackListener = await openCallbackListener({
+    config,
+    rings,
+    pool: pools.callbacks,
+    seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
+    raise: ({ id }) => raiser.begin(id, () => tellAccepted(pools.relay, id)),
+    // Whether Temporal knows deposits, who could say so here: an API does not start then (docs/restore.md).
+    isEmpty: async () => {
+      mayBeEmpty ||= !(await isEmpty(pools.callbacks));
+      return !mayBeEmpty;
+    },
+    log,
+  });
+  const stopWatching = watchKeys(config.keys, { overlapMs: callbackOverlaps(config.settings), show: nameKeys, log });
+  const stopClock = watchClock(pools.private, log);
+  return {
+    apiUrl: healthListener.url,
+    callbackUrl: callbackListener.url,
+    async close() {
+      accepting = false;
+      stopWatching();
+      stopClock();
+      await Promise.all([healthListener.close(), callbackListener.close()]);
+      await raiser.drain();
+      await pools.end();
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { sealKey } from '../../config/inbox-seal.ts';
+import { Secret } from '../../config/secret.ts';
+import { registeredSealKeys } from '../../database/seal-macs.ts';
+import { root } from '../../local/paths.ts';
+import { run } from '../../local/process.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
+
+const db = await createTestDatabase();
+
+/** `npm run migrate` with this key, or none; what it says. */
+async function migrate(seed: Buffer | null, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(process.execPath, ['--import', 'tsx', 'worker/migrate.ts', ...args], {
+    timeoutMs: 60_000,
+    cwd: root,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      DATABASE_URL: db.url,
+      ...(seed === null ? {} : { INBOX_SEAL_KEY: seed.toString('base64url') }),
+    },
+  });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+const [first, second] = [randomBytes(32), randomBytes(32)];
+const nameOf = (seed: Buffer) => sealKey(new Secret(seed)).id;
+
+test('migrate registers the key of the seals, where no API of before can be at work or that is said', async () => {
+  expect(await migrate(null)).toContain('INBOX_SEAL_KEY is not set');
+  // A row that may be of an API of before MACs.
+  await byHand(
+    db.owner,
+    `insert into engine.callback (external_order_number, content_hash, raw, receipt, acked) values ('old-1', sha256('x'), 'x', 'first', true)`,
+  );
+  expect(await migrate(first)).toContain(`INBOX_SEAL_KEY ${nameOf(first)} is not registered yet`);
+  expect(await registeredSealKeys(db.owner)).toEqual([]);
+  expect(await migrate(first, '--contract')).toContain(`INBOX_SEAL_KEY ${nameOf(first)} is registered`);
+  // The next key, before any API has it.
+  expect(await migrate(second)).toContain(`INBOX_SEAL_KEY ${nameOf(second)} is registered`);
+  expect(await migrate(second)).not.toContain('INBOX_SEAL_KEY');
+  expect(await registeredSealKeys(db.owner)).toEqual([nameOf(first), nameOf(second)]);
+  // A new database: no row could be of anybody else.
+  await byHand(db.owner, 'delete from engine.seal_mac');
+  await byHand(db.owner, 'delete from engine.callback');
+  expect(await migrate(first)).toContain(`INBOX_SEAL_KEY ${nameOf(first)} is registered`);
+  // What makes seals is in no table.
+  const { rows } = await db.owner.query<{ all: string }>(
+    "select string_agg(m::text, e'\\n') as all from engine.seal_mac m",
+  );
+  expect(rows[0]!.all).not.toContain(first.toString('hex'));
+});
