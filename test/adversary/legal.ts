@@ -131,15 +131,8 @@ export const LEGAL: readonly Legal[] = [
     role: 'app_worker',
     by: 'engine.close_attempts',
     reason:
-      'An order that nobody has begun is never sent, as one that comes too late: the workflow refuses it, or nobody knows of it after a restore. It has no payment.',
-    covers: any(
-      inserts(
-        'engine.placement_attempt',
-        ({ n, outcome, answer }) =>
-          n === '1' && (outcome === 'closed' || (outcome === 'unknown' && answer!.includes('"cause": "RESTORED"'))),
-      ),
-      (change) => adopted(change) && change.kind === 'update',
-    ),
+      'An order that nobody has begun is never sent, as one that comes too late: the workflow refuses it. It has no payment.',
+    covers: inserts('engine.placement_attempt', ({ n, outcome }) => n === '1' && outcome === 'closed'),
   },
   {
     role: 'app_worker',

@@ -22,6 +22,8 @@ export type Verdict = (typeof VERDICTS)[number];
 
 export interface Outcome {
   readonly attempt: Attempt;
+  /** When it was tried: times of its changes are told from then. */
+  readonly atMs: number;
   readonly verdict: Verdict;
   /** SQLSTATE and message, the finding, or the reason why it is legal. */
   readonly why: string;
@@ -118,28 +120,31 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
 
   return {
     async commit(attempt) {
+      const atMs = Date.now();
       const { refusal } = await strike(url, attempt, scene);
-      if (refusal !== null) return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
+      if (refusal !== null)
+        return { attempt, atMs, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
       return within(db, async () => {
         const changes = differences(images, await readImages(db, tables));
-        if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
-        return { attempt, changes, ...(await judge(attempt, changes, undefined, new Set())) };
+        if (changes.length === 0) return { attempt, atMs, changes, ...(await judgeCatalogue(attempt)) };
+        return { attempt, atMs, changes, ...(await judge(attempt, changes, undefined, new Set())) };
       });
     },
     async try(attempt, { without = new Set<FindingKind>(), unbound = false, mustName, alone = [] } = {}) {
       return within(db, async () => {
+        const atMs = Date.now();
         const writes = await readWrites(db);
         const refusal = await carryOut(db, attempt, scene, unbound);
         if (refusal !== null)
-          return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
+          return { attempt, atMs, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
         const changes = await changesSince(db, tables, images, writes);
-        if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
-        const same = alone.find((one) => effectOf(attempt, one.changes) === effectOf(attempt, changes));
+        if (changes.length === 0) return { attempt, atMs, changes, ...(await judgeCatalogue(attempt)) };
+        const same = alone.find((one) => isSameEffect(one, { atMs, changes }));
         if (same !== undefined) return { ...same, attempt };
         const effect = JSON.stringify([effectOf(attempt, changes), mustName, [...without]]);
         const verdict = judged.get(effect) ?? (await judge(attempt, changes, mustName, without));
         judged.set(effect, verdict);
-        return { attempt, changes, ...verdict };
+        return { attempt, atMs, changes, ...verdict };
       });
     },
     anyway: anyway.get('now')!,
@@ -227,6 +232,22 @@ const effectOf = ({ steps }: Attempt, changes: readonly Change[]): string =>
     /20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?/g,
     (time) => (Math.abs(Date.parse(`${time.replace(' ', 'T')}Z`) - Date.now()) < 60_000 ? 'now' : time),
   );
+const TIME = /20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?/g;
+const NEAR_MS = 5_000;
+
+/** Whether two have changed the same to the same: a time is the same, or as far from when each was tried. */
+export function isSameEffect(
+  one: Pick<Outcome, 'atMs' | 'changes'>,
+  other: Pick<Outcome, 'atMs' | 'changes'>,
+): boolean {
+  const [first, second] = [one, other].map(({ changes }) => JSON.stringify(changes));
+  if (first!.replaceAll(TIME, '') !== second!.replaceAll(TIME, '')) return false;
+  const times = second!.match(TIME) ?? [];
+  return (first!.match(TIME) ?? []).every((time, i) => {
+    const [was, is] = [time, times[i]!].map((text) => Date.parse(`${text.replace(' ', 'T')}Z`));
+    return time === times[i] || Math.abs(was! - one.atMs - (is! - other.atMs)) < NEAR_MS;
+  });
+}
 const keyOf = ({ kind, where, detail }: Finding): string => `${kind}|${where}|${detail}`;
 export const inShort = ({ table, kind, before, after, columns }: Change): string => {
   const row = after ?? before!;
