@@ -49,8 +49,10 @@ const told = (kind: string, happened: string): string => `
     full join ${happened} e on e.of = o.of
    cross join lateral (select case
      when e.of is null then 'tells of what did not happen: ' || left(o.body::text, 300)
+     when o.delivered_at is not null then 'is said to be delivered, ' || o.delivered_at || ', and this version delivers none'
      when o.id is null then case when e.at > clock_timestamp() - ${KEPT} then 'is not there: nobody is told ' || e.body::text end
      when o.external_order_number <> e.n then 'is kept for ' || o.external_order_number
+     when o.created_at < e.at then 'was written ' || o.created_at || ', before it happened, ' || e.at
      when o.id not in (e.id, '${kind}:' || e.of) then 'should be called ' || e.id
      when not coalesce(jsonb_typeof(o.body) = 'object' and e.body @> o.body and o.body ? 'externalOrderNumber', false)
      then 'says ' || left(o.body::text, 300) || ', and it is ' || e.body::text end as fault) x
@@ -79,6 +81,16 @@ export const TOLD: readonly SqlCheck[] = [
               and coalesce(a.answer->>'cause', '') not in ('ADOPTED', 'RESTORED') and s.slot is null
              then ' was sent ' || a.started_at || ', and no stamp of ours is on record for that time' end as fault) x
            where x.fault is not null`,
+  },
+  {
+    // The provider's answer has these words, and each of these words is one of its answers.
+    kind: 'attempt_differs',
+    sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || ' is ' || coalesce(a.outcome, 'open') || ', and its answer says ' || left(coalesce((a.answer - 'redirectUrl')::text, 'nothing'), 300) as detail
+            from engine.placement_attempt a
+           cross join lateral (select case a.answer->>'kind' when 'placed' then '{redirectUrl,advertisementCode,providerTimeMs}' when 'refused' then '{statusCode,message}'
+             when 'not_sent' then '{cause,clock,gridRefused}' else '{cause}' end::text[] as words) w
+           where case when a.outcome is null then a.answer is not null
+                      else (a.answer - 'kind' - w.words) is distinct from '{}'::jsonb or a.outcome not in (a.answer->>'kind', 'unknown') end`,
   },
   {
     // What is sealed came with its attempts, of which the first fifty are kept one by one.
