@@ -94,7 +94,7 @@ export async function audit(
     const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
     const so = await auditOpen(open, command.deposit);
     so.onTheirWay.push(...(await auditWaiting(open)));
-    const listed = command.deposit === null ? await auditUnknown(open) : [];
+    const listed = command.deposit === null ? await auditUnknown(open) : null;
     const copies = { ...deps, db: session, objects, builder };
     const temporal = await compareCopies(copies, chosen, listed, command.temporal);
     builder.note(sayCompared(temporal));

@@ -34,15 +34,19 @@ const PART = 500;
 /** Of a budget that does not reach: for the newest rows, and for the largest credits. */
 const TENTH = 10;
 
-/** `rows`: of the archive, by number; `listed`: those that Temporal lists; `budget`: so many of them, null: all. */
+/**
+ * `rows`: of the archive, by number; `listed`: those that Temporal lists, null: nobody has asked for its list; `budget`: so
+ * many of them, null: all.
+ */
 export async function compareCopies(
   deps: CopiesDependencies,
   rows: readonly number[],
-  listed: readonly number[],
+  listed: readonly number[] | null,
   budget: number | null,
 ): Promise<ComparedWithTemporal> {
-  const seed = budget === null || budget >= rows.length || budget === 0 ? null : randomInt(1, 2 ** 31);
-  const asked = seed === null ? (budget === 0 ? [] : rows) : await pick(deps.db, rows, new Set(listed), budget!, seed);
+  const seed = randomInt(1, 2 ** 31);
+  const asked = budget === null ? rows : await pick(deps.db, rows, listed, budget, seed);
+  const isDrawn = asked.length < rows.length && asked.length > 0;
   let [compared, missing] = [0, 0];
   // A connection does one thing after the other.
   const inTurn = takeTurns();
@@ -57,31 +61,50 @@ export async function compareCopies(
     if (asked.length > PART) deps.tell(`compared with Temporal up to archive row ${part.at(-1)}`);
   }
   const [of, found] = [rows.length - missing, asked.length - missing];
-  return { of, asked: found, compared, chosenBy: seed === null ? null : String(seed) };
+  return { of, asked: found, compared, chosenBy: isDrawn ? String(seed) : null };
 }
 
-/** The newest, the largest credits, and by a seed that nobody knew before: first of those that Temporal lists. */
+/** What Temporal does not list, it does not have, unless its list lags behind: so many of these are asked for. */
+const UNLISTED = 500;
+
+/** Of those that Temporal lists the newest, the largest credits, and others by a seed that nobody knew before. */
 async function pick(
   db: pg.ClientBase,
   rows: readonly number[],
-  listed: ReadonlySet<number>,
+  listed: readonly number[] | null,
   budget: number,
   seed: number,
 ): Promise<readonly number[]> {
+  if (budget === 0) return [];
+  const isListed = listed === null ? null : new Set(listed);
+  const there = isListed === null ? rows : rows.filter((n) => isListed.has(n));
   const some = Math.ceil(budget / TENTH);
+  const picked = new Set(there.length <= budget ? there : (await dearest(db, there, some)).slice(0, budget));
+  const draw = (from: readonly number[], many: number) => {
+    for (const n of choose(from, many, seed)) picked.add(n);
+  };
+  if (picked.size < there.length)
+    draw(
+      there.filter((n) => !picked.has(n)),
+      budget - picked.size,
+    );
+  if (isListed !== null)
+    draw(
+      rows.filter((n) => !isListed.has(n)),
+      UNLISTED,
+    );
+  return [...picked].toSorted((a, b) => a - b);
+}
+
+/** So many of the newest, and of the largest credits. */
+async function dearest(db: pg.ClientBase, rows: readonly number[], many: number): Promise<readonly number[]> {
   const inScope = new Set(rows);
-  const picked = new Set(rows.slice(-some));
-  const largest = await db.query<{ n: string }>(
+  const { rows: largest } = await db.query<{ n: string }>(
     `select a.n from ledger.transaction t join engine.archive a on a.workflow_id = t.workflow_id
       where t.amount > 0 and t.credit_code like 'wallet:%' order by t.amount desc, t.id desc limit $1`,
-    [some],
+    [many],
   );
-  for (const { n } of largest.rows) if (inScope.has(Number(n))) picked.add(Number(n));
-  for (const isListed of [true, false]) {
-    const left = rows.filter((n) => listed.has(n) === isListed && !picked.has(n));
-    for (const n of choose(left, Math.max(0, budget - picked.size), seed)) picked.add(n);
-  }
-  return [...picked].toSorted((a, b) => a - b);
+  return [...rows.slice(-many), ...largest.map(({ n }) => Number(n)).filter((n) => inScope.has(n))];
 }
 
 type Turns = <T>(work: () => Promise<T>) => Promise<T>;

@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { ALONE, changePayload, findingsOf, keepBook, rewriteHistory, sealAnew } from './book.ts';
+import { isGone } from '../../archive/source.ts';
+import { until } from '../support/until.ts';
 import { type Place, placesOf } from './places.ts';
 
 /**
@@ -135,11 +137,13 @@ test('a theft that was written through the archive, the books and both chains is
 
 test('a history that names another run, one without its row, and one that Temporal has lost', async () => {
   const run = '5f0c1f6e-0000-4000-8000-000000000000';
-  const { workflowService } = book.engine.client;
-  await workflowService.deleteWorkflowExecution({
+  const { client } = book.engine;
+  await client.workflowService.deleteWorkflowExecution({
     namespace: 'default',
     workflowExecution: { workflowId: `deposit:${price}` },
   });
+  const gone = client.workflow.getHandle(`deposit:${price}`);
+  await until('Temporal to have lost it', () => gone.fetchHistory().then(() => false, isGone));
   const copy = await book.tampered(async (client) => {
     const of = await client.query<{ run: string }>(
       `update engine.archive a set run_id = $2 from engine.archive b where a.n = b.n and a.workflow_id = $1 returning b.run_id as run`,
