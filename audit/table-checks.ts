@@ -126,7 +126,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
     // Rounded down at the eighth decimal, as domain/money.ts has it.
     kind: 'posting_differs',
     sql: `select 'posting ' || id as place, 'unit price is ' || coalesce(unit_price::text, 'none') || ', ' || fiat_amount || ' ' || fiat || ' for ' || amount || ' MTC' as detail
-            from ledger.transaction where origin is null and unit_price is distinct from div(fiat_amount * 100000000, amount) * 0.00000001`,
+            from ledger.transaction where origin is null and unit_price is distinct from div(fiat_amount * 100000000, nullif(amount, 0)) * 0.00000001`,
   },
   {
     // Under another name of the provider its code would be free once more.
@@ -236,7 +236,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
           select v.workflow_id, 'is for people as ' || v.reason || ', “' || left(v.detail, 300) || '”; its callback says ' || coalesce(c.review_reason, 'nothing')
             from engine.review_case v join engine.callback c on c.id = v.callback
            where v.workflow_id not like all ('{deposit:%,%:reversal:%}') and v.reason <> 'IN_REVIEW'
-             and (v.reason <> coalesce(c.review_reason, 'WORKFLOW_GONE') or v.detail <> case when c.receipt = 'restored' then convert_from(c.raw, 'UTF8') else '' end)`,
+             and (v.reason <> coalesce(c.review_reason, 'WORKFLOW_GONE') or convert_to(v.detail, 'UTF8') <> case when c.receipt = 'restored' then c.raw else '' end)`,
   },
   {
     // A restored row is kept by whoever notes the restore first.

@@ -83,14 +83,15 @@ export const TOLD: readonly SqlCheck[] = [
            where x.fault is not null`,
   },
   {
-    // The provider's answer has these words, and each of these words is one of its answers.
+    // The provider's answer has these words and no other; what they say is nobody's to print.
     kind: 'attempt_differs',
-    sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || ' is ' || coalesce(a.outcome, 'open') || ', and its answer says ' || left(coalesce((a.answer - 'redirectUrl')::text, 'nothing'), 300) as detail
+    sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || ' is ' || coalesce(a.outcome, 'open') || ', and its answer has ' || coalesce(x.words::text, 'no words') as detail
             from engine.placement_attempt a
-           cross join lateral (select case a.answer->>'kind' when 'placed' then '{redirectUrl,advertisementCode,providerTimeMs}' when 'refused' then '{statusCode,message}'
-             when 'not_sent' then '{cause,clock,gridRefused}' else '{cause}' end::text[] as words) w
+            left join lateral (select array_agg(k order by k) as words from jsonb_object_keys(case when jsonb_typeof(a.answer) = 'object' then a.answer end) k) x on true
+           cross join lateral (select case a.answer->>'kind' when 'placed' then '{kind,redirectUrl,advertisementCode,providerTimeMs}' when 'refused' then '{kind,statusCode,message}'
+             when 'not_sent' then '{kind,cause,clock,gridRefused}' else '{kind,cause}' end::text[] as words) w
            where case when a.outcome is null then a.answer is not null
-                      else (a.answer - 'kind' - w.words) is distinct from '{}'::jsonb or a.outcome not in (a.answer->>'kind', 'unknown') end`,
+                      else (x.words <@ w.words and (a.outcome = 'unknown' or a.outcome = a.answer->>'kind')) is not true end`,
   },
   {
     // What is sealed came with its attempts, of which the first fifty are kept one by one.

@@ -401,7 +401,13 @@ const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKin
     'a word in the provider’s answer that it never says',
     `update engine.placement_attempt set answer = answer || '{"expiresAt": "2030-01-01T00:00:00.000Z"}' where external_order_number = '${deposits.credited}'`,
     'attempt_differs',
-    '2030-01-01',
+    'advertisementCode,expiresAt,kind',
+  ],
+  [
+    'an answer of the provider that is none',
+    `update engine.placement_attempt set answer = '"x"' where external_order_number = '${deposits.credited}'`,
+    'attempt_differs',
+    'and its answer has no words',
   ],
   [
     'an attempt that might be sent for a day',
