@@ -14,6 +14,10 @@ const STAMPED_MS = 660_000;
 /** Stretches of time in which something was sent with a stamp of ours, and those beside them. */
 const STAMPED = `(select distinct s.timestamp_ms / ${STAMPED_MS} + d.by as slot from engine.own_stamp s cross join (values (-1), (0), (1)) d(by))`;
 
+/** Of an order so many contents of one kind are kept (api/route-callback.ts); more are counted on the newest. */
+const FULL = (of: string): string =>
+  `select from engine.callback f where f.external_order_number = ${of}.external_order_number group by f.receipt having count(*) >= 20`;
+
 /** The code with which the money of a posting came in. */
 const CODE = `coalesce(t.provider_code, (select r.provider_code from ledger.lineage l join ledger.transaction r on r.id = l.root where l.transaction_id = t.id))`;
 
@@ -100,6 +104,16 @@ export const TOLD: readonly SqlCheck[] = [
             from engine.callback c
             left join (select callback, count(*) as kept from engine.callback_attempt group by callback) k on k.callback = c.id
            cross join lateral (select coalesce(k.kept, 0) as kept) a
-           where c.seal is not null and c.receipt <> 'restored' and a.kept <> least(c.attempts, 50)`,
+           where c.seal is not null and c.receipt <> 'restored'
+             and (a.kept > least(c.attempts, 50) or a.kept < least(c.attempts, 50) and not exists (${FULL('c')}))`,
+  },
+  {
+    // Only a flood leaves contents that are not kept, for which their stamps stand all the same.
+    kind: 'callback_unknown',
+    sql: `select coalesce('callback ' || (select max(c.id) from engine.callback c where c.external_order_number = s.external_order_number), 'deposit:' || s.external_order_number) as place,
+                 'a stamp of its order ' || s.external_order_number || ' stands for a content that is not kept' as detail
+            from engine.callback_stamp s
+           where not exists (select from engine.callback c where c.external_order_number = s.external_order_number and c.content_hash = s.content_hash)
+             and not exists (${FULL('s')})`,
   },
 ];

@@ -61,12 +61,6 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_api',
-    by: 'engine.count_attempt',
-    reason: 'A stamp that stands for a content that is not kept gives other contents under it to people.',
-    covers: inserts('engine.callback_stamp'),
-  },
-  {
-    role: 'app_api',
     by: 'engine.reroute',
     reason: 'What came again is counted; why people are to see what has no order is said in a word.',
     covers: any(counted, updates('engine.callback', 'attempts', 'last_at', 'review_reason')),

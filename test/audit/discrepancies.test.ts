@@ -410,6 +410,12 @@ const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKin
     'and its answer has no words',
   ],
   [
+    'a stamp that stands for a content which nobody has',
+    `update engine.callback_stamp set content_hash = sha256('mine') where external_order_number = '${deposits.credited}'`,
+    'callback_unknown',
+    'stands for a content that is not kept',
+  ],
+  [
     'an attempt that might be sent for a day',
     `update engine.placement_attempt set deadline = deadline + interval '1 day' where external_order_number = '${deposits.credited}'`,
     'times_contradict',
@@ -456,6 +462,21 @@ const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKin
 test.each(BESIDE)('%s is found and named', async (_, tamper, kind, names) => {
   const found = (await lookAfter(tamper)).filter((finding) => finding.kind === kind);
   expect(JSON.stringify(found)).toContain(names);
+});
+
+test('contents that were only counted, because of their order twenty are kept, are no finding', async () => {
+  const counted = `
+    update engine.callback set attempts = attempts + 5, last_at = clock_timestamp() where id = ${callbackOf(deposits.credited)};
+    insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
+    select key_id, timestamp_ms + 1, external_order_number, sha256('counted') from engine.callback_stamp where external_order_number = '${deposits.credited}'`;
+  const kept = (many: number) => `
+    insert into engine.callback (external_order_number, deposit, content_hash, raw, receipt, acked)
+    select external_order_number, deposit, sha256(i::text::bytea), raw, receipt, false from engine.callback cross join generate_series(1, ${many}) i
+     where id = ${callbackOf(deposits.credited)}`;
+  const about = async (many: number) =>
+    (await lookAfter(`${kept(many)}; ${counted}`)).filter(({ detail }) => /are on record|is not kept/.test(detail));
+  expect(await about(18)).toHaveLength(2);
+  expect(await about(19)).toEqual([]);
 });
 
 test('a restore on record is a note, and explains what was lost by it', async () => {
