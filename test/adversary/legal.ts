@@ -217,5 +217,14 @@ export function legalReason({ steps }: Attempt, changes: readonly Change[]): str
   return [...reasons].join(' ');
 }
 
+/**
+ * Whether a message was only counted, and more than fifty times: of these the count alone is kept, so that what a step by
+ * itself would lack on record is nowhere missing after another.
+ */
+export const isCountedPastFifty = (changes: readonly Change[]): boolean =>
+  changes.every(
+    (change) => counted(change) && (change.table !== 'engine.callback' || Number(change.after!['attempts']) > 50),
+  );
+
 const columnByColumn = (change: Change): Change[] =>
   change.kind === 'update' ? change.columns.map((column) => ({ ...change, columns: [column] })) : [change];
