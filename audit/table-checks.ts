@@ -242,7 +242,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
     // A restored row is kept by whoever notes the restore first.
     kind: 'callback_unknown',
     sql: `select 'callback ' || c.id as place, 'was written for a case that a restore has lost, and no restore is on record' as detail
-            from engine.callback c where c.review_reason = 'CASE_RESTORED' and not exists (select from engine.restored)`,
+            from engine.callback c where c.receipt = 'restored' and c.review_reason = 'CASE_RESTORED' and not exists (select from engine.restored)`,
   },
   {
     // Since rows have a name of their own, and since a step takes the proof of a key, none is without.
