@@ -7,7 +7,7 @@ import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../archive/
 import { closedRun } from '../archive/run.ts';
 import { type DepositInput, heldAgainWorkflowId, type ReviewInput } from '../workflows/messages.ts';
 import type { ReportBuilder } from './builder.ts';
-import { explainDifference } from './difference.ts';
+import { explainDifference, stalledTask } from './difference.ts';
 import { compareBooks, explainedBy, inboxIdsIn, type Mismatch, subjectOf } from './compare.ts';
 import { CHECK_OF } from './kinds.ts';
 import type { Replayer } from './replay.ts';
@@ -165,7 +165,9 @@ export async function replayFault(
   const error = await replayer.replay(workflowId, history);
   if (error === null) return [];
   const opened = await openHistory(history, dataConverter.payloadCodecs ?? []);
-  return [{ kind: 'replay_differs', where: workflowId, detail: explainDifference(opened, error) }];
+  const stalled = stalledTask(history);
+  const detail = `${explainDifference(opened, error)}${stalled === null ? '' : `; ${stalled}`}`;
+  return [{ kind: 'replay_differs', where: workflowId, detail }];
 }
 
 /** What histories say against what the tables hold. */

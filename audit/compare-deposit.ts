@@ -20,7 +20,8 @@ import { compareGiven } from './compare-given.ts';
 import { compareDecisions, type Decided } from './compare-people.ts';
 import { compareDepositTimes } from './compare-times.ts';
 import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './course.ts';
-import type { DepositRecord } from './rows.ts';
+import type { AttemptRecord, DepositRecord } from './rows.ts';
+import { CLOCKS_MS } from './times.ts';
 
 /** A deposit's history beside its row, its callback, its postings and its case. */
 export function compareDeposit(on: Compared): void {
@@ -112,10 +113,32 @@ function compareLink(on: Compared, row: DepositRecord): void {
 const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
 const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
 
+/**
+ * An order that is given up because its attempts may be lost: a restore is on record since, or its row is another than
+ * the one that its workflow began with. A workflow of before does not know its row's time.
+ */
+function compareRestored(
+  { facts, records, tell }: Pick<Compared, 'facts' | 'records' | 'tell'>,
+  row: DepositRecord,
+  attempts: readonly AttemptRecord[],
+): void {
+  if (attempts.every(({ cause }) => cause !== 'RESTORED')) return;
+  const { reservedAt } = facts.input as DepositInput;
+  const began = reservedAt ?? facts.startedAt;
+  const isOther =
+    reservedAt === undefined
+      ? Date.parse(row.createdAt) > Date.parse(began) + CLOCKS_MS
+      : Date.parse(row.createdAt) !== Date.parse(reservedAt);
+  const since = Math.min(Date.parse(row.createdAt), Date.parse(began));
+  if (isOther || (records.restoredAt !== null && Date.parse(records.restoredAt) >= since)) return;
+  tell('attempt_differs', 'its order was given up as one from before a restore, and none is on record since');
+}
+
 /** What its history was answered is what an attempt on record was answered. */
 function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord): void {
   const placement = placementOf(facts);
   const attempts = records.attempts.get(row.externalOrderNumber) ?? [];
+  compareRestored({ facts, records, tell }, row, attempts);
   if (placement === undefined || attempts.some(({ cause }) => WRITTEN_FOR_LOST.includes(cause))) return;
   const last = attempts.at(-1);
   const stands = {
@@ -198,6 +221,23 @@ const codeOf = (records: Compared['records'], root: string): string | null =>
 /** The books did not take it: of these the deposit's own words say what is known. */
 const BY_THE_BOOKS = '';
 
+const BOOKS = 'the ledger holds other facts: compare posting and inbox row';
+/** As workflows/deposit.ts says it. */
+const CONFLICTS: Readonly<Record<string, string>> = {
+  LEDGER_CONFLICT: BOOKS,
+  LEDGER_REJECTED: BOOKS,
+  SEAL_BROKEN: 'its inbox row bears no seal of the API: nobody knows who wrote it',
+  OTHER_PAYMENT_CREDITED: 'people have credited another payment of this deposit: see its credits',
+};
+
+/** The numbers behind the reason, or the words that stand for them. */
+function detailOf({ facts }: Compared, { reason, detail }: Judged): string {
+  if (detail !== BY_THE_BOOKS) return detail;
+  const placement = placementOf(facts);
+  const refusal = placement?.kind === 'refused' ? placement.reason : null;
+  return reason === 'PAID_THOUGH_REFUSED' ? `the provider had answered ${refusal}` : (CONFLICTS[reason ?? ''] ?? '');
+}
+
 const judgedOf = (input: DepositInput, asked: Asked): Judged => ({ asked, ...verdictOn(input, asked) });
 
 function verdictOn(
@@ -224,13 +264,17 @@ function compareJudgement({ tell }: Compared, { asked, reason, detail }: Judged)
 }
 
 /** The case of a payment that was given to people. */
-function compareCase({ id, records, tell }: Compared, judged: Judged | null): void {
+function compareCase(on: Compared, judged: Judged | null): void {
+  const { id, records, tell } = on;
   if (judged === null || judged.asked.payment === null || judged.asked.step.name !== 'recordReview') return;
   const stands = records.cases.get(id);
   const { reason, asked } = judged;
   if (stands === undefined) return tell('decision_unrecorded', 'its history gave it to people, and there is no case');
   if (reason !== null && stands.reason !== reason)
     tell('decision_differs', `given to people as ${stands.reason}, the rules say ${reason}`);
+  // The first release's activity was told of no detail.
+  if (reason !== null && asked.step.result !== null && stands.detail !== detailOf(on, judged))
+    tell('decision_differs', `people are told “${stands.detail}”, the rules say “${detailOf(on, judged)}”`);
   const { inboxId } = asked.payment!;
   if (stands.inboxId !== inboxId)
     tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${inboxId}`);

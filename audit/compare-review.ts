@@ -110,7 +110,7 @@ function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void
   if (doubt !== undefined) {
     differs('opened by', stands.openedBy, doubt.operator);
     differs('detail', stands.detail, doubt.reason);
-  }
+  } else if (input.said !== undefined) differs('detail', stands.detail, input.said);
   // The first release did not say.
   if (standing === undefined) return;
   // Money that was decided about before, and money that never came: of the one there is a posting to doubt.

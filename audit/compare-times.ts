@@ -80,7 +80,18 @@ function compareSteps(on: Compared): void {
       const row = rowOf((step.input as { decisionId?: unknown }).decisionId);
       if (row !== undefined) inLife(on, `step ${row.id} was taken`, row.at, 'before its workflow heard of it', step.at);
     }
-    if (step.kind === 'activity' && !step.failed) comparePosting(on, step, rowOf);
+    if (step.kind !== 'activity' || step.failed) continue;
+    comparePosting(on, step, rowOf);
+    const { proposalId } = (step.name === 'decide' ? (step.input as { proposalId?: unknown }[])[0] : null) ?? {};
+    const carried = records.carried.get(String(proposalId));
+    if (carried !== undefined)
+      inLife(
+        on,
+        `proposal ${carried.proposal} was carried out`,
+        carried.at,
+        'before its workflow heard of it',
+        step.at,
+      );
   }
 }
 

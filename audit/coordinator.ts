@@ -27,6 +27,7 @@ import type { AuditReport, Finding } from './report.ts';
 import { type AuditCommand, choose, cut, type Part } from './scope.ts';
 import { openSession, snapshotOf } from './session.ts';
 import { type BookFiles, describeBooks } from './schedule.ts';
+import { compareCopies, sayCompared } from './temporal-copies.ts';
 import { countCases, countDeposits, countTables } from './totals.ts';
 import { auditInParts } from './workforce.ts';
 
@@ -93,7 +94,10 @@ export async function audit(
     const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
     const so = await auditOpen(open, command.deposit);
     so.onTheirWay.push(...(await auditWaiting(open)));
-    if (command.deposit === null) await auditUnknown(open);
+    const listed = command.deposit === null ? await auditUnknown(open) : null;
+    const copies = { ...deps, db: session, objects, builder };
+    const temporal = await compareCopies(copies, chosen, listed, command.temporal);
+    builder.note(sayCompared(temporal));
     await replayers.close();
     find(builder, await findPostingsLeft(session, so.compared, command.deposit));
     noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
@@ -126,6 +130,7 @@ export async function audit(
         },
         codeVersion: deps.codeVersion,
         bundleHash,
+        temporal,
         catalogueHash: catalogue.hash,
       },
       heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },

@@ -36,6 +36,22 @@ export function explainDifference(history: History, error: Error): string {
   );
 }
 
+/**
+ * A task that timed out in the worker's hands: the SDK may have gone on from there with what came meanwhile, which a replay
+ * hears of at once. Null: none did. Whether it was so, the history does not say.
+ */
+export function stalledTask(history: History): string | null {
+  const at = history.events?.find((event) => {
+    const { timeoutType } = event.workflowTaskTimedOutEventAttributes ?? {};
+    return Number(timeoutType) === START_TO_CLOSE;
+  });
+  return at === undefined
+    ? null
+    : `a worker stood still at event ${String(at.eventId)}, which alone can be the reason (docs/audit.md#a-worker-that-stood-still)`;
+}
+
+const START_TO_CLOSE = 1;
+
 /** What follows "this code" where it threw. */
 export const failureOf = (error: Error): string => `fails: ${detailOf(error)}`;
 

@@ -90,6 +90,12 @@ export const FINDINGS = {
     means: 'The kept text of a history does not hash to what its archive row says: at least one byte was changed.',
     todo: RESTORE,
   },
+  history_differs: {
+    title: 'Archived history is not Temporal’s',
+    means:
+      'Temporal still has this history, and it is not the one that the archive keeps: the archive was written anew, with hashes made to fit.',
+    todo: 'Save Temporal’s copy at once, before its retention ends; audit the deposit by it, and find out who could write to the archive.',
+  },
   history_missing: {
     title: 'History not in the archive',
     means: 'A deposit or a case is closed, and the archive has no history for it.',

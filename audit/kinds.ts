@@ -7,6 +7,7 @@ export const CHECK_OF: Readonly<Record<FindingKind, CheckId>> = {
   archive_order_broken: 'archive',
   chain_cut: 'archive',
   history_damaged: 'archive',
+  history_differs: 'archive',
   history_missing: 'archive',
   history_lost: 'archive',
   archive_row_false: 'archive',

@@ -23,6 +23,8 @@ import type { Finding } from './report.ts';
 
 const BATCH = 500;
 
+const RESTORES = `select to_char(r.at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at from engine.restored r order by r.at`;
+
 /** With what the audit verifies, all of it from settings of its own. */
 export interface Trusts {
   readonly sealTrust: SealTrust;
@@ -58,6 +60,9 @@ export async function findInTables(
   const inbox = await checkInbox(db, sealTrust, BATCH, () => undefined);
   findings.push(...seals.findings, ...inbox.findings);
   if (inbox.unsealed > 0) notes.push(`Callbacks without a seal, from before ${seals.since}: ${inbox.unsealed}`);
+  const { rows: restores } = await db.query<{ at: string }>(RESTORES);
+  for (const { at } of restores)
+    notes.push(`That this database was restored was noted ${at}: what was lost by it is excused from then on.`);
   const { trust, after } = signatures ?? { trust: { required: false, keys: new Map() }, after: '0' };
   for (const { id, fault } of await findUnsigned(db, trust, after, BATCH))
     findings.push({ kind: 'step_not_signed', where: `decision ${id}`, detail: fault });

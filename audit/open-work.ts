@@ -102,7 +102,13 @@ async function lookAgain(
 }
 
 /** Between two looks it did something: as if it were doing all of it. */
-const MOVING: Doing = { events: 0, runs: true, activities: ['credit', 'recordReview', 'park', 'decide'], task: true };
+const MOVING: Doing = {
+  runId: '',
+  events: 0,
+  runs: true,
+  activities: ['credit', 'recordReview', 'park', 'decide'],
+  task: true,
+};
 
 /** What does not fit: told, or excused by name. False: it is to be looked at once more. */
 function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doing | null, isLast: boolean): boolean {
@@ -206,11 +212,13 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   return onTheirWay;
 }
 
-/** Workflows without a row, in a session of now. */
-export async function auditUnknown(deps: OpenDependencies): Promise<void> {
+/** Workflows without a row, in a session of now. Answers which rows of the archive Temporal lists. */
+export async function auditUnknown(deps: OpenDependencies): Promise<readonly number[]> {
   const db = await openSession(deps.database, null);
   try {
-    for (const finding of await findWithoutRow(deps.client, db)) deps.builder.find(CHECK_OF[finding.kind], finding);
+    const { findings, archived } = await findWithoutRow(deps.client, db);
+    for (const finding of findings) deps.builder.find(CHECK_OF[finding.kind], finding);
+    return archived;
   } finally {
     await db.end();
   }

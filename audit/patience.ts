@@ -20,6 +20,7 @@ export const PATIENCE: Patience = { looks: 3, everyMs: 3_000, youngMs: 120_000, 
 
 /** What Temporal is doing with a workflow; null: it has no such workflow. */
 export interface Doing {
+  readonly runId: string;
   readonly events: number;
   /** It has not ended. */
   readonly runs: boolean;
@@ -29,10 +30,12 @@ export interface Doing {
   readonly task: boolean;
 }
 
-export async function describe(client: Client, workflowId: string): Promise<Doing | null> {
+/** Of the run that is named; otherwise of the newest. */
+export async function describe(client: Client, workflowId: string, ofRun?: string): Promise<Doing | null> {
   try {
-    const { raw, historyLength, status } = await client.workflow.getHandle(workflowId).describe();
+    const { raw, runId, historyLength, status } = await client.workflow.getHandle(workflowId, ofRun).describe();
     return {
+      runId,
       events: historyLength,
       runs: status.name === 'RUNNING',
       activities: (raw.pendingActivities ?? []).map(({ activityType }) => activityType?.name ?? ''),

@@ -45,8 +45,20 @@ export interface AuditFacts {
   readonly codeVersion: string;
   /** Of the workflow code that histories were replayed on. */
   readonly bundleHash: string;
+  readonly temporal: ComparedWithTemporal;
   /** Of the lines that the database's catalogue was compared with: sha256 of database/catalogue.txt. */
   readonly catalogueHash: string;
+}
+
+/** How many archived histories were held against Temporal's own copies. */
+export interface ComparedWithTemporal {
+  /** Rows of the archive in scope. */
+  readonly of: number;
+  readonly asked: number;
+  /** Those that Temporal still had. */
+  readonly compared: number;
+  /** The seed by which they were chosen; null: all were asked for, or none. */
+  readonly chosenBy: string | null;
 }
 
 /** Who is audited, by whom, for which period; and what was left out: nothing where `since`, `sample`, `deposit` are null. */

@@ -108,6 +108,7 @@ export interface CarriedRecord {
   readonly proposal: string;
   readonly confirmation: string;
   readonly answer: unknown;
+  readonly at: string;
 }
 
 /** What one person read in the provider's statement, of a payment that cannot be read. */
@@ -152,6 +153,8 @@ export interface Records {
   readonly attempts: ReadonlyMap<string, readonly AttemptRecord[]>;
   /** By deposit: its callbacks that came to something. */
   readonly outcomes: ReadonlyMap<string, readonly { readonly id: string; readonly outcome: string }[]>;
+  /** When a restore of this database was noted last; null: never. */
+  readonly restoredAt: string | null;
   /** By transaction code: the workflow whose posting has used it up. */
   readonly codes: ReadonlyMap<string, string>;
 }
@@ -194,7 +197,7 @@ const NAMED = `
     union select l.root from named n join ledger.lineage l on l.transaction_id = n.id)`;
 
 const CARRIED = `
-  select k.proposal::text as proposal, k.confirmation::text as confirmation, k.answer
+  select k.proposal::text as proposal, k.confirmation::text as confirmation, k.answer, ${time('k.at')} as at
     from engine.carried k where k.proposal = any($1::bigint[])`;
 
 const STATED = `
@@ -223,6 +226,8 @@ const ATTEMPTS = `
   select external_order_number as "externalOrderNumber", n, outcome, answer->>'kind' as answered, answer->>'cause' as cause,
          answer->>'advertisementCode' as "advertisementCode", encode(sha256(convert_to(answer->>'redirectUrl', 'UTF8')), 'hex') as "redirectHash"
     from engine.placement_attempt where external_order_number = any($1) order by external_order_number, n`;
+
+const RESTORED = `select ${time('max(r.at)')} as at from engine.restored r`;
 
 const OUTCOMES = `
   select deposit, id::text as id, outcome from engine.callback where deposit = any($1) and outcome is not null order by id`;
@@ -256,6 +261,7 @@ export async function readRecords(
   const orders = orderNumbers.filter(isText);
   const attempts = await all<AttemptRecord>(ATTEMPTS, orders);
   const outcomes = await all<{ deposit: string; id: string; outcome: string }>(OUTCOMES, orders);
+  const restored = await db.query<{ at: string | null }>(RESTORED);
   const stepIds = steps.map(({ id }) => id);
   const named = [
     ...deposits.map(({ postingId }) => postingId),
@@ -268,6 +274,7 @@ export async function readRecords(
     callbacks: new Map(callbacks.map((row) => [row.id, row])),
     attempts: grouped(attempts, ({ externalOrderNumber }) => externalOrderNumber),
     outcomes: grouped(outcomes, ({ deposit }) => deposit),
+    restoredAt: restored.rows[0]?.at ?? null,
     postings: byWorkflow(postings),
     cases: new Map(cases.map((row) => [row.workflowId, row])),
     steps: byWorkflow(steps),

@@ -10,6 +10,8 @@ export interface AuditCommand extends Period {
   readonly sample: number | null;
   readonly seed: number;
   readonly deposit: string | null;
+  /** So many archived histories are compared with Temporal's own; null: all. */
+  readonly temporal: number | null;
   readonly processes: number | null;
   readonly out: string;
   readonly exceptions: string;
@@ -32,7 +34,7 @@ export class Misused extends Error {}
 export const USAGE = `npm run audit -- [--since TIME] [--sample N [--seed S]] [--deposit ORDER_NUMBER]
                  [--from TIME] [--to TIME] [--entity NAME] [--preparer NAME]
                  [--list N [--seed S] [--by amount]]
-                 [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh] [--after REPORT.json]
+                 [--temporal N|all] [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh] [--after REPORT.json]
 npm run audit -- verify REPORT.json
 
 Exit code 0: nothing is unexplained. 1: something is, or could not be checked. 2: not understood.`;
@@ -54,6 +56,7 @@ export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv = {
     sample: values.sample === undefined ? null : whole('--sample', values.sample),
     seed,
     deposit: values.deposit ?? null,
+    temporal: copies(values.temporal),
     processes: values.processes === undefined ? null : whole('--processes', values.processes),
     out: values.out ?? 'audit-reports',
     exceptions: values.exceptions ?? EXCEPTIONS,
@@ -77,6 +80,7 @@ function read(args: readonly string[]) {
         sample: { type: 'string' },
         seed: { type: 'string' },
         deposit: { type: 'string' },
+        temporal: { type: 'string' },
         processes: { type: 'string' },
         out: { type: 'string' },
         exceptions: { type: 'string' },
@@ -98,6 +102,14 @@ function read(args: readonly string[]) {
 function whole(name: string, text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new Misused(`${name}: expected a whole number above 0`);
   return Number(text);
+}
+
+/** Temporal answers some hundred a second: of a large book some, chosen so that nobody knows which. */
+const COPIES = 10_000;
+
+function copies(text: string | undefined): number | null {
+  if (text === undefined) return COPIES;
+  return text === 'all' ? null : text === '0' ? 0 : whole('--temporal', text);
 }
 
 /** What people are to look at fits on paper. */

@@ -14,6 +14,10 @@ export const decimalText = (text: string): string =>
 const isOne = (names: string): string => `split_part(${names}, '+', 2) in ('', split_part(${names}, '+', 1))`;
 const decimal = (text: string): string => `(${decimalText(text)})::numeric`;
 
+/** When a migration was applied here; null: it was not. What is younger was written under it. */
+export const appliedAt = (file: string): string =>
+  `(select m.applied_at from engine.schema_migration m where m.name = '${file}')`;
+
 /** Proposals of what cannot be read, with their confirmation: what both state; `differs`: why it is no evidence. */
 const STATED = `(
   select p.workflow_id, p.id as proposal, a.transaction_code, a.amount, a.currency_code, a.payment_price,
@@ -81,7 +85,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from ledger.transaction t join ledger.transaction o on o.id = t.origin
            cross join lateral (select case when t.amount > 0 then t.debit_code else t.credit_code end::text as source,
                                       case when o.amount > 0 then o.credit_code else o.debit_code end::text as place) x
-           where (x.source, abs(t.amount), t.fiat, t.fiat_amount, t.provider) is distinct from (x.place, abs(o.amount), o.fiat, o.fiat_amount, o.provider)
+           where (x.source, abs(t.amount), t.fiat, t.fiat_amount, t.unit_price, t.provider) is distinct from (x.place, abs(o.amount), o.fiat, o.fiat_amount, o.unit_price, o.provider)
               or (t.key like 'after:%' and t.key <> 'after:' || o.id)
               or (t.kind = 'reversal' and t.deposit is distinct from o.deposit)
           union all
@@ -117,6 +121,12 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              when c.deposit is null and c.receipt = 'first' then 'and is kept as one of no deposit'
              when d.external_order_number <> c.external_order_number then 'and pays deposit ' || d.external_order_number end as fault) x
            where x.fault is not null`,
+  },
+  {
+    // Rounded down at the eighth decimal, as domain/money.ts has it.
+    kind: 'posting_differs',
+    sql: `select 'posting ' || id as place, 'unit price is ' || coalesce(unit_price::text, 'none') || ', ' || fiat_amount || ' ' || fiat || ' for ' || amount || ' MTC' as detail
+            from ledger.transaction where origin is null and unit_price is distinct from div(fiat_amount * 100000000, nullif(amount, 0)) * 0.00000001`,
   },
   {
     // Under another name of the provider its code would be free once more.
@@ -214,6 +224,42 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              when d.state = 'IN_REVIEW' and not exists (select from engine.review_case v where v.workflow_id = 'deposit:' || d.external_order_number)
              then 'and there is no case of it' end as fault) x
            where x.fault is not null`,
+  },
+  {
+    // Why people have it: the deposit, its case and the message say the same. Cases from before there was a table of them have
+    // no reason of their own.
+    kind: 'decision_unrecorded',
+    sql: `select coalesce(v.workflow_id, 'deposit:' || d.external_order_number) as place, 'is for people as ' || coalesce(v.reason, 'none') || ', the deposit says ' || coalesce(d.review_reason, 'none') as detail
+            from engine.deposit d full join (select * from engine.review_case where workflow_id like 'deposit:%') v on v.workflow_id = 'deposit:' || d.external_order_number
+           where d.external_order_number is not null and v.reason is distinct from d.review_reason and not (d.review_reason is null and v.reason = 'IN_REVIEW')
+          union all
+          select v.workflow_id, 'is for people as ' || v.reason || ', “' || left(v.detail, 300) || '”; its callback says ' || coalesce(c.review_reason, 'nothing')
+            from engine.review_case v join engine.callback c on c.id = v.callback
+           where v.workflow_id not like all ('{deposit:%,%:reversal:%}') and v.reason <> 'IN_REVIEW'
+             and (v.reason <> coalesce(c.review_reason, 'WORKFLOW_GONE') or convert_to(v.detail, 'UTF8') <> case when c.receipt = 'restored' then c.raw else '' end)`,
+  },
+  {
+    // A restored row is kept by whoever notes the restore first.
+    kind: 'callback_unknown',
+    sql: `select 'callback ' || c.id as place, 'was written for a case that a restore has lost, and no restore is on record' as detail
+            from engine.callback c where c.receipt = 'restored' and c.review_reason = 'CASE_RESTORED' and not exists (select from engine.restored)`,
+  },
+  {
+    // Since rows have a name of their own, and since a step takes the proof of a key, none is without.
+    kind: 'decision_unrecorded',
+    sql: `select 'decision ' || s.id as place, x.fault as detail from engine.decision s
+           cross join lateral (select case
+             when s.step = 'confirm' and s.reason is not null then 'gives a reason for a confirmation, which nobody is asked for: ' || left(s.reason, 300)
+             when s.uid is null and s.at > ${appliedAt('011-standing.sql')} then 'has no name of its own, and is from after each had one'
+             when s.key_id is null and s.at > ${appliedAt('021-contract.sql')} then 'names no key, and is from after each took one' end as fault) x
+           where x.fault is not null
+          union all
+          select 'decision ' || v.proposal, 'is shown to wait in ' || v.workflow_id || ', which was closed by another step that is written down'
+            from engine.review_case v where v.closed_at is not null and v.proposal is not null and exists (
+              select from engine.carried r join engine.decision p on p.id = r.proposal where p.workflow_id = v.workflow_id and r.outcome = 'decided')
+          union all
+          select 'callback ' || c.id, 'has no name of its own, and is from after each had one'
+            from engine.callback c where c.uid is null and c.received_at > ${appliedAt('011-standing.sql')}`,
   },
   {
     kind: 'deposit_unexplained',

@@ -1,4 +1,4 @@
-import type { SqlCheck } from './table-checks.ts';
+import { appliedAt, type SqlCheck } from './table-checks.ts';
 
 /**
  * By how much the clocks of two machines may differ before it is told: the database's and Temporal's. It is the slack
@@ -31,7 +31,9 @@ const COLUMNS: Readonly<Record<string, string>> = {
   'its deadline': 'p.deadline',
   'the callback came': 'c.received_at',
   'it came last': 'c.last_at',
+  'its workflow was told': 'c.raised_at',
   'an attempt came': 'a.at',
+  'the attempt before it': 'a.before_at',
   'the case was opened': 'v.opened_at',
   'the case was closed': 'v.closed_at',
   'a step was taken': 's.at',
@@ -73,6 +75,7 @@ export const TIMES: readonly SqlCheck[] = [
     'engine.callback c left join engine.deposit d on d.bound_callback = c.id and d.settled_by is null',
     [
       ['the callback came', 'it came last'],
+      ['the callback came', 'its workflow was told'],
       ['the deposit was made', 'it came last'],
       ['the callback came', 'the deposit was closed'],
     ],
@@ -93,6 +96,24 @@ export const TIMES: readonly SqlCheck[] = [
     sql: `select 'callback ' || c.id as place, 'came ' || c.received_at || ', and was noted ' || a.at as detail
             from engine.callback c join engine.callback_attempt a on a.callback = c.id and a.n = 1
            where a.at > c.received_at + ${CLOCKS}`,
+  },
+  // They are kept one by one, as they came; the last of them as the row was counted up.
+  inOrder(
+    `'callback ' || a.callback`,
+    '(select callback, at, lag(at) over (partition by callback order by n) as before_at from engine.callback_attempt) a',
+    [['the attempt before it', 'an attempt came']],
+  ),
+  {
+    // It is sent within ten minutes or not at all, and both times are of its row, a few microseconds apart.
+    kind: 'times_contradict',
+    sql: `select 'deposit:' || external_order_number as place, 'attempt ' || n || ' was begun ' || started_at || ', and might be sent until ' || deadline as detail
+            from engine.placement_attempt where deadline > started_at + interval '601 seconds' and started_at > ${appliedAt('018-worker.sql')}`,
+  },
+  {
+    kind: 'times_contradict',
+    sql: `select 'callback ' || c.id as place, 'came last ' || c.last_at || ', and was noted ' || max(a.at) as detail
+            from engine.callback c join engine.callback_attempt a on a.callback = c.id group by c.id
+          having max(a.at) > c.last_at + ${CLOCKS} or count(*) = c.attempts and max(a.at) < c.last_at - ${CLOCKS}`,
   },
   inOrder(`v.workflow_id`, 'engine.review_case v join engine.callback c on c.id = v.callback', [
     ['the callback came', 'the case was opened'],

@@ -14,6 +14,10 @@ const STAMPED_MS = 660_000;
 /** Stretches of time in which something was sent with a stamp of ours, and those beside them. */
 const STAMPED = `(select distinct s.timestamp_ms / ${STAMPED_MS} + d.by as slot from engine.own_stamp s cross join (values (-1), (0), (1)) d(by))`;
 
+/** Of an order so many contents of one kind are kept (api/route-callback.ts); more are counted on the newest. */
+const FULL = (of: string): string =>
+  `select from engine.callback f where f.external_order_number = ${of}.external_order_number group by f.receipt having count(*) >= 20`;
+
 /** The code with which the money of a posting came in. */
 const CODE = `coalesce(t.provider_code, (select r.provider_code from ledger.lineage l join ledger.transaction r on r.id = l.root where l.transaction_id = t.id))`;
 
@@ -49,8 +53,10 @@ const told = (kind: string, happened: string): string => `
     full join ${happened} e on e.of = o.of
    cross join lateral (select case
      when e.of is null then 'tells of what did not happen: ' || left(o.body::text, 300)
+     when o.delivered_at is not null then 'is said to be delivered, ' || o.delivered_at || ', and this version delivers none'
      when o.id is null then case when e.at > clock_timestamp() - ${KEPT} then 'is not there: nobody is told ' || e.body::text end
      when o.external_order_number <> e.n then 'is kept for ' || o.external_order_number
+     when o.created_at < e.at then 'was written ' || o.created_at || ', before it happened, ' || e.at
      when o.id not in (e.id, '${kind}:' || e.of) then 'should be called ' || e.id
      when not coalesce(jsonb_typeof(o.body) = 'object' and e.body @> o.body and o.body ? 'externalOrderNumber', false)
      then 'says ' || left(o.body::text, 300) || ', and it is ' || e.body::text end as fault) x
@@ -81,12 +87,33 @@ export const TOLD: readonly SqlCheck[] = [
            where x.fault is not null`,
   },
   {
+    // The provider's answer has these words and no other; what they say is nobody's to print.
+    kind: 'attempt_differs',
+    sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || ' is ' || coalesce(a.outcome, 'open') || ', and its answer has ' || coalesce(x.words::text, 'no words') as detail
+            from engine.placement_attempt a
+            left join lateral (select array_agg(k order by k) as words from jsonb_object_keys(case when jsonb_typeof(a.answer) = 'object' then a.answer end) k) x on true
+           cross join lateral (select case a.answer->>'kind' when 'placed' then '{kind,redirectUrl,advertisementCode,providerTimeMs}' when 'refused' then '{kind,statusCode,message}'
+             when 'not_sent' then '{kind,cause,clock,gridRefused}' else '{kind,cause}' end::text[] as words) w
+           where case when a.outcome is null then a.answer is not null
+                      else (x.words <@ w.words and (a.outcome = 'unknown' or a.outcome = a.answer->>'kind')) is not true end`,
+  },
+  {
     // What is sealed came with its attempts, of which the first fifty are kept one by one.
     kind: 'callback_unknown',
     sql: `select 'callback ' || c.id as place, 'came ' || c.attempts || ' times, of which ' || a.kept || ' are on record' as detail
             from engine.callback c
             left join (select callback, count(*) as kept from engine.callback_attempt group by callback) k on k.callback = c.id
            cross join lateral (select coalesce(k.kept, 0) as kept) a
-           where c.seal is not null and c.receipt <> 'restored' and a.kept <> least(c.attempts, 50)`,
+           where c.seal is not null and c.receipt <> 'restored'
+             and (a.kept > least(c.attempts, 50) or a.kept < least(c.attempts, 50) and not exists (${FULL('c')}))`,
+  },
+  {
+    // Only a flood leaves contents that are not kept, for which their stamps stand all the same.
+    kind: 'callback_unknown',
+    sql: `select coalesce('callback ' || (select max(c.id) from engine.callback c where c.external_order_number = s.external_order_number), 'deposit:' || s.external_order_number) as place,
+                 'a stamp of its order ' || s.external_order_number || ' stands for a content that is not kept' as detail
+            from engine.callback_stamp s
+           where not exists (select from engine.callback c where c.external_order_number = s.external_order_number and c.content_hash = s.content_hash)
+             and not exists (${FULL('s')})`,
   },
 ];

@@ -9,49 +9,83 @@ import type { Finding } from './report.ts';
  */
 
 const AT_ONCE = 500;
-/** A workflow may close a while before the last one that is archived, and be archived after it. */
-const OVERLAP_MS = 3_600_000;
 
-/** Those that run, and those that closed since about the archive's last row; what closed before has its row there. */
-async function* listed(client: Client, since: Date | null): AsyncGenerator<string[]> {
-  const ours = `(WorkflowType = 'deposit' or WorkflowType = 'review')`;
-  const closed = since === null ? `ExecutionStatus != 'Running'` : `CloseTime > '${since.toISOString()}'`;
-  let ids: string[] = [];
-  for (const query of [`${ours} and ExecutionStatus = 'Running'`, `${ours} and ${closed}`]) {
-    for await (const { workflowId } of client.workflow.list({ query, pageSize: 1_000 })) {
-      ids.push(workflowId);
-      if (ids.length < AT_ONCE) continue;
-      yield ids;
-      ids = [];
-    }
-  }
-  if (ids.length > 0) yield ids;
+interface Listed {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly runs: boolean;
 }
 
-const STRANGE = `
-  select w.id, d.n is not null or v.n is not null as known from unnest($1::text[]) w(id)
+/** Every run that Temporal lists, those that have ended for as long as it keeps them. */
+async function* listed(client: Client): AsyncGenerator<readonly Listed[]> {
+  let runs: Listed[] = [];
+  const query = `WorkflowType = 'deposit' or WorkflowType = 'review'`;
+  for await (const { workflowId, runId, status } of client.workflow.list({ query, pageSize: 1_000 })) {
+    runs.push({ workflowId, runId, runs: status.name === 'RUNNING' });
+    if (runs.length < AT_ONCE) continue;
+    yield runs;
+    runs = [];
+  }
+  if (runs.length > 0) yield runs;
+}
+
+const BESIDE = `
+  select w.id, w.run, w.runs, b.n, d.n is not null or v.n is not null as known, a.n is not null as archived
+    from unnest($1::text[], $2::text[], $3::boolean[]) w(id, run, runs)
+    left join engine.archive b on b.run_id = w.run and b.workflow_id = w.id
+    left join lateral (select 1 as n from engine.archive h where h.workflow_id = w.id limit 1) a on true
     left join lateral (select 1 as n from engine.deposit d where 'deposit:' || d.external_order_number = w.id) d on true
     left join lateral (select 1 as n from engine.review_case v where v.workflow_id not like 'deposit:%'
-                          and v.workflow_id = regexp_replace(w.id, ':again:[0-9]+$', '')) v on true
-   where d.n is null and v.n is null
-      or exists (select from engine.archive a where a.workflow_id = w.id)`;
+                          and v.workflow_id = regexp_replace(w.id, ':again:[0-9]+$', '')) v on true`;
 
-/** `fresh`: a session of now; a row is written before its workflow is started. */
-export async function findWithoutRow(client: Client, fresh: pg.ClientBase): Promise<Finding[]> {
-  const { rows } = await fresh.query<{ closed: Date | null }>('select max(closed_at) as closed from engine.archive');
-  const last = rows[0]?.closed ?? null;
+interface Beside {
+  readonly id: string;
+  readonly run: string;
+  readonly runs: boolean;
+  /** The archive's row of this run. */
+  readonly n: string | null;
+  readonly known: boolean;
+  /** Some run of it is in the archive: then all are. */
+  readonly archived: boolean;
+}
+
+/**
+ * `fresh`: a session of now; a row is written before its workflow is started. `archived`: the archive's rows of runs that
+ * are listed, by number.
+ */
+export async function findWithoutRow(
+  client: Client,
+  fresh: pg.ClientBase,
+): Promise<{ readonly findings: readonly Finding[]; readonly archived: readonly number[] }> {
   const findings: Finding[] = [];
-  for await (const ids of listed(client, last === null ? null : new Date(last.getTime() - OVERLAP_MS))) {
-    const strange = await fresh.query<{ id: string; known: boolean }>(STRANGE, [[...new Set(ids)]]);
-    for (const { id, known } of strange.rows) {
-      const doing = await describe(client, id);
-      // The list shows what is not there any more as well.
-      if (doing === null || (known && !doing.runs)) continue;
-      const detail = known
-        ? 'runs, and the archive says that it has ended'
-        : 'Temporal has it, and there is no row for it';
-      findings.push({ kind: 'history_unexplained', where: id, detail });
+  const archived = new Set<number>();
+  // Each batch is listed before it is looked up: what was made meanwhile has its row.
+  await fresh.query('commit; begin isolation level read committed read only');
+  for await (const runs of listed(client)) {
+    const { rows } = await fresh.query<Beside>(BESIDE, [
+      runs.map(({ workflowId }) => workflowId),
+      runs.map(({ runId }) => runId),
+      runs.map((run) => run.runs),
+    ]);
+    for (const row of rows) {
+      if (row.n !== null) archived.add(Number(row.n));
+      const finding = isFine(row) ? null : await findingOf(client, row);
+      if (finding !== null) findings.push(finding);
     }
   }
-  return findings;
+  return { findings, archived: [...archived] };
+}
+
+/** It has ended and its row is there; or it is compared by itself, because nothing of it is archived. */
+const isFine = ({ known, archived, runs, n }: Beside): boolean => known && (!archived || (n !== null && !runs));
+
+async function findingOf(client: Client, { id, run, known, n }: Beside): Promise<Finding | null> {
+  const doing = await describe(client, id, run);
+  // The list shows what is not there any more as well.
+  if (doing === null) return null;
+  if (!known) return { kind: 'history_unexplained', where: id, detail: 'Temporal has it, and there is no row for it' };
+  if (doing.runs)
+    return { kind: 'history_unexplained', where: id, detail: 'runs, and the archive says that it has ended' };
+  if (n !== null) return null;
+  return { kind: 'history_missing', where: id, detail: `Temporal has run ${run} of it, and the archive does not` };
 }

@@ -117,8 +117,12 @@ export const heldAgainWorkflowId = (workflowId: string, k: number) => `${workflo
 export const caseWorkflowId = ({ inboxId, workflowId }: Pick<ReviewInput, 'inboxId' | 'workflowId'>) =>
   workflowId ?? reviewWorkflowId({ id: inboxId, uid: null });
 
-/** A lost worker is noticed after this long (measured: takeover in about 3 s). */
-const WORKFLOW_TASK_TIMEOUT = '3s';
+/**
+ * A worker that is lost in the middle of a task is noticed after this long; between tasks, after two seconds. Shorter is no
+ * option: a worker that stands still for longer, with a local activity under way, goes on from where it was with what came
+ * meanwhile, and no replay comes to that again (docs/decisions/0015-an-audit-that-trusts-nobody.md).
+ */
+const WORKFLOW_TASK_TIMEOUT = '10s';
 
 /** How a deposit is started, by the API and by the relay alike: a second start finds the first. */
 export function depositStart(input: DepositInput) {

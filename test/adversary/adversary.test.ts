@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { required } from '../support/database.ts';
 import { runAdversary } from './run.ts';
+import { isSameEffect } from './trial.ts';
 
 test('nothing that a login of the engine may do goes unseen: it is refused, changes nothing, is found by name, or listed', async () => {
   const report = await runAdversary({
@@ -24,3 +25,19 @@ test('nothing that a login of the engine may do goes unseen: it is refused, chan
   for (const verdict of ['refused', 'changed nothing', 'found', 'legal'])
     expect(many(verdict), verdict).toBeGreaterThan(10);
 }, 200_000);
+
+test('an effect is the same a minute later, when only its times are, as far from when each was tried', () => {
+  const change = (at: string, state = 'PLACEMENT_UNKNOWN') => ({
+    table: 'engine.deposit',
+    kind: 'update' as const,
+    before: { state: 'PLACING', expires_at: null },
+    after: { state, expires_at: at },
+    columns: ['state', 'expires_at'],
+  });
+  const tried = (at: string, ...of: Parameters<typeof change>) => ({ atMs: Date.parse(at), changes: [change(...of)] });
+  const first = tried('2026-11-29T10:00:00Z', '2026-11-29 10:15:00.1');
+  expect(isSameEffect(first, tried('2026-11-29T10:01:30Z', '2026-11-29 10:16:30.4'))).toBe(true);
+  expect(isSameEffect(first, tried('2026-11-29T10:01:30Z', '2026-11-29 10:15:00.1'))).toBe(true);
+  expect(isSameEffect(first, tried('2026-11-29T10:01:30Z', '2026-11-29 10:18:30.4'))).toBe(false);
+  expect(isSameEffect(first, tried('2026-11-29T10:01:30Z', '2026-11-29 10:16:30.4', 'UNPAID'))).toBe(false);
+});

@@ -61,12 +61,6 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_api',
-    by: 'engine.count_attempt',
-    reason: 'A stamp that stands for a content that is not kept gives other contents under it to people.',
-    covers: inserts('engine.callback_stamp'),
-  },
-  {
-    role: 'app_api',
     by: 'engine.reroute',
     reason: 'What came again is counted; why people are to see what has no order is said in a word.',
     covers: any(counted, updates('engine.callback', 'attempts', 'last_at', 'review_reason')),
@@ -131,15 +125,8 @@ export const LEGAL: readonly Legal[] = [
     role: 'app_worker',
     by: 'engine.close_attempts',
     reason:
-      'An order that nobody has begun is never sent, as one that comes too late: the workflow refuses it, or nobody knows of it after a restore. It has no payment.',
-    covers: any(
-      inserts(
-        'engine.placement_attempt',
-        ({ n, outcome, answer }) =>
-          n === '1' && (outcome === 'closed' || (outcome === 'unknown' && answer!.includes('"cause": "RESTORED"'))),
-      ),
-      (change) => adopted(change) && change.kind === 'update',
-    ),
+      'An order that nobody has begun is never sent, as one that comes too late: the workflow refuses it. It has no payment.',
+    covers: inserts('engine.placement_attempt', ({ n, outcome }) => n === '1' && outcome === 'closed'),
   },
   {
     role: 'app_worker',
@@ -229,6 +216,15 @@ export function legalReason({ steps }: Attempt, changes: readonly Change[]): str
   }
   return [...reasons].join(' ');
 }
+
+/**
+ * Whether a message was only counted, and more than fifty times: of these the count alone is kept, so that what a step by
+ * itself would lack on record is nowhere missing after another.
+ */
+export const isCountedPastFifty = (changes: readonly Change[]): boolean =>
+  changes.every(
+    (change) => counted(change) && (change.table !== 'engine.callback' || Number(change.after!['attempts']) > 50),
+  );
 
 const columnByColumn = (change: Change): Change[] =>
   change.kind === 'update' ? change.columns.map((column) => ({ ...change, columns: [column] })) : [change];

@@ -20,6 +20,8 @@ export interface Prepared {
   readonly archived: number;
   /** Where a checkout link may lead. */
   readonly links: LinkRules;
+  /** What is young then stays so, however long the adversary takes. */
+  readonly at: Date;
 }
 
 export async function prepare(url: string, client: Client, code: string, links: LinkRules): Promise<Prepared> {
@@ -29,7 +31,7 @@ export async function prepare(url: string, client: Client, code: string, links: 
     const objects = archiveObjects(session, undefined);
     const histories = await prepareHistories({ session, objects, client, dataConverter: {}, replayer });
     const { rows } = await session.query<{ n: number }>('select count(*)::int as n from engine.archive');
-    return { histories, archived: rows[0]!.n, links };
+    return { histories, archived: rows[0]!.n, links, at: new Date() };
   } finally {
     await replayer.close();
     await session.end();
@@ -48,12 +50,12 @@ export async function becomeAuditor(db: pg.ClientBase): Promise<void> {
 /** As `auditor`, in the transaction of `db`. */
 export async function look(
   db: pg.ClientBase,
-  { histories, archived, links }: Prepared,
+  { histories, archived, links, at }: Prepared,
   later: Later,
 ): Promise<Finding[]> {
   const session = preparing(db);
   const of = { session, histories, links, sealTrust: sealTrust() };
-  const found = await lookAt(later === 'now' ? { ...of, now: new Date() } : of);
+  const found = await lookAt(later === 'now' ? { ...of, now: at } : of);
   const catalogue = await checkCatalogue(session, NO_EXCEPTIONS);
   return [...found, ...catalogue.findings, ...(await lookAtNewRows(session, archived))];
 }

@@ -12,7 +12,7 @@ import {
   readTables,
   readWrites,
 } from './images.ts';
-import { legalReason } from './legal.ts';
+import { isCountedPastFifty, legalReason } from './legal.ts';
 import { becomeAuditor, catalogueFindings, LATER, type Later, look, type Prepared } from './look.ts';
 import type { Scene } from './scene.ts';
 import type { Attempt, Statement } from './statement.ts';
@@ -22,6 +22,8 @@ export type Verdict = (typeof VERDICTS)[number];
 
 export interface Outcome {
   readonly attempt: Attempt;
+  /** When it was tried: times of its changes are told from then. */
+  readonly atMs: number;
   readonly verdict: Verdict;
   /** SQLSTATE and message, the finding, or the reason why it is legal. */
   readonly why: string;
@@ -100,7 +102,8 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
         const why = first === undefined ? '' : `${first.kind} ${textOf(first)}`;
         return { verdict: 'found', why, named: names.filter(isNamed), everyKind: findings.map(({ kind }) => kind) };
       }
-      if (legal !== null && mustName === undefined) return { verdict: 'legal', why: legal, named: [], everyKind: [] };
+      if (legal !== null && (mustName === undefined || isCountedPastFifty(changes)))
+        return { verdict: 'legal', why: legal, named: [], everyKind: [] };
     }
     return { verdict: 'unseen', why: changes.map(inShort).join('; '), named: [], everyKind: [] };
   }
@@ -118,28 +121,31 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
 
   return {
     async commit(attempt) {
+      const atMs = Date.now();
       const { refusal } = await strike(url, attempt, scene);
-      if (refusal !== null) return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
+      if (refusal !== null)
+        return { attempt, atMs, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
       return within(db, async () => {
         const changes = differences(images, await readImages(db, tables));
-        if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
-        return { attempt, changes, ...(await judge(attempt, changes, undefined, new Set())) };
+        if (changes.length === 0) return { attempt, atMs, changes, ...(await judgeCatalogue(attempt)) };
+        return { attempt, atMs, changes, ...(await judge(attempt, changes, undefined, new Set())) };
       });
     },
     async try(attempt, { without = new Set<FindingKind>(), unbound = false, mustName, alone = [] } = {}) {
       return within(db, async () => {
+        const atMs = Date.now();
         const writes = await readWrites(db);
         const refusal = await carryOut(db, attempt, scene, unbound);
         if (refusal !== null)
-          return { attempt, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
+          return { attempt, atMs, verdict: 'refused', why: refusal, changes: [], named: [], everyKind: [] };
         const changes = await changesSince(db, tables, images, writes);
-        if (changes.length === 0) return { attempt, changes, ...(await judgeCatalogue(attempt)) };
-        const same = alone.find((one) => withoutClock(one.changes) === withoutClock(changes));
+        if (changes.length === 0) return { attempt, atMs, changes, ...(await judgeCatalogue(attempt)) };
+        const same = alone.find((one) => isSameEffect(one, { atMs, changes }));
         if (same !== undefined) return { ...same, attempt };
         const effect = JSON.stringify([effectOf(attempt, changes), mustName, [...without]]);
         const verdict = judged.get(effect) ?? (await judge(attempt, changes, mustName, without));
         judged.set(effect, verdict);
-        return { attempt, changes, ...verdict };
+        return { attempt, atMs, changes, ...verdict };
       });
     },
     anyway: anyway.get('now')!,
@@ -227,21 +233,30 @@ const effectOf = ({ steps }: Attempt, changes: readonly Change[]): string =>
     /20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?/g,
     (time) => (Math.abs(Date.parse(`${time.replace(' ', 'T')}Z`) - Date.now()) < 60_000 ? 'now' : time),
   );
-/** What was changed, whenever it was: times of now or soon, stamps of now, and the hash of a line of the archive, which has its time. */
-const withoutClock = (changes: readonly Change[]): string =>
+const TIME = /20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?|\b1[789]\d{11}\b/g;
+const NEAR_MS = 5_000;
+const msOf = (time: string): number => (time.includes(':') ? Date.parse(`${time.replace(' ', 'T')}Z`) : Number(time));
+/** The hash of a line of the archive, which has its time, is left out. */
+const withoutHash = (changes: readonly Change[]): string =>
   JSON.stringify(
-    changes.map(({ before, after, ...of }) => ({
-      ...of,
-      before,
-      after: of.table === 'engine.archive' ? { ...after, hash: null } : after,
-    })),
-  )
-    .replaceAll(/20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?/g, (time) =>
-      isSoon(Date.parse(`${time.replace(' ', 'T')}Z`)) ? 'now' : time,
-    )
-    .replaceAll(/\b1[789]\d{11}\b/g, (ms) => (isSoon(Number(ms)) ? 'now' : ms));
-/** A deadline is ten minutes ahead at most, and what was done alone was done before. */
-const isSoon = (ms: number): boolean => Math.abs(ms - Date.now()) < 60 * 60_000;
+    changes.map((change) =>
+      change.table === 'engine.archive' ? { ...change, after: { ...change.after, hash: null } } : change,
+    ),
+  );
+
+/** Whether two have changed the same to the same: a time, or a stamp, is the same, or as far from when each was tried. */
+export function isSameEffect(
+  one: Pick<Outcome, 'atMs' | 'changes'>,
+  other: Pick<Outcome, 'atMs' | 'changes'>,
+): boolean {
+  const [first, second] = [one, other].map(({ changes }) => withoutHash(changes));
+  if (first!.replaceAll(TIME, '') !== second!.replaceAll(TIME, '')) return false;
+  const times = second!.match(TIME) ?? [];
+  return (first!.match(TIME) ?? []).every((time, i) => {
+    const [was, is] = [time, times[i]!].map(msOf);
+    return time === times[i] || Math.abs(was! - one.atMs - (is! - other.atMs)) < NEAR_MS;
+  });
+}
 const keyOf = ({ kind, where, detail }: Finding): string => `${kind}|${where}|${detail}`;
 export const inShort = ({ table, kind, before, after, columns }: Change): string => {
   const row = after ?? before!;

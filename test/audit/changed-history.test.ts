@@ -2,7 +2,9 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
-import { findingsOf, keepBook, rewriteHistory } from './book.ts';
+import { ALONE, changePayload, findingsOf, keepBook, rewriteHistory, sealAnew } from './book.ts';
+import { isGone } from '../../archive/source.ts';
+import { until } from '../support/until.ts';
 import { type Place, placesOf } from './places.ts';
 
 /**
@@ -92,7 +94,7 @@ test('whatever is changed in a history is found, and never ends the audit', asyn
     place.apply(history, how);
     await rewriteHistory(db, id, () => JSON.stringify(history));
     try {
-      const found = findingsOf(await book.audit(url, '--deposit', deposit));
+      const found = findingsOf(await book.audit(url, '--deposit', deposit, ...ALONE));
       expect(found.length > 0 || provesNothing(place), `${id}: ${place.path}, ${place.change}`).toBe(true);
     } finally {
       await rewriteHistory(db, id, () => text);
@@ -101,3 +103,66 @@ test('whatever is changed in a history is found, and never ends the audit', asyn
   await fc.assert(property, { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) });
   expect(findingsOf(await book.audit(url))).toEqual([]);
 }, 300_000);
+
+/** Of one deposit, all of it: its wallet, wherever it is kept, with both chains. */
+const { credited, decided, rejected, price } = book.deposits;
+const stolen = async (copy: pg.Client) => {
+  await rewriteHistory(copy, `deposit:${credited}`, (text) => changePayload(text, 'wallet-credited', 'wallet-evil'));
+  await copy.query(`update engine.deposit set wallet = 'wallet-evil' where external_order_number = '${credited}';
+    update engine.outgoing set body = body || '{"wallet": "wallet-evil"}' where external_order_number = '${credited}';
+    update ledger.account set code = 'wallet:wallet-evil' where code = 'wallet:wallet-credited';
+    update ledger.transaction set credit_code = 'wallet:wallet-evil' where credit_code = 'wallet:wallet-credited'`);
+  await sealAnew(copy);
+};
+
+test('a theft that was written through the archive, the books and both chains is found while Temporal has its history', async () => {
+  const copy = await book.tampered(stolen);
+  expect(findingsOf(await book.audit(copy, ...ALONE))).toEqual([]);
+  const report = await book.audit(copy);
+  const n = histories.findIndex(({ id }) => id === `deposit:${credited}`) + 1;
+  expect(findingsOf(report)).toEqual([
+    {
+      kind: 'history_differs',
+      where: `archive row ${n}`,
+      detail: expect.stringMatching(/: event 1, EVENT_TYPE_\w+ 1 of \S+, holds something else in Temporal$/) as string,
+    },
+  ]);
+  expect(JSON.stringify(report)).not.toContain('wallet-credited');
+  expect(report.audit.temporal).toEqual({ of: 8, asked: 8, compared: 8, chosenBy: null });
+  // The newest, the largest credit, and others by a seed: of three some draw finds it.
+  const { audit, notes } = await book.audit(copy, '--temporal', '3');
+  expect(audit.temporal).toEqual({ of: 8, asked: 3, compared: 3, chosenBy: expect.stringMatching(/^\d+$/) as string });
+  expect(notes.filter((note) => note.startsWith('3 of 8 archived histories were also compared'))).toHaveLength(1);
+});
+
+test('a history that names another run, one without its row, and one that Temporal has lost', async () => {
+  const run = '5f0c1f6e-0000-4000-8000-000000000000';
+  const { client } = book.engine;
+  await client.workflowService.deleteWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId: `deposit:${price}` },
+  });
+  const gone = client.workflow.getHandle(`deposit:${price}`);
+  await until('Temporal to have lost it', () => gone.fetchHistory().then(() => false, isGone));
+  const copy = await book.tampered(async (client) => {
+    const of = await client.query<{ run: string }>(
+      `update engine.archive a set run_id = $2 from engine.archive b where a.n = b.n and a.workflow_id = $1 returning b.run_id as run`,
+      [`deposit:${decided}`, run],
+    );
+    await rewriteHistory(client, `deposit:${decided}`, (text) => text.replaceAll(of.rows[0]!.run, run));
+    // As if it had ended long before the newest.
+    await client.query(`delete from engine.archive where workflow_id = 'deposit:${rejected}'; delete from engine.deposit where external_order_number = '${rejected}';
+      update engine.archive set closed_at = closed_at + interval '1 day' where n = (select max(n) from engine.archive)`);
+  });
+  const report = await book.audit(copy);
+  expect(findingsOf(report)).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({
+        kind: 'history_differs',
+        detail: expect.stringMatching(`^deposit:${decided}: names run ${run}; Temporal has run `) as string,
+      }),
+      expect.objectContaining({ kind: 'history_unexplained', where: `deposit:${rejected}` }),
+    ]),
+  );
+  expect(report.audit.temporal).toMatchObject({ of: 7, asked: 7, compared: 5 });
+});

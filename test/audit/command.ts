@@ -57,6 +57,6 @@ export async function runAudit(
 /** A report without the times of its audit, the names made of them, and what is signed over them. */
 export async function contentOf(path: string): Promise<string> {
   const report = JSON.parse(await readFile(path, 'utf8')) as AuditReport;
-  const own = new Set(['signature', 'html', 'startedAt', 'finishedAt', 'file']);
+  const own = new Set(['signature', 'html', 'startedAt', 'finishedAt', 'file', 'chosenBy']);
   return JSON.stringify(report, (name, value: unknown) => (own.has(name) ? undefined : value));
 }

@@ -127,6 +127,7 @@ test('a credit in a task of which nothing was recorded is explained by the row t
 });
 
 const attemptOf = (n: string) => `engine.placement_attempt where external_order_number = '${n}'`;
+const ofDecided = `workflow_id = 'deposit:${deposits.decided}'`;
 const credited = `kind = 'deposit.credited' and external_order_number = '${deposits.credited}'`;
 
 /** What an insider may do beside the money, each with one kind and one name. */
@@ -306,11 +307,185 @@ const BESIDE: readonly (readonly [what: string, tamper: string, kind: FindingKin
     'posting_unexplained',
     ':again:1, of which there is no history',
   ],
+  [
+    'a step that names no key',
+    `update engine.decision set key_id = null where ${ofDecided}`,
+    'decision_unrecorded',
+    'names no key',
+  ],
+  [
+    'a step that has no name of its own',
+    `update engine.decision set uid = null where ${ofDecided}`,
+    'decision_unrecorded',
+    'has no name of its own',
+  ],
+  [
+    'a callback that has no name of its own',
+    `update engine.callback set uid = null where id = ${callbackOf(deposits.credited)}`,
+    'decision_unrecorded',
+    'has no name of its own',
+  ],
+  [
+    'a reason for a confirmation',
+    `update engine.decision set reason = 'it is mine' where step = 'confirm' and ${ofDecided}`,
+    'decision_unrecorded',
+    'it is mine',
+  ],
+  [
+    'other numbers behind an open case',
+    `update engine.review_case set detail = 'received 5000 MTC' where workflow_id = 'deposit:${deposits.doubtful}'`,
+    'decision_differs',
+    'received 4999 MTC, asked 5000',
+  ],
+  [
+    'other numbers behind a case of its own',
+    `update engine.review_case set detail = 'all is well' where workflow_id like 'review:%' and opened_by is null`,
+    'decision_unrecorded',
+    'all is well',
+  ],
+  [
+    'a proposal in an open case',
+    `update engine.review_case set proposal = (select max(id) from engine.decision where step = 'propose') where workflow_id = 'deposit:${deposits.doubtful}'`,
+    'decision_unrecorded',
+    'the case shows proposal',
+  ],
+  [
+    'a proposal in a closed case',
+    `update engine.review_case set proposal = (select max(id) from engine.decision where step = 'propose') where workflow_id = 'deposit:${deposits.decided}'`,
+    'decision_unrecorded',
+    'is shown to wait in',
+  ],
+  [
+    'another price of money in suspense',
+    `update ledger.transaction set unit_price = 9 where kind = 'suspense'`,
+    'posting_differs',
+    'unit price is 9',
+  ],
+  [
+    'another price of a decided credit',
+    `update ledger.transaction set unit_price = 9 where kind = 'release'`,
+    'posting_differs',
+    'before it left 4999',
+  ],
+  [
+    'a word that is said to be delivered',
+    `update engine.outgoing set delivered_at = clock_timestamp() where ${credited}`,
+    'notification_differs',
+    'is said to be delivered',
+  ],
+  [
+    'a word from before it happened',
+    `update engine.outgoing set created_at = created_at - interval '1 day' where ${credited}`,
+    'notification_differs',
+    'before it happened',
+  ],
+  [
+    'another reason on a deposit',
+    `update engine.deposit set review_reason = 'LATE' where external_order_number = '${deposits.decided}'`,
+    'decision_unrecorded',
+    'is for people as AMOUNT_MISMATCH, the deposit says LATE',
+  ],
+  [
+    'a reason on a deposit that no person had',
+    `update engine.deposit set review_reason = 'LATE' where external_order_number = '${deposits.credited}'`,
+    'decision_unrecorded',
+    'is for people as none',
+  ],
+  [
+    'another reason on a message',
+    `update engine.callback set review_reason = 'LATE' where receipt <> 'first'`,
+    'decision_unrecorded',
+    'its callback says LATE',
+  ],
+  [
+    'a word in the provider’s answer that it never says',
+    `update engine.placement_attempt set answer = answer || '{"expiresAt": "2030-01-01T00:00:00.000Z"}' where external_order_number = '${deposits.credited}'`,
+    'attempt_differs',
+    'advertisementCode,expiresAt,kind',
+  ],
+  [
+    'an answer of the provider that is none',
+    `update engine.placement_attempt set answer = '"x"' where external_order_number = '${deposits.credited}'`,
+    'attempt_differs',
+    'and its answer has no words',
+  ],
+  [
+    'a stamp that stands for a content which nobody has',
+    `update engine.callback_stamp set content_hash = sha256('mine') where external_order_number = '${deposits.credited}'`,
+    'callback_unknown',
+    'stands for a content that is not kept',
+  ],
+  [
+    'an attempt that might be sent for a day',
+    `update engine.placement_attempt set deadline = deadline + interval '1 day' where external_order_number = '${deposits.credited}'`,
+    'times_contradict',
+    'might be sent until',
+  ],
+  [
+    'an attempt of a callback that came later',
+    `update engine.callback_attempt set at = at + interval '1 hour' where callback = ${callbackOf(deposits.credited)}`,
+    'times_contradict',
+    'came last',
+  ],
+  [
+    'a callback that came last a day later',
+    `update engine.callback set last_at = last_at + interval '1 day' where id = ${callbackOf(deposits.credited)}`,
+    'times_contradict',
+    'came last',
+  ],
+  [
+    'a workflow that was told of a callback before it came',
+    `update engine.callback set raised_at = received_at - interval '1 second' where id = ${callbackOf(deposits.credited)}`,
+    'times_contradict',
+    'its workflow was told before that',
+  ],
+  [
+    'a decision that was carried out an hour later',
+    `update engine.carried set at = at + interval '1 hour' where proposal in (select id from engine.decision where ${ofDecided})`,
+    'times_contradict',
+    'was carried out',
+  ],
+  [
+    'what a reversal came to, removed',
+    `delete from engine.carried where proposal in (select id from engine.decision where workflow_id like '%:reversal:1')`,
+    'decision_unrecorded',
+    'and no proposal is written down to have come to it',
+  ],
+  [
+    'an order that was given up after a restore which is not on record',
+    `update engine.placement_attempt set outcome = 'unknown', answer = '{"kind": "unknown", "cause": "RESTORED"}' where external_order_number = '${deposits.waiting}'`,
+    'attempt_differs',
+    'and none is on record since',
+  ],
 ];
 
 test.each(BESIDE)('%s is found and named', async (_, tamper, kind, names) => {
   const found = (await lookAfter(tamper)).filter((finding) => finding.kind === kind);
   expect(JSON.stringify(found)).toContain(names);
+});
+
+test('contents that were only counted, because of their order twenty are kept, are no finding', async () => {
+  const counted = `
+    update engine.callback set attempts = attempts + 5, last_at = clock_timestamp() where id = ${callbackOf(deposits.credited)};
+    insert into engine.callback_stamp (key_id, timestamp_ms, external_order_number, content_hash)
+    select key_id, timestamp_ms + 1, external_order_number, sha256('counted') from engine.callback_stamp where external_order_number = '${deposits.credited}'`;
+  const kept = (many: number) => `
+    insert into engine.callback (external_order_number, deposit, content_hash, raw, receipt, acked)
+    select external_order_number, deposit, sha256(i::text::bytea), raw, receipt, false from engine.callback cross join generate_series(1, ${many}) i
+     where id = ${callbackOf(deposits.credited)}`;
+  const about = async (many: number) =>
+    (await lookAfter(`${kept(many)}; ${counted}`)).filter(({ detail }) => /are on record|is not kept/.test(detail));
+  expect(await about(18)).toHaveLength(2);
+  expect(await about(19)).toEqual([]);
+});
+
+test('a restore on record is a note, and explains what was lost by it', async () => {
+  const url = await book.tampered(`insert into engine.restored default values`);
+  const report = await book.audit(url);
+  expect(found(report)).toEqual([]);
+  expect(report.notes).toContainEqual(
+    expect.stringMatching(/^That this database was restored was noted 20\d\d-\S+Z: /),
+  );
 });
 
 /** Every message as if it had been stamped, and sealed with that stamp, so much earlier. */

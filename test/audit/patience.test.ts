@@ -4,7 +4,7 @@ import type { FindingKind } from '../../audit/findings.ts';
 import { type Doing, mayFollow, PATIENCE } from '../../audit/patience.ts';
 import type { PostingRecord } from '../../audit/rows.ts';
 
-const idle: Doing = { events: 10, runs: true, activities: [], task: false };
+const idle: Doing = { runId: '', events: 10, runs: true, activities: [], task: false };
 const tasked: Doing = { ...idle, task: true };
 const busyWith = (...activities: string[]): Doing => ({ ...idle, activities });
 

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { expect, onTestFinished, test } from 'vitest';
+import { parseHistory } from '../../archive/canonical.ts';
+import { readHistory } from '../../archive/history.ts';
+import { replayFault } from '../../audit/archived-work.ts';
 import { createReplayer } from '../../audit/replay.ts';
 import { required } from '../support/database.ts';
 import { recordedHistories } from '../support/histories.ts';
@@ -21,4 +24,15 @@ test('a history whose replay never ends is told as such, and the next one is rep
   expect(error?.message).toBe('replaying it does not come to an end within 1 s');
   // On a busy machine a second may be too short for that too.
   await until('the next one to be replayed', async () => (await replayer.replay('deposit:next', credited)) === null);
+});
+
+test('what a worker that stood still has recorded is a finding that says so, and nothing is excused by it', async () => {
+  const replayer = createReplayer(code);
+  onTestFinished(() => replayer.close());
+  // Recorded by a worker that was stopped for four seconds, when a task had three.
+  const history = parseHistory(await readFile(new URL('./stalled-worker.json', import.meta.url), 'utf8'));
+  const [finding, ...more] = await replayFault({ dataConverter: {} }, replayer, readHistory(history), history);
+  expect(more).toEqual([]);
+  expect(finding).toMatchObject({ kind: 'replay_differs', where: 'deposit:o-fr-2-1-pl6zbl' });
+  expect(finding!.detail).toMatch(/credit.*; a worker stood still at event 25, which alone can be the reason/);
 });

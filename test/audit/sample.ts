@@ -50,6 +50,7 @@ export const finish = (builder: ReportBuilder, known: Partial<Pick<Finish, 'book
         preparer: 'D. Auditor',
       },
       codeVersion: '0.6.0 (956d63d)',
+      temporal: { of: 1_278, asked: 1_278, compared: 1_100, chosenBy: null },
       bundleHash: hashOf('bundle of today'),
       catalogueHash: 'c'.repeat(64),
     },

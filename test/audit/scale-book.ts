@@ -100,7 +100,7 @@ async function record(
   await owner.query(
     `with sent as (
        insert into engine.placement_attempt (external_order_number, n, started_at, deadline, outcome, answer)
-       select d->>'externalOrderNumber', 1, $2, $2, d->>'outcome', jsonb_build_object('kind', d->'outcome', 'advertisementCode', d->'advertisementCode')
+       select d->>'externalOrderNumber', 1, $2, $2, d->>'outcome', jsonb_build_object('kind', d->'outcome') || case d->>'outcome' when 'placed' then jsonb_build_object('advertisementCode', d->'advertisementCode') else '{}' end
          from jsonb_array_elements($1::jsonb) d)
      insert into engine.own_stamp (key_id, timestamp_ms) values ('key', (extract(epoch from $2::timestamptz) * 1000)::bigint) on conflict do nothing`,
     [JSON.stringify(rows), placedAt],

@@ -135,6 +135,7 @@ const EMPTY: Records = {
   attempts: new Map(),
   outcomes: new Map(),
   codes: new Map(),
+  restoredAt: null,
 };
 
 describe('a history whose facts have another shape', () => {
