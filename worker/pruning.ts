@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Log } from '../config/log.ts';
 import type { Loop } from '../config/loop.ts';
-import { prune, PRUNE_BATCH } from '../database/prune.ts';
+import { PRUNE_BATCH, pruneInBatches } from '../database/prune.ts';
 import { startSweeping } from './sweeping.ts';
 
 const EVERY_MS = 3_600_000;
@@ -16,10 +16,7 @@ export const startPruning = (
   atMost = PRUNE_BATCH,
 ): Loop =>
   startSweeping(log, {
-    async batch() {
-      const done = await prune(pool, olderThanMs, atMost);
-      return { done, more: Object.values(done).some((n) => n >= atMost) };
-    },
+    batch: pruneInBatches(pool, olderThanMs, atMost),
     everyMs,
     message: 'rows pruned',
     alarm: 'rows_not_pruned',

@@ -112,6 +112,7 @@ const SMALL = new Set([
   'api_key',
   'key_log',
   'restored',
+  'seal_demand',
   'seal_mac',
   'schema_migration',
   'archive_lost',
