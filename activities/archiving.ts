@@ -5,7 +5,7 @@ import type { ArchiveObjects } from '../archive/objects.ts';
 import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } from '../archive/queue.ts';
 import { closedRun } from '../archive/run.ts';
 import type { HistorySource } from '../archive/source.ts';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { inTransaction } from '../database/pool.ts';
 
 export interface ArchivingDependencies {

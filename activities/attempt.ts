@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { crashPoint } from '../config/crash.ts';
+import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keyring.ts';
-import type { Secret } from '../config/load.ts';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import type { Secret } from '../config/environment.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { PlacementRow } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import {
@@ -15,12 +15,12 @@ import {
   type StampRefusals,
   type StoredAnswer,
 } from '../database/placements.ts';
-import { type CapabilityKey, callbackUrl } from '../mtpay/capability.ts';
-import type { ProviderClock } from '../mtpay/clock.ts';
-import type { OwnStamps } from '../mtpay/own-stamps.ts';
-import { openName } from '../mtpay/payer-name.ts';
-import type { PaymentProvider, PlacementAnswer } from '../mtpay/place.ts';
-import { keyId, type MtpayKey } from '../mtpay/signature.ts';
+import { type CapabilityKey, callbackUrl } from '../providers/callback-address.ts';
+import type { ProviderClock } from '../providers/clock.ts';
+import type { OwnStamps } from '../database/own-stamps.ts';
+import { openName } from '../database/sealed-name.ts';
+import type { PaymentProvider, PlacementAnswer } from '../providers/mtpay/place.ts';
+import { keyId, type MtpayKey } from '../providers/mtpay/signature.ts';
 
 export interface PlacementDependencies {
   readonly pool: pg.Pool;

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { findBound } from '../database/callbacks.ts';
 import { adoptDeposit, findSettlement, recordState as record, type Settlement } from '../database/deposits.ts';
 import type { Payment } from '../domain/order.ts';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { crashPoint } from '../config/crash.ts';
+import { crashPoint } from '../telemetry/crash-points.ts';
 import { findBound } from '../database/callbacks.ts';
 import { findSettlement, markClosed, type Settlement } from '../database/deposits.ts';
 import type { Payment } from '../domain/order.ts';

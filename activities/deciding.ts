@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { crashPoint } from '../config/crash.ts';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import { crashPoint } from '../telemetry/crash-points.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
 import { isSamePayment } from '../database/callbacks.ts';
 import {
@@ -20,7 +20,7 @@ import {
   type SealedRow,
   type SealTrust,
   verdictOn,
-} from '../mtpay/sealed-rows.ts';
+} from '../providers/sealed-rows.ts';
 import type { Standing } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { HistorySource } from '../archive/source.ts';
 import type { SaidStep } from '../database/decisions.ts';
-import type { SealTrust } from '../mtpay/sealed-rows.ts';
+import type { SealTrust } from '../providers/sealed-rows.ts';
 import type { CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
 import { createArchiver } from './archiving.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { raiseAlarm } from '../config/log.ts';
+import { raiseAlarm } from '../telemetry/log.ts';
 import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';

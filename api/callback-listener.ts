@@ -1,13 +1,13 @@
 import { type Keyring, mapKeyring } from '../config/keyring.ts';
 import type { KeyTypes } from '../config/keys.ts';
-import type { CallbacksConfig } from '../config/load.ts';
-import { raiseAlarm } from '../config/log.ts';
-import { capabilityKey } from '../mtpay/capability.ts';
-import { createProviderClock } from '../mtpay/clock.ts';
-import { createCallbackApp } from './callback.ts';
-import { type Listener, listen, LISTENER_LIMITS } from './http.ts';
-import { takeTurns } from './limits.ts';
-import { createReceiver, type ReceiveDependencies } from './receive-callback.ts';
+import type { CallbacksConfig } from '../config/environment.ts';
+import { raiseAlarm } from '../telemetry/log.ts';
+import { capabilityKey } from '../providers/callback-address.ts';
+import { createProviderClock } from '../providers/clock.ts';
+import { createCallbackApp } from './callback-app.ts';
+import { type Listener, listen, LISTENER_LIMITS } from './http/http.ts';
+import { takeTurns } from '../intake/limits.ts';
+import { createReceiver, type ReceiveDependencies } from '../intake/receive-callback.ts';
 
 interface CallbackListenerDependencies
   extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'raise' | 'isEmpty' | 'log'> {

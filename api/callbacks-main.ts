@@ -1,6 +1,6 @@
-import { armCrashPoint } from '../config/crash.ts';
-import { loadCallbacksConfig } from '../config/load.ts';
-import { createLog } from '../config/log.ts';
+import { armCrashPoint } from '../telemetry/crash-points.ts';
+import { loadCallbacksConfig } from '../config/environment.ts';
+import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { startCallbacks } from './start-callbacks.ts';
 import { stopOnSignal } from './stop.ts';

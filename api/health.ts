@@ -1,7 +1,7 @@
 import type { Express } from 'express';
-import type { Log } from '../config/log.ts';
-import { answerErrors, ApiError } from './errors.ts';
-import { createApp, onlyMethods } from './http.ts';
+import type { Log } from '../telemetry/log.ts';
+import { answerErrors, ApiError } from './http/errors.ts';
+import { createApp, onlyMethods } from './http/http.ts';
 
 export interface HealthDependencies {
   /** False once the process is stopping: the load balancer then sends no more. */

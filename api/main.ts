@@ -1,8 +1,8 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadTemporal } from '../config/temporal.ts';
-import { armCrashPoint } from '../config/crash.ts';
-import { loadApiConfig } from '../config/load.ts';
-import { createLog } from '../config/log.ts';
+import { armCrashPoint } from '../telemetry/crash-points.ts';
+import { loadApiConfig } from '../config/environment.ts';
+import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { startApi } from './start.ts';
 import { stopOnSignal } from './stop.ts';

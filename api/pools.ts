@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Log } from '../config/log.ts';
+import type { Log } from '../telemetry/log.ts';
 import { assertWritable, createPool, isServerFull } from '../database/pool.ts';
 
 /**

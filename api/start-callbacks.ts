@@ -1,20 +1,20 @@
 import { createSealer, sealKey } from '../config/inbox-seal.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
-import type { CallbacksConfig } from '../config/load.ts';
-import type { Log } from '../config/log.ts';
+import type { CallbacksConfig } from '../config/environment.ts';
+import type { Log } from '../telemetry/log.ts';
 import { tellAccepted } from '../database/callbacks.ts';
 import { warnOfCatalogue } from '../database/catalogue.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
 import { refuseWrongSession } from '../database/pool.ts';
 import { warnOfSealKey } from '../database/seal-macs.ts';
-import { nameKeys } from '../mtpay/key-names.ts';
+import { nameKeys } from '../providers/key-names.ts';
 import { callbackOverlaps, openCallbackListener } from './callback-listener.ts';
 import { createHealthApp } from './health.ts';
-import { listen, LISTENER_LIMITS } from './http.ts';
+import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { openPools } from './pools.ts';
-import { createRaiser } from './raiser.ts';
+import { createRaiser } from '../intake/raiser.ts';
 import type { RunningApi } from './start.ts';
 
 /**

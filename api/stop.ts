@@ -1,4 +1,4 @@
-import type { Log } from '../config/log.ts';
+import type { Log } from '../telemetry/log.ts';
 
 /** Ends the process on SIGTERM and SIGINT once `close` is through; code 1 where it fails. */
 export function stopOnSignal(name: string, close: () => Promise<void>, log: Log): void {

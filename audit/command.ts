@@ -13,24 +13,24 @@ import {
   loadLinkRules,
   loadSealConfig,
   loadSignatureConfig,
-} from '../config/load.ts';
-import { createLog } from '../config/log.ts';
+} from '../config/environment.ts';
+import { createLog } from '../telemetry/log.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
 import { sealPublicKeys } from '../config/inbox-seal.ts';
 import { temporalHistories } from '../worker/histories.ts';
 import { engineVersion } from '../worker/version.ts';
 import { workflowSource } from '../worker/workflow-source.ts';
-import { audit } from './coordinator.ts';
+import { audit } from './run/coordinator.ts';
 import { readExceptions } from './exceptions.ts';
-import { openFiles, writeReport } from './files.ts';
-import { openSigner } from './machine-key.ts';
-import { fetchOpen } from './open-work.ts';
-import { quietRuntime } from './quiet.ts';
-import type { AuditReport } from './report.ts';
+import { openFiles, writeReport } from './report/files.ts';
+import { openSigner } from './report/machine-key.ts';
+import { fetchOpen } from './run/open-work.ts';
+import { quietRuntime } from './histories/quiet.ts';
+import type { AuditReport } from './report/report.ts';
 import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
-import { openSession } from './session.ts';
-import { verifyReport } from './verify.ts';
+import { openSession } from './tables/session.ts';
+import { verifyReport } from './report/verify.ts';
 import '../config/closed-output.ts';
 
 /** The audit as a command: proves every credit, or says which it cannot. */

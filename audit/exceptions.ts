@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import type { Finding } from './report.ts';
+import type { Finding } from './report/report.ts';
 import { Misused } from './scope.ts';
 
 const reason = z.string().min(10).max(1_000);

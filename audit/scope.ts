@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { DrawOrder } from './drawing.ts';
-import type { Period } from './roll-forward.ts';
+import type { DrawOrder } from './report/drawing.ts';
+import type { Period } from './report/roll-forward.ts';
 
 /** What was asked for at the terminal. The period is that of the schedule and of the trial balance. */
 export interface AuditCommand extends Period {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type pg from 'pg';
-import { ConfigError } from '../config/load.ts';
+import { ConfigError } from '../config/environment.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';

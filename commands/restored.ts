@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ConfigError } from '../config/load.ts';
+import { ConfigError } from '../config/environment.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { noteRestored } from '../database/placements.ts';

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
-import { ConfigError, loadSealConfig, loadSealKey } from '../config/load.ts';
+import { ConfigError, loadSealConfig, loadSealKey } from '../config/environment.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { Secret } from '../config/secret.ts';
 import { createPool } from '../database/pool.ts';
 import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/seal-macs.ts';
-import { registerAndVouch } from '../mtpay/sealed-rows.ts';
+import { registerAndVouch } from '../providers/sealed-rows.ts';
 import '../config/closed-output.ts';
 
 /**

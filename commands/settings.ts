@@ -1,4 +1,10 @@
-import { ConfigError, loadApiConfig, loadArchiveEvery, loadMigrationUrl, loadWorkerConfig } from '../config/load.ts';
+import {
+  ConfigError,
+  loadApiConfig,
+  loadArchiveEvery,
+  loadMigrationUrl,
+  loadWorkerConfig,
+} from '../config/environment.ts';
 import { loadDataConverter } from '../config/temporal.ts';
 import '../config/closed-output.ts';
 

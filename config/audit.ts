@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { ConfigError, type DatabaseConfig } from './load.ts';
+import { ConfigError, type DatabaseConfig } from './environment.ts';
 import { isSample } from './samples.ts';
 import { type Environment, withSecretFiles } from './secret-files.ts';
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
-import { loadMigrationUrl } from './load.ts';
+import { loadMigrationUrl } from './environment.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

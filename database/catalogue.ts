@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { catalogueSql, FACTS } from './catalogue-sql.ts';
 import { isContract, MIGRATIONS, readMigrations } from './migrate.ts';
 import { inTransaction } from './pool.ts';

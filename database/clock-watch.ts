@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { readClocks } from './provider-clock.ts';
 
 /** A process whose clock is this far from the database's says so; NTP keeps machines within a fraction of it. */

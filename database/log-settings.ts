@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type Log, raiseAlarm } from '../config/log.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
 
 /**
  * Whether the server writes into its log what statements are given: proofs, encrypted names, seals. Only its owner can

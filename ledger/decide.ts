@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { crashPoint } from '../config/crash.ts';
+import { crashPoint } from '../telemetry/crash-points.ts';
 import { inTransaction } from '../database/pool.ts';
 import type { Decision, Standing } from '../domain/decision.ts';
 

@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { auditProcess } from '../audit/command.ts';
 import { loadAuditDatabases } from '../config/audit.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
-import { databases, embeddedUrl } from './environment.ts';
-import { dataDirectory } from './paths.ts';
-import { startServers } from './servers.ts';
-import { sealPublicKeyOf } from './state.ts';
+import { databases, embeddedUrl } from './stack/environment.ts';
+import { dataDirectory } from './servers/paths.ts';
+import { startServers } from './stack/servers.ts';
+import { sealPublicKeyOf } from './servers/state.ts';
 
 /** `npm run audit`: of what the environment names, and of this clone's own servers where it names none. */
 

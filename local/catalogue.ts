@@ -6,7 +6,7 @@ import { CATALOGUE, catalogueLines, manifestOf } from '../database/catalogue.ts'
 import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/migrate.ts';
 import type pg from 'pg';
 import { createClient } from '../database/pool.ts';
-import { startPostgres } from './postgres.ts';
+import { startPostgres } from './servers/postgres.ts';
 import '../config/closed-output.ts';
 
 /** `npm run catalogue`: writes database/catalogue.txt anew, from the migrations in a PostgreSQL of its own. */

@@ -2,9 +2,9 @@
 
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { describe } from './describe.ts';
-import { findOutside, type Outside } from './outside.ts';
-import { OUTSIDE } from './paths.ts';
+import { describe } from './servers/describe.ts';
+import { findOutside, type Outside } from './servers/outside.ts';
+import { OUTSIDE } from './servers/paths.ts';
 import '../config/closed-output.ts';
 
 const USAGE = `npm run clean [-- --remove [--unmarked] | --help]

@@ -5,10 +5,10 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { writePrivately } from './files.ts';
-import { takeLock } from './lock.ts';
-import { dataDirectory, root } from './paths.ts';
-import { startPostgres } from './postgres.ts';
+import { writePrivately } from './servers/files.ts';
+import { takeLock } from './servers/lock.ts';
+import { dataDirectory, root } from './servers/paths.ts';
+import { startPostgres } from './servers/postgres.ts';
 import '../config/closed-output.ts';
 
 const USAGE = `npm run sandbox [-- DIRECTORY | --help]

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, parseEnv } from 'node:util';
-import { describe } from './describe.ts';
+import { describe } from './servers/describe.ts';
 import {
   armAtSandbox,
   type Deposit,
@@ -14,8 +14,8 @@ import {
   payAtSandbox,
   scenariosAtSandbox,
   UnexpectedAnswerError,
-} from './engine-api.ts';
-import { dataDirectory } from './paths.ts';
+} from './stack/engine-api.ts';
+import { dataDirectory } from './servers/paths.ts';
 import '../config/closed-output.ts';
 
 const USAGE = `npm run scenario [-- NAME | --help]

@@ -1,10 +1,10 @@
 import type { ErrorRequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { ControlError } from './control-error.ts';
-import { envelope, ENVELOPE_HTTP_STATUS, SYSTEM_ERROR_MESSAGE } from './envelope.ts';
-import { MAX_BODY_BYTES } from './placement.ts';
-import { problemsOf } from './problems.ts';
+import { ControlError } from './control/control-error.ts';
+import { envelope, ENVELOPE_HTTP_STATUS, SYSTEM_ERROR_MESSAGE } from './wire/envelope.ts';
+import { MAX_BODY_BYTES } from './placement/placement.ts';
+import { problemsOf } from './control/problems.ts';
 
 const UNREADABLE: Readonly<Record<string, string>> = {
   'entity.too.large': `the body must have at most ${MAX_BODY_BYTES} bytes`,

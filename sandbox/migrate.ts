@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type pg from 'pg';
 import { inTransaction } from './database.ts';
-import { sha256 } from './signature.ts';
+import { sha256 } from './wire/signature.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
 

@@ -1,10 +1,10 @@
 import type pg from 'pg';
 import { z } from 'zod';
-import { parseAckForm } from './acknowledgement.ts';
+import { parseAckForm } from './wire/acknowledgement.ts';
 import { inTransaction } from './database.ts';
-import { parseDecimal } from './decimal.ts';
+import { parseDecimal } from './wire/decimal.ts';
 import { record } from './event-log.ts';
-import { feesSchema } from './fees.ts';
+import { feesSchema } from './orders/fees.ts';
 
 const ackForm = z
   .string()

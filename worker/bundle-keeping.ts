@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sha256 } from '../archive/canonical.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
-import type { Log } from '../config/log.ts';
+import type { Log } from '../telemetry/log.ts';
 
 export interface BundleKeeping {
   /** Resolves when nothing is under way. */

@@ -1,7 +1,7 @@
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import { armCrashPoint } from '../config/crash.ts';
-import { loadWorkerConfig } from '../config/load.ts';
-import { createLog } from '../config/log.ts';
+import { armCrashPoint } from '../telemetry/crash-points.ts';
+import { loadWorkerConfig } from '../config/environment.ts';
+import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadTemporal } from '../config/temporal.ts';
 import { startWorker } from './start.ts';

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
-import { loadArchiveEvery, loadMigrationUrl, loadSealConfig, loadSealKeyIfSet } from '../config/load.ts';
+import { loadArchiveEvery, loadMigrationUrl, loadSealConfig, loadSealKeyIfSet } from '../config/environment.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import type { Secret } from '../config/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
@@ -15,7 +15,7 @@ import {
   mayRegisterSealKey,
   registeredSealKeys,
 } from '../database/seal-macs.ts';
-import { registerAndVouch } from '../mtpay/sealed-rows.ts';
+import { registerAndVouch } from '../providers/sealed-rows.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import '../config/closed-output.ts';

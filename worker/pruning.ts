@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { Log } from '../config/log.ts';
-import type { Loop } from '../config/loop.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Loop } from '../telemetry/loop.ts';
 import { PRUNE_BATCH, pruneInBatches } from '../database/prune.ts';
 import { startSweeping } from './sweeping.ts';
 

@@ -1,5 +1,5 @@
-import { type Alarm, type Log, raiseAlarm } from '../config/log.ts';
-import { type Loop, startLoop } from '../config/loop.ts';
+import { type Alarm, type Log, raiseAlarm } from '../telemetry/log.ts';
+import { type Loop, startLoop } from '../telemetry/loop.ts';
 
 /** What is cleaned up in bounded batches, now and every so often. */
 export interface Sweep {

@@ -9,9 +9,9 @@ import {
   CURRENCIES,
   listAdvertisements,
   newAdvertisementSchema,
-} from '../advertisements.ts';
+} from '../orders/advertisements.ts';
 import { foreign, grouped, type Html, html } from '../html.ts';
-import { problemsOf } from '../problems.ts';
+import { problemsOf } from '../control/problems.ts';
 import { badge, field, type FieldOptions, form, remembered, row, select, show, table } from './page.ts';
 import { ConsoleProblem, type ConsoleParts, done, isChanged, posted } from './parts.ts';
 import { parsePatch } from './settings-form.ts';

@@ -1,8 +1,8 @@
 import { type Request, type Response, Router } from 'express';
-import { type DeliveryState, retryNow } from '../deliveries.ts';
+import { type DeliveryState, retryNow } from '../callbacks/deliveries.ts';
 import { foreign, Html, html } from '../html.ts';
-import { type AttemptView, type DeliveryView, viewDeliveries } from '../order-view.ts';
-import { RETRIES } from '../retry-schedule.ts';
+import { type AttemptView, type DeliveryView, viewDeliveries } from '../orders/order-view.ts';
+import { RETRIES } from '../wire/retry-schedule.ts';
 import { badge, form, moment, row, select, show, table } from './page.ts';
 import { beforeOf, older, PAGE } from './paging.ts';
 import { asked, ConsoleProblem, type ConsoleParts, done, idOf, posted } from './parts.ts';

@@ -1,5 +1,5 @@
 import { foreign, type Html, html } from '../html.ts';
-import { RETRIES } from '../retry-schedule.ts';
+import { RETRIES } from '../wire/retry-schedule.ts';
 import type { EventLine } from './queries.ts';
 
 /** What happened, for a person. A kind that is not here is told by its name. */

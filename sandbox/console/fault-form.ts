@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import type { FaultCatalogueEntry } from '../faults.ts';
+import type { FaultCatalogueEntry } from '../faults/faults.ts';
 import { type Html, html } from '../html.ts';
 import { area, field, select } from './page.ts';
 import { ConsoleProblem, posted } from './parts.ts';

@@ -8,11 +8,11 @@ import {
   faultKind,
   listFaults,
   removeFaults,
-} from '../faults.ts';
+} from '../faults/faults.ts';
 import { foreign, type Html, html } from '../html.ts';
 import { charactersIn } from '../plain-text.ts';
-import { problemsOf } from '../problems.ts';
-import { armScenario, type Scenario, scenarioNamed, SCENARIOS } from '../scenarios.ts';
+import { problemsOf } from '../control/problems.ts';
+import { armScenario, type Scenario, scenarioNamed, SCENARIOS } from '../faults/scenarios.ts';
 import { faultFields, readParameters } from './fault-form.ts';
 import { field, form, row, show, table } from './page.ts';
 import { asked, ConsoleProblem, type ConsoleParts, done, idOf, posted } from './parts.ts';

@@ -1,8 +1,8 @@
 import { type Request, type Response, Router } from 'express';
 import { foreign, grouped, Html, html } from '../html.ts';
-import { cancelOrder, markPaid, type Order, ordersByNumber, type OrderState } from '../orders.ts';
-import { viewOrders } from '../order-view.ts';
-import { releaseOrder } from '../release.ts';
+import { cancelOrder, markPaid, type Order, ordersByNumber, type OrderState } from '../orders/orders.ts';
+import { viewOrders } from '../orders/order-view.ts';
+import { releaseOrder } from '../callbacks/release.ts';
 import { deliveryCard } from './delivery-pages.ts';
 import { eventSentence, toneOf } from './event-text.ts';
 import { badge, field, form, moment, row, select, show, table } from './page.ts';

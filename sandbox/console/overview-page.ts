@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { listFaults } from '../faults.ts';
+import { listFaults } from '../faults/faults.ts';
 import { html, type Html } from '../html.ts';
 import { listKeys } from '../keys.ts';
 import { badge, show } from './page.ts';

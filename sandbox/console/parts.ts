@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import type pg from 'pg';
 import { z } from 'zod';
-import type { DeliveryLoop } from '../delivery-loop.ts';
+import type { DeliveryLoop } from '../callbacks/delivery-loop.ts';
 import type { SettingsBook } from '../settings.ts';
 import type { LoginLimit } from './login-limit.ts';
 

@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import type { DeliveryState } from '../deliveries.ts';
+import type { DeliveryState } from '../callbacks/deliveries.ts';
 import type { EventDetail } from '../event-log.ts';
-import type { OrderState } from '../orders.ts';
+import type { OrderState } from '../orders/orders.ts';
 
 /** An order as the console lists it. */
 export interface OrderLine {

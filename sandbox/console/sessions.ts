@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Request, Response } from 'express';
 import type pg from 'pg';
-import { sameText, sha256 } from '../signature.ts';
+import { sameText, sha256 } from '../wire/signature.ts';
 
 /** With the port the browser sees, because cookies have none: two consoles on one machine would log each other out. */
 function cookieName(request: Request): string {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import { type Html } from '../html.ts';
 import { type Settings, settingsPatchSchema, settingsSchema } from '../settings.ts';
-import { problemsOf } from '../problems.ts';
+import { problemsOf } from '../control/problems.ts';
 import { area, field, remembered, select } from './page.ts';
 import { ConsoleProblem, isChanged, posted } from './parts.ts';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { decide } from '../../activities/deciding.ts';
-import { createLog } from '../../config/log.ts';
+import { createLog } from '../../telemetry/log.ts';
 import { newOperatorKey, parseOperatorKeys, signStep } from '../../config/operator-keys.ts';
 import { findCase, insertCase } from '../../database/cases.ts';
 import { inTransaction } from '../../database/pool.ts';

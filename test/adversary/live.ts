@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { openSession } from '../../audit/session.ts';
+import { openSession } from '../../audit/tables/session.ts';
 import type { Ground } from '../attack/world.ts';
 import type { AdversaryBook } from './book.ts';
 import { archiveAll } from '../audit/book.ts';

@@ -1,15 +1,15 @@
 import type { Client } from '@temporalio/client';
 import type pg from 'pg';
 import { archiveObjects } from '../../archive/objects.ts';
-import { auditArchived } from '../../audit/archived-work.ts';
-import { ReportBuilder } from '../../audit/builder.ts';
-import { checkCatalogue } from '../../audit/catalogue.ts';
+import { auditArchived } from '../../audit/run/archived-work.ts';
+import { ReportBuilder } from '../../audit/report/builder.ts';
+import { checkCatalogue } from '../../audit/tables/catalogue.ts';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
-import { lookAt, type PreparedHistory, prepareHistories } from '../../audit/look.ts';
-import { createReplayer, type Replayer } from '../../audit/replay.ts';
-import type { Finding } from '../../audit/report.ts';
-import { openSession } from '../../audit/session.ts';
-import type { LinkRules } from '../../mtpay/place.ts';
+import { lookAt, type PreparedHistory, prepareHistories } from '../../audit/tables/look.ts';
+import { createReplayer, type Replayer } from '../../audit/histories/replay.ts';
+import type { Finding } from '../../audit/report/report.ts';
+import { openSession } from '../../audit/tables/session.ts';
+import type { LinkRules } from '../../providers/mtpay/place.ts';
 import { sealTrust } from '../support/seals.ts';
 
 /** The audit's comparison inside somebody else's transaction: the histories are read once, the clock is a parameter. */
@@ -42,7 +42,7 @@ export async function prepare(url: string, client: Client, code: string, links: 
 export const LATER = ['now', 'later'] as const;
 export type Later = (typeof LATER)[number];
 
-/** As the audit's own session is, for the rest of a transaction that is taken back (audit/session.ts). */
+/** As the audit's own session is, for the rest of a transaction that is taken back (audit/tables/session.ts). */
 export async function becomeAuditor(db: pg.ClientBase): Promise<void> {
   await db.query('set local role auditor; set local search_path = pg_catalog, pg_temp; set local jit = off');
 }

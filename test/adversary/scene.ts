@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
-import { startDeposit } from '../../api/start-deposit.ts';
+import { startDeposit } from '../../intake/start.ts';
 import { Secret } from '../../config/secret.ts';
 import { findDeposit, reserve } from '../../database/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
-import { sealName } from '../../mtpay/payer-name.ts';
+import { sealName } from '../../database/sealed-name.ts';
 import { order as buildOrder, paid, settings as buildSettings } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import type { Engine } from '../support/engine.ts';

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { AuditReport, Finding } from '../../audit/report.ts';
+import type { AuditReport, Finding } from '../../audit/report/report.ts';
 import { byHand } from '../support/database.ts';
 import type { Engine } from '../support/engine.ts';
 

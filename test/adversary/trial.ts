@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { FindingKind } from '../../audit/findings.ts';
-import type { Finding } from '../../audit/report.ts';
+import type { FindingKind } from '../../audit/report/findings.ts';
+import type { Finding } from '../../audit/report/report.ts';
 import { createClient, openConnection } from '../../database/pool.ts';
 import {
   type Change,

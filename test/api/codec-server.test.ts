@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { afterAll, describe, expect, it } from 'vitest';
-import { createAccess } from '../../api/authenticate.ts';
-import { createCodecServer } from '../../api/codec-server.ts';
-import { createSessions } from '../../api/codec-login.ts';
-import { listen } from '../../api/http.ts';
-import { ConfigError, loadCodecServerConfig, Secret } from '../../config/load.ts';
+import { createAccess } from '../../api/http/authenticate.ts';
+import { createCodecServer } from '../../api/codec/codec-server.ts';
+import { createSessions } from '../../api/codec/codec-login.ts';
+import { listen } from '../../api/http/http.ts';
+import { ConfigError, loadCodecServerConfig, Secret } from '../../config/environment.ts';
 import { createPayloadCodec } from '../../config/payload-codec.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { createTestDatabase } from '../support/database.ts';

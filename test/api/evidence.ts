@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { expect } from 'vitest';
-import { type Alarm, type Log, tellCounted } from '../../config/log.ts';
+import { type Alarm, type Log, tellCounted } from '../../telemetry/log.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import type { Answer, Engine } from '../support/engine.ts';
 

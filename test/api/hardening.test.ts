@@ -1,8 +1,8 @@
 import http from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Log } from '../../config/log.ts';
-import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http/http.ts';
 import { startEngine } from '../support/engine.ts';
 import { callbackAddress } from '../support/callbacks.ts';
 import { until } from '../support/until.ts';

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { type Message, route, routeKept } from '../../api/route-callback.ts';
+import { type Message, route, routeKept } from '../../intake/route-callback.ts';
 import { openAttempt, settleAttempt } from '../../database/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Order } from '../../domain/order.ts';
-import { type Envelope, readData, readEnvelope } from '../../mtpay/callback.ts';
+import { type Envelope, readData, readEnvelope } from '../../providers/mtpay/callback.ts';
 import { reserved } from '../ledger/payments.ts';
 import { order as anOrder, paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';

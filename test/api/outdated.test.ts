@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { expect, test } from 'vitest';
-import { wakeOutdated } from '../../api/restored.ts';
+import { wakeOutdated } from '../../intake/restored.ts';
 import { reserved } from '../ledger/payments.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 import { seal } from '../support/seals.ts';

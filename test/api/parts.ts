@@ -1,10 +1,10 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Client } from '@temporalio/client';
 import { afterAll, expect } from 'vitest';
-import { RELAY_TIMES, type RelayTimes } from '../../api/relay.ts';
+import { RELAY_TIMES, type RelayTimes } from '../../intake/relay.ts';
 import { startApi } from '../../api/start.ts';
-import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
-import type { Log } from '../../config/log.ts';
+import { loadApiConfig, loadWorkerConfig } from '../../config/environment.ts';
+import type { Log } from '../../telemetry/log.ts';
 import { reserve } from '../../database/deposits.ts';
 import type { Order } from '../../domain/order.ts';
 import { startWorker } from '../../worker/start.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createBuckets, remoteName } from '../../api/rate-limit.ts';
+import { createBuckets, remoteName } from '../../api/http/rate-limit.ts';
 
 const at = { ms: 0 };
 const buckets = (capacity = 10) => createBuckets({ perSecond: 2, burst: 3 }, capacity, () => at.ms);

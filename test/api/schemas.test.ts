@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { openApiDocument } from '../../api/openapi.ts';
-import * as operations from '../../api/operations.ts';
-import * as reviewOperations from '../../api/review-operations.ts';
-import { proposeBody } from '../../api/review-schemas.ts';
-import { createBody, listQuery, readBody } from '../../api/schemas.ts';
+import { openApiDocument } from '../../contract/openapi.ts';
+import * as operations from '../../contract/deposits.ts';
+import * as reviewOperations from '../../contract/reviews.ts';
+import { proposeBody } from '../../contract/review-answers.ts';
+import { createBody, listQuery, readBody } from '../../contract/requests.ts';
 import { createChecker, type Document } from '../support/document.ts';
 
 const document: Document = openApiDocument(Object.values({ ...operations, ...reviewOperations }));

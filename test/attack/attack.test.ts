@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 import { required } from '../support/database.ts';
 import { DEFENCES } from './defences.ts';
 import { createRandom } from './random.ts';

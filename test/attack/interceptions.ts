@@ -1,6 +1,6 @@
 import type { CallbackData } from '../../domain/order.ts';
 import { formatUnits, known, mulDivFloor, parseFiat, parseUnitPrice, UNITS_PER_ONE } from '../../domain/money.ts';
-import { sign } from '../../mtpay/signature.ts';
+import { sign } from '../../providers/mtpay/signature.ts';
 import { settings, transactionCode } from '../support/builders.ts';
 import { callbackAddress, providerKey } from '../support/callbacks.ts';
 import { compose, plusUnits, type Shape, type Ticket, type Victim } from './victims.ts';

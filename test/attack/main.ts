@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 import { writeReport } from './report.ts';
 import { type AttackOptions, runAttack, type SeriesName } from './run.ts';
 import { runSabotage } from './sabotage.ts';

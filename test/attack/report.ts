@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 import type { AttackReport } from './run.ts';
 import type { ClassReport } from './series.ts';
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 import { type Defence, DEFENCES } from './defences.ts';
 import { type Ground, prepareGround } from './world.ts';
 

@@ -1,8 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../../local/ports.ts';
-import { startPostgres } from '../../local/postgres.ts';
+import { freePort } from '../../local/servers/ports.ts';
+import { startPostgres } from '../../local/servers/postgres.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { type Engine, launchEngine } from '../support/engine.ts';

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import pino from 'pino';
 import { afterAll, describe, expect, it, onTestFinished, test } from 'vitest';
-import { checkCatalogue } from '../../audit/catalogue.ts';
+import { checkCatalogue } from '../../audit/tables/catalogue.ts';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { CATALOGUE, warnOfCatalogue } from '../../database/catalogue.ts';
 import { isContract, migrate, MIGRATIONS } from '../../database/migrate.ts';

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { SEAL_ENV } from '../support/seals.ts';
-import type { AuditReport } from '../../audit/report.ts';
+import type { AuditReport } from '../../audit/report/report.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

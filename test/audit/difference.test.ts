@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Activities } from '../../activities/index.ts';
 import type { Command } from '../../archive/commands.ts';
-import { wordsOf } from '../../audit/decision-words.ts';
-import { explainDifference } from '../../audit/difference.ts';
+import { wordsOf } from '../../audit/histories/decision-words.ts';
+import { explainDifference } from '../../audit/histories/difference.ts';
 import { recordedHistories } from '../support/histories.ts';
 
 /** What the SDK 1.24.0 said when recorded histories were replayed on code that was changed for it, to the letter. */

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import { readData, readEnvelope } from '../../mtpay/callback.ts';
-import { SEALED_ROWS, type SealedRow } from '../../mtpay/sealed-rows.ts';
+import { readData, readEnvelope } from '../../providers/mtpay/callback.ts';
+import { SEALED_ROWS, type SealedRow } from '../../providers/sealed-rows.ts';
 import { seal } from '../support/seals.ts';
 import { afterAll, expect, test } from 'vitest';
 import { archiveObjects } from '../../archive/objects.ts';
-import type { FindingKind } from '../../audit/findings.ts';
-import { lookAt, prepareHistories } from '../../audit/look.ts';
-import type { Finding } from '../../audit/report.ts';
-import { createReplayer } from '../../audit/replay.ts';
-import { openSession } from '../../audit/session.ts';
+import type { FindingKind } from '../../audit/report/findings.ts';
+import { lookAt, prepareHistories } from '../../audit/tables/look.ts';
+import type { Finding } from '../../audit/report/report.ts';
+import { createReplayer } from '../../audit/histories/replay.ts';
+import { openSession } from '../../audit/tables/session.ts';
 import {
   auditing,
   chainAnew,

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { startDeposit } from '../../api/start-deposit.ts';
+import { startDeposit } from '../../intake/start.ts';
 import { adoptDeposit, findDeposit } from '../../database/deposits.ts';
 import { settleAttempt } from '../../database/placements.ts';
 import { depositWorkflowId, lookAgain, orderAnswered } from '../../workflows/messages.ts';

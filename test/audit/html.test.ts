@@ -2,11 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeReport } from '../../audit/files.ts';
-import { CHECKS, FINDINGS } from '../../audit/findings.ts';
-import { type PageFacts, reportPage, scopeText } from '../../audit/html.ts';
-import { bySpan } from '../../audit/html-charts.ts';
-import type { AuditReport } from '../../audit/report.ts';
+import { writeReport } from '../../audit/report/files.ts';
+import { CHECKS, FINDINGS } from '../../audit/report/findings.ts';
+import { type PageFacts, reportPage, scopeText } from '../../audit/page/page.ts';
+import { bySpan } from '../../audit/page/charts.ts';
+import type { AuditReport } from '../../audit/report/report.ts';
 import { findBrowser, launchBrowser } from '../support/browser.ts';
 import { everyKind, hashOf, hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
 

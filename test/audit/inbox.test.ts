@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { checkCallback } from '../../audit/inbox.ts';
-import type { CallbackRecord } from '../../audit/rows.ts';
-import { readData, readEnvelope } from '../../mtpay/callback.ts';
+import { checkCallback } from '../../audit/tables/inbox.ts';
+import type { CallbackRecord } from '../../audit/tables/rows.ts';
+import { readData, readEnvelope } from '../../providers/mtpay/callback.ts';
 
 const FIELDS = [
   '"currencyCode":"CNY"',

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { startTemporal } from '../../local/temporal.ts';
+import { startTemporal } from '../../local/servers/temporal.ts';
 import { workflowSource } from '../../worker/workflow-source.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { contentOf, runAudit } from './command.ts';

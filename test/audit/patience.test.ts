@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Mismatch } from '../../audit/compare.ts';
-import type { FindingKind } from '../../audit/findings.ts';
-import { type Doing, mayFollow, PATIENCE } from '../../audit/patience.ts';
-import type { PostingRecord } from '../../audit/rows.ts';
+import type { Mismatch } from '../../audit/histories/compare.ts';
+import type { FindingKind } from '../../audit/report/findings.ts';
+import { type Doing, mayFollow, PATIENCE } from '../../audit/run/patience.ts';
+import type { PostingRecord } from '../../audit/tables/rows.ts';
 
 const idle: Doing = { runId: '', events: 10, runs: true, activities: [], task: false };
 const tasked: Doing = { ...idle, task: true };

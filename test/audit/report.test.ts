@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ReportBuilder } from '../../audit/builder.ts';
-import { canonicalJson, fileJson } from '../../audit/canonical-json.ts';
-import { CHECKS, FINDING_KINDS, FINDINGS } from '../../audit/findings.ts';
-import { LISTED } from '../../audit/report.ts';
+import { ReportBuilder } from '../../audit/report/builder.ts';
+import { canonicalJson, fileJson } from '../../encoding/canonical-json.ts';
+import { CHECKS, FINDING_KINDS, FINDINGS } from '../../audit/report/findings.ts';
+import { LISTED } from '../../audit/report/report.ts';
 import { everyKind, fill, finish, sampleReport } from './sample.ts';
 
 const known = fc.letrec((tie) => ({

@@ -2,11 +2,11 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ReportBuilder } from '../../audit/builder.ts';
-import { CHECK_IDS, FINDING_KINDS, type FindingKind } from '../../audit/findings.ts';
-import type { AuditReport, Books, Finding, ScheduleLine } from '../../audit/report.ts';
-import type { Finish } from '../../audit/builder.ts';
-import { type Signer, signer } from '../../audit/sign.ts';
+import { ReportBuilder } from '../../audit/report/builder.ts';
+import { CHECK_IDS, FINDING_KINDS, type FindingKind } from '../../audit/report/findings.ts';
+import type { AuditReport, Books, Finding, ScheduleLine } from '../../audit/report/report.ts';
+import type { Finish } from '../../audit/report/builder.ts';
+import { type Signer, signer } from '../../audit/report/sign.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { BUY_COIN_MODES, CURRENCIES } from '../../domain/order.ts';
 

@@ -4,13 +4,13 @@ import pg from 'pg';
 import { canonicalHistory, parseHistory, sha256 } from '../../archive/canonical.ts';
 import { readHistory } from '../../archive/history.ts';
 import { closedRun } from '../../archive/run.ts';
-import { placementOf } from '../../audit/comparing.ts';
+import { placementOf } from '../../audit/histories/comparing.ts';
 import { migrate } from '../../database/migrate.ts';
 import { setPasswords } from '../support/template.ts';
 import { createPool } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { contentHash } from '../../mtpay/callback.ts';
+import { contentHash } from '../../providers/mtpay/callback.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
 import { seal } from '../support/seals.ts';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { parseHistory } from '../../archive/canonical.ts';
-import { createReplayer } from '../../audit/replay.ts';
+import { createReplayer } from '../../audit/histories/replay.ts';
 
 /**
  * A process that replays empty workflows (a start and one signal), each read from text, by the SDK's own replayer

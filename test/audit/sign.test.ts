@@ -3,12 +3,19 @@ import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { writeReport } from '../../audit/files.ts';
-import { shellCommands } from '../../audit/html-proof.ts';
-import { openSigner } from '../../audit/machine-key.ts';
-import { fingerprintOf, keyIdOf, type SignedReport, sign, type UnsignedReport, verify } from '../../audit/sign.ts';
+import { writeReport } from '../../audit/report/files.ts';
+import { shellCommands } from '../../audit/page/proof.ts';
+import { openSigner } from '../../audit/report/machine-key.ts';
+import {
+  fingerprintOf,
+  keyIdOf,
+  type SignedReport,
+  sign,
+  type UnsignedReport,
+  verify,
+} from '../../audit/report/sign.ts';
 import { loadAuditKeys } from '../../config/audit.ts';
-import { ConfigError } from '../../config/load.ts';
+import { ConfigError } from '../../config/environment.ts';
 import { everyKind, newDirectory, newSigner, sampleReport } from './sample.ts';
 
 const owner = newSigner();

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import type { FindingKind } from '../../audit/findings.ts';
+import type { FindingKind } from '../../audit/report/findings.ts';
 import { ALONE, chainAnew, type Discrepancy, expectFound, findingsOf, keepBook, rewriteHistory } from './book.ts';
 
 /**

@@ -2,10 +2,10 @@ import { createPublicKey } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fileJson } from '../../audit/canonical-json.ts';
-import { writeReport } from '../../audit/files.ts';
-import { fingerprintOf, type SignedReport, sign } from '../../audit/sign.ts';
-import { verifyReport } from '../../audit/verify.ts';
+import { fileJson } from '../../encoding/canonical-json.ts';
+import { writeReport } from '../../audit/report/files.ts';
+import { fingerprintOf, type SignedReport, sign } from '../../audit/report/sign.ts';
+import { verifyReport } from '../../audit/report/verify.ts';
 import { hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
 
 const owner = newSigner();

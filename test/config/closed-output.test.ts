@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 
 test('a command whose output nobody reads any more ends as it would have, without a complaint', async () => {
   const child = spawn(process.execPath, ['--import', 'tsx', 'commands/seal-key.ts'], { cwd: root });

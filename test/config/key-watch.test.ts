@@ -6,9 +6,9 @@ import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { watchKeys } from '../../config/key-watch.ts';
 import { mapKeyring } from '../../config/keyring.ts';
-import { ConfigError, loadApiConfig, Secret } from '../../config/load.ts';
+import { ConfigError, loadApiConfig, Secret } from '../../config/environment.ts';
 import { createSealer, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
-import { nameKeys } from '../../mtpay/key-names.ts';
+import { nameKeys } from '../../providers/key-names.ts';
 import { keyFiles } from '../support/key-files.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 

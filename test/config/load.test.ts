@@ -9,7 +9,7 @@ import {
   loadSealConfig,
   loadWorkerConfig,
   Secret,
-} from '../../config/load.ts';
+} from '../../config/environment.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, test } from 'vitest';
-import { loadApiConfig, loadSignatureConfig, loadWorkerConfig } from '../../config/load.ts';
+import { loadApiConfig, loadSignatureConfig, loadWorkerConfig } from '../../config/environment.ts';
 import { newOperatorKey, parseOperatorKeys, signerOf, signStep } from '../../config/operator-keys.ts';
 import type { SignedStep } from '../../domain/signed-step.ts';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, Secret } from '../../config/load.ts';
+import { ConfigError, Secret } from '../../config/environment.ts';
 import { createPayloadCodec, payloadKeyId, PayloadUnreadable } from '../../config/payload-codec.ts';
 import { loadDataConverter, loadPayloadKeys } from '../../config/temporal.ts';
 

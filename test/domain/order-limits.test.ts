@@ -13,7 +13,7 @@ import {
 import { CURRENCIES, type Currency, type DepositSettings, type Order } from '../../domain/order.ts';
 import { type AskedOrder, type OrderFault, orderFault } from '../../domain/order-limits.ts';
 import { priceOf } from '../../ledger/credit.ts';
-import { readData, readEnvelope } from '../../mtpay/callback.ts';
+import { readData, readEnvelope } from '../../providers/mtpay/callback.ts';
 import { order, settings } from '../support/builders.ts';
 
 const CENT = 1_000_000n;

@@ -10,7 +10,7 @@ import { Worker } from '@temporalio/worker';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { archivedRuns } from '../../archive/chain.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 import { ensureArchiveSchedule } from '../../worker/schedule.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';

@@ -1,7 +1,7 @@
 import { onTestFinished, test, expect } from 'vitest';
 import { startCallbacks } from '../../api/start-callbacks.ts';
-import { loadCallbacksConfig } from '../../config/load.ts';
-import { freePort } from '../../local/ports.ts';
+import { loadCallbacksConfig } from '../../config/environment.ts';
+import { freePort } from '../../local/servers/ports.ts';
 import { depositRow, inbox, memoryLog, postings, raised } from '../api/evidence.ts';
 import { expectAck } from '../api/parts.ts';
 import { paid } from '../support/builders.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { keyId, sign } from '../../mtpay/signature.ts';
+import { keyId, sign } from '../../providers/mtpay/signature.ts';
 import { depositWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
 import { depositRow, expectRefusal, type InboxRow, inbox, postings, stored, workflowStatus } from '../api/evidence.ts';
 import { expectAck, loggedApi, loggedWorker, reserved } from '../api/parts.ts';

@@ -336,7 +336,7 @@ test('and falls over wrong settings', async () => {
     ['api/main.ts', { DATABASE_URL_API: broken }],
     ['api/main.ts', { DATABASE_URL_API: `postgres://app:${password}@host:port/x` }],
     ['api/main.ts', { API_LISTEN: host }],
-    ['api/codec-main.ts', { TEMPORAL_CODEC_KEY: `${codecKey}!` }],
+    ['api/codec/codec-main.ts', { TEMPORAL_CODEC_KEY: `${codecKey}!` }],
     ['worker/main.ts', { DATABASE_URL_WORKER: broken }],
     ['worker/main.ts', { MTPAY_BASE_URL: `https://user:${password}@[bad` }],
     ['worker/main.ts', { MTPAY_CA_FILE: '/nowhere' }],

@@ -4,7 +4,7 @@ import { startEngine } from '../support/engine.ts';
 import { type Part, startPart } from '../support/process.ts';
 
 /**
- * Each part is killed with SIGKILL by itself at a named point (config/crash.ts), another takes over, and in the end the
+ * Each part is killed with SIGKILL by itself at a named point (telemetry/crash-points.ts), another takes over, and in the end the
  * money is there once. API and worker are real processes here.
  */
 const engine = await startEngine({ worker: false, env: { MTPAY_DEADLINE: '2s' } });

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { startApi } from '../../api/start.ts';
 import { keyVariables, parseKeys } from '../../config/keys.ts';
-import { loadApiConfig, Secret } from '../../config/load.ts';
+import { loadApiConfig, Secret } from '../../config/environment.ts';
 import { createApiKey } from '../../database/api-keys.ts';
-import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
-import { nameKeys } from '../../mtpay/key-names.ts';
-import { keyId, sign } from '../../mtpay/signature.ts';
+import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
+import { nameKeys } from '../../providers/key-names.ts';
+import { keyId, sign } from '../../providers/mtpay/signature.ts';
 import {
   attempts,
   expectRefusal,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FAULT_CATALOGUE } from '../../sandbox/faults.ts';
+import { FAULT_CATALOGUE } from '../../sandbox/faults/faults.ts';
 import { orderNumber } from '../support/builders.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';

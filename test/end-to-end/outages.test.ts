@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Client, WorkflowNotFoundError } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
-import { startPostgres } from '../../local/postgres.ts';
+import { startPostgres } from '../../local/servers/postgres.ts';
 import { reviewWorkflowId } from '../../workflows/messages.ts';
 import { expectRefusal, memoryLog } from '../api/evidence.ts';
 import { QUICK_RELAY, withApi } from '../api/parts.ts';

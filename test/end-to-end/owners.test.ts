@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RelayTimes } from '../../api/relay.ts';
-import { loadApiConfig } from '../../config/load.ts';
+import type { RelayTimes } from '../../intake/relay.ts';
+import { loadApiConfig } from '../../config/environment.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { insertCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { contentHash } from '../../mtpay/callback.ts';
-import { sealName } from '../../mtpay/payer-name.ts';
+import { contentHash } from '../../providers/mtpay/callback.ts';
+import { sealName } from '../../database/sealed-name.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, opened, operator, placed } from '../api/decisions.ts';
 import {

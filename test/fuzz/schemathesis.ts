@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { root } from '../../local/paths.ts';
+import { root } from '../../local/servers/paths.ts';
 
 /** Pinned: another version generates other requests for the same seed. */
 export const SCHEMATHESIS = '4.32.5';

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import pg from 'pg';
-import { root } from '../../local/paths.ts';
-import { startPostgres } from '../../local/postgres.ts';
+import { root } from '../../local/servers/paths.ts';
+import { startPostgres } from '../../local/servers/postgres.ts';
 import { payments } from './payments.ts';
 
 /**

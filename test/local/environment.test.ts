@@ -9,7 +9,7 @@ import {
   readEmbedded,
   sandboxEnvironment,
   type Sources,
-} from '../../local/environment.ts';
+} from '../../local/stack/environment.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 
 const keys = {

@@ -2,11 +2,11 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { parseArguments, UsageError } from '../../local/arguments.ts';
-import { describe } from '../../local/describe.ts';
-import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/elsewhere.ts';
-import { root } from '../../local/paths.ts';
-import { readableLines, run } from '../../local/process.ts';
+import { parseArguments, UsageError } from '../../local/terminal/arguments.ts';
+import { describe } from '../../local/servers/describe.ts';
+import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
+import { root } from '../../local/servers/paths.ts';
+import { readableLines, run } from '../../local/servers/process.ts';
 import { makeDirectory, occupyPort } from './support.ts';
 
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>

@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { findPostgres, PostgresNotFoundError } from '../../local/postgres-binaries.ts';
-import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/postgres.ts';
-import { findOutside } from '../../local/outside.ts';
-import { root } from '../../local/paths.ts';
-import { isAlive, run, start } from '../../local/process.ts';
+import { findPostgres, PostgresNotFoundError } from '../../local/servers/postgres-binaries.ts';
+import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
+import { findOutside } from '../../local/servers/outside.ts';
+import { root } from '../../local/servers/paths.ts';
+import { isAlive, run, start } from '../../local/servers/process.ts';
 import { isPackaged } from '../support/postgres-package.ts';
 import { makeDirectory, occupyPort, until, writeScript } from './support.ts';
 

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../database/migrate.ts';
-import { embeddedUrl } from '../../local/environment.ts';
-import { root } from '../../local/paths.ts';
-import { createDatabases, type Servers, startServers } from '../../local/servers.ts';
-import { isServing } from '../../local/temporal.ts';
+import { embeddedUrl } from '../../local/stack/environment.ts';
+import { root } from '../../local/servers/paths.ts';
+import { createDatabases, type Servers, startServers } from '../../local/stack/servers.ts';
+import { isServing } from '../../local/servers/temporal.ts';
 import { makeDataDirectory } from './support.ts';
 
 async function started(data: string): Promise<Servers> {
@@ -45,7 +45,7 @@ test('a command beside running servers ends when its work is done', async () => 
   await started(data);
   const command = `const { startServers } = await import(process.argv[1]);
     await (await startServers({ postgres: true, temporal: true, data: process.argv[2] })).stop();`;
-  const module = new URL('../../local/servers.ts', import.meta.url).href;
+  const module = new URL('../../local/stack/servers.ts', import.meta.url).href;
   const { code } = await new Promise<{ code: number | null }>((resolve) => {
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', command, module, data], {
       cwd: root,

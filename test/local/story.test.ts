@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createStory, readable } from '../../local/story.ts';
+import { createStory, readable } from '../../local/terminal/story.ts';
 
 function told(isTerminal: boolean, columns = 80) {
   let text = '';

@@ -1,9 +1,9 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { endLeftovers, nodePart, PartStartError, stackThatRuns, writeRecord } from '../../local/node-part.ts';
-import { isAlive, start } from '../../local/process.ts';
-import { createSupervisor, type Part, StoppedError, type SupervisorEvent } from '../../local/supervisor.ts';
+import { endLeftovers, nodePart, PartStartError, stackThatRuns, writeRecord } from '../../local/stack/node-part.ts';
+import { isAlive, start } from '../../local/servers/process.ts';
+import { createSupervisor, type Part, StoppedError, type SupervisorEvent } from '../../local/stack/supervisor.ts';
 import { makeDirectory, until } from './support.ts';
 
 const quick = { firstMs: 5, longestMs: 20, calmAfterMs: 60_000 };

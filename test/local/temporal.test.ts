@@ -2,9 +2,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { askTemporalElsewhere } from '../../local/elsewhere.ts';
-import { isAlive } from '../../local/process.ts';
-import { startTemporal, type TemporalOptions, TemporalStartError } from '../../local/temporal.ts';
+import { askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
+import { isAlive } from '../../local/servers/process.ts';
+import { startTemporal, type TemporalOptions, TemporalStartError } from '../../local/servers/temporal.ts';
 import { makeDirectory, occupyPort, writeScript } from './support.ts';
 
 async function started(options: TemporalOptions) {

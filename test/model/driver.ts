@@ -6,7 +6,7 @@ import { close } from '../../activities/closing.ts';
 import { credit } from '../../activities/crediting.ts';
 import { decide, parkCase, recordProposal, recordReview } from '../../activities/deciding.ts';
 import { classifyLedgerFailure } from '../../activities/failures.ts';
-import { type Message, route, routeRepeat, type Routing } from '../../api/route-callback.ts';
+import { type Message, route, routeRepeat, type Routing } from '../../intake/route-callback.ts';
 import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
 import { type CaseRow, findOpenCase, openDoubt } from '../../database/cases.ts';
 import type { StatedFacts } from '../../database/decisions.ts';

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startPostgres } from '../../local/postgres.ts';
+import { startPostgres } from '../../local/servers/postgres.ts';
 import { migrateTemplate } from '../support/template.ts';
 
 /** A PostgreSQL with the migrated template, outside of the tests. */

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { createLog } from '../../config/log.ts';
+import { createLog } from '../../telemetry/log.ts';
 import { createPool, type Role } from '../../database/pool.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { contentHash } from '../../mtpay/callback.ts';
+import { contentHash } from '../../providers/mtpay/callback.ts';
 import { settings } from '../support/builders.ts';
 import { byHand, type TestDatabase } from '../support/database.ts';
 import type { Reference } from './reference.ts';

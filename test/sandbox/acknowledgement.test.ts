@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type CallbackAnswer, parseAckForm, refusalOf } from '../../sandbox/acknowledgement.ts';
+import { type CallbackAnswer, parseAckForm, refusalOf } from '../../sandbox/wire/acknowledgement.ts';
 
 const FORMS = ['text:SUCCESS', 'json:{"success":true}'].map((form) => parseAckForm(form)!);
 const answer = (over: Partial<CallbackAnswer> = {}): CallbackAnswer => ({

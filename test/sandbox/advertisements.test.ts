@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { AdvertisementView } from '../../sandbox/advertisements.ts';
+import type { AdvertisementView } from '../../sandbox/orders/advertisements.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,

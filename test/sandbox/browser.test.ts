@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Sandbox } from '../../sandbox/server.ts';
-import { TEXTS } from '../../sandbox/texts.ts';
+import { TEXTS } from '../../sandbox/checkout/texts.ts';
 import { DESK, findChromium, isTooWide, launchChromium, PHONE, screenshot, type Visit, visit } from './chromium.ts';
 import { CONSOLE_PASSWORD } from './console-client.ts';
 import {

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { checkoutPage } from '../../sandbox/checkout-page.ts';
-import type { Order } from '../../sandbox/orders.ts';
+import { checkoutPage } from '../../sandbox/checkout/checkout-page.ts';
+import type { Order } from '../../sandbox/orders/orders.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
-import { TEXTS } from '../../sandbox/texts.ts';
+import { TEXTS } from '../../sandbox/checkout/texts.ts';
 import {
   control,
   createDatabase,

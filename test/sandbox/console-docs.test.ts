@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { parametersOf } from '../../sandbox/console/fault-form.ts';
-import { FAULT_CATALOGUE } from '../../sandbox/faults.ts';
-import { SCENARIOS } from '../../sandbox/scenarios.ts';
+import { FAULT_CATALOGUE } from '../../sandbox/faults/faults.ts';
+import { SCENARIOS } from '../../sandbox/faults/scenarios.ts';
 import { settingsSchema } from '../../sandbox/settings.ts';
 import { ACCESS_KEY, CONTROL_TOKEN, createDatabase, SECRET_KEY, start } from './support.ts';
 

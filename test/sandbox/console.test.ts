@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import pg from 'pg';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { loginLimit } from '../../sandbox/console/login-limit.ts';
-import { FAULT_CATALOGUE } from '../../sandbox/faults.ts';
+import { FAULT_CATALOGUE } from '../../sandbox/faults/faults.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import {
   CONSOLE_PASSWORD,

@@ -9,8 +9,8 @@ import {
   significantDecimals,
   times,
   toText,
-} from '../../sandbox/decimal.ts';
-import { quote } from '../../sandbox/quote.ts';
+} from '../../sandbox/wire/decimal.ts';
+import { quote } from '../../sandbox/orders/quote.ts';
 
 /** Any decimal with up to `scale` decimals, zero left out. */
 const positive = (maxScale: number): fc.Arbitrary<Decimal> =>

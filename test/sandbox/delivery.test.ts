@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { RETRY_TABLE_MS } from '../../sandbox/retry-schedule.ts';
+import { RETRY_TABLE_MS } from '../../sandbox/wire/retry-schedule.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,

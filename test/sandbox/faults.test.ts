@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ATTEMPT_FAULTS } from '../../sandbox/attempt-faults.ts';
-import { FAULT_CATALOGUE, FAULT_KINDS } from '../../sandbox/faults.ts';
+import { ATTEMPT_FAULTS } from '../../sandbox/faults/attempt-faults.ts';
+import { FAULT_CATALOGUE, FAULT_KINDS } from '../../sandbox/faults/faults.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Json, JsonNumber, JsonSyntaxError, parseJson } from '../../sandbox/json.ts';
+import { type Json, JsonNumber, JsonSyntaxError, parseJson } from '../../sandbox/wire/json.ts';
 
 const plain = (value: Json): unknown => {
   if (value instanceof JsonNumber) return Number(value.text);

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { SCENARIOS } from '../../sandbox/scenarios.ts';
+import { SCENARIOS } from '../../sandbox/faults/scenarios.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import { CONSOLE_PASSWORD, type ConsoleClient, fieldsOf, formsTo, logIn, request } from './console-client.ts';
 import { CONTROL_TOKEN, control, createDatabase, fault, type Merchant, newNumber, orders } from './support.ts';

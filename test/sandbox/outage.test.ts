@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
-import { RETRY_TABLE_MS, type RetryReading } from '../../sandbox/retry-schedule.ts';
+import { RETRY_TABLE_MS, type RetryReading } from '../../sandbox/wire/retry-schedule.ts';
 import { ended, runProgram } from './program.ts';
 import {
   control,

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { BuyCoinMode } from '../../sandbox/advertisements.ts';
-import { type Decimal, decimal, toText } from '../../sandbox/decimal.ts';
-import { type Fees, feesSchema, NO_FEES } from '../../sandbox/fees.ts';
-import { quote } from '../../sandbox/quote.ts';
+import type { BuyCoinMode } from '../../sandbox/orders/advertisements.ts';
+import { type Decimal, decimal, toText } from '../../sandbox/wire/decimal.ts';
+import { type Fees, feesSchema, NO_FEES } from '../../sandbox/orders/fees.ts';
+import { quote } from '../../sandbox/orders/quote.ts';
 
 const MTC_DECIMALS = 8;
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RETRIES, RETRY_TABLE_MS, retryDue } from '../../sandbox/retry-schedule.ts';
+import { RETRIES, RETRY_TABLE_MS, retryDue } from '../../sandbox/wire/retry-schedule.ts';
 
 const seconds = (text: string): number => {
   const [hours, minutes, rest] = text.split(':').map(Number);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { callbackBody, fieldsOf } from '../../sandbox/callback-body.ts';
-import { sign } from '../../sandbox/signature.ts';
-import { zonelessTime } from '../../sandbox/zoneless-time.ts';
+import { callbackBody, fieldsOf } from '../../sandbox/wire/callback-body.ts';
+import { sign } from '../../sandbox/wire/signature.ts';
+import { zonelessTime } from '../../sandbox/wire/zoneless-time.ts';
 
 const KEY = {
   accessKey: 'B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R',

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { afterAll } from 'vitest';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import type { LoggedEvent } from '../../sandbox/event-log.ts';
-import type { DeliveryView } from '../../sandbox/order-view.ts';
+import type { DeliveryView } from '../../sandbox/orders/order-view.ts';
 import { PLACEMENT_PATH, type Sandbox, startSandbox } from '../../sandbox/server.ts';
 
 export const ACCESS_KEY = 'access-key-of-the-tests-00000000';

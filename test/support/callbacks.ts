@@ -1,8 +1,8 @@
 import type { CallbackData } from '../../domain/order.ts';
-import { Secret } from '../../config/load.ts';
-import { callbackUrl, capabilityKey } from '../../mtpay/capability.ts';
-import { freeMillisecond } from '../../mtpay/own-stamps.ts';
-import { type MtpayKey, sign } from '../../mtpay/signature.ts';
+import { Secret } from '../../config/environment.ts';
+import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
+import { freeMillisecond } from '../../database/own-stamps.ts';
+import { type MtpayKey, sign } from '../../providers/mtpay/signature.ts';
 import type { Engine } from './engine.ts';
 
 /** The provider's key as the engine knows it: what a test signs callbacks with. */

@@ -1,6 +1,6 @@
 import type { Command, RecordedCommand } from '../../archive/commands.ts';
-import { wordsOf } from '../../audit/decision-words.ts';
-import { type Difference, instead, NOTHING } from '../../audit/difference.ts';
+import { wordsOf } from '../../audit/histories/decision-words.ts';
+import { type Difference, instead, NOTHING } from '../../audit/histories/difference.ts';
 
 /**
  * The first decision in which a recording and a replay differ; null: none. Names, durations of timers and announcements

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
-import { loadArchiveEvery } from '../../config/load.ts';
-import { scheduleArchive } from '../../local/migrations.ts';
-import { startTemporal } from '../../local/temporal.ts';
+import { loadArchiveEvery } from '../../config/environment.ts';
+import { scheduleArchive } from '../../local/stack/migrations.ts';
+import { startTemporal } from '../../local/servers/temporal.ts';
 import { ARCHIVE_SCHEDULE, ensureArchiveSchedule } from '../../worker/schedule.ts';
 
 /** The archive's schedule, as migrations make it. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Command } from '../../archive/commands.ts';
-import { tellDifference } from '../../audit/difference.ts';
+import { tellDifference } from '../../audit/histories/difference.ts';
 import { firstDifference } from '../support/gate-compare.ts';
 
 const credit = (input: unknown): Command => ({

@@ -1,0 +1,125 @@
+import type { ErrorRequestHandler, Express, Request, RequestHandler } from 'express';
+import type { Log } from '../telemetry/log.ts';
+import { CALLBACK_PATH } from '../providers/callback-address.ts';
+import { answerErrors, ApiError } from './http/errors.ts';
+import { createApp, MAX_BODY_BYTES, onlyMethods } from './http/http.ts';
+import type { CallbackReceiver } from '../intake/receive-callback.ts';
+
+export interface CallbackDependencies {
+  readonly receiver: CallbackReceiver;
+  /** The exact body and type that stop the provider's retries. */
+  readonly ack: { readonly contentType: string; readonly body: string };
+  readonly log: Log;
+}
+
+/**
+ * The public listener: the provider's callbacks and nothing else. The order of checks is that of threats.md, section 3;
+ * everything wrong with token, key, signature or time gets one and the same answer.
+ */
+export function createCallbackApp(deps: CallbackDependencies): Express {
+  const app = createApp();
+  const body = Buffer.from(deps.ack.body, 'utf8');
+  app
+    .route(CALLBACK_PATH)
+    .post(requireProviderJson, async (request, response) => {
+      const { kid, token } = request.params;
+      const { bytes, end } = await bodyOf(request);
+      if (end === 'beyond') throw new ApiError('payload_too_large', 'at most 16 kB');
+      if (end === 'cut') throw new ApiError('invalid_request', 'the request was cut');
+      const answer = await deps.receiver.receive({ kid, token, raw: bytes });
+      switch (answer) {
+        case 'ack':
+          // Byte-exact: no charset is added, nothing is compressed or rewritten.
+          response.writeHead(200, { 'content-type': deps.ack.contentType, 'content-length': body.length });
+          response.end(body);
+          return;
+        case 'unauthorized':
+          throw new ApiError('unauthorized', 'the callback was not accepted');
+        case 'unavailable':
+          throw new ApiError('unavailable', 'the callback was not stored; send it again');
+      }
+    })
+    .all(onlyMethods('POST'));
+  app.use(() => {
+    throw new ApiError('not_found', 'no such path');
+  });
+  app.use(witness(deps.receiver));
+  app.use(answerErrors(deps.log, { toStrangers: true }));
+  return app;
+}
+
+const CHARSETS = ['utf-8', 'utf8', 'us-ascii'];
+
+/** 415 for what is not JSON in UTF-8 as it stands. Other parameters than the charset say nothing about JSON. */
+const requireProviderJson: RequestHandler = (request, _response, next) => {
+  const [type, ...parameters] = (request.headers['content-type'] ?? '').split(';');
+  const charsets = parameters.flatMap((one) => /^\s*charset\s*=\s*"?([^"]*?)"?\s*$/i.exec(one)?.[1] ?? []);
+  const isJson = type!.trim().toLowerCase() === 'application/json';
+  if (!isJson || !charsets.every((charset) => CHARSETS.includes(charset.toLowerCase()))) {
+    return next(new ApiError('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'));
+  }
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    return next(new ApiError('unsupported_media_type', 'send the body without content-encoding'));
+  }
+  return next();
+};
+
+/** Refusals that the receiver itself has seen, or that say "come again". */
+const SEEN_BY_RECEIVER = ['unauthorized', 'unavailable', 'internal_error'];
+
+/** Before it is answered, the receiver is shown what it did not get to see, or could not read. */
+const witness =
+  (receiver: CallbackReceiver): ErrorRequestHandler =>
+  async (error, request, _response, _next) => {
+    const code = error instanceof ApiError ? error.code : isUnreadable(error) ? 'invalid_request' : 'internal_error';
+    if (!SEEN_BY_RECEIVER.includes(code)) await show(receiver, request, code);
+    throw error;
+  };
+
+async function show(receiver: CallbackReceiver, request: Request, code: string): Promise<void> {
+  const { bytes, end } = await bodyOf(request);
+  const encoding = request.headers['content-encoding'];
+  // One that is cut each time never comes whole: a wrong length, a limit on the way.
+  receiver.refused({ path: request.url, bytes, encoding }, end === 'cut' ? 'cut' : code);
+}
+
+/** What Express throws for an address that it cannot read. */
+const isUnreadable = (error: unknown): boolean => (error as { status?: unknown }).status === 400;
+
+interface Body {
+  /** As they came, at most 16 kB: nothing is inflated, decoded or guessed. */
+  readonly bytes: Buffer;
+  /** Where they end: with the body, at 16 kB, or where the connection did. */
+  readonly end: 'whole' | 'beyond' | 'cut';
+}
+
+const bodies = new WeakMap<Request, Promise<Body>>();
+
+/** The body, read once whoever asks. What is beyond 16 kB is let go by unread. */
+function bodyOf(request: Request): Promise<Body> {
+  const body = bodies.get(request) ?? readBody(request);
+  bodies.set(request, body);
+  return body;
+}
+
+function readBody(request: Request): Promise<Body> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const done = (end: Body['end']) => {
+      request.off('data', take);
+      request.resume();
+      resolve({ bytes: Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES), end });
+    };
+    const take = (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > MAX_BODY_BYTES) done('beyond');
+    };
+    request.on('data', take);
+    request.once('end', () => done('whole'));
+    request.once('close', () => done('cut'));
+    request.once('error', () => done('cut'));
+  });
+}

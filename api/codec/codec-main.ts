@@ -1,0 +1,44 @@
+import { ConfigError, loadCodecServerConfig } from '../../config/environment.ts';
+import { createLog } from '../../telemetry/log.ts';
+import { takesNoArguments } from '../../config/no-arguments.ts';
+import { loadPayloadKeys } from '../../config/temporal.ts';
+import { createPayloadCodec } from '../../config/payload-codec.ts';
+import { createPool } from '../../database/pool.ts';
+import { createAccess } from '../http/authenticate.ts';
+import { createCodecServer } from './codec-server.ts';
+import { listen } from '../http/http.ts';
+
+/** `npm run codec`: shows encrypted payloads in the Temporal Web UI. Stops cleanly on SIGTERM and SIGINT. */
+
+takesNoArguments('npm run codec', 'shows encrypted payloads in the Temporal Web UI.');
+
+/** A page of the Web UI asks for many payloads at once; who guesses keys is slowed down. */
+const LIMITS = { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 5, burst: 50 } };
+
+const config = loadCodecServerConfig();
+const keys = loadPayloadKeys();
+const log = createLog('codec', config.logLevel);
+const pool = createPool({
+  url: config.database.url,
+  role: 'app_api',
+  applicationName: 'deposit-codec',
+  max: 4,
+  onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
+});
+if (keys === null) throw new ConfigError('TEMPORAL_CODEC_KEY: is not set');
+const codec = createPayloadCodec(keys);
+const access = createAccess(LIMITS);
+const listener = await listen(createCodecServer({ pool, access, codec, origin: config.origin, log }), config.listen);
+log.info({ codec: listener.url, origin: config.origin }, 'codec ready');
+
+const stop = () => {
+  listener
+    .close()
+    .then(() => pool.end())
+    .catch((error: Error) => {
+      log.error({ error: error.message }, 'codec server did not stop cleanly');
+      process.exitCode = 1;
+    });
+};
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);

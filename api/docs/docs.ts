@@ -1,0 +1,19 @@
+import { docsPage, docsStyle } from './docs-page.ts';
+import { openApiDocument } from '../../contract/openapi.ts';
+import { bind, type Bound, type Operation } from '../../contract/operation.ts';
+import { docsOperation, docsStyleOperation, documentOperation } from '../../contract/deposits.ts';
+
+// The page loads its style from here and nothing from anywhere; the icon is an empty one of its own.
+const PAGE_POLICY =
+  "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** The document of these operations and of its own, and the page that shows it. Made once. */
+export function bindDocs(operations: readonly Operation[]): Bound[] {
+  const document = openApiDocument([...operations, documentOperation, docsOperation, docsStyleOperation]);
+  const page = docsPage(document);
+  return [
+    bind(documentOperation, (_call, respond) => respond(200, document as { openapi: string })),
+    bind(docsOperation, (_call, respond) => respond(200, page, { 'content-security-policy': PAGE_POLICY })),
+    bind(docsStyleOperation, (_call, respond) => respond(200, docsStyle)),
+  ];
+}

@@ -1,0 +1,89 @@
+import type { RequestHandler, Response } from 'express';
+import type pg from 'pg';
+import { type ApiCaller, findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/api-keys.ts';
+import { ApiError } from './errors.ts';
+import { type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
+
+export interface AccessLimits {
+  /** Requests of one key. */
+  readonly key: Rate;
+  /** Failed authentications from one remote address. */
+  readonly failure: Rate;
+}
+
+/** The limits' state, in this process: bounded, and empty after a restart. */
+export interface Access {
+  /** By the proof of keys that were good when they were last looked up. */
+  readonly keys: Buckets;
+  readonly failures: Buckets;
+}
+
+const CAPACITY = 10_000;
+
+export const createAccess = (limits: AccessLimits, now?: () => number): Access => ({
+  keys: createBuckets(limits.key, CAPACITY, now),
+  failures: createBuckets(limits.failure, CAPACITY, now),
+});
+
+export interface AccessDependencies {
+  readonly pool: pg.Pool;
+  readonly access: Access;
+}
+
+/** The scheme in any case and any number of blanks, as RFC 9110 has it. */
+const BEARER = /^Bearer +([A-Za-z0-9_-]{20,200})$/i;
+
+/**
+ * Lets through whoever holds a living key with any of these scopes; the caller is then in `response.locals.caller`.
+ * The key is looked up at every request, so that a revoked one is refused at the next.
+ */
+export const requireScope =
+  ({ pool, access }: AccessDependencies, ...anyOf: readonly Scope[]): RequestHandler =>
+  async (request, response, next) => {
+    const remote = remoteName(request.socket.remoteAddress);
+    const caller = await authenticate({ pool, access }, remote, BEARER.exec(request.headers.authorization ?? '')?.[1]);
+    if (!anyOf.some((scope) => caller.scopes.includes(scope))) {
+      throw new ApiError('forbidden', `this needs the scope ${anyOf.join(' or ')}`);
+    }
+    response.locals['caller'] = caller;
+    next();
+  };
+
+/** The caller that {@link requireScope} let through. */
+export const callerOf = (response: Response): ProvenCaller => response.locals['caller'] as ProvenCaller;
+
+/** False where the key is limited to other wallets; what lies in those must look to it like nothing at all. */
+export const mayUse = (caller: Pick<ApiCaller, 'wallets'>, wallet: string): boolean =>
+  caller.wallets === null || caller.wallets.includes(wallet);
+
+/** Throws {@link ApiError} `unauthorized` or `rate_limited`; which kind of bad key it was is not told. */
+export async function authenticate(
+  { pool, access }: AccessDependencies,
+  remote: string,
+  key: string | undefined,
+): Promise<ProvenCaller> {
+  const hash = key === undefined ? undefined : proofOf(key).reveal().toString('base64');
+  const isKnown = hash !== undefined && access.keys.has(hash);
+  // A flood of bad keys from an address that others share, such as a proxy's, does not shut out keys that are known.
+  if (isKnown) refuseWhileEmpty(access.keys.take(hash));
+  else refuseWhileEmpty(access.failures.wait(remote));
+  const caller = key === undefined ? null : await findCaller(pool, key);
+  if (caller === null) {
+    if (hash !== undefined) access.keys.forget(hash);
+    access.failures.take(remote);
+    // Missing, malformed, unknown, expired and revoked keys look the same from outside.
+    throw new ApiError(
+      'unauthorized',
+      'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked',
+    );
+  }
+  if (!isKnown) access.keys.take(hash!);
+  return caller;
+}
+
+function refuseWhileEmpty(waitSeconds: number): void {
+  if (waitSeconds === 0) return;
+  throw new ApiError('rate_limited', 'too many requests; the header Retry-After says when to go on', {
+    retryAfterSeconds: Math.ceil(waitSeconds),
+  });
+}

@@ -1,0 +1,115 @@
+import type { Express } from 'express';
+import { raiseAlarm } from '../telemetry/log.ts';
+import { findWithoutEffect } from '../database/callbacks.ts';
+import { type DepositView, listDeposits, viewDeposit } from '../database/deposits.ts';
+import { checkoutLink, type LinkRules } from '../providers/mtpay/place.ts';
+import type { SealTrust } from '../providers/sealed-rows.ts';
+import { readWallet } from '../ledger/read.ts';
+import { type Access, mayUse } from './http/authenticate.ts';
+import { createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
+import { showDeposit, type WebUi } from './routes/deposit-view.ts';
+import { bindDocs } from './docs/docs.ts';
+import { answerErrors, ApiError } from './http/errors.ts';
+import { bindEvidence } from './routes/evidence.ts';
+import { createApp } from './http/http.ts';
+import { bind, type Bound, serve } from '../contract/operation.ts';
+import {
+  createDepositOperation,
+  healthOperation,
+  listDepositsOperation,
+  readDepositOperation,
+  readinessOperation,
+  readWalletOperation,
+} from '../contract/deposits.ts';
+import type { SignatureTrust } from '../config/operator-keys.ts';
+import { bindReviews } from './routes/reviews.ts';
+import { WITHOUT_EFFECT_MS } from '../intake/relay.ts';
+import { encodeCursor } from '../contract/requests.ts';
+
+export interface InternalDependencies extends CreateDependencies {
+  readonly access: Access;
+  readonly webUi: WebUi;
+  /** To which hosts a checkout link may lead that is served. */
+  readonly links: LinkRules;
+  /** With what the seals of inbox rows are verified. */
+  readonly sealTrust: () => SealTrust;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
+  /** Where histories are archived, if not in the database. */
+  readonly archiveDirectory: string | undefined;
+  /** False once the process is stopping: the load balancer then sends no more. */
+  readonly isAccepting: () => boolean;
+  /** Whether changes would be taken. */
+  readonly isDatabaseUp: () => Promise<boolean>;
+  readonly isTemporalUp: () => Promise<boolean>;
+}
+
+/** The private listener: what merchants' backends call, health, and the document of it all. */
+export function createInternalApp(deps: InternalDependencies): Express {
+  const app = createApp();
+  const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
+  serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
+  app.use(() => {
+    throw new ApiError('not_found', 'no such path');
+  });
+  app.use(answerErrors(deps.log));
+  return app;
+}
+
+/** A row may have been written by somebody else: a link that leads elsewhere is served to nobody. */
+function show(deps: InternalDependencies, deposit: DepositView) {
+  const { redirectUrl, externalOrderNumber } = deposit;
+  const isServed = redirectUrl !== null && checkoutLink(redirectUrl, deps.links) === redirectUrl;
+  if (redirectUrl !== null && !isServed) raiseAlarm(deps.log, 'redirect_not_allowed', { deposit: externalOrderNumber });
+  return showDeposit({ ...deposit, redirectUrl: isServed ? redirectUrl : null }, deps.webUi);
+}
+
+function bindDeposits(deps: InternalDependencies): Bound[] {
+  return [
+    bind(createDepositOperation, async ({ body, caller }, respond) => {
+      if (!mayUse(caller, body.wallet)) throw new ApiError('forbidden', 'this key is limited to other wallets');
+      const created = await createDeposit(deps, body);
+      const location = `/v1/deposits/${created.deposit.externalOrderNumber}`;
+      return respond(created.status, show(deps, created.deposit), { location });
+    }),
+    bind(listDepositsOperation, async ({ query: { cursor, ...filter }, caller }, respond) => {
+      const { items, end } = await listDeposits(deps.pool, { ...filter, after: cursor, wallets: caller.wallets });
+      return respond(200, {
+        items: items.map((deposit) => show(deps, deposit)),
+        nextCursor: end === null ? null : encodeCursor(end),
+      });
+    }),
+    bind(readDepositOperation, async ({ params: { externalOrderNumber }, caller }, respond) => {
+      const deposit = await viewDeposit(deps.pool, externalOrderNumber);
+      if (deposit === null || !mayUse(caller, deposit.wallet)) {
+        throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
+      }
+      return respond(200, show(deps, deposit));
+    }),
+    bind(readWalletOperation, async ({ params: { wallet }, caller }, respond) => {
+      if (!mayUse(caller, wallet)) throw new ApiError('not_found', `no wallet ${wallet}`);
+      return respond(200, await readWallet(deps.pool, wallet));
+    }),
+  ];
+}
+
+function bindHealth(deps: InternalDependencies): Bound[] {
+  return [
+    bind(healthOperation, (_call, respond) => respond(200, { status: 'alive' })),
+    bind(readinessOperation, async (_call, respond) => {
+      const [database, temporal] = await Promise.all([deps.isDatabaseUp(), deps.isTemporalUp()]);
+      // Temporal is reported and not required: callbacks are accepted, and creates answered 503, without it.
+      const ready = deps.isAccepting() && database;
+      // A worker that does nothing is not mended by sending requests elsewhere.
+      const waiting = database ? await findWithoutEffect(deps.pool, WITHOUT_EFFECT_MS).catch(() => null) : null;
+      return respond(ready ? 200 : 503, {
+        ready,
+        database: upOrDown(database),
+        temporal: upOrDown(temporal),
+        withoutEffectMs: waiting?.ageMs ?? null,
+      });
+    }),
+  ];
+}
+
+const upOrDown = (up: boolean): 'up' | 'down' => (up ? 'up' : 'down');

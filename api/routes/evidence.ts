@@ -1,0 +1,53 @@
+import type { Client } from '@temporalio/client';
+import type pg from 'pg';
+import { collectEvidence } from '../../archive/evidence.ts';
+import { archiveObjects } from '../../archive/objects.ts';
+import { isGone } from '../../archive/source.ts';
+import { findDeposit } from '../../database/deposits.ts';
+import { mayUse } from '../http/authenticate.ts';
+import { ApiError } from '../http/errors.ts';
+import { bind, type Bound } from '../../contract/operation.ts';
+import { readEvidenceOperation } from '../../contract/deposits.ts';
+
+export interface EvidenceRouteDependencies {
+  readonly pool: pg.Pool;
+  readonly client: Client;
+  readonly archiveDirectory: string | undefined;
+}
+
+/** Everything that is kept about a deposit, for who may audit (docs/audit.md). */
+export const bindEvidence = (deps: EvidenceRouteDependencies): Bound =>
+  bind(readEvidenceOperation, async ({ params: { externalOrderNumber }, caller }, respond) => {
+    const deposit = await findDeposit(deps.pool, externalOrderNumber);
+    if (deposit === null || !mayUse(caller, deposit.wallet)) {
+      throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
+    }
+    const lines = await collectEvidence(
+      {
+        db: deps.pool,
+        objects: archiveObjects(deps.pool, deps.archiveDirectory),
+        codecs: deps.client.options.loadedDataConverter.payloadCodecs,
+        fetchOpen: (workflowId) => fetchOpen(deps.client, workflowId),
+      },
+      externalOrderNumber,
+    );
+    return respond(200, { externalOrderNumber, lines: [...(lines ?? [])] });
+  });
+
+const RPC_TIMEOUT_MS = 5_000;
+
+async function fetchOpen(client: Client, workflowId: string) {
+  try {
+    return await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+      client.workflow.getHandle(workflowId).fetchHistory(),
+    );
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw Object.assign(
+      new ApiError('unavailable', 'the history could not be read; the same request may be repeated'),
+      {
+        cause: error,
+      },
+    );
+  }
+}

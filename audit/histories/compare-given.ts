@@ -1,0 +1,118 @@
+import type { DepositState } from '../../domain/deposit.ts';
+import type { DepositInput } from '../../workflows/messages.ts';
+import { type Activity, canonical, type Compared, placementOf, type Update } from './comparing.ts';
+import { type Course, type Judged, unboundIn } from './course.ts';
+
+/**
+ * What durable activities were given, and for how long windows were set: replay looks at neither. It follows from what
+ * the history was told. Local activities keep nothing of what they were given; what they did is compared instead.
+ */
+export function compareGiven(on: Compared, course: Course | null, judged: readonly Judged[]): void {
+  const { facts, tell } = on;
+  for (const step of facts.steps) {
+    if (step.kind === 'timer' && !isWindow(on, course, step.durationMs))
+      tell(
+        'decision_differs',
+        `event ${step.eventId}: a window of ${step.durationMs} ms, which no frozen setting says`,
+      );
+    if (step.kind !== 'activity' || step.local || step.name === 'decide') continue;
+    const allowed = givenTo(
+      on,
+      step,
+      course,
+      judged.find(({ asked }) => asked.step === step),
+    );
+    if (allowed.includes(canonical(step.input))) continue;
+    const detail = `event ${step.eventId}: ${step.name} was given ${canonical(step.input)}`;
+    tell('decision_differs', `${detail}, its history says ${allowed.join(' or ')}`);
+  }
+}
+
+/** A wait that a hint interrupted goes on for what is left of it. */
+function isWindow({ facts }: Compared, course: Course | null, durationMs: number): boolean {
+  if (facts.workflowType !== 'deposit') return false;
+  const { paymentWindowMs, listeningWindowMs } = (facts.input as DepositInput).settings;
+  const windows = [paymentWindowMs, listeningWindowMs, paymentWindowMs + listeningWindowMs];
+  if (windows.includes(durationMs)) return true;
+  const hints = facts.steps.some(
+    (step) => step.kind === 'activity' && ['settlement', 'recordState'].includes(step.name),
+  );
+  const interrupted = hints || course?.asked.some(({ step }) => unboundIn(step) !== null) === true;
+  return interrupted && durationMs <= Math.max(...windows);
+}
+
+/** Every list of arguments that the activity may have been given, each as one text. */
+function givenTo(on: Compared, step: Activity, course: Course | null, judged: Judged | undefined): string[] {
+  const { facts, id } = on;
+  const { externalOrderNumber: n, wallet, reservedAt } = facts.input as DepositInput;
+  const placement = placementOf(facts);
+  switch (step.name) {
+    case 'settlePlacement':
+      // Code of before did not say when the workflow was started.
+      return [canonical([n]), canonical([n, { startedAt: facts.startedAt, ...(reservedAt && { reservedAt }) }])];
+    case 'close':
+      return [
+        placement?.kind === 'refused'
+          ? canonical([n, 'PLACEMENT_REFUSED', placement.reason])
+          : canonical([n, 'UNPAID', null]),
+      ];
+    case 'recordState':
+      return ['AWAITING_PAYMENT', 'EXPIRED'].map((state) => canonical([n, state]));
+    case 'settlement': {
+      const ends = [null, course?.expiresAt ?? null, placement?.kind === 'refused' ? null : placement?.expiresAt];
+      return WAITING.flatMap((state) => ends.map((expiresAt) => canonical([n, { state, expiresAt }])));
+    }
+    case 'credit':
+      return judged === undefined ? [] : creditItems(id, n, wallet, judged).map((item) => canonical([item]));
+    case 'recordReview':
+      return judged === undefined ? [] : reviewRecords(on, n, judged).map((review) => canonical([review]));
+    case 'park':
+      return [canonical([id])];
+    case 'recordProposal':
+      return shown(facts).map((args) => canonical([id, ...args]));
+    default:
+      return [];
+  }
+}
+
+const WAITING: readonly DepositState[] = ['AWAITING_PAYMENT', 'EXPIRED', 'PLACEMENT_UNKNOWN'];
+
+/** As it was given before the database was asked what it binds, and since. */
+function creditItems(workflowId: string, deposit: string, wallet: string, { asked, late }: Judged): unknown[] {
+  const { payment, reported } = asked;
+  if (payment === null) return [null];
+  const item = {
+    inboxId: payment.inboxId,
+    deposit,
+    wallet,
+    transactionCode: payment.transactionCode,
+    amount: payment.transactionAmount,
+    currencyCode: payment.currencyCode,
+    paymentPrice: payment.paymentPrice,
+    late,
+    workflowId,
+  };
+  return [item, { ...item, receivedAt: payment.receivedAt, reported }];
+}
+
+function reviewRecords({ id, records }: Compared, n: string, { asked, late, reason, detail }: Judged): unknown[] {
+  const { payment, reported, step } = asked;
+  const first = { externalOrderNumber: n, inboxId: payment?.inboxId ?? null, reason, late, workflowId: id };
+  // What was given to people says in its case why. What the database did not bind has none.
+  const why = unboundIn(step) === null ? (records.cases.get(id)?.detail ?? null) : detail;
+  const then = { ...first, detail: why, park: reason === 'LATE' };
+  return [first, then, { ...then, payment, reported }];
+}
+
+/** Which proposal waits, and the step that says so: the step itself is asked about since a while. */
+function shown(facts: Compared['facts']): unknown[][] {
+  const updates = facts.steps.filter((step): step is Update => step.kind === 'update');
+  return [
+    [null],
+    ...updates.flatMap(({ name, input }) => {
+      const { decisionId } = input as { decisionId: string };
+      if (name === 'propose') return [[decisionId], [decisionId, input]];
+      return name === 'withdraw' ? [[null, input]] : [];
+    }),
+  ];
+}

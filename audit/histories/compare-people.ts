@@ -1,0 +1,299 @@
+import { actorOf, type Decision, needsTwo } from '../../domain/decision.ts';
+import type { Payment } from '../../domain/order.ts';
+import type { Concluded } from '../../workflows/messages.ts';
+import { type Activity, activities, canonical, type Compared, type Update } from './comparing.ts';
+import { compareBroughtIn, compareMoved } from './compare-moved.ts';
+import type { StatedRecord, StepRecord } from '../tables/rows.ts';
+
+/** What is decided about: a payment, null when it cannot be read; the deposit it claims, null when there is none. */
+export interface Subject {
+  readonly payment: Payment | null;
+  readonly deposit: string | null;
+  readonly reviewLimit: string;
+  /** The newest posting of its money when the case was opened; null: none, or not known. */
+  readonly tip: string | null;
+}
+
+/** The decision that closed the case. */
+export interface Decided {
+  readonly decision: Decision;
+  readonly postingId: string | null;
+  readonly decidedBy: string;
+  /** The money went into the wallet of another deposit than the one it was paid for. */
+  readonly toOther: boolean;
+  /** Its history knew so; histories of before did not, and ended as credited. */
+  readonly elsewhere?: true;
+  /** What the deposit was credited with instead. */
+  readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
+}
+
+/**
+ * Every step that people took, and every decision that was carried out: who it was, by the rows, and what was posted
+ * for it. Answers the last decision, if the case was decided.
+ */
+export function compareDecisions(on: Compared, subject: Subject): Decided | undefined {
+  const rows = on.records.steps.get(on.id) ?? [];
+  const updates = on.facts.steps.filter((step): step is Update => step.kind === 'update');
+  for (const update of updates) compareStep(on, update, rows);
+  compareBroughtIn(on, subject, confirmedCredits(updates, rows));
+  let { tip } = subject;
+  let decided: Decided | undefined;
+  const decisions = activities(on.facts, 'decide');
+  for (const [i, step] of decisions.entries()) {
+    const people = peopleOf(on, step, updates, rows);
+    const answer = step.result as Concluded;
+    const isAskedAgain = decisions.slice(i + 1).some(({ input }) => canonical(input) === canonical(step.input));
+    compareCarried(on, step, answer, isAskedAgain);
+    if (people === null || answer.kind === 'refused') continue;
+    compareWho(on, subject, people, answer);
+    compareMoved(on, { ...subject, tip }, people, answer);
+    compareSettled(on, subject, answer);
+    tip = answer.postingId ?? tip;
+    const { toDeposit } = people.proposal;
+    const toOther = answer.kind === 'decided' && toDeposit !== null && toDeposit !== subject.deposit;
+    if (answer.kind === 'decided') decided = { ...answer, toOther };
+  }
+  // Its workflow did not know of the decision, and asked the row: what the row says is compared with the books by itself.
+  for (const { result } of activities(on.facts, 'caseOutcome')) {
+    const found = result as Concluded | { kind: 'open' };
+    if (found.kind === 'decided') decided ??= { ...found, toOther: false };
+  }
+  compareLeftOut(on, updates);
+  compareClosed(on, decided);
+  compareShown(on, updates);
+  return decided;
+}
+
+/** The proposal that an open case shows is the one that waits, as far as its history says so by itself. */
+function compareShown({ facts, id, records, tell }: Compared, updates: readonly Update[]): void {
+  const stands = records.cases.get(id);
+  const isAnswered = updates.every(({ outcome, refusal }) => outcome !== undefined || refusal !== null);
+  if (stands === undefined || stands.closedAt !== null || stands.heldBy !== null || facts.end !== null || !isAnswered)
+    return;
+  const last = facts.steps.findLast(
+    (step) =>
+      (step.kind === 'update' && step.name !== 'confirm' && !isRefused(step)) ||
+      (step.kind === 'activity' && (step.name === 'decide' || step.name === 'caseOutcome')),
+  );
+  // What the row was asked about, and what was not carried out, may have gone either way.
+  if (last?.kind === 'activity' && (last.name === 'caseOutcome' || (last.result as Concluded).kind === 'refused'))
+    return;
+  const waits = last?.kind === 'update' && last.name === 'propose' ? (last.input as Said).decisionId : null;
+  if (stands.proposal !== waits)
+    tell(
+      'decision_unrecorded',
+      `the case shows proposal ${stands.proposal ?? 'none'}, in its history waits ${waits ?? 'none'}`,
+    );
+}
+
+/** What a history was told by people is what they wrote down first, word by word. */
+function compareStep({ records, tell }: Compared, update: Update, rows: readonly StepRecord[]): void {
+  // Nobody's step, or one that came too late: the workflow did not take it, so it changed nothing.
+  if (isRefused(update)) return;
+  const { decisionId, proposalId = null, beside = null, onlyOrdered = false, ...said } = update.input as Said;
+  const { name } = update;
+  const row = rows.find(({ id }) => id === decisionId);
+  if (row === undefined) return tell('decision_unrecorded', `step ${decisionId}, ${name}, is not written down`);
+  for (const [field, value] of Object.entries({ step: name, proposal: proposalId, beside, onlyOrdered, ...said })) {
+    const written = row[field as keyof StepRecord];
+    if (written === value) continue;
+    const detail = `step ${decisionId}: ${field} is written down as ${String(written)}`;
+    tell('decision_unrecorded', `${detail}, its history was told ${String(value)}`);
+  }
+  const refusal = records.refused.get(decisionId);
+  if (refusal !== undefined && update.outcome !== undefined)
+    tell('decision_unrecorded', `step ${decisionId} is written down as refused, ${refusal}, and its history took it`);
+}
+
+/** By its failure, or, of a confirmation that the books do not find, by its answer. */
+function isRefused({ refusal, outcome }: Update): boolean {
+  const answer = outcome as Partial<Extract<Concluded, { kind: 'refused' }>> | null | undefined;
+  return refusal !== null || answer?.refusal === 'not_written';
+}
+
+interface Said {
+  readonly decisionId: string;
+  readonly proposalId?: string;
+  readonly beside?: string | null;
+  readonly onlyOrdered?: boolean;
+  readonly [field: string]: unknown;
+}
+
+/** Two rows that name each other. */
+export interface People {
+  readonly proposal: StepRecord;
+  readonly confirmation: StepRecord;
+}
+
+function pairOf(rows: readonly StepRecord[], proposalId: unknown, confirmationId: unknown): People | null {
+  const proposal = rows.find((row) => row.id === proposalId && row.step === 'propose');
+  const confirmation = rows.find((row) => row.id === confirmationId && row.step === 'confirm');
+  if (proposal === undefined || confirmation === undefined || confirmation.proposal !== proposal.id) return null;
+  return { proposal, confirmation };
+}
+
+/** Proposals to credit that were confirmed, whatever they came to: each may have brought money onto the books. */
+const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[]): People[] =>
+  updates.flatMap((update) => {
+    if (update.name !== 'confirm' || isRefused(update)) return [];
+    const { proposalId, decisionId } = update.input as Said;
+    const people = pairOf(rows, proposalId, decisionId);
+    return people?.proposal.decision === 'credit' ? [people] : [];
+  });
+
+/** The two rows that a decision names; null, and told: they are not there, or nobody confirmed so. */
+function peopleOf(
+  { id, tell }: Compared,
+  step: Activity,
+  updates: readonly Update[],
+  rows: readonly StepRecord[],
+): People | null {
+  const { eventId, result } = step;
+  const { item, proposalId, confirmationId } = itemOf(step);
+  // Of several that name the same row, the one that was heard last: before it nobody had written the row down.
+  const confirmed = updates.findLast(
+    ({ name, input: said, eventId: heardAt, refusal }) =>
+      name === 'confirm' && (said as Said).decisionId === confirmationId && heardAt < eventId && refusal === null,
+  );
+  const asked = { workflowId: id, proposalId: (confirmed?.input as Said | undefined)?.proposalId };
+  if (confirmed === undefined || canonical(item) !== canonical({ ...asked, confirmationId }))
+    tell('decision_unrecorded', `event ${eventId}: what was to be decided is not what was confirmed`);
+  const heard = confirmed?.outcome;
+  if (heard !== undefined && canonical(heard) !== canonical(result))
+    tell(
+      'decision_differs',
+      `event ${eventId}: who confirmed was told ${canonical(heard)}, it came to ${canonical(result)}`,
+    );
+  // The books refused it for that very reason: nothing moved, and the missing step is told already.
+  if ((result as Concluded).kind === 'refused') return null;
+  const isProposed = updates.some(
+    (update) =>
+      update.name === 'propose' && !isRefused(update) && (update.input as Said).decisionId === String(proposalId),
+  );
+  const people = pairOf(rows, proposalId, confirmationId);
+  if (people !== null && isProposed) return people;
+  const detail = `decided as ${String(proposalId)} and ${String(confirmationId)}, which are not written down so`;
+  tell('decision_unrecorded', detail);
+  return null;
+}
+
+function itemOf({ input }: Activity): {
+  readonly item: unknown;
+  readonly proposalId: unknown;
+  readonly confirmationId: unknown;
+} {
+  const [item] = (Array.isArray(input) ? input : []) as { proposalId?: unknown; confirmationId?: unknown }[];
+  return { item, proposalId: item?.proposalId, confirmationId: item?.confirmationId };
+}
+
+/** Answers that nothing is written down for: they are about nobody's confirmation, or about a case that was over. */
+const UNCARRIED = ['not_written', 'case_closed'];
+
+/**
+ * What it came to is written down where it was carried out, as its history was told, refusals too. `isAskedAgain`: the same
+ * rows are named by a later decision, so what is written down is of that one.
+ */
+function compareCarried(on: Compared, step: Activity, answer: Concluded, isAskedAgain: boolean): void {
+  const { records, tell } = on;
+  const { proposalId, confirmationId } = itemOf(step);
+  const row = records.carried.get(String(proposalId));
+  const isUncarried = answer.kind === 'refused' && UNCARRIED.includes(answer.refusal);
+  if (isUncarried && (isAskedAgain || row?.confirmation !== confirmationId)) return;
+  if (row === undefined) {
+    if (isCarriedSince(on, answer))
+      tell('decision_unrecorded', `proposal ${String(proposalId)} came to ${answer.kind}, which is not written down`);
+    return;
+  }
+  const carried = { confirmation: row.confirmation, answer: row.answer };
+  if (canonical(carried) === canonical({ confirmation: confirmationId, answer })) return;
+  const detail = `proposal ${row.proposal} is written down as ${canonical(carried)}`;
+  tell('decision_unrecorded', `${detail}, its history says ${canonical({ confirmation: confirmationId, answer })}`);
+}
+
+/** Whether it was carried out by code that writes that down: its posting says so, or what else the case was answered. */
+function isCarriedSince({ facts, postings }: Compared, answer: Concluded): boolean {
+  const posting = answer.kind === 'refused' ? undefined : postings.find(({ id }) => id === answer.postingId);
+  if (posting !== undefined) return posting.key.startsWith('after:');
+  const shown = activities(facts, 'recordProposal');
+  return shown.length > 0 && shown.every(({ result }) => result !== null);
+}
+
+/** A history that has ended has heard what became of every proposal it was told. */
+function compareLeftOut({ facts, records, tell }: Compared, updates: readonly Update[]): void {
+  if (facts.end?.status !== 'completed') return;
+  const heard = new Set(activities(facts, 'decide').map((step) => itemOf(step).proposalId));
+  for (const update of updates) {
+    const { decisionId } = update.input as Said;
+    if (update.name === 'propose' && records.carried.has(decisionId) && !heard.has(decisionId))
+      tell(
+        'decision_unrecorded',
+        `proposal ${decisionId} is written down as carried out, its history knows nothing of it`,
+      );
+  }
+}
+
+type Carried = Exclude<Concluded, { kind: 'refused' }>;
+
+function compareWho(
+  { records, tell }: Compared,
+  { payment, reviewLimit }: Subject,
+  { proposal, confirmation }: People,
+  answer: Carried,
+): void {
+  const amount = payment?.transactionAmount ?? null;
+  if (needsTwo({ amount, reviewLimit }, proposal) && proposal.operator === confirmation.operator) {
+    const what = `${proposal.operator} proposed and confirmed ${amount ?? 'an unreadable amount'} MTC`;
+    const beside = proposal.beside === null ? '' : ` beside posting ${proposal.beside}`;
+    tell('decided_by_one', `${what}${beside}, limit ${reviewLimit}`);
+  }
+  const [first, second] = [records.stated.get(proposal.id), records.stated.get(confirmation.id)];
+  if (factsOf(first) !== factsOf(second))
+    tell('decision_differs', `proposal ${proposal.id}: carried out, and the two people state other facts`);
+  const actor = actorOf(proposal.operator, confirmation.operator);
+  if (answer.decidedBy !== actor) tell('decision_differs', `decided by ${answer.decidedBy}, the rows say ${actor}`);
+  if (answer.kind === 'decided' && answer.decision !== proposal.decision)
+    tell('decision_differs', `decided ${answer.decision}, proposed ${proposal.decision}`);
+  if (proposal.decision === 'restore') return;
+  if ((proposal.decision === 'reverse' && proposal.keep) !== (answer.kind === 'withdrawn'))
+    tell('decision_differs', `proposed ${proposal.keep ? 'to keep' : 'not to keep'} the money in suspense`);
+}
+
+function factsOf(stated: StatedRecord | undefined): string {
+  const { decision: _, ...facts } = stated ?? {};
+  return canonical(facts);
+}
+
+/** What the deposit was credited with, when its own payment was not: a payment that lies in its wallet. */
+function compareSettled({ records, tell }: Compared, { deposit }: Subject, answer: Carried): void {
+  const settled = answer.kind === 'decided' ? answer.settled : undefined;
+  if (settled === undefined) return;
+  const posting = records.named.get(settled.postingId);
+  const row = deposit === null ? undefined : records.deposits.get(deposit);
+  const stands = {
+    posting: row?.postingId ?? null,
+    deposit: posting?.deposit ?? null,
+    wallet: posting?.credit ?? null,
+    code: posting === undefined ? null : (records.named.get(posting.root)?.transactionCode ?? null),
+  };
+  const said = {
+    posting: settled.postingId,
+    deposit,
+    wallet: `wallet:${row?.wallet}`,
+    code: settled.transactionCode,
+  };
+  if (canonical(stands) === canonical(said)) return;
+  tell('deposit_row_differs', `its history says credited with ${canonical(said)}, the books ${canonical(stands)}`);
+}
+
+/** The case as it is shown. What held it before was not what decided. */
+function compareClosed({ facts, id, records, tell }: Compared, decided: Decided | undefined): void {
+  const stands = records.cases.get(id);
+  if (stands === undefined || facts.end?.status !== 'completed') return;
+  if (stands.heldBy !== null && stands.heldBy !== facts.workflowId) return;
+  const shown = { decision: stands.decision, decidedBy: stands.decidedBy, postingId: stands.postingId };
+  const { decision = null, decidedBy = null, postingId = null } = decided ?? {};
+  if (canonical(shown) === canonical({ decision, decidedBy, postingId })) return;
+  const says = `shown as ${shown.decision ?? 'open'} by ${shown.decidedBy ?? 'nobody'}, posting ${shown.postingId ?? 'none'}`;
+  const ended = `its history decided ${decision ?? 'nothing'} by ${decidedBy ?? 'nobody'}, posting ${postingId ?? 'none'}`;
+  tell('decision_unrecorded', `${says}; ${ended}`);
+}

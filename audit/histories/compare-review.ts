@@ -1,0 +1,141 @@
+import { caseWorkflowId, type ReviewInput } from '../../workflows/messages.ts';
+import {
+  activities,
+  canonical,
+  compareCaseOutcome,
+  type Compared,
+  compareElsewhere,
+  compareParked,
+  comparePayment,
+} from './comparing.ts';
+import { compareGiven } from './compare-given.ts';
+import { compareDecisions, type Decided } from './compare-people.ts';
+import { compareReviewTimes } from './compare-times.ts';
+import type { CallbackRecord, CaseRecord } from '../tables/rows.ts';
+
+/** The history of a case of its own beside its row, its callback and its postings. */
+export function compareReview(on: Compared): void {
+  const { facts, records, tell } = on;
+  const input = facts.input as ReviewInput;
+  const callback = records.callbacks.get(input.inboxId);
+  compareIds(on, input, callback);
+  const payment = input.payment ?? null;
+  if (payment !== null) comparePayment(on, payment, callback);
+  if (callback === undefined) tell('callback_changed', `there is no callback ${input.inboxId}`);
+  else compareAbout(on, input, callback);
+  if (!on.id.includes(':reversal:')) compareCaseOutcome(on, input.inboxId, on.id);
+  compareParked(on, 'park', payment, callback?.deposit ?? null);
+  const deposit = (input.order === undefined ? input : input.order)?.externalOrderNumber ?? null;
+  const reviewLimit = input.order?.settings.reviewLimit ?? '0';
+  const decided = compareDecisions(on, { payment, deposit, reviewLimit, tip: tipOf(on, input) });
+  const stands = records.cases.get(on.id);
+  if (stands === undefined) return tell('decision_unrecorded', 'there is no case');
+  compareCase(on, input, stands);
+  compareResult(on, decided);
+  if (facts.end === null && stands.closedAt !== null && (stands.heldBy ?? on.id) === facts.workflowId)
+    tell('decision_unrecorded', `the case was closed ${stands.closedAt}, and its workflow has not ended`);
+  compareGiven(on, null, []);
+  compareReviewTimes(on, input, stands);
+}
+
+/** A case has its id from its callback, and its workflow has it from the case, unless it was held before. */
+function compareIds({ facts, id, records, tell }: Compared, input: ReviewInput, callback: CallbackRecord | undefined) {
+  const differs = (says: string) => tell('decision_unrecorded', `its history is that of ${says}`);
+  const { heldBy = id } = input;
+  if (facts.workflowId !== heldBy || caseWorkflowId(input) !== id)
+    return differs(input.heldBy ?? caseWorkflowId(input));
+  const [, inboxId, uid] = /^review:(\d+)(?:-([0-9a-f]{8}))?(?::reversal:\d+)?$/.exec(id) ?? [];
+  if (inboxId !== input.inboxId || (uid !== undefined && callback?.uid?.startsWith(uid) !== true))
+    return differs(`callback ${input.inboxId}, and it is called ${id}`);
+  if (heldBy === id) return;
+  const again = Number(/^:again:(\d+)$/.exec(heldBy.replace(id, ''))?.[1] ?? 0);
+  const stands = Number(/:again:(\d+)$/.exec(records.cases.get(id)?.heldBy ?? '')?.[1] ?? 0);
+  if (again === 0 || again > stands)
+    tell('decision_unrecorded', `${heldBy} held it, the case names ${records.cases.get(id)?.heldBy ?? 'nobody'}`);
+}
+
+/** The newest posting of its money as the case was opened, as far as its history says. */
+function tipOf({ facts }: Compared, { doubt }: ReviewInput): string | null {
+  const [parking] = activities(facts, 'park');
+  return doubt?.postingId ?? (parking?.result as { readonly postingId: string | null } | undefined)?.postingId ?? null;
+}
+
+/** Which callback it is about, and for which deposit, as the inbox and the deposit's row have it. */
+function compareAbout({ records, tell }: Compared, input: ReviewInput, callback: CallbackRecord): void {
+  const where = `callback ${callback.id}`;
+  const said: Record<string, unknown> = {
+    externalOrderNumber: input.externalOrderNumber,
+    transactionCode: input.transactionCode,
+  };
+  const stands: Record<string, unknown> = {
+    externalOrderNumber: callback.externalOrderNumber,
+    transactionCode: callback.data?.transactionCode ?? null,
+  };
+  // The first release told none of these, and all that came after tell all.
+  const told = [input.payment, input.order, input.standing].filter((one) => one !== undefined).length;
+  if (told !== 0 && told !== 3) tell('decision_differs', 'it was not told of payment, order and standing together');
+  if (input.payment !== undefined) {
+    said['inboxId'] = input.payment?.inboxId ?? null;
+    stands['inboxId'] = callback.data === null ? null : callback.id;
+  }
+  if (input.order !== undefined) {
+    said['order'] = canonical(input.order);
+    stands['order'] = orderOf(records.deposits, callback.deposit, Object.keys(input.order ?? {}));
+  }
+  for (const [field, value] of Object.entries(said)) {
+    if (stands[field] !== value)
+      tell('evidence_differs', `${field} is ${String(stands[field])}, its history was told ${String(value)}`, where);
+  }
+}
+
+function orderOf(deposits: Compared['records']['deposits'], n: string | null, fields: readonly string[]): string {
+  const row = n === null ? undefined : deposits.get(n);
+  if (row === undefined) return canonical(null);
+  return canonical(Object.fromEntries(fields.map((field) => [field, row[field as keyof typeof row]])));
+}
+
+/** Why people doubt what was decided. */
+const DOUBTS: readonly string[] = ['CREDIT_IN_DOUBT', 'DECISION_IN_DOUBT'];
+
+/** Why it is a case, what the books held when it was opened, and who doubts what. */
+function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void {
+  const { tell } = on;
+  const { doubt, standing, payment } = input;
+  const differs = (field: string, shown: unknown, says: unknown) =>
+    shown === says ||
+    tell('decision_unrecorded', `the case has ${field} ${String(shown)}, its history says ${String(says)}`);
+  differs('callback', stands.inboxId, input.inboxId);
+  differs('reason', stands.reason, input.reason);
+  differs('posting in doubt', stands.doubted, doubt?.postingId ?? null);
+  if (doubt !== undefined) {
+    differs('opened by', stands.openedBy, doubt.operator);
+    differs('detail', stands.detail, doubt.reason);
+  } else if (input.said !== undefined) differs('detail', stands.detail, input.said);
+  // The first release did not say.
+  if (standing === undefined) return;
+  // Money that was decided about before, and money that never came: of the one there is a posting to doubt.
+  const isDecided = standing === 'credited' || standing === 'withdrawn' || standing === 'returned';
+  const isUnbooked = standing === 'nothing' || standing === 'unreadable';
+  if ((isDecided && doubt === undefined) || (isUnbooked && doubt !== undefined))
+    tell('decision_differs', `opened as ${standing}, ${doubt ? 'in' : 'not in'} doubt`);
+  if (doubt === undefined ? stands.reason === 'CREDIT_IN_DOUBT' : !DOUBTS.includes(stands.reason))
+    tell('decision_differs', `opened as ${stands.reason}, ${doubt ? 'in' : 'not in'} doubt`);
+  // What cannot be read has been stated by people where it is on the books.
+  if ((standing === 'unreadable' && payment !== null) || (standing === 'nothing' && payment === null)) {
+    const reading = payment === null ? 'a callback that cannot be read' : 'a callback that can be read';
+    tell('decision_differs', `opened as ${standing}, for ${reading}`);
+  }
+  if (standing === 'parked' && doubt === undefined && stands.parked === null)
+    tell('decision_differs', `opened as ${standing}, and nothing was parked`);
+  if (standing === 'elsewhere' && payment) compareElsewhere(on, payment);
+}
+
+/** How it ended is how it was decided. */
+function compareResult({ facts, tell }: Compared, decided: Decided | undefined): void {
+  if (facts.end?.status !== 'completed') return;
+  const { decision, postingId, decidedBy } = facts.end.result as Omit<Decided, 'toOther' | 'settled'>;
+  const steps = { decision: decided?.decision, postingId: decided?.postingId, decidedBy: decided?.decidedBy };
+  if (canonical({ decision, postingId, decidedBy }) === canonical(steps)) return;
+  const ended = `its history ended ${decision} by ${decidedBy}, posting ${postingId ?? 'none'}`;
+  tell('decision_differs', `${ended}; its steps say ${canonical(steps)}`);
+}

@@ -1,0 +1,76 @@
+import type { HistoryFacts } from '../../archive/history.ts';
+import { compareDeposit } from './compare-deposit.ts';
+import { compareReview } from './compare-review.ts';
+import { type Compared, subjectOf } from './comparing.ts';
+import type { Finding } from '../report/report.ts';
+import type { PostingRecord, Records } from '../tables/rows.ts';
+import { shapeFaults } from './shapes.ts';
+
+export { inboxIdsIn, subjectOf } from './comparing.ts';
+
+/** What the tables say otherwise than a history; `posting`: which one no step of it explains. */
+export interface Mismatch {
+  readonly finding: Finding;
+  readonly posting: PostingRecord | null;
+}
+
+/**
+ * Whether one history and the tables tell the same story: the decision that the history contains, the postings that
+ * stand, the callback it rests on, the deposit as it is shown, the people who decided, and the times of all of them.
+ * Pure, and never throws: a history that somebody else wrote is a finding.
+ */
+export function compareBooks(
+  facts: HistoryFacts,
+  records: Records,
+  explainedElsewhere: ReadonlySet<string> = new Set(),
+): Mismatch[] {
+  const { findings, explained } = look(facts, records);
+  const mismatches = findings.map((finding): Mismatch => ({ finding, posting: null }));
+  if (explained === null) return mismatches;
+  const postings = records.postings.get(subjectOf(facts)) ?? [];
+  const unexplained = postings.filter(({ id }) => !explained.has(id) && !explainedElsewhere.has(id));
+  return [
+    ...mismatches,
+    ...unexplained.map((posting): Mismatch => {
+      const detail = `posting ${posting.id} (${posting.kind}, ${posting.amount} MTC) is in no step of its history`;
+      return { finding: { kind: 'posting_unexplained', where: facts.workflowId, detail }, posting };
+    }),
+  ];
+}
+
+/** {@link compareBooks}, the findings alone. */
+export const compare = (...of: Parameters<typeof compareBooks>): Finding[] =>
+  compareBooks(...of).map(({ finding }) => finding);
+
+/** The postings that this history decided: for another run under the same id, whose they are not. */
+export const explainedBy = (facts: HistoryFacts, records: Records): ReadonlySet<string> =>
+  look(facts, records).explained ?? new Set();
+
+/** `explained` null: nothing can be said of the postings, because the history could not be followed. */
+function look(facts: HistoryFacts, records: Records): { findings: Finding[]; explained: Set<string> | null } {
+  const findings: Finding[] = [];
+  const explained = new Set<string>();
+  const [where, id] = [facts.workflowId, subjectOf(facts)];
+  const on: Compared = {
+    facts,
+    records,
+    id,
+    postings: records.postings.get(id) ?? [],
+    explained,
+    tell: (kind, detail, place = where) => findings.push({ kind, where: place, detail }),
+  };
+  for (const { kind, eventId, detail } of facts.odd)
+    on.tell(kind === 'time' ? 'times_contradict' : 'not_readable', `event ${eventId} ${detail}`);
+  try {
+    const faults = shapeFaults(facts);
+    for (const fault of faults) on.tell('not_readable', fault);
+    if (faults.length > 0) return { findings, explained: null };
+    if (facts.workflowType === 'deposit') compareDeposit(on);
+    else compareReview(on);
+  } catch (error) {
+    // The shapes leave nothing to stumble over. Should one be forgotten, the audit goes on and says where it was.
+    on.tell('not_readable', `comparing it failed: ${(error as Error).message.split('\n')[0]}`);
+    return { findings, explained: null };
+  }
+  return { findings, explained };
+}

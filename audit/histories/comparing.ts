@@ -1,0 +1,177 @@
+import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
+import type { Payment } from '../../domain/order.ts';
+import type { FindingKind } from '../report/findings.ts';
+import type { CallbackRecord, PostingRecord, Records } from '../tables/rows.ts';
+
+/** One history beside what the tables hold of it; what all comparisons share. */
+export interface Compared {
+  readonly facts: HistoryFacts;
+  readonly records: Records;
+  /** Under which rows and postings stand: the workflow's own, or that of the case which it holds for another. */
+  readonly id: string;
+  /** Those that stand under its id. */
+  readonly postings: readonly PostingRecord[];
+  /** Ids of the postings that the history decided; the comparisons add to it. */
+  readonly explained: Set<string>;
+  /** `where`: the workflow, unless something else is meant. */
+  readonly tell: (kind: FindingKind, detail: string, where?: string) => void;
+}
+
+export type Signal = Extract<HistoryStep, { kind: 'signal' }>;
+export type Update = Extract<HistoryStep, { kind: 'update' }>;
+export type Activity = Extract<HistoryStep, { kind: 'activity' }>;
+
+/** What was carried out: a local one that failed was tried again as a durable one. */
+export const activities = (facts: HistoryFacts, name: string): readonly Activity[] =>
+  facts.steps.filter((step): step is Activity => step.kind === 'activity' && step.name === name && !step.failed);
+
+/** The case that a workflow holds, or the deposit it is. */
+export function subjectOf({ workflowId, input }: HistoryFacts): string {
+  const named = (input as { readonly workflowId?: unknown } | null | undefined)?.workflowId;
+  return workflowId.startsWith('deposit:') || typeof named !== 'string' ? workflowId : named;
+}
+
+/** Ids of the callbacks that a history names, whatever it says of them. */
+export function inboxIdsIn(facts: HistoryFacts): string[] {
+  const said = facts.steps.flatMap((step): unknown[] => {
+    if (step.kind === 'signal') return [step.input];
+    if (step.kind !== 'activity') return [];
+    return [step.result, (step.result as { readonly binds?: unknown } | null | undefined)?.binds];
+  });
+  return [facts.input, ...said].flatMap((one) => {
+    const id = (one as { readonly inboxId?: unknown } | null | undefined)?.inboxId;
+    return typeof id === 'string' ? [id] : [];
+  });
+}
+
+/** What became of the placement. */
+export type PlacementAnswer =
+  | {
+      readonly kind: 'placed';
+      readonly advertisementCode: string;
+      readonly expiresAt: string;
+      readonly redirectHash?: string;
+    }
+  | { readonly kind: 'unknown'; readonly expiresAt: string }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export const placementOf = (facts: HistoryFacts): PlacementAnswer | undefined =>
+  [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as
+    | PlacementAnswer
+    | undefined;
+
+/** One text for every order of keys. */
+export const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  ) ?? 'nothing';
+
+/** What the history was told must be what the inbox holds. */
+export function comparePayment({ tell }: Compared, payment: Payment, callback: CallbackRecord | undefined): void {
+  if (callback === undefined) return tell('credit_without_evidence', `there is no callback ${payment.inboxId}`);
+  const where = `callback ${callback.id}`;
+  if (callback.data === null)
+    return tell('callback_changed', 'it cannot be read, and its history was told of it', where);
+  for (const field of ['transactionCode', 'transactionAmount', 'currencyCode', 'paymentPrice'] as const) {
+    if (callback.data[field] === payment[field]) continue;
+    const stands = `${field} is ${callback.data[field]}`;
+    tell('evidence_differs', `${stands}, its history was told ${payment[field]}`, where);
+  }
+  if (Date.parse(callback.receivedAt) !== Date.parse(payment.receivedAt)) {
+    const detail = `received ${callback.receivedAt}, its history was told ${payment.receivedAt}`;
+    tell('evidence_differs', detail, where);
+  }
+}
+
+/** What a history gave to people came to its case, and to nothing else. That it came to nothing is told of the callback. */
+export function compareCaseOutcome(
+  { records, tell }: Pick<Compared, 'records' | 'tell'>,
+  inboxId: string,
+  caseId: string,
+) {
+  const callback = records.callbacks.get(inboxId);
+  const outcome = callback?.outcome ?? null;
+  if (outcome === null || outcome === `review:${caseId}`) return;
+  const came = `callback ${inboxId} came to ${outcome}`;
+  tell('callback_outcome_differs', `${came}, its history to the case ${caseId}`);
+}
+
+/** The posting that the history names, if the books hold it under this workflow and it says what was decided. */
+export function expectPosting(
+  { postings, explained, tell }: Compared,
+  id: string,
+  expected: Partial<PostingRecord>,
+): PostingRecord | undefined {
+  explained.add(id);
+  const posting = postings.find((one) => one.id === id);
+  if (posting === undefined) {
+    tell('posting_missing', `its history says posting ${id}, which is not in the books under this workflow`);
+    return undefined;
+  }
+  for (const [field, value] of Object.entries(expected)) {
+    const stands = posting[field as keyof PostingRecord];
+    if (stands === value) continue;
+    tell('posting_differs', `${field} is ${String(stands)}, its history says ${String(value)}`, `posting ${id}`);
+  }
+  return posting;
+}
+
+/** Where a posting left the money. */
+export const placeOf = ({ amount, debit, credit }: PostingRecord): string => (amount.startsWith('-') ? debit : credit);
+
+/** Money that was put into suspense as the case opened: what was received, whole, and noted on the case. */
+export function compareParked(
+  on: Compared,
+  activity: 'recordReview' | 'park',
+  payment: Payment | null,
+  deposit: string | null,
+): void {
+  const stands = on.records.cases.get(on.id);
+  // Of a deposit's own payments only those that the judge had nothing else against.
+  const asked = activity === 'park' || stands?.reason === 'LATE';
+  for (const { result } of activities(on.facts, activity)) {
+    // The first release's activity answered nothing; and nothing is written of what the database does not bind.
+    if (result === null || 'binds' in (result as object)) continue;
+    const { postingId, codeStands } = result as ParkedAnswer;
+    if (codeStands && payment !== null) compareElsewhere(on, payment);
+    if (asked && (postingId === null) !== codeStands)
+      on.tell(
+        'decision_differs',
+        `to be parked: posting ${postingId ?? 'none'}, and the code stood elsewhere: ${codeStands}`,
+      );
+    if (postingId === null) continue;
+    if (stands !== undefined && stands.doubted === null && stands.parked !== postingId)
+      on.tell('decision_unrecorded', `the case parked ${stands.parked ?? 'nothing'}, its history posting ${postingId}`);
+    expectPosting(on, postingId, {
+      kind: 'suspense',
+      debit: 'clearing:mtpay',
+      credit: 'suspense:mtpay',
+      deposit,
+      ...(payment === null ? {} : { key: `suspense:mtpay:${payment.transactionCode}`, ...received(payment) }),
+    });
+  }
+}
+
+interface ParkedAnswer {
+  readonly postingId: string | null;
+  readonly codeStands: boolean;
+}
+
+/** The code is used up by a posting of another workflow. */
+export function compareElsewhere({ id, records, tell }: Compared, payment: Payment): void {
+  const holder = records.codes.get(payment.transactionCode);
+  if (holder !== undefined && holder !== id) return;
+  const who = holder === undefined ? 'no posting' : 'its own posting';
+  tell('decision_differs', `its history says that ${payment.transactionCode} stood elsewhere; ${who} has it`);
+}
+
+/** The facts of incoming money, as they are posted. */
+export const received = (payment: Omit<Payment, 'inboxId' | 'receivedAt'>) => ({
+  transactionCode: payment.transactionCode,
+  amount: payment.transactionAmount,
+  fee: '0',
+  fiat: payment.currencyCode,
+  fiatAmount: payment.paymentPrice,
+});

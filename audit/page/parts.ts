@@ -1,0 +1,87 @@
+import { formatUnits, grouped } from '../../domain/money.ts';
+import { Markup, markup, type Part } from './markup.ts';
+import { unitsOf } from '../report/sums.ts';
+
+/** Pieces that every part of a report is made of. */
+
+export const whole = (value: number): string => grouped(String(value));
+
+/** `1 deposit`, `2 deposits`. */
+export const many = (value: number, one: string, more = `${one}s`): string =>
+  `${whole(value)} ${value === 1 ? one : more}`;
+
+/** `2026-11-03 10:11:12 UTC`; whatever else it is stays as it is. */
+export const moment = (time: string): string =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(time) ? `${time.slice(0, 10)} ${time.slice(11, 19)} UTC` : time;
+
+/** The same in a cell, which breaks between date and time only. */
+export const momentCell = (time: string): Markup => {
+  const shown = moment(time);
+  if (shown === time) return markup`${time}`;
+  return markup`<span class="short">${shown.slice(0, 10)}</span> <span class="short">${shown.slice(11)}</span>`;
+};
+
+export const code = (text: string): Markup => markup`<code>${text}</code>`;
+
+/** `5,000 MTC`; fiat with its two decimals. */
+export const amount = (decimal: string, unit = 'MTC'): string =>
+  `${grouped(unit === 'MTC' ? decimal : twoDecimals(decimal))} ${unit}`;
+
+const twoDecimals = (decimal: string): string =>
+  /^\d+$/.test(decimal) ? `${decimal}.00` : /^\d+\.\d$/.test(decimal) ? `${decimal}0` : decimal;
+
+export interface Column<T> {
+  readonly head: string;
+  readonly cell: (row: T) => Part;
+  /** `id`: a name that may be long; `long`: a sentence or a hash; `words`: has room for the longest name of ours. */
+  readonly style?: 'number' | 'id' | 'long' | 'short' | 'words';
+}
+
+interface TableText<T> {
+  readonly caption: Part;
+  /** Of the region that scrolls sideways. */
+  readonly label: string;
+  readonly rows: readonly T[];
+  /** The first names the row. */
+  readonly columns: readonly Column<T>[];
+  /** `wide`: scrolls sideways where there is no room; `dense`: many short rows. */
+  readonly style?: 'wide' | 'dense';
+}
+
+export const table = <T>({ caption, label, rows, columns, style }: TableText<T>): Markup =>
+  markup`${caption === null ? null : markup`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}, as a table">
+<table${styled({ style })} aria-label="${label}">
+<thead><tr>${columns.map((column) => markup`<th scope="col"${styled(column)}>${column.head}</th>`)}</tr></thead>
+<tbody>
+${rows.map((row) => markup`<tr>${columns.map((column, at) => cell(column, column.cell(row), at === 0))}</tr>\n`)}</tbody>
+</table>
+</div>
+`;
+
+const cell = <T>(column: Column<T>, shown: Part, isName: boolean): Markup => {
+  // What is too long for a figure is broken like anything else, or it would push the page apart.
+  const style = styled(column.style === 'number' && lengthOf(shown) > 40 ? { style: 'id' } : column);
+  return isName ? markup`<th scope="row"${style}>${shown}</th>` : markup`<td${style}>${shown}</td>`;
+};
+
+/** Of markup, about as much as is seen of it. */
+const lengthOf = (shown: Part): number =>
+  shown instanceof Markup ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
+
+const styled = ({ style }: { readonly style?: string | undefined }): Markup =>
+  new Markup(style === undefined ? '' : ` class="${style}"`);
+
+/** Lines of ours, one under the other: in a text from elsewhere a line end is spelled out. */
+export const lines = (text: string): Markup =>
+  markup`${text.split('\n').map((line, at) => markup`${at === 0 ? '' : new Markup('\n')}${line}`)}`;
+
+/** What a list leaves out, said under it. */
+export const leftOut = (listed: number, found: number, what: string): Markup =>
+  markup`${listed < found ? markup`<p class="soft">The first ${whole(listed)} of ${whole(found)} ${what} are listed; the figures count all of them.</p>` : null}`;
+
+/** `a, b and c`. */
+export const listing = (parts: readonly string[]): string =>
+  parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
+
+export const sumOf = (decimals: readonly string[]): string =>
+  formatUnits(decimals.reduce((sum, decimal) => sum + unitsOf(decimal), 0n));

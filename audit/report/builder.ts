@@ -1,0 +1,313 @@
+import type { DepositState } from '../../domain/deposit.ts';
+import { DEPOSIT_STATES } from '../../domain/deposit.ts';
+import { formatUnits } from '../../domain/money.ts';
+import { BUY_COIN_MODES, type BuyCoinMode, CURRENCIES, type Currency } from '../../domain/order.ts';
+import { Capped, type CappedState, compare, natural } from './capped.ts';
+import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS, type FindingKind } from './findings.ts';
+import {
+  type AuditCheck,
+  type AuditFacts,
+  type AuditReport,
+  BASES,
+  type Basis,
+  type Books,
+  type Bundle,
+  type Counts,
+  type DecisionFact,
+  type Finding,
+  type FindingAbout,
+  LISTED,
+  type OpenWork,
+} from './report.ts';
+import { Sums, type SumsState } from './sums.ts';
+import { allVisible, visible } from '../../encoding/visible.ts';
+
+/** A deposit as it is counted. */
+export interface DepositFact {
+  readonly currency: Currency;
+  readonly mode: BuyCoinMode;
+  readonly state: DepositState;
+  readonly createdAt: string;
+}
+
+/** What stands in a wallet because of a deposit, and was not reversed. */
+export interface CreditFact {
+  /** In which was paid. */
+  readonly currency: Currency;
+  readonly mode: BuyCoinMode;
+  /** When the deposit was created. */
+  readonly createdAt: string;
+  readonly amount: string;
+  readonly fiat: string;
+  readonly basis: Basis;
+}
+
+/** Counted by the audit itself; the rest follows from what is added. */
+type Counted = 'wallets' | 'histories' | 'callbacks' | 'postings' | 'cases';
+
+export interface BuilderState {
+  readonly sums: SumsState;
+  readonly findings: Readonly<Partial<Record<CheckId, CappedState<Finding>>>>;
+  readonly places: CappedState<Place>;
+  readonly decisions: CappedState<DecisionFact>;
+  readonly open: CappedState<OpenWork>;
+}
+
+/** Where something was found, as the tables name it. */
+interface Place {
+  readonly where: string;
+  readonly kind: FindingKind;
+}
+
+/** Findings beyond these are counted, and are on no line of the schedule: a note says so. */
+const PLACES = 100_000;
+
+export interface Finish {
+  readonly audit: AuditFacts;
+  readonly heads: AuditReport['heads'];
+  readonly books: Books | null;
+  /** By the place, which payment a finding is about. */
+  readonly about?: ReadonlyMap<string, FindingAbout>;
+}
+
+/**
+ * Collects what the parts of an audit find, in any order and in flat memory. Several builders, of processes or of what
+ * was done before an interruption, become one by {@link state} and {@link absorb}.
+ */
+export class ReportBuilder {
+  readonly #sums = new Sums();
+  readonly #findings = new Map<CheckId, Capped<Finding>>();
+  readonly #places = new Capped<Place>(PLACES, ({ where, kind }) => `${natural(where)}\n${where}\n${kind}`);
+  /** The tables are read by one process: of no part. */
+  readonly #deciders = new Map<string, string>();
+  readonly #decisions = new Capped<DecisionFact>(LISTED, (one) => `${one.decidedAt} ${orderOf(one)}`);
+  readonly #open = new Capped<OpenWork>(LISTED, (one) => `${one.since} ${orderOf(one)}`);
+
+  /** So many more were looked at. */
+  checked(check: CheckId, many = 1): void {
+    this.#sums.add('checked', check, 'many', BigInt(many));
+  }
+
+  find(check: CheckId, finding: Finding): void {
+    this.#sums.add('found', check, finding.kind);
+    this.#places.add({ where: finding.where, kind: finding.kind });
+    this.#listOf(check).add(allVisible(finding));
+  }
+
+  /** Where the findings are that are going to be listed. */
+  listedPlaces(): string[] {
+    return [...new Set([...this.#findings.values()].flatMap((list) => list.state().listed.map(({ where }) => where)))];
+  }
+
+  /** What was found so far at any of some places; each kind once, in the order of the kinds. */
+  findingsAt(): (places: readonly string[]) => readonly FindingKind[] {
+    const { found, listed } = this.#places.state();
+    if (found > listed.length)
+      this.note(
+        `Of ${found} findings ${listed.length} are shown on the lines of the schedule; the others are counted.`,
+      );
+    const kinds = new Map<string, Set<FindingKind>>();
+    for (const { where, kind } of listed) kinds.set(where, (kinds.get(where) ?? new Set()).add(kind));
+    return (places) => {
+      const here = new Set(places.flatMap((place) => [...(kinds.get(place) ?? [])]));
+      return here.size === 0 ? [] : FINDING_KINDS.filter((kind) => here.has(kind));
+    };
+  }
+
+  count(what: Counted, many = 1): void {
+    this.#sums.add('count', what, 'many', BigInt(many));
+  }
+
+  deposit({ currency, mode, state, createdAt }: DepositFact): void {
+    const groups: readonly (readonly [string, string])[] = [
+      ['total', `${currency} ${mode}`],
+      ['day', createdAt.slice(0, 10)],
+      ['state', state],
+      ['count', 'deposits'],
+    ];
+    for (const [group, name] of groups) this.#sums.add(group, name, group === 'count' ? 'many' : 'deposits');
+  }
+
+  /** A deposit has none, one, or, when it was paid more than once and people said so, several. */
+  credit({ currency, mode, createdAt, amount, fiat, basis }: CreditFact): void {
+    const groups: readonly (readonly [string, string])[] = [
+      ['total', `${currency} ${mode}`],
+      ['day', createdAt.slice(0, 10)],
+      ['basis', basis],
+    ];
+    for (const [group, name] of groups) {
+      this.#sums.add(group, name, 'credits');
+      this.#sums.addDecimal(group, name, 'credited', amount);
+      this.#sums.addDecimal(group, name, 'fiat', fiat);
+    }
+  }
+
+  /** A decision that was carried out. */
+  decision(fact: DecisionFact): void {
+    const { proposedBy, confirmedBy } = fact;
+    this.#sums.add('count', 'decisions', 'many');
+    this.#sums.add('person', proposedBy, 'proposed');
+    this.#sums.add('person', confirmedBy, 'confirmed');
+    if (proposedBy === confirmedBy) this.#sums.add('person', confirmedBy, 'alone');
+    this.#decisions.add(allVisible(fact));
+  }
+
+  /** Somebody may decide since then, RFC 3339; the earliest counts. */
+  decider(name: string, since: string): void {
+    const before = this.#deciders.get(name);
+    if (before === undefined || since < before) this.#deciders.set(name, since);
+  }
+
+  open(work: OpenWork): void {
+    this.#sums.add('count', work.isCase ? 'openCases' : 'openDeposits', 'many');
+    this.#open.add(allVisible(work));
+  }
+
+  /** So many more histories were decided by this code. */
+  bundle(bundle: Omit<Bundle, 'histories'>, histories = 1): void {
+    const { hash, sdk, version, replayedOn, kept } = bundle;
+    this.#sums.add('bundle', JSON.stringify({ hash, sdk, version, replayedOn, kept }), 'histories', BigInt(histories));
+  }
+
+  /** A sentence about something that is explained and should be known. Said once, however often it is added. */
+  note(sentence: string): void {
+    this.#sums.add('note', sentence, 'many');
+  }
+
+  /** Plain JSON, for another process or a file. */
+  state(): BuilderState {
+    return {
+      sums: this.#sums.state(),
+      findings: Object.fromEntries([...this.#findings].map(([check, list]) => [check, list.state()])),
+      places: this.#places.state(),
+      decisions: this.#decisions.state(),
+      open: this.#open.state(),
+    };
+  }
+
+  absorb(other: BuilderState): void {
+    this.#sums.absorb(other.sums);
+    for (const check of CHECK_IDS) {
+      const list = other.findings[check];
+      if (list !== undefined) this.#listOf(check).absorb(list);
+    }
+    this.#places.absorb(other.places);
+    this.#decisions.absorb(other.decisions);
+    this.#open.absorb(other.open);
+  }
+
+  /** The report; what was added later is not in it. */
+  finish({ audit, heads, books, about = new Map() }: Finish): AuditReport {
+    const checks = CHECK_IDS.map((id) => this.#check(id, about));
+    return {
+      version: 1,
+      audit: allVisible(audit),
+      heads,
+      counts: this.#counts(),
+      totals: this.#totals(),
+      days: this.#sums.names('day').map((day) => ({ day: visible(day), ...this.#amounts('day', day) })),
+      states: this.#states(),
+      books: allVisible(books),
+      evidence: this.#evidence(),
+      people: this.#people(),
+      checks,
+      unexplained: checks.reduce((sum, { found }) => sum + found, 0),
+      decisions: this.#decisions.state().listed,
+      open: this.#open.state().listed,
+      bundles: this.#bundles(),
+      notes: this.#sums.names('note').slice(0, LISTED).map(visible),
+    };
+  }
+
+  #listOf(check: CheckId): Capped<Finding> {
+    const list = this.#findings.get(check) ?? new Capped<Finding>(LISTED, keyOfFinding);
+    this.#findings.set(check, list);
+    return list;
+  }
+
+  #check(id: CheckId, about: ReadonlyMap<string, FindingAbout>): AuditCheck {
+    const kinds = FINDING_KINDS.map((kind) => ({ kind, found: this.#sums.number('found', id, kind) }));
+    const { found, listed } = this.#findings.get(id)?.state() ?? { found: 0, listed: [] };
+    return {
+      id,
+      ...CHECKS[id],
+      checked: this.#sums.number('checked', id, 'many'),
+      findings: listed.map((finding) => ({ ...finding, about: allVisible(about.get(finding.where) ?? null) })),
+      found,
+      kinds: kinds.filter((kind) => kind.found > 0),
+    };
+  }
+
+  #counts(): Counts {
+    const count = (what: keyof Counts) => this.#sums.number('count', what, 'many');
+    return {
+      deposits: count('deposits'),
+      wallets: count('wallets'),
+      histories: count('histories'),
+      callbacks: count('callbacks'),
+      postings: count('postings'),
+      cases: count('cases'),
+      decisions: count('decisions'),
+      openDeposits: count('openDeposits'),
+      openCases: count('openCases'),
+    };
+  }
+
+  #totals(): AuditReport['totals'] {
+    return CURRENCIES.flatMap((currency) => BUY_COIN_MODES.map((mode) => ({ currency, mode })))
+      .map(({ currency, mode }) => {
+        const name = `${currency} ${mode}`;
+        const fiat = formatUnits(this.#sums.value('total', name, 'fiat'));
+        return { currency, mode, ...this.#amounts('total', name), fiat };
+      })
+      .filter(({ deposits, credits }) => deposits + credits > 0);
+  }
+
+  #amounts(group: string, name: string): { deposits: number; credits: number; credited: string } {
+    return {
+      deposits: this.#sums.number(group, name, 'deposits'),
+      credits: this.#sums.number(group, name, 'credits'),
+      credited: formatUnits(this.#sums.value(group, name, 'credited')),
+    };
+  }
+
+  #states(): AuditReport['states'] {
+    return DEPOSIT_STATES.map((state) => ({ state, deposits: this.#sums.number('state', state, 'deposits') })).filter(
+      ({ deposits }) => deposits > 0,
+    );
+  }
+
+  #evidence(): AuditReport['evidence'] {
+    return BASES.map((basis) => ({
+      basis,
+      credits: this.#sums.number('basis', basis, 'credits'),
+      credited: formatUnits(this.#sums.value('basis', basis, 'credited')),
+    })).filter(({ credits }) => credits > 0);
+  }
+
+  #people(): AuditReport['people'] {
+    const names = this.#sums.names('person').slice(0, LISTED);
+    return names.map((name) => ({
+      name: visible(name),
+      proposed: this.#sums.number('person', name, 'proposed'),
+      confirmed: this.#sums.number('person', name, 'confirmed'),
+      alone: this.#sums.number('person', name, 'alone'),
+      since: this.#deciders.get(name) ?? null,
+    }));
+  }
+
+  #bundles(): readonly Bundle[] {
+    const names = this.#sums.names('bundle').slice(0, LISTED);
+    return names.map((name) => ({
+      ...allVisible(JSON.parse(name) as Omit<Bundle, 'histories'>),
+      histories: this.#sums.number('bundle', name, 'histories'),
+    }));
+  }
+}
+
+/** Everything in it, so that two with one key are equal. */
+const orderOf = (one: { readonly workflowId: string }): string =>
+  `${natural(one.workflowId)} ${JSON.stringify(Object.entries(one).toSorted(([a], [b]) => compare(a, b)))}`;
+
+const keyOfFinding = ({ kind, where, detail }: Finding): string =>
+  `${natural(where)}\n${where}\n${String(FINDING_KINDS.indexOf(kind)).padStart(3, '0')}\n${detail}`;

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { formatUnits } from '../../domain/money.ts';
+import { Capped } from './capped.ts';
+import type { Drawn, ScheduleLine } from './report.ts';
+import { unitsOf } from './sums.ts';
+
+/** What is to be drawn for people to look at: `count` credits, each alike or by its amount. */
+export interface DrawOrder {
+  readonly count: number;
+  readonly seed: number;
+  readonly by: 'line' | 'amount';
+}
+
+/** All credits that may be drawn, in units of 1e-8. */
+export interface Population {
+  readonly lines: number;
+  readonly amount: bigint;
+}
+
+/**
+ * Draws from lines that come in their order, in flat memory. `line`: the `count` lines whose sha256 of `seed|posting` is
+ * lowest. `amount`: monetary-unit selection. The amounts are laid end to end and cut at a fixed distance, from a start
+ * that the seed gives; a credit that is cut is drawn, so that a large one is drawn more likely and a very large one surely.
+ * Anybody can do the same by hand.
+ */
+export class Drawing {
+  readonly #order: DrawOrder;
+  readonly #population: Population;
+  readonly #interval: bigint;
+  readonly #start: bigint;
+  readonly #alike: Capped<ScheduleLine>;
+  readonly #cut: ScheduleLine[] = [];
+  #laid = 0n;
+  #next: bigint;
+
+  constructor(order: DrawOrder, population: Population) {
+    this.#order = order;
+    this.#population = population;
+    this.#interval = population.amount / BigInt(order.count) || 1n;
+    this.#start = BigInt(`0x${hashOf(`${order.seed}|start`)}`) % this.#interval;
+    this.#next = this.#start;
+    this.#alike = new Capped(order.count, ({ posting }) => hashOf(`${order.seed}|${posting}`));
+  }
+
+  /** A credit, with what of it went into the wallet. */
+  offer(line: ScheduleLine, amount: string): void {
+    if (this.#order.by === 'line') return this.#alike.add(line);
+    this.#laid += unitsOf(amount);
+    if (this.#next >= this.#laid || this.#cut.length >= this.#order.count) return;
+    this.#cut.push(line);
+    this.#next += ((this.#laid - 1n - this.#next) / this.#interval + 1n) * this.#interval;
+  }
+
+  drawn(): Drawn {
+    const { by, seed, count } = this.#order;
+    const lines = by === 'amount' ? this.#cut : this.#alike.state().listed.toSorted((a, b) => a.line - b.line);
+    return {
+      by,
+      seed,
+      asked: count,
+      ofLines: this.#population.lines,
+      ofAmount: formatUnits(this.#population.amount),
+      interval: by === 'amount' ? formatUnits(this.#interval) : null,
+      start: by === 'amount' ? formatUnits(this.#start) : null,
+      lines,
+    };
+  }
+}
+
+const hashOf = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');

@@ -1,0 +1,44 @@
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { AuditKeys } from '../../config/audit.ts';
+import { ConfigError } from '../../config/environment.ts';
+import { type Signer, signer } from './sign.ts';
+
+/**
+ * Who signs: the key that is set, or this machine's own, which is made once and kept in `machineKeyFile` (PKCS8 PEM,
+ * mode 600). Throws {@link ConfigError} when that file is no such key, or others may read it.
+ */
+export function openSigner({ signingKey }: AuditKeys, machineKeyFile: string): Signer {
+  if (signingKey !== null) return signer(signingKey, false);
+  makeOnce(machineKeyFile);
+  if ((statSync(machineKeyFile).mode & 0o077) !== 0)
+    throw new ConfigError(`${machineKeyFile}: others may read this key; make a new one, or chmod 600 it`);
+  return signer(read(machineKeyFile), true);
+}
+
+/** Two audits that start at once end up with one key: a link is made once or not at all. */
+function makeOnce(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  const { privateKey } = generateKeyPairSync('ed25519');
+  mkdirSync(dirname(path), { recursive: true });
+  const fresh = `${path}.${process.pid}.new`;
+  writeFileSync(fresh, privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600, flush: true });
+  try {
+    linkSync(fresh, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+}
+
+function read(path: string) {
+  try {
+    const key = createPrivateKey(readFileSync(path));
+    if (key.asymmetricKeyType === 'ed25519') return key;
+  } catch {
+    // What is wrong could show the key.
+  }
+  throw new ConfigError(`${path}: no Ed25519 key in PKCS8 PEM; delete the file, and a new one is made`);
+}

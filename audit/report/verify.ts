@@ -1,0 +1,140 @@
+import { createHash, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { fileJson } from '../../encoding/canonical-json.ts';
+import { type LineFile, lineFaults } from './sealed-lines.ts';
+import { fingerprintOf, type SignatureFault, type Verified, verify } from './sign.ts';
+import { visible } from '../../encoding/visible.ts';
+
+/** 0: genuine; 1: not to be relied on; 2: there was nothing to look at. */
+export type VerifyExit = 0 | 1 | 2;
+
+export interface VerifyOptions {
+  /** The one key that is accepted; null: any, and then who signed is not known. */
+  readonly pinned: KeyObject | null;
+  readonly say: (line: string) => void;
+}
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+const lineFile = z.strictObject({
+  file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.(csv|jsonl)$/),
+  form: z.enum(['csv', 'jsonl']),
+  columns: z.array(z.string()),
+  rows: z.int(),
+  head: hash,
+  sha256: hash,
+}) satisfies z.ZodType<LineFile>;
+
+/** What has to be there before anything of it is believed; the rest is covered by the signature. */
+const shape = z.looseObject({
+  version: z.literal(1),
+  audit: z.looseObject({ startedAt: z.string(), finishedAt: z.string() }),
+  unexplained: z.int(),
+  html: z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.html$/), sha256: z.string() }),
+  /** Reports of before have none. */
+  files: z.array(lineFile).default([]),
+});
+
+const FAULTS: Readonly<Record<SignatureFault, string>> = {
+  not_signed: 'It carries no signature of the form that we write.',
+  not_a_key: 'The public key in it is not an Ed25519 key.',
+  other_key: 'It was signed with another key than AUDIT_PUBLIC_KEY.',
+  changed: 'It is not what was signed: something in it was changed.',
+};
+
+/**
+ * `verify REPORT.json`: the signature, every byte of the file, the page for people beside it, and every line of the
+ * schedule and of the wallets. Says in words what was found out; nothing of a report that is not genuine is repeated.
+ */
+export async function verifyReport(path: string | undefined, { pinned, say }: VerifyOptions): Promise<VerifyExit> {
+  if (path === undefined || path === '') {
+    say('Usage: npm run audit -- verify REPORT.json');
+    return 2;
+  }
+  const bytes = readOrNull(path);
+  if (bytes === null) {
+    say(`${visible(path)} cannot be read. Usage: npm run audit -- verify REPORT.json`);
+    return 2;
+  }
+  const faults = await faultsOf(bytes, dirname(path), { pinned, say });
+  if (faults.length === 0) return 0;
+  say(`NOT GENUINE: ${visible(basename(path))}`);
+  for (const fault of faults) say(`  ${fault}`);
+  return 1;
+}
+
+async function faultsOf(bytes: Buffer, directory: string, { pinned, say }: VerifyOptions): Promise<string[]> {
+  const report = parseJson(bytes);
+  const parsed = shape.safeParse(report);
+  if (!parsed.success) return ['It is not an audit report of version 1.'];
+  const verified = verify(report, pinned);
+  if (!verified.ok) return [FAULTS[verified.fault], ...fingerprints(verified.fingerprint, pinned)];
+  const { html, audit, unexplained, files } = parsed.data;
+  // White space, order and spelling are not signed; but a file that differs in them is not the file we wrote.
+  if (!bytes.equals(Buffer.from(fileJson(report))))
+    return [
+      'The facts in it are the signed ones, but the file was rewritten since: its bytes are not as we wrote them.',
+    ];
+  const page = pageFault(join(directory, html.file), html.sha256);
+  const beside = page === null ? [] : [page];
+  for (const file of files) beside.push(...(await linesFaults(directory, file)));
+  if (beside.length > 0) return beside;
+  say('GENUINE: the report and its page are as they were signed.');
+  for (const { file, rows } of files) say(`  ${file}: ${rows} lines, each as it was signed.`);
+  say(`  Audited ${visible(audit.startedAt)} to ${visible(audit.finishedAt)}.`);
+  say(unexplained === 0 ? '  It says: nothing is unexplained.' : `  It says: ${unexplained} unexplained.`);
+  for (const line of originOf(verified, parsed.data)) say(`  ${line}`);
+  return [];
+}
+
+const fingerprints = (found: string | null, pinned: KeyObject | null): string[] => [
+  ...(found === null ? [] : [`Key in the report:  ${found}`]),
+  ...(found === null || pinned === null ? [] : [`AUDIT_PUBLIC_KEY:   ${fingerprintOf(pinned)}`]),
+];
+
+function pageFault(path: string, sha256: string): string | null {
+  const name = basename(path);
+  const page = readOrNull(path);
+  if (page === null) return `The page ${name} is not beside it or cannot be read, so it could not be compared.`;
+  return createHash('sha256').update(page).digest('hex') === sha256
+    ? null
+    : `The page ${name} is not the one that was signed: something in it was changed.`;
+}
+
+async function linesFaults(directory: string, signed: LineFile & { readonly file: string }): Promise<string[]> {
+  try {
+    const faults = await lineFaults(join(directory, signed.file), signed);
+    return faults.map((fault) => `${signed.file}: ${fault}.`);
+  } catch {
+    return [`${signed.file} is not beside it or cannot be read, so its lines could not be compared.`];
+  }
+}
+
+function originOf({ isPinned, fingerprint }: Extract<Verified, { ok: true }>, report: object): string[] {
+  const isMachineOwn = (report as { signedBy?: { isMachineOwn?: boolean } }).signedBy?.isMachineOwn === true;
+  const own = isMachineOwn ? ['The key was made by the machine that audited, because none was set there.'] : [];
+  if (isPinned) return [`Signed with the key AUDIT_PUBLIC_KEY, ${fingerprint}`, ...own];
+  return [
+    'Nobody changed it since it was signed; WHO signed it was not checked, because AUDIT_PUBLIC_KEY is not set.',
+    'Compare this fingerprint with the one its owner gave you:',
+    fingerprint,
+    ...own,
+  ];
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function readOrNull(path: string): Buffer | null {
+  try {
+    return readFileSync(path);
+  } catch {
+    return null;
+  }
+}

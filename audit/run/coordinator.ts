@@ -1,0 +1,274 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import type pg from 'pg';
+import { sha256 } from '../../archive/canonical.ts';
+import { archiveHead } from '../../archive/chain.ts';
+import { type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
+import type { DatabaseConfig } from '../../config/environment.ts';
+import type { SignatureTrust } from '../../config/operator-keys.ts';
+import type { LinkRules } from '../../providers/mtpay/place.ts';
+import type { SealTrust } from '../../providers/sealed-rows.ts';
+import { checkHeads } from '../tables/books.ts';
+import { type BuilderState, ReportBuilder } from '../report/builder.ts';
+import { checkCatalogue } from '../tables/catalogue.ts';
+import type { Exceptions } from '../exceptions.ts';
+import { aboutPlaces } from '../report/finding-facts.ts';
+import { CHECK_OF } from '../report/kinds.ts';
+import { findInTables } from '../tables/look.ts';
+import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
+import { PATIENCE, type Patience } from './patience.ts';
+import { findPostingsLeft } from '../tables/population.ts';
+import { createPartAuditor, createReplayers } from './part.ts';
+import { openProgress } from './progress.ts';
+import type { AuditReport, Finding } from '../report/report.ts';
+import { type AuditCommand, choose, cut, type Part } from '../scope.ts';
+import { openSession, snapshotOf } from '../tables/session.ts';
+import { type BookFiles, describeBooks } from '../report/schedule.ts';
+import { compareCopies, sayCompared } from './temporal-copies.ts';
+import { countCases, countDeposits, countTables } from '../tables/totals.ts';
+import { auditInParts } from './workforce.ts';
+
+export interface AuditDependencies {
+  readonly database: DatabaseConfig;
+  readonly client: Client;
+  readonly dataConverter: DataConverter;
+  readonly archiveDirectory: string | undefined;
+  /** The workflow code of today, as a worker runs it. */
+  readonly code: string;
+  readonly codeVersion: string;
+  readonly exceptions: Exceptions;
+  /** With what the seals of inbox rows are verified: settings of the audit's own. */
+  readonly sealTrust: SealTrust;
+  /** With what people's steps are verified, settings too; none up to `after` needs a signature. Absent: none does. */
+  readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
+  /** Where checkout links may lead, by settings of the audit's own. Absent: it is not known, which is noted. */
+  readonly links?: LinkRules;
+  readonly processes: number;
+  /** With what does not fit. Default {@link PATIENCE}. */
+  readonly patience?: Patience;
+  /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
+  readonly partSize?: number;
+  /** Of an earlier report. */
+  readonly heads?: AuditReport['heads'];
+  /** Where the schedule and the wallets go, line by line; absent: they are summed and not kept. */
+  readonly files?: BookFiles;
+  readonly tell: (line: string) => void;
+}
+
+const PART = 250;
+/** So few are replayed right here: a process of their own takes longer to start. */
+const FEW = 100;
+
+/** The whole audit, as one report that is not signed yet. Throws when something cannot be reached. */
+export async function audit(
+  deps: AuditDependencies,
+  command: AuditCommand,
+): Promise<{ report: AuditReport; done(): Promise<void> }> {
+  const session = await openSession(deps.database, null);
+  try {
+    const head = await archiveHead(session);
+    const bundleHash = sha256(deps.code).toString('hex');
+    const decides = [
+      head.n,
+      head.hash.toString('hex'),
+      bundleHash,
+      command.since,
+      command.sample,
+      command.seed,
+      command.deposit,
+      [...deps.exceptions.bundles.keys()],
+    ];
+    const progress = await openProgress(command.out, decides, command.fresh);
+    const builder = new ReportBuilder();
+    const objects = archiveObjects(session, deps.archiveDirectory);
+    await checkBundles(session, objects, builder);
+    const inScope = await rowsInScope(command, session, head.n);
+    const chosen = choose(inScope, command.sample ?? inScope.length, command.seed);
+    await replayArchive(deps, chosen, session, builder, progress);
+    deps.tell('looking at what is open, at the inbox and at the books');
+    const replayers = createReplayers({ ...deps, exceptions: [] }, objects);
+    const patience = deps.patience ?? PATIENCE;
+    const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
+    const so = await auditOpen(open, command.deposit);
+    so.onTheirWay.push(...(await auditWaiting(open)));
+    const listed = command.deposit === null ? await auditUnknown(open) : null;
+    const copies = { ...deps, db: session, objects, builder };
+    const temporal = await compareCopies(copies, chosen, listed, command.temporal);
+    builder.note(sayCompared(temporal));
+    await replayers.close();
+    find(builder, await findPostingsLeft(session, so.compared, command.deposit));
+    noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
+    noteNames(builder, 'Closed a moment ago, compared, and not in the archive yet', so.notArchivedYet);
+    const catalogue = await checkCatalogue(session, deps.exceptions);
+    builder.checked('catalogue', catalogue.checked);
+    find(builder, catalogue.findings);
+    await lookAtTables(deps, session, builder, command);
+    for (const note of catalogue.notes) builder.note(note);
+    for (const [bundle, reason] of deps.exceptions.bundles)
+      builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
+    const ledger = await ledgerHead(session);
+    const books = await describeBooks(session, builder, command, deps.files ?? null);
+    const about = await aboutPlaces(session, builder.listedPlaces());
+    const report = builder.finish({
+      audit: {
+        startedAt: progress.startedAt,
+        finishedAt: new Date().toISOString(),
+        scope: {
+          since: command.since,
+          sample:
+            command.sample === null
+              ? null
+              : `${chosen.length} of ${inScope.length} closed workflows, seed ${command.seed}`,
+          deposit: command.deposit,
+          from: command.from,
+          to: command.to,
+          entity: command.entity,
+          preparer: command.preparer,
+        },
+        codeVersion: deps.codeVersion,
+        bundleHash,
+        temporal,
+        catalogueHash: catalogue.hash,
+      },
+      heads: { ledger, archive: head.n === 0 ? null : { n: head.n, hash: head.hash.toString('hex') } },
+      books,
+      about,
+    });
+    return { report, done: () => progress.forget() };
+  } finally {
+    await session.end();
+  }
+}
+
+/** Every bundle that decided anything is kept, whole. */
+async function checkBundles(session: pg.Client, objects: ArchiveObjects, builder: ReportBuilder): Promise<void> {
+  const { rows } = await session.query<{ bundle_hash: Buffer }>(
+    'select distinct bundle_hash from engine.archive where bundle_hash is not null',
+  );
+  for (const { bundle_hash: hash } of rows) {
+    try {
+      await objects.get(hash);
+    } catch (error) {
+      find(builder, [
+        { kind: 'bundle_missing', where: `bundle ${hash.toString('hex')}`, detail: (error as Error).message },
+      ]);
+    }
+  }
+}
+
+const NAMED = 50;
+
+function noteNames(builder: ReportBuilder, what: string, names: readonly string[]): void {
+  if (names.length === 0) return;
+  const more = names.length > NAMED ? `, and ${names.length - NAMED} more` : '';
+  builder.note(`${what}: ${names.length}: ${names.slice(0, NAMED).join(', ')}${more}`);
+}
+
+const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
+  for (const finding of findings) builder.find(CHECK_OF[finding.kind], finding);
+};
+
+async function replayArchive(
+  deps: AuditDependencies,
+  rows: readonly number[],
+  session: pg.Client,
+  builder: ReportBuilder,
+  progress: Awaited<ReturnType<typeof openProgress>>,
+): Promise<void> {
+  const parts = cut(rows, deps.partSize ?? PART);
+  const waiting: Part[] = [];
+  for (const part of parts) {
+    const finished = await progress.finished(part);
+    if (finished === null) waiting.push(part);
+    else builder.absorb(finished);
+  }
+  if (waiting.length < parts.length)
+    deps.tell(`going on where it stopped: ${parts.length - waiting.length} of ${parts.length} parts are done`);
+  const total = waiting.reduce((sum, part) => sum + part.length, 0);
+  const meter = createMeter(deps.tell, total);
+  const done = async (part: Part, state: BuilderState) => {
+    await progress.keep(part, state);
+    builder.absorb(state);
+    meter(part.length);
+  };
+  const exceptions = [...deps.exceptions.bundles.keys()];
+  if (total <= FEW) {
+    const auditor = createPartAuditor({ ...deps, db: session, exceptions });
+    for (const part of waiting) await done(part, await auditor.audit(part));
+    await auditor.close();
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
+  try {
+    const codePath = join(folder, 'workflow-bundle.js');
+    await writeFile(codePath, deps.code);
+    const { database, archiveDirectory } = deps;
+    const task = { database, snapshot: await snapshotOf(session), archiveDirectory, codePath, exceptions };
+    await auditInParts(deps.processes, task, waiting, done);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The ids of a deposit's workflows, as an array: looked up one by one, however large the archive is. */
+const WORKFLOWS_OF = `array(
+  select 'deposit:' || $2 union all
+  select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $2)`;
+
+/** The numbers of the archive's rows that the scope names. */
+async function rowsInScope(command: AuditCommand, session: pg.Client, head: number): Promise<readonly number[]> {
+  if (command.since === null && command.deposit === null) return Array.from({ length: head }, (_, i) => i + 1);
+  const { rows } = await session.query<{ n: string }>(
+    `select a.n from engine.archive a
+      where ($1::timestamptz is null or a.closed_at >= $1)
+        and ${command.deposit === null ? '$2::text is null' : `a.workflow_id = any (${WORKFLOWS_OF})`}
+      order by a.n`,
+    [command.since, command.deposit],
+  );
+  return rows.map(({ n }) => Number(n));
+}
+
+/** What stands in the tables, in both directions; it is looked at whole, whatever the scope. */
+async function lookAtTables(
+  deps: AuditDependencies,
+  session: pg.Client,
+  builder: ReportBuilder,
+  command: AuditCommand,
+): Promise<void> {
+  const { findings, notes, callbacks, since } = await findInTables(session, deps);
+  for (const [name, at] of since) builder.decider(name, at);
+  find(builder, findings);
+  for (const note of notes) builder.note(note);
+  builder.count('callbacks', callbacks);
+  builder.checked('callbacks', callbacks);
+  if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
+  await countTables(session, builder);
+  await countDeposits(session, builder, command);
+  await countCases(session, builder, command);
+}
+
+async function ledgerHead(session: pg.Client): Promise<AuditReport['heads']['ledger']> {
+  const { rows } = await session.query<{ n: string; hash: Buffer }>(
+    'select n, hash from ledger.block order by n desc limit 1',
+  );
+  return rows[0] === undefined ? null : { n: Number(rows[0].n), hash: rows[0].hash.toString('hex') };
+}
+
+/** Says how far it is, at most once a second, and how long it will take at this pace. */
+function createMeter(tell: (line: string) => void, total: number): (more: number) => void {
+  const started = performance.now();
+  let done = 0;
+  let told = Number.NEGATIVE_INFINITY;
+  return (more) => {
+    done += more;
+    const now = performance.now();
+    if (now - told < 1_000 && done < total) return;
+    told = now;
+    const perSecond = done / Math.max(0.001, (now - started) / 1_000);
+    const left = Math.ceil((total - done) / perSecond);
+    tell(`replayed ${done} of ${total} histories, ${Math.round(perSecond)}/s, about ${left} s left`);
+  };
+}

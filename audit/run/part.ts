@@ -1,0 +1,74 @@
+import type { DataConverter } from '@temporalio/common';
+import type pg from 'pg';
+import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
+import { auditArchived, type ChosenReplayer, type WorkDependencies } from './archived-work.ts';
+import { type BuilderState, ReportBuilder } from '../report/builder.ts';
+import { createReplayer } from '../histories/replay.ts';
+import type { Part } from '../scope.ts';
+
+export interface PartDependencies {
+  readonly db: pg.ClientBase;
+  readonly archiveDirectory: string | undefined;
+  /** The workflow code of today. */
+  readonly code: string;
+  /** Bundles that replay on themselves. */
+  readonly exceptions: readonly string[];
+  readonly dataConverter: DataConverter;
+}
+
+export interface PartAuditor {
+  /** What was found in one part. */
+  audit(part: Part): Promise<BuilderState>;
+  close(): Promise<void>;
+}
+
+/** Audits one part of the archive after the other. */
+export function createPartAuditor(deps: PartDependencies): PartAuditor {
+  const objects = archiveObjects(deps.db, deps.archiveDirectory);
+  const replayers = createReplayers(deps, objects);
+  return {
+    async audit(part) {
+      const builder = new ReportBuilder();
+      await auditArchived({ ...deps, objects, replayerFor: replayers.replayerFor, builder }, part);
+      return builder.state();
+    },
+    close: () => replayers.close(),
+  };
+}
+
+/** One replayer for the code of today, and one for each code that replays on itself; each is opened when it is needed. */
+export function createReplayers(
+  deps: Pick<PartDependencies, 'code' | 'exceptions' | 'dataConverter'>,
+  objects: ArchiveObjects,
+): { readonly replayerFor: WorkDependencies['replayerFor']; close(): Promise<void> } {
+  const ofToday = createReplayer(deps.code, deps.dataConverter);
+  const chosen = new Map<string, Promise<ChosenReplayer>>();
+  const choose = async (bundleHash: string): Promise<ChosenReplayer> => {
+    const code = await keptCode(objects, bundleHash);
+    // That it is missing is reported once, for the bundle; its histories are then tried on the code of today.
+    if (code === null || !deps.exceptions.includes(bundleHash)) {
+      return { replayer: ofToday, replayedOn: 'today', kept: code !== null };
+    }
+    return { replayer: createReplayer(code, deps.dataConverter), replayedOn: 'itself', kept: true };
+  };
+  return {
+    async replayerFor(bundleHash) {
+      if (bundleHash === null) return { replayer: ofToday, replayedOn: 'today', kept: false };
+      if (!chosen.has(bundleHash)) chosen.set(bundleHash, choose(bundleHash));
+      return chosen.get(bundleHash)!;
+    },
+    async close() {
+      await ofToday.close();
+      for (const one of chosen.values()) await (await one).replayer.close();
+    },
+  };
+}
+
+async function keptCode(objects: ArchiveObjects, bundleHash: string): Promise<string | null> {
+  try {
+    return await objects.get(Buffer.from(bundleHash, 'hex'));
+  } catch (error) {
+    if (error instanceof ArchiveMissing || error instanceof ArchiveDamaged) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,235 @@
+import { randomInt } from 'node:crypto';
+import { type Client, ServiceError } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import type pg from 'pg';
+import { canonicalHistory, parseHistory } from '../../archive/canonical.ts';
+import { type ArchiveRow, archiveRows } from '../../archive/chain.ts';
+import { type HistoryFacts, openHistory, readHistory } from '../../archive/history.ts';
+import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
+import { isGone } from '../../archive/source.ts';
+import type { ReportBuilder } from '../report/builder.ts';
+import { canonical } from '../histories/comparing.ts';
+import { CHECK_OF } from '../report/kinds.ts';
+import { describe } from './patience.ts';
+import type { ComparedWithTemporal, Finding } from '../report/report.ts';
+import { choose, cut } from '../scope.ts';
+
+/**
+ * Archived histories beside Temporal's own. Who may do everything in the database can write a history, the rows that rest
+ * on it and both chains anew; Temporal keeps what was, for as long as its retention says.
+ */
+export interface CopiesDependencies {
+  readonly client: Client;
+  readonly db: pg.ClientBase;
+  readonly objects: ArchiveObjects;
+  readonly dataConverter: DataConverter;
+  readonly builder: ReportBuilder;
+  readonly tell: (line: string) => void;
+}
+
+/** Temporal answers so many at once without getting slower. */
+const LANES = 8;
+const PART = 500;
+/** Of a budget that does not reach: for the newest rows, and for the largest credits. */
+const TENTH = 10;
+
+/**
+ * `rows`: of the archive, by number; `listed`: those that Temporal lists, null: nobody has asked for its list; `budget`: so
+ * many of them, null: all.
+ */
+export async function compareCopies(
+  deps: CopiesDependencies,
+  rows: readonly number[],
+  listed: readonly number[] | null,
+  budget: number | null,
+): Promise<ComparedWithTemporal> {
+  const seed = randomInt(1, 2 ** 31);
+  const asked = budget === null ? rows : await pick(deps.db, rows, listed, budget, seed);
+  const isDrawn = asked.length < rows.length && asked.length > 0;
+  let [compared, missing] = [0, 0];
+  // A connection does one thing after the other.
+  const inTurn = takeTurns();
+  for (const part of cut(asked, PART)) {
+    const waiting = await archiveRows(deps.db, part);
+    missing += part.length - waiting.length;
+    const lane = async () => {
+      for (let row = waiting.pop(); row !== undefined; row = waiting.pop())
+        if (await compareCopy(deps, row, inTurn)) compared += 1;
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+    if (asked.length > PART) deps.tell(`compared with Temporal up to archive row ${part.at(-1)}`);
+  }
+  const [of, found] = [rows.length - missing, asked.length - missing];
+  return { of, asked: found, compared, chosenBy: isDrawn ? String(seed) : null };
+}
+
+/** What Temporal does not list, it does not have, unless its list lags behind: so many of these are asked for. */
+const UNLISTED = 500;
+
+/** Of those that Temporal lists the newest, the largest credits, and others by a seed that nobody knew before. */
+async function pick(
+  db: pg.ClientBase,
+  rows: readonly number[],
+  listed: readonly number[] | null,
+  budget: number,
+  seed: number,
+): Promise<readonly number[]> {
+  if (budget === 0) return [];
+  const isListed = listed === null ? null : new Set(listed);
+  const there = isListed === null ? rows : rows.filter((n) => isListed.has(n));
+  const some = Math.ceil(budget / TENTH);
+  const picked = new Set(there.length <= budget ? there : (await dearest(db, there, some)).slice(0, budget));
+  const draw = (from: readonly number[], many: number) => {
+    for (const n of choose(from, many, seed)) picked.add(n);
+  };
+  if (picked.size < there.length)
+    draw(
+      there.filter((n) => !picked.has(n)),
+      budget - picked.size,
+    );
+  if (isListed !== null)
+    draw(
+      rows.filter((n) => !isListed.has(n)),
+      UNLISTED,
+    );
+  return [...picked].toSorted((a, b) => a - b);
+}
+
+/** So many of the newest, and of the largest credits. */
+async function dearest(db: pg.ClientBase, rows: readonly number[], many: number): Promise<readonly number[]> {
+  const inScope = new Set(rows);
+  const { rows: largest } = await db.query<{ n: string }>(
+    `select a.n from ledger.transaction t join engine.archive a on a.workflow_id = t.workflow_id
+      where t.amount > 0 and t.credit_code like 'wallet:%' order by t.amount desc, t.id desc limit $1`,
+    [many],
+  );
+  return [...rows.slice(-many), ...largest.map(({ n }) => Number(n)).filter((n) => inScope.has(n))];
+}
+
+type Turns = <T>(work: () => Promise<T>) => Promise<T>;
+
+function takeTurns(): Turns {
+  let last: Promise<unknown> = Promise.resolve();
+  return async <T>(work: () => Promise<T>) => {
+    const next = last.then(work);
+    last = next.catch(() => undefined);
+    return next;
+  };
+}
+
+/** Whether Temporal still has it. */
+async function compareCopy(deps: CopiesDependencies, row: ArchiveRow, inTurn: Turns): Promise<boolean> {
+  const { client, builder } = deps;
+  const tell = (detail: string) => {
+    const finding: Finding = { kind: 'history_differs', where: `archive row ${row.n}`, detail };
+    builder.find(CHECK_OF[finding.kind], { ...finding, detail: `${row.workflowId}: ${detail}` });
+  };
+  const told = await orNone(() => client.workflow.getHandle(row.workflowId, row.runId).fetchHistory());
+  if (told === null) {
+    const runId = await inTurn(() => unarchivedRun(deps, row));
+    if (runId !== null) tell(`names run ${row.runId}; Temporal has run ${runId}, which the archive does not have`);
+    return false;
+  }
+  if (canonicalHistory(told).hash.equals(row.historyHash)) return true;
+  const difference = await inTurn(() => differenceOf(deps, row, told));
+  if (difference !== null) tell(difference);
+  return true;
+}
+
+/** The newest run that Temporal has of the workflow, unless the archive has it, too. */
+async function unarchivedRun({ client, db }: CopiesDependencies, { workflowId }: ArchiveRow): Promise<string | null> {
+  const newest = await orNone(() => describe(client, workflowId));
+  if (newest === null) return null;
+  const { rowCount } = await db.query('select from engine.archive where run_id = $1', [newest.runId]);
+  return rowCount === 0 ? newest.runId : null;
+}
+
+/** gRPC: what is asked for can be no name. */
+const INVALID_ARGUMENT = 3;
+
+/** Null: Temporal has none, or a row of the archive names what can be no workflow and no run. */
+async function orNone<T>(ask: () => Promise<T | null>): Promise<T | null> {
+  try {
+    return await ask();
+  } catch (error) {
+    const { cause } = error as { cause?: unknown };
+    const code = (error instanceof ServiceError ? cause : error) as { readonly code?: unknown } | undefined;
+    if (isGone(error) || code?.code === INVALID_ARGUMENT) return null;
+    throw error;
+  }
+}
+
+/** What the archived text says otherwise; null: nothing, in whatever form each of them was written down. */
+async function differenceOf(
+  { objects, dataConverter }: CopiesDependencies,
+  row: ArchiveRow,
+  told: History,
+): Promise<string | null> {
+  let kept: History;
+  try {
+    kept = parseHistory(await objects.get(row.historyHash));
+  } catch (error) {
+    // That it is not there, whole, is told of the archive.
+    if (error instanceof ArchiveDamaged || error instanceof ArchiveMissing) return null;
+    return 'is no history, and Temporal has one';
+  }
+  const [own, theirs] = [eventsOf(kept), eventsOf(told)];
+  for (let i = 0; i < Math.max(own.length, theirs.length); i += 1) {
+    const [says, was] = [own[i], theirs[i]];
+    if (says === undefined || was === undefined) return `has ${own.length} events, in Temporal it has ${theirs.length}`;
+    if (says.what !== was.what) return `event ${i + 1} is ${says.what}, in Temporal it is ${was.what}`;
+    if (says.payloads !== was.payloads) return `event ${i + 1}, ${was.what}, holds something else in Temporal`;
+  }
+  const codecs = dataConverter.payloadCodecs ?? [];
+  const facts = async (history: History) => readHistory(await openHistory(history, codecs));
+  try {
+    return firstDifference(await facts(kept), await facts(told));
+  } catch {
+    // Nothing can be read of either, because a key is not here: that is told where the row is audited.
+    return null;
+  }
+}
+
+interface EventLine {
+  /** Number, type and time. */
+  readonly what: string;
+  /** Every payload, as it is kept, in the order of the fields. */
+  readonly payloads: string;
+}
+
+function eventsOf(history: History): EventLine[] {
+  const { events } = JSON.parse(canonicalHistory(history).text) as { events?: Record<string, unknown>[] };
+  return (events ?? []).map((event) => {
+    const payloads: unknown[] = [];
+    collect(event, payloads);
+    const [id, type, at] = [event['eventId'], event['eventType'], event['eventTime']].map(String);
+    return { what: `${type} ${id} of ${at}`, payloads: JSON.stringify(payloads) };
+  });
+}
+
+function collect(value: unknown, payloads: unknown[]): void {
+  if (typeof value !== 'object' || value === null) return;
+  const { metadata, data } = value as { metadata?: { encoding?: unknown }; data?: unknown };
+  if (metadata?.encoding !== undefined) payloads.push([metadata.encoding, data ?? null]);
+  else for (const item of Object.values(value)) collect(item, payloads);
+}
+
+/** Of what the audit goes by. */
+function firstDifference({ steps: kept, ...own }: HistoryFacts, { steps: told, ...theirs }: HistoryFacts) {
+  for (const [name, value] of Object.entries(theirs))
+    if (canonical(value) !== canonical(own[name as keyof typeof own])) return `${name} is not what it is in Temporal`;
+  const at = told.findIndex((step, i) => canonical(step) !== canonical(kept[i]));
+  return at < 0 ? null : `event ${told[at]!.eventId} says something else in Temporal`;
+}
+
+/** What was compared, for people. */
+export function sayCompared({ of, asked, compared, chosenBy }: ComparedWithTemporal): string {
+  const left = asked - compared;
+  return [
+    `${compared} of ${of} archived histories were also compared with those that Temporal still has`,
+    ...(left === 0 ? [] : [`${left} it does not have any more`]),
+    ...(asked === of ? [] : [`${of - asked} were not asked for`]),
+    ...(chosenBy === null ? [] : ['chosen were the newest, the largest credits, and others by the seed in the report']),
+  ].join('; ');
+}

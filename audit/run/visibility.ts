@@ -1,0 +1,91 @@
+import type { Client } from '@temporalio/client';
+import type pg from 'pg';
+import { describe } from './patience.ts';
+import type { Finding } from '../report/report.ts';
+
+/**
+ * Workflows that Temporal lists, beside the rows. What the list lacks proves nothing, because it lags behind; what it shows
+ * and no row has is a finding.
+ */
+
+const AT_ONCE = 500;
+
+interface Listed {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly runs: boolean;
+}
+
+/** Every run that Temporal lists, those that have ended for as long as it keeps them. */
+async function* listed(client: Client): AsyncGenerator<readonly Listed[]> {
+  let runs: Listed[] = [];
+  const query = `WorkflowType = 'deposit' or WorkflowType = 'review'`;
+  for await (const { workflowId, runId, status } of client.workflow.list({ query, pageSize: 1_000 })) {
+    runs.push({ workflowId, runId, runs: status.name === 'RUNNING' });
+    if (runs.length < AT_ONCE) continue;
+    yield runs;
+    runs = [];
+  }
+  if (runs.length > 0) yield runs;
+}
+
+const BESIDE = `
+  select w.id, w.run, w.runs, b.n, d.n is not null or v.n is not null as known, a.n is not null as archived
+    from unnest($1::text[], $2::text[], $3::boolean[]) w(id, run, runs)
+    left join engine.archive b on b.run_id = w.run and b.workflow_id = w.id
+    left join lateral (select 1 as n from engine.archive h where h.workflow_id = w.id limit 1) a on true
+    left join lateral (select 1 as n from engine.deposit d where 'deposit:' || d.external_order_number = w.id) d on true
+    left join lateral (select 1 as n from engine.review_case v where v.workflow_id not like 'deposit:%'
+                          and v.workflow_id = regexp_replace(w.id, ':again:[0-9]+$', '')) v on true`;
+
+interface Beside {
+  readonly id: string;
+  readonly run: string;
+  readonly runs: boolean;
+  /** The archive's row of this run. */
+  readonly n: string | null;
+  readonly known: boolean;
+  /** Some run of it is in the archive: then all are. */
+  readonly archived: boolean;
+}
+
+/**
+ * `fresh`: a session of now; a row is written before its workflow is started. `archived`: the archive's rows of runs that
+ * are listed, by number.
+ */
+export async function findWithoutRow(
+  client: Client,
+  fresh: pg.ClientBase,
+): Promise<{ readonly findings: readonly Finding[]; readonly archived: readonly number[] }> {
+  const findings: Finding[] = [];
+  const archived = new Set<number>();
+  // Each batch is listed before it is looked up: what was made meanwhile has its row.
+  await fresh.query('commit; begin isolation level read committed read only');
+  for await (const runs of listed(client)) {
+    const { rows } = await fresh.query<Beside>(BESIDE, [
+      runs.map(({ workflowId }) => workflowId),
+      runs.map(({ runId }) => runId),
+      runs.map((run) => run.runs),
+    ]);
+    for (const row of rows) {
+      if (row.n !== null) archived.add(Number(row.n));
+      const finding = isFine(row) ? null : await findingOf(client, row);
+      if (finding !== null) findings.push(finding);
+    }
+  }
+  return { findings, archived: [...archived] };
+}
+
+/** It has ended and its row is there; or it is compared by itself, because nothing of it is archived. */
+const isFine = ({ known, archived, runs, n }: Beside): boolean => known && (!archived || (n !== null && !runs));
+
+async function findingOf(client: Client, { id, run, known, n }: Beside): Promise<Finding | null> {
+  const doing = await describe(client, id, run);
+  // The list shows what is not there any more as well.
+  if (doing === null) return null;
+  if (!known) return { kind: 'history_unexplained', where: id, detail: 'Temporal has it, and there is no row for it' };
+  if (doing.runs)
+    return { kind: 'history_unexplained', where: id, detail: 'runs, and the archive says that it has ended' };
+  if (n !== null) return null;
+  return { kind: 'history_missing', where: id, detail: `Temporal has run ${run} of it, and the archive does not` };
+}

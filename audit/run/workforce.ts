@@ -1,0 +1,77 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { BuilderState } from '../report/builder.ts';
+import type { ChildTask, FromChild, ToChild } from './child.ts';
+import type { Part } from '../scope.ts';
+
+/** A part takes seconds. A process that says nothing for so long replays something that does not end. */
+const SILENT_MS = 600_000;
+
+/**
+ * Has the parts audited by several processes, as each gets free. `done` is told of each part. Throws the first failure,
+ * and ends every process whatever happens.
+ */
+export async function auditInParts(
+  processes: number,
+  task: ChildTask,
+  parts: readonly Part[],
+  done: (part: Part, state: BuilderState) => Promise<void>,
+): Promise<void> {
+  const waiting = [...parts];
+  const children = Array.from({ length: Math.min(processes, parts.length) }, start);
+  try {
+    await Promise.all(children.map((child) => work(child, task, waiting, done)));
+  } catch (error) {
+    for (const child of children) child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+async function work(
+  child: ChildProcess,
+  task: ChildTask,
+  waiting: Part[],
+  done: (part: Part, state: BuilderState) => Promise<void>,
+): Promise<void> {
+  await ask(child, { task });
+  for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+    const answer = await ask(child, { part });
+    if ('state' in answer) await done(part, answer.state);
+  }
+  child.disconnect();
+}
+
+/** In development the sources run through tsx; a build runs as it is. */
+const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url)).replace(
+  /\.ts$/,
+  import.meta.url.endsWith('.ts') ? '.ts' : '.js',
+);
+
+const start = (): ChildProcess =>
+  fork(CHILD, {
+    // Replaying makes much garbage that lives for a moment.
+    execArgv: ['--max-semi-space-size=16', ...(CHILD.endsWith('.ts') ? ['--import', 'tsx'] : [])],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+
+/** Its answer; throws when it fails, ends or says nothing any more. */
+async function ask(child: ChildProcess, message: ToChild): Promise<FromChild> {
+  const over = new AbortController();
+  const silent = AbortSignal.any([over.signal, AbortSignal.timeout(SILENT_MS)]);
+  const ended = once(child, 'exit', { signal: over.signal }).then(([code, signal]) => {
+    throw new Error(`a process of the audit ended with ${code ?? signal}`);
+  });
+  try {
+    child.send(message);
+    const [answer] = (await Promise.race([once(child, 'message', { signal: silent }), ended])) as [FromChild];
+    if ('failed' in answer) throw new Error(`a process of the audit failed: ${answer.failed}`);
+    return answer;
+  } catch (error) {
+    if (!silent.aborted) throw error;
+    const on = 'part' in message ? `archive rows ${message.part[0]} to ${message.part.at(-1)}` : 'its start';
+    throw new Error(`a process of the audit has said nothing for ten minutes, on ${on}`, { cause: error });
+  } finally {
+    over.abort();
+  }
+}

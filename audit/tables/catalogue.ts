@@ -1,0 +1,32 @@
+import type pg from 'pg';
+import { compareCatalogue, describeDifference, type Difference } from '../../database/catalogue.ts';
+import type { Exceptions } from '../exceptions.ts';
+import type { Finding } from '../report/report.ts';
+
+export interface CatalogueCheck {
+  /** sha256 of the manifest that was compared with, in hexadecimal. */
+  readonly hash: string;
+  /** How many lines. */
+  readonly checked: number;
+  readonly findings: readonly Finding[];
+  readonly notes: readonly string[];
+}
+
+/** Whether the database under audit is the one that the migrations make, line by line. */
+export async function checkCatalogue(db: pg.ClientBase, exceptions: Exceptions): Promise<CatalogueCheck> {
+  const state = await compareCatalogue(db);
+  const findings: Finding[] = [];
+  const notes = state.facts.map((fact) => `Of the database: ${fact}`);
+  const find = (where: string, detail: string) => findings.push({ kind: 'catalogue_differs', where, detail });
+  if (state.migrations !== null) find('the migrations', state.migrations);
+  for (const difference of state.differences) {
+    const reason = exceptions.catalogue.get(lineOf(difference));
+    if (reason === undefined) find(difference.what, describeDifference(difference));
+    else notes.push(`The database has ${lineOf(difference)}: ${reason}`);
+  }
+  return { hash: state.hash, checked: state.compared, findings, notes };
+}
+
+/** What is there and this version does not make; of anything else an empty line, which nothing excuses. */
+const lineOf = ({ what, expected, found }: Difference): string =>
+  expected !== null || found === null ? '' : found === '' ? what : `${what}: ${found}`;

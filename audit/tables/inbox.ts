@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { findSealed, type SealTrust, type SealVerdict, verdictOn } from '../../providers/sealed-rows.ts';
+import { MalformedCallback, readData, readDataWithoutExponents, readEnvelope } from '../../providers/mtpay/callback.ts';
+import type { FindingKind } from '../report/findings.ts';
+import type { Finding } from '../report/report.ts';
+import { CALLBACK_COLUMNS, type CallbackRecord } from './rows.ts';
+
+/**
+ * Reads every kept message again, byte by byte, by the rules that read it when it came: what was hashed is what is in
+ * its row, a stamp was bound to it, and it bears the API's seal. `unsealed`: how many are from before there were seals.
+ */
+export async function checkInbox(
+  db: pg.ClientBase,
+  trust: SealTrust,
+  batch: number,
+  seen: (checked: number) => void,
+): Promise<{ readonly checked: number; readonly unsealed: number; readonly findings: Finding[] }> {
+  const findings: Finding[] = [];
+  let [checked, unsealed] = [0, 0];
+  for (let after = '0'; ; ) {
+    const { rows } = await db.query<CallbackRecord>(
+      `select ${CALLBACK_COLUMNS} from engine.callback c where c.id > $1 order by c.id limit $2`,
+      [after, batch],
+    );
+    const sealed = await findSealed(
+      db,
+      rows.map(({ id }) => id),
+    );
+    for (const row of rows) {
+      const raw_hash = createHash('sha256').update(row.raw).digest();
+      const verdict = verdictOn(trust, { ...sealed.get(row.id)!, raw_hash });
+      if (verdict.kind === 'before') unsealed += 1;
+      findings.push(...checkCallback(row), ...faultOfSeal(row.id, verdict));
+    }
+    checked += rows.length;
+    seen(checked);
+    if (rows.length < batch) return { checked, unsealed, findings };
+    after = rows.at(-1)!.id;
+  }
+}
+
+function faultOfSeal(id: string, verdict: SealVerdict): Finding[] {
+  const where = `callback ${id}`;
+  if (verdict.kind === 'broken') return [{ kind: 'seal_broken', where, detail: verdict.fault }];
+  if (verdict.kind === 'not_sealed')
+    return [{ kind: 'callback_not_sealed', where, detail: 'bears no seal of the API' }];
+  return [];
+}
+
+/**
+ * Since when rows are sealed and by which keys, as the database says, and whether it says what the settings say: who moves
+ * that row makes younger rows pass for old ones, and who registers a key of his own may put rows into the inbox.
+ */
+export async function checkSealEpoch(
+  db: pg.ClientBase,
+  { epoch, publicKeys }: SealTrust,
+): Promise<{ readonly since: string | null; readonly findings: Finding[] }> {
+  const { rows } = await db.query<{ callback: string; since: string }>(
+    `select callback, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since from engine.seal_epoch order by callback desc limit 1`,
+  );
+  const registered = await db.query<{ key: string }>('select key from engine.seal_mac order by key');
+  const findings = registered.rows.flatMap(({ key }): Finding[] => (publicKeys.has(key) ? [] : [strangeKey(key)]));
+  const [said] = rows;
+  if (said === undefined || epoch === null || BigInt(said.callback) <= BigInt(epoch))
+    return { since: said?.since ?? null, findings };
+  const detail = `the database excuses rows up to ${said.callback} from a seal, the settings up to ${epoch}`;
+  return { since: said.since, findings: [...findings, { kind: 'seal_broken', where: 'seal epoch', detail }] };
+}
+
+const strangeKey = (key: string): Finding => ({
+  kind: 'seal_broken',
+  where: `seal key ${key}`,
+  detail:
+    'is registered, and is none of INBOX_SEAL_PUBLIC_KEYS: the database takes what whoever has it puts into the inbox',
+});
+
+export function checkCallback(row: CallbackRecord): Finding[] {
+  const where = `callback ${row.id}`;
+  const findings: Finding[] = [];
+  const find = (kind: FindingKind, detail: string) => findings.push({ kind, where, detail });
+  // The others may have come with a stamp that stands for another content, or before their order was known.
+  if (row.receipt === 'first' && !row.stamped) find('callback_unknown', 'no signed stamp is bound to its content');
+  if (!row.acked && row.receipt !== 'unknown_order')
+    find('callback_changed', `is not acknowledged, and what was received as ${row.receipt} always is`);
+  // Money is parked by the column, and credited by the field.
+  const { externalOrderNumber, transactionCode } = row.data ?? { ...row, transactionCode: null };
+  if (row.externalOrderNumber !== externalOrderNumber || row.transactionCode !== transactionCode)
+    find('callback_changed', 'its order or its code is not that of its fields');
+  const read = readAgain(row.raw).find(({ contentHash }) => contentHash.equals(row.contentHash));
+  if (read === undefined) {
+    find('callback_changed', 'its bytes do not hash to its content hash');
+  } else if (!isSameData(read.data, row.data)) {
+    find('callback_changed', 'its fields are not those of its bytes');
+  }
+  return findings;
+}
+
+/**
+ * What the bytes say by the rules of today, and by those under which a number with an exponent was unreadable: the row of
+ * such a message keeps the hash, and the case for people, that it was given then. Nothing if they are no message.
+ */
+function readAgain(raw: Buffer) {
+  try {
+    const envelope = readEnvelope(raw);
+    return [readData(envelope), readDataWithoutExponents(envelope)].map((reading) => ({
+      contentHash: reading.contentHash,
+      data: reading.readable ? reading.data : null,
+    }));
+  } catch (error) {
+    if (error instanceof MalformedCallback) return [];
+    throw error;
+  }
+}
+
+function isSameData(read: CallbackRecord['data'], stands: CallbackRecord['data']): boolean {
+  if (read === null || stands === null) return read === stands;
+  return Object.entries(read).every(([field, value]) => stands[field as keyof typeof stands] === value);
+}

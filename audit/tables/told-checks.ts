@@ -1,0 +1,119 @@
+import { decimalText, type SqlCheck } from './table-checks.ts';
+
+/**
+ * What is written beside an effect and decides nothing: the words to the outside, the attempts and the stamps. Each is
+ * compared with what it tells of, in both directions.
+ */
+
+/** Nothing younger is pruned (docs/growth.md#what-prunes): what is not there was taken away. */
+const KEPT = `interval '6 days'`;
+
+/** A stamp is at most so far from when its order was sent, which its function asks of it. */
+const STAMPED_MS = 660_000;
+
+/** Stretches of time in which something was sent with a stamp of ours, and those beside them. */
+const STAMPED = `(select distinct s.timestamp_ms / ${STAMPED_MS} + d.by as slot from engine.own_stamp s cross join (values (-1), (0), (1)) d(by))`;
+
+/** Of an order so many contents of one kind are kept (intake/route-callback.ts); more are counted on the newest. */
+const FULL = (of: string): string =>
+  `select from engine.callback f where f.external_order_number = ${of}.external_order_number group by f.receipt having count(*) >= 20`;
+
+/** The code with which the money of a posting came in. */
+const CODE = `coalesce(t.provider_code, (select r.provider_code from ledger.lineage l join ledger.transaction r on r.id = l.root where l.transaction_id = t.id))`;
+
+/** One for each deposit that is shown as credited: what the word of it has to say. */
+const CREDITED = `(
+  select t.id::text as of, t.posted_at as at, d.external_order_number as n,
+         'deposit.credited:' || t.id || ':' || (extract(epoch from t.posted_at) * 1000000)::bigint as id,
+         jsonb_build_object('externalOrderNumber', d.external_order_number, 'wallet', d.wallet,
+           'amount', trim_scale(t.amount - t.fee - coalesce(t.rest, 0))::text, 'transactionCode', ${CODE}, 'postingId', t.id::text,
+           'late', d.late, 'creditedAt', t.posted_at) as body
+    from engine.deposit d join ledger.transaction t on t.id = d.posting_id where d.state = 'CREDITED')`;
+
+/** One for each case that people decided. */
+const DECIDED = `(
+  select v.workflow_id as of, k.at, c.external_order_number as n, 'review.decided:' || v.workflow_id as id,
+         jsonb_build_object('externalOrderNumber', c.external_order_number, 'case', v.workflow_id, 'decision', v.decision,
+           'amount', coalesce(${decimalText(`c.data->>'transactionAmount'`)}, trim_scale(f.amount)::text),
+           'transactionCode', coalesce(c.transaction_code, f.transaction_code), 'postingId', v.posting::text) as body
+    from engine.review_case v join engine.callback c on c.id = v.callback
+    left join (select distinct on (p.workflow_id) p.workflow_id, r.proposal, r.confirmation
+                 from engine.carried r join engine.decision p on p.id = r.proposal where r.outcome = 'decided' order by 1, 2) r
+      on r.workflow_id = v.workflow_id
+    left join engine.decision k on k.id = r.confirmation
+    left join engine.decision p on p.id = r.proposal and p.decision = 'credit' and c.data is null
+    left join engine.stated_facts f on f.decision = p.id
+   where v.decision is not null)`;
+
+/** Of one kind: what is told, beside what happened. A word of before lacks fields; none has another value. */
+const told = (kind: string, happened: string): string => `
+  select 'notification ' || coalesce(o.id, e.id) as place, x.fault as detail
+    from (select o.*, case when o.kind = 'deposit.credited' then split_part(o.id, ':', 2) else substr(o.id, length(o.kind) + 2) end as of
+            from engine.outgoing o where o.kind = '${kind}') o
+    full join ${happened} e on e.of = o.of
+   cross join lateral (select case
+     when e.of is null then 'tells of what did not happen: ' || left(o.body::text, 300)
+     when o.delivered_at is not null then 'is said to be delivered, ' || o.delivered_at || ', and this version delivers none'
+     when o.id is null then case when e.at > clock_timestamp() - ${KEPT} then 'is not there: nobody is told ' || e.body::text end
+     when o.external_order_number <> e.n then 'is kept for ' || o.external_order_number
+     when o.created_at < e.at then 'was written ' || o.created_at || ', before it happened, ' || e.at
+     when o.id not in (e.id, '${kind}:' || e.of) then 'should be called ' || e.id
+     when not coalesce(jsonb_typeof(o.body) = 'object' and e.body @> o.body and o.body ? 'externalOrderNumber', false)
+     then 'says ' || left(o.body::text, 300) || ', and it is ' || e.body::text end as fault) x
+   where x.fault is not null`;
+
+export const TOLD: readonly SqlCheck[] = [
+  { kind: 'notification_differs', sql: told('deposit.credited', CREDITED) },
+  { kind: 'notification_differs', sql: told('review.decided', DECIDED) },
+  {
+    kind: 'notification_differs',
+    sql: `select 'notification ' || o.id as place, 'is a ' || o.kind || ', which the engine never tells' as detail
+            from engine.outgoing o where o.kind not in ('deposit.credited', 'review.decided')`,
+  },
+  {
+    // Only what was surely not sent is followed by another, and what was sent has a stamp of ours: several share one, so one
+    // that lies close to another is not missed.
+    kind: 'attempt_differs',
+    sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || x.fault as detail
+            from (select a.*, lag(a.n) over w as before_n, lead(a.n) over w as next_n, (extract(epoch from a.started_at) * 1000)::bigint / ${STAMPED_MS} as slot
+                    from engine.placement_attempt a window w as (partition by a.external_order_number order by a.n)) a
+            left join ${STAMPED} s on s.slot = a.slot
+           cross join lateral (select case
+             when a.n <> coalesce(a.before_n, 0) + 1 then ' follows attempt ' || coalesce(a.before_n, 0) || ': what was between is gone'
+             when a.next_n is not null and a.outcome is distinct from 'not_sent' then ' was followed by another, and is ' || coalesce(a.outcome, 'without an answer')
+             when a.started_at > clock_timestamp() - ${KEPT} and a.outcome is distinct from 'closed'
+              and coalesce(a.answer->>'cause', '') not in ('ADOPTED', 'RESTORED') and s.slot is null
+             then ' was sent ' || a.started_at || ', and no stamp of ours is on record for that time' end as fault) x
+           where x.fault is not null`,
+  },
+  {
+    // The provider's answer has these words and no other; what they say is nobody's to print.
+    kind: 'attempt_differs',
+    sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || ' is ' || coalesce(a.outcome, 'open') || ', and its answer has ' || coalesce(x.words::text, 'no words') as detail
+            from engine.placement_attempt a
+            left join lateral (select array_agg(k order by k) as words from jsonb_object_keys(case when jsonb_typeof(a.answer) = 'object' then a.answer end) k) x on true
+           cross join lateral (select case a.answer->>'kind' when 'placed' then '{kind,redirectUrl,advertisementCode,providerTimeMs}' when 'refused' then '{kind,statusCode,message}'
+             when 'not_sent' then '{kind,cause,clock,gridRefused}' else '{kind,cause}' end::text[] as words) w
+           where case when a.outcome is null then a.answer is not null
+                      else (x.words <@ w.words and (a.outcome = 'unknown' or a.outcome = a.answer->>'kind')) is not true end`,
+  },
+  {
+    // What is sealed came with its attempts, of which the first fifty are kept one by one.
+    kind: 'callback_unknown',
+    sql: `select 'callback ' || c.id as place, 'came ' || c.attempts || ' times, of which ' || a.kept || ' are on record' as detail
+            from engine.callback c
+            left join (select callback, count(*) as kept from engine.callback_attempt group by callback) k on k.callback = c.id
+           cross join lateral (select coalesce(k.kept, 0) as kept) a
+           where c.seal is not null and c.receipt <> 'restored'
+             and (a.kept > least(c.attempts, 50) or a.kept < least(c.attempts, 50) and not exists (${FULL('c')}))`,
+  },
+  {
+    // Only a flood leaves contents that are not kept, for which their stamps stand all the same.
+    kind: 'callback_unknown',
+    sql: `select coalesce('callback ' || (select max(c.id) from engine.callback c where c.external_order_number = s.external_order_number), 'deposit:' || s.external_order_number) as place,
+                 'a stamp of its order ' || s.external_order_number || ' stands for a content that is not kept' as detail
+            from engine.callback_stamp s
+           where not exists (select from engine.callback c where c.external_order_number = s.external_order_number and c.content_hash = s.content_hash)
+             and not exists (${FULL('s')})`,
+  },
+];

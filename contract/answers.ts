@@ -1,0 +1,191 @@
+import { z } from 'zod';
+import { DEPOSIT_STANDINGS } from '../domain/credits.ts';
+import { DEPOSIT_STATES } from '../domain/deposit.ts';
+import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER } from '../domain/order.ts';
+import { externalOrderNumber, walletName } from './requests.ts';
+
+/** What the API answers with. These schemas type what is sent, are the document's, and are held against it in tests. */
+
+export const time = (description: string) =>
+  z
+    .string()
+    .regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/)
+    .meta({ description: `${description} RFC 3339, UTC.`, format: 'date-time' });
+export const decimal = (description: string) =>
+  z
+    .string()
+    .regex(/^-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?$/)
+    .meta({ description: `${description} A canonical decimal.` });
+export const text = (description: string) => z.string().meta({ description });
+
+export const postingId = (description: string) =>
+  z
+    .string()
+    .regex(/^\d+$/)
+    .meta({ description, examples: ['17'] });
+/** A case, as its workflow is named. */
+export const caseName = text('The case in which people decide about it.');
+
+export const credit = z
+  .strictObject({
+    postingId: postingId('The posting.'),
+    amount: decimal('What the wallet got, MTC.'),
+    rest: decimal(
+      'What of the payment stays in suspense: only what was ordered was credited. Null: nothing.',
+    ).nullable(),
+    wallet: walletName,
+    transactionCode: text('The provider’s name of the payment that the money came with.').nullable(),
+    how: z.enum(['machine', 'people']).meta({ description: 'Who put it there.' }),
+    at: time('When it was posted.'),
+    reversed: z
+      .strictObject({
+        postingId: postingId('What took it out of the wallet.'),
+        at: time('When.'),
+        kept: z
+          .boolean()
+          .meta({ description: 'Into suspense, because only the wallet was wrong; not to the provider.' }),
+      })
+      .nullable()
+      .meta({ description: 'Set when it was taken out of the wallet. Money that came back is another credit.' }),
+  })
+  .meta({ id: 'Credit' });
+export type CreditAnswer = z.output<typeof credit>;
+export const credits = z.array(credit).meta({
+  description:
+    'Every posting that put money into a wallet for this deposit, oldest first, the state of the deposit aside: what people credited after it was final, too.',
+});
+export const depositStanding = z.enum(DEPOSIT_STANDINGS).meta({
+  description:
+    'How many payments of this deposit stand in wallets by now: `none`, one (`credited`), one of which a rest stays in suspense (`partly`), or `more`.',
+});
+export const creditedAmount = decimal(
+  'The sum of what stands in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out.',
+).nullable();
+
+export const deposit = z
+  .strictObject({
+    externalOrderNumber,
+    wallet: walletName,
+    state: z.enum(DEPOSIT_STATES),
+    final: z.boolean().meta({
+      description: 'Whether the state never changes again. What stands in wallets may: see `standing` and `credits`.',
+    }),
+    refusal: z
+      .strictObject({
+        code: text('As in the 422 of the create: the provider’s statusCode, NOT_SENT or TOO_LATE.'),
+        message: text('For people.'),
+      })
+      .nullable()
+      .meta({ description: 'Why there is no order. Only in state PLACEMENT_REFUSED.' }),
+    late: z.boolean().meta({ description: 'Whether the payment came after the payment window.' }),
+    buyCoinMode: z.enum(BUY_COIN_MODES),
+    mtcAmount: decimal('MTC asked for; null in mode PaymentPrice.').nullable(),
+    totalPrice: decimal('The price asked for; null in mode MtcAmount.').nullable(),
+    currencyCode: z.enum(CURRENCIES),
+    redirectUrl: text('The checkout; null until the order is placed.').nullable(),
+    advertisementCode: text('The provider’s matched offer; not unique.').nullable(),
+    createdAt: time('When the deposit was accepted.'),
+    expiresAt: time('When the payment window ends.').nullable(),
+    listeningUntil: time('Until when a callback is accepted.').nullable(),
+    transactionCode: text('The provider’s name of the payment.').nullable(),
+    standing: depositStanding,
+    creditedAmount,
+    credits,
+    otherPayments: z
+      .array(
+        z.strictObject({
+          case: caseName,
+          reason: text('Why people have to look.'),
+          openedAt: time('When the case was opened.'),
+          transactionCode: text('The provider’s name of the payment; null when it could not be read.').nullable(),
+          amount: decimal('MTC received; null when it could not be read.').nullable(),
+        }),
+      )
+      .meta({ description: 'Other payments of this order number that wait for people.' }),
+    attempts: z.strictObject({
+      count: z.int().min(0).meta({ description: 'Callbacks received for this deposit, repeats included.' }),
+      lastAt: time('When the last came.').nullable(),
+      nextExpectedAt: time('When the next is due.').nullable(),
+    }),
+    reversal: z
+      .strictObject({ postingId: text('What took the credit back.'), at: time('When.'), kept: z.boolean() })
+      .optional()
+      .meta({
+        description:
+          'Only while the credit that the deposit ended with is out of its wallet; kept: it lies in suspense, and not with the provider or in another wallet.',
+      }),
+    review: z
+      .strictObject({ reason: text('Why a person has to look.') })
+      .nullable()
+      .meta({ description: 'Set while, and after, a person decides.' }),
+    workflowId: text('The deposit’s workflow in Temporal.'),
+    webUi: text('The workflow in Temporal’s Web UI, where one is configured.').nullable(),
+  })
+  .meta({ id: 'Deposit' });
+export type DepositAnswer = z.output<typeof deposit>;
+
+export const depositList = z
+  .strictObject({
+    items: z.array(deposit),
+    nextCursor: text('Where the next page begins; null on the last.').nullable(),
+  })
+  .meta({ id: 'DepositList' });
+
+export const wallet = z
+  .strictObject({
+    wallet: z.string().regex(IDENTIFIER),
+    balance: decimal('What the wallet holds, MTC; "0" for one that nobody has heard of.'),
+    postings: z
+      .array(
+        z.strictObject({
+          postingId: z.string().regex(/^\d+$/),
+          kind: text('What moved the money.'),
+          externalOrderNumber: externalOrderNumber.nullable(),
+          transactionCode: text(
+            'The provider’s name of the payment that the money came with; of a release and a reversal, too.',
+          ).nullable(),
+          amount: decimal('What it added, MTC; negative takes away.'),
+          postedAt: time('When it was posted.'),
+        }),
+      )
+      .readonly()
+      .meta({ description: 'The newest 100, newest first.' }),
+  })
+  .meta({ id: 'Wallet' });
+
+export const evidence = z
+  .strictObject({
+    externalOrderNumber,
+    lines: z.array(
+      z.strictObject({
+        at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
+        source: text('Which record says so.'),
+        text: text('What happened, in words.'),
+        hash: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/)
+          .meta({ description: 'sha256 of the record.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Evidence' });
+
+export const health = z.strictObject({ status: z.literal('alive') }).meta({ id: 'Health' });
+
+const upOrDown = z.enum(['up', 'down']);
+export const readiness = z
+  .strictObject({
+    ready: z.boolean(),
+    database: upOrDown,
+    temporal: upOrDown.meta({ description: 'Reported and not required.' }),
+    withoutEffectMs: z
+      .int()
+      .min(0)
+      .nullable()
+      .meta({
+        description:
+          'Age of the oldest acknowledged callback of which nothing came for two minutes: the workers, or Temporal, do not ' +
+          'work. Reported and not required. null: there is none, or the database is away.',
+      }),
+  })
+  .meta({ id: 'Readiness' });

@@ -1,0 +1,195 @@
+import { z } from 'zod';
+import { DEPOSIT_STATES } from '../domain/deposit.ts';
+import { formatUnits, known, type Parsed, parseFiat, parseMtc } from '../domain/money.ts';
+import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER, LANGUAGES } from '../domain/order.ts';
+import { isObject, JsonError, JsonNumber, type JsonValue, parseStrictJson } from '../encoding/strict-json.ts';
+import { ApiError, type FieldFault } from '../api/http/errors.ts';
+
+declare module 'zod' {
+  interface GlobalMeta {
+    /** What the OpenAPI document says of a schema whose own form says it badly, such as a number in an address. */
+    wire?: Readonly<Record<string, unknown>>;
+  }
+}
+
+const identifier = (description: string, example: string) =>
+  z
+    .string()
+    .regex(IDENTIFIER, 'expected 1 to 64 of A-Z a-z 0-9 _ -')
+    .meta({ description, examples: [example] });
+
+/** The merchant's order number, as paths, bodies and answers have it. */
+export const externalOrderNumber = identifier('The merchant’s order number; it is the idempotency key.', 'order-1001');
+export const walletName = identifier('The customer’s wallet.', 'wallet-42');
+
+/** A positive decimal as {@link read} takes it: what the document promises is exactly what is accepted. */
+function amountPattern(decimals: number): RegExp {
+  const small = Array.from({ length: decimals }, (_, zeros) => `0{${zeros}}[1-9][0-9]{0,${decimals - 1 - zeros}}`);
+  return new RegExp(`^(?:[1-9][0-9]{0,14}(?:\\.[0-9]{1,${decimals}}0*)?|0\\.(?:${small.join('|')})0*)$`);
+}
+
+/** A decimal string in, its canonical form out. */
+export const amount = (
+  read: (text: string) => Parsed<bigint>,
+  decimals: number,
+  description: string,
+  example: string,
+) =>
+  z
+    .string('expected a decimal string, such as "5000" or "32551.20"')
+    .max(40)
+    .superRefine((text, context) => {
+      const parsed = read(text);
+      if (!parsed.ok)
+        context.addIssue({ code: 'custom', message: `${parsed.fault}; at most 15 digits and ${decimals} decimals` });
+    })
+    .transform((text) => formatUnits(known(read(text), 'amount')))
+    .meta({
+      description: `${description} Positive, at most 15 digits and ${decimals} decimals, as a string.`,
+      examples: [example],
+      wire: { type: 'string', maxLength: 40, pattern: amountPattern(decimals).source },
+    });
+
+/** Controls, bidi controls and line separators, for a class of a regular expression: text in which they are deceives. */
+export const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069';
+/** What trimming takes away besides. */
+export const SPACES = ' \\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\ufeff';
+// One way only to read a text: with two, a long one that ends in a control would be read again from every letter.
+const NAME = new RegExp(`^[${SPACES}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]*$`, 'u');
+
+/** Letters of any script; no control, no bidi control, no line break, no lone surrogate. Compared and sent in NFC. */
+const personName = z
+  .string()
+  .refine((text) => text.length <= 200 && Array.from(text).length <= 100, 'expected 1 to 100 characters')
+  .refine((text) => NAME.test(text) && !/\p{Cs}/u.test(text), 'expected a name; control characters are not allowed')
+  .transform((text) => text.normalize('NFC').trim())
+  .meta({
+    description: 'The payer’s real name, in any script, at most 100 characters. Kept encrypted and never shown again.',
+    examples: ['Li Ming'],
+    wire: { type: 'string', minLength: 1, maxLength: 100, pattern: NAME.source },
+  });
+
+const EXAMPLE = {
+  externalOrderNumber: 'order-1001',
+  wallet: 'wallet-42',
+  buyCoinMode: 'MtcAmount',
+  mtcAmount: '5000',
+  currencyCode: 'CNY',
+  supportLanguage: 'en',
+  payerRealName: 'Li Ming',
+};
+const { mtcAmount: _, ...withoutAmount } = EXAMPLE;
+
+export const createBody = z
+  .strictObject({
+    externalOrderNumber,
+    wallet: walletName,
+    buyCoinMode: z.enum(BUY_COIN_MODES).meta({ description: 'Whether the MTC or the price is given.' }),
+    mtcAmount: amount(parseMtc, 8, 'MTC to buy, in mode MtcAmount.', '5000').optional(),
+    totalPrice: amount(parseFiat, 2, 'All the payer will pay, in mode PaymentPrice.', '32551.20').optional(),
+    currencyCode: z.enum(CURRENCIES).meta({ description: 'What the payer pays in.' }),
+    supportLanguage: z.enum(LANGUAGES).meta({ description: 'The language of the checkout.' }),
+    payerRealName: personName,
+  })
+  .superRefine((body, context) => {
+    const [needed, other] =
+      body.buyCoinMode === 'MtcAmount'
+        ? (['mtcAmount', 'totalPrice'] as const)
+        : (['totalPrice', 'mtcAmount'] as const);
+    if (body[needed] === undefined)
+      context.addIssue({ code: 'custom', path: [needed], message: `required in mode ${body.buyCoinMode}` });
+    if (body[other] !== undefined)
+      context.addIssue({ code: 'custom', path: [other], message: `not allowed in mode ${body.buyCoinMode}` });
+  })
+  .meta({
+    id: 'CreateDeposit',
+    description: 'A customer’s wish to pay in. Exactly one of mtcAmount and totalPrice is given, as the mode says.',
+    examples: [EXAMPLE, { ...withoutAmount, buyCoinMode: 'PaymentPrice', totalPrice: '32551.20' }],
+    // The rule between the fields, said once more for those who read the document.
+    oneOf: [
+      { properties: { buyCoinMode: { const: 'MtcAmount' }, totalPrice: false }, required: ['mtcAmount'] },
+      { properties: { buyCoinMode: { const: 'PaymentPrice' }, mtcAmount: false }, required: ['totalPrice'] },
+    ],
+  });
+export type CreateBody = z.output<typeof createBody>;
+
+const DAY =
+  '(?:20[0-9]{2}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))' +
+  '|20(?:[02468][048]|[13579][26])-02-29)';
+/** Where a page ends, in microseconds: only days that there are, so that the database can read each of them. */
+export const CURSOR_TIME = `${DAY}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\\.[0-9]{6}Z`;
+const CURSOR = new RegExp(`^(${CURSOR_TIME})~([A-Za-z0-9_-]{1,64})$`);
+
+const cursor = z
+  .string()
+  .regex(CURSOR, 'not a cursor of ours: use nextCursor of the previous page')
+  .transform((text) => {
+    const [, createdAt, orderNumber] = CURSOR.exec(text)!;
+    return { createdAt: createdAt!, externalOrderNumber: orderNumber! };
+  })
+  .meta({
+    description: 'Where the page begins: nextCursor of the page before.',
+    examples: ['2026-01-31T09:30:00.000001Z~order-1001'],
+  });
+
+export const encodeCursor = (end: { readonly createdAt: string; readonly externalOrderNumber: string }): string =>
+  `${end.createdAt}~${end.externalOrderNumber}`;
+
+export const pageLimit = z
+  .string()
+  .regex(/^(?:[1-9]\d?|1\d\d|200)$/, 'expected 1 to 200')
+  .transform(Number)
+  .default(50)
+  .meta({
+    description: 'At most so many of them.',
+    wire: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
+  });
+
+export const listQuery = z.strictObject({
+  state: z.enum(DEPOSIT_STATES).optional().meta({ description: 'Only deposits in this state.' }),
+  wallet: walletName.optional(),
+  cursor: cursor.optional(),
+  limit: pageLimit,
+});
+
+/** Reads strict JSON and checks it. Throws {@link ApiError} that names every field at fault. */
+export function readBody<T extends z.ZodType>(schema: T, raw: Uint8Array): z.output<T> {
+  return check(schema, plain(parse(raw)));
+}
+
+/** Checks what came in the address. Throws {@link ApiError} that names every field at fault. */
+export function check<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = result.error.issues.flatMap((issue): FieldFault[] =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ field: [...issue.path, key].join('.').slice(0, 100), message: 'unknown field' }))
+      : [{ field: issue.path.join('.'), message: issue.message }],
+  );
+  const names = faults.map((fault) => `${fault.field === '' ? 'the body' : fault.field}: ${fault.message}`);
+  throw new ApiError('invalid_request', names.slice(0, 5).join('; '), { faults: faults.slice(0, 20) });
+}
+
+function parse(raw: Uint8Array): JsonValue {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
+  } catch (error) {
+    throw Object.assign(new ApiError('invalid_request', 'the body is not UTF-8'), { cause: error });
+  }
+  try {
+    return parseStrictJson(text);
+  } catch (error) {
+    if (error instanceof JsonError)
+      throw new ApiError('invalid_request', `the body is not strict JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+/** For zod: a number becomes one, so that it is told apart from a string; no amount is ever taken from it. */
+function plain(value: JsonValue): unknown {
+  if (value instanceof JsonNumber) return Number(value.text);
+  if (Array.isArray(value)) return value.map((item: JsonValue) => plain(item));
+  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+  return value;
+}

@@ -1,0 +1,285 @@
+import { z } from 'zod';
+import { DECISIONS, isReason, STANDINGS } from '../domain/decision.ts';
+import { DEPOSIT_STATES } from '../domain/deposit.ts';
+import { parseFiat, parseMtc } from '../domain/money.ts';
+import { BUY_COIN_MODES, CURRENCIES } from '../domain/order.ts';
+import { STEP_OUTCOMES } from '../domain/steps.ts';
+import { credits, creditedAmount, decimal, depositStanding, text, time } from './answers.ts';
+import { amount, CONTROLS, CURSOR_TIME, externalOrderNumber, pageLimit, SPACES, walletName } from './requests.ts';
+
+/** What the review endpoints accept and answer. The operator is in no request: it is the name of the personal key. */
+
+const REASON = 'expected 3 to 1000 characters on one line';
+/** Three characters at least, spaces at either end not counted. */
+const LINE = new RegExp(`^[${SPACES}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]+[^${CONTROLS}${SPACES}][${SPACES}]*$`, 'u');
+const reason = z
+  .string()
+  .refine((given) => LINE.test(given) && isReason(given), REASON)
+  .transform((given) => given.normalize('NFC').trim())
+  .refine((given) => isReason(given), REASON)
+  .meta({
+    description:
+      'Why, in any script, on one line; what lies beyond U+FFFF counts twice. Kept for years: no names of customers.',
+    examples: ['paid twice, stands in the statement twice'],
+    wire: { type: 'string', minLength: 3, maxLength: 1000, pattern: LINE.source },
+  });
+const rowId = (description: string) =>
+  z
+    .string()
+    .regex(/^[1-9][0-9]{0,17}$/, 'expected the number of a row, as a string')
+    .meta({ description, examples: ['7'] });
+const toDeposit = externalOrderNumber.meta({ description: 'Credit only: the deposit whose wallet gets the money.' });
+
+const CASE = '(?:deposit:[A-Za-z0-9_-]{1,64}|review:[1-9][0-9]{0,17}(?:-[0-9a-f]{8})?(?::reversal:[1-9][0-9]{0,5})?)';
+export const caseId = z
+  .string()
+  .regex(new RegExp(`^${CASE}$`), 'expected deposit:ORDER, review:ROW or review:ROW:reversal:K')
+  .meta({ description: 'The case, which is the id of its workflow.', examples: ['review:12-5f0c9a3e'] });
+
+const facts = z
+  .strictObject({
+    transactionCode: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected 1 to 64 of A-Z a-z 0-9 _ -')
+      .meta({ description: 'The provider’s name of the payment.', examples: ['ATSA5XKQ1B7N2R9TM3'] }),
+    amount: amount(parseMtc, 8, 'MTC received.', '5000'),
+    currencyCode: z.enum(CURRENCIES).meta({ description: 'What was paid in.' }),
+    paymentPrice: amount(parseFiat, 2, 'What was paid.', '36000'),
+    statementLine: z
+      .string()
+      .regex(new RegExp(`^[^${CONTROLS}]{1,200}$`, 'u'), 'expected 1 to 200 characters on one line')
+      .optional()
+      .meta({ description: 'Where in the statement it stands. No names of customers.' }),
+  })
+  .transform(({ statementLine = null, ...read }) => ({ ...read, statementLine }))
+  .meta({
+    id: 'StatedFacts',
+    description:
+      'Only to credit a callback that could not be read: the payment as this operator reads it in the provider’s statement. Two people state it, each for themselves, and nothing moves unless they agree.',
+  });
+
+/** Both, or neither. A step's own device makes them: `npm run sign`. */
+const signed = {
+  signature: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{86}$/, 'expected an Ed25519 signature, 64 bytes as base64url')
+    .transform((text) => Buffer.from(text, 'base64url'))
+    .optional()
+    .meta({
+      description: 'By the operator’s own device over this step (docs/reviews.md#signatures); with `nonce`.',
+      wire: { type: 'string', pattern: '^[A-Za-z0-9_-]{86}$' },
+    }),
+  nonce: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'expected 16 random bytes as base64url')
+    .optional()
+    .meta({ description: 'Of the signature; no two steps have one.', examples: ['q0VnR1mJQ3u8c1b6v2d3eQ'] }),
+};
+export const proposeBody = z
+  .strictObject({
+    decision: z.enum(DECISIONS),
+    reason,
+    keep: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Reverse only: into suspense, because only the wallet was wrong.' }),
+    toDeposit: toDeposit.optional(),
+    beside: rowId(
+      'Into a wallet in which another payment of the deposit stands: that posting, as the case shows it.',
+    ).optional(),
+    onlyOrdered: z.boolean().optional().meta({
+      description:
+        'Credit only, of a deposit that ordered MTC and received more: the wallet gets what was ordered, the rest stays in suspense as part of the posting.',
+    }),
+    facts: facts.optional(),
+    ...signed,
+  })
+  .meta({ id: 'Propose', examples: [{ decision: 'credit', reason: 'stands in the statement' }] });
+export const confirmBody = z
+  .strictObject({ proposal: rowId('The proposal you have read.'), facts: facts.optional(), ...signed })
+  .meta({ id: 'Confirm', examples: [{ proposal: '7' }] });
+export const withdrawBody = z
+  .strictObject({ proposal: rowId('The proposal you have read.'), reason, ...signed })
+  .meta({ id: 'Withdraw', examples: [{ proposal: '7', reason: 'another transaction was meant' }] });
+
+const ONE_OF_THREE = ['externalOrderNumber', 'postingId', 'case'] as const;
+/** What is in doubt: the credit of a deposit, a posting, or the decision of a closed case. */
+export const doubtBody = z
+  .strictObject({
+    externalOrderNumber: externalOrderNumber.optional(),
+    postingId: rowId('A posting of the money.').optional(),
+    case: caseId.optional(),
+    reason,
+  })
+  .refine((body) => ONE_OF_THREE.filter((field) => body[field] !== undefined).length === 1, {
+    message: 'expected exactly one of externalOrderNumber, postingId and case',
+  })
+  .meta({
+    id: 'Doubt',
+    description:
+      'A credit, by its deposit or by a posting of its money; or the decision of a closed case: exactly one of the three.',
+    examples: [{ externalOrderNumber: 'order-1001', reason: 'the provider recalled it' }],
+    oneOf: ONE_OF_THREE.map((field) => ({
+      properties: Object.fromEntries(ONE_OF_THREE.filter((other) => other !== field).map((other) => [other, false])),
+      required: [field],
+    })),
+  });
+export type DoubtBody = z.output<typeof doubtBody>;
+
+const CURSOR = new RegExp(`^(${CURSOR_TIME})~(${CASE})$`);
+const cursor = z
+  .string()
+  .regex(CURSOR, 'not a cursor of ours: use nextCursor of the previous page')
+  .transform((given) => {
+    const [, openedAt, workflowId] = CURSOR.exec(given)!;
+    return { openedAt: openedAt!, workflowId: workflowId! };
+  })
+  .meta({
+    description: 'Where the page begins: nextCursor of the page before.',
+    examples: ['2026-01-31T09:30:00.000001Z~review:12'],
+  });
+export const encodeCaseCursor = (end: { readonly openedAt: string; readonly workflowId: string }): string =>
+  `${end.openedAt}~${end.workflowId}`;
+
+export const caseQuery = z.strictObject({
+  state: z
+    .enum(['open', 'closed'])
+    .default('open')
+    .meta({ description: 'Cases that wait, or those that are decided.' }),
+  reason: z
+    .string()
+    .regex(/^[A-Z_]{3,40}$/, 'expected a reason such as SECOND_CODE')
+    .optional()
+    .meta({ description: 'Only cases with this reason.', examples: ['SECOND_CODE'] }),
+  cursor: cursor.optional(),
+  limit: pageLimit,
+});
+
+const proposal = z.strictObject({
+  id: rowId('What confirm and withdraw name.'),
+  decision: z.enum(DECISIONS),
+  reason: text('Why.'),
+  operator: text('Who proposed it.'),
+  keep: z.boolean(),
+  toDeposit: toDeposit.nullable(),
+  beside: rowId('The posting that the operator was shown, beside which the money is to go.').nullable(),
+  onlyOrdered: z.boolean(),
+  signature: text('By the operator’s own device, base64url; a confirmation’s signature covers it.').nullable(),
+  at: time('When.'),
+});
+
+const caseFields = {
+  id: caseId,
+  state: z.enum(['open', 'closed']),
+  reason: text('Why a machine must not credit it.'),
+  detail: text('The numbers behind the reason.'),
+  openedAt: time('When the case was opened.'),
+  openedBy: text('The operator who doubts a credit.').nullable(),
+  inboxId: rowId('The inbox row.'),
+  externalOrderNumber,
+  wallet: walletName.nullable(),
+  receivedAt: time('When the callback came.'),
+  sealed: z.boolean().nullable().meta({
+    description:
+      'Whether the inbox row is one that the API wrote, by its seal. `false`: nobody knows who wrote it, and it cannot be credited. Null: it is from before there were seals.',
+  }),
+  contentHash: text('sha256 of what the callback says, hex: what a signature binds.'),
+  transactionCode: text('The provider’s name of the payment.').nullable(),
+  transactionAmount: decimal('MTC received; null when it could not be read.').nullable(),
+  currencyCode: text('What was paid in.').nullable(),
+  paymentPrice: decimal('What was paid.').nullable(),
+  standing: z.enum(STANDINGS).nullable().meta({ description: 'What the books hold for it; null once decided.' }),
+  newestCredit: rowId(
+    'The newest posting that stands in a wallet for the claimed deposit; null: none does. What puts another payment into that wallet names it as `beside`.',
+  ).nullable(),
+  allowed: z.array(z.enum(DECISIONS)).readonly().meta({ description: 'What can be decided.' }),
+  needsTwo: z.boolean().meta({ description: 'Whether two different people have to agree.' }),
+  reviewLimit: decimal('MTC up to which one person suffices.'),
+  proposal: proposal.nullable(),
+  decision: z.enum(DECISIONS).nullable(),
+  decidedBy: text('Who decided, joined by +.').nullable(),
+  decidedAt: time('When.').nullable(),
+  postingId: text('What the decision posted.').nullable(),
+};
+
+const step = z.strictObject({
+  id: rowId('The row.'),
+  step: z.enum(['propose', 'confirm', 'withdraw']),
+  decision: z.enum(DECISIONS).nullable(),
+  proposal: text('The proposal that is confirmed or withdrawn.').nullable(),
+  keep: z.boolean(),
+  toDeposit: toDeposit.nullable(),
+  beside: rowId('The posting that the operator was shown.').nullable(),
+  onlyOrdered: z.boolean(),
+  reason: text('Why.').nullable(),
+  operator: text('Who took it.'),
+  at: time('When.'),
+  facts: z
+    .strictObject({
+      transactionCode: text('The provider’s name of the payment.'),
+      amount: decimal('MTC received.'),
+      currencyCode: z.enum(CURRENCIES),
+      paymentPrice: decimal('What was paid.'),
+      statementLine: text('Where in the statement it stands.').nullable(),
+    })
+    .nullable()
+    .meta({
+      description:
+        'What the operator read in the provider’s statement. Shown once the payment is on the books by it: until then each of the two reads for themselves.',
+    }),
+  outcome: z.enum(STEP_OUTCOMES).meta({
+    description:
+      '`carried`: it counted. `refused`: it did not, see `refusal`. `withdrawn`: a proposal that was taken back. `waiting`: a proposal nobody has confirmed, or a confirmation that is being carried out.',
+  }),
+  refusal: text('Why it was refused: a code of the 409.').nullable(),
+});
+
+const otherPayment = z.strictObject({
+  inboxId: rowId('Its inbox row.'),
+  transactionCode: text('The provider’s name of the payment; null when it could not be read.').nullable(),
+  amount: decimal('MTC received; null when it could not be read.').nullable(),
+  currencyCode: text('What was paid in.').nullable(),
+  paymentPrice: decimal('What was paid.').nullable(),
+  receivedAt: time('When the callback came.'),
+  case: caseId.nullable(),
+  outcome: z
+    .enum(['open', 'credited', ...DECISIONS])
+    .nullable()
+    .meta({
+      description:
+        '`open`: people have not decided; `credited`: by a machine; or what people decided; null: neither yet.',
+    }),
+});
+
+export const reviewCase = z
+  .strictObject({
+    ...caseFields,
+    deposit: z
+      .strictObject({
+        state: z.enum(DEPOSIT_STATES),
+        final: z.boolean(),
+        buyCoinMode: z.enum(BUY_COIN_MODES),
+        mtcAmount: decimal('MTC asked for; null in mode PaymentPrice.').nullable(),
+        totalPrice: decimal('The price asked for; null in mode MtcAmount.').nullable(),
+        currencyCode: z.enum(CURRENCIES),
+        standing: depositStanding,
+        creditedAmount,
+      })
+      .nullable()
+      .meta({ description: 'The claimed deposit: how it stands, and what was ordered. Null: there is none.' }),
+    credits,
+    otherPayments: z.array(otherPayment).meta({ description: 'Other callbacks of this order number, oldest first.' }),
+    warnings: z.array(z.string()).meta({
+      description:
+        'What was paid is twice what was ordered, or more, or half of it, or less: both numbers, for people. Who proposes to credit what cannot be read is warned by the facts they state, and nobody else is before these are on the books.',
+    }),
+    steps: z.array(step).meta({ description: 'Every step somebody took, those that were refused too.' }),
+  })
+  .meta({ id: 'Case' });
+
+export const caseList = z
+  .strictObject({
+    items: z.array(z.strictObject(caseFields)),
+    nextCursor: text('Where the next page begins; null on the last.').nullable(),
+  })
+  .meta({ id: 'CaseList' });

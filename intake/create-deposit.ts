@@ -1,0 +1,149 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import type pg from 'pg';
+import { crashPoint } from '../telemetry/crash-points.ts';
+import type { Keyring } from '../config/keyring.ts';
+import type { Secret } from '../config/environment.ts';
+import type { Log } from '../telemetry/log.ts';
+import { type DepositView, findDeposit, reserve, viewDeposit } from '../database/deposits.ts';
+import type { DepositRow } from '../database/rows.ts';
+import type { DepositSettings } from '../domain/order.ts';
+import { orderFault } from '../domain/order-limits.ts';
+import { sealName } from '../database/sealed-name.ts';
+import { refusalOf } from '../api/routes/deposit-view.ts';
+import { ApiError } from '../api/http/errors.ts';
+import type { LimitPerKey } from './limits.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
+import { LAG_MS, mendDeposit } from './restored.ts';
+import type { CreateBody } from '../contract/requests.ts';
+import type { Settled } from './settled.ts';
+import { startDeposit } from './start.ts';
+
+export interface CreateDependencies {
+  readonly pool: pg.Pool;
+  readonly client: Client;
+  readonly settled: Settled;
+  readonly settings: DepositSettings;
+  readonly fingerprintKeys: Keyring<Secret>;
+  readonly payerNameKeys: Keyring<Secret>;
+  /** By order number, case or posting: repeats of one take no connections from the others. */
+  readonly limitPerKey: LimitPerKey;
+  /** Seals the row of what its history says, where a workflow has ended. */
+  readonly seal: Sealer;
+  readonly log: Log;
+}
+
+/** How long a create waits for its link before it answers 202; the provider may take longer. */
+const ANSWER_WITHIN_MS = 8_000;
+
+export type Created = { readonly status: 200 | 201 | 202; readonly deposit: DepositView };
+
+/**
+ * Creates a deposit, or answers for the one that stands (lifecycle.md, step 1). The row is the reservation and the
+ * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link ApiError}
+ * `invalid_request` for an order whose payment could not be booked, `other_parameters`, `refused`, or `unavailable` (the
+ * same request may then be repeated).
+ */
+export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<Created> {
+  const { externalOrderNumber } = body;
+  await refuseUnbookable(deps, body);
+  // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
+  const fingerprints = deps.fingerprintKeys.verifying.map((key) => fingerprintOf(key, body));
+  const first = await deps.limitPerKey(externalOrderNumber, () => reserveRow(deps, body, fingerprints[0]!));
+  crashPoint('api.afterReserve');
+  const row = await existing(deps, externalOrderNumber);
+  if (!fingerprints.some((fingerprint) => timingSafeEqual(row.fingerprint, fingerprint))) {
+    throw new ApiError(
+      'other_parameters',
+      `deposit ${externalOrderNumber} was created with other parameters; nothing was changed`,
+    );
+  }
+  if (row.state === 'PLACING') await startAndWait(deps, row);
+  const deposit = await viewDeposit(deps.pool, externalOrderNumber);
+  crashPoint('api.beforeReply');
+  return answer(deposit!, first);
+}
+
+function answer(deposit: DepositView, first: boolean): Created {
+  switch (deposit.state) {
+    case 'PLACEMENT_REFUSED': {
+      const { code, message } = refusalOf(deposit)!;
+      throw new ApiError('refused', message, { shownCode: code });
+    }
+    case 'PLACING':
+    case 'PLACEMENT_UNKNOWN':
+      return { status: 202, deposit };
+    default:
+      return { status: first ? 201 : 200, deposit };
+  }
+}
+
+/**
+ * By the rate band that the deposit would be frozen with, before anything is stored. An order number that stands already
+ * is answered from its row, whatever the band is today.
+ */
+async function refuseUnbookable({ settings, pool }: CreateDependencies, body: CreateBody): Promise<void> {
+  const asked = { ...body, mtcAmount: body.mtcAmount ?? null, totalPrice: body.totalPrice ?? null };
+  const fault = orderFault(settings, asked);
+  if (fault === null || (await findDeposit(pool, body.externalOrderNumber)) !== null) return;
+  const { field, message } = fault;
+  throw new ApiError('invalid_request', `${field}: ${message}`, { faults: [{ field, message }] });
+}
+
+async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer): Promise<boolean> {
+  const sealed = sealName(deps.payerNameKeys.current, body.externalOrderNumber, body.payerRealName);
+  return reserve(deps.pool, {
+    externalOrderNumber: body.externalOrderNumber,
+    wallet: body.wallet,
+    buyCoinMode: body.buyCoinMode,
+    mtcAmount: body.mtcAmount ?? null,
+    totalPrice: body.totalPrice ?? null,
+    currencyCode: body.currencyCode,
+    supportLanguage: body.supportLanguage,
+    payerName: sealed.bytes,
+    payerNameKey: sealed.keyId,
+    fingerprint,
+    settings: deps.settings,
+  });
+}
+
+async function existing(deps: CreateDependencies, externalOrderNumber: string): Promise<DepositRow> {
+  const row = await findDeposit(deps.pool, externalOrderNumber);
+  if (row === null) throw new Error(`deposit ${externalOrderNumber} was reserved and is gone`);
+  return row;
+}
+
+/** Starts the workflow if it is not running and waits until its placement is settled, or long enough. */
+async function startAndWait(deps: CreateDependencies, row: DepositRow): Promise<void> {
+  try {
+    // Whoever is told to ask again can rely on it: a workflow that has ended owns nothing.
+    if (!(await startDeposit(deps.client, row))) await mendDeposit(deps, row, LAG_MS);
+  } catch (error) {
+    deps.log.warn(
+      { deposit: row.externalOrderNumber, error: (error as Error).name },
+      'Temporal did not take the start',
+    );
+    throw Object.assign(
+      new ApiError('unavailable', 'the deposit is reserved and no order was placed yet; repeat the same request'),
+      { cause: error },
+    );
+  }
+  crashPoint('api.afterWorkflowStart');
+  const isSettled = async () => (await existing(deps, row.externalOrderNumber)).state !== 'PLACING';
+  await deps.settled.wait(row.externalOrderNumber, isSettled, ANSWER_WITHIN_MS);
+}
+
+/** A keyed hash, because a plain one would let a reader of the database guess names. */
+function fingerprintOf(key: Secret, body: CreateBody): Buffer {
+  const canonical = JSON.stringify([
+    body.externalOrderNumber,
+    body.wallet,
+    body.buyCoinMode,
+    body.mtcAmount ?? null,
+    body.totalPrice ?? null,
+    body.currencyCode,
+    body.supportLanguage,
+    body.payerRealName,
+  ]);
+  return createHmac('sha256', key.reveal()).update(canonical, 'utf8').digest();
+}

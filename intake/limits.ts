@@ -1,0 +1,60 @@
+import { setImmediate as nextLoop } from 'node:timers/promises';
+import { ApiError } from '../api/http/errors.ts';
+import { LaneFull, type LaneLimits, Lanes } from './lanes.ts';
+
+/** What concerns one order queues here, so that one whose row is locked takes a connection, and not the pool. */
+export const ORDER_LIMITS: LaneLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
+
+/** Runs `work` when it is its turn. Throws {@link ApiError} `unavailable` without having begun when it gets none. */
+export type LimitPerKey = <T>(key: string, work: () => Promise<T>) => Promise<T>;
+
+/** A bulkhead per key, in this process: what is slow for one key is slow for no other. */
+export function limitPerKey(limits: LaneLimits = ORDER_LIMITS): LimitPerKey {
+  const lanes = new Lanes<unknown>(limits);
+  let asked = 0;
+  return async <T>(key: string, work: () => Promise<T>) => {
+    try {
+      asked += 1;
+      return (await lanes.run(key, String(asked), work)) as T;
+    } catch (error) {
+      throw error instanceof LaneFull ? tooMany() : error;
+    }
+  };
+}
+
+const tooMany = () => new ApiError('unavailable', 'too much about the same order at once; nothing was accepted');
+
+/** Of each round of the event loop strangers get so much, that others are served in between. */
+const SHARE_MS = 2;
+/** More than all connections can have under way. */
+const MAX_WAITING = 4_000;
+
+/**
+ * Resolves when it is the caller's turn: what follows at once costs `shareMs` of each round of the event loop at most,
+ * however many come. Throws {@link ApiError} `unavailable` when too many wait.
+ */
+export function takeTurns(shareMs = SHARE_MS): () => Promise<void> {
+  const queue: (() => void)[] = [];
+  let isPumping = false;
+
+  async function pump(): Promise<void> {
+    isPumping = true;
+    while (queue.length > 0) {
+      const until = performance.now() + shareMs;
+      do {
+        queue.shift()!();
+        // What was let in does its work now, in microtasks.
+        for (let i = 0; i < 8; i += 1) await Promise.resolve();
+      } while (queue.length > 0 && performance.now() < until);
+      await nextLoop();
+    }
+    isPumping = false;
+  }
+
+  return () =>
+    new Promise((resolve, reject) => {
+      if (queue.length >= MAX_WAITING) return reject(tooMany());
+      queue.push(resolve);
+      if (!isPumping) void pump();
+    });
+}

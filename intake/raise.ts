@@ -1,0 +1,142 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type pg from 'pg';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/callbacks.ts';
+import { findDeposit, markTold } from '../database/deposits.ts';
+import type { Standing } from '../domain/decision.ts';
+import { callbackAccepted, depositWorkflowId, lookAgain, orderAnswered } from '../workflows/messages.ts';
+import { findPosting } from '../ledger/read.ts';
+import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start.ts';
+
+export interface RaiseDependencies {
+  readonly pool: pg.Pool;
+  readonly client: Client;
+  readonly log: Log;
+}
+
+/**
+ * Tells the workflow that owns an inbox row: `deposit:<n>` for a bound callback, `review:<inboxId>` for every other.
+ * Throws when Temporal or the database is away; repeating it is harmless, and the relay does.
+ */
+export async function raise(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+  const isInCase = await (callback.receipt === 'first' ? signalDeposit(deps, callback) : openReview(deps, callback));
+  await markRaised(deps.pool, callback.id, isInCase);
+}
+
+/** The same by its id, which anybody who has a login could have told; nothing where nothing is to be raised. */
+export async function raiseById(deps: RaiseDependencies, inboxId: string): Promise<void> {
+  const callback = await findCallback(deps.pool, inboxId);
+  if (callback === null || !callback.acked || callback.raisedAt !== null || callback.outcome !== null) return;
+  await raise(deps, callback);
+}
+
+/** Answers whether it has become a case. */
+async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+  try {
+    await signal(deps, callback);
+    return false;
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    return signalMissing(deps, callback);
+  }
+}
+
+/** "Not found" means closed, deleted or never started: the database decides which (rule 5). */
+async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+  const now = await findCallback(deps.pool, callback.id);
+  if (now === null || now.outcome !== null) return false;
+  const deposit = await findDeposit(deps.pool, callback.externalOrderNumber);
+  if (deposit?.state === 'PLACING' && !(await exists(deps.client, callback.externalOrderNumber))) {
+    await startDeposit(deps.client, deposit);
+    await signal(deps, callback);
+    return false;
+  }
+  // Terminated by hand, or gone otherwise: nobody owns this payment any more, so people do.
+  raiseAlarm(deps.log, 'workflow_gone', { deposit: callback.externalOrderNumber, inboxId: callback.id });
+  return openReview(deps, callback);
+}
+
+async function signal({ client }: RaiseDependencies, callback: CallbackRow): Promise<void> {
+  const handle = client.workflow.getHandle(depositWorkflowId(callback.externalOrderNumber));
+  await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
+}
+
+/** The case's row first: a workflow that parks its money finds it. False: it needs none, or another is open. */
+async function openReview(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+  const opened = await openOwnCase(deps.pool, callback.id);
+  if (opened === null) return false;
+  const { workflowId, reason, said } = opened;
+  const { data } = callback;
+  const deposit = callback.deposit === null ? null : await findDeposit(deps.pool, callback.deposit);
+  await startReview(deps.client, {
+    workflowId,
+    inboxId: callback.id,
+    externalOrderNumber: callback.externalOrderNumber,
+    reason,
+    transactionCode: data?.transactionCode ?? null,
+    payment: data === null ? null : paymentOf(callback),
+    order: deposit === null ? null : depositInput(deposit),
+    standing: await standingOf(deps.pool, data),
+    ...(said === '' ? {} : { said }),
+  });
+  return true;
+}
+
+async function standingOf(pool: pg.Pool, data: CallbackRow['data']): Promise<Standing> {
+  if (data === null) return 'unreadable';
+  return (await findPosting(pool, data.transactionCode)) === null ? 'nothing' : 'elsewhere';
+}
+
+/**
+ * Tells the workflow of a deposit that people have settled. One that was never started is started for its history, and
+ * finds the row final; one that has ended is as good as told. Throws when Temporal or the database is away; idempotent.
+ */
+export async function tellSettled(
+  deps: Pick<RaiseDependencies, 'pool' | 'client'>,
+  externalOrderNumber: string,
+): Promise<void> {
+  const deposit = await findDeposit(deps.pool, externalOrderNumber);
+  if (deposit?.settledBy === null || deposit === null) return;
+  try {
+    await look(deps.client, externalOrderNumber);
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    await startDeposit(deps.client, deposit);
+  }
+  await markTold(deps.pool, externalOrderNumber);
+}
+
+/**
+ * Tells the workflow of a deposit of the checkout link that came after its placement was settled as unknown. One that is
+ * gone is not told: whatever owns the deposit next reads its row.
+ */
+export async function tellAnswered(
+  { client }: Pick<RaiseDependencies, 'client'>,
+  { externalOrderNumber, expiresAt }: { readonly externalOrderNumber: string; readonly expiresAt: Date },
+): Promise<void> {
+  const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+  await client
+    .withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+      handle.signal(orderAnswered, { expiresAt: expiresAt.toISOString() }),
+    )
+    .catch((error: unknown) => {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    });
+}
+
+/** The deposit's workflow is to look at its row. */
+export const look = (client: Client, externalOrderNumber: string): Promise<void> =>
+  client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+    client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
+  );
+
+async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
+  try {
+    const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+    await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
+    return true;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,182 @@
+import type pg from 'pg';
+import { crashPoint } from '../telemetry/crash-points.ts';
+import type { Keyring } from '../config/keyring.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import type { CallbackRow } from '../database/callbacks.ts';
+import { inTransaction } from '../database/pool.ts';
+import { NO_MAC } from '../database/seal-macs.ts';
+import { type Envelope, MalformedCallback, readData, readEnvelope } from '../providers/mtpay/callback.ts';
+import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
+import type { ProviderClock } from '../providers/clock.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
+import { keyId, type MtpayKey, signerOf } from '../providers/mtpay/signature.ts';
+import { ApiError } from '../api/http/errors.ts';
+import { LaneFull, Lanes } from './lanes.ts';
+import { recognise, type RefusedMessage } from './refused-message.ts';
+import { type Message, route, routeRepeat, type Routing } from './route-callback.ts';
+
+export interface ReceiveDependencies {
+  readonly pool: pg.Pool;
+  readonly mtpayKeys: Keyring<MtpayKey>;
+  readonly capabilities: Keyring<CapabilityKey>;
+  readonly clock: ProviderClock;
+  /** Signs each row that is written. */
+  readonly seal: Sealer;
+  /** Told of a committed inbox row that a workflow has to hear of and has not yet; must not throw or wait. */
+  readonly raise: (callback: CallbackRow) => void;
+  /** Whether the database holds no deposit though it should; not given: it may. */
+  readonly isEmpty?: () => Promise<boolean>;
+  readonly log: Log;
+}
+
+export interface CallbackRequest {
+  readonly kid: string;
+  readonly token: string;
+  readonly raw: Buffer;
+}
+
+/** `ack`: durable here. `unauthorized`: one answer for every forgery. `unavailable`: not stored, come again. */
+export type CallbackAnswer = 'ack' | 'unauthorized' | 'unavailable';
+
+export interface CallbackReceiver {
+  /** Throws {@link ApiError} `invalid_request` for what is no callback at all. */
+  receive(request: CallbackRequest): Promise<CallbackAnswer>;
+  /** Told of whatever else is refused, with its code or the parser's: what is authentic all the same is an alarm. */
+  refused(this: void, message: RefusedMessage, code: string): void;
+}
+
+/** No order is known, so this may be another database than the one that was: the provider comes again. */
+class EmptyDatabase extends Error {
+  override readonly name = 'EmptyDatabase';
+}
+
+/** A stamp this far ahead of the provider's clock is no honest clock. */
+const MAX_AHEAD_MS = 15 * 60_000;
+const UNIQUE_VIOLATION = '23505';
+/** Below what the provider waits for an answer; a lane of one order never grows beyond what an honest provider sends. */
+const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
+
+/**
+ * Checks a callback in the order of threats.md, section 3, and makes it durable before it is acknowledged. Nothing is
+ * stored before the signature was verified. No message with a right address or a right signature ends without a row or
+ * an alarm.
+ */
+export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
+  const lanes = createRoutingLanes(deps);
+  return {
+    async receive({ kid, token, raw }) {
+      const envelope = read(raw);
+      const proven = authenticate(deps, kid, token, envelope);
+      if (proven === null) return 'unauthorized';
+      const deposit = envelope.externalOrderNumber;
+      try {
+        const message = await date(deps, proven, raw, envelope);
+        if (message === null) return 'unauthorized';
+        crashPoint('cb.afterVerify');
+        if ((await deps.isEmpty?.()) === true) throw new EmptyDatabase();
+
+        const { answer, raise, alarm } = await lanes(message);
+        crashPoint('cb.afterCommit');
+        if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: raise?.id });
+        // After the commit: the acknowledgement means "durable here" and never waits for Temporal.
+        if (raise !== null && raise.raisedAt === null) deps.raise(raise);
+        return answer;
+      } catch (error) {
+        const { name, code } = error as { name?: unknown; code?: unknown };
+        if (code === NO_MAC) {
+          raiseAlarm(deps.log, 'seal_key_not_registered', { deposit });
+          return 'unavailable';
+        }
+        raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: code ?? name });
+        if (error instanceof LaneFull || error instanceof EmptyDatabase) return 'unavailable';
+        throw error;
+      }
+    },
+    refused(message, code) {
+      // After the answer: what is recognised takes time that a stranger could measure.
+      setImmediate(() => {
+        const recognised = recognise(deps, message);
+        if (recognised !== null) raiseAlarm(deps.log, 'callback_not_readable', { ...recognised, code });
+      });
+    },
+  };
+}
+
+function read(raw: Buffer): Envelope {
+  try {
+    return readEnvelope(raw);
+  } catch (error) {
+    if (error instanceof MalformedCallback) throw new ApiError('invalid_request', error.message);
+    throw error;
+  }
+}
+
+/** Token and signature. Null: refused, and nobody outside learns which of them it was. */
+function authenticate(deps: ReceiveDependencies, kid: string, token: string, envelope: Envelope): MtpayKey | null {
+  const { externalOrderNumber } = envelope;
+  // Both are computed whatever the first says, so that time tells nothing.
+  const capability = capabilityOf(deps.capabilities.verifying, kid, token, externalOrderNumber);
+  const signer = signerOf(deps.mtpayKeys.verifying, envelope.timestampMs, envelope.signature);
+  // After the answer has been worked out: a line in the log takes time that a stranger could measure.
+  if (signer !== null && capability === null)
+    setImmediate(() => raiseAlarm(deps.log, 'callback_good_signature_wrong_token', { claimed: externalOrderNumber }));
+  if (signer === null && capability !== null)
+    setImmediate(() => raiseAlarm(deps.log, 'callback_right_address_unknown_key', { deposit: externalOrderNumber }));
+  if (capability === null || signer === null) return null;
+  return signer;
+}
+
+/** Time, and the content. Null: refused like what is not authentic, with an alarm of its own. */
+async function date(
+  deps: ReceiveDependencies,
+  signer: MtpayKey,
+  raw: Buffer,
+  envelope: Envelope,
+): Promise<Message | null> {
+  const { nowMs, skewMs } = await deps.clock.read();
+  const aheadMs = envelope.timestampMs - nowMs;
+  if (aheadMs > MAX_AHEAD_MS) {
+    const deposit = envelope.externalOrderNumber;
+    setImmediate(() => raiseAlarm(deps.log, 'callback_ahead', { deposit, aheadMs: Math.round(aheadMs) }));
+    return null;
+  }
+  const stampedMs = envelope.timestampMs - skewMs;
+  const receivedMs = nowMs - skewMs;
+  return { envelope, raw, reading: readData(envelope), keyId: keyId(signer), aheadMs, stampedMs, receivedMs };
+}
+
+/**
+ * Messages of one order wait here for each other, not for the lock of its row with a connection in hand. Retries of one
+ * content do not wait for other contents: what was acknowledged is only counted. Identical ones that wait are one.
+ */
+function createRoutingLanes({
+  pool,
+  seal,
+}: Pick<ReceiveDependencies, 'pool' | 'seal'>): (message: Message) => Promise<Routing> {
+  const contents = new Lanes<Routing>(LANE_LIMITS);
+  const orders = new Lanes<Routing>(LANE_LIMITS);
+  const told = new WeakSet<Routing>();
+  return async (message) => {
+    const { externalOrderNumber, timestampMs } = message.envelope;
+    const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
+    const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
+      const counted = { ...message, copies };
+      const repeated = await routeRepeat(pool, counted);
+      return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted, seal));
+    });
+    // Of identical ones one tells the workflow.
+    if (told.has(routing)) return { ...routing, raise: null };
+    told.add(routing);
+    return routing;
+  };
+}
+
+/** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */
+async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {
+  try {
+    return await inTransaction(pool, (client) => route(client, message, seal));
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
+    return inTransaction(pool, (client) => route(client, message, seal));
+  }
+}

@@ -1,0 +1,205 @@
+import { crashPoint } from '../telemetry/crash-points.ts';
+import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { type Loop, startLoop } from '../telemetry/loop.ts';
+import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/callbacks.ts';
+import { findOpenCases } from '../database/cases.ts';
+import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
+import { findAnsweredLate } from '../database/placements.ts';
+import { inTransaction } from '../database/pool.ts';
+import { depositWorkflowId } from '../workflows/messages.ts';
+import { mendCase, perhapsNotRunning } from './open-case.ts';
+import { raise, tellAnswered, tellSettled } from './raise.ts';
+import { isOverdue, LAG_MS, mendDeposit, type RestoreDependencies, tellOverdue, wakeOutdated } from './restored.ts';
+import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
+import { createTurn, MAX_REST_AWAY_MS, type Step } from './turns.ts';
+
+/** When the relay looks at what; shorter in tests. */
+export interface RelayTimes {
+  /** How often it looks. */
+  readonly everyMs: number;
+  /** An acknowledged row that was never raised. */
+  readonly freshMs: number;
+  /** A raised row that still has no effect, for the first time; later ones double. */
+  readonly againMs: number;
+  /** A reservation whose workflow was perhaps never started. */
+  readonly unstartedMs: number;
+  /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
+  readonly lagMs?: number;
+  /** An acknowledged payment without effect, or an order not placed, that people are told of; two minutes if not given. */
+  readonly withoutEffectMs?: number;
+}
+
+export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againMs: 60_000, unstartedMs: 30_000 };
+export const WITHOUT_EFFECT_MS = 2 * 60_000;
+/** What is told again and again is told this often at last: days of it stay below the server's limits. */
+const MAX_AGAIN_MS = 3_600_000;
+const PAGES = 10;
+/** 2,000 rows in each look: 10,000 open ones are gone through within a minute. */
+const LARGE_PAGE = 500;
+const LARGE_PAGES = 4;
+/** A row that waits so many lags longer than its windows is not waited for any more. */
+const OVERDUE_LAGS = 10;
+const CONCURRENCY = 8;
+
+export interface Relay {
+  close(): Promise<void>;
+}
+
+/**
+ * Driven by outcome: whatever is open and has no owner, or an owner that perhaps does not know, is served again, whatever
+ * was noted about it. Each step has a loop of its own, so that a slow or failing one stops no other. Every step may run
+ * twice, or in several processes at once.
+ */
+export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_TIMES): Relay {
+  const { pool, log } = deps;
+  const { everyMs, freshMs, againMs, unstartedMs, lagMs = LAG_MS } = times;
+  const { withoutEffectMs = WITHOUT_EFFECT_MS } = times;
+  const overdueMs = OVERDUE_LAGS * lagMs;
+  const health = watchHealth(log);
+
+  /** Row by row, as fast as there is work, then again after `pauseMs`. */
+  function serving<Row>(step: Step<Row>, pauseMs = everyMs, pages = PAGES): Loop {
+    const told = health(step.name);
+    const turn = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
+    const loop = looping(told, async (stop) => ((await turn.sweep(stop)) ? 0 : pauseMs));
+    return { close: () => loop.close().then(() => turn.drain()) };
+  }
+  const looping = (told: (error: unknown) => void, work: (stop: AbortSignal) => Promise<number | null>): Loop =>
+    startLoop({
+      work,
+      failed: (error, n) => {
+        told(error);
+        return Math.min(MAX_REST_AWAY_MS, everyMs * 2 ** n);
+      },
+    });
+  /** Not row by row. */
+  function asking(name: string, work: (stop: AbortSignal) => Promise<number | null>): Loop {
+    const told = health(name);
+    return looping(told, async (stop) => {
+      const pauseMs = await work(stop);
+      told(null);
+      return pauseMs;
+    });
+  }
+  /**
+   * Nothing to do for most of them, so most are only looked up, with one call for a large page. The others are asked about
+   * one by one, and a few pages at a time, so that a turn over many does not burden Temporal.
+   */
+  const lookingAfter = <Row>(
+    step: Step<Row>,
+    workflowIdOf: (row: Row) => string,
+    isDue: (row: Row) => boolean = () => false,
+  ): Loop => {
+    const page: Step<Row>['page'] = async (after) => {
+      const { rows, end } = await step.page(after, LARGE_PAGE);
+      const asked = new Set(await perhapsNotRunning(deps.client, rows, workflowIdOf));
+      return { rows: rows.filter((row) => asked.has(row) || isDue(row)), end };
+    };
+    return serving({ ...step, page, againMs: lagMs }, lagMs / 6, LARGE_PAGES);
+  };
+
+  const loops = [
+    serving({
+      name: 'callbacks',
+      page: (after, limit) => findToRaise(pool, { freshMs, againMs, atMostMs: MAX_AGAIN_MS }, after, limit),
+      idOf: ({ id }) => id,
+      work: async (callback) => {
+        await raise(deps, callback);
+        crashPoint('relay.afterSignal');
+      },
+    }),
+    serving({
+      name: 'reservations',
+      page: (after, limit) => findOpenDeposits(pool, ['PLACING'], unstartedMs, after, limit),
+      idOf: (deposit) => deposit.externalOrderNumber,
+      work: async (deposit) => void (await mendDeposit(deps, deposit, lagMs)),
+      againMs,
+    }),
+    serving({
+      name: 'late answers',
+      page: (after, limit) => findAnsweredLate(pool, after, limit),
+      idOf: (deposit) => deposit.externalOrderNumber,
+      work: (deposit) => tellAnswered(deps, deposit),
+      againMs,
+    }),
+    serving({
+      name: 'settled deposits',
+      page: (after, limit) => findToTell(pool, after, limit),
+      idOf: (externalOrderNumber) => externalOrderNumber,
+      work: (externalOrderNumber) => tellSettled(deps, externalOrderNumber),
+      againMs,
+    }),
+    serving({
+      name: 'unknown orders',
+      page: (after, limit) => findKeptOrders(pool, UNKNOWN_ORDER_MS, after, limit),
+      idOf: (externalOrderNumber) => externalOrderNumber,
+      work: (externalOrderNumber) => settleUnknown(deps, externalOrderNumber),
+    }),
+    lookingAfter(
+      {
+        name: 'deposits',
+        page: (after, limit) => findOpenDeposits(pool, WAITING, 2 * lagMs, after, limit),
+        idOf: (deposit) => deposit.externalOrderNumber,
+        work: async (deposit) => (await mendDeposit(deps, deposit, lagMs)) || tellOverdue(deps, deposit, overdueMs),
+      },
+      (deposit) => depositWorkflowId(deposit.externalOrderNumber),
+      (deposit) => isOverdue(deposit, overdueMs),
+    ),
+    lookingAfter(
+      {
+        name: 'cases',
+        page: (after, limit) => findOpenCases(pool, lagMs, after, limit),
+        idOf: ({ workflowId }) => workflowId,
+        work: (found) => mendCase(deps, found, lagMs),
+      },
+      ({ heldBy, workflowId }) => heldBy ?? workflowId,
+    ),
+    asking('payments without effect', async () => {
+      const waiting = await findWithoutEffect(pool, withoutEffectMs);
+      if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
+      // Without a payment nothing else tells of workers that do not work.
+      const notPlaced = await findNotPlaced(pool, withoutEffectMs);
+      if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', notPlaced);
+      return waiting === null && notPlaced === null ? withoutEffectMs / 4 : againMs;
+    }),
+    lookingBack(),
+  ];
+
+  /** At the start, and once more when nothing lags behind any longer. */
+  function lookingBack(): Loop {
+    let times = 0;
+    return asking('workflows', async (stop) => {
+      await wakeOutdated(deps, lagMs, stop);
+      times += 1;
+      return times === 1 ? 2 * lagMs : null;
+    });
+  }
+
+  return {
+    async close() {
+      await Promise.all(loops.map((loop) => loop.close()));
+    },
+  };
+}
+
+/** Kept messages of an order: routed when it has turned up, or given to people after their time. */
+async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: string): Promise<void> {
+  const routings = await inTransaction(deps.pool, (client) => routeKept(client, externalOrderNumber));
+  for (const { raise: row, alarm } of routings)
+    if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit: externalOrderNumber, inboxId: row?.id });
+  // Acknowledged by now: what fails is raised as every other row is.
+  for (const { raise: row } of routings) if (row !== null) await raise(deps, row);
+}
+
+const ALARM_AFTER_FAILURES = 3;
+
+/** Each step tells of an outage once. The log makes one line of what several steps tell within a minute. */
+function watchHealth(log: Log): (step: string) => (error: unknown) => void {
+  return (step) => {
+    let failures = 0;
+    return (error) => {
+      failures = error === null ? 0 : failures + 1;
+      if (failures === ALARM_AFTER_FAILURES) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
+    };
+  };
+}

@@ -1,0 +1,249 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { crashPoint } from '../telemetry/crash-points.ts';
+import type { Alarm } from '../telemetry/log.ts';
+import {
+  type Arrival,
+  arriving,
+  type CallbackRow,
+  countAttempt,
+  countKept,
+  findByContent,
+  findCallback,
+  insertCallback,
+  type KeptCallback,
+  listKept,
+  newestKept,
+  rerouteCallback,
+  type Routed,
+  type Stamp,
+} from '../database/callbacks.ts';
+import { readClocks } from '../database/provider-clock.ts';
+import { type DepositState, isFinal } from '../domain/deposit.ts';
+import type { Receipt, ReviewReason } from '../domain/review.ts';
+import type { Envelope, Reading } from '../providers/mtpay/callback.ts';
+import type { Sealer } from '../config/inbox-seal.ts';
+
+/** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */
+export interface Message {
+  readonly envelope: Envelope;
+  readonly raw: Uint8Array;
+  readonly reading: Reading;
+  /** Which provider key verified it. */
+  readonly keyId: string;
+  /** Its stamp minus the provider's clock; negative for an old one. */
+  readonly aheadMs: number;
+  /** Its stamp as our own clock would have told it, to compare with times of ours. */
+  readonly stampedMs: number;
+  /** The database's clock when it came, UTC milliseconds. */
+  readonly receivedMs: number;
+  /** So many identical ones came at once; 1 unless said. */
+  readonly copies?: number;
+}
+
+export interface Routing {
+  readonly answer: 'ack' | 'unavailable';
+  /** The inbox row a workflow has to hear of, if any. */
+  readonly raise: CallbackRow | null;
+  readonly alarm: Alarm | null;
+}
+
+/** Stamps up to here ahead are clock noise; further ones are kept for people. */
+const AHEAD_NOISE_MS = 2 * 60_000;
+/** How much older than our sending a stamp may be. */
+const BEFORE_ORDER_SLACK_MS = 5 * 60_000;
+/** How long an order is unknown until people get its messages; as `engine.unknown_for_long` says. */
+export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
+/**
+ * Contents kept of one order for each receipt but `first`; more are counted on the newest. Each kind has its own, so
+ * that a flood of one does not hide another from people.
+ */
+const MAX_KEPT = 20;
+/**
+ * Stamps are kept for a week at least (014-growth.sql), whether the deposit has ended or not; a day less, because clocks
+ * differ. What is older may have been refused for a stamp that is gone.
+ */
+const STAMPS_KEPT_MS = 6 * 24 * 3_600_000;
+
+/**
+ * Decides receipt, and only receipt, under the lock of the deposit row (rule 1): the first authentic, readable callback
+ * is bound to the deposit; every other gets a review of its own. The judge decides money later.
+ */
+export async function route(client: pg.ClientBase, message: Message, seal: Sealer): Promise<Routing> {
+  const { externalOrderNumber } = message.envelope;
+  const deposit = await arriving(client, externalOrderNumber, message.reading.contentHash, stampOf(message));
+  const { known, acked, state, reflected } = deposit;
+  if (acked) return repeat(client, (await findCallback(client, known!))!, message);
+
+  // We signed this very stamp ourselves: alone it proves nothing (threats.md, T2). An honest one may meet ours by chance.
+  if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
+
+  // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.
+  const { timestampMs } = message.envelope;
+  const stampedMs = message.stampedMs - timestampMs + Math.min(timestampMs, deposit.knownStampMs ?? timestampMs);
+  const decision =
+    state === null ? UNKNOWN_ORDER : decide({ ...message, stampedMs }, { ...deposit, state }, reflected === 'again');
+  const newest = known === null ? await newestOfFull(client, externalOrderNumber, decision.receipt) : null;
+  // A row kept while the order was unknown is there already: it only changes its kind.
+  if (newest !== null) return countOnly(client, newest, decision.receipt, message);
+  const row = await store(client, message, known, seal, decision);
+  crashPoint('cb.afterInboxInsert');
+  if (row.receipt === 'first') return { answer: 'ack', raise: row, alarm: null };
+  if (row.receipt !== 'unknown_order') return { answer: 'ack', raise: row, alarm: 'callback_review' };
+  // Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people.
+  const answer = row.acked ? 'ack' : 'unavailable';
+  return { answer, raise: row.acked ? row : null, alarm: 'callback_unknown_order' };
+}
+
+/**
+ * A repeat without the deposit's lock, because what was acknowledged stays so: retries of one callback do not wait for
+ * each other's transactions. Null: not a repeat, or not yet; {@link route} decides that under the lock.
+ */
+export async function routeRepeat(pool: pg.Pool, message: Message): Promise<Routing | null> {
+  const { envelope, reading } = message;
+  const known = await findByContent(pool, envelope.externalOrderNumber, reading.contentHash);
+  return known !== null && known.acked ? repeat(pool, known, message) : null;
+}
+
+/** The row to count on when enough contents of this kind are kept. A first one is always taken: it may be the payment. */
+async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, receipt: Receipt) {
+  if (receipt === 'first' || (await countKept(client, externalOrderNumber, receipt)) < MAX_KEPT) return null;
+  return newestKept(client, externalOrderNumber, receipt);
+}
+
+/**
+ * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
+ * provider comes again. Of what cannot be read twenty tell people as much as any more would. Its stamp stands for it all
+ * the same, unless nothing with that stamp is taken any more, or the order is unknown and may still turn up.
+ */
+async function countOnly(
+  client: pg.ClientBase,
+  newest: CallbackRow,
+  receipt: Receipt,
+  message: Message,
+): Promise<Routing> {
+  const { reading } = message;
+  const isTaken = receipt !== 'stale' && receipt !== 'unknown_order';
+  await countAttempt(
+    client,
+    newest.id,
+    isTaken ? stampOf(message) : null,
+    message.copies,
+    isTaken ? reading.contentHash : null,
+  );
+  return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
+}
+
+/** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
+async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: Message): Promise<Routing> {
+  await countAttempt(db, known.id, stampOf(message), message.copies);
+  return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
+}
+
+const stampOf = ({ keyId, envelope }: Message): Stamp => ({ keyId, timestampMs: envelope.timestampMs });
+
+const review = (receipt: Receipt, reviewReason: ReviewReason): Routed => ({ receipt, reviewReason });
+
+const UNKNOWN_ORDER = review('unknown_order', 'UNKNOWN_ORDER');
+
+/** What a message is judged by. */
+type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
+
+/** What stands against binding this message to the deposit, the gravest first. */
+function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Routed {
+  const { reading } = message;
+  const { state, bound, boundCode, firstSentMs } = deposit;
+  const stamped = deposit.standsFor ?? reading.contentHash;
+  if (!reading.readable) return review('unreadable', 'UNREADABLE');
+  if (!stamped.equals(reading.contentHash)) return review('other_content', 'STAMP_REUSED');
+  if (reflected) return review('reflected', 'REFLECTED');
+  if (message.aheadMs > AHEAD_NOISE_MS) return review('ahead', 'STAMP_AHEAD');
+  const isTaken = bound !== null || isFinal(state);
+  if (isTaken && -message.aheadMs > STAMPS_KEPT_MS) return review('stale', 'STALE');
+  if (bound !== null) {
+    const sameCode = boundCode === reading.data.transactionCode;
+    return review(isFinal(state) && !sameCode ? 'final' : 'other_content', sameCode ? 'OTHER_CONTENT' : 'SECOND_CODE');
+  }
+  if (isFinal(state)) return review('final', 'DEPOSIT_FINAL');
+  if (-message.aheadMs > deposit.listeningWindowMs) return review('stale', 'STALE');
+  if (firstSentMs === null || message.stampedMs < firstSentMs - BEFORE_ORDER_SLACK_MS) {
+    return review('stale', 'STAMP_BEFORE_ORDER');
+  }
+  return { receipt: 'first', reviewReason: null };
+}
+
+/**
+ * The kept messages of an order, without another delivery: each is routed as its own repeat would be when the order has
+ * turned up, and given to people when it has been unknown for its time. The first that fits is bound. Empty: not yet.
+ */
+export async function routeKept(client: pg.ClientBase, externalOrderNumber: string): Promise<Routing[]> {
+  await arriving(client, externalOrderNumber);
+  const { skewMs } = await readClocks(client);
+  const routings: Routing[] = [];
+  for (const kept of await listKept(client, externalOrderNumber)) {
+    const deposit = await arriving(client, externalOrderNumber, kept.contentHash, kept.stamp);
+    const { state } = deposit;
+    const decision = state === null ? UNKNOWN_ORDER : decideKept(kept, { ...deposit, state }, skewMs);
+    const row = await rerouteCallback(client, kept.id, decision, kept.stamp);
+    if (!row.acked) break;
+    const alarm = state === null ? 'callback_unknown_order' : 'callback_review';
+    routings.push({ answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : alarm });
+  }
+  return routings;
+}
+
+/** By the stamp it came with last and when it came with it; whether it is of before the order, by its first. */
+function decideKept(
+  { data, contentHash, stamp }: KeptCallback,
+  deposit: Arrival & { readonly state: DepositState },
+  skewMs: number,
+): Routed {
+  // Of before stamps were kept: nothing says that it is newer than the order.
+  if (stamp === null) return review('stale', 'STAMP_BEFORE_ORDER');
+  const { timestampMs, cameMs } = stamp;
+  const reading =
+    data === null
+      ? { readable: false as const, fault: 'could not be read when it came', contentHash }
+      : { readable: true as const, data, contentHash };
+  const stampedMs = timestampMs - skewMs;
+  const firstMs = Math.min(timestampMs, deposit.knownStampMs ?? timestampMs) - skewMs;
+  const judged = { reading, aheadMs: stampedMs - cameMs, stampedMs: firstMs };
+  return decide(judged, deposit, deposit.reflected !== null);
+}
+
+/** A new row, or the final routing of one that was kept while its order was unknown. */
+async function store(
+  client: pg.ClientBase,
+  message: Message,
+  known: string | null,
+  seal: Sealer,
+  to: Routed,
+): Promise<CallbackRow> {
+  const { reading, copies = 1 } = message;
+  const stamp = stampOf(message);
+  if (known !== null) return rerouteCallback(client, known, to, stamp, copies);
+  const { externalOrderNumber } = message.envelope;
+  const { contentHash } = reading;
+  const raw = withoutSignature(message);
+  const rawHash = createHash('sha256').update(raw).digest();
+  const facts = { receipt: to.receipt, externalOrderNumber, contentHash, rawHash, stamp };
+  const row = {
+    externalOrderNumber,
+    contentHash,
+    data: reading.readable ? reading.data : null,
+    raw,
+    ...to,
+    seal: seal({ ...facts, sealedMs: message.receivedMs }),
+  };
+  return insertCallback(client, row, stamp, copies);
+}
+
+/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (threats.md, T3). */
+function withoutSignature({ raw, envelope }: Message): Buffer {
+  const text = Buffer.from(raw).toString('utf8');
+  // String by string, so that no spelling of it (\u0041 for A) stays behind, and no text that it is part of.
+  const kept = text.replace(/"(?:[^"\\]|\\.)*"/g, (found) =>
+    (JSON.parse(found) as string).toUpperCase().includes(envelope.signature) ? '"[signature]"' : found,
+  );
+  return Buffer.from(kept, 'utf8');
+}

@@ -1,0 +1,139 @@
+/** What the local stack chooses at its first start and keeps: ports, because open orders carry them, and keys. */
+
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Secret } from '../../config/secret.ts';
+import { publicSealKey } from '../../config/inbox-seal.ts';
+import { writePrivately } from './files.ts';
+import { belongsTo } from './paths.ts';
+import { freePort, isPortFree, portsFor } from './ports.ts';
+
+const port = z.int().min(1).max(65_535);
+const key = z.string().min(16);
+
+const schema = z.strictObject({
+  /** The clone this belongs to; a copy of the clone must not use the same ports. */
+  for: z.string(),
+  ports: z.strictObject({
+    api: port,
+    callback: port,
+    sandbox: port,
+    temporal: port,
+    temporalUi: port,
+    postgres: port,
+  }),
+  keys: z.strictObject({
+    callback: key,
+    payerName: key,
+    fingerprint: key,
+    mtpayAccess: key,
+    mtpaySecret: key,
+    sandboxControl: key,
+    /** Absent in a state of before; made up then. */
+    inboxSeal: key.optional(),
+  }),
+  /** Made by the first start that reached the database; replaced when the database no longer knows it. */
+  apiKey: key.nullable(),
+});
+
+type Kept = z.infer<typeof schema>;
+export type LocalState = Kept & { readonly keys: { readonly inboxSeal: string } };
+export type Ports = LocalState['ports'];
+
+/** The state cannot be used as it is; the message says what to do. */
+export class LocalStateError extends Error {
+  override name = 'LocalStateError';
+}
+
+function stateFile(dataDirectory: string): string {
+  return join(dataDirectory, 'local.json');
+}
+
+/**
+ * The state of the clone, made up and written down when there is none. A clone that was copied with its state gets
+ * ports of its own; one that was moved keeps them.
+ * @throws LocalStateError when the file is damaged.
+ */
+export async function loadState(dataDirectory: string, clone: string): Promise<LocalState> {
+  const file = stateFile(dataDirectory);
+  if (!existsSync(file)) return saveState(dataDirectory, await firstState(clone));
+  let kept: Kept;
+  try {
+    kept = schema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch (cause) {
+    throw new LocalStateError(
+      `${file} is damaged. Put it back from a copy, or delete ${dataDirectory} to begin anew without its deposits.`,
+      { cause },
+    );
+  }
+  const state = { ...kept, keys: { ...kept.keys, inboxSeal: kept.keys.inboxSeal ?? newKey() } };
+  if (state.for === clone) return kept.keys.inboxSeal === undefined ? saveState(dataDirectory, state) : state;
+  const ports = belongsTo(clone, state.for) ? state.ports : await choosePorts(clone);
+  return saveState(dataDirectory, { ...state, for: clone, ports });
+}
+
+/** Writes the state down and returns it. */
+export function saveState(dataDirectory: string, state: LocalState): LocalState {
+  writePrivately(stateFile(dataDirectory), `${JSON.stringify(state, null, 2)}\n`);
+  return state;
+}
+
+/** The public key of the local stack's seals; null: there is no local stack. */
+export function sealPublicKeyOf(dataDirectory: string): string | null {
+  const file = stateFile(dataDirectory);
+  if (!existsSync(file)) return null;
+  const { success, data } = schema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+  const seed = success ? data.keys.inboxSeal : undefined;
+  return seed === undefined ? null : publicSealKey(new Secret(Buffer.from(seed, 'base64url')));
+}
+
+async function firstState(clone: string): Promise<LocalState> {
+  return {
+    for: clone,
+    ports: await choosePorts(clone),
+    keys: {
+      callback: newKey(),
+      payerName: newKey(),
+      fingerprint: newKey(),
+      mtpayAccess: newKey(),
+      mtpaySecret: newKey(),
+      sandboxControl: newKey(),
+      inboxSeal: newKey(),
+    },
+    apiKey: null,
+  };
+}
+
+async function choosePorts(clone: string): Promise<Ports> {
+  const [api, callback, sandbox, temporalUi, temporal, postgres] = await portsFor(clone, 6);
+  return { api, callback, sandbox, temporalUi, temporal, postgres } as Ports;
+}
+
+function newKey(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/** What open orders expect to find where it was. */
+const kept: ReadonlyArray<readonly [keyof Ports, string]> = [
+  ['callback', 'the provider sends callbacks of open orders there'],
+  ['sandbox', 'open checkout links lead there'],
+];
+
+/**
+ * Looks whether the ports can be had, once nothing of an earlier start listens any more: `needed` names the ones this
+ * start wants. The API's moves when it is taken; the servers' are chosen by their launchers.
+ * @throws LocalStateError when a port that open orders carry is taken.
+ */
+export async function settlePorts(ports: Ports, needed: ReadonlySet<keyof Ports>): Promise<Ports> {
+  for (const [name, reason] of kept) {
+    if (!needed.has(name) || (await isPortFree(ports[name]))) continue;
+    throw new LocalStateError(
+      `Port ${ports[name]} (${name}) is taken by another program. It cannot be moved, because ${reason}. ` +
+        'End that program and start again, or delete .data to begin anew without the open deposits.',
+    );
+  }
+  if (!needed.has('api') || (await isPortFree(ports.api))) return ports;
+  return { ...ports, api: await freePort() };
+}

@@ -1,0 +1,78 @@
+/** Servers of somebody else's: asked before anything starts, so that what is wrong is said in a sentence. */
+
+import { Connection } from '@temporalio/client';
+import pg from 'pg';
+import { loadTemporal } from '../../config/temporal.ts';
+import { describe } from '../servers/describe.ts';
+import { LocalSettingsError, ownerUrl } from './environment.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const CALL_TIMEOUT_MS = 5_000;
+/** Codes of gRPC. */
+const NOT_FOUND = 5;
+const REFUSED = new Set([7, 16]);
+
+/** @throws LocalSettingsError when no server answers where the settings say, or it has no such namespace. */
+export async function askTemporalElsewhere(env: Environment): Promise<void> {
+  const { address, namespace, connection } = connectionOf(env);
+  try {
+    const describe = () => connection.workflowService.describeNamespace({ namespace });
+    await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, describe);
+  } catch (error) {
+    const { code, details } = error as { code?: number; details?: string };
+    if (code === NOT_FOUND) {
+      throw new LocalSettingsError(
+        `The Temporal server at ${address} has no namespace "${namespace}" (TEMPORAL_NAMESPACE). Make it with ` +
+          `\`temporal operator namespace create --address ${address} --retention 30d ${namespace}\`, or name another.`,
+      );
+    }
+    if (REFUSED.has(code ?? -1)) {
+      throw new LocalSettingsError(`The Temporal server at ${address} lets us not into "${namespace}": ${details}`);
+    }
+    throw new LocalSettingsError(
+      `No Temporal server answers at ${address} (TEMPORAL_ADDRESS, or the profile): ${reasonIn(details ?? String(error))}. ` +
+        'Correct it, or remove it to have a server started here.',
+    );
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Without what gRPC adds when it has nothing to say. */
+const reasonIn = (details: string): string => details.replace(/ Resolution note: \s*$/, '').replace(/\.$/, '');
+
+/** @throws LocalSettingsError when the database cannot be used; no address is shown with its password. */
+export async function askDatabaseElsewhere(env: Environment): Promise<void> {
+  const url = ownerUrl(env, null);
+  try {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CALL_TIMEOUT_MS });
+    // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  } catch (cause) {
+    const found = URL.canParse(url)
+      ? describe(cause).split('\n')[0]
+      : 'it is no address such as postgres://user@host/name';
+    throw new LocalSettingsError(
+      `The database of DATABASE_URL cannot be used: ${found} Correct it, or remove it to have a server started here.`,
+      { cause },
+    );
+  }
+}
+
+function connectionOf(env: Environment) {
+  try {
+    const { connectionOptions, namespace } = loadTemporal(env);
+    // Without the client's own retries: a refused connection is the answer.
+    const connection = Connection.lazy({ ...connectionOptions, connectTimeout: CALL_TIMEOUT_MS, interceptors: [] });
+    return { address: connectionOptions.address ?? 'localhost:7233', namespace, connection };
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new LocalSettingsError(`The settings of Temporal (TEMPORAL_…) are wrong: ${found}`, { cause: error });
+  }
+}

@@ -1,0 +1,240 @@
+/** Which parts are embedded, and what each process finds in its environment. Pure: environment in, environments out. */
+
+import { createHmac } from 'node:crypto';
+import { withDirectLoopback } from '../../config/loopback.ts';
+import { Secret } from '../../config/secret.ts';
+import { publicSealKey } from '../../config/inbox-seal.ts';
+import type { LocalState, Ports } from '../servers/state.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Which parts this start brings along; the others are somebody else's. */
+export type Embedded = { readonly postgres: boolean; readonly temporal: boolean; readonly sandbox: boolean };
+
+/** The settings contradict each other or lack something; the message names the variables, never a value. */
+export class LocalSettingsError extends Error {
+  override name = 'LocalSettingsError';
+}
+
+/**
+ * Reads off which embedded parts are switched off.
+ * @throws LocalSettingsError when half of a setting is given.
+ */
+export function readEmbedded(env: Environment): Embedded {
+  const given = (name: string) => (env[name] ?? '') !== '';
+  const postgres = !given('DATABASE_URL');
+  const temporal = !['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some(given);
+  const sandbox = !given('MTPAY_BASE_URL');
+  const asFile = (name: string) => given(name) || given(`${name}_FILE`);
+  if (!sandbox && !(asFile('MTPAY_ACCESS_KEY') && asFile('MTPAY_SECRET_KEY'))) {
+    throw new LocalSettingsError('MTPAY_BASE_URL is set: set MTPAY_ACCESS_KEY and MTPAY_SECRET_KEY too.');
+  }
+  const roleUrls = Object.keys(env).filter((name) => name.startsWith('DATABASE_URL_') && given(name));
+  if (postgres && roleUrls.length > 0) {
+    throw new LocalSettingsError(`${roleUrls.join(', ')} set without DATABASE_URL: set that too, or none of them.`);
+  }
+  return { postgres, temporal, sandbox };
+}
+
+/** Where `npm run codec` listens, for the Web UI; nowhere while the payload codec is off. */
+export function uiCodecEndpoint(env: Environment): string | undefined {
+  if (set(env['TEMPORAL_CODEC_KEY']) === undefined) return undefined;
+  return originOf(set(env['CODEC_LISTEN']) ?? '127.0.0.1:8082');
+}
+
+/** The database names on the embedded server. */
+export const databases = { engine: 'deposits', sandbox: 'sandbox' } as const;
+
+/** The address of a database on the embedded server, as the superuser or as a role with a password of its own. */
+export function embeddedUrl(postgresUrl: string, role: string, database: string): string {
+  const url = new URL(postgresUrl);
+  if (role !== url.username) url.password = rolePassword(postgresUrl, role);
+  url.username = role;
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+/** A role's password on the embedded server; whoever has one knows no other, nor the superuser's. */
+export function rolePassword(postgresUrl: string, role: string): string {
+  return createHmac('sha256', new URL(postgresUrl).password).update(role).digest('base64url');
+}
+
+/** The engine's addresses as every process and `local.env` show them. */
+export type Places = {
+  readonly apiUrl: string;
+  readonly apiListen: string;
+  readonly callbackListen: string;
+  readonly callbackBaseUrl: string;
+  readonly mtpayBaseUrl: string;
+  readonly sandboxUrl: string | null;
+};
+
+/** The places, from the ports of this clone or from what the user set. */
+export function placesOf(env: Environment, ports: Ports, embedded: Embedded): Places {
+  const apiListen = set(env['API_LISTEN']) ?? `127.0.0.1:${ports.api}`;
+  const callbackListen = set(env['CALLBACK_LISTEN']) ?? `127.0.0.1:${ports.callback}`;
+  const sandboxUrl = embedded.sandbox ? `http://127.0.0.1:${ports.sandbox}` : null;
+  return {
+    apiListen,
+    apiUrl: originOf(apiListen),
+    callbackListen,
+    callbackBaseUrl: set(env['CALLBACK_BASE_URL']) ?? originOf(callbackListen),
+    mtpayBaseUrl: sandboxUrl ?? env['MTPAY_BASE_URL'] ?? '',
+    sandboxUrl,
+  };
+}
+
+function set(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}
+
+/** What the user gives: nothing of ours goes beside a file. */
+function keyOf(env: Environment, name: string): string | undefined {
+  return set(env[`${name}_FILE`]) === undefined ? set(env[name]) : '';
+}
+
+/** The public half of a seal's key; nothing where the key is in a file, or is none: then it has to be given as well. */
+function publicKeyOf(seed: string): string {
+  const bytes = Buffer.from(seed, 'base64url');
+  return bytes.length === 32 ? publicSealKey(new Secret(bytes)) : '';
+}
+
+/** Whoever listens on all addresses is reached on loopback from here. */
+function originOf(listen: string): string {
+  return `http://${listen.replace(/^(0\.0\.0\.0|\[::\]|\*):/, '127.0.0.1:')}`;
+}
+
+/** Of the embedded Temporal server. */
+export type TemporalPlace = { readonly address: string; readonly uiUrl: string | null };
+
+/** What every process's environment is made from: the user's own, and what this clone keeps. */
+export type Sources = {
+  readonly env: Environment;
+  readonly embedded: Embedded;
+  readonly keys: LocalState['keys'];
+  readonly ports: Ports;
+};
+
+/** For the migrations: the owner of the database. `postgresUrl` is the embedded superuser's, null an external server. */
+export function migrationEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
+  return { ...outsideOf(sources), ...databaseOf(postgresUrl, 'DATABASE_URL', 'postgres') };
+}
+
+/** For who registers the key of the seals. */
+export const sealEnvironment = ({ env, keys }: Sources): Record<string, string | undefined> => ({
+  INBOX_SEAL_KEY: keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal,
+  INBOX_SEAL_KEY_FILE: env['INBOX_SEAL_KEY_FILE'],
+});
+
+/** For the API and the worker. Each gets the database role it works as, and no more where that is ours to say. */
+export function engineEnvironments(
+  sources: Sources,
+  postgresUrl: string | null,
+  temporal: TemporalPlace | null,
+): { readonly api: Record<string, string>; readonly worker: Record<string, string> } {
+  const { env, embedded, keys, ports } = sources;
+  const places = placesOf(env, ports, embedded);
+  const engine = {
+    ...outsideOf(sources),
+    ...temporalOf(temporal),
+    API_LISTEN: places.apiListen,
+    CALLBACK_LISTEN: places.callbackListen,
+    CALLBACK_BASE_URL: places.callbackBaseUrl,
+    CALLBACK_KEY: keyOf(env, 'CALLBACK_KEY') ?? keys.callback,
+    PAYER_NAME_KEY: keyOf(env, 'PAYER_NAME_KEY') ?? keys.payerName,
+    FINGERPRINT_KEY: keyOf(env, 'FINGERPRINT_KEY') ?? keys.fingerprint,
+    INBOX_SEAL_PUBLIC_KEYS:
+      keyOf(env, 'INBOX_SEAL_PUBLIC_KEYS') ?? publicKeyOf(keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal),
+    MTPAY_BASE_URL: places.mtpayBaseUrl,
+    MTPAY_ACCESS_KEY: embedded.sandbox ? keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
+    MTPAY_SECRET_KEY: embedded.sandbox ? keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),
+    MTPAY_ACK: mtpayAck(env),
+    // It goes to a file, and a quieter worker would not say that it is ready.
+    LOG_LEVEL: env['LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
+  };
+  return {
+    api: {
+      ...engine,
+      INBOX_SEAL_KEY: keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal,
+      ...databaseOf(postgresUrl, 'DATABASE_URL_API', 'app_api'),
+    },
+    worker: {
+      ...engine,
+      // Who verifies has no use for it.
+      INBOX_SEAL_KEY: '',
+      INBOX_SEAL_KEY_FILE: '',
+      ...databaseOf(postgresUrl, 'DATABASE_URL_WORKER', 'app_worker'),
+      ...databaseOf(postgresUrl, 'DATABASE_URL_DECISIONS', 'app_decisions'),
+    },
+  };
+}
+
+/** For the sandbox: a database of its own, and nothing of the engine's but the key pair they share. */
+export function sandboxEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
+  const { env, keys, ports } = sources;
+  const listen = `127.0.0.1:${ports.sandbox}`;
+  const external = set(env['DATABASE_URL_SANDBOX']) ?? env['DATABASE_URL'] ?? '';
+  return {
+    ...withoutKeys(outsideOf(sources)),
+    // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
+    SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
+    SANDBOX_LISTEN: listen,
+    SANDBOX_TLS: 'off',
+    SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
+    SANDBOX_PUBLIC_URL: `http://${listen}`,
+    SANDBOX_ACCESS_KEY: keys.mtpayAccess,
+    SANDBOX_SECRET_KEY: keys.mtpaySecret,
+    SANDBOX_CONTROL_TOKEN: keys.sandboxControl,
+    // One secret to remember on one machine: whoever has the token can do all that the console can.
+    SANDBOX_CONSOLE_PASSWORD: keys.sandboxControl,
+    DATABASE_URL_SANDBOX: postgresUrl === null ? external : embeddedUrl(postgresUrl, 'sandbox', databases.sandbox),
+  };
+}
+
+/** The owner's address of the engine's database. */
+export function ownerUrl(env: Environment, postgresUrl: string | null): string {
+  if (postgresUrl !== null) return embeddedUrl(postgresUrl, 'postgres', databases.engine);
+  return set(env['DATABASE_URL_MIGRATOR']) ?? env['DATABASE_URL'] ?? '';
+}
+
+/** The body that stops the provider's retries, as every process and `local.env` have it. */
+export function mtpayAck(env: Environment): string {
+  return set(env['MTPAY_ACK']) ?? 'text:SUCCESS';
+}
+
+function databaseOf(postgresUrl: string | null, variable: string, role: string): Record<string, string> {
+  return postgresUrl === null ? {} : { [variable]: embeddedUrl(postgresUrl, role, databases.engine) };
+}
+
+/** What the user set, less what is about other servers than the embedded ones. */
+function outsideOf({ env, embedded }: Sources): Record<string, string> {
+  const foreign = (name: string) =>
+    (embedded.postgres && (/^PG[A-Z]/.test(name) || name.startsWith('DATABASE_URL'))) ||
+    // The codec's keys are about what is in the server's file, not about where a server is.
+    (embedded.temporal && name.startsWith('TEMPORAL_') && !name.startsWith('TEMPORAL_CODEC_KEY')) ||
+    name.startsWith('npm_');
+  return Object.fromEntries(
+    Object.entries(withDirectLoopback(env)).flatMap(([name, value]) =>
+      value === undefined || foreign(name) ? [] : [[name, value]],
+    ),
+  );
+}
+
+/** The sandbox stands outside: what opens something of the engine's is none of its business. */
+function withoutKeys(env: Readonly<Record<string, string>>): Record<string, string> {
+  // An address of a proxy may hold a password.
+  const isKey = (name: string) =>
+    (/(_KEY|_KEY_[A-Z]+)$/.test(name) && !name.startsWith('SANDBOX_')) || name === 'MTPAY_PROXY';
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !isKey(name)));
+}
+
+function temporalOf(temporal: TemporalPlace | null): Record<string, string> {
+  if (temporal === null) return {};
+  return {
+    TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: 'default',
+    // A profile in the user's home may name another server, its key or its certificate.
+    TEMPORAL_CONFIG_FILE: '/dev/null',
+    ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),
+  };
+}

@@ -1,0 +1,60 @@
+/** Bringing the engine's schema up to date before anything uses it. */
+
+import { Client, Connection } from '@temporalio/client';
+import pg from 'pg';
+import { publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
+import { loadArchiveEvery, loadSealConfig, loadSealKey } from '../../config/environment.ts';
+import { withoutProxy } from '../../config/loopback.ts';
+import { migrate } from '../../database/migrate.ts';
+import { registerAndVouch } from '../../providers/sealed-rows.ts';
+import { ensureArchiveSchedule } from '../../worker/schedule.ts';
+import { migrationEnvironment, ownerUrl, sealEnvironment, type Sources } from './environment.ts';
+import { runTask } from './node-part.ts';
+import { setRolePassword } from './servers.ts';
+
+/**
+ * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes and the archive's schedule there. The
+ * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second. The
+ * key of the seals is registered before an API writes anything.
+ */
+export async function migrateEngine(
+  sources: Sources,
+  postgresUrl: string | null,
+  dataDirectory: string,
+): Promise<void> {
+  if (!sources.embedded.temporal) {
+    await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresUrl), dataDirectory);
+  }
+  const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresUrl) });
+  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    if (sources.embedded.temporal) await migrate(client);
+    const seed = loadSealKey(sealEnvironment(sources));
+    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed), sources.env);
+    await registerAndVouch(client, sealKey(seed), { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch });
+    if (postgresUrl !== null) await setPasswords(client, postgresUrl);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The logins of the engine's processes, which the migrations make without passwords. */
+async function setPasswords(client: pg.Client, postgresUrl: string): Promise<void> {
+  const { rows } = await client.query<{ role: string }>(
+    'select rolname as role from pg_roles where rolcanlogin and not rolsuper',
+  );
+  for (const { role } of rows) await setRolePassword(client, postgresUrl, role);
+}
+
+/** What `npm run migrate` does on somebody else's Temporal, on the embedded one. */
+export async function scheduleArchive(sources: Sources, address: string): Promise<void> {
+  const everyMs = loadArchiveEvery(sources.env);
+  const connection = await Connection.connect({ address, channelArgs: withoutProxy });
+  try {
+    await ensureArchiveSchedule(new Client({ connection }), everyMs);
+  } finally {
+    await connection.close();
+  }
+}

@@ -1,0 +1,212 @@
+/** The engine's own processes (API, worker, sandbox): started, waited for, written down, stopped. */
+
+import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writePrivately } from '../servers/files.ts';
+import { belongsTo, root } from '../servers/paths.ts';
+import {
+  commandOf,
+  describeExit,
+  type Exit,
+  end,
+  isSameProcess,
+  lastLines,
+  lastWords,
+  parentOf,
+} from '../servers/process.ts';
+import { processesWith, type ProcessRecord, readableLines, recordOf, send, start } from '../servers/process.ts';
+import type { Part } from './supervisor.ts';
+
+export type NodePartOptions = {
+  readonly name: string;
+  /** The part's entry point, from the clone's directory. */
+  readonly entry: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly dataDirectory: string;
+  /** Asked until it says yes; `output` is what the part has written since its start. */
+  readonly isReady: (output: () => string) => boolean | Promise<boolean>;
+  /** How long it may take to finish what it is doing; longer than the part's own limit. */
+  readonly stopTimeoutMs: number;
+  readonly readyTimeoutMs?: number;
+  readonly cwd?: string;
+};
+
+const READY_TIMEOUT_MS = 60_000;
+const TASK_TIMEOUT_MS = 90_000;
+const POLL_MS = 40;
+
+/** A part ended or did not get ready; the message carries the end of its log. */
+export class PartStartError extends Error {
+  override name = 'PartStartError';
+}
+
+function logFileOf(dataDirectory: string, name: string): string {
+  return join(dataDirectory, 'logs', `${name}.log`);
+}
+
+function recordFileOf(dataDirectory: string, name: string): string {
+  return join(dataDirectory, 'run', `${name}.json`);
+}
+
+/** In the command line of a part from its first moment on: a part is known by it even if it was never written down. */
+function titleOf(dataDirectory: string, name: string): string {
+  return `deposit-engine ${name} of ${JSON.stringify(dataDirectory)}`;
+}
+
+function nodeArguments(dataDirectory: string, name: string, entry: readonly string[]): string[] {
+  return [`--title=${titleOf(dataDirectory, name)}`, '--import', 'tsx', ...entry];
+}
+
+/** A part the supervisor can keep running. */
+export function nodePart(options: NodePartOptions): Part {
+  const { name, dataDirectory } = options;
+  const logFile = logFileOf(dataDirectory, name);
+  return {
+    name,
+    async start(signal) {
+      const started = await start(process.execPath, nodeArguments(dataDirectory, name, [options.entry]), {
+        env: options.env,
+        cwd: options.cwd ?? root,
+        logFile,
+      });
+      writeRecord(dataDirectory, name, started.pid);
+      const stop = async () => {
+        await end(started.pid, { signal: 'SIGTERM', timeoutMs: options.stopTimeoutMs, group: true });
+        rmSync(recordFileOf(dataDirectory, name), { force: true });
+      };
+      const output = () => readFrom(logFile, started.logOffset);
+      const failure = await waitUntilReady(options, started.exited, output, signal);
+      if (failure === null) {
+        const kill = () => send(-started.pid, 'SIGKILL');
+        return {
+          pid: started.pid,
+          exited: started.exited,
+          stop,
+          kill,
+          lastWords: () => lastWords(lastLines(logFile, 60)),
+        };
+      }
+      await stop();
+      throw new PartStartError(`${name} ${failure}${whatItSaid(output(), logFile)}`);
+    },
+  };
+}
+
+async function waitUntilReady(
+  options: NodePartOptions,
+  exited: Promise<Exit>,
+  output: () => string,
+  signal: AbortSignal,
+): Promise<string | null> {
+  let exit: Exit | null = null;
+  void exited.then((value) => (exit = value));
+  const timeoutMs = options.readyTimeoutMs ?? READY_TIMEOUT_MS;
+  const until = performance.now() + timeoutMs;
+  while (performance.now() < until) {
+    if (exit !== null) return describeExit(exit);
+    if (signal.aborted) return 'was stopped before it was ready';
+    if (await options.isReady(output)) return null;
+    await sleep(POLL_MS);
+  }
+  return `was not ready within ${timeoutMs / 1000} s`;
+}
+
+/** The reason as the part gave it in this start, first in the line that is told of; the log has earlier ones and the rest. */
+function whatItSaid(output: string, logFile: string): string {
+  const lines = readableLines(output).slice(-15);
+  if (lines.length === 0) return `. It said nothing; its log is ${logFile}.`;
+  const reason = `: ${lastWords(output)}`;
+  return lines.length === 1
+    ? `${reason}\nIts log: ${logFile}`
+    : `${reason}\nIt said, in ${logFile}:\n${lines.join('\n')}`;
+}
+
+function readFrom(path: string, offset: number): string {
+  const fd = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(256 * 1024);
+    return buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, offset));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether an address answers 200, now. */
+export async function answersOk(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    await response.arrayBuffer();
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs an entry point, with its arguments, that ends by itself, such as the migrations. Its output goes to the log.
+ * @throws PartStartError when it ends with anything but 0, or not in time.
+ */
+export async function runTask(
+  name: string,
+  entry: readonly string[],
+  env: Readonly<Record<string, string>>,
+  dataDirectory: string,
+): Promise<void> {
+  const logFile = logFileOf(dataDirectory, name);
+  const task = await start(process.execPath, nodeArguments(dataDirectory, name, entry), { env, cwd: root, logFile });
+  const kill = () => send(-task.pid, 'SIGKILL');
+  // It is in a group of its own, so a Ctrl-C that ends us would leave it behind.
+  process.once('exit', kill);
+  const timer = setTimeout(kill, TASK_TIMEOUT_MS);
+  const exit = await task.exited;
+  clearTimeout(timer);
+  process.off('exit', kill);
+  if (exit.code === 0) return;
+  const output = readFrom(logFile, task.logOffset);
+  throw new PartStartError(`${name} ${describeExit(exit)}${whatItSaid(output, logFile)}`);
+}
+
+type PartRecord = ProcessRecord & { readonly for: string };
+
+/** Written as soon as the process is there, so that a later start finds what this one leaves when it is killed. */
+export function writeRecord(dataDirectory: string, name: string, pid: number): void {
+  const record = recordOf(pid);
+  if (record === null) return;
+  writePrivately(recordFileOf(dataDirectory, name), `${JSON.stringify({ ...record, for: dataDirectory })}\n`);
+}
+
+/**
+ * The local stack that runs on a data directory although no lock says so, because the directory was deleted under it: the
+ * process whose children carry the directory's name. Null when there is none.
+ */
+export function stackThatRuns(dataDirectory: string, names: readonly string[]): number | null {
+  for (const pid of names.flatMap((name) => processesWith([titleOf(dataDirectory, name)]))) {
+    const parent = parentOf(pid);
+    if (parent !== null && parent !== process.pid && commandOf(parent).includes('local/main.ts')) return parent;
+  }
+  return null;
+}
+
+/**
+ * Ends what an earlier start left running, in the given order, and returns the names of those it found. Only the very
+ * processes that were written down or carry this directory's name, and only those of this clone: a copied clone carries
+ * the other's records.
+ */
+export async function endLeftovers(
+  dataDirectory: string,
+  parts: ReadonlyArray<{ readonly name: string; readonly signal: NodeJS.Signals; readonly timeoutMs: number }>,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const { name, signal, timeoutMs } of parts) {
+    const file = recordFileOf(dataDirectory, name);
+    const record = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PartRecord) : null;
+    const isOurs = record !== null && belongsTo(dataDirectory, record.for) && isSameProcess(record);
+    // A start that was killed before it wrote the record has left its part all the same.
+    const left = new Set([...(isOurs ? [record.pid] : []), ...processesWith([titleOf(dataDirectory, name)])]);
+    for (const pid of left) await end(pid, { signal, timeoutMs, group: true });
+    if (left.size > 0) found.push(name);
+    rmSync(file, { force: true });
+  }
+  return found;
+}

@@ -1,0 +1,252 @@
+/** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
+
+import { createApiKey, listKeys, revokeKeys } from '../../database/api-keys.ts';
+import { createPool } from '../../database/pool.ts';
+import { type EngineApi, engineApi } from './engine-api.ts';
+import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
+import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
+import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
+import {
+  type Places,
+  placesOf,
+  readEmbedded,
+  sandboxEnvironment,
+  type Sources,
+  uiCodecEndpoint,
+} from './environment.ts';
+import { type LocalEnv, writeLocalEnv } from './local-env.ts';
+import { migrateEngine, scheduleArchive } from './migrations.ts';
+import { endLeftovers } from './node-part.ts';
+import { cacheDirectory } from '../servers/paths.ts';
+import type { PostgresServer } from '../servers/postgres.ts';
+import { createDatabases, postgresPart, temporalPart } from './servers.ts';
+import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
+import { type LocalState, loadState, type Ports, saveState, settlePorts } from '../servers/state.ts';
+import type { Story } from '../terminal/story.ts';
+import { createSupervisor, type Part } from './supervisor.ts';
+import type { TemporalServer } from '../servers/temporal.ts';
+import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binary.ts';
+import { bundleWorkflows } from './workflow-bundle.ts';
+
+/** Nothing loses what it still needs: those who call stop before those they call. */
+export const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
+type PartName = (typeof STOP_ORDER)[number];
+
+export type StackOptions = {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly dataDirectory: string;
+  readonly clone: string;
+  readonly story: Story;
+};
+
+/** What runs, for the story that follows. */
+export type StackFacts = {
+  readonly places: Places;
+  readonly api: EngineApi;
+  readonly controlToken: string;
+  /** The owner's address of the engine's database. */
+  readonly databaseUrl: string;
+  readonly temporalUiUrl: string | null;
+};
+
+export type Stack = {
+  /** Starts everything; resolves when the API answers and the worker polls, rejects with why a part did not start. */
+  start(): Promise<StackFacts>;
+  /** Stops everything in order, also in the middle of `start`, which then rejects. */
+  stop(): Promise<void>;
+  /** Whether there is anything to stop. */
+  hasStarted(): boolean;
+  /** Ends everything at once. */
+  kill(): void;
+};
+
+/** The local stack of a clone; nothing happens before `start`. */
+export function createStack(options: StackOptions): Stack {
+  const { env, dataDirectory, story } = options;
+  const pids: { [name in PartName]?: number } = {};
+  let onPidChange = () => {};
+  const supervisor = createSupervisor((event) => {
+    tellEvent(story, event);
+    if (event.kind !== 'restarted') return;
+    pids[event.part as PartName] = event.pid;
+    onPidChange();
+  });
+  const timed = async <T>(name: string, work: () => Promise<T>, where: (value: T) => string): Promise<T> => {
+    const since = performance.now();
+    const value = await work();
+    story.up(name, where(value), performance.now() - since);
+    return value;
+  };
+  const supervise = async (part: Part, where: () => string): Promise<void> => {
+    const { pid } = await timed(part.name, () => supervisor.supervise(part), where);
+    pids[part.name as PartName] = pid;
+  };
+
+  async function startPostgres({ ports }: LocalState): Promise<PostgresServer> {
+    let server: PostgresServer | undefined;
+    const part = postgresPart(dataDirectory, ports, (started) => (server ??= started));
+    await supervise(part, () => describePostgres(server!));
+    tellOutside(story, server!);
+    await createDatabases(server!.url);
+    return server!;
+  }
+
+  async function startTemporal({ ports }: LocalState): Promise<TemporalServer> {
+    const onProgress = story.progress.bind(story);
+    const onOtherVersion = (found: OtherVersion) => tellOtherVersion(story, found);
+    const executable = await resolveTemporalCli({ env: { ...env }, onProgress, onOtherVersion });
+    let server: TemporalServer | undefined;
+    const part = temporalPart(
+      dataDirectory,
+      ports,
+      executable,
+      uiCodecEndpoint(env),
+      (started) => (server ??= started),
+    );
+    await supervise(part, () => describeTemporal(server!));
+    return server!;
+  }
+
+  async function start(): Promise<StackFacts> {
+    const embedded = readEmbedded(env);
+    if (!embedded.temporal) await askTemporalElsewhere(env);
+    if (!embedded.postgres) await askDatabaseElsewhere(env);
+    const found = await loadState(dataDirectory, options.clone);
+    await clearLeftovers(dataDirectory, embedded, story);
+    const ports = await settlePorts(found.ports, neededPorts(env, embedded));
+    const state = saveState(dataDirectory, { ...found, ports });
+    const sources: Sources = { env, embedded, keys: state.keys, ports };
+    const places = placesOf(env, ports, embedded);
+    const { sandboxUrl } = places;
+
+    const postgres = embedded.postgres ? startPostgres(state) : Promise.resolve(null);
+    const temporal = embedded.temporal ? startTemporal(state) : Promise.resolve(null);
+    const bundle =
+      (env['WORKFLOW_BUNDLE'] ?? '') === ''
+        ? bundleWorkflows({ clone: options.clone, cache: cacheDirectory, dataDirectory, env })
+        : Promise.resolve(env['WORKFLOW_BUNDLE'] ?? '');
+    const postgresUrl = postgres.then((server) => server?.url ?? null);
+
+    const migrated = postgresUrl.then((url) => {
+      const migrate = () => migrateEngine(sources, url, dataDirectory);
+      return timed('migrations', migrate, () => 'every schema is up to date');
+    });
+    const sandbox = postgresUrl.then(async (url) => {
+      if (sandboxUrl === null) return;
+      await supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, url)), () => sandboxUrl);
+    });
+    // Before the migrations the worker would take up open deposits over an older schema.
+    const engine = Promise.all([postgresUrl, temporal, migrated]).then(([url, server]) =>
+      engineEnvironments(sources, url, server),
+    );
+    const scheduled = temporal.then(async (server) => {
+      if (server !== null) await scheduleArchive(sources, server.address);
+    });
+    const api = engine.then((environments) => {
+      const where = () => `${places.apiUrl}, callbacks ${places.callbackBaseUrl}`;
+      return supervise(apiPart(dataDirectory, places, environments.api), where);
+    });
+    const worker = Promise.all([engine, bundle]).then(([environments, bundled]) =>
+      supervise(
+        workerPart(dataDirectory, { ...environments.worker, WORKFLOW_BUNDLE: bundled }),
+        () => 'waits for deposits',
+      ),
+    );
+    // What is still on its way after a first failure is awaited or ended by `stop`.
+    await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker]);
+
+    const settled = { ...state, ports: actualPorts(ports, await postgres, await temporal) };
+    saveState(dataDirectory, settled);
+    const databaseUrl = ownerUrl(env, await postgresUrl);
+    const apiKey = await ensureApiKey(settled, places.apiUrl, databaseUrl);
+    saveState(dataDirectory, { ...settled, apiKey });
+
+    const temporalUiUrl = (await temporal)?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null;
+    const { api: apiEnvironment } = await engine;
+    const known: LocalEnv = {
+      API_URL: places.apiUrl,
+      API_KEY: apiKey,
+      CALLBACK_BASE_URL: places.callbackBaseUrl,
+      MTPAY_BASE_URL: places.mtpayBaseUrl,
+      MTPAY_ACCESS_KEY: apiEnvironment['MTPAY_ACCESS_KEY'] ?? null,
+      MTPAY_SECRET_KEY: apiEnvironment['MTPAY_SECRET_KEY'] ?? null,
+      MTPAY_ACK: mtpayAck(env),
+      SANDBOX_CONSOLE_URL: sandboxUrl === null ? null : `${sandboxUrl}/console`,
+      SANDBOX_CONTROL_TOKEN: sandboxUrl === null ? null : state.keys.sandboxControl,
+      TEMPORAL_ADDRESS: apiEnvironment['TEMPORAL_ADDRESS'] ?? null,
+      TEMPORAL_UI_URL: temporalUiUrl,
+      DATABASE_URL: databaseUrl,
+    };
+    onPidChange = () => writeLocalEnv(dataDirectory, { ...known, ...pidVariables(pids) });
+    onPidChange();
+    return {
+      places,
+      api: engineApi(places.apiUrl, apiKey),
+      controlToken: state.keys.sandboxControl,
+      databaseUrl,
+      temporalUiUrl,
+    };
+  }
+
+  return {
+    start,
+    stop: () => supervisor.stop(STOP_ORDER),
+    hasStarted: () => Object.keys(pids).length > 0,
+    kill: () => supervisor.kill(),
+  };
+}
+
+async function clearLeftovers(dataDirectory: string, embedded: Embedded, story: Story): Promise<void> {
+  const found = await endLeftovers(dataDirectory, [
+    { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
+    { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
+    { name: 'sandbox', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
+    // Servers that are wanted again are taken over as they are.
+    ...(embedded.temporal ? [] : [{ name: 'temporal', signal: 'SIGTERM' as const, timeoutMs: SERVER_STOP_MS }]),
+    ...(embedded.postgres ? [] : [{ name: 'postgres', signal: 'SIGINT' as const, timeoutMs: SERVER_STOP_MS }]),
+  ]);
+  if (found.length > 0) story.say(`stopped what an earlier start had left running: ${found.join(', ')}`);
+}
+
+/** The ports we hand out; one the user has set is the user's. */
+function neededPorts(env: StackOptions['env'], embedded: Embedded): Set<keyof Ports> {
+  const isSet = (name: string) => (env[name] ?? '') !== '';
+  const needed = new Set<keyof Ports>();
+  if (!isSet('API_LISTEN')) needed.add('api');
+  if (!isSet('CALLBACK_LISTEN')) needed.add('callback');
+  if (embedded.sandbox) needed.add('sandbox');
+  return needed;
+}
+
+function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: TemporalServer | null): Ports {
+  return {
+    ...ports,
+    ...(postgres === null ? {} : { postgres: postgres.port }),
+    ...(temporal === null ? {} : { temporal: temporal.port }),
+    ...(temporal === null || temporal.uiUrl === null ? {} : { temporalUi: Number(new URL(temporal.uiUrl).port) }),
+  };
+}
+
+/** The kept key as long as the database knows it; another database does not. */
+async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: string): Promise<string> {
+  if (state.apiKey !== null && (await engineApi(apiUrl, state.apiKey).knowsKey())) return state.apiKey;
+  const pool = createPool({ url: databaseUrl, max: 1, applicationName: 'local-stack' });
+  try {
+    const old = (await listKeys(pool)).filter(({ name, isLiving }) => name === 'local' && isLiving);
+    await revokeKeys(
+      pool,
+      old.map(({ keyId }) => keyId),
+    );
+    return await createApiKey(pool, { name: 'local', scopes: ['deposits:create', 'deposits:read', 'audit:read'] });
+  } finally {
+    await pool.end();
+  }
+}
+
+function pidVariables(pids: { readonly [name in PartName]?: number }): LocalEnv {
+  return {
+    WORKER_PID: pids.worker?.toString() ?? null,
+    API_PID: pids.api?.toString() ?? null,
+    SANDBOX_PID: pids.sandbox?.toString() ?? null,
+  };
+}

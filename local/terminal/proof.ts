@@ -1,0 +1,80 @@
+/** Whether a deposit reached its wallet exactly once and the books balance: the API's answer against the ledger's. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { deliveriesAtSandbox, type EngineApi } from '../stack/engine-api.ts';
+
+const PATIENCE_MS = 20_000;
+const POLL_MS = 50;
+
+/** One thing looked at; `found` says what was seen. */
+export type Finding = { readonly holds: boolean; readonly found: string };
+
+/**
+ * Looks at the deposit through the API and in the ledger. `databaseUrl` is the owner's: it takes on the auditor's role
+ * before it reads.
+ */
+export async function proveCreditedOnce(
+  api: EngineApi,
+  databaseUrl: string,
+  externalOrderNumber: string,
+  amount: string,
+): Promise<Finding[]> {
+  const deposit = await api.readDeposit(externalOrderNumber);
+  const wallet = await api.readWallet(deposit.wallet);
+  const shown = wallet.postings.filter((posting) => posting.externalOrderNumber === externalOrderNumber);
+  const ledger = await readLedger(databaseUrl, externalOrderNumber);
+  return [
+    { holds: deposit.state === 'CREDITED', found: `the deposit is ${deposit.state}` },
+    {
+      holds: shown.length === 1 && shown[0]?.amount === amount,
+      found: `the wallet shows ${shown.length} posting(s) for it: ${shown.map((p) => `${p.amount} MTC`).join(', ')}`,
+    },
+    { holds: ledger.postings === 1, found: `the ledger holds ${ledger.postings} posting(s) for it` },
+    ...ledger.audit.map(({ fault, found }) => ({ holds: found === 0, found: `${fault}: ${found}` })),
+  ];
+}
+
+/** Whether the sandbox takes the order's callback for acknowledged: of what it does not, it sends more for three days. */
+export async function proveAcknowledged(
+  sandboxUrl: string,
+  controlToken: string,
+  externalOrderNumber: string,
+): Promise<Finding> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const deliveries = await deliveriesAtSandbox(sandboxUrl, controlToken, externalOrderNumber);
+    if (deliveries.length > 0 && deliveries.every(({ state }) => state === 'ACKNOWLEDGED')) {
+      return { holds: true, found: 'the provider takes the callback for acknowledged' };
+    }
+    const problem = deliveries.flatMap(({ attempts }) => attempts.map((attempt) => attempt.problem)).find(Boolean);
+    if (problem !== undefined || performance.now() > until) {
+      return {
+        holds: false,
+        found: `the provider does not take the callback for acknowledged: ${problem ?? 'no answer'}`,
+      };
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function readLedger(databaseUrl: string, externalOrderNumber: string) {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('set role auditor');
+    const postings = await client.query<{ count: string }>(
+      'select count(*) from ledger.transaction where deposit = $1',
+      [externalOrderNumber],
+    );
+    const audit = await client.query<{ fault: string; found: string }>('select fault, found from ledger.audit()');
+    return {
+      postings: Number(postings.rows[0]?.count),
+      audit: audit.rows.map(({ fault, found }) => ({ fault, found: Number(found) })),
+    };
+  } finally {
+    await client.end();
+  }
+}

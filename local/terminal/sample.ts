@@ -1,0 +1,90 @@
+/** One real deposit from order to wallet, told as it happens. */
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Deposit, type EngineApi, payAtSandbox } from '../stack/engine-api.ts';
+import { proveAcknowledged } from './proof.ts';
+import { readable, type Story } from './story.ts';
+
+/** The sample deposit did not reach the wallet; the message says where it stopped. */
+export class SampleFailedError extends Error {
+  override name = 'SampleFailedError';
+}
+
+export const sampleAmount = '5000';
+const WALLET = 'wallet-42';
+const PATIENCE_MS = 60_000;
+const POLL_MS = 25;
+/** States in which nothing more happens by itself. */
+const dead = new Set(['PLACEMENT_REFUSED', 'PLACEMENT_UNKNOWN', 'EXPIRED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
+
+export type SampleOptions = {
+  readonly api: EngineApi;
+  readonly sandboxUrl: string;
+  readonly controlToken: string;
+  readonly story: Story;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * Orders, pays at the sandbox and waits until the wallet is credited.
+ * @throws SampleFailedError when the deposit ends otherwise or not within a minute.
+ */
+export async function walkSample(options: SampleOptions): Promise<Deposit> {
+  const { api, story } = options;
+  const externalOrderNumber = `sample-${randomBytes(5).toString('hex')}`;
+  const since = performance.now();
+  const step = (what: string, detail: string) => story.step(performance.now() - since, what, detail);
+
+  step('order', `${externalOrderNumber}: ${readable(sampleAmount)} MTC for ${WALLET}, paid in CNY`);
+  await api.createDeposit({
+    externalOrderNumber,
+    wallet: WALLET,
+    buyCoinMode: 'MtcAmount',
+    mtcAmount: sampleAmount,
+    currencyCode: 'CNY',
+    supportLanguage: 'en',
+    payerRealName: 'Sample Payer',
+  });
+  const waitFor = (reached: (deposit: Deposit) => boolean) => watch(options, externalOrderNumber, reached);
+
+  const placed = await waitFor(({ redirectUrl }) => redirectUrl !== null);
+  step('placed', `at the provider, checkout ${placed.redirectUrl}`);
+
+  await payAtSandbox(options.sandboxUrl, options.controlToken, externalOrderNumber);
+  step('paid', 'the sandbox plays the customer and the merchant who sells MTC');
+
+  const called = await waitFor(({ attempts }) => attempts.count > 0);
+  const price = called.totalPrice === null ? '' : `, ${readable(called.totalPrice)} ${called.currencyCode}`;
+  step('callback', `verified and stored: ${called.transactionCode ?? 'transaction read'}${price}`);
+
+  const credited = await waitFor(({ state }) => state === 'CREDITED');
+  step('credited', `${readable(credited.creditedAmount ?? '?')} MTC to ${WALLET}`);
+
+  const { holds, found } = await proveAcknowledged(options.sandboxUrl, options.controlToken, externalOrderNumber);
+  if (holds) step('acknowledged', found);
+  else story.warn(`${found}. It comes again until it does; MTPAY_ACK says what is answered.`);
+  return credited;
+}
+
+async function watch(
+  { api, signal }: SampleOptions,
+  externalOrderNumber: string,
+  reached: (deposit: Deposit) => boolean,
+): Promise<Deposit> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const deposit = await api.readDeposit(externalOrderNumber);
+    if (reached(deposit)) return deposit;
+    if (dead.has(deposit.state)) {
+      const reason = deposit.review === null ? '' : ` (${deposit.review.reason})`;
+      throw new SampleFailedError(`The sample deposit ${externalOrderNumber} is ${deposit.state}${reason}.`);
+    }
+    if (performance.now() > until) {
+      throw new SampleFailedError(
+        `The sample deposit ${externalOrderNumber} is still ${deposit.state} after ${PATIENCE_MS / 1000} s.`,
+      );
+    }
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}

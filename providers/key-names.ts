@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto';
+import type { KeySet } from '../config/keyring.ts';
+import type { KeyName, KeySets, KeyTypes } from '../config/keys.ts';
+import { capabilityKey } from './callback-address.ts';
+import { sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { nameKeyId } from '../database/sealed-name.ts';
+import { keyId } from './mtpay/signature.ts';
+
+const NAMES: { readonly [name in KeyName]: (key: KeyTypes[name]) => string } = {
+  mtpay: keyId,
+  callback: (key) => capabilityKey(key).kid,
+  payerName: nameKeyId,
+  fingerprint: (key) => createHash('sha256').update('fingerprint|id|').update(key.reveal()).digest('hex').slice(0, 8),
+  inboxSeal: (key) => sealKey(key).id,
+  inboxSealPublic: (list) => [...sealPublicKeys(list).keys()].join(' '),
+};
+
+/** Which keys are in force, by the names that tables and callback addresses have for them; fit for a log. */
+export function nameKeys(sets: Partial<KeySets>): Record<string, Record<string, string>> {
+  const named = (Object.entries(sets) as [KeyName, AnySet][]).map(([name, set]) => [name, nameSet(name, set)]);
+  return Object.fromEntries(named) as Record<string, Record<string, string>>;
+}
+
+type AnyKey = KeyTypes[KeyName];
+type AnySet = KeySet<AnyKey>;
+
+function nameSet(name: KeyName, { current, next, previous }: AnySet): Record<string, string> {
+  const nameOf = NAMES[name] as (key: AnyKey) => string;
+  return {
+    current: nameOf(current),
+    ...(next === null ? {} : { next: nameOf(next) }),
+    ...(previous === null
+      ? {}
+      : { previous: nameOf(previous.key), previousUntil: new Date(previous.untilMs).toISOString() }),
+  };
+}

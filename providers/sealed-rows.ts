@@ -1,0 +1,160 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { CallbackData } from '../domain/order.ts';
+import type { Receipt } from '../domain/review.ts';
+import { contentHash } from './mtpay/callback.ts';
+import { isSealOf, type SealKey, type SealPublicKeys } from '../config/inbox-seal.ts';
+import { demandMacs, registerSealKey } from '../database/seal-macs.ts';
+
+type Db = pg.Pool | pg.ClientBase;
+
+/** What a seal is compared with: an inbox row and the stamp of its first message. */
+export interface SealedRow {
+  readonly id: string;
+  readonly receipt: Receipt;
+  readonly order: string;
+  readonly content_hash: Buffer;
+  readonly data: CallbackData | null;
+  readonly raw_hash: Buffer;
+  readonly received_at: Date;
+  readonly seal: Buffer | null;
+  readonly seal_key: string | null;
+  readonly sealed_ms: string | null;
+  readonly key_id: string | null;
+  readonly timestamp_ms: string | null;
+  /** Up to which row the database says that none needs a seal; looked up only where a row has none. */
+  readonly epoch?: string;
+}
+
+/** SQL: sealed rows `c`. A condition goes after it. */
+export const SEALED_ROWS = `
+  select c.id, c.receipt, c.external_order_number as order, c.content_hash, c.data, sha256(c.raw) as raw_hash, c.received_at,
+         c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms
+    from engine.callback c left join engine.callback_attempt a on a.callback = c.id and a.n = 1`;
+
+/** With what seals are verified: settings of the process that asks, and never the database's word. */
+export interface SealTrust {
+  readonly publicKeys: SealPublicKeys;
+  /** Up to which row none needs a seal at most; null: the database is believed. */
+  readonly epoch: string | null;
+}
+
+/**
+ * `before`: from when there were no seals, and none is there; `not_sealed`: there should be one; `broken`: the seal is not
+ * one over this row, and `fault` says in what.
+ */
+export type SealVerdict =
+  | { readonly kind: 'sealed' | 'before' | 'not_sealed' }
+  | { readonly kind: 'broken'; readonly fault: string };
+
+/** A message waits seconds at most between the look at the clock and its row. */
+const NEAR_MS = 60_000;
+const BATCH = 500;
+/** So many are named at most. */
+const NAMED = 100;
+
+export function verdictOn({ publicKeys, epoch }: SealTrust, row: SealedRow): SealVerdict {
+  if (row.seal === null) {
+    const { epoch: said = '0' } = row;
+    const until = epoch !== null && BigInt(epoch) < BigInt(said) ? epoch : said;
+    return { kind: BigInt(row.id) <= BigInt(until) ? 'before' : 'not_sealed' };
+  }
+  const fault = faultOf(publicKeys, row, { signature: row.seal, key: row.seal_key!, sealedMs: Number(row.sealed_ms) });
+  return fault === null ? { kind: 'sealed' } : { kind: 'broken', fault };
+}
+
+function faultOf(keys: SealPublicKeys, row: SealedRow, seal: Parameters<typeof isSealOf>[1]): string | null {
+  if (!keys.has(seal.key)) return `sealed with the key ${seal.key}, which is not known`;
+  const facts = {
+    receipt: row.receipt,
+    externalOrderNumber: row.order,
+    contentHash: row.content_hash,
+    rawHash: row.raw_hash,
+    stamp: row.key_id === null ? null : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms) },
+  };
+  if (!isSealOf(keys, seal, facts)) return 'its seal is over another row';
+  const awayMs = Math.abs(row.received_at.getTime() - seal.sealedMs);
+  if (awayMs > NEAR_MS) return `received ${Math.round(awayMs / 1_000)} s away from its seal`;
+  if (row.data !== null && !contentHash(row.data).equals(row.content_hash))
+    return 'its fields are not those it was sealed with';
+  return null;
+}
+
+/** Whether money may be moved by the word of such a row. */
+export const isGenuine = ({ kind }: SealVerdict): boolean => kind === 'sealed' || kind === 'before';
+
+export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> =>
+  new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
+
+/**
+ * As the schema's owner: a registered key vouches for the genuine rows that still wait, or that people have in hand, whichever
+ * did before. Answers how many these are; how many somebody held, so that they wait for the next time; and the ids of those
+ * that wait and for which no registered key vouches, the first hundred: nobody credits them.
+ */
+export async function vouchForWaiting(
+  owner: Db,
+  key: string,
+  trust: SealTrust,
+): Promise<{ readonly vouched: number; readonly held: number; readonly others: readonly string[] }> {
+  let [vouched, held] = [0, 0];
+  // Whoever has the API's login may have written any number.
+  for (let after: string | undefined = '0'; after !== undefined; ) {
+    const ids = `select w.id from engine.callback w
+      where w.id in (select o.id from engine.callback o where o.outcome is null
+                     union select v.callback from engine.review_case v where v.closed_at is null)
+        and w.vouched_by is distinct from $1 and w.id > ${BigInt(after)} order by w.id limit ${BATCH}`;
+    const rows = await sealedRows(owner, `c.id in (${ids}) order by c.id`, key);
+    const genuine = rows.filter((row) => isGenuine(verdictOn(trust, row))).map(({ id }) => id);
+    // And may hold one of them.
+    const { rowCount } = await owner.query(
+      `update engine.callback c set vouched_by = $1 where c.id in (
+         select w.id from engine.callback w where w.id = any($2::bigint[]) for no key update skip locked)`,
+      [key, genuine],
+    );
+    vouched += rowCount!;
+    held += genuine.length - rowCount!;
+    after = rows.at(-1)?.id;
+  }
+  const others = await owner.query<{ id: string }>(
+    `select c.id from engine.callback c
+      where c.outcome is null and not exists (select from engine.seal_mac m where m.key = c.vouched_by) order by c.id limit ${NAMED}`,
+  );
+  return { vouched, held, others: others.rows.map(({ id }) => id) };
+}
+
+/** The engine holds a row for moments. */
+const HELD_TRIES = 10;
+const HELD_PAUSE_MS = 200;
+
+/**
+ * As the schema's owner: registers a key, verifies what waits, demands MACs, and verifies what was written in between. Throws
+ * `DemandHeldUp`: they are not demanded yet. Repeating it does what is left, and so helps where rows were held.
+ */
+export async function registerAndVouch(
+  owner: Db,
+  key: SealKey,
+  trust: SealTrust,
+): Promise<Awaited<ReturnType<typeof vouchForWaiting>> & { readonly isNew: boolean }> {
+  const isNew = await registerSealKey(owner, key, false);
+  let { vouched } = await vouchForWaiting(owner, key.id, trust);
+  await demandMacs(owner);
+  let last = await vouchForWaiting(owner, key.id, trust);
+  for (let tries = 1; (vouched += last.vouched), last.held > 0 && tries < HELD_TRIES; tries += 1) {
+    await sleep(HELD_PAUSE_MS);
+    last = await vouchForWaiting(owner, key.id, trust);
+  }
+  return { ...last, isNew, vouched };
+}
+
+/** The row of a case. Null: there is no such case. */
+export const findSealedOfCase = async (db: Db, workflowId: string): Promise<SealedRow | null> =>
+  (
+    await sealedRows(db, 'c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)', workflowId)
+  )[0] ?? null;
+
+async function sealedRows(db: Db, where: string, value: unknown): Promise<SealedRow[]> {
+  const { rows } = await db.query<SealedRow>(`${SEALED_ROWS} where ${where}`, [value]);
+  if (rows.every(({ seal }) => seal !== null)) return rows;
+  const said = await db.query<{ epoch: string }>('select coalesce(max(callback), 0) as epoch from engine.seal_epoch');
+  return rows.map((row) => ({ ...row, epoch: said.rows[0]!.epoch }));
+}

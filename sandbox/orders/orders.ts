@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { type BuyCoinMode, type Currency, giveBack, type Match, reserve, takeAgain } from './advertisements.ts';
+import { inTransaction, type Queryable } from '../database.ts';
+import { toText } from '../wire/decimal.ts';
+import { record } from '../event-log.ts';
+import type { Language, Placement } from './parameters.ts';
+import { quote } from './quote.ts';
+import type { Settings } from '../settings.ts';
+
+/**
+ * The life of an order at the provider: WAITING for the payer; PAID, the payer said so and the seller has not released
+ * the currency yet; RELEASED, the transaction ended; CANCELLED by the payer; EXPIRED, not paid in time.
+ */
+export type OrderState = 'WAITING' | 'PAID' | 'RELEASED' | 'CANCELLED' | 'EXPIRED';
+
+export interface Order {
+  readonly id: number;
+  readonly externalOrderNumber: string;
+  readonly nth: number;
+  readonly token: string;
+  readonly buyCoinMode: BuyCoinMode;
+  readonly currencyCode: Currency;
+  /** Amounts are decimal texts with the digits they were computed with. */
+  readonly mtcAmount: string;
+  readonly totalPrice: string;
+  readonly unitPrice: string;
+  /** The part of `mtcAmount` the merchant does not receive, and the part of `totalPrice` that buys no MTC. */
+  readonly feeMtc: string;
+  readonly feePrice: string;
+  /** What the callback tells as transactionAmount. */
+  readonly reportedAmount: string;
+  readonly advertisementCode: string;
+  /** The key that placed it. */
+  readonly accessKey: string;
+  readonly callbackUrl: string;
+  readonly supportLanguage: Language;
+  readonly payerRealName: string;
+  readonly state: OrderState;
+  readonly madeAt: Date;
+  readonly payBefore: Date;
+  readonly paidAt: Date | null;
+  readonly releasedAt: Date | null;
+}
+
+const COLUMNS = `id, external_order_number AS "externalOrderNumber", nth, token, buy_coin_mode AS "buyCoinMode",
+  currency_code AS "currencyCode", mtc_amount AS "mtcAmount", total_price AS "totalPrice", unit_price AS "unitPrice",
+  fee_mtc AS "feeMtc", fee_price AS "feePrice", coalesce(reported_amount, mtc_amount) AS "reportedAmount",
+  advertisement_code AS "advertisementCode", access_key AS "accessKey", callback_url AS "callbackUrl", support_language AS "supportLanguage",
+  payer_real_name AS "payerRealName", state, made_at AS "madeAt", pay_before AS "payBefore", paid_at AS "paidAt",
+  released_at AS "releasedAt"`;
+
+export const orderByToken = async (on: Queryable, token: string): Promise<Order | null> =>
+  (await on.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order WHERE token = $1`, [token])).rows[0] ?? null;
+
+/** All orders made for one number, the first made first. */
+export const ordersByNumber = async (on: Queryable, externalOrderNumber: string): Promise<Order[]> =>
+  (
+    await on.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order WHERE external_order_number = $1 ORDER BY nth`, [
+      externalOrderNumber,
+    ])
+  ).rows;
+
+/** Locks the order for the rest of the transaction. */
+export const lockOrder = async (client: pg.PoolClient, id: number): Promise<Order | null> =>
+  (await client.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order WHERE id = $1 FOR UPDATE`, [id])).rows[0] ??
+  null;
+
+export interface NewOrder {
+  readonly placement: Placement;
+  readonly accessKey: string;
+  /** The header `timestamp` of the placement. */
+  readonly stamp: string;
+}
+
+/** `repeated`: the number has an order already and that is an error. The others: see {@link reserve}. */
+export type Making =
+  | { readonly order: Order; readonly refused: null }
+  | { readonly order: null; readonly refused: 'repeated' | 'none' | 'too small' };
+
+/**
+ * Makes an order on the best offer, or says why not. The database's unique constraint decides about a repeated number
+ * and its row locks about the MTC of an offer, so a hundred placements at once make one order of one number and sell
+ * nothing twice.
+ */
+export async function makeOrder(
+  pool: pg.Pool,
+  asked: NewOrder,
+  settings: Settings,
+  mtcDecimals: number,
+): Promise<Making> {
+  const { buyCoinMode, asked: amount, currencyCode } = asked.placement;
+  return inTransaction(pool, async (client): Promise<Making> => {
+    const match = await reserve(client, currencyCode, settings.prices, (unitPrice) =>
+      quote(buyCoinMode, amount, unitPrice, mtcDecimals, settings.fees),
+    );
+    if (typeof match === 'string') return { order: null, refused: match };
+    for (;;) {
+      const made = await insertOrder(client, asked, match, settings);
+      if (made !== null) {
+        await record(client, 'order.made', made.externalOrderNumber, {
+          orderId: made.id,
+          nth: made.nth,
+          buyCoinMode: made.buyCoinMode,
+          mtcAmount: made.mtcAmount,
+          totalPrice: made.totalPrice,
+          unitPrice: made.unitPrice,
+          feeMtc: made.feeMtc,
+          feePrice: made.feePrice,
+          currencyCode: made.currencyCode,
+        });
+        return { order: made, refused: null };
+      }
+      if (settings.repeatedOrder === 'error') {
+        await giveBack(client, match.advertisementCode, toText(match.quote.mtcAmount, 0));
+        return { order: null, refused: 'repeated' };
+      }
+    }
+  });
+}
+
+async function insertOrder(
+  client: pg.PoolClient,
+  { placement, accessKey, stamp }: NewOrder,
+  { quote: quoted, unitPrice, advertisementCode }: Match,
+  settings: Settings,
+): Promise<Order | null> {
+  const { rows } = await client.query<Order>(
+    `INSERT INTO sandbox.buy_order
+       (external_order_number, nth, token, access_key, buy_coin_mode, currency_code, mtc_amount, total_price,
+        unit_price, advertisement_code, callback_url, support_language, payer_real_name, pay_before,
+        fee_mtc, fee_price, reported_amount, placed_stamp)
+     SELECT $1, CASE WHEN $2 THEN 1 + (SELECT count(*) FROM sandbox.buy_order WHERE external_order_number = $1) ELSE 1 END,
+       $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + $14 * interval '1 ms', $15, $16, $17, $18
+     ON CONFLICT (external_order_number, nth) DO NOTHING
+     RETURNING ${COLUMNS}`,
+    [
+      placement.externalOrderNumber,
+      settings.repeatedOrder === 'second',
+      randomBytes(32).toString('base64url'),
+      accessKey,
+      placement.buyCoinMode,
+      placement.currencyCode,
+      toText(quoted.mtcAmount, 2),
+      toText(quoted.totalPrice, 2),
+      toText(unitPrice, 0),
+      advertisementCode,
+      placement.callbackUrl,
+      placement.supportLanguage,
+      placement.payerRealName,
+      settings.orderLifetimeMs,
+      toText(quoted.feeMtc, 2),
+      toText(quoted.feePrice, 2),
+      toText(quoted.reportedAmount, 2),
+      stamp,
+    ],
+  );
+  return rows[0] ?? null;
+}
+
+/** A seller who waits to be told; in a hundred years the order would be released all the same. */
+const NEVER_MS = 100 * 366 * 86_400_000;
+
+/**
+ * The payer says "I have paid". True if the order took it; false if it was not waiting any more. With `evenLate` an
+ * expired order takes it too, if its offer still has the MTC: whether MTPay allows that is not documented, and money
+ * does arrive late.
+ */
+export async function markPaid(pool: pg.Pool, id: number, settings: Settings, evenLate = false): Promise<boolean> {
+  return inTransaction(pool, async (client) => {
+    const order = await lockOrder(client, id);
+    if (order === null || !['WAITING', 'EXPIRED'].includes(order.state)) return false;
+    const { rows } = await client.query<{ inTime: boolean }>('SELECT $1 > now() AS "inTime"', [order.payBefore]);
+    if (!evenLate && (order.state === 'EXPIRED' || !rows[0]!.inTime)) return false;
+    if (order.state === 'EXPIRED' && !(await takeAgain(client, order.advertisementCode, order.mtcAmount))) return false;
+    await client.query(
+      `UPDATE sandbox.buy_order SET state = 'PAID', paid_at = now(), release_at = now() + $2 * interval '1 ms'
+       WHERE id = $1`,
+      [id, settings.autoRelease ? settings.releaseDelayMs / settings.speed : NEVER_MS],
+    );
+    await record(client, 'order.paid', order.externalOrderNumber, { orderId: id });
+    return true;
+  });
+}
+
+/** The payer gives up, and the offer has its MTC back. False if the order was not waiting any more. */
+export async function cancelOrder(pool: pg.Pool, id: number): Promise<boolean> {
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query<{ number: string; code: string; mtc: string }>(
+      `UPDATE sandbox.buy_order SET state = 'CANCELLED' WHERE id = $1 AND state = 'WAITING' AND pay_before > now()
+       RETURNING external_order_number AS number, advertisement_code AS code, mtc_amount AS mtc`,
+      [id],
+    );
+    if (rows[0] === undefined) return false;
+    await giveBack(client, rows[0].code, rows[0].mtc);
+    await record(client, 'order.cancelled', rows[0].number, { orderId: id });
+    return true;
+  });
+}
+
+/** Marks orders whose time to be paid is over, and gives their MTC back to the offers. */
+export async function expireOrders(pool: pg.Pool): Promise<void> {
+  await pool.query(
+    `WITH expired AS (
+       UPDATE sandbox.buy_order SET state = 'EXPIRED' WHERE state = 'WAITING' AND pay_before <= now()
+       RETURNING id, external_order_number, advertisement_code, mtc_amount
+     ), given_back AS (
+       UPDATE sandbox.advertisement a SET remaining = a.remaining + e.mtc
+       FROM (SELECT advertisement_code AS code, sum(mtc_amount) AS mtc FROM expired GROUP BY advertisement_code) e
+       WHERE a.code = e.code AND a.remaining IS NOT NULL
+     )
+     INSERT INTO sandbox.event (kind, external_order_number, detail)
+     SELECT 'order.expired', external_order_number, jsonb_build_object('orderId', id) FROM expired`,
+  );
+}
+
+/** Orders whose seller is due to release the currency. */
+export async function ordersToRelease(pool: pg.Pool, limit: number): Promise<number[]> {
+  const { rows } = await pool.query<{ id: number }>(
+    `SELECT id FROM sandbox.buy_order WHERE state = 'PAID' AND release_at <= now() ORDER BY release_at LIMIT $1`,
+    [limit],
+  );
+  return rows.map((row) => row.id);
+}
+
+/** The orders made last, newest first. */
+export const latestOrders = async (pool: pg.Pool, limit: number): Promise<Order[]> =>
+  (await pool.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order ORDER BY id DESC LIMIT $1`, [limit])).rows;
