@@ -5,7 +5,7 @@ import { withDirectLoopback } from './config/loopback.ts';
  * Files that start no engine and leave nothing behind in their process: these share one, because starting a process and
  * loading everything into it takes longer than most of them.
  */
-const SHARING = ['archive', 'database', 'docs', 'domain', 'config', 'ledger', 'mtpay'].map(
+const SHARING = ['archive', 'database', 'docs', 'domain', 'config', 'ledger', 'providers'].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 

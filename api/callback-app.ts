@@ -1,7 +1,8 @@
 import type { ErrorRequestHandler, Express, Request, RequestHandler } from 'express';
 import type { Log } from '../telemetry/log.ts';
 import { CALLBACK_PATH } from '../providers/callback-address.ts';
-import { answerErrors, ApiError } from './http/errors.ts';
+import { answerErrors } from './http/errors.ts';
+import { RequestRefused } from '../intake/refusal.ts';
 import { createApp, MAX_BODY_BYTES, onlyMethods } from './http/http.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 
@@ -24,8 +25,8 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
     .post(requireProviderJson, async (request, response) => {
       const { kid, token } = request.params;
       const { bytes, end } = await bodyOf(request);
-      if (end === 'beyond') throw new ApiError('payload_too_large', 'at most 16 kB');
-      if (end === 'cut') throw new ApiError('invalid_request', 'the request was cut');
+      if (end === 'beyond') throw new RequestRefused('payload_too_large', 'at most 16 kB');
+      if (end === 'cut') throw new RequestRefused('invalid_request', 'the request was cut');
       const answer = await deps.receiver.receive({ kid, token, raw: bytes });
       switch (answer) {
         case 'ack':
@@ -34,14 +35,14 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
           response.end(body);
           return;
         case 'unauthorized':
-          throw new ApiError('unauthorized', 'the callback was not accepted');
+          throw new RequestRefused('unauthorized', 'the callback was not accepted');
         case 'unavailable':
-          throw new ApiError('unavailable', 'the callback was not stored; send it again');
+          throw new RequestRefused('unavailable', 'the callback was not stored; send it again');
       }
     })
     .all(onlyMethods('POST'));
   app.use(() => {
-    throw new ApiError('not_found', 'no such path');
+    throw new RequestRefused('not_found', 'no such path');
   });
   app.use(witness(deps.receiver));
   app.use(answerErrors(deps.log, { toStrangers: true }));
@@ -56,11 +57,13 @@ const requireProviderJson: RequestHandler = (request, _response, next) => {
   const charsets = parameters.flatMap((one) => /^\s*charset\s*=\s*"?([^"]*?)"?\s*$/i.exec(one)?.[1] ?? []);
   const isJson = type!.trim().toLowerCase() === 'application/json';
   if (!isJson || !charsets.every((charset) => CHARSETS.includes(charset.toLowerCase()))) {
-    return next(new ApiError('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'));
+    return next(
+      new RequestRefused('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'),
+    );
   }
   const encoding = request.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') {
-    return next(new ApiError('unsupported_media_type', 'send the body without content-encoding'));
+    return next(new RequestRefused('unsupported_media_type', 'send the body without content-encoding'));
   }
   return next();
 };
@@ -72,7 +75,8 @@ const SEEN_BY_RECEIVER = ['unauthorized', 'unavailable', 'internal_error'];
 const witness =
   (receiver: CallbackReceiver): ErrorRequestHandler =>
   async (error, request, _response, _next) => {
-    const code = error instanceof ApiError ? error.code : isUnreadable(error) ? 'invalid_request' : 'internal_error';
+    const code =
+      error instanceof RequestRefused ? error.code : isUnreadable(error) ? 'invalid_request' : 'internal_error';
     if (!SEEN_BY_RECEIVER.includes(code)) await show(receiver, request, code);
     throw error;
   };

@@ -1,6 +1,7 @@
 import type { Express } from 'express';
 import type { Log } from '../telemetry/log.ts';
-import { answerErrors, ApiError } from './http/errors.ts';
+import { answerErrors } from './http/errors.ts';
+import { RequestRefused } from '../intake/refusal.ts';
 import { createApp, onlyMethods } from './http/http.ts';
 
 export interface HealthDependencies {
@@ -27,7 +28,7 @@ export function createHealthApp({ isAccepting, isDatabaseUp, log }: HealthDepend
     })
     .all(onlyMethods('GET'));
   app.use(() => {
-    throw new ApiError('not_found', 'no such path');
+    throw new RequestRefused('not_found', 'no such path');
   });
   app.use(answerErrors(log));
   return app;

@@ -5,14 +5,16 @@ import { type DepositView, listDeposits, viewDeposit } from '../database/deposit
 import { checkoutLink, type LinkRules } from '../providers/mtpay/place.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
-import { type Access, mayUse } from './http/authenticate.ts';
+import { type Access } from './http/authenticate.ts';
+import { mayUse } from '../database/api-keys.ts';
 import { createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
 import { showDeposit, type WebUi } from './routes/deposit-view.ts';
 import { bindDocs } from './docs/docs.ts';
-import { answerErrors, ApiError } from './http/errors.ts';
+import { answerErrors } from './http/errors.ts';
+import { RequestRefused } from '../intake/refusal.ts';
 import { bindEvidence } from './routes/evidence.ts';
 import { createApp } from './http/http.ts';
-import { bind, type Bound, serve } from '../contract/operation.ts';
+import { bind, type Bound, serve } from './http/bind.ts';
 import {
   createDepositOperation,
   healthOperation,
@@ -50,7 +52,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
   const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
   serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
   app.use(() => {
-    throw new ApiError('not_found', 'no such path');
+    throw new RequestRefused('not_found', 'no such path');
   });
   app.use(answerErrors(deps.log));
   return app;
@@ -67,7 +69,7 @@ function show(deps: InternalDependencies, deposit: DepositView) {
 function bindDeposits(deps: InternalDependencies): Bound[] {
   return [
     bind(createDepositOperation, async ({ body, caller }, respond) => {
-      if (!mayUse(caller, body.wallet)) throw new ApiError('forbidden', 'this key is limited to other wallets');
+      if (!mayUse(caller, body.wallet)) throw new RequestRefused('forbidden', 'this key is limited to other wallets');
       const created = await createDeposit(deps, body);
       const location = `/v1/deposits/${created.deposit.externalOrderNumber}`;
       return respond(created.status, show(deps, created.deposit), { location });
@@ -82,12 +84,12 @@ function bindDeposits(deps: InternalDependencies): Bound[] {
     bind(readDepositOperation, async ({ params: { externalOrderNumber }, caller }, respond) => {
       const deposit = await viewDeposit(deps.pool, externalOrderNumber);
       if (deposit === null || !mayUse(caller, deposit.wallet)) {
-        throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
+        throw new RequestRefused('not_found', `no deposit ${externalOrderNumber}`);
       }
       return respond(200, show(deps, deposit));
     }),
     bind(readWalletOperation, async ({ params: { wallet }, caller }, respond) => {
-      if (!mayUse(caller, wallet)) throw new ApiError('not_found', `no wallet ${wallet}`);
+      if (!mayUse(caller, wallet)) throw new RequestRefused('not_found', `no wallet ${wallet}`);
       return respond(200, await readWallet(deps.pool, wallet));
     }),
   ];

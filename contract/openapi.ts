@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { DECISION_FAULTS, type DecisionFault } from '../domain/decision.ts';
 import type { Refusal } from '../ledger/decide.ts';
 import { REFUSALS } from '../providers/mtpay/place.ts';
-import { UNSIGNED } from '../intake/decide-case.ts';
-import { type ErrorCode, HTTP } from '../api/http/errors.ts';
+import { UNSIGNED } from './errors.ts';
+import { type ErrorCode, HTTP } from './errors.ts';
 import { type Answer, impliedRefusals, type Operation } from './operation.ts';
 
 type Json = Readonly<Record<string, unknown>>;

@@ -1,10 +1,6 @@
-import type { Express, RequestHandler } from 'express';
-import { z } from 'zod';
-import type { ProvenCaller, Scope } from '../database/api-keys.ts';
-import { type AccessDependencies, callerOf, requireScope } from '../api/http/authenticate.ts';
-import type { ErrorCode } from '../api/http/errors.ts';
-import { bytesOf, onlyMethods, readBytes, requireJson } from '../api/http/http.ts';
-import { check, readBody } from './requests.ts';
+import type { z } from 'zod';
+import type { Scope } from '../database/api-keys.ts';
+import type { ErrorCode } from './errors.ts';
 
 /** One answer that an operation gives when it does not refuse. */
 export interface Answer {
@@ -39,76 +35,6 @@ export interface Operation {
 
 /** Keeps the literal types of a declaration. */
 export const operation = <const O extends Operation>(declared: O): O => declared;
-
-type Read<S> = S extends z.ZodType ? z.output<S> : undefined;
-
-/** What a handler gets: everything checked already. `caller` is there where scopes are asked for. */
-export interface Call<O extends Operation> {
-  readonly params: Read<O['params']>;
-  readonly query: Read<O['query']>;
-  readonly body: Read<O['body']>;
-  readonly caller: ProvenCaller;
-}
-
-declare const replied: unique symbol;
-/** What a handler answers with: made by {@link Respond} only, so that status and body are declared ones. */
-export interface Reply {
-  readonly [replied]: true;
-}
-
-/** One of the declared statuses with its body. Refusals are thrown as `ApiError` instead. */
-export type Respond<O extends Operation> = <S extends keyof O['answers'] & number>(
-  status: S,
-  body: z.input<O['answers'][S]['schema']>,
-  headers?: Readonly<Record<string, string>>,
-) => Reply;
-
-/** An operation with the function that does it. */
-export interface Bound {
-  readonly operation: Operation;
-  readonly handle: RequestHandler;
-}
-
-/** Checks what came, lets `handle` do it, and sends what it answers. */
-export const bind = <const O extends Operation>(
-  declared: O,
-  handle: (call: Call<O>, respond: Respond<O>) => Promise<Reply> | Reply,
-): Bound => ({
-  operation: declared,
-  handle: async (request, response) => {
-    const read = (schema: z.ZodObject | undefined, value: unknown) => check(schema ?? z.strictObject({}), value);
-    const respond = (status: number, body: unknown, headers = {}) => {
-      response.status(status).set(headers);
-      const type = declared.answers[status]?.contentType;
-      if (type === undefined) response.json(body);
-      else response.type(type).send(body);
-    };
-    await handle(
-      {
-        params: read(declared.params, request.params),
-        query: read(declared.query, request.query),
-        body: declared.body === undefined ? undefined : readBody(declared.body, bytesOf(request)),
-        caller: callerOf(response),
-      } as Call<O>,
-      respond as unknown as Respond<O>,
-    );
-  },
-});
-
-/** Serves them: key, media type, size, then the handler; other methods of their paths are refused. */
-export function serve(app: Express, deps: AccessDependencies, all: readonly Bound[]): void {
-  const paths = [...new Set(all.map((bound) => bound.operation.path))];
-  for (const path of paths) {
-    const here = all.filter((bound) => bound.operation.path === path);
-    const route = app.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
-    for (const { operation: declared, handle } of here) {
-      const access = declared.scopes.length === 0 ? [] : [requireScope(deps, ...declared.scopes)];
-      const reading = declared.body === undefined ? [] : [requireJson, readBytes];
-      route[declared.method === 'GET' ? 'get' : 'post'](...access, ...reading, handle);
-    }
-    route.all(onlyMethods(...here.map((bound) => bound.operation.method).toSorted()));
-  }
-}
 
 /** The refusals that follow from what an operation asks for. */
 export function impliedRefusals(declared: Operation): ErrorCode[] {

@@ -2,8 +2,6 @@ import { z } from 'zod';
 import { DEPOSIT_STATES } from '../domain/deposit.ts';
 import { formatUnits, known, type Parsed, parseFiat, parseMtc } from '../domain/money.ts';
 import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER, LANGUAGES } from '../domain/order.ts';
-import { isObject, JsonError, JsonNumber, type JsonValue, parseStrictJson } from '../encoding/strict-json.ts';
-import { ApiError, type FieldFault } from '../api/http/errors.ts';
 
 declare module 'zod' {
   interface GlobalMeta {
@@ -151,45 +149,3 @@ export const listQuery = z.strictObject({
   cursor: cursor.optional(),
   limit: pageLimit,
 });
-
-/** Reads strict JSON and checks it. Throws {@link ApiError} that names every field at fault. */
-export function readBody<T extends z.ZodType>(schema: T, raw: Uint8Array): z.output<T> {
-  return check(schema, plain(parse(raw)));
-}
-
-/** Checks what came in the address. Throws {@link ApiError} that names every field at fault. */
-export function check<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const faults = result.error.issues.flatMap((issue): FieldFault[] =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ field: [...issue.path, key].join('.').slice(0, 100), message: 'unknown field' }))
-      : [{ field: issue.path.join('.'), message: issue.message }],
-  );
-  const names = faults.map((fault) => `${fault.field === '' ? 'the body' : fault.field}: ${fault.message}`);
-  throw new ApiError('invalid_request', names.slice(0, 5).join('; '), { faults: faults.slice(0, 20) });
-}
-
-function parse(raw: Uint8Array): JsonValue {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
-  } catch (error) {
-    throw Object.assign(new ApiError('invalid_request', 'the body is not UTF-8'), { cause: error });
-  }
-  try {
-    return parseStrictJson(text);
-  } catch (error) {
-    if (error instanceof JsonError)
-      throw new ApiError('invalid_request', `the body is not strict JSON: ${error.message}`);
-    throw error;
-  }
-}
-
-/** For zod: a number becomes one, so that it is told apart from a string; no amount is ever taken from it. */
-function plain(value: JsonValue): unknown {
-  if (value instanceof JsonNumber) return Number(value.text);
-  if (Array.isArray(value)) return value.map((item: JsonValue) => plain(item));
-  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
-  return value;
-}

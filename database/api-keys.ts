@@ -109,3 +109,7 @@ export async function revokeKeys(db: Db, keyIds: readonly string[]): Promise<str
   const { rows } = await db.query<{ keyId: string }>('select engine.revoke_keys($1) as "keyId"', [keyIds]);
   return rows.map((row) => row.keyId);
 }
+
+/** False where the key is limited to other wallets; what lies in those must look to it like nothing at all. */
+export const mayUse = (caller: Pick<ApiCaller, 'wallets'>, wallet: string): boolean =>
+  caller.wallets === null || caller.wallets.includes(wallet);

@@ -1,5 +1,3 @@
-import { compare } from '../audit/report/capped.ts';
-
 /**
  * One text for one value: sorted keys, no white space (RFC 8785, for what stands in a report: whole numbers and texts
  * that are well formed). `jq -cSj` and Python's `json.dumps` make the same bytes of it. Throws `TypeError` for anything
@@ -43,3 +41,6 @@ function writePlain(value: unknown): string {
   if (!isPlain) throw new TypeError(`a report cannot hold this ${typeof value}`);
   return JSON.stringify(value);
 }
+
+/** By code units: the same on every machine and in every language. */
+export const compare = (one: string, other: string): number => (one < other ? -1 : Number(one > other));

@@ -1,3 +1,5 @@
+import { spelledOut } from './visible.ts';
+
 /** Text that is HTML already; everything else is escaped when it is put into a page. */
 export class Html {
   readonly text: string;
@@ -5,6 +7,9 @@ export class Html {
     this.text = text;
   }
 }
+
+/** What a template takes; null is nothing. */
+export type Part = string | number | Html | readonly Html[] | null;
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -14,17 +19,19 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** What a template takes; null is nothing. */
-export type Part = string | number | Html | readonly Html[] | null;
+/** A template whose values are escaped for element content and for quoted attributes. `prepare`: a text before it is escaped. */
+const template = (prepare: (text: string) => string) => {
+  const render = (part: Part): string => {
+    if (part === null) return '';
+    if (part instanceof Html) return part.text;
+    if (typeof part === 'object') return part.map((item) => item.text).join('');
+    return prepare(String(part)).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+  };
+  return (strings: TemplateStringsArray, ...parts: readonly Part[]): Html =>
+    new Html(strings.reduce((text, string, index) => text + render(parts[index - 1]!) + string));
+};
 
-function render(part: Part): string {
-  if (part === null) return '';
-  if (part instanceof Html) return part.text;
-  if (typeof part === 'object') return part.map((item) => item.text).join('');
-  return String(part).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
-}
+export const html = template((text) => text);
 
-/** A template whose values are escaped for element content and quoted attributes alike. */
-export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
-  return new Html(strings.reduce((text, string, index) => text + render(parts[index - 1]!) + string));
-}
+/** The same, with characters that cannot be seen spelled out: a report is read, and printed, by people who must see them. */
+export const visibleHtml = template(spelledOut);

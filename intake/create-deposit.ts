@@ -10,8 +10,8 @@ import type { DepositRow } from '../database/rows.ts';
 import type { DepositSettings } from '../domain/order.ts';
 import { orderFault } from '../domain/order-limits.ts';
 import { sealName } from '../database/sealed-name.ts';
-import { refusalOf } from '../api/routes/deposit-view.ts';
-import { ApiError } from '../api/http/errors.ts';
+import { refusalOf } from './refusal.ts';
+import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './limits.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { LAG_MS, mendDeposit } from './restored.ts';
@@ -40,7 +40,7 @@ export type Created = { readonly status: 200 | 201 | 202; readonly deposit: Depo
 
 /**
  * Creates a deposit, or answers for the one that stands (lifecycle.md, step 1). The row is the reservation and the
- * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link ApiError}
+ * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link RequestRefused}
  * `invalid_request` for an order whose payment could not be booked, `other_parameters`, `refused`, or `unavailable` (the
  * same request may then be repeated).
  */
@@ -53,7 +53,7 @@ export async function createDeposit(deps: CreateDependencies, body: CreateBody):
   crashPoint('api.afterReserve');
   const row = await existing(deps, externalOrderNumber);
   if (!fingerprints.some((fingerprint) => timingSafeEqual(row.fingerprint, fingerprint))) {
-    throw new ApiError(
+    throw new RequestRefused(
       'other_parameters',
       `deposit ${externalOrderNumber} was created with other parameters; nothing was changed`,
     );
@@ -68,7 +68,7 @@ function answer(deposit: DepositView, first: boolean): Created {
   switch (deposit.state) {
     case 'PLACEMENT_REFUSED': {
       const { code, message } = refusalOf(deposit)!;
-      throw new ApiError('refused', message, { shownCode: code });
+      throw new RequestRefused('refused', message, { shownCode: code });
     }
     case 'PLACING':
     case 'PLACEMENT_UNKNOWN':
@@ -87,7 +87,7 @@ async function refuseUnbookable({ settings, pool }: CreateDependencies, body: Cr
   const fault = orderFault(settings, asked);
   if (fault === null || (await findDeposit(pool, body.externalOrderNumber)) !== null) return;
   const { field, message } = fault;
-  throw new ApiError('invalid_request', `${field}: ${message}`, { faults: [{ field, message }] });
+  throw new RequestRefused('invalid_request', `${field}: ${message}`, { faults: [{ field, message }] });
 }
 
 async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer): Promise<boolean> {
@@ -124,7 +124,7 @@ async function startAndWait(deps: CreateDependencies, row: DepositRow): Promise<
       'Temporal did not take the start',
     );
     throw Object.assign(
-      new ApiError('unavailable', 'the deposit is reserved and no order was placed yet; repeat the same request'),
+      new RequestRefused('unavailable', 'the deposit is reserved and no order was placed yet; repeat the same request'),
       { cause: error },
     );
   }

@@ -24,8 +24,9 @@ import { tellSettled } from './raise.ts';
 import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
 import type { ProvenCaller } from '../database/api-keys.ts';
-import { mayUse } from '../api/http/authenticate.ts';
-import { ApiError } from '../api/http/errors.ts';
+import { mayUse } from '../database/api-keys.ts';
+import { UNSIGNED } from '../contract/errors.ts';
+import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './limits.ts';
 
 export interface DecideDependencies {
@@ -44,10 +45,11 @@ const ANSWER_WITHIN_MS = 8_000;
 /** Who asks, and what proves it to the database. `wallets` null: not limited to some. */
 export type Operator = Pick<ProvenCaller, 'name' | 'wallets' | 'proof'>;
 
-/** The case if this operator may see it. Throws {@link ApiError} `not_found` for every other. */
+/** The case if this operator may see it. Throws {@link RequestRefused} `not_found` for every other. */
 export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId: string): Promise<CaseRow> {
   const found = await findCase(pool, workflowId);
-  if (found === null || !mayUse(operator, found.wallet ?? '')) throw new ApiError('not_found', `no case ${workflowId}`);
+  if (found === null || !mayUse(operator, found.wallet ?? ''))
+    throw new RequestRefused('not_found', `no case ${workflowId}`);
   return found;
 }
 
@@ -89,7 +91,7 @@ export interface Signature {
 
 /**
  * Each step is written down first, in the operator's name, and then told to the case's workflow, which alone decides
- * whether it counts. Throws {@link ApiError} `decision_refused` with the fault as its code, or `unavailable` (the same
+ * whether it counts. Throws {@link RequestRefused} `decision_refused` with the fault as its code, or `unavailable` (the same
  * request may be repeated).
  */
 export async function proposeDecision(
@@ -165,7 +167,9 @@ export async function confirmDecision(
   ))!;
   const concluded = await outcomeWithin(deps, found, refuse, () => update.result());
   if (concluded?.kind === 'refused') {
-    throw new ApiError('decision_refused', `not carried out: ${concluded.detail}`, { shownCode: concluded.refusal });
+    throw new RequestRefused('decision_refused', `not carried out: ${concluded.detail}`, {
+      shownCode: concluded.refusal,
+    });
   }
   // A deposit that was settled hears of it at once; if it cannot, the relay tells it.
   if (found.deposit !== null) await tellSettled(deps, found.deposit).catch(() => undefined);
@@ -227,14 +231,8 @@ async function write(
   }
 }
 
-/** Refusals of the signature alone: the step is not written. */
-export const UNSIGNED = {
-  signature_required: 'every step is signed on the operator’s own device here: npm run sign',
-  signature_wrong:
-    'the signature is not one of this operator’s over this very step: look at the case again, and sign anew',
-  signature_used: 'a step with this nonce was taken before: look at the case again, and sign anew',
-} as const;
-const unsigned = (code: keyof typeof UNSIGNED) => new ApiError('decision_refused', UNSIGNED[code], { shownCode: code });
+const unsigned = (code: keyof typeof UNSIGNED) =>
+  new RequestRefused('decision_refused', UNSIGNED[code], { shownCode: code });
 
 /** The signature of a step, if it is one of this operator's over it; null: there is none, and none is asked for. */
 async function verified(
@@ -282,14 +280,14 @@ async function verified(
 }
 
 /** What the database says of the key itself, which may have been revoked since the request was let through. */
-const REFUSED_BY_PROOF: Readonly<Record<string, () => ApiError>> = {
-  P0E30: () => new ApiError('not_found', 'no such case'),
-  P0E35: () => new ApiError('unauthorized', 'the API key may not decide any more'),
-  P0E36: () => new ApiError('not_found', 'no such credit, no such deposit, and no such closed case'),
-  P0E37: () => new ApiError('unavailable', 'another case about this money was decided just now: repeat'),
+const REFUSED_BY_PROOF: Readonly<Record<string, () => RequestRefused>> = {
+  P0E30: () => new RequestRefused('not_found', 'no such case'),
+  P0E35: () => new RequestRefused('unauthorized', 'the API key may not decide any more'),
+  P0E36: () => new RequestRefused('not_found', 'no such credit, no such deposit, and no such closed case'),
+  P0E37: () => new RequestRefused('unavailable', 'another case about this money was decided just now: repeat'),
 };
 
-/** Throws the {@link ApiError} that stands for a refusal of the database's, or the error itself. */
+/** Throws the {@link RequestRefused} that stands for a refusal of the database's, or the error itself. */
 export function refusedByProof(error: unknown): never {
   const refused = REFUSED_BY_PROOF[String((error as { code?: unknown }).code)];
   throw refused === undefined ? error : Object.assign(refused(), { cause: error });
@@ -306,7 +304,7 @@ async function assertBeside(pool: pg.Pool, found: CaseRow, body: Omit<ProposeBod
   const enters = entersWallet(found.standing, decision) && to !== null;
   const stands = enters ? await findNewestCredit(pool, to) : null;
   if (stands === beside) return;
-  throw new ApiError(
+  throw new RequestRefused(
     'decision_refused',
     stands === null
       ? 'no such credit stands in a wallet of the deposit: look again'
@@ -334,7 +332,7 @@ function assertProposal(found: CaseRow, proposalId: string): void {
 async function assertDeposit(pool: pg.Pool, operator: Operator, externalOrderNumber: string): Promise<void> {
   const deposit = await findDeposit(pool, externalOrderNumber);
   if (deposit === null || !mayUse(operator, deposit.wallet))
-    throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
+    throw new RequestRefused('not_found', `no deposit ${externalOrderNumber}`);
 }
 
 const WORDS: Readonly<Record<DecisionFault, string>> = {
@@ -353,7 +351,7 @@ const WORDS: Readonly<Record<DecisionFault, string>> = {
   not_written: 'the step is not in the table as it was told',
 };
 
-const refusal = (fault: DecisionFault) => new ApiError('decision_refused', WORDS[fault], { shownCode: fault });
+const refusal = (fault: DecisionFault) => new RequestRefused('decision_refused', WORDS[fault], { shownCode: fault });
 
 /**
  * Faults that may pass: the workflow is asking whether somebody else's step was written down; or it knows another state of
@@ -404,7 +402,7 @@ async function tell<T>(
 }
 
 const faultIn = (error: unknown): DecisionFault | undefined =>
-  error instanceof ApiError && error.code === 'decision_refused'
+  error instanceof RequestRefused && error.code === 'decision_refused'
     ? DECISION_FAULTS.find((known) => known === error.shownCode)
     : undefined;
 
@@ -422,7 +420,10 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
       throw Object.assign(refusal('case_closed'), { cause: error });
     }
     throw Object.assign(
-      new ApiError('unavailable', 'the step is written down and nobody heard of it yet; look at the case, then repeat'),
+      new RequestRefused(
+        'unavailable',
+        'the step is written down and nobody heard of it yet; look at the case, then repeat',
+      ),
       { cause: error },
     );
   }
@@ -437,7 +438,7 @@ async function outcomeWithin(
   try {
     return (await tell(deps, found, refuse, result)) ?? null;
   } catch (error) {
-    if (error instanceof ApiError && error.cause instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
+    if (error instanceof RequestRefused && error.cause instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return null;
     throw error;
   }
 }

@@ -1,11 +1,11 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
-import { ApiError } from '../api/http/errors.ts';
+import { RequestRefused } from './refusal.ts';
 import { LaneFull, type LaneLimits, Lanes } from './lanes.ts';
 
 /** What concerns one order queues here, so that one whose row is locked takes a connection, and not the pool. */
 export const ORDER_LIMITS: LaneLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
 
-/** Runs `work` when it is its turn. Throws {@link ApiError} `unavailable` without having begun when it gets none. */
+/** Runs `work` when it is its turn. Throws {@link RequestRefused} `unavailable` without having begun when it gets none. */
 export type LimitPerKey = <T>(key: string, work: () => Promise<T>) => Promise<T>;
 
 /** A bulkhead per key, in this process: what is slow for one key is slow for no other. */
@@ -22,7 +22,7 @@ export function limitPerKey(limits: LaneLimits = ORDER_LIMITS): LimitPerKey {
   };
 }
 
-const tooMany = () => new ApiError('unavailable', 'too much about the same order at once; nothing was accepted');
+const tooMany = () => new RequestRefused('unavailable', 'too much about the same order at once; nothing was accepted');
 
 /** Of each round of the event loop strangers get so much, that others are served in between. */
 const SHARE_MS = 2;
@@ -31,7 +31,7 @@ const MAX_WAITING = 4_000;
 
 /**
  * Resolves when it is the caller's turn: what follows at once costs `shareMs` of each round of the event loop at most,
- * however many come. Throws {@link ApiError} `unavailable` when too many wait.
+ * however many come. Throws {@link RequestRefused} `unavailable` when too many wait.
  */
 export function takeTurns(shareMs = SHARE_MS): () => Promise<void> {
   const queue: (() => void)[] = [];

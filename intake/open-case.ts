@@ -6,7 +6,7 @@ import { type CaseRow, type Doubted, findOpenCase, handOver, openDoubt } from '.
 import { findDeposit } from '../database/deposits.ts';
 import { readClocks } from '../database/provider-clock.ts';
 import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
-import { ApiError } from '../api/http/errors.ts';
+import { RequestRefused } from './refusal.ts';
 import type { DoubtBody } from '../contract/review-answers.ts';
 import { depositInput, RPC_TIMEOUT_MS, startReview } from './start.ts';
 
@@ -23,12 +23,12 @@ export async function doubtCredit(deps: CaseDependencies, operator: Operator, bo
   const opened = await openDoubt(deps.pool, operator.proof, subjectOf(body), body.reason).catch(refusedByProof);
   // Ours, or the one that somebody opened before.
   const open = await findOpenCase(deps.pool, opened.inboxId);
-  if (open === null) throw new ApiError('unavailable', 'another case about this credit was decided just now');
+  if (open === null) throw new RequestRefused('unavailable', 'another case about this credit was decided just now');
   const found = await visibleCase(deps.pool, operator, open.workflowId);
   try {
     await startCase(deps, found);
   } catch (error) {
-    throw Object.assign(new ApiError('unavailable', 'the case is written down and not open yet; repeat'), {
+    throw Object.assign(new RequestRefused('unavailable', 'the case is written down and not open yet; repeat'), {
       cause: error,
     });
   }

@@ -10,7 +10,7 @@ import { type CapabilityKey, capabilityOf } from '../providers/callback-address.
 import type { ProviderClock } from '../providers/clock.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { keyId, type MtpayKey, signerOf } from '../providers/mtpay/signature.ts';
-import { ApiError } from '../api/http/errors.ts';
+import { RequestRefused } from './refusal.ts';
 import { LaneFull, Lanes } from './lanes.ts';
 import { recognise, type RefusedMessage } from './refused-message.ts';
 import { type Message, route, routeRepeat, type Routing } from './route-callback.ts';
@@ -39,7 +39,7 @@ export interface CallbackRequest {
 export type CallbackAnswer = 'ack' | 'unauthorized' | 'unavailable';
 
 export interface CallbackReceiver {
-  /** Throws {@link ApiError} `invalid_request` for what is no callback at all. */
+  /** Throws {@link RequestRefused} `invalid_request` for what is no callback at all. */
   receive(request: CallbackRequest): Promise<CallbackAnswer>;
   /** Told of whatever else is refused, with its code or the parser's: what is authentic all the same is an alarm. */
   refused(this: void, message: RefusedMessage, code: string): void;
@@ -106,7 +106,7 @@ function read(raw: Buffer): Envelope {
   try {
     return readEnvelope(raw);
   } catch (error) {
-    if (error instanceof MalformedCallback) throw new ApiError('invalid_request', error.message);
+    if (error instanceof MalformedCallback) throw new RequestRefused('invalid_request', error.message);
     throw error;
   }
 }

@@ -4,10 +4,11 @@ import { z } from 'zod';
 import type { Log } from '../../telemetry/log.ts';
 import { type AccessDependencies, authenticate, requireScope } from '../http/authenticate.ts';
 import { createSessions, LOGIN_PAGE, sessionCookie, welcomePage } from './codec-login.ts';
-import { answerErrors, ApiError } from '../http/errors.ts';
+import { answerErrors } from '../http/errors.ts';
+import { RequestRefused } from '../../intake/refusal.ts';
 import { bytesOf, createApp, onlyMethods, requireJson } from '../http/http.ts';
 import { remoteName } from '../http/rate-limit.ts';
-import { readBody } from '../../contract/requests.ts';
+import { readBody } from '../http/body.ts';
 
 export interface CodecServerDependencies extends AccessDependencies {
   readonly codec: PayloadCodec;
@@ -60,7 +61,7 @@ export function createCodecServer(deps: CodecServerDependencies): Express {
     const given = typeof key === 'string' ? key : '';
     const caller = await authenticate(deps, remoteName(request.socket.remoteAddress), given);
     if (!caller.scopes.includes('audit:read')) {
-      throw new ApiError('unauthorized', 'this needs an API key with the scope audit:read');
+      throw new RequestRefused('unauthorized', 'this needs an API key with the scope audit:read');
     }
     response.set('set-cookie', sessionCookie(sessions.open(given), deps.origin.startsWith('https:')));
     // No redirect: the page's policy lets a form lead nowhere else.
@@ -70,7 +71,7 @@ export function createCodecServer(deps: CodecServerDependencies): Express {
     response.json({ status: 'alive' });
   });
   app.use(() => {
-    throw new ApiError('not_found', 'no such path');
+    throw new RequestRefused('not_found', 'no such path');
   });
   app.use(answerErrors(deps.log));
   return app;
@@ -83,7 +84,7 @@ const allowOrigin =
     const asked = request.headers.origin;
     response.set('vary', 'origin');
     if (asked !== undefined && asked !== origin && request.path !== '/session') {
-      throw new ApiError('forbidden', 'this origin may not ask');
+      throw new RequestRefused('forbidden', 'this origin may not ask');
     }
     if (asked === origin) {
       response.set({

@@ -1,6 +1,7 @@
 import { docsPage, docsStyle } from './docs-page.ts';
 import { openApiDocument } from '../../contract/openapi.ts';
-import { bind, type Bound, type Operation } from '../../contract/operation.ts';
+import { type Operation } from '../../contract/operation.ts';
+import { bind, type Bound } from '../http/bind.ts';
 import { docsOperation, docsStyleOperation, documentOperation } from '../../contract/deposits.ts';
 
 // The page loads its style from here and nothing from anywhere; the icon is an empty one of its own.

@@ -1,7 +1,7 @@
 import type { RequestHandler, Response } from 'express';
 import type pg from 'pg';
-import { type ApiCaller, findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/api-keys.ts';
-import { ApiError } from './errors.ts';
+import { findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/api-keys.ts';
+import { RequestRefused } from '../../intake/refusal.ts';
 import { type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
 
 export interface AccessLimits {
@@ -43,7 +43,7 @@ export const requireScope =
     const remote = remoteName(request.socket.remoteAddress);
     const caller = await authenticate({ pool, access }, remote, BEARER.exec(request.headers.authorization ?? '')?.[1]);
     if (!anyOf.some((scope) => caller.scopes.includes(scope))) {
-      throw new ApiError('forbidden', `this needs the scope ${anyOf.join(' or ')}`);
+      throw new RequestRefused('forbidden', `this needs the scope ${anyOf.join(' or ')}`);
     }
     response.locals['caller'] = caller;
     next();
@@ -52,11 +52,7 @@ export const requireScope =
 /** The caller that {@link requireScope} let through. */
 export const callerOf = (response: Response): ProvenCaller => response.locals['caller'] as ProvenCaller;
 
-/** False where the key is limited to other wallets; what lies in those must look to it like nothing at all. */
-export const mayUse = (caller: Pick<ApiCaller, 'wallets'>, wallet: string): boolean =>
-  caller.wallets === null || caller.wallets.includes(wallet);
-
-/** Throws {@link ApiError} `unauthorized` or `rate_limited`; which kind of bad key it was is not told. */
+/** Throws {@link RequestRefused} `unauthorized` or `rate_limited`; which kind of bad key it was is not told. */
 export async function authenticate(
   { pool, access }: AccessDependencies,
   remote: string,
@@ -72,7 +68,7 @@ export async function authenticate(
     if (hash !== undefined) access.keys.forget(hash);
     access.failures.take(remote);
     // Missing, malformed, unknown, expired and revoked keys look the same from outside.
-    throw new ApiError(
+    throw new RequestRefused(
       'unauthorized',
       'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked',
     );
@@ -83,7 +79,7 @@ export async function authenticate(
 
 function refuseWhileEmpty(waitSeconds: number): void {
   if (waitSeconds === 0) return;
-  throw new ApiError('rate_limited', 'too many requests; the header Retry-After says when to go on', {
+  throw new RequestRefused('rate_limited', 'too many requests; the header Retry-After says when to go on', {
     retryAfterSeconds: Math.ceil(waitSeconds),
   });
 }

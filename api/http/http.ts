@@ -4,7 +4,7 @@ import express, { type Express, type Request, type RequestHandler } from 'expres
 import helmet from 'helmet';
 import type { Log } from '../../telemetry/log.ts';
 import { watchConnections } from '../connections.ts';
-import { ApiError } from './errors.ts';
+import { RequestRefused } from '../../intake/refusal.ts';
 import type { RefusedMessage } from '../../intake/refused-message.ts';
 
 export const MAX_BODY_BYTES = 16 * 1024;
@@ -36,7 +36,9 @@ const SINGLE_HEADERS = ['authorization', 'content-type', 'content-encoding', 'ho
 /** Node takes the first of two and a proxy perhaps the last: what was checked there would not be what is read here. */
 const refuseAmbiguousHeaders: RequestHandler = (request, _response, next) => {
   const twice = SINGLE_HEADERS.find((name) => (request.headersDistinct[name]?.length ?? 0) > 1);
-  return next(twice === undefined ? undefined : new ApiError('invalid_request', `the header ${twice} came twice`));
+  return next(
+    twice === undefined ? undefined : new RequestRefused('invalid_request', `the header ${twice} came twice`),
+  );
 };
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*(utf-8|"utf-8")\s*)?$/i;
@@ -44,11 +46,13 @@ const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*(utf-8|"utf-8")\s*)?$
 /** 415 for everything but plain JSON in UTF-8, before the body is read. */
 export const requireJson: RequestHandler = (request, _response, next) => {
   if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) {
-    return next(new ApiError('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'));
+    return next(
+      new RequestRefused('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'),
+    );
   }
   const encoding = request.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') {
-    return next(new ApiError('unsupported_media_type', 'send the body without content-encoding'));
+    return next(new RequestRefused('unsupported_media_type', 'send the body without content-encoding'));
   }
   return next();
 };
@@ -63,7 +67,7 @@ export const onlyMethods =
   (...methods: string[]): RequestHandler =>
   (_request, response, next) => {
     response.set('allow', methods.join(', '));
-    next(new ApiError('method_not_allowed', `allowed: ${methods.join(', ')}`));
+    next(new RequestRefused('method_not_allowed', `allowed: ${methods.join(', ')}`));
   };
 
 export interface Listener {

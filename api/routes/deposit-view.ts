@@ -2,6 +2,7 @@ import type { DepositView } from '../../database/deposits.ts';
 import type { Credit } from '../../domain/credits.ts';
 import { isFinal } from '../../domain/deposit.ts';
 import type { CreditAnswer, DepositAnswer } from '../../contract/answers.ts';
+import { refusalOf } from '../../intake/refusal.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 
 export interface WebUi {
@@ -10,17 +11,6 @@ export interface WebUi {
 }
 
 const time = (at: Date | null): string | null => at?.toISOString() ?? null;
-
-/** Why there is no order, as a 422 says it when the deposit is created; null: there is one, or it is not known yet. */
-export function refusalOf(deposit: DepositView): { readonly code: string; readonly message: string } | null {
-  if (deposit.state !== 'PLACEMENT_REFUSED') return null;
-  const code = deposit.refusal ?? 'refused';
-  const words = deposit.refusalMessage ?? '';
-  return {
-    code,
-    message: words === '' ? `the order was not placed: ${code}` : `the provider refused the order: ${words}`,
-  };
-}
 
 export const showCredit = ({ at, reversed, ...credit }: Credit): CreditAnswer => ({
   ...credit,

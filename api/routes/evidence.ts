@@ -4,9 +4,9 @@ import { collectEvidence } from '../../archive/evidence.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { isGone } from '../../archive/source.ts';
 import { findDeposit } from '../../database/deposits.ts';
-import { mayUse } from '../http/authenticate.ts';
-import { ApiError } from '../http/errors.ts';
-import { bind, type Bound } from '../../contract/operation.ts';
+import { mayUse } from '../../database/api-keys.ts';
+import { RequestRefused } from '../../intake/refusal.ts';
+import { bind, type Bound } from '../http/bind.ts';
 import { readEvidenceOperation } from '../../contract/deposits.ts';
 
 export interface EvidenceRouteDependencies {
@@ -20,7 +20,7 @@ export const bindEvidence = (deps: EvidenceRouteDependencies): Bound =>
   bind(readEvidenceOperation, async ({ params: { externalOrderNumber }, caller }, respond) => {
     const deposit = await findDeposit(deps.pool, externalOrderNumber);
     if (deposit === null || !mayUse(caller, deposit.wallet)) {
-      throw new ApiError('not_found', `no deposit ${externalOrderNumber}`);
+      throw new RequestRefused('not_found', `no deposit ${externalOrderNumber}`);
     }
     const lines = await collectEvidence(
       {
@@ -44,7 +44,7 @@ async function fetchOpen(client: Client, workflowId: string) {
   } catch (error) {
     if (isGone(error)) return null;
     throw Object.assign(
-      new ApiError('unavailable', 'the history could not be read; the same request may be repeated'),
+      new RequestRefused('unavailable', 'the history could not be read; the same request may be repeated'),
       {
         cause: error,
       },

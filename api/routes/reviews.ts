@@ -10,7 +10,7 @@ import {
 } from '../../intake/decide-case.ts';
 import type { ProvenCaller } from '../../database/api-keys.ts';
 import { doubtCredit } from '../../intake/open-case.ts';
-import { bind, type Bound } from '../../contract/operation.ts';
+import { bind, type Bound } from '../http/bind.ts';
 import {
   confirmOperation,
   doubtCreditOperation,

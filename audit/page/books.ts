@@ -1,6 +1,6 @@
 import { grouped } from '../../domain/money.ts';
 import { amount, type Column, code, leftOut, many, moment, momentCell, table, whole } from './parts.ts';
-import { type Markup, markup } from './markup.ts';
+import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AccountMovement, AuditReport, Books, Drawn, ScheduleLine } from '../report/report.ts';
 import { evidenceWord } from '../report/schedule.ts';
 import type { NamedLineFile } from '../report/sign.ts';
@@ -8,7 +8,7 @@ import { TO_SEE } from '../report/working-paper.ts';
 
 /** What an auditor works with: the trial balance and its roll-forward, the schedule of credits, and what was drawn from it. */
 
-const NONE = markup`<p>Of a single deposit there is none.</p>`;
+const NONE = visibleHtml`<p>Of a single deposit there is none.</p>`;
 
 /** `from 2026-01-01 00:00:00 UTC, before 2027-01-01 00:00:00 UTC`. */
 export function periodText({ from, to }: AuditReport['audit']['scope']): string {
@@ -24,13 +24,13 @@ const KINDS: Readonly<Record<string, string>> = {
   fees: 'earned',
 };
 
-export function trialBalance({ audit, books }: AuditReport): Markup {
+export function trialBalance({ audit, books }: AuditReport): Html {
   if (books === null) return NONE;
   const signed =
     (cell: (row: AccountMovement) => string): Column<AccountMovement>['cell'] =>
     (row) =>
       grouped(cell(row));
-  return markup`<p>The period is ${periodText(audit.scope)}; a posting belongs to the period in which its block was sealed. Sums of the entries, in MTC.</p>
+  return visibleHtml`<p>The period is ${periodText(audit.scope)}; a posting belongs to the period in which its block was sealed. Sums of the entries, in MTC.</p>
 ${table<AccountMovement>({
   caption: null,
   label: 'Trial balance and roll-forward',
@@ -40,7 +40,7 @@ ${table<AccountMovement>({
     {
       head: 'Account',
       cell: ({ account, kind }) =>
-        markup`${account}<br><span class="soft">${KINDS[account.split(':')[0] ?? ''] ?? kind}, ${isDebit(kind) ? 'debit' : 'credit'}</span>`,
+        visibleHtml`${account}<br><span class="soft">${KINDS[account.split(':')[0] ?? ''] ?? kind}, ${isDebit(kind) ? 'debit' : 'credit'}</span>`,
       style: 'long',
     },
     { head: 'Opening', cell: signed(({ opening }) => opening), style: 'number' },
@@ -51,10 +51,10 @@ ${table<AccountMovement>({
   ],
 })}
 <ul>
-${books.differences.map(({ asset, difference }) => markup`<li>${mark(difference === '0')} Debits less credits at the end of the period: ${amount(difference, asset)}.</li>\n`)}<li>${mark(books.schedule.agrees)} ${
+${books.differences.map(({ asset, difference }) => visibleHtml`<li>${mark(difference === '0')} Debits less credits at the end of the period: ${amount(difference, asset)}.</li>\n`)}<li>${mark(books.schedule.agrees)} ${
     books.schedule.agrees
       ? 'The lines of the schedule add up to what the accounts moved by.'
-      : markup`<strong>The lines of the schedule do not add up to what the accounts moved by.</strong>`
+      : visibleHtml`<strong>The lines of the schedule do not add up to what the accounts moved by.</strong>`
   } ${sums(books)}</li>
 </ul>`;
 }
@@ -62,15 +62,15 @@ ${books.differences.map(({ asset, difference }) => markup`<li>${mark(difference 
 const isDebit = (kind: AccountMovement['kind']): boolean => kind === 'asset' || kind === 'expense';
 const kept = ({ kept: is, closing }: AccountMovement): string =>
   is === null ? 'not of then' : is === closing ? grouped(is) : `${grouped(is)} (differs)`;
-const mark = (isRight: boolean): Markup =>
-  isRight ? markup`<span class="outcome ok">✓</span>` : markup`<span class="outcome no">✗</span>`;
+const mark = (isRight: boolean): Html =>
+  isRight ? visibleHtml`<span class="outcome ok">✓</span>` : visibleHtml`<span class="outcome no">✗</span>`;
 const sums = ({ schedule: { wallets, suspense, fees, clearing } }: Books): string =>
   `Wallets ${grouped(wallets)}, suspense ${grouped(suspense)}, fees ${grouped(fees)}, clearing ${grouped(clearing)}.`;
 
-const evidenceCell = ({ evidence, findings }: ScheduleLine): Markup =>
+const evidenceCell = ({ evidence, findings }: ScheduleLine): Html =>
   evidence === 'finding'
-    ? markup`<span class="outcome no">✗ finding</span><br>${findings.join(', ')}`
-    : markup`${evidenceWord(evidence)}`;
+    ? visibleHtml`<span class="outcome no">✗ finding</span><br>${findings.join(', ')}`
+    : visibleHtml`${evidenceWord(evidence)}`;
 
 /** Where it can be looked up. */
 const references = ({ callback, archiveRow, block, code: transaction }: ScheduleLine): string =>
@@ -88,40 +88,40 @@ const LINE: readonly Column<ScheduleLine>[] = [
   {
     head: 'Deposit, wallet',
     cell: ({ deposit, wallet }) =>
-      markup`${deposit ?? 'no deposit'}<br><span class="soft">${wallet === null ? 'no wallet' : wallet}</span>`,
+      visibleHtml`${deposit ?? 'no deposit'}<br><span class="soft">${wallet === null ? 'no wallet' : wallet}</span>`,
     style: 'id',
   },
   {
     head: 'MTC, paid',
     cell: (line) =>
-      markup`${grouped(line.amount)}<br><span class="soft">${line.paid === null ? '' : amount(line.paid, line.currency ?? '')}</span>`,
+      visibleHtml`${grouped(line.amount)}<br><span class="soft">${line.paid === null ? '' : amount(line.paid, line.currency ?? '')}</span>`,
     style: 'number',
   },
   {
     head: 'When, what',
     cell: ({ at, kind, posting }) =>
-      markup`${momentCell(at)}<br><span class="soft">${kind}, <span class="${posting.length < 20 ? 'short' : 'id'}">posting ${posting}</span></span>`,
+      visibleHtml`${momentCell(at)}<br><span class="soft">${kind}, <span class="${posting.length < 20 ? 'short' : 'id'}">posting ${posting}</span></span>`,
     style: 'id',
   },
   {
     head: 'Evidence',
     cell: (line) =>
-      markup`${evidenceCell(line)}${line.decidedBy === null ? null : markup` by ${line.decidedBy}`}<br><span class="soft">${references(line)}</span>`,
+      visibleHtml`${evidenceCell(line)}${line.decidedBy === null ? null : visibleHtml` by ${line.decidedBy}`}<br><span class="soft">${references(line)}</span>`,
     style: 'long',
   },
 ];
 
-export function scheduleSection({ books }: AuditReport, files: readonly NamedLineFile[]): Markup {
+export function scheduleSection({ books }: AuditReport, files: readonly NamedLineFile[]): Html {
   if (books === null) return NONE;
   const { lines, flagged } = books.schedule;
-  return markup`<p>Every posting of the period, in the order of the ledger’s chain; what takes money back is negative. ${
+  return visibleHtml`<p>Every posting of the period, in the order of the ledger’s chain; what takes money back is negative. ${
     flagged.lines === 0
       ? 'Nothing was found about any of them.'
-      : markup`<strong>About ${many(flagged.lines, 'line')}, ${amount(flagged.wallets)} of the wallets, something was found.</strong>`
+      : visibleHtml`<strong>About ${many(flagged.lines, 'line')}, ${amount(flagged.wallets)} of the wallets, something was found.</strong>`
   }</p>
-${files.length === 0 ? null : markup`<ul>\n${files.map(({ file, rows, head }) => markup`<li>${code(file)}: ${many(rows, 'line')}, the last with the chain hash ${code(head)}</li>\n`)}</ul>\n`}${
+${files.length === 0 ? null : visibleHtml`<ul>\n${files.map(({ file, rows, head }) => visibleHtml`<li>${code(file)}: ${many(rows, 'line')}, the last with the chain hash ${code(head)}</li>\n`)}</ul>\n`}${
   lines === 0
-    ? markup`<p>There are none.</p>`
+    ? visibleHtml`<p>There are none.</p>`
     : table<ScheduleLine>({
         caption: null,
         label: 'Schedule of credits',
@@ -132,14 +132,14 @@ ${files.length === 0 ? null : markup`<ul>\n${files.map(({ file, rows, head }) =>
 }${leftOut(books.lines.length, lines, 'lines')}`;
 }
 
-export function drawnSection({ books }: AuditReport, paper: string | null): Markup {
+export function drawnSection({ books }: AuditReport, paper: string | null): Html {
   const drawn = books?.drawn ?? null;
   if (drawn === null)
-    return markup`<p>None was asked for. <code>--list N --seed S</code> draws one, <code>--by amount</code> by monetary units.</p>`;
-  return markup`<p>${howDrawn(drawn)}${paper === null ? null : markup` ${code(paper)} has the same lines, to be filled in.`}</p>
+    return visibleHtml`<p>None was asked for. <code>--list N --seed S</code> draws one, <code>--by amount</code> by monetary units.</p>`;
+  return visibleHtml`<p>${howDrawn(drawn)}${paper === null ? null : visibleHtml` ${code(paper)} has the same lines, to be filled in.`}</p>
 ${
   drawn.lines.length === 0
-    ? markup`<p>There was nothing to draw from.</p>`
+    ? visibleHtml`<p>There was nothing to draw from.</p>`
     : table<ScheduleLine>({
         caption: null,
         label: 'Sample to look at',
@@ -157,8 +157,8 @@ const howDrawn = ({ by, seed, asked, ofLines, ofAmount, interval, start, lines }
     : `${from} by monetary units: a cut each ${amount(interval ?? '0')} from ${amount(start ?? '0')} on, ${many(asked, 'cut')}; a credit that is cut more than once is listed once.`;
 };
 
-const toTick = ({ line }: ScheduleLine): Markup =>
-  markup`${TO_SEE.map(
+const toTick = ({ line }: ScheduleLine): Html =>
+  visibleHtml`${TO_SEE.map(
     (what, at) =>
-      markup`<label class="tick" for="seen-${line}-${at}"><input type="checkbox" id="seen-${line}-${at}"> ${what}</label>`,
+      visibleHtml`<label class="tick" for="seen-${line}-${at}"><input type="checkbox" id="seen-${line}-${at}"> ${what}</label>`,
   )}<span class="initials">by</span>`;

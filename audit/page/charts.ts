@@ -1,6 +1,6 @@
 import { formatUnits, grouped } from '../../domain/money.ts';
 import { type Column, table, whole } from './parts.ts';
-import { type Markup, markup } from './markup.ts';
+import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, Day } from '../report/report.ts';
 import { unitsOf } from '../report/sums.ts';
 
@@ -68,10 +68,10 @@ const LEFT = 56;
 const TOP = 12;
 const BOTTOM = 28;
 
-export function depositsOverTime(days: readonly Day[]): Markup {
+export function depositsOverTime(days: readonly Day[]): Html {
   const { span, rows } = bySpan(days);
-  if (rows.length === 0) return markup`<p>There were no deposits.</p>`;
-  return markup`<figure>
+  if (rows.length === 0) return visibleHtml`<p>There were no deposits.</p>`;
+  return visibleHtml`<figure>
 <figcaption><span class="swatch strong" aria-hidden="true"></span> credited <span class="swatch weak" aria-hidden="true"></span> not credited. Each bar is the deposits created in one ${span}, in UTC.</figcaption>
 <div class="scroll" tabindex="0" role="region" aria-label="Chart of deposits by ${span}">${bars(rows, span)}</div>
 </figure>
@@ -92,7 +92,7 @@ const daysColumns = (span: Span['name']): readonly Column<Day>[] => [
 const spanName = (day: string, span: Span['name']): string =>
   span === 'year' ? day.slice(0, 4) : span === 'month' ? day.slice(0, 7) : day;
 
-function bars(rows: readonly Day[], span: Span['name']): Markup {
+function bars(rows: readonly Day[], span: Span['name']): Html {
   const top = scaleOf(Math.max(1, ...rows.map(({ deposits }) => deposits)));
   const height = HEIGHT - TOP - BOTTOM;
   const y = (value: number) => round(TOP + height - (value / top) * height);
@@ -100,10 +100,10 @@ function bars(rows: readonly Day[], span: Span['name']): Markup {
   const width = round(Math.min(step * 0.7, 48));
   const labelled = Math.ceil(rows.length / 9);
   const middle = (at: number) => LEFT + step * (at + 0.5);
-  return markup`<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Bars of deposits by ${span}; the figures are in the table below">
-${[0, 0.5, 1].map((part) => markup`<line class="${part === 0 ? 'axis' : 'grid'}" x1="${LEFT}" x2="${WIDTH}" y1="${y(top * part)}" y2="${y(top * part)}"/><text x="${LEFT - 8}" y="${y(top * part) + 4}" text-anchor="end">${whole(top * part)}</text>\n`)}
+  return visibleHtml`<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Bars of deposits by ${span}; the figures are in the table below">
+${[0, 0.5, 1].map((part) => visibleHtml`<line class="${part === 0 ? 'axis' : 'grid'}" x1="${LEFT}" x2="${WIDTH}" y1="${y(top * part)}" y2="${y(top * part)}"/><text x="${LEFT - 8}" y="${y(top * part) + 4}" text-anchor="end">${whole(top * part)}</text>\n`)}
 ${rows.map(({ deposits, credits }, at) => bar({ x: round(middle(at) - width / 2), width, y, deposits, credits }))}
-${rows.flatMap(({ day }, at) => (at % labelled === 0 ? [markup`<text x="${round(middle(at))}" y="${HEIGHT - 8}" text-anchor="middle">${spanName(day, span).slice(span === 'day' || span === 'week' ? 5 : 0)}</text>\n`] : []))}</svg>`;
+${rows.flatMap(({ day }, at) => (at % labelled === 0 ? [visibleHtml`<text x="${round(middle(at))}" y="${HEIGHT - 8}" text-anchor="middle">${spanName(day, span).slice(span === 'day' || span === 'week' ? 5 : 0)}</text>\n`] : []))}</svg>`;
 }
 
 interface Bar {
@@ -114,9 +114,9 @@ interface Bar {
   readonly credits: number;
 }
 
-const bar = ({ x, width, y, deposits, credits }: Bar): Markup => {
+const bar = ({ x, width, y, deposits, credits }: Bar): Html => {
   const low = Math.min(credits, deposits);
-  return markup`<rect class="bar strong" x="${x}" y="${y(low)}" width="${width}" height="${round(y(0) - y(low))}"/><rect class="bar" x="${x}" y="${y(deposits)}" width="${width}" height="${round(y(low) - y(deposits))}"/>\n`;
+  return visibleHtml`<rect class="bar strong" x="${x}" y="${y(low)}" width="${width}" height="${round(y(0) - y(low))}"/><rect class="bar" x="${x}" y="${y(deposits)}" width="${width}" height="${round(y(low) - y(deposits))}"/>\n`;
 };
 
 const round = (value: number): number => Math.round(value * 10) / 10;
@@ -143,7 +143,7 @@ const STATES: Readonly<Record<string, string>> = {
 
 export const stateMeaning = (state: string): string => STATES[state] ?? '';
 
-export function depositsByState(states: AuditReport['states']): Markup {
+export function depositsByState(states: AuditReport['states']): Html {
   const all = states.reduce((sum, { deposits }) => sum + deposits, 0);
   const most = Math.max(1, ...states.map(({ deposits }) => deposits));
   return table<AuditReport['states'][number]>({
@@ -153,7 +153,7 @@ export function depositsByState(states: AuditReport['states']): Markup {
     columns: [
       {
         head: 'State',
-        cell: ({ state }) => markup`${state}<br><span class="soft">${stateMeaning(state)}</span>`,
+        cell: ({ state }) => visibleHtml`${state}<br><span class="soft">${stateMeaning(state)}</span>`,
         style: 'long',
       },
       { head: 'Deposits', cell: ({ deposits }) => whole(deposits), style: 'number' },
@@ -167,5 +167,5 @@ export function depositsByState(states: AuditReport['states']): Markup {
   });
 }
 
-const shareBar = (share: number, isStrong: boolean): Markup =>
-  markup`<svg class="share" viewBox="0 0 220 16" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="bar${isStrong ? ' strong' : ''}" x="0" y="2" width="${round(Math.max(1, share * 220))}" height="12"/></svg>`;
+const shareBar = (share: number, isStrong: boolean): Html =>
+  visibleHtml`<svg class="share" viewBox="0 0 220 16" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="bar${isStrong ? ' strong' : ''}" x="0" y="2" width="${round(Math.max(1, share * 220))}" height="12"/></svg>`;

@@ -1,17 +1,17 @@
 import { FINDINGS, type FindingKind } from '../report/findings.ts';
 import { amount, leftOut, many, momentCell, table, whole } from './parts.ts';
-import { type Markup, markup } from './markup.ts';
+import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditCheck, Finding, FindingAbout } from '../report/report.ts';
 
 /** Each check: what it means, how much was looked at, and what was found, with what that means and what to do. */
 
-export const checksTable = (checks: readonly AuditCheck[]): Markup =>
+export const checksTable = (checks: readonly AuditCheck[]): Html =>
   table<AuditCheck>({
     caption: 'A check is passed when nothing was found.',
     label: 'The checks',
     rows: checks,
     columns: [
-      { head: 'Check', cell: ({ id, title }) => markup`<a href="#check-${id}">${title}</a>`, style: 'long' },
+      { head: 'Check', cell: ({ id, title }) => visibleHtml`<a href="#check-${id}">${title}</a>`, style: 'long' },
       { head: 'Outcome', cell: outcome },
       { head: 'Looked at', cell: ({ checked, unit }) => `${whole(checked)} ${unit}`, style: 'id' },
       { head: 'Found', cell: ({ found }) => whole(found), style: 'number' },
@@ -19,31 +19,31 @@ export const checksTable = (checks: readonly AuditCheck[]): Markup =>
   });
 
 /** Words, not colours alone. A check that looked at nothing has shown nothing. */
-function outcome({ checked, found }: AuditCheck): Markup {
-  if (found > 0) return markup`<span class="outcome no">✗ not passed</span>`;
-  if (checked === 0) return markup`<span class="outcome">nothing to check</span>`;
-  return markup`<span class="outcome ok">✓ passed</span>`;
+function outcome({ checked, found }: AuditCheck): Html {
+  if (found > 0) return visibleHtml`<span class="outcome no">✗ not passed</span>`;
+  if (checked === 0) return visibleHtml`<span class="outcome">nothing to check</span>`;
+  return visibleHtml`<span class="outcome ok">✓ passed</span>`;
 }
 
-export const checksInDetail = (checks: readonly AuditCheck[]): Markup =>
-  markup`${checks.map(
-    (check, at) => markup`<h3 id="check-${check.id}">${at + 1}. ${check.title}</h3>
+export const checksInDetail = (checks: readonly AuditCheck[]): Html =>
+  visibleHtml`${checks.map(
+    (check, at) => visibleHtml`<h3 id="check-${check.id}">${at + 1}. ${check.title}</h3>
 <p>${check.meaning}</p>
 <p>${outcome(check)} ${whole(check.checked)} ${check.unit}, ${check.found === 0 ? 'nothing found' : `${whole(check.found)} found`}.</p>
 ${check.kinds.map(({ kind, found }) => kindOf(check, kind, found))}`,
   )}`;
 
-function kindOf({ id, findings }: AuditCheck, kind: FindingKind, found: number): Markup {
+function kindOf({ id, findings }: AuditCheck, kind: FindingKind, found: number): Html {
   const { title, means, todo } = FINDINGS[kind];
   const rows = findings.filter((finding) => finding.kind === kind);
-  return markup`<div class="kind" id="${id}-${kind}">
+  return visibleHtml`<div class="kind" id="${id}-${kind}">
 <h4>${whole(found)} × ${title} <code>${kind}</code></h4>
 <p><strong>What this means:</strong> ${means}</p>
 <p><strong>What to do:</strong> ${todo}</p>
 </div>
 ${
   rows.length === 0
-    ? markup`<p class="soft">None of them is among the listed findings of this check.</p>`
+    ? visibleHtml`<p class="soft">None of them is among the listed findings of this check.</p>`
     : table<Finding>({
         caption: null,
         label: `${title}: ${many(rows.length, 'finding')}`,
@@ -57,10 +57,10 @@ ${
 }${leftOut(rows.length, found, 'findings of this kind')}`;
 }
 
-const aboutCell = (about: FindingAbout | null): Markup =>
+const aboutCell = (about: FindingAbout | null): Html =>
   about === null
-    ? markup`no payment`
-    : markup`${aboutText(about)}${about.at === null ? null : markup`<br><span class="soft">${momentCell(about.at)}</span>`}`;
+    ? visibleHtml`no payment`
+    : visibleHtml`${aboutText(about)}${about.at === null ? null : visibleHtml`<br><span class="soft">${momentCell(about.at)}</span>`}`;
 
 /** `deposit order-1, 5,000 MTC paid to wallet w-1`. */
 export function aboutText({ deposit, wallet, isPaid, amount: moved }: FindingAbout): string {

@@ -1,14 +1,14 @@
 import { FINDINGS, type FindingKind } from '../report/findings.ts';
 import { aboutText } from './checks.ts';
 import { amount, listing, many, moment, sumOf, whole } from './parts.ts';
-import { type Markup, markup } from './markup.ts';
+import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditCheck, AuditReport, Basis } from '../report/report.ts';
 
 /** The first page: is anything unexplained, and who, how much, when, on what evidence, and what is open. */
 
 const MAX_KINDS = 8;
 
-export function verdict(report: AuditReport): Markup {
+export function verdict(report: AuditReport): Html {
   const {
     unexplained,
     checks,
@@ -19,18 +19,18 @@ export function verdict(report: AuditReport): Markup {
   const isPart = [scope.since, scope.sample, scope.deposit].some((limit) => limit !== null);
   const within = isPart ? ' in the part that was audited' : '';
   if (unexplained === 0) {
-    return markup`<section class="verdict good" id="verdict" aria-labelledby="verdict-title">
+    return visibleHtml`<section class="verdict good" id="verdict" aria-labelledby="verdict-title">
 <h2 id="verdict-title">✓ Nothing is unexplained${within}</h2>
 <p>This report is not qualified by a finding. ${extent}</p>
 </section>`;
   }
   const kinds = checks.flatMap((check) => check.kinds.map((one) => ({ check, ...one })));
   const more = kinds.length - MAX_KINDS;
-  return markup`<section class="verdict bad" id="verdict" aria-labelledby="verdict-title">
+  return visibleHtml`<section class="verdict bad" id="verdict" aria-labelledby="verdict-title">
 <h2 id="verdict-title">✗ ${unexplained === 1 ? 'One thing is' : `${whole(unexplained)} things are`} unexplained${within}</h2>
 <p><strong>${qualified(report)}</strong></p>
 <ul>
-${kinds.slice(0, MAX_KINDS).map(({ check, kind, found }) => markup`<li><a href="#${check.id}-${kind}">${whole(found)} × ${FINDINGS[kind].title}</a>${firstOf(check, kind, found)}</li>\n`)}${more > 0 ? markup`<li><a href="#checks">and ${many(more, 'other kind')}</a></li>\n` : null}</ul>
+${kinds.slice(0, MAX_KINDS).map(({ check, kind, found }) => visibleHtml`<li><a href="#${check.id}-${kind}">${whole(found)} × ${FINDINGS[kind].title}</a>${firstOf(check, kind, found)}</li>\n`)}${more > 0 ? visibleHtml`<li><a href="#checks">and ${many(more, 'other kind')}</a></li>\n` : null}</ul>
 <p>${extent}</p>
 </section>`;
 }
@@ -48,19 +48,19 @@ function qualified({ unexplained, checks, evidence, books }: AuditReport): strin
 }
 
 /** The first of a kind with its deposit, wallet, amount and time. */
-function firstOf({ findings }: AuditCheck, kind: FindingKind, found: number): Markup {
+function firstOf({ findings }: AuditCheck, kind: FindingKind, found: number): Html {
   const own = findings.filter((finding) => finding.kind === kind);
   const first = own.find(({ about }) => (about ?? null) !== null) ?? own[0];
-  if (first === undefined) return markup``;
+  if (first === undefined) return visibleHtml``;
   const { about, where } = first;
   const said =
     about === null || about === undefined
       ? where
       : `${aboutText(about)}${about.at === null ? '' : `, ${moment(about.at)}`}`;
-  return markup`<br><span class="soft">${said}${found > 1 ? `, and ${whole(found - 1)} more` : ''}</span>`;
+  return visibleHtml`<br><span class="soft">${said}${found > 1 ? `, and ${whole(found - 1)} more` : ''}</span>`;
 }
 
-export const glance = (report: AuditReport): Markup => markup`<section id="glance" aria-labelledby="glance-title">
+export const glance = (report: AuditReport): Html => visibleHtml`<section id="glance" aria-labelledby="glance-title">
 <h2 id="glance-title">At a glance</h2>
 <dl class="glance">
 ${answer('How much', howMuch(report))}
@@ -71,8 +71,8 @@ ${answer('What is open', whatIsOpen(report))}
 </dl>
 </section>`;
 
-const answer = (question: string, sentences: readonly string[]): Markup =>
-  markup`<div><dt>${question}</dt><dd>${sentences.map((sentence) => markup`<p>${sentence}</p>`)}</dd></div>`;
+const answer = (question: string, sentences: readonly string[]): Html =>
+  visibleHtml`<div><dt>${question}</dt><dd>${sentences.map((sentence) => visibleHtml`<p>${sentence}</p>`)}</dd></div>`;
 
 function howMuch({ totals, counts, evidence }: AuditReport): string[] {
   if (counts.deposits === 0) return ['There were no deposits.'];

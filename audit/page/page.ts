@@ -7,7 +7,7 @@ import { amount, code, many, moment, table, whole } from './parts.ts';
 import { howToCheck, notProved } from './proof.ts';
 import { styleOf } from './style.ts';
 import { decisionsTable, openTable, peopleTable } from './work.ts';
-import { Markup, markup } from './markup.ts';
+import { Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, AuditScope, Total } from '../report/report.ts';
 import type { NamedLineFile, SignedBy } from '../report/sign.ts';
 
@@ -26,7 +26,7 @@ export interface PageFacts {
 /** The report as one page for people: complete in itself, without a script and without a request to anywhere. */
 export function reportPage(report: AuditReport, facts: PageFacts): string {
   const style = styleOf(`Audit of the deposit engine, ${moment(report.audit.finishedAt)}`);
-  return markup`<!doctype html>
+  return visibleHtml`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -54,8 +54,8 @@ ${part('totals', 'Totals', 'page', totalsTable(report.totals))}
 ${part('states', 'Deposits by state', '', depositsByState(report.states))}
 ${part('time', 'Deposits over time', 'page', depositsOverTime(report.days))}
 ${part('balance', 'Trial balance and roll-forward', '', trialBalance(report))}
-${part('checks', 'The checks', 'page', markup`${checksTable(report.checks)}${checksInDetail(report.checks)}`)}
-${part('decisions', 'What people decided', 'page', markup`${peopleTable(report)}${decisionsTable(report)}`)}
+${part('checks', 'The checks', 'page', visibleHtml`${checksTable(report.checks)}${checksInDetail(report.checks)}`)}
+${part('decisions', 'What people decided', 'page', visibleHtml`${peopleTable(report)}${decisionsTable(report)}`)}
 ${part('open', 'What is open', '', openTable(report))}
 ${part('schedule', 'Schedule of credits', 'page', scheduleSection(report, facts.files))}
 ${part('sample', 'Sample to look at', 'page', drawnSection(report, facts.paper))}
@@ -72,7 +72,7 @@ ${part('signature', 'The signature, and how to check it without our code', '', h
 const hashOf = (style: string) => createHash('sha256').update(style).digest('base64');
 
 /** Ours, and nothing in it can end the element. */
-const asStyle = (style: string): Markup => new Markup(style);
+const asStyle = (style: string): Html => new Html(style);
 
 const CONTENTS = [
   ['totals', 'Totals'],
@@ -90,26 +90,26 @@ const CONTENTS = [
   ['signature', 'The signature'],
 ] as const;
 
-const contents = markup`<nav aria-label="Contents">
+const contents = visibleHtml`<nav aria-label="Contents">
 <h2>Contents</h2>
 <ol>
-${CONTENTS.map(([id, title]) => markup`<li><a href="#${id}">${title}</a></li>\n`)}</ol>
+${CONTENTS.map(([id, title]) => visibleHtml`<li><a href="#${id}">${title}</a></li>\n`)}</ol>
 </nav>`;
 
-const part = (id: string, title: string, style: string, body: Markup): Markup =>
-  markup`<section class="part ${style}" id="${id}" aria-labelledby="${id}-title">
+const part = (id: string, title: string, style: string, body: Html): Html =>
+  visibleHtml`<section class="part ${style}" id="${id}" aria-labelledby="${id}-title">
 <h2 id="${id}-title">${title}</h2>
 ${body}
 </section>`;
 
 /** Whose books, for which period, and who made the report. */
-const parties = (scope: AuditScope): Markup => {
+const parties = (scope: AuditScope): Html => {
   const said = [
     ...(scope.entity === null ? [] : [`Entity: ${scope.entity}`]),
     ...(scope.from === null && scope.to === null ? [] : [`Period: ${periodText(scope)}`]),
     ...(scope.preparer === null ? [] : [`Prepared by ${scope.preparer}`]),
   ];
-  return said.length === 0 ? markup`` : markup`<p>${said.join(' · ')}</p>\n`;
+  return said.length === 0 ? visibleHtml`` : visibleHtml`<p>${said.join(' · ')}</p>\n`;
 };
 
 /** What was audited, as a sentence. */
@@ -122,8 +122,8 @@ export function scopeText({ since, sample, deposit }: AuditScope): string {
   return sample === null ? `${from} was audited.` : `${from} was audited by a sample: ${sample}.`;
 }
 
-const heads = ({ heads: { ledger, archive } }: AuditReport): Markup =>
-  markup`<section id="heads" aria-labelledby="heads-title">
+const heads = ({ heads: { ledger, archive } }: AuditReport): Html =>
+  visibleHtml`<section id="heads" aria-labelledby="heads-title">
 <h2 id="heads-title">Heads of the chains</h2>
 <p>Each hash stands for everything before it. Keep this page: the chains of every later report have to pass through these two.</p>
 ${table<readonly [string, { readonly n: number; readonly hash: string } | null]>({
@@ -140,19 +140,19 @@ ${table<readonly [string, { readonly n: number; readonly hash: string } | null]>
   ],
 })}</section>`;
 
-const signedBy = ({ jsonFile, signedBy: { keyId, isMachineOwn } }: PageFacts): Markup =>
-  markup`<section id="signed" aria-labelledby="signed-title">
+const signedBy = ({ jsonFile, signedBy: { keyId, isMachineOwn } }: PageFacts): Html =>
+  visibleHtml`<section id="signed" aria-labelledby="signed-title">
 <h2 id="signed-title">Signed</h2>
 <p>${code(jsonFile)} holds the same facts and the hash of this page, and is signed with the Ed25519 key ${code(keyId)}. ${
     isMachineOwn
-      ? markup`<strong>That key is this machine’s own:</strong> no key was set, so one was made here. It shows that nothing was changed since, not who signed.`
+      ? visibleHtml`<strong>That key is this machine’s own:</strong> no key was set, so one was made here. It shows that nothing was changed since, not who signed.`
       : 'Compare the key with the one you were given by its owner.'
   } <a href="#signature">How to check it</a>.</p>
 </section>`;
 
-const totalsTable = (totals: readonly Total[]): Markup =>
+const totalsTable = (totals: readonly Total[]): Html =>
   totals.length === 0
-    ? markup`<p>There were no deposits.</p>`
+    ? visibleHtml`<p>There were no deposits.</p>`
     : table<Total>({
         caption:
           'Per currency and mode. “MtcAmount” orders fix the MTC, “PaymentPrice” orders the price. Credited is what stands in wallets after reversals; paid is what customers paid for it.',
@@ -168,12 +168,12 @@ const totalsTable = (totals: readonly Total[]): Markup =>
         ],
       });
 
-const notes = (sentences: readonly string[]): Markup =>
+const notes = (sentences: readonly string[]): Html =>
   sentences.length === 0
-    ? markup`<p>Nothing.</p>`
-    : markup`<ul>\n${sentences.map((sentence) => markup`<li>${sentence}</li>\n`)}</ul>`;
+    ? visibleHtml`<p>Nothing.</p>`
+    : visibleHtml`<ul>\n${sentences.map((sentence) => visibleHtml`<li>${sentence}</li>\n`)}</ul>`;
 
-const codeOf = ({ audit, bundles }: AuditReport): Markup => markup`<p>Audited by version ${code(audit.codeVersion)}.
+const codeOf = ({ audit, bundles }: AuditReport): Html => visibleHtml`<p>Audited by version ${code(audit.codeVersion)}.
 Histories were replayed on the workflow code with the sha256 ${code(audit.bundleHash)}, unless the table says otherwise.</p>
 ${table<AuditReport['bundles'][number]>({
   caption: `${many(bundles.length, 'bundle')} of workflow code decided what was audited. A bundle is named by its sha256, which stands in each history.`,

@@ -1,5 +1,5 @@
 import { formatUnits, grouped } from '../../domain/money.ts';
-import { Markup, markup, type Part } from './markup.ts';
+import { Html, visibleHtml, type Part } from '../../encoding/html.ts';
 import { unitsOf } from '../report/sums.ts';
 
 /** Pieces that every part of a report is made of. */
@@ -15,13 +15,13 @@ export const moment = (time: string): string =>
   /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(time) ? `${time.slice(0, 10)} ${time.slice(11, 19)} UTC` : time;
 
 /** The same in a cell, which breaks between date and time only. */
-export const momentCell = (time: string): Markup => {
+export const momentCell = (time: string): Html => {
   const shown = moment(time);
-  if (shown === time) return markup`${time}`;
-  return markup`<span class="short">${shown.slice(0, 10)}</span> <span class="short">${shown.slice(11)}</span>`;
+  if (shown === time) return visibleHtml`${time}`;
+  return visibleHtml`<span class="short">${shown.slice(0, 10)}</span> <span class="short">${shown.slice(11)}</span>`;
 };
 
-export const code = (text: string): Markup => markup`<code>${text}</code>`;
+export const code = (text: string): Html => visibleHtml`<code>${text}</code>`;
 
 /** `5,000 MTC`; fiat with its two decimals. */
 export const amount = (decimal: string, unit = 'MTC'): string =>
@@ -48,36 +48,36 @@ interface TableText<T> {
   readonly style?: 'wide' | 'dense';
 }
 
-export const table = <T>({ caption, label, rows, columns, style }: TableText<T>): Markup =>
-  markup`${caption === null ? null : markup`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}, as a table">
+export const table = <T>({ caption, label, rows, columns, style }: TableText<T>): Html =>
+  visibleHtml`${caption === null ? null : visibleHtml`<p class="soft before">${caption}</p>\n`}<div class="scroll" tabindex="0" role="region" aria-label="${label}, as a table">
 <table${styled({ style })} aria-label="${label}">
-<thead><tr>${columns.map((column) => markup`<th scope="col"${styled(column)}>${column.head}</th>`)}</tr></thead>
+<thead><tr>${columns.map((column) => visibleHtml`<th scope="col"${styled(column)}>${column.head}</th>`)}</tr></thead>
 <tbody>
-${rows.map((row) => markup`<tr>${columns.map((column, at) => cell(column, column.cell(row), at === 0))}</tr>\n`)}</tbody>
+${rows.map((row) => visibleHtml`<tr>${columns.map((column, at) => cell(column, column.cell(row), at === 0))}</tr>\n`)}</tbody>
 </table>
 </div>
 `;
 
-const cell = <T>(column: Column<T>, shown: Part, isName: boolean): Markup => {
+const cell = <T>(column: Column<T>, shown: Part, isName: boolean): Html => {
   // What is too long for a figure is broken like anything else, or it would push the page apart.
   const style = styled(column.style === 'number' && lengthOf(shown) > 40 ? { style: 'id' } : column);
-  return isName ? markup`<th scope="row"${style}>${shown}</th>` : markup`<td${style}>${shown}</td>`;
+  return isName ? visibleHtml`<th scope="row"${style}>${shown}</th>` : visibleHtml`<td${style}>${shown}</td>`;
 };
 
-/** Of markup, about as much as is seen of it. */
+/** Of visibleHtml, about as much as is seen of it. */
 const lengthOf = (shown: Part): number =>
-  shown instanceof Markup ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
+  shown instanceof Html ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
 
-const styled = ({ style }: { readonly style?: string | undefined }): Markup =>
-  new Markup(style === undefined ? '' : ` class="${style}"`);
+const styled = ({ style }: { readonly style?: string | undefined }): Html =>
+  new Html(style === undefined ? '' : ` class="${style}"`);
 
 /** Lines of ours, one under the other: in a text from elsewhere a line end is spelled out. */
-export const lines = (text: string): Markup =>
-  markup`${text.split('\n').map((line, at) => markup`${at === 0 ? '' : new Markup('\n')}${line}`)}`;
+export const lines = (text: string): Html =>
+  visibleHtml`${text.split('\n').map((line, at) => visibleHtml`${at === 0 ? '' : new Html('\n')}${line}`)}`;
 
 /** What a list leaves out, said under it. */
-export const leftOut = (listed: number, found: number, what: string): Markup =>
-  markup`${listed < found ? markup`<p class="soft">The first ${whole(listed)} of ${whole(found)} ${what} are listed; the figures count all of them.</p>` : null}`;
+export const leftOut = (listed: number, found: number, what: string): Html =>
+  visibleHtml`${listed < found ? visibleHtml`<p class="soft">The first ${whole(listed)} of ${whole(found)} ${what} are listed; the figures count all of them.</p>` : null}`;
 
 /** `a, b and c`. */
 export const listing = (parts: readonly string[]): string =>

@@ -1,11 +1,11 @@
 import type { PageFacts } from './page.ts';
 import { code, lines } from './parts.ts';
-import { type Markup, markup } from './markup.ts';
+import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport } from '../report/report.ts';
 
 /** What is not proved, and how to check the rest with other programs than ours. */
 
-export const notProved: Markup = markup`<ul>
+export const notProved: Html = visibleHtml`<ul>
 <li><strong>That the provider released the money.</strong> The books say what it told us. Only its own statement says what it did.</li>
 <li><strong>That a callback was signed.</strong> Its signature was verified when it came, and only then was the callback kept. A signature of this provider covers no body, so it could not prove the amounts later; what was kept is covered by hashes from then on.</li>
 <li><strong>That nobody wrote both chains anew.</strong> Who can write to the whole database can also compute new hashes. The heads on the first page of earlier reports, kept elsewhere, show it.</li>
@@ -21,10 +21,10 @@ select * from engine.verify_archive();`;
 export const howToCheck = (
   { heads }: AuditReport,
   { jsonFile, signedBy, fingerprint }: PageFacts,
-): Markup => markup`<p>The signature stands in ${code(jsonFile)} and covers that file. The file holds the sha256 of this page, so one signature covers both.</p>
+): Html => visibleHtml`<p>The signature stands in ${code(jsonFile)} and covers that file. The file holds the sha256 of this page, so one signature covers both.</p>
 <p>The key’s fingerprint (the sha256 of its public part, as SPKI in DER) is<br>${code(fingerprint)}<br>and its first 16 digits are its name, ${code(signedBy.keyId)}. ${
   signedBy.isMachineOwn
-    ? markup`<strong>It is the own key of the machine that audited.</strong> Whoever had that machine could have made this report; ask its operator for the fingerprint.`
+    ? visibleHtml`<strong>It is the own key of the machine that audited.</strong> Whoever had that machine could have made this report; ask its operator for the fingerprint.`
     : 'Compare it with the fingerprint that its owner gave you on another way.'
 }</p>
 <h3>With our program</h3>
@@ -34,7 +34,7 @@ export const howToCheck = (
 <p>The first line has to say that the signature is verified, the next two have to show the same hash, and the last the fingerprint above. What is signed is the JSON without ${code('signature')}, its keys sorted and without white space (RFC 8785), in UTF-8.</p>
 <h3>The chains, with SQL alone</h3>
 <pre tabindex="0" aria-label="SQL"><code>${lines(CHAIN_SQL)}</code></pre>
-<p>The two numbers and hashes are those on the first page, or the chain has grown since${heads.ledger === null ? '' : markup`: then ${code(`where n = ${heads.ledger.n}`)} finds the block`}. Every figure of the audit has to be 0. The hash of a block is sha256 of the hash before it, its number and its time as 8 bytes each, and the sha256 of its postings’ lines; the hash of an archive row is sha256 of the hash before it and the row’s line.</p>`;
+<p>The two numbers and hashes are those on the first page, or the chain has grown since${heads.ledger === null ? '' : visibleHtml`: then ${code(`where n = ${heads.ledger.n}`)} finds the block`}. Every figure of the audit has to be 0. The hash of a block is sha256 of the hash before it, its number and its time as 8 bytes each, and the sha256 of its postings’ lines; the hash of an archive row is sha256 of the hash before it and the row’s line.</p>`;
 
 /** Lines for a shell, which say OK or not by themselves. */
 export const shellCommands = (jsonFile: string): string => `R=${jsonFile}

@@ -1,14 +1,14 @@
 import { grouped } from '../../domain/money.ts';
 import { stateMeaning } from './charts.ts';
 import { amount, code, leftOut, momentCell, table, whole } from './parts.ts';
-import { type Markup, markup } from './markup.ts';
+import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, DecisionFact, OpenWork, Person } from '../report/report.ts';
 
 /** What people decided, and what waits. */
 
-export const peopleTable = ({ people }: AuditReport): Markup =>
+export const peopleTable = ({ people }: AuditReport): Html =>
   people.length === 0
-    ? markup`<p>Nothing had to be decided by people.</p>`
+    ? visibleHtml`<p>Nothing had to be decided by people.</p>`
     : table<Person>({
         caption:
           'By name of their personal key. “Alone” counts what one person both proposed and confirmed: allowed up to the limit that was frozen in the deposit.',
@@ -29,10 +29,10 @@ const DECIDED: Readonly<Record<string, string>> = {
   restore: 'put it back where it was',
 };
 
-export const decisionsTable = ({ decisions, counts }: AuditReport): Markup =>
+export const decisionsTable = ({ decisions, counts }: AuditReport): Html =>
   decisions.length === 0
-    ? markup``
-    : markup`<h3>Each decision</h3>
+    ? visibleHtml``
+    : visibleHtml`<h3>Each decision</h3>
 ${table<DecisionFact>({
   caption:
     'Oldest first. Who proposed stands above who confirmed. “Two needed” by the limit that was frozen in the deposit, beside another payment, and for what cannot be read.',
@@ -53,16 +53,16 @@ ${table<DecisionFact>({
   ],
 })}${leftOut(decisions.length, counts.decisions, 'decisions')}`;
 
-const decided = ({ decision, wallet, posting }: DecisionFact): Markup =>
-  markup`${DECIDED[decision] ?? decision}${wallet === null ? null : markup`<br>wallet ${wallet}`}${posting === null ? markup`<br><span class="soft">no posting</span>` : markup`<br><span class="soft">posting ${posting}</span>`}`;
+const decided = ({ decision, wallet, posting }: DecisionFact): Html =>
+  visibleHtml`${DECIDED[decision] ?? decision}${wallet === null ? null : visibleHtml`<br>wallet ${wallet}`}${posting === null ? visibleHtml`<br><span class="soft">no posting</span>` : visibleHtml`<br><span class="soft">posting ${posting}</span>`}`;
 
-const by = ({ proposedBy, confirmedBy, needsTwo }: DecisionFact): Markup =>
-  markup`${proposedBy === confirmedBy ? `${proposedBy} alone` : markup`${proposedBy}<br>${confirmedBy}`}<br><span class="soft">${needsTwo ? 'two needed' : 'one is enough'}</span>`;
+const by = ({ proposedBy, confirmedBy, needsTwo }: DecisionFact): Html =>
+  visibleHtml`${proposedBy === confirmedBy ? `${proposedBy} alone` : visibleHtml`${proposedBy}<br>${confirmedBy}`}<br><span class="soft">${needsTwo ? 'two needed' : 'one is enough'}</span>`;
 
-export const openTable = ({ open, counts }: AuditReport): Markup =>
+export const openTable = ({ open, counts }: AuditReport): Html =>
   open.length === 0
-    ? markup`<p>Nothing: every deposit is closed and every case is decided.</p>`
-    : markup`${table<OpenWork>({
+    ? visibleHtml`<p>Nothing: every deposit is closed and every case is decided.</p>`
+    : visibleHtml`${table<OpenWork>({
         caption: 'Oldest first. Open work was audited as far as it has come, from its history in Temporal.',
         label: 'Open deposits and cases',
         rows: open,
@@ -85,7 +85,7 @@ export const openTable = ({ open, counts }: AuditReport): Markup =>
         ],
       })}${leftOut(open.length, counts.openDeposits + counts.openCases, 'open deposits and cases')}`;
 
-const waits = (isCase: boolean, state: string): Markup =>
+const waits = (isCase: boolean, state: string): Html =>
   isCase
-    ? markup`for people:<br>${code(state)}`
-    : markup`${code(state)}<br><span class="soft">${stateMeaning(state)}</span>`;
+    ? visibleHtml`for people:<br>${code(state)}`
+    : visibleHtml`${code(state)}<br><span class="soft">${stateMeaning(state)}</span>`;

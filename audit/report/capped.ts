@@ -1,3 +1,5 @@
+import { compare } from '../../encoding/canonical-json.ts';
+
 /**
  * The smallest of any number of items, and how many there were: flat memory, and the same list in whatever order the
  * items come, so that an audit by several processes, or one that was interrupted, gives the same report.
@@ -50,9 +52,6 @@ export interface CappedState<T> {
   readonly found: number;
   readonly listed: readonly T[];
 }
-
-/** By code units: the same on every machine and in every language. */
-export const compare = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
 
 /** Orders `posting 7` before `posting 12`. */
 export const natural = (text: string): string => text.replace(/\d+/g, (digits) => digits.padStart(20, '0'));

@@ -1,4 +1,4 @@
-import { compare } from './capped.ts';
+import { compare } from '../../encoding/canonical-json.ts';
 
 export type SumsState = readonly (readonly [group: string, name: string, field: string, sum: string])[];
 

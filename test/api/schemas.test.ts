@@ -4,7 +4,8 @@ import { openApiDocument } from '../../contract/openapi.ts';
 import * as operations from '../../contract/deposits.ts';
 import * as reviewOperations from '../../contract/reviews.ts';
 import { proposeBody } from '../../contract/review-answers.ts';
-import { createBody, listQuery, readBody } from '../../contract/requests.ts';
+import { createBody, listQuery } from '../../contract/requests.ts';
+import { readBody } from '../../api/http/body.ts';
 import { createChecker, type Document } from '../support/document.ts';
 
 const document: Document = openApiDocument(Object.values({ ...operations, ...reviewOperations }));

@@ -74,7 +74,7 @@ export const DEFENCES: readonly Defence[] = [
   defence('uniform answer', 'both', [
     'intake/receive-callback.ts',
     'if (capability === null || signer === null) return null;',
-    "if (capability === null) throw new ApiError('unauthorized', 'wrong token');\n  if (signer === null) return null;",
+    "if (capability === null) throw new RequestRefused('unauthorized', 'wrong token');\n  if (signer === null) return null;",
   ]),
   defence('bound of stamps ahead', 'middle', [
     'intake/receive-callback.ts',

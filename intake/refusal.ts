@@ -1,0 +1,35 @@
+import type { ErrorCode, FieldFault } from '../contract/errors.ts';
+import type { DepositView } from '../database/deposits.ts';
+
+interface RefusalOptions {
+  readonly faults?: readonly FieldFault[];
+  readonly shownCode?: string;
+  /** Whole seconds after which trying again may help. */
+  readonly retryAfterSeconds?: number;
+}
+
+/** An expected refusal. `detail` is for people, `code` for programs; `shownCode` replaces it where the contract says so. */
+export class RequestRefused extends Error {
+  readonly code: ErrorCode;
+  readonly faults: readonly FieldFault[];
+  readonly shownCode: string;
+  readonly retryAfterSeconds: number | undefined;
+  constructor(code: ErrorCode, detail: string, options: RefusalOptions = {}) {
+    super(detail);
+    this.code = code;
+    this.faults = options.faults ?? [];
+    this.shownCode = options.shownCode ?? code;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}
+
+/** Why there is no order, as a 422 says it when the deposit is created; null: there is one, or it is not known yet. */
+export function refusalOf(deposit: DepositView): { readonly code: string; readonly message: string } | null {
+  if (deposit.state !== 'PLACEMENT_REFUSED') return null;
+  const code = deposit.refusal ?? 'refused';
+  const words = deposit.refusalMessage ?? '';
+  return {
+    code,
+    message: words === '' ? `the order was not placed: ${code}` : `the provider refused the order: ${words}`,
+  };
+}

@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, test } from 'vitest';
+import { root } from './variables.ts';
+
+/** Who may import whom: the table of CONTRIBUTING.md, what lint refuses, and what the sources do are the same. */
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const sources = (folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(ts|cjs)$/.test(name) && !name.startsWith('histories/'))
+    .map((name) => join(folder, name));
+const FOLDERS = readdirSync(root, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && /^(?!node_modules|dist|docs)[a-z]+$/.test(entry.name))
+  .map((entry) => entry.name)
+  .filter((folder) => sources(folder).length > 0);
+
+/** By the table: a folder, and what it may import. `local` puts together whatever it needs, and so do tests. */
+const TABLE = [...read('CONTRIBUTING.md').matchAll(/^\| `(\w+)` +\| (.+?) +\|$/gm)].map(
+  ([, folder, cell]) => [folder!, [...cell!.matchAll(/`(\w+)`/g)].map((match) => match[1]!)] as const,
+);
+
+interface Override {
+  readonly files: readonly string[];
+  readonly rules: {
+    readonly 'no-restricted-imports'?: readonly [
+      string,
+      { readonly patterns: readonly { readonly regex: string; readonly allowTypeImports?: true }[] },
+    ];
+  };
+}
+const { overrides } = JSON.parse(read('.oxlintrc.json')) as { readonly overrides: readonly Override[] };
+
+const importsOf = (file: string): string[] =>
+  [...read(file).matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(
+    (match) => normalize(join(dirname(file), match[1]!)).split('/')[0]!,
+  );
+
+test('the table has every folder of code', () => {
+  expect([...TABLE.map(([folder]) => folder), 'test'].toSorted()).toEqual(FOLDERS.toSorted());
+});
+
+test.each(TABLE.filter(([folder]) => folder !== 'local'))(
+  '%s imports what the table allows, and lint says the same',
+  (folder, allowed) => {
+    const used = new Set(sources(folder).flatMap(importsOf));
+    expect([...used].filter((other) => FOLDERS.includes(other) && ![folder, ...allowed].includes(other))).toEqual([]);
+    const { patterns } = overrides
+      .filter(({ files }) => files.includes(`${folder}/**`))
+      .flatMap(({ rules }) => rules['no-restricted-imports'] ?? [])
+      .find((rule) => typeof rule === 'object')!;
+    const isRefused = (other: string) =>
+      patterns.some(
+        ({ regex, allowTypeImports }) => allowTypeImports !== true && new RegExp(regex).test(`../${other}/messages.ts`),
+      );
+    expect(FOLDERS.filter((other) => other !== folder && !isRefused(other)).toSorted()).toEqual(
+      [...allowed].toSorted(),
+    );
+  },
+);
