@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { root } from './variables.ts';
+
+/** What a newcomer asks, and the file or folder whose name answers it; the words have to be in it. */
+test.each([
+  ['may a machine credit this payment?', 'domain/judge.ts', 'export function judge'],
+  ['which states follow which?', 'domain/deposit.ts', 'export const'],
+  ['what happens to a deposit, step by step?', 'workflows/deposit.ts', 'export async function deposit'],
+  ['how is a callback checked and kept?', 'intake/receive-callback.ts', 'createReceiver'],
+  ['who signals a workflow again, when nobody heard?', 'intake/relay.ts', 'relay'],
+  ['how does a person’s decision get in?', 'intake/decide-case.ts', 'decide'],
+  ['which requests and answers are there?', 'contract/deposits.ts', 'operation('],
+  ['which status has an error?', 'contract/errors.ts', 'status'],
+  ['how is a message to MTPay signed?', 'providers/mtpay/signature.ts', 'export function sign'],
+  ['how is a placement’s answer read?', 'providers/mtpay/place.ts', 'PlacementAnswer'],
+  ['where does money move?', 'ledger/credit.ts', 'creditAll'],
+  ['what does the audit compare a deposit with?', 'audit/histories/compare-deposit.ts', 'compare'],
+  ['what is a finding called, and what is to be done?', 'audit/report/findings.ts', 'FINDINGS'],
+  ['which alarms are there?', 'telemetry/log.ts', 'export type Alarm'],
+  ['what does a variable of the environment mean?', 'config/environment.ts', 'process'],
+])('%s %s', (_question, path, word) => {
+  expect(readFileSync(join(root, path), 'utf8')).toContain(word);
+});
