@@ -7,6 +7,9 @@
 const { join, resolve } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
+/** The oldest Node that is still mended; an older one runs, and is told of. */
+const SUPPORTED_MAJOR = 22;
+
 const root = resolve(__dirname, '..');
 
 /** Why the entry cannot be loaded here; null when it can. */
@@ -31,6 +34,9 @@ const found = complaint();
 if (found !== null) {
   process.stderr.write(`${found}\n`);
   process.exit(1);
+}
+if (process.argv[2] === 'local/main.ts' && Number(process.versions.node.split('.')[0]) < SUPPORTED_MAJOR) {
+  process.stderr.write(`Node ${process.versions.node} gets no more security fixes; ${SUPPORTED_MAJOR} and later do.\n`);
 }
 const entry = join(root, process.argv[2]);
 process.argv.splice(1, 2, entry);
