@@ -1,3 +1,4 @@
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { defineConfig } from 'vitest/config';
 import { withDirectLoopback } from './config/loopback.ts';
 
@@ -9,6 +10,34 @@ const SHARING = ['archive', 'database', 'docs', 'domain', 'config', 'ledger', 'p
   (folder) => `test/${folder}/**/*.test.ts`,
 );
 
+/** The longest, first: one that begins as the last is waited for by everybody. */
+const LONGEST = [
+  'end-to-end/crashes',
+  'end-to-end/restores',
+  'model/model',
+  'end-to-end/decisions-settings',
+  'audit/discrepancies',
+  'audit/forgeries',
+  'audit/paths',
+  'end-to-end/key-rotation',
+  'audit/killed',
+  'sandbox/outage',
+  'end-to-end/owners',
+  'attack/attack',
+  'local/stack',
+  'archive/archiving',
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const at = LONGEST.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`));
+      return at === -1 ? LONGEST.length : at;
+    };
+    return (await super.sort(files)).toSorted((one, other) => rank(one) - rank(other));
+  }
+}
+
 // A company's network: whoever asks its proxy for this machine gets another one, or nothing.
 Object.assign(process.env, withDirectLoopback(process.env));
 
@@ -18,6 +47,7 @@ export default defineConfig({
       { extends: true, test: { name: 'sharing', include: SHARING, isolate: false } },
       { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: SHARING } },
     ],
+    sequence: { sequencer: LongestFirst },
     globalSetup: ['test/support/global-setup.ts'],
     // The native core of the Temporal worker crashes when two threads load it.
     pool: 'forks',
