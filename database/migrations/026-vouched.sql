@@ -44,9 +44,12 @@ select pg_temp.change('refuse_numbers()', $$if new.mtc_amount >= 1e20 or$$,
      or new.mtc_amount >= 1e20 or$$);
 
 -- One person is enough up to the limit of a deposit that was there before its message: the API's login may reserve one, with any
--- limit, for a message that is kept as unknown.
+-- limit, for a message that is kept as unknown, or of an order whose row was lost. The stamp by the provider's clock, as far off
+-- as it is believed, and a minute.
 select pg_temp.change('admit_step()', $$(d.settings->>'reviewLimit')::numeric into$$,
-  $$(d.settings->>'reviewLimit')::numeric and d.created_at <= c.received_at into$$);
+  $$(d.settings->>'reviewLimit')::numeric and d.created_at <= c.received_at
+         and not exists (select from callback_attempt a where a.callback = c.id and a.n = 1
+                            and a.timestamp_ms < date_part('epoch', d.created_at) * 1000 - 660000) into$$);
 
 grant create on schema engine to engine_owner;
 set local role engine_owner;
@@ -56,7 +59,9 @@ do $$
 declare
   before text := pg_get_viewdef('case_now'::regclass);
   after text := regexp_replace(before, $x$COALESCE\(\(?d\.settings ->> 'reviewLimit'::text\)?, '0'::text\)$x$,
-                               $x$case when d.created_at <= c.received_at then \& else '0'::text end$x$);
+                               $x$case when d.created_at <= c.received_at
+         and not exists (select from engine.callback_attempt a where a.callback = c.id and a.n = 1
+                            and a.timestamp_ms < date_part('epoch', d.created_at) * 1000 - 660000) then \& else '0'::text end$x$);
 begin
   if after = before then raise exception 'case_now does not say reviewLimit: %', before; end if;
   execute 'create or replace view case_now as ' || after;

@@ -24,7 +24,8 @@ const db = await createTestDatabase();
 const [api, worker] = [db.poolFor('app_api'), db.poolFor('app_worker')];
 const key = sealKey(new Secret(randomBytes(32)));
 const seal = createSealer(fixedKeyring(key));
-const STAMP: Stamp = { keyId: 'key', timestampMs: 1_767_225_600_737 };
+const STAMP: Stamp = { keyId: 'key', timestampMs: Date.now() };
+const OLD: Stamp = { keyId: 'key', timestampMs: Date.now() - 3_600_000 };
 beforeAll(() => registerSealKey(db.owner, key));
 
 async function message(
@@ -32,6 +33,7 @@ async function message(
   receipt: 'first' | 'unknown_order' | 'other_content',
   reviewReason: 'SECOND_CODE' | 'UNKNOWN_ORDER' | null,
   data = paid(asked),
+  stamp = STAMP,
 ) {
   const row: Omit<NewCallback, 'seal'> = {
     externalOrderNumber: asked.externalOrderNumber,
@@ -42,8 +44,8 @@ async function message(
     reviewReason,
   };
   const rawHash = createHash('sha256').update(row.raw).digest();
-  const sealed = seal({ ...row, rawHash, stamp: STAMP, sealedMs: Date.now() });
-  return (await inTransaction(api, (client) => insertCallback(client, { ...row, seal: sealed }, STAMP))).id;
+  const sealed = seal({ ...row, rawHash, stamp, sealedMs: Date.now() });
+  return (await inTransaction(api, (client) => insertCallback(client, { ...row, seal: sealed }, stamp))).id;
 }
 const reserves = (asked: Order) =>
   reserve(api, {
@@ -77,16 +79,20 @@ async function caseOf(id: string): Promise<string> {
   return rows[0]!.id;
 }
 
-it.each(['kept as unknown', 'routed as another of it'])(
+it.each(['kept as unknown', 'routed as another of it', 'signed before, and received since'])(
   'a deposit that somebody reserves for a message that is there has no limit below which one is enough: %s',
   async (how) => {
     const asked = order({ wallet: newWallet() });
-    const id = await message(asked, 'unknown_order', 'UNKNOWN_ORDER');
+    const isSince = how === 'signed before, and received since';
+    if (isSince) await reserves(asked);
+    const id = await (isSince
+      ? message(asked, 'other_content', 'SECOND_CODE', paid(asked), OLD)
+      : message(asked, 'unknown_order', 'UNKNOWN_ORDER'));
     if (how === 'kept as unknown') {
       // Six hours later.
       await db.owner.query('update engine.callback set acked = true where id = $1', [id]);
       await reserves(asked);
-    } else {
+    } else if (!isSince) {
       await reserves(asked);
       await api.query(`select from engine.reroute($1, 'other_content', 'SECOND_CODE', 'key', $2, 0)`, [
         id,
