@@ -73,12 +73,16 @@ async function register(seed: Secret): Promise<void> {
   }
   const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
   try {
-    const { isNew, vouched } = await registerAndVouch(client, key, {
+    const { isNew, vouched, held } = await registerAndVouch(client, key, {
       publicKeys: sealPublicKeys(publicKeys),
       epoch: sealEpoch,
     });
     if (isNew) console.log(`INBOX_SEAL_KEY ${key.id} is registered`);
     if (vouched > 0) console.log(`messages that waited and bear a genuine seal: ${vouched}`);
+    if (held > 0) {
+      console.error(`genuine rows that somebody holds, which wait for another run of this command: ${held}`);
+      process.exitCode = 1;
+    }
   } catch (error) {
     if (!(error instanceof DemandHeldUp)) throw error;
     console.error(`a MAC is not demanded yet, run this again. In the way: ${error.message}`);
