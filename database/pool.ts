@@ -24,6 +24,8 @@ const STATEMENT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 8_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
+/** A new connection compiles each function anew: its first credit takes five times as long as its second. */
+const IDLE_CONNECTION_MS = 300_000;
 
 const SESSION = {
   TimeZone: 'UTC',
@@ -59,6 +61,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     ...timeouts,
     query_timeout: QUERY_TIMEOUT_MS,
     max: options.max ?? 10,
+    idleTimeoutMillis: IDLE_CONNECTION_MS,
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, whatever its type says
     onConnect: (client) => checkSession(client, options, { timeouts, toWrite: options.role !== 'auditor' }),
   });

@@ -46,6 +46,8 @@ export interface Stage {
   /** Where the provider calls for this order, and what it sends for a payment of it. */
   callbackOf(externalOrderNumber: string, change?: Readonly<Record<string, unknown>>): { url: string; body: string };
   logOf(program: Program): string;
+  /** The file of PostgreSQL's own log. */
+  readonly postgresLog: string;
   /** Another process of that program, of whatever version lies at `at`; not started. It ends with the stage. */
   another(
     name: 'api' | 'worker',
@@ -213,6 +215,7 @@ export async function openStage({
         };
       },
       logOf: (name) => programsBy[name].log(),
+      postgresLog: join(directory, 'server.log'),
       another(name, env, at = root) {
         const piece = program(name, { ...engineEnv, ...env }, at);
         undo.push(() => piece.end('kill'));

@@ -1,16 +1,13 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { root } from '../../local/servers/paths.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { attemptsAfter, call, creditsOf, newestAttempt, order } from './drill.ts';
 import { openStage, type Piece, type Stage } from './stage.ts';
+import { checkout, command } from './version.ts';
 
 /**
  * `npm run drill:upgrade -- --from COMMIT`: an engine of that version under load becomes one of this version as
@@ -29,37 +26,9 @@ const { values } = parseArgs({
 });
 if (values.from === undefined) throw new Error('--from COMMIT: the version before');
 
-const run = promisify(execFile);
 const LANES = 6;
 /** How long each step is left alone, so that the load meets it. */
 const STEP_MS = 5_000;
-
-/** The files of that version, with the packages of this one where it asks for the same. */
-async function checkout(commit: string): Promise<{ readonly at: string; readonly drop: () => Promise<void> }> {
-  const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-before-'));
-  const at = join(folder, 'engine');
-  const git = (...args: string[]) => run('git', ['-C', root, ...args]);
-  await git('worktree', 'add', '--detach', at, commit);
-  const isSame = await git('diff', '--quiet', commit, 'HEAD', '--', 'package-lock.json').then(
-    () => true,
-    () => false,
-  );
-  if (isSame) await symlink(join(root, 'node_modules'), join(at, 'node_modules'));
-  else await run('npm', ['ci'], { cwd: at });
-  return {
-    at,
-    async drop() {
-      await git('worktree', 'remove', '--force', at);
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-const tsx = (at: string, entry: string, args: readonly string[], env: Readonly<Record<string, string>>) =>
-  run(process.execPath, ['--import', 'tsx', entry, ...args], {
-    cwd: at,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
-  }).then(({ stdout }) => stdout.trim());
 
 /** What callers know the address of; whoever is behind it may change. */
 async function front(port: number): Promise<{ readonly server: Server; to: number }> {
@@ -85,9 +54,9 @@ let stage: Stage | null = null;
 try {
   stage = await openStage({
     programs: ['sandbox'],
-    migrateTo: async (url) => void (await tsx(before.at, 'worker/migrate.ts', [], { DATABASE_URL: url })),
+    migrateTo: async (url) => void (await command(before.at, 'worker/migrate.ts', [], { DATABASE_URL: url })),
     issueKey: (url) =>
-      tsx(before.at, 'commands/keys.ts', ['create', 'drill', '--scopes', 'deposits:create,deposits:read'], {
+      command(before.at, 'commands/keys.ts', ['create', 'drill', '--scopes', 'deposits:create,deposits:read'], {
         DATABASE_URL: url,
       }),
   });
@@ -181,24 +150,24 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   await step('the version before', async () => undefined);
   if (registered) {
     await step('the version before registers its key', async () =>
-      console.log(await tsx(before.at, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
+      console.log(await command(before.at, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
     );
     await step('no worker', () => oldWorker.end('stop'));
   }
   let told = '';
-  await step('migrate', async () => console.log((told = await tsx(root, 'worker/migrate.ts', [], owner))));
+  await step('migrate', async () => console.log((told = await command(root, 'worker/migrate.ts', [], owner))));
   if (registered) {
     if (!/no registered key vouches for: [1-9]/.test(told)) refuse('migrate does not say that payments wait');
     await step('the worker of before', () => oldWorker.start());
   }
   for (const each of values['workers-first'] ? [workers, apis] : [apis, workers]) await each();
   await step('migrate -- --contract', async () =>
-    console.log(await tsx(root, 'worker/migrate.ts', ['--contract'], owner)),
+    console.log(await command(root, 'worker/migrate.ts', ['--contract'], owner)),
   );
   if (registered && !workersStarted.at(-1)!.log().includes('payment_not_vouched'))
     refuse('no alarm says that payments wait');
   await step('seal-key -- --register', async () =>
-    console.log(await tsx(root, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
+    console.log(await command(root, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
   );
   over.abort();
   await Promise.all(load);
