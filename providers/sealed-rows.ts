@@ -22,6 +22,8 @@ export interface SealedRow {
   readonly sealed_ms: string | null;
   readonly key_id: string | null;
   readonly timestamp_ms: string | null;
+  /** Whether people have it, or have decided about it. */
+  readonly given: boolean;
   /** Up to which row the database says that none needs a seal; looked up only where a row has none. */
   readonly epoch?: string;
 }
@@ -29,7 +31,7 @@ export interface SealedRow {
 /** SQL: sealed rows `c`. A condition goes after it. */
 export const SEALED_ROWS = `
   select c.id, c.receipt, c.external_order_number as order, c.content_hash, c.data, sha256(c.raw) as raw_hash, c.received_at,
-         c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms
+         c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms, coalesce(c.outcome like 'review:%', false) as given
     from engine.callback c left join engine.callback_attempt a on a.callback = c.id and a.n = 1`;
 
 /** With what seals are verified: settings of the process that asks, and never the database's word. */
@@ -87,6 +89,13 @@ export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<st
   new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
 
 /**
+ * Whether a registered key may vouch for it. What needs no seal, because it is from before there were any, nobody can verify, and
+ * before the contract the API's login could write any number: people decide about it, and no machine.
+ */
+const mayBeVouchedFor = (verdict: SealVerdict, { given }: SealedRow): boolean =>
+  verdict.kind === 'sealed' || (verdict.kind === 'before' && given);
+
+/**
  * As the schema's owner: a registered key vouches for the genuine rows that still wait, or that people have in hand, whichever
  * did before. Answers how many these are; how many somebody held, so that they wait for the next time; and the ids of those
  * that wait and for which no registered key vouches, the first hundred: nobody credits them.
@@ -104,7 +113,7 @@ export async function vouchForWaiting(
                      union select v.callback from engine.review_case v where v.closed_at is null)
         and w.vouched_by is distinct from $1 and w.id > ${BigInt(after)} order by w.id limit ${BATCH}`;
     const rows = await sealedRows(owner, `c.id in (${ids}) order by c.id`, key);
-    const genuine = rows.filter((row) => isGenuine(verdictOn(trust, row))).map(({ id }) => id);
+    const genuine = rows.filter((row) => mayBeVouchedFor(verdictOn(trust, row), row)).map(({ id }) => id);
     // And may hold one of them.
     const { rowCount } = await owner.query(
       `update engine.callback c set vouched_by = $1 where c.id in (

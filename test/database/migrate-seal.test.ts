@@ -1,17 +1,27 @@
-import { randomBytes } from 'node:crypto';
-import { expect, test } from 'vitest';
-import { sealKey } from '../../config/inbox-seal.ts';
+import { createHash, randomBytes } from 'node:crypto';
+import { expect, onTestFinished, test } from 'vitest';
+import { createSealer, sealKey } from '../../config/inbox-seal.ts';
+import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/secret.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
 import { root } from '../../local/servers/paths.ts';
 import { run } from '../../local/servers/process.ts';
+import { contentHash } from '../../providers/mtpay/callback.ts';
+import { reserved } from '../ledger/payments.ts';
+import { paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
+import { insertCallback } from '../support/inbox.ts';
 
 const db = await createTestDatabase();
 
 /** `npm run migrate` with this key, or none; what it says. */
 async function migrate(seed: Buffer | null, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run(process.execPath, ['--import', 'tsx', 'worker/migrate.ts', ...args], {
+  const { code, stdout, stderr } = await migrated(seed, ...args);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+function migrated(seed: Buffer | null, ...args: string[]) {
+  return run(process.execPath, ['--import', 'tsx', 'worker/migrate.ts', ...args], {
     timeoutMs: 60_000,
     cwd: root,
     env: {
@@ -21,8 +31,6 @@ async function migrate(seed: Buffer | null, ...args: string[]): Promise<string> 
       ...(seed === null ? {} : { INBOX_SEAL_KEY: seed.toString('base64url') }),
     },
   });
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return stdout;
 }
 const [first, second] = [randomBytes(32), randomBytes(32)];
 const nameOf = (seed: Buffer) => sealKey(new Secret(seed)).id;
@@ -50,4 +58,34 @@ test('migrate registers the key of the seals, where no API of before can be at w
     "select string_agg(m::text, e'\\n') as all from engine.seal_mac m",
   );
   expect(rows[0]!.all).not.toContain(first.toString('hex'));
+});
+
+test('migrate ends with 1 and says how many genuine rows somebody held; another run vouches for them', async () => {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const row = {
+    externalOrderNumber: order.externalOrderNumber,
+    contentHash: contentHash(data),
+    data,
+    raw: Buffer.from('{}'),
+    receipt: 'first',
+    reviewReason: null,
+  } as const;
+  const stamp = { keyId: 'key', timestampMs: 1 };
+  const rawHash = createHash('sha256').update(row.raw).digest();
+  const facts = { ...row, rawHash, stamp, sealedMs: Date.now() };
+  const seal = createSealer(fixedKeyring(sealKey(new Secret(first))))(facts);
+  const { id } = await insertCallback(db.owner, { ...row, deposit: row.externalOrderNumber, acked: true, seal }, stamp);
+  const holder = await db.poolFor('app_api').connect();
+  onTestFinished(() => holder.release(true));
+  await holder.query(`set idle_in_transaction_session_timeout = 0`);
+  await holder.query('begin');
+  await holder.query(`select engine.count_attempt($1, 'key', 1, 1)`, [id]);
+  const { code, stderr } = await migrated(first);
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: 'genuine rows that somebody holds, which wait for another run of this command: 1\n',
+  });
+  await holder.query('rollback');
+  expect(await migrate(first)).toContain('messages that waited and bear a genuine seal: 1');
 });
