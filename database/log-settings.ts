@@ -32,8 +32,20 @@ export async function parameterLogging(db: pg.Pool | pg.ClientBase): Promise<str
   return rows.map(({ setting }) => setting);
 }
 
+/**
+ * How many transactions the server keeps that no session holds any more, `max_prepared_transactions`. Above 0 any login may leave
+ * one behind that keeps its turn at the books, over a restart too (docs/threat-model.md#what-a-leaked-login-can-stop).
+ */
+export async function keptTransactions(db: pg.Pool | pg.ClientBase): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(`select current_setting('max_prepared_transactions')::int as n`);
+  return rows[0]!.n;
+}
+export const KEEPS_TRANSACTIONS =
+  'the server keeps prepared transactions, so any login can hold up all posting by one: set max_prepared_transactions to 0';
+
 /** At a start. A database that is away is no reason, and is not asked again. */
 export async function warnOfLogging(pool: pg.Pool, log: Log): Promise<void> {
   const settings = await parameterLogging(pool).catch(() => []);
   if (settings.length > 0) raiseAlarm(log, 'database_logs_parameters', { settings });
+  if ((await keptTransactions(pool).catch(() => 0)) > 0) log.warn(KEEPS_TRANSACTIONS);
 }

@@ -5,7 +5,7 @@ import { loadArchiveEvery, loadMigrationUrl, loadSealConfig, loadSealKeyIfSet } 
 import { takesNoArguments } from '../config/no-arguments.ts';
 import type { Secret } from '../config/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
-import { parameterLogging } from '../database/log-settings.ts';
+import { KEEPS_TRANSACTIONS, keptTransactions, parameterLogging } from '../database/log-settings.ts';
 import { migrate, MIGRATIONS } from '../database/migrate.ts';
 import { createClient } from '../database/pool.ts';
 import {
@@ -48,6 +48,7 @@ try {
   const logging = await parameterLogging(client);
   if (logging.length > 0)
     console.log(`the server writes what statements are given into its log: ${logging.join(', ')} (docs/deployment.md)`);
+  if ((await keptTransactions(client)) > 0) console.log(KEEPS_TRANSACTIONS);
   console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
   if (seed !== null) await register(seed);
   else if ((await registeredSealKeys(client)).length === 0)

@@ -56,7 +56,9 @@ create trigger sizes before insert on callback for each row when (octet_length(n
 create trigger sizes_of_routing before update of review_reason on callback for each row when (octet_length(new.review_reason) > 32768)
   execute function refuse_size();
 create trigger sizes before insert on callback_attempt for each row when (octet_length(new.key_id) > 32768) execute function refuse_size();
-create trigger sizes before insert on callback_stamp for each row when (octet_length(new.content_hash) <> 32) execute function refuse_size();
+create trigger sizes before insert on callback_stamp for each row when (octet_length(new.content_hash) <> 32 or octet_length(new.key_id) > 32768)
+  execute function refuse_size();
+create trigger sizes before insert on own_stamp for each row when (octet_length(new.key_id) > 32768) execute function refuse_size();
 create trigger sizes before insert on archive_lost for each row when (octet_length(new.run_id) > 32768) execute function refuse_size();
 
 -- Times -------------------------------------------------------------------------------------------------------------------

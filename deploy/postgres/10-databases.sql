@@ -23,3 +23,12 @@ select :'sandbox_password' <> '' as sandbox_wanted \gset
 \if :sandbox_wanted
   alter role sandbox password :'sandbox_password';
 \endif
+
+-- Who takes thousands of locks fills the server's table of them, and nobody connects any more (docs/threat-model.md).
+\connect deposits
+do $$ declare f regprocedure; begin
+  for f in select oid from pg_proc where proname ~ '^pg_(try_)?advisory_' loop
+    execute format('revoke execute on function %s from public', f);
+    execute format('grant execute on function %s to deposits_migrator', f);
+  end loop;
+end $$;

@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
-import { parameterLogging, warnOfLogging } from '../../database/log-settings.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { KEEPS_TRANSACTIONS, keptTransactions, parameterLogging, warnOfLogging } from '../../database/log-settings.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
+import { startPostgres } from '../../local/servers/postgres.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
 import { createTestDatabase } from '../support/database.ts';
 
@@ -53,4 +57,22 @@ test('a process says once at its start how the server was told to, and keeps wha
   const opened = pool();
   await opened.end();
   await expect(warnOfLogging(opened, memoryLog().log)).resolves.toBeUndefined();
+});
+
+test('a server that keeps transactions which no session holds is told at the start', async () => {
+  expect(await keptTransactions(db.owner)).toBe(0);
+  const directory = await mkdtemp(join(tmpdir(), 'postgres-'));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const before = await startPostgres({ directory, fsync: false });
+  const administrator = createPool({ url: before.url, applicationName: 'test', max: 1 });
+  await administrator.query('alter system set max_prepared_transactions = 1');
+  await administrator.end();
+  await before.stop();
+  const server = await startPostgres({ directory, fsync: false, removeOnStop: true });
+  onTestFinished(() => server.stop());
+  const pool = createPool({ url: server.url, applicationName: 'test', max: 1 });
+  onTestFinished(() => pool.end());
+  const { log, lines } = memoryLog();
+  await warnOfLogging(pool, log);
+  expect(lines.join()).toContain(KEEPS_TRANSACTIONS);
 });

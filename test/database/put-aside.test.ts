@@ -340,6 +340,9 @@ describe('values that nobody could read again are refused', () => {
     const { externalOrderNumber } = await reserved();
     const said = (kind: string, more: object) =>
       worker.query('select engine.end_attempt($1, 1, $2)', [externalOrderNumber, { kind, ...more }]);
+    await expect(
+      worker.query('select engine.begin_attempt($1, 1, 1000, $3, $2)', [externalOrderNumber, Date.now(), LARGE]),
+    ).rejects.toMatchObject(refused);
     await worker.query(`select engine.begin_attempt($1, 1, 1000, 'key', $2)`, [externalOrderNumber, Date.now()]);
     await expect(said('placed', { redirectUrl: LARGE })).rejects.toMatchObject(refused);
     await said('refused', {});

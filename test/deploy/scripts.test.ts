@@ -113,6 +113,15 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     await expect(query('app_worker', 'deposits', 'select * from ledger.entry')).rejects.toThrow('permission denied');
   });
 
+  test('no login can fill the server’s table of locks, by which nobody could connect any more', async () => {
+    for (const sql of [
+      'select pg_advisory_lock(1)',
+      'select pg_try_advisory_xact_lock(1, 1)',
+      'create temp table t ()',
+    ])
+      await expect(query('auditor', 'deposits', sql)).rejects.toThrow('permission denied');
+  });
+
   test('and an API key that the API knows, made by the owner of the schema who is no superuser', async () => {
     const env = { ...process.env, DATABASE_URL_MIGRATOR: address('deposits_migrator', 'deposits') };
     const args = ['--import', 'tsx', 'commands/keys.ts', 'create', 'backend', '--scopes', 'deposits:read'];
