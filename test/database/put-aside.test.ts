@@ -46,7 +46,11 @@ const [owner, api, worker, decisions] = [
 async function asAdmin(sql: string): Promise<void> {
   const admin = new pg.Client({ connectionString: server });
   await admin.connect();
-  await admin.query(sql).finally(() => admin.end());
+  try {
+    await admin.query(sql);
+  } finally {
+    await admin.end();
+  }
 }
 
 const STAMP: Stamp = { keyId: 'key', timestampMs: Date.now() };
