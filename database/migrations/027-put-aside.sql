@@ -63,7 +63,7 @@ create trigger sizes before insert on archive_lost for each row when (octet_leng
 
 -- Times -------------------------------------------------------------------------------------------------------------------
 -- A check is asked at every change of a row: with an end that no calendar has, from before, no payment could be bound to it. And
--- PostgreSQL subtracts no infinite time before 17: one such row stopped the relay's look at all deposits.
+-- PostgreSQL makes no number of an infinite time: one such row stopped the relay's look at all deposits.
 alter table deposit drop constraint times;
 do $$ begin
   if exists (select from deposit where not (expires_at between '2000-01-01Z' and '9999-01-01Z' and listening_until between '2000-01-01Z' and '9999-01-01Z')) then
