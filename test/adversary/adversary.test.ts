@@ -6,7 +6,7 @@ import { isSameEffect } from './trial.ts';
 test('nothing that a login of the engine may do goes unseen: it is refused, changes nothing, is found by name, or listed', async () => {
   const report = await runAdversary({
     ground: { postgresUrl: required('TEST_POSTGRES_URL'), workflowBundle: required('TEST_WORKFLOW_BUNDLE') },
-    seed: 20_261_129,
+    seed: 20_261_130,
     each: 40,
     pairs: 15,
     control: 8,
