@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../intake/relay.ts';
 import { loadApiConfig } from '../../config/environment.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
-import { insertCase } from '../../database/cases.ts';
+import { findNotCarriedOut, insertCase, suspenseWithoutCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { contentHash } from '../../providers/mtpay/callback.ts';
@@ -93,6 +93,26 @@ describe('while no worker runs', () => {
     });
     expect(await seenByProvider(engine, stopped)).toEqual({ placements: 0, orders: 0 });
   });
+
+  test('a decision that was confirmed and of which nothing comes is told with its age, until it is carried out', async () => {
+    const order = buildOrder({ externalOrderNumber: settling });
+    await arrives(engine, order);
+    const { id } = await opened(alice, order, 'SECOND_CODE', 'parked');
+    const { body } = await alice.propose(id, { decision: 'reject', reason: 'compared with the statement' });
+    // An API that wrote the step and died before it told the workflow.
+    await byHand(
+      owner,
+      `insert into engine.decision (callback, step, operator, workflow_id, proposal, at)
+       select p.callback, 'confirm', 'bob', p.workflow_id, p.id, clock_timestamp() - interval '1 hour' from engine.decision p where p.id = $1`,
+      [body.proposal.id],
+    );
+    const told = await until('the alarm', async () => idle.fields('decision_without_effect')[0]);
+    expect(told).toMatchObject({ case: id, count: 1 });
+    expect(told['ageMs']).toBeGreaterThanOrEqual(3_600_000);
+    const confirmed = await (await operator(engine, 'bob')).confirm(id, body.proposal.id);
+    expect(confirmed.status, confirmed.text).toBe(200);
+    expect(await findNotCarriedOut(owner, 0)).toBeNull();
+  });
 });
 
 const QUICK: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
@@ -154,6 +174,9 @@ async function past(n: string, how: string): Promise<void> {
   });
 }
 
+/** States of {@link write} with a payment; the last three stand so by no way of ours. */
+const PAID = ['IN_REVIEW', 'paid', 'without case', 'case closed', 'settled by nothing'];
+
 /** A row as it stands in this state, whatever became of its workflow. */
 async function write(n: string, state: string): Promise<void> {
   const order = buildOrder({ externalOrderNumber: n });
@@ -169,7 +192,7 @@ async function write(n: string, state: string): Promise<void> {
     });
     if (state === 'PLACING') return;
     await client.query('set local session_replication_role = replica');
-    const shown = state === 'IN_REVIEW' || state === 'paid' ? 'AWAITING_PAYMENT' : state;
+    const shown = PAID.includes(state) ? 'AWAITING_PAYMENT' : state;
     const answer =
       shown === 'PLACEMENT_UNKNOWN'
         ? { kind: 'unknown', cause: 'no answer' }
@@ -209,9 +232,19 @@ async function write(n: string, state: string): Promise<void> {
       return;
     }
     const workflowId = depositWorkflowId(n);
-    await insertCase(client, { workflowId, inboxId: callback.id, reason: 'LATE', detail: '' });
-    await client.query(`update engine.deposit set state = 'IN_REVIEW' where external_order_number = $1`, [n]);
     await client.query('update engine.callback set outcome = $2 where id = $1', [callback.id, `review:${workflowId}`]);
+    if (state === 'settled by nothing') return;
+    await client.query(
+      `update engine.deposit set state = 'IN_REVIEW', review_reason = 'LATE' where external_order_number = $1`,
+      [n],
+    );
+    if (state === 'without case') return;
+    await insertCase(client, { workflowId, inboxId: callback.id, reason: 'LATE', detail: '' });
+    if (state === 'case closed')
+      await client.query(
+        `update engine.review_case set closed_at = clock_timestamp(), decision = 'reject', decided_by = 'alice+bob' where workflow_id = $1`,
+        [workflowId],
+      );
   });
 }
 
@@ -278,6 +311,10 @@ describe('an open row of which the workflow is not there', () => {
     failed: held('FAILED'),
     completed,
   });
+  const toldOnly = (state: string) => {
+    const told = (workflow: string | null): Owned => ({ ...runs(state, 'deposit_without_case'), workflow });
+    return bound(told, told('COMPLETED'));
+  };
   const TABLE: Record<string, Record<string, Owned>> = {
     PLACING: {
       'never started': placedNow,
@@ -298,13 +335,20 @@ describe('an open row of which the workflow is not there', () => {
       () => people('IN_REVIEW', 'RUNNING', 'LATE', 'workflow_gone'),
       people('IN_REVIEW', 'COMPLETED', 'LATE', 'case_reopened'),
     ),
+    // It is for people, and nobody has it.
+    'without case': bound(
+      () => people('IN_REVIEW', 'RUNNING', 'LATE', 'case_rebuilt', 'workflow_gone'),
+      people('IN_REVIEW', 'COMPLETED', 'LATE', 'case_rebuilt', 'case_reopened'),
+    ),
+    'case closed': toldOnly('IN_REVIEW'),
+    'settled by nothing': toldOnly('AWAITING_PAYMENT'),
   };
   const all = Object.entries(TABLE).flatMap(([state, ways]) =>
     Object.entries(ways).map(([how, expected]) => ({ state, how, expected, n: randomUUID() as string })),
   );
 
   test('has an owner soon: in every state, whatever became of the workflow, and nothing is placed twice', async () => {
-    expect(all).toHaveLength(30);
+    expect(all).toHaveLength(45);
     await Promise.all(all.map(({ n, how }) => past(n, how)));
     for (const { n, state } of all) await write(n, state);
     for (const { state, how, expected, n } of all) {
@@ -405,6 +449,26 @@ test('a workflow terminated twice while its order is under way: placed once, and
   await engine.untilState(n, 'CREDITED');
   expect(await postings(engine, n)).toEqual(['5000']);
   await engine.auditLedger();
+});
+
+test('money in suspense whose case nobody has any more is told of, and only then', async () => {
+  await hurry();
+  const order = await placed(engine);
+  await arrives(engine, order);
+  await engine.untilState(order.externalOrderNumber, 'CREDITED');
+  await arrives(engine, order);
+  const { id } = await opened(alice, order, 'SECOND_CODE', 'parked');
+  expect(await suspenseWithoutCase(owner)).toBe('0');
+  const closed = (by: string | null) =>
+    byHand(
+      owner,
+      `update engine.review_case set closed_at = $2, decision = $3, decided_by = $4 where workflow_id = $1`,
+      by === null ? [id, null, null, null] : [id, new Date(), 'reject', by],
+    );
+  await closed('alice+bob');
+  await until('the alarm', async () => api.fields('suspense_without_case').find(({ amount }) => amount === '5000'));
+  await closed(null);
+  expect(await suspenseWithoutCase(owner)).toBe('0');
 });
 
 describe('an order that we did not have, claimed once', () => {
