@@ -184,6 +184,7 @@ function showUnread(server: http.Server, witness: Witness): void {
     response.once('close', forget);
   });
   server.on('connect', ({ url = '' }, socket, bytes) => {
+    heads.delete(socket as Socket);
     socket.destroy();
     witness({ path: url, bytes: bytes.subarray(0, MAX_BODY_BYTES), encoding: undefined }, 'method_not_allowed');
   });

@@ -559,11 +559,19 @@ async function poison(): Promise<void> {
       deposits('settled'),
       `update engine.deposit set state = 'REJECTED', settled_by = (select min(workflow_id) from engine.review_case where workflow_id like 'a-poison-case-%')
         where ${where('settled')}`,
+      // deposits without a case: the database refuses to have it written.
+      callbacks('review', 'first', true),
+      deposits('review'),
+      `update engine.callback set outcome = 'review:a-poison-review' where ${where('review')}`,
+      `update engine.deposit d set state = 'IN_REVIEW',
+              bound_callback = (select c.id from engine.callback c where c.external_order_number = d.external_order_number)
+        where ${where('review')}`,
       // unknown orders: they have turned up, and the database refuses to have them routed.
       callbacks('unknown', 'unknown_order', false),
       deposits('unknown'),
       `update engine.deposit set state = 'EXPIRED' where ${where('unknown')}`,
       `create function engine.poisoned() returns trigger language plpgsql as $$ begin raise exception 'poisoned'; end $$`,
+      `create trigger poisoned before insert on engine.review_case for each row when (new.workflow_id like 'deposit:a-poison-review-%') execute function engine.poisoned()`,
       `create trigger poisoned before update on engine.callback for each row when (old.${where('unknown')}) execute function engine.poisoned()`,
     ])
       await client.query(sql);
@@ -581,7 +589,8 @@ async function servesBehind(): Promise<void> {
     await until(`${step}: the row behind`, ask, 60_000);
     times[step] = Math.round(performance.now() - startedAt);
   };
-  const [reservation, deposit, held, unknown] = Array.from({ length: 4 }, () => `z-${randomUUID()}`) as [
+  const [reservation, deposit, held, unknown, alone] = Array.from({ length: 5 }, () => `z-${randomUUID()}`) as [
+    string,
     string,
     string,
     string,
@@ -590,6 +599,7 @@ async function servesBehind(): Promise<void> {
   await write(reservation, 'PLACING');
   await write(deposit, 'AWAITING_PAYMENT');
   await write(held, 'IN_REVIEW');
+  await write(alone, 'without case');
   expectRefusal(
     await engine.callback(
       callbackAddress(engine, unknown),
@@ -630,6 +640,7 @@ async function servesBehind(): Promise<void> {
     isServed('reservations', async () => (await engine.deposit(reservation)).state === 'AWAITING_PAYMENT'),
     isServed('deposits', async () => (await statusOf(deposit)) === 'RUNNING'),
     isServed('cases', async () => (await statusOf(held)) === 'RUNNING'),
+    isServed('deposits without a case', async () => (await ownerOf(alone)).held === 'RUNNING'),
     isServed('unknown orders', () => outcomeOf('external_order_number', unknown)),
     isServed('settled deposits', async () => {
       const { rows } = await owner.query('select told_at from engine.deposit where external_order_number = $1', [
@@ -659,7 +670,7 @@ test('a hundred and one rows that fail at every step hide no other row: each ste
              select external_order_number from engine.callback where outcome is null or external_order_number like 'a-poison-case-%') x
       where external_order_number like 'a-poison-%' group by 1 order by 1`,
   );
-  expect(rows.map(({ n }) => n)).toEqual(['answered', 'callback', 'case', 'placing', 'settled', 'unknown']);
+  expect(rows.map(({ n }) => n)).toEqual(['answered', 'callback', 'case', 'placing', 'review', 'settled', 'unknown']);
   expect(rows.every(({ left }) => left % 101 === 0)).toBe(true);
   expect(await until('people to be told of one', async () => api.fields('relay_row_failed')[0])).toMatchObject({
     row: expect.stringMatching(/poison|^\d+$/),
