@@ -702,6 +702,9 @@ async function hangingClient(about: RegExp): Promise<Client> {
 
 test('a hundred and one rows that hang at every step hold up no other row for long', async () => {
   const client = await hangingClient(/a-poison-(?:callback|placing|answered|settled|case)-\d+/);
+  // The relay of before would serve what can be served for a moment.
+  await engine.api.close();
+  engine.api = { ...engine.api, close: () => Promise.resolve() };
   // Payments, and links, that somebody is to be told of.
   await byHand(owner, `update engine.callback set data = '{}' where external_order_number like 'a-poison-callback-%'`);
   await byHand(
