@@ -81,7 +81,15 @@ const witness =
     throw error;
   };
 
-async function show(receiver: CallbackReceiver, request: Request, code: string): Promise<void> {
+/** For a private listener: a callback that a proxy has led there is looked at, and then refused like every unknown path. */
+export const showMisled =
+  (refused: CallbackReceiver['refused']): RequestHandler =>
+  async (request, _response, next) => {
+    await show({ refused }, request, 'private_listener');
+    next();
+  };
+
+async function show(receiver: Pick<CallbackReceiver, 'refused'>, request: Request, code: string): Promise<void> {
   const { bytes, end } = await bodyOf(request);
   const encoding = request.headers['content-encoding'];
   // One that is cut each time never comes whole: a wrong length, a limit on the way.

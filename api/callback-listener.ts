@@ -8,19 +8,27 @@ import { createCallbackApp } from './callback-app.ts';
 import { type Listener, listen, LISTENER_LIMITS } from './http/http.ts';
 import { takeTurns } from '../intake/limits.ts';
 import { createReceiver, type ReceiveDependencies } from '../intake/receive-callback.ts';
+import type { RecognitionKeys } from '../intake/refused-message.ts';
+
+type Rings = { readonly [name in 'mtpay' | 'callback']: Keyring<KeyTypes[name]> };
 
 interface CallbackListenerDependencies
   extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'raise' | 'isEmpty' | 'log'> {
   readonly config: Pick<CallbacksConfig, 'ack' | 'callbackListen'>;
-  readonly rings: { readonly [name in 'mtpay' | 'callback']: Keyring<KeyTypes[name]> };
+  readonly rings: Rings;
 }
+
+/** By which a callback is known, whatever it looks like and wherever it came. */
+export const recognitionKeys = (rings: Rings): RecognitionKeys => ({
+  mtpayKeys: rings.mtpay,
+  capabilities: mapKeyring(rings.callback, capabilityKey),
+});
 
 /** The public listener with what judges and keeps callbacks. Rejects when the address is taken. */
 export function openCallbackListener({ config, rings, ...deps }: CallbackListenerDependencies): Promise<Listener> {
   const receiver = createReceiver({
     ...deps,
-    mtpayKeys: rings.mtpay,
-    capabilities: mapKeyring(rings.callback, capabilityKey),
+    ...recognitionKeys(rings),
     clock: createProviderClock(deps.pool),
   });
   const turn = takeTurns();

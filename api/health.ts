@@ -1,5 +1,7 @@
 import type { Express } from 'express';
 import type { Log } from '../telemetry/log.ts';
+import type { CallbackReceiver } from '../intake/receive-callback.ts';
+import { showMisled } from './callback-app.ts';
 import { answerErrors } from './http/errors.ts';
 import { RequestRefused } from '../intake/refusal.ts';
 import { createApp, onlyMethods } from './http/http.ts';
@@ -9,11 +11,13 @@ export interface HealthDependencies {
   readonly isAccepting: () => boolean;
   /** Whether changes would be taken. */
   readonly isDatabaseUp: () => Promise<boolean>;
+  /** Shown what nobody here answers. */
+  readonly refused: CallbackReceiver['refused'];
   readonly log: Log;
 }
 
 /** The private listener of a process that takes callbacks and does nothing else: `/healthz` and `/readyz`. */
-export function createHealthApp({ isAccepting, isDatabaseUp, log }: HealthDependencies): Express {
+export function createHealthApp({ isAccepting, isDatabaseUp, refused, log }: HealthDependencies): Express {
   const app = createApp();
   app
     .route('/healthz')
@@ -27,7 +31,7 @@ export function createHealthApp({ isAccepting, isDatabaseUp, log }: HealthDepend
       response.status(ready ? 200 : 503).json({ ready, database: database ? 'up' : 'down' });
     })
     .all(onlyMethods('GET'));
-  app.use(() => {
+  app.use(showMisled(refused), () => {
     throw new RequestRefused('not_found', 'no such path');
   });
   app.use(answerErrors(log));

@@ -11,7 +11,9 @@ import { createDeposit, type CreateDependencies } from '../intake/create-deposit
 import { showDeposit, type WebUi } from './routes/deposit-view.ts';
 import { bindDocs } from './docs/docs.ts';
 import { answerErrors } from './http/errors.ts';
+import type { CallbackReceiver } from '../intake/receive-callback.ts';
 import { RequestRefused } from '../intake/refusal.ts';
+import { showMisled } from './callback-app.ts';
 import { bindEvidence } from './routes/evidence.ts';
 import { createApp } from './http/http.ts';
 import { bind, type Bound, serve } from './http/bind.ts';
@@ -44,6 +46,8 @@ export interface InternalDependencies extends CreateDependencies {
   /** Whether changes would be taken. */
   readonly isDatabaseUp: () => Promise<boolean>;
   readonly isTemporalUp: () => Promise<boolean>;
+  /** Shown what nobody here answers. */
+  readonly refused: CallbackReceiver['refused'];
 }
 
 /** The private listener: what merchants' backends call, health, and the document of it all. */
@@ -51,7 +55,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
   const app = createApp();
   const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
   serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
-  app.use(() => {
+  app.use(showMisled(deps.refused), () => {
     throw new RequestRefused('not_found', 'no such path');
   });
   app.use(answerErrors(deps.log));

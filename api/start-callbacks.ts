@@ -7,13 +7,15 @@ import { tellAccepted } from '../database/callbacks.ts';
 import { warnOfCatalogue } from '../database/catalogue.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/deposits.ts';
+import { warnOfLogging } from '../database/log-settings.ts';
 import { refuseWrongSession } from '../database/pool.ts';
 import { warnOfSealKey } from '../database/seal-macs.ts';
 import { nameKeys } from '../providers/key-names.ts';
-import { callbackOverlaps, openCallbackListener } from './callback-listener.ts';
+import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callback-listener.ts';
 import { createHealthApp } from './health.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { openPools } from './pools.ts';
+import { createWitness } from '../intake/receive-callback.ts';
 import { createRaiser } from '../intake/raiser.ts';
 import type { RunningApi } from './start.ts';
 
@@ -26,6 +28,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   const { rings } = config.keys;
   try {
     await refuseWrongSession(pools.private);
+    await warnOfLogging(pools.private, log);
     await warnOfSealKey(pools.private, log, sealKey(rings.inboxSeal.current).id);
   } catch (error) {
     await pools.end();
@@ -38,7 +41,12 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   let mayBeEmpty = config.restoredFromEmpty;
 
   const healthListener = await listen(
-    createHealthApp({ isAccepting: () => accepting, isDatabaseUp: () => pools.isWritable(), log }),
+    createHealthApp({
+      isAccepting: () => accepting,
+      isDatabaseUp: () => pools.isWritable(),
+      refused: createWitness({ ...recognitionKeys(rings), log }),
+      log,
+    }),
     config.apiListen,
     LISTENER_LIMITS,
     log,

@@ -14,12 +14,13 @@ import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { createSealer, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
 import { createAccess } from './http/authenticate.ts';
 import { nameKeys } from '../providers/key-names.ts';
-import { callbackOverlaps, openCallbackListener } from './callback-listener.ts';
+import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callback-listener.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { createInternalApp } from './private-app.ts';
 import { limitPerKey } from '../intake/limits.ts';
 import { startListening } from '../database/listening.ts';
 import { openPools } from './pools.ts';
+import { createWitness } from '../intake/receive-callback.ts';
 import { raise, raiseById } from '../intake/raise.ts';
 import { createRaiser } from '../intake/raiser.ts';
 import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay.ts';
@@ -97,6 +98,7 @@ export async function startApi(
     isAccepting: () => accepting,
     isDatabaseUp: () => pools.isWritable(),
     isTemporalUp: () => isTemporalUp(client),
+    refused: createWitness({ ...recognitionKeys(rings), log }),
   });
   const apiListener = await listen(internal, config.apiListen, LISTENER_LIMITS, log);
   const callbackListener = await openCallbackListener({

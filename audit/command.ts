@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
+import { pino } from 'pino';
 import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
@@ -14,7 +15,6 @@ import {
   loadSealConfig,
   loadSignatureConfig,
 } from '../config/environment.ts';
-import { createLog } from '../telemetry/log.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
 import { sealPublicKeys } from '../config/inbox-seal.ts';
@@ -160,7 +160,11 @@ async function tellEvidence(
 }
 
 /** What closed a moment ago is archived like the rest, before the archive is audited. */
-async function archiveFirst(archiver: DatabaseConfig, client: Client, directory: string | undefined): Promise<void> {
+export async function archiveFirst(
+  archiver: DatabaseConfig,
+  client: Client,
+  directory: string | undefined,
+): Promise<void> {
   const pool = createPool({
     url: archiver.url,
     role: 'archiver',
@@ -173,7 +177,8 @@ async function archiveFirst(archiver: DatabaseConfig, client: Client, directory:
       histories: temporalHistories(client),
       objects: archiveObjects(pool, directory),
       version: engineVersion(),
-      log: createLog('audit', 'silent'),
+      // A history that is lost is told once, by whoever finds it: standard output is the report's.
+      log: pino({ level: 'error', base: { part: 'audit' } }, { write: (line: string) => say(line.trimEnd()) }),
     });
     for (let archived = 1; archived > 0; ) ({ archived } = await archiveClosed(200));
   } finally {

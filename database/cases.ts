@@ -290,6 +290,102 @@ export async function findOpenCases(
   return toPage(rows, limit, toCase, (row) => [row.workflow_id]);
 }
 
+/** A deposit that only people can go on with, and of whose payment no case is open. */
+export interface WithoutCase {
+  readonly externalOrderNumber: string;
+  readonly state: string;
+  readonly inboxId: string | null;
+  /** Of the payment since it was received, or of the deposit where there is none. */
+  readonly ageMs: number;
+}
+
+interface RawWithoutCase {
+  n: string;
+  state: string;
+  inbox_id: string | null;
+  age_ms: string;
+}
+
+const toWithoutCase = (row: RawWithoutCase): WithoutCase => ({
+  externalOrderNumber: row.n,
+  state: row.state,
+  inboxId: row.inbox_id,
+  ageMs: Number(row.age_ms),
+});
+
+/** One statement: a decision closes the case and the deposit at once. */
+const WITHOUT_CASE = `
+  select d.external_order_number as n, d.state, d.bound_callback as inbox_id,
+         (extract(epoch from clock_timestamp() - coalesce(c.received_at, d.created_at)) * 1000)::bigint as age_ms
+    from engine.deposit d left join engine.callback c on c.id = d.bound_callback
+   where not exists (select from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null)`;
+
+/** Deposits shown as for people (or as being credited, which no row says), in the order of their numbers. */
+export async function findWithoutCase(
+  db: Db,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<WithoutCase>> {
+  const { rows } = await db.query<RawWithoutCase>(
+    `${WITHOUT_CASE} and d.state in ('IN_REVIEW', 'CREDITING') and d.external_order_number > $1
+      order by d.external_order_number limit $2`,
+    [after?.[0] ?? '', limit],
+  );
+  return toPage(rows, limit, toWithoutCase, ({ n }) => [n]);
+}
+
+/** An open deposit whose payment has come to something, and yet nobody has it; null: it is not one. */
+export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
+  const { rows } = await db.query<RawWithoutCase>(
+    `${WITHOUT_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
+    [externalOrderNumber],
+  );
+  return rows[0] === undefined ? null : toWithoutCase(rows[0]);
+}
+
+/** Writes the case of a deposit that is for people once more, if its payment never had another: its id, or null. */
+export async function regainCase(db: Db, externalOrderNumber: string): Promise<string | null> {
+  const { rows } = await db.query<{ id: string | null }>('select engine.regain_case($1) as id', [externalOrderNumber]);
+  return rows[0]!.id;
+}
+
+/** Decisions that were confirmed longer ago than this and came to nothing: how many, and the oldest; null: there are none. */
+export async function findNotCarriedOut(
+  db: Db,
+  olderThanMs: number,
+): Promise<{ readonly count: number; readonly case: string; readonly ageMs: number } | null> {
+  const { rows } = await db.query<{ case: string; count: number; age_ms: string }>(
+    `select v.workflow_id as case, (count(*) over ())::int as count, (extract(epoch from clock_timestamp() - k.at) * 1000)::bigint as age_ms
+       from engine.review_case v
+      cross join lateral (
+        select min(k.at) as at from engine.decision k
+         where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
+           and not exists (select from engine.refused_step r where r.decision = k.id)) k
+      where v.closed_at is null and ${isOld('k.at', '$1')}
+        and not exists (select from engine.carried r where r.proposal = v.proposal)
+      order by k.at limit 1`,
+    [olderThanMs],
+  );
+  if (rows[0] === undefined) return null;
+  const { age_ms, ...oldest } = rows[0];
+  return { ...oldest, ageMs: Number(age_ms) };
+}
+
+/**
+ * What lies in suspense and is on no open case: decimal text, "0" when all of it is. Rests of payments whose ordered part went
+ * into a wallet belong to those. One statement, so that nothing is booked in between.
+ */
+export async function suspenseWithoutCase(db: Db): Promise<string> {
+  const { rows } = await db.query<{ amount: string }>(
+    `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
+              - coalesce((select sum(case when t.amount > 0 then t.amount - t.fee else -t.amount end)
+                            from (select distinct v.tip from engine.case_now v where v.closed_at is null and v.standing in ('parked', 'withdrawn')) o
+                            join ledger.transaction t on t.id = o.tip), 0)
+              - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
+  );
+  return rows[0]!.amount;
+}
+
 /** Shows which proposal waits; the workflow is the one that knows. */
 export async function recordProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
   await db.query('select engine.show_proposal($1, $2)', [workflowId, decisionId]);

@@ -92,15 +92,20 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
         throw error;
       }
     },
-    refused(message, code) {
-      // After the answer: what is recognised takes time that a stranger could measure.
-      setImmediate(() => {
-        const recognised = recognise(deps, message);
-        if (recognised !== null) raiseAlarm(deps.log, 'callback_not_readable', { ...recognised, code });
-      });
-    },
+    refused: createWitness(deps),
   };
 }
+
+/** {@link CallbackReceiver.refused} alone, for a listener that takes no callbacks. */
+export const createWitness =
+  (deps: Pick<ReceiveDependencies, 'mtpayKeys' | 'capabilities' | 'log'>): CallbackReceiver['refused'] =>
+  (message, code) => {
+    // After the answer: what is recognised takes time that a stranger could measure.
+    setImmediate(() => {
+      const recognised = recognise(deps, message);
+      if (recognised !== null) raiseAlarm(deps.log, 'callback_not_readable', { ...recognised, code });
+    });
+  };
 
 function read(raw: Buffer): Envelope {
   try {

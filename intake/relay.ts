@@ -2,14 +2,22 @@ import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { type Loop, startLoop } from '../telemetry/loop.ts';
 import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/callbacks.ts';
-import { findOpenCases } from '../database/cases.ts';
+import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase } from '../database/cases.ts';
 import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { depositWorkflowId } from '../workflows/messages.ts';
 import { mendCase, perhapsNotRunning } from './open-case.ts';
 import { raise, tellAnswered, tellSettled } from './raise.ts';
-import { isOverdue, LAG_MS, mendDeposit, type RestoreDependencies, tellOverdue, wakeOutdated } from './restored.ts';
+import {
+  isOverdue,
+  LAG_MS,
+  mendDeposit,
+  mendWithoutCase,
+  type RestoreDependencies,
+  tellOverdue,
+  wakeOutdated,
+} from './restored.ts';
 import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
 import { createTurn, MAX_REST_AWAY_MS, type Step } from './turns.ts';
 
@@ -39,6 +47,8 @@ const LARGE_PAGE = 500;
 const LARGE_PAGES = 4;
 /** A row that waits so many lags longer than its windows is not waited for any more. */
 const OVERDUE_LAGS = 10;
+/** What lies in suspense is counted this many lags apart. */
+const SUSPENSE_LAGS = 10;
 const CONCURRENCY = 8;
 
 export interface Relay {
@@ -154,13 +164,30 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       },
       ({ heldBy, workflowId }) => heldBy ?? workflowId,
     ),
+    serving(
+      {
+        name: 'deposits without a case',
+        page: (after, limit) => findWithoutCase(pool, after, limit),
+        idOf: (found) => found.externalOrderNumber,
+        work: (found) => mendWithoutCase(deps, found),
+        againMs: lagMs,
+      },
+      lagMs / 6,
+    ),
     asking('payments without effect', async () => {
       const waiting = await findWithoutEffect(pool, withoutEffectMs);
       if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
       // Without a payment nothing else tells of workers that do not work.
       const notPlaced = await findNotPlaced(pool, withoutEffectMs);
       if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', notPlaced);
-      return waiting === null && notPlaced === null ? withoutEffectMs / 4 : againMs;
+      const notCarriedOut = await findNotCarriedOut(pool, withoutEffectMs);
+      if (notCarriedOut !== null) raiseAlarm(log, 'decision_without_effect', notCarriedOut);
+      return [waiting, notPlaced, notCarriedOut].every((found) => found === null) ? withoutEffectMs / 4 : againMs;
+    }),
+    asking('suspense', async () => {
+      const amount = await suspenseWithoutCase(pool);
+      if (amount !== '0') raiseAlarm(log, 'suspense_without_case', { amount });
+      return SUSPENSE_LAGS * lagMs;
     }),
     lookingBack(),
   ];

@@ -2,7 +2,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { openHistory, valueOf } from '../archive/history.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, insertRestored } from '../database/callbacks.ts';
-import { casesWithoutRow, decidedLongAgo } from '../database/cases.ts';
+import { casesWithoutRow, decidedLongAgo, regainCase, withoutCaseOf, type WithoutCase } from '../database/cases.ts';
 import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/deposits.ts';
 import { wasRestoredSince } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
@@ -42,7 +42,7 @@ export async function mendDeposit(deps: RestoreDependencies, deposit: DepositRow
     if (state === 'PLACING') await look(deps.client, externalOrderNumber).catch(unlessGone);
     return false;
   }
-  if (boundCallback !== null) return raiseBound(deps, boundCallback);
+  if (boundCallback !== null) return raiseBound(deps, externalOrderNumber, boundCallback);
   if (where === 'ended') return showEnded(deps, deposit);
   const wasNeverStarted = where === 'gone' && state === 'PLACING';
   if (!wasNeverStarted) await adoptDeposit(deps.pool, externalOrderNumber);
@@ -77,11 +77,35 @@ export const isOverdue = (deposit: OpenDeposit, overdueMs: number): boolean =>
   deposit.overdueMs !== null && deposit.overdueMs > overdueMs;
 
 /** The payment of a deposit without a workflow: it becomes a case, unless it is one. */
-async function raiseBound(deps: RaiseDependencies, boundCallback: string): Promise<boolean> {
+async function raiseBound(
+  deps: RaiseDependencies,
+  externalOrderNumber: string,
+  boundCallback: string,
+): Promise<boolean> {
   const callback = await findCallback(deps.pool, boundCallback);
-  if (callback === null || callback.outcome !== null) return false;
-  await raise(deps, callback);
+  if (callback?.outcome === null) {
+    await raise(deps, callback);
+    return true;
+  }
+  const found = await withoutCaseOf(deps.pool, externalOrderNumber);
+  if (found === null) return false;
+  tellWithoutCase(deps, found);
   return true;
+}
+
+/**
+ * A deposit that is for people has no open case. It is written once more where there never was one, and held by whoever looks
+ * after cases; where people have closed one nothing is opened again, and they are told. Idempotent.
+ */
+export async function mendWithoutCase(deps: RaiseDependencies, found: WithoutCase): Promise<void> {
+  const { externalOrderNumber, inboxId } = found;
+  const regained = await regainCase(deps.pool, externalOrderNumber);
+  if (regained === null) return tellWithoutCase(deps, found);
+  raiseAlarm(deps.log, 'case_rebuilt', { case: regained, deposit: externalOrderNumber, inboxId });
+}
+
+function tellWithoutCase({ log }: RaiseDependencies, { externalOrderNumber, ...found }: WithoutCase): void {
+  raiseAlarm(log, 'deposit_without_case', { deposit: externalOrderNumber, ...found });
 }
 
 /** The workflow of an open row has ended: people see what its history says, and what they decide ends the deposit. */

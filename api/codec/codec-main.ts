@@ -3,6 +3,7 @@ import { createLog } from '../../telemetry/log.ts';
 import { takesNoArguments } from '../../config/no-arguments.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';
 import { createPayloadCodec } from '../../config/payload-codec.ts';
+import { warnOfLogging } from '../../database/log-settings.ts';
 import { createPool } from '../../database/pool.ts';
 import { createAccess } from '../http/authenticate.ts';
 import { createCodecServer } from './codec-server.ts';
@@ -29,6 +30,7 @@ if (keys === null) throw new ConfigError('TEMPORAL_CODEC_KEY: is not set');
 const codec = createPayloadCodec(keys);
 const access = createAccess(LIMITS);
 const listener = await listen(createCodecServer({ pool, access, codec, origin: config.origin, log }), config.listen);
+void warnOfLogging(pool, log);
 log.info({ codec: listener.url, origin: config.origin }, 'codec ready');
 
 const stop = () => {

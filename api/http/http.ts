@@ -161,8 +161,19 @@ function showUnread(server: http.Server, witness: Witness): void {
       const head = heads.get(socket) ?? '';
       if (head.length < MAX_HEAD) heads.set(socket, head + chunk.subarray(0, MAX_HEAD).toString('latin1'));
     });
-    // The error with which Node destroys a connection that it cannot read, after it has answered.
-    socket.once('error', (error) => showPacket(witness, error, heads.get(socket) ?? ''));
+    // The error with which Node destroys a connection that it cannot read, after it has answered; none where we close it.
+    let said: Error = Object.assign(new Error(), { code: 'cut' });
+    socket.once('error', (error) => (said = error));
+    socket.once('close', () => showPacket(witness, said, heads.get(socket) ?? ''));
+  });
+  // One more on a connection than it may carry: Node answers 503, and the app never sees it.
+  server.on('dropRequest', (request: http.IncomingMessage) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => void (chunks.length < MAX_BODY_BYTES / 1_024 && chunks.push(chunk)));
+    request.once('close', () => {
+      const bytes = Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES);
+      witness({ path: request.url ?? '', bytes, encoding: request.headers['content-encoding'] }, 'dropped');
+    });
   });
   server.prependListener('request', (request, response) => {
     const { socket } = request;
@@ -173,6 +184,7 @@ function showUnread(server: http.Server, witness: Witness): void {
     response.once('close', forget);
   });
   server.on('connect', ({ url = '' }, socket, bytes) => {
+    heads.delete(socket as Socket);
     socket.destroy();
     witness({ path: url, bytes: bytes.subarray(0, MAX_BODY_BYTES), encoding: undefined }, 'method_not_allowed');
   });

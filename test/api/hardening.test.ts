@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import http from 'node:http';
 import { connect } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Log } from '../../telemetry/log.ts';
 import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http/http.ts';
@@ -195,6 +197,34 @@ describe('a listener of its own', () => {
         .every((status) => status === 503),
     ).toBe(true);
     expect(heard).toMatch(/connection: close/i);
+  });
+
+  test('shows what Node or we ourselves end unread: one request too many, and a head that gave way to others', async () => {
+    const shown: unknown[] = [];
+    const listener = await listen(
+      app,
+      { host: '127.0.0.1', port: 0 },
+      { ...LISTENER_LIMITS, maxRequestsPerSocket: 2, maxConnections: 1 },
+      undefined,
+      ({ path, bytes }, code) => shown.push([path, bytes.toString(), code]),
+    );
+    open.push(listener);
+    const one = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
+    await talk(listener.url, [`${one}${one}POST /one/more HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\ngenuine`]);
+    await until('the dropped request', async () => shown.length > 0);
+    const port = Number(new URL(listener.url).port);
+    const longest = await connected(port, one);
+    await once(longest.socket, 'data');
+    await new Promise<void>((resolve) => longest.socket.write('POST /address/of/ours HTT', () => resolve()));
+    // It is in the kernel by now: each turn of the loop reads what is there.
+    for (let turn = 0; turn < 5; turn += 1) await setImmediate();
+    await connected(port, one);
+    await longest.closed;
+    await until('the head', async () => shown.length > 1);
+    expect(shown).toEqual([
+      ['/one/more', 'genuine', 'dropped'],
+      ['/address/of/ours', '', 'cut'],
+    ]);
   });
 
   const connected = async (port: number, said = '') => {

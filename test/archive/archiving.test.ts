@@ -3,8 +3,9 @@ import { gunzipSync } from 'node:zlib';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createArchiver } from '../../activities/archiving.ts';
+import { archiveFirst } from '../../audit/command.ts';
 import { canonicalHistory, parseHistory } from '../../archive/canonical.ts';
 import { archivedRuns } from '../../archive/chain.ts';
 import { archiveObjects } from '../../archive/objects.ts';
@@ -330,4 +331,20 @@ test('the workflow archives batch after batch until nothing is left', async () =
   for (const { handle } of all) expect(await rowsOf(handle.workflowId)).toHaveLength(1);
   const { rows } = await owner.query(`select from engine.archive where workflow_type = 'archive'`);
   expect(rows).toEqual([]);
+});
+
+test('what an audit finds lost before anybody else is told by the audit: nobody tells it again', async () => {
+  await owner.query(
+    `insert into engine.archive_due (workflow_id, closed_at, look_at) values ('deposit:never-ran', now() - interval '1 hour', now())`,
+  );
+  const told: string[] = [];
+  const said = vi.spyOn(console, 'error').mockImplementation((line: string) => void told.push(line));
+  onTestFinished(() => said.mockRestore());
+  await archiveFirst({ url: world.db.urlFor('archiver') }, world.client, undefined);
+  expect(told.map((line) => JSON.parse(line))).toMatchObject([
+    { part: 'audit', alarm: 'history_lost', workflowId: 'deposit:never-ran' },
+  ]);
+  const { archiveClosed, alarms } = archiver();
+  await archiveClosed(100);
+  expect(alarms()).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { onTestFinished, test, expect } from 'vitest';
 import { startCallbacks } from '../../api/start-callbacks.ts';
 import { loadCallbacksConfig } from '../../config/environment.ts';
 import { freePort } from '../../local/servers/ports.ts';
-import { depositRow, inbox, memoryLog, postings, raised } from '../api/evidence.ts';
+import { depositRow, inbox, memoryLog, postings } from '../api/evidence.ts';
 import { expectAck } from '../api/parts.ts';
 import { paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
@@ -93,13 +93,17 @@ test('on a database without any deposit it keeps nothing, unless that is meant',
   const empty = await createTestDatabase();
   const data = paid(await placed());
   const env = { ...(await environment()), DATABASE_URL_API: empty.urlFor('app_api') };
+  await empty.owner.query(`alter database ${new URL(empty.url).pathname.slice(1)} set log_statement = 'mod'`);
   const memory = memoryLog();
   const alone = await startCallbacks(loadCallbacksConfig(env), memory.log);
   onTestFinished(() => alone.close());
+  expect(memory.fields('database_logs_parameters')).toMatchObject([{ settings: ['log_statement=mod'] }]);
   const count = async () => Number((await empty.owner.query('select count(*) from engine.callback')).rows[0].count);
+  expect((await send(alone.apiUrl, data)).status).toBe(404);
+  await until('the alarm', async () => memory.fields('callback_not_readable').length > 0);
   expect((await send(alone.callbackUrl, data)).status).toBe(503);
   expect(await count()).toBe(0);
-  expect(raised(memory.log, memory.lines)).toMatchObject([{ alarm: 'callback_not_stored', error: 'EmptyDatabase' }]);
+  expect(memory.fields('callback_not_stored')).toMatchObject([{ error: 'EmptyDatabase' }]);
 
   const ports = { API_LISTEN: '127.0.0.1:0', CALLBACK_LISTEN: '127.0.0.1:0' };
   const meant = await startCallbacks(

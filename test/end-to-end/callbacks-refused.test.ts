@@ -61,6 +61,18 @@ describe('what is not a callback', () => {
     },
   );
 
+  test('at the private listener, where a proxy may lead it, is unknown, and people are told', async () => {
+    await expectTold(
+      () => engine.call('POST', new URL(address).pathname, JSON.parse(genuine()), { key: null }),
+      404,
+      'not_found',
+    );
+    expect(lastAlarm('callback_not_readable')).toMatchObject({
+      proof: 'address and signature',
+      code: 'private_listener',
+    });
+  });
+
   test.each([
     'text/plain',
     'application/json; charset=utf-16le',

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../intake/relay.ts';
 import { loadApiConfig } from '../../config/environment.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
-import { insertCase } from '../../database/cases.ts';
+import { findNotCarriedOut, insertCase, suspenseWithoutCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { contentHash } from '../../providers/mtpay/callback.ts';
@@ -93,6 +93,26 @@ describe('while no worker runs', () => {
     });
     expect(await seenByProvider(engine, stopped)).toEqual({ placements: 0, orders: 0 });
   });
+
+  test('a decision that was confirmed and of which nothing comes is told with its age, until it is carried out', async () => {
+    const order = buildOrder({ externalOrderNumber: settling });
+    await arrives(engine, order);
+    const { id } = await opened(alice, order, 'SECOND_CODE', 'parked');
+    const { body } = await alice.propose(id, { decision: 'reject', reason: 'compared with the statement' });
+    // An API that wrote the step and died before it told the workflow.
+    await byHand(
+      owner,
+      `insert into engine.decision (callback, step, operator, workflow_id, proposal, at)
+       select p.callback, 'confirm', 'bob', p.workflow_id, p.id, clock_timestamp() - interval '1 hour' from engine.decision p where p.id = $1`,
+      [body.proposal.id],
+    );
+    const told = await until('the alarm', async () => idle.fields('decision_without_effect')[0]);
+    expect(told).toMatchObject({ case: id, count: 1 });
+    expect(told['ageMs']).toBeGreaterThanOrEqual(3_600_000);
+    const confirmed = await (await operator(engine, 'bob')).confirm(id, body.proposal.id);
+    expect(confirmed.status, confirmed.text).toBe(200);
+    expect(await findNotCarriedOut(owner, 0)).toBeNull();
+  });
 });
 
 const QUICK: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
@@ -154,6 +174,9 @@ async function past(n: string, how: string): Promise<void> {
   });
 }
 
+/** States of {@link write} with a payment; the last three stand so by no way of ours. */
+const PAID = ['IN_REVIEW', 'paid', 'without case', 'case closed', 'settled by nothing'];
+
 /** A row as it stands in this state, whatever became of its workflow. */
 async function write(n: string, state: string): Promise<void> {
   const order = buildOrder({ externalOrderNumber: n });
@@ -169,7 +192,7 @@ async function write(n: string, state: string): Promise<void> {
     });
     if (state === 'PLACING') return;
     await client.query('set local session_replication_role = replica');
-    const shown = state === 'IN_REVIEW' || state === 'paid' ? 'AWAITING_PAYMENT' : state;
+    const shown = PAID.includes(state) ? 'AWAITING_PAYMENT' : state;
     const answer =
       shown === 'PLACEMENT_UNKNOWN'
         ? { kind: 'unknown', cause: 'no answer' }
@@ -209,9 +232,19 @@ async function write(n: string, state: string): Promise<void> {
       return;
     }
     const workflowId = depositWorkflowId(n);
-    await insertCase(client, { workflowId, inboxId: callback.id, reason: 'LATE', detail: '' });
-    await client.query(`update engine.deposit set state = 'IN_REVIEW' where external_order_number = $1`, [n]);
     await client.query('update engine.callback set outcome = $2 where id = $1', [callback.id, `review:${workflowId}`]);
+    if (state === 'settled by nothing') return;
+    await client.query(
+      `update engine.deposit set state = 'IN_REVIEW', review_reason = 'LATE' where external_order_number = $1`,
+      [n],
+    );
+    if (state === 'without case') return;
+    await insertCase(client, { workflowId, inboxId: callback.id, reason: 'LATE', detail: '' });
+    if (state === 'case closed')
+      await client.query(
+        `update engine.review_case set closed_at = clock_timestamp(), decision = 'reject', decided_by = 'alice+bob' where workflow_id = $1`,
+        [workflowId],
+      );
   });
 }
 
@@ -278,6 +311,10 @@ describe('an open row of which the workflow is not there', () => {
     failed: held('FAILED'),
     completed,
   });
+  const toldOnly = (state: string) => {
+    const told = (workflow: string | null): Owned => ({ ...runs(state, 'deposit_without_case'), workflow });
+    return bound(told, told('COMPLETED'));
+  };
   const TABLE: Record<string, Record<string, Owned>> = {
     PLACING: {
       'never started': placedNow,
@@ -298,13 +335,20 @@ describe('an open row of which the workflow is not there', () => {
       () => people('IN_REVIEW', 'RUNNING', 'LATE', 'workflow_gone'),
       people('IN_REVIEW', 'COMPLETED', 'LATE', 'case_reopened'),
     ),
+    // It is for people, and nobody has it.
+    'without case': bound(
+      () => people('IN_REVIEW', 'RUNNING', 'LATE', 'case_rebuilt', 'workflow_gone'),
+      people('IN_REVIEW', 'COMPLETED', 'LATE', 'case_rebuilt', 'case_reopened'),
+    ),
+    'case closed': toldOnly('IN_REVIEW'),
+    'settled by nothing': toldOnly('AWAITING_PAYMENT'),
   };
   const all = Object.entries(TABLE).flatMap(([state, ways]) =>
     Object.entries(ways).map(([how, expected]) => ({ state, how, expected, n: randomUUID() as string })),
   );
 
   test('has an owner soon: in every state, whatever became of the workflow, and nothing is placed twice', async () => {
-    expect(all).toHaveLength(30);
+    expect(all).toHaveLength(45);
     await Promise.all(all.map(({ n, how }) => past(n, how)));
     for (const { n, state } of all) await write(n, state);
     for (const { state, how, expected, n } of all) {
@@ -407,6 +451,26 @@ test('a workflow terminated twice while its order is under way: placed once, and
   await engine.auditLedger();
 });
 
+test('money in suspense whose case nobody has any more is told of, and only then', async () => {
+  await hurry();
+  const order = await placed(engine);
+  await arrives(engine, order);
+  await engine.untilState(order.externalOrderNumber, 'CREDITED');
+  await arrives(engine, order);
+  const { id } = await opened(alice, order, 'SECOND_CODE', 'parked');
+  expect(await suspenseWithoutCase(owner)).toBe('0');
+  const closed = (by: string | null) =>
+    byHand(
+      owner,
+      `update engine.review_case set closed_at = $2, decision = $3, decided_by = $4 where workflow_id = $1`,
+      by === null ? [id, null, null, null] : [id, new Date(), 'reject', by],
+    );
+  await closed('alice+bob');
+  await until('the alarm', async () => api.fields('suspense_without_case').find(({ amount }) => amount === '5000'));
+  await closed(null);
+  expect(await suspenseWithoutCase(owner)).toBe('0');
+});
+
 describe('an order that we did not have, claimed once', () => {
   beforeAll(hurry);
   const claim = async (n: string, change = {}) => {
@@ -495,11 +559,19 @@ async function poison(): Promise<void> {
       deposits('settled'),
       `update engine.deposit set state = 'REJECTED', settled_by = (select min(workflow_id) from engine.review_case where workflow_id like 'a-poison-case-%')
         where ${where('settled')}`,
+      // deposits without a case: the database refuses to have it written.
+      callbacks('review', 'first', true),
+      deposits('review'),
+      `update engine.callback set outcome = 'review:a-poison-review' where ${where('review')}`,
+      `update engine.deposit d set state = 'IN_REVIEW',
+              bound_callback = (select c.id from engine.callback c where c.external_order_number = d.external_order_number)
+        where ${where('review')}`,
       // unknown orders: they have turned up, and the database refuses to have them routed.
       callbacks('unknown', 'unknown_order', false),
       deposits('unknown'),
       `update engine.deposit set state = 'EXPIRED' where ${where('unknown')}`,
       `create function engine.poisoned() returns trigger language plpgsql as $$ begin raise exception 'poisoned'; end $$`,
+      `create trigger poisoned before insert on engine.review_case for each row when (new.workflow_id like 'deposit:a-poison-review-%') execute function engine.poisoned()`,
       `create trigger poisoned before update on engine.callback for each row when (old.${where('unknown')}) execute function engine.poisoned()`,
     ])
       await client.query(sql);
@@ -517,7 +589,8 @@ async function servesBehind(): Promise<void> {
     await until(`${step}: the row behind`, ask, 60_000);
     times[step] = Math.round(performance.now() - startedAt);
   };
-  const [reservation, deposit, held, unknown] = Array.from({ length: 4 }, () => `z-${randomUUID()}`) as [
+  const [reservation, deposit, held, unknown, alone] = Array.from({ length: 5 }, () => `z-${randomUUID()}`) as [
+    string,
     string,
     string,
     string,
@@ -526,6 +599,7 @@ async function servesBehind(): Promise<void> {
   await write(reservation, 'PLACING');
   await write(deposit, 'AWAITING_PAYMENT');
   await write(held, 'IN_REVIEW');
+  await write(alone, 'without case');
   expectRefusal(
     await engine.callback(
       callbackAddress(engine, unknown),
@@ -566,6 +640,7 @@ async function servesBehind(): Promise<void> {
     isServed('reservations', async () => (await engine.deposit(reservation)).state === 'AWAITING_PAYMENT'),
     isServed('deposits', async () => (await statusOf(deposit)) === 'RUNNING'),
     isServed('cases', async () => (await statusOf(held)) === 'RUNNING'),
+    isServed('deposits without a case', async () => (await ownerOf(alone)).held === 'RUNNING'),
     isServed('unknown orders', () => outcomeOf('external_order_number', unknown)),
     isServed('settled deposits', async () => {
       const { rows } = await owner.query('select told_at from engine.deposit where external_order_number = $1', [
@@ -595,7 +670,7 @@ test('a hundred and one rows that fail at every step hide no other row: each ste
              select external_order_number from engine.callback where outcome is null or external_order_number like 'a-poison-case-%') x
       where external_order_number like 'a-poison-%' group by 1 order by 1`,
   );
-  expect(rows.map(({ n }) => n)).toEqual(['answered', 'callback', 'case', 'placing', 'settled', 'unknown']);
+  expect(rows.map(({ n }) => n)).toEqual(['answered', 'callback', 'case', 'placing', 'review', 'settled', 'unknown']);
   expect(rows.every(({ left }) => left % 101 === 0)).toBe(true);
   expect(await until('people to be told of one', async () => api.fields('relay_row_failed')[0])).toMatchObject({
     row: expect.stringMatching(/poison|^\d+$/),
@@ -645,6 +720,8 @@ test('a hundred and one rows that hang at every step hold up no other row for lo
   } finally {
     locker.release(true);
   }
+  // The last of them may be begun a moment after the row behind was served.
+  await until('all to have hung', async () => hung.size === 5 * 101);
   const steps = [...hung].map((id) => id.replace(/\d+$/, ''));
   expect(new Set(steps).size).toBe(5);
   for (const step of new Set(steps)) expect(steps.filter((one) => one === step)).toHaveLength(101);
