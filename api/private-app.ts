@@ -54,7 +54,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
   app.use(() => {
     throw new RequestRefused('not_found', 'no such path');
   });
-  app.use(answerErrors(deps.log));
+  app.use(answerErrors(deps.log, { isExplained: true }));
   return app;
 }
 
