@@ -23,7 +23,7 @@ export function docsPage(document: Node): string {
 <body>
 <header>
 <h1>${document.info.title}: API</h1>
-<p>${document.info.description}</p>
+<p>${spans(document.info.description)}</p>
 <p>Authentication: <code>Authorization: Bearer &lt;api key&gt;</code>. ${document.components.securitySchemes.apiKey.description}</p>
 <p><a href="/openapi.json">This document as OpenAPI ${document.openapi}</a></p>
 </header>
