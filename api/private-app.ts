@@ -58,7 +58,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
   app.use(showMisled(deps.refused), () => {
     throw new RequestRefused('not_found', 'no such path');
   });
-  app.use(answerErrors(deps.log));
+  app.use(answerErrors(deps.log, { isExplained: true }));
   return app;
 }
 

@@ -31,6 +31,10 @@ export const HTTP = {
   internal_error: { status: 500, title: 'A defect of ours' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>;
 
+/** `detail` of every 401 about a key: which kind of bad key it was is not told. */
+export const NO_LIVING_KEY =
+  'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked';
+
 /** One field that does not fit: a dotted path, and what is allowed there. Never the value. */
 export interface FieldFault {
   readonly field: string;

@@ -1,59 +1,42 @@
 import { z } from 'zod';
-import { DECISION_FAULTS, type DecisionFault } from '../domain/decision.ts';
-import type { Refusal } from '../ledger/decide.ts';
-import { REFUSALS } from '../providers/mtpay/place.ts';
-import { UNSIGNED } from './errors.ts';
-import { type ErrorCode, HTTP } from './errors.ts';
+import { type ErrorCode, HTTP, NO_LIVING_KEY } from './errors.ts';
+import { codesOf, PROBLEMS, typeOf } from './problems.ts';
 import { type Answer, impliedRefusals, type Operation } from './operation.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What `code` is in a 422: the provider's statusCode, or our own reason for not asking it. */
-const NOT_PLACED = [...REFUSALS, 'NOT_SENT', 'TOO_LATE'] as const;
-
-/** What `code` is in the 409 of a decision. */
-const BY_BOOKS = ['unproven', 'withdrawn', 'facts_differ', 'not_possible'] as const satisfies Refusal[];
-const NOT_DECIDED: readonly (DecisionFault | Refusal)[] = [...DECISION_FAULTS, ...BY_BOOKS] satisfies Complete;
-const NOT_SIGNED = Object.keys(UNSIGNED) as (keyof typeof UNSIGNED)[];
-/** Does not compile when the books refuse for a reason that is not listed here. */
-type Complete =
-  Exclude<Refusal, DecisionFault | (typeof BY_BOOKS)[number]> extends never
-    ? readonly (DecisionFault | Refusal)[]
-    : never;
-
 /** 405 and 500 aside, which belong to no operation: a method that is none, and a defect. */
 type Documented = Exclude<ErrorCode, 'method_not_allowed' | 'internal_error'>;
 
-const WHEN = {
-  invalid_request:
-    'Something in the request is not as described; `errors` names each field at fault. Unknown fields and parameters are refused, ' +
-    'and so is a create whose payment could not be read or booked at the configured rates.',
-  unauthorized: 'No key, or not a living one: missing, malformed, unknown, expired and revoked look the same.',
-  forbidden: 'The key does not have the scope, or is limited to other wallets.',
-  not_found: 'There is none, or it belongs to a wallet that the key is not limited to.',
-  other_parameters: 'The order number stands with other parameters. Nothing was changed.',
-  payload_too_large: 'The body is larger than 16 kB.',
-  unsupported_media_type: 'The body is not plain JSON in UTF-8 without content-encoding.',
-  refused:
-    'There is no order; `code` says why: the provider’s statusCode, NOT_SENT or TOO_LATE. Final for this order number.',
-  decision_refused:
-    'The step was not taken, and nothing was moved; `code` says why. `credited_meanwhile`: another payment stands in the wallet ' +
-    'that gets the money, or not the one named as `beside`: look again. `facts_required`: to credit what cannot be read takes ' +
-    '`facts`, and nothing else does. `facts_differ`: the two people state another payment. `withdrawn`: the proposal was taken ' +
-    'back first. `not_written`: the step is not in the table as it was told. `unproven` and `not_possible` come from the books. ' +
-    '`signature_required`, `signature_wrong` and `signature_used` are about the signature, and the step is not written.',
-  rate_limited: 'More requests than the key may make, or too many failed authentications from this address.',
-  unavailable: 'Nothing was accepted; the same request may be repeated.',
-} as const satisfies Record<Documented, string>;
+/** What is answered, word for word; of the kinds with codes of their own, one of them. */
+const EXAMPLES: Readonly<
+  Record<Documented, { readonly code?: string; readonly detail: string; readonly errors?: Json[] }>
+> = {
+  invalid_request: { detail: 'dry: unknown field', errors: [{ field: 'dry', message: 'unknown field' }] },
+  unauthorized: { detail: NO_LIVING_KEY },
+  forbidden: { detail: 'this needs the scope deposits:create' },
+  not_found: { detail: 'no deposit order-1001' },
+  other_parameters: { detail: 'deposit order-1001 was created with other parameters; nothing was changed' },
+  payload_too_large: { detail: 'at most 16 kB' },
+  unsupported_media_type: { detail: 'send content-type application/json, charset utf-8 or none' },
+  refused: { code: 'NO_ADVERTISEMENT', detail: 'the provider refused the order: no advertisement' },
+  decision_refused: { code: 'case_closed', detail: 'the case is decided, or a decision is being carried out' },
+  rate_limited: { detail: 'too many requests; the header Retry-After says when to go on' },
+  unavailable: { detail: 'nothing was accepted; the same request may be repeated' },
+};
 
 const problem = z
   .strictObject({
-    type: z.literal('about:blank'),
+    type: z
+      .string()
+      .regex(/^\/docs#error-\w+$/)
+      .meta({
+        description: 'Where the code is explained: an address of this listener.',
+        examples: [typeOf('not_found')],
+      }),
     title: z.string(),
     status: z.int().min(400).max(599),
-    code: z
-      .enum([...(Object.keys(HTTP) as ErrorCode[]), ...NOT_PLACED, ...NOT_DECIDED, ...NOT_SIGNED])
-      .meta({ description: 'For programs. A closed list.' }),
+    code: z.enum(Object.keys(PROBLEMS)).meta({ description: 'For programs. A closed list.' }),
     detail: z.string().meta({ description: 'For people: what was found, what is allowed.' }),
     errors: z
       .array(z.strictObject({ field: z.string(), message: z.string() }))
@@ -98,16 +81,12 @@ const relocated = (schema: Json): Json =>
 
 type Schemas = ReturnType<typeof createSchemas>;
 
-function shownCodes(code: Documented): readonly string[] {
-  if (code === 'refused') return NOT_PLACED;
-  return code === 'decision_refused' ? [...NOT_DECIDED, ...NOT_SIGNED] : [code];
-}
-
 function refusalResponse(code: Documented): Json {
   const { status, title } = HTTP[code];
-  const codes = shownCodes(code);
+  const codes = codesOf(code);
+  const { code: shown = code, ...said } = EXAMPLES[code];
   return {
-    description: WHEN[code],
+    description: describe(code),
     ...(code === 'unauthorized' ? { headers: { 'WWW-Authenticate': header('Bearer', { type: 'string' }) } } : {}),
     ...(code === 'rate_limited' || code === 'unavailable'
       ? { headers: { 'Retry-After': header('Seconds to wait.', { type: 'integer', minimum: 1 }) } }
@@ -117,14 +96,20 @@ function refusalResponse(code: Documented): Json {
         schema: {
           allOf: [
             { $ref: '#/components/schemas/Problem' },
-            { properties: { status: { const: status }, code: { enum: codes } } },
+            { properties: { type: { enum: codes.map(typeOf) }, status: { const: status }, code: { enum: codes } } },
           ],
         },
-        example: { type: 'about:blank', title, status, code: codes[0], detail: WHEN[code] },
+        example: { type: typeOf(shown), title, status, code: shown, ...said },
       },
     },
   };
 }
+
+/** Of the kinds with codes of their own, each code too. */
+const describe = (kind: Documented): string =>
+  [kind, ...codesOf(kind).filter((code) => code !== kind)]
+    .map((code) => (code === kind ? PROBLEMS[code]!.meaning : `\`${code}\`: ${PROBLEMS[code]!.meaning}`))
+    .join(' ');
 
 const header = (description: string, schema: Json) => ({ description, required: true, schema });
 

@@ -18,7 +18,7 @@ export interface PoolOptions extends ConnectionOptions {
   readonly onIdleError?: (error: Error) => void;
 }
 
-/** Timeouts grow outwards (ledger.md, Transactions): lock, statement, query, and only then the activity. */
+/** Timeouts grow outwards: lock, statement, query, and only then the activity. */
 const LOCK_TIMEOUT_MS = 2_000;
 const STATEMENT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 8_000;

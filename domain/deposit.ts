@@ -90,7 +90,7 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
   PLACING: {
     placed: step('AWAITING_PAYMENT'),
     placementUnknown: step('PLACEMENT_UNKNOWN', 'announce'),
-    // Only after `close` has looked for a callback under the row's lock (rule 2).
+    // Only after `close` has looked for a callback under the row's lock (docs/lifecycle.md, L31).
     placementRefused: step('PLACEMENT_REFUSED', 'announce'),
     callbackThoughRefused: step('IN_REVIEW', 'record', 'announce'),
     ...settled,
@@ -107,7 +107,7 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
     // The answer that was heard of is not in the row.
     unboundWhileUnknown: step('PLACEMENT_UNKNOWN'),
   },
-  // "Expired" means "not heard of yet", never "not paid": the callback is as welcome as before (provider.md, trap 6).
+  // "Expired" means "not heard of yet", never "not paid": the callback is as welcome as before (docs/lifecycle.md, L30).
   EXPIRED: { ...waitingForPayment, listeningWindowElapsed: step('UNPAID', 'announce') },
   CREDITING: {
     credited: step('CREDITED', 'announce'),

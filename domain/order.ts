@@ -9,7 +9,7 @@ export type Currency = (typeof CURRENCIES)[number];
 export const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
-/** Order numbers and wallets: what the API accepts and the callback reads (lifecycle.md, Internal API). */
+/** Order numbers and wallets: what the API accepts and the callback reads (docs/api.md#requests). */
 export const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** A closed range of prices, fiat per MTC, both ends included. */
@@ -20,7 +20,7 @@ export interface Band {
 
 /**
  * Settings that decide, frozen in the deposit row at creation and passed in the workflow's input: a changed setting
- * changes no history (lifecycle.md, rule 4).
+ * changes no history (docs/lifecycle.md, L18).
  */
 export interface DepositSettings {
   readonly rateBands: Readonly<Record<Currency, Band>>;

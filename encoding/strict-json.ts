@@ -1,6 +1,6 @@
 /**
  * JSON from outside, read once and exactly: numbers keep their text (`200.00`), duplicate keys and `__proto__` are
- * refused, depth is bounded, objects have no prototype. JSON.parse does none of this (threats.md, section 4).
+ * refused, depth is bounded, objects have no prototype. JSON.parse does none of this (docs/decisions/0004-strict-json-of-our-own.md).
  */
 
 /** A number as it was written. */

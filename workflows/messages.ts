@@ -21,7 +21,7 @@ export interface DepositInput extends Order {
 
 /**
  * A callback that is not for a machine: the workflow `review:<inboxId>` holds it until people decide. What is optional
- * is missing in histories of the first release.
+ * is missing in histories of v1.
  */
 export interface ReviewInput {
   readonly inboxId: string;

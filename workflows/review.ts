@@ -26,7 +26,7 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
   const workflowId = caseWorkflowId(input);
   const people = hearPeople(workflowId);
   setHandler(lookAgain, () => people.lookAgain());
-  // Cases of the first release do not say. Nothing is parked for them, and the books look once more before they post.
+  // Cases of v1 do not say. Nothing is parked for them, and the books look once more before they post.
   let standing: Standing = input.standing ?? 'nothing';
   showReview(input, { standing, proposal: null });
   if (standing === 'nothing' && isGoodMoney(input)) {

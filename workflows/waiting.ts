@@ -180,7 +180,7 @@ export async function giveToPeople(memory: Memory): Promise<DepositEvent | null>
     reported: facts.reported,
   });
   if (parked && 'binds' in parked) return unbound(memory, parked);
-  // The first release's activity answered nothing.
+  // In histories of v1 the activity answers nothing.
   if ((parked?.postingId ?? null) !== null) facts.standing = 'parked';
   if (parked?.codeStands) facts.standing = 'elsewhere';
   return null;

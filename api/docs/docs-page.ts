@@ -1,3 +1,5 @@
+import { type ErrorCode, HTTP } from '../../contract/errors.ts';
+import { ANSWERS, codesOf, PROBLEMS } from '../../contract/problems.ts';
 import { html, type Html, type Part } from '../../encoding/html.ts';
 
 /** The document as a page: read by people, without a script and without a request to any other machine. */
@@ -21,7 +23,7 @@ export function docsPage(document: Node): string {
 <body>
 <header>
 <h1>${document.info.title}: API</h1>
-<p>${document.info.description}</p>
+<p>${spans(document.info.description)}</p>
 <p>Authentication: <code>Authorization: Bearer &lt;api key&gt;</code>. ${document.components.securitySchemes.apiKey.description}</p>
 <p><a href="/openapi.json">This document as OpenAPI ${document.openapi}</a></p>
 </header>
@@ -35,7 +37,7 @@ ${operations.map((one) => html`<li><a href="#${one.operationId}"><code>${one.met
 </nav>
 <main>
 ${operations.map((one) => showOperation(document, one))}
-${showErrors(document)}
+${showErrors()}
 ${showSchemas(document)}
 </main>
 </body>
@@ -50,7 +52,7 @@ function showOperation(document: Node, one: Node): Html {
   return html`<section id="${one.operationId}" aria-labelledby="${one.operationId}-title">
 <h2 id="${one.operationId}-title">${one.summary}</h2>
 <p class="address"><span class="method">${one.method}</span> <code>${one.path}</code></p>
-${one.description === undefined ? null : html`<p>${one.description}</p>`}
+${one.description === undefined ? null : html`<p>${spans(one.description)}</p>`}
 <p>${scopes.length === 0 ? 'No key is asked for.' : 'Scope: '}${scopes.map((scope, at) => html`${at === 0 ? '' : ' or '}<code>${scope}</code>`)}</p>
 ${one.parameters === undefined ? null : html`<h3>Parameters</h3>${fieldTable(`Parameters of ${one.operationId}`, one.parameters.map(parameterRow))}`}
 ${body === undefined ? null : html`<h3>Body</h3><p>${typeName(body)}, as <code>application/json</code></p>${examplesOf(resolve(document, body))}`}
@@ -74,25 +76,37 @@ function showAnswer(document: Node, status: string, given: Node): Html {
   const response = resolve(document, given);
   if (given.$ref !== undefined) {
     const code = String(given.$ref).split('/').at(-1)!;
-    return html`<dt><code>${status}</code> <a href="#error-${code}"><code>${code}</code></a></dt><dd>${response.description}</dd>\n`;
+    return html`<dt><code>${status}</code> <a href="#error-${code}"><code>${code}</code></a></dt><dd>${spans(response.description)}</dd>\n`;
   }
   const [type, content] = Object.entries<Node>(response.content)[0]!;
-  return html`<dt><code>${status}</code> ${typeName(content.schema)}</dt><dd>${response.description} <span class="type">${type}</span>
+  return html`<dt><code>${status}</code> ${typeName(content.schema)}</dt><dd>${spans(response.description)} <span class="type">${type}</span>
 ${content.example === undefined ? null : example(content.example)}</dd>
 `;
 }
 
-const showErrors = (document: Node): Html => html`<section id="errors" aria-labelledby="errors-title">
+const showErrors = (): Html => html`<section id="errors" aria-labelledby="errors-title">
 <h2 id="errors-title">Errors</h2>
-<p>Every refusal is a <a href="#schema-Problem">Problem</a>, as <code>application/problem+json</code>.</p>
-<dl class="answers">
-${Object.entries<Node>(document.components.responses).map(([code, response]) => {
-  const { example: shown } = response.content['application/problem+json'];
-  return html`<dt id="error-${code}"><code>${shown.status}</code> <code>${code}</code></dt><dd>${response.description}</dd>\n`;
-})}
-</dl>
+<p>Every refusal is a <a href="#schema-Problem">Problem</a>, as <code>application/problem+json</code>; its <code>type</code> leads here.</p>
+${explained(Object.keys(ANSWERS))}
+<h3>No order: codes of 422</h3>
+${explained(codesOf('refused'))}
+<h3>A step not taken: codes of 409</h3>
+${explained(codesOf('decision_refused'))}
 </section>
 `;
+
+const explained = (codes: readonly string[]): Html => html`<dl class="answers">
+${codes.map((code) => {
+  const { meaning, remedy } = PROBLEMS[code]!;
+  const status = HTTP[code as ErrorCode]?.status;
+  return html`<dt id="error-${code}">${status === undefined ? null : html`<code>${status}</code> `}<code>${code}</code></dt><dd>${spans(meaning)}${remedy === undefined ? null : html` ${spans(remedy)}`}</dd>\n`;
+})}
+</dl>
+`;
+
+/** Text in which backticks set code apart. */
+const spans = (text: string): Html =>
+  html`${text.split('`').map((part, at) => (at % 2 === 0 ? html`${part}` : html`<code>${part}</code>`))}`;
 
 const showSchemas = (document: Node): Html => html`<section id="schemas" aria-labelledby="schemas-title">
 <h2 id="schemas-title">Schemas</h2>
@@ -103,7 +117,7 @@ ${Object.entries<Node>(document.components.schemas).map(([name, schema]) => show
 function showSchema(name: string, schema: Node): Html {
   const rows = propertyRows(schema, '');
   return html`<h3 id="schema-${name}">${name}</h3>
-${schema.description === undefined ? null : html`<p>${schema.description}</p>`}
+${schema.description === undefined ? null : html`<p>${spans(schema.description)}</p>`}
 ${fieldTable(`Fields of ${name}`, rows)}
 ${examplesOf(schema)}
 `;
@@ -143,7 +157,7 @@ const fieldTable = (
 <table>
 <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Meaning</th></tr></thead>
 <tbody>
-${rows.map((row) => html`<tr><th scope="row"><code>${row.name}</code>${row.required ? null : html` <span class="type">optional</span>`}</th><td>${typeName(row.schema)}</td><td>${row.note}${row.note === null ? null : ' '}${row.description ?? null}${limits(row.schema)}</td></tr>\n`)}
+${rows.map((row) => html`<tr><th scope="row"><code>${row.name}</code>${row.required ? null : html` <span class="type">optional</span>`}</th><td>${typeName(row.schema)}</td><td>${row.note}${row.note === null ? null : ' '}${row.description === undefined ? null : spans(row.description)}${limits(row.schema)}</td></tr>\n`)}
 </tbody>
 </table>
 </div>

@@ -1,5 +1,6 @@
 import type { RequestHandler, Response } from 'express';
 import type pg from 'pg';
+import { NO_LIVING_KEY } from '../../contract/errors.ts';
 import { findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 import { type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
@@ -68,10 +69,7 @@ export async function authenticate(
     if (hash !== undefined) access.keys.forget(hash);
     access.failures.take(remote);
     // Missing, malformed, unknown, expired and revoked keys look the same from outside.
-    throw new RequestRefused(
-      'unauthorized',
-      'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked',
-    );
+    throw new RequestRefused('unauthorized', NO_LIVING_KEY);
   }
   if (!isKnown) access.keys.take(hash!);
   return caller;

@@ -1,17 +1,18 @@
 import type { NextFunction, Request, Response } from 'express';
 import type { Log } from '../../telemetry/log.ts';
 import { HTTP } from '../../contract/errors.ts';
+import { typeOf } from '../../contract/problems.ts';
 import { isDatabaseAway } from '../../database/pool.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 
 const RETRY_AFTER_SECONDS = 2;
 
 /**
- * The last handler of both listeners: RFC 9457, no stack, no value of the request. `toStrangers`: a refusal ends the
- * connection, an answer that says to come again does not.
+ * The last handler of every listener: RFC 9457, no stack, no value of the request. `toStrangers`: a refusal ends the
+ * connection, an answer that says to come again does not. `isExplained`: the listener has the page that `type` leads to.
  */
 export const answerErrors =
-  (log: Log, { toStrangers = false } = {}) =>
+  (log: Log, { toStrangers = false, isExplained = false } = {}) =>
   (error: unknown, _request: Request, response: Response, next: NextFunction): void => {
     if (response.headersSent) return next(error);
     const refusal = toRefused(error);
@@ -28,7 +29,7 @@ export const answerErrors =
     response.status(status).type('application/problem+json');
     response.send(
       JSON.stringify({
-        type: 'about:blank',
+        type: isExplained ? typeOf(refusal.shownCode) : 'about:blank',
         title,
         status,
         code: refusal.shownCode,

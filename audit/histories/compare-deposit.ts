@@ -272,7 +272,7 @@ function compareCase(on: Compared, judged: Judged | null): void {
   if (stands === undefined) return tell('decision_unrecorded', 'its history gave it to people, and there is no case');
   if (reason !== null && stands.reason !== reason)
     tell('decision_differs', `given to people as ${stands.reason}, the rules say ${reason}`);
-  // The first release's activity was told of no detail.
+  // In histories of v1 the activity is told of no detail.
   if (reason !== null && asked.step.result !== null && stands.detail !== detailOf(on, judged))
     tell('decision_differs', `people are told “${stands.detail}”, the rules say “${detailOf(on, judged)}”`);
   const { inboxId } = asked.payment!;

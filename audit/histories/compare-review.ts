@@ -71,7 +71,7 @@ function compareAbout({ records, tell }: Compared, input: ReviewInput, callback:
     externalOrderNumber: callback.externalOrderNumber,
     transactionCode: callback.data?.transactionCode ?? null,
   };
-  // The first release told none of these, and all that came after tell all.
+  // Histories of v1 tell none of these, later ones all of them.
   const told = [input.payment, input.order, input.standing].filter((one) => one !== undefined).length;
   if (told !== 0 && told !== 3) tell('decision_differs', 'it was not told of payment, order and standing together');
   if (input.payment !== undefined) {
@@ -111,7 +111,7 @@ function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void
     differs('opened by', stands.openedBy, doubt.operator);
     differs('detail', stands.detail, doubt.reason);
   } else if (input.said !== undefined) differs('detail', stands.detail, input.said);
-  // The first release did not say.
+  // Histories of v1 do not say.
   if (standing === undefined) return;
   // Money that was decided about before, and money that never came: of the one there is a posting to doubt.
   const isDecided = standing === 'credited' || standing === 'withdrawn' || standing === 'returned';

@@ -132,7 +132,7 @@ export function compareParked(
   // Of a deposit's own payments only those that the judge had nothing else against.
   const asked = activity === 'park' || stands?.reason === 'LATE';
   for (const { result } of activities(on.facts, activity)) {
-    // The first release's activity answered nothing; and nothing is written of what the database does not bind.
+    // In histories of v1 the activity answers nothing; and nothing is written of what the database does not bind.
     if (result === null || 'binds' in (result as object)) continue;
     const { postingId, codeStands } = result as ParkedAnswer;
     if (codeStands && payment !== null) compareElsewhere(on, payment);

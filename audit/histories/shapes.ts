@@ -135,7 +135,7 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
     z.strictObject({ kind: z.literal('open'), binds: payment.nullable() }),
     z.strictObject({ kind: z.literal('settled'), ...settlement.shape }),
   ]),
-  // The first release's answered nothing.
+  // In histories of v1 it answers nothing.
   recordReview: z.union([parked, unbound]).nullable(),
   park: parked,
   recordProposal: z.strictObject({ stands: z.boolean() }).nullable(),

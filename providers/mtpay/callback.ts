@@ -24,7 +24,7 @@ export interface Envelope {
 export class MalformedCallback extends Error {}
 
 /**
- * An integer literal and nothing else: no quotes, no exponent, no `.0` (threats.md, T13). Unlike an amount it is part of
+ * An integer literal and nothing else: no quotes, no exponent, no `.0` (docs/threat-model.md, T13). Unlike an amount it is part of
  * what was signed, and there it has one spelling.
  */
 const TIMESTAMP = /^[1-9]\d{0,14}$/;
@@ -148,7 +148,7 @@ function readAmount(field: AmountField, value: JsonValue | undefined, read: (tex
   return formatUnits(parsed.value);
 }
 
-/** Times carry no zone: kept as text, decide nothing (provider.md, trap 5). */
+/** Times carry no zone: kept as text, decide nothing (docs/protocol.md#traps-and-so-rules). */
 function time(field: string, value: JsonValue | undefined): string {
   if (typeof value === 'string' && value.length <= 64 && !/\p{Cc}/u.test(value)) return value;
   throw new Unreadable(`${field}: expected a text of at most 64 characters`);

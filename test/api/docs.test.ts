@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
+import { typeOf } from '../../contract/problems.ts';
 import { startEngine } from '../support/engine.ts';
 import { findBrowser, launchBrowser } from '../support/browser.ts';
 import type { Document } from '../support/document.ts';
@@ -17,7 +18,9 @@ test('the page names every operation, schema and error of the document, and runs
     for (const one of Object.values<Document>(methods)) expect(text).toContain(`id="${one.operationId}"`);
   }
   for (const name of Object.keys(document.components.schemas)) expect(text).toContain(`id="schema-${name}"`);
-  for (const code of Object.keys(document.components.responses)) expect(text).toContain(`id="error-${code}"`);
+  // Where the `type` of an answer leads.
+  const told = [...text.matchAll(/id="(error-\w+)"/g)].map((match) => `/docs#${match[1]}`);
+  expect(told.toSorted()).toEqual(document.components.schemas.Problem.properties.code.enum.map(typeOf).toSorted());
   expect(text).not.toMatch(/<script|style=|onclick|https?:\/\/(?!pay\.mtpay\.example)/);
 });
 

@@ -14,6 +14,8 @@ export function expectRefusal(answer: Answer, status: number, code: string): voi
     type: answer.headers.get('content-type'),
     kept: answer.headers.get('cache-control'),
   }).toEqual({ status, told: status, code, type: 'application/problem+json; charset=utf-8', kept: 'no-store' });
+  // Listeners without a page of the codes lead nowhere.
+  expect([`/docs#error-${code}`, 'about:blank']).toContain(answer.body.type);
 }
 
 /** How much there is of everything a request could have written. */

@@ -165,27 +165,51 @@ describe('what the engine answers is what the document describes', () => {
   test('every refusal', async () => {
     const post = (body: unknown, options = {}) => engine.call('POST', '/v1/deposits', body, options);
     const expectRefused = (answer: Answer, status: number) => expectDescribed('/v1/deposits', 'POST', answer, status);
+    // The example of the document is what is answered, word for word.
+    const expectExample = (answer: Answer, kind: string) =>
+      expect(answer.body).toEqual(document.components.responses[kind].content['application/problem+json'].example);
     expectRefused(await post({}), 400);
-    expectRefused(await engine.call('POST', '/v1/deposits?dry=1', engine.body()), 400);
-    expectRefused(await post(engine.body(), { key: null }), 401);
+    const dry = await engine.call('POST', '/v1/deposits?dry=1', engine.body());
+    expectRefused(dry, 400);
+    expectExample(dry, 'invalid_request');
+    const stranger = await post(engine.body(), { key: null });
+    expectRefused(stranger, 401);
+    expectExample(stranger, 'unauthorized');
     const reading = await createApiKey(engine.db.owner, { name: 'reading', scopes: ['deposits:read'] });
-    expectRefused(await post(engine.body(), { key: reading }), 403);
-    const { externalOrderNumber } = (await engine.create()).body;
-    expectRefused(await post(engine.body({ externalOrderNumber, mtcAmount: '1' })), 409);
-    expectRefused(await post(undefined, { raw: ' '.repeat(20_000) }), 413);
-    expectRefused(await post(undefined, { raw: '{}', headers: { 'content-type': 'text/plain' } }), 415);
+    const reader = await post(engine.body(), { key: reading });
+    expectRefused(reader, 403);
+    expectExample(reader, 'forbidden');
+    const externalOrderNumber = 'order-1001';
+    const missing = await engine.call('GET', `/v1/deposits/${externalOrderNumber}`);
+    expectDescribed('/v1/deposits/{externalOrderNumber}', 'GET', missing, 404);
+    expectExample(missing, 'not_found');
+    await engine.create({ externalOrderNumber });
+    const other = await post(engine.body({ externalOrderNumber, mtcAmount: '1' }));
+    expectRefused(other, 409);
+    expectExample(other, 'other_parameters');
+    const large = await post(undefined, { raw: ' '.repeat(20_000) });
+    expectRefused(large, 413);
+    expectExample(large, 'payload_too_large');
+    const text = await post(undefined, { raw: '{}', headers: { 'content-type': 'text/plain' } });
+    expectRefused(text, 415);
+    expectExample(text, 'unsupported_media_type');
     const refused = engine.body();
     await sandboxFault(engine, String(refused['externalOrderNumber']), 'status', { statusCode: 'NO_ADVERTISEMENT' });
-    expectRefused(await post(refused), 422);
-    expectDescribed('/v1/deposits/{externalOrderNumber}', 'GET', await engine.call('GET', '/v1/deposits/nobody'), 404);
+    const unsold = await post(refused);
+    expectRefused(unsold, 422);
+    expect(unsold.body.type).toBe('/docs#error-NO_ADVERTISEMENT');
     await withApi(engine, { env: { API_RATE_BURST: '1', API_RATE_LIMIT: '1' } }, async () => {
       await engine.call('GET', '/v1/deposits');
-      expectDescribed('/v1/deposits', 'GET', await engine.call('GET', '/v1/deposits'), 429);
+      const soon = await engine.call('GET', '/v1/deposits');
+      expectDescribed('/v1/deposits', 'GET', soon, 429);
+      expectExample(soon, 'rate_limited');
     });
     const elsewhere = new URL(engine.env['DATABASE_URL_API']!);
     elsewhere.port = '1';
     await withApi(engine, { env: { DATABASE_URL_API: elsewhere.href } }, async () => {
-      expectRefused(await post(engine.body()), 503);
+      const away = await post(engine.body());
+      expectRefused(away, 503);
+      expectExample(away, 'unavailable');
       expectDescribed('/readyz', 'GET', await engine.call('GET', '/readyz', undefined, { key: null }), 503);
     });
   });

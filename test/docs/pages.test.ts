@@ -5,7 +5,7 @@ import { Secret } from '../../config/environment.ts';
 import { formatUnits, known, parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency } from '../../domain/order.ts';
 import { orderFault } from '../../domain/order-limits.ts';
-import { allowedDecisions, DECISION_FAULTS, DECISIONS, STANDINGS } from '../../domain/decision.ts';
+import { allowedDecisions, DECISIONS, STANDINGS } from '../../domain/decision.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { STEP_OUTCOMES } from '../../domain/steps.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
@@ -13,7 +13,7 @@ import { sign } from '../../providers/mtpay/signature.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.ts';
 import { order, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { root } from './variables.ts';
+import { anchors, root, withoutCode } from './variables.ts';
 
 const PAGES = [
   'README.md',
@@ -24,22 +24,6 @@ const PAGES = [
     .map((name) => `docs/${name}`),
 ];
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-const withoutCode = (page: string): string => page.replaceAll(/^```.*?^```$/gms, '');
-
-/** How a heading is linked to. */
-const anchors = (page: string): string[] => {
-  const seen = new Map<string, number>();
-  return [...withoutCode(page).matchAll(/^#+ (.+)$/gm)].map((match) => {
-    const plain = match[1]!
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
-      .replaceAll(' ', '-');
-    const count = seen.get(plain) ?? 0;
-    seen.set(plain, count + 1);
-    return count === 0 ? plain : `${plain}-${count}`;
-  });
-};
-
 describe('links', () => {
   test.each(PAGES)('%s links to pages and headings that are there', (path) => {
     const dead = [...withoutCode(read(path)).matchAll(/\]\(([^)\s]+)\)/g)]
@@ -80,7 +64,7 @@ describe('what the pages say is what the code has', () => {
     expect(reasons.filter((reason) => !page.includes(`\`${reason}\``))).toEqual([]);
   });
 
-  test('reviews.md says of every standing what can be decided, and names every code and every outcome', () => {
+  test('reviews.md says of every standing what can be decided, and names every outcome', () => {
     const page = read('docs/reviews.md');
     const rows = [...page.matchAll(/^\| `(\w+)` +\|(.*)\|$/gm)].map((match) => ({
       name: match[1]!,
@@ -92,11 +76,36 @@ describe('what the pages say is what the code has', () => {
       const allowed = DECISIONS.filter((_, column) => effects[column] !== '');
       expect(allowed, standing).toEqual(allowedDecisions(standing));
     }
-    const type = /export type Refusal =([^;]+);/.exec(read('ledger/decide.ts'))![1]!;
-    const refusals = [...type.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
-    expect(refusals.length).toBeGreaterThan(5);
-    const words = [...DECISION_FAULTS, ...refusals, ...STEP_OUTCOMES];
-    expect(words.filter((word) => !page.includes(`\`${word}\``))).toEqual([]);
+    expect(STEP_OUTCOMES.filter((word) => !page.includes(`\`${word}\``))).toEqual([]);
+  });
+
+  test('every command of the pages is there: scripts of npm, programs, scripts of deploy/', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> };
+    const dead = PAGES.flatMap((path) => {
+      const page = read(path);
+      const named = [...page.matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map((match) => match[1]!);
+      const programs = [...page.matchAll(/\b(?:tsx|sh|bash|node) ((?:[a-z-]+\/)+[\w-]+\.(?:ts|js|sh|cjs))/g)].map(
+        (match) => match[1]!.replace(/^dist\/(.*)\.js$/, '$1.ts'),
+      );
+      return [
+        ...named.filter((name) => scripts[name] === undefined),
+        ...programs.filter((file) => !existsSync(join(root, file))),
+      ].map((name) => `${path}: ${name}`);
+    });
+    expect(dead).toEqual([]);
+  });
+
+  test('the picture of architecture.md has every table, and growth.md a line about each', () => {
+    const tables = [...read('database/catalogue.txt').matchAll(/^table (?:engine|ledger)\.(\w+):/gm)].map(
+      (match) => match[1]!,
+    );
+    expect(tables.length).toBeGreaterThan(30);
+    const picture = /^## Tables and their writers$.*?^```mermaid\n(.*?)^```$/ms.exec(read('docs/architecture.md'))![1]!;
+    const drawn = [...picture.matchAll(/^ {4}t\d+\["(.+)"\]$/gm)].flatMap((match) => match[1]!.split('<br>'));
+    expect(drawn.toSorted()).toEqual([...new Set(tables)].toSorted());
+    const lines = /^## What grows$(.*?)^## /ms.exec(read('docs/growth.md'))![1]!;
+    const told = new Set([...lines.matchAll(/`(?:\w+\.)?(\w+)`/g)].map((match) => match[1]));
+    expect(drawn.filter((table) => !told.has(table))).toEqual([]);
   });
 
   test('the golden vector of protocol.md is what we compute', () => {

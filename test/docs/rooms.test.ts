@@ -19,6 +19,13 @@ test.each([
   ['what does the audit compare a deposit with?', 'audit/histories/compare-deposit.ts', 'compare'],
   ['what is a finding called, and what is to be done?', 'audit/report/findings.ts', 'FINDINGS'],
   ['which alarms are there?', 'telemetry/log.ts', 'export type Alarm'],
+  ['how is a callback’s address made?', 'providers/callback-address.ts', 'callbackUrl'],
+  ['what happens after a restore?', 'intake/restored.ts', 'mendDeposit'],
+  ['who may ask how often?', 'api/http/rate-limit.ts', 'Buckets'],
+  ['what is deleted when it is old?', 'database/prune.ts', 'prune'],
+  ['which keys verify while they rotate?', 'config/keyring.ts', 'verifying'],
+  ['where is one payment of a deposit kept to one wallet?', 'database/migrations/010-slots.sql', 'create table slot'],
+  ['what does an error’s code mean?', 'contract/problems.ts', 'meaning'],
   ['what does a variable of the environment mean?', 'config/environment.ts', 'process'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);

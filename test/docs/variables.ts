@@ -5,6 +5,25 @@ const read = (path: string): string => readFileSync(new URL(`../../${path}`, imp
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** A page less its blocks of code. */
+export const withoutCode = (page: string): string => page.replaceAll(/^```.*?^```$/gms, '');
+
+/** How the headings of a page are linked to, and the places that it marks itself. */
+export const anchors = (page: string): string[] => {
+  const seen = new Map<string, number>();
+  const marked = [...page.matchAll(/<a id="([\w-]+)">/g)].map((match) => match[1]!);
+  const headings = [...withoutCode(page).matchAll(/^#+ (.+)$/gm)].map((match) => {
+    const plain = match[1]!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-');
+    const count = seen.get(plain) ?? 0;
+    seen.set(plain, count + 1);
+    return count === 0 ? plain : `${plain}-${count}`;
+  });
+  return [...headings, ...marked];
+};
+
 /** Names of variables in a source of settings: what is written in capitals, less its own constants. */
 function namesIn(source: string): string[] {
   const constants = new Set([...source.matchAll(/const ([A-Z][A-Z0-9_]+)/g)].map((match) => match[1]!));

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isSignedBy, keyId, type MtpayKey, sign } from '../../providers/mtpay/signature.ts';
 import { documentKey, randomSecret, secret } from './keys.ts';
 
-/** provider.md, golden vector. */
+/** docs/protocol.md#signature-both-directions. */
 const AT = 1_625_546_438_154;
 const GOLDEN = 'EDB15CF33C232128BDF118CEB147C453181939F8B37EC43886F68B3BCC2C19CD';
 

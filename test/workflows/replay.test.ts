@@ -17,7 +17,7 @@ const paths = await recordedPaths();
 const recordings = paths.map(({ recorded }) => recorded);
 
 /**
- * The paths of the first release, those that came with decisions, those in which a single rule decides, and those of hints:
+ * The paths of v1, those that came with decisions, those in which a single rule decides, and those of hints:
  * what is told is not what is bound, or the row has ended already.
  */
 const PATHS = [
