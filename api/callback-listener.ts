@@ -5,7 +5,7 @@ import { raiseAlarm } from '../telemetry/log.ts';
 import { capabilityKey } from '../providers/callback-address.ts';
 import { createProviderClock } from '../providers/clock.ts';
 import { createCallbackApp } from './callback-app.ts';
-import { type Listener, listen, LISTENER_LIMITS } from './http/http.ts';
+import { type Listener, listen, LISTENER_LIMITS, type ListenerLimits } from './http/http.ts';
 import { takeTurns } from '../intake/limits.ts';
 import { createReceiver, type ReceiveDependencies } from '../intake/receive-callback.ts';
 import type { RecognitionKeys } from '../intake/refused-message.ts';
@@ -16,6 +16,7 @@ interface CallbackListenerDependencies
   extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'raise' | 'isEmpty' | 'log'> {
   readonly config: Pick<CallbacksConfig, 'ack' | 'callbackListen'>;
   readonly rings: Rings;
+  readonly limits?: ListenerLimits;
 }
 
 /** By which a callback is known, whatever it looks like and wherever it came. */
@@ -25,7 +26,12 @@ export const recognitionKeys = (rings: Rings): RecognitionKeys => ({
 });
 
 /** The public listener with what judges and keeps callbacks. Rejects when the address is taken. */
-export function openCallbackListener({ config, rings, ...deps }: CallbackListenerDependencies): Promise<Listener> {
+export function openCallbackListener({
+  config,
+  rings,
+  limits = LISTENER_LIMITS,
+  ...deps
+}: CallbackListenerDependencies): Promise<Listener> {
   const receiver = createReceiver({
     ...deps,
     ...recognitionKeys(rings),
@@ -46,7 +52,7 @@ export function openCallbackListener({ config, rings, ...deps }: CallbackListene
     ack: config.ack,
     log: deps.log,
   });
-  return listen(app, config.callbackListen, LISTENER_LIMITS, deps.log, receiver.refused);
+  return listen(app, config.callbackListen, limits, deps.log, receiver.refused);
 }
 
 /** The last callback under a key may come both windows after the last order was placed with it. */

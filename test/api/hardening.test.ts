@@ -3,12 +3,18 @@ import http from 'node:http';
 import { connect } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import { openCallbackListener } from '../../api/callback-listener.ts';
+import { loadCallbacksConfig } from '../../config/environment.ts';
+import { createSealer, sealKey } from '../../config/inbox-seal.ts';
+import { mapKeyring } from '../../config/keyring.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http/http.ts';
 import { startEngine } from '../support/engine.ts';
-import { callbackAddress } from '../support/callbacks.ts';
+import { order as buildOrder, paid } from '../support/builders.ts';
+import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { until } from '../support/until.ts';
-import { expectRefusal } from './evidence.ts';
+import { expectRefusal, inbox, memoryLog } from './evidence.ts';
+import { expectAck, reserved } from './parts.ts';
 import { talk } from './talk.ts';
 
 const engine = await startEngine({ worker: false });
@@ -171,6 +177,68 @@ test.each([
   );
 });
 
+const connected = async (port: number, said = '') => {
+  const socket = connect(port, '127.0.0.1');
+  const closed = new Promise<void>((resolve) => socket.on('error', () => undefined).once('close', () => resolve()));
+  // One that is closed at once may never learn that it was connected.
+  await Promise.race([new Promise((resolve) => socket.once('connect', resolve)), closed]);
+  socket.write(said);
+  return { socket, closed };
+};
+
+const POST = `POST ${callbackPath} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`;
+test.each([
+  ['nothing', '', 'P'],
+  ['a head', `${POST}X-Slow: `, 'x'],
+  ['a body', `${POST}Content-Length: 500\r\n\r\n{"signature":"`, 'A'],
+  ['a body in chunks', `${POST}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`, '1\r\n \r\n'],
+])(
+  'while senders of %s that never ends hold every connection, a genuine callback is acknowledged',
+  async (_, said, more) => {
+    const CONNECTIONS = 8;
+    const config = loadCallbacksConfig({ ...engine.env, CALLBACK_LISTEN: '127.0.0.1:0' });
+    const { rings } = config.keys;
+    const listener = await openCallbackListener({
+      config,
+      rings,
+      limits: { ...LISTENER_LIMITS, maxConnections: CONNECTIONS },
+      pool: engine.db.owner,
+      seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
+      raise: () => undefined,
+      log: memoryLog().log,
+    });
+    const port = Number(new URL(listener.url).port);
+    let open = 0;
+    const senders = await Promise.all(
+      Array.from({ length: 3 * CONNECTIONS }, async () => {
+        const sender = await connected(port, said);
+        open += 1;
+        void sender.closed.then(() => (open -= 1));
+        return sender;
+      }),
+    );
+    try {
+      await until('every connection to be held', async () => open === CONNECTIONS);
+      // Whoever has just said something has not ended it.
+      for (const { socket } of senders) if (!socket.destroyed) socket.write(more);
+      const order = buildOrder();
+      await reserved(engine, order);
+      const n = order.externalOrderNumber;
+      expectAck(
+        await engine.callback(
+          listener.url + new URL(callbackAddress(engine, n)).pathname,
+          callbackBody(engine, paid(order)),
+        ),
+      );
+      expect(await inbox(engine, n)).toMatchObject([{ acked: true, attempts: 1 }]);
+      expect(open).toBe(CONNECTIONS - 1);
+    } finally {
+      for (const { socket } of senders) socket.destroy();
+      await listener.close();
+    }
+  },
+);
+
 describe('a listener of its own', () => {
   const app = createApp();
   let release = () => {};
@@ -227,14 +295,6 @@ describe('a listener of its own', () => {
     ]);
   });
 
-  const connected = async (port: number, said = '') => {
-    const socket = connect(port, '127.0.0.1');
-    const closed = new Promise<void>((resolve) => socket.on('error', () => undefined).once('close', () => resolve()));
-    // One that is closed at once may never learn that it was connected.
-    await Promise.race([new Promise((resolve) => socket.once('connect', resolve)), closed]);
-    socket.write(said);
-    return { socket, closed };
-  };
   const quick = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
 
   test('has room for whoever says what they want: the connection that was silent for longest goes', async () => {

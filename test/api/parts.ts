@@ -10,6 +10,7 @@ import type { Order } from '../../domain/order.ts';
 import { startWorker } from '../../worker/start.ts';
 import { settings } from '../support/builders.ts';
 import type { Answer, Engine } from '../support/engine.ts';
+import { until } from '../support/until.ts';
 import { type MemoryLog, memoryLog } from './evidence.ts';
 
 /** Soon enough that no test waits for it; the order of things is that of production. */
@@ -117,17 +118,26 @@ export async function loggedWorker(engine: Engine, env: Readonly<Record<string, 
   return memory;
 }
 
-/** Puts an API whose log can be read in the place of the engine's, at the same addresses. */
+/** Puts an API whose log can be read in the place of the engine's, at the same addresses; `between`: while there is none. */
 export async function loggedApi(
   engine: Engine,
   relay: RelayTimes = QUICK_RELAY,
   client = engine.client,
+  between: () => Promise<void> = async () => undefined,
 ): Promise<MemoryLog> {
   const memory = memoryLog();
   await engine.api.close();
+  await between();
   engine.api = await startApi(loadApiConfig(engine.env), client, memory.log, relay);
   return memory;
 }
+
+/** As the provider does, which comes again while it is told to: the first other answer. */
+export const delivered = (deliver: () => Promise<Answer>): Promise<Answer> =>
+  until('an answer that does not say to come again', async () => {
+    const answer = await deliver();
+    return answer.status !== 503 && answer;
+  });
 
 /** The acknowledgement as it is configured when nothing else is said: these bytes, this type, nothing added. */
 export function expectAck(answer: Answer, body = 'SUCCESS', type = 'text/plain'): void {

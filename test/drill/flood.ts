@@ -1,102 +1,103 @@
-import { connect, type Socket } from 'node:net';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { Agent } from 'node:http';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ask, seed, told } from './isolation.ts';
-import { openStage, type Stage } from './stage.ts';
+import { freePort } from '../../local/servers/ports.ts';
+import { ask, cpuMs, type Heard, quantile, seed, told } from './isolation.ts';
+import { openStage, type Piece, type Stage } from './stage.ts';
+import type { Strange, Strangers } from './strangers.ts';
 
 /**
- * `node --import tsx test/drill/flood.ts`: idle connections to the public listener that come back as soon as they are
- * closed, and refused callbacks at a steady rate, while the provider delivers on fresh connections and merchants read.
- * Loopback only; stops by itself. Exit code 1 unless each delivery is acknowledged within its first three tries.
+ * `npm run flood`: connections to the public listener that say nothing, or never end what they say, and come back as soon
+ * as they are closed; refused callbacks at a steady rate, each on a connection of its own; the provider delivers on fresh
+ * connections and merchants read. `--apart`: the public listener in a process of its own, as in the compose file; otherwise
+ * in the API's, as in `npm start`. Loopback only; stops by itself. Exit code 1 unless each delivery is acknowledged within
+ * its first three tries.
  */
 
 const { values } = parseArgs({
   options: {
     sockets: { type: 'string', default: '6000' },
+    slow: { type: 'string', default: '0' },
     refusals: { type: 'string', default: '500' },
     seconds: { type: 'string', default: '60' },
+    apart: { type: 'boolean', default: false },
+    /** A folder for a profile of each process. */
+    profile: { type: 'string' },
   },
 });
-const [sockets, refusals, seconds] = [Number(values.sockets), Number(values.refusals), Number(values.seconds)];
+const [sockets, slow, refusals, seconds] = [values.sockets, values.slow, values.refusals, values.seconds].map(
+  Number,
+) as [number, number, number, number];
 const TRIES = 3;
 const EVERY_MS = 1_000;
 /** Of the provider's schedule: its second try comes after a minute; here after this. */
 const RETRY_AFTER_MS = 1_000;
-/** One address has some 28,000 ports for one server; loopback has many addresses. */
-const ADDRESSES = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
-const COME_BACK_MS = 1_000;
 
-const stage = await openStage({ programs: ['api'] });
+const elsewhere = `127.0.0.1:${await freePort()}`;
+const stage = await openStage({
+  programs: ['api'],
+  env: values.apart ? { CALLBACK_LISTEN: elsewhere } : {},
+  node: values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`],
+});
 try {
-  await flood(stage);
+  const served: Piece[] = [stage.pieces.api];
+  if (values.apart) {
+    const callbacks = stage.another('callbacks', {
+      API_LISTEN: `127.0.0.1:${await freePort()}`,
+      CALLBACK_LISTEN: new URL(stage.callbackUrl).host,
+    });
+    await callbacks.start();
+    served.push(callbacks);
+  }
+  await flood(stage, served);
+  if (values.profile !== undefined) for (const piece of served) await piece.end('stop');
 } finally {
   await stage.stop();
 }
 process.exit();
 
-async function flood(stage: Stage): Promise<void> {
-  const { callbackUrl, apiUrl, apiKey } = stage;
-  let end = Number.POSITIVE_INFINITY;
-  const isOver = () => performance.now() > end;
+async function flood(on: Stage, served: readonly Piece[]): Promise<void> {
   await seed(
-    stage,
+    on,
     Array.from({ length: seconds + 10 }, (_, i) => `flood-${i}`),
   );
-  const port = Number(new URL(callbackUrl).port);
-  let closed = 0;
-  const open = new Set<Socket>();
-  const idle = (i: number) => {
-    if (isOver()) return;
-    const socket = connect({ port, host: '127.0.0.1', localAddress: ADDRESSES[i % ADDRESSES.length] });
-    open.add(socket);
-    // Whoever reads nothing does not notice that the other side has closed.
-    socket.resume();
-    socket
-      .on('error', () => undefined)
-      .once('close', () => {
-        open.delete(socket);
-        closed += 1;
-        setTimeout(() => idle(i), COME_BACK_MS);
-      });
-  };
-  for (let i = 0; i < sockets; i += 1) {
-    idle(i);
-    if (i % 200 === 199) await sleep(10);
-  }
+  const good = on.callbackOf('flood-0');
+  const { pathname, host, port } = new URL(good.url);
+  const body = good.body.replace(/"signature":"..../, '"signature":"0000');
+  const strangers = fork(new URL('strangers.ts', import.meta.url), { execArgv: ['--import', 'tsx'] });
+  const gone = new AbortController();
+  strangers.once('exit', () => gone.abort(new Error('the strangers have ended')));
+  const heard = () => once(strangers, 'message', { signal: gone.signal });
+  strangers.send({
+    port: Number(port),
+    idle: sockets,
+    slow,
+    refusals,
+    seconds,
+    request: `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  } satisfies Strangers);
+  await heard();
 
-  end = performance.now() + seconds * 1_000;
-  closed = 0;
-  const fresh = () => new Agent({ keepAlive: false });
-  const json = { 'content-type': 'application/json' };
-  const good = stage.callbackOf('flood-0');
-  const forged = good.body.replace(/"signature":"..../, '"signature":"0000');
-  const kept = new Agent({ keepAlive: true, maxSockets: 64 });
-  const refused: { status: number; ms: number }[] = [];
-  const refusing = (async () => {
-    const batch = Math.max(1, Math.round(refusals / 20));
-    const begun: Promise<void>[] = [];
-    while (!isOver()) {
-      for (let i = 0; i < batch; i += 1) {
-        begun.push(
-          ask(good.url, { method: 'POST', headers: json, body: forged }, kept).then((one) => void refused.push(one)),
-        );
-      }
-      await sleep(50);
-    }
-    await Promise.all(begun);
-  })();
+  const cpuBefore = served.map((piece) => cpuMs(piece.pid()));
+  const begunAt = performance.now();
+  const isOver = () => performance.now() > begunAt + seconds * 1_000;
+  const result = heard() as Promise<[Strange]>;
+  // It is awaited last.
+  result.catch(() => undefined);
 
-  const reads: { status: number; ms: number }[] = [];
+  const reads: Heard[] = [];
   const reading = (async () => {
     while (!isOver()) {
-      reads.push(await ask(`${apiUrl}/v1/deposits/flood-1`, { headers: { authorization: `Bearer ${apiKey}` } }));
+      reads.push(await ask(`${on.apiUrl}/v1/deposits/flood-1`, { headers: { authorization: `Bearer ${on.apiKey}` } }));
       await sleep(20);
     }
   })();
 
   const tries: number[] = [];
-  const acknowledged: { status: number; ms: number }[] = [];
+  const acknowledged: Heard[] = [];
   const delivering: Promise<void>[] = [];
   for (let n = 1; !isOver(); n += 1) {
     delivering.push(deliver(`flood-${n}`));
@@ -104,8 +105,12 @@ async function flood(stage: Stage): Promise<void> {
   }
   async function deliver(order: string): Promise<void> {
     for (let nth = 1; nth <= TRIES; nth += 1) {
-      const message = stage.callbackOf(order);
-      const heard = await ask(message.url, { method: 'POST', headers: json, body: message.body }, fresh());
+      const message = on.callbackOf(order);
+      const heard = await ask(
+        message.url,
+        { method: 'POST', headers: { 'content-type': 'application/json' }, body: message.body },
+        new Agent({ keepAlive: false }),
+      );
       if (heard.status === 200) {
         tries.push(nth);
         acknowledged.push(heard);
@@ -115,17 +120,22 @@ async function flood(stage: Stage): Promise<void> {
     }
     tries.push(0);
   }
-  await Promise.all([...delivering, refusing, reading]);
-  for (const socket of open) socket.destroy();
+  const took = (performance.now() - begunAt) / 1_000;
+  const used = served.map((piece, i) => (cpuMs(piece.pid()) - cpuBefore[i]!) / took / 10);
+  const load = loadavg()[0]!;
+  await Promise.all([...delivering, reading]);
+  const [{ closed, sent, notBegun, answered, ms, cpuMs: theirs }] = await result;
   const by = (nth: number) => tries.filter((one) => one === nth).length;
+  const each = (n: number) => (n / seconds).toFixed(0);
+  const statuses = Object.entries(answered).map(([status, n]) => `${each(n)} × ${status}`);
   console.log(
-    `${sockets} idle connections, closed and back ${closed} times; ${(refused.length / seconds).toFixed(0)} refusals a second, for ${seconds} s`,
+    `${sockets} idle and ${slow} slow connections, closed and back ${each(closed)} times a second; ${seconds} s, ${values.apart ? 'api and callbacks apart' : 'one process'}
+  strangers  ${refusals} refusals a second offered, ${each(sent)} sent, ${each(notBegun)} not begun; answered a second: ${statuses.join(', ')}
+             p50 ${quantile(ms, 0.5)}, p99 ${quantile(ms, 0.99)}, max ${quantile(ms, 1)}
+  genuine    ${tries.length}: at the first try ${by(1)}, second ${by(2)}, third ${by(3)}, not at all ${by(0)}
+             ${told(acknowledged)}
+  private    ${told(reads)}
+  processor  ${used.map((share, i) => `${i === 0 ? 'api' : 'callbacks'} ${share.toFixed(0)} %`).join(', ')}, strangers ${(theirs / seconds / 10).toFixed(0)} %; load ${load.toFixed(1)} on both cores`,
   );
-  console.log(
-    `  genuine    ${tries.length}: at the first try ${by(1)}, second ${by(2)}, third ${by(3)}, not at all ${by(0)}`,
-  );
-  console.log(`             ${told(acknowledged)}`);
-  console.log(`  private    ${told(reads)}`);
-  console.log(`  refused    ${told(refused)}`);
   process.exitCode = by(0) === 0 ? 0 : 1;
 }

@@ -14,7 +14,7 @@ const LOCKED = 80;
 const BURST = { orders: 40, copies: 24 };
 const SECONDS = 10;
 
-interface Heard {
+export interface Heard {
   readonly status: number;
   readonly ms: number;
 }
@@ -45,7 +45,7 @@ export function ask(
   });
 }
 
-const quantile = (all: readonly number[], q: number): string => {
+export const quantile = (all: readonly number[], q: number): string => {
   const sorted = all.toSorted((a, b) => a - b);
   return `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0).toFixed(0)} ms`;
 };
@@ -166,7 +166,7 @@ async function measure(stage: Stage): Promise<void> {
 }
 
 /** Linux: what the process has used of the processor so far. */
-function cpuMs(pid: number): number {
+export function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }

@@ -50,21 +50,33 @@ export interface Stage {
   readonly postgresLog: string;
   /** Another process of that program, of whatever version lies at `at`; not started. It ends with the stage. */
   another(
-    name: 'api' | 'worker',
+    name: 'api' | 'worker' | 'callbacks',
     env: Readonly<Record<string, string | undefined>>,
     at?: string,
   ): Piece & { log(): string };
   stop(): Promise<void>;
 }
 
-const ENTRY = { api: 'api/main.ts', worker: 'worker/main.ts', sandbox: 'sandbox/main.ts' } as const;
-const READY = { api: '"api ready"', worker: '"worker ready"', sandbox: 'sandbox listening' } as const;
+const ENTRY = {
+  api: 'api/main.ts',
+  callbacks: 'api/callbacks-main.ts',
+  worker: 'worker/main.ts',
+  sandbox: 'sandbox/main.ts',
+} as const;
+const READY = {
+  api: '"api ready"',
+  callbacks: '"callbacks ready"',
+  worker: '"worker ready"',
+  sandbox: 'sandbox listening',
+} as const;
 const READY_WITHIN_MS = 60_000;
 const secret = () => randomBytes(32).toString('base64url');
 
 export interface StageOptions {
   readonly programs?: readonly Program[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Arguments of Node itself. */
+  readonly node?: readonly string[];
   /** Brings a database to the schema. Default: to the newest one. */
   readonly migrateTo?: (url: string) => Promise<void>;
   /** Issues the caller's key. */
@@ -74,6 +86,7 @@ export interface StageOptions {
 export async function openStage({
   programs = PROGRAMS,
   env: more = {},
+  node = [],
   migrateTo,
   issueKey = newKey,
 }: StageOptions = {}): Promise<Stage> {
@@ -153,7 +166,7 @@ export async function openStage({
     await admin((client) => client.query('create database sandbox'));
 
     const programsBy = Object.fromEntries(
-      PROGRAMS.map((name) => [name, program(name, name === 'sandbox' ? sandboxEnv : engineEnv)]),
+      PROGRAMS.map((name) => [name, program(name, name === 'sandbox' ? sandboxEnv : engineEnv, root, node)]),
     ) as Record<Program, ReturnType<typeof program>>;
     undo.push(() => Promise.all(PROGRAMS.map((name) => programsBy[name].end('kill'))));
     for (const name of ['sandbox', 'api', 'worker'] as const)
@@ -217,7 +230,7 @@ export async function openStage({
       logOf: (name) => programsBy[name].log(),
       postgresLog: join(directory, 'server.log'),
       another(name, env, at = root) {
-        const piece = program(name, { ...engineEnv, ...env }, at);
+        const piece = program(name, { ...engineEnv, ...env }, at, node);
         undo.push(() => piece.end('kill'));
         return piece;
       },
@@ -263,9 +276,10 @@ function isAlive(pid: number): boolean {
 }
 
 function program(
-  name: Program,
+  name: keyof typeof ENTRY,
   env: Readonly<Record<string, string | undefined>>,
-  at = root,
+  at: string,
+  node: readonly string[],
 ): Piece & { log(): string } {
   let child: ChildProcess | null = null;
   let exited: Promise<void> = Promise.resolve();
@@ -276,7 +290,7 @@ function program(
     log: () => text,
     async start() {
       const begin = text.length;
-      const started = spawn(process.execPath, ['--import', 'tsx', ENTRY[name]], {
+      const started = spawn(process.execPath, [...node, '--import', 'tsx', ENTRY[name]], {
         cwd: at,
         env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
         stdio: ['ignore', 'pipe', 'pipe'],

@@ -3,7 +3,7 @@ import type { CallbackData, Order } from '../../domain/order.ts';
 import { keyId, sign } from '../../providers/mtpay/signature.ts';
 import { depositWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
 import { depositRow, expectRefusal, type InboxRow, inbox, postings, stored, workflowStatus } from '../api/evidence.ts';
-import { expectAck, loggedApi, loggedWorker, reserved } from '../api/parts.ts';
+import { delivered, expectAck, loggedApi, loggedWorker, reserved } from '../api/parts.ts';
 import { order, paid, transactionCode } from '../support/builders.ts';
 import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
@@ -152,7 +152,7 @@ describe('the same content again', () => {
     const n = deposit.externalOrderNumber;
     const data = paid(deposit);
     const body = callbackBody(engine, data);
-    const answers = await Promise.all(Array.from({ length: 100 }, () => send(n, body)));
+    const answers = await Promise.all(Array.from({ length: 100 }, () => delivered(() => send(n, body))));
     for (const answer of answers) expectAck(answer);
     await expectCredited(deposit, data.transactionCode);
     expect(await inbox(engine, n)).toMatchObject([{ receipt: 'first', attempts: 100, acked: true }]);
@@ -195,7 +195,9 @@ describe('a second payment of one deposit', () => {
     const codes = Array.from({ length: 20 }, () => transactionCode());
     // Ahead of the clock: a little behind it lie the stamps that we signed ourselves.
     const at = Date.now();
-    const answers = await Promise.all(codes.map((code, i) => say(paid(deposit, { transactionCode: code }), at + i)));
+    const answers = await Promise.all(
+      codes.map((code, i) => delivered(() => say(paid(deposit, { transactionCode: code }), at + i))),
+    );
     for (const answer of answers) expectAck(answer);
     const rows = await until('every one to have its owner', async () => {
       const all = await inbox(engine, n);

@@ -702,12 +702,17 @@ async function hangingClient(about: RegExp): Promise<Client> {
 
 test('a hundred and one rows that hang at every step hold up no other row for long', async () => {
   const client = await hangingClient(/a-poison-(?:callback|placing|answered|settled|case)-\d+/);
-  // Payments, and links, that somebody is to be told of.
-  await byHand(owner, `update engine.callback set data = '{}' where external_order_number like 'a-poison-callback-%'`);
-  await byHand(
-    owner,
-    `update engine.deposit set expires_at = clock_timestamp() where external_order_number like 'a-poison-answered-%'`,
-  );
+  // Payments, and links, that somebody is to be told of: while no relay could tell them by a client that does not hang.
+  const toTell = async () => {
+    await byHand(
+      owner,
+      `update engine.callback set data = '{}' where external_order_number like 'a-poison-callback-%'`,
+    );
+    await byHand(
+      owner,
+      `update engine.deposit set expires_at = clock_timestamp() where external_order_number like 'a-poison-answered-%'`,
+    );
+  };
   const locker = await owner.connect();
   await locker.query(`set idle_in_transaction_session_timeout = 0; begin`);
   await locker.query(
@@ -715,7 +720,7 @@ test('a hundred and one rows that hang at every step hold up no other row for lo
   );
   try {
     // Another process, which has met none of them.
-    api = await loggedApi(engine, QUICK, client);
+    api = await loggedApi(engine, QUICK, client, toTell);
     await servesBehind();
   } finally {
     locker.release(true);

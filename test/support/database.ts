@@ -43,6 +43,8 @@ export async function cloneTemplate(
   const pools: pg.Pool[] = [];
   const open = (address: string, max: number) => {
     const pool = createPool({ url: address, applicationName: 'test', max, onIdleError: () => undefined });
+    // The hands of a test wait for a busy machine as long as the test does; the engine's own pools do not.
+    pool.options.connectionTimeoutMillis = 50_000;
     pools.push(pool);
     return pool;
   };
