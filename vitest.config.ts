@@ -2,30 +2,24 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { defineConfig } from 'vitest/config';
 import { withDirectLoopback } from './config/loopback.ts';
 
-/**
- * Files that start no engine and leave nothing behind in their process: these share one, because starting a process and
- * loading everything into it takes longer than most of them.
- */
-const SHARING = ['archive', 'database', 'docs', 'domain', 'config', 'ledger', 'providers'].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-);
-
 /** The longest, first: one that begins as the last is waited for by everybody. */
 const LONGEST = [
-  'end-to-end/crashes',
-  'end-to-end/restores',
   'model/model',
+  'end-to-end/crashes',
+  'audit/changed-history',
+  'end-to-end/restores',
   'end-to-end/decisions-settings',
-  'audit/discrepancies',
-  'audit/forgeries',
-  'audit/paths',
-  'end-to-end/key-rotation',
-  'audit/killed',
   'sandbox/outage',
-  'end-to-end/owners',
-  'attack/attack',
   'local/stack',
-  'archive/archiving',
+  'end-to-end/key-rotation',
+  'end-to-end/owners',
+  'audit/paths',
+  'audit/discrepancies',
+  'audit/killed',
+  'attack/attack',
+  'end-to-end/menu',
+  'end-to-end/outages',
+  'audit/forgeries',
 ];
 
 class LongestFirst extends BaseSequencer {
@@ -45,17 +39,17 @@ Object.assign(process.env, withDirectLoopback(process.env));
 
 export default defineConfig({
   test: {
-    projects: [
-      { extends: true, test: { name: 'sharing', include: SHARING, isolate: false } },
-      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: SHARING } },
-    ],
+    include: ['test/**/*.test.ts'],
+    // A process takes one file after the other: starting one and loading everything into it takes longer than most files.
+    isolate: false,
     sequence: { sequencer: LongestFirst },
     globalSetup: ['test/support/global-setup.ts'],
+    setupFiles: ['test/support/one-after-the-other.ts'],
     // The native core of the Temporal worker crashes when two threads load it.
     pool: 'forks',
-    // Every file has a database of its own, and a Temporal server where it needs one. Three at a time on two cores: a
-    // good part of their time they wait for timers of Temporal and for processes to start.
-    maxWorkers: 3,
+    // Every file has a database and a namespace of Temporal of its own. Four at a time on two cores: a good part of their
+    // time they wait for timers of Temporal and for processes to start.
+    maxWorkers: 4,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // A shared machine can starve one test; there it gets a second try, and the report still names it. Locally it is red.

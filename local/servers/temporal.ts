@@ -36,6 +36,8 @@ export type TemporalOptions = {
   readonly searchAttributes?: Readonly<Record<string, string>>;
   /** Where the Web UI has encrypted payloads opened. Default: nowhere. */
   readonly uiCodecEndpoint?: string | undefined;
+  /** The server's own settings (dynamic configuration), by their names. Default: its own defaults. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** The program, when it was resolved already. */
   readonly executable?: string;
 };
@@ -197,6 +199,7 @@ function launch(
   options: TemporalOptions,
 ): Promise<Started> {
   const attributes = Object.entries(options.searchAttributes ?? depositSearchAttributes);
+  const settings = Object.entries(options.settings ?? {});
   // By its name alone, from its own directory: the server makes a URL of what it is given and takes `%41`, `?` and `#`
   // in a path for something else.
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--db-filename', basename(dbFile)]
@@ -206,6 +209,7 @@ function launch(
     .concat(['--http-port', String(httpPort), '--dynamic-config-value', 'frontend.httpAllowedHosts=["no host"]'])
     .concat(ui === null ? ['--headless'] : ['--ui-ip', ui.host, '--ui-port', String(ui.port)])
     .concat(options.uiCodecEndpoint === undefined ? [] : ['--ui-codec-endpoint', options.uiCodecEndpoint])
+    .concat(settings.flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${JSON.stringify(value)}`]))
     .concat(attributes.flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]));
   // The caller's TEMPORAL_… variables are about another server.
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));

@@ -145,9 +145,9 @@ export interface MemoryLog {
   readonly log: Log;
   readonly lines: string[];
   /** The alarms raised about one deposit, in order but for those that were counted: each as often as it was raised. */
-  alarms(deposit: string): Alarm[];
+  readonly alarms: (deposit: string) => Alarm[];
   /** What was told with each of these alarms, in order. */
-  fields(alarm: Alarm): Readonly<Record<string, unknown>>[];
+  readonly fields: (alarm: Alarm) => Readonly<Record<string, unknown>>[];
 }
 
 /** A log that can be read: what the processes would print. */

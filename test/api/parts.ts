@@ -57,7 +57,11 @@ export async function withWorker<T>(
   await engine.stopWorker();
   const worker = await startWorker(
     loadWorkerConfig({ ...engine.env, ...change.env }),
-    { connectionOptions: { address: engine.temporal.address }, namespace: 'default', dataConverter: {} },
+    {
+      connectionOptions: { address: engine.temporal.address },
+      namespace: engine.temporal.namespace,
+      dataConverter: {},
+    },
     change.log ?? memoryLog().log,
   );
   try {
@@ -111,7 +115,11 @@ export async function loggedWorker(engine: Engine, env: Readonly<Record<string, 
   const memory = memoryLog();
   const worker = await startWorker(
     loadWorkerConfig({ ...engine.env, ...env }),
-    { connectionOptions: { address: engine.temporal.address }, namespace: 'default', dataConverter: {} },
+    {
+      connectionOptions: { address: engine.temporal.address },
+      namespace: engine.temporal.namespace,
+      dataConverter: {},
+    },
     memory.log,
   );
   afterAll(() => worker.stop());

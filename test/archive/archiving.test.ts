@@ -56,7 +56,7 @@ const queued = async (workflowId: string) => {
 const rowsOf = (workflowId: string) => archivedRuns(owner, workflowId);
 const remove = async (workflowId: string, runId?: string) => {
   await world.client.workflowService.deleteWorkflowExecution({
-    namespace: 'default',
+    namespace: world.client.options.namespace,
     workflowExecution: { workflowId, ...(runId === undefined ? {} : { runId }) },
   });
   const isGone = async () => (await histories.fetch(workflowId, runId ?? '')) === null;

@@ -139,7 +139,7 @@ test('a history that names another run, one without its row, and one that Tempor
   const run = '5f0c1f6e-0000-4000-8000-000000000000';
   const { client } = book.engine;
   await client.workflowService.deleteWorkflowExecution({
-    namespace: 'default',
+    namespace: client.options.namespace,
     workflowExecution: { workflowId: `deposit:${price}` },
   });
   const gone = client.workflow.getHandle(`deposit:${price}`);

@@ -21,11 +21,13 @@ export interface Ran {
 export interface Servers {
   readonly databaseUrl: string;
   readonly temporalAddress: string;
+  /** Default: `default`. */
+  readonly temporalNamespace?: string;
 }
 
 /** The command, as an auditor runs it. `replayed` is told of each progress, in histories; `of`: the folder of another version. */
 export async function runAudit(
-  { databaseUrl, temporalAddress }: Servers,
+  { databaseUrl, temporalAddress, temporalNamespace = 'default' }: Servers,
   out: string,
   replayed: (histories: number, child: ChildProcess) => void = () => {},
   of: string = root,
@@ -34,6 +36,7 @@ export async function runAudit(
   const own = {
     DATABASE_URL: databaseUrl,
     TEMPORAL_ADDRESS: temporalAddress,
+    TEMPORAL_NAMESPACE: temporalNamespace,
     TEMPORAL_CONFIG_FILE: '/dev/null',
     ...SEAL_ENV,
   };

@@ -47,9 +47,9 @@ test('one deposit is audited alone: its history, and the tables whole', async ()
 
 test('a deposit whose history has left Temporal is audited like any other', async () => {
   const handle = book.engine.client.workflow.getHandle(`deposit:${deposits.price}`);
-  const { workflowService } = book.engine.client;
+  const { workflowService, options } = book.engine.client;
   await workflowService.deleteWorkflowExecution({
-    namespace: 'default',
+    namespace: options.namespace,
     workflowExecution: { workflowId: handle.workflowId },
   });
   const report = await book.audit(undefined, '--deposit', deposits.price);

@@ -173,7 +173,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       const events = (await of.handle.fetchHistory()).events ?? [];
       const { eventId } = events.find((event) => event.workflowTaskCompletedEventAttributes)!;
       await world.client.workflowService.resetWorkflowExecution({
-        namespace: 'default',
+        namespace: world.client.options.namespace,
         workflowExecution: { workflowId, runId },
         reason: 'by hand',
         workflowTaskFinishEventId: eventId ?? null,

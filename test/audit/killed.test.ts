@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { startTemporal } from '../../local/servers/temporal.ts';
 import { workflowSource } from '../../worker/workflow-source.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { openTemporal } from '../support/temporal.ts';
 import { contentOf, runAudit } from './command.ts';
 import { makeBook } from './scale-book.ts';
 
@@ -17,9 +17,9 @@ test('an audit that is killed goes on with what it had not finished, and comes t
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const { workflowBundle, buildId } = await workflowSource({}, false);
   await makeBook(db.url, COUNT, workflowBundle.code, buildId);
-  const temporal = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
-  onTestFinished(() => temporal.stop());
-  const servers = { databaseUrl: db.url, temporalAddress: temporal.address };
+  const { address, namespace, stop } = await openTemporal();
+  onTestFinished(stop);
+  const servers = { databaseUrl: db.url, temporalAddress: address, temporalNamespace: namespace };
 
   const whole = await runAudit(servers, join(folder, 'whole'));
   expect(whole.told).toContain('nothing is unexplained');

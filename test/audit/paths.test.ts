@@ -11,6 +11,7 @@ import { parseCommand } from '../../audit/scope.ts';
 import { required } from '../support/database.ts';
 import { depositStart } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
+import { inLanes } from '../support/lanes.ts';
 import { until } from '../support/until.ts';
 import { type DepositHandle, type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
 import { archiveAll, auditing, findingsOf } from './book.ts';
@@ -41,14 +42,16 @@ test('none of them is an alarm', async () => {
   await archiveObjects(world.db.poolFor('app_worker'), undefined).put(sha256(code), 'bundle', code);
   const paths = everyPath(world);
   const failures: string[] = [];
-  for (const [name, path] of Object.entries(paths))
-    await path().catch((error: Error) => failures.push(`${name}: ${error.message}`));
+  // A good part of each is waiting for its windows to end.
+  await inLanes(Object.entries(paths), 6, ([name, path]) =>
+    path().catch((error: Error) => failures.push(`${name}: ${error.message}`)),
+  );
   expect(failures).toEqual([]);
   const { report, found } = await audited();
   expect(found).toEqual([]);
   expect(report.counts.histories).toBeGreaterThanOrEqual(Object.keys(paths).length);
   expect(report.checks.find(({ id }) => id === 'books')!.checked).toBe(report.counts.histories);
-}, 200_000);
+}, 300_000);
 
 test('the evidence of a deposit tells a confirmation that was refused from one that counted', async () => {
   const { rows } = await world.db.owner.query<{ n: string }>(

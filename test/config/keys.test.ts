@@ -134,6 +134,14 @@ describe('a key that anybody could think of', () => {
     expect(read({ MTPAY_SECRET_KEY: text }, true).problems).toEqual([]);
   });
 
+  it('has fewer than eight different characters, however they are mixed', () => {
+    const seven = 'JqVnXzTTzJXqnVVJzqTnXXzVJqTnJzXVqTJnXzzqVTJ';
+    expect([seven, `${seven.slice(1)}L`].map((text) => [new Set(text).size, isSample(text)])).toEqual([
+      [7, true],
+      [8, false],
+    ]);
+  });
+
   it('is none that was drawn', () => {
     const drawn = Array.from({ length: 2_000 }, () => [
       randomBytes(32).toString('base64url'),

@@ -1,7 +1,6 @@
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { insertCallback } from '../../database/callbacks.ts';
@@ -208,7 +207,10 @@ create table engine.more ();
     const again = await connect('deposit-migrate');
     const migratedAgain = migrate(again, folder, { tell: (line) => told.push(line) });
     await until('it to find what was left', () => Promise.resolve(told.length > 0));
-    await sleep(200);
+    await until('it to wait for the reader', async () => {
+      const waiting = `select from pg_stat_activity where application_name = 'deposit-migrate' and wait_event_type = 'Lock'`;
+      return (await db.owner.query(waiting)).rowCount === 1;
+    });
     await reader.end();
     expect(await migratedAgain).toEqual([name]);
     expect(told).toEqual(['index engine.deposit_more was left half built; it is built again']);

@@ -360,17 +360,17 @@ describe('a database that is away', () => {
     expect(refusal).toMatchObject({ code: 'ENOENT', syscall: 'connect' });
     expect(isDatabaseAway(refusal)).toBe(true);
 
-    const busy = new pg.Pool({ connectionString: db.url, max: 1, connectionTimeoutMillis: 2_000 });
+    const busy = new pg.Pool({ connectionString: db.url, max: 1 });
     const client = await busy.connect();
-    // Only now so short: the first one has to be made.
-    busy.options.connectionTimeoutMillis = 50;
+    // Its one connection is taken: however long it waits, it gets none.
+    busy.options.connectionTimeoutMillis = 1;
     expect(isDatabaseAway(await busy.query('select 1').catch((error: unknown) => error))).toBe(true);
     client.release();
     await busy.end();
     expect(isDatabaseAway(await busy.query('select 1').catch((error: unknown) => error))).toBe(true);
 
-    const slow = new pg.Pool({ connectionString: db.url, max: 1, query_timeout: 50 });
-    expect(isDatabaseAway(await slow.query('select pg_sleep(0.2)').catch((error: unknown) => error))).toBe(true);
+    const slow = new pg.Pool({ connectionString: db.url, max: 1, query_timeout: 1 });
+    expect(isDatabaseAway(await slow.query('select pg_sleep(60)').catch((error: unknown) => error))).toBe(true);
     await slow.end();
   });
 

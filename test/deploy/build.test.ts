@@ -7,12 +7,12 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../local/servers/ports.ts';
-import { startTemporal, type TemporalServer } from '../../local/servers/temporal.ts';
 import { root } from '../docs/variables.ts';
 import { required } from '../support/database.ts';
 import { orderNumber } from '../support/builders.ts';
 import { until } from '../support/until.ts';
 import { SEAL_ENV } from '../support/seals.ts';
+import { openTemporal, type TestTemporal } from '../support/temporal.ts';
 
 /** What `npm run build` makes, run as production runs it: plain node, no sources, a database and a namespace of its own. */
 const run = promisify(execFile);
@@ -21,7 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-build-'));
 const database = `test_build_${randomBytes(4).toString('hex')}`;
 const children: { readonly process: ChildProcess; readonly ended: Promise<unknown> }[] = [];
 const key = () => randomBytes(32).toString('base64url');
-let temporal: TemporalServer;
+let temporal: TestTemporal;
 
 const admin = required('TEST_POSTGRES_URL');
 const urlFor = (role: string): string => {
@@ -35,7 +35,7 @@ beforeAll(async () => {
   mkdirSync(join(root, '.cache'), { recursive: true });
   await asOwner(admin, `create database ${database}`);
   [temporal] = await Promise.all([
-    startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' }),
+    openTemporal(),
     run('bash', ['deploy/build.sh', relative(root, built)], { cwd: root }),
   ]);
 });
@@ -99,7 +99,7 @@ test('the build holds the programs, the workflow bundle and the migrations, and 
 });
 
 test('a deposit goes through the built API, worker and sandbox into the wallet', async () => {
-  const env = { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: 'default' };
+  const env = { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace };
   const migrations = await run(process.execPath, [join(built, 'worker/migrate.js')], {
     env: { ...env, TEMPORAL_CONFIG_FILE: '/dev/null', DATABASE_URL_MIGRATOR: urlFor('postgres') },
   });
@@ -181,6 +181,7 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
         NODE_ENV: 'production',
         TEMPORAL_CONFIG_FILE: '/dev/null',
         TEMPORAL_ADDRESS: temporal.address,
+        TEMPORAL_NAMESPACE: temporal.namespace,
         DATABASE_URL_AUDITOR: urlFor('auditor'),
         DATABASE_URL_ARCHIVER: urlFor('archiver'),
         AUDIT_SIGNING_KEY: signing,

@@ -98,6 +98,7 @@ describe('in the database', async () => {
           ...process.env,
           DATABASE_URL: engine.db.url,
           TEMPORAL_ADDRESS: engine.temporal.address,
+          TEMPORAL_NAMESPACE: engine.temporal.namespace,
           AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
           ...SEAL_ENV,
         },

@@ -425,6 +425,7 @@ describe('a canary that is planted', () => {
   test('in an encrypted workflow is found by nobody without the key', async () => {
     const client = new Client({
       connection: engine.client.connection,
+      namespace: engine.temporal.namespace,
       dataConverter: loadDataConverter({ TEMPORAL_CODEC_KEY: codecKey }),
     });
     const handle = await client.workflow.start('nothing', {

@@ -32,7 +32,7 @@ async function deleteOne() {
   await until('the workflow to close', async () => (await workflowStatus(engine, workflowId)) === 'COMPLETED');
   const whileClosed = { repeated: await post(body), runs: await runsOf(engine, externalOrderNumber) };
   await engine.client.workflowService.deleteWorkflowExecution({
-    namespace: 'default',
+    namespace: engine.temporal.namespace,
     workflowExecution: { workflowId },
   });
   return { body, externalOrderNumber, workflowId, link: created.body.redirectUrl, credited, whileClosed };
@@ -200,21 +200,25 @@ describe('creating a deposit while a part is away', () => {
     const numbers = [repeated, relayed].map((body) => String(body['externalOrderNumber']));
     const line = await lineTo({ host: '127.0.0.1', port: engine.temporal.port });
     const connection = await Connection.connect({ address: `127.0.0.1:${line.port}` });
-    await withApi(engine, { client: new Client({ connection }), relay: NO_START }, async () => {
-      await line.cut();
-      for (const refused of await Promise.all([post(repeated), post(relayed)])) {
-        expectRefusal(refused, 503, 'unavailable');
-        expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
-      }
-      for (const externalOrderNumber of numbers) {
-        expect(await engine.deposit(externalOrderNumber)).toMatchObject({ state: 'PLACING', redirectUrl: null });
-        expect(await workflowStatus(engine, depositWorkflowId(externalOrderNumber))).toBeNull();
-        expect(await attempts(engine, externalOrderNumber)).toEqual([]);
-        expect(await seenByProvider(engine, externalOrderNumber)).toEqual({ placements: 0, orders: 0 });
-      }
-      await line.mend();
-      await until('the repeat to be answered', async () => (await post(repeated)).status === 200);
-    });
+    await withApi(
+      engine,
+      { client: new Client({ connection, namespace: engine.temporal.namespace }), relay: NO_START },
+      async () => {
+        await line.cut();
+        for (const refused of await Promise.all([post(repeated), post(relayed)])) {
+          expectRefusal(refused, 503, 'unavailable');
+          expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+        }
+        for (const externalOrderNumber of numbers) {
+          expect(await engine.deposit(externalOrderNumber)).toMatchObject({ state: 'PLACING', redirectUrl: null });
+          expect(await workflowStatus(engine, depositWorkflowId(externalOrderNumber))).toBeNull();
+          expect(await attempts(engine, externalOrderNumber)).toEqual([]);
+          expect(await seenByProvider(engine, externalOrderNumber)).toEqual({ placements: 0, orders: 0 });
+        }
+        await line.mend();
+        await until('the repeat to be answered', async () => (await post(repeated)).status === 200);
+      },
+    );
     await connection.close();
     await line.cut();
     await withApi(engine, { relay: { ...NO_START, unstartedMs: 1 } }, () =>

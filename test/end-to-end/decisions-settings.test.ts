@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { arrives, bookedFor, decideTogether, opened, operator, placed, walletBalance } from '../api/decisions.ts';
 import { expectRefusal } from '../api/evidence.ts';
 import { startEngine } from '../support/engine.ts';
+import { assertInLanes } from '../support/lanes.ts';
 
 /** Decisions where one person suffices up to a limit, and where late money waits for people. */
 const engine = await startEngine({ env: { REVIEW_LIMIT: '1000' } });
@@ -78,7 +79,7 @@ test('T28: no sequence of one person’s steps credits above the limit', async (
     fc.constantFrom<Step>('credit', 'reject', 'confirm', 'confirm older', 'withdraw', 'both at once'),
     { minLength: 3, maxLength: 10 },
   );
-  await fc.assert(
+  await assertInLanes(
     fc.asyncProperty(steps, async (sequence) => {
       const { order, id } = await mismatched('1999');
       const proposals: string[] = [];
@@ -98,7 +99,7 @@ test('T28: no sequence of one person’s steps credits above the limit', async (
       expect(await walletBalance(engine, order.wallet)).toBe('0');
       expect((await alice.case(id)).state).toBe('open');
     }),
-    { numRuns: 20 },
+    { numRuns: 20, lanes: 4 },
   );
 }, 180_000);
 

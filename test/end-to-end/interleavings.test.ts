@@ -7,6 +7,7 @@ import { delivered } from '../api/parts.ts';
 import { paid, transactionCode } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
+import { assertInLanes } from '../support/lanes.ts';
 import { until } from '../support/until.ts';
 
 /**
@@ -82,12 +83,12 @@ async function expectMovedOnce(orders: readonly Order[], codes: readonly string[
 }
 
 test('T23: however callbacks and decisions interleave, a deposit is credited by a machine once and a code once', async () => {
-  await fc.assert(
+  await assertInLanes(
     fc.asyncProperty(throws, fc.boolean(), async (sequence, decideMeanwhile) => {
-      wallets += 1;
+      const race = (wallets += 1);
       const orders = [
-        await placed(engine, { wallet: `race-${wallets}-a` }),
-        await placed(engine, { wallet: `race-${wallets}-b` }),
+        await placed(engine, { wallet: `race-${race}-a` }),
+        await placed(engine, { wallet: `race-${race}-b` }),
       ];
       const codes = [transactionCode(), transactionCode(), transactionCode()];
       const all = sequence.flatMap(({ to, code, content, times }) =>
@@ -102,10 +103,10 @@ test('T23: however callbacks and decisions interleave, a deposit is credited by 
       await decideAll(orders);
       await expectMovedOnce(orders, codes);
     }),
-    { numRuns: 15 },
+    { numRuns: 15, lanes: 3 },
   );
   await engine.auditLedger();
-});
+}, 180_000);
 
 /** Both operators credit whatever may be credited, each proposing and confirming at once. */
 async function decideAll(orders: readonly Order[]): Promise<void> {

@@ -26,6 +26,7 @@ afterAll(async () => {
 });
 process.env['TEST_POSTGRES_URL'] = postgres.url;
 const engine = await startEngine({
+  ownTemporal: true,
   sandboxEnv: { DATABASE_URL_SANDBOX: shared.href, SANDBOX_SPEED: '600', SANDBOX_ANSWER_TIMEOUT: '20s' },
 });
 
@@ -228,7 +229,7 @@ test('a reservation whose workflow was never started is started by the relay whe
   const { externalOrderNumber } = body;
   const handle = engine.client.workflow.getHandle(`deposit:${externalOrderNumber}`);
   await engine.client.workflowService.deleteWorkflowExecution({
-    namespace: 'default',
+    namespace: engine.temporal.namespace,
     workflowExecution: { workflowId: handle.workflowId },
   });
   await until('the workflow to be gone', async () => {

@@ -124,7 +124,7 @@ const hurry = async () => {
 
 async function deleted(n: string): Promise<void> {
   await engine.client.workflowService.deleteWorkflowExecution({
-    namespace: 'default',
+    namespace: engine.temporal.namespace,
     workflowExecution: { workflowId: depositWorkflowId(n) },
   });
 }
@@ -145,11 +145,14 @@ async function past(n: string, how: string): Promise<void> {
     return;
   }
   const { taskToken } = await engine.client.withDeadline(Date.now() + 20_000, () =>
-    engine.client.workflowService.pollWorkflowTaskQueue({ namespace: 'default', taskQueue: { name: taskQueue } }),
+    engine.client.workflowService.pollWorkflowTaskQueue({
+      namespace: engine.temporal.namespace,
+      taskQueue: { name: taskQueue },
+    }),
   );
   const { CommandType } = temporal.api.enums.v1;
   await engine.client.workflowService.respondWorkflowTaskCompleted({
-    namespace: 'default',
+    namespace: engine.temporal.namespace,
     taskToken,
     commands: [
       how === 'failed'
@@ -697,7 +700,7 @@ async function hangingClient(about: RegExp): Promise<Client> {
   };
   const connection = await Connection.connect({ address: engine.temporal.address, interceptors: [hanging] });
   afterAll(() => connection.close());
-  return new Client({ connection, dataConverter: engine.client.options.dataConverter });
+  return new Client({ ...engine.client.options, connection });
 }
 
 test('a hundred and one rows that hang at every step hold up no other row for long', async () => {

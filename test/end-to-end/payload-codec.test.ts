@@ -28,7 +28,7 @@ import { sealTrust } from '../support/seals.ts';
 const key = randomBytes(32).toString('base64url');
 const engine = await startEngine({ env: { TEMPORAL_CODEC_KEY: key } });
 const encrypting = engine.client;
-const plain = new Client({ connection: engine.client.connection });
+const plain = new Client({ connection: engine.client.connection, namespace: engine.temporal.namespace });
 
 const exported = async (handle: WorkflowHandle) => historyToJSON(await handle.fetchHistory());
 const handleOf = (client: Client, order: string) => client.workflow.getHandle(depositWorkflowId(order));

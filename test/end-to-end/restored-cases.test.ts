@@ -4,10 +4,13 @@ import { inTransaction } from '../../database/pool.ts';
 import { noteRestored } from '../../database/placements.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
+import { workflowStatus } from '../api/evidence.ts';
 import { loggedApi } from '../api/parts.ts';
 import { paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { byHand } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
+import { until } from '../support/until.ts';
 
 /** What people decide about a case that a restore has brought about ends no deposit that somebody else owns. */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
@@ -25,10 +28,13 @@ async function completed(n: string): Promise<void> {
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
   });
   const { taskToken } = await engine.client.withDeadline(Date.now() + 20_000, () =>
-    engine.client.workflowService.pollWorkflowTaskQueue({ namespace: 'default', taskQueue: { name: taskQueue } }),
+    engine.client.workflowService.pollWorkflowTaskQueue({
+      namespace: engine.temporal.namespace,
+      taskQueue: { name: taskQueue },
+    }),
   );
   await engine.client.workflowService.respondWorkflowTaskCompleted({
-    namespace: 'default',
+    namespace: engine.temporal.namespace,
     taskToken,
     commands: [
       {
@@ -65,6 +71,21 @@ test('a case RESTORED that is rejected does not end a deposit whose own payment 
     after: 'CREDITED',
     credited: '5000',
   });
+});
+
+test('a case that runs and has no row, although no restore is noted since it began, is told and left as it is', async () => {
+  const order = await placed(engine);
+  await engine.callback(
+    callbackAddress(engine, order.externalOrderNumber),
+    callbackBody(engine, paid(order), Date.now() - 600_000),
+  );
+  const lost = await opened(alice, order, 'STAMP_BEFORE_ORDER', 'nothing');
+  await byHand(owner, 'delete from engine.review_case where workflow_id = $1', [lost.id]);
+  const log = await loggedApi(engine, RELAY);
+  await until('the alarm', async () => log.fields('case_row_missing').some((told) => told['case'] === lost.id));
+  expect(await workflowStatus(engine, lost.id)).toBe('RUNNING');
+  expect(log.fields('case_rebuilt')).toEqual([]);
+  await engine.client.workflow.getHandle(lost.id).terminate('the test is over');
 });
 
 test('a case that was rebuilt after a restore, rejected by people, does not end a deposit that waits for its payment', async () => {

@@ -23,6 +23,7 @@ import { confirm } from '../../workflows/messages.ts';
  */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 500, lagMs: 500 };
 const engine = await startEngine({
+  ownTemporal: true,
   // The sandbox is the provider: it keeps its own books, and no restore of ours touches them.
   sandboxEnv: { DATABASE_URL_SANDBOX: required('TEST_POSTGRES_URL'), SANDBOX_SPEED: '600' },
   relay: RELAY,
@@ -509,7 +510,7 @@ describe('PostgreSQL is empty', () => {
     await expect(engine.startApi()).rejects.toThrow(ForgottenError);
     const temporalConfig = {
       connectionOptions: { address: engine.temporal.address },
-      namespace: 'default',
+      namespace: engine.temporal.namespace,
       dataConverter: loadDataConverter(engine.env),
     };
     const start = (env: Engine['env']) =>

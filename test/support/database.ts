@@ -56,6 +56,16 @@ export async function cloneTemplate(
   return { db: { url: url.href, urlFor, owner, poolFor: (role) => open(urlFor(role), 20) }, drop };
 }
 
+/** The pool, and how often it was asked. */
+export function counted(pool: pg.Pool): { readonly pool: pg.Pool; readonly asked: () => number } {
+  let asked = 0;
+  const query = (...given: Parameters<typeof pool.query>) => {
+    asked += 1;
+    return pool.query(...given);
+  };
+  return { pool: Object.assign(Object.create(pool) as pg.Pool, { query }), asked: () => asked };
+}
+
 /** As somebody would do it who may do everything: no trigger is asked. */
 export async function byHand(owner: pg.Pool, sql: string, values: readonly unknown[] = []): Promise<void> {
   const client = await owner.connect();

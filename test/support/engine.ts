@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { startApi, type RunningApi } from '../../api/start.ts';
 import type { RelayTimes } from '../../intake/relay.ts';
@@ -10,13 +7,13 @@ import { createLog } from '../../telemetry/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { freePort } from '../../local/servers/ports.ts';
-import { startTemporal, type TemporalServer } from '../../local/servers/temporal.ts';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import { startSandbox } from '../../sandbox/server.ts';
 import { type RunningWorker, startWorker } from '../../worker/start.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
 import { orderNumber } from './builders.ts';
 import { quietRuntime } from './runtime.ts';
+import { openTemporal, type OwnTemporal, startOwnTemporal, type TestTemporal } from './temporal.ts';
 import { until } from './until.ts';
 import { SEAL_ENV } from './seals.ts';
 
@@ -31,10 +28,10 @@ export interface Answer {
 
 export interface Engine {
   readonly db: TestDatabase;
-  /** Where the Temporal server keeps everything. */
+  temporal: TestTemporal;
+  /** With `ownTemporal`: where the server keeps everything. */
   readonly temporalFile: string;
-  temporal: TemporalServer;
-  /** After `temporal.stop()`: the same server, file and port. */
+  /** With `ownTemporal`, after `temporal.stop()`: the same server, file and port. */
   startTemporal(): Promise<void>;
   /** What the API of the next start uses. */
   client: Client;
@@ -74,7 +71,9 @@ export interface EngineOptions {
   readonly sandboxEnv?: Readonly<Record<string, string>>;
   readonly relay?: RelayTimes;
   readonly worker?: boolean;
-  /** Starts the Temporal server with its Web UI. */
+  /** A Temporal server that nobody else uses, instead of a namespace on the run's own. */
+  readonly ownTemporal?: boolean;
+  /** Such a server, with its Web UI. */
   readonly webUi?: boolean;
   /** Where that Web UI has encrypted payloads opened. */
   readonly uiCodecEndpoint?: string;
@@ -102,43 +101,37 @@ export interface LaunchedEngine {
   readonly stop: () => Promise<void>;
 }
 
-/** The whole engine on real parts: this database, a Temporal server of its own, sandbox, worker and API in this process. */
+/** The whole engine on real parts: this database, Temporal, sandbox, worker and API in this process. */
 export async function launchEngine(
   db: TestDatabase,
   workflowBundle: string,
   options: EngineOptions = {},
 ): Promise<LaunchedEngine> {
   quietRuntime();
-  const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-'));
-  const freeUiPort = await freePort();
-  const launchTemporal = (port?: number) =>
-    startTemporal({
-      dbFile: join(folder, 'temporal.db'),
-      uiPort: options.webUi === true ? freeUiPort : 'headless',
-      uiCodecEndpoint: options.uiCodecEndpoint,
-      ...(port === undefined ? {} : { port }),
-    });
-  const temporal = await launchTemporal();
+  const { webUi, uiCodecEndpoint } = options;
+  const own =
+    options.ownTemporal === true || webUi === true
+      ? await startOwnTemporal(webUi === true ? { uiPort: await freePort(), uiCodecEndpoint } : {})
+      : null;
+  const temporal = own?.temporal ?? (await openTemporal());
+  const end = own?.remove ?? temporal.stop;
   try {
-    const temporalFile = join(folder, 'temporal.db');
-    const { engine, stop } = await launchOn(temporal, temporalFile, launchTemporal, db, workflowBundle, options);
+    const { engine, stop } = await launchOn(temporal, own, db, workflowBundle, options);
     const stopAll = async () => {
       await stop();
-      await rm(folder, { recursive: true, force: true });
+      await end();
     };
     return { engine, stop: stopAll };
   } catch (error) {
     // An engine that does not start leaves no server behind.
-    await temporal.stop();
-    await rm(folder, { recursive: true, force: true });
+    await end();
     throw error;
   }
 }
 
 async function launchOn(
-  temporal: TemporalServer,
-  temporalFile: string,
-  launchTemporal: (port?: number) => Promise<TemporalServer>,
+  temporal: TestTemporal,
+  own: OwnTemporal | null,
   db: TestDatabase,
   workflowBundle: string,
   options: EngineOptions,
@@ -178,12 +171,13 @@ async function launchOn(
     ...SEAL_ENV,
     WORKFLOW_BUNDLE: workflowBundle,
     TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: temporal.namespace,
     ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),
     LOG_LEVEL,
     ...options.env,
   };
   const connection = await Connection.connect({ address: temporal.address });
-  const client = new Client({ connection, dataConverter: loadDataConverter(env) });
+  const client = new Client({ connection, namespace: temporal.namespace, dataConverter: loadDataConverter(env) });
   const apiKey = await createApiKey(db.owner, { name: 'test', scopes: ['deposits:create', 'deposits:read'] });
   const launchApi = (using = client, relay = options.relay ?? QUICK_RELAY) =>
     startApi(loadApiConfig(env), using, createLog('api', LOG_LEVEL), relay);
@@ -191,8 +185,10 @@ async function launchOn(
 
   const engine: Engine = {
     db,
-    temporalFile,
     temporal,
+    get temporalFile() {
+      return given(own).file;
+    },
     client,
     env,
     api: await launchApi(),
@@ -253,7 +249,7 @@ async function launchOn(
         loadWorkerConfig(env),
         {
           connectionOptions: { address: temporal.address },
-          namespace: 'default',
+          namespace: temporal.namespace,
           dataConverter: loadDataConverter(env),
         },
         createLog('worker', LOG_LEVEL),
@@ -268,7 +264,7 @@ async function launchOn(
       engine.api = await launchApi(engine.client, relay);
     },
     async startTemporal() {
-      engine.temporal = await launchTemporal(temporal.port);
+      engine.temporal = await given(own).restart();
     },
     sandboxUrl: sandbox?.url ?? null,
     async stopSandbox() {
@@ -288,9 +284,13 @@ async function launchOn(
     await engine.api.close().catch(() => undefined);
     await sandbox?.close();
     await connection.close();
-    await engine.temporal.stop();
   };
   return { engine, stop };
+}
+
+function given(own: OwnTemporal | null): OwnTemporal {
+  if (own === null) throw new Error('the run’s Temporal server is everybody’s: start the engine with `ownTemporal`');
+  return own;
 }
 
 async function send(url: string, init: RequestInit): Promise<Answer> {

@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startPostgres } from '../../local/servers/postgres.ts';
 import { migrateTemplate } from './template.ts';
+import { shareTemporal, startOwnTemporal } from './temporal.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 
 /**
- * One real Postgres with a migrated template database and one workflow bundle for the whole run; test files find them
- * through the environment. Each test of the whole engine starts a Temporal server of its own (engine.ts).
+ * One real Postgres with a migrated template database, one Temporal server and one workflow bundle for the whole run; test
+ * files find them through the environment, and have a database (database.ts) and a namespace (temporal.ts) of their own.
  */
-export default async function setup(): Promise<(() => Promise<void>) | undefined> {
-  // Once, though Vitest asks for every project (vitest.config.ts).
-  if (process.env['TEST_POSTGRES_URL'] !== undefined) return undefined;
+export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
-  const [postgres, bundle] = await Promise.all([
+  const [postgres, temporal, bundle] = await Promise.all([
     startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),
+    startOwnTemporal(),
     bundleWorkflows(),
   ]);
   const bundleFile = join(folder, 'workflow-bundle.js');
@@ -22,8 +22,9 @@ export default async function setup(): Promise<(() => Promise<void>) | undefined
   await migrateTemplate(postgres.url);
   process.env['TEST_POSTGRES_URL'] = postgres.url;
   process.env['TEST_WORKFLOW_BUNDLE'] = bundleFile;
+  shareTemporal(temporal.temporal.port);
   return async () => {
-    await postgres.stop();
+    await Promise.all([postgres.stop(), temporal.remove()]);
     await rm(folder, { recursive: true, force: true });
   };
 }

@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Worker } from '@temporalio/worker';
@@ -16,7 +13,6 @@ import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order, Payment } from '../../domain/order.ts';
 import { resolveTemporalTestServer } from '../../local/servers/temporal-binary.ts';
-import { startTemporal } from '../../local/servers/temporal.ts';
 import { contentHash } from '../../providers/mtpay/callback.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
@@ -28,6 +24,7 @@ import { order as buildOrder, settings as buildSettings } from './builders.ts';
 import { temporalHistories } from '../../worker/histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
+import { openTemporal } from './temporal.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
 import { sealed, sealTrust } from './seals.ts';
 
@@ -98,6 +95,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   });
   const worker = await Worker.create({
     connection: temporal.nativeConnection,
+    namespace: temporal.client.options.namespace,
     taskQueue: TASK_QUEUE,
     workflowBundle: { codePath: required('TEST_WORKFLOW_BUNDLE') },
     activities: withStandIns(activities, instead),
@@ -211,19 +209,17 @@ interface Server {
 }
 
 async function realServer(): Promise<Server> {
-  const folder = await mkdtemp(join(tmpdir(), 'deposit-workflows-'));
-  const server = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
-  const connection = await Connection.connect({ address: server.address });
-  const nativeConnection = await NativeConnection.connect({ address: server.address });
+  const { address, namespace, stop } = await openTemporal();
+  const connection = await Connection.connect({ address });
+  const nativeConnection = await NativeConnection.connect({ address });
   return {
-    client: new Client({ connection }),
+    client: new Client({ connection, namespace }),
     nativeConnection,
     sleep: () => Promise.reject(new Error('a real server does not skip time')),
     async stop() {
       await connection.close();
       await nativeConnection.close();
-      await server.stop();
-      await rm(folder, { recursive: true, force: true });
+      await stop();
     },
   };
 }

@@ -1,23 +1,19 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
 import { loadArchiveEvery } from '../../config/environment.ts';
 import { scheduleArchive } from '../../local/stack/migrations.ts';
-import { startTemporal } from '../../local/servers/temporal.ts';
 import { ARCHIVE_SCHEDULE, ensureArchiveSchedule } from '../../worker/schedule.ts';
+import { startOwnTemporal } from '../support/temporal.ts';
 
 /** The archive's schedule, as migrations make it. */
-const folder = await mkdtemp(join(tmpdir(), 'deposit-schedule-'));
-const server = await startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless' });
+// The local stack knows one namespace, that of its own server.
+const { temporal: server, remove } = await startOwnTemporal();
 const connection = await Connection.connect({ address: server.address });
 const client = new Client({ connection });
 const schedule = client.schedule.getHandle(ARCHIVE_SCHEDULE);
 afterAll(async () => {
   await connection.close();
-  await server.stop();
-  await rm(folder, { recursive: true, force: true });
+  await remove();
 });
 
 test('is made once, by however many at the same time; another interval replaces the first; a pause stays', async () => {

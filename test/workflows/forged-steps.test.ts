@@ -111,7 +111,7 @@ async function rewinds(
   await meanwhile();
   await of.handle.result();
   await world.client.workflowService.resetWorkflowExecution({
-    namespace: 'default',
+    namespace: world.client.options.namespace,
     workflowExecution: { workflowId, runId },
     reason: 'by hand',
     workflowTaskFinishEventId: before.eventId ?? null,

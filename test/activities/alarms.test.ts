@@ -1,0 +1,132 @@
+import { expect, test } from 'vitest';
+import { recordState } from '../../activities/binding.ts';
+import { createGenuineCreditor, credit } from '../../activities/crediting.ts';
+import { decide, recordProposal } from '../../activities/deciding.ts';
+import { insertCase } from '../../database/cases.ts';
+import { inTransaction } from '../../database/pool.ts';
+import { startPruning } from '../../worker/pruning.ts';
+import { memoryLog } from '../api/evidence.ts';
+import { itemFor, received, reserved } from '../ledger/payments.ts';
+import { paid } from '../support/builders.ts';
+import { counted, createTestDatabase } from '../support/database.ts';
+import { insertDecision } from '../support/operators.ts';
+import { sealTrust } from '../support/seals.ts';
+import { until } from '../support/until.ts';
+
+/** What the worker's activities tell people in the log, and that it is told once the reason is there and not before. */
+const db = await createTestDatabase();
+const [pool, decisions, api] = [db.poolFor('app_worker'), db.poolFor('app_decisions'), db.poolFor('app_api')];
+
+/** While `work` runs, the role may use nothing of the schema. */
+async function without(role: string, work: () => Promise<void>): Promise<void> {
+  await db.owner.query(`revoke usage on schema engine from ${role}`);
+  try {
+    await work();
+  } finally {
+    await db.owner.query(`grant usage on schema engine to ${role}`);
+  }
+}
+
+/** A case that two people have proposed and confirmed to credit. */
+async function decided() {
+  const order = await reserved(db.owner);
+  const inboxId = await inTransaction(db.owner, (client) =>
+    received(client, paid(order), { receipt: 'other_content', bound: false }),
+  );
+  const workflowId = `review:${inboxId}`;
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT', detail: '' });
+  const body = { decision: 'credit', reason: 'compared', keep: false, toDeposit: null } as const;
+  const { id: proposalId } = await insertDecision(api, { workflowId, operator: 'alice', step: 'propose', ...body });
+  await recordProposal(pool, memoryLog().log, workflowId, proposalId);
+  const confirms = { workflowId, operator: 'bob', step: 'confirm', proposal: proposalId, reason: null } as const;
+  const { id: confirmationId } = await insertDecision(api, confirms);
+  return { workflowId, proposalId, confirmationId };
+}
+
+test('ledger_unavailable: the worker’s role may not post, so the credit is tried again, and posted when it may', async () => {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const inboxId = await inTransaction(db.owner, (client) => received(client, data));
+  const { log, fields } = memoryLog();
+  const deps = { pool, post: createGenuineCreditor(pool, sealTrust), log };
+  const item = itemFor(order, inboxId, data);
+  await without('app_worker', () => expect(credit(deps, item)).rejects.toMatchObject({ code: '42501' }));
+  expect(fields('ledger_unavailable')).toMatchObject([{ deposit: order.externalOrderNumber, code: '42501' }]);
+  expect(await credit(deps, item)).toMatchObject({ kind: 'credited' });
+  expect(fields('ledger_unavailable')).toHaveLength(1);
+});
+
+test('ledger_unavailable: so it is with what people have decided', async () => {
+  const item = await decided();
+  const { log, fields } = memoryLog();
+  const deps = { pool: decisions, sealTrust, log };
+  await without('app_decisions', () => expect(decide(deps, item)).rejects.toMatchObject({ code: '42501' }));
+  expect(fields('ledger_unavailable')).toMatchObject([{ case: item.workflowId, code: '42501' }]);
+  expect(await decide(deps, item)).toMatchObject({ kind: 'decided' });
+  expect(fields('ledger_unavailable')).toHaveLength(1);
+  expect(fields('decision_refused')).toEqual([]);
+});
+
+test('decision_refused: one of the two took the proposal back before the books heard of it', async () => {
+  const item = await decided();
+  const takesBack = {
+    operator: 'alice',
+    step: 'withdraw',
+    proposal: item.proposalId,
+    reason: 'thought again',
+  } as const;
+  await insertDecision(api, { workflowId: item.workflowId, ...takesBack });
+  const { log, fields } = memoryLog();
+  expect(await decide({ pool: decisions, sealTrust, log }, item)).toMatchObject({ kind: 'refused' });
+  expect(fields('decision_refused')).toMatchObject([{ case: item.workflowId, refusal: 'withdrawn' }]);
+});
+
+test('step_not_written: a workflow is told of a proposal that no operator wrote down', async () => {
+  const { workflowId, proposalId } = await decided();
+  const { log, fields } = memoryLog();
+  const said = {
+    decisionId: proposalId,
+    decision: 'credit',
+    reason: 'compared',
+    keep: false,
+    toDeposit: null,
+  } as const;
+  const told = (operator: string) => recordProposal(pool, log, workflowId, proposalId, { ...said, operator });
+  expect(await told('alice')).toEqual({ stands: true });
+  expect(fields('step_not_written')).toEqual([]);
+  expect(await told('bob')).toEqual({ stands: false });
+  expect(fields('step_not_written')).toMatchObject([{ case: workflowId }]);
+});
+
+test('signal_without_payment: a workflow is told of money that the inbox does not bind to its deposit', async () => {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const inboxId = await inTransaction(db.owner, (client) =>
+    received(client, data, { receipt: 'other_content', bound: false }),
+  );
+  const { log, fields } = memoryLog();
+  const deps = { pool, post: createGenuineCreditor(pool, sealTrust), log };
+  const item = itemFor(order, inboxId, data);
+  expect(await credit(deps, item)).toMatchObject({ kind: 'unbound', binds: null });
+  const deposit = order.externalOrderNumber;
+  expect(fields('signal_without_payment')).toMatchObject([{ deposit, inboxId }]);
+  // Once per run of the workflow, which says that it was told.
+  await credit(deps, { ...item, reported: true });
+  expect(fields('signal_without_payment')).toHaveLength(1);
+
+  const early = await reserved(db.owner);
+  const placing = early.externalOrderNumber;
+  await recordState(pool, log, placing, 'AWAITING_PAYMENT');
+  expect(fields('signal_without_payment').at(-1)).toMatchObject({ deposit: placing });
+});
+
+test('rows_not_pruned: a day of hours in which nothing could be deleted, told once', async () => {
+  const { log, fields } = memoryLog();
+  const worker = counted(pool);
+  await without('app_worker', async () => {
+    const pruning = startPruning({ pool: worker.pool, log }, 0, 1);
+    await until('more than a day of them', async () => worker.asked() > 30);
+    await pruning.close();
+  });
+  expect(fields('rows_not_pruned')).toHaveLength(1);
+});

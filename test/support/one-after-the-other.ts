@@ -1,0 +1,10 @@
+import { afterAll, vi } from 'vitest';
+
+/** Files share a process, one after the other: what one of them has put in the place of something is gone for the next. */
+const before = { ...process.env };
+afterAll(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
+  Object.assign(process.env, before);
+});
