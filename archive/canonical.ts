@@ -17,6 +17,16 @@ export function canonicalHistory(history: History): CanonicalHistory {
 /** The inverse, for replay. Throws when the text is no history. */
 export const parseHistory = (text: string): History => historyFromJSON(JSON.parse(text));
 
+/** Whether it is a text of this form, whatever it says: nothing is said twice in it, of which two readers take two. */
+export function isCanonical(text: string): boolean {
+  try {
+    return canonicalJson(JSON.parse(text)) === text;
+  } catch {
+    // No JSON, or nested deeper than any history is.
+    return false;
+  }
+}
+
 export const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
 
 /** Not by a sorted copy: objects put keys that look like numbers first, whatever order they are given in. */

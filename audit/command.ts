@@ -1,5 +1,3 @@
-import type { KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
@@ -17,20 +15,22 @@ import {
 } from '../config/environment.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
+import type { LinkRules } from '../providers/mtpay/place.ts';
 import { sealPublicKeys } from '../config/inbox-seal.ts';
 import { temporalHistories } from '../worker/histories.ts';
 import { engineVersion } from '../worker/version.ts';
 import { workflowSource } from '../worker/workflow-source.ts';
 import { audit } from './run/coordinator.ts';
 import { readExceptions } from './exceptions.ts';
+import { headsOf } from './report/earlier.ts';
 import { openFiles, writeReport } from './report/files.ts';
 import { openSigner } from './report/machine-key.ts';
 import { fetchOpen } from './run/open-work.ts';
 import { quietRuntime } from './histories/quiet.ts';
-import type { AuditReport } from './report/report.ts';
 import { type AuditCommand, Misused, parseCommand, USAGE } from './scope.ts';
 import { openSession } from './tables/session.ts';
 import { verifyReport } from './report/verify.ts';
+import { visible } from '../encoding/visible.ts';
 import '../config/closed-output.ts';
 
 /** The audit as a command: proves every credit, or says which it cannot. */
@@ -40,6 +40,8 @@ export interface AuditPlace extends AuditDatabases {
   readonly temporal: TemporalConfig;
   /** The public key that this machine's own API seals with, where it has one; settings come before it. */
   readonly sealPublicKey: string | null;
+  /** Where checkout links may lead on this machine's own stack, where there is one; settings come before it. */
+  readonly links?: LinkRules;
   /** Where a machine without a signing key keeps the one that it makes for itself. */
   readonly machineKeyFile: string;
   /** Ends what was started for this. */
@@ -74,12 +76,14 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
   const exceptions = await readExceptions(command.exceptions);
   const dataConverter = loadDataConverter(env);
   const signatures = loadSignatureConfig(env);
-  const links = loadLinkRules(env);
+  const given = loadLinkRules(env);
   const place = await reach();
   const { auditor, archiver, temporal } = place;
+  const links = given ?? place.links;
   const open = openFiles(command.out);
   let connection: Connection | undefined;
   try {
+    const signer = openSigner(keys, place.machineKeyFile);
     const seals = loadSealConfig(place.sealPublicKey, env);
     connection = await Connection.connect(temporal.connectionOptions ?? {});
     const client = new Client({ connection, namespace: temporal.namespace, dataConverter });
@@ -99,7 +103,8 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
         signatures,
         ...(links === undefined ? {} : { links }),
         processes: command.processes ?? availableParallelism(),
-        ...(command.after === null ? {} : { heads: await headsOf(command.after, keys.publicKey) }),
+        ...(command.after === null ? {} : await headsOf(command.after, keys.publicKey)),
+        progressKey: signer.key,
         files: open,
         tell: say,
       },
@@ -107,7 +112,6 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
     );
     const { report } = finished;
     if (command.deposit !== null) await tellEvidence(auditor, client, dataConverter, archiveDirectory, command.deposit);
-    const signer = openSigner(keys, place.machineKeyFile);
     const files = writeReport(report, signer, command.out, open);
     await finished.done();
     say(report.unexplained === 0 ? 'nothing is unexplained' : `${report.unexplained} findings are unexplained`);
@@ -122,15 +126,6 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
     await connection?.close();
     await place.stop();
   }
-}
-
-/** The heads of an earlier report. Throws {@link Misused} unless it is as it was signed. */
-async function headsOf(path: string, pinned: KeyObject | null) {
-  const said: string[] = [];
-  if ((await verifyReport(path, { pinned, say: (line) => said.push(line) })) !== 0) {
-    throw new Misused(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
-  }
-  return (JSON.parse(readFileSync(path, 'utf8')) as AuditReport).heads;
 }
 
 /** The story of one deposit, for people, before the files are named. */
@@ -153,7 +148,8 @@ async function tellEvidence(
       externalOrderNumber,
     );
     if (lines === null) throw new Misused(`there is no deposit ${externalOrderNumber}`);
-    for (const { at, source, text, hash } of lines) show(`${at}  ${hash.slice(0, 12)}  ${source}: ${text}`);
+    for (const { at, source, text, hash } of lines)
+      show(`${at}  ${hash.slice(0, 12)}  ${visible(`${source}: ${text}`)}`);
   } finally {
     await db.end();
   }

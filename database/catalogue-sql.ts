@@ -32,7 +32,12 @@ const isOurs = (oid: string, schema: string): string =>
 
 /** A role with rights over the engine's tables. */
 const isPowerful = (role: string): string =>
-  `(${role} in (select owner from us) or ${role} in (select oid from ours) or (select r.rolsuper from pg_roles r where r.oid = ${role}))`;
+  `(${role} in (select owner from us) or ${role} in (select oid from ours) or (select r.rolsuper from pg_roles r where r.oid = ${role})
+    or exists (select from ours o where o.is_inner and pg_has_role(${role}, o.oid, 'usage')))`;
+
+/** A trigger `t` or `g` that PostgreSQL itself keeps a foreign key with, and not one that somebody only calls so. */
+const OF_A_KEY = `(tgisinternal and tgconstraint <> 0 and tgfoid in (
+  select f.oid from pg_proc f where f.pronamespace = 'pg_catalog'::regnamespace and f.proname ~ '^RI_FKey_' and not ${isMade('f.oid')}))`;
 
 const RELATION = name('n.nspname', 'c.relname');
 const KIND = choose('c.relkind', {
@@ -59,7 +64,7 @@ const VIEW = `concat('text ', ${digest(
  where w.ev_class = c.oid and x.refobjid <> c.oid))`;
 
 /** Settings that say how long and how loud, and those that a pooler needs (docs/deployment.md). */
-const HARMLESS = `^(log_.*|auto_explain\\..*|.*_timeout|timezone|datestyle|application_name|search_path=engine, ?pg_temp|default_transaction_isolation=read committed)(=|$)`;
+const HARMLESS = `^(log_[^=]*|auto_explain\\.[^=]*|[^=]*_timeout|timezone|datestyle|application_name|search_path=engine, ?pg_temp|default_transaction_isolation=read committed)(=|$)`;
 
 const grant = (to: string, object: string): string => `
   select 'grant ' || lower(a.privilege_type) || ' on ' || ${object} || ' to ' || ${who('a.grantee')} ||
@@ -101,9 +106,9 @@ const LINES: readonly string[] = [
   `select 'constraint ' || quote_ident(o.conname) || ' on ' || coalesce(nullif(o.conrelid, 0)::regclass::text, o.contypid::regtype::text) ||
           ': ' || ${words(
             brief('pg_get_constraintdef(o.oid)'),
-            `(select 'kept by ' || count(*) filter (where tgenabled = 'O') || ' triggers' ||
+            `(select 'kept by ' || count(*) filter (where tgenabled = 'O' and ${OF_A_KEY}) || ' triggers' ||
                coalesce(', ' || nullif(count(*) filter (where tgenabled <> 'O'), 0) || ' switched off', '')
-               from pg_trigger g where g.tgconstraint = o.oid and g.tgisinternal having o.contype = 'f')`,
+               from pg_trigger g where g.tgconstraint = o.oid having o.contype = 'f')`,
           )} from pg_constraint o join pg_namespace n on n.oid = o.connamespace
     where ${isOurs('o.oid', 'n.nspname')} and o.contype not in ('n', 't')`,
   `select 'index ' || ${RELATION} || ': ' || ${words(
@@ -117,7 +122,7 @@ const LINES: readonly string[] = [
     choose('t.tgenabled', { O: 'on', D: 'switched off', R: 'on in replicas only', A: 'on in replicas too' }),
     brief('pg_get_triggerdef(t.oid)'),
   )} from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
-    where ${isOurs('t.oid', 'n.nspname')} and not t.tgisinternal`,
+    where ${isOurs('t.oid', 'n.nspname')} and not ${OF_A_KEY}`,
   `select 'rule ' || quote_ident(w.rulename) || ' on ' || w.ev_class::regclass || ': ' || ${words(
     choose('w.ev_enabled', { O: 'on', D: 'switched off' }),
     brief('pg_get_ruledef(w.oid)'),
@@ -140,7 +145,8 @@ const LINES: readonly string[] = [
   )} from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
     where ${isOurs('p.oid', 'n.nspname')}`,
   `select 'event trigger ' || quote_ident(e.evtname) || ': ' || concat_ws(' ', e.evtenabled::text, e.evtevent, e.evtfoid::regprocedure)
-     from pg_event_trigger e where not exists (
+     from pg_event_trigger e join pg_proc p on p.oid = e.evtfoid join pg_language l on l.oid = p.prolang
+    where l.lanname <> 'c' or not exists (
        select from pg_depend x where x.classid = 'pg_event_trigger'::regclass and x.objid = e.oid and x.deptype = 'e')`,
   // What runs in the database; of other schemas what runs with rights over the engine's.
   `select ${choose('p.prokind', { f: 'function', p: 'procedure', a: 'aggregate', w: 'window function' })} || ' ' || ${FUNCTION} || ': ' || ${words(
@@ -215,6 +221,18 @@ const LINES: readonly string[] = [
      from pg_db_role_setting s cross join unnest(s.setconfig) c
     where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
       and (s.setrole in (select oid from ours) or s.setrole in (0, (select owner from us))) and c !~* '${HARMLESS}'`,
+  // Whoever is in one of these writes every table, or the server's files.
+  `select 'member ' || ${who('m.member')} || ' of ' || r.rolname
+     from pg_auth_members m join pg_roles r on r.oid = m.roleid join pg_roles w on w.oid = m.member
+    where r.rolname in ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program') and not w.rolsuper
+      and m.member not in (select oid from ours) group by m.member, r.rolname`,
+  // What a table's owner runs of somebody's, whenever the server gathers statistics.
+  `select 'statistics ' || ${name('n.nspname', 's.stxname')} || ' on ' || s.stxrelid::regclass || ': owner ' || ${who('s.stxowner')}
+     from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace join pg_class c on c.oid = s.stxrelid join pg_namespace m on m.oid = c.relnamespace
+    where ${isOurs('s.stxrelid', 'm.nspname')}`,
+  // No trigger of ours is asked in such a session, and this may be every session.
+  `select 'setting of the server: session_replication_role=' || current_setting('session_replication_role')
+    where current_setting('session_replication_role') <> 'origin'`,
   // Grants, what the owner has of his own aside.
   grant(
     `from pg_namespace n ${acl('n.nspacl', 'n', 'n.nspowner')}
@@ -252,6 +270,19 @@ const LINES: readonly string[] = [
   ),
 ];
 
+/** What everybody or a login of ours may do with what PostgreSQL itself made, and could not when it was made. */
+const builtIn = (catalogue: string, letter: string, object: string): string =>
+  grant(
+    `from ${catalogue} ${letter} join pg_namespace n on n.oid = ${letter}.${catalogue === 'pg_class' ? 'relnamespace' : 'pronamespace'}
+       cross join aclexplode(${letter}.${catalogue === 'pg_class' ? 'relacl' : 'proacl'}) a
+      where not ${isMade(`${letter}.oid`)} and n.nspname = 'pg_catalog' and (a.grantee = 0 or a.grantee in (select oid from ours)) and a.privilege_type <> 'MAINTAIN'
+        and not exists (
+          select from pg_init_privs i cross join aclexplode(i.initprivs) b
+           where i.classoid = '${catalogue}'::regclass and i.objoid = ${letter}.oid and i.objsubid = 0
+             and (b.grantee, b.privilege_type) = (a.grantee, a.privilege_type))`,
+    object,
+  );
+
 /** With it somebody may switch triggers off. Since PostgreSQL 15. */
 const PARAMETERS = grant(
   `from pg_parameter_acl p cross join aclexplode(p.paracl) a
@@ -266,7 +297,12 @@ const WITH = `with us as (select nspowner as owner from pg_namespace where nspna
 
 /** Answers `line`, in one order on every server. */
 export const catalogueSql = (serverVersion: number): string => {
-  const all = [...LINES, ...(serverVersion >= 150_000 ? [PARAMETERS] : [])];
+  const all = [
+    ...LINES,
+    builtIn('pg_class', 'c', RELATION),
+    builtIn('pg_proc', 'p', `'function ' || ${FUNCTION}`),
+    ...(serverVersion >= 150_000 ? [PARAMETERS] : []),
+  ];
   return `${WITH} select line from (${all.join('\n union all ')}) x(line) order by line collate "C"`;
 };
 
@@ -280,6 +316,11 @@ export const FACTS = `${WITH}
   union all
   select 'owner of the schema engine: ' || pg_get_userbyid(owner) from us
   union all
+  select 'owner of the database: ' || pg_get_userbyid(datdba) from pg_database where datname = current_database()
+  union all
+  select 'may read every table: ' || string_agg(pg_get_userbyid(m.member)::text, ', ' order by pg_get_userbyid(m.member)) from pg_auth_members m
+   where m.roleid = (select oid from pg_roles where rolname = 'pg_read_all_data') and m.member not in (select oid from ours)
+  union all
   select 'other schemas, of which nothing is used: ' || string_agg(nspname, ', ' order by nspname) from pg_namespace n
    where ${isMade('oid')} and nspname not in ('engine', 'ledger') and nspname !~ '^pg_'
   union all
@@ -288,6 +329,6 @@ export const FACTS = `${WITH}
   select 'published: ' || string_agg(pubname, ', ' order by pubname) from pg_publication
   union all
   select name || ' is ' || current_setting(name)
-    from unnest(array['session_replication_role', 'default_transaction_isolation', 'default_transaction_deferrable']) name
-   where current_setting(name) not in ('origin', 'read committed', 'off')
+    from unnest(array['default_transaction_isolation', 'default_transaction_deferrable']) name
+   where current_setting(name) not in ('read committed', 'off')
   ) x where fact is not null order by fact collate "C"`;

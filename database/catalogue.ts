@@ -98,16 +98,21 @@ export function manifestOf(lines: readonly string[], stages: ReadonlyMap<string,
 function differencesOf(expected: readonly string[], found: readonly string[]): Difference[] {
   const is = new Set(found);
   const should = new Set(expected);
-  const extra = new Map(found.filter((line) => !should.has(line)).map((line) => [nameOf(line), line]));
+  // Several may have one name: the settings of a role.
+  const extra = new Map<string, string[]>();
+  for (const line of found.filter((one) => !should.has(one)))
+    extra.set(nameOf(line), [...(extra.get(nameOf(line)) ?? []), line]);
   const lost = expected
     .filter((line) => !is.has(line))
     .map((line): Difference => {
       const what = nameOf(line);
-      const other = extra.get(what);
-      extra.delete(what);
+      const other = extra.get(what)?.shift();
       return { what, expected: restOf(line), found: other === undefined ? null : restOf(other) };
     });
-  return [...lost, ...[...extra].map(([what, line]) => ({ what, expected: null, found: restOf(line) }))];
+  const left = [...extra].flatMap(([what, lines]) =>
+    lines.map((line) => ({ what, expected: null, found: restOf(line) })),
+  );
+  return [...lost, ...left];
 }
 
 const nameOf = (line: string): string => line.split(': ', 1)[0]!;

@@ -15,7 +15,10 @@ interface SignedRow {
   readonly nonce: Buffer | null;
 }
 
-/** A credit alone has a wallet that gets the money: of the deposit that is named, or that the callback claims. */
+/**
+ * A credit alone has a wallet that gets the money: of the deposit that is named, or that the callback claims. A step whose
+ * callback is not there is looked at, too: nobody has signed it.
+ */
 const SIGNED_STEPS = `
   select s.id, s.operator, s.signature, s.signer_key, s.nonce, case when p.id <> s.id then p.signature end as proposal_signature,
          jsonb_build_object(
@@ -29,7 +32,7 @@ const SIGNED_STEPS = `
            'facts', case when f.decision is not null then jsonb_build_object(
              'transactionCode', f.transaction_code, 'amount', trim_scale(f.amount)::text, 'currencyCode', f.currency_code,
              'paymentPrice', trim_scale(f.payment_price)::text, 'statementLine', f.statement_line) end) as said
-    from engine.decision s join engine.callback c on c.id = s.callback
+    from engine.decision s left join engine.callback c on c.id = s.callback
     left join engine.decision p on p.id = coalesce(s.proposal, s.id)
     left join engine.stated_facts f on f.decision = s.id`;
 
@@ -60,6 +63,9 @@ export async function unsignedAmong(db: Db, trust: SignatureTrust, ids: readonly
   return null;
 }
 
+/** What stands below the first number is older than nothing: nobody gives such a one. */
+const isUpTo = (id: string, last: string): boolean => BigInt(id) > 0n && BigInt(id) <= BigInt(last);
+
 /**
  * Every step that is wrong: whose signature does not verify; and, where signatures are required, that has none and is
  * younger than the step `after`.
@@ -71,10 +77,13 @@ export async function findUnsigned(
   batch: number,
 ): Promise<{ readonly id: string; readonly fault: string }[]> {
   const wrong: { id: string; fault: string }[] = [];
-  for (let from = '0'; ; ) {
-    const { rows } = await db.query<SignedRow>(`${SIGNED_STEPS} where s.id > $1 order by s.id limit $2`, [from, batch]);
+  for (let from: string | null = null; ; ) {
+    const { rows }: pg.QueryResult<SignedRow> = await db.query(
+      `${SIGNED_STEPS} where $1::bigint is null or s.id > $1 order by s.id limit $2`,
+      [from, batch],
+    );
     for (const row of rows) {
-      if (row.signature === null && (!trust.required || BigInt(row.id) <= BigInt(after))) continue;
+      if (row.signature === null && (!trust.required || isUpTo(row.id, after))) continue;
       const fault = faultOf(trust, row);
       if (fault !== null) wrong.push({ id: row.id, fault });
     }

@@ -5,7 +5,7 @@ import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
 import { databases, embeddedUrl } from './stack/environment.ts';
 import { dataDirectory } from './servers/paths.ts';
 import { startServers } from './stack/servers.ts';
-import { sealPublicKeyOf } from './servers/state.ts';
+import { linkRulesOf, sealPublicKeyOf } from './servers/state.ts';
 
 /** `npm run audit`: of what the environment names, and of this clone's own servers where it names none. */
 
@@ -22,6 +22,7 @@ await auditProcess(async () => {
         ? given
         : { ...given, namespace: 'default', connectionOptions: { address: temporalAddress } },
     sealPublicKey: named === null ? sealPublicKeyOf(dataDirectory) : null,
+    ...(named === null ? linkRulesOf(dataDirectory) : {}),
     machineKeyFile: join(dataDirectory, 'audit-signing-key.pem'),
     stop: () => servers.stop(),
   };

@@ -59,7 +59,8 @@ export function verdictOn({ publicKeys, epoch }: SealTrust, row: SealedRow): Sea
   if (row.seal === null) {
     const { epoch: said = '0' } = row;
     const until = epoch !== null && BigInt(epoch) < BigInt(said) ? epoch : said;
-    return { kind: BigInt(row.id) <= BigInt(until) ? 'before' : 'not_sealed' };
+    // What stands below the first number is older than nothing: nobody gives such a one.
+    return { kind: BigInt(row.id) > 0n && BigInt(row.id) <= BigInt(until) ? 'before' : 'not_sealed' };
   }
   const fault = faultOf(publicKeys, row, { signature: row.seal, key: row.seal_key!, sealedMs: Number(row.sealed_ms) });
   return fault === null ? { kind: 'sealed' } : { kind: 'broken', fault };

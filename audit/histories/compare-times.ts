@@ -82,7 +82,8 @@ function compareSteps(on: Compared): void {
     }
     if (step.kind !== 'activity' || step.failed) continue;
     comparePosting(on, step, rowOf);
-    const { proposalId } = (step.name === 'decide' ? (step.input as { proposalId?: unknown }[])[0] : null) ?? {};
+    const { proposalId } =
+      (step.name === 'decide' ? (step.input as { proposalId?: unknown }[] | null)?.[0] : null) ?? {};
     const carried = records.carried.get(String(proposalId));
     if (carried !== undefined)
       inLife(

@@ -100,7 +100,7 @@ export function writeReport(
 /** A link is made whole, and not where something is already: throws `EEXIST` then. */
 function writeOnce(path: string, text: string): void {
   const fresh = `${path}.${process.pid}.new`;
-  writeFileSync(fresh, text, { mode: 0o640, flush: true });
+  writeFileSync(fresh, text, { mode: 0o640, flush: true, flag: 'wx' });
   try {
     linkSync(fresh, path);
   } finally {

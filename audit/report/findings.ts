@@ -87,7 +87,8 @@ export const FINDINGS = {
   },
   history_damaged: {
     title: 'History changed',
-    means: 'The kept text of a history does not hash to what its archive row says: at least one byte was changed.',
+    means:
+      'The kept text of a history does not hash to what its archive row says, or has not the form in which the archive writes one: at least one byte was changed.',
     todo: RESTORE,
   },
   history_differs: {

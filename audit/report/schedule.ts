@@ -16,6 +16,7 @@ import {
 import { accountMovements, differences, eachWallet, limitsOf, type Period, SEALED } from './roll-forward.ts';
 import type { Cell } from './sealed-lines.ts';
 import { unitsOf } from './sums.ts';
+import { shownTime } from '../tables/times.ts';
 
 /**
  * Every posting as a line, in the order of the ledger's chain: who, how much, when, on what evidence, and what was found
@@ -42,7 +43,7 @@ const LINES = `
          encode(c.content_hash, 'hex') as "contentHash", coalesce(c.seal is null, false) as "isUnsealed",
          (select count(*)::int from engine.callback o where o.transaction_code = ${CODE}) as alike,
          a.n::text as "archiveRow", encode(a.history_hash, 'hex') as "historyHash", b.n::text as block, encode(b.hash, 'hex') as "blockHash",
-         d.currency_code as "orderCurrency", d.buy_coin_mode as mode, ${time('d.created_at')} as "createdAt",
+         d.currency_code as "orderCurrency", d.buy_coin_mode as mode, case when d.created_at is not null then ${shownTime('d.created_at')} end as "createdAt",
          d.external_order_number is not null and ($4::timestamptz is null or d.closed_at is null or d.closed_at >= $4) as "inScope",
          not exists (select from ledger.transaction n where n.origin = t.id) as stands
     from ledger.transaction t

@@ -52,7 +52,15 @@ export async function verifyReport(path: string | undefined, { pinned, say }: Ve
     say('Usage: npm run audit -- verify REPORT.json');
     return 2;
   }
-  const bytes = readOrNull(path);
+  return verifyBytes(readOrNull(path), path, { pinned, say });
+}
+
+/** The same of a file that was read already; null: it cannot be. */
+export async function verifyBytes(
+  bytes: Buffer | null,
+  path: string,
+  { pinned, say }: VerifyOptions,
+): Promise<VerifyExit> {
   if (bytes === null) {
     say(`${visible(path)} cannot be read. Usage: npm run audit -- verify REPORT.json`);
     return 2;

@@ -1,6 +1,7 @@
 import type { DataConverter } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
+import { isCanonical } from '../../archive/canonical.ts';
 import { archivedRunsOf, type ArchiveRow, archiveRows } from '../../archive/chain.ts';
 import { type HistoryFacts, HistoryUnreadable, isReplayable, openHistory, readText } from '../../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
@@ -110,6 +111,10 @@ async function open(
   try {
     const read = await readText(text, deps.dataConverter.payloadCodecs ?? []);
     tell(deps, contradictions(row, read.history, read.facts));
+    if (!isCanonical(text)) {
+      const detail = `${row.workflowId}: its text is not in the form of the archive, and may say something else to another reader`;
+      tell(deps, [{ kind: 'history_damaged', where: `archive row ${row.n}`, detail }]);
+    }
     return read;
   } catch (error) {
     if (!(error instanceof HistoryUnreadable)) throw error;
@@ -208,10 +213,10 @@ export async function recordsOf(db: pg.ClientBase, all: readonly HistoryFacts[])
   return readRecords(db, all.map(subjectOf), orderNumbers, all.flatMap(inboxIdsIn));
 }
 
-/** Every workflow that has held a case, one after the other; a deposit has its own alone. */
+/** Every workflow that has held a case, one after the other, 9999 at most; a deposit has its own alone. */
 export function holdersOf({ cases }: Records, id: string): string[] {
   const heldBy = cases.get(id)?.heldBy ?? null;
-  const times = Number(/:again:(\d+)$/.exec(heldBy ?? '')?.[1] ?? 0);
+  const times = Number(/:again:([1-9]\d{0,3})$/.exec(heldBy ?? '')?.[1] ?? 0);
   return [id, ...Array.from({ length: times }, (_, i) => heldAgainWorkflowId(id, i + 1))];
 }
 

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,12 +48,15 @@ export interface AuditDependencies {
   /** Where checkout links may lead, by settings of the audit's own. Absent: it is not known, which is noted. */
   readonly links?: LinkRules;
   readonly processes: number;
+  /** Vouches for what is finished of an audit that was cut off. Absent: whoever may write there is believed. */
+  readonly progressKey?: KeyObject;
   /** With what does not fit. Default {@link PATIENCE}. */
   readonly patience?: Patience;
   /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
   readonly partSize?: number;
-  /** Of an earlier report. */
+  /** Of an earlier report, and which that is, in words. */
   readonly heads?: AuditReport['heads'];
+  readonly headsFrom?: string;
   /** Where the schedule and the wallets go, line by line; absent: they are summed and not kept. */
   readonly files?: BookFiles;
   readonly tell: (line: string) => void;
@@ -81,7 +85,7 @@ export async function audit(
       command.deposit,
       [...deps.exceptions.bundles.keys()],
     ];
-    const progress = await openProgress(command.out, decides, command.fresh);
+    const progress = await openProgress(command.out, decides, command.fresh, deps.progressKey ?? null);
     const builder = new ReportBuilder();
     const objects = archiveObjects(session, deps.archiveDirectory);
     await checkBundles(session, objects, builder);
@@ -107,6 +111,7 @@ export async function audit(
     find(builder, catalogue.findings);
     await lookAtTables(deps, session, builder, command);
     for (const note of catalogue.notes) builder.note(note);
+    if (deps.headsFrom !== undefined) builder.note(`Both chains were compared with the heads in ${deps.headsFrom}.`);
     for (const [bundle, reason] of deps.exceptions.bundles)
       builder.note(`Histories of bundle ${bundle} are replayed on that bundle itself: ${reason}`);
     const ledger = await ledgerHead(session);
@@ -213,17 +218,24 @@ async function replayArchive(
   }
 }
 
-/** The ids of a deposit's workflows, as an array: looked up one by one, however large the archive is. */
+/**
+ * The ids of a deposit's workflows, as an array: looked up one by one, however large the archive is. Its cases, those that
+ * moved money for it by another order's message, and whoever held one of them after another.
+ */
 const WORKFLOWS_OF = `array(
-  select 'deposit:' || $2 union all
-  select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $2)`;
+  with cases(id, held) as (
+    select v.workflow_id, v.held_by from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $2
+    union select v.workflow_id, v.held_by from engine.review_case v
+     where v.workflow_id = any (array(select t.workflow_id from ledger.transaction t where t.deposit = $2)))
+  select 'deposit:' || $2 union all select id from cases
+  union all select id || ':again:' || g from cases, generate_series(1, substring(held from ':again:([1-9][0-9]{0,3})$')::int) g)`;
 
-/** The numbers of the archive's rows that the scope names. */
+/** The numbers of the archive's rows that the scope names. Whoever archives says when it ended, and not when it was archived. */
 async function rowsInScope(command: AuditCommand, session: pg.Client, head: number): Promise<readonly number[]> {
   if (command.since === null && command.deposit === null) return Array.from({ length: head }, (_, i) => i + 1);
   const { rows } = await session.query<{ n: string }>(
     `select a.n from engine.archive a
-      where ($1::timestamptz is null or a.closed_at >= $1)
+      where ($1::timestamptz is null or a.closed_at >= $1 or a.archived_at >= $1)
         and ${command.deposit === null ? '$2::text is null' : `a.workflow_id = any (${WORKFLOWS_OF})`}
       order by a.n`,
     [command.since, command.deposit],

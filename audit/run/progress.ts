@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac, type KeyObject } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuilderState } from '../report/builder.ts';
@@ -6,7 +6,8 @@ import type { Part } from '../scope.ts';
 
 /**
  * What is finished of an audit, on disk, so that one that was cut off goes on where it stopped. Everything that decides
- * the result is in its name: another archive, scope or code is another audit.
+ * the result is in its name: another archive, scope or code is another audit. What another than the audit's own key wrote is
+ * not finished: whoever may write into the folder finishes nothing.
  */
 export interface Progress {
   readonly startedAt: string;
@@ -16,26 +17,40 @@ export interface Progress {
   forget(): Promise<void>;
 }
 
-export async function openProgress(out: string, decides: unknown, fresh: boolean): Promise<Progress> {
+/** `key`: the private one that signs the report; null: notes are believed as they are. */
+export async function openProgress(
+  out: string,
+  decides: unknown,
+  fresh: boolean,
+  key: KeyObject | null,
+): Promise<Progress> {
   const name = createHash('sha256').update(JSON.stringify(decides)).digest('hex').slice(0, 16);
   const folder = join(out, '.progress', name);
   if (fresh) await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  const startedFile = join(folder, 'started');
-  const startedAt = (await readOrNull(startedFile)) ?? new Date().toISOString();
-  await writeFile(startedFile, startedAt);
-  const fileOf = (part: Part) => join(folder, `${part[0]}-${part.at(-1)}.json`);
+  const secret = key === null ? '' : key.export({ format: 'der', type: 'pkcs8' });
+  const macOf = (what: string, text: string) =>
+    createHmac('sha256', secret).update(`audit progress|${name}|${what}|${text}`).digest('hex');
+  const noted = async (file: string, what: string): Promise<string | null> => {
+    const [, mac, text] = /^([0-9a-f]{64})\n(.*)$/s.exec((await readOrNull(join(folder, file))) ?? '') ?? [];
+    return text !== undefined && mac === macOf(what, text) ? text : null;
+  };
+  const note = async (file: string, what: string, text: string) => {
+    await writeFile(join(folder, `${file}.new`), `${macOf(what, text)}\n${text}`);
+    await rename(join(folder, `${file}.new`), join(folder, file));
+  };
+  const known = await noted('started', 'started');
+  const startedAt = known ?? new Date().toISOString();
+  if (known === null) await note('started', 'started', startedAt);
+  const fileOf = (part: Part) => `${part[0]}-${part.at(-1)}.json`;
+  const whatOf = (part: Part) => `${startedAt}|${part.join(',')}`;
   return {
     startedAt,
     async finished(part) {
-      const text = await readOrNull(fileOf(part));
+      const text = await noted(fileOf(part), whatOf(part));
       return text === null ? null : (JSON.parse(text) as BuilderState);
     },
-    async keep(part, state) {
-      const file = fileOf(part);
-      await writeFile(`${file}.new`, JSON.stringify(state));
-      await rename(`${file}.new`, file);
-    },
+    keep: (part, state) => note(fileOf(part), whatOf(part), JSON.stringify(state)),
     forget: () => rm(folder, { recursive: true, force: true }),
   };
 }

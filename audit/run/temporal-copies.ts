@@ -48,20 +48,47 @@ export async function compareCopies(
   const asked = budget === null ? rows : await pick(deps.db, rows, listed, budget, seed);
   const isDrawn = asked.length < rows.length && asked.length > 0;
   let [compared, missing] = [0, 0];
+  let oldestUs: bigint | null = null;
+  const gone: Pick<ArchiveRow, 'n' | 'closedAtUs'>[] = [];
   // A connection does one thing after the other.
   const inTurn = takeTurns();
   for (const part of cut(asked, PART)) {
     const waiting = await archiveRows(deps.db, part);
     missing += part.length - waiting.length;
     const lane = async () => {
-      for (let row = waiting.pop(); row !== undefined; row = waiting.pop())
-        if (await compareCopy(deps, row, inTurn)) compared += 1;
+      for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
+        const { n, closedAtUs } = row;
+        if (await compareCopy(deps, row, inTurn)) {
+          compared += 1;
+          if (oldestUs === null || closedAtUs < oldestUs) oldestUs = closedAtUs;
+        } else gone.push({ n, closedAtUs });
+      }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
     if (asked.length > PART) deps.tell(`compared with Temporal up to archive row ${part.at(-1)}`);
   }
+  if (oldestUs !== null) noteTakenAway(deps.builder, gone, oldestUs);
   const [of, found] = [rows.length - missing, asked.length - missing];
   return { of, asked: found, compared, chosenBy: isDrawn ? String(seed) : null };
+}
+
+/** Temporal lets go of a run at its end and the retention, give or take half an hour: of one after the other. */
+const LETS_GO_WITHIN_US = 3_600_000_000n;
+const NAMED = 50;
+
+/** What it does not have, though it has what ended before: retention was made shorter since, or somebody took it away. */
+function noteTakenAway(
+  builder: ReportBuilder,
+  gone: readonly Pick<ArchiveRow, 'n' | 'closedAtUs'>[],
+  oldestUs: bigint,
+): void {
+  const taken = gone.filter(({ closedAtUs }) => closedAtUs > oldestUs + LETS_GO_WITHIN_US).map(({ n }) => n);
+  if (taken.length === 0) return;
+  const more = taken.length > NAMED ? `, and ${taken.length - NAMED} more` : '';
+  const names = taken.toSorted((a, b) => a - b).slice(0, NAMED);
+  builder.note(
+    `Temporal does not have ${taken.length} of these, and has some that ended before them: archive rows ${names.join(', ')}${more}. Its retention was made shorter since, or somebody took them away.`,
+  );
 }
 
 /** What Temporal does not list, it does not have, unless its list lags behind: so many of these are asked for. */
@@ -167,14 +194,16 @@ async function differenceOf(
   told: History,
 ): Promise<string | null> {
   let kept: History;
+  let own: EventLine[];
   try {
     kept = parseHistory(await objects.get(row.historyHash));
+    own = eventsOf(kept);
   } catch (error) {
     // That it is not there, whole, is told of the archive.
     if (error instanceof ArchiveDamaged || error instanceof ArchiveMissing) return null;
     return 'is no history, and Temporal has one';
   }
-  const [own, theirs] = [eventsOf(kept), eventsOf(told)];
+  const theirs = eventsOf(told);
   for (let i = 0; i < Math.max(own.length, theirs.length); i += 1) {
     const [says, was] = [own[i], theirs[i]];
     if (says === undefined || was === undefined) return `has ${own.length} events, in Temporal it has ${theirs.length}`;

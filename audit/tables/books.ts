@@ -154,7 +154,7 @@ export async function checkArchiveChain(db: pg.ClientBase): Promise<Finding[]> {
   const find = (kind: FindingKind, n: number, detail: string) =>
     found.length < NAMED && found.push({ kind, where: `archive row ${n}`, detail });
   for (let before: Pick<ArchiveLine, 'n' | 'hash'> = EMPTY_CHAIN; ; ) {
-    const { rows } = await db.query<ArchiveLine>(ARCHIVE_LINES, [before.n, PAGE]);
+    const { rows } = await db.query<ArchiveLine>(ARCHIVE_LINES, [before === EMPTY_CHAIN ? null : before.n, PAGE]);
     for (const row of rows) {
       if (row.n !== before.n + 1)
         find('archive_row_missing', row.n, `follows row ${before.n}: what was between is gone`);

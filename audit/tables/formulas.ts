@@ -33,13 +33,13 @@ export const NEWEST_STANDING = `(
    where t.deposit is not null and t.amount > 0 and t.credit_code like 'wallet:%'
      and not exists (select from ledger.transaction n where n.origin = t.id) group by t.deposit)`;
 
-/** Rows of the archive after number $1, at most $2, each with the line that its hash covers besides the hash before it. */
+/** Rows of the archive after number $1, null: from the lowest, at most $2, each with the line that its hash covers besides the hash before it. */
 export const ARCHIVE_LINES = `
   select a.n::int as n, workflow_id as "workflowId", prev, hash,
          concat_ws('|', a.n, workflow_id, run_id, workflow_type, status, (extract(epoch from closed_at) * 1000000)::bigint,
            events, encode(history_hash, 'hex'), coalesce(encode(bundle_hash, 'hex'), ''), sdk, version,
            (extract(epoch from archived_at) * 1000000)::bigint) as line
-    from engine.archive a where a.n > $1 order by a.n limit $2`;
+    from engine.archive a where $1::bigint is null or a.n > $1 order by a.n limit $2`;
 
 /** Blocks after number $1, at most $2, each with the lines of its postings that its hash covers; times in microseconds. */
 export const BLOCKS = `

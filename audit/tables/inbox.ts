@@ -18,9 +18,10 @@ export async function checkInbox(
 ): Promise<{ readonly checked: number; readonly unsealed: number; readonly findings: Finding[] }> {
   const findings: Finding[] = [];
   let [checked, unsealed] = [0, 0];
-  for (let after = '0'; ; ) {
-    const { rows } = await db.query<CallbackRecord>(
-      `select ${CALLBACK_COLUMNS} from engine.callback c where c.id > $1 order by c.id limit $2`,
+  // From the lowest: no number is one that the engine does not give.
+  for (let after: string | null = null; ; ) {
+    const { rows }: pg.QueryResult<CallbackRecord> = await db.query(
+      `select ${CALLBACK_COLUMNS} from engine.callback c where $1::bigint is null or c.id > $1 order by c.id limit $2`,
       [after, batch],
     );
     const sealed = await findSealed(

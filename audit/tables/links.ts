@@ -5,9 +5,12 @@ import type { Finding } from '../report/report.ts';
 /** So many deposits of one place are named. */
 const NAMED = 20;
 
-/** Without what comes after the host: of a million links some few are left. A backslash is a slash to a browser. */
+/**
+ * Without what comes after the host: of a million links some few are left. A backslash is a slash to a browser, and a tab
+ * is nothing: what has no host by this pattern is looked at whole, and is too long to be served where it is cut.
+ */
 const PLACES = `
-  select coalesce(substring(redirect_url from '^[^/?#]*//[^/?#]*'), left(redirect_url, 200)) as place,
+  select coalesce(substring(redirect_url from '^[^/?#]*//[^/?#]*'), left(redirect_url, 2001)) as place,
          (array_agg(external_order_number order by external_order_number))[1:${NAMED}] as first, count(*)::int as many
     from engine.deposit where redirect_url is not null group by 1 order by 2`;
 

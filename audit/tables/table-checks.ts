@@ -254,6 +254,9 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              when s.key_id is null and s.at > ${appliedAt('021-contract.sql')} then 'names no key, and is from after each took one' end as fault) x
            where x.fault is not null
           union all
+          select 'decision ' || s.id, 'is about callback ' || s.callback || ', ' || coalesce('its case about callback ' || v.callback, 'and its case ' || s.workflow_id || ' is not there')
+            from engine.decision s left join engine.review_case v on v.workflow_id = s.workflow_id where v.callback is distinct from s.callback
+          union all
           select 'decision ' || v.proposal, 'is shown to wait in ' || v.workflow_id || ', which was closed by another step that is written down'
             from engine.review_case v where v.closed_at is not null and v.proposal is not null and exists (
               select from engine.carried r join engine.decision p on p.id = r.proposal where p.workflow_id = v.workflow_id and r.outcome = 'decided')

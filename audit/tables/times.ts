@@ -7,6 +7,13 @@ import { appliedAt, type SqlCheck } from './table-checks.ts';
 export const CLOCKS_MS = 5 * 60_000;
 const CLOCKS = `interval '${CLOCKS_MS} milliseconds'`;
 
+/** No time of ours lies outside; one that is infinite, or of a year that is written otherwise, compares with nothing here. */
+const WITHIN = `timestamptz '2000-01-01Z' and timestamptz '3000-01-01Z'`;
+
+/** A column that is always set, as it is shown; what lies outside, and is a finding, at the beginning of it. */
+export const shownTime = (column: string): string =>
+  `to_char(case when ${column} between ${WITHIN} then ${column} else timestamptz '2000-01-01Z' end, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
 /** Pairs of times by the database's clock, in the order in which they have to be. */
 const inOrder = (
   place: string,
@@ -19,7 +26,7 @@ const inOrder = (
          cross join lateral (values ${pairs
            .map(([first, then]) => `('${first}', ${COLUMNS[first]}, '${then}', ${COLUMNS[then]})`)
            .join(', ')}) x(cause, cause_at, effect, effect_at)
-         where x.cause_at > x.effect_at`,
+         where x.cause_at > x.effect_at or not (x.cause_at between ${WITHIN}) or not (x.effect_at between ${WITHIN})`,
 });
 
 /** What each time is called in a finding. */

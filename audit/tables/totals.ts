@@ -4,6 +4,7 @@ import { type Decision, needsTwo } from '../../domain/decision.ts';
 import type { BuyCoinMode, Currency } from '../../domain/order.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { decimalText } from './table-checks.ts';
+import { shownTime } from './times.ts';
 
 /** How much, by whom, and what is open: counted from the tables, in pages. */
 
@@ -26,7 +27,7 @@ const IN_SCOPE = `($3::text is null or d.external_order_number = $3)
 
 const DEPOSITS = `
   select d.external_order_number as number, d.currency_code as currency, d.buy_coin_mode as mode, d.state,
-         to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "createdAt", d.wallet,
+         ${shownTime('d.created_at')} as "createdAt", d.wallet,
          to_char(d.listening_until, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as until,
          trim_scale(coalesce(d.mtc_amount, d.total_price))::text as asked, d.closed_at is not null as closed
     from engine.deposit d
@@ -83,7 +84,7 @@ interface CaseLine {
 }
 
 const CASES = `
-  select v.workflow_id as "workflowId", v.reason, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "openedAt",
+  select v.workflow_id as "workflowId", v.reason, ${shownTime('v.opened_at')} as "openedAt",
          to_char(v.closed_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "closedAt", d.wallet, ${decimalText(`c.data->>'transactionAmount'`)} as amount, p.beside::text as beside,
          (select trim_scale(abs(t.amount))::text from ledger.transaction t where t.id = v.posting) as moved,
          coalesce(${decimalText(`d.settings->>'reviewLimit'`)}, '0') as "reviewLimit", v.decision, v.posting::text as "postingId",

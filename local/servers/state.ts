@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { Secret } from '../../config/secret.ts';
 import { publicSealKey } from '../../config/inbox-seal.ts';
+import type { LinkRules } from '../../providers/mtpay/place.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, isPortFree, portsFor } from './ports.ts';
@@ -80,13 +81,23 @@ export function saveState(dataDirectory: string, state: LocalState): LocalState 
   return state;
 }
 
+/** As it is, and not made up; null: there is no local stack. */
+function readKept(dataDirectory: string): Kept | null {
+  const file = stateFile(dataDirectory);
+  return existsSync(file) ? (schema.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data ?? null) : null;
+}
+
 /** The public key of the local stack's seals; null: there is no local stack. */
 export function sealPublicKeyOf(dataDirectory: string): string | null {
-  const file = stateFile(dataDirectory);
-  if (!existsSync(file)) return null;
-  const { success, data } = schema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-  const seed = success ? data.keys.inboxSeal : undefined;
+  const seed = readKept(dataDirectory)?.keys.inboxSeal;
   return seed === undefined ? null : publicSealKey(new Secret(Buffer.from(seed, 'base64url')));
+}
+
+/** Where the checkout links of the local stack's sandbox lead; nothing: there is no local stack. */
+export function linkRulesOf(dataDirectory: string): { readonly links?: LinkRules } {
+  const kept = readKept(dataDirectory);
+  if (kept === null) return {};
+  return { links: { redirectHosts: [`127.0.0.1:${kept.ports.sandbox}`], plainHttpHosts: ['127.0.0.1'] } };
 }
 
 async function firstState(clone: string): Promise<LocalState> {

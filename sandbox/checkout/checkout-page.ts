@@ -39,7 +39,7 @@ ${refresh}
 <link rel="stylesheet" href="/style.css">
 </head>
 <body class="checkout">
-<p class="sandbox">${texts.sandboxNotice}</p>
+<aside class="sandbox">${texts.sandboxNotice}</aside>
 <header class="bar"><div><span class="brand">MTPay · ${texts.title}</span>${languages(language, texts)}</div></header>
 ${main}
 </body>

@@ -57,7 +57,7 @@ ${refresh === null ? null : html`<meta http-equiv="refresh" content="${refresh}"
 <link rel="stylesheet" href="/style.css">
 </head>
 <body class="${bodyClass}">
-<p class="sandbox">Sandbox: no real money moves here.</p>
+<aside class="sandbox">Sandbox: no real money moves here.</aside>
 ${body}
 </body>
 </html>

@@ -277,6 +277,56 @@ const CHANGES: readonly Change[] = [
     /^event trigger quiet is there/,
   ],
   [
+    'one that is written into an extension, where nobody looks for it',
+    'create function engine.hidden() returns event_trigger language plpgsql as $$ begin end $$; create event trigger hidden on ddl_command_end execute function engine.hidden(); alter extension plpgsql add event trigger hidden',
+    /^event trigger hidden is there/,
+  ],
+  [
+    'a trigger that calls itself PostgreSQL’s own',
+    `create function engine.sly() returns trigger language plpgsql as $$ begin return new; end $$; create trigger sly before insert on ledger.entry for each row execute function engine.sly(); update pg_trigger set tgisinternal = true where tgname = 'sly'`,
+    /^trigger sly on ledger.entry is there/,
+  ],
+  [
+    'a trigger behind a foreign key that does something else',
+    `update pg_trigger set tgfoid = 'engine.sly()'::regprocedure where tgrelid = 'engine.stated_facts'::regclass and tgisinternal`,
+    /^constraint stated_facts_decision_fkey on engine.stated_facts is “.*kept by 2 triggers”/,
+  ],
+  [
+    'a grant on what PostgreSQL made: a function that writes files, and a table of its own',
+    'grant execute on function pg_catalog.lo_export(oid, text) to app_api; grant update on pg_catalog.pg_proc to app_worker',
+    /^grant update on pg_catalog.pg_proc to app_worker is there/,
+  ],
+  [
+    'another setting of the same role',
+    `alter role app_worker set work_mem = '64kB'`,
+    'setting of app_worker is there, and this version makes no such thing: work_mem=64kB',
+  ],
+  [
+    'a setting that ends as a time limit is called',
+    'alter role app_api set search_path = public, a_timeout',
+    'setting of app_api is there, and this version makes no such thing: search_path=public, a_timeout',
+  ],
+  [
+    'who writes every table',
+    'create role scribe; grant pg_write_all_data to scribe',
+    'member scribe of pg_write_all_data is there, and this version makes no such thing',
+  ],
+  [
+    'a function of another schema that runs with the rights of a member of an owner',
+    `create role almost createrole in role ledger_owner; create function public.loan() returns int language sql security definer as 'select 1'; alter function public.loan() owner to almost`,
+    /^function public.loan\(\) is there/,
+  ],
+  [
+    'statistics, for which the server runs what somebody wrote',
+    'create statistics engine.watch on acked, attempts from engine.callback',
+    'statistics engine.watch on engine.callback is there, and this version makes no such thing: owner whoever migrates',
+  ],
+  [
+    'a server on which no trigger is asked',
+    'set local session_replication_role = replica',
+    'setting of the server is there, and this version makes no such thing: session_replication_role=replica',
+  ],
+  [
     'an operator',
     'create function engine.same(text, text) returns boolean language sql as $$ select true $$; create operator pg_catalog.=== (leftarg = text, rightarg = text, function = engine.same)',
     /^operator ===\(text,text\) is there/,

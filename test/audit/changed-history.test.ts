@@ -152,7 +152,8 @@ test('a history that names another run, one without its row, and one that Tempor
     await rewriteHistory(client, `deposit:${decided}`, (text) => text.replaceAll(of.rows[0]!.run, run));
     // As if it had ended long before the newest.
     await client.query(`delete from engine.archive where workflow_id = 'deposit:${rejected}'; delete from engine.deposit where external_order_number = '${rejected}';
-      update engine.archive set closed_at = closed_at + interval '1 day' where n = (select max(n) from engine.archive)`);
+      update engine.archive set closed_at = closed_at + interval '1 day' where n = (select max(n) from engine.archive);
+      update engine.archive set closed_at = closed_at + interval '2 hours' where workflow_id = 'deposit:${price}'`);
   });
   const report = await book.audit(copy);
   expect(findingsOf(report)).toEqual(
@@ -165,4 +166,11 @@ test('a history that names another run, one without its row, and one that Tempor
     ]),
   );
   expect(report.audit.temporal).toMatchObject({ of: 7, asked: 7, compared: 5 });
+  // Temporal has others that ended before it, by two hours: that it is gone is told by its row.
+  const n = histories.findIndex(({ id }) => id === `deposit:${price}`) + 1;
+  expect(report.notes.filter((note) => note.startsWith('Temporal does not have'))).toEqual([
+    expect.stringMatching(
+      `^Temporal does not have 1 of these, and has some that ended before them: archive rows ${n}\\. `,
+    ) as string,
+  ]);
 });

@@ -10,6 +10,7 @@ import type { Finding } from '../../audit/report/report.ts';
 import { createReplayer } from '../../audit/histories/replay.ts';
 import { openSession } from '../../audit/tables/session.ts';
 import {
+  ALONE,
   auditing,
   chainAnew,
   changePayload,
@@ -832,7 +833,8 @@ test.each(DISCREPANCIES)('$what is found, named and located', async (discrepancy
 test('a tail that was cut off is found by the heads of an earlier report', async () => {
   const { heads } = await book.audit();
   const url = await book.tampered(`delete from engine.archive where n = (select max(n) from engine.archive)`);
-  const after = await book.auditWith({ heads }, url);
+  const after = await book.auditWith({ heads, headsFrom: 'the report of yesterday' }, url);
+  expect(after.notes).toContain('Both chains were compared with the heads in the report of yesterday.');
   expect(found(after)).toContainEqual(
     expect.objectContaining({ kind: 'chain_cut', where: `archive ${heads.archive!.n}` }),
   );
@@ -896,6 +898,68 @@ test('steps of people are asked for signatures where the settings say so, and a 
   expect(steps(await book.audit(url))).toMatchObject([
     { where: `decision ${after}`, detail: expect.stringContaining('over this step') },
   ]);
+});
+
+/** Rows as an owner may write them: numbers that the engine never gives, and names of rows that are not there. */
+test('what stands below the lowest number is looked at, and so is a step whose message or case is another', async () => {
+  const run = '5f0c1f6e-0000-4000-8000-000000000000';
+  const tabs = `repeat(chr(9), ${200 - 'https:/pay.example'.length})`;
+  const url = await book.tampered(async (db) => {
+    await rewriteHistory(db, `deposit:${deposits.price}`, (text) => text.replace('{', '{"events":[],'));
+    await db.query(`
+      insert into engine.callback overriding system value select (jsonb_populate_record(c, jsonb_build_object('id', -1, 'uid', gen_random_uuid(), 'seal', null, 'seal_key', null,
+        'sealed_ms', null, 'transaction_code', null, 'data', null, 'deposit', null, 'outcome', null, 'receipt', 'unknown_order', 'review_reason', 'UNKNOWN_ORDER', 'acked', false, 'external_order_number', 'nobody'))).*
+        from engine.callback c order by c.id limit 1;
+      insert into engine.decision overriding system value select (jsonb_populate_record(d, jsonb_build_object('id', -1, 'uid', gen_random_uuid()))).*
+        from engine.decision d order by d.id limit 1;
+      update engine.decision set callback = 999999 where id = (select max(id) from engine.decision);
+      alter table engine.archive drop constraint archive_n_check;
+      insert into engine.archive select (jsonb_populate_record(a, jsonb_build_object('n', 0, 'run_id', '${run}', 'hash', sha256('h')::text, 'prev', sha256('p')::text))).* from engine.archive a where n = 1;
+      alter table engine.archive add constraint archive_n_check check (n > 0) not valid;
+      update pg_constraint set convalidated = true where conname = 'archive_n_check';
+      update engine.deposit set redirect_url = 'https:/' || ${tabs} || 'pay.example.evil.example/pay' where external_order_number = '${deposits.waiting}'`);
+  });
+  const trust = { required: true, keys: new Map() };
+  const findings = found(await book.auditWith({ signatures: { trust, after: '0' } }, url, ...ALONE));
+  const last = findings.findLast(({ kind, where }) => kind === 'step_not_signed' && where !== 'decision -1')!.where;
+  for (const [kind, where, detail] of [
+    ['callback_not_sealed', 'callback -1', 'bears no seal'],
+    ['step_not_signed', 'decision -1', 'has not signed it'],
+    ['step_not_signed', last, 'has not signed it'],
+    ['decision_unrecorded', last, 'is about callback 999999, its case about callback'],
+    ['archive_row_missing', 'archive row 0', 'follows row 0'],
+    [
+      'history_damaged',
+      expect.stringMatching(/^archive row /),
+      `deposit:${deposits.price}: its text is not in the form`,
+    ],
+    ['link_differs', `deposit:${deposits.waiting}`, 'which no setting allows'],
+  ] as const)
+    expect(findings).toContainEqual({ kind, where, detail: expect.stringContaining(detail) });
+  // All of them: the one whose message is not there is no longer passed over.
+  expect(findings.filter(({ kind }) => kind === 'step_not_signed')).toHaveLength(9);
+});
+
+test('of one deposit the case that paid it by another’s message is compared, whoever held it last', async () => {
+  const url = await book.tampered(`
+    update ledger.transaction set deposit = '${deposits.waiting}' where workflow_id like 'review:%' and deposit = '${deposits.twice}' and kind = 'release';
+    update engine.review_case set held_by = workflow_id || ':again:1' where workflow_id in (select workflow_id from ledger.transaction where deposit = '${deposits.waiting}');
+    update engine.archive a set workflow_id = v.held_by from engine.review_case v where v.workflow_id = a.workflow_id and v.held_by is not null`);
+  const report = await book.audit(url, '--deposit', deposits.waiting, ...ALONE);
+  expect(report.checks.find(({ id }) => id === 'archive')?.checked).toBe(1);
+});
+
+test('what was archived since is audited, whatever end whoever archived it wrote down', async () => {
+  const since = new Date(Date.now() - 3_600_000).toISOString();
+  const url = await book.tampered(async (db) => {
+    await db.query(
+      `update engine.archive set closed_at = '2001-01-01Z' where workflow_id = 'deposit:${deposits.credited}'`,
+    );
+    await chainAnew(db);
+  });
+  expect(found(await book.audit(url, '--since', since, ...ALONE))).toContainEqual(
+    expect.objectContaining({ kind: 'archive_row_false', detail: expect.stringMatching(/^end is /) }),
+  );
 });
 
 /** Answers that nothing is wrong, in the place of whatever says so of the books. */

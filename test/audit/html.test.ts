@@ -7,6 +7,7 @@ import { CHECKS, FINDINGS } from '../../audit/report/findings.ts';
 import { type PageFacts, reportPage, scopeText } from '../../audit/page/page.ts';
 import { bySpan } from '../../audit/page/charts.ts';
 import type { AuditReport } from '../../audit/report/report.ts';
+import { inaccessible } from '../support/accessibility.ts';
 import { findBrowser, launchBrowser } from '../support/browser.ts';
 import { everyKind, hashOf, hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
 
@@ -159,6 +160,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
         );
         await readable(page);
         await page.screenshot({ path: `${PICTURES}/audit-${name}-${width}.png`, fullPage: name === 'good' });
+        if (width === 360 && (name === 'good' || name === 'bad')) expect(await inaccessible(page)).toEqual([]);
         if (width === widths[0]) await printed(page, name);
         await page.close();
       }

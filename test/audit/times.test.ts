@@ -43,6 +43,12 @@ const times = one('times_contradict');
 
 const CONTRADICTIONS: readonly Discrepancy[] = [
   {
+    what: 'a deposit that was made before all time, which is no date to compare with',
+    tamper: `update engine.deposit set created_at = '-infinity' where external_order_number = '${credited}'`,
+    kinds: times,
+    names: `deposit:${credited}`,
+  },
+  {
     what: 'a credit before its callback came',
     tamper: `update engine.callback set received_at = received_at + interval '1 second', last_at = last_at + interval '1 second' where id = ${callbackOf(credited)}`,
     kinds: [...times, 'evidence_differs'],

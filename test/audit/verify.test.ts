@@ -3,7 +3,9 @@ import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { fileJson } from '../../encoding/canonical-json.ts';
+import { headsOf } from '../../audit/report/earlier.ts';
 import { writeReport } from '../../audit/report/files.ts';
+import { Misused } from '../../audit/scope.ts';
 import { fingerprintOf, type SignedReport, sign } from '../../audit/report/sign.ts';
 import { verifyReport } from '../../audit/report/verify.ts';
 import { hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
@@ -45,6 +47,20 @@ describe('verify', () => {
     expect(said).toContain('signed with another key');
     expect(said).toContain(fingerprintOf(pinned));
     expect(said).toContain(fingerprintOf(createPublicKey(other.key)));
+  });
+
+  test('whose heads an audit goes by is said, and that nobody said whose key it is', async () => {
+    const report = sampleReport(small);
+    const { json } = writeReport(report, owner, newDirectory());
+    const key = fingerprintOf(pinned);
+    const own = await headsOf(json, pinned);
+    expect(own.heads).toEqual(report.heads);
+    expect(own.headsFrom).toBe(`the report of ${report.audit.finishedAt}, signed with ${key}`);
+    expect((await headsOf(json, null)).headsFrom).toContain(`${key}; whose key that is was not checked`);
+    await expect(headsOf(json, createPublicKey(newSigner().key))).rejects.toThrow(Misused);
+    await expect(headsOf(`${json}.none`, null)).rejects.toThrow(Misused);
+    writeFileSync(json, readFileSync(json, 'utf8').replace('"n": ', '"n": 1'));
+    await expect(headsOf(json, pinned)).rejects.toThrow(/NOT GENUINE/);
   });
 
   test('any byte of the JSON file that was changed is found', async () => {

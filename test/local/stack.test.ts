@@ -4,9 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { checkHosts } from '../../audit/tables/links.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
 import { payAtSandbox } from '../../local/stack/engine-api.ts';
 import { root } from '../../local/servers/paths.ts';
+import { linkRulesOf } from '../../local/servers/state.ts';
 import { isAlive } from '../../local/servers/process.ts';
 import { proveAcknowledged, proveCreditedOnce } from '../../local/terminal/proof.ts';
 import { walkSample } from '../../local/terminal/sample.ts';
@@ -100,6 +102,19 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   await owner.connect();
   onTestFinished(() => owner.end());
   expect(await registeredSealKeys(owner)).toHaveLength(1);
+
+  // An audit of this stack knows where its checkout links may lead.
+  const { links } = linkRulesOf(dataDirectory);
+  expect(await checkHosts(owner, links!)).toEqual([]);
+  await owner.query('begin; set local session_replication_role = replica');
+  await owner.query(
+    `update engine.deposit set redirect_url = 'http://127.0.0.1.evil.example/pay/x' where external_order_number = $1`,
+    [credited.externalOrderNumber],
+  );
+  expect(await checkHosts(owner, links!)).toMatchObject([
+    { kind: 'link_differs', where: `deposit:${credited.externalOrderNumber}` },
+  ]);
+  await owner.query('rollback');
 
   const before = localEnv(dataDirectory);
   process.kill(Number(before['WORKER_PID']), 'SIGKILL');

@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+interface Ran {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly help: string;
+    readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
+  }[];
+  readonly passes: number;
+}
+
+/**
+ * What axe-core holds against the page as it is shown, by all of its rules: `rule: what is asked for, at element`; the first
+ * place of each. `without`: rules that are left out. Throws when it looked at nothing.
+ */
+export async function inaccessible(page: Page, without: readonly string[] = []): Promise<string[]> {
+  await page.evaluate(axe);
+  const rules = Object.fromEntries(without.map((rule) => [rule, { enabled: false }]));
+  const { violations, passes } = await page.evaluate<Ran>(
+    `axe.run({ iframes: false, resultTypes: ["violations"], rules: ${JSON.stringify(rules)} })
+        .then(({ violations, passes }) => ({ violations, passes: passes.length }))`,
+  );
+  if (passes < 10) throw new Error(`axe-core passed ${passes} rules only: it cannot have looked at a page of ours`);
+  return violations.map(
+    ({ id, help, nodes }) => `${id}: ${help}, ${nodes.length} times, at ${nodes[0]!.html.slice(0, 200)}`,
+  );
+}
