@@ -139,6 +139,8 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   const apis = () =>
     step('APIs', async () => {
       await startApi();
+      // Whoever was led to the old one a moment ago has not spoken yet.
+      await sleep(1_000);
       await oldApi.end('stop');
       // As docs/deployment.md has it: rows that the old API wrote bear no seal.
       await on.admin((client) =>
