@@ -151,7 +151,7 @@ describe('one deposit', () => {
       attempts: { count: 0, lastAt: null, nextExpectedAt: null },
       review: null,
       workflowId: `deposit:${externalOrderNumber}`,
-      webUi: `http://127.0.0.1:8233/namespaces/default/workflows/deposit%3A${externalOrderNumber}`,
+      webUi: `http://127.0.0.1:8233/namespaces/${engine.temporal.namespace}/workflows/deposit%3A${externalOrderNumber}`,
     });
     const windows = (body: { expiresAt: string; listeningUntil: string }) =>
       Date.parse(body.listeningUntil) - Date.parse(body.expiresAt);

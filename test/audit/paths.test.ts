@@ -40,16 +40,23 @@ async function audited(...words: string[]) {
 test('none of them is an alarm', async () => {
   // As a worker does when it starts.
   await archiveObjects(world.db.poolFor('app_worker'), undefined).put(sha256(code), 'bundle', code);
-  const paths = everyPath(world);
+  const ways = Object.entries(everyPath(world));
   const failures: string[] = [];
-  // A good part of each is waiting for its windows to end.
-  await inLanes(Object.entries(paths), 6, ([name, path]) =>
-    path().catch((error: Error) => failures.push(`${name}: ${error.message}`)),
+  const walk = ([name, path]: (typeof ways)[number]) =>
+    path().catch((error: Error) => failures.push(`${name}: ${error.message}`));
+  // While one guesses the id of the next row, nobody else writes one. Of the others a good part is waiting.
+  const guesses = ([name]: (typeof ways)[number]) => name.startsWith('the next row’s id');
+  expect(ways.filter(guesses)).toHaveLength(1);
+  await inLanes(ways.filter(guesses), 1, walk);
+  await inLanes(
+    ways.filter((way) => !guesses(way)),
+    6,
+    walk,
   );
   expect(failures).toEqual([]);
   const { report, found } = await audited();
   expect(found).toEqual([]);
-  expect(report.counts.histories).toBeGreaterThanOrEqual(Object.keys(paths).length);
+  expect(report.counts.histories).toBeGreaterThanOrEqual(ways.length);
   expect(report.checks.find(({ id }) => id === 'books')!.checked).toBe(report.counts.histories);
 }, 300_000);
 
