@@ -4,7 +4,7 @@ import { raiseAlarm } from '../telemetry/log.ts';
 import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
-import { attempt, FIRST_PAUSE_MS, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
+import { attempt, FIRST_PAUSE_MS, isOfStamp, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
 
 /**
  * What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. `redirectHash`: sha256
@@ -26,9 +26,6 @@ export interface Started {
   readonly startedAt: string;
   readonly reservedAt?: string;
 }
-
-/** What says that the stamp was refused: signing afresh is the remedy, and waiting is none. */
-const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
 
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
@@ -73,17 +70,17 @@ async function placeWithin(
       continue;
     }
     // A refused timestamp was signed afresh once; a dead line was tried for a while.
-    const timestampTwice = stands.refusals.timestampErrors > 1;
+    const timestampTwice = stands.refusals.ofClock > 1;
     // A name is erased when nothing could be placed for a day, and without it the provider takes no order.
     const nameless = deposit.payerName === null;
     if (nameless || (n > 1 && (timestampTwice || performance.now() - startedMs > RETRY_FOR_MS))) {
-      await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(stands.cause));
+      await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(deps, stands.cause));
       continue;
     }
     const answer = await attempt(deps, deposit, stands, signal);
     // Null: another run has claimed it, and what becomes of it is read again.
     if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, answer);
-    if (answer !== null && !STAMP_REFUSALS.includes(answer.cause)) {
+    if (answer !== null && !isOfStamp(deps.provider.causeOf(answer.cause))) {
       // Not beyond the time for trying: the caller would wait for a try that is not made.
       const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
       await sleep(Math.min(pauseMs, Math.max(0, leftMs)), undefined, signal === undefined ? {} : { signal });
@@ -104,7 +101,7 @@ export async function settlePlacement(
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
     if (await isLost(deps, externalOrderNumber, stands.next, started)) continue;
-    await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(stands.cause));
+    await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(deps, stands.cause));
   }
 }
 
@@ -121,11 +118,9 @@ async function isLost(
   return true;
 }
 
-/** A SIGNATURE_ERROR after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
-const givenUp = (cause: string | null) => (cause === 'SIGNATURE_ERROR' ? cause : 'NOT_SENT');
-
-/** Refusals that only a person can mend: our keys, our account. */
-const OUR_FAULT = ['SIGNATURE_ERROR', 'ACCESS_KEY_ERROR', 'ACCOUNT_STATUS_ERROR'];
+/** A refused signature after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
+const givenUp = ({ provider }: PlacementDependencies, code: string | null) =>
+  code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
 async function conclude(
   deps: PlacementDependencies,
@@ -159,7 +154,9 @@ async function conclude(
 }
 
 function refuse(deps: PlacementDependencies, deposit: string, reason: string): Placement {
-  if (OUR_FAULT.includes(reason)) {
+  // What only people can mend: our keys, our account.
+  const cause = deps.provider.causeOf(reason);
+  if (cause === 'configuration' || cause === 'stamp or key') {
     raiseAlarm(deps.log, 'placement_refused_by_configuration', { deposit, statusCode: reason });
   }
   return { kind: 'refused', reason };

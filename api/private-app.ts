@@ -2,7 +2,7 @@ import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findWithoutEffect } from '../database/callbacks.ts';
 import { type DepositView, listDeposits, viewDeposit } from '../database/deposits.ts';
-import { checkoutLink, type LinkRules } from '../providers/mtpay/place.ts';
+import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access } from './http/authenticate.ts';

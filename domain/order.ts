@@ -9,6 +9,10 @@ export type Currency = (typeof CURRENCIES)[number];
 export const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
+/** Who takes the customer's money: in tables, keys of postings and histories, where none means `mtpay`. */
+export const PROVIDER_NAMES = ['mtpay'] as const;
+export type ProviderName = (typeof PROVIDER_NAMES)[number];
+
 /** Order numbers and wallets: what the API accepts and the callback reads (docs/api.md#requests). */
 export const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 

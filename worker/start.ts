@@ -19,7 +19,7 @@ import { createProviderClock } from '../providers/clock.ts';
 import { sealPublicKeys } from '../config/inbox-seal.ts';
 import { nameKeys } from '../providers/key-names.ts';
 import { createOwnStamps } from '../database/own-stamps.ts';
-import { createMtpay } from '../providers/mtpay/place.ts';
+import { PROVIDERS } from '../providers/providers.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './histories.ts';
@@ -73,7 +73,8 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const { activities, drain, watchHistories } = createActivities({
     pool,
     decisions,
-    provider: createMtpay({
+    provider: PROVIDERS.mtpay.createPlacement({
+      keys: rings.mtpay,
       placeUrl: config.mtpay.placeUrl,
       redirectHosts: config.mtpay.redirectHosts,
       plainHttpHosts: config.mtpay.plainHttpHosts,
@@ -82,7 +83,6 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     }),
     clock: createProviderClock(pool),
     stamps: createOwnStamps(config.ownStampGridMs),
-    mtpayKeys: rings.mtpay,
     capabilities: mapKeyring(rings.callback, capabilityKey),
     payerNameKeys: rings.payerName,
     callbackBaseUrl: config.callbackBaseUrl,

@@ -10,7 +10,7 @@ import { archiveHead } from '../../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
 import type { DatabaseConfig } from '../../config/environment.ts';
 import type { SignatureTrust } from '../../config/operator-keys.ts';
-import type { LinkRules } from '../../providers/mtpay/place.ts';
+import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';
 import { checkHeads } from '../tables/books.ts';
 import { type BuilderState, ReportBuilder } from '../report/builder.ts';

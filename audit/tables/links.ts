@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { checkoutLink, type LinkRules } from '../../providers/mtpay/place.ts';
+import { checkoutLink, type LinkRules } from '../../providers/checkout-link.ts';
 import type { Finding } from '../report/report.ts';
 
 /** So many deposits of one place are named. */

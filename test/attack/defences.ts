@@ -112,7 +112,7 @@ export const DEFENCES: readonly Defence[] = [
     'const parsed = read(String(Math.abs(Number(value.text)) || 5000));',
   ]),
   defence('content hash over every field', 'middle', [
-    'providers/mtpay/callback.ts',
+    'providers/content-hash.ts',
     '      data.transactionAmount,\n      data.currencyCode,\n      data.paymentPrice,\n',
     '',
   ]),

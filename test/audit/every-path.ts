@@ -10,7 +10,7 @@ import { PLACED, type Reserved, type WorkflowWorld } from '../support/workflow-w
 import { away, situations } from '../support/situations.ts';
 import { moneyPaths } from './money-paths.ts';
 
-const refused = async () => ({ kind: 'refused', statusCode: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
+const refused = async () => ({ kind: 'refused', code: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
 
 /** Every way that a deposit and a case of its own can go, by name; each is walked to its end. */

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { keyId, sign } from '../../providers/mtpay/signature.ts';
+import { sign } from '../../providers/mtpay/signature.ts';
+import { keyId } from '../../providers/key-names.ts';
 import { depositWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
 import { depositRow, expectRefusal, type InboxRow, inbox, postings, stored, workflowStatus } from '../api/evidence.ts';
 import { delivered, expectAck, loggedApi, loggedWorker, reserved } from '../api/parts.ts';

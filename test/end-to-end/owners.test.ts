@@ -8,7 +8,7 @@ import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { findNotCarriedOut, insertCase, suspenseWithoutCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { sealName } from '../../database/sealed-name.ts';
 import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, opened, operator, placed } from '../api/decisions.ts';

@@ -104,7 +104,7 @@ export class Driver {
     if (manner === 'reflected') {
       await this.#site.owner.query('insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
         message.keyId,
-        message.envelope.timestampMs,
+        message.timestampMs,
       ]);
     }
     let routed = await this.#route(message);
@@ -118,8 +118,9 @@ export class Driver {
     const hash = hashOf(this.names, label, order, code, amount);
     const externalOrderNumber = this.names.orders[order]!;
     return {
-      envelope: { signature: 'SIGNATURE', timestampMs: stamps++, externalOrderNumber, data: {} },
-      raw: Buffer.from('{}'),
+      externalOrderNumber,
+      timestampMs: stamps++,
+      kept: () => Buffer.from('{}'),
       reading:
         code === null
           ? { readable: false, fault: 'amount', contentHash: hash }

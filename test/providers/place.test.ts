@@ -1,13 +1,9 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import {
-  type CallOptions,
-  createMtpay,
-  type MtpayOptions,
-  type PlacementAnswer,
-  type PlacementRequest,
-  REFUSALS,
-} from '../../providers/mtpay/place.ts';
+import { fixedKeyring } from '../../config/keyring.ts';
+import { REFUSALS } from '../../providers/mtpay/codes.ts';
+import { createPlacement, type MtpayOptions } from '../../providers/mtpay/place.ts';
+import type { CallOptions, PlacementOutcome, PlacementRequest } from '../../providers/port.ts';
 import { isSignedBy } from '../../providers/mtpay/signature.ts';
 import { selfSigned } from './certificate.ts';
 import { documentKey } from './keys.ts';
@@ -31,6 +27,7 @@ const request = (change: Partial<PlacementRequest> = {}): PlacementRequest => ({
 });
 
 const options = (host: string, change: Partial<MtpayOptions> = {}): MtpayOptions => ({
+  keys: fixedKeyring(documentKey),
   placeUrl: `http://${host}${PATH}`,
   redirectHosts: [host, 'checkout.example'],
   plainHttpHosts: ['localhost'],
@@ -38,11 +35,9 @@ const options = (host: string, change: Partial<MtpayOptions> = {}): MtpayOptions
 });
 
 const place = (to: MtpayOptions, order = request(), call: Partial<CallOptions> = {}) =>
-  createMtpay(to).place(
-    order,
-    { key: documentKey, timestampMs: AT },
-    { deadlineMs: 10_000, maySend: () => true, ...call },
-  );
+  createPlacement(to)
+    .prepare(order, AT)
+    .send({ deadlineMs: 10_000, maySend: () => true, ...call });
 
 /** Places once against a stand-in that answers so; it is called once and never again. */
 async function placedAgainst(answer: Answer, change: Partial<MtpayOptions> = {}, call: Partial<CallOptions> = {}) {
@@ -95,14 +90,9 @@ describe('the request', () => {
 
   it('is signed for the moment it is told', async () => {
     const provider = await standIn(says(http(200, SUCCESS)));
-    await createMtpay(options(provider.host)).place(
-      request(),
-      { key: documentKey, timestampMs: 1_700_000_000_001 },
-      {
-        deadlineMs: 10_000,
-        maySend: () => true,
-      },
-    );
+    await createPlacement(options(provider.host))
+      .prepare(request(), 1_700_000_000_001)
+      .send({ deadlineMs: 10_000, maySend: () => true });
     const { access_key: accessKey, timestamp, signature } = provider.received[0]!.headers;
     expect(timestamp).toBe('1700000000001');
     expect(isSignedBy(documentKey, 1_700_000_000_001, signature!)).toBe(true);
@@ -171,11 +161,11 @@ describe('an order that was placed', () => {
 });
 
 describe('a statusCode', () => {
-  it.each(REFUSALS.flatMap((code) => [200, 400, 401].map((status) => ({ code, status }))))(
+  it.each(Object.keys(REFUSALS).flatMap((code) => [200, 400, 401].map((status) => ({ code, status }))))(
     '$code with HTTP $status refuses: surely no order, and not to be tried again',
     async ({ code, status }) => {
       const answer = await placedAgainst(says(http(status, refusal(code, { message: 'because' }))));
-      expect(answer).toEqual({ kind: 'refused', statusCode: code, message: 'because' });
+      expect(answer).toEqual({ kind: 'refused', code, message: 'because' });
     },
   );
 
@@ -506,7 +496,7 @@ describe('what is kept of an answer', () => {
       'cannot call https://pay.example/v1/callbacks/mtpay/kid/[hidden]',
     ],
   ])('of its message: %s', async (_, message, kept) => {
-    expect(await refused(message)).toEqual({ kind: 'refused', statusCode: 'PARAMETER_ERROR', message: kept });
+    expect(await refused(message)).toEqual({ kind: 'refused', code: 'PARAMETER_ERROR', message: kept });
   });
 
   const long = 'Mary (Ann) O.Neil';
@@ -566,7 +556,7 @@ describe('what is kept of an answer', () => {
     ['as no HTTP at all', request],
   ];
   it.each(echo('').map(([how], i) => ({ how, i })))("is never the payer's name, thrown back $how", async ({ i }) => {
-    const answer: PlacementAnswer = await placedAgainst((socket, { body }) => socket.end(echo(body)[i]![1]));
+    const answer: PlacementOutcome = await placedAgainst((socket, { body }) => socket.end(echo(body)[i]![1]));
     const kept = decodeURIComponent(JSON.stringify(answer));
     expect(kept).not.toContain(NAME);
     expect(kept).not.toContain(documentKey.secretKey.reveal().toString());
