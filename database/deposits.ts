@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import { type Credit, type DepositStanding, sumOf } from '../domain/credits.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../domain/order.ts';
@@ -13,8 +12,7 @@ import {
   toDeposit,
   toPage,
 } from './rows.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** The channel on which a deposit tells that its placement was settled; the payload is the order number. */
 export const SETTLED_CHANNEL = 'deposit_settled';

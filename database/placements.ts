@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import { type Page, pageTime, toPage } from './rows.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** What is kept of one placement attempt. `answer` never holds personal data. */
 export type StoredAnswer =

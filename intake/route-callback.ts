@@ -23,6 +23,7 @@ import { type DepositState, isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { CallbackMessage, CallbackReading } from '../providers/port.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
+import type { Db } from '../database/pool.ts';
 
 /** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */
 export interface Message extends Pick<CallbackMessage, 'externalOrderNumber' | 'timestampMs' | 'kept'> {
@@ -132,7 +133,7 @@ async function countOnly(
 }
 
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
-async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: Message): Promise<Routing> {
+async function repeat(db: Db, known: CallbackRow, message: Message): Promise<Routing> {
   await countAttempt(db, known.id, stampOf(message), message.copies);
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }

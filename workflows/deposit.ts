@@ -10,9 +10,10 @@ import {
 import { hearPeople } from './decisions.ts';
 import { credit, place } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
-import { depositWorkflowId, type DepositInput } from './messages.ts';
+import { type DepositInput } from './messages.ts';
 import { announce, showDeposit } from './show.ts';
 import { closeUnlessPaid, giveToPeople, listen, recordWindow, unbound, untilPaid } from './waiting.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 /** What a closed deposit's history says of it. */
 export interface DepositResult {

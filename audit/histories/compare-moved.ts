@@ -1,11 +1,11 @@
-import { actorOf, restOf } from '../../domain/decision.ts';
+import { actorOf, restOf, type DecisionAnswer } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
-import type { Concluded } from '../../workflows/messages.ts';
 import { type Compared, expectPosting, placeOf, received } from './comparing.ts';
 import type { People, Subject } from './compare-people.ts';
 import type { PostingRecord, StatedRecord, StepRecord } from '../tables/rows.ts';
+import { creditKey } from '../../domain/ids.ts';
 
-type Carried = Exclude<Concluded, { kind: 'refused' }>;
+type Carried = Exclude<DecisionAnswer, { kind: 'refused' }>;
 type Money = Omit<Payment, 'inboxId' | 'receivedAt'>;
 
 /**
@@ -123,7 +123,7 @@ function compareKey({ id, records, tell }: Compared, { deposit }: Subject, { key
   const inboxId = records.cases.get(id)?.inboxId;
   const allowed = [
     `after:${origin}`,
-    ...(deposit === null ? [] : [`deposit:${deposit}:credit`]),
+    ...(deposit === null ? [] : [creditKey(deposit)]),
     `review:${inboxId}:release`,
     `review:${inboxId}:release:${origin}`,
     `review:${inboxId}:reverse`,

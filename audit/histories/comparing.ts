@@ -2,6 +2,8 @@ import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
 import type { Payment } from '../../domain/order.ts';
 import type { FindingKind } from '../report/findings.ts';
 import type { CallbackRecord, PostingRecord, Records } from '../tables/rows.ts';
+import { canonicalText } from '../../encoding/canonical-json.ts';
+import { reviewOutcome } from '../../domain/ids.ts';
 
 /** One history beside what the tables hold of it; what all comparisons share. */
 export interface Compared {
@@ -62,11 +64,7 @@ export const placementOf = (facts: HistoryFacts): PlacementAnswer | undefined =>
 
 /** One text for every order of keys. */
 export const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  ) ?? 'nothing';
+  value === undefined ? 'nothing' : canonicalText(JSON.parse(JSON.stringify(value)));
 
 /** What the history was told must be what the inbox holds. */
 export function comparePayment({ tell }: Compared, payment: Payment, callback: CallbackRecord | undefined): void {
@@ -93,7 +91,7 @@ export function compareCaseOutcome(
 ) {
   const callback = records.callbacks.get(inboxId);
   const outcome = callback?.outcome ?? null;
-  if (outcome === null || outcome === `review:${caseId}`) return;
+  if (outcome === null || outcome === reviewOutcome(caseId)) return;
   const came = `callback ${inboxId} came to ${outcome}`;
   tell('callback_outcome_differs', `${came}, its history to the case ${caseId}`);
 }

@@ -2,13 +2,14 @@ import { expect } from 'vitest';
 import { startDeposit } from '../../intake/start.ts';
 import { adoptDeposit, findDeposit } from '../../database/deposits.ts';
 import { settleAttempt } from '../../database/placements.ts';
-import { depositWorkflowId, lookAgain, orderAnswered } from '../../workflows/messages.ts';
+import { lookAgain, orderAnswered } from '../../workflows/messages.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
 import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
 import { PLACED, type Reserved, type WorkflowWorld } from '../support/workflow-world.ts';
 import { away, situations } from '../support/situations.ts';
 import { moneyPaths } from './money-paths.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 const refused = async () => ({ kind: 'refused', code: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
