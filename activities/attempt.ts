@@ -12,10 +12,11 @@ import type { ProviderClock } from '../providers/clock.ts';
 import type { OwnStamps } from '../database/own-stamps.ts';
 import { openName } from '../database/sealed-name.ts';
 import type { PlacementOutcome, PlacementPort, PlacementRequest, RefusalCause } from '../providers/port.ts';
+import type { ProviderName } from '../domain/order.ts';
 
 export interface PlacementDependencies {
   readonly pool: pg.Pool;
-  readonly provider: PlacementPort;
+  readonly providers: { readonly [name in ProviderName]: PlacementPort };
   readonly clock: ProviderClock;
   readonly stamps: OwnStamps;
   readonly capabilities: Keyring<CapabilityKey>;
@@ -25,6 +26,11 @@ export interface PlacementDependencies {
   /** The time the provider has to answer; below the activity's 30 s. */
   readonly callDeadlineMs: number;
   readonly log: Log;
+}
+
+/** The same with the provider of one deposit. */
+export interface Placing extends PlacementDependencies {
+  readonly provider: PlacementPort;
 }
 
 /** What the attempts of an order say: an answer, or which attempt may be made next and why the last was not sent. */
@@ -47,7 +53,7 @@ interface StampRefusals {
 }
 const NO_STAMP_REFUSED: StampRefusals = { all: 0, ofClock: 0, gridRefused: false };
 
-async function stampRefusals({ pool, provider }: PlacementDependencies, order: string): Promise<StampRefusals> {
+async function stampRefusals({ pool, provider }: Placing, order: string): Promise<StampRefusals> {
   const attempts = await notSent(pool, order);
   const causes = attempts.map(({ cause }) => provider.causeOf(cause));
   return {
@@ -74,7 +80,7 @@ const CLOCK_EXPLAINS_MS = 2_000;
  * Reads the newest attempt. An open one belongs to a run that may still be sending: it is waited for until its
  * deadline, and only then settled, as unknown.
  */
-export async function standing(deps: PlacementDependencies, externalOrderNumber: string): Promise<Standing> {
+export async function standing(deps: Placing, externalOrderNumber: string): Promise<Standing> {
   for (;;) {
     const last = await lastAttempt(deps.pool, externalOrderNumber);
     if (last === null) return { answer: null, next: 1, cause: null, refusals: NO_STAMP_REFUSED };
@@ -99,7 +105,7 @@ export async function standing(deps: PlacementDependencies, externalOrderNumber:
  * signed with the free millisecond from then on.
  */
 export async function attempt(
-  deps: PlacementDependencies,
+  deps: Placing,
   deposit: PlacementRow,
   { next: n, refusals }: { readonly next: number; readonly refusals: StampRefusals },
   signal: AbortSignal | undefined,

@@ -4,7 +4,16 @@ import { raiseAlarm } from '../telemetry/log.ts';
 import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
-import { attempt, FIRST_PAUSE_MS, isOfStamp, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
+import {
+  attempt,
+  FIRST_PAUSE_MS,
+  isOfStamp,
+  type PlacementDependencies,
+  type Placing,
+  RETRY_FOR_MS,
+  standing,
+} from './attempt.ts';
+import { providerOf, type ProviderName } from '../domain/order.ts';
 
 /**
  * What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. `redirectHash`: sha256
@@ -25,7 +34,13 @@ export type Placement =
 export interface Started {
   readonly startedAt: string;
   readonly reservedAt?: string;
+  readonly provider?: ProviderName;
 }
+
+const placing = (deps: PlacementDependencies, started?: Started): Placing => ({
+  ...deps,
+  provider: deps.providers[providerOf(started)],
+});
 
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
@@ -34,11 +49,12 @@ export interface Started {
  * than a moment.
  */
 export async function placeOrder(
-  deps: PlacementDependencies,
+  dependencies: PlacementDependencies,
   externalOrderNumber: string,
   started?: Started,
   signal?: AbortSignal,
 ): Promise<Placement> {
+  const deps = placing(dependencies, started);
   const startedMs = performance.now();
   for (;;) {
     try {
@@ -52,7 +68,7 @@ export async function placeOrder(
 }
 
 async function placeWithin(
-  deps: PlacementDependencies,
+  deps: Placing,
   externalOrderNumber: string,
   started: Started | undefined,
   signal: AbortSignal | undefined,
@@ -93,10 +109,11 @@ async function placeWithin(
  * so that a late run cannot send; open → waits for its deadline, then unknown; answered → that answer.
  */
 export async function settlePlacement(
-  deps: PlacementDependencies,
+  dependencies: PlacementDependencies,
   externalOrderNumber: string,
   started?: Started,
 ): Promise<Placement> {
+  const deps = placing(dependencies, started);
   for (;;) {
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
@@ -119,14 +136,10 @@ async function isLost(
 }
 
 /** A refused signature after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
-const givenUp = ({ provider }: PlacementDependencies, code: string | null) =>
+const givenUp = ({ provider }: Placing, code: string | null) =>
   code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
-async function conclude(
-  deps: PlacementDependencies,
-  externalOrderNumber: string,
-  answer: StoredAnswer,
-): Promise<Placement> {
+async function conclude(deps: Placing, externalOrderNumber: string, answer: StoredAnswer): Promise<Placement> {
   switch (answer.kind) {
     case 'refused':
       return refuse(deps, externalOrderNumber, answer.statusCode);
@@ -153,7 +166,7 @@ async function conclude(
   }
 }
 
-function refuse(deps: PlacementDependencies, deposit: string, reason: string): Placement {
+function refuse(deps: Placing, deposit: string, reason: string): Placement {
   // What only people can mend: our keys, our account.
   const cause = deps.provider.causeOf(reason);
   if (cause === 'configuration' || cause === 'stamp or key') {

@@ -1,5 +1,5 @@
 import type { DepositState } from '../domain/deposit.ts';
-import type { BuyCoinMode, Currency, DepositSettings, Language, Order } from '../domain/order.ts';
+import type { BuyCoinMode, Currency, DepositSettings, Language, Order, ProviderName } from '../domain/order.ts';
 
 /** A deposit row as everyone but placement may see it: without the payer's name. Decimals canonical, times Date. */
 export interface DepositRow extends Order {
@@ -21,6 +21,7 @@ export interface DepositRow extends Order {
   readonly closedAt: Date | null;
   /** The case that credited an unbound payment of this deposit. */
   readonly settledBy: string | null;
+  readonly provider: ProviderName;
 }
 
 /** Named one by one: the API's role may not read the payer's name. */
@@ -28,7 +29,7 @@ export const DEPOSIT_COLUMNS = `
   d.external_order_number, d.wallet, d.buy_coin_mode, trim_scale(d.mtc_amount)::text as mtc_amount,
   trim_scale(d.total_price)::text as total_price, d.currency_code, d.support_language, d.fingerprint, d.settings, d.state,
   d.late, d.redirect_url, d.advertisement_code, d.bound_callback, d.posting_id, d.review_reason, d.refusal, d.created_at,
-  d.placed_at, d.expires_at, d.listening_until, d.closed_at, d.settled_by`;
+  d.placed_at, d.expires_at, d.listening_until, d.closed_at, d.settled_by, d.provider`;
 
 export interface RawDepositRow {
   external_order_number: string;
@@ -54,6 +55,7 @@ export interface RawDepositRow {
   listening_until: Date | null;
   closed_at: Date | null;
   settled_by: string | null;
+  provider: ProviderName;
 }
 
 export const toDeposit = (row: RawDepositRow): DepositRow => ({
@@ -80,6 +82,7 @@ export const toDeposit = (row: RawDepositRow): DepositRow => ({
   listeningUntil: row.listening_until,
   closedAt: row.closed_at,
   settledBy: row.settled_by,
+  provider: row.provider,
 });
 
 /** Rows in an order that lasts, and where the next page begins; null: these were the last. */

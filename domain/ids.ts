@@ -1,3 +1,5 @@
+import type { ProviderName } from './order.ts';
+
 /** Names that tables, histories and the audit have in common: made here and nowhere else. They never change. */
 
 export const depositWorkflowId = (externalOrderNumber: string) => `deposit:${externalOrderNumber}`;
@@ -22,3 +24,9 @@ export const postingOutcome = (postingId: string | null | undefined) => `posting
 
 /** Of the one posting that a machine makes for a deposit. */
 export const creditKey = (externalOrderNumber: string) => `${depositWorkflowId(externalOrderNumber)}:credit`;
+
+/** Accounts and keys of a provider's money: what it owes us, what waits for people, and the one posting of a code there. */
+export const clearingOf = (provider: ProviderName) => `clearing:${provider}`;
+export const suspenseOf = (provider: ProviderName) => `suspense:${provider}`;
+export const parkKey = (provider: ProviderName, transactionCode: string) =>
+  `${suspenseOf(provider)}:${transactionCode}`;

@@ -73,14 +73,16 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const { activities, drain, watchHistories } = createActivities({
     pool,
     decisions,
-    provider: PROVIDERS.mtpay.createPlacement({
-      keys: rings.mtpay,
-      placeUrl: config.mtpay.placeUrl,
-      redirectHosts: config.mtpay.redirectHosts,
-      plainHttpHosts: config.mtpay.plainHttpHosts,
-      ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
-      ...(proxy === undefined ? {} : { proxy }),
-    }),
+    providers: {
+      mtpay: PROVIDERS.mtpay.createPlacement({
+        keys: rings.mtpay,
+        placeUrl: config.mtpay.placeUrl,
+        redirectHosts: config.mtpay.redirectHosts,
+        plainHttpHosts: config.mtpay.plainHttpHosts,
+        ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
+        ...(proxy === undefined ? {} : { proxy }),
+      }),
+    },
     clock: createProviderClock(pool),
     stamps: createOwnStamps(config.ownStampGridMs),
     capabilities: mapKeyring(rings.callback, capabilityKey),

@@ -139,9 +139,10 @@ async function live(input: DepositInput): Promise<DepositResult> {
 }
 
 /** By Temporal's clock, and by the database's where it is known. */
-const startOf = ({ reservedAt }: DepositInput) => ({
+const startOf = ({ reservedAt, provider }: DepositInput) => ({
   startedAt: workflowInfo().startTime.toISOString(),
   ...(reservedAt === undefined ? {} : { reservedAt }),
+  ...(provider === undefined ? {} : { provider }),
 });
 
 /** What people are told of a credit that the books did not take. */

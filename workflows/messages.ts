@@ -2,7 +2,7 @@ import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Confirmation, DecisionAnswer, Proposal, Standing } from '../domain/decision.ts';
 import { grouped } from '../domain/money.ts';
-import type { DepositSettings, Order, Payment } from '../domain/order.ts';
+import type { DepositSettings, Order, Payment, ProviderName } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { caseWorkflowId, depositWorkflowId } from '../domain/ids.ts';
 
@@ -18,6 +18,8 @@ export interface DepositInput extends Order {
   readonly settings: DepositSettings;
   /** When its row was written, by the database's clock, RFC 3339; missing in histories of before. */
   readonly reservedAt?: string;
+  /** Where it is placed; missing in histories of before, whose deposits are all of one provider. */
+  readonly provider?: ProviderName;
 }
 
 /**

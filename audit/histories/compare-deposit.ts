@@ -1,7 +1,7 @@
 import type { HistoryStep } from '../../archive/history.ts';
 import type { Settlement } from '../../activities/index.ts';
 import { judge } from '../../domain/judge.ts';
-import type { Payment } from '../../domain/order.ts';
+import { providerOf, type Payment } from '../../domain/order.ts';
 import { priceOf } from '../../ledger/credit.ts';
 import type { DepositInput } from '../../workflows/messages.ts';
 import {
@@ -22,7 +22,7 @@ import { compareDepositTimes } from './compare-times.ts';
 import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './course.ts';
 import type { AttemptRecord, DepositRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
-import { depositWorkflowId, creditKey, reviewOutcome, postingOutcome } from '../../domain/ids.ts';
+import { depositWorkflowId, creditKey, reviewOutcome, postingOutcome, clearingOf } from '../../domain/ids.ts';
 
 /** A deposit's history beside its row, its callback, its postings and its case. */
 export function compareDeposit(on: Compared): void {
@@ -68,7 +68,8 @@ function tipOf(accepted: Judged | null): string | null {
 
 /** What was asked, as the workflow was started with it and as the row has it. */
 function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecord): void {
-  const { settings, reservedAt, ...order } = input;
+  const { settings, reservedAt, ...asked } = input;
+  const order = { ...asked, provider: providerOf(input) };
   // After a restore the same order may have a younger row, and never an older one.
   if (reservedAt !== undefined && Date.parse(row.createdAt) < Date.parse(reservedAt))
     tell('deposit_row_differs', `it was made at ${row.createdAt}, its history began with a row of ${reservedAt}`);
@@ -308,7 +309,7 @@ function expectCredit(on: Compared, input: DepositInput, postingId: string, paym
     kind: 'credit',
     key: creditKey(input.externalOrderNumber),
     deposit: input.externalOrderNumber,
-    debit: 'clearing:mtpay',
+    debit: clearingOf(providerOf(input)),
     credit: `wallet:${input.wallet}`,
     ...received(payment),
     unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),

@@ -1,9 +1,10 @@
 import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
-import type { Payment } from '../../domain/order.ts';
+import { providerOf, type Payment, type ProviderName } from '../../domain/order.ts';
 import type { FindingKind } from '../report/findings.ts';
 import type { CallbackRecord, PostingRecord, Records } from '../tables/rows.ts';
 import { canonicalText } from '../../encoding/canonical-json.ts';
-import { reviewOutcome } from '../../domain/ids.ts';
+import { reviewOutcome, clearingOf, suspenseOf, parkKey } from '../../domain/ids.ts';
+import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
 
 /** One history beside what the tables hold of it; what all comparisons share. */
 export interface Compared {
@@ -61,6 +62,12 @@ export const placementOf = (facts: HistoryFacts): PlacementAnswer | undefined =>
   [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as
     | PlacementAnswer
     | undefined;
+
+/** Whose money the history is about. */
+export const providerIn = ({ input }: HistoryFacts): ProviderName => {
+  const { order, ...deposit } = input as DepositInput & Pick<ReviewInput, 'order'>;
+  return providerOf(order ?? deposit);
+};
 
 /** One text for every order of keys. */
 export const canonical = (value: unknown): string =>
@@ -126,6 +133,7 @@ export function compareParked(
   payment: Payment | null,
   deposit: string | null,
 ): void {
+  const provider = providerIn(on.facts);
   const stands = on.records.cases.get(on.id);
   // Of a deposit's own payments only those that the judge had nothing else against.
   const asked = activity === 'park' || stands?.reason === 'LATE';
@@ -144,10 +152,10 @@ export function compareParked(
       on.tell('decision_unrecorded', `the case parked ${stands.parked ?? 'nothing'}, its history posting ${postingId}`);
     expectPosting(on, postingId, {
       kind: 'suspense',
-      debit: 'clearing:mtpay',
-      credit: 'suspense:mtpay',
+      debit: clearingOf(provider),
+      credit: suspenseOf(provider),
       deposit,
-      ...(payment === null ? {} : { key: `suspense:mtpay:${payment.transactionCode}`, ...received(payment) }),
+      ...(payment === null ? {} : { key: parkKey(provider, payment.transactionCode), ...received(payment) }),
     });
   }
 }

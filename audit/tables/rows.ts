@@ -1,9 +1,10 @@
 import type pg from 'pg';
 import type { Decision } from '../../domain/decision.ts';
-import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
+import { providerOf, type CallbackData, type DepositSettings, type Order } from '../../domain/order.ts';
 
 /** What the tables hold about some workflows, read for comparing. Decimals canonical, ids and times text. */
 export interface DepositRecord extends Order {
+  readonly provider: string;
   readonly settings: DepositSettings;
   readonly state: string;
   readonly late: boolean;
@@ -164,7 +165,7 @@ const time = (column: string) => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS
 const DEPOSITS = `
   select external_order_number as "externalOrderNumber", wallet, buy_coin_mode as "buyCoinMode",
          trim_scale(mtc_amount)::text as "mtcAmount", trim_scale(total_price)::text as "totalPrice",
-         currency_code as "currencyCode", settings, state, late, bound_callback::text as "boundCallback",
+         currency_code as "currencyCode", provider, settings, state, late, bound_callback::text as "boundCallback",
          posting_id::text as "postingId", settled_by as "settledBy", told_at is not null as told, advertisement_code as "advertisementCode",
          encode(sha256(convert_to(redirect_url, 'UTF8')), 'hex') as "redirectHash", refusal, ${time('created_at')} as "createdAt",
          ${time('placed_at')} as "placedAt", ${time('expires_at')} as "expiresAt", ${time('listening_until')} as "listeningUntil",
@@ -220,7 +221,7 @@ const STEPS = `
 
 const CODES = `
   select provider_code as code, min(workflow_id) as "workflowId" from ledger.transaction
-   where provider = 'mtpay' and provider_code = any($1) group by provider_code`;
+   where provider = '${providerOf()}' and provider_code = any($1) group by provider_code`;
 
 const ATTEMPTS = `
   select external_order_number as "externalOrderNumber", n, outcome, answer->>'kind' as answered, answer->>'cause' as cause,

@@ -15,6 +15,7 @@ import { memoryLog } from '../api/evidence.ts';
 import { order, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { answering } from '../support/provider.ts';
+import type { ProviderName } from '../../domain/order.ts';
 
 const db = await createTestDatabase();
 const pool = db.poolFor('app_worker');
@@ -35,6 +36,7 @@ const refused = (code: 'SIGNATURE_ERROR' | 'PARAMETER_ERROR'): PlacementOutcome 
   message: 'no',
 });
 const SIGNATURE_ERROR = refused('SIGNATURE_ERROR');
+const STORED = { kind: 'refused', statusCode: 'SIGNATURE_ERROR', message: 'no' };
 const UNKNOWN: PlacementOutcome = { kind: 'unknown', cause: 'HTTP 502' };
 /** `offMs`: how far the provider's clock is from ours, by the header of whole seconds; null: there is no header. */
 const timestampError = (offMs: number | null = 0): PlacementOutcome => ({
@@ -61,10 +63,12 @@ function start(provider: Provider = inTurn(), gridMs = SECOND, nowMs: () => numb
   const log = memoryLog();
   const deps: PlacementDependencies = {
     pool,
-    provider: answering(async ({ externalOrderNumber }, timestampMs) => {
-      calls.push({ externalOrderNumber, timestampMs });
-      return provider(timestampMs);
-    }),
+    providers: {
+      mtpay: answering(async ({ externalOrderNumber }, timestampMs) => {
+        calls.push({ externalOrderNumber, timestampMs });
+        return provider(timestampMs);
+      }),
+    },
     clock: { read: () => Promise.resolve({ nowMs: nowMs(), skewMs: 0 }), learn: () => Promise.resolve(true) },
     stamps: createOwnStamps(gridMs),
     capabilities: fixedKeyring(capabilityKey(secret())),
@@ -199,7 +203,7 @@ describe('a stamp on the grid that the provider refuses', () => {
     expect(await placeOrder(deps, number)).toEqual({ kind: 'refused', reason: 'SIGNATURE_ERROR' });
     expect(await attemptsOf(number)).toEqual([
       { kind: 'not_sent', cause: 'SIGNATURE_ERROR', gridRefused: true },
-      SIGNATURE_ERROR,
+      STORED,
     ]);
     expect(calls).toHaveLength(2);
     expect(new Set(alarms())).toEqual(new Set(['placement_refused_by_configuration']));
@@ -214,7 +218,7 @@ describe('a stamp on the grid that the provider refuses', () => {
     );
     const number = await reserved();
     expect(await placeOrder(deps, number)).toEqual({ kind: 'refused', reason: 'SIGNATURE_ERROR' });
-    expect(await attemptsOf(number)).toEqual([SIGNATURE_ERROR]);
+    expect(await attemptsOf(number)).toEqual([STORED]);
     expect(calls).toHaveLength(1);
   });
 
@@ -268,11 +272,13 @@ describe('a stamp on the grid that the provider refuses', () => {
     const { deps, calls } = start();
     const slow: PlacementDependencies = {
       ...deps,
-      provider: answering(async (request, timestampMs, call) => {
-        await deps.provider.prepare(request, timestampMs).send(call);
-        await settleAttempt(pool, number, 1, { kind: 'unknown', cause: 'no answer by the deadline' });
-        return SIGNATURE_ERROR;
-      }),
+      providers: {
+        mtpay: answering(async (request, timestampMs, call) => {
+          await deps.providers.mtpay.prepare(request, timestampMs).send(call);
+          await settleAttempt(pool, number, 1, { kind: 'unknown', cause: 'no answer by the deadline' });
+          return SIGNATURE_ERROR;
+        }),
+      },
     };
     expect(await placeOrder(slow, number)).toMatchObject({ kind: 'unknown' });
     expect(await placeOrder(slow, number)).toMatchObject({ kind: 'unknown' });
@@ -360,6 +366,18 @@ describe('a row that was adopted while the answer was under way', () => {
       expect(listeningUntil!.getTime() - expiresAt!.getTime()).toBe(settings().listeningWindowMs);
     },
   );
+});
+
+it('is placed at the provider that its history names, and at MTPay where it names none', async () => {
+  const [here, there] = [start(), start()];
+  const providers = { mtpay: here.deps.providers.mtpay, other: there.deps.providers.mtpay };
+  for (const named of [{}, { provider: 'mtpay' }, { provider: 'other' }] as { readonly provider: ProviderName }[]) {
+    const number = await reserved();
+    const reservedAt = (await findDeposit(pool, number))!.createdAt.toISOString();
+    const placed = placeOrder({ ...here.deps, providers }, number, { startedAt: reservedAt, reservedAt, ...named });
+    expect(await placed).toMatchObject({ kind: 'placed' });
+  }
+  expect([here.calls.length, there.calls.length]).toEqual([2, 1]);
 });
 
 describe('the row that a workflow was started for', () => {

@@ -118,7 +118,7 @@ async function place(asked: Order) {
   const { log, lines } = memoryLog();
   const deps: PlacementDependencies = {
     pool: worker,
-    provider,
+    providers: { mtpay: provider },
     clock: createProviderClock(worker),
     stamps: createOwnStamps(1_000),
     capabilities: fixedKeyring(capability),

@@ -75,7 +75,9 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   const { activities } = createActivities({
     pool,
     decisions: db.poolFor('app_decisions'),
-    provider: answering((request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))()),
+    providers: {
+      mtpay: answering((request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))()),
+    },
     clock: createProviderClock(pool),
     stamps: createOwnStamps(1_000),
     capabilities: fixedKeyring(capabilityKey(secret())),
