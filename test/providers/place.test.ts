@@ -5,7 +5,7 @@ import { REFUSALS } from '../../providers/mtpay/codes.ts';
 import { createPlacement, type MtpayOptions } from '../../providers/mtpay/place.ts';
 import type { CallOptions, PlacementOutcome, PlacementRequest } from '../../providers/port.ts';
 import { isSignedBy } from '../../providers/mtpay/signature.ts';
-import { selfSigned } from './certificate.ts';
+import { makeCertificate } from '../../sandbox/certificate.ts';
 import { documentKey } from './keys.ts';
 import { type Answer, babbler, closedPort, http, openProxy, standIn } from './stand-in.ts';
 
@@ -338,8 +338,9 @@ describe('an order that was surely not sent', () => {
   });
 });
 
+const own = await makeCertificate(['localhost']);
+
 describe('a certificate', () => {
-  const own = selfSigned('localhost');
   const secure = async (change: Partial<MtpayOptions>, certificate = own) => {
     const provider = await standIn(says(http(200, SUCCESS)), certificate);
     const answer = await place(options(provider.host, { placeUrl: `https://${provider.host}${PATH}`, ...change }));
@@ -347,16 +348,19 @@ describe('a certificate', () => {
   };
 
   it('that is trusted is spoken to', async () => {
-    expect(await secure({ ca: own.cert })).toMatchObject({ answer: { kind: 'placed' }, sent: 1 });
+    expect(await secure({ ca: own.ca })).toMatchObject({ answer: { kind: 'placed' }, sent: 1 });
   });
 
   it('that nobody vouches for is not: nothing leaves', async () => {
-    expect(await secure({})).toEqual({ answer: { kind: 'not_sent', cause: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, sent: 0 });
+    expect(await secure({})).toEqual({
+      answer: { kind: 'not_sent', cause: 'SELF_SIGNED_CERT_IN_CHAIN' },
+      sent: 0,
+    });
   });
 
   it('for another host is not, though trusted: nothing leaves', async () => {
-    const other = selfSigned('other.example');
-    expect(await secure({ ca: other.cert }, other)).toEqual({
+    const other = await makeCertificate(['other.example']);
+    expect(await secure({ ca: other.ca }, other)).toEqual({
       answer: { kind: 'not_sent', cause: 'ERR_TLS_CERT_ALTNAME_INVALID' },
       sent: 0,
     });
@@ -364,11 +368,10 @@ describe('a certificate', () => {
 });
 
 describe('a proxy', () => {
-  const certificate = selfSigned('localhost');
   const through = async (proxy: string, change: Partial<MtpayOptions> = {}, call: Partial<CallOptions> = {}) => {
-    const provider = await standIn(says(http(200, SUCCESS)), certificate);
+    const provider = await standIn(says(http(200, SUCCESS)), own);
     const placeUrl = `https://${provider.host}${PATH}`;
-    const to = options(provider.host, { placeUrl, ca: certificate.cert, proxy, ...change });
+    const to = options(provider.host, { placeUrl, ca: own.ca, proxy, ...change });
     return { answer: await place(to, request(), call), provider };
   };
 
@@ -398,9 +401,9 @@ describe('a proxy', () => {
 
   it('does not stand in for the provider: its certificate is checked as ever', async () => {
     const { answer, provider } = await through(`http://${(await openProxy()).host}`, {
-      ca: selfSigned('localhost').cert,
+      ca: (await makeCertificate(['localhost'])).ca,
     });
-    expect(answer).toEqual({ kind: 'not_sent', cause: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+    expect(answer).toEqual({ kind: 'not_sent', cause: 'SELF_SIGNED_CERT_IN_CHAIN' });
     expect(provider.received).toEqual([]);
   });
 });
