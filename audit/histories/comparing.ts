@@ -5,6 +5,7 @@ import type { CallbackRecord, PostingRecord, Records } from '../tables/rows.ts';
 import { canonicalText } from '../../encoding/canonical-json.ts';
 import { reviewOutcome, clearingOf, suspenseOf, parkKey } from '../../domain/ids.ts';
 import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
+import type { Placement } from '../../activities/placement.ts';
 
 /** One history beside what the tables hold of it; what all comparisons share. */
 export interface Compared {
@@ -47,21 +48,8 @@ export function inboxIdsIn(facts: HistoryFacts): string[] {
   });
 }
 
-/** What became of the placement. */
-export type PlacementAnswer =
-  | {
-      readonly kind: 'placed';
-      readonly advertisementCode: string;
-      readonly expiresAt: string;
-      readonly redirectHash?: string;
-    }
-  | { readonly kind: 'unknown'; readonly expiresAt: string }
-  | { readonly kind: 'refused'; readonly reason: string };
-
-export const placementOf = (facts: HistoryFacts): PlacementAnswer | undefined =>
-  [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as
-    | PlacementAnswer
-    | undefined;
+export const placementOf = (facts: HistoryFacts): Placement | undefined =>
+  [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as Placement | undefined;
 
 /** Whose money the history is about. */
 export const providerIn = ({ input }: HistoryFacts): ProviderName => {
