@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Decision } from '../../domain/decision.ts';
 import { providerOf, type CallbackData, type DepositSettings, type Order } from '../../domain/order.ts';
+import type { DecisionRow } from '../../database/decisions.ts';
 
 /** What the tables hold about some workflows, read for comparing. Decimals canonical, ids and times text. */
 export interface DepositRecord extends Order {
@@ -89,20 +90,7 @@ export interface CaseRecord {
   readonly proposal: string | null;
 }
 
-export interface StepRecord {
-  readonly id: string;
-  readonly workflowId: string;
-  readonly step: string;
-  readonly decision: Decision | null;
-  readonly proposal: string | null;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
-  readonly beside: string | null;
-  readonly onlyOrdered: boolean;
-  readonly operator: string;
-  readonly reason: string | null;
-  readonly at: string;
-}
+export type StepRecord = Omit<DecisionRow, 'uid' | 'inboxId' | 'at'> & { readonly at: string };
 
 /** What a confirmed proposal came to, as it was written down where it was carried out. */
 export interface CarriedRecord {
