@@ -6,28 +6,19 @@ import type { Secret } from '../config/environment.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { PlacementRow } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
-import {
-  lastAttempt,
-  NO_STAMP_REFUSED,
-  openAttempt,
-  settleAttempt,
-  stampRefusals,
-  type StampRefusals,
-  type StoredAnswer,
-} from '../database/placements.ts';
+import { lastAttempt, notSent, openAttempt, settleAttempt, type StoredAnswer } from '../database/placements.ts';
 import { type CapabilityKey, callbackUrl } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
 import type { OwnStamps } from '../database/own-stamps.ts';
 import { openName } from '../database/sealed-name.ts';
-import type { PaymentProvider, PlacementAnswer } from '../providers/mtpay/place.ts';
-import { keyId, type MtpayKey } from '../providers/mtpay/signature.ts';
+import type { PlacementOutcome, PlacementPort, PlacementRequest, RefusalCause } from '../providers/port.ts';
+import type { ProviderName } from '../domain/order.ts';
 
 export interface PlacementDependencies {
   readonly pool: pg.Pool;
-  readonly provider: PaymentProvider;
+  readonly providers: { readonly [name in ProviderName]: PlacementPort };
   readonly clock: ProviderClock;
   readonly stamps: OwnStamps;
-  readonly mtpayKeys: Keyring<MtpayKey>;
   readonly capabilities: Keyring<CapabilityKey>;
   readonly payerNameKeys: Keyring<Secret>;
   readonly callbackBaseUrl: string;
@@ -35,6 +26,11 @@ export interface PlacementDependencies {
   /** The time the provider has to answer; below the activity's 30 s. */
   readonly callDeadlineMs: number;
   readonly log: Log;
+}
+
+/** The same with the provider of one deposit. */
+export interface Placing extends PlacementDependencies {
+  readonly provider: PlacementPort;
 }
 
 /** What the attempts of an order say: an answer, or which attempt may be made next and why the last was not sent. */
@@ -46,6 +42,29 @@ export type Standing =
       readonly cause: string | null;
       readonly refusals: StampRefusals;
     };
+
+/** How often the provider refused the stamps of one order, and so surely made no order. */
+interface StampRefusals {
+  /** For their time or with their signature. */
+  readonly all: number;
+  readonly ofClock: number;
+  /** One of them is laid to the grid. */
+  readonly gridRefused: boolean;
+}
+const NO_STAMP_REFUSED: StampRefusals = { all: 0, ofClock: 0, gridRefused: false };
+
+async function stampRefusals({ pool, provider }: Placing, order: string): Promise<StampRefusals> {
+  const attempts = await notSent(pool, order);
+  const causes = attempts.map(({ cause }) => provider.causeOf(cause));
+  return {
+    all: causes.filter(isOfStamp).length,
+    ofClock: causes.filter((cause) => cause === 'clock').length,
+    gridRefused: attempts.some(({ gridRefused }) => gridRefused),
+  };
+}
+
+/** The stamp was refused, or may have been: signing afresh is the remedy, and waiting is none. */
+export const isOfStamp = (cause: RefusalCause | null): boolean => cause === 'clock' || cause === 'stamp or key';
 
 /** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
 export const RETRY_FOR_MS = 5_000;
@@ -61,13 +80,13 @@ const CLOCK_EXPLAINS_MS = 2_000;
  * Reads the newest attempt. An open one belongs to a run that may still be sending: it is waited for until its
  * deadline, and only then settled, as unknown.
  */
-export async function standing(deps: PlacementDependencies, externalOrderNumber: string): Promise<Standing> {
+export async function standing(deps: Placing, externalOrderNumber: string): Promise<Standing> {
   for (;;) {
     const last = await lastAttempt(deps.pool, externalOrderNumber);
     if (last === null) return { answer: null, next: 1, cause: null, refusals: NO_STAMP_REFUSED };
     if (last.outcome === 'not_sent') {
       const cause = last.answer?.kind === 'not_sent' ? last.answer.cause : null;
-      return { answer: null, next: last.n + 1, cause, refusals: await stampRefusals(deps.pool, externalOrderNumber) };
+      return { answer: null, next: last.n + 1, cause, refusals: await stampRefusals(deps, externalOrderNumber) };
     }
     // An answer that came after "unknown" is told to the workflow by the relay; what was settled stays settled.
     if (last.outcome === 'unknown' && last.answer?.kind !== 'unknown')
@@ -86,7 +105,7 @@ export async function standing(deps: PlacementDependencies, externalOrderNumber:
  * signed with the free millisecond from then on.
  */
 export async function attempt(
-  deps: PlacementDependencies,
+  deps: Placing,
   deposit: PlacementRow,
   { next: n, refusals }: { readonly next: number; readonly refusals: StampRefusals },
   signal: AbortSignal | undefined,
@@ -94,37 +113,27 @@ export async function attempt(
   const { externalOrderNumber } = deposit;
   const deadlineMs = deps.callDeadlineMs;
   // Before the attempt is opened: one that cannot be made must not be left open, as if it had been sent.
-  const order = request(deps, deposit);
-  // Taken out once: the stamp that is noted is the stamp that is sent, whatever becomes of the keys meanwhile.
-  const key = deps.mtpayKeys.current;
+  const request = requestOf(deps, deposit);
   const { nowMs } = await deps.clock.read();
   const readAt = performance.now();
   const { timestampMs, onGrid } = deps.stamps.choose(nowMs, refusals.all > 0);
+  // Signed once: the stamp that is noted is the stamp that is sent, whatever becomes of the keys meanwhile.
+  const order = deps.provider.prepare(request, timestampMs);
   const claimedMs = performance.now();
-  const opened = await openAttempt(deps.pool, {
-    externalOrderNumber,
-    n,
-    deadlineMs,
-    keyId: keyId(key),
-    timestampMs,
-  });
+  const opened = await openAttempt(deps.pool, { externalOrderNumber, n, deadlineMs, keyId: order.keyId, timestampMs });
   if (!opened) return null;
   crashPoint('create.beforeSend');
   const sentAt = performance.now();
-  const answer = await deps.provider.place(
-    order,
-    { key, timestampMs },
-    {
-      deadlineMs,
-      // Checked just before sending: past the deadline another run may have settled this attempt. What was sent is waited
-      // for, though its workflow may be gone: the order may stand, and another workflow needs the answer.
-      maySend: () => signal?.aborted !== true && performance.now() - claimedMs < deadlineMs,
-    },
-  );
+  const answer = await order.send({
+    deadlineMs,
+    // Checked just before sending: past the deadline another run may have settled this attempt. What was sent is waited
+    // for, though its workflow may be gone: the order may stand, and another workflow needs the answer.
+    maySend: () => signal?.aborted !== true && performance.now() - claimedMs < deadlineMs,
+  });
   crashPoint('create.afterResponse');
   const receivedAt = performance.now();
   const expectedMs = nowMs + (sentAt + receivedAt) / 2 - readAt;
-  const kept = storable(answer, onGrid && !clockExplains(answer, expectedMs));
+  const kept = storable(deps.provider, answer, onGrid && !clockExplains(answer, expectedMs));
   // Nobody says it again: what was answered outlasts a failover, and is not given up when the workflow is.
   const stored = await whileAway(receivedAt, () => settleAttempt(deps.pool, externalOrderNumber, n, kept));
   await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
@@ -148,12 +157,12 @@ async function whileAway<T>(sinceMs: number, work: () => Promise<T>): Promise<T>
 }
 
 /** Whether the provider's clock was so far from where we took it to be that the grid need not be to blame. */
-function clockExplains(answer: PlacementAnswer, expectedMs: number): boolean {
+function clockExplains(answer: PlacementOutcome, expectedMs: number): boolean {
   const told = answer.kind === 'not_sent' ? (answer.clock?.providerTimeMs ?? null) : null;
   return told !== null && Math.abs(told - expectedMs) > CLOCK_EXPLAINS_MS;
 }
 
-function request(deps: PlacementDependencies, deposit: PlacementRow) {
+function requestOf(deps: PlacementDependencies, deposit: PlacementRow): PlacementRequest {
   if (deposit.payerName === null || deposit.payerNameKey === null) throw new Error('the payer’s name is gone');
   return {
     externalOrderNumber: deposit.externalOrderNumber,
@@ -172,7 +181,7 @@ function request(deps: PlacementDependencies, deposit: PlacementRow) {
 /** What cannot be learned, because the database is away, the next answer tells again. */
 async function learnClock(
   deps: PlacementDependencies,
-  answer: PlacementAnswer,
+  answer: PlacementOutcome,
   { sentAt, receivedAt }: { readonly sentAt: number; readonly receivedAt: number },
   deposit: string,
 ): Promise<void> {
@@ -192,15 +201,17 @@ async function learnClock(
 }
 
 /**
- * `suspect`: the stamp lay on the grid and no clock explains a refusal of it. Then SIGNATURE_ERROR may mean that the
+ * `suspect`: the stamp lay on the grid and no clock explains a refusal of it. Then a refused signature may mean that the
  * stamp was used before, and not that a key is wrong: no order either way, so it is worth one free millisecond.
  */
-function storable(answer: PlacementAnswer, suspect: boolean): StoredAnswer {
-  const { kind } = answer;
-  if (kind === 'refused' && answer.statusCode === 'SIGNATURE_ERROR' && suspect) {
-    return { kind: 'not_sent', cause: answer.statusCode, gridRefused: true };
+function storable({ causeOf }: PlacementPort, answer: PlacementOutcome, suspect: boolean): StoredAnswer {
+  if (answer.kind === 'refused') {
+    const { code, message } = answer;
+    return suspect && causeOf(code) === 'stamp or key'
+      ? { kind: 'not_sent', cause: code, gridRefused: true }
+      : { kind: 'refused', statusCode: code, message };
   }
-  if (kind !== 'not_sent') return answer;
-  const blamed = suspect && answer.cause === 'TIMESTAMP_ERROR';
-  return { kind, cause: answer.cause, ...(blamed ? { gridRefused: true } : {}) };
+  if (answer.kind !== 'not_sent') return answer;
+  const { kind, cause } = answer;
+  return { kind, cause, ...(suspect && causeOf(cause) === 'clock' ? { gridRefused: true } : {}) };
 }

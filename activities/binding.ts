@@ -3,6 +3,7 @@ import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { findBound } from '../database/callbacks.ts';
 import { adoptDeposit, findSettlement, recordState as record, type Settlement } from '../database/deposits.ts';
 import type { Payment } from '../domain/order.ts';
+import type { Db } from '../database/pool.ts';
 
 /**
  * Signals are hints: what counts is what the database binds to a deposit (docs/lifecycle.md#rules). These are the
@@ -21,7 +22,7 @@ export interface Unbound {
  * the alarm once per run of a workflow.
  */
 export async function unboundOf(
-  db: pg.Pool | pg.ClientBase,
+  db: Db,
   log: Log,
   of: { readonly externalOrderNumber: string; readonly inboxId: string; readonly reported?: boolean | undefined },
   isNamed: (bound: Payment) => boolean,

@@ -21,12 +21,13 @@ import {
   type SealTrust,
   verdictOn,
 } from '../providers/sealed-rows.ts';
-import type { Standing } from '../domain/decision.ts';
+import type { Standing, DecisionAnswer } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { decide as decideInBooks, type DecisionAnswer, type DecisionItem, recordRefused } from '../ledger/decide.ts';
+import { decide as decideInBooks, type DecisionItem, recordRefused } from '../ledger/decide.ts';
 import { isRowId, type Unbound, unboundOf } from './binding.ts';
 import { classifyLedgerFailure } from './failures.ts';
+import type { Db } from '../database/pool.ts';
 
 export interface DecidingDependencies {
   /** Of the worker's role; for decisions, of the only one that may release and reverse. */
@@ -136,11 +137,7 @@ const unsignedIn = async (
     : null;
 
 /** Whether money may be moved for a case's row. */
-async function isGenuineCase(
-  deps: DecidingDependencies,
-  db: pg.Pool | pg.ClientBase,
-  workflowId: string,
-): Promise<boolean> {
+async function isGenuineCase(deps: DecidingDependencies, db: Db, workflowId: string): Promise<boolean> {
   return isSealed(deps, await findSealedOfCase(db, workflowId), workflowId);
 }
 

@@ -4,7 +4,16 @@ import { raiseAlarm } from '../telemetry/log.ts';
 import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
-import { attempt, FIRST_PAUSE_MS, type PlacementDependencies, RETRY_FOR_MS, standing } from './attempt.ts';
+import {
+  attempt,
+  FIRST_PAUSE_MS,
+  isOfStamp,
+  type PlacementDependencies,
+  type Placing,
+  RETRY_FOR_MS,
+  standing,
+} from './attempt.ts';
+import { providerOf, type ProviderName } from '../domain/order.ts';
 
 /**
  * What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. `redirectHash`: sha256
@@ -25,10 +34,13 @@ export type Placement =
 export interface Started {
   readonly startedAt: string;
   readonly reservedAt?: string;
+  readonly provider?: ProviderName;
 }
 
-/** What says that the stamp was refused: signing afresh is the remedy, and waiting is none. */
-const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
+const placing = (deps: PlacementDependencies, started?: Started): Placing => ({
+  ...deps,
+  provider: deps.providers[providerOf(started)],
+});
 
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
@@ -37,11 +49,12 @@ const STAMP_REFUSALS = ['TIMESTAMP_ERROR', 'SIGNATURE_ERROR'];
  * than a moment.
  */
 export async function placeOrder(
-  deps: PlacementDependencies,
+  dependencies: PlacementDependencies,
   externalOrderNumber: string,
   started?: Started,
   signal?: AbortSignal,
 ): Promise<Placement> {
+  const deps = placing(dependencies, started);
   const startedMs = performance.now();
   for (;;) {
     try {
@@ -55,7 +68,7 @@ export async function placeOrder(
 }
 
 async function placeWithin(
-  deps: PlacementDependencies,
+  deps: Placing,
   externalOrderNumber: string,
   started: Started | undefined,
   signal: AbortSignal | undefined,
@@ -73,17 +86,17 @@ async function placeWithin(
       continue;
     }
     // A refused timestamp was signed afresh once; a dead line was tried for a while.
-    const timestampTwice = stands.refusals.timestampErrors > 1;
+    const timestampTwice = stands.refusals.ofClock > 1;
     // A name is erased when nothing could be placed for a day, and without it the provider takes no order.
     const nameless = deposit.payerName === null;
     if (nameless || (n > 1 && (timestampTwice || performance.now() - startedMs > RETRY_FOR_MS))) {
-      await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(stands.cause));
+      await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(deps, stands.cause));
       continue;
     }
     const answer = await attempt(deps, deposit, stands, signal);
     // Null: another run has claimed it, and what becomes of it is read again.
     if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, answer);
-    if (answer !== null && !STAMP_REFUSALS.includes(answer.cause)) {
+    if (answer !== null && !isOfStamp(deps.provider.causeOf(answer.cause))) {
       // Not beyond the time for trying: the caller would wait for a try that is not made.
       const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
       await sleep(Math.min(pauseMs, Math.max(0, leftMs)), undefined, signal === undefined ? {} : { signal });
@@ -96,15 +109,16 @@ async function placeWithin(
  * so that a late run cannot send; open → waits for its deadline, then unknown; answered → that answer.
  */
 export async function settlePlacement(
-  deps: PlacementDependencies,
+  dependencies: PlacementDependencies,
   externalOrderNumber: string,
   started?: Started,
 ): Promise<Placement> {
+  const deps = placing(dependencies, started);
   for (;;) {
     const stands = await standing(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
     if (await isLost(deps, externalOrderNumber, stands.next, started)) continue;
-    await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(stands.cause));
+    await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(deps, stands.cause));
   }
 }
 
@@ -121,17 +135,11 @@ async function isLost(
   return true;
 }
 
-/** A SIGNATURE_ERROR after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
-const givenUp = (cause: string | null) => (cause === 'SIGNATURE_ERROR' ? cause : 'NOT_SENT');
+/** A refused signature after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
+const givenUp = ({ provider }: Placing, code: string | null) =>
+  code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
-/** Refusals that only a person can mend: our keys, our account. */
-const OUR_FAULT = ['SIGNATURE_ERROR', 'ACCESS_KEY_ERROR', 'ACCOUNT_STATUS_ERROR'];
-
-async function conclude(
-  deps: PlacementDependencies,
-  externalOrderNumber: string,
-  answer: StoredAnswer,
-): Promise<Placement> {
+async function conclude(deps: Placing, externalOrderNumber: string, answer: StoredAnswer): Promise<Placement> {
   switch (answer.kind) {
     case 'refused':
       return refuse(deps, externalOrderNumber, answer.statusCode);
@@ -158,8 +166,10 @@ async function conclude(
   }
 }
 
-function refuse(deps: PlacementDependencies, deposit: string, reason: string): Placement {
-  if (OUR_FAULT.includes(reason)) {
+function refuse(deps: Placing, deposit: string, reason: string): Placement {
+  // What only people can mend: our keys, our account.
+  const cause = deps.provider.causeOf(reason);
+  if (cause === 'configuration' || cause === 'stamp or key') {
     raiseAlarm(deps.log, 'placement_refused_by_configuration', { deposit, statusCode: reason });
   }
   return { kind: 'refused', reason };

@@ -3,7 +3,7 @@ import type { Log } from '../telemetry/log.ts';
 import { CALLBACK_PATH } from '../providers/callback-address.ts';
 import { answerErrors } from './http/errors.ts';
 import { RequestRefused } from '../intake/refusal.ts';
-import { createApp, MAX_BODY_BYTES, onlyMethods } from './http/http.ts';
+import { createApp, MAX_BODY_BYTES, onlyMethods, requireType } from './http/http.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 
 export interface CallbackDependencies {
@@ -51,22 +51,13 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
 
 const CHARSETS = ['utf-8', 'utf8', 'us-ascii'];
 
-/** 415 for what is not JSON in UTF-8 as it stands. Other parameters than the charset say nothing about JSON. */
-const requireProviderJson: RequestHandler = (request, _response, next) => {
-  const [type, ...parameters] = (request.headers['content-type'] ?? '').split(';');
+/** JSON in UTF-8 as it stands. Other parameters than the charset say nothing about JSON. */
+const requireProviderJson = requireType((text) => {
+  const [type, ...parameters] = text.split(';');
   const charsets = parameters.flatMap((one) => /^\s*charset\s*=\s*"?([^"]*?)"?\s*$/i.exec(one)?.[1] ?? []);
   const isJson = type!.trim().toLowerCase() === 'application/json';
-  if (!isJson || !charsets.every((charset) => CHARSETS.includes(charset.toLowerCase()))) {
-    return next(
-      new RequestRefused('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'),
-    );
-  }
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    return next(new RequestRefused('unsupported_media_type', 'send the body without content-encoding'));
-  }
-  return next();
-};
+  return isJson && charsets.every((charset) => CHARSETS.includes(charset.toLowerCase()));
+});
 
 /** Refusals that the receiver itself has seen, or that say "come again". */
 const SEEN_BY_RECEIVER = ['unauthorized', 'unavailable', 'internal_error'];

@@ -4,6 +4,7 @@ import type { CallbacksConfig } from '../config/environment.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { capabilityKey } from '../providers/callback-address.ts';
 import { createProviderClock } from '../providers/clock.ts';
+import { PROVIDERS } from '../providers/providers.ts';
 import { createCallbackApp } from './callback-app.ts';
 import { type Listener, listen, LISTENER_LIMITS, type ListenerLimits } from './http/http.ts';
 import { takeTurns } from '../intake/limits.ts';
@@ -21,7 +22,7 @@ interface CallbackListenerDependencies
 
 /** By which a callback is known, whatever it looks like and wherever it came. */
 export const recognitionKeys = (rings: Rings): RecognitionKeys => ({
-  mtpayKeys: rings.mtpay,
+  provider: PROVIDERS.mtpay.createCallbacks(rings.mtpay),
   capabilities: mapKeyring(rings.callback, capabilityKey),
 });
 

@@ -2,12 +2,12 @@ import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findWithoutEffect } from '../database/callbacks.ts';
 import { type DepositView, listDeposits, viewDeposit } from '../database/deposits.ts';
-import { checkoutLink, type LinkRules } from '../providers/mtpay/place.ts';
+import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access } from './http/authenticate.ts';
 import { mayUse } from '../database/api-keys.ts';
-import { createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
+import { type Created, createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
 import { showDeposit, type WebUi } from './routes/deposit-view.ts';
 import { bindDocs } from './docs/docs.ts';
 import { answerErrors } from './http/errors.ts';
@@ -70,13 +70,15 @@ function show(deps: InternalDependencies, deposit: DepositView) {
   return showDeposit({ ...deposit, redirectUrl: isServed ? redirectUrl : null }, deps.webUi);
 }
 
+const STATUS_OF = { made: 201, repeated: 200, waits: 202 } as const satisfies Record<Created['kind'], number>;
+
 function bindDeposits(deps: InternalDependencies): Bound[] {
   return [
     bind(createDepositOperation, async ({ body, caller }, respond) => {
       if (!mayUse(caller, body.wallet)) throw new RequestRefused('forbidden', 'this key is limited to other wallets');
       const created = await createDeposit(deps, body);
       const location = `/v1/deposits/${created.deposit.externalOrderNumber}`;
-      return respond(created.status, show(deps, created.deposit), { location });
+      return respond(STATUS_OF[created.kind], show(deps, created.deposit), { location });
     }),
     bind(listDepositsOperation, async ({ query: { cursor, ...filter }, caller }, respond) => {
       const { items, end } = await listDeposits(deps.pool, { ...filter, after: cursor, wallets: caller.wallets });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type History, historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { canonicalText } from '../encoding/canonical-json.ts';
 
 /** A history as it is kept: the same text, and so the same hash, whoever asks Temporal for it and whenever. */
 export interface CanonicalHistory {
@@ -10,7 +11,7 @@ export interface CanonicalHistory {
 
 /** Protobuf's JSON with keys sorted by their UTF-16 code units and no white space. Payloads stay as Temporal holds them. */
 export function canonicalHistory(history: History): CanonicalHistory {
-  const text = canonicalJson(JSON.parse(historyToJSON(history)));
+  const text = canonicalText(JSON.parse(historyToJSON(history)));
   return { text, hash: sha256(text) };
 }
 
@@ -20,7 +21,7 @@ export const parseHistory = (text: string): History => historyFromJSON(JSON.pars
 /** Whether it is a text of this form, whatever it says: nothing is said twice in it, of which two readers take two. */
 export function isCanonical(text: string): boolean {
   try {
-    return canonicalJson(JSON.parse(text)) === text;
+    return canonicalText(JSON.parse(text)) === text;
   } catch {
     // No JSON, or nested deeper than any history is.
     return false;
@@ -28,13 +29,3 @@ export function isCanonical(text: string): boolean {
 }
 
 export const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
-
-/** Not by a sorted copy: objects put keys that look like numbers first, whatever order they are given in. */
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const members = Object.entries(value)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
-  return `{${members.join(',')}}`;
-}

@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
-import type pg from 'pg';
 import type { ClosedRun, RunStatus } from './run.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from '../database/pool.ts';
 
 /** A row of the chain, one for each archived run. Times are microseconds since 1970. */
 export interface ArchiveRow {

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
-import type pg from 'pg';
 import { canonicalHistory, parseHistory } from './canonical.ts';
 import { archivedRuns } from './chain.ts';
 import { type HistoryFacts, type HistoryStep, openHistory, readHistory } from './history.ts';
 import type { ArchiveObjects } from './objects.ts';
 import { POSTING_LINE } from './posting-line.ts';
+import type { Db } from '../database/pool.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 /** One line of what happened to a deposit: when, by what record, in words, and the hash of that record. */
 export interface EvidenceLine {
@@ -20,7 +21,7 @@ export interface EvidenceLine {
 }
 
 export interface EvidenceDependencies {
-  readonly db: pg.Pool | pg.ClientBase;
+  readonly db: Db;
   readonly objects: ArchiveObjects;
   readonly codecs: readonly PayloadCodec[];
   /** The history of a workflow that is not archived yet; null: Temporal has none. */
@@ -119,7 +120,7 @@ async function workflowsOf({ db }: EvidenceDependencies, n: string): Promise<str
     `select v.workflow_id as id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1`,
     [n],
   );
-  return [...new Set([`deposit:${n}`, ...rows.map(({ id }) => id)])];
+  return [...new Set([depositWorkflowId(n), ...rows.map(({ id }) => id)])];
 }
 
 async function historyLines(deps: EvidenceDependencies, workflowId: string): Promise<EvidenceLine[]> {

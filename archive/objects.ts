@@ -3,10 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import type pg from 'pg';
 import { sha256 } from './canonical.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from '../database/pool.ts';
 export type ObjectKind = 'history' | 'bundle';
 
 /** What is stored under this hash is not the text that was put there. Trying again does not help. */

@@ -1,6 +1,4 @@
-import type pg from 'pg';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from '../database/pool.ts';
 
 /** A workflow whose work is closed by our own tables and whose history is still to be archived. */
 export interface ClosedWork {

@@ -15,7 +15,7 @@ import {
 } from '../config/environment.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
-import type { LinkRules } from '../providers/mtpay/place.ts';
+import type { LinkRules } from '../providers/checkout-link.ts';
 import { sealPublicKeys } from '../config/inbox-seal.ts';
 import { temporalHistories } from '../worker/histories.ts';
 import { engineVersion } from '../worker/version.ts';

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Finding } from './report/report.ts';
 import { Misused } from './scope.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 const reason = z.string().min(10).max(1_000);
 /** Of two reasons for one thing the report would name one. */
@@ -70,6 +71,7 @@ export const doubleDetail = (postings: readonly string[]): string =>
 export const doubleExplaining = (finding: Finding, { doubles }: Exceptions): Double | undefined =>
   finding.kind === 'double_at_migration'
     ? doubles.find(
-        ({ deposit, postings }) => finding.where === `deposit:${deposit}` && finding.detail === doubleDetail(postings),
+        ({ deposit, postings }) =>
+          finding.where === depositWorkflowId(deposit) && finding.detail === doubleDetail(postings),
       )
     : undefined;

@@ -3,21 +3,28 @@ import { line, page, reviewCase, show } from './reviews-shown.ts';
 
 /** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */
 
-export interface ReviewOptions {
-  readonly reason?: string | undefined;
+/** What a step is taken with, as `parseArgs` has it. */
+export const STEP_OPTIONS = {
+  reason: { type: 'string' },
+  keep: { type: 'boolean', default: false },
+  to: { type: 'string' },
+  beside: { type: 'string' },
+  'only-ordered': { type: 'boolean', default: false },
+  code: { type: 'string' },
+  amount: { type: 'string' },
+  currency: { type: 'string' },
+  price: { type: 'string' },
+  'statement-line': { type: 'string' },
+} as const;
+
+type Given<O extends Readonly<Record<string, { readonly type: 'string' | 'boolean' }>>> = {
+  readonly [name in keyof O]?: (O[name]['type'] extends 'string' ? string : boolean) | undefined;
+};
+export interface ReviewOptions extends Given<typeof STEP_OPTIONS> {
   readonly closed?: boolean | undefined;
-  readonly keep?: boolean | undefined;
-  readonly to?: string | undefined;
-  readonly beside?: string | undefined;
-  readonly 'only-ordered'?: boolean | undefined;
   readonly deposit?: string | undefined;
   readonly posting?: string | undefined;
   readonly case?: string | undefined;
-  readonly code?: string | undefined;
-  readonly amount?: string | undefined;
-  readonly currency?: string | undefined;
-  readonly price?: string | undefined;
-  readonly 'statement-line'?: string | undefined;
   /** Signing only: whose wallet `to`, or the proposal's, belongs to. */
   readonly wallet?: string | undefined;
 }

@@ -2,7 +2,7 @@ import { openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { newOperatorKey } from '../config/operator-keys.ts';
-import { runReviews } from './reviews-terminal.ts';
+import { runReviews, STEP_OPTIONS } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
 import '../config/closed-output.ts';
 
@@ -20,16 +20,7 @@ const { values, positionals } = parseArgs({
     name: { type: 'string' },
     yes: { type: 'boolean', default: false },
     wallet: { type: 'string' },
-    reason: { type: 'string' },
-    keep: { type: 'boolean', default: false },
-    to: { type: 'string' },
-    beside: { type: 'string' },
-    'only-ordered': { type: 'boolean', default: false },
-    code: { type: 'string' },
-    amount: { type: 'string' },
-    currency: { type: 'string' },
-    price: { type: 'string' },
-    'statement-line': { type: 'string' },
+    ...STEP_OPTIONS,
   },
 });
 

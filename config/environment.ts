@@ -397,12 +397,8 @@ export function loadLinkRules(env: Environment = process.env): ReturnType<typeof
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = parse(apiSchema, env, API_NEEDS);
   return {
-    database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
-    connections: raw.API_CONNECTIONS,
+    ...doors(raw),
     keys,
-    apiListen: raw.API_LISTEN,
-    callbackListen: raw.CALLBACK_LISTEN,
-    ack: raw.MTPAY_ACK,
     links: linkRules(raw),
     ...(raw.TEMPORAL_UI_URL === undefined ? {} : { temporalUiUrl: raw.TEMPORAL_UI_URL }),
     limits: {
@@ -422,26 +418,26 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
     },
     sealEpoch: raw.INBOX_SEAL_EPOCH ?? null,
     signatures: trustIn(raw),
-    restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
-    logLevel: raw.LOG_LEVEL,
   };
 }
 
 /** The settings of a process for callbacks alone. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadCallbacksConfig(env: Environment = process.env): CallbacksConfig {
   const { raw, keys } = parse(callbacksSchema, env, CALLBACKS_NEEDS);
-  return {
-    database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
-    connections: raw.API_CONNECTIONS,
-    keys,
-    apiListen: raw.API_LISTEN,
-    callbackListen: raw.CALLBACK_LISTEN,
-    ack: raw.MTPAY_ACK,
-    settings: { paymentWindowMs: raw.PAYMENT_WINDOW, listeningWindowMs: raw.LISTENING_WINDOW },
-    restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
-    logLevel: raw.LOG_LEVEL,
-  };
+  const settings = { paymentWindowMs: raw.PAYMENT_WINDOW, listeningWindowMs: raw.LISTENING_WINDOW };
+  return { ...doors(raw), keys, settings };
 }
+
+/** What every process with a callback listener has. */
+const doors = (raw: Raw<typeof callbacksSchema>) => ({
+  database: database(raw.DATABASE_URL_API, raw.DATABASE_URL),
+  connections: raw.API_CONNECTIONS,
+  apiListen: raw.API_LISTEN,
+  callbackListen: raw.CALLBACK_LISTEN,
+  ack: raw.MTPAY_ACK,
+  restoredFromEmpty: raw.RESTORED_FROM_EMPTY === '1',
+  logLevel: raw.LOG_LEVEL,
+});
 
 /** Only what was said: a setting that is absent is absent from the deposit as well. */
 function feeBands(raw: Raw<typeof apiSchema>): Pick<DepositSettings, 'feeBands'> {

@@ -189,3 +189,15 @@ export const readiness = z
       }),
   })
   .meta({ id: 'Readiness' });
+
+/** As it is shown of a deposit and of a case, in the document. */
+export const CREDIT_EXAMPLE = {
+  postingId: '17',
+  amount: '5000',
+  rest: null,
+  wallet: 'wallet-42',
+  transactionCode: 'ATUQXFSR87N9R6TM8',
+  how: 'machine',
+  at: '2026-01-31T09:41:07.301Z',
+  reversed: null,
+};

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { deposit, depositList, evidence, health, readiness, wallet } from './answers.ts';
+import { deposit, depositList, evidence, health, readiness, wallet, CREDIT_EXAMPLE } from './answers.ts';
 import { operation } from './operation.ts';
 import { createBody, externalOrderNumber, listQuery, walletName } from './requests.ts';
 
@@ -48,18 +48,7 @@ const CREDITED = {
   transactionCode: 'ATUQXFSR87N9R6TM8',
   standing: 'credited',
   creditedAmount: '5000',
-  credits: [
-    {
-      postingId: '17',
-      amount: '5000',
-      rest: null,
-      wallet: 'wallet-42',
-      transactionCode: 'ATUQXFSR87N9R6TM8',
-      how: 'machine',
-      at: '2026-01-31T09:41:07.301Z',
-      reversed: null,
-    },
-  ],
+  credits: [CREDIT_EXAMPLE],
   attempts: { count: 1, lastAt: '2026-01-31T09:41:07.118Z', nextExpectedAt: null },
 };
 const links = {

@@ -1,6 +1,6 @@
 import type { DecisionFault } from '../domain/decision.ts';
 import type { Refusal as BookRefusal } from '../ledger/decide.ts';
-import type { Refusal as PlacementRefusal } from '../providers/mtpay/place.ts';
+import { PROVIDERS } from '../providers/providers.ts';
 import type { ErrorCode, UNSIGNED } from './errors.ts';
 
 /**
@@ -64,32 +64,13 @@ export const ANSWERS = {
 
 /** What `code` is in a 422: the provider's statusCode, or our own reason for not asking it. */
 export const NOT_PLACED = {
-  SIGNATURE_ERROR: {
-    meaning: 'MTPay did not accept our signature, twice, under two stamps.',
-    remedy: 'Look at the key pair: placement_refused_by_configuration.',
-  },
-  ACCESS_KEY_ERROR: {
-    meaning: 'MTPay does not know our access key.',
-    remedy: 'Look at the key pair: placement_refused_by_configuration.',
-  },
-  ACCOUNT_STATUS_ERROR: {
-    meaning: 'MTPay has closed our account, or part of it.',
-    remedy: 'Look at the account, and talk to MTPay: placement_refused_by_configuration.',
-  },
-  PARAMETER_ERROR: {
-    meaning: 'MTPay refused a field of the order.',
-    remedy: '`detail` has its words; a new order number.',
-  },
-  NO_ADVERTISEMENT: {
-    meaning: 'No seller takes this amount at this time.',
-    remedy: 'Another amount, or later, with a new order number.',
-  },
+  ...PROVIDERS.mtpay.refusals,
   NOT_SENT: { meaning: 'MTPay was surely not reached, for as long as we try.', remedy: 'A new order number.' },
   TOO_LATE: {
     meaning: 'The order was not sent within `PLACE_WITHIN` of its request, because workers were away.',
     remedy: 'A new order number.',
   },
-} as const satisfies Record<PlacementRefusal | 'NOT_SENT' | 'TOO_LATE', Meaning>;
+} as const satisfies Record<string, Meaning>;
 
 /** What `code` is in the 409 of a step about a case. */
 export const NOT_TAKEN = {

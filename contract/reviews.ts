@@ -10,6 +10,7 @@ import {
   reviewCase,
   withdrawBody,
 } from './review-answers.ts';
+import { CREDIT_EXAMPLE } from './answers.ts';
 
 /** The routes of people's decisions (docs/reviews.md). `reviews.ts` binds them to what they do. */
 
@@ -59,18 +60,7 @@ const OPEN = {
     standing: 'credited',
     creditedAmount: '5000',
   },
-  credits: [
-    {
-      postingId: '17',
-      amount: '5000',
-      rest: null,
-      wallet: 'wallet-42',
-      transactionCode: 'ATUQXFSR87N9R6TM8',
-      how: 'machine',
-      at: '2026-01-31T09:41:07.301Z',
-      reversed: null,
-    },
-  ],
+  credits: [CREDIT_EXAMPLE],
   otherPayments: [
     {
       inboxId: '11',

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { Secret } from '../config/secret.ts';
+import type { Db } from './pool.ts';
 
 export const SCOPES = ['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -48,8 +49,6 @@ export class KeyError extends Error {
     this.code = code;
   }
 }
-
-type Db = pg.Pool | pg.ClientBase;
 
 /** sha256 of a key: what the database is shown of it. It keeps sha256 of that, in a column that no process can read. */
 export const proofOf = (key: string): Secret => new Secret(createHash('sha256').update(key, 'utf8').digest());

@@ -5,8 +5,7 @@ import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { NewSeal, Sealer } from '../config/inbox-seal.ts';
 import { isOld, type Page, pageTime, toPage } from './rows.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
 export interface CallbackRow {

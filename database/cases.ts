@@ -1,10 +1,8 @@
-import type pg from 'pg';
 import type { Secret } from '../config/secret.ts';
 import type { Decision, Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { isOld, type Page, toPage } from './rows.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** A case for people, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
 export interface CaseRow {

@@ -1,9 +1,7 @@
-import type pg from 'pg';
 import type { Secret } from '../config/secret.ts';
 import type { Decision, Proposal } from '../domain/decision.ts';
 import type { Currency } from '../domain/order.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** One step a person took; append-only. A row says who wanted what; whether it counted stands in the case's history. */
 export interface DecisionRow {

@@ -1,20 +1,9 @@
-import type pg from 'pg';
 import { type Credit, type DepositStanding, sumOf } from '../domain/credits.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
-import {
-  DEPOSIT_COLUMNS,
-  type DepositRow,
-  isOld,
-  type Page,
-  pageTime,
-  type RawDepositRow,
-  toDeposit,
-  toPage,
-} from './rows.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import { DEPOSIT_COLUMNS, type DepositRow, isOld, type Page, pageTime, toPage } from './rows.ts';
+import type { Db } from './pool.ts';
 
 /** The channel on which a deposit tells that its placement was settled; the payload is the order number. */
 export const SETTLED_CHANNEL = 'deposit_settled';
@@ -51,11 +40,11 @@ export async function reserve(db: Db, deposit: Reservation): Promise<boolean> {
 }
 
 export async function findDeposit(db: Db, externalOrderNumber: string): Promise<DepositRow | null> {
-  const { rows } = await db.query<RawDepositRow>(
+  const { rows } = await db.query<DepositRow>(
     `select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1`,
     [externalOrderNumber],
   );
-  return rows[0] === undefined ? null : toDeposit(rows[0]);
+  return rows[0] ?? null;
 }
 
 /** Another payment of this order number that waits for people: no machine credits it, and none refuses it. */
@@ -85,24 +74,23 @@ export interface DepositView extends DepositRow {
   readonly refusalMessage: string | null;
 }
 
-interface RawDepositView extends RawDepositRow {
-  transaction_code: string | null;
-  attempt_count: number;
-  attempt_last_at: Date | null;
-  refusal_message: string | null;
-  credits: RawCredit[] | null;
+interface RawDepositView extends DepositRow, Pick<DepositView, 'transactionCode' | 'refusalMessage'> {
+  count: number;
+  lastAt: Date | null;
+  raw: RawCredit[] | null;
   others: (Omit<OtherPayment, 'openedAt'> & { readonly openedAt: string })[] | null;
   root: string | null;
   place: string | null;
+  cursor: string;
 }
 
 const VIEW = `
-  select ${DEPOSIT_COLUMNS}, coalesce(m.provider_code, c.transaction_code) as transaction_code, a.attempt_count, a.attempt_last_at,
+  select ${DEPOSIT_COLUMNS}, coalesce(m.provider_code, c.transaction_code) as "transactionCode", a.count, a."lastAt",
          case when d.state = 'PLACEMENT_REFUSED' then
            (select answer->>'message' from engine.placement_attempt p
-             where p.external_order_number = d.external_order_number and outcome = 'refused' limit 1) end as refusal_message,
-         m.root, m.place, k.credits, o.others,
-         to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at
+             where p.external_order_number = d.external_order_number and outcome = 'refused' limit 1)
+         end as "refusalMessage",
+         m.root, m.place, k.credits as raw, o.others, ${pageTime('d.created_at')} as cursor
     from engine.deposit d
     left join engine.callback c on c.id = d.bound_callback
     -- The money the deposit ended with: its code, and where it is now. As ledger.root() and tip() say, without a call a row.
@@ -122,29 +110,30 @@ const VIEW = `
           select v.workflow_id, v.reason, v.opened_at from engine.review_case v
            where v.callback = o.id and v.closed_at is null limit 1) v
        where o.external_order_number = d.external_order_number and (o.id is distinct from d.bound_callback or v.reason = 'WORKFLOW_GONE')) o
-    cross join lateral (select coalesce(sum(attempts), 0)::int as attempt_count, max(last_at) as attempt_last_at
+    cross join lateral (select coalesce(sum(attempts), 0)::int as count, max(last_at) as "lastAt"
                           from engine.callback where external_order_number = d.external_order_number) a`;
 
 function toView(row: RawDepositView): DepositView {
-  const credits = toCredits(row.credits);
+  const { raw, others, count, lastAt, root, place, cursor: _, ...deposit } = row;
+  const credits = toCredits(raw);
   return {
-    ...toDeposit(row),
-    transactionCode: row.transaction_code,
+    ...deposit,
     credits,
     ...sumOf(credits),
-    attempts: { count: row.attempt_count, lastAt: row.attempt_last_at },
-    refusalMessage: row.refusal_message,
-    reversal: reversalOf(row, credits),
-    otherPayments: (row.others ?? []).map((other) => ({ ...other, openedAt: new Date(other.openedAt) })),
+    attempts: { count, lastAt },
+    reversal: reversalOf({ raw, root, place }, credits),
+    otherPayments: (others ?? []).map((other) => ({ ...other, openedAt: new Date(other.openedAt) })),
   };
 }
 
+type Ending = Pick<RawDepositView, 'raw' | 'root' | 'place'>;
+
 /** What took the credit that the deposit ended with out of its wallet, and nothing has put back. */
-function reversalOf(row: RawDepositView, credits: readonly Credit[]): DepositView['reversal'] {
-  const roots = new Map((row.credits ?? []).map((credit) => [credit.postingId, credit.root]));
-  const newest = credits.findLast((credit) => row.root !== null && roots.get(credit.postingId) === row.root);
+function reversalOf({ raw, root, place }: Ending, credits: readonly Credit[]): DepositView['reversal'] {
+  const roots = new Map((raw ?? []).map((credit) => [credit.postingId, credit.root]));
+  const newest = credits.findLast((credit) => root !== null && roots.get(credit.postingId) === root);
   if (newest === undefined || newest.reversed === null) return null;
-  return { ...newest.reversed, kept: row.place?.startsWith('suspense:') === true };
+  return { ...newest.reversed, kept: place?.startsWith('suspense:') === true };
 }
 
 export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<DepositView | null> {
@@ -171,7 +160,7 @@ export async function listDeposits(
   db: Db,
   filter: DepositFilter,
 ): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
-  const { rows } = await db.query<RawDepositView & { cursor_at: string }>(
+  const { rows } = await db.query<RawDepositView>(
     `${VIEW}
       where ($1::text is null or d.state = $1) and ($2::text is null or d.wallet = $2)
         and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))
@@ -190,7 +179,7 @@ export async function listDeposits(
   const last = rows.length > filter.limit ? page.at(-1) : undefined;
   return {
     items: page.map(toView),
-    end: last === undefined ? null : { createdAt: last.cursor_at, externalOrderNumber: last.external_order_number },
+    end: last === undefined ? null : { createdAt: last.cursor, externalOrderNumber: last.externalOrderNumber },
   };
 }
 
@@ -202,18 +191,14 @@ export interface PlacementRow extends DepositRow {
 }
 
 export async function findForPlacement(db: Db, externalOrderNumber: string): Promise<PlacementRow | null> {
-  const { rows } = await db.query<
-    RawDepositRow & { payer_name: Buffer | null; payer_name_key: string | null; age_ms: string }
-  >(
-    `select ${DEPOSIT_COLUMNS}, n.payer_name, n.payer_name_key,
-            (extract(epoch from clock_timestamp() - d.created_at) * 1000)::bigint as age_ms
+  const { rows } = await db.query<PlacementRow>(
+    `select ${DEPOSIT_COLUMNS}, n.payer_name as "payerName", n.payer_name_key as "payerNameKey",
+            (extract(epoch from clock_timestamp() - d.created_at) * 1000)::bigint::float8 as "ageMs"
        from engine.deposit d cross join lateral engine.payer_name_for_placement(d.external_order_number) n
       where external_order_number = $1`,
     [externalOrderNumber],
   );
-  const row = rows[0];
-  if (row === undefined) return null;
-  return { ...toDeposit(row), payerName: row.payer_name, payerNameKey: row.payer_name_key, ageMs: Number(row.age_ms) };
+  return rows[0] ?? null;
 }
 
 /** The row is final though its workflow may go on: how it ended, and what was credited. */
@@ -326,19 +311,21 @@ export async function findOpenDeposits(
        and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and ${isOld('d.created_at', '$3')}
       order by d.created_at, d.external_order_number limit $4)`,
   );
-  const { rows } = await db.query<RawDepositRow & { cursor_at: string; overdue_ms: string | null }>(
-    `select d.*, ${pageTime('d.created_at')} as cursor_at,
-            (extract(epoch from clock_timestamp() - case d.state when 'PLACING' then null when 'AWAITING_PAYMENT' then d.expires_at
-               else coalesce(d.listening_until, d.created_at + ((d.settings->>'paymentWindowMs')::bigint
-                             + (d.settings->>'listeningWindowMs')::bigint) * interval '1 millisecond') end) * 1000)::bigint as overdue_ms
-       from (${pages.join(' union all ')}) d order by created_at, external_order_number limit $4`,
+  const { rows } = await db.query<OpenDeposit & { cursor: string }>(
+    `select d.*, ${pageTime('d."createdAt"')} as cursor,
+            (extract(epoch from clock_timestamp() - case d.state when 'PLACING' then null when 'AWAITING_PAYMENT' then d."expiresAt"
+               else coalesce(d."listeningUntil", d."createdAt" + ((d.settings->>'paymentWindowMs')::bigint
+                             + (d.settings->>'listeningWindowMs')::bigint) * interval '1 millisecond') end) * 1000)
+            ::bigint::float8 as "overdueMs"
+       from (${pages.join(' union all ')}) d order by "createdAt", "externalOrderNumber" limit $4`,
     [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
   );
-  const toOpen = (row: (typeof rows)[number]): OpenDeposit => ({
-    ...toDeposit(row),
-    overdueMs: row.overdue_ms === null ? null : Number(row.overdue_ms),
-  });
-  return toPage(rows, limit, toOpen, (row) => [row.cursor_at, row.external_order_number]);
+  return toPage(
+    rows,
+    limit,
+    (row) => row,
+    (row) => [row.cursor, row.externalOrderNumber],
+  );
 }
 
 /** Reservations that nobody has placed or refused: how many are older than this, and the oldest of them; null: none is. */

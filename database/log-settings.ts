@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import type { Db } from './pool.ts';
 
 /**
  * Whether the server writes into its log what statements are given: proofs, encrypted names, seals. Only its owner can
@@ -11,7 +12,7 @@ import { type Log, raiseAlarm } from '../telemetry/log.ts';
  * By these settings, with their values; empty: it does not. auto_explain writes what it was given into the plan, whatever
  * its own limit for parameters is.
  */
-export async function parameterLogging(db: pg.Pool | pg.ClientBase): Promise<string[]> {
+export async function parameterLogging(db: Db): Promise<string[]> {
   const { rows } = await db.query<{ setting: string }>(
     `select s.name || '=' || s.value as setting
        from (select current_setting('log_parameter_max_length') <> '0' as writes) l
@@ -36,7 +37,7 @@ export async function parameterLogging(db: pg.Pool | pg.ClientBase): Promise<str
  * How many transactions the server keeps that no session holds any more, `max_prepared_transactions`. Above 0 any login may leave
  * one behind that keeps its turn at the books, over a restart too (docs/threat-model.md#what-a-leaked-login-can-stop).
  */
-export async function keptTransactions(db: pg.Pool | pg.ClientBase): Promise<number> {
+export async function keptTransactions(db: Db): Promise<number> {
   const { rows } = await db.query<{ n: number }>(`select current_setting('max_prepared_transactions')::int as n`);
   return rows[0]!.n;
 }

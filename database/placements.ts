@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import { type Page, pageTime, toPage } from './rows.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** What is kept of one placement attempt. `answer` never holds personal data. */
 export type StoredAnswer =
@@ -17,8 +16,11 @@ export type StoredAnswer =
   | { readonly kind: 'unknown'; readonly cause: string }
   | { readonly kind: 'closed'; readonly cause: Closing };
 
-/** Why an order is tried no more. SIGNATURE_ERROR: the free millisecond was due and could not be tried any more. */
-export type Closing = 'NOT_SENT' | 'TOO_LATE' | 'SIGNATURE_ERROR';
+/**
+ * Why an order is tried no more: NOT_SENT, TOO_LATE, or the provider's code for a signature that may have been refused for
+ * its stamp, when the free millisecond was due and could not be tried any more. The database knows which there are.
+ */
+export type Closing = string;
 
 export interface Attempt {
   readonly n: number;
@@ -46,29 +48,17 @@ export async function lastAttempt(db: Db, externalOrderNumber: string): Promise<
     : { n: row.n, outcome: row.outcome, answer: row.answer, remainingMs: Number(row.remaining_ms) };
 }
 
-/** How often the provider refused the stamps of one order, and so surely made no order. */
-export interface StampRefusals {
-  /** With either code, TIMESTAMP_ERROR or SIGNATURE_ERROR. */
-  readonly all: number;
-  readonly timestampErrors: number;
-  /** One of them is laid to the grid. */
-  readonly gridRefused: boolean;
-}
-
-export const NO_STAMP_REFUSED: StampRefusals = { all: 0, timestampErrors: 0, gridRefused: false };
-
-/** Over all attempts of an order, not the newest only: in between the provider may have been out of reach. */
-export async function stampRefusals(db: Db, externalOrderNumber: string): Promise<StampRefusals> {
-  const { rows } = await db.query<StampRefusals>(
-    `select count(*)::int as "all",
-            count(*) filter (where answer->>'cause' = 'TIMESTAMP_ERROR')::int as "timestampErrors",
-            coalesce(bool_or(answer @> '{"gridRefused": true}'), false) as "gridRefused"
-       from engine.placement_attempt
-      where external_order_number = $1 and outcome = 'not_sent'
-        and answer->>'cause' in ('TIMESTAMP_ERROR', 'SIGNATURE_ERROR')`,
+/** Why attempts of an order were not sent, all of them: in between the provider may have been out of reach. */
+export async function notSent(
+  db: Db,
+  externalOrderNumber: string,
+): Promise<{ readonly cause: string; readonly gridRefused: boolean }[]> {
+  const { rows } = await db.query<{ cause: string; gridRefused: boolean }>(
+    `select coalesce(answer->>'cause', '') as cause, answer @> '{"gridRefused": true}' as "gridRefused"
+       from engine.placement_attempt where external_order_number = $1 and outcome = 'not_sent' order by n`,
     [externalOrderNumber],
   );
-  return rows[0]!;
+  return rows;
 }
 
 /**
@@ -96,12 +86,7 @@ export async function openAttempt(
 }
 
 /** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
-export async function closeAttempts(
-  db: Db,
-  externalOrderNumber: string,
-  n: number,
-  cause: Closing | 'RESTORED',
-): Promise<boolean> {
+export async function closeAttempts(db: Db, externalOrderNumber: string, n: number, cause: Closing): Promise<boolean> {
   const { rows } = await db.query<{ closed: boolean }>('select engine.close_attempts($1, $2, $3) as closed', [
     externalOrderNumber,
     n,

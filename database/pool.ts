@@ -3,6 +3,9 @@ import pg from 'pg';
 /** The database roles of 003-roles.sql; each process works as one of them. */
 export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
 
+/** Whatever takes a statement: a pool, or a connection with its transaction. */
+export type Db = pg.Pool | pg.ClientBase;
+
 export interface ConnectionOptions {
   readonly url: string;
   /** Every connection works as this role; the URL's login is it, or a member of it. Absent: as the login itself. */

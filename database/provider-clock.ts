@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Db } from './pool.ts';
 
 /** A skew beyond this is not learned: a provider that far off is broken, and believing it would open the time checks. */
 export const MAX_SKEW_MS = 10 * 60_000;
@@ -10,7 +11,7 @@ export interface Clocks {
   readonly skewMs: number;
 }
 
-export async function readClocks(db: pg.Pool | pg.ClientBase): Promise<Clocks> {
+export async function readClocks(db: Db): Promise<Clocks> {
   const { rows } = await db.query<{ database_ms: string; skew_ms: string | null }>(
     `select extract(epoch from clock_timestamp()) * 1000 as database_ms,
             (select skew_ms from engine.provider_clock) as skew_ms`,

@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import type { Db } from './pool.ts';
 
 /** Rows of one table in one statement: well below a second of work, whatever has piled up. */
 export const PRUNE_BATCH = 2_000;
@@ -16,7 +16,7 @@ export type Pruned = Readonly<Record<string, number>>;
  * Deletes rows that are older than this and that nothing needs any more, at most {@link PRUNE_BATCH} of each table; the
  * database decides which may go, by its own clock (docs/growth.md#what-prunes). Several may run at once.
  */
-export async function prune(db: pg.Pool | pg.ClientBase, olderThanMs: number, atMost = PRUNE_BATCH): Promise<Pruned> {
+export async function prune(db: Db, olderThanMs: number, atMost = PRUNE_BATCH): Promise<Pruned> {
   const { rows } = await db.query<{ what: string; pruned: number }>(
     `select what, pruned from engine.prune($1 * interval '1 millisecond', $2)`,
     [olderThanMs, atMost],
@@ -29,7 +29,7 @@ export async function prune(db: pg.Pool | pg.ClientBase, olderThanMs: number, at
  * usual number takes longer than a statement may. `more`: there may be more to delete.
  */
 export function pruneInBatches(
-  db: pg.Pool | pg.ClientBase,
+  db: Db,
   olderThanMs: number,
   most = PRUNE_BATCH,
 ): () => Promise<{ readonly done: Pruned; readonly more: boolean }> {

@@ -1,5 +1,5 @@
 import type { DepositState } from '../domain/deposit.ts';
-import type { BuyCoinMode, Currency, DepositSettings, Language, Order } from '../domain/order.ts';
+import type { DepositSettings, Language, Order, ProviderName } from '../domain/order.ts';
 
 /** A deposit row as everyone but placement may see it: without the payer's name. Decimals canonical, times Date. */
 export interface DepositRow extends Order {
@@ -21,66 +21,18 @@ export interface DepositRow extends Order {
   readonly closedAt: Date | null;
   /** The case that credited an unbound payment of this deposit. */
   readonly settledBy: string | null;
+  readonly provider: ProviderName;
 }
 
-/** Named one by one: the API's role may not read the payer's name. */
+/** A {@link DepositRow}, named one by one: the API's role may not read the payer's name. */
 export const DEPOSIT_COLUMNS = `
-  d.external_order_number, d.wallet, d.buy_coin_mode, trim_scale(d.mtc_amount)::text as mtc_amount,
-  trim_scale(d.total_price)::text as total_price, d.currency_code, d.support_language, d.fingerprint, d.settings, d.state,
-  d.late, d.redirect_url, d.advertisement_code, d.bound_callback, d.posting_id, d.review_reason, d.refusal, d.created_at,
-  d.placed_at, d.expires_at, d.listening_until, d.closed_at, d.settled_by`;
-
-export interface RawDepositRow {
-  external_order_number: string;
-  wallet: string;
-  buy_coin_mode: BuyCoinMode;
-  mtc_amount: string | null;
-  total_price: string | null;
-  currency_code: Currency;
-  support_language: Language;
-  fingerprint: Buffer;
-  settings: DepositSettings;
-  state: DepositState;
-  late: boolean;
-  redirect_url: string | null;
-  advertisement_code: string | null;
-  bound_callback: string | null;
-  posting_id: string | null;
-  review_reason: string | null;
-  refusal: string | null;
-  created_at: Date;
-  placed_at: Date | null;
-  expires_at: Date | null;
-  listening_until: Date | null;
-  closed_at: Date | null;
-  settled_by: string | null;
-}
-
-export const toDeposit = (row: RawDepositRow): DepositRow => ({
-  externalOrderNumber: row.external_order_number,
-  wallet: row.wallet,
-  buyCoinMode: row.buy_coin_mode,
-  mtcAmount: row.mtc_amount,
-  totalPrice: row.total_price,
-  currencyCode: row.currency_code,
-  supportLanguage: row.support_language,
-  fingerprint: row.fingerprint,
-  settings: row.settings,
-  state: row.state,
-  late: row.late,
-  redirectUrl: row.redirect_url,
-  advertisementCode: row.advertisement_code,
-  boundCallback: row.bound_callback,
-  postingId: row.posting_id,
-  reviewReason: row.review_reason,
-  refusal: row.refusal,
-  createdAt: row.created_at,
-  placedAt: row.placed_at,
-  expiresAt: row.expires_at,
-  listeningUntil: row.listening_until,
-  closedAt: row.closed_at,
-  settledBy: row.settled_by,
-});
+  d.external_order_number as "externalOrderNumber", d.wallet, d.buy_coin_mode as "buyCoinMode",
+  trim_scale(d.mtc_amount)::text as "mtcAmount", trim_scale(d.total_price)::text as "totalPrice",
+  d.currency_code as "currencyCode", d.support_language as "supportLanguage", d.fingerprint, d.settings, d.state, d.late,
+  d.redirect_url as "redirectUrl", d.advertisement_code as "advertisementCode", d.bound_callback as "boundCallback",
+  d.posting_id as "postingId", d.review_reason as "reviewReason", d.refusal, d.created_at as "createdAt",
+  d.placed_at as "placedAt", d.expires_at as "expiresAt", d.listening_until as "listeningUntil", d.closed_at as "closedAt",
+  d.settled_by as "settledBy", d.provider`;
 
 /** Rows in an order that lasts, and where the next page begins; null: these were the last. */
 export interface Page<Row> {

@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { SealKey } from '../config/inbox-seal.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** SQLSTATE: a row for the inbox without the MAC of a registered key. */
 export const NO_MAC = 'P0E61';

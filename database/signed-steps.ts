@@ -1,8 +1,7 @@
 import type pg from 'pg';
 import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
 import type { SignedStep } from '../domain/signed-step.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from './pool.ts';
 
 /** A step with everything that its signature covers, as the tables have it. */
 interface SignedRow {

@@ -173,3 +173,26 @@ export function restOf(mtcAmount: string | null, amount: string | null): string 
   const rest = known(parseMtc(amount), 'amount') - known(parseMtc(mtcAmount), 'mtcAmount');
   return rest > 0n ? formatUnits(rest) : null;
 }
+
+/**
+ * What a confirmed decision came to. `withdrawn`: the money is in suspense and the case goes on. `refused`: nothing was
+ * moved, and the case goes on. What is optional is missing in histories of before.
+ */
+export type DecisionAnswer<Refusal extends string = string> =
+  | {
+      readonly kind: 'decided';
+      readonly decision: Decision;
+      readonly postingId: string | null;
+      readonly decidedBy: string;
+      /** The deposit's own payment was not credited, and another payment of it lies in its wallet. */
+      readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
+      /** The money went into the wallet of another deposit than the one it was paid for. */
+      readonly elsewhere?: true;
+    }
+  | {
+      readonly kind: 'withdrawn';
+      readonly postingId: string;
+      readonly decidedBy: string;
+      readonly standing?: Standing;
+    }
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly detail: string; readonly standing?: Standing };

@@ -9,6 +9,12 @@ export type Currency = (typeof CURRENCIES)[number];
 export const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
+/** Who takes the customer's money, as tables, keys of postings, accounts and histories name it. */
+export const PROVIDER_NAMES = ['mtpay'] as const;
+export type ProviderName = (typeof PROVIDER_NAMES)[number];
+/** Who it is where nothing says so: inputs of histories of before. */
+export const providerOf = (named: { readonly provider?: ProviderName } = {}): ProviderName => named.provider ?? 'mtpay';
+
 /** Order numbers and wallets: what the API accepts and the callback reads (docs/api.md#requests). */
 export const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 

@@ -33,10 +33,11 @@ export interface CreateDependencies {
   readonly log: Log;
 }
 
-/** How long a create waits for its link before it answers 202; the provider may take longer. */
+/** How long a create waits for its link before it says that it waits; the provider may take longer. */
 const ANSWER_WITHIN_MS = 8_000;
 
-export type Created = { readonly status: 200 | 201 | 202; readonly deposit: DepositView };
+/** `made`: by this request; `repeated`: it stood; `waits`: its placement is not settled yet. */
+export type Created = { readonly kind: 'made' | 'repeated' | 'waits'; readonly deposit: DepositView };
 
 /**
  * Creates a deposit, or answers for the one that stands (docs/lifecycle.md, L1). The row is the reservation and the
@@ -72,9 +73,9 @@ function answer(deposit: DepositView, first: boolean): Created {
     }
     case 'PLACING':
     case 'PLACEMENT_UNKNOWN':
-      return { status: 202, deposit };
+      return { kind: 'waits', deposit };
     default:
-      return { status: first ? 201 : 200, deposit };
+      return { kind: first ? 'made' : 'repeated', deposit };
   }
 }
 

@@ -19,9 +19,16 @@ import {
 import { findDeposit } from '../database/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../providers/sealed-rows.ts';
 import type { SignedStep } from '../domain/signed-step.ts';
-import { DECISION_FAULTS, type Decision, type DecisionFault, entersWallet, needsTwo } from '../domain/decision.ts';
+import {
+  DECISION_FAULTS,
+  type Decision,
+  type DecisionFault,
+  entersWallet,
+  needsTwo,
+  type DecisionAnswer,
+} from '../domain/decision.ts';
 import { tellSettled } from './raise.ts';
-import { type Concluded, confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
+import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
 import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from '../database/api-keys.ts';
@@ -142,7 +149,7 @@ export async function confirmDecision(
   operator: Operator,
   found: CaseRow,
   body: { readonly proposal: string; readonly facts: StatedFacts | null } & Signature,
-): Promise<Concluded | null> {
+): Promise<DecisionAnswer | null> {
   assertOpen(found);
   assertProposal(found, body.proposal);
   const { decision, beside, operator: proposer } = found.proposal!;
@@ -433,8 +440,8 @@ async function outcomeWithin(
   deps: DecideDependencies,
   found: CaseRow,
   refuse: (fault: DecisionFault) => Promise<boolean>,
-  result: () => Promise<Concluded>,
-): Promise<Concluded | null> {
+  result: () => Promise<DecisionAnswer>,
+): Promise<DecisionAnswer | null> {
   try {
     return (await tell(deps, found, refuse, result)) ?? null;
   } catch (error) {

@@ -4,9 +4,10 @@ import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/callbacks.ts';
 import { findDeposit, markTold } from '../database/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
-import { callbackAccepted, depositWorkflowId, lookAgain, orderAnswered } from '../workflows/messages.ts';
+import { callbackAccepted, lookAgain, orderAnswered } from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';
 import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 export interface RaiseDependencies {
   readonly pool: pg.Pool;

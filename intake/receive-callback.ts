@@ -5,11 +5,10 @@ import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { CallbackRow } from '../database/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
 import { NO_MAC } from '../database/seal-macs.ts';
-import { type Envelope, MalformedCallback, readData, readEnvelope } from '../providers/mtpay/callback.ts';
 import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
-import { keyId, type MtpayKey, signerOf } from '../providers/mtpay/signature.ts';
+import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
 import { RequestRefused } from './refusal.ts';
 import { LaneFull, Lanes } from './lanes.ts';
 import { recognise, type RefusedMessage } from './refused-message.ts';
@@ -17,7 +16,7 @@ import { type Message, route, routeRepeat, type Routing } from './route-callback
 
 export interface ReceiveDependencies {
   readonly pool: pg.Pool;
-  readonly mtpayKeys: Keyring<MtpayKey>;
+  readonly provider: CallbackPort;
   readonly capabilities: Keyring<CapabilityKey>;
   readonly clock: ProviderClock;
   /** Signs each row that is written. */
@@ -65,12 +64,12 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
   const lanes = createRoutingLanes(deps);
   return {
     async receive({ kid, token, raw }) {
-      const envelope = read(raw);
-      const proven = authenticate(deps, kid, token, envelope);
-      if (proven === null) return 'unauthorized';
-      const deposit = envelope.externalOrderNumber;
+      const claimed = read(deps.provider, raw);
+      const keyId = authenticate(deps, kid, token, claimed);
+      if (keyId === null) return 'unauthorized';
+      const deposit = claimed.externalOrderNumber;
       try {
-        const message = await date(deps, proven, raw, envelope);
+        const message = await date(deps, keyId, claimed);
         if (message === null) return 'unauthorized';
         crashPoint('cb.afterVerify');
         if ((await deps.isEmpty?.()) === true) throw new EmptyDatabase();
@@ -98,7 +97,7 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
 
 /** {@link CallbackReceiver.refused} alone, for a listener that takes no callbacks. */
 export const createWitness =
-  (deps: Pick<ReceiveDependencies, 'mtpayKeys' | 'capabilities' | 'log'>): CallbackReceiver['refused'] =>
+  (deps: Pick<ReceiveDependencies, 'provider' | 'capabilities' | 'log'>): CallbackReceiver['refused'] =>
   (message, code) => {
     // After the answer: what is recognised takes time that a stranger could measure.
     setImmediate(() => {
@@ -107,21 +106,21 @@ export const createWitness =
     });
   };
 
-function read(raw: Buffer): Envelope {
+function read(provider: CallbackPort, raw: Buffer): CallbackMessage {
   try {
-    return readEnvelope(raw);
+    return provider.read(raw);
   } catch (error) {
     if (error instanceof MalformedCallback) throw new RequestRefused('invalid_request', error.message);
     throw error;
   }
 }
 
-/** Token and signature. Null: refused, and nobody outside learns which of them it was. */
-function authenticate(deps: ReceiveDependencies, kid: string, token: string, envelope: Envelope): MtpayKey | null {
-  const { externalOrderNumber } = envelope;
+/** Token and signature. Returns the name of the key; null: refused, and nobody outside learns which of them it was. */
+function authenticate(deps: ReceiveDependencies, kid: string, token: string, claimed: CallbackMessage): string | null {
+  const { externalOrderNumber } = claimed;
   // Both are computed whatever the first says, so that time tells nothing.
   const capability = capabilityOf(deps.capabilities.verifying, kid, token, externalOrderNumber);
-  const signer = signerOf(deps.mtpayKeys.verifying, envelope.timestampMs, envelope.signature);
+  const signer = claimed.signedBy();
   // After the answer has been worked out: a line in the log takes time that a stranger could measure.
   if (signer !== null && capability === null)
     setImmediate(() => raiseAlarm(deps.log, 'callback_good_signature_wrong_token', { claimed: externalOrderNumber }));
@@ -132,22 +131,25 @@ function authenticate(deps: ReceiveDependencies, kid: string, token: string, env
 }
 
 /** Time, and the content. Null: refused like what is not authentic, with an alarm of its own. */
-async function date(
-  deps: ReceiveDependencies,
-  signer: MtpayKey,
-  raw: Buffer,
-  envelope: Envelope,
-): Promise<Message | null> {
+async function date(deps: ReceiveDependencies, keyId: string, claimed: CallbackMessage): Promise<Message | null> {
+  const { externalOrderNumber, timestampMs } = claimed;
   const { nowMs, skewMs } = await deps.clock.read();
-  const aheadMs = envelope.timestampMs - nowMs;
+  const aheadMs = timestampMs - nowMs;
   if (aheadMs > MAX_AHEAD_MS) {
-    const deposit = envelope.externalOrderNumber;
+    const deposit = externalOrderNumber;
     setImmediate(() => raiseAlarm(deps.log, 'callback_ahead', { deposit, aheadMs: Math.round(aheadMs) }));
     return null;
   }
-  const stampedMs = envelope.timestampMs - skewMs;
-  const receivedMs = nowMs - skewMs;
-  return { envelope, raw, reading: readData(envelope), keyId: keyId(signer), aheadMs, stampedMs, receivedMs };
+  return {
+    externalOrderNumber,
+    timestampMs,
+    reading: claimed.reading(),
+    kept: () => claimed.kept(),
+    keyId,
+    aheadMs,
+    stampedMs: timestampMs - skewMs,
+    receivedMs: nowMs - skewMs,
+  };
 }
 
 /**
@@ -162,7 +164,7 @@ function createRoutingLanes({
   const orders = new Lanes<Routing>(LANE_LIMITS);
   const told = new WeakSet<Routing>();
   return async (message) => {
-    const { externalOrderNumber, timestampMs } = message.envelope;
+    const { externalOrderNumber, timestampMs } = message;
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
     const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
       const counted = { ...message, copies };

@@ -23,7 +23,7 @@ export class RequestRefused extends Error {
   }
 }
 
-/** Why there is no order, as a 422 says it when the deposit is created; null: there is one, or it is not known yet. */
+/** Why there is no order, in the words of the refusal when the deposit was created; null: there is one, or it is not known yet. */
 export function refusalOf(deposit: DepositView): { readonly code: string; readonly message: string } | null {
   if (deposit.state !== 'PLACEMENT_REFUSED') return null;
   const code = deposit.refusal ?? 'refused';

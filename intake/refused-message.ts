@@ -1,7 +1,7 @@
 import zlib from 'node:zlib';
 import type { Keyring } from '../config/keyring.ts';
 import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
-import { type MtpayKey, signerOf } from '../providers/mtpay/signature.ts';
+import type { CallbackPort } from '../providers/port.ts';
 
 /** A message that was refused before it could be read as a callback. */
 export interface RefusedMessage {
@@ -24,12 +24,10 @@ export interface Recognised {
 }
 
 export interface RecognitionKeys {
-  readonly mtpayKeys: Keyring<MtpayKey>;
+  readonly provider: CallbackPort;
   readonly capabilities: Keyring<CapabilityKey>;
 }
 
-/** Of each kind of text that may matter, so many are tried: the work is bounded whatever was sent. */
-const MAX_TRIED = 4;
 const MAX_UNPACKED_BYTES = 16 * 1024;
 
 /**
@@ -40,13 +38,9 @@ export function recognise(keys: RecognitionKeys, message: RefusedMessage): Recog
   const verifying = keys.capabilities.verifying;
   const path = decoded(message.path);
   const address = addressIn(path);
-  const text = `${path} ${textOf(message)}`;
-  const deposit = tried(text, /externalOrderNumber[^A-Za-z0-9_-]{1,8}([A-Za-z0-9_-]{1,64})/g).find(
+  const { orders, isSigned } = keys.provider.traces(`${path} ${textOf(message)}`);
+  const deposit = orders.find(
     (order) => address !== null && capabilityOf(verifying, address.kid, address.token, order) !== null,
-  );
-  const stamps = tried(text, /timestamp[^0-9]{1,8}(\d{10,15})/g).map(Number);
-  const isSigned = tried(text, /([0-9A-F]{64})/gi).some((signature) =>
-    stamps.some((stamp) => signerOf(keys.mtpayKeys.verifying, stamp, signature.toUpperCase()) !== null),
   );
   if (deposit !== undefined) return { proof: isSigned ? 'address and signature' : 'address', deposit };
   if (isSigned) return { proof: 'signature' };
@@ -62,9 +56,6 @@ function addressIn(path: string): { readonly kid: string; readonly token: string
   const found = /\/([0-9a-f]{8})\/+([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])/.exec(path);
   return found === null ? null : { kid: found[1]!, token: found[2]! };
 }
-
-const tried = (text: string, pattern: RegExp): string[] =>
-  [...text.matchAll(pattern)].slice(0, MAX_TRIED).map((found) => found[1]!);
 
 /** ASCII is all that matters; without the NULs, UTF-16 has it too. */
 const textOf = ({ bytes, encoding }: RefusedMessage): string =>

@@ -6,7 +6,6 @@ import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase 
 import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
-import { depositWorkflowId } from '../workflows/messages.ts';
 import { mendCase, perhapsNotRunning } from './open-case.ts';
 import { raise, tellAnswered, tellSettled } from './raise.ts';
 import {
@@ -20,6 +19,7 @@ import {
 } from './restored.ts';
 import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
 import { createTurn, MAX_REST_AWAY_MS, type Step } from './turns.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 /** When the relay looks at what; shorter in tests. */
 export interface RelayTimes {

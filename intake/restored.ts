@@ -9,11 +9,12 @@ import { inTransaction } from '../database/pool.ts';
 import { readClocks } from '../database/provider-clock.ts';
 import type { DepositRow } from '../database/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
-import { depositWorkflowId, lookAgain, type ReviewInput } from '../workflows/messages.ts';
+import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
 import { look, raise, type RaiseDependencies } from './raise.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 /**
  * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/restore.md). Nothing

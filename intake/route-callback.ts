@@ -21,14 +21,13 @@ import {
 import { readClocks } from '../database/provider-clock.ts';
 import { type DepositState, isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
-import type { Envelope, Reading } from '../providers/mtpay/callback.ts';
+import type { CallbackMessage, CallbackReading } from '../providers/port.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
+import type { Db } from '../database/pool.ts';
 
 /** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */
-export interface Message {
-  readonly envelope: Envelope;
-  readonly raw: Uint8Array;
-  readonly reading: Reading;
+export interface Message extends Pick<CallbackMessage, 'externalOrderNumber' | 'timestampMs' | 'kept'> {
+  readonly reading: CallbackReading;
   /** Which provider key verified it. */
   readonly keyId: string;
   /** Its stamp minus the provider's clock; negative for an old one. */
@@ -70,7 +69,7 @@ const STAMPS_KEPT_MS = 6 * 24 * 3_600_000;
  * is bound to the deposit; every other gets a review of its own. The judge decides money later.
  */
 export async function route(client: pg.ClientBase, message: Message, seal: Sealer): Promise<Routing> {
-  const { externalOrderNumber } = message.envelope;
+  const { externalOrderNumber, timestampMs } = message;
   const deposit = await arriving(client, externalOrderNumber, message.reading.contentHash, stampOf(message));
   const { known, acked, state, reflected } = deposit;
   if (acked) return repeat(client, (await findCallback(client, known!))!, message);
@@ -79,7 +78,6 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
 
   // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.
-  const { timestampMs } = message.envelope;
   const stampedMs = message.stampedMs - timestampMs + Math.min(timestampMs, deposit.knownStampMs ?? timestampMs);
   const decision =
     state === null ? UNKNOWN_ORDER : decide({ ...message, stampedMs }, { ...deposit, state }, reflected === 'again');
@@ -100,8 +98,8 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
  * each other's transactions. Null: not a repeat, or not yet; {@link route} decides that under the lock.
  */
 export async function routeRepeat(pool: pg.Pool, message: Message): Promise<Routing | null> {
-  const { envelope, reading } = message;
-  const known = await findByContent(pool, envelope.externalOrderNumber, reading.contentHash);
+  const { externalOrderNumber, reading } = message;
+  const known = await findByContent(pool, externalOrderNumber, reading.contentHash);
   return known !== null && known.acked ? repeat(pool, known, message) : null;
 }
 
@@ -135,12 +133,12 @@ async function countOnly(
 }
 
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
-async function repeat(db: pg.Pool | pg.ClientBase, known: CallbackRow, message: Message): Promise<Routing> {
+async function repeat(db: Db, known: CallbackRow, message: Message): Promise<Routing> {
   await countAttempt(db, known.id, stampOf(message), message.copies);
   return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
 }
 
-const stampOf = ({ keyId, envelope }: Message): Stamp => ({ keyId, timestampMs: envelope.timestampMs });
+const stampOf = ({ keyId, timestampMs }: Message): Stamp => ({ keyId, timestampMs });
 
 const review = (receipt: Receipt, reviewReason: ReviewReason): Routed => ({ receipt, reviewReason });
 
@@ -222,9 +220,9 @@ async function store(
   const { reading, copies = 1 } = message;
   const stamp = stampOf(message);
   if (known !== null) return rerouteCallback(client, known, to, stamp, copies);
-  const { externalOrderNumber } = message.envelope;
+  const { externalOrderNumber } = message;
   const { contentHash } = reading;
-  const raw = withoutSignature(message);
+  const raw = message.kept();
   const rawHash = createHash('sha256').update(raw).digest();
   const facts = { receipt: to.receipt, externalOrderNumber, contentHash, rawHash, stamp };
   const row = {
@@ -236,14 +234,4 @@ async function store(
     seal: seal({ ...facts, sealedMs: message.receivedMs }),
   };
   return insertCallback(client, row, stamp, copies);
-}
-
-/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (docs/threat-model.md, T3). */
-function withoutSignature({ raw, envelope }: Message): Buffer {
-  const text = Buffer.from(raw).toString('utf8');
-  // String by string, so that no spelling of it (\u0041 for A) stays behind, and no text that it is part of.
-  const kept = text.replace(/"(?:[^"\\]|\\.)*"/g, (found) =>
-    (JSON.parse(found) as string).toUpperCase().includes(envelope.signature) ? '"[signature]"' : found,
-  );
-  return Buffer.from(kept, 'utf8');
 }

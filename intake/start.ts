@@ -31,6 +31,7 @@ export const depositInput = (row: DepositRow): DepositInput => ({
   totalPrice: row.totalPrice,
   currencyCode: row.currencyCode,
   settings: row.settings,
+  provider: row.provider,
 });
 
 /** Starts `review:<inboxId>`, or finds it. Throws when Temporal is away; repeating it is harmless. */

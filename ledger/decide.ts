@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { inTransaction } from '../database/pool.ts';
-import type { Decision, Standing } from '../domain/decision.ts';
+import type { DecisionAnswer } from '../domain/decision.ts';
 
 /** A confirmed decision. The rows are named and not quoted: what they say is read again where the money moves. */
 export interface DecisionItem {
@@ -26,27 +26,6 @@ export type Refusal =
   | 'not_possible';
 
 /**
- * `decided`: the case is closed; `postingId` is null where no money moved; `settled`: see `Concluded` of the workflow's
- * messages. `withdrawn`: the money is in suspense, for the next decision of the same case.
- */
-export type DecisionAnswer =
-  | {
-      readonly kind: 'decided';
-      readonly decision: Decision;
-      readonly postingId: string | null;
-      readonly decidedBy: string;
-      readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
-      readonly elsewhere?: true;
-    }
-  | {
-      readonly kind: 'withdrawn';
-      readonly postingId: string;
-      readonly decidedBy: string;
-      readonly standing: Standing;
-    }
-  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly detail: string; readonly standing?: Standing };
-
-/**
  * Carries a confirmed decision out: first the money onto the books where it is not, then everything else, in two
  * transactions with one posting each (docs/ledger.md#locks). The database reads the rows, judges them and moves the money
  * (docs/database-roles.md#decisions). Killed between the two it leaves money in suspense and the case open, which is true.
@@ -54,7 +33,11 @@ export type DecisionAnswer =
  * then be unknown, so call again. `isGenuine`: whether the case's inbox row is one that the API wrote, which the database
  * cannot say; no other is credited.
  */
-export async function decide(pool: pg.Pool, item: DecisionItem, isGenuine: IsGenuine): Promise<DecisionAnswer> {
+export async function decide(
+  pool: pg.Pool,
+  item: DecisionItem,
+  isGenuine: IsGenuine,
+): Promise<DecisionAnswer<Refusal>> {
   if (!isRowId(item.proposalId) || !isRowId(item.confirmationId)) {
     return { kind: 'refused', refusal: 'not_written', detail: 'no rows are named' };
   }
@@ -79,7 +62,7 @@ export async function recordRefused(
   item: DecisionItem,
   detail: string,
   refusal: 'not_possible' | 'unproven' = 'not_possible',
-): Promise<DecisionAnswer> {
+): Promise<DecisionAnswer<Refusal>> {
   return (await inTransaction(pool, (client) =>
     ask(client, 'engine.record_refused($1, $2, $3, $4, $5)', item, detail, refusal),
   ))!;
@@ -90,8 +73,8 @@ async function ask(
   call: string,
   { workflowId, proposalId, confirmationId }: DecisionItem,
   ...more: readonly (string | null)[]
-): Promise<DecisionAnswer | null> {
-  const { rows } = await client.query<{ answer: DecisionAnswer | null }>(`select ${call} as answer`, [
+): Promise<DecisionAnswer<Refusal> | null> {
+  const { rows } = await client.query<{ answer: DecisionAnswer<Refusal> | null }>(`select ${call} as answer`, [
     workflowId,
     proposalId,
     confirmationId,

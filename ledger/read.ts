@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { providerOf } from '../domain/order.ts';
 
 export interface WalletPosting {
   readonly postingId: string;
@@ -53,8 +54,8 @@ export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Prom
 /** The posting that has used up a transaction code of the provider, or null. */
 export async function findPosting(db: pg.Pool, transactionCode: string): Promise<string | null> {
   const { rows } = await db.query<{ id: string }>(
-    `select id from ledger.transaction where provider = 'mtpay' and provider_code = $1`,
-    [transactionCode],
+    'select id from ledger.transaction where provider = $1 and provider_code = $2',
+    [providerOf(), transactionCode],
   );
   return rows[0]?.id ?? null;
 }

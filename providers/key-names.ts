@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { KeySet } from '../config/keyring.ts';
-import type { KeyName, KeySets, KeyTypes } from '../config/keys.ts';
+import type { KeyName, KeyPair, KeySets, KeyTypes } from '../config/keys.ts';
 import { capabilityKey } from './callback-address.ts';
 import { sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
 import { nameKeyId } from '../database/sealed-name.ts';
-import { keyId } from './mtpay/signature.ts';
+
+/** Names a provider's key in tables and logs without showing it. */
+export const keyId = (key: KeyPair): string =>
+  createHash('sha256').update(key.accessKey.reveal()).digest('hex').slice(0, 12);
 
 const NAMES: { readonly [name in KeyName]: (key: KeyTypes[name]) => string } = {
   mtpay: keyId,

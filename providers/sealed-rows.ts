@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import type { CallbackData } from '../domain/order.ts';
 import type { Receipt } from '../domain/review.ts';
-import { contentHash } from './mtpay/callback.ts';
+import { contentHash } from './content-hash.ts';
 import { isSealOf, type SealKey, type SealPublicKeys } from '../config/inbox-seal.ts';
 import { demandMacs, registerSealKey } from '../database/seal-macs.ts';
-
-type Db = pg.Pool | pg.ClientBase;
+import type { Db } from '../database/pool.ts';
 
 /** What a seal is compared with: an inbox row and the stamp of its first message. */
 export interface SealedRow {

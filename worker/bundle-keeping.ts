@@ -1,12 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { sha256 } from '../archive/canonical.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { Log } from '../telemetry/log.ts';
-
-export interface BundleKeeping {
-  /** Resolves when nothing is under way. */
-  close(): Promise<void>;
-}
+import { type Loop, startLoop } from '../telemetry/loop.ts';
 
 const AGAIN_MS = 5_000;
 
@@ -18,26 +13,17 @@ const AGAIN_MS = 5_000;
 export function keepBundle(
   { objects, log }: { readonly objects: ArchiveObjects; readonly log: Log },
   code: string,
-): BundleKeeping {
-  const stop = new AbortController();
-  async function run(): Promise<void> {
-    const hash = sha256(code);
-    while (!stop.signal.aborted) {
-      try {
-        await objects.put(hash, 'bundle', code);
-        log.info({ bundle: hash.toString('hex') }, 'workflow bundle is in the archive');
-        return;
-      } catch (error) {
-        log.warn({ error: (error as Error).name }, 'the workflow bundle is not in the archive yet');
-        await sleep(AGAIN_MS, undefined, { signal: stop.signal }).catch(() => undefined);
-      }
-    }
-  }
-  const running = run();
-  return {
-    async close() {
-      stop.abort();
-      await running;
+): Loop {
+  const hash = sha256(code);
+  return startLoop({
+    work: async () => {
+      await objects.put(hash, 'bundle', code);
+      log.info({ bundle: hash.toString('hex') }, 'workflow bundle is in the archive');
+      return null;
     },
-  };
+    failed: (error) => {
+      log.warn({ error: (error as Error).name }, 'the workflow bundle is not in the archive yet');
+      return AGAIN_MS;
+    },
+  });
 }

@@ -19,7 +19,7 @@ import { createProviderClock } from '../providers/clock.ts';
 import { sealPublicKeys } from '../config/inbox-seal.ts';
 import { nameKeys } from '../providers/key-names.ts';
 import { createOwnStamps } from '../database/own-stamps.ts';
-import { createMtpay } from '../providers/mtpay/place.ts';
+import { PROVIDERS } from '../providers/providers.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './histories.ts';
@@ -73,16 +73,18 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   const { activities, drain, watchHistories } = createActivities({
     pool,
     decisions,
-    provider: createMtpay({
-      placeUrl: config.mtpay.placeUrl,
-      redirectHosts: config.mtpay.redirectHosts,
-      plainHttpHosts: config.mtpay.plainHttpHosts,
-      ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
-      ...(proxy === undefined ? {} : { proxy }),
-    }),
+    providers: {
+      mtpay: PROVIDERS.mtpay.createPlacement({
+        keys: rings.mtpay,
+        placeUrl: config.mtpay.placeUrl,
+        redirectHosts: config.mtpay.redirectHosts,
+        plainHttpHosts: config.mtpay.plainHttpHosts,
+        ...(caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') }),
+        ...(proxy === undefined ? {} : { proxy }),
+      }),
+    },
     clock: createProviderClock(pool),
     stamps: createOwnStamps(config.ownStampGridMs),
-    mtpayKeys: rings.mtpay,
     capabilities: mapKeyring(rings.callback, capabilityKey),
     payerNameKeys: rings.payerName,
     callbackBaseUrl: config.callbackBaseUrl,

@@ -9,9 +9,10 @@ import {
   proposalFault,
   type Standing,
   withdrawalFault,
+  type DecisionAnswer,
 } from '../domain/decision.ts';
 import { caseOutcome, decide, recordProposal } from './effects.ts';
-import { type Concluded, confirm, propose, withdraw } from './messages.ts';
+import { confirm, propose, withdraw } from './messages.ts';
 
 /** What is decided about, as it is when the case opens. */
 export type Subject = Omit<CaseState, 'open' | 'proposal'>;
@@ -25,7 +26,7 @@ export interface People {
    * Holds the case until they have decided, by the rules of domain/decision.ts, and their decision was carried out.
    * `changed` is told when there is something new to show.
    */
-  decide(opened: Subject, changed: (progress: Progress) => void): Promise<Extract<Concluded, { kind: 'decided' }>>;
+  decide(opened: Subject, changed: (progress: Progress) => void): Promise<Extract<DecisionAnswer, { kind: 'decided' }>>;
   /** The case's row may be closed already, because Temporal was restored to an older state: look. */
   lookAgain(): void;
   /** There is no case after all: steps that wait for it are refused, and so is every later one. */
@@ -46,7 +47,7 @@ export function hearPeople(workflowId: string): People {
   let look = false;
   /** Counts what people did, so that an answer about the row is known to be of before. */
   let changes = 0;
-  const concluded = new Map<string, Concluded>();
+  const concluded = new Map<string, DecisionAnswer>();
   const show = () => held?.changed({ standing, proposal });
 
   /** Refuses a step that the rules forbid, as far as is known by now. */
@@ -65,7 +66,7 @@ export function hearPeople(workflowId: string): People {
   }
 
   /** How the case was decided; null: it is open, and what the row says of it by now holds here too. */
-  async function lookAtCase(): Promise<Extract<Concluded, { kind: 'decided' }> | null> {
+  async function lookAtCase(): Promise<Extract<DecisionAnswer, { kind: 'decided' }> | null> {
     const before = changes;
     const row = await caseOutcome(workflowId);
     if (row.kind === 'decided') return row;
@@ -165,11 +166,11 @@ export function hearPeople(workflowId: string): People {
   };
 }
 
-const CLOSED: Concluded = { kind: 'refused', refusal: 'case_closed', detail: 'the case was decided before' };
+const CLOSED: DecisionAnswer = { kind: 'refused', refusal: 'case_closed', detail: 'the case was decided before' };
 
 type Step = Confirmation & { readonly reason: string };
 
-function standingAfter(answer: Concluded, before: Standing): Standing {
+function standingAfter(answer: DecisionAnswer, before: Standing): Standing {
   if (answer.kind !== 'decided' && answer.standing !== undefined) return answer.standing;
   if (answer.kind === 'withdrawn') return 'withdrawn';
   const taken = answer.kind === 'refused' && answer.refusal === 'code_stands' && before === 'nothing';

@@ -10,9 +10,10 @@ import {
 import { hearPeople } from './decisions.ts';
 import { credit, place } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
-import { depositWorkflowId, type DepositInput } from './messages.ts';
+import { type DepositInput } from './messages.ts';
 import { announce, showDeposit } from './show.ts';
 import { closeUnlessPaid, giveToPeople, listen, recordWindow, unbound, untilPaid } from './waiting.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 /** What a closed deposit's history says of it. */
 export interface DepositResult {
@@ -138,9 +139,10 @@ async function live(input: DepositInput): Promise<DepositResult> {
 }
 
 /** By Temporal's clock, and by the database's where it is known. */
-const startOf = ({ reservedAt }: DepositInput) => ({
+const startOf = ({ reservedAt, provider }: DepositInput) => ({
   startedAt: workflowInfo().startTime.toISOString(),
   ...(reservedAt === undefined ? {} : { reservedAt }),
+  ...(provider === undefined ? {} : { provider }),
 });
 
 /** What people are told of a credit that the books did not take. */

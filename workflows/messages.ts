@@ -1,9 +1,10 @@
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import { defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { Confirmation, Decision, Proposal, Standing } from '../domain/decision.ts';
+import type { Confirmation, DecisionAnswer, Proposal, Standing } from '../domain/decision.ts';
 import { grouped } from '../domain/money.ts';
-import type { DepositSettings, Order, Payment } from '../domain/order.ts';
+import type { DepositSettings, Order, Payment, ProviderName } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
+import { caseWorkflowId, depositWorkflowId } from '../domain/ids.ts';
 
 /**
  * The wire format between the API and the workflows. Histories hold these names and shapes: never rename or remove,
@@ -17,6 +18,8 @@ export interface DepositInput extends Order {
   readonly settings: DepositSettings;
   /** When its row was written, by the database's clock, RFC 3339; missing in histories of before. */
   readonly reservedAt?: string;
+  /** Where it is placed; missing in histories of before, whose deposits are all of one provider. */
+  readonly provider?: ProviderName;
 }
 
 /**
@@ -52,36 +55,13 @@ export const lookAgain = defineSignal('lookAgain');
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
 
 /**
- * What a confirmed decision came to. `withdrawn`: the money is in suspense and the case goes on. `refused`: nothing was
- * moved, and the case goes on. What is optional is missing in histories of before.
- */
-export type Concluded =
-  | {
-      readonly kind: 'decided';
-      readonly decision: Decision;
-      readonly postingId: string | null;
-      readonly decidedBy: string;
-      /** The deposit's own payment was not credited, and another payment of it lies in its wallet. */
-      readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
-      /** The money went into the wallet of another deposit than the one it was paid for. */
-      readonly elsewhere?: true;
-    }
-  | {
-      readonly kind: 'withdrawn';
-      readonly postingId: string;
-      readonly decidedBy: string;
-      readonly standing?: Standing;
-    }
-  | { readonly kind: 'refused'; readonly refusal: string; readonly detail: string; readonly standing?: Standing };
-
-/**
  * What people decide. The operator is the name of a personal key, put there by the API; the rows the ids name are read
  * again before money moves. Refused updates (validators) leave no trace in the history; their error's type is a
  * DecisionFault.
  */
 export const propose = defineUpdate<void, [Proposal]>('propose');
 /** Answers when the decision was carried out, which takes as long as the database is away. */
-export const confirm = defineUpdate<Concluded, [Confirmation]>('confirm');
+export const confirm = defineUpdate<DecisionAnswer, [Confirmation]>('confirm');
 export const withdraw = defineUpdate<void, [Confirmation & { readonly reason: string }]>('withdraw');
 
 export const DepositState = defineSearchAttributeKey('DepositState', 'KEYWORD');
@@ -100,22 +80,6 @@ export const SEARCH_ATTRIBUTES = [
   ReviewReasonKey,
   MtcAmount,
 ];
-
-export const depositWorkflowId = (externalOrderNumber: string) => `deposit:${externalOrderNumber}`;
-/**
- * The case of a callback. The row's id alone is given out again after PostgreSQL was restored to an older state, and
- * Temporal remembers it; rows of before have no uid.
- */
-export const reviewWorkflowId = ({ id, uid }: { readonly id: string; readonly uid: string | null }) =>
-  uid === null ? `review:${id}` : `review:${id}-${uid.slice(0, 8)}`;
-/** A credit may be doubted again when it was found right before: the k-th case of this callback. */
-export const reversalWorkflowId = (callback: { readonly id: string; readonly uid: string | null }, k: number) =>
-  `${reviewWorkflowId(callback)}:reversal:${k}`;
-/** A case whose workflow has ended before its row, for the k-th time. */
-export const heldAgainWorkflowId = (workflowId: string, k: number) => `${workflowId}:again:${k}`;
-/** Which case a workflow holds. */
-export const caseWorkflowId = ({ inboxId, workflowId }: Pick<ReviewInput, 'inboxId' | 'workflowId'>) =>
-  workflowId ?? reviewWorkflowId({ id: inboxId, uid: null });
 
 /**
  * A worker that is lost in the middle of a task is noticed after this long; between tasks, after two seconds. Shorter is no

@@ -4,8 +4,9 @@ import { judge } from '../domain/judge.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { hearPeople } from './decisions.ts';
 import { park } from './effects.ts';
-import { caseWorkflowId, lookAgain, type ReviewInput } from './messages.ts';
+import { lookAgain, type ReviewInput } from './messages.ts';
 import { announceDecided, showReview } from './show.ts';
+import { caseWorkflowId } from '../domain/ids.ts';
 
 /** What a closed case's history says of it. */
 export interface ReviewResult {

@@ -6,8 +6,9 @@ import type { Payment } from '../domain/order.ts';
 import type { People } from './decisions.ts';
 import { close, recordReview, recordState, settlement } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
-import { callbackAccepted, depositWorkflowId, type DepositInput, lookAgain, orderAnswered } from './messages.ts';
+import { callbackAccepted, type DepositInput, lookAgain, orderAnswered } from './messages.ts';
 import { isPayment } from './payment.ts';
+import { depositWorkflowId } from '../domain/ids.ts';
 
 /** The states in which a payment is waited for, and the event that leads back to each. */
 const WAITS_ON = {

@@ -43,19 +43,19 @@ const refuseAmbiguousHeaders: RequestHandler = (request, _response, next) => {
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*(utf-8|"utf-8")\s*)?$/i;
 
-/** 415 for everything but plain JSON in UTF-8, before the body is read. */
-export const requireJson: RequestHandler = (request, _response, next) => {
-  if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) {
-    return next(
-      new RequestRefused('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'),
-    );
-  }
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    return next(new RequestRefused('unsupported_media_type', 'send the body without content-encoding'));
-  }
-  return next();
-};
+/** 415 for what `isJson` does not know by its type, and for what is coded, before the body is read. */
+export const requireType =
+  (isJson: (type: string) => boolean): RequestHandler =>
+  (request, _response, next) => {
+    const encoding = request.headers['content-encoding'];
+    if (!isJson(request.headers['content-type'] ?? ''))
+      next(new RequestRefused('unsupported_media_type', 'send content-type application/json, charset utf-8 or none'));
+    else if (encoding !== undefined && encoding !== 'identity')
+      next(new RequestRefused('unsupported_media_type', 'send the body without content-encoding'));
+    else next();
+  };
+
+export const requireJson = requireType((type) => JSON_TYPE.test(type));
 
 /** The body as the bytes that came; nothing is inflated, decoded or guessed. */
 export const readBytes = express.raw({ type: () => true, limit: MAX_BODY_BYTES, inflate: false });

@@ -3,7 +3,7 @@ import type { Credit } from '../../domain/credits.ts';
 import { isFinal } from '../../domain/deposit.ts';
 import type { CreditAnswer, DepositAnswer } from '../../contract/answers.ts';
 import { refusalOf } from '../../intake/refusal.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 export interface WebUi {
   readonly url: string | undefined;

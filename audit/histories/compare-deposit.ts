@@ -1,7 +1,7 @@
 import type { HistoryStep } from '../../archive/history.ts';
 import type { Settlement } from '../../activities/index.ts';
 import { judge } from '../../domain/judge.ts';
-import type { Payment } from '../../domain/order.ts';
+import { providerOf, type Payment } from '../../domain/order.ts';
 import { priceOf } from '../../ledger/credit.ts';
 import type { DepositInput } from '../../workflows/messages.ts';
 import {
@@ -22,13 +22,14 @@ import { compareDepositTimes } from './compare-times.ts';
 import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './course.ts';
 import type { AttemptRecord, DepositRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
+import { depositWorkflowId, creditKey, reviewOutcome, postingOutcome, clearingOf } from '../../domain/ids.ts';
 
 /** A deposit's history beside its row, its callback, its postings and its case. */
 export function compareDeposit(on: Compared): void {
   const { facts, records, tell } = on;
   const input = facts.input as DepositInput;
   const n = input.externalOrderNumber;
-  if (facts.workflowId !== `deposit:${n}`) tell('deposit_row_differs', `its history is that of deposit ${n}`);
+  if (facts.workflowId !== depositWorkflowId(n)) tell('deposit_row_differs', `its history is that of deposit ${n}`);
   const row = records.deposits.get(n);
   if (row === undefined) return tell('deposit_row_differs', 'there is no deposit row');
   const course = courseOf(facts);
@@ -67,7 +68,8 @@ function tipOf(accepted: Judged | null): string | null {
 
 /** What was asked, as the workflow was started with it and as the row has it. */
 function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecord): void {
-  const { settings, reservedAt, ...order } = input;
+  const { settings, reservedAt, ...asked } = input;
+  const order = { ...asked, provider: providerOf(input) };
   // After a restore the same order may have a younger row, and never an older one.
   if (reservedAt !== undefined && Date.parse(row.createdAt) < Date.parse(reservedAt))
     tell('deposit_row_differs', `it was made at ${row.createdAt}, its history began with a row of ${reservedAt}`);
@@ -169,9 +171,10 @@ function compareOutcomes(
   const named = inboxIdsIn(facts);
   for (const callback of records.outcomes.get(row.externalOrderNumber) ?? []) {
     const isOwn =
-      callback.outcome === `review:${id}` || postings.some((posting) => callback.outcome === `posting:${posting.id}`);
+      callback.outcome === reviewOutcome(id) ||
+      postings.some((posting) => callback.outcome === postingOutcome(posting.id));
     // A task of which nothing was recorded may have heard of it; its history was told of the posting instead.
-    if (isOwn && !named.includes(callback.id) && callback.outcome !== `posting:${settled?.postingId}`)
+    if (isOwn && !named.includes(callback.id) && callback.outcome !== postingOutcome(settled?.postingId))
       tell(
         'callback_outcome_differs',
         `came to ${callback.outcome}, and ${id} was never told of it`,
@@ -293,7 +296,7 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
     return postingId;
   }
   const callback = on.records.callbacks.get(payment.inboxId);
-  if (callback !== undefined && callback.outcome !== `posting:${postingId}`) {
+  if (callback !== undefined && callback.outcome !== postingOutcome(postingId)) {
     const came = `callback ${callback.id} came to ${callback.outcome ?? 'nothing'}`;
     on.tell('callback_outcome_differs', `${came}, its history to posting ${postingId}`);
   }
@@ -304,9 +307,9 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
 function expectCredit(on: Compared, input: DepositInput, postingId: string, payment: Payment, postedAt?: string): void {
   expectPosting(on, postingId, {
     kind: 'credit',
-    key: `deposit:${input.externalOrderNumber}:credit`,
+    key: creditKey(input.externalOrderNumber),
     deposit: input.externalOrderNumber,
-    debit: 'clearing:mtpay',
+    debit: clearingOf(providerOf(input)),
     credit: `wallet:${input.wallet}`,
     ...received(payment),
     unitPrice: priceOf({ paymentPrice: payment.paymentPrice, amount: payment.transactionAmount }),

@@ -44,12 +44,14 @@ function isWindow({ facts }: Compared, course: Course | null, durationMs: number
 /** Every list of arguments that the activity may have been given, each as one text. */
 function givenTo(on: Compared, step: Activity, course: Course | null, judged: Judged | undefined): string[] {
   const { facts, id } = on;
-  const { externalOrderNumber: n, wallet, reservedAt } = facts.input as DepositInput;
+  const { externalOrderNumber: n, wallet, reservedAt, provider } = facts.input as DepositInput;
   const placement = placementOf(facts);
   switch (step.name) {
     case 'settlePlacement':
-      // Code of before did not say when the workflow was started.
-      return [canonical([n]), canonical([n, { startedAt: facts.startedAt, ...(reservedAt && { reservedAt }) }])];
+      // Code of before did not say when the workflow was started, or where the order is placed.
+      return [[n], ...[{}, { provider }].map((at) => [n, { startedAt: facts.startedAt, reservedAt, ...at }])].map(
+        canonical,
+      );
     case 'close':
       return [
         placement?.kind === 'refused'

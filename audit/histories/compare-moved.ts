@@ -1,11 +1,11 @@
-import { actorOf, restOf } from '../../domain/decision.ts';
+import { actorOf, restOf, type DecisionAnswer } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
-import type { Concluded } from '../../workflows/messages.ts';
-import { type Compared, expectPosting, placeOf, received } from './comparing.ts';
+import { type Compared, expectPosting, placeOf, received, providerIn } from './comparing.ts';
 import type { People, Subject } from './compare-people.ts';
 import type { PostingRecord, StatedRecord, StepRecord } from '../tables/rows.ts';
+import { creditKey, clearingOf, suspenseOf, parkKey } from '../../domain/ids.ts';
 
-type Carried = Exclude<Concluded, { kind: 'refused' }>;
+type Carried = Exclude<DecisionAnswer, { kind: 'refused' }>;
 type Money = Omit<Payment, 'inboxId' | 'receivedAt'>;
 
 /**
@@ -14,6 +14,7 @@ type Money = Omit<Payment, 'inboxId' | 'receivedAt'>;
  */
 export function compareBroughtIn(on: Compared, subject: Subject, credits: readonly People[]): void {
   if (credits.length === 0) return;
+  const provider = providerIn(on.facts);
   const before = on.postings.filter(({ id, kind }) => kind === 'suspense' && !on.explained.has(id));
   for (const posting of before) {
     const money = subject.payment ?? statedFor(on, posting, credits);
@@ -25,9 +26,9 @@ export function compareBroughtIn(on: Compared, subject: Subject, credits: readon
     }
     expectPosting(on, posting.id, {
       kind: 'suspense',
-      key: `suspense:mtpay:${money.transactionCode}`,
-      debit: 'clearing:mtpay',
-      credit: 'suspense:mtpay',
+      key: parkKey(provider, money.transactionCode),
+      debit: clearingOf(provider),
+      credit: suspenseOf(provider),
       ...received(money),
       // Its deposit may have been made since, when its order was unknown.
       ...(subject.deposit === null ? {} : { deposit: subject.deposit }),
@@ -123,7 +124,7 @@ function compareKey({ id, records, tell }: Compared, { deposit }: Subject, { key
   const inboxId = records.cases.get(id)?.inboxId;
   const allowed = [
     `after:${origin}`,
-    ...(deposit === null ? [] : [`deposit:${deposit}:credit`]),
+    ...(deposit === null ? [] : [creditKey(deposit)]),
     `review:${inboxId}:release`,
     `review:${inboxId}:release:${origin}`,
     `review:${inboxId}:reverse`,
@@ -133,17 +134,16 @@ function compareKey({ id, records, tell }: Compared, { deposit }: Subject, { key
     tell('posting_differs', `key is ${key}, its history says ${allowed[0]}`, `posting ${posting.id}`);
 }
 
-const SUSPENSE = 'suspense:mtpay';
-const CLEARING = 'clearing:mtpay';
-
 /** From where to where a decision takes the money, which lies where the posting `before` left it. */
 function wayOf(
-  { records }: Compared,
+  { facts, records }: Compared,
   subject: Subject,
   { proposal }: People,
   posting: PostingRecord,
   before: PostingRecord | undefined,
 ): Partial<PostingRecord> {
+  const provider = providerIn(facts);
+  const [suspense, clearing] = [suspenseOf(provider), clearingOf(provider)];
   const back = before === undefined ? {} : { debit: before.debit, credit: before.credit, deposit: before.deposit };
   const place = before === undefined ? undefined : placeOf(before);
   const isTakenOut = before?.amount.startsWith('-') === true;
@@ -153,7 +153,7 @@ function wayOf(
       const wallet = to === null ? undefined : records.deposits.get(to)?.wallet;
       return {
         kind: 'release',
-        debit: SUSPENSE,
+        debit: suspense,
         deposit: to,
         ...(wallet === undefined ? {} : { credit: `wallet:${wallet}` }),
       };
@@ -162,10 +162,10 @@ function wayOf(
       return {
         kind: 'reversal',
         ...(place === undefined ? {} : { credit: place }),
-        ...(posting.key.startsWith('after:') ? { debit: proposal.keep ? SUSPENSE : CLEARING } : {}),
+        ...(posting.key.startsWith('after:') ? { debit: proposal.keep ? suspense : clearing } : {}),
       };
     case 'reject':
-      return { kind: 'reversal', ...(isTakenOut ? back : { debit: CLEARING, credit: SUSPENSE }) };
+      return { kind: 'reversal', ...(isTakenOut ? back : { debit: clearing, credit: suspense }) };
     default:
       return { kind: 'reversal', ...back };
   }

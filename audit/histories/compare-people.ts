@@ -1,6 +1,5 @@
-import { actorOf, type Decision, needsTwo } from '../../domain/decision.ts';
+import { actorOf, type Decision, needsTwo, type DecisionAnswer } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
-import type { Concluded } from '../../workflows/messages.ts';
 import { type Activity, activities, canonical, type Compared, type Update } from './comparing.ts';
 import { compareBroughtIn, compareMoved } from './compare-moved.ts';
 import type { StatedRecord, StepRecord } from '../tables/rows.ts';
@@ -41,7 +40,7 @@ export function compareDecisions(on: Compared, subject: Subject): Decided | unde
   const decisions = activities(on.facts, 'decide');
   for (const [i, step] of decisions.entries()) {
     const people = peopleOf(on, step, updates, rows);
-    const answer = step.result as Concluded;
+    const answer = step.result as DecisionAnswer;
     const isAskedAgain = decisions.slice(i + 1).some(({ input }) => canonical(input) === canonical(step.input));
     compareCarried(on, step, answer, isAskedAgain);
     if (people === null || answer.kind === 'refused') continue;
@@ -55,7 +54,7 @@ export function compareDecisions(on: Compared, subject: Subject): Decided | unde
   }
   // Its workflow did not know of the decision, and asked the row: what the row says is compared with the books by itself.
   for (const { result } of activities(on.facts, 'caseOutcome')) {
-    const found = result as Concluded | { kind: 'open' };
+    const found = result as DecisionAnswer | { kind: 'open' };
     if (found.kind === 'decided') decided ??= { ...found, toOther: false };
   }
   compareLeftOut(on, updates);
@@ -76,7 +75,7 @@ function compareShown({ facts, id, records, tell }: Compared, updates: readonly 
       (step.kind === 'activity' && (step.name === 'decide' || step.name === 'caseOutcome')),
   );
   // What the row was asked about, and what was not carried out, may have gone either way.
-  if (last?.kind === 'activity' && (last.name === 'caseOutcome' || (last.result as Concluded).kind === 'refused'))
+  if (last?.kind === 'activity' && (last.name === 'caseOutcome' || (last.result as DecisionAnswer).kind === 'refused'))
     return;
   const waits = last?.kind === 'update' && last.name === 'propose' ? (last.input as Said).decisionId : null;
   if (stands.proposal !== waits)
@@ -107,7 +106,7 @@ function compareStep({ records, tell }: Compared, update: Update, rows: readonly
 
 /** By its failure, or, of a confirmation that the books do not find, by its answer. */
 function isRefused({ refusal, outcome }: Update): boolean {
-  const answer = outcome as Partial<Extract<Concluded, { kind: 'refused' }>> | null | undefined;
+  const answer = outcome as Partial<Extract<DecisionAnswer, { kind: 'refused' }>> | null | undefined;
   return refusal !== null || answer?.refusal === 'not_written';
 }
 
@@ -165,7 +164,7 @@ function peopleOf(
       `event ${eventId}: who confirmed was told ${canonical(heard)}, it came to ${canonical(result)}`,
     );
   // The books refused it for that very reason: nothing moved, and the missing step is told already.
-  if ((result as Concluded).kind === 'refused') return null;
+  if ((result as DecisionAnswer).kind === 'refused') return null;
   const isProposed = updates.some(
     (update) =>
       update.name === 'propose' && !isRefused(update) && (update.input as Said).decisionId === String(proposalId),
@@ -193,7 +192,7 @@ const UNCARRIED = ['not_written', 'case_closed'];
  * What it came to is written down where it was carried out, as its history was told, refusals too. `isAskedAgain`: the same
  * rows are named by a later decision, so what is written down is of that one.
  */
-function compareCarried(on: Compared, step: Activity, answer: Concluded, isAskedAgain: boolean): void {
+function compareCarried(on: Compared, step: Activity, answer: DecisionAnswer, isAskedAgain: boolean): void {
   const { records, tell } = on;
   const { proposalId, confirmationId } = itemOf(step);
   const row = records.carried.get(String(proposalId));
@@ -211,7 +210,7 @@ function compareCarried(on: Compared, step: Activity, answer: Concluded, isAsked
 }
 
 /** Whether it was carried out by code that writes that down: its posting says so, or what else the case was answered. */
-function isCarriedSince({ facts, postings }: Compared, answer: Concluded): boolean {
+function isCarriedSince({ facts, postings }: Compared, answer: DecisionAnswer): boolean {
   const posting = answer.kind === 'refused' ? undefined : postings.find(({ id }) => id === answer.postingId);
   if (posting !== undefined) return posting.key.startsWith('after:');
   const shown = activities(facts, 'recordProposal');
@@ -232,7 +231,7 @@ function compareLeftOut({ facts, records, tell }: Compared, updates: readonly Up
   }
 }
 
-type Carried = Exclude<Concluded, { kind: 'refused' }>;
+type Carried = Exclude<DecisionAnswer, { kind: 'refused' }>;
 
 function compareWho(
   { records, tell }: Compared,

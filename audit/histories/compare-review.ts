@@ -1,4 +1,4 @@
-import { caseWorkflowId, type ReviewInput } from '../../workflows/messages.ts';
+import { type ReviewInput } from '../../workflows/messages.ts';
 import {
   activities,
   canonical,
@@ -12,6 +12,7 @@ import { compareGiven } from './compare-given.ts';
 import { compareDecisions, type Decided } from './compare-people.ts';
 import { compareReviewTimes } from './compare-times.ts';
 import type { CallbackRecord, CaseRecord } from '../tables/rows.ts';
+import { caseWorkflowId } from '../../domain/ids.ts';
 
 /** The history of a case of its own beside its row, its callback and its postings. */
 export function compareReview(on: Compared): void {

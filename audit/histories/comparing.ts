@@ -1,7 +1,11 @@
 import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
-import type { Payment } from '../../domain/order.ts';
+import { providerOf, type Payment, type ProviderName } from '../../domain/order.ts';
 import type { FindingKind } from '../report/findings.ts';
 import type { CallbackRecord, PostingRecord, Records } from '../tables/rows.ts';
+import { canonicalText } from '../../encoding/canonical-json.ts';
+import { reviewOutcome, clearingOf, suspenseOf, parkKey } from '../../domain/ids.ts';
+import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
+import type { Placement } from '../../activities/placement.ts';
 
 /** One history beside what the tables hold of it; what all comparisons share. */
 export interface Compared {
@@ -44,29 +48,18 @@ export function inboxIdsIn(facts: HistoryFacts): string[] {
   });
 }
 
-/** What became of the placement. */
-export type PlacementAnswer =
-  | {
-      readonly kind: 'placed';
-      readonly advertisementCode: string;
-      readonly expiresAt: string;
-      readonly redirectHash?: string;
-    }
-  | { readonly kind: 'unknown'; readonly expiresAt: string }
-  | { readonly kind: 'refused'; readonly reason: string };
+export const placementOf = (facts: HistoryFacts): Placement | undefined =>
+  [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as Placement | undefined;
 
-export const placementOf = (facts: HistoryFacts): PlacementAnswer | undefined =>
-  [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as
-    | PlacementAnswer
-    | undefined;
+/** Whose money the history is about. */
+export const providerIn = ({ input }: HistoryFacts): ProviderName => {
+  const { order, ...deposit } = input as DepositInput & Pick<ReviewInput, 'order'>;
+  return providerOf(order ?? deposit);
+};
 
 /** One text for every order of keys. */
 export const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  ) ?? 'nothing';
+  value === undefined ? 'nothing' : canonicalText(JSON.parse(JSON.stringify(value)));
 
 /** What the history was told must be what the inbox holds. */
 export function comparePayment({ tell }: Compared, payment: Payment, callback: CallbackRecord | undefined): void {
@@ -93,7 +86,7 @@ export function compareCaseOutcome(
 ) {
   const callback = records.callbacks.get(inboxId);
   const outcome = callback?.outcome ?? null;
-  if (outcome === null || outcome === `review:${caseId}`) return;
+  if (outcome === null || outcome === reviewOutcome(caseId)) return;
   const came = `callback ${inboxId} came to ${outcome}`;
   tell('callback_outcome_differs', `${came}, its history to the case ${caseId}`);
 }
@@ -128,6 +121,7 @@ export function compareParked(
   payment: Payment | null,
   deposit: string | null,
 ): void {
+  const provider = providerIn(on.facts);
   const stands = on.records.cases.get(on.id);
   // Of a deposit's own payments only those that the judge had nothing else against.
   const asked = activity === 'park' || stands?.reason === 'LATE';
@@ -146,10 +140,10 @@ export function compareParked(
       on.tell('decision_unrecorded', `the case parked ${stands.parked ?? 'nothing'}, its history posting ${postingId}`);
     expectPosting(on, postingId, {
       kind: 'suspense',
-      debit: 'clearing:mtpay',
-      credit: 'suspense:mtpay',
+      debit: clearingOf(provider),
+      credit: suspenseOf(provider),
       deposit,
-      ...(payment === null ? {} : { key: `suspense:mtpay:${payment.transactionCode}`, ...received(payment) }),
+      ...(payment === null ? {} : { key: parkKey(provider, payment.transactionCode), ...received(payment) }),
     });
   }
 }

@@ -2,7 +2,8 @@ import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
 import type { Settlement, Unbound } from '../../activities/index.ts';
 import type { Payment } from '../../domain/order.ts';
 import { isPayment } from '../../workflows/payment.ts';
-import type { Activity, PlacementAnswer } from './comparing.ts';
+import type { Activity } from './comparing.ts';
+import type { Placement } from '../../activities/placement.ts';
 
 /** A payment that the deposit's history asked the database about: to credit it, or to give it to people. */
 export interface Asked {
@@ -66,7 +67,7 @@ export const settlementOf = ({ state, postingId, late, transactionCode }: Settle
 interface Now {
   payment: Payment | null;
   heard: HistoryStep | null;
-  placement: PlacementAnswer | null;
+  placement: Placement | null;
   expiresAt: string | null;
   heardOfAnswer: boolean;
   thoughRefused: boolean;
@@ -107,7 +108,7 @@ export function courseOf(facts: HistoryFacts): Course {
     switch (step.name) {
       case 'placeOrder':
       case 'settlePlacement':
-        now.placement = step.result as PlacementAnswer;
+        now.placement = step.result as Placement;
         now.expiresAt = now.placement.kind === 'refused' ? null : now.placement.expiresAt;
         break;
       case 'close': {

@@ -3,7 +3,7 @@ import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
 import { DECISIONS, STANDINGS } from '../../domain/decision.ts';
 import { FINAL_STATES } from '../../domain/deposit.ts';
 import { parseFiat, parseFraction, parseMtc, type Parsed, parseUnitPrice } from '../../domain/money.ts';
-import { BUY_COIN_MODES, CURRENCIES } from '../../domain/order.ts';
+import { BUY_COIN_MODES, CURRENCIES, PROVIDER_NAMES } from '../../domain/order.ts';
 import type { DepositInput } from '../../workflows/messages.ts';
 
 /**
@@ -45,6 +45,7 @@ const depositInput = z
     currencyCode: z.enum(CURRENCIES),
     settings,
     reservedAt: time.optional(),
+    provider: z.enum(PROVIDER_NAMES).optional(),
   })
   .refine(isOrder, 'the amount is not that of the mode');
 

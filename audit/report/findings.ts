@@ -55,6 +55,8 @@ export type CheckId = keyof typeof CHECKS;
 export const CHECK_IDS = Object.keys(CHECKS) as CheckId[];
 
 interface FindingText {
+  /** Under which it is reported. */
+  readonly check: CheckId;
   readonly title: string;
   readonly means: string;
   readonly todo: string;
@@ -63,254 +65,301 @@ interface FindingText {
 const RESTORE = 'Find out who could write there and when; compare with a backup and with the heads in earlier reports.';
 const STOP = 'Have people look at the deposit and its evidence before more money moves on this wallet.';
 
-/** One fixed sentence each about what it means and what to do; grouped by the check that usually finds it. */
+/** One fixed sentence each about what it means and what to do; in the order of the checks. */
 export const FINDINGS = {
   archive_row_changed: {
+    check: 'archive',
     title: 'Archive row changed',
     means: 'A row of the archive does not hash to the value it was chained with: it was changed after it was written.',
     todo: RESTORE,
   },
   archive_row_missing: {
+    check: 'archive',
     title: 'Archive row missing',
     means: 'The numbers of the archive have a gap: a row was taken away.',
     todo: RESTORE,
   },
   archive_order_broken: {
+    check: 'archive',
     title: 'Archive rows out of order',
     means: 'A row does not continue the one before it: rows were swapped, put in, or chained anew.',
     todo: RESTORE,
   },
   chain_cut: {
+    check: 'archive',
     title: 'Chain shorter than before',
     means: 'A chain does not pass through a head that was seen earlier: its end was cut off or written anew.',
     todo: 'Find out whether an older backup was restored. If not, treat it as tampering.',
   },
   history_damaged: {
+    check: 'archive',
     title: 'History changed',
     means:
       'The kept text of a history does not hash to what its archive row says, or has not the form in which the archive writes one: at least one byte was changed.',
     todo: RESTORE,
   },
   history_differs: {
+    check: 'archive',
     title: 'Archived history is not Temporal’s',
     means:
       'Temporal still has this history, and it is not the one that the archive keeps: the archive was written anew, with hashes made to fit.',
     todo: 'Save Temporal’s copy at once, before its retention ends; audit the deposit by it, and find out who could write to the archive.',
   },
   history_missing: {
+    check: 'archive',
     title: 'History not in the archive',
     means: 'A deposit or a case is closed, and the archive has no history for it.',
     todo: 'Let the archive catch up and audit again. If Temporal does not have it any more, it is lost.',
   },
   history_lost: {
+    check: 'archive',
     title: 'History lost',
     means: 'Temporal had removed the history before it was archived: this decision cannot be replayed any more.',
     todo: 'Judge the deposit by its callbacks, postings and decisions, which are still here; find out why archiving was late.',
   },
   archive_row_false: {
+    check: 'archive',
     title: 'Archive row contradicts its history',
     means: 'The row says another workflow, run, time, number of events or bundle than the history that it names.',
     todo: RESTORE,
   },
   bundle_missing: {
+    check: 'archive',
     title: 'Code of a decision not kept',
     means:
       'The history names a bundle of workflow code that is not kept, or whose kept text does not hash to its name.',
     todo: 'Put the bundle back from the release it came from; its hash tells which one is right.',
   },
   replay_differs: {
+    check: 'replay',
     title: 'History does not replay',
     means: 'The code does not do what the history says it did: either the history was changed, or the code was.',
     todo: 'Replay it on the bundle that decided it. If that fails too, the history was changed; otherwise add the exception or the patch.',
   },
   decision_differs: {
+    check: 'replay',
     title: 'Replayed decision differs',
     means: 'The history replays, and yet the code decides other facts (amount, wallet, verdict) than were recorded.',
     todo: 'Find the change of the code that decides differently; it must be patched so that it does not reach back.',
   },
   times_contradict: {
+    check: 'books',
     title: 'Times contradict each other',
     means: 'Something is recorded as earlier than what caused it, or outside the life of its workflow.',
     todo: 'Look for a clock that was set, and for a time that was changed; the hashes tell which.',
   },
   posting_missing: {
+    check: 'books',
     title: 'Posting missing',
     means: 'The history recorded a posting that does not stand in the ledger.',
     todo: 'Compare the ledger with a backup; the customer’s balance is probably wrong.',
   },
   posting_unexplained: {
+    check: 'books',
     title: 'Posting without a decision',
     means: 'Money moved in the ledger, and no history decided that.',
     todo: STOP,
   },
   posting_differs: {
+    check: 'books',
     title: 'Posting differs from its decision',
     means: 'The posting stands with another amount, fee, wallet, price or name than the history decided.',
     todo: STOP,
   },
   credited_twice: {
+    check: 'evidence',
     title: 'Credited twice',
     means:
       'One deposit, or one transaction of the provider, was credited more than once; or two payments of a deposit stand in wallets, and no two people put the one beside the other.',
     todo: STOP,
   },
   double_at_migration: {
+    check: 'evidence',
     title: 'Two payments from before',
     means:
       'More than one payment of a deposit stood in wallets before that took two people who name the other one. Nobody has said since that it is right.',
     todo: 'Compare with the provider’s statement. Undo what is one too many by a doubt; what is right is written into the list of exceptions, with the reason.',
   },
   deposit_row_differs: {
+    check: 'books',
     title: 'Deposit row is not what happened',
     means: 'State, posting, lateness or times in the row that people and programs read are not those of the history.',
     todo: 'The row is only a view; correct it from the history, and find out what changed or did not change it.',
   },
   link_differs: {
+    check: 'books',
     title: 'Checkout link is another one',
     means: 'The row of a deposit leads customers to another address than the one that the provider answered with.',
     todo: 'Stop serving the deposit, warn whoever was sent there, and find out who wrote to the database.',
   },
   attempt_differs: {
+    check: 'books',
     title: 'Attempt at placing differs',
     means:
       'What was sent to the provider for an order, with which stamp, and what it answered is not on record as the history says.',
     todo: 'Ask the provider for the order; find out who could take away or write attempts and stamps.',
   },
   notification_differs: {
+    check: 'books',
     title: 'Notification of what did not happen',
     means: 'What is told to the outside is not what was posted or decided, or what happened is told to nobody.',
     todo: 'Stop its delivery and tell the receiver what is right; find out who wrote to the database.',
   },
   deposit_unexplained: {
+    check: 'books',
     title: 'Deposit without a history',
     means: 'There is a row for a deposit or a case, and no workflow that ever ran for it.',
     todo: 'Find out who wrote the row; no program of ours writes one without starting its workflow.',
   },
   history_unexplained: {
+    check: 'books',
     title: 'History without a deposit',
     means: 'A workflow ran, and there is no row for its deposit or its case: the row was removed.',
     todo: 'Put the row back from a backup; the history says what has to stand in it.',
   },
   callback_without_outcome: {
+    check: 'callbacks',
     title: 'Acknowledged callback without an outcome',
     means: 'The provider was told that its message was taken, and nothing came of it: a payment may have been lost.',
     todo: 'See whether the deposit is still being worked on; otherwise open a case for the callback.',
   },
   callback_with_two_outcomes: {
+    check: 'callbacks',
     title: 'Callback with two outcomes',
     means: 'More than one posting or case goes back to one and the same message.',
     todo: STOP,
   },
   callback_outcome_differs: {
+    check: 'callbacks',
     title: 'Callback’s outcome is not true',
     means: 'The posting or the case that a callback names does not exist, or is about another callback.',
     todo: 'Follow the transaction code through the ledger; compare with a backup.',
   },
   callback_changed: {
+    check: 'callbacks',
     title: 'Callback changed',
     means: 'The kept message does not hash to what was recorded when it came, or is not what was read from it.',
     todo: RESTORE,
   },
   callback_unknown: {
+    check: 'callbacks',
     title: 'Callback without a source',
     means:
       'A callback is kept for which no authentic message is on record, or that claims an order that is not its own.',
     todo: STOP,
   },
   callback_not_sealed: {
+    check: 'callbacks',
     title: 'Callback without a seal',
     means:
       'The API seals every message that it keeps. This row is younger than that, and bears none: it is not known who wrote it.',
     todo: STOP,
   },
   seal_broken: {
+    check: 'callbacks',
     title: 'Seal of a callback broken',
     means:
       'The seal is not one of a known key over this row: the row was changed, or its seal was made up or taken from another.',
     todo: STOP,
   },
   credit_without_evidence: {
+    check: 'evidence',
     title: 'Credit without evidence',
     means: 'A wallet was credited, and neither an authentic callback nor a decision of people stands behind it.',
     todo: STOP,
   },
   evidence_differs: {
+    check: 'evidence',
     title: 'Credit differs from its evidence',
     means: 'The credited amount, currency, price or transaction code is not the one in the callback it rests on.',
     todo: STOP,
   },
   decided_by_one: {
+    check: 'evidence',
     title: 'Decided by one person',
     means:
       'The frozen limit, or a payment beside another, or one that cannot be read, asks for two different people, and one proposed and confirmed.',
     todo: 'Have a second person decide the case anew; find out how the rule was passed by.',
   },
   decision_unrecorded: {
+    check: 'evidence',
     title: 'Decision not on record',
     means:
       'The steps in the history, in the tables of decisions and of what they came to, and on the posting do not name the same people and facts.',
     todo: RESTORE,
   },
   step_not_signed: {
+    check: 'evidence',
     title: 'Step without its operator’s signature',
     means:
       'A step that people are said to have taken bears a signature that none of the operator’s keys made over it; or none, where each needs one.',
     todo: STOP,
   },
   key_unexplained: {
+    check: 'evidence',
     title: 'API key not as it was made',
     means:
       'The log of keys, which nobody changes, does not say that this key was made or revoked so, or is broken itself.',
     todo: 'Revoke the key at once, and look at every step that was taken with it.',
   },
   block_broken: {
+    check: 'ledger',
     title: 'Ledger chain broken',
     means: 'A block of the ledger does not hash to its value, or does not continue the one before it.',
     todo: RESTORE,
   },
   posting_unsealed: {
+    check: 'ledger',
     title: 'Posting outside the ledger’s chain',
     means: 'A posting stands in no block or in two, or a block names one that is not there.',
     todo: RESTORE,
   },
   posting_unbalanced: {
+    check: 'ledger',
     title: 'Posting does not balance',
     means: 'The entries of one posting do not add up to zero.',
     todo: RESTORE,
   },
   entries_differ: {
+    check: 'ledger',
     title: 'Entries differ from their posting',
     means: 'Account or amount of an entry is not what its posting says: an entry was moved, changed, added or removed.',
     todo: RESTORE,
   },
   balance_differs: {
+    check: 'ledger',
     title: 'Balance is not the sum of its entries',
     means: 'The kept balance of an account, or all accounts together, do not add up.',
     todo: 'Compute the balances anew from the entries, and find out what wrote the wrong one.',
   },
   money_unexplained: {
+    check: 'ledger',
     title: 'Suspense or clearing not explained',
     means: 'Money waits in suspense without an open case, or clearing holds what no posting explains.',
     todo: 'Go through the postings of the account; open a case for each that nobody decides.',
   },
   slot_differs: {
+    check: 'ledger',
     title: 'Slot is not what stands in wallets',
     means:
       'What keeps a second payment of a deposit out of the wallets does not name the newest that stands there, or is gone: the next one could get in.',
     todo: STOP,
   },
   lineage_differs: {
+    check: 'ledger',
     title: 'Chain of postings is not what its postings say',
     means: 'The table that says with which posting a chain begins contradicts the postings: money is shown elsewhere.',
     todo: RESTORE,
   },
   catalogue_differs: {
+    check: 'catalogue',
     title: 'Not what this version makes',
     means:
       'A function, trigger, constraint, index, grant or role is not as the migrations of this version make it, or they were not applied as they are: what the database refuses and answers cannot be relied on.',
     todo: 'Find out who changed it and when, and what was possible meanwhile; bring it back by the migrations. What is right and stays goes into the list of exceptions, with the reason.',
   },
   not_readable: {
+    check: 'replay',
     title: 'Could not be checked',
     means: 'Something that had to be checked could not be read: no access, no key, or not in a form that we know.',
     todo: 'Give the audit what it lacks and run it again. Until then nothing is proved about it.',

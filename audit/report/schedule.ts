@@ -17,6 +17,7 @@ import { accountMovements, differences, eachWallet, limitsOf, type Period, SEALE
 import type { Cell } from './sealed-lines.ts';
 import { unitsOf } from './sums.ts';
 import { shownTime } from '../tables/times.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /**
  * Every posting as a line, in the order of the ledger's chain: who, how much, when, on what evidence, and what was found
@@ -105,7 +106,7 @@ interface LineRow {
 const placesOf = (row: LineRow): string[] => [
   `posting ${row.posting}`,
   row.workflow,
-  ...(row.deposit === null ? [] : [`deposit:${row.deposit}`]),
+  ...(row.deposit === null ? [] : [depositWorkflowId(row.deposit)]),
   ...(row.callback === null ? [] : [`callback ${row.callback}`]),
   ...(row.code === null ? [] : [`transaction ${row.code}`]),
   ...(row.proposal === null ? [] : [`decision ${row.proposal}`]),

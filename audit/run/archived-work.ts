@@ -6,15 +6,16 @@ import { archivedRunsOf, type ArchiveRow, archiveRows } from '../../archive/chai
 import { type HistoryFacts, HistoryUnreadable, isReplayable, openHistory, readText } from '../../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
 import { closedRun } from '../../archive/run.ts';
-import { type DepositInput, heldAgainWorkflowId, type ReviewInput } from '../../workflows/messages.ts';
+import { type DepositInput, type ReviewInput } from '../../workflows/messages.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { explainDifference, stalledTask } from '../histories/difference.ts';
 import { compareBooks, explainedBy, inboxIdsIn, type Mismatch, subjectOf } from '../histories/compare.ts';
-import { CHECK_OF } from '../report/kinds.ts';
 import type { Replayer } from '../histories/replay.ts';
 import type { Finding } from '../report/report.ts';
 import { readRecords, type Records } from '../tables/rows.ts';
 import { cut, type Part } from '../scope.ts';
+import { FINDINGS } from '../report/findings.ts';
+import { heldAgainWorkflowId } from '../../domain/ids.ts';
 
 export interface WorkDependencies {
   readonly db: pg.ClientBase;
@@ -56,7 +57,7 @@ export async function auditArchived(deps: WorkDependencies, part: Part): Promise
 }
 
 const tell = ({ builder }: WorkDependencies, findings: readonly Finding[]) => {
-  for (const finding of findings) builder.find(CHECK_OF[finding.kind], finding);
+  for (const finding of findings) builder.find(FINDINGS[finding.kind].check, finding);
 };
 
 async function read(deps: WorkDependencies, numbers: Part): Promise<Kept[]> {

@@ -10,14 +10,13 @@ import { archiveHead } from '../../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
 import type { DatabaseConfig } from '../../config/environment.ts';
 import type { SignatureTrust } from '../../config/operator-keys.ts';
-import type { LinkRules } from '../../providers/mtpay/place.ts';
+import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';
 import { checkHeads } from '../tables/books.ts';
 import { type BuilderState, ReportBuilder } from '../report/builder.ts';
 import { checkCatalogue } from '../tables/catalogue.ts';
 import type { Exceptions } from '../exceptions.ts';
 import { aboutPlaces } from '../report/finding-facts.ts';
-import { CHECK_OF } from '../report/kinds.ts';
 import { findInTables } from '../tables/look.ts';
 import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
 import { PATIENCE, type Patience } from './patience.ts';
@@ -31,6 +30,7 @@ import { type BookFiles, describeBooks } from '../report/schedule.ts';
 import { compareCopies, sayCompared } from './temporal-copies.ts';
 import { countCases, countDeposits, countTables } from '../tables/totals.ts';
 import { auditInParts } from './workforce.ts';
+import { FINDINGS } from '../report/findings.ts';
 
 export interface AuditDependencies {
   readonly database: DatabaseConfig;
@@ -173,7 +173,7 @@ function noteNames(builder: ReportBuilder, what: string, names: readonly string[
 }
 
 const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
-  for (const finding of findings) builder.find(CHECK_OF[finding.kind], finding);
+  for (const finding of findings) builder.find(FINDINGS[finding.kind].check, finding);
 };
 
 async function replayArchive(

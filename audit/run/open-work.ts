@@ -6,7 +6,6 @@ import { isGone } from '../../archive/source.ts';
 import type { DatabaseConfig } from '../../config/environment.ts';
 import { compareAll, replayFault, type WorkDependencies } from './archived-work.ts';
 import { type Mismatch, subjectOf } from '../histories/compare.ts';
-import { CHECK_OF } from '../report/kinds.ts';
 import { describe, type Doing, mayFollow, type Patience } from './patience.ts';
 import {
   callbacksWaiting,
@@ -18,6 +17,8 @@ import {
 import type { Finding } from '../report/report.ts';
 import { openSession } from '../tables/session.ts';
 import { findWithoutRow } from './visibility.ts';
+import { FINDINGS } from '../report/findings.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 export interface OpenDependencies extends WorkDependencies {
   readonly client: Client;
@@ -80,7 +81,7 @@ function settle(
   if (ageMs <= patience.archivedWithinMs) so.notArchivedYet.push(row.id);
   else {
     const detail = `closed ${facts.end.at}, and not in the archive`;
-    builder.find(CHECK_OF.history_missing, { kind: 'history_missing', where: row.id, detail });
+    builder.find(FINDINGS.history_missing.check, { kind: 'history_missing', where: row.id, detail });
   }
   return true;
 }
@@ -121,7 +122,7 @@ function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doi
   const { row, facts, mismatches } = one;
   const { youngMs } = deps.patience;
   const tell = (findings: readonly Finding[]) => {
-    for (const finding of findings) deps.builder.find(CHECK_OF[finding.kind], finding);
+    for (const finding of findings) deps.builder.find(FINDINGS[finding.kind].check, finding);
   };
   if (!isLast) return false;
   if (facts === null) {
@@ -160,7 +161,7 @@ async function look(deps: OpenDependencies, rows: readonly Unarchived[], counted
     } catch (error) {
       // Encrypted with a key that is not here, or no history of ours.
       const { message: detail } = error as Error;
-      if (counted) deps.builder.find(CHECK_OF.not_readable, { kind: 'not_readable', where: row.id, detail });
+      if (counted) deps.builder.find(FINDINGS.not_readable.check, { kind: 'not_readable', where: row.id, detail });
       looked.push({ row, facts: null, events: 0, isGone: false, mismatches: [] });
       continue;
     }
@@ -210,10 +211,10 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   }
   const onTheirWay: string[] = [];
   for (const { deposit, ageMs, finding } of waiting) {
-    const doing = deposit === null ? null : await describe(deps.client, `deposit:${deposit}`);
+    const doing = deposit === null ? null : await describe(deps.client, depositWorkflowId(deposit));
     const isTaken = doing !== null && (doing.task || doing.activities.length > 0);
     if (isTaken || ageMs <= deps.patience.youngMs) onTheirWay.push(finding.where);
-    else deps.builder.find(CHECK_OF[finding.kind], finding);
+    else deps.builder.find(FINDINGS[finding.kind].check, finding);
   }
   return onTheirWay;
 }
@@ -223,7 +224,7 @@ export async function auditUnknown(deps: OpenDependencies): Promise<readonly num
   const db = await openSession(deps.database, null);
   try {
     const { findings, archived } = await findWithoutRow(deps.client, db);
-    for (const finding of findings) deps.builder.find(CHECK_OF[finding.kind], finding);
+    for (const finding of findings) deps.builder.find(FINDINGS[finding.kind].check, finding);
     return archived;
   } finally {
     await db.end();

@@ -10,10 +10,10 @@ import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archi
 import { isGone } from '../../archive/source.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { canonical } from '../histories/comparing.ts';
-import { CHECK_OF } from '../report/kinds.ts';
 import { describe } from './patience.ts';
 import type { ComparedWithTemporal, Finding } from '../report/report.ts';
 import { choose, cut } from '../scope.ts';
+import { FINDINGS } from '../report/findings.ts';
 
 /**
  * Archived histories beside Temporal's own. Who may do everything in the database can write a history, the rows that rest
@@ -150,7 +150,7 @@ async function compareCopy(deps: CopiesDependencies, row: ArchiveRow, inTurn: Tu
   const { client, builder } = deps;
   const tell = (detail: string) => {
     const finding: Finding = { kind: 'history_differs', where: `archive row ${row.n}`, detail };
-    builder.find(CHECK_OF[finding.kind], { ...finding, detail: `${row.workflowId}: ${detail}` });
+    builder.find(FINDINGS[finding.kind].check, { ...finding, detail: `${row.workflowId}: ${detail}` });
   };
   const told = await orNone(() => client.workflow.getHandle(row.workflowId, row.runId).fetchHistory());
   if (told === null) {

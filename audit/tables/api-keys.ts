@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type pg from 'pg';
 import type { Finding } from '../report/report.ts';
+import type { Db } from '../../database/pool.ts';
 
 /** What is known of one key, by the log or by its row. `expires`, `created`: microseconds since 1970. */
 interface KeyFacts {
@@ -57,7 +57,7 @@ const lineOf = (row: LogRow): string =>
  * key was made with which one may decide; RFC 3339.
  */
 export async function checkKeys(
-  db: pg.Pool | pg.ClientBase,
+  db: Db,
 ): Promise<{ readonly findings: Finding[]; readonly since: ReadonlyMap<string, string> }> {
   const findings: Finding[] = [];
   const tell = (where: string, detail: string) => findings.push({ kind: 'key_unexplained', where, detail });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { findSealed, type SealTrust, type SealVerdict, verdictOn } from '../../providers/sealed-rows.ts';
-import { MalformedCallback, readData, readDataWithoutExponents, readEnvelope } from '../../providers/mtpay/callback.ts';
+import { PROVIDERS } from '../../providers/providers.ts';
 import type { FindingKind } from '../report/findings.ts';
 import type { Finding } from '../report/report.ts';
 import { CALLBACK_COLUMNS, type CallbackRecord } from './rows.ts';
@@ -88,30 +88,14 @@ export function checkCallback(row: CallbackRecord): Finding[] {
   const { externalOrderNumber, transactionCode } = row.data ?? { ...row, transactionCode: null };
   if (row.externalOrderNumber !== externalOrderNumber || row.transactionCode !== transactionCode)
     find('callback_changed', 'its order or its code is not that of its fields');
-  const read = readAgain(row.raw).find(({ contentHash }) => contentHash.equals(row.contentHash));
+  // A row keeps the hash, and the case for people, that it was given by the rules of its time.
+  const read = PROVIDERS.mtpay.readings(row.raw).find(({ contentHash }) => contentHash.equals(row.contentHash));
   if (read === undefined) {
     find('callback_changed', 'its bytes do not hash to its content hash');
-  } else if (!isSameData(read.data, row.data)) {
+  } else if (!isSameData(read.readable ? read.data : null, row.data)) {
     find('callback_changed', 'its fields are not those of its bytes');
   }
   return findings;
-}
-
-/**
- * What the bytes say by the rules of today, and by those under which a number with an exponent was unreadable: the row of
- * such a message keeps the hash, and the case for people, that it was given then. Nothing if they are no message.
- */
-function readAgain(raw: Buffer) {
-  try {
-    const envelope = readEnvelope(raw);
-    return [readData(envelope), readDataWithoutExponents(envelope)].map((reading) => ({
-      contentHash: reading.contentHash,
-      data: reading.readable ? reading.data : null,
-    }));
-  } catch (error) {
-    if (error instanceof MalformedCallback) return [];
-    throw error;
-  }
 }
 
 function isSameData(read: CallbackRecord['data'], stands: CallbackRecord['data']): boolean {

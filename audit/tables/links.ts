@@ -1,6 +1,7 @@
 import type pg from 'pg';
-import { checkoutLink, type LinkRules } from '../../providers/mtpay/place.ts';
+import { checkoutLink, type LinkRules } from '../../providers/checkout-link.ts';
 import type { Finding } from '../report/report.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** So many deposits of one place are named. */
 const NAMED = 20;
@@ -19,7 +20,7 @@ export async function checkHosts(db: pg.ClientBase, rules: LinkRules): Promise<F
   const { rows } = await db.query<{ place: string; first: readonly string[]; many: number }>(PLACES);
   return rows.flatMap(({ place, first, many }): Finding[] => {
     if (checkoutLink(place, rules) !== null) return [];
-    const [of, ...others] = first.map((n) => `deposit:${n}`);
+    const [of, ...others] = first.map(depositWorkflowId);
     const more = many > first.length ? ` and ${many - first.length} more` : '';
     const also = others.length > 0 ? `, and so does that of ${others.join(', ')}${more}` : '';
     return [

@@ -6,7 +6,7 @@ import { type HistoryFacts, openHistory, readHistory, readText } from '../../arc
 import type { ArchiveObjects } from '../../archive/objects.ts';
 import type { SignatureTrust } from '../../config/operator-keys.ts';
 import { findUnsigned } from '../../database/signed-steps.ts';
-import type { LinkRules } from '../../providers/mtpay/place.ts';
+import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';
 import { holdersOf, recordsOf, replayFault } from '../run/archived-work.ts';
 import { checkKeys } from './api-keys.ts';

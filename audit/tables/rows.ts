@@ -1,9 +1,11 @@
 import type pg from 'pg';
 import type { Decision } from '../../domain/decision.ts';
-import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
+import { providerOf, type CallbackData, type DepositSettings, type Order } from '../../domain/order.ts';
+import type { DecisionRow } from '../../database/decisions.ts';
 
 /** What the tables hold about some workflows, read for comparing. Decimals canonical, ids and times text. */
 export interface DepositRecord extends Order {
+  readonly provider: string;
   readonly settings: DepositSettings;
   readonly state: string;
   readonly late: boolean;
@@ -88,20 +90,7 @@ export interface CaseRecord {
   readonly proposal: string | null;
 }
 
-export interface StepRecord {
-  readonly id: string;
-  readonly workflowId: string;
-  readonly step: string;
-  readonly decision: Decision | null;
-  readonly proposal: string | null;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
-  readonly beside: string | null;
-  readonly onlyOrdered: boolean;
-  readonly operator: string;
-  readonly reason: string | null;
-  readonly at: string;
-}
+export type StepRecord = Omit<DecisionRow, 'uid' | 'inboxId' | 'at'> & { readonly at: string };
 
 /** What a confirmed proposal came to, as it was written down where it was carried out. */
 export interface CarriedRecord {
@@ -164,7 +153,7 @@ const time = (column: string) => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS
 const DEPOSITS = `
   select external_order_number as "externalOrderNumber", wallet, buy_coin_mode as "buyCoinMode",
          trim_scale(mtc_amount)::text as "mtcAmount", trim_scale(total_price)::text as "totalPrice",
-         currency_code as "currencyCode", settings, state, late, bound_callback::text as "boundCallback",
+         currency_code as "currencyCode", provider, settings, state, late, bound_callback::text as "boundCallback",
          posting_id::text as "postingId", settled_by as "settledBy", told_at is not null as told, advertisement_code as "advertisementCode",
          encode(sha256(convert_to(redirect_url, 'UTF8')), 'hex') as "redirectHash", refusal, ${time('created_at')} as "createdAt",
          ${time('placed_at')} as "placedAt", ${time('expires_at')} as "expiresAt", ${time('listening_until')} as "listeningUntil",
@@ -220,7 +209,7 @@ const STEPS = `
 
 const CODES = `
   select provider_code as code, min(workflow_id) as "workflowId" from ledger.transaction
-   where provider = 'mtpay' and provider_code = any($1) group by provider_code`;
+   where provider = '${providerOf()}' and provider_code = any($1) group by provider_code`;
 
 const ATTEMPTS = `
   select external_order_number as "externalOrderNumber", n, outcome, answer->>'kind' as answered, answer->>'cause' as cause,

@@ -5,6 +5,7 @@ import type { BuyCoinMode, Currency } from '../../domain/order.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { decimalText } from './table-checks.ts';
 import { shownTime } from './times.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** How much, by whom, and what is open: counted from the tables, in pages. */
 
@@ -54,7 +55,7 @@ function countDeposit(builder: ReportBuilder, row: DepositLine): void {
   builder.deposit({ currency, mode, state, createdAt });
   if (row.closed || state === 'IN_REVIEW') return;
   builder.open({
-    workflowId: `deposit:${row.number}`,
+    workflowId: depositWorkflowId(row.number),
     state,
     isCase: false,
     since: createdAt,

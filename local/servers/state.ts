@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { Secret } from '../../config/secret.ts';
 import { publicSealKey } from '../../config/inbox-seal.ts';
-import type { LinkRules } from '../../providers/mtpay/place.ts';
+import type { LinkRules } from '../../providers/checkout-link.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, isPortFree, portsFor } from './ports.ts';

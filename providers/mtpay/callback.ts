@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto';
+import { type Keyring, mapKeyring } from '../../config/keyring.ts';
 import { formatUnits, type Parsed, parseFiat, parseMtc } from '../../domain/money.ts';
 import { type CallbackData, CURRENCIES, type Currency, IDENTIFIER } from '../../domain/order.ts';
+import { canonicalText, plainText } from '../../encoding/canonical-json.ts';
 import { plainDecimal } from '../../encoding/json-decimal.ts';
 import {
   isObject,
@@ -10,6 +11,52 @@ import {
   type JsonValue,
   parseStrictJson,
 } from '../../encoding/strict-json.ts';
+import { contentHash, unreadableHash } from '../content-hash.ts';
+import { type CallbackPort, type CallbackReading, MalformedCallback } from '../port.ts';
+import { type MtpayKey, named, signerOf } from './signature.ts';
+
+export function createCallbacks(keys: Keyring<MtpayKey>): CallbackPort {
+  const ring = mapKeyring(keys, named);
+  const signer = (timestampMs: number, signature: string) => signerOf(ring.verifying, timestampMs, signature);
+  return {
+    read(raw) {
+      const envelope = readEnvelope(raw);
+      const { externalOrderNumber, timestampMs, signature } = envelope;
+      return {
+        externalOrderNumber,
+        timestampMs,
+        signedBy: () => signer(timestampMs, signature)?.id ?? null,
+        reading: () => readData(envelope),
+        kept: () => withoutSignature(raw, signature),
+      };
+    },
+    traces(text) {
+      const stamps = tried(text, /timestamp[^0-9]{1,8}(\d{10,15})/g).map(Number);
+      return {
+        orders: tried(text, /externalOrderNumber[^A-Za-z0-9_-]{1,8}([A-Za-z0-9_-]{1,64})/g),
+        isSigned: tried(text, /([0-9A-F]{64})/gi).some((signature) =>
+          stamps.some((stamp) => signer(stamp, signature.toUpperCase()) !== null),
+        ),
+      };
+    },
+  };
+}
+
+/** Of each kind of text that may matter, so many are tried: the work is bounded whatever was sent. */
+const MAX_TRIED = 4;
+
+const tried = (text: string, pattern: RegExp): string[] =>
+  [...text.matchAll(pattern)].slice(0, MAX_TRIED).map((found) => found[1]!);
+
+/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (docs/threat-model.md, T3). */
+function withoutSignature(raw: Uint8Array, signature: string): Buffer {
+  const text = Buffer.from(raw).toString('utf8');
+  // String by string, so that no spelling of it (\u0041 for A) stays behind, and no text that it is part of.
+  const kept = text.replace(/"(?:[^"\\]|\\.)*"/g, (found) =>
+    (JSON.parse(found) as string).toUpperCase().includes(signature) ? '"[signature]"' : found,
+  );
+  return Buffer.from(kept, 'utf8');
+}
 
 /** What has to be readable before authenticity can be checked: everything else in `data` is read after that. */
 export interface Envelope {
@@ -19,9 +66,6 @@ export interface Envelope {
   readonly externalOrderNumber: string;
   readonly data: JsonObject;
 }
-
-/** The message is not one; retrying the same bytes does not help. `message` names the field, never its value. */
-export class MalformedCallback extends Error {}
 
 /**
  * An integer literal and nothing else: no quotes, no exponent, no `.0` (docs/threat-model.md, T13). Unlike an amount it is part of
@@ -56,23 +100,29 @@ function parse(raw: Uint8Array): JsonValue {
   }
 }
 
-/** The seven data fields, or the first that does not fit. Only for authentic messages: an unreadable one is kept for people. */
-export type Reading =
-  | { readonly readable: true; readonly data: CallbackData; readonly contentHash: Buffer }
-  | { readonly readable: false; readonly fault: string; readonly contentHash: Buffer };
-
 const CODE = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Reads the data once; the result, its hash and nothing else is judged and booked. */
-export const readData = (envelope: Envelope): Reading => readDataWith(envelope, plainDecimal);
+export const readData = (envelope: Envelope): CallbackReading => readDataWith(envelope, plainDecimal);
 
 /**
  * As it was read before exponents were: a number with one was unreadable. For rows of that time, whose bytes have to give
  * the hash they were stored with; nothing that arrives is read so.
  */
-export const readDataWithoutExponents = (envelope: Envelope): Reading => readDataWith(envelope, (text) => text);
+export const readDataWithoutExponents = (envelope: Envelope): CallbackReading => readDataWith(envelope, (text) => text);
 
-function readDataWith(envelope: Envelope, plain: (text: string) => string): Reading {
+/** By the rules of today, and by those under which a number with an exponent was unreadable. */
+export function readings(raw: Uint8Array): readonly CallbackReading[] {
+  try {
+    const envelope = readEnvelope(raw);
+    return [readData(envelope), readDataWithoutExponents(envelope)];
+  } catch (error) {
+    if (error instanceof MalformedCallback) return [];
+    throw error;
+  }
+}
+
+function readDataWith(envelope: Envelope, plain: (text: string) => string): CallbackReading {
   const { data } = envelope;
   const amount = (field: AmountField, parse: (text: string) => Parsed<bigint>) =>
     readAmount(field, data[field], (text) => parse(plain(text)));
@@ -89,43 +139,13 @@ function readDataWith(envelope: Envelope, plain: (text: string) => string): Read
     return { readable: true, data: read, contentHash: contentHash(read) };
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error;
-    return { readable: false, fault: error.message, contentHash: unreadableHash(data) };
+    return { readable: false, fault: error.message, contentHash: unreadableHash(canonical(data)) };
   }
 }
 
-/**
- * sha256 over the seven fields in fixed order with canonical decimals: a retry that is signed afresh, or spells 200 as
- * 200.00 or 2E+2, is the same content.
- */
-export const contentHash = (data: CallbackData): Buffer =>
-  sha256(
-    JSON.stringify([
-      data.externalOrderNumber,
-      data.transactionCode,
-      data.transactionAmount,
-      data.currencyCode,
-      data.paymentPrice,
-      data.transactionCreateTime,
-      data.paymentFinishedTime,
-    ]),
-  );
-
-const unreadableHash = (data: JsonObject): Buffer => sha256(`unreadable|${canonical(data)}`);
-
-const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
-
-/** One text for every spelling of the same JSON value: sorted keys, no white space, numbers as written. */
-function canonical(value: JsonValue): string {
-  if (value instanceof JsonNumber) return value.text;
-  if (Array.isArray(value)) return `[${value.map((item: JsonValue) => canonical(item)).join(',')}]`;
-  if (isObject(value)) {
-    const members = Object.keys(value)
-      .toSorted()
-      .map((key) => `${JSON.stringify(key)}:${canonical(value[key]!)}`);
-    return `{${members.join(',')}}`;
-  }
-  return JSON.stringify(value);
-}
+/** One text for every spelling of the same JSON value: numbers as they were written. */
+const canonical = (data: JsonObject): string =>
+  canonicalText(data, (value) => (value instanceof JsonNumber ? value.text : plainText(value)));
 
 class Unreadable extends Error {}
 

@@ -1,72 +1,14 @@
-import type { BuyCoinMode, Currency, Language } from '../../domain/order.ts';
+import { type Keyring, mapKeyring } from '../../config/keyring.ts';
+import { checkoutLink, type LinkRules } from '../checkout-link.ts';
 import { type Exchange, exchange } from '../exchange.ts';
+import type { PlacementOutcome, PlacementPort, PlacementRequest } from '../port.ts';
 import { plainDecimal } from '../../encoding/json-decimal.ts';
-import { type MtpayKey, sign } from './signature.ts';
+import { causeOf, isRefusal, STAMP_ERROR } from './codes.ts';
+import { type MtpayKey, named, sign } from './signature.ts';
 import { isObject, JsonError, JsonNumber, type JsonObject, parseStrictJson } from '../../encoding/strict-json.ts';
 
-/** What the provider needs to place an order. `amount` is mtcAmount or totalPrice, by the mode; canonical decimal. */
-export interface PlacementRequest {
-  readonly externalOrderNumber: string;
-  readonly buyCoinMode: BuyCoinMode;
-  readonly amount: string;
-  readonly currencyCode: Currency;
-  readonly supportLanguage: Language;
-  readonly payerRealName: string;
-  readonly callbackUrl: string;
-}
-
-/**
- * Status codes after which the provider surely has no order and asking again in the same way does not help. A
- * SIGNATURE_ERROR to a stamp of the grid is worth another stamp (docs/protocol.md).
- */
-export const REFUSALS = [
-  'SIGNATURE_ERROR',
-  'ACCESS_KEY_ERROR',
-  'PARAMETER_ERROR',
-  'ACCOUNT_STATUS_ERROR',
-  'NO_ADVERTISEMENT',
-] as const;
-export type Refusal = (typeof REFUSALS)[number];
-
-/** What is known after one call. The class decides everything: only `not_sent` may ever be tried again. */
-export type PlacementAnswer =
-  | {
-      readonly kind: 'placed';
-      readonly redirectUrl: string;
-      readonly advertisementCode: string;
-      readonly providerTimeMs: number | null;
-    }
-  | { readonly kind: 'refused'; readonly statusCode: Refusal; readonly message: string }
-  /** `clock`: the provider's time when it refused our timestamp. */
-  | { readonly kind: 'not_sent'; readonly cause: string; readonly clock?: { readonly providerTimeMs: number | null } }
-  | { readonly kind: 'unknown'; readonly cause: string };
-
-/** The provider behind a port, so that a test or a second provider can stand in for it. */
-export interface PaymentProvider {
-  /** Signs with the stamp and calls once. Never throws: whatever happens is a class of {@link PlacementAnswer}. */
-  place(request: PlacementRequest, stamp: Stamp, call: CallOptions): Promise<PlacementAnswer>;
-}
-
-/** What a call is signed with. The caller has noted it, key and all, before anything is sent. */
-export interface Stamp {
-  readonly key: MtpayKey;
-  readonly timestampMs: number;
-}
-
-export interface CallOptions {
-  readonly deadlineMs: number;
-  readonly maySend: () => boolean;
-}
-
-/** Where a checkout link may lead. */
-export interface LinkRules {
-  /** Hosts, with port if it is not the usual one. */
-  readonly redirectHosts: readonly string[];
-  /** Hosts to which plain HTTP is allowed; everything else is https. */
-  readonly plainHttpHosts: readonly string[];
-}
-
 export interface MtpayOptions extends LinkRules {
+  readonly keys: Keyring<MtpayKey>;
   readonly placeUrl: string;
   readonly ca?: string;
   /** The proxy that placements go through. */
@@ -77,29 +19,38 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RESPONSE_BYTES = 64 * 1024;
 const MAX_MESSAGE_LENGTH = 300;
 
-export function createMtpay(options: MtpayOptions): PaymentProvider {
+export function createPlacement(options: MtpayOptions): PlacementPort {
+  const ring = mapKeyring(options.keys, named);
   return {
-    async place(request, { key, timestampMs }, call) {
+    causeOf,
+    prepare(request, timestampMs) {
+      const key = ring.current;
       const accessKey = key.accessKey.reveal().toString('utf8');
       const signature = sign(key, timestampMs);
-      const answer = await exchange({
-        url: options.placeUrl,
-        headers: {
-          'content-type': 'application/json',
-          accept: 'application/json',
-          access_key: accessKey,
-          timestamp: String(timestampMs),
-          signature,
-        },
-        body: body(request),
-        connectTimeoutMs: CONNECT_TIMEOUT_MS,
-        maxResponseBytes: MAX_RESPONSE_BYTES,
-        ...(options.ca === undefined ? {} : { ca: options.ca }),
-        ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
-        ...call,
-      });
       const token = request.callbackUrl.split('/').at(-1)!;
-      return classify(answer, options, { payer: request.payerRealName, secrets: [token, accessKey, signature] });
+      const headers = {
+        'content-type': 'application/json',
+        accept: 'application/json',
+        access_key: accessKey,
+        timestamp: String(timestampMs),
+        signature,
+      };
+      return {
+        keyId: key.id,
+        async send(call) {
+          const answer = await exchange({
+            url: options.placeUrl,
+            headers,
+            body: body(request),
+            connectTimeoutMs: CONNECT_TIMEOUT_MS,
+            maxResponseBytes: MAX_RESPONSE_BYTES,
+            ...(options.ca === undefined ? {} : { ca: options.ca }),
+            ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+            ...call,
+          });
+          return classify(answer, options, { payer: request.payerRealName, secrets: [token, accessKey, signature] });
+        },
+      };
     },
   };
 }
@@ -111,24 +62,22 @@ function body(request: PlacementRequest): string {
   return `${JSON.stringify(rest).slice(0, -1)},"${field}":${amount}}`;
 }
 
-function classify(answer: Exchange, options: MtpayOptions, sent: Confidential): PlacementAnswer {
+function classify(answer: Exchange, links: LinkRules, sent: Confidential): PlacementOutcome {
   if (answer.kind === 'not_sent') return { kind: 'not_sent', cause: answer.cause };
   if (answer.kind === 'lost') return { kind: 'unknown', cause: answer.cause };
   const envelope = readEnvelope(answer.body);
   // A gateway's 502 may carry anything; behind it the order may well have been made.
   if (envelope === null || answer.status >= 500) return { kind: 'unknown', cause: `HTTP ${answer.status}` };
   const { statusCode, success } = envelope;
-  if (statusCode === 'SUCCESS' && success === true && answer.status < 300)
-    return placed(envelope['data'], options, sent);
+  if (statusCode === 'SUCCESS' && success === true && answer.status < 300) return placed(envelope['data'], links, sent);
   // Only an answer that says so itself is a refusal: an order placed again on a misreading would be a second order.
   if (success !== false) return { kind: 'unknown', cause: 'contradictory answer' };
-  if (statusCode === 'TIMESTAMP_ERROR') {
-    return { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: answer.dateMs } };
+  if (statusCode === STAMP_ERROR) {
+    return { kind: 'not_sent', cause: STAMP_ERROR, clock: { providerTimeMs: answer.dateMs } };
   }
-  const refusal = REFUSALS.find((code) => code === statusCode);
-  if (refusal === undefined)
+  if (!isRefusal(statusCode))
     return { kind: 'unknown', cause: statusCode === 'SYSTEM_ERROR' ? statusCode : 'unknown statusCode' };
-  return { kind: 'refused', statusCode: refusal, message: harmless(envelope['message'], sent) };
+  return { kind: 'refused', code: statusCode, message: harmless(envelope['message'], sent) };
 }
 
 function readEnvelope(text: string): JsonObject | null {
@@ -142,13 +91,13 @@ function readEnvelope(text: string): JsonObject | null {
   }
 }
 
-function placed(data: JsonObject[string] | undefined, options: MtpayOptions, sent: Confidential): PlacementAnswer {
+function placed(data: JsonObject[string] | undefined, links: LinkRules, sent: Confidential): PlacementOutcome {
   if (!isObject(data)) return { kind: 'unknown', cause: 'answer without data' };
   const { redirectUrl, advertisementCode, currentTimestamp } = data;
   if (typeof redirectUrl !== 'string' || typeof advertisementCode !== 'string' || advertisementCode.length > 200) {
     return { kind: 'unknown', cause: 'answer without checkout link' };
   }
-  const url = checkoutLink(redirectUrl, options);
+  const url = checkoutLink(redirectUrl, links);
   if (url === null) return { kind: 'unknown', cause: 'FOREIGN_REDIRECT' };
   const time = currentTimestamp instanceof JsonNumber ? plainDecimal(currentTimestamp.text) : '';
   return {
@@ -159,20 +108,6 @@ function placed(data: JsonObject[string] | undefined, options: MtpayOptions, sen
     providerTimeMs: /^[1-9]\d{0,14}$/.test(time) ? Number(time) : null,
   };
 }
-
-/**
- * A checkout link as it is kept and served, or null: it leads elsewhere, and must never reach a customer
- * (docs/threat-model.md, T19). Asked when MTPay answers, and again whenever a row is shown.
- */
-export function checkoutLink(text: string, options: LinkRules): string | null {
-  if (text.length > 2_000 || !URL.canParse(text)) return null;
-  const url = new URL(text);
-  const secure = url.protocol === 'https:' || (url.protocol === 'http:' && allows(options.plainHttpHosts, url));
-  return secure && url.username === '' && url.password === '' && allows(options.redirectHosts, url) ? url.href : null;
-}
-
-const allows = (hosts: readonly string[], url: URL): boolean =>
-  hosts.includes(url.host) || hosts.includes(url.hostname);
 
 /** What we send and must not read back into our tables, answers and logs. */
 interface Confidential {

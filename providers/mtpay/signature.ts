@@ -1,5 +1,6 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { KeyPair } from '../../config/keys.ts';
+import { keyId } from '../key-names.ts';
 
 /** The pair from "Merchant Service – API Token Management". */
 export type MtpayKey = KeyPair;
@@ -20,14 +21,13 @@ export function isSignedBy(key: MtpayKey, timestampMs: number, signature: string
 }
 
 /** The key that made this signature, or null. Every key is tried, so that time does not tell which it was. */
-export function signerOf(keys: readonly MtpayKey[], timestampMs: number, signature: string): MtpayKey | null {
+export function signerOf<K extends MtpayKey>(keys: readonly K[], timestampMs: number, signature: string): K | null {
   const signed = keys.filter((key) => isSignedBy(key, timestampMs, signature));
   return signed[0] ?? null;
 }
 
-/** Names a key in tables and logs without showing it. */
-export const keyId = (key: MtpayKey): string =>
-  createHash('sha256').update(key.accessKey.reveal()).digest('hex').slice(0, 12);
+/** The key with its name, which is worked out once: naming a signer takes no time that a stranger could measure. */
+export const named = (key: MtpayKey) => ({ ...key, id: keyId(key) });
 
 function hmac(key: MtpayKey, timestampMs: number): Buffer {
   const text = `${key.accessKey.reveal().toString('utf8')}_${timestampMs}`;

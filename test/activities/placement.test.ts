@@ -10,11 +10,12 @@ import { openAttempt, settleAttempt, type StoredAnswer } from '../../database/pl
 import { capabilityKey } from '../../providers/callback-address.ts';
 import { createOwnStamps, isOnGrid } from '../../database/own-stamps.ts';
 import { sealName } from '../../database/sealed-name.ts';
-import type { PlacementAnswer } from '../../providers/mtpay/place.ts';
-import { keyId } from '../../providers/mtpay/signature.ts';
+import type { PlacementOutcome } from '../../providers/port.ts';
 import { memoryLog } from '../api/evidence.ts';
 import { order, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { answering } from '../support/provider.ts';
+import type { ProviderName } from '../../domain/order.ts';
 
 const db = await createTestDatabase();
 const pool = db.poolFor('app_worker');
@@ -22,23 +23,23 @@ const SECOND = 1_000;
 
 const secret = () => new Secret(randomBytes(32));
 const payerNameKey = secret();
-const mtpayKey = { accessKey: secret(), secretKey: secret() };
 
 const PLACED = {
   kind: 'placed',
   redirectUrl: 'https://pay.example/checkout',
   advertisementCode: 'AD1',
   providerTimeMs: null,
-} satisfies PlacementAnswer;
-const refused = (statusCode: 'SIGNATURE_ERROR' | 'PARAMETER_ERROR'): PlacementAnswer => ({
+} satisfies PlacementOutcome;
+const refused = (code: 'SIGNATURE_ERROR' | 'PARAMETER_ERROR'): PlacementOutcome => ({
   kind: 'refused',
-  statusCode,
+  code,
   message: 'no',
 });
 const SIGNATURE_ERROR = refused('SIGNATURE_ERROR');
-const UNKNOWN: PlacementAnswer = { kind: 'unknown', cause: 'HTTP 502' };
+const STORED = { kind: 'refused', statusCode: 'SIGNATURE_ERROR', message: 'no' };
+const UNKNOWN: PlacementOutcome = { kind: 'unknown', cause: 'HTTP 502' };
 /** `offMs`: how far the provider's clock is from ours, by the header of whole seconds; null: there is no header. */
-const timestampError = (offMs: number | null = 0): PlacementAnswer => ({
+const timestampError = (offMs: number | null = 0): PlacementOutcome => ({
   kind: 'not_sent',
   cause: 'TIMESTAMP_ERROR',
   clock: { providerTimeMs: offMs === null ? null : Math.floor((Date.now() + offMs) / SECOND) * SECOND },
@@ -49,9 +50,9 @@ interface Call {
   readonly timestampMs: number;
 }
 
-type Provider = (timestampMs: number) => PlacementAnswer | Promise<PlacementAnswer>;
+type Provider = (timestampMs: number) => PlacementOutcome | Promise<PlacementOutcome>;
 /** Gives these answers in turn, then takes every order. */
-function inTurn(...answers: readonly (() => PlacementAnswer)[]): Provider {
+function inTurn(...answers: readonly (() => PlacementOutcome)[]): Provider {
   const left = [...answers];
   return () => (left.shift() ?? (() => PLACED))();
 }
@@ -62,15 +63,14 @@ function start(provider: Provider = inTurn(), gridMs = SECOND, nowMs: () => numb
   const log = memoryLog();
   const deps: PlacementDependencies = {
     pool,
-    provider: {
-      async place(request, { timestampMs }) {
-        calls.push({ externalOrderNumber: request.externalOrderNumber, timestampMs });
+    providers: {
+      mtpay: answering(async ({ externalOrderNumber }, timestampMs) => {
+        calls.push({ externalOrderNumber, timestampMs });
         return provider(timestampMs);
-      },
+      }),
     },
     clock: { read: () => Promise.resolve({ nowMs: nowMs(), skewMs: 0 }), learn: () => Promise.resolve(true) },
     stamps: createOwnStamps(gridMs),
-    mtpayKeys: fixedKeyring(mtpayKey),
     capabilities: fixedKeyring(capabilityKey(secret())),
     payerNameKeys: fixedKeyring(payerNameKey),
     callbackBaseUrl: 'http://127.0.0.1:1',
@@ -116,9 +116,7 @@ describe('placements of one second', () => {
     expect(placements.map((placement) => placement.kind)).toEqual(Array(20).fill('placed'));
     expect(calls.map((call) => call.externalOrderNumber).toSorted()).toEqual(numbers.toSorted());
     expect(new Set(calls.map((call) => call.timestampMs))).toEqual(new Set([WHOLE - 263]));
-    const noted = await db.owner.query('select timestamp_ms from engine.own_stamp where key_id = $1', [
-      keyId(mtpayKey),
-    ]);
+    const noted = await db.owner.query('select timestamp_ms from engine.own_stamp where key_id = $1', ['key']);
     expect(noted.rows).toEqual([{ timestamp_ms: String(WHOLE - 263) }]);
   });
 
@@ -205,7 +203,7 @@ describe('a stamp on the grid that the provider refuses', () => {
     expect(await placeOrder(deps, number)).toEqual({ kind: 'refused', reason: 'SIGNATURE_ERROR' });
     expect(await attemptsOf(number)).toEqual([
       { kind: 'not_sent', cause: 'SIGNATURE_ERROR', gridRefused: true },
-      SIGNATURE_ERROR,
+      STORED,
     ]);
     expect(calls).toHaveLength(2);
     expect(new Set(alarms())).toEqual(new Set(['placement_refused_by_configuration']));
@@ -220,7 +218,7 @@ describe('a stamp on the grid that the provider refuses', () => {
     );
     const number = await reserved();
     expect(await placeOrder(deps, number)).toEqual({ kind: 'refused', reason: 'SIGNATURE_ERROR' });
-    expect(await attemptsOf(number)).toEqual([SIGNATURE_ERROR]);
+    expect(await attemptsOf(number)).toEqual([STORED]);
     expect(calls).toHaveLength(1);
   });
 
@@ -274,12 +272,12 @@ describe('a stamp on the grid that the provider refuses', () => {
     const { deps, calls } = start();
     const slow: PlacementDependencies = {
       ...deps,
-      provider: {
-        async place(request, stamp, call) {
-          await deps.provider.place(request, stamp, call);
+      providers: {
+        mtpay: answering(async (request, timestampMs, call) => {
+          await deps.providers.mtpay.prepare(request, timestampMs).send(call);
           await settleAttempt(pool, number, 1, { kind: 'unknown', cause: 'no answer by the deadline' });
           return SIGNATURE_ERROR;
-        },
+        }),
       },
     };
     expect(await placeOrder(slow, number)).toMatchObject({ kind: 'unknown' });
@@ -290,7 +288,7 @@ describe('a stamp on the grid that the provider refuses', () => {
 
 describe('a refused timestamp', () => {
   it('is signed afresh once, also when the provider could not be reached before', async () => {
-    const deadLine = (): PlacementAnswer => ({ kind: 'not_sent', cause: 'ECONNREFUSED' });
+    const deadLine = (): PlacementOutcome => ({ kind: 'not_sent', cause: 'ECONNREFUSED' });
     const { deps, calls } = start(inTurn(deadLine, timestampError, timestampError));
     const number = await reserved();
     expect(await placeOrder(deps, number)).toEqual({ kind: 'refused', reason: 'NOT_SENT' });
@@ -368,6 +366,18 @@ describe('a row that was adopted while the answer was under way', () => {
       expect(listeningUntil!.getTime() - expiresAt!.getTime()).toBe(settings().listeningWindowMs);
     },
   );
+});
+
+it('is placed at the provider that its history names, and at MTPay where it names none', async () => {
+  const [here, there] = [start(), start()];
+  const providers = { mtpay: here.deps.providers.mtpay, other: there.deps.providers.mtpay };
+  for (const named of [{}, { provider: 'mtpay' }, { provider: 'other' }] as { readonly provider: ProviderName }[]) {
+    const number = await reserved();
+    const reservedAt = (await findDeposit(pool, number))!.createdAt.toISOString();
+    const placed = placeOrder({ ...here.deps, providers }, number, { startedAt: reservedAt, reservedAt, ...named });
+    expect(await placed).toMatchObject({ kind: 'placed' });
+  }
+  expect([here.calls.length, there.calls.length]).toEqual([2, 1]);
 });
 
 describe('the row that a workflow was started for', () => {

@@ -9,7 +9,7 @@ import { lookAt, type PreparedHistory, prepareHistories } from '../../audit/tabl
 import { createReplayer, type Replayer } from '../../audit/histories/replay.ts';
 import type { Finding } from '../../audit/report/report.ts';
 import { openSession } from '../../audit/tables/session.ts';
-import type { LinkRules } from '../../providers/mtpay/place.ts';
+import type { LinkRules } from '../../providers/checkout-link.ts';
 import { sealTrust } from '../support/seals.ts';
 
 /** The audit's comparison inside somebody else's transaction: the histories are read once, the clock is a parameter. */

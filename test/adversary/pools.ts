@@ -1,5 +1,5 @@
 import { DEPOSIT_STATES } from '../../domain/deposit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { type Part, type Scene, type Situation } from './scene.ts';
 import { built, literal, part, sha256, type Value } from './statement.ts';
 

@@ -16,7 +16,8 @@ import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts'
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../database/own-stamps.ts';
 import { sealName } from '../../database/sealed-name.ts';
-import type { PaymentProvider } from '../../providers/mtpay/place.ts';
+import { PROVIDERS } from '../../providers/providers.ts';
+import { answering } from '../support/provider.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
 import { order, paid, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -92,17 +93,16 @@ async function as<T>(who: 'api' | 'worker', work: () => Promise<T>): Promise<T> 
 }
 
 /** Takes a stamp that is at most two minutes off, and tells its time in either answer. */
-const provider: PaymentProvider = {
-  place: async (_request, { timestampMs }) =>
-    Math.abs(timestampMs - providerMs()) > 2 * MINUTE
-      ? { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: providerMs() } }
-      : {
-          kind: 'placed',
-          redirectUrl: 'https://pay.example/1',
-          advertisementCode: 'AD1',
-          providerTimeMs: providerMs(),
-        },
-};
+const provider = answering(async (_request, timestampMs) =>
+  Math.abs(timestampMs - providerMs()) > 2 * MINUTE
+    ? { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: providerMs() } }
+    : {
+        kind: 'placed',
+        redirectUrl: 'https://pay.example/1',
+        advertisementCode: 'AD1',
+        providerTimeMs: providerMs(),
+      },
+);
 
 async function place(asked: Order) {
   const { externalOrderNumber } = asked;
@@ -118,10 +118,9 @@ async function place(asked: Order) {
   const { log, lines } = memoryLog();
   const deps: PlacementDependencies = {
     pool: worker,
-    provider,
+    providers: { mtpay: provider },
     clock: createProviderClock(worker),
     stamps: createOwnStamps(1_000),
-    mtpayKeys: fixedKeyring(mtpayKey),
     capabilities: fixedKeyring(capability),
     payerNameKeys: fixedKeyring(payerNameKey),
     callbackBaseUrl: 'http://127.0.0.1:1',
@@ -145,7 +144,7 @@ async function deliver(asked: Order) {
   const { log, lines } = memoryLog();
   const receiver = createReceiver({
     pool: api,
-    mtpayKeys: fixedKeyring(mtpayKey),
+    provider: PROVIDERS.mtpay.createCallbacks(fixedKeyring(mtpayKey)),
     capabilities: fixedKeyring(capability),
     clock: createProviderClock(api),
     seal,

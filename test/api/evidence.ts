@@ -2,8 +2,8 @@ import { pino } from 'pino';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { expect } from 'vitest';
 import { type Alarm, type Log, tellCounted } from '../../telemetry/log.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import type { Answer, Engine } from '../support/engine.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** Status, code and form of a refusal; the details are the caller's to look at. */
 export function expectRefusal(answer: Answer, status: number, code: string): void {

@@ -4,7 +4,7 @@ import { type Message, route, routeKept } from '../../intake/route-callback.ts';
 import { openAttempt, settleAttempt } from '../../database/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Order } from '../../domain/order.ts';
-import { type Envelope, readData, readEnvelope } from '../../providers/mtpay/callback.ts';
+import { readData, readEnvelope } from '../../providers/mtpay/callback.ts';
 import { reserved } from '../ledger/payments.ts';
 import { order as anOrder, paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
@@ -22,10 +22,11 @@ function message(order: Order, timestampMs: number, change: Record<string, unkno
     JSON.stringify(rest).slice(0, -1) +
     `,"transactionAmount":${String(transactionAmount)},"paymentPrice":${String(paymentPrice)}}`;
   const raw = Buffer.from(`{"signature":"${'A'.repeat(64)}","timestamp":${timestampMs},"data":${data}}`);
-  const envelope: Envelope = readEnvelope(raw);
+  const envelope = readEnvelope(raw);
   return {
-    envelope,
-    raw,
+    externalOrderNumber: envelope.externalOrderNumber,
+    timestampMs,
+    kept: () => raw,
     reading: readData(envelope),
     keyId: KEY,
     aheadMs: timestampMs - Date.now(),

@@ -11,12 +11,13 @@ import { archivedRuns } from '../../archive/chain.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import type { HistorySource } from '../../archive/source.ts';
 import { temporalHistories } from '../../worker/histories.ts';
-import { depositWorkflowId, reviewStart, reviewWorkflowId } from '../../workflows/messages.ts';
+import { reviewStart } from '../../workflows/messages.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
 import { paid } from '../support/builders.ts';
 import { required } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { depositWorkflowId, reviewWorkflowId } from '../../domain/ids.ts';
 
 /** The archiving of closed workflows, on a real server and a real database, driven by hand. */
 const world = await startWorkflowWorld('real');

@@ -14,11 +14,11 @@ const defence = (
 
 /** Every defence that a callback meets, in the order in which it meets them. */
 export const DEFENCES: readonly Defence[] = [
-  defence('content type', 'middle', ['api/callback-app.ts', '!isJson || !charsets', 'false && !charsets']),
+  defence('content type', 'middle', ['api/callback-app.ts', 'return isJson && charsets', 'return true || charsets']),
   defence(
     'no content encoding',
     'middle',
-    ['api/callback-app.ts', "encoding !== undefined && encoding !== 'identity'", 'false'],
+    ['api/http/http.ts', "encoding !== undefined && encoding !== 'identity'", 'false'],
     [
       'api/callback-app.ts',
       'raw: bytes }',
@@ -112,7 +112,7 @@ export const DEFENCES: readonly Defence[] = [
     'const parsed = read(String(Math.abs(Number(value.text)) || 5000));',
   ]),
   defence('content hash over every field', 'middle', [
-    'providers/mtpay/callback.ts',
+    'providers/content-hash.ts',
     '      data.transactionAmount,\n      data.currencyCode,\n      data.paymentPrice,\n',
     '',
   ]),

@@ -46,7 +46,9 @@ const PROVES_NOTHING: Readonly<Record<string, string>> = {
     'which row it began with; one that is made anew after a restore is younger, so only a later time is found',
 };
 const provesNothing = ({ path, change }: Place): boolean =>
-  fieldsOf(path).some((field) => field in PROVES_NOTHING) || (change === 'left out' && path.endsWith(' of nothing'));
+  fieldsOf(path).some((field) => field in PROVES_NOTHING) ||
+  // A provider that is not named is the one there is.
+  (change === 'left out' && / of nothing$|\.provider$/.test(path));
 const fieldsOf = (path: string): string[] => path.replaceAll('[]', '').split('.').slice(1);
 
 const RUNS = 80;

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { sha256 } from '../../archive/canonical.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { order as buildOrder, paid, settings } from '../support/builders.ts';
 import { seal } from '../support/seals.ts';
 

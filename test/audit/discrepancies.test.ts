@@ -788,6 +788,12 @@ const DISCREPANCIES: readonly Discrepancy[] = [
     names: 'wallet-mine',
   },
   {
+    what: 'another provider in the deposit row',
+    tamper: `update engine.deposit set provider = 'other' where external_order_number = '${deposits.credited}'`,
+    kinds: ['deposit_row_differs'],
+    names: 'provider is other',
+  },
+  {
     what: 'a checkout link that leads elsewhere',
     tamper: `update engine.deposit set redirect_url = 'https://evil.example/pay/1' where external_order_number = '${deposits.waiting}'`,
     kinds: ['link_differs'],

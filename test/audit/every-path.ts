@@ -2,15 +2,16 @@ import { expect } from 'vitest';
 import { startDeposit } from '../../intake/start.ts';
 import { adoptDeposit, findDeposit } from '../../database/deposits.ts';
 import { settleAttempt } from '../../database/placements.ts';
-import { depositWorkflowId, lookAgain, orderAnswered } from '../../workflows/messages.ts';
+import { lookAgain, orderAnswered } from '../../workflows/messages.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
 import { peopleOf } from '../support/people.ts';
 import { until } from '../support/until.ts';
 import { PLACED, type Reserved, type WorkflowWorld } from '../support/workflow-world.ts';
 import { away, situations } from '../support/situations.ts';
 import { moneyPaths } from './money-paths.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
-const refused = async () => ({ kind: 'refused', statusCode: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
+const refused = async () => ({ kind: 'refused', code: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
 
 /** Every way that a deposit and a case of its own can go, by name; each is walked to its end. */

@@ -3,11 +3,10 @@ import { expect } from 'vitest';
 import type { Doubted } from '../../database/cases.ts';
 import type { StatedFacts } from '../../database/decisions.ts';
 import { insertDecision } from '../support/operators.ts';
-import type { Confirmation } from '../../domain/decision.ts';
+import type { Confirmation, DecisionAnswer } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
 import {
   callbackAccepted,
-  type Concluded,
   confirm,
   lookAgain,
   orderAnswered,
@@ -62,7 +61,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     until(`${activity} to be answered`, async () => (await answers(handle, activity)) >= times);
 
   const outcome = async (confirmed: Promise<unknown>) =>
-    (await confirmed) as Concluded & { readonly postingId: string };
+    (await confirmed) as DecisionAnswer & { readonly postingId: string };
 
   /** An authentic callback that is not bound, and the case about it. */
   async function ahead(reserved: Reserved): Promise<Case> {

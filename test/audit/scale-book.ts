@@ -10,7 +10,7 @@ import { setPasswords } from '../support/template.ts';
 import { createPool } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
 import { seal } from '../support/seals.ts';
 

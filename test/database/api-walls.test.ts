@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { insertCallback, insertRestored, markRaised, openOwnCase, rerouteCallback } from '../../database/callbacks.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { RECEIPTS } from '../../domain/review.ts';
 import { reserved } from '../ledger/payments.ts';

@@ -76,6 +76,7 @@ describe('a reservation', () => {
       listeningUntil: null,
       closedAt: null,
       settledBy: null,
+      provider: 'mtpay',
     });
     expect(await findForPlacement(worker, wanted.externalOrderNumber)).toEqual({
       ...found,

@@ -135,6 +135,7 @@ describe('facts', () => {
     ['deposit', 'mtc_amount = 1'],
     ['deposit', `settings = '{}'`],
     ['deposit', `fingerprint = '\\x00'`],
+    ['deposit', `provider = 'other'`],
     ['callback', `raw = ''`],
     ['callback', `data = '{}'`],
     ['callback', `content_hash = sha256('x')`],

@@ -9,7 +9,7 @@ import { inTransaction } from '../../database/pool.ts';
 import { NO_MAC, registeredSealKeys, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { itemFor, reserved } from '../ledger/payments.ts';
 import { orderNumber, paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';

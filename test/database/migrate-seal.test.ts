@@ -6,7 +6,7 @@ import { Secret } from '../../config/secret.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
 import { root } from '../../local/servers/paths.ts';
 import { run } from '../../local/servers/process.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { reserved } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';

@@ -13,7 +13,7 @@ import type { Decision } from '../../domain/decision.ts';
 import type { Order } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { decide } from '../../ledger/decide.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { balanceOf, itemFor, newWallet } from '../ledger/payments.ts';
 import { order, paid, settings } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';

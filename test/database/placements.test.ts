@@ -5,10 +5,10 @@ import {
   closeAttempts,
   findAnsweredLate,
   lastAttempt,
+  notSent,
   openAttempt,
   placementFacts,
   settleAttempt,
-  stampRefusals,
   type StoredAnswer,
 } from '../../database/placements.ts';
 
@@ -287,24 +287,19 @@ describe('refusals of stamps', () => {
       await open(number, i + 1);
       await settle(number, answer, i + 1);
     }
-    return stampRefusals(worker, number);
+    return notSent(worker, number);
   };
+  const deadLine = { cause: 'ECONNREFUSED', gridRefused: false };
 
   it.each([
-    ['nothing', [], { all: 0, timestampErrors: 0, gridRefused: false }],
-    ['a dead line', [NOT_SENT], { all: 0, timestampErrors: 0, gridRefused: false }],
-    ['a refused timestamp', [refusal('TIMESTAMP_ERROR')], { all: 1, timestampErrors: 1, gridRefused: false }],
+    ['nothing', [], []],
+    ['a dead line', [NOT_SENT], [deadLine]],
     [
       'a refused signature, and a dead line since',
       [refusal('SIGNATURE_ERROR', { gridRefused: true }), NOT_SENT],
-      { all: 1, timestampErrors: 0, gridRefused: true },
+      [{ cause: 'SIGNATURE_ERROR', gridRefused: true }, deadLine],
     ],
-    [
-      'a refused signature and two refused timestamps',
-      [refusal('SIGNATURE_ERROR', { gridRefused: true }), refusal('TIMESTAMP_ERROR'), refusal('TIMESTAMP_ERROR')],
-      { all: 3, timestampErrors: 2, gridRefused: true },
-    ],
-  ] as const)('are counted over all attempts of an order: %s', async (_, answers, expected) => {
+  ] as const)('are told of all attempts of an order: %s', async (_, answers, expected) => {
     expect(await after(...answers)).toEqual(expected);
   });
 
@@ -313,7 +308,7 @@ describe('refusals of stamps', () => {
     await open(number);
     await settle(number, UNKNOWN);
     await settle(number, refusal('SIGNATURE_ERROR', { gridRefused: true }));
-    expect(await stampRefusals(worker, number)).toEqual({ all: 0, timestampErrors: 0, gridRefused: false });
+    expect(await notSent(worker, number)).toEqual([]);
   });
 });
 

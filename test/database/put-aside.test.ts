@@ -14,7 +14,7 @@ import { createPool, inTransaction, type Role } from '../../database/pool.ts';
 import { registerSealKey } from '../../database/seal-macs.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { decide } from '../../ledger/decide.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { vouchForWaiting } from '../../providers/sealed-rows.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
 import { balanceOf, itemFor, newWallet } from '../ledger/payments.ts';

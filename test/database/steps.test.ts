@@ -4,7 +4,7 @@ import { insertDecision } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { insertCallback } from '../support/inbox.ts';
 import type { CallbackData } from '../../domain/order.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';

@@ -11,7 +11,7 @@ import { demandMacs, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { decide } from '../../ledger/decide.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { vouchForWaiting } from '../../providers/sealed-rows.ts';
 import { itemFor, reserved } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { expect, test } from 'vitest';
+import { REFUSALS, STAMP_ERROR } from '../../providers/mtpay/codes.ts';
 import { root } from './variables.ts';
 
 /** Who may import whom: the table of CONTRIBUTING.md, what lint refuses, and what the sources do are the same. */
@@ -30,10 +31,9 @@ interface Override {
 }
 const { overrides } = JSON.parse(read('.oxlintrc.json')) as { readonly overrides: readonly Override[] };
 
-const importsOf = (file: string): string[] =>
-  [...read(file).matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(
-    (match) => normalize(join(dirname(file), match[1]!)).split('/')[0]!,
-  );
+const pathsOf = (file: string): string[] =>
+  [...read(file).matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map((match) => normalize(join(dirname(file), match[1]!)));
+const importsOf = (file: string): string[] => pathsOf(file).map((path) => path.split('/')[0]!);
 
 test('the table has every folder of code', () => {
   expect([...TABLE.map(([folder]) => folder), 'test'].toSorted()).toEqual(FOLDERS.toSorted());
@@ -57,3 +57,23 @@ test.each(TABLE.filter(([folder]) => folder !== 'local'))(
     );
   },
 );
+
+/** What is MTPay's alone: a port that knew it would be no port. Sources, and not the SQL, whose files are never edited. */
+const MTPAYS = [...Object.keys(REFUSALS), STAMP_ERROR, 'access_key'];
+const HOME = 'providers/mtpay/';
+const engine = FOLDERS.filter((folder) => !['sandbox', 'test'].includes(folder)).flatMap(sources);
+
+test('an adapter is imported by the list of providers, and its codes stand nowhere else', () => {
+  const importers = engine.filter((file) =>
+    pathsOf(file).some((path) => path.startsWith(HOME) && !file.startsWith(HOME)),
+  );
+  expect(importers).toEqual(['providers/providers.ts']);
+  const tellers = engine.filter((file) => MTPAYS.some((word) => new RegExp(`\\b${word}\\b`).test(read(file))));
+  // The API's document has one as an example of what callers see.
+  expect(tellers.filter((file) => !file.startsWith(HOME))).toEqual(['contract/openapi.ts']);
+  expect(tellers.length).toBeGreaterThan(1);
+});
+
+test('the port knows no adapter, key or setting', () => {
+  expect(pathsOf('providers/port.ts')).toEqual(['domain/order.ts']);
+});

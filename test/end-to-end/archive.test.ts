@@ -12,11 +12,11 @@ import { archivedRuns } from '../../archive/chain.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { root } from '../../local/servers/paths.ts';
 import { ensureArchiveSchedule } from '../../worker/schedule.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** The archive of a whole engine: what closes is there a moment later, brought by the schedule. */
 const directory = await mkdtemp(join(tmpdir(), 'deposit-archive-'));

@@ -4,7 +4,6 @@ import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { Secret } from '../../config/environment.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
-import { reviewWorkflowId } from '../../workflows/messages.ts';
 import { expectRefusal, inbox, memoryLog, postings, stored, raised, timesRaised } from '../api/evidence.ts';
 import { ask, expectAck, lineTo, loggedApi, reserved, withApi } from '../api/parts.ts';
 import { order, paid } from '../support/builders.ts';
@@ -14,6 +13,7 @@ import { cameEarlier } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { talk } from '../api/talk.ts';
 import { byHand } from '../support/database.ts';
+import { reviewWorkflowId } from '../../domain/ids.ts';
 
 const MINUTE = 60_000;
 const engine = await startEngine();

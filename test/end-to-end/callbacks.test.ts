@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { keyId, sign } from '../../providers/mtpay/signature.ts';
-import { depositWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
+import { sign } from '../../providers/mtpay/signature.ts';
+import { keyId } from '../../providers/key-names.ts';
 import { depositRow, expectRefusal, type InboxRow, inbox, postings, stored, workflowStatus } from '../api/evidence.ts';
 import { delivered, expectAck, loggedApi, loggedWorker, reserved } from '../api/parts.ts';
 import { order, paid, transactionCode } from '../support/builders.ts';
@@ -10,6 +10,7 @@ import { startEngine } from '../support/engine.ts';
 import { byHand } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { traces } from '../api/traces.ts';
+import { depositWorkflowId, reviewWorkflowId } from '../../domain/ids.ts';
 
 /** No relay starts what a test has only reserved. */
 const NO_START = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 3_600_000 };

@@ -1,6 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
 import { describe, expect, test } from 'vitest';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import {
   attempts,
   depositRow,
@@ -14,6 +13,7 @@ import {
 import { lineTo, withApi, withWorker } from '../api/parts.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** No relay starts what a test has reserved, unless the test asks for one. */
 const NO_START = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 3_600_000 };

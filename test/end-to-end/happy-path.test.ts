@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { depositWorkflowId } from '../../domain/ids.ts';
 import { startEngine } from '../support/engine.ts';
 
 const engine = await startEngine();
@@ -28,6 +29,10 @@ describe('a deposit from order to wallet', () => {
         [externalOrderNumber],
       );
       expect(rows).toEqual([{ paid: pays }]);
+      const handle = engine.client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+      const [started] = (await handle.fetchHistory()).events!;
+      const { payloads } = started!.workflowExecutionStartedEventAttributes!.input!;
+      expect(JSON.parse(Buffer.from(payloads![0]!.data!).toString())).toMatchObject({ provider: 'mtpay' });
       await engine.auditLedger();
     },
   );

@@ -9,8 +9,8 @@ import { keyVariables, parseKeys } from '../../config/keys.ts';
 import { loadApiConfig, Secret } from '../../config/environment.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
-import { nameKeys } from '../../providers/key-names.ts';
-import { keyId, sign } from '../../providers/mtpay/signature.ts';
+import { keyId, nameKeys } from '../../providers/key-names.ts';
+import { sign } from '../../providers/mtpay/signature.ts';
 import {
   attempts,
   expectRefusal,

@@ -5,7 +5,6 @@ import { Client, WorkflowNotFoundError } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { startPostgres } from '../../local/servers/postgres.ts';
-import { reviewWorkflowId } from '../../workflows/messages.ts';
 import { expectRefusal, memoryLog } from '../api/evidence.ts';
 import { QUICK_RELAY, withApi } from '../api/parts.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
@@ -13,6 +12,7 @@ import { byHand, required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { migrateTemplate } from '../support/template.ts';
 import { until } from '../support/until.ts';
+import { reviewWorkflowId } from '../../domain/ids.ts';
 
 /** The engine's Postgres is one of this file's own, so that it can be stopped; the sandbox keeps the shared one. */
 const shared = new URL(required('TEST_POSTGRES_URL'));

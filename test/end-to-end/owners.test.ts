@@ -8,9 +8,8 @@ import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { findNotCarriedOut, insertCase, suspenseWithoutCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { sealName } from '../../database/sealed-name.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, opened, operator, placed } from '../api/decisions.ts';
 import {
   attempts,
@@ -30,6 +29,7 @@ import { startEngine } from '../support/engine.ts';
 import { cameEarlier, sealed } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { byHand } from '../support/database.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** Every open row has an owner: a running workflow, or people who were told. On a real PostgreSQL and a real Temporal. */
 const engine = await startEngine();

@@ -18,11 +18,11 @@ import { Worker } from '@temporalio/worker';
 import { expect, onTestFinished, test } from 'vitest';
 import { temporalHistories } from '../../worker/histories.ts';
 import { workflowSource } from '../../worker/workflow-source.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import { required } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { sealTrust } from '../support/seals.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** The whole engine with everything that enters Temporal encrypted. */
 const key = randomBytes(32).toString('base64url');

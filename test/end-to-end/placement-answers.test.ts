@@ -1,10 +1,10 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { afterAll, describe, expect, test } from 'vitest';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import { attempts, depositRow, expectRefusal, workflowStatus } from '../api/evidence.ts';
 import { loggedWorker } from '../api/parts.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 interface Received {
   readonly path: string;

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { depositWorkflowId, reviewWorkflowId } from '../../workflows/messages.ts';
 import {
   attempts,
   depositRow,
@@ -16,6 +15,7 @@ import { paid, order } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { depositWorkflowId, reviewWorkflowId } from '../../domain/ids.ts';
 
 const engine = await startEngine({ worker: false });
 const api = await loggedApi(engine);

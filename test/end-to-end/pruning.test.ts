@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { prune } from '../../database/prune.ts';
-import { keyId } from '../../providers/mtpay/signature.ts';
+import { keyId } from '../../providers/key-names.ts';
 import { inbox, postings } from '../api/evidence.ts';
 import { loggedWorker } from '../api/parts.ts';
 import { order, paid } from '../support/builders.ts';

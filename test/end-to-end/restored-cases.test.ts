@@ -2,7 +2,6 @@ import { temporal } from '@temporalio/proto';
 import { expect, test } from 'vitest';
 import { inTransaction } from '../../database/pool.ts';
 import { noteRestored } from '../../database/placements.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
 import { workflowStatus } from '../api/evidence.ts';
 import { loggedApi } from '../api/parts.ts';
@@ -11,6 +10,7 @@ import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { byHand } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** What people decide about a case that a restore has brought about ends no deposit that somebody else owns. */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };

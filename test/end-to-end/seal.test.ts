@@ -13,7 +13,7 @@ import { Secret } from '../../config/secret.ts';
 import type { Routed } from '../../database/callbacks.ts';
 import { NO_MAC, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { auditing, findingsOf } from '../audit/book.ts';
 import { arrives, bookedFor, decideTogether, opened, operator, placed, walletBalance } from '../api/decisions.ts';
 import { expectRefusal, inbox, memoryLog } from '../api/evidence.ts';

@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { insertCase, recordProposal } from '../../database/cases.ts';
 import { refuseStep, type NewDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
-import type { DecisionAnswer } from '../../ledger/decide.ts';
 import { paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 import { insertDecision, proofFor } from '../support/operators.ts';
 import { balanceOf, creditUntilFree, expectCleanBooks, newWallet, payment, postingsOf, received } from './payments.ts';
+import type { DecisionAnswer } from '../../domain/decision.ts';
 
 /** What the logins of decisions and of the worker can do with the engine's own functions, past the engine's own code. */
 const db = await createTestDatabase();

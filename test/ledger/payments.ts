@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditAnswer, type CreditItem, creditAll } from '../../ledger/credit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { order, paid, settings } from '../support/builders.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { sealed } from '../support/seals.ts';

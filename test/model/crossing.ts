@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { creditAll, type CreditItem } from '../../ledger/credit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { itemFor, newWallet } from '../ledger/payments.ts';
 import { order, paid, settings, transactionCode } from '../support/builders.ts';
 import type { TestDatabase } from '../support/database.ts';

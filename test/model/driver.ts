@@ -12,12 +12,16 @@ import { type CaseRow, findOpenCase, openDoubt } from '../../database/cases.ts';
 import type { StatedFacts } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { confirmationFault, type Proposal as Proposed, proposalFault } from '../../domain/decision.ts';
+import {
+  confirmationFault,
+  type Proposal as Proposed,
+  proposalFault,
+  type DecisionAnswer,
+} from '../../domain/decision.ts';
 import { judge } from '../../domain/judge.ts';
 import type { Payment } from '../../domain/order.ts';
-import type { DecisionAnswer, DecisionItem } from '../../ledger/decide.ts';
+import type { DecisionItem } from '../../ledger/decide.ts';
 import { findPosting } from '../../ledger/read.ts';
-import { depositWorkflowId } from '../../workflows/messages.ts';
 import type { Index } from './observe.ts';
 import type { Delivery } from './plays.ts';
 import type { Facts, Proposal } from './reference.ts';
@@ -26,6 +30,7 @@ import { dataOf, hashOf, log, type Names, orderOf, PEOPLE, placeOrder, PRICE, se
 import { insertDecision, proofFor } from '../support/operators.ts';
 import { cameEarlier, seal, sealTrust } from '../support/seals.ts';
 import { byHand } from '../support/database.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 export type Kill = 0 | 1 | 2;
 /** Where the connection breaks while a decision is carried out; 0: nowhere. */
@@ -104,7 +109,7 @@ export class Driver {
     if (manner === 'reflected') {
       await this.#site.owner.query('insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
         message.keyId,
-        message.envelope.timestampMs,
+        message.timestampMs,
       ]);
     }
     let routed = await this.#route(message);
@@ -118,8 +123,9 @@ export class Driver {
     const hash = hashOf(this.names, label, order, code, amount);
     const externalOrderNumber = this.names.orders[order]!;
     return {
-      envelope: { signature: 'SIGNATURE', timestampMs: stamps++, externalOrderNumber, data: {} },
-      raw: Buffer.from('{}'),
+      externalOrderNumber,
+      timestampMs: stamps++,
+      kept: () => Buffer.from('{}'),
       reading:
         code === null
           ? { readable: false, fault: 'amount', contentHash: hash }

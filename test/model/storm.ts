@@ -9,7 +9,7 @@ import { createPool, inTransaction } from '../../database/pool.ts';
 import { allowedDecisions, entersWallet } from '../../domain/decision.ts';
 import type { CallbackData, Order, Payment } from '../../domain/order.ts';
 import { createCreditor, creditAll, type CreditItem } from '../../ledger/credit.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { createRandom, type Random } from '../attack/random.ts';
 import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
@@ -160,8 +160,9 @@ async function receive({ api, worker, asked, shared, done }: Storm, random: Rand
 
 let stamps = Date.now() * 100;
 const messageOf = (data: CallbackData): Message => ({
-  envelope: { signature: 'SIGNATURE', timestampMs: stamps++, externalOrderNumber: data.externalOrderNumber, data: {} },
-  raw: Buffer.from('{}'),
+  externalOrderNumber: data.externalOrderNumber,
+  timestampMs: stamps++,
+  kept: () => Buffer.from('{}'),
   reading: { readable: true, data, contentHash: contentHash(data) },
   keyId: 'key',
   aheadMs: 0,

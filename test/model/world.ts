@@ -3,7 +3,7 @@ import pg from 'pg';
 import { createLog } from '../../telemetry/log.ts';
 import { createPool, type Role } from '../../database/pool.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { settings } from '../support/builders.ts';
 import { byHand, type TestDatabase } from '../support/database.ts';
 import type { Reference } from './reference.ts';

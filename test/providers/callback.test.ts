@@ -1,15 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CallbackData } from '../../domain/order.ts';
-import {
-  contentHash,
-  type Envelope,
-  MalformedCallback,
-  readData,
-  readDataWithoutExponents,
-  readEnvelope,
-  type Reading,
-} from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
+import { type Envelope, readData, readDataWithoutExponents, readEnvelope } from '../../providers/mtpay/callback.ts';
+import { type CallbackReading, MalformedCallback } from '../../providers/port.ts';
 import { isSignedBy, sign } from '../../providers/mtpay/signature.ts';
 import { documentKey } from './keys.ts';
 
@@ -43,11 +37,11 @@ const withField = (field: string, value: string | null) =>
     value === null ? `"x": 1$2` : `"${field}": ${value}$2`,
   );
 
-function readable(reading: Reading): CallbackData {
+function readable(reading: CallbackReading): CallbackData {
   if (!reading.readable) throw new Error(reading.fault);
   return reading.data;
 }
-const fault = (reading: Reading) => (reading.readable ? 'readable' : reading.fault);
+const fault = (reading: CallbackReading) => (reading.readable ? 'readable' : reading.fault);
 
 describe("the document's example", () => {
   it('is read', () => {

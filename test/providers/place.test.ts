@@ -1,15 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import {
-  type CallOptions,
-  createMtpay,
-  type MtpayOptions,
-  type PlacementAnswer,
-  type PlacementRequest,
-  REFUSALS,
-} from '../../providers/mtpay/place.ts';
+import { fixedKeyring } from '../../config/keyring.ts';
+import { REFUSALS } from '../../providers/mtpay/codes.ts';
+import { createPlacement, type MtpayOptions } from '../../providers/mtpay/place.ts';
+import type { CallOptions, PlacementOutcome, PlacementRequest } from '../../providers/port.ts';
 import { isSignedBy } from '../../providers/mtpay/signature.ts';
-import { selfSigned } from './certificate.ts';
+import { makeCertificate } from '../../sandbox/certificate.ts';
 import { documentKey } from './keys.ts';
 import { type Answer, babbler, closedPort, http, openProxy, standIn } from './stand-in.ts';
 
@@ -31,6 +27,7 @@ const request = (change: Partial<PlacementRequest> = {}): PlacementRequest => ({
 });
 
 const options = (host: string, change: Partial<MtpayOptions> = {}): MtpayOptions => ({
+  keys: fixedKeyring(documentKey),
   placeUrl: `http://${host}${PATH}`,
   redirectHosts: [host, 'checkout.example'],
   plainHttpHosts: ['localhost'],
@@ -38,11 +35,9 @@ const options = (host: string, change: Partial<MtpayOptions> = {}): MtpayOptions
 });
 
 const place = (to: MtpayOptions, order = request(), call: Partial<CallOptions> = {}) =>
-  createMtpay(to).place(
-    order,
-    { key: documentKey, timestampMs: AT },
-    { deadlineMs: 10_000, maySend: () => true, ...call },
-  );
+  createPlacement(to)
+    .prepare(order, AT)
+    .send({ deadlineMs: 10_000, maySend: () => true, ...call });
 
 /** Places once against a stand-in that answers so; it is called once and never again. */
 async function placedAgainst(answer: Answer, change: Partial<MtpayOptions> = {}, call: Partial<CallOptions> = {}) {
@@ -95,14 +90,9 @@ describe('the request', () => {
 
   it('is signed for the moment it is told', async () => {
     const provider = await standIn(says(http(200, SUCCESS)));
-    await createMtpay(options(provider.host)).place(
-      request(),
-      { key: documentKey, timestampMs: 1_700_000_000_001 },
-      {
-        deadlineMs: 10_000,
-        maySend: () => true,
-      },
-    );
+    await createPlacement(options(provider.host))
+      .prepare(request(), 1_700_000_000_001)
+      .send({ deadlineMs: 10_000, maySend: () => true });
     const { access_key: accessKey, timestamp, signature } = provider.received[0]!.headers;
     expect(timestamp).toBe('1700000000001');
     expect(isSignedBy(documentKey, 1_700_000_000_001, signature!)).toBe(true);
@@ -171,11 +161,11 @@ describe('an order that was placed', () => {
 });
 
 describe('a statusCode', () => {
-  it.each(REFUSALS.flatMap((code) => [200, 400, 401].map((status) => ({ code, status }))))(
+  it.each(Object.keys(REFUSALS).flatMap((code) => [200, 400, 401].map((status) => ({ code, status }))))(
     '$code with HTTP $status refuses: surely no order, and not to be tried again',
     async ({ code, status }) => {
       const answer = await placedAgainst(says(http(status, refusal(code, { message: 'because' }))));
-      expect(answer).toEqual({ kind: 'refused', statusCode: code, message: 'because' });
+      expect(answer).toEqual({ kind: 'refused', code, message: 'because' });
     },
   );
 
@@ -348,8 +338,9 @@ describe('an order that was surely not sent', () => {
   });
 });
 
+const own = await makeCertificate(['localhost']);
+
 describe('a certificate', () => {
-  const own = selfSigned('localhost');
   const secure = async (change: Partial<MtpayOptions>, certificate = own) => {
     const provider = await standIn(says(http(200, SUCCESS)), certificate);
     const answer = await place(options(provider.host, { placeUrl: `https://${provider.host}${PATH}`, ...change }));
@@ -357,16 +348,19 @@ describe('a certificate', () => {
   };
 
   it('that is trusted is spoken to', async () => {
-    expect(await secure({ ca: own.cert })).toMatchObject({ answer: { kind: 'placed' }, sent: 1 });
+    expect(await secure({ ca: own.ca })).toMatchObject({ answer: { kind: 'placed' }, sent: 1 });
   });
 
   it('that nobody vouches for is not: nothing leaves', async () => {
-    expect(await secure({})).toEqual({ answer: { kind: 'not_sent', cause: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, sent: 0 });
+    expect(await secure({})).toEqual({
+      answer: { kind: 'not_sent', cause: 'SELF_SIGNED_CERT_IN_CHAIN' },
+      sent: 0,
+    });
   });
 
   it('for another host is not, though trusted: nothing leaves', async () => {
-    const other = selfSigned('other.example');
-    expect(await secure({ ca: other.cert }, other)).toEqual({
+    const other = await makeCertificate(['other.example']);
+    expect(await secure({ ca: other.ca }, other)).toEqual({
       answer: { kind: 'not_sent', cause: 'ERR_TLS_CERT_ALTNAME_INVALID' },
       sent: 0,
     });
@@ -374,11 +368,10 @@ describe('a certificate', () => {
 });
 
 describe('a proxy', () => {
-  const certificate = selfSigned('localhost');
   const through = async (proxy: string, change: Partial<MtpayOptions> = {}, call: Partial<CallOptions> = {}) => {
-    const provider = await standIn(says(http(200, SUCCESS)), certificate);
+    const provider = await standIn(says(http(200, SUCCESS)), own);
     const placeUrl = `https://${provider.host}${PATH}`;
-    const to = options(provider.host, { placeUrl, ca: certificate.cert, proxy, ...change });
+    const to = options(provider.host, { placeUrl, ca: own.ca, proxy, ...change });
     return { answer: await place(to, request(), call), provider };
   };
 
@@ -408,9 +401,9 @@ describe('a proxy', () => {
 
   it('does not stand in for the provider: its certificate is checked as ever', async () => {
     const { answer, provider } = await through(`http://${(await openProxy()).host}`, {
-      ca: selfSigned('localhost').cert,
+      ca: (await makeCertificate(['localhost'])).ca,
     });
-    expect(answer).toEqual({ kind: 'not_sent', cause: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+    expect(answer).toEqual({ kind: 'not_sent', cause: 'SELF_SIGNED_CERT_IN_CHAIN' });
     expect(provider.received).toEqual([]);
   });
 });
@@ -506,7 +499,7 @@ describe('what is kept of an answer', () => {
       'cannot call https://pay.example/v1/callbacks/mtpay/kid/[hidden]',
     ],
   ])('of its message: %s', async (_, message, kept) => {
-    expect(await refused(message)).toEqual({ kind: 'refused', statusCode: 'PARAMETER_ERROR', message: kept });
+    expect(await refused(message)).toEqual({ kind: 'refused', code: 'PARAMETER_ERROR', message: kept });
   });
 
   const long = 'Mary (Ann) O.Neil';
@@ -566,7 +559,7 @@ describe('what is kept of an answer', () => {
     ['as no HTTP at all', request],
   ];
   it.each(echo('').map(([how], i) => ({ how, i })))("is never the payer's name, thrown back $how", async ({ i }) => {
-    const answer: PlacementAnswer = await placedAgainst((socket, { body }) => socket.end(echo(body)[i]![1]));
+    const answer: PlacementOutcome = await placedAgainst((socket, { body }) => socket.end(echo(body)[i]![1]));
     const kept = decodeURIComponent(JSON.stringify(answer));
     expect(kept).not.toContain(NAME);
     expect(kept).not.toContain(documentKey.secretKey.reveal().toString());

@@ -4,7 +4,7 @@ import { insertCallback, insertRestored, rerouteCallback } from '../../database/
 import * as byOwner from '../support/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { findSealed, isGenuine, verdictOn } from '../../providers/sealed-rows.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { reserved, sentBefore } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isSignedBy, keyId, type MtpayKey, sign } from '../../providers/mtpay/signature.ts';
+import { keyId } from '../../providers/key-names.ts';
+import { isSignedBy, type MtpayKey, sign } from '../../providers/mtpay/signature.ts';
 import { documentKey, randomSecret, secret } from './keys.ts';
 
 /** docs/protocol.md#signature-both-directions. */

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import { onTestFinished } from 'vitest';
-import type { Certificate } from './certificate.ts';
+import type { ServerCertificate } from '../../sandbox/certificate.ts';
 
 /** A request as it came over the wire. */
 export interface Received {
@@ -23,7 +23,7 @@ export interface StandIn {
 export type Answer = (socket: Socket, request: Received) => void;
 
 /** A server in the provider's place for one test, below HTTP so that it can break every rule of it. */
-export async function standIn(answer: Answer, certificate?: Certificate): Promise<StandIn> {
+export async function standIn(answer: Answer, certificate?: Pick<ServerCertificate, 'cert' | 'key'>): Promise<StandIn> {
   const received: Received[] = [];
   const sockets = new Set<Socket>();
   const serve = (socket: Socket) => {

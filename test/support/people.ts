@@ -5,7 +5,7 @@ import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import type { CallbackData, Payment } from '../../domain/order.ts';
 import type { Receipt, ReviewReason } from '../../domain/review.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { confirm, propose, type ReviewInput, reviewStart, withdraw } from '../../workflows/messages.ts';
 import type { WorkflowWorld } from './workflow-world.ts';
 import { insertDecision } from './operators.ts';

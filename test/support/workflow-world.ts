@@ -13,18 +13,19 @@ import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order, Payment } from '../../domain/order.ts';
 import { resolveTemporalTestServer } from '../../local/servers/temporal-binary.ts';
-import { contentHash } from '../../providers/mtpay/callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../database/own-stamps.ts';
 import { sealName } from '../../database/sealed-name.ts';
-import type { PlacementAnswer } from '../../providers/mtpay/place.ts';
+import type { PlacementOutcome } from '../../providers/port.ts';
 import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
 import { order as buildOrder, settings as buildSettings } from './builders.ts';
 import { temporalHistories } from '../../worker/histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
 import { openTemporal } from './temporal.ts';
+import { answering } from './provider.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
 import { sealed, sealTrust } from './seals.ts';
 
@@ -38,7 +39,7 @@ export interface WorkflowWorld {
   /** Time skipping only: lets time pass. */
   sleep(duration: string): Promise<void>;
   /** What the provider answers to the next placement of this order. Default: placed. */
-  answers(externalOrderNumber: string, answer: () => Promise<PlacementAnswer>): void;
+  answers(externalOrderNumber: string, answer: () => Promise<PlacementOutcome>): void;
   /** Replaces an activity for one order, to force a fault. */
   instead(
     name: keyof Activities,
@@ -68,19 +69,17 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   const db = await createTestDatabase();
   const temporal = server === 'real' ? await realServer() : await timeSkippingServer();
   const payerNameKey = secret();
-  const mtpayKey = { accessKey: secret(), secretKey: secret() };
-  const answers = new Map<string, () => Promise<PlacementAnswer>>();
+  const answers = new Map<string, () => Promise<PlacementOutcome>>();
   const instead = new Map<string, (real: () => Promise<unknown>) => Promise<unknown>>();
   const pool = db.poolFor('app_worker');
   const { activities } = createActivities({
     pool,
     decisions: db.poolFor('app_decisions'),
-    provider: {
-      place: (request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))(),
+    providers: {
+      mtpay: answering((request) => (answers.get(request.externalOrderNumber) ?? (() => Promise.resolve(PLACED)))()),
     },
     clock: createProviderClock(pool),
     stamps: createOwnStamps(1_000),
-    mtpayKeys: fixedKeyring(mtpayKey),
     capabilities: fixedKeyring(capabilityKey(secret())),
     payerNameKeys: fixedKeyring(payerNameKey),
     callbackBaseUrl: 'http://127.0.0.1:1',
@@ -174,12 +173,12 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   return world;
 }
 
-export const PLACED: PlacementAnswer = {
+export const PLACED = {
   kind: 'placed',
   redirectUrl: 'https://pay.example/checkout',
   advertisementCode: 'AD1',
   providerTimeMs: null,
-};
+} as const satisfies PlacementOutcome;
 
 /** Every activity takes the order number first, or an object that names it. */
 function withStandIns(

@@ -92,7 +92,7 @@ test.each([
   ['settled-while-refused', 'CREDITED'],
 ] as const)('refused by the provider, and the row has ended: %s', async (name, state) => {
   const reserved = await world.reserve();
-  world.answers(numberOf(reserved), async () => ({ kind: 'refused', statusCode: 'NO_ADVERTISEMENT', message: '' }));
+  world.answers(numberOf(reserved), async () => ({ kind: 'refused', code: 'NO_ADVERTISEMENT', message: '' }));
   world.instead('close', numberOf(reserved), async (close) => {
     await ends(reserved, state);
     return close();

@@ -14,7 +14,7 @@ const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
 const EXPIRING = { paymentWindowMs: 200 };
 
 const unknown = async () => ({ kind: 'unknown', cause: 'ECONNRESET' }) as const;
-const refused = async () => ({ kind: 'refused', statusCode: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
+const refused = async () => ({ kind: 'refused', code: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 
 const untilState = ({ externalOrderNumber }: Order, state: string) =>
   until(`${externalOrderNumber} to be ${state}`, async () => {

@@ -1,0 +1,21 @@
+/** Where a checkout link may lead. */
+export interface LinkRules {
+  /** Hosts, with port if it is not the usual one. */
+  readonly redirectHosts: readonly string[];
+  /** Hosts to which plain HTTP is allowed; everything else is https. */
+  readonly plainHttpHosts: readonly string[];
+}
+
+/**
+ * A checkout link as it is kept and served, or null: it leads elsewhere, and must never reach a customer
+ * (docs/threat-model.md, T19). Asked when the provider answers, and again whenever a row is shown.
+ */
+export function checkoutLink(text: string, options: LinkRules): string | null {
+  if (text.length > 2_000 || !URL.canParse(text)) return null;
+  const url = new URL(text);
+  const secure = url.protocol === 'https:' || (url.protocol === 'http:' && allows(options.plainHttpHosts, url));
+  return secure && url.username === '' && url.password === '' && allows(options.redirectHosts, url) ? url.href : null;
+}
+
+const allows = (hosts: readonly string[], url: URL): boolean =>
+  hosts.includes(url.host) || hosts.includes(url.hostname);
