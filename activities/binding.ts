@@ -6,7 +6,7 @@ import type { Payment } from '../domain/order.ts';
 import type { Db } from '../database/pool.ts';
 
 /**
- * Signals are hints: what counts is what the database binds to a deposit (docs/lifecycle.md#rules). These are the
+ * Signals are hints: what counts is what the database binds to a deposit (docs/reference/lifecycle.md#rules). These are the
  * answers of activities that were asked about something else.
  */
 

@@ -4,7 +4,7 @@ import { LedgerBusy } from '../ledger/batcher.ts';
 /** Somebody else holds a row that the posting needs, and nothing was waited for: trying again later is right. */
 export class RowBusy extends Error {}
 
-/** What a failed posting means (docs/ledger.md#why-a-credit-is-written-once). */
+/** What a failed posting means (docs/reference/ledger.md#why-a-credit-is-written-once). */
 export type LedgerFailure = 'rejected' | 'retry' | 'retry and alarm';
 
 /**

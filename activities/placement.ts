@@ -45,7 +45,7 @@ const placing = (deps: PlacementDependencies, started?: Started): Placing => ({
 /**
  * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
  * anything is sent, the next attempt exists only after the last is recorded as surely not sent, and an attempt without
- * an answer means unknown, never a second call (docs/lifecycle.md, L3). Throws only when the database is away for longer
+ * an answer means unknown, never a second call (docs/reference/lifecycle.md, L3). Throws only when the database is away for longer
  * than a moment.
  */
 export async function placeOrder(

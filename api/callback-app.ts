@@ -14,7 +14,7 @@ export interface CallbackDependencies {
 }
 
 /**
- * The public listener: the provider's callbacks and nothing else. The order of checks is that of docs/callbacks.md#checks-in-order;
+ * The public listener: the provider's callbacks and nothing else. The order of checks is that of docs/reference/callbacks.md#checks-in-order;
  * everything wrong with token, key, signature or time gets one and the same answer.
  */
 export function createCallbackApp(deps: CallbackDependencies): Express {

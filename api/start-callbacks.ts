@@ -57,7 +57,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
     pool: pools.callbacks,
     seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
     raise: ({ id }) => raiser.begin(id, () => tellAccepted(pools.relay, id)),
-    // Whether Temporal knows deposits, who could say so here: an API does not start then (docs/restore.md).
+    // Whether Temporal knows deposits, who could say so here: an API does not start then (docs/guides/restore.md).
     isEmpty: async () => {
       mayBeEmpty ||= !(await isEmpty(pools.callbacks));
       return !mayBeEmpty;

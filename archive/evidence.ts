@@ -16,7 +16,7 @@ export interface EvidenceLine {
   /** `callback 5, attempt 2`, `posting 12`, `history deposit:A-1, event 7`, … */
   readonly source: string;
   readonly text: string;
-  /** sha256 in hexadecimal; docs/audit.md says of which text. */
+  /** sha256 in hexadecimal; docs/guides/audit.md says of which text. */
   readonly hash: string;
 }
 

@@ -8,7 +8,7 @@ import '../config/closed-output.ts';
 
 /**
  * `npm run restored`: says, as the schema's owner and before the engine is started again, that the database was restored
- * to an older state (docs/restore.md).
+ * to an older state (docs/guides/restore.md).
  */
 takesNoArguments('restored', 'notes that the database was restored to an older state, before the engine is started.');
 

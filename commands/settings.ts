@@ -24,7 +24,7 @@ const loaders = [loadWorkerConfig, loadApiConfig, loadMigrationUrl, loadArchiveE
 const problems = new Set([...passwords, ...loaders.flatMap((load) => problemsOf(() => load()))]);
 
 if (problems.size > 0) {
-  console.error(`the settings have ${problems.size} problem(s) (docs/settings.md):`);
+  console.error(`the settings have ${problems.size} problem(s) (docs/reference/settings.md):`);
   for (const problem of [...problems].toSorted()) console.error(`  ${problem}`);
   process.exitCode = 1;
 } else console.log('the settings can be used');

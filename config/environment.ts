@@ -293,7 +293,7 @@ export interface WorkerConfig {
   readonly sealEpoch: string | null;
   /** With what people's steps are verified. */
   readonly signatures: SignatureTrust;
-  /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
+  /** An empty database beside a Temporal that knows deposits is meant (docs/guides/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
 }
@@ -318,7 +318,7 @@ export interface ApiConfig {
   readonly sealEpoch: string | null;
   /** With what people's steps are verified. */
   readonly signatures: SignatureTrust;
-  /** An empty database beside a Temporal that knows deposits is meant (docs/restore.md). */
+  /** An empty database beside a Temporal that knows deposits is meant (docs/guides/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
 }

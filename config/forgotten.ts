@@ -5,7 +5,7 @@ export class ForgottenError extends Error {}
 
 /**
  * Refuses to start on an empty database beside a Temporal that knows deposits, unless that is meant: a merchant who
- * repeats an order would otherwise be answered as if it were new (docs/restore.md). What cannot be asked is not refused.
+ * repeats an order would otherwise be answered as if it were new (docs/guides/restore.md). What cannot be asked is not refused.
  */
 export async function refuseIfForgotten(
   isEmpty: () => Promise<boolean>,
@@ -16,6 +16,6 @@ export async function refuseIfForgotten(
   const { count } = await client.workflow.count(`WorkflowType = 'deposit'`).catch(() => ({ count: 0 }));
   if (count === 0) return;
   throw new ForgottenError(
-    `the database holds no deposit and Temporal knows ${count}: restore the database, or set RESTORED_FROM_EMPTY=1 (docs/restore.md)`,
+    `the database holds no deposit and Temporal knows ${count}: restore the database, or set RESTORED_FROM_EMPTY=1 (docs/guides/restore.md)`,
   );
 }

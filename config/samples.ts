@@ -1,4 +1,4 @@
-/** Keys that are printed for all to read: in the provider's documents, and so in docs/protocol.md. */
+/** Keys that are printed for all to read: in the provider's documents, and so in docs/reference/protocol.md. */
 const PUBLISHED = [
   'B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R',
   'WUYx7DTQZakugtP9gOAimYUphcnc3jWuPRi1UVnWmwXSnMnsCVBzz1ILdaxisvz9',

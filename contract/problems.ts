@@ -4,7 +4,7 @@ import { PROVIDERS } from '../providers/providers.ts';
 import type { ErrorCode, UNSIGNED } from './errors.ts';
 
 /**
- * What every `code` means, and what a caller does about it. Shown by `GET /docs` and in the OpenAPI document; docs/errors.md has
+ * What every `code` means, and what a caller does about it. Shown by `GET /docs` and in the OpenAPI document; docs/reference/errors.md has
  * the same words. Code spans are between backticks.
  */
 export interface Meaning {
@@ -98,7 +98,7 @@ export const NOT_TAKEN = {
 /** Every `code` there is. */
 export const PROBLEMS: Readonly<Record<string, Meaning>> = { ...ANSWERS, ...NOT_PLACED, ...NOT_TAKEN };
 
-/** The `type` of RFC 9457: the place of a code on the page of the API, and, by its fragment, in docs/errors.md. */
+/** The `type` of RFC 9457: the place of a code on the page of the API, and, by its fragment, in docs/reference/errors.md. */
 export const typeOf = (code: string): string => `/docs#error-${code}`;
 
 /** The codes that an answer of this kind may bear. */

@@ -66,7 +66,7 @@ const signed = {
     .transform((text) => Buffer.from(text, 'base64url'))
     .optional()
     .meta({
-      description: 'By the operator’s own device over this step (docs/reviews.md#signatures); with `nonce`.',
+      description: 'By the operator’s own device over this step (docs/guides/reviews.md#signatures); with `nonce`.',
       wire: { type: 'string', pattern: '^[A-Za-z0-9_-]{86}$' },
     }),
   nonce: z

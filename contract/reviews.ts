@@ -12,7 +12,7 @@ import {
 } from './review-answers.ts';
 import { CREDIT_EXAMPLE } from './answers.ts';
 
-/** The routes of people's decisions (docs/reviews.md). `reviews.ts` binds them to what they do. */
+/** The routes of people's decisions (docs/guides/reviews.md). `reviews.ts` binds them to what they do. */
 
 const params = z.strictObject({ id: caseId });
 const TAG = 'Reviews';

@@ -63,7 +63,7 @@ const VIEW = `concat('text ', ${digest(
   from pg_rewrite w join pg_depend x on x.classid = 'pg_rewrite'::regclass and x.objid = w.oid and x.refclassid = 'pg_class'::regclass
  where w.ev_class = c.oid and x.refobjid <> c.oid))`;
 
-/** Settings that say how long and how loud, and those that a pooler needs (docs/deployment.md). */
+/** Settings that say how long and how loud, and those that a pooler needs (docs/guides/deployment.md). */
 const HARMLESS = `^(log_[^=]*|auto_explain\\.[^=]*|[^=]*_timeout|timezone|datestyle|application_name|search_path=engine, ?pg_temp|default_transaction_isolation=read committed)(=|$)`;
 
 const grant = (to: string, object: string): string => `

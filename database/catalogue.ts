@@ -9,7 +9,7 @@ import { inTransaction } from './pool.ts';
 
 /**
  * Whether functions, triggers, constraints, indexes, grants and roles are those that this version's migrations make
- * (docs/audit.md#the-catalogue). What is expected is shipped as lines, so that a difference names its line.
+ * (docs/guides/audit.md#the-catalogue). What is expected is shipped as lines, so that a difference names its line.
  */
 
 /** Written by `npm run catalogue`. */
@@ -84,7 +84,7 @@ function expectedAt(text: string, left: string | null): string[] | null {
 /** `stages`: the lines while a contract file is left. */
 export function manifestOf(lines: readonly string[], stages: ReadonlyMap<string, readonly string[]>): string {
   const head =
-    '# What PostgreSQL’s catalogue says of this version’s schema: docs/audit.md#the-catalogue. Made by `npm run catalogue`.\n';
+    '# What PostgreSQL’s catalogue says of this version’s schema: docs/guides/audit.md#the-catalogue. Made by `npm run catalogue`.\n';
   const sections = [...stages].map(([name, at]) =>
     [
       `@ while ${name} is left`,

@@ -62,7 +62,7 @@ export type WrittenStep = Pick<DecisionRow, 'id' | 'uid'>;
 
 /**
  * Writes a step down, in the name of whoever's key this proves, before the workflow hears of it. Waits for the lock of its
- * case; refused with SQLSTATE P0E30 to P0E36 (docs/reviews.md#steps), and 23505 when its nonce was used: repeating it does
+ * case; refused with SQLSTATE P0E30 to P0E36 (docs/guides/reviews.md#steps), and 23505 when its nonce was used: repeating it does
  * not help.
  */
 export async function insertDecision(db: Db, proof: Secret, step: NewDecision): Promise<WrittenStep> {

@@ -4,7 +4,7 @@ import type { Db } from './pool.ts';
 
 /**
  * Whether the server writes into its log what statements are given: proofs, encrypted names, seals. Only its owner can
- * change that, so people are told (docs/deployment.md#the-servers-log). What a failing statement was given every session of
+ * change that, so people are told (docs/guides/deployment.md#the-servers-log). What a failing statement was given every session of
  * ours keeps out of the log by itself (database/pool.ts).
  */
 
@@ -35,7 +35,7 @@ export async function parameterLogging(db: Db): Promise<string[]> {
 
 /**
  * How many transactions the server keeps that no session holds any more, `max_prepared_transactions`. Above 0 any login may leave
- * one behind that keeps its turn at the books, over a restart too (docs/threat-model.md#what-a-leaked-login-can-stop).
+ * one behind that keeps its turn at the books, over a restart too (docs/internals/threat-model.md#what-a-leaked-login-can-stop).
  */
 export async function keptTransactions(db: Db): Promise<number> {
   const { rows } = await db.query<{ n: number }>(`select current_setting('max_prepared_transactions')::int as n`);

@@ -57,7 +57,7 @@ export interface Migration {
 /**
  * Brings the database to the newest schema while an engine works on it, and returns the names of the files applied now.
  * A file is one transaction, tried again while a lock is not to be had; indexes are built before it, beside the traffic
- * (docs/deployment.md#migrations). A run that was killed is continued by the next one.
+ * (docs/guides/deployment.md#migrations). A run that was killed is continued by the next one.
  * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, a file that was passed
  * over and is no contract, and a file that could not be applied within the patience.
  */

@@ -152,7 +152,7 @@ async function checkSession(
   if (wrong.length > 0) {
     const said = wrong.map((name) => `${name} is ${found[name]} instead of ${wanted[name]}`).join(', ');
     throw new WrongSession(
-      `the database session is not as asked for: ${said}. A pooler may ignore startup parameters (docs/deployment.md, "A pooler")`,
+      `the database session is not as asked for: ${said}. A pooler may ignore startup parameters (docs/guides/deployment.md, "A pooler")`,
     );
   }
   if (toWrite && read_only === 'on') {

@@ -14,7 +14,7 @@ export type Pruned = Readonly<Record<string, number>>;
 
 /**
  * Deletes rows that are older than this and that nothing needs any more, at most {@link PRUNE_BATCH} of each table; the
- * database decides which may go, by its own clock (docs/growth.md#what-prunes). Several may run at once.
+ * database decides which may go, by its own clock (docs/internals/growth.md#what-prunes). Several may run at once.
  */
 export async function prune(db: Db, olderThanMs: number, atMost = PRUNE_BATCH): Promise<Pruned> {
   const { rows } = await db.query<{ what: string; pruned: number }>(

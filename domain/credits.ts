@@ -1,6 +1,6 @@
 import { formatUnits, known, parseMtc } from './money.ts';
 
-/** What lies in wallets for one deposit, as merchants and people read it (docs/api.md#what-was-credited). Pure. */
+/** What lies in wallets for one deposit, as merchants and people read it (docs/reference/api.md#what-was-credited). Pure. */
 
 /** A posting that put money into a wallet for the deposit. Ids text, decimals canonical. */
 export interface Credit {

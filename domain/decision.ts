@@ -2,7 +2,7 @@ import { formatUnits, known, parseFraction, parseMtc } from './money.ts';
 
 /**
  * What people may decide about a case, and who may decide it. One rule for all of them: a decision is proposed with a
- * reason and confirmed; above the limit by two different people (docs/reviews.md#two-people). Pure; the API asks it before a
+ * reason and confirmed; above the limit by two different people (docs/guides/reviews.md#two-people). Pure; the API asks it before a
  * decision is written down, the workflow before it is accepted, and the books once more before money moves.
  */
 

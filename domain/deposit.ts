@@ -1,6 +1,6 @@
 /**
  * The life of a deposit as one table. `transition` is total: every pair of state and event has an answer, and the
- * workflow, the diagram in docs/lifecycle.md and the exhaustive explorer all read it. No I/O, no clock.
+ * workflow, the diagram in docs/reference/lifecycle.md and the exhaustive explorer all read it. No I/O, no clock.
  */
 
 /** In the order of a deposit's life. */
@@ -29,7 +29,7 @@ export const isFinal = (state: DepositState): state is FinalState =>
  * `callbackThoughRefused` is a bound callback that `close` found when the placement had been refused.
  * `settledByPeople`: people credited an unbound payment of this deposit, its row is final. `foundRejected`: the row
  * was final already, because Temporal was restored to an older state. `unboundWhile…`: what the signal named is
- * not the payment that the database binds, so the wait goes on where it was (docs/lifecycle.md#signals-are-hints).
+ * not the payment that the database binds, so the wait goes on where it was (docs/reference/lifecycle.md#signals-are-hints).
  */
 export const DEPOSIT_EVENTS = [
   'placed',
@@ -90,7 +90,7 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
   PLACING: {
     placed: step('AWAITING_PAYMENT'),
     placementUnknown: step('PLACEMENT_UNKNOWN', 'announce'),
-    // Only after `close` has looked for a callback under the row's lock (docs/lifecycle.md, L31).
+    // Only after `close` has looked for a callback under the row's lock (docs/reference/lifecycle.md, L31).
     placementRefused: step('PLACEMENT_REFUSED', 'announce'),
     callbackThoughRefused: step('IN_REVIEW', 'record', 'announce'),
     ...settled,
@@ -107,7 +107,7 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
     // The answer that was heard of is not in the row.
     unboundWhileUnknown: step('PLACEMENT_UNKNOWN'),
   },
-  // "Expired" means "not heard of yet", never "not paid": the callback is as welcome as before (docs/lifecycle.md, L30).
+  // "Expired" means "not heard of yet", never "not paid": the callback is as welcome as before (docs/reference/lifecycle.md, L30).
   EXPIRED: { ...waitingForPayment, listeningWindowElapsed: step('UNPAID', 'announce') },
   CREDITING: {
     credited: step('CREDITED', 'announce'),
@@ -143,7 +143,7 @@ const isTakenBack = (event: string): boolean => event.startsWith('unboundWhile')
 /**
  * The changes of state that rows show, as `from>to`. Nobody writes CREDITING, so whatever leads there leads to what follows
  * it; what follows it stays allowed, for a row that says so. An adopted row says PLACEMENT_UNKNOWN while its new workflow
- * is PLACING (docs/restore.md), so what follows the one may follow the other. The database refuses all else (`P0E50`).
+ * is PLACING (docs/guides/restore.md), so what follows the one may follow the other. The database refuses all else (`P0E50`).
  */
 export function shownTransitions(): ReadonlySet<string> {
   const after = (state: OpenState): DepositState[] =>

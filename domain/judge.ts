@@ -34,7 +34,7 @@ export type Verdict =
   | { readonly kind: 'review'; readonly late: boolean; readonly reason: JudgedReason; readonly detail: string };
 
 /**
- * Says whether a payment may be credited without a person (docs/lifecycle.md#the-judge): the currency is the asked one, the
+ * Says whether a payment may be credited without a person (docs/reference/lifecycle.md#the-judge): the currency is the asked one, the
  * fixed side equals what was asked, the other side lies in the rate band, the amount is not above the cap. Pure: reads
  * its arguments only.
  */
@@ -106,7 +106,7 @@ function rateMismatch(settings: DepositSettings, order: Order, paid: PaymentFact
 
 /**
  * Bounds what a raised amount can cost where nothing asked for fixes it: within the rate band of a fixed price
- * (docs/threat-model.md, T6). Both modes, because a cap with an exception is none.
+ * (docs/internals/threat-model.md, T6). Both modes, because a cap with an exception is none.
  */
 function aboveCap(settings: DepositSettings, paid: PaymentFacts['callback']): Mismatch | null {
   if (settings.creditCap === undefined) return null;

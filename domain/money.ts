@@ -10,7 +10,7 @@ export type Fiat = bigint & { readonly asset: 'fiat' };
 /** Fiat per MTC in units of 1e-8. */
 export type UnitPrice = bigint & { readonly asset: 'fiat per MTC' };
 
-/** Units in one: amounts carry at most 8 decimals (docs/protocol.md#questions-to-mtpay). */
+/** Units in one: amounts carry at most 8 decimals (docs/reference/protocol.md#questions-to-mtpay). */
 export const UNITS_PER_ONE = 100_000_000n;
 const MTC_DECIMALS = 8;
 const FIAT_DECIMALS = 2;

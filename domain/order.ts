@@ -15,7 +15,7 @@ export type ProviderName = (typeof PROVIDER_NAMES)[number];
 /** Who it is where nothing says so: inputs of histories of before. */
 export const providerOf = (named: { readonly provider?: ProviderName } = {}): ProviderName => named.provider ?? 'mtpay';
 
-/** Order numbers and wallets: what the API accepts and the callback reads (docs/api.md#requests). */
+/** Order numbers and wallets: what the API accepts and the callback reads (docs/reference/api.md#requests). */
 export const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** A closed range of prices, fiat per MTC, both ends included. */
@@ -26,7 +26,7 @@ export interface Band {
 
 /**
  * Settings that decide, frozen in the deposit row at creation and passed in the workflow's input: a changed setting
- * changes no history (docs/lifecycle.md, L18).
+ * changes no history (docs/reference/lifecycle.md, L18).
  */
 export interface DepositSettings {
   readonly rateBands: Readonly<Record<Currency, Band>>;

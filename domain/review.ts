@@ -1,7 +1,7 @@
 import type { JudgedReason } from './judge.ts';
 
 /**
- * What the callback endpoint decided about an authentic message, under the lock of the deposit row (docs/lifecycle.md, L8). `first`
+ * What the callback endpoint decided about an authentic message, under the lock of the deposit row (docs/reference/lifecycle.md, L8). `first`
  * is bound to the deposit; every other is a case of its own for people.
  */
 export const RECEIPTS = [

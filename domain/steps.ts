@@ -1,6 +1,6 @@
 import { actorOf } from './decision.ts';
 
-/** What became of each step that somebody took in a case (docs/reviews.md#steps). Pure. */
+/** What became of each step that somebody took in a case (docs/guides/reviews.md#steps). Pure. */
 
 /**
  * `waiting`: a proposal that nobody has confirmed, or a confirmation that is being carried out. `withdrawn`: a proposal

@@ -42,7 +42,7 @@ async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Pr
   }
 }
 
-/** "Not found" means closed, deleted or never started: the database decides which (docs/lifecycle.md, L10). */
+/** "Not found" means closed, deleted or never started: the database decides which (docs/reference/lifecycle.md, L10). */
 async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
   const now = await findCallback(deps.pool, callback.id);
   if (now === null || now.outcome !== null) return false;

@@ -56,7 +56,7 @@ const UNIQUE_VIOLATION = '23505';
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 
 /**
- * Checks a callback in the order of docs/callbacks.md#checks-in-order and makes it durable before it is acknowledged. Nothing is
+ * Checks a callback in the order of docs/reference/callbacks.md#checks-in-order and makes it durable before it is acknowledged. Nothing is
  * stored before the signature was verified. No message with a right address or a right signature ends without a row or
  * an alarm.
  */

@@ -17,7 +17,7 @@ import { RPC_TIMEOUT_MS, startDeposit } from './start.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 /**
- * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/restore.md). Nothing
+ * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/guides/restore.md). Nothing
  * moves by the word of a history: where the two differ about money, people decide.
  */
 

@@ -65,7 +65,7 @@ const MAX_KEPT = 20;
 const STAMPS_KEPT_MS = 6 * 24 * 3_600_000;
 
 /**
- * Decides receipt, and only receipt, under the lock of the deposit row (docs/lifecycle.md, L8): the first authentic, readable callback
+ * Decides receipt, and only receipt, under the lock of the deposit row (docs/reference/lifecycle.md, L8): the first authentic, readable callback
  * is bound to the deposit; every other gets a review of its own. The judge decides money later.
  */
 export async function route(client: pg.ClientBase, message: Message, seal: Sealer): Promise<Routing> {
@@ -74,7 +74,7 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   const { known, acked, state, reflected } = deposit;
   if (acked) return repeat(client, (await findCallback(client, known!))!, message);
 
-  // We signed this very stamp ourselves: alone it proves nothing (docs/threat-model.md, T2). An honest one may meet ours by chance.
+  // We signed this very stamp ourselves: alone it proves nothing (docs/internals/threat-model.md, T2). An honest one may meet ours by chance.
   if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
 
   // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.

@@ -21,7 +21,7 @@ export interface Batcher<I, O> {
   drain(): Promise<void>;
 }
 
-/** SQLSTATE classes that say one item is at fault, or that a smaller batch may pass (docs/ledger.md#why-a-credit-is-written-once). */
+/** SQLSTATE classes that say one item is at fault, or that a smaller batch may pass (docs/reference/ledger.md#why-a-credit-is-written-once). */
 const isItemsOwnFault = (error: unknown): boolean =>
   /^(22|23|40|P0)/.test(String((error as { code?: unknown } | null)?.code));
 

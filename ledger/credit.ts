@@ -37,7 +37,7 @@ export interface CreditAnswer {
 /**
  * Posts a batch by `engine.credit`; one answer per item, in order. What is posted is what inbox row and deposit say: an item
  * that says otherwise is `unproven`, and so is what the judge would not credit (domain/judge.ts). Database errors pass
- * through: see docs/ledger.md for what each means.
+ * through: see docs/reference/ledger.md for what each means.
  */
 export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Promise<CreditAnswer[]> {
   const rows = items.map((item) => ({

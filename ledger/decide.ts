@@ -27,8 +27,8 @@ export type Refusal =
 
 /**
  * Carries a confirmed decision out: first the money onto the books where it is not, then everything else, in two
- * transactions with one posting each (docs/ledger.md#locks). The database reads the rows, judges them and moves the money
- * (docs/database-roles.md#decisions). Killed between the two it leaves money in suspense and the case open, which is true.
+ * transactions with one posting each (docs/reference/ledger.md#locks). The database reads the rows, judges them and moves the money
+ * (docs/reference/database-roles.md#decisions). Killed between the two it leaves money in suspense and the case open, which is true.
  * Idempotent: what was carried out answers first, whatever came after it. Database errors pass through; the outcome may
  * then be unknown, so call again. `isGenuine`: whether the case's inbox row is one that the API wrote, which the database
  * cannot say; no other is credited.

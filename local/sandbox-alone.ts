@@ -15,7 +15,7 @@ const USAGE = `npm run sandbox [-- DIRECTORY | --help]
 
 Starts the sandbox of the payment provider by itself. What it keeps is in DIRECTORY, by default .data: a second start
 goes on with the same orders, keys and certificate. DATABASE_URL_SANDBOX names a PostgreSQL instead of one of its own.
-Settings: docs/settings.md.`;
+Settings: docs/reference/settings.md.`;
 
 /** Whatever it keeps is here. */
 const directory = directoryOf(process.argv.slice(2));

@@ -3,7 +3,7 @@ import type { Secret } from '../config/environment.ts';
 
 /**
  * The provider's signature covers no body, so the callback address itself carries proof of the order it belongs to
- * (docs/protocol.md#traps-and-so-rules): a keyed hash of the order number that only we can make. Derived, never stored.
+ * (docs/reference/protocol.md#traps-and-so-rules): a keyed hash of the order number that only we can make. Derived, never stored.
  */
 export interface CapabilityKey {
   readonly kid: string;

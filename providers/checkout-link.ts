@@ -8,7 +8,7 @@ export interface LinkRules {
 
 /**
  * A checkout link as it is kept and served, or null: it leads elsewhere, and must never reach a customer
- * (docs/threat-model.md, T19). Asked when the provider answers, and again whenever a row is shown.
+ * (docs/internals/threat-model.md, T19). Asked when the provider answers, and again whenever a row is shown.
  */
 export function checkoutLink(text: string, options: LinkRules): string | null {
   if (text.length > 2_000 || !URL.canParse(text)) return null;

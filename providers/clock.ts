@@ -9,7 +9,7 @@ export interface ProviderTime {
 }
 
 /**
- * The provider's time as far as we know it: the database's clock plus the learned skew (docs/protocol.md#clocks). The
+ * The provider's time as far as we know it: the database's clock plus the learned skew (docs/reference/protocol.md#clocks). The
  * clock of this process decides nothing: it may be days off, and it may jump.
  */
 export interface ProviderClock {

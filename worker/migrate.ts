@@ -47,7 +47,9 @@ try {
   });
   const logging = await parameterLogging(client);
   if (logging.length > 0)
-    console.log(`the server writes what statements are given into its log: ${logging.join(', ')} (docs/deployment.md)`);
+    console.log(
+      `the server writes what statements are given into its log: ${logging.join(', ')} (docs/guides/deployment.md)`,
+    );
   if ((await keptTransactions(client)) > 0) console.log(KEEPS_TRANSACTIONS);
   console.log(applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`);
   if (seed !== null) await register(seed);
@@ -56,7 +58,7 @@ try {
   const unvouched = await countUnvouched(client);
   if (unvouched > 0)
     console.log(
-      `messages that wait and that no registered key vouches for: ${unvouched}. None is credited before "npm run seal-key -- --register" (docs/deployment.md)`,
+      `messages that wait and that no registered key vouches for: ${unvouched}. None is credited before "npm run seal-key -- --register" (docs/guides/deployment.md)`,
     );
 } finally {
   await Promise.all([client.end(), watcher.end()]);

@@ -24,7 +24,7 @@ export function place(...args: Parameters<Activities['placeOrder']>) {
   );
 }
 
-/** Ends the deposit without money, or answers the payment that stands against it (docs/lifecycle.md, L31). */
+/** Ends the deposit without money, or answers the payment that stands against it (docs/reference/lifecycle.md, L31). */
 export function close(...args: Parameters<Activities['close']>) {
   const summary = `close as ${args[1]}`;
   return firstLocal(

@@ -8,7 +8,7 @@ import { caseWorkflowId, depositWorkflowId } from '../domain/ids.ts';
 
 /**
  * The wire format between the API and the workflows. Histories hold these names and shapes: never rename or remove,
- * only add what is optional (docs/changing-workflows.md). No personal data, no link, no token.
+ * only add what is optional (docs/internals/changing-workflows.md). No personal data, no link, no token.
  */
 
 export const TASK_QUEUE = 'deposits';

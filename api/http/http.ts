@@ -11,7 +11,7 @@ export const MAX_BODY_BYTES = 16 * 1024;
 
 const POLICY = { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"] };
 
-/** An app with Express's defaults mended (docs/threat-model.md, T16): no fingerprint, no weak etag, nothing cached. */
+/** An app with Express's defaults mended (docs/internals/threat-model.md, T16): no fingerprint, no weak etag, nothing cached. */
 export function createApp(): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -110,7 +110,7 @@ const BACKLOG = 4_096;
 export type Witness = (message: RefusedMessage, code: string) => void;
 
 /**
- * Listens with explicit limits (docs/api.md#limits). Rejects when the address is taken. With a `witness` nothing that
+ * Listens with explicit limits (docs/reference/api.md#limits). Rejects when the address is taken. With a `witness` nothing that
  * matters is lost below the app: a request needs no Host, and the witness is shown what is no HTTP.
  */
 export async function listen(

@@ -22,7 +22,7 @@ import {
 import { encodeCaseCursor } from '../../contract/review-answers.ts';
 import { showCase, showWholeCase } from './review-view.ts';
 
-/** What people decide: the cases, and the steps of a decision (docs/reviews.md#over-http). The caller is the operator. */
+/** What people decide: the cases, and the steps of a decision (docs/guides/reviews.md#over-http). The caller is the operator. */
 export function bindReviews(deps: DecideDependencies): Bound[] {
   const { pool } = deps;
   /** The case as it is by now. */

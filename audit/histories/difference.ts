@@ -47,7 +47,7 @@ export function stalledTask(history: History): string | null {
   });
   return at === undefined
     ? null
-    : `a worker stood still at event ${String(at.eventId)}, which alone can be the reason (docs/audit.md#a-worker-that-stood-still)`;
+    : `a worker stood still at event ${String(at.eventId)}, which alone can be the reason (docs/guides/audit.md#a-worker-that-stood-still)`;
 }
 
 const START_TO_CLOSE = 1;

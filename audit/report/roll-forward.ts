@@ -8,7 +8,7 @@ import { unitsOf } from './sums.ts';
 /**
  * What the accounts held before a period, what came and went in it, and what they held after it: summed from the entries,
  * by SQL of the audit's own over tables alone. A posting belongs to the period in which its block was sealed
- * (docs/audit.md#the-period); one without a block, to that in which it says it was posted.
+ * (docs/guides/audit.md#the-period); one without a block, to that in which it says it was posted.
  */
 
 /** RFC 3339; `to` itself is not in it. Null: from the first posting, up to the moment of the audit. */

@@ -5,7 +5,7 @@ import { visible } from '../../encoding/visible.ts';
 
 /**
  * Files of many lines, each with a hash of its own and one that continues the line before it: what was changed, taken out,
- * put in or moved can be named by its line. docs/audit.md#the-files-of-a-report has both forms.
+ * put in or moved can be named by its line. docs/guides/audit.md#the-files-of-a-report has both forms.
  */
 export type Form = 'csv' | 'jsonl';
 

@@ -165,7 +165,7 @@ export const CALLBACK_COLUMNS = `
          c.receipt, ${time('c.received_at')} as "receivedAt", c.acked, c.outcome,
          (exists (select from engine.callback_stamp s where s.external_order_number = c.external_order_number
                      and s.content_hash = c.content_hash)
-          -- An old one may have been pruned, and is then said by the attempt alone (docs/growth.md#what-prunes).
+          -- An old one may have been pruned, and is then said by the attempt alone (docs/internals/growth.md#what-prunes).
           or exists (select from engine.callback_attempt a where a.callback = c.id
                         and a.timestamp_ms < (extract(epoch from clock_timestamp() - interval '7 days') * 1000)::bigint)) as stamped`;
 

@@ -5,7 +5,7 @@ import { decimalText, type SqlCheck } from './table-checks.ts';
  * compared with what it tells of, in both directions.
  */
 
-/** Nothing younger is pruned (docs/growth.md#what-prunes): what is not there was taken away. */
+/** Nothing younger is pruned (docs/internals/growth.md#what-prunes): what is not there was taken away. */
 const KEPT = `interval '6 days'`;
 
 /** A stamp is at most so far from when its order was sent, which its function asks of it. */

@@ -24,7 +24,7 @@ select :'sandbox_password' <> '' as sandbox_wanted \gset
   alter role sandbox password :'sandbox_password';
 \endif
 
--- Who takes thousands of locks fills the server's table of them, and nobody connects any more (docs/threat-model.md).
+-- Who takes thousands of locks fills the server's table of them, and nobody connects any more (docs/internals/threat-model.md).
 \connect deposits
 do $$ declare f regprocedure; begin
   for f in select oid from pg_proc where proname ~ '^pg_(try_)?advisory_' loop

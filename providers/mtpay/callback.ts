@@ -48,7 +48,7 @@ const MAX_TRIED = 4;
 const tried = (text: string, pattern: RegExp): string[] =>
   [...text.matchAll(pattern)].slice(0, MAX_TRIED).map((found) => found[1]!);
 
-/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (docs/threat-model.md, T3). */
+/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (docs/internals/threat-model.md, T3). */
 function withoutSignature(raw: Uint8Array, signature: string): Buffer {
   const text = Buffer.from(raw).toString('utf8');
   // String by string, so that no spelling of it (\u0041 for A) stays behind, and no text that it is part of.
@@ -68,7 +68,7 @@ export interface Envelope {
 }
 
 /**
- * An integer literal and nothing else: no quotes, no exponent, no `.0` (docs/threat-model.md, T13). Unlike an amount it is part of
+ * An integer literal and nothing else: no quotes, no exponent, no `.0` (docs/internals/threat-model.md, T13). Unlike an amount it is part of
  * what was signed, and there it has one spelling.
  */
 const TIMESTAMP = /^[1-9]\d{0,14}$/;
@@ -168,7 +168,7 @@ function readAmount(field: AmountField, value: JsonValue | undefined, read: (tex
   return formatUnits(parsed.value);
 }
 
-/** Times carry no zone: kept as text, decide nothing (docs/protocol.md#traps-and-so-rules). */
+/** Times carry no zone: kept as text, decide nothing (docs/reference/protocol.md#traps-and-so-rules). */
 function time(field: string, value: JsonValue | undefined): string {
   if (typeof value === 'string' && value.length <= 64 && !/\p{Cc}/u.test(value)) return value;
   throw new Unreadable(`${field}: expected a text of at most 64 characters`);

@@ -2,7 +2,7 @@ import type { RefusalCause } from '../port.ts';
 
 /**
  * Status codes after which MTPay surely has no order and asking again in the same way does not help, and what a caller does
- * about each. A SIGNATURE_ERROR to a stamp of the grid is worth another stamp (docs/protocol.md).
+ * about each. A SIGNATURE_ERROR to a stamp of the grid is worth another stamp (docs/reference/protocol.md).
  */
 export const REFUSALS = {
   SIGNATURE_ERROR: {

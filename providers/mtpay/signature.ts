@@ -8,7 +8,7 @@ export type MtpayKey = KeyPair;
 /** Upper-case hex, as the documents' code example prints it; the shape is checked before anything is compared. */
 const SIGNATURE = /^[0-9A-F]{64}$/;
 
-/** HMAC-SHA256 of `{access_key}_{timestamp}` keyed with the secret key (docs/protocol.md#signature-both-directions). UTC milliseconds. */
+/** HMAC-SHA256 of `{access_key}_{timestamp}` keyed with the secret key (docs/reference/protocol.md#signature-both-directions). UTC milliseconds. */
 export function sign(key: MtpayKey, timestampMs: number): string {
   return hmac(key, timestampMs).toString('hex').toUpperCase();
 }

@@ -189,8 +189,8 @@ describe('with the walls switched off', () => {
 
 const hasPrograms = ['psql', 'xxd'].every((program) => spawnSync(program, ['--version']).error === undefined);
 
-describe.skipIf(!hasPrograms)('docs/archive.md, its commands as they stand there', () => {
-  const page = readFileSync(new URL('../../docs/archive.md', import.meta.url), 'utf8');
+describe.skipIf(!hasPrograms)('docs/reference/archive.md, its commands as they stand there', () => {
+  const page = readFileSync(new URL('../../docs/reference/archive.md', import.meta.url), 'utf8');
   const [row, text, directory] = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1]!);
   const sh = (command: string, env: Record<string, string>) => {
     const done = spawnSync('sh', ['-c', command], { env: { PATH: process.env['PATH'], ...env }, encoding: 'utf8' });

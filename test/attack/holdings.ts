@@ -15,7 +15,7 @@ export interface Holdings {
   readonly base: { readonly path: string; readonly body: string };
 }
 
-/** One way of attacking. `rows` are rows of docs/threat-model.md. */
+/** One way of attacking. `rows` are rows of docs/internals/threat-model.md. */
 export interface AttackClass {
   readonly name: string;
   readonly rows: readonly string[];

@@ -24,7 +24,7 @@ import { tryNetworks } from './networks.ts';
 import { certificate, post, tryProxy } from './proxy.ts';
 
 /**
- * `npm run test:containers [-- STEP…]`: docs/deployment.md on a real Docker engine (deploy/try-containers.sh gets one). Each
+ * `npm run test:containers [-- STEP…]`: docs/guides/deployment.md on a real Docker engine (deploy/try-containers.sh gets one). Each
  * step takes up where the one before left off; `up` comes first. Exit code 1 when one fails; the project is taken down
  * unless KEEP=1 is set.
  */
@@ -38,7 +38,7 @@ function demand(holds: boolean, what: string): asserts holds {
 
 const NODE = /^ARG NODE_IMAGE=(.*)$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8'))![1]!;
 const PROXY = /image: (haproxy:.*)/.exec(readFileSync(join(root, 'docker-compose.yml'), 'utf8'))![1]!;
-/** The scale of docs/deployment.md, which a test adds up. */
+/** The scale of docs/guides/deployment.md, which a test adds up. */
 const SCALE = ['--scale', 'worker=3', '--scale', 'api=2', '--scale', 'callbacks=2'];
 const COUNT = 60;
 const PER_SECOND = 10;

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
-const page = readFileSync(new URL('../../docs/database-roles.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../docs/reference/database-roles.md', import.meta.url), 'utf8');
 /** What is allowed: the one list, for readers and for this test. */
 const documented = /^```grants\n(.*?)^```$/ms.exec(page)![1]!;
 
@@ -73,7 +73,7 @@ function withRole(list: string): string[] {
 }
 
 describe('what each role may do', () => {
-  it('is exactly what docs/database-roles.md lists: a grant that is added or lost is a difference', async () => {
+  it('is exactly what docs/reference/database-roles.md lists: a grant that is added or lost is a difference', async () => {
     expect(await found()).toBe(documented);
   });
 

@@ -11,7 +11,7 @@ import { createTestDatabase } from '../support/database.ts';
 import { proofFor } from '../support/operators.ts';
 import { payment, received, reserved } from '../ledger/payments.ts';
 
-/** The API's own login speaks for nobody: each step takes the proof of a person's key (docs/threat-model.md#people). */
+/** The API's own login speaks for nobody: each step takes the proof of a person's key (docs/internals/threat-model.md#people). */
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 

@@ -479,7 +479,7 @@ describe('confinement', () => {
       return Number(value === `\${${variable}:-}` ? own : value);
     };
     const documented = /docker compose up -d --scale worker=(\d+) --scale api=(\d+) --scale callbacks=(\d+)/.exec(
-      read('docs/deployment.md'),
+      read('docs/guides/deployment.md'),
     )!;
     const [workers, apis, callbacks] = documented.slice(1).map((count) => Number(count) + 1);
     const perApi = 3 * numberOf('api', 'API_CONNECTIONS');
@@ -504,7 +504,7 @@ describe('confinement', () => {
       `${all}`,
       `${limit}`,
     ])
-      expect(read('docs/deployment.md')).toContain(`| ${said}`);
+      expect(read('docs/guides/deployment.md')).toContain(`| ${said}`);
   });
 });
 

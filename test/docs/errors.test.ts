@@ -6,9 +6,9 @@ import { type ErrorCode, HTTP } from '../../contract/errors.ts';
 import { ANSWERS, NOT_PLACED, NOT_TAKEN, PROBLEMS, typeOf } from '../../contract/problems.ts';
 import { root } from './variables.ts';
 
-/** docs/errors.md names every code there is, and none that is not there. */
+/** docs/reference/errors.md names every code there is, and none that is not there. */
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-const PAGE = read('docs/errors.md');
+const PAGE = read('docs/reference/errors.md');
 const codesOf = (heading: string): string[] => {
   const section = new RegExp(`^## ${heading}$(.*?)(?=^## |$(?![^]))`, 'ms').exec(PAGE)![1]!;
   return [...section.matchAll(/^\| (?:\[|<a [^>]+><\/a>)?`(\w+)`/gm)].map((match) => match[1]!).toSorted();

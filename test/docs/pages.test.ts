@@ -48,14 +48,14 @@ describe('what the pages say is what the code has', () => {
   test('the runbook has a section for every alarm, and for no other', () => {
     const type = /export type Alarm =([^;]+);/.exec(read('telemetry/log.ts'))![1]!;
     const alarms = [...type.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
-    const section = /^## Alarms$(.*?)^## /ms.exec(read('docs/runbook.md'))![1]!;
+    const section = /^## Alarms$(.*?)^## /ms.exec(read('docs/guides/runbook.md'))![1]!;
     const headings = [...section.matchAll(/^### (\w+)$/gm)].map((match) => match[1]!);
     expect(alarms.length).toBeGreaterThan(10);
     expect(headings.toSorted()).toEqual(alarms.toSorted());
   });
 
   test('callbacks.md explains every receipt and names every review reason', () => {
-    const page = read('docs/callbacks.md');
+    const page = read('docs/reference/callbacks.md');
     const explained = new Set([...page.matchAll(/^\| `(\w+)` +\|/gm)].map((match) => match[1]));
     expect(explained).toEqual(new Set(RECEIPTS));
     const source = read('domain/review.ts') + /export type JudgedReason =[^;]+;/.exec(read('domain/judge.ts'))![0];
@@ -65,7 +65,7 @@ describe('what the pages say is what the code has', () => {
   });
 
   test('reviews.md says of every standing what can be decided, and names every outcome', () => {
-    const page = read('docs/reviews.md');
+    const page = read('docs/guides/reviews.md');
     const rows = [...page.matchAll(/^\| `(\w+)` +\|(.*)\|$/gm)].map((match) => ({
       name: match[1]!,
       cells: match[2]!.split('|').map((cell) => cell.trim()),
@@ -100,16 +100,18 @@ describe('what the pages say is what the code has', () => {
       (match) => match[1]!,
     );
     expect(tables.length).toBeGreaterThan(30);
-    const picture = /^## Tables and their writers$.*?^```mermaid\n(.*?)^```$/ms.exec(read('docs/architecture.md'))![1]!;
+    const picture = /^## Tables and their writers$.*?^```mermaid\n(.*?)^```$/ms.exec(
+      read('docs/start/architecture.md'),
+    )![1]!;
     const drawn = [...picture.matchAll(/^ {4}t\d+\["(.+)"\]$/gm)].flatMap((match) => match[1]!.split('<br>'));
     expect(drawn.toSorted()).toEqual([...new Set(tables)].toSorted());
-    const lines = /^## What grows$(.*?)^## /ms.exec(read('docs/growth.md'))![1]!;
+    const lines = /^## What grows$(.*?)^## /ms.exec(read('docs/internals/growth.md'))![1]!;
     const told = new Set([...lines.matchAll(/`(?:\w+\.)?(\w+)`/g)].map((match) => match[1]));
     expect(drawn.filter((table) => !told.has(table))).toEqual([]);
   });
 
   test('the golden vector of protocol.md is what we compute', () => {
-    const page = read('docs/protocol.md');
+    const page = read('docs/reference/protocol.md');
     const value = (label: string) => new RegExp(`^${label} +(\\S+)$`, 'm').exec(page)![1]!;
     const secret = (label: string) => new Secret(Buffer.from(value(label)));
     const pair = { accessKey: secret('access key'), secretKey: secret('secret key') };
@@ -117,7 +119,7 @@ describe('what the pages say is what the code has', () => {
   });
 
   test('api.md names the least and the most MTC that a create takes in each currency', () => {
-    const rows = [...read('docs/api.md').matchAll(/^\| ([A-Z]{3}) +\| ([\d.]+) +\| ([\d.]+) +\| any +\|$/gm)];
+    const rows = [...read('docs/reference/api.md').matchAll(/^\| ([A-Z]{3}) +\| ([\d.]+) +\| ([\d.]+) +\| any +\|$/gm)];
     const told = rows.map(([, currency, least, most]) => [currency as Currency, least!, most!] as const);
     expect(told.map(([currency]) => currency)).toEqual(CURRENCIES);
     const isTaken = (currencyCode: Currency, units: bigint) =>
@@ -130,13 +132,13 @@ describe('what the pages say is what the code has', () => {
   });
 
   test('a callback address is as long as protocol.md says', () => {
-    const said = Number(/ours is the origin and (\d+) characters/.exec(read('docs/protocol.md'))![1]);
+    const said = Number(/ours is the origin and (\d+) characters/.exec(read('docs/reference/protocol.md'))![1]);
     const key = capabilityKey(new Secret(Buffer.alloc(32, 1)));
     expect(callbackUrl('', key, 'order-1')).toHaveLength(said);
   });
 
   test('changing-workflows.md names everything that histories hold', () => {
-    const page = read('docs/changing-workflows.md');
+    const page = read('docs/internals/changing-workflows.md');
     const signals = [...read('workflows/messages.ts').matchAll(/define(?:Signal|Update)<.*?>\('(\w+)'\)/g)];
     const activities = [...read('activities/index.ts').matchAll(/^ {6}(\w+): \(/gm)];
     const names = [...signals, ...activities].map((match) => match[1]!);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-/** The numbered rules of docs/lifecycle.md: each names code that is there, and a test by a title that is there. */
-const page = readFileSync(join(root, 'docs/lifecycle.md'), 'utf8');
+/** The numbered rules of docs/reference/lifecycle.md: each names code that is there, and a test by a title that is there. */
+const page = readFileSync(join(root, 'docs/reference/lifecycle.md'), 'utf8');
 const section = /^## Rules$(.*?)^## /ms.exec(page)![1]!;
 const rules = section
   .split(/^(?=\*\*L)/m)

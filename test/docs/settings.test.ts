@@ -16,7 +16,7 @@ const example = exampleVariables();
 const names = documented.map((variable) => variable.name);
 const byName = new Map(documented.map((variable) => [variable.name, variable]));
 
-test('docs/settings.md has every variable that the programs read, once', () => {
+test('docs/reference/settings.md has every variable that the programs read, once', () => {
   expect(new Set(names).size).toBe(names.length);
   expect(engineVariables.length).toBeGreaterThan(25);
   expect(sandboxVariables.length).toBeGreaterThan(20);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-const page = readFileSync(join(root, 'docs/threat-model.md'), 'utf8');
+const page = readFileSync(join(root, 'docs/internals/threat-model.md'), 'utf8');
 const rows = [...page.matchAll(/^\| (T\d+) +\|(.*)\|$/gm)].map((match) => ({
   id: match[1]!,
   files: [...match[2]!.matchAll(/`((?:[\w-]+\/)+[\w.-]+\.\w+)`/g)].map((file) => file[1]!),
@@ -17,7 +17,7 @@ const named = new Set(
     .flatMap((match) => match[1]!.split(', ')),
 );
 
-test('docs/threat-model.md has the rows T1 to T30, each once', () => {
+test('docs/internals/threat-model.md has the rows T1 to T30, each once', () => {
   expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 30 }, (_, at) => `T${at + 1}`));
 });
 

@@ -59,9 +59,9 @@ export interface Variable {
   readonly default: string | null;
 }
 
-/** The rows of docs/settings.md. */
+/** The rows of docs/reference/settings.md. */
 export function documentedVariables(): Variable[] {
-  return read('docs/settings.md')
+  return read('docs/reference/settings.md')
     .split('\n')
     .filter((line) => /^\| `[A-Z][A-Z0-9_]+` /.test(line))
     .map((line) => {

@@ -74,7 +74,7 @@ function moves(sequence: readonly DepositEvent[]): Edge[] {
 }
 
 describe('the transition table', () => {
-  it('reads as follows; whoever changes it changes docs/lifecycle.md and every history to come', () => {
+  it('reads as follows; whoever changes it changes docs/reference/lifecycle.md and every history to come', () => {
     const text = OPEN_STATES.map((state) => {
       const moves = DEPOSIT_EVENTS.map((event) => ({ event, ...transition(state, event) }))
         .filter((move) => move.state !== state || move.effects.length > 0)

@@ -11,7 +11,7 @@ import { checkout, command } from './version.ts';
 
 /**
  * `npm run drill:upgrade -- --from COMMIT`: an engine of that version under load becomes one of this version as
- * docs/deployment.md says, each process beside its successor. Exit code 1 when anything was refused, lost, or credited
+ * docs/guides/deployment.md says, each process beside its successor. Exit code 1 when anything was refused, lost, or credited
  * more than once.
  */
 
@@ -142,7 +142,7 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
       // Whoever was led to the old one a moment ago has not spoken yet.
       await sleep(1_000);
       await oldApi.end('stop');
-      // As docs/deployment.md has it: rows that the old API wrote bear no seal.
+      // As docs/guides/deployment.md has it: rows that the old API wrote bear no seal.
       await on.admin((client) =>
         client.query(
           'insert into engine.seal_epoch (callback) select coalesce(max(id), 0) from engine.callback on conflict do nothing',

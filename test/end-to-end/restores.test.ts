@@ -18,7 +18,7 @@ import { insertDecision } from '../support/operators.ts';
 import { confirm } from '../../workflows/messages.ts';
 
 /**
- * PostgreSQL or Temporal restored to an older state, on real servers, with traffic before and after: what docs/restore.md
+ * PostgreSQL or Temporal restored to an older state, on real servers, with traffic before and after: what docs/guides/restore.md
  * says the engine does by itself. Nothing is credited twice, nothing is placed twice, and nobody is forgotten.
  */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 500, lagMs: 500 };

@@ -54,7 +54,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     if (request.creates && mayCreate) created += 1;
     const key = cases.confirmer(linked) ?? keyFor(options, request, mayCreate, sent);
     const answer = await send(options, linked, key);
-    // Node's own answer to more than 8 kB of address and headers, before there is an operation (docs/api.md).
+    // Node's own answer to more than 8 kB of address and headers, before there is an operation (docs/reference/api.md).
     if (answer.status === 431 && address.length > 7_000) return;
     const faults = [unexpected(request, options.document, answer), described(request, answer)].filter(
       (fault) => fault !== null,

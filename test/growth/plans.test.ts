@@ -31,7 +31,9 @@ const say = (line: string) => void (DEPOSITS > 0 && process.stdout.write(`${line
 
 /** The pages of the documentation whose SQL is about single deposits and about what is open, not about whole books. */
 const RUNBOOK = [
-  ...readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8').matchAll(/^ *```sql\n(.*?)^ *```$/gms),
+  ...readFileSync(new URL('../../docs/guides/runbook.md', import.meta.url), 'utf8').matchAll(
+    /^ *```sql\n(.*?)^ *```$/gms,
+  ),
 ];
 
 test(

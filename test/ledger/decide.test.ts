@@ -25,7 +25,7 @@ import {
 
 const anyRow = () => Promise.resolve(true);
 
-/** A confirmed decision in the books: which rows it waits for, and who waits for it (docs/ledger.md#locks). */
+/** A confirmed decision in the books: which rows it waits for, and who waits for it (docs/reference/ledger.md#locks). */
 const db = await createTestDatabase();
 const { worker, decisions, auditor, slotOf, standingOf } = peoplesBooks(db);
 

@@ -203,7 +203,7 @@ export async function expectCleanBooks(auditor: pg.Pool): Promise<void> {
   expect(Number(rows[0]!.sum)).toBe(0);
 }
 
-/** The deposit's row under the lock that every path takes (docs/ledger.md#locks). */
+/** The deposit's row under the lock that every path takes (docs/reference/ledger.md#locks). */
 export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: string): Promise<void> {
   await client.query('select from engine.deposit where external_order_number = $1 for no key update', [
     externalOrderNumber,

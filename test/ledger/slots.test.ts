@@ -17,7 +17,7 @@ import {
   payments,
 } from './payments.ts';
 
-/** One payment of a deposit at a time lies in a wallet, whoever put it there (docs/ledger.md#slots). */
+/** One payment of a deposit at a time lies in a wallet, whoever put it there (docs/reference/ledger.md#slots). */
 const db = await createTestDatabase();
 const { worker, decisions, books, auditor, park, release, reverse, giveBack, slotOf, standingOf, chainOf } =
   peoplesBooks(db);

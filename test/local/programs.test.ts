@@ -30,7 +30,7 @@ test.each(['migrate', 'sandbox'])('%s says what it does', async (name) => {
   const { code, stdout } = await program(name, '--help');
   expect(code).toBe(0);
   expect(stdout).toContain(`npm run ${name}`);
-  expect(stdout).toContain('docs/settings.md');
+  expect(stdout).toContain('docs/reference/settings.md');
 });
 
 test('every package is known by its hash, on every platform', () => {

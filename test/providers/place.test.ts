@@ -11,7 +11,7 @@ import { type Answer, babbler, closedPort, http, openProxy, standIn } from './st
 
 const NAME = '王小明';
 const AT = 1_625_546_438_154;
-/** docs/protocol.md#signature-both-directions. */
+/** docs/reference/protocol.md#signature-both-directions. */
 const SIGNATURE = 'EDB15CF33C232128BDF118CEB147C453181939F8B37EC43886F68B3BCC2C19CD';
 const PATH = '/api/buy-coin/transaction';
 

@@ -4,7 +4,7 @@ import { keyId } from '../../providers/key-names.ts';
 import { isSignedBy, type MtpayKey, sign } from '../../providers/mtpay/signature.ts';
 import { documentKey, randomSecret, secret } from './keys.ts';
 
-/** docs/protocol.md#signature-both-directions. */
+/** docs/reference/protocol.md#signature-both-directions. */
 const AT = 1_625_546_438_154;
 const GOLDEN = 'EDB15CF33C232128BDF118CEB147C453181939F8B37EC43886F68B3BCC2C19CD';
 

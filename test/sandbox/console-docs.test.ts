@@ -13,7 +13,7 @@ import { ACCESS_KEY, CONTROL_TOKEN, createDatabase, SECRET_KEY, start } from './
 const run = promisify(execFile);
 const read = (path: string): Promise<string> => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
 
-/** The table of docs/sandbox.md between its marks. */
+/** The table of docs/start/sandbox.md between its marks. */
 function faultTable(): string {
   const rows = FAULT_CATALOGUE.map((entry) => {
     const params = parametersOf(entry).map(([name, property, isRequired]) => {
@@ -32,14 +32,14 @@ const unpadded = (table: string) => table.replaceAll(/ *\| */g, '|').replaceAll(
 
 test('the table of misbehaviour is the catalogue', async () => {
   const [, table] =
-    /<!-- faults: begin -->\n\n?(.*?)\n\n?<!-- faults: end -->/s.exec(await read('docs/sandbox.md')) ?? [];
+    /<!-- faults: begin -->\n\n?(.*?)\n\n?<!-- faults: end -->/s.exec(await read('docs/start/sandbox.md')) ?? [];
   // When it fails, the message holds the text to put there; the formatter pads the columns.
   expect(unpadded(table ?? '')).toBe(unpadded(faultTable()));
 });
 
 test('the table of scenarios is the list', async () => {
   const [, table] =
-    /<!-- scenarios: begin -->\n\n?(.*?)\n\n?<!-- scenarios: end -->/s.exec(await read('docs/sandbox.md')) ?? [];
+    /<!-- scenarios: begin -->\n\n?(.*?)\n\n?<!-- scenarios: end -->/s.exec(await read('docs/start/sandbox.md')) ?? [];
   const rows = SCENARIOS.map(
     ({ name, description, faults }) =>
       `| \`${name}\` | ${description} | ${faults.map(({ kind }) => `\`${kind}\``).join(', ')} |`,
@@ -49,7 +49,7 @@ test('the table of scenarios is the list', async () => {
 });
 
 test('every setting and every variable is told of', async () => {
-  const text = await read('docs/sandbox.md');
+  const text = await read('docs/start/sandbox.md');
   const variables = new Set((await read('sandbox/config.ts')).match(/SANDBOX_[A-Z_]+/g));
   const names = [...Object.keys(settingsSchema.shape), ...variables];
   expect(names.length).toBeGreaterThan(20);
@@ -63,7 +63,9 @@ test('the commands work as they are written', async () => {
     SANDBOX_TLS_DIRECTORY: join(folder, 'tls'),
     SANDBOX_ALLOW_PLAIN_HTTP: 'none',
   });
-  const commands = [...(await read('docs/sandbox.md')).matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block!);
+  const commands = [...(await read('docs/start/sandbox.md')).matchAll(/^```sh\n(.*?)^```$/gms)].map(
+    ([, block]) => block!,
+  );
   expect(commands).toHaveLength(6);
   // The receiver in the background goes when the shell does.
   const script = `set -eu\ntrap 'kill $!' EXIT\n${commands.join('\necho\n')}`;

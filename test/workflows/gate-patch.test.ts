@@ -14,12 +14,12 @@ import { quietRuntime } from '../support/runtime.ts';
 import { startWorkflowWorld } from '../support/workflow-world.ts';
 
 /**
- * The worked example of docs/changing-workflows.md, worked: CREDITING is announced, without a patch and with one, and a
+ * The worked example of docs/internals/changing-workflows.md, worked: CREDITING is announced, without a patch and with one, and a
  * deposit runs on the patched code. Every line of code and every sentence that the page quotes is the one used here.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFile(join(root, file), 'utf8');
-const page = await read('docs/changing-workflows.md');
+const page = await read('docs/internals/changing-workflows.md');
 quietRuntime();
 const workshop = await mkdtemp(join(tmpdir(), 'deposit-engine-patched-'));
 afterAll(() => rm(workshop, { recursive: true, force: true }));

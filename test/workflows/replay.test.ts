@@ -172,5 +172,5 @@ const failure = (name: string, sentence: string): string =>
   [
     `${name}: ${sentence}.`,
     'Deposits that are open, and every one that was archived, would be decided otherwise from there on.',
-    'Put the change behind patched(): docs/changing-workflows.md.',
+    'Put the change behind patched(): docs/internals/changing-workflows.md.',
   ].join('\n');

@@ -1,7 +1,7 @@
-import { type DepositEvent, DEPOSIT_STATES, isFinal, type Step, TRANSITIONS } from '../domain/deposit.ts';
+import { type DepositEvent, DEPOSIT_STATES, isFinal, type Step, TRANSITIONS } from '../../domain/deposit.ts';
 
 /**
- * The transition table as a Mermaid state diagram, for docs/lifecycle.md. A test compares the two, so the picture can
+ * The transition table as a Mermaid state diagram, for docs/reference/lifecycle.md. A test compares the two, so the picture can
  * not drift from the code; when it fails, its message holds the text to put there.
  */
 export function diagram(): string {
