@@ -101,7 +101,11 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
 
   const paid: string[] = [];
   const refused = new Map<string, number>();
-  const refuse = (what: string) => refused.set(what, (refused.get(what) ?? 0) + 1);
+  let during = 'the start';
+  const refuse = (what: string) => {
+    const told = `${what}, during ${during}`;
+    refused.set(told, (refused.get(told) ?? 0) + 1);
+  };
   const over = new AbortController();
   let made = 0;
   const load = Array.from({ length: LANES }, async () => {
@@ -110,7 +114,7 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
       const created = await call(`${apiUrl}/v1/deposits`, 'POST', on.apiKey, order(n));
       // Without a worker nothing is placed.
       if (created.status !== 201 && !(registered && created.status === 202))
-        refuse(`create ${created.status} ${String(created.body?.code)}`);
+        refuse(`create ${created.status} ${String(created.body?.code)} ${String(created.body?.detail)}`);
       if (created.status < 200 || created.status >= 300) continue;
       const read = await call(`${apiUrl}/v1/deposits/${n}`, 'GET', on.apiKey);
       if (read.status !== 200) refuse(`read ${read.status}`);
@@ -125,6 +129,7 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
     }
   });
   const step = async (what: string, work: () => Promise<unknown>) => {
+    during = what;
     await work();
     const from = paid.length;
     await sleep(STEP_MS);
