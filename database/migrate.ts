@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
-import { type IndexStep, readSteps } from './migration-steps.ts';
+import { type IndexStep, locksOf, readSteps } from './migration-steps.ts';
 
 /** Any fixed number; two migrators of one database take turns on it. */
 const MIGRATION_LOCK = 7_268_104;
@@ -22,8 +22,9 @@ export class MigrationError extends Error {}
 
 export interface MigrateOptions {
   /**
-   * How long one try waits for a lock. Whoever comes after it waits behind it, so this is how long a running engine is
-   * held up: shorter than the 2 s that the engine itself waits for a lock.
+   * How long one try waits for its first table, and then for all others. Whoever comes after it waits behind it, so this is
+   * how long a running engine is held up: shorter than the 2 s that the engine itself waits for a lock, and than the second
+   * after which PostgreSQL looks for deadlocks, so that it ends none of the engine's transactions for one.
    */
   readonly lockTimeoutMs?: number;
   /** How long one file is tried, or an index waits for older transactions, which stops nobody. */
@@ -39,7 +40,7 @@ export interface MigrateOptions {
   readonly tell?: (line: string) => void;
 }
 
-const LOCK_TIMEOUT_MS = 1_000;
+const LOCK_TIMEOUT_MS = 800;
 const PATIENCE_MS = 10 * 60_000;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 8_000;
@@ -205,6 +206,7 @@ async function apply(client: pg.ClientBase, migration: Migration, options: Migra
     try {
       await client.query('begin');
       await client.query(`set local lock_timeout = ${lockTimeoutMs}`);
+      await lockTables(client, migration.sql, lockTimeoutMs);
       await client.query(migration.sql);
       await client.query('reset role');
       await client.query('insert into engine.schema_migration (name, sha256) values ($1, $2)', [
@@ -217,6 +219,27 @@ async function apply(client: pg.ClientBase, migration: Migration, options: Migra
       throw error;
     }
   });
+}
+
+/**
+ * All tables of a file at once, and each at once as strongly as it is needed. Where a lock is made stronger later, whoever has
+ * read the table and goes on to write it waits for the file, and the file for him.
+ */
+async function lockTables(client: pg.ClientBase, sql: string, lockTimeoutMs: number): Promise<void> {
+  let endMs: number | null = null;
+  for (const { table, mode } of locksOf(sql)) {
+    const { rowCount } = await client.query(
+      `select from pg_class where oid = to_regclass($1) and relkind = 'r' and pg_has_role(current_user, relowner, 'usage')`,
+      [table],
+    );
+    if (rowCount === 0) continue;
+    if (endMs !== null) {
+      const leftMs = Math.max(1, Math.ceil(endMs - performance.now()));
+      await client.query(`set local lock_timeout = ${leftMs}`);
+    }
+    await client.query(`lock table ${table} in ${mode} mode`);
+    endMs ??= performance.now() + lockTimeoutMs;
+  }
 }
 
 /** Beside the traffic; what a killed run has left half built is dropped and built again. */

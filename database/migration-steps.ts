@@ -44,3 +44,24 @@ function indexStep(statement: string): IndexStep | null {
     sql: `create ${unique}index concurrently if not exists ${name} on ${schema}${rest}`,
   };
 }
+
+const ALTERED =
+  /\balter table (?:if exists )?((?:engine\.)?[a-z_]+)|\b(?:create|replace|constraint|drop) trigger [^;]*?\bon ((?:engine\.)?[a-z_]+)/g;
+
+/** A lock on a table that a file asks for. */
+export interface TableLock {
+  /** With its schema; there need not be one of that name. */
+  readonly table: string;
+  readonly mode: 'access exclusive' | 'share row exclusive';
+}
+
+/** Which tables of the engine a file alters or sets triggers on: in the order of the file, each as strongly as it is needed at last. */
+export function locksOf(sql: string): TableLock[] {
+  const locks = new Map<string, TableLock['mode']>();
+  for (const [, altered, watched] of statementsOf(sql).join(';').matchAll(ALTERED)) {
+    const table = `engine.${(altered ?? watched)!.replace('engine.', '')}`;
+    if (altered !== undefined || !locks.has(table))
+      locks.set(table, altered === undefined ? 'share row exclusive' : 'access exclusive');
+  }
+  return Array.from(locks, ([table, mode]) => ({ table, mode }));
+}

@@ -125,7 +125,9 @@ function harmless(message: unknown, { payer, secrets }: Confidential): string {
       .reduce((left, secret) => left.replaceAll(spellingsOf(secret), '[hidden]'), text)
       .replaceAll(nameOf(payer), '[payer]');
   // Twice, because a control character can be part of a name, and can stand in the place of a space of it.
-  return hide(hide(message).replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')).slice(0, MAX_MESSAGE_LENGTH);
+  const kept = hide(hide(message).replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')).slice(0, MAX_MESSAGE_LENGTH);
+  // Half a character at the cut is text that PostgreSQL refuses, and the answer would be lost.
+  return kept.replace(/\p{Cs}$/u, '');
 }
 
 /** A text in any case and with any white space, as the source of a pattern. */

@@ -129,6 +129,31 @@ describe('behind a long reader and under traffic', () => {
     await db.owner.query('alter table engine.deposit drop column more');
   });
 
+  it('a file that needs a table more strongly later waits for nobody who waits for it', async () => {
+    const { folder, name } = await withOneMore(`
+      create trigger more before insert on engine.deposit for each row execute function engine.forbid();
+      alter table engine.deposit disable trigger more, add column more text;`);
+    const n = orderNumber();
+    await reserve(api, reservation(n));
+    const receives = await connect('receives');
+    await receives.query('begin');
+    await receives.query('select from engine.arriving($1, null, null, null)', [n]);
+    const client = await connect('deposit-migrate');
+    const told: string[] = [];
+    const migrated = migrate(client, folder, { tell: (line) => told.push(line) });
+    await until('the file to wait', async () => {
+      const { rowCount } = await db.owner.query(
+        `select from pg_locks where relation = 'engine.deposit'::regclass and mode = 'AccessExclusiveLock' and not granted`,
+      );
+      return rowCount! > 0;
+    });
+    await receives.query('update engine.deposit set late = late where external_order_number = $1', [n]);
+    await receives.query('commit');
+    expect(await migrated).toEqual([name]);
+    expect(told).toEqual([]);
+    await db.owner.query('drop trigger more on engine.deposit; alter table engine.deposit drop column more');
+  });
+
   it('a file whose time is over says who is in the way, and nothing of it is done', async () => {
     const { folder } = await withOneMore('alter table engine.deposit add column more text;');
     const reader = await longReader();

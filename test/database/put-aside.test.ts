@@ -241,6 +241,14 @@ describe('rows without a seal, from before seals', () => {
     await api.query('select engine.raised($1, true) from engine.open_case($1)', [unsealed]);
     expect(await vouchForWaiting(owner, testSealKey.id, sealTrust())).toMatchObject({ vouched: 1 });
   });
+
+  it('use up no transaction code by themselves, and people credit by them all the same', async () => {
+    const workflowId = await caseOf(unsealed);
+    const { rows } = await worker.query('select posting, code_stands from engine.park($1)', [workflowId]);
+    expect(rows).toEqual([{ posting: null, code_stands: false }]);
+    const { proposal, confirmation } = await proved(workflowId);
+    expect(await decided(workflowId, proposal, confirmation)).toMatchObject({ kind: 'decided' });
+  });
 });
 
 describe('what a history says', () => {

@@ -488,6 +488,7 @@ describe('what is kept of an answer', () => {
     ['a list', [NAME], ''],
     ['control characters', 'a\u001b[31m\r\nb\u0000\u202ec', 'a [31m  b  c'],
     ['a long text', 'x'.repeat(1_000), 'x'.repeat(300)],
+    ['a character that the cut would halve', `${'x'.repeat(299)}😀`, 'x'.repeat(299)],
     ["the payer's name", `payer ${NAME} (${NAME}) is blocked`, 'payer [payer] ([payer]) is blocked'],
     ["the payer's name at the cut", `${'x'.repeat(299)}${NAME}`, `${'x'.repeat(299)}[`],
     ['the access key', 'no merchant B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R', 'no merchant [hidden]'],
