@@ -1,5 +1,5 @@
 -- What a login had put aside stays when the login is gone: steps that it wrote without a proof, values that nobody can read
--- again, times that no query can subtract (docs/threat-model.md#what-was-put-aside).
+-- again, times that no query can subtract (docs/internals/threat-model.md#what-was-put-aside).
 -- Only to find such times beside the traffic; dropped below.
 create index concurrently if not exists deposit_odd_times on engine.deposit (external_order_number)
   where not (expires_at between '2000-01-01Z' and '9999-01-01Z' and listening_until between '2000-01-01Z' and '9999-01-01Z');

@@ -1,5 +1,5 @@
 -- What is for people and has no case any more is found by the relay, not by the audit of the next night
--- (docs/callbacks.md#who-owns-what-is-open).
+-- (docs/reference/callbacks.md#who-owns-what-is-open).
 -- Few: of these payments a part went into a wallet, and the rest stays in suspense.
 create index concurrently if not exists transaction_with_rest on ledger.transaction (id) include (rest) where rest is not null;
 
