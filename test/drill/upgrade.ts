@@ -171,8 +171,10 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   await step('migrate -- --contract', async () =>
     console.log(await command(root, 'worker/migrate.ts', ['--contract'], owner)),
   );
-  if (registered && !workersStarted.at(-1)!.log().includes('payment_not_vouched'))
-    refuse('no alarm says that payments wait');
+  if (registered)
+    await until('an alarm to say that payments wait', async () =>
+      workersStarted.at(-1)!.log().includes('payment_not_vouched'),
+    ).catch((error: Error) => refuse(error.message));
   await step('seal-key -- --register', async () =>
     console.log(await command(root, 'commands/seal-key.ts', ['--register'], { ...owner, ...SEAL_ENV })),
   );
