@@ -217,7 +217,19 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
   const credited = new Set(credits.map(({ deposit }) => deposit));
   for (const n of paid.filter((one) => !credited.has(one)).slice(0, 5)) {
     const { body } = await call(`${stage.apiUrl}/v1/deposits/${n}`, 'GET', stage.apiKey);
-    faults.add(`${n} is ${body?.state}; ${JSON.stringify({ attempts: body?.attempts, review: body?.review })}`);
+    const rows = await stage.admin((client) =>
+      client.query(
+        `select c.id, c.receipt, c.acked, c.outcome, c.received_at, c.raised_at, c.vouched_by is not null as vouched,
+                d.bound_callback, d.state from engine.callback c join engine.deposit d on d.external_order_number = c.external_order_number
+          where c.external_order_number = $1`,
+        [n],
+      ),
+    );
+    faults.add(
+      `${n} is ${body?.state}; ${JSON.stringify({ attempts: body?.attempts, review: body?.review, rows: rows.rows })}`,
+    );
+    for (const program of ['api', 'worker'] as const)
+      for (const line of stage.logOf(program).split('\n')) if (line.includes(n)) faults.add(`${program} said ${line}`);
   }
   for (const { deposit, n } of credits) if (n !== 1) faults.add(`${deposit} was credited ${n} times`);
   for (const { name, pid } of alive) {
