@@ -22,7 +22,9 @@ const duration = z
   .transform((text) => {
     const [, count, unit] = /^(\d+)(\w+)$/.exec(text)!;
     return Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
-  });
+  })
+  // What is added to a time stays a time.
+  .refine((ms) => ms <= 3_660 * UNIT_MS.d, 'at most 3660d');
 
 /** `host:port`, an IPv6 host in brackets, as in a URL. */
 const ADDRESS = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})$/;

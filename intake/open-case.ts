@@ -143,13 +143,16 @@ export async function perhapsNotRunning<Row>(
   return rows.filter((row) => !running.has(workflowIdOf(row)) || Math.random() * TRUSTED_OF < 1);
 }
 
+/** What a history may be quoted with: somebody may have written it by hand. */
+export const isPlain = (value: unknown): value is string => typeof value === 'string' && /^[\w.:-]{1,64}$/.test(value);
+
 /** What a history says of how its case, or its deposit, ended. People read it; nothing moves by it. */
 export async function saidBy(client: Client, workflowId: string): Promise<string> {
   const result = (await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
     client.workflow.getHandle(workflowId).result(),
   )) as Partial<Record<string, unknown>> | null;
   const said = ['decision', 'decidedBy', 'state', 'postingId', 'transactionCode']
-    .filter((field) => typeof result?.[field] === 'string')
+    .filter((field) => isPlain(result?.[field]))
     .map((field) => `${field} ${String(result![field])}`);
   return `${workflowId} ended: ${said.join(', ')}`;
 }

@@ -10,7 +10,7 @@ import { readClocks } from '../database/provider-clock.ts';
 import type { DepositRow } from '../database/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
-import { saidBy, whereIs } from './open-case.ts';
+import { isPlain, saidBy, whereIs } from './open-case.ts';
 import { look, raise, type RaiseDependencies } from './raise.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start.ts';
@@ -207,13 +207,10 @@ async function subjectOf(
     price: payment?.paymentPrice,
     received: payment?.receivedAt,
   };
-  // Somebody may have started it by hand: words of a plain kind, and few.
-  const told = Object.entries(facts).filter(([, value]) => typeof value === 'string' && PLAIN.test(value));
+  const told = Object.entries(facts).filter(([, value]) => isPlain(value));
   const said = `${workflowId} runs without a row: ${told.map(([name, value]) => `${name} ${value}`).join(', ')}`;
   return { externalOrderNumber: externalOrderNumber!, said };
 }
-
-const PLAIN = /^[\w.:-]{1,64}$/;
 
 async function inChunks(
   client: Client,

@@ -412,6 +412,11 @@ describe('a duration', () => {
     ]);
   });
 
+  it.each(['3661d', '87841h', '999999999999999999d'])('is not as long as %s', (text) => {
+    expect(problems(() => api({ LISTENING_WINDOW: text }))).toEqual(['LISTENING_WINDOW: at most 3660d']);
+    expect(problems(() => worker({ PLACE_WITHIN: text }))).toEqual(['PLACE_WITHIN: at most 3660d']);
+  });
+
   it.each([
     ['0s', 0],
     ['0ms', 0],

@@ -44,7 +44,8 @@ async function completed(n: string): Promise<void> {
             payloads: [
               {
                 metadata: { encoding: Buffer.from('json/plain') },
-                data: Buffer.from(JSON.stringify({ state: 'UNPAID', postingId: null })),
+                // Whoever may write to Temporal may have written any of it.
+                data: Buffer.from(JSON.stringify({ state: 'UNPAID', transactionCode: '\n'.repeat(100_000) })),
               },
             ],
           },
