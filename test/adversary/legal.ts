@@ -75,7 +75,7 @@ export const LEGAL: readonly Legal[] = [
     role: 'app_api',
     by: 'engine.arriving',
     reason: 'That a stamp of ours has come back makes the next message under it one for people.',
-    covers: updates('engine.own_stamp', 'reflected_at'),
+    covers: updates('engine.own_stamp', 'reflected_at', 'reflected_for'),
   },
   {
     role: 'app_api',

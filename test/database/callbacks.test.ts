@@ -246,8 +246,9 @@ describe('a stamp that we signed ourselves', () => {
     await openAttempt(worker, { externalOrderNumber, n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: last });
     return last;
   }
-  const reflect = (timestampMs: number, keyId = 'key') =>
-    inTransaction(api, (client) => arriving(client, orderNumber(), hash(), { keyId, timestampMs })).then(
+  const ordered = orderNumber();
+  const reflect = (timestampMs: number, keyId = 'key', of = ordered) =>
+    inTransaction(api, (client) => arriving(client, of, hash(), { keyId, timestampMs })).then(
       ({ reflected }) => reflected,
     );
 
@@ -256,6 +257,14 @@ describe('a stamp that we signed ourselves', () => {
     expect(await reflect(stamp)).toBe('first time');
     expect(await reflect(stamp)).toBe('again');
     expect(await reflect(stamp)).toBe('again');
+  });
+
+  it('comes back for the first time for each order, up to a hundred', async () => {
+    const stamp = await signed();
+    const orders = Array.from({ length: 101 }, () => orderNumber());
+    for (const [i, of] of orders.entries())
+      expect(await reflect(stamp, 'key', of)).toBe(i < 100 ? 'first time' : 'again');
+    for (const of of orders) expect(await reflect(stamp, 'key', of)).toBe('again');
   });
 
   it('is told from every other millisecond and key', async () => {
@@ -357,7 +366,8 @@ describe('rows that a workflow has to be told of', () => {
         seen.push(...page.rows.map((row) => row.id));
         after = page.end;
       } while (after !== null);
-      expect(seen).toEqual(all);
+      // Rows of other tests become due meanwhile.
+      expect(seen.filter((id) => all.includes(id))).toEqual(all);
     }
   });
 

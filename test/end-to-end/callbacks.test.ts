@@ -440,6 +440,16 @@ describe('a stamp of our own that comes back as a callback', () => {
     expectAck(await say(data));
     await expectCredited(deposit, data.transactionCode);
   });
+
+  test('by chance, with others that were signed in one millisecond: each is refused once, and none is for people', async () => {
+    const { deposit, at } = await placedUnderStamp();
+    const signed = [deposit, await placed(), await placed()].map((of) => ({ of, data: paid(of) }));
+    for (const { data } of signed) expectRefusal(await say(data, at), 503, 'unavailable');
+    for (const { of, data } of signed) {
+      expectAck(await say(data));
+      await expectCredited(of, data.transactionCode);
+    }
+  });
 });
 
 describe('data that cannot be read', () => {

@@ -1,0 +1,25 @@
+-- Callbacks that a provider signs within one millisecond bear one stamp. When it is a stamp of ours, each of their orders is
+-- refused once: that another one was says nothing against it (docs/decisions/0010-own-stamps-on-one-residue.md).
+alter table engine.own_stamp add column reflected_for text[] not null default '{}';
+grant update (reflected_for) on engine.own_stamp to engine_owner;
+
+grant create on schema engine to engine_owner;
+set local role engine_owner;
+set local search_path = engine, pg_temp;
+
+do $$
+declare
+  before text := pg_get_functiondef('arriving(text, bytea, text, bigint)'::regprocedure);
+  -- So many orders of one millisecond are told apart.
+  after text := replace(replace(before,
+    $q$case when s.reflected_at is null then 'first time' else 'again' end$q$,
+    $q$case when of_order = any(s.reflected_for) or cardinality(s.reflected_for) >= 100 then 'again' else 'first time' end$q$),
+    $q$set reflected_at = clock_timestamp()$q$,
+    $q$set reflected_at = coalesce(s.reflected_at, clock_timestamp()), reflected_for = s.reflected_for || of_order$q$);
+begin
+  if after = before then raise exception 'arriving() does not ask whether a stamp has come back'; end if;
+  execute after;
+end $$;
+
+reset role;
+revoke create on schema engine from engine_owner;
