@@ -228,7 +228,17 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     faults.add(
       `${n} is ${body?.state}; ${JSON.stringify({ attempts: body?.attempts, review: body?.review, rows: rows.rows })}`,
     );
-    for (const program of ['api', 'worker'] as const)
+    const deliveries = await inSandbox(stage, (client) =>
+      client.query(
+        `select d.id, d.state, d.next_retry, d.next_attempt_at, d.lease_until, o.state as of_order, o.paid_at, o.released_at,
+                (select jsonb_agg(to_jsonb(a) - 'body' - 'stamp') from sandbox.attempt a where a.delivery_id = d.id) as attempts
+           from sandbox.buy_order o left join sandbox.delivery d on d.order_id = o.id where o.external_order_number = $1`,
+        [n],
+      ),
+    );
+    faults.add(`${n} at the provider: ${JSON.stringify(deliveries.rows)}`);
+    faults.add(`${n} in Temporal: ${await stage.historyOf(`deposit:${n}`)}`);
+    for (const program of ['api', 'worker', 'sandbox'] as const)
       for (const line of stage.logOf(program).split('\n')) if (line.includes(n)) faults.add(`${program} said ${line}`);
   }
   for (const { deposit, n } of credits) if (n !== 1) faults.add(`${deposit} was credited ${n} times`);

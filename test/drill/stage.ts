@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { Secret } from '../../config/environment.ts';
 import { createApiKey } from '../../database/api-keys.ts';
@@ -46,6 +47,8 @@ export interface Stage {
   /** Where the provider calls for this order, and what it sends for a payment of it. */
   callbackOf(externalOrderNumber: string, change?: Readonly<Record<string, unknown>>): { url: string; body: string };
   logOf(program: Program): string;
+  /** The last events of a workflow's history and what is pending in it, as JSON. */
+  historyOf(workflowId: string): Promise<string>;
   /** The file of PostgreSQL's own log. */
   readonly postgresLog: string;
   /** Another process of that program, of whatever version lies at `at`; not started. It ends with the stage. */
@@ -228,6 +231,7 @@ export async function openStage({
         };
       },
       logOf: (name) => programsBy[name].log(),
+      historyOf: (workflowId) => historyOf(temporal.address, workflowId),
       postgresLog: join(directory, 'server.log'),
       another(name, env, at = root) {
         const piece = program(name, { ...engineEnv, ...env }, at, node);
@@ -239,6 +243,24 @@ export async function openStage({
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+async function historyOf(address: string, workflowId: string): Promise<string> {
+  const connection = await Connection.connect({ address });
+  try {
+    const handle = new Client({ connection }).workflow.getHandle(workflowId);
+    const { events } = await handle.fetchHistory();
+    const { raw } = await handle.describe();
+    const last = events?.slice(-15).map(({ eventTime, eventType, attributes: _, ...rest }) => ({
+      at: Number(eventTime?.seconds),
+      ...JSON.parse(JSON.stringify({ eventType, ...rest })),
+    }));
+    return JSON.stringify({ last, activities: raw.pendingActivities, task: raw.pendingWorkflowTask });
+  } catch (error) {
+    return String(error);
+  } finally {
+    await connection.close();
   }
 }
 
