@@ -1,6 +1,8 @@
 -- Callbacks that a provider signs within one millisecond bear one stamp. When it is a stamp of ours, each of their orders is
 -- refused once: that another one was says nothing against it (docs/decisions/0010-own-stamps-on-one-residue.md).
 alter table engine.own_stamp add column reflected_for text[] not null default '{}';
+create trigger sizes_of_reflected before insert or update of reflected_for on engine.own_stamp for each row
+  when (octet_length(new.reflected_for::text) > 32768) execute function engine.refuse_size();
 grant update (reflected_for) on engine.own_stamp to engine_owner;
 
 grant create on schema engine to engine_owner;

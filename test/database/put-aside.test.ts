@@ -348,6 +348,14 @@ describe('values that nobody could read again are refused', () => {
     ).rejects.toMatchObject(refused);
   });
 
+  it('of whom a stamp of ours came back for', async () => {
+    const { externalOrderNumber } = await reserved();
+    await worker.query(`select engine.begin_attempt($1, 1, 1000, 'key', 4102444800737)`, [externalOrderNumber]);
+    await expect(
+      api.query(`select reflected from engine.arriving($1, null, 'key', 4102444800737)`, [LARGE]),
+    ).rejects.toMatchObject(refused);
+  });
+
   it('of its placement and its end', async () => {
     const { externalOrderNumber } = await reserved();
     const said = (kind: string, more: object) =>
