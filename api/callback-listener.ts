@@ -1,6 +1,6 @@
 import { type Keyring, mapKeyring } from '../config/keyring.ts';
 import type { KeyTypes } from '../config/keys.ts';
-import type { CallbacksConfig } from '../config/environment.ts';
+import type { CallbacksConfig } from '../config/settings/callbacks.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { capabilityKey } from '../providers/callback-address.ts';
 import { createProviderClock } from '../providers/clock.ts';

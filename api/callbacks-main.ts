@@ -1,5 +1,5 @@
 import { armCrashPoint } from '../telemetry/crash-points.ts';
-import { loadCallbacksConfig } from '../config/environment.ts';
+import { loadCallbacksConfig } from '../config/settings/callbacks.ts';
 import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { startCallbacks } from './start-callbacks.ts';

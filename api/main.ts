@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadTemporal } from '../config/temporal.ts';
 import { armCrashPoint } from '../telemetry/crash-points.ts';
-import { loadApiConfig } from '../config/environment.ts';
+import { loadApiConfig } from '../config/settings/api.ts';
 import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { startApi } from './start.ts';

@@ -1,7 +1,7 @@
 import { createSealer, sealKey } from '../config/inbox-seal.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
-import type { CallbacksConfig } from '../config/environment.ts';
+import type { CallbacksConfig } from '../config/settings/callbacks.ts';
 import type { Log } from '../telemetry/log.ts';
 import { tellAccepted } from '../database/callbacks.ts';
 import { warnOfCatalogue } from '../database/catalogue.ts';

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import { refuseIfForgotten } from '../config/forgotten.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
-import type { ApiConfig } from '../config/environment.ts';
+import type { ApiConfig } from '../config/settings/api.ts';
 import type { Log } from '../telemetry/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { listenerName } from '../database/callbacks.ts';

@@ -5,14 +5,10 @@ import { pino } from 'pino';
 import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
-import { type AuditDatabases, loadAuditKeys } from '../config/audit.ts';
-import {
-  ConfigError,
-  type DatabaseConfig,
-  loadLinkRules,
-  loadSealConfig,
-  loadSignatureConfig,
-} from '../config/environment.ts';
+import { type AuditDatabases, loadAuditKeys } from '../config/settings/audit.ts';
+import { loadLinkRules, loadSignatureConfig } from '../config/settings/audit.ts';
+import { ConfigError, type DatabaseConfig } from '../config/settings/read-environment.ts';
+import { loadSealConfig } from '../config/settings/seals.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
 import type { LinkRules } from '../providers/checkout-link.ts';

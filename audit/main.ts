@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { loadAuditDatabases } from '../config/audit.ts';
-import { ConfigError } from '../config/environment.ts';
+import { loadAuditDatabases } from '../config/settings/audit.ts';
+import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadTemporal } from '../config/temporal.ts';
 import { auditProcess } from './command.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type pg from 'pg';
-import { ConfigError } from '../config/environment.ts';
-import { loadOwnerUrl } from '../config/owner-url.ts';
+import { ConfigError } from '../config/settings/read-environment.ts';
+import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { parseKeyCommand, USAGE, UsageError } from './key-arguments.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { ConfigError } from '../config/environment.ts';
+import { ConfigError } from '../config/settings/read-environment.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
-import { loadOwnerUrl } from '../config/owner-url.ts';
+import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { noteRestored } from '../database/placements.ts';
 import { createPool } from '../database/pool.ts';
 import '../config/closed-output.ts';

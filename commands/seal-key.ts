@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
-import { ConfigError, loadSealConfig, loadSealKey } from '../config/environment.ts';
+import { ConfigError } from '../config/settings/read-environment.ts';
+import { loadSealConfig, loadSealKey } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
-import { loadOwnerUrl } from '../config/owner-url.ts';
+import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { Secret } from '../config/secret.ts';
 import { createPool } from '../database/pool.ts';
 import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/seal-macs.ts';

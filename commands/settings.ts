@@ -1,10 +1,7 @@
-import {
-  ConfigError,
-  loadApiConfig,
-  loadArchiveEvery,
-  loadMigrationUrl,
-  loadWorkerConfig,
-} from '../config/environment.ts';
+import { loadApiConfig } from '../config/settings/api.ts';
+import { loadArchiveEvery, loadMigrationUrl } from '../config/settings/migration.ts';
+import { ConfigError } from '../config/settings/read-environment.ts';
+import { loadWorkerConfig } from '../config/settings/worker.ts';
 import { loadDataConverter } from '../config/temporal.ts';
 import '../config/closed-output.ts';
 

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { ConnectionOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
-import { ConfigError, isLocalStack } from './environment.ts';
+import { ConfigError, isLocalStack } from './settings/read-environment.ts';
 import { isLoopback, withoutProxy } from './loopback.ts';
 import { createPayloadCodec, type PayloadKeys } from './payload-codec.ts';
 import { isSample } from './samples.ts';

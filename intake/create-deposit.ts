@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keyring.ts';
-import type { Secret } from '../config/environment.ts';
+import type { Secret } from '../config/secret.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type DepositView, findDeposit, reserve, viewDeposit } from '../database/deposits.ts';
 import type { DepositRow } from '../database/rows.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { auditProcess } from '../audit/command.ts';
-import { loadAuditDatabases } from '../config/audit.ts';
+import { loadAuditDatabases } from '../config/settings/audit.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
 import { databases, embeddedUrl } from './stack/environment.ts';
 import { dataDirectory } from './servers/paths.ts';

@@ -1,6 +1,6 @@
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { armCrashPoint } from '../telemetry/crash-points.ts';
-import { loadWorkerConfig } from '../config/environment.ts';
+import { loadWorkerConfig } from '../config/settings/worker.ts';
 import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import { loadTemporal } from '../config/temporal.ts';

@@ -1,7 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
-import { loadArchiveEvery, loadMigrationUrl, loadSealConfig, loadSealKeyIfSet } from '../config/environment.ts';
+import { loadArchiveEvery, loadMigrationUrl } from '../config/settings/migration.ts';
+import { loadSealConfig, loadSealKeyIfSet } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/no-arguments.ts';
 import type { Secret } from '../config/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';

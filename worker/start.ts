@@ -6,7 +6,7 @@ import { archiveObjects } from '../archive/objects.ts';
 import { refuseIfForgotten } from '../config/forgotten.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
-import type { WorkerConfig } from '../config/environment.ts';
+import type { WorkerConfig } from '../config/settings/worker.ts';
 import type { Log } from '../telemetry/log.ts';
 import { startLoop } from '../telemetry/loop.ts';
 import type { TemporalConfig } from '../config/temporal.ts';

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { WorkerConfig } from '../config/environment.ts';
+import type { WorkerConfig } from '../config/settings/worker.ts';
 import { bundleWorkflows } from './bundle.ts';
 
 /**

@@ -1,4 +1,5 @@
-import { ConfigError, loadCodecServerConfig } from '../../config/environment.ts';
+import { loadCodecServerConfig } from '../../config/settings/codec-server.ts';
+import { ConfigError } from '../../config/settings/read-environment.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { takesNoArguments } from '../../config/no-arguments.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';

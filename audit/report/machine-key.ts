@@ -1,8 +1,8 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { AuditKeys } from '../../config/audit.ts';
-import { ConfigError } from '../../config/environment.ts';
+import type { AuditKeys } from '../../config/settings/audit.ts';
+import { ConfigError } from '../../config/settings/read-environment.ts';
 import { type Signer, signer } from './sign.ts';
 
 /**

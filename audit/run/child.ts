@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { DatabaseConfig } from '../../config/environment.ts';
+import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import type { BuilderState } from '../report/builder.ts';
 import { createPartAuditor, type PartAuditor } from './part.ts';

@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { sha256 } from '../../archive/canonical.ts';
 import { archiveHead } from '../../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
-import type { DatabaseConfig } from '../../config/environment.ts';
+import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import type { SignatureTrust } from '../../config/operator-keys.ts';
 import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';

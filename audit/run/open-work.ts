@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { type HistoryFacts, isReplayable, openHistory, readHistory } from '../../archive/history.ts';
 import { isGone } from '../../archive/source.ts';
-import type { DatabaseConfig } from '../../config/environment.ts';
+import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { compareAll, replayFault, type WorkDependencies } from './archived-work.ts';
 import { type Mismatch, subjectOf } from '../histories/compare.ts';
 import { describe, type Doing, mayFollow, type Patience } from './patience.ts';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { DatabaseConfig } from '../../config/environment.ts';
+import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { openConnection } from '../../database/pool.ts';
 
 /**

@@ -3,7 +3,8 @@
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
-import { loadArchiveEvery, loadSealConfig, loadSealKey } from '../../config/environment.ts';
+import { loadArchiveEvery } from '../../config/settings/migration.ts';
+import { loadSealConfig, loadSealKey } from '../../config/settings/seals.ts';
 import { withoutProxy } from '../../config/loopback.ts';
 import { migrate } from '../../database/migrate.ts';
 import { registerAndVouch } from '../../providers/sealed-rows.ts';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { PlacementDependencies } from '../../activities/attempt.ts';
 import { placeOrder, settlePlacement } from '../../activities/placement.ts';
 import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
 import { adoptDeposit, findDeposit, reserve } from '../../database/deposits.ts';
 import { openAttempt, settleAttempt, type StoredAnswer } from '../../database/placements.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';

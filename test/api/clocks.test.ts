@@ -7,7 +7,7 @@ import { createReceiver } from '../../intake/receive-callback.ts';
 import type { PlacementDependencies } from '../../activities/attempt.ts';
 import { placeOrder } from '../../activities/placement.ts';
 import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
 import { findBound } from '../../database/callbacks.ts';
 import { findDeposit, reserve } from '../../database/deposits.ts';
 import { judge } from '../../domain/judge.ts';

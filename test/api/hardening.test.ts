@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import { openCallbackListener } from '../../api/callback-listener.ts';
-import { loadCallbacksConfig } from '../../config/environment.ts';
+import { loadCallbacksConfig } from '../../config/settings/callbacks.ts';
 import { createSealer, sealKey } from '../../config/inbox-seal.ts';
 import { mapKeyring } from '../../config/keyring.ts';
 import type { Log } from '../../telemetry/log.ts';

@@ -14,8 +14,8 @@ import {
   type UnsignedReport,
   verify,
 } from '../../audit/report/sign.ts';
-import { loadAuditKeys } from '../../config/audit.ts';
-import { ConfigError } from '../../config/environment.ts';
+import { loadAuditKeys } from '../../config/settings/audit.ts';
+import { ConfigError } from '../../config/settings/read-environment.ts';
 import { everyKind, newDirectory, newSigner, sampleReport } from './sample.ts';
 
 const owner = newSigner();

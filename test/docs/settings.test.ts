@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { loadApiConfig, loadWorkerConfig } from '../../config/environment.ts';
+import { loadApiConfig } from '../../config/settings/api.ts';
+import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import {
   documentedVariables,

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -32,10 +33,9 @@ function namesIn(source: string): string[] {
 }
 
 const engineSources = [
-  'config/environment.ts',
+  ...readdirSync(join(root, 'config/settings')).map((name) => `config/settings/${name}`),
   'config/keys.ts',
   'config/temporal.ts',
-  'config/audit.ts',
   'telemetry/crash-points.ts',
   'config/provider-proxy.ts',
 ]

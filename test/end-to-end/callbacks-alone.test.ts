@@ -1,6 +1,6 @@
 import { onTestFinished, test, expect } from 'vitest';
 import { startCallbacks } from '../../api/start-callbacks.ts';
-import { loadCallbacksConfig } from '../../config/environment.ts';
+import { loadCallbacksConfig } from '../../config/settings/callbacks.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { depositRow, inbox, memoryLog, postings } from '../api/evidence.ts';
 import { expectAck } from '../api/parts.ts';

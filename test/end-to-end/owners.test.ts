@@ -3,7 +3,7 @@ import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../intake/relay.ts';
-import { loadApiConfig } from '../../config/environment.ts';
+import { loadApiConfig } from '../../config/settings/api.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
 import { findNotCarriedOut, insertCase, suspenseWithoutCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';

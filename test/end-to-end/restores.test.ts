@@ -5,7 +5,7 @@ import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../intake/relay.ts';
 import { ForgottenError } from '../../config/forgotten.ts';
-import { loadWorkerConfig } from '../../config/environment.ts';
+import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/api-keys.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
-import { loadSignatureConfig } from '../../config/environment.ts';
+import { loadSignatureConfig } from '../../config/settings/audit.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { findUnsigned } from '../../database/signed-steps.ts';
 import { createSigner } from '../../commands/signing.ts';

@@ -8,7 +8,7 @@ import { holdsLock, LockedError, takeLock } from '../../local/servers/lock.ts';
 import { isPortFree, portsFor } from '../../local/servers/ports.ts';
 import { recordOf, start } from '../../local/servers/process.ts';
 import { loadState, LocalStateError, saveState, settlePorts, sealPublicKeyOf } from '../../local/servers/state.ts';
-import { Secret } from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
 import { publicSealKey } from '../../config/inbox-seal.ts';
 import { makeDirectory, occupyPort } from './support.ts';
 

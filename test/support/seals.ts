@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
 import type { NewCallback, Stamp } from '../../database/callbacks.ts';
 import type { Receipt } from '../../domain/review.ts';
 import { SEALED_ROWS, type SealedRow, type SealTrust } from '../../providers/sealed-rows.ts';

@@ -6,7 +6,7 @@ import { afterAll } from 'vitest';
 import { createActivities } from '../../activities/index.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/environment.ts';
+import { Secret } from '../../config/secret.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { bindCallback, insertCallback } from './inbox.ts';
 import { reserve } from '../../database/deposits.ts';

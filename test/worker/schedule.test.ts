@@ -1,6 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
-import { loadArchiveEvery } from '../../config/environment.ts';
+import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { scheduleArchive } from '../../local/stack/migrations.ts';
 import { ARCHIVE_SCHEDULE, ensureArchiveSchedule } from '../../worker/schedule.ts';
 import { startOwnTemporal } from '../support/temporal.ts';

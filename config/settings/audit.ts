@@ -1,7 +1,10 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { ConfigError, type DatabaseConfig } from './environment.ts';
-import { isSample } from './samples.ts';
-import { type Environment, withSecretFiles } from './secret-files.ts';
+import { z } from 'zod';
+import type { SignatureTrust } from '../operator-keys.ts';
+import { isSample } from '../samples.ts';
+import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { linkRules, shared, signatures, trustIn } from './api-and-worker.ts';
+import { ConfigError, configError, type DatabaseConfig, readVariables } from './read-environment.ts';
 
 /** The keys of audit reports, both Ed25519. */
 export interface AuditKeys {
@@ -31,8 +34,7 @@ export function loadAuditKeys({ toSign }: { readonly toSign: boolean }, env: Env
   if (toSign && signing === undefined && values['NODE_ENV'] === 'production')
     problems.push('AUDIT_SIGNING_KEY: is not set, and in production no key is made up');
   if (signingKey === 'wrong' || publicKey === 'wrong' || problems.length > 0) {
-    const lines = problems.map((problem) => `  ${problem}`).join('\n');
-    throw new ConfigError(`the configuration has ${problems.length} problem(s):\n${lines}`);
+    throw configError(problems);
   }
   return { signingKey, publicKey };
 }
@@ -85,4 +87,29 @@ export function loadAuditDatabases(env: Environment = process.env): AuditDatabas
   if (auditor !== null) return { auditor, archiver };
   if (archiver !== null) throw new ConfigError(`${ARCHIVER} is set, and neither ${AUDITOR} nor ${COMMON}`);
   return null;
+}
+
+/** Where checkout links may lead, for an audit; undefined: nothing says so. Throws {@link ConfigError}. */
+export function loadLinkRules(env: Environment = process.env): ReturnType<typeof linkRules> | undefined {
+  const { MTPAY_BASE_URL, MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS } = shared;
+  const schema = z.object({ MTPAY_BASE_URL: MTPAY_BASE_URL.optional(), MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS });
+  const { MTPAY_BASE_URL: base, ...hosts } = readVariables(schema, env);
+  if (base === undefined && hosts.MTPAY_REDIRECT_HOSTS === undefined) return undefined;
+  return linkRules({ ...hosts, MTPAY_BASE_URL: base ?? 'https://none.invalid' });
+}
+
+/** With what an audit verifies people's steps; none up to `after` needs a signature. Throws {@link ConfigError}. */
+export function loadSignatureConfig(env: Environment = process.env): {
+  readonly trust: SignatureTrust;
+  readonly after: string;
+} {
+  const schema = z.object({
+    ...signatures,
+    DECISION_SIGNATURES_AFTER: z
+      .string()
+      .default('0')
+      .refine((id) => /^(0|[1-9]\d{0,17})$/.test(id), 'expected the id of a step, or 0'),
+  });
+  const raw = readVariables(schema, env);
+  return { trust: trustIn(raw), after: raw.DECISION_SIGNATURES_AFTER };
 }

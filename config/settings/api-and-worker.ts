@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { LOOPBACK } from '../loopback.ts';
+import { parseOperatorKeys, type SignatureTrust } from '../operator-keys.ts';
+import { databaseUrl, hosts, operatorKeys, sealEpoch } from './variable-types.ts';
+
+/** What API and worker both read, and some of it an audit. */
+
+export const signatures = {
+  DECISION_SIGNATURES: z.enum(['off', 'required']).default('off'),
+  OPERATOR_PUBLIC_KEYS: operatorKeys,
+};
+
+export const shared = {
+  DATABASE_URL: databaseUrl.optional(),
+  MTPAY_BASE_URL: z.url({ protocol: /^https?$/ }),
+  MTPAY_REDIRECT_HOSTS: hosts.optional(),
+  MTPAY_PLAIN_HTTP_HOSTS: hosts.default(LOOPBACK),
+  ARCHIVE_DIRECTORY: z.string().optional(),
+  INBOX_SEAL_EPOCH: sealEpoch.optional(),
+  ...signatures,
+  RESTORED_FROM_EMPTY: z.enum(['0', '1']).default('0'),
+  LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+};
+
+/** Where checkout links may lead. */
+export const linkRules = (raw: {
+  readonly MTPAY_BASE_URL: string;
+  readonly MTPAY_REDIRECT_HOSTS?: string[] | undefined;
+  readonly MTPAY_PLAIN_HTTP_HOSTS: string[];
+}) => ({
+  redirectHosts: raw.MTPAY_REDIRECT_HOSTS ?? [new URL(raw.MTPAY_BASE_URL).host],
+  plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
+});
+
+/** With what people’s steps are verified. */
+export const trustIn = (raw: {
+  DECISION_SIGNATURES: 'off' | 'required';
+  OPERATOR_PUBLIC_KEYS: string;
+}): SignatureTrust => ({
+  required: raw.DECISION_SIGNATURES === 'required',
+  keys: parseOperatorKeys(raw.OPERATOR_PUBLIC_KEYS).keys,
+});

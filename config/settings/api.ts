@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { parseMtc } from '../../domain/money.ts';
+import { CURRENCIES, type Currency, type DepositSettings } from '../../domain/order.ts';
+import type { KeyName } from '../keys.ts';
+import type { KeySource } from '../key-source.ts';
+import type { SignatureTrust } from '../operator-keys.ts';
+import type { Environment } from '../secret-files.ts';
+import { linkRules, shared, trustIn } from './api-and-worker.ts';
+import { type ListenersConfig, listenersOf, listeners } from './callbacks.ts';
+import { type Needs, readEnvironment } from './read-environment.ts';
+import { band, count, decimal, origin, share } from './variable-types.ts';
+
+const apiSchema = z.object({
+  ...shared,
+  ...listeners,
+  TEMPORAL_UI_URL: origin.optional(),
+  LATE_POLICY: z.enum(['credit', 'review']).default('credit'),
+  RATE_BAND_CNY: band('6.5-8.0'),
+  RATE_BAND_HKD: band('7.0-8.6'),
+  RATE_BAND_TWD: band('28-36'),
+  FEE_BAND: share.default('0'),
+  FEE_BAND_CNY: share.optional(),
+  FEE_BAND_HKD: share.optional(),
+  FEE_BAND_TWD: share.optional(),
+  CREDIT_CAP: z
+    .string()
+    .refine((value) => parseMtc(value).ok, 'expected an amount of MTC above 0, at most 8 decimals')
+    .optional(),
+  REVIEW_LIMIT: decimal('0'),
+  API_RATE_LIMIT: count('500'),
+  API_RATE_BURST: count('1000'),
+  API_FAILURE_LIMIT: count('20'),
+  API_FAILURE_BURST: count('200'),
+});
+
+const API_NEEDS = {
+  databases: ['DATABASE_URL_API'],
+  addresses: ['MTPAY_BASE_URL'],
+  keys: ['mtpay', 'callback', 'payerName', 'fingerprint', 'inboxSeal', 'inboxSealPublic'],
+} as const satisfies Needs<KeyName>;
+
+export interface ApiConfig extends ListenersConfig {
+  readonly keys: KeySource<(typeof API_NEEDS.keys)[number]>;
+  /** To which hosts a checkout link may lead that is served. */
+  readonly links: { readonly redirectHosts: readonly string[]; readonly plainHttpHosts: readonly string[] };
+  readonly temporalUiUrl?: string;
+  /** Requests of one key, and failed authentications from one address: tokens a second, and what may come at once. */
+  readonly limits: Readonly<Record<'key' | 'failure', { readonly perSecond: number; readonly burst: number }>>;
+  /** Where histories are archived; absent: in the database. */
+  readonly archiveDirectory?: string;
+  readonly settings: DepositSettings;
+  /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
+  readonly sealEpoch: string | null;
+  /** With what people's steps are verified. */
+  readonly signatures: SignatureTrust;
+}
+
+/** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+export function loadApiConfig(env: Environment = process.env): ApiConfig {
+  const { raw, keys } = readEnvironment(apiSchema, env, API_NEEDS);
+  return {
+    ...listenersOf(raw),
+    keys,
+    links: linkRules(raw),
+    ...(raw.TEMPORAL_UI_URL === undefined ? {} : { temporalUiUrl: raw.TEMPORAL_UI_URL }),
+    limits: {
+      key: { perSecond: raw.API_RATE_LIMIT, burst: raw.API_RATE_BURST },
+      failure: { perSecond: raw.API_FAILURE_LIMIT, burst: raw.API_FAILURE_BURST },
+    },
+    ...(raw.ARCHIVE_DIRECTORY === undefined ? {} : { archiveDirectory: raw.ARCHIVE_DIRECTORY }),
+    settings: {
+      rateBands: { CNY: raw.RATE_BAND_CNY, HKD: raw.RATE_BAND_HKD, TWD: raw.RATE_BAND_TWD },
+      feeBand: raw.FEE_BAND,
+      ...feeBands(raw),
+      ...(raw.CREDIT_CAP === undefined ? {} : { creditCap: raw.CREDIT_CAP }),
+      latePolicy: raw.LATE_POLICY,
+      paymentWindowMs: raw.PAYMENT_WINDOW,
+      listeningWindowMs: raw.LISTENING_WINDOW,
+      reviewLimit: raw.REVIEW_LIMIT,
+    },
+    sealEpoch: raw.INBOX_SEAL_EPOCH ?? null,
+    signatures: trustIn(raw),
+  };
+}
+
+/** Only what was said: a setting that is absent is absent from the deposit as well. */
+function feeBands(raw: z.output<typeof apiSchema>): Pick<DepositSettings, 'feeBands'> {
+  const own: Partial<Record<Currency, string>> = {};
+  for (const currency of CURRENCIES) {
+    const band = raw[`FEE_BAND_${currency}`];
+    if (band !== undefined) own[currency] = band;
+  }
+  return Object.keys(own).length === 0 ? {} : { feeBands: own };
+}

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+import { z } from 'zod';
+import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { ConfigError, configError, readVariables } from './read-environment.ts';
+import { duration, isDatabaseUrl, NO_DATABASE_URL, UNIT_MS } from './variable-types.ts';
+
+const scheduleSchema = z.object({
+  ARCHIVE_EVERY: duration.default(UNIT_MS.m).refine((ms) => ms >= UNIT_MS.s, 'at least 1s'),
+});
+
+/** How often closed workflows are archived, in milliseconds. Throws {@link ConfigError}. */
+export function loadArchiveEvery(env: Environment = process.env): number {
+  return readVariables(scheduleSchema, env).ARCHIVE_EVERY;
+}
+
+/** The address migrations use: the owner's. */
+export function loadMigrationUrl(env: Environment = process.env): string {
+  const { values, problems } = withSecretFiles(env, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']);
+  if (problems.length > 0) throw configError(problems);
+  const url = values['DATABASE_URL_MIGRATOR'] ?? values['DATABASE_URL'];
+  if (url === undefined) throw new ConfigError('DATABASE_URL is not set: give the database to migrate');
+  const name = values['DATABASE_URL_MIGRATOR'] === undefined ? 'DATABASE_URL' : 'DATABASE_URL_MIGRATOR';
+  if (!isDatabaseUrl(url)) throw new ConfigError(`${name}: ${NO_DATABASE_URL}`);
+  return url;
+}
+
+/**
+ * The address of the schema's owner for a command: DATABASE_URL_MIGRATOR or DATABASE_URL, else that of the local stack
+ * whose file is given. Throws `ConfigError` when there is neither.
+ */
+export function loadOwnerUrl(localEnvFile: string, env: Environment = process.env): string {
+  const isSet = ['DATABASE_URL_MIGRATOR', 'DATABASE_URL'].some((name) => (env[name] ?? '') !== '');
+  return loadMigrationUrl(isSet ? env : localStack(localEnvFile));
+}
+
+function localStack(file: string): Environment {
+  try {
+    return parseEnv(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
+}

@@ -1,0 +1,95 @@
+import type { z } from 'zod';
+import { KeySource } from '../key-source.ts';
+import { type KeyName, keyVariables, parseKeys } from '../keys.ts';
+import { LOOPBACK } from '../loopback.ts';
+import { providerProxy } from '../provider-proxy.ts';
+import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { hosts } from './variable-types.ts';
+
+/** The environment is wrong; `message` lists every problem at once. Retrying does not help. */
+export class ConfigError extends Error {}
+
+/** An address of the database; whoever uses it works as its own role there. */
+export interface DatabaseConfig {
+  readonly url: string;
+}
+
+/** Each process knows the keys it works with and no others. */
+export interface Needs<N extends KeyName> {
+  /** The variables of the process's own database addresses. */
+  readonly databases: readonly string[];
+  /** Addresses that are https, unless their host is allowed plain HTTP. */
+  readonly addresses: readonly ('MTPAY_BASE_URL' | 'CALLBACK_BASE_URL')[];
+  readonly keys: readonly N[];
+  /** Whether the process calls the provider, maybe through a proxy. */
+  readonly callsProvider?: true;
+}
+
+/** Every problem at once. Variables that hold secrets may be given as files; those of keys are read again later. */
+export function readEnvironment<T extends z.ZodType, N extends KeyName>(
+  schema: T,
+  env: Environment,
+  needs: Needs<N>,
+): { readonly raw: z.output<T>; readonly keys: KeySource<N> } {
+  const secrets = [...needs.databases, 'DATABASE_URL', ...keyVariables(needs.keys)];
+  const { values: given, problems: unread } = withSecretFiles(env, secrets);
+  const result = schema.safeParse(given);
+  const samples = isLocalStack(given);
+  const { keys, problems: wrongKeys } = parseKeys(given, needs.keys, { samples });
+  const problems = [...unread, ...problemsIn(result.error, given), ...wrongKeys, ...jointProblems(given, needs)];
+  if (!result.success || keys === null || problems.length > 0) throw configError(problems);
+  return { raw: result.data, keys: new KeySource(env, needs.keys, { samples }, { values: given, keys }) };
+}
+
+/** The same of a process without keys, none of whose variables is a secret. Throws {@link ConfigError}. */
+export function readVariables<T extends z.ZodType>(schema: T, env: Environment): z.output<T> {
+  const { values } = withSecretFiles(env, []);
+  const result = schema.safeParse(values);
+  if (!result.success) throw configError(problemsIn(result.error, values));
+  return result.data;
+}
+
+/** One line a variable that is wrong, without its value. */
+const problemsIn = (error: z.ZodError | undefined, given: Environment): string[] =>
+  (error?.issues ?? []).map(({ path, message }) => {
+    const name = path.join('.');
+    return `${name}: ${given[name] === undefined ? 'is not set' : message}`;
+  });
+
+export const configError = (problems: readonly string[]): ConfigError =>
+  new ConfigError(
+    `the configuration has ${problems.length} problem(s):\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
+  );
+
+/** A provider on this machine, and not production: only there may a key be one that anybody could guess. */
+export function isLocalStack(given: Environment): boolean {
+  const base = given['MTPAY_BASE_URL'] ?? '';
+  return given['NODE_ENV'] !== 'production' && URL.canParse(base) && LOOPBACK.includes(new URL(base).hostname);
+}
+
+/** What no variable can say of itself. */
+function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
+  const problems = needs.databases
+    .filter((own) => given[own] === undefined && given['DATABASE_URL'] === undefined)
+    .map((own) => `DATABASE_URL: neither it nor ${own} is set`);
+  if (given['DECISION_SIGNATURES'] === 'required' && (given['OPERATOR_PUBLIC_KEYS'] ?? '') === '')
+    problems.push('OPERATOR_PUBLIC_KEYS: is not set, and DECISION_SIGNATURES=required: nobody could decide');
+  const { problem } = providerProxy(given);
+  if (needs.callsProvider === true && problem !== null) problems.push(problem);
+  const named = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
+  // A callback to this machine does not leave it, whoever else may be met in plain HTTP.
+  const allowed = { MTPAY_BASE_URL: named, CALLBACK_BASE_URL: [...named, ...LOOPBACK] };
+  for (const name of needs.addresses) {
+    const base = given[name] ?? '';
+    const url = URL.canParse(base) ? new URL(base) : null;
+    if (url?.protocol === 'http:' && !allowed[name].includes(url.hostname) && !allowed[name].includes(url.host)) {
+      problems.push(`${name}: plain HTTP; use https or name ${url.hostname} in MTPAY_PLAIN_HTTP_HOSTS`);
+    }
+  }
+  return problems;
+}
+
+/** That of the process itself, else the one of all; {@link readEnvironment} has seen to it that there is one. */
+export const databaseOf = (own: string | undefined, common: string | undefined): DatabaseConfig => ({
+  url: own ?? common!,
+});

@@ -1,0 +1,40 @@
+import { keyVariables, parseKeys } from '../keys.ts';
+import type { Secret } from '../secret.ts';
+import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { configError } from './read-environment.ts';
+import { sealEpoch } from './variable-types.ts';
+
+/** With what an audit verifies the seals of inbox rows. */
+export interface SealConfig {
+  readonly publicKeys: Secret;
+  readonly sealEpoch: string | null;
+}
+
+/**
+ * What an audit needs for the seals of inbox rows. `ours`: the public key of the local stack, where it is that which is
+ * audited. Throws {@link ConfigError}.
+ */
+export function loadSealConfig(ours: string | null = null, env: Environment = process.env): SealConfig {
+  const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSealPublic']));
+  const given = { INBOX_SEAL_PUBLIC_KEYS: values['INBOX_SEAL_PUBLIC_KEYS'] ?? ours ?? undefined };
+  const { keys, problems } = parseKeys(given, ['inboxSealPublic'], { samples: true });
+  const epoch = sealEpoch.optional().safeParse(values['INBOX_SEAL_EPOCH']);
+  const wrong = epoch.success ? [] : epoch.error.issues.map(({ message }) => `INBOX_SEAL_EPOCH: ${message}`);
+  const all = [...unread, ...problems, ...wrong];
+  if (keys === null || all.length > 0) throw configError(all);
+  return { publicKeys: keys.inboxSealPublic.current, sealEpoch: epoch.data ?? null };
+}
+
+/** The private key of the seals, for who registers it. Throws {@link ConfigError}. */
+export function loadSealKey(env: Environment = process.env): Secret {
+  const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSeal']));
+  const { keys, problems } = parseKeys(values, ['inboxSeal'], { samples: true });
+  if (keys === null || unread.length > 0) throw configError([...unread, ...problems]);
+  return keys.inboxSeal.current;
+}
+
+/** The same where it is set; null: it is not. */
+export function loadSealKeyIfSet(env: Environment = process.env): Secret | null {
+  const { values } = withSecretFiles(env, keyVariables(['inboxSeal']));
+  return values['INBOX_SEAL_KEY'] === undefined ? null : loadSealKey(env);
+}

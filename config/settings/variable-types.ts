@@ -1,0 +1,145 @@
+import { isIPv6 } from 'node:net';
+import { z } from 'zod';
+import { known, parseFraction, parseUnitPrice } from '../../domain/money.ts';
+import { parseOperatorKeys } from '../operator-keys.ts';
+
+/** What one variable may be, and what becomes of its text. */
+
+export const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+export const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 30m, 73h or 500ms')
+  .transform((text) => {
+    const [, count, unit] = /^(\d+)(\w+)$/.exec(text)!;
+    return Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
+  })
+  // What is added to a time stays a time.
+  .refine((ms) => ms <= 3_660 * UNIT_MS.d, 'at most 3660d');
+
+/** `host:port`, an IPv6 host in brackets, as in a URL. */
+const ADDRESS = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})$/;
+export const listen = z
+  .string()
+  .refine((text) => isAddress(text), 'expected host:port, such as 127.0.0.1:8080 or [::1]:8080')
+  .transform((text) => {
+    const [, inBrackets, name, port] = ADDRESS.exec(text)!;
+    return { host: (inBrackets ?? name)!, port: Number(port) };
+  });
+
+function isAddress(text: string): boolean {
+  const [, inBrackets, , port] = ADDRESS.exec(text) ?? [];
+  return port !== undefined && Number(port) <= 65_535 && (inBrackets === undefined || isIPv6(inBrackets));
+}
+
+export const origin = z
+  .string()
+  .refine((text) => isOrigin(text), 'expected an origin such as https://pay.example, without a path')
+  .transform((text) => new URL(text).origin);
+
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, pathname, search } = new URL(text);
+  return /^https?:$/.test(protocol) && pathname === '/' && search === '';
+}
+
+export const hosts = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((host) => host.trim())
+    .filter((host) => host !== ''),
+);
+
+export const band = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .refine((value) => isBand(value), 'expected FROM-TO, two positive decimals, such as 6.5-8.0')
+    .transform((value) => {
+      const [from, to] = value.split('-');
+      return { from: from!, to: to! };
+    });
+
+function isBand(value: string): boolean {
+  const [from, to, more] = value.split('-').map((part) => parseUnitPrice(part));
+  return more === undefined && from?.ok === true && to?.ok === true && from.value <= to.value;
+}
+
+export const decimal = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .refine((value) => parseFraction(value).ok, 'expected a decimal of 0 or more, at most 8 decimals');
+
+export const count = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .refine((value) => /^[1-9]\d{0,5}$/.test(value), 'expected a whole number from 1 to 999999')
+    .transform(Number);
+/** Of one pool. Two at least: one may wait for what the other does. */
+export const connections = (fallback: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine((value) => /^\d{1,3}$/.test(value) && Number(value) >= 2, 'expected a whole number from 2 to 999')
+    .transform(Number);
+/** Below 1: a band of everything would be none. */
+export const share = z
+  .string()
+  .refine((value) => isShare(value), 'expected a share of 0 or more and below 1, at most 8 decimals');
+
+function isShare(value: string): boolean {
+  const parsed = parseFraction(value);
+  return parsed.ok && parsed.value < known(parseFraction('1'), 'one');
+}
+
+/**
+ * `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. A file with the
+ * line ends of Windows leaves a carriage return at its end, which no eye sees and which the provider takes for another body.
+ */
+export const ack = z
+  .string()
+  .default('text:SUCCESS')
+  .refine(
+    (value) => /^(text:|json:)\S(.*\S)?$/.test(value) && !/\p{Cc}/u.test(value) && isAckJson(value),
+    'expected text:… or json:{…}, without control characters, and without blanks at either end',
+  )
+  .transform((value) => ({
+    contentType: value.startsWith('json:') ? 'application/json' : 'text/plain',
+    body: value.slice(5),
+  }));
+
+function isAckJson(value: string): boolean {
+  if (!value.startsWith('json:')) return true;
+  try {
+    JSON.parse(value.slice(5));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const NO_DATABASE_URL = 'expected postgres://user:password@host:port/database';
+/** Checked here, because the driver's own complaint about an address shows all of it, the password included. */
+export const databaseUrl = z.string().refine((text) => isDatabaseUrl(text), NO_DATABASE_URL);
+
+/** Without a host it is a socket of this machine, which URLs of the web do not have. */
+export const isDatabaseUrl = (text: string): boolean =>
+  /^postgres(ql)?:\/\/\P{Cc}*$/u.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
+
+/** The id of an inbox row; 0: before all of them. */
+export const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');
+
+/** A list that is wrong is told with the rest; where it is asked for nothing, it may be empty. */
+export const operatorKeys = z
+  .string()
+  .default('')
+  .superRefine((list, context) => {
+    const { problem } = parseOperatorKeys(list);
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+  });
+
+/** Below a second there would be more residues than one; beyond a minute a stamp would be far off. */
+export const stampGrid = duration
+  .default(UNIT_MS.s)
+  .refine((ms) => ms % UNIT_MS.s === 0 && ms <= UNIT_MS.m, 'expected 0s, or whole seconds from 1s to 60s');
