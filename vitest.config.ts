@@ -13,6 +13,7 @@ const LONGEST = [
   'local/stack',
   'end-to-end/key-rotation',
   'end-to-end/owners',
+  'end-to-end/poisoned-rows',
   'audit/paths',
   'audit/discrepancies',
   'audit/killed',

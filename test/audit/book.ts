@@ -221,6 +221,12 @@ export interface Discrepancy {
   readonly names: string;
 }
 
+/** The inbox row that is bound to this deposit, as SQL; and a posting of its own. */
+export const callbackOf = (n: string) =>
+  `(select bound_callback from engine.deposit where external_order_number = '${n}')`;
+export const postingOf = (n: string, kind = 'credit') =>
+  `(select id from ledger.transaction where workflow_id = 'deposit:${n}' and kind = '${kind}')`;
+
 /** Without Temporal's copies, which would give away every history that was written anew. */
 export const ALONE: readonly string[] = ['--temporal', '0'];
 

@@ -1,6 +1,14 @@
+import pg from 'pg';
 import type { Sandbox } from '../../sandbox/server.ts';
+import { control, createDatabase, orders, start, startMerchant } from './support.ts';
 
 export const CONSOLE_PASSWORD = 'console-password-of-the-tests';
+/** Nothing is released by itself. */
+export const CONSOLE_ENV = {
+  SANDBOX_CONSOLE_PASSWORD: CONSOLE_PASSWORD,
+  SANDBOX_AUTO_RELEASE: 'no',
+  SANDBOX_RELEASE_DELAY: '0s',
+};
 
 export interface Shown {
   readonly status: number;
@@ -71,3 +79,30 @@ export const formsTo = (page: string, action: string): string[] =>
   [...page.matchAll(/<form method="post" action="([^"]+)"[^>]*>(.*?)<\/form>/gs)]
     .filter(([, to]) => to === action)
     .map(([, , content]) => content!);
+
+/** A sandbox whose console somebody is logged in at, with a merchant who takes its callbacks. */
+export async function startConsole() {
+  const databaseUrl = await createDatabase();
+  const merchant = await startMerchant();
+  const sandbox = await start(databaseUrl, CONSOLE_ENV);
+  return {
+    databaseUrl,
+    merchant,
+    sandbox,
+    client: await logIn(sandbox),
+    idOf: async (number: string): Promise<number> => (await orders(sandbox, number))[0]!.id,
+    settings: async (): Promise<Record<string, unknown>> =>
+      (await control(sandbox, 'GET', '/settings')).body as Record<string, unknown>,
+    inDatabase: <T extends pg.QueryResultRow>(sql: string, url = databaseUrl): Promise<T[]> => inDatabase(url, sql),
+  };
+}
+
+async function inDatabase<T extends pg.QueryResultRow>(url: string, sql: string): Promise<T[]> {
+  const database = new pg.Client({ connectionString: url });
+  await database.connect();
+  try {
+    return (await database.query<T>(sql)).rows;
+  } finally {
+    await database.end();
+  }
+}
