@@ -1,10 +1,10 @@
 import type pg from 'pg';
-import { canonicalHistory } from '../archive/canonical.ts';
+import { canonicalHistory } from '../archive/canonical-history.ts';
 import { appendArchive, type NewArchiveRow } from '../archive/chain.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } from '../archive/queue.ts';
-import { closedRun } from '../archive/run.ts';
-import type { HistorySource } from '../archive/source.ts';
+import { closedRun } from '../archive/closed-run.ts';
+import type { HistorySource } from '../archive/history-source.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { inTransaction } from '../database/pool.ts';
 

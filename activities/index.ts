@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import type pg from 'pg';
 import type { ArchiveObjects } from '../archive/objects.ts';
-import type { HistorySource } from '../archive/source.ts';
+import type { HistorySource } from '../archive/history-source.ts';
 import type { SaidStep } from '../database/decisions.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import type { CreditItem } from '../ledger/credit.ts';

@@ -7,9 +7,9 @@ import { createProviderClock } from '../providers/clock.ts';
 import { PROVIDERS } from '../providers/providers.ts';
 import { createCallbackApp } from './callback-app.ts';
 import { type Listener, listen, LISTENER_LIMITS, type ListenerLimits } from './http/http.ts';
-import { takeTurns } from '../intake/limits.ts';
+import { takeTurns } from '../intake/admission-control.ts';
 import { createReceiver, type ReceiveDependencies } from '../intake/receive-callback.ts';
-import type { RecognitionKeys } from '../intake/refused-message.ts';
+import type { RecognitionKeys } from '../intake/message-recognition.ts';
 
 type Rings = { readonly [name in 'mtpay' | 'callback']: Keyring<KeyTypes[name]> };
 

@@ -1,7 +1,7 @@
 import { armCrashPoint } from '../telemetry/crash-points.ts';
 import { loadCallbacksConfig } from '../config/settings/callbacks.ts';
 import { createLog } from '../telemetry/log.ts';
-import { takesNoArguments } from '../config/no-arguments.ts';
+import { takesNoArguments } from '../config/command-line.ts';
 import { startCallbacks } from './start-callbacks.ts';
 import { stopOnSignal } from './stop.ts';
 

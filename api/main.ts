@@ -3,7 +3,7 @@ import { loadTemporal } from '../config/temporal.ts';
 import { armCrashPoint } from '../telemetry/crash-points.ts';
 import { loadApiConfig } from '../config/settings/api.ts';
 import { createLog } from '../telemetry/log.ts';
-import { takesNoArguments } from '../config/no-arguments.ts';
+import { takesNoArguments } from '../config/command-line.ts';
 import { startApi } from './start.ts';
 import { stopOnSignal } from './stop.ts';
 

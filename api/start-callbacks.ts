@@ -16,7 +16,7 @@ import { createHealthApp } from './health.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
-import { createRaiser } from '../intake/raiser.ts';
+import { createRaiser } from '../intake/background-signals.ts';
 import type { RunningApi } from './start.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { refuseIfForgotten } from '../config/forgotten.ts';
+import { refuseIfForgotten } from '../config/empty-database.ts';
 import { watchKeys } from '../config/key-watch.ts';
 import { mapKeyring } from '../config/keyring.ts';
 import type { ApiConfig } from '../config/settings/api.ts';
@@ -17,14 +17,14 @@ import { nameKeys } from '../providers/key-names.ts';
 import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callback-listener.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { createInternalApp } from './private-app.ts';
-import { limitPerKey } from '../intake/limits.ts';
-import { startListening } from '../database/listening.ts';
+import { limitPerKey } from '../intake/admission-control.ts';
+import { startListening } from '../database/notification-listener.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
-import { raise, raiseById } from '../intake/raise.ts';
-import { createRaiser } from '../intake/raiser.ts';
+import { raise, raiseById } from '../intake/signal-workflow.ts';
+import { createRaiser } from '../intake/background-signals.ts';
 import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay.ts';
-import { createSettled } from '../intake/settled.ts';
+import { createSettled } from '../intake/placement-waiter.ts';
 
 export interface RunningApi {
   readonly apiUrl: string;

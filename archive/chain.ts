@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ClosedRun, RunStatus } from './run.ts';
+import type { ClosedRun, RunStatus } from './closed-run.ts';
 import type { Db } from '../database/pool.ts';
 
 /** A row of the chain, one for each archived run. Times are microseconds since 1970. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
-import { canonicalHistory, parseHistory } from './canonical.ts';
+import { canonicalHistory, parseHistory } from './canonical-history.ts';
 import { archivedRuns } from './chain.ts';
 import { type HistoryFacts, type HistoryStep, openHistory, readHistory } from './history.ts';
 import type { ArchiveObjects } from './objects.ts';

@@ -1,7 +1,7 @@
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
-import { parseHistory } from './canonical.ts';
-import { durationMs, type HistoryEvent, type Oddity, oddForms, oddTimes } from './events.ts';
+import { parseHistory } from './canonical-history.ts';
+import { durationMs, type HistoryEvent, type Oddity, oddForms, oddTimes } from './event-checks.ts';
 
 /** A history that cannot be read, or a payload of it. Trying again does not help; with the right key it may. */
 export class HistoryUnreadable extends Error {}

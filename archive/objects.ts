@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { sha256 } from './canonical.ts';
+import { sha256 } from './canonical-history.ts';
 import type { Db } from '../database/pool.ts';
 export type ObjectKind = 'history' | 'bundle';
 

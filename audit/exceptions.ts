@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Finding } from './report/report.ts';
-import { Misused } from './scope.ts';
+import { Misused } from './audit-arguments.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 const reason = z.string().min(10).max(1_000);

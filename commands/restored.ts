@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ConfigError } from '../config/settings/read-environment.ts';
-import { takesNoArguments } from '../config/no-arguments.ts';
+import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { noteRestored } from '../database/placements.ts';
 import { createPool } from '../database/pool.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { line, page, reviewCase, show } from './reviews-shown.ts';
+import { line, page, reviewCase, show } from './review-text.ts';
 
 /** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */
 

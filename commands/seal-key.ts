@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadSealConfig, loadSealKey } from '../config/settings/seals.ts';
-import { takesNoArguments } from '../config/no-arguments.ts';
+import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { Secret } from '../config/secret.ts';
 import { createPool } from '../database/pool.ts';

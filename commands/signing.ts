@@ -3,7 +3,7 @@ import { signStep } from '../config/operator-keys.ts';
 import type { Decision } from '../domain/decision.ts';
 import { formatUnits, known, parseFiat, parseMtc } from '../domain/money.ts';
 import type { ProposedStep, SignedFacts, SignedStep } from '../domain/signed-step.ts';
-import { type ReviewCase, reviewCase } from './reviews-shown.ts';
+import { type ReviewCase, reviewCase } from './review-text.ts';
 import { Misused, type Signer, type StepBody } from './reviews-terminal.ts';
 
 /** What is asked for as it is written in the step: spaces at either end go, and one spelling of each letter stays. */

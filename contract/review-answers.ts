@@ -3,7 +3,7 @@ import { DECISIONS, isReason, STANDINGS } from '../domain/decision.ts';
 import { DEPOSIT_STATES } from '../domain/deposit.ts';
 import { parseFiat, parseMtc } from '../domain/money.ts';
 import { BUY_COIN_MODES, CURRENCIES } from '../domain/order.ts';
-import { STEP_OUTCOMES } from '../domain/steps.ts';
+import { STEP_OUTCOMES } from '../domain/decision-steps.ts';
 import { credits, creditedAmount, decimal, depositStanding, text, time } from './answers.ts';
 import { amount, CONTROLS, CURSOR_TIME, externalOrderNumber, pageLimit, SPACES, walletName } from './requests.ts';
 

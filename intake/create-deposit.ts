@@ -12,12 +12,12 @@ import { orderFault } from '../domain/order-limits.ts';
 import { sealName } from '../database/sealed-name.ts';
 import { refusalOf } from './refusal.ts';
 import { RequestRefused } from './refusal.ts';
-import type { LimitPerKey } from './limits.ts';
+import type { LimitPerKey } from './admission-control.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { LAG_MS, mendDeposit } from './restored.ts';
 import type { CreateBody } from '../contract/requests.ts';
-import type { Settled } from './settled.ts';
-import { startDeposit } from './start.ts';
+import type { Settled } from './placement-waiter.ts';
+import { startDeposit } from './start-workflow.ts';
 
 export interface CreateDependencies {
   readonly pool: pg.Pool;

@@ -27,14 +27,14 @@ import {
   needsTwo,
   type DecisionAnswer,
 } from '../domain/decision.ts';
-import { tellSettled } from './raise.ts';
+import { tellSettled } from './signal-workflow.ts';
 import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
 import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from '../database/api-keys.ts';
 import { UNSIGNED } from '../contract/errors.ts';
 import { RequestRefused } from './refusal.ts';
-import type { LimitPerKey } from './limits.ts';
+import type { LimitPerKey } from './admission-control.ts';
 
 export interface DecideDependencies {
   readonly pool: pg.Pool;

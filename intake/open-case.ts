@@ -8,7 +8,7 @@ import { readClocks } from '../database/provider-clock.ts';
 import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
 import { RequestRefused } from './refusal.ts';
 import type { DoubtBody } from '../contract/review-answers.ts';
-import { depositInput, RPC_TIMEOUT_MS, startReview } from './start.ts';
+import { depositInput, RPC_TIMEOUT_MS, startReview } from './start-workflow.ts';
 
 export interface CaseDependencies {
   readonly pool: pg.Pool;

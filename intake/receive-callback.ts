@@ -10,8 +10,8 @@ import type { ProviderClock } from '../providers/clock.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
 import { RequestRefused } from './refusal.ts';
-import { LaneFull, Lanes } from './lanes.ts';
-import { recognise, type RefusedMessage } from './refused-message.ts';
+import { LaneFull, Lanes } from './keyed-queue.ts';
+import { recognise, type RefusedMessage } from './message-recognition.ts';
 import { type Message, route, routeRepeat, type Routing } from './route-callback.ts';
 
 export interface ReceiveDependencies {

@@ -7,7 +7,7 @@ import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../databas
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { mendCase, perhapsNotRunning } from './open-case.ts';
-import { raise, tellAnswered, tellSettled } from './raise.ts';
+import { raise, tellAnswered, tellSettled } from './signal-workflow.ts';
 import {
   isOverdue,
   LAG_MS,
@@ -18,7 +18,7 @@ import {
   wakeOutdated,
 } from './restored.ts';
 import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
-import { createTurn, MAX_REST_AWAY_MS, type Step } from './turns.ts';
+import { createTurn, MAX_REST_AWAY_MS, type Step } from './relay-sweeper.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 /** When the relay looks at what; shorter in tests. */

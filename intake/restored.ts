@@ -11,9 +11,9 @@ import type { DepositRow } from '../database/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { isPlain, saidBy, whereIs } from './open-case.ts';
-import { look, raise, type RaiseDependencies } from './raise.ts';
+import { look, raise, type RaiseDependencies } from './signal-workflow.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
-import { RPC_TIMEOUT_MS, startDeposit } from './start.ts';
+import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 /**

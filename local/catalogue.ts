@@ -1,7 +1,7 @@
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { takesNoArguments } from '../config/no-arguments.ts';
+import { takesNoArguments } from '../config/command-line.ts';
 import { CATALOGUE, catalogueLines, manifestOf } from '../database/catalogue.ts';
 import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/migrate.ts';
 import type pg from 'pg';

@@ -2,8 +2,8 @@
 
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { describe } from './servers/describe.ts';
-import { findOutside, type Outside } from './servers/outside.ts';
+import { describe } from './servers/error-sentences.ts';
+import { findOutside, type Outside } from './servers/outside-directories.ts';
 import { OUTSIDE } from './servers/paths.ts';
 import '../config/closed-output.ts';
 

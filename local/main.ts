@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { withDirectLoopback } from '../config/loopback.ts';
 import { type LocalOptions, parseArguments, UsageError, usage } from './terminal/arguments.ts';
-import { describe } from './servers/describe.ts';
+import { describe } from './servers/error-sentences.ts';
 import type { Deposit } from './stack/engine-api.ts';
 import { readEmbedded } from './stack/environment.ts';
 import { InterruptedError, listenForInterrupts, untilInterrupted } from './stack/interrupt.ts';

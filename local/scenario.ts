@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, parseEnv } from 'node:util';
-import { describe } from './servers/describe.ts';
+import { describe } from './servers/error-sentences.ts';
 import {
   armAtSandbox,
   type Deposit,

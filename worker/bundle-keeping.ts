@@ -1,4 +1,4 @@
-import { sha256 } from '../archive/canonical.ts';
+import { sha256 } from '../archive/canonical-history.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Loop, startLoop } from '../telemetry/loop.ts';

@@ -2,7 +2,7 @@ import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { armCrashPoint } from '../telemetry/crash-points.ts';
 import { loadWorkerConfig } from '../config/settings/worker.ts';
 import { createLog } from '../telemetry/log.ts';
-import { takesNoArguments } from '../config/no-arguments.ts';
+import { takesNoArguments } from '../config/command-line.ts';
 import { loadTemporal } from '../config/temporal.ts';
 import { startWorker } from './start.ts';
 

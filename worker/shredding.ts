@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Log } from '../telemetry/log.ts';
 import type { Loop } from '../telemetry/loop.ts';
 import { SHRED_BATCH, shredPayerNames } from '../database/payer-names.ts';
-import { startSweeping } from './sweeping.ts';
+import { startSweeping } from './periodic-sweep.ts';
 
 const EVERY_MS = 5 * 60_000;
 /** Names that should be gone are still there after about an hour. */

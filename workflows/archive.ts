@@ -1,4 +1,4 @@
-import { ARCHIVE, durable } from './options.ts';
+import { ARCHIVE, durable } from './activity-options.ts';
 
 /** Enough for what closes in a minute; what is more waits for the next run. */
 const BATCHES = 100;

@@ -11,7 +11,7 @@ import { hearPeople } from './decisions.ts';
 import { credit, place } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
 import { type DepositInput } from './messages.ts';
-import { announce, showDeposit } from './show.ts';
+import { announce, showDeposit } from './web-ui.ts';
 import { closeUnlessPaid, giveToPeople, listen, recordWindow, unbound, untilPaid } from './waiting.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 

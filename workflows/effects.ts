@@ -1,7 +1,7 @@
 import { TemporalFailure } from '@temporalio/workflow';
 import type { Activities, ReviewRecord } from '../activities/index.ts';
 
-import { DURABLE, durable, local, PLACE, SETTLE, SHORT } from './options.ts';
+import { DURABLE, durable, local, PLACE, SETTLE, SHORT } from './activity-options.ts';
 
 /**
  * Tries the local activity once and, if the world was not there, the durable one for as long as it takes. A plain Error

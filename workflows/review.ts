@@ -5,7 +5,7 @@ import type { ReviewReason } from '../domain/review.ts';
 import { hearPeople } from './decisions.ts';
 import { park } from './effects.ts';
 import { lookAgain, type ReviewInput } from './messages.ts';
-import { announceDecided, showReview } from './show.ts';
+import { announceDecided, showReview } from './web-ui.ts';
 import { caseWorkflowId } from '../domain/ids.ts';
 
 /** What a closed case's history says of it. */

@@ -1,7 +1,7 @@
 import { loadCodecServerConfig } from '../../config/settings/codec-server.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
 import { createLog } from '../../telemetry/log.ts';
-import { takesNoArguments } from '../../config/no-arguments.ts';
+import { takesNoArguments } from '../../config/command-line.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';
 import { createPayloadCodec } from '../../config/payload-codec.ts';
 import { warnOfLogging } from '../../database/log-settings.ts';

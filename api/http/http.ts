@@ -5,7 +5,7 @@ import helmet from 'helmet';
 import type { Log } from '../../telemetry/log.ts';
 import { watchConnections } from '../connections.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
-import type { RefusedMessage } from '../../intake/refused-message.ts';
+import type { RefusedMessage } from '../../intake/message-recognition.ts';
 
 export const MAX_BODY_BYTES = 16 * 1024;
 

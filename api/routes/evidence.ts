@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type pg from 'pg';
 import { collectEvidence } from '../../archive/evidence.ts';
 import { archiveObjects } from '../../archive/objects.ts';
-import { isGone } from '../../archive/source.ts';
+import { isGone } from '../../archive/history-source.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { mayUse } from '../../database/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';

@@ -14,8 +14,8 @@ import { listOtherCallbacks, type OtherCallback } from '../../database/other-pay
 import { isGenuine, type SealVerdict } from '../../providers/sealed-rows.ts';
 import { allowedDecisions, type Decision, needsTwo } from '../../domain/decision.ts';
 import { isFinal } from '../../domain/deposit.ts';
-import { type Paid, slipWarnings } from '../../domain/slip.ts';
-import { type Carried, stepOutcome } from '../../domain/steps.ts';
+import { type Paid, slipWarnings } from '../../domain/decimal-slip.ts';
+import { type Carried, stepOutcome } from '../../domain/decision-steps.ts';
 import { showCredit } from './deposit-view.ts';
 
 /** A case as people see it before they decide: what came, what the books hold, what may be decided, what is proposed. */

@@ -19,7 +19,7 @@ import {
 import { compareGiven } from './compare-given.ts';
 import { compareDecisions, type Decided } from './compare-people.ts';
 import { compareDepositTimes } from './compare-times.ts';
-import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './course.ts';
+import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './deposit-course.ts';
 import type { AttemptRecord, DepositRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 import { depositWorkflowId, creditKey, reviewOutcome, postingOutcome, clearingOf } from '../../domain/ids.ts';

@@ -1,7 +1,7 @@
 import type { DepositState } from '../../domain/deposit.ts';
 import type { DepositInput } from '../../workflows/messages.ts';
 import { type Activity, canonical, type Compared, placementOf, type Update } from './comparing.ts';
-import { type Course, type Judged, unboundIn } from './course.ts';
+import { type Course, type Judged, unboundIn } from './deposit-course.ts';
 
 /**
  * What durable activities were given, and for how long windows were set: replay looks at neither. It follows from what

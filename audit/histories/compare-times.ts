@@ -1,7 +1,7 @@
 import type { HistoryStep } from '../../archive/history.ts';
 import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
 import { activities, type Compared, placementOf } from './comparing.ts';
-import type { Asked } from './course.ts';
+import type { Asked } from './deposit-course.ts';
 import type { CaseRecord, DepositRecord, StepRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 

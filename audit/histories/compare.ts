@@ -4,7 +4,7 @@ import { compareReview } from './compare-review.ts';
 import { type Compared, subjectOf } from './comparing.ts';
 import type { Finding } from '../report/report.ts';
 import type { PostingRecord, Records } from '../tables/rows.ts';
-import { shapeFaults } from './shapes.ts';
+import { shapeFaults } from './history-shapes.ts';
 
 export { inboxIdsIn, subjectOf } from './comparing.ts';
 

@@ -1,4 +1,4 @@
-import type { Command } from '../../archive/commands.ts';
+import type { Command } from '../../archive/recorded-commands.ts';
 
 /** A decision in the words of the product: what a recording did, and what code would do. */
 export interface DecisionWords {

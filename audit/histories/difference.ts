@@ -1,5 +1,5 @@
 import type { History } from '@temporalio/common/lib/proto-utils.js';
-import { localActivityNumber, type RecordedCommand, recordedCommands } from '../../archive/commands.ts';
+import { localActivityNumber, type RecordedCommand, recordedCommands } from '../../archive/recorded-commands.ts';
 import { activityWords, wordsOf } from './decision-words.ts';
 
 /** Where a history and code part: what the one holds and what the other comes to, in words. */

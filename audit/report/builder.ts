@@ -2,7 +2,7 @@ import type { DepositState } from '../../domain/deposit.ts';
 import { DEPOSIT_STATES } from '../../domain/deposit.ts';
 import { formatUnits } from '../../domain/money.ts';
 import { BUY_COIN_MODES, type BuyCoinMode, CURRENCIES, type Currency } from '../../domain/order.ts';
-import { Capped, type CappedState, natural } from './capped.ts';
+import { Capped, type CappedState, natural } from './capped-list.ts';
 import { compare } from '../../encoding/canonical-json.ts';
 import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS, type FindingKind } from './findings.ts';
 import {

@@ -2,7 +2,7 @@ import type { Decision } from '../../domain/decision.ts';
 import type { DepositState } from '../../domain/deposit.ts';
 import type { BuyCoinMode, Currency } from '../../domain/order.ts';
 import type { CheckId, FindingKind } from './findings.ts';
-import type { DrawOrder } from './drawing.ts';
+import type { DrawOrder } from './sample-draw.ts';
 import type { Period } from './roll-forward.ts';
 
 /**

@@ -3,7 +3,7 @@ import { formatUnits } from '../../domain/money.ts';
 import type { BuyCoinMode, Currency } from '../../domain/order.ts';
 import type { ReportBuilder } from './builder.ts';
 import { rowsOf } from '../tables/cursor.ts';
-import { Drawing, type DrawOrder } from './drawing.ts';
+import { Drawing, type DrawOrder } from './sample-draw.ts';
 import type { FindingKind } from './findings.ts';
 import {
   type AccountMovement,

@@ -1,11 +1,11 @@
 import type { DataConverter } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
-import { isCanonical } from '../../archive/canonical.ts';
+import { isCanonical } from '../../archive/canonical-history.ts';
 import { archivedRunsOf, type ArchiveRow, archiveRows } from '../../archive/chain.ts';
 import { type HistoryFacts, HistoryUnreadable, isReplayable, openHistory, readText } from '../../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
-import { closedRun } from '../../archive/run.ts';
+import { closedRun } from '../../archive/closed-run.ts';
 import { type DepositInput, type ReviewInput } from '../../workflows/messages.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { explainDifference, stalledTask } from '../histories/difference.ts';
@@ -13,7 +13,7 @@ import { compareBooks, explainedBy, inboxIdsIn, type Mismatch, subjectOf } from 
 import type { Replayer } from '../histories/replay.ts';
 import type { Finding } from '../report/report.ts';
 import { readRecords, type Records } from '../tables/rows.ts';
-import { cut, type Part } from '../scope.ts';
+import { cut, type Part } from '../audit-arguments.ts';
 import { FINDINGS } from '../report/findings.ts';
 import { heldAgainWorkflowId } from '../../domain/ids.ts';
 

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import type { BuilderState } from '../report/builder.ts';
-import { createPartAuditor, type PartAuditor } from './part.ts';
-import { quietRuntime } from '../histories/quiet.ts';
-import type { Part } from '../scope.ts';
+import { createPartAuditor, type PartAuditor } from './part-auditor.ts';
+import { quietRuntime } from '../histories/quiet-runtime.ts';
+import type { Part } from '../audit-arguments.ts';
 import { openSession } from '../tables/session.ts';
 
 /** One process of an audit: is given parts of the archive, one after the other, and answers what it found in each. */

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { type HistoryFacts, isReplayable, openHistory, readHistory } from '../../archive/history.ts';
-import { isGone } from '../../archive/source.ts';
+import { isGone } from '../../archive/history-source.ts';
 import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { compareAll, replayFault, type WorkDependencies } from './archived-work.ts';
 import { type Mismatch, subjectOf } from '../histories/compare.ts';

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { isGone } from '../../archive/source.ts';
+import { isGone } from '../../archive/history-source.ts';
 import type { Mismatch } from '../histories/compare.ts';
 import type { FindingKind } from '../report/findings.ts';
 

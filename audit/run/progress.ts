@@ -2,7 +2,7 @@ import { createHash, createHmac, type KeyObject } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuilderState } from '../report/builder.ts';
-import type { Part } from '../scope.ts';
+import type { Part } from '../audit-arguments.ts';
 
 /**
  * What is finished of an audit, on disk, so that one that was cut off goes on where it stopped. Everything that decides

@@ -3,16 +3,16 @@ import { type Client, ServiceError } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
-import { canonicalHistory, parseHistory } from '../../archive/canonical.ts';
+import { canonicalHistory, parseHistory } from '../../archive/canonical-history.ts';
 import { type ArchiveRow, archiveRows } from '../../archive/chain.ts';
 import { type HistoryFacts, openHistory, readHistory } from '../../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
-import { isGone } from '../../archive/source.ts';
+import { isGone } from '../../archive/history-source.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { canonical } from '../histories/comparing.ts';
 import { describe } from './patience.ts';
 import type { ComparedWithTemporal, Finding } from '../report/report.ts';
-import { choose, cut } from '../scope.ts';
+import { choose, cut } from '../audit-arguments.ts';
 import { FINDINGS } from '../report/findings.ts';
 
 /**

@@ -6,7 +6,7 @@ import { ARCHIVE_LINES, BLOCKS, LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALA
 import type { ChainHead, Finding } from '../report/report.ts';
 import { type SqlCheck, UNEXPLAINED } from './table-checks.ts';
 import { TIMES } from './times.ts';
-import { TOLD } from './told-checks.ts';
+import { TOLD } from './notification-checks.ts';
 
 /** Checks of the books and of both chains, and of what has no history to be compared with. */
 

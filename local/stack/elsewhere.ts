@@ -3,7 +3,7 @@
 import { Connection } from '@temporalio/client';
 import pg from 'pg';
 import { loadTemporal } from '../../config/temporal.ts';
-import { describe } from '../servers/describe.ts';
+import { describe } from '../servers/error-sentences.ts';
 import { LocalSettingsError, ownerUrl } from './environment.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;

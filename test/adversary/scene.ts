@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
-import { startDeposit } from '../../intake/start.ts';
+import { startDeposit } from '../../intake/start-workflow.ts';
 import { Secret } from '../../config/secret.ts';
 import { findDeposit, reserve } from '../../database/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';

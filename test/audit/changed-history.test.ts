@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { ALONE, changePayload, findingsOf, keepBook, rewriteHistory, sealAnew } from './book.ts';
-import { isGone } from '../../archive/source.ts';
+import { isGone } from '../../archive/history-source.ts';
 import { until } from '../support/until.ts';
 import { type Place, placesOf } from './places.ts';
 

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { sha256 } from '../../archive/canonical.ts';
+import { sha256 } from '../../archive/canonical-history.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { order as buildOrder, paid, settings } from '../support/builders.ts';

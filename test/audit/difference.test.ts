@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Activities } from '../../activities/index.ts';
-import type { Command } from '../../archive/commands.ts';
+import type { Command } from '../../archive/recorded-commands.ts';
 import { wordsOf } from '../../audit/histories/decision-words.ts';
 import { explainDifference } from '../../audit/histories/difference.ts';
 import { recordedHistories } from '../support/histories.ts';

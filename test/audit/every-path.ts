@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { startDeposit } from '../../intake/start.ts';
+import { startDeposit } from '../../intake/start-workflow.ts';
 import { adoptDeposit, findDeposit } from '../../database/deposits.ts';
 import { settleAttempt } from '../../database/placements.ts';
 import { lookAgain, orderAnswered } from '../../workflows/messages.ts';

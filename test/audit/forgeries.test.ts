@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { sha256 } from '../../archive/canonical.ts';
+import { sha256 } from '../../archive/canonical-history.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { required } from '../support/database.ts';

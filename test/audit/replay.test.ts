@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { expect, onTestFinished, test } from 'vitest';
-import { parseHistory } from '../../archive/canonical.ts';
+import { parseHistory } from '../../archive/canonical-history.ts';
 import { readHistory } from '../../archive/history.ts';
 import { replayFault } from '../../audit/run/archived-work.ts';
 import { createReplayer } from '../../audit/histories/replay.ts';

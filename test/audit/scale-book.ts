@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import pg from 'pg';
-import { canonicalHistory, parseHistory, sha256 } from '../../archive/canonical.ts';
+import { canonicalHistory, parseHistory, sha256 } from '../../archive/canonical-history.ts';
 import { readHistory } from '../../archive/history.ts';
-import { closedRun } from '../../archive/run.ts';
+import { closedRun } from '../../archive/closed-run.ts';
 import { placementOf } from '../../audit/histories/comparing.ts';
 import { migrate } from '../../database/migrate.ts';
 import { setPasswords } from '../support/template.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { parseHistory } from '../../archive/canonical.ts';
+import { parseHistory } from '../../archive/canonical-history.ts';
 import { createReplayer } from '../../audit/histories/replay.ts';
 
 /**

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { ReportBuilder } from '../../audit/report/builder.ts';
 import { openFiles, writeReport } from '../../audit/report/files.ts';
 import { describeBooks } from '../../audit/report/schedule.ts';
-import { parseCommand } from '../../audit/scope.ts';
+import { parseCommand } from '../../audit/audit-arguments.ts';
 import { openSession } from '../../audit/tables/session.ts';
 import { verifyReport } from '../../audit/report/verify.ts';
 import { startPostgres } from '../../local/servers/postgres.ts';

@@ -9,7 +9,7 @@ import { openFiles, writeReport } from '../../audit/report/files.ts';
 import { aboutPlaces } from '../../audit/report/finding-facts.ts';
 import type { AuditReport, Finding } from '../../audit/report/report.ts';
 import { describeBooks } from '../../audit/report/schedule.ts';
-import { parseCommand } from '../../audit/scope.ts';
+import { parseCommand } from '../../audit/audit-arguments.ts';
 import { csvCell } from '../../audit/report/sealed-lines.ts';
 import { openSession } from '../../audit/tables/session.ts';
 import { verifyReport } from '../../audit/report/verify.ts';

@@ -3,9 +3,9 @@ import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { fileJson } from '../../encoding/canonical-json.ts';
-import { headsOf } from '../../audit/report/earlier.ts';
+import { headsOf } from '../../audit/report/earlier-report.ts';
 import { writeReport } from '../../audit/report/files.ts';
-import { Misused } from '../../audit/scope.ts';
+import { Misused } from '../../audit/audit-arguments.ts';
 import { fingerprintOf, type SignedReport, sign } from '../../audit/report/sign.ts';
 import { verifyReport } from '../../audit/report/verify.ts';
 import { hostile, newDirectory, newSigner, sampleReport } from './sample.ts';

@@ -7,7 +7,7 @@ import { CURRENCIES, type Currency } from '../../domain/order.ts';
 import { orderFault } from '../../domain/order-limits.ts';
 import { allowedDecisions, DECISIONS, STANDINGS } from '../../domain/decision.ts';
 import { RECEIPTS } from '../../domain/review.ts';
-import { STEP_OUTCOMES } from '../../domain/steps.ts';
+import { STEP_OUTCOMES } from '../../domain/decision-steps.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.ts';

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseArguments, UsageError } from '../../local/terminal/arguments.ts';
-import { describe } from '../../local/servers/describe.ts';
+import { describe } from '../../local/servers/error-sentences.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
 import { root } from '../../local/servers/paths.ts';
 import { readableLines, run } from '../../local/servers/process.ts';

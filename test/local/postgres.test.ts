@@ -4,7 +4,7 @@ import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findPostgres, PostgresNotFoundError } from '../../local/servers/postgres-binaries.ts';
 import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
-import { findOutside } from '../../local/servers/outside.ts';
+import { findOutside } from '../../local/servers/outside-directories.ts';
 import { root } from '../../local/servers/paths.ts';
 import { isAlive, run, start } from '../../local/servers/process.ts';
 import { isPackaged } from '../support/postgres-package.ts';

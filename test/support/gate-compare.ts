@@ -1,4 +1,4 @@
-import type { Command, RecordedCommand } from '../../archive/commands.ts';
+import type { Command, RecordedCommand } from '../../archive/recorded-commands.ts';
 import { wordsOf } from '../../audit/histories/decision-words.ts';
 import { type Difference, instead, NOTHING } from '../../audit/histories/difference.ts';
 

@@ -1,4 +1,4 @@
-import type { Command } from '../../archive/commands.ts';
+import type { Command } from '../../archive/recorded-commands.ts';
 import { type HistoryFacts, type HistoryStep, readHistory } from '../../archive/history.ts';
 import type { DepositSettings } from '../../domain/order.ts';
 import { decisionsOf } from './gate.ts';

@@ -1,5 +1,5 @@
 import type { coresdk } from '@temporalio/proto';
-import { announcementOf, type Command, millisecondsOf, textOf } from '../../archive/commands.ts';
+import { announcementOf, type Command, millisecondsOf, textOf } from '../../archive/recorded-commands.ts';
 import { valueOf } from '../../archive/history.ts';
 
 type Jobs = readonly coresdk.workflow_activation.IWorkflowActivationJob[];

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, type InjectedSinks } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
-import { type Command, type RecordedCommand, recordedCommands } from '../../archive/commands.ts';
+import { type Command, type RecordedCommand, recordedCommands } from '../../archive/recorded-commands.ts';
 import { LeanReplay } from '../../audit/histories/replay.ts';
 import { explainDifference, failureOf, NOTHING, tellDifference } from '../../audit/histories/difference.ts';
 import { FAILURE_CONVERTER } from '../../config/temporal.ts';

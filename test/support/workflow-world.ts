@@ -21,7 +21,7 @@ import { sealName } from '../../database/sealed-name.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
 import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
 import { order as buildOrder, settings as buildSettings } from './builders.ts';
-import { temporalHistories } from '../../worker/histories.ts';
+import { temporalHistories } from '../../worker/temporal-histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
 import { openTemporal } from './temporal.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Command } from '../../archive/commands.ts';
+import type { Command } from '../../archive/recorded-commands.ts';
 import { tellDifference } from '../../audit/histories/difference.ts';
 import { firstDifference } from '../support/gate-compare.ts';
 

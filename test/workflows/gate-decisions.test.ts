@@ -334,7 +334,7 @@ const HINTS: readonly Change[] = [
 const TOLD: readonly Change[] = [
   {
     what: 'a code that nobody has asked the database about is searchable',
-    file: 'workflows/show.ts',
+    file: 'workflows/web-ui.ts',
     from: 'return facts.announcesNoHints;',
     to: 'return false;',
     touches: toldWhilePlacing,
@@ -342,7 +342,7 @@ const TOLD: readonly Change[] = [
   },
   {
     what: 'the transaction code is not searchable any more',
-    file: 'workflows/show.ts',
+    file: 'workflows/web-ui.ts',
     from: 'if (code !== undefined) pairs.push',
     to: 'if (false) pairs.push',
     touches: announced('TransactionCode'),
@@ -350,7 +350,7 @@ const TOLD: readonly Change[] = [
   },
   {
     what: 'a case that was credited is shown as rejected',
-    file: 'workflows/show.ts',
+    file: 'workflows/web-ui.ts',
     from: "credit: 'CREDITED', reject",
     to: "credit: 'REJECTED', reject",
     touches: both(ofType('review'), announced('DepositState', 'CREDITED')),

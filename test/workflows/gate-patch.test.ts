@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { recordedCommands } from '../../archive/commands.ts';
+import { recordedCommands } from '../../archive/recorded-commands.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 import { paid } from '../support/builders.ts';
 import { bundleForGate, differences } from '../support/gate.ts';
@@ -96,8 +96,8 @@ test('a timer of another duration is caught, in the words of the page', async ()
 test('what may be changed freely is not caught: texts, timeouts, retries, optional fields', async () => {
   const free = await changedIn({
     'workflows/effects.ts': [["'place the order'", "'place it'"]],
-    'workflows/show.ts': [['A person has to decide', 'Somebody has to decide']],
-    'workflows/options.ts': [
+    'workflows/web-ui.ts': [['A person has to decide', 'Somebody has to decide']],
+    'workflows/activity-options.ts': [
       ["startToCloseTimeout: '15s'", "startToCloseTimeout: '20s'"],
       ["maximumInterval: '1m'", "maximumInterval: '2m'"],
     ],

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from '@temporalio/worker';
 import { describe, expect, test } from 'vitest';
-import { recordedCommands } from '../../archive/commands.ts';
+import { recordedCommands } from '../../archive/recorded-commands.ts';
 import { required } from '../support/database.ts';
 import { bundleForGate, differences } from '../support/gate.ts';
 import { ran, recordedPaths } from '../support/gate-predicates.ts';

@@ -1,6 +1,6 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { limitPerKey, takeTurns } from '../../intake/limits.ts';
+import { limitPerKey, takeTurns } from '../../intake/admission-control.ts';
 
 /** Work that goes on until it is told to end. */
 function held() {

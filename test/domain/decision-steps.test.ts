@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Carried, type CaseSteps, type Step, stepOutcome } from '../../domain/steps.ts';
+import { type Carried, type CaseSteps, type Step, stepOutcome } from '../../domain/decision-steps.ts';
 
 const step = (id: string, kind: Step['step'], proposal: string | null, operator = 'bob'): Step => ({
   id,

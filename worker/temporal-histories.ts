@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import type { HistorySource, Runs } from '../archive/source.ts';
+import type { HistorySource, Runs } from '../archive/history-source.ts';
 
 /** gRPC: not found. */
 const NOT_FOUND = 5;

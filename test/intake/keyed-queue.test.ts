@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { LaneFull, Lanes } from '../../intake/lanes.ts';
+import { LaneFull, Lanes } from '../../intake/keyed-queue.ts';
 
 /** Work that ends when it is told to, and says with how many it was begun. */
 function work() {

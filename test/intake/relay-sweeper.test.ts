@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { NamespaceNotFoundError } from '@temporalio/client';
-import { createTurn, MAX_LEFT_BEHIND, type Step, type TurnOptions } from '../../intake/turns.ts';
-import { memoryLog } from './evidence.ts';
+import { createTurn, MAX_LEFT_BEHIND, type Step, type TurnOptions } from '../../intake/relay-sweeper.ts';
+import { memoryLog } from '../api/evidence.ts';
 
 /** The turns of the relay, without a database: which rows are served when, and what is told of those that fail. */
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] }));

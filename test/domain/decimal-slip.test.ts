@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatUnits } from '../../domain/money.ts';
-import { slipWarnings } from '../../domain/slip.ts';
+import { slipWarnings } from '../../domain/decimal-slip.ts';
 
 const byMtc = (mtcAmount: string) =>
   ({ buyCoinMode: 'MtcAmount', mtcAmount, totalPrice: null, currencyCode: 'CNY' }) as const;

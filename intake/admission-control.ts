@@ -1,6 +1,6 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import { RequestRefused } from './refusal.ts';
-import { LaneFull, type LaneLimits, Lanes } from './lanes.ts';
+import { LaneFull, type LaneLimits, Lanes } from './keyed-queue.ts';
 
 /** What concerns one order queues here, so that one whose row is locked takes a connection, and not the pool. */
 export const ORDER_LIMITS: LaneLimits = { maxWaiting: 200, maxWaitMs: 3_000 };

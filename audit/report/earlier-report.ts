@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { Misused } from '../scope.ts';
+import { Misused } from '../audit-arguments.ts';
 import type { AuditReport } from './report.ts';
 import { fingerprintOf, type SignedReport } from './sign.ts';
 import { verifyBytes } from './verify.ts';

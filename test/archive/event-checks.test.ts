@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { canonicalHistory, parseHistory } from '../../archive/canonical.ts';
-import type { HistoryEvent } from '../../archive/events.ts';
+import { canonicalHistory, parseHistory } from '../../archive/canonical-history.ts';
+import type { HistoryEvent } from '../../archive/event-checks.ts';
 import { readHistory } from '../../archive/history.ts';
 import { recordedHistories } from '../support/histories.ts';
 

@@ -4,7 +4,7 @@ import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects, archiveObjects } f
 import { auditArchived, type ChosenReplayer, type WorkDependencies } from './archived-work.ts';
 import { type BuilderState, ReportBuilder } from '../report/builder.ts';
 import { createReplayer } from '../histories/replay.ts';
-import type { Part } from '../scope.ts';
+import type { Part } from '../audit-arguments.ts';
 
 export interface PartDependencies {
   readonly db: pg.ClientBase;

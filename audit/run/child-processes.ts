@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { BuilderState } from '../report/builder.ts';
 import type { ChildTask, FromChild, ToChild } from './child.ts';
-import type { Part } from '../scope.ts';
+import type { Part } from '../audit-arguments.ts';
 
 /** A part takes seconds. A process that says nothing for so long replays something that does not end. */
 const SILENT_MS = 600_000;

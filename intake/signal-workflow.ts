@@ -6,7 +6,7 @@ import { findDeposit, markTold } from '../database/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
 import { callbackAccepted, lookAgain, orderAnswered } from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';
-import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start.ts';
+import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start-workflow.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 export interface RaiseDependencies {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatUnits } from '../../domain/money.ts';
-import { Capped } from './capped.ts';
+import { Capped } from './capped-list.ts';
 import type { Drawn, ScheduleLine } from './report.ts';
 import { unitsOf } from './sums.ts';
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { DrawOrder } from './report/drawing.ts';
+import type { DrawOrder } from './report/sample-draw.ts';
 import type { Period } from './report/roll-forward.ts';
 
 /** What was asked for at the terminal. The period is that of the schedule and of the trial balance. */
