@@ -29,12 +29,12 @@ export interface PlacementDependencies {
 }
 
 /** The same with the provider of one deposit. */
-export interface Placing extends PlacementDependencies {
+export interface ProviderDependencies extends PlacementDependencies {
   readonly provider: PlacementPort;
 }
 
 /** What the attempts of an order say: an answer, or which attempt may be made next and why the last was not sent. */
-export type Standing =
+export type AttemptState =
   | { readonly answer: StoredAnswer }
   | {
       readonly answer: null;
@@ -53,7 +53,7 @@ interface StampRefusals {
 }
 const NO_STAMP_REFUSED: StampRefusals = { all: 0, ofClock: 0, gridRefused: false };
 
-async function stampRefusals({ pool, provider }: Placing, order: string): Promise<StampRefusals> {
+async function stampRefusals({ pool, provider }: ProviderDependencies, order: string): Promise<StampRefusals> {
   const attempts = await notSent(pool, order);
   const causes = attempts.map(({ cause }) => provider.causeOf(cause));
   return {
@@ -80,7 +80,7 @@ const CLOCK_EXPLAINS_MS = 2_000;
  * Reads the newest attempt. An open one belongs to a run that may still be sending: it is waited for until its
  * deadline, and only then settled, as unknown.
  */
-export async function standing(deps: Placing, externalOrderNumber: string): Promise<Standing> {
+export async function attemptState(deps: ProviderDependencies, externalOrderNumber: string): Promise<AttemptState> {
   for (;;) {
     const last = await lastAttempt(deps.pool, externalOrderNumber);
     if (last === null) return { answer: null, next: 1, cause: null, refusals: NO_STAMP_REFUSED };
@@ -105,7 +105,7 @@ export async function standing(deps: Placing, externalOrderNumber: string): Prom
  * signed with the free millisecond from then on.
  */
 export async function attempt(
-  deps: Placing,
+  deps: ProviderDependencies,
   deposit: PlacementRow,
   { next: n, refusals }: { readonly next: number; readonly refusals: StampRefusals },
   signal: AbortSignal | undefined,

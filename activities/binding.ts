@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { findBound } from '../database/callbacks.ts';
-import { adoptDeposit, findSettlement, recordState as record, type Settlement } from '../database/deposits.ts';
+import { adoptDeposit, findSettlement, writeState as record, type Settlement } from '../database/deposits.ts';
 import type { Payment } from '../domain/order.ts';
 import type { Db } from '../database/pool.ts';
 
@@ -11,7 +11,7 @@ import type { Db } from '../database/pool.ts';
  */
 
 /** What was named is not the deposit's payment. `binds` is; null: no payment is bound. `settled`: the row is final. */
-export interface Unbound {
+export interface UnboundAnswer {
   readonly kind: 'unbound';
   readonly binds: Payment | null;
   readonly settled: Settlement | null;
@@ -26,7 +26,7 @@ export async function unboundOf(
   log: Log,
   of: { readonly externalOrderNumber: string; readonly inboxId: string; readonly reported?: boolean | undefined },
   isNamed: (bound: Payment) => boolean,
-): Promise<Unbound | null> {
+): Promise<UnboundAnswer | null> {
   const settled = await findSettlement(db, of.externalOrderNumber);
   const binds = await findBound(db, of.externalOrderNumber);
   if (settled === null && binds !== null && isNamed(binds)) return null;

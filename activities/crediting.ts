@@ -7,8 +7,8 @@ import { waitsForVoucher } from '../database/seal-macs.ts';
 import { findSealed, isGenuine, type SealedRow, type SealTrust, verdictOn } from '../providers/sealed-rows.ts';
 import type { Payment } from '../domain/order.ts';
 import { type Batcher, createBatcher } from '../ledger/batcher.ts';
-import { createCreditor, type CreditAnswer, type CreditItem } from '../ledger/credit.ts';
-import { isRowId, type Unbound, unboundOf } from './binding.ts';
+import { createCreditor, type CreditOutcome, type CreditItem } from '../ledger/credit.ts';
+import { isRowId, type UnboundAnswer, unboundOf } from './binding.ts';
 import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
 /** `posted` and `duplicate` are the same answer: the money stands, once. */
@@ -18,11 +18,11 @@ export type CreditResult =
       readonly kind: 'conflict';
       readonly reason: 'LEDGER_CONFLICT' | 'LEDGER_REJECTED' | 'OTHER_PAYMENT_CREDITED' | 'SEAL_BROKEN';
     }
-  | Unbound;
+  | UnboundAnswer;
 
 export interface CreditDependencies {
   readonly pool: pg.Pool;
-  readonly post: (item: CreditItem) => Promise<CreditAnswer>;
+  readonly post: (item: CreditItem) => Promise<CreditOutcome>;
   readonly log: Log;
 }
 
@@ -35,7 +35,7 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
   crashPoint('credit.beforeTx');
   // What the database could not even read would spoil a batch.
   if (!isRowId(item.inboxId) || Number.isNaN(Date.parse(item.receivedAt ?? '1970-01-01'))) return unproven(deps, item);
-  let answer: CreditAnswer;
+  let answer: CreditOutcome;
   try {
     answer = await deps.post(item);
   } catch (error) {
@@ -89,7 +89,7 @@ async function unsealed(deps: CreditDependencies, item: CreditItem): Promise<Cre
  * The worker's way to the books, past which no row goes that is not genuine: rows are read and verified in batches of their
  * own, while others are posted. The facts that are posted are those that were verified, whatever becomes of the row.
  */
-export function createGenuineCreditor(pool: pg.Pool, sealTrust: () => SealTrust): Batcher<CreditItem, CreditAnswer> {
+export function createGenuineCreditor(pool: pg.Pool, sealTrust: () => SealTrust): Batcher<CreditItem, CreditOutcome> {
   const faultIn = createBatcher(async (items: readonly CreditItem[]) => {
     const rows = await findSealed(
       pool,

@@ -6,10 +6,10 @@ import { isSamePayment } from '../database/callbacks.ts';
 import {
   findCase,
   findDecided,
-  giveToPeople,
-  type Parked,
-  parkCase as park,
-  recordProposal as record,
+  openDepositCase,
+  type ParkResult,
+  parkCaseMoney as park,
+  noteProposal as record,
 } from '../database/cases.ts';
 import { isWritten, type SaidStep } from '../database/decisions.ts';
 import { unsignedAmong } from '../database/signed-steps.ts';
@@ -24,8 +24,8 @@ import {
 import type { Standing, DecisionAnswer } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
-import { decide as decideInBooks, type DecisionItem, recordRefused } from '../ledger/decide.ts';
-import { isRowId, type Unbound, unboundOf } from './binding.ts';
+import { carryOutDecision as decideInBooks, type DecisionItem, recordRefused } from '../ledger/decide.ts';
+import { isRowId, type UnboundAnswer, unboundOf } from './binding.ts';
 import { classifyLedgerFailure } from './failures.ts';
 import type { Db } from '../database/pool.ts';
 
@@ -59,7 +59,10 @@ export interface ReviewRecord {
  * The case, its money in suspense where asked, and the deposit's state, in one transaction; or what the database binds,
  * if it is another payment: then nothing is written. Idempotent.
  */
-export async function recordReview(deps: DecidingDependencies, review: ReviewRecord): Promise<Parked | Unbound> {
+export async function recordReview(
+  deps: DecidingDependencies,
+  review: ReviewRecord,
+): Promise<ParkResult | UnboundAnswer> {
   const { pool, log } = deps;
   const { payment, inboxId } = review;
   const isNamed = (bound: Payment) =>
@@ -68,17 +71,17 @@ export async function recordReview(deps: DecidingDependencies, review: ReviewRec
   if (unbound !== null) return unbound;
   // Nothing says that money came which no row of the API names: it is on no books.
   const park = review.park === true && isSealed(deps, await sealedRow(pool, inboxId), review.workflowId);
-  const given = await giveToPeople(pool, { ...review, park });
+  const given = await openDepositCase(pool, { ...review, park });
   // A binding stays: what was not given has been settled since.
   return given ?? (await unboundOf(pool, log, review, isNamed)) ?? NOT_PARKED;
 }
 
 /** Puts the money of a case that the API has opened into suspense. Idempotent. */
-export async function parkCase(deps: DecidingDependencies, workflowId: string): Promise<Parked> {
+export async function parkCase(deps: DecidingDependencies, workflowId: string): Promise<ParkResult> {
   return (await isGenuineCase(deps, deps.pool, workflowId)) ? park(deps.pool, workflowId) : NOT_PARKED;
 }
 
-const NOT_PARKED: Parked = { postingId: null, codeStands: false };
+const NOT_PARKED: ParkResult = { postingId: null, codeStands: false };
 
 /**
  * Shows which proposal waits, and answers whether the step that asked for it was written down by its operator just so.

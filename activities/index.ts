@@ -13,7 +13,7 @@ import { close } from './closing.ts';
 import { createGenuineCreditor, credit } from './crediting.ts';
 import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
 import type { SignatureTrust } from '../config/operator-keys.ts';
-import { placeOrder, settlePlacement, type Started } from './placement.ts';
+import { placeOrder, settlePlacement, type WorkflowStart } from './placement.ts';
 
 export interface ActivityDependencies extends PlacementDependencies {
   /** A small pool of its own, of the only role that may release and reverse. */
@@ -41,9 +41,9 @@ export function createActivities(deps: ActivityDependencies) {
     drain: () => creditor.drain(),
     watchHistories: () => archiver.watchAge(),
     activities: {
-      placeOrder: (externalOrderNumber: string, started?: Started) =>
+      placeOrder: (externalOrderNumber: string, started?: WorkflowStart) =>
         placeOrder(deps, externalOrderNumber, started, Context.current().cancellationSignal),
-      settlePlacement: (externalOrderNumber: string, started?: Started) =>
+      settlePlacement: (externalOrderNumber: string, started?: WorkflowStart) =>
         settlePlacement(deps, externalOrderNumber, started),
       close: (externalOrderNumber: string, state: 'PLACEMENT_REFUSED' | 'UNPAID', refusal: string | null) =>
         close(pool, externalOrderNumber, state, refusal),
@@ -64,6 +64,6 @@ export function createActivities(deps: ActivityDependencies) {
 }
 
 export type { Settlement } from '../database/deposits.ts';
-export type { Unbound } from './binding.ts';
+export type { UnboundAnswer } from './binding.ts';
 export type { ReviewRecord } from './deciding.ts';
 export type Activities = ReturnType<typeof createActivities>['activities'];

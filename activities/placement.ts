@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findDeposit, findForPlacement, recordState } from '../database/deposits.ts';
+import { findDeposit, findForPlacement, writeState } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
 import {
@@ -9,9 +9,9 @@ import {
   FIRST_PAUSE_MS,
   isOfStamp,
   type PlacementDependencies,
-  type Placing,
+  type ProviderDependencies,
   RETRY_FOR_MS,
-  standing,
+  attemptState,
 } from './attempt.ts';
 import { providerOf, type ProviderName } from '../domain/order.ts';
 
@@ -31,13 +31,13 @@ export type Placement =
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** What the workflow knows of its own start, and of the row it was started for; absent in histories of before. RFC 3339. */
-export interface Started {
+export interface WorkflowStart {
   readonly startedAt: string;
   readonly reservedAt?: string;
   readonly provider?: ProviderName;
 }
 
-const placing = (deps: PlacementDependencies, started?: Started): Placing => ({
+const placing = (deps: PlacementDependencies, started?: WorkflowStart): ProviderDependencies => ({
   ...deps,
   provider: deps.providers[providerOf(started)],
 });
@@ -51,7 +51,7 @@ const placing = (deps: PlacementDependencies, started?: Started): Placing => ({
 export async function placeOrder(
   dependencies: PlacementDependencies,
   externalOrderNumber: string,
-  started?: Started,
+  started?: WorkflowStart,
   signal?: AbortSignal,
 ): Promise<Placement> {
   const deps = placing(dependencies, started);
@@ -68,14 +68,14 @@ export async function placeOrder(
 }
 
 async function placeWithin(
-  deps: Placing,
+  deps: ProviderDependencies,
   externalOrderNumber: string,
-  started: Started | undefined,
+  started: WorkflowStart | undefined,
   signal: AbortSignal | undefined,
   startedMs: number,
 ): Promise<Placement> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
-    const stands = await standing(deps, externalOrderNumber);
+    const stands = await attemptState(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
     const deposit = await findForPlacement(deps.pool, externalOrderNumber);
     if (deposit === null) throw new Error(`no deposit ${externalOrderNumber}`);
@@ -111,11 +111,11 @@ async function placeWithin(
 export async function settlePlacement(
   dependencies: PlacementDependencies,
   externalOrderNumber: string,
-  started?: Started,
+  started?: WorkflowStart,
 ): Promise<Placement> {
   const deps = placing(dependencies, started);
   for (;;) {
-    const stands = await standing(deps, externalOrderNumber);
+    const stands = await attemptState(deps, externalOrderNumber);
     if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
     if (await isLost(deps, externalOrderNumber, stands.next, started)) continue;
     await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(deps, stands.cause));
@@ -127,7 +127,7 @@ async function isLost(
   { pool }: PlacementDependencies,
   externalOrderNumber: string,
   n: number,
-  started: Started | undefined,
+  started: WorkflowStart | undefined,
 ): Promise<boolean> {
   if (n > 1 || started === undefined) return false;
   if (!(await mayHaveBeenPlaced(pool, externalOrderNumber, started))) return false;
@@ -136,10 +136,14 @@ async function isLost(
 }
 
 /** A refused signature after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
-const givenUp = ({ provider }: Placing, code: string | null) =>
+const givenUp = ({ provider }: ProviderDependencies, code: string | null) =>
   code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
-async function conclude(deps: Placing, externalOrderNumber: string, answer: StoredAnswer): Promise<Placement> {
+async function conclude(
+  deps: ProviderDependencies,
+  externalOrderNumber: string,
+  answer: StoredAnswer,
+): Promise<Placement> {
   switch (answer.kind) {
     case 'refused':
       return refuse(deps, externalOrderNumber, answer.statusCode);
@@ -155,7 +159,7 @@ async function conclude(deps: Placing, externalOrderNumber: string, answer: Stor
       return { kind: 'unknown', expiresAt: await expiry(deps, externalOrderNumber) };
     case 'placed': {
       // The row says unknown if it was adopted while the answer was under way; the workflow waits for the payment.
-      const { expiresAt } = await recordState(deps.pool, externalOrderNumber, 'AWAITING_PAYMENT');
+      const { expiresAt } = await writeState(deps.pool, externalOrderNumber, 'AWAITING_PAYMENT');
       return {
         kind: 'placed',
         advertisementCode: answer.advertisementCode,
@@ -166,7 +170,7 @@ async function conclude(deps: Placing, externalOrderNumber: string, answer: Stor
   }
 }
 
-function refuse(deps: Placing, deposit: string, reason: string): Placement {
+function refuse(deps: ProviderDependencies, deposit: string, reason: string): Placement {
   // What only people can mend: our keys, our account.
   const cause = deps.provider.causeOf(reason);
   if (cause === 'configuration' || cause === 'stamp or key') {

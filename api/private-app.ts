@@ -7,7 +7,7 @@ import type { SealTrust } from '../providers/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access } from './http/authenticate.ts';
 import { mayUse } from '../database/api-keys.ts';
-import { type Created, createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
+import { type CreateResult, createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
 import { showDeposit, type WebUi } from './routes/deposit-view.ts';
 import { bindDocs } from './docs/docs.ts';
 import { answerErrors } from './http/errors.ts';
@@ -70,7 +70,7 @@ function show(deps: InternalDependencies, deposit: DepositView) {
   return showDeposit({ ...deposit, redirectUrl: isServed ? redirectUrl : null }, deps.webUi);
 }
 
-const STATUS_OF = { made: 201, repeated: 200, waits: 202 } as const satisfies Record<Created['kind'], number>;
+const STATUS_OF = { made: 201, repeated: 200, waits: 202 } as const satisfies Record<CreateResult['kind'], number>;
 
 function bindDeposits(deps: InternalDependencies): Bound[] {
   return [

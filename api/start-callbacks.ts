@@ -16,7 +16,7 @@ import { createHealthApp } from './health.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
-import { createRaiser } from '../intake/background-signals.ts';
+import { createBackgroundSignals } from '../intake/background-signals.ts';
 import type { RunningApi } from './start.ts';
 
 /**
@@ -36,7 +36,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   }
   // Nothing waits for it.
   void warnOfCatalogue(pools.private, log);
-  const raiser = createRaiser(log);
+  const signals = createBackgroundSignals(log);
   let accepting = true;
   let mayBeEmpty = config.restoredFromEmpty;
 
@@ -56,7 +56,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
     rings,
     pool: pools.callbacks,
     seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
-    raise: ({ id }) => raiser.begin(id, () => tellAccepted(pools.relay, id)),
+    signal: ({ id }) => signals.begin(id, () => tellAccepted(pools.relay, id)),
     // Whether Temporal knows deposits, who could say so here: an API does not start then (docs/guides/restore.md).
     isEmpty: async () => {
       mayBeEmpty ||= !(await isEmpty(pools.callbacks));
@@ -74,7 +74,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
       stopWatching();
       stopClock();
       await Promise.all([healthListener.close(), callbackListener.close()]);
-      await raiser.drain();
+      await signals.drain();
       await pools.end();
     },
   };

@@ -18,13 +18,13 @@ import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callb
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { createInternalApp } from './private-app.ts';
 import { limitPerKey } from '../intake/admission-control.ts';
-import { startListening } from '../database/notification-listener.ts';
+import { startNotificationListener } from '../database/notification-listener.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
-import { raise, raiseById } from '../intake/signal-workflow.ts';
-import { createRaiser } from '../intake/background-signals.ts';
+import { signalCallback, signalCallbackById } from '../intake/signal-workflow.ts';
+import { createBackgroundSignals } from '../intake/background-signals.ts';
 import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay.ts';
-import { createSettled } from '../intake/placement-waiter.ts';
+import { createPlacementWaiter } from '../intake/placement-waiter.ts';
 
 export interface RunningApi {
   readonly apiUrl: string;
@@ -59,17 +59,17 @@ export async function startApi(
     await pools.end();
     throw error;
   });
-  const settled = createSettled();
-  const raiser = createRaiser(log);
-  const raising = { pool: pools.relay, client, log };
+  const settled = createPlacementWaiter();
+  const signals = createBackgroundSignals(log);
+  const signaling = { pool: pools.relay, client, log };
   const me = listenerName();
-  const listening = startListening(
+  const listening = startNotificationListener(
     () => openConnection({ url, role: 'app_api', applicationName: me }),
     {
       [SETTLED_CHANNEL]: (externalOrderNumber) => settled.wake(externalOrderNumber),
       // From a process that takes callbacks and does nothing else.
       [me]: (inboxId) => {
-        if (/^\d{1,18}$/.test(inboxId)) raiser.begin(inboxId, () => raiseById(raising, inboxId));
+        if (/^\d{1,18}$/.test(inboxId)) signals.begin(inboxId, () => signalCallbackById(signaling, inboxId));
       },
     },
     log,
@@ -106,7 +106,7 @@ export async function startApi(
     rings,
     pool: pools.callbacks,
     seal,
-    raise: (callback) => raiser.begin(callback.id, () => raise(raising, callback)),
+    signal: (callback) => signals.begin(callback.id, () => signalCallback(signaling, callback)),
     log,
   });
   const stopWatching = watchKeys(config.keys, { overlapMs: callbackOverlaps(config.settings), show: nameKeys, log });
@@ -121,7 +121,7 @@ export async function startApi(
       stopClock();
       await Promise.all([apiListener.close(), callbackListener.close(), relay.close()]);
       await listening.close();
-      await raiser.drain();
+      await signals.drain();
       await pools.end();
     },
   };

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { UsageError } from '../config/command-line.ts';
 import type { DrawOrder } from './report/sample-draw.ts';
 import type { Period } from './report/roll-forward.ts';
 
@@ -28,10 +29,7 @@ export interface AuditCommand extends Period {
 /** Beside this file, also in a build. */
 const EXCEPTIONS = fileURLToPath(new URL('./replay-exceptions.json', import.meta.url));
 
-/** Said wrongly; nothing was looked at. */
-export class Misused extends Error {}
-
-export const USAGE = `npm run audit -- [--since TIME] [--sample N [--seed S]] [--deposit ORDER_NUMBER]
+export const AUDIT_USAGE = `npm run audit -- [--since TIME] [--sample N [--seed S]] [--deposit ORDER_NUMBER]
                  [--from TIME] [--to TIME] [--entity NAME] [--preparer NAME]
                  [--list N [--seed S] [--by amount]]
                  [--temporal N|all] [--processes N] [--out FOLDER] [--exceptions FILE] [--fresh] [--after REPORT.json]
@@ -39,18 +37,18 @@ npm run audit -- verify REPORT.json
 
 Exit code 0: nothing is unexplained. 1: something is, or could not be checked. 2: not understood.`;
 
-/** Names are also taken from AUDIT_ENTITY and AUDIT_PREPARER. Throws {@link Misused}. */
+/** Names are also taken from AUDIT_ENTITY and AUDIT_PREPARER. Throws {@link UsageError}. */
 export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): AuditCommand {
   const { values, positionals } = read(args);
-  if (positionals.length > 0) throw new Misused(`there is no ${positionals[0]}`);
+  if (positionals.length > 0) throw new UsageError(`there is no ${positionals[0]}`);
   const seed = values.seed === undefined ? 1 : whole('--seed', values.seed);
   const by = values.by ?? 'line';
-  if (by !== 'line' && by !== 'amount') throw new Misused('--by: expected line or amount');
+  if (by !== 'line' && by !== 'amount') throw new UsageError('--by: expected line or amount');
   const [from, to] = [
     values.from === undefined ? null : time('--from', values.from),
     values.to === undefined ? null : endOf('--to', values.to),
   ];
-  if (from !== null && to !== null && from >= to) throw new Misused('--to: expected a time after --from');
+  if (from !== null && to !== null && from >= to) throw new UsageError('--to: expected a time after --from');
   return {
     since: values.since === undefined ? null : time('--since', values.since),
     sample: values.sample === undefined ? null : whole('--sample', values.sample),
@@ -95,12 +93,12 @@ function read(args: readonly string[]) {
       },
     });
   } catch (cause) {
-    throw new Misused((cause as Error).message, { cause });
+    throw new UsageError((cause as Error).message, { cause });
   }
 }
 
 function whole(name: string, text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new Misused(`${name}: expected a whole number above 0`);
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new UsageError(`${name}: expected a whole number above 0`);
   return Number(text);
 }
 
@@ -115,20 +113,20 @@ function copies(text: string | undefined): number | null {
 /** What people are to look at fits on paper. */
 function listed(text: string): number {
   const count = whole('--list', text);
-  if (count > 1_000) throw new Misused('--list: expected at most 1000');
+  if (count > 1_000) throw new UsageError('--list: expected at most 1000');
   return count;
 }
 
 function name(what: string, text: string | undefined): string | null {
   if (text === undefined || text.trim() === '') return null;
-  if (text.length > 200) throw new Misused(`${what}: expected at most 200 characters`);
+  if (text.length > 200) throw new UsageError(`${what}: expected at most 200 characters`);
   return text.trim();
 }
 
 function time(what: string, text: string): string {
   const at = Date.parse(text);
   if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(at))
-    throw new Misused(`${what}: expected a time such as 2026-01-31 or 2026-01-31T09:30:00Z`);
+    throw new UsageError(`${what}: expected a time such as 2026-01-31 or 2026-01-31T09:30:00Z`);
   return new Date(at).toISOString();
 }
 
@@ -139,10 +137,10 @@ function endOf(what: string, text: string): string {
 }
 
 /** Numbers of archive rows that are audited together, in order. */
-export type Part = readonly number[];
+export type AuditPart = readonly number[];
 
 /** Parts of `size`; always the same cuts, so that finished parts are known again. */
-export function cut(numbers: readonly number[], size: number): Part[] {
+export function cut(numbers: readonly number[], size: number): AuditPart[] {
   return Array.from({ length: Math.ceil(numbers.length / size) }, (_, i) => numbers.slice(i * size, (i + 1) * size));
 }
 

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { pino } from 'pino';
+import { UsageError } from '../config/command-line.ts';
 import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
@@ -23,7 +24,7 @@ import { openFiles, writeReport } from './report/files.ts';
 import { openSigner } from './report/machine-key.ts';
 import { fetchOpen } from './run/open-work.ts';
 import { quietRuntime } from './histories/quiet-runtime.ts';
-import { type AuditCommand, Misused, parseCommand, USAGE } from './audit-arguments.ts';
+import { type AuditCommand, parseCommand, AUDIT_USAGE } from './audit-arguments.ts';
 import { openSession } from './tables/session.ts';
 import { verifyReport } from './report/verify.ts';
 import { visible } from '../encoding/visible.ts';
@@ -60,8 +61,8 @@ export async function auditCommand(args: readonly string[], reach: () => Promise
     }
     return await run(parseCommand(args, process.env), reach);
   } catch (error) {
-    if (!(error instanceof Misused || error instanceof ConfigError)) throw error;
-    say(error instanceof Misused ? `${error.message}\n\n${USAGE}` : error.message);
+    if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
+    say(error instanceof UsageError ? `${error.message}\n\n${AUDIT_USAGE}` : error.message);
     return 2;
   }
 }
@@ -143,7 +144,7 @@ async function tellEvidence(
       },
       externalOrderNumber,
     );
-    if (lines === null) throw new Misused(`there is no deposit ${externalOrderNumber}`);
+    if (lines === null) throw new UsageError(`there is no deposit ${externalOrderNumber}`);
     for (const { at, source, text, hash } of lines)
       show(`${at}  ${hash.slice(0, 12)}  ${visible(`${source}: ${text}`)}`);
   } finally {

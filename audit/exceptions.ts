@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { UsageError } from '../config/command-line.ts';
 import type { Finding } from './report/report.ts';
-import { Misused } from './audit-arguments.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 const reason = z.string().min(10).max(1_000);
@@ -49,7 +49,7 @@ export interface Double {
 
 export const NO_EXCEPTIONS: Exceptions = { bundles: new Map(), doubles: [], catalogue: new Map() };
 
-/** Throws {@link Misused} when the file cannot be read as one. */
+/** Throws {@link UsageError} when the file cannot be read as one. */
 export async function readExceptions(path: string): Promise<Exceptions> {
   try {
     const { exceptions, doubles, catalogue } = file.parse(JSON.parse(await readFile(path, 'utf8')));
@@ -59,7 +59,7 @@ export async function readExceptions(path: string): Promise<Exceptions> {
       catalogue: new Map(catalogue.map(({ line, reason }) => [line, reason])),
     };
   } catch (cause) {
-    throw new Misused(`${path} is not a list of exceptions`, { cause });
+    throw new UsageError(`${path} is not a list of exceptions`, { cause });
   }
 }
 

@@ -1,17 +1,15 @@
 import { parseArgs } from 'node:util';
+import { UsageError } from '../config/command-line.ts';
 import { CALLER_NAME, type NewKey, type Scope, SCOPES } from '../database/api-keys.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 
-export const USAGE = `usage:
+export const KEYS_USAGE = `usage:
   npm run --silent keys -- create NAME --scopes SCOPE,… [--wallets WALLET,…] [--expires 90d]
   npm run --silent keys -- list
   npm run --silent keys -- revoke ID | NAME [--all]
 
 scopes: ${SCOPES.join(', ')}
 A caller may hold two living keys: make the new one, change over, revoke the old one.`;
-
-/** The command line is not as {@link USAGE} says; the message says what is allowed. */
-export class UsageError extends Error {}
 
 export type KeyCommand =
   | { readonly kind: 'create'; readonly wanted: NewKey }
@@ -60,7 +58,7 @@ function read(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw Object.assign(new UsageError((error as Error).message), { cause: error });
+    throw new UsageError((error as Error).message, { cause: error });
   }
 }
 

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import type pg from 'pg';
+import { UsageError } from '../config/command-line.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
 import { createPool } from '../database/pool.ts';
-import { parseKeyCommand, USAGE, UsageError } from './key-arguments.ts';
+import { parseKeyCommand, KEYS_USAGE } from './key-arguments.ts';
 import '../config/closed-output.ts';
 
 /**
@@ -20,7 +21,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const command = parseKeyCommand(args);
     if (command.kind === 'help') {
-      console.log(USAGE);
+      console.log(KEYS_USAGE);
       return 0;
     }
     const url = loadOwnerUrl(join(process.cwd(), '.data', 'local.env'));
@@ -34,7 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
   } catch (error) {
     if (error instanceof UsageError) {
-      say(`${error.message}\n\n${USAGE}`);
+      say(`${error.message}\n\n${KEYS_USAGE}`);
       return MISUSED;
     }
     if (!(error instanceof KeyError || error instanceof ConfigError)) throw error;

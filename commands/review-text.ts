@@ -59,7 +59,7 @@ const otherPayment = z.object({
   outcome: z.string().nullable(),
 });
 /** What the API answers about a case, as far as it is shown. */
-export const reviewCase = z.object({
+export const caseText = z.object({
   id: z.string(),
   state: z.string(),
   reason: z.string(),
@@ -91,15 +91,15 @@ export const reviewCase = z.object({
   warnings: z.array(z.string()).optional(),
   steps: z.array(step).optional(),
 });
-export type ReviewCase = z.infer<typeof reviewCase>;
-export const page = z.object({ items: z.array(reviewCase), nextCursor: z.string().nullable() });
+export type CaseText = z.infer<typeof caseText>;
+export const page = z.object({ items: z.array(caseText), nextCursor: z.string().nullable() });
 
-const money = (found: ReviewCase): string => paid(found.transactionAmount, found.paymentPrice, found.currencyCode);
+const money = (found: CaseText): string => paid(found.transactionAmount, found.paymentPrice, found.currencyCode);
 const paid = (amount: string | null, price: string | null, currency: string | null): string =>
   amount === null ? 'no amount to be read' : `${amount} MTC for ${price} ${currency}`;
 
 /** One line of a list. */
-export function line(found: ReviewCase): string {
+export function line(found: CaseText): string {
   const waits =
     found.proposal === null
       ? (found.decidedBy ?? 'no proposal')
@@ -108,7 +108,7 @@ export function line(found: ReviewCase): string {
 }
 
 /** Everything there is to say of a case. */
-export function show(found: ReviewCase): string {
+export function showCaseText(found: CaseText): string {
   const lines: [string, string | null][] = [
     ['case', `${found.id} (${found.state})`],
     ['reason', found.detail === '' ? found.reason : `${found.reason}: ${found.detail}`],

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { line, page, reviewCase, show } from './review-text.ts';
+import { UsageError } from '../config/command-line.ts';
+import { line, page, caseText, showCaseText } from './review-text.ts';
 
 /** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */
 
@@ -30,7 +31,7 @@ export interface ReviewOptions extends Given<typeof STEP_OPTIONS> {
 }
 
 /** Adds what the operator's own device makes of a step; resolves when he has seen what he signs. Null: he does not sign. */
-export type Signer = (about: {
+export type StepSigner = (about: {
   readonly ask: Ask;
   readonly id: string;
   readonly step: 'propose' | 'confirm' | 'withdraw';
@@ -46,7 +47,7 @@ export interface Terminal {
   error(line: string): void;
 }
 
-export const USAGE = `npm run reviews -- list [--closed] [--reason REASON]
+export const REVIEWS_USAGE = `npm run reviews -- list [--closed] [--reason REASON]
 npm run reviews -- show CASE
 npm run reviews -- propose CASE credit|reject|reverse|restore --reason TEXT [--keep] [--to ORDER_NUMBER] [--beside POSTING] [--only-ordered] [FACTS]
 npm run reviews -- confirm CASE PROPOSAL [FACTS]
@@ -60,23 +61,20 @@ FACTS, to credit what cannot be read, as you read it in the provider's statement
 
 API_URL says where the private API is, API_KEY is your personal key with the scope reviews:decide.`;
 
-/** Said wrongly at the terminal; nothing was asked. */
-export class Misused extends Error {}
-
 /** Does what `words` say and answers the exit code: 0 done, 1 the API refused, 2 not understood. */
 export async function runReviews(
   words: readonly string[],
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
-  signer?: Signer,
+  signer?: StepSigner,
 ): Promise<number> {
   try {
     await run(words, options, env, terminal, signer);
     return 0;
   } catch (error) {
-    if (error instanceof Misused) {
-      terminal.error(`${error.message}\n\n${USAGE}`);
+    if (error instanceof UsageError) {
+      terminal.error(`${error.message}\n\n${REVIEWS_USAGE}`);
       return 2;
     }
     terminal.error(error instanceof Error ? error.message : 'failed');
@@ -89,7 +87,7 @@ async function run(
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
-  signer?: Signer,
+  signer?: StepSigner,
 ): Promise<void> {
   const ask = caller(env);
   const path = (suffix = '') => `/v1/reviews/${encodeURIComponent(needed(id, 'CASE'))}${suffix}`;
@@ -97,13 +95,13 @@ async function run(
     const about = { ask, id: needed(id, 'CASE'), step, body, wallet: options.wallet ?? null };
     const said = signer === undefined ? body : await signer(about);
     if (said === null) return terminal.out('not signed, and nothing was sent');
-    terminal.out(show(reviewCase.parse(await ask('POST', path(`/${step}`), said))));
+    terminal.out(showCaseText(caseText.parse(await ask('POST', path(`/${step}`), said))));
   };
   switch (command) {
     case 'list':
       return list(ask, options, terminal);
     case 'show':
-      return terminal.out(show(reviewCase.parse(await ask('GET', path()))));
+      return terminal.out(showCaseText(caseText.parse(await ask('GET', path()))));
     case 'propose':
       return decided('propose', {
         decision: needed(third, 'credit, reject, reverse or restore'),
@@ -123,10 +121,10 @@ async function run(
       });
     case 'doubt': {
       const body = { ...doubted(options), reason: needed(options.reason, '--reason') };
-      return terminal.out(show(reviewCase.parse(await ask('POST', '/v1/reviews', body))));
+      return terminal.out(showCaseText(caseText.parse(await ask('POST', '/v1/reviews', body))));
     }
     default:
-      throw new Misused(command === undefined ? 'what shall be done?' : `there is no ${command}`);
+      throw new UsageError(command === undefined ? 'what shall be done?' : `there is no ${command}`);
   }
 }
 
@@ -166,7 +164,7 @@ async function list(ask: Ask, options: ReviewOptions, terminal: Terminal): Promi
 }
 
 function needed(value: string | undefined, name: string): string {
-  if (value === undefined || value === '') throw new Misused(`${name} is missing`);
+  if (value === undefined || value === '') throw new UsageError(`${name} is missing`);
   return value;
 }
 

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { UsageError } from '../config/command-line.ts';
 import { signStep } from '../config/operator-keys.ts';
 import type { Decision } from '../domain/decision.ts';
 import { formatUnits, known, parseFiat, parseMtc } from '../domain/money.ts';
 import type { ProposedStep, SignedFacts, SignedStep } from '../domain/signed-step.ts';
-import { type ReviewCase, reviewCase } from './review-text.ts';
-import { Misused, type Signer, type StepBody } from './reviews-terminal.ts';
+import { type CaseText, caseText } from './review-text.ts';
+import { type StepSigner, type StepBody } from './reviews-terminal.ts';
 
 /** What is asked for as it is written in the step: spaces at either end go, and one spelling of each letter stays. */
 const line = (text: unknown): string => String(text).normalize('NFC').trim();
@@ -22,9 +23,9 @@ interface Device {
  * operator says it.
  */
 export const createSigner =
-  (name: string, { pem, agrees }: Device): Signer =>
+  (name: string, { pem, agrees }: Device): StepSigner =>
   async ({ ask, id, step, body, wallet }) => {
-    const found = reviewCase.parse(await ask('GET', `/v1/reviews/${encodeURIComponent(id)}`));
+    const found = caseText.parse(await ask('GET', `/v1/reviews/${encodeURIComponent(id)}`));
     if (found.id !== id) throw new Error(`the API shows ${found.id}, and ${id} was asked for`);
     if (found.contentHash === undefined) throw new Error('this API knows no signatures: it is of an older version');
     const said = step === 'propose' ? proposedIn(found, name, body) : waitingIn(found, body);
@@ -45,7 +46,7 @@ export const createSigner =
     return { ...body, ...toDeposit, signature: signStep(pem, signed).toString('base64url'), nonce: signed.nonce };
   };
 
-function proposedIn(found: ReviewCase, operator: string, body: StepBody): Omit<ProposedStep, 'wallet'> {
+function proposedIn(found: CaseText, operator: string, body: StepBody): Omit<ProposedStep, 'wallet'> {
   const decision = body['decision'] as Decision;
   // Its workflow was opened before there was such an order, and asks for its name.
   const appeared =
@@ -63,16 +64,16 @@ function proposedIn(found: ReviewCase, operator: string, body: StepBody): Omit<P
   };
 }
 
-function waitingIn({ proposal }: ReviewCase, body: StepBody): Omit<ProposedStep, 'wallet'> {
+function waitingIn({ proposal }: CaseText, body: StepBody): Omit<ProposedStep, 'wallet'> {
   if (proposal === null || proposal.id !== body['proposal']) throw new Error('this proposal waits no more: look again');
   const { operator, decision, reason, keep, toDeposit, beside, onlyOrdered } = proposal;
   return { operator, decision: decision as Decision, reason, keep, toDeposit, beside, onlyOrdered };
 }
 
-function walletOf(found: ReviewCase, said: Omit<ProposedStep, 'wallet'>, named: string | null): string | null {
+function walletOf(found: CaseText, said: Omit<ProposedStep, 'wallet'>, named: string | null): string | null {
   if (said.decision !== 'credit') return null;
   const isOwn = said.toDeposit === null || said.toDeposit === found.externalOrderNumber;
-  if (named === null && !isOwn) throw new Misused(`--wallet is missing: whose wallet is that of ${said.toDeposit}?`);
+  if (named === null && !isOwn) throw new UsageError(`--wallet is missing: whose wallet is that of ${said.toDeposit}?`);
   return named ?? found.wallet;
 }
 
@@ -95,7 +96,7 @@ const printable = (text: string): string =>
   text.replaceAll(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 
 /** What he signs, for his eyes. */
-function shownOf(found: ReviewCase, { step, proposed: p, reason, facts }: SignedStep): string[] {
+function shownOf(found: CaseText, { step, proposed: p, reason, facts }: SignedStep): string[] {
   const amount = found.transactionAmount ?? facts?.amount;
   return [
     `You sign: ${step} ${p.decision}${p.keep ? ', keep' : ''}${p.onlyOrdered ? ', only what was ordered' : ''}`,

@@ -1,3 +1,8 @@
+/** The command line is not understood; the message says what is. Nothing was done. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
 /**
  * For programs that take all they need from the environment, but for a flag perhaps: asked for `--help` they say what they
  * do and end with 0; anything else they do not know ends them with 2, before anything is started. Answers which of the

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createKeyring, type Keyring } from './keyring.ts';
 import { type KeyName, type KeyPair, type KeySets, type KeyTypes, keyVariables, parseKeys } from './keys.ts';
-import { type Environment, type Given, withSecretFiles } from './secret-files.ts';
+import { type Environment, type EnvironmentValues, withSecretFiles } from './secret-files.ts';
 
 export type Keyrings<N extends KeyName = KeyName> = { readonly [name in N]: Keyring<KeyTypes[name]> };
 
 /** What a look at the files brought. `problems` are told once for each content that cannot be taken. */
-export type Look<N extends KeyName> =
+export type KeyReload<N extends KeyName> =
   | { readonly kind: 'nothing new' }
   | { readonly kind: 'taken'; readonly before: KeySets<N>; readonly now: KeySets<N> }
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
@@ -51,7 +51,7 @@ export class KeySource<N extends KeyName> {
   }
 
   /** Reads the files. Only what two looks in a row have found is judged: files are not written in one instant. */
-  look(): Look<N> {
+  look(): KeyReload<N> {
     const given = this.#read();
     const digest = this.#digest(given);
     const settled = digest === this.#seen;
@@ -66,11 +66,11 @@ export class KeySource<N extends KeyName> {
     return { kind: 'taken', before, now: keys };
   }
 
-  #read(): Given {
+  #read(): EnvironmentValues {
     return withSecretFiles(this.#env, keyVariables(this.#names));
   }
 
-  #digest({ values, problems }: Given): string {
+  #digest({ values, problems }: EnvironmentValues): string {
     const keys = keyVariables(this.#names).map((name) => values[name] ?? null);
     return createHash('sha256')
       .update(JSON.stringify([keys, problems]))

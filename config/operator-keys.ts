@@ -58,7 +58,12 @@ export function parseOperatorKeys(list: string): { readonly keys: OperatorKeys; 
 const keyName = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
 /** Which of an operator's keys signed this very step; null: none of them. */
-export function signerOf(keys: OperatorKeys, operator: string, step: SignedStep, signature: Buffer): string | null {
+export function operatorKeyOf(
+  keys: OperatorKeys,
+  operator: string,
+  step: SignedStep,
+  signature: Buffer,
+): string | null {
   const text = Buffer.from(signedText(step));
   return (keys.get(operator) ?? []).find(({ publicKey }) => verify(null, text, publicKey, signature))?.id ?? null;
 }

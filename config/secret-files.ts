@@ -5,7 +5,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Variables of which each may be given as `NAME`, or as `NAME_FILE`: the path of a file that holds the value. */
 export type SecretNames = readonly string[];
 
-export interface Given {
+export interface EnvironmentValues {
   /** The environment with the contents of the named files in it. */
   readonly values: Environment;
   /** What is wrong, one line a variable; never with a value. */
@@ -22,7 +22,7 @@ const withoutEmpty = (env: Environment): Environment =>
  * Puts the contents of files in the place of the variables that name them. A file that is not there, or is empty, is a
  * variable that is not set: so a key can be announced and taken away while the process runs.
  */
-export function withSecretFiles(env: Environment, names: SecretNames): Given {
+export function withSecretFiles(env: Environment, names: SecretNames): EnvironmentValues {
   const values: Record<string, string | undefined> = { ...withoutEmpty(env) };
   const problems: string[] = [];
   for (const name of names) {

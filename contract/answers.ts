@@ -26,7 +26,7 @@ export const postingId = (description: string) =>
 /** A case, as its workflow is named. */
 export const caseName = text('The case in which people decide about it.');
 
-export const credit = z
+export const creditAnswer = z
   .strictObject({
     postingId: postingId('The posting.'),
     amount: decimal('What the wallet got, MTC.'),
@@ -49,8 +49,8 @@ export const credit = z
       .meta({ description: 'Set when it was taken out of the wallet. Money that came back is another credit.' }),
   })
   .meta({ id: 'Credit' });
-export type CreditAnswer = z.output<typeof credit>;
-export const credits = z.array(credit).meta({
+export type CreditAnswer = z.output<typeof creditAnswer>;
+export const credits = z.array(creditAnswer).meta({
   description:
     'Every posting that put money into a wallet for this deposit, oldest first, the state of the deposit aside: what people credited after it was final, too.',
 });
@@ -62,7 +62,7 @@ export const creditedAmount = decimal(
   'The sum of what stands in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out.',
 ).nullable();
 
-export const deposit = z
+export const depositAnswer = z
   .strictObject({
     externalOrderNumber,
     wallet: walletName,
@@ -122,16 +122,16 @@ export const deposit = z
     webUi: text('The workflow in Temporal’s Web UI, where one is configured.').nullable(),
   })
   .meta({ id: 'Deposit' });
-export type DepositAnswer = z.output<typeof deposit>;
+export type DepositAnswer = z.output<typeof depositAnswer>;
 
 export const depositList = z
   .strictObject({
-    items: z.array(deposit),
+    items: z.array(depositAnswer),
     nextCursor: text('Where the next page begins; null on the last.').nullable(),
   })
   .meta({ id: 'DepositList' });
 
-export const wallet = z
+export const walletAnswer = z
   .strictObject({
     wallet: z.string().regex(IDENTIFIER),
     balance: decimal('What the wallet holds, MTC; "0" for one that nobody has heard of.'),

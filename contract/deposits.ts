@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { deposit, depositList, evidence, health, readiness, wallet, CREDIT_EXAMPLE } from './answers.ts';
+import { depositAnswer, depositList, evidence, health, readiness, walletAnswer, CREDIT_EXAMPLE } from './answers.ts';
 import { operation } from './operation.ts';
 import { createBody, externalOrderNumber, listQuery, walletName } from './requests.ts';
 
@@ -72,14 +72,14 @@ export const createDepositOperation = operation({
   answers: {
     200: {
       description: 'The deposit stood already, with these parameters.',
-      schema: deposit,
+      schema: depositAnswer,
       example: CREDITED,
       links,
     },
-    201: { description: 'Created; redirectUrl is the checkout.', schema: deposit, example: DEPOSIT, links },
+    201: { description: 'Created; redirectUrl is the checkout.', schema: depositAnswer, example: DEPOSIT, links },
     202: {
       description: 'Accepted, and its placement is not settled: redirectUrl is null. Ask again.',
-      schema: deposit,
+      schema: depositAnswer,
       example: PLACING,
       links,
     },
@@ -115,7 +115,12 @@ export const readDepositOperation = operation({
   scopes: ['deposits:read'],
   params: order,
   answers: {
-    200: { description: 'The deposit.', schema: deposit, example: CREDITED, links: { readWallet: links.readWallet } },
+    200: {
+      description: 'The deposit.',
+      schema: depositAnswer,
+      example: CREDITED,
+      links: { readWallet: links.readWallet },
+    },
   },
   refusals: ['not_found'],
 });
@@ -162,7 +167,7 @@ export const readWalletOperation = operation({
   answers: {
     200: {
       description: 'Its balance and newest postings. A wallet nobody has heard of holds "0".',
-      schema: wallet,
+      schema: walletAnswer,
       example: {
         wallet: 'wallet-42',
         balance: '5000',

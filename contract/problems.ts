@@ -1,5 +1,5 @@
 import type { DecisionFault } from '../domain/decision.ts';
-import type { Refusal as BookRefusal } from '../ledger/decide.ts';
+import type { DecisionRefusal as BookRefusal } from '../ledger/decide.ts';
 import { PROVIDERS } from '../providers/providers.ts';
 import type { ErrorCode, UNSIGNED } from './errors.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DEPOSIT_STATES } from '../domain/deposit.ts';
-import { formatUnits, known, type Parsed, parseFiat, parseMtc } from '../domain/money.ts';
+import { formatUnits, known, type ParseResult, parseFiat, parseMtc } from '../domain/money.ts';
 import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER, LANGUAGES } from '../domain/order.ts';
 
 declare module 'zod' {
@@ -28,7 +28,7 @@ function amountPattern(decimals: number): RegExp {
 
 /** A decimal string in, its canonical form out. */
 export const amount = (
-  read: (text: string) => Parsed<bigint>,
+  read: (text: string) => ParseResult<bigint>,
   decimals: number,
   description: string,
   example: string,

@@ -149,12 +149,12 @@ export async function arriving(
 }
 
 /** What a message is taken for. */
-export interface Routed {
+export interface Disposition {
   readonly receipt: Receipt;
   readonly reviewReason: ReviewReason | null;
 }
 
-export interface NewCallback extends Routed {
+export interface NewCallback extends Disposition {
   readonly externalOrderNumber: string;
   readonly contentHash: Buffer;
   readonly data: CallbackData | null;
@@ -229,7 +229,7 @@ export async function countAttempt(
 export async function rerouteCallback(
   client: pg.ClientBase,
   id: string,
-  to: Routed,
+  to: Disposition,
   stamp: Stamp | null,
   copies = 0,
 ): Promise<CallbackRow> {

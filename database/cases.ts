@@ -217,7 +217,7 @@ export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
 }
 
 /** What is doubted: the credit of a deposit, a posting of any chain, or the decision of a closed case. */
-export type Doubted =
+export type DoubtTarget =
   | { readonly externalOrderNumber: string }
   | { readonly postingId: string }
   | { readonly case: string };
@@ -230,7 +230,7 @@ export type Doubted =
 export async function openDoubt(
   db: Db,
   proof: Secret,
-  of: Doubted,
+  of: DoubtTarget,
   detail: string,
 ): Promise<{ readonly inboxId: string; readonly opened: boolean }> {
   const { rows } = await db.query<{ inboxId: string; opened: boolean }>(
@@ -385,19 +385,19 @@ export async function suspenseWithoutCase(db: Db): Promise<string> {
 }
 
 /** Shows which proposal waits; the workflow is the one that knows. */
-export async function recordProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
+export async function noteProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
   await db.query('select engine.show_proposal($1, $2)', [workflowId, decisionId]);
 }
 
 /** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
-export interface Parked {
+export interface ParkResult {
   readonly postingId: string | null;
   readonly codeStands: boolean;
 }
 
 /** Puts the money of an open case into suspense. Idempotent. */
-export async function parkCase(db: Db, workflowId: string): Promise<Parked> {
-  const { rows } = await db.query<Parked>(
+export async function parkCaseMoney(db: Db, workflowId: string): Promise<ParkResult> {
+  const { rows } = await db.query<ParkResult>(
     'select posting as "postingId", code_stands as "codeStands" from engine.park($1)',
     [workflowId],
   );
@@ -408,7 +408,7 @@ export async function parkCase(db: Db, workflowId: string): Promise<Parked> {
  * IN_REVIEW, with the case, the outcome of the callback and, where asked, its money in suspense: from then on a person owns
  * it. Null: the callback is no deposit's payment, or the deposit is settled, and nothing was written. Idempotent.
  */
-export async function giveToPeople(
+export async function openDepositCase(
   db: Db,
   review: {
     readonly inboxId: string;
@@ -417,8 +417,8 @@ export async function giveToPeople(
     readonly late: boolean;
     readonly park?: boolean;
   },
-): Promise<Parked | null> {
-  const { rows } = await db.query<Parked & { given: boolean }>(
+): Promise<ParkResult | null> {
+  const { rows } = await db.query<ParkResult & { given: boolean }>(
     'select given, posting as "postingId", code_stands as "codeStands" from engine.give_to_people($1, $2, $3, $4, $5)',
     [review.inboxId, review.reason, review.detail ?? '', review.late, review.park === true],
   );

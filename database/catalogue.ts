@@ -23,7 +23,7 @@ export async function catalogueLines(db: pg.ClientBase): Promise<string[]> {
 }
 
 /** One line that is not as it should be; null: there is none. */
-export interface Difference {
+export interface CatalogueDifference {
   /** `trigger admit on engine.decision` */
   readonly what: string;
   readonly expected: string | null;
@@ -39,7 +39,7 @@ export interface CatalogueState {
   readonly migrations: string | null;
   /** Whether that is all as it should be between two versions: what is left is for `npm run migrate -- --contract`. */
   readonly awaitsContract: boolean;
-  readonly differences: readonly Difference[];
+  readonly differences: readonly CatalogueDifference[];
   /** What differs from place to place and should be known, one sentence each. */
   readonly facts: readonly string[];
 }
@@ -95,7 +95,7 @@ export function manifestOf(lines: readonly string[], stages: ReadonlyMap<string,
   return `${head}${[lines.join('\n'), ...sections].join('\n')}\n`;
 }
 
-function differencesOf(expected: readonly string[], found: readonly string[]): Difference[] {
+function differencesOf(expected: readonly string[], found: readonly string[]): CatalogueDifference[] {
   const is = new Set(found);
   const should = new Set(expected);
   // Several may have one name: the settings of a role.
@@ -104,7 +104,7 @@ function differencesOf(expected: readonly string[], found: readonly string[]): D
     extra.set(nameOf(line), [...(extra.get(nameOf(line)) ?? []), line]);
   const lost = expected
     .filter((line) => !is.has(line))
-    .map((line): Difference => {
+    .map((line): CatalogueDifference => {
       const what = nameOf(line);
       const other = extra.get(what)?.shift();
       return { what, expected: restOf(line), found: other === undefined ? null : restOf(other) };
@@ -158,7 +158,7 @@ async function stageOf(db: pg.ClientBase): Promise<Stage> {
 }
 
 /** What follows the name of the line in a sentence: what it is and should be, cut where that is long. */
-export function describeDifference({ expected, found }: Difference): string {
+export function describeDifference({ expected, found }: CatalogueDifference): string {
   if (found === null) return `is not there; this version makes it${expected === '' ? '' : `: ${short(expected!)}`}`;
   if (expected === null)
     return `is there, and this version makes no such thing${found === '' ? '' : `: ${short(found)}`}`;

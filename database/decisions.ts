@@ -35,7 +35,7 @@ export interface StatedFacts {
 }
 
 /** What the operator's own device made of a step, verified. */
-export interface SignedBy {
+export interface VerifiedSignature {
   readonly signature: Buffer;
   readonly signerKey: string;
   readonly nonce: Buffer;
@@ -44,7 +44,7 @@ export interface SignedBy {
 export type NewDecision = Pick<DecisionRow, 'workflowId'> & {
   /** With a proposal to credit what cannot be read, and with its confirmation. */
   readonly facts?: StatedFacts | null;
-  readonly signed?: SignedBy | null;
+  readonly signed?: VerifiedSignature | null;
 } & (
     | (Pick<DecisionRow, 'keep' | 'toDeposit'> & {
         readonly step: 'propose';

@@ -225,7 +225,7 @@ export async function findSettlement(db: Db, externalOrderNumber: string): Promi
  * Answers the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
  * not ended by the database's clock: trying again helps.
  */
-export async function recordState(
+export async function writeState(
   db: Db,
   externalOrderNumber: string,
   state: 'AWAITING_PAYMENT' | 'EXPIRED',

@@ -2,18 +2,18 @@ import type pg from 'pg';
 import type { Log } from '../telemetry/log.ts';
 
 /** A connection that hears what the database and other processes tell, opened again whenever it is lost. */
-export interface Listening {
+export interface NotificationListener {
   close(): Promise<void>;
 }
 
 const RECONNECT_MS = 1_000;
 
 /** What is told while the connection is away is not heard: whoever listens has to look as well, now and then. */
-export function startListening(
+export function startNotificationListener(
   connect: () => Promise<pg.Client>,
   heard: Readonly<Record<string, (payload: string) => void>>,
   log: Log,
-): Listening {
+): NotificationListener {
   let client: pg.Client | null = null;
   let closed = false;
   let again: NodeJS.Timeout | undefined;

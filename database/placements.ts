@@ -14,13 +14,13 @@ export type StoredAnswer =
   /** `gridRefused`: its stamp lay on our grid, and nothing else that we know explains why it was refused. */
   | { readonly kind: 'not_sent'; readonly cause: string; readonly gridRefused?: true }
   | { readonly kind: 'unknown'; readonly cause: string }
-  | { readonly kind: 'closed'; readonly cause: Closing };
+  | { readonly kind: 'closed'; readonly cause: ClosingReason };
 
 /**
  * Why an order is tried no more: NOT_SENT, TOO_LATE, or the provider's code for a signature that may have been refused for
  * its stamp, when the free millisecond was due and could not be tried any more. The database knows which there are.
  */
-export type Closing = string;
+export type ClosingReason = string;
 
 export interface Attempt {
   readonly n: number;
@@ -86,7 +86,12 @@ export async function openAttempt(
 }
 
 /** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
-export async function closeAttempts(db: Db, externalOrderNumber: string, n: number, cause: Closing): Promise<boolean> {
+export async function closeAttempts(
+  db: Db,
+  externalOrderNumber: string,
+  n: number,
+  cause: ClosingReason,
+): Promise<boolean> {
   const { rows } = await db.query<{ closed: boolean }>('select engine.close_attempts($1, $2, $3) as closed', [
     externalOrderNumber,
     n,

@@ -10,13 +10,13 @@ const LEAST = 50;
 const TIMED_OUT = '57014';
 
 /** What was deleted, by table. */
-export type Pruned = Readonly<Record<string, number>>;
+export type PruneCounts = Readonly<Record<string, number>>;
 
 /**
  * Deletes rows that are older than this and that nothing needs any more, at most {@link PRUNE_BATCH} of each table; the
  * database decides which may go, by its own clock (docs/internals/growth.md#what-prunes). Several may run at once.
  */
-export async function prune(db: Db, olderThanMs: number, atMost = PRUNE_BATCH): Promise<Pruned> {
+export async function prune(db: Db, olderThanMs: number, atMost = PRUNE_BATCH): Promise<PruneCounts> {
   const { rows } = await db.query<{ what: string; pruned: number }>(
     `select what, pruned from engine.prune($1 * interval '1 millisecond', $2)`,
     [olderThanMs, atMost],
@@ -32,7 +32,7 @@ export function pruneInBatches(
   db: Db,
   olderThanMs: number,
   most = PRUNE_BATCH,
-): () => Promise<{ readonly done: Pruned; readonly more: boolean }> {
+): () => Promise<{ readonly done: PruneCounts; readonly more: boolean }> {
   let size = most;
   return async () => {
     for (;;) {

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
+import { type SignatureTrust, operatorKeyOf } from '../config/operator-keys.ts';
 import type { SignedStep } from '../domain/signed-step.ts';
 import type { Db } from './pool.ts';
 
@@ -43,7 +43,7 @@ function faultOf({ keys }: SignatureTrust, row: SignedRow): string | null {
     proposalSignature: row.proposal_signature?.toString('base64url') ?? null,
     nonce: row.nonce!.toString('base64url'),
   };
-  const signer = signerOf(keys, row.operator, step, row.signature);
+  const signer = operatorKeyOf(keys, row.operator, step, row.signature);
   if (signer === null) return `its signature is not one of ${row.operator}'s over this step`;
   return signer === row.signer_key ? null : `signed with the key ${signer}, and ${row.signer_key} is written down`;
 }

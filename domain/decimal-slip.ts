@@ -2,7 +2,7 @@ import { known, parseFiat, parseMtc } from './money.ts';
 import type { Order } from './order.ts';
 
 /** What came, or what an operator reads in the statement. Decimals canonical. */
-export interface Paid {
+export interface StatedAmounts {
   readonly amount: string;
   readonly paymentPrice: string;
   readonly currencyCode: string;
@@ -18,7 +18,7 @@ const FACTOR = 2n;
  */
 export function slipWarnings(
   asked: Pick<Order, 'buyCoinMode' | 'mtcAmount' | 'totalPrice' | 'currencyCode'>,
-  paid: Paid,
+  paid: StatedAmounts,
 ): string[] {
   const byMtc = asked.buyCoinMode === 'MtcAmount';
   const [ordered, came] = byMtc

@@ -13,7 +13,7 @@ export interface StepOutcome {
   readonly refusal: string | null;
 }
 
-export interface Step {
+export interface DecisionStep {
   readonly id: string;
   readonly step: 'propose' | 'confirm' | 'withdraw';
   /** What is confirmed or withdrawn. */
@@ -22,7 +22,7 @@ export interface Step {
 }
 
 /** What a confirmed proposal came to; `refusal`: why nothing was moved. */
-export interface Carried {
+export interface ProposalOutcome {
   readonly confirmation: string;
   readonly outcome: 'decided' | 'withdrawn' | 'refused';
   readonly refusal: string | null;
@@ -30,9 +30,9 @@ export interface Carried {
 
 /** What is known of a case: its steps, what the tables hold about them, and how the case stands. */
 export interface CaseSteps {
-  readonly steps: readonly Step[];
+  readonly steps: readonly DecisionStep[];
   /** By proposal. */
-  readonly carried: ReadonlyMap<string, Carried>;
+  readonly carried: ReadonlyMap<string, ProposalOutcome>;
   /** Steps that the case's workflow did not take, and why. */
   readonly refused: ReadonlyMap<string, string>;
   /** The proposal that waits. In a closed case of before there were `carried` rows: the one that was decided. */
@@ -47,12 +47,12 @@ const WITHDRAWN: StepOutcome = { outcome: 'withdrawn', refusal: null };
 const refused = (refusal: string): StepOutcome => ({ outcome: 'refused', refusal });
 
 /** Of one of `known.steps`. */
-export function stepOutcome(known: CaseSteps, step: Step): StepOutcome {
+export function stepOutcome(known: CaseSteps, step: DecisionStep): StepOutcome {
   if (step.step === 'propose') return ofProposal(known, step);
   return step.step === 'confirm' ? ofConfirmation(known, step) : ofWithdrawal(known, step);
 }
 
-function ofProposal(known: CaseSteps, step: Step): StepOutcome {
+function ofProposal(known: CaseSteps, step: DecisionStep): StepOutcome {
   const carried = known.carried.get(step.id);
   if (carried?.refusal === 'withdrawn') return WITHDRAWN;
   if (carried !== undefined) return carried.outcome === 'refused' ? refused(carried.refusal ?? 'unproven') : CARRIED;
@@ -75,7 +75,7 @@ function stillWaiting({ decidedBy, proposal }: CaseSteps, id: string): StepOutco
   return proposal === null || proposal === id ? WAITING : refused('other_proposal');
 }
 
-function ofConfirmation(known: CaseSteps, step: Step): StepOutcome {
+function ofConfirmation(known: CaseSteps, step: DecisionStep): StepOutcome {
   const carried = known.carried.get(step.proposal!);
   if (carried?.confirmation === step.id) {
     return carried.outcome === 'refused' ? refused(carried.refusal ?? 'unproven') : CARRIED;
@@ -99,7 +99,7 @@ function decidedWith({ steps, proposal, decidedBy }: CaseSteps): string | undefi
   return confirms.find((step) => actorOf(proposer, step.operator) === decidedBy)?.id;
 }
 
-function ofWithdrawal(known: CaseSteps, step: Step): StepOutcome {
+function ofWithdrawal(known: CaseSteps, step: DecisionStep): StepOutcome {
   const carried = known.carried.get(step.proposal!);
   // The books saw it before they moved anything, whatever the workflow answered.
   if (carried?.refusal === 'withdrawn') return CARRIED;
@@ -110,4 +110,4 @@ function ofWithdrawal(known: CaseSteps, step: Step): StepOutcome {
 }
 
 /** The proposal came to something before this step could count. */
-const tooLate = (carried: Carried): string => (carried.outcome === 'decided' ? 'case_closed' : 'no_proposal');
+const tooLate = (carried: ProposalOutcome): string => (carried.outcome === 'decided' ? 'case_closed' : 'no_proposal');

@@ -60,12 +60,12 @@ export type DepositEvent = (typeof DEPOSIT_EVENTS)[number];
  */
 export type Effect = 'record' | 'announce';
 
-export interface Step {
+export interface Transition {
   readonly state: DepositState;
   readonly effects: readonly Effect[];
 }
 
-const step = (state: DepositState, ...effects: Effect[]): Step => ({ state, effects });
+const step = (state: DepositState, ...effects: Effect[]): Transition => ({ state, effects });
 
 const settled = {
   settledByPeople: step('CREDITED', 'announce'),
@@ -86,7 +86,7 @@ const waitingGoesOn = {
 } as const;
 
 /** Missing pairs change nothing: they are facts that came too late to matter, or cannot come at all. */
-export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<DepositEvent, Step>>>>> = {
+export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<DepositEvent, Transition>>>>> = {
   PLACING: {
     placed: step('AWAITING_PAYMENT'),
     placementUnknown: step('PLACEMENT_UNKNOWN', 'announce'),
@@ -132,7 +132,7 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
 };
 
 /** The next state and what to tell the world; the same state and nothing when the event changes nothing. */
-export function transition(state: DepositState, event: DepositEvent): Step {
+export function transition(state: DepositState, event: DepositEvent): Transition {
   if (isFinal(state)) return step(state);
   return TRANSITIONS[state][event] ?? step(state);
 }

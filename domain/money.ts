@@ -20,13 +20,15 @@ const DECIMAL = /^(0|[1-9]\d{0,14})(?:\.(\d+))?$/;
 /** Why a text is not an amount; the words are shown to callers. */
 export type AmountFault = 'not a decimal number' | 'too many decimals' | 'not positive';
 
-export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly fault: AmountFault };
+export type ParseResult<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly fault: AmountFault };
 
 /**
  * Reads `"32551.20"`, at most 15 digits before the point. Further decimals are refused, never rounded, unless they
  * are zeros: `200.000000000` is exactly 200.
  */
-function parseUnits(text: string, decimals: number): Parsed<bigint> {
+function parseUnits(text: string, decimals: number): ParseResult<bigint> {
   const match = DECIMAL.exec(text);
   if (match === null) return { ok: false, fault: 'not a decimal number' };
   const fraction = match[2] ?? '';
@@ -35,22 +37,23 @@ function parseUnits(text: string, decimals: number): Parsed<bigint> {
   return { ok: true, value: BigInt(match[1]!) * UNITS_PER_ONE + BigInt(kept) };
 }
 
-function positive<T extends bigint>(parsed: Parsed<bigint>): Parsed<T> {
+function positive<T extends bigint>(parsed: ParseResult<bigint>): ParseResult<T> {
   if (!parsed.ok) return parsed;
   return parsed.value > 0n ? { ok: true, value: parsed.value as T } : { ok: false, fault: 'not positive' };
 }
 
 /** A positive amount of MTC with at most 8 decimals. */
-export const parseMtc = (text: string): Parsed<Mtc> => positive<Mtc>(parseUnits(text, MTC_DECIMALS));
+export const parseMtc = (text: string): ParseResult<Mtc> => positive<Mtc>(parseUnits(text, MTC_DECIMALS));
 /** A positive amount of fiat with at most 2 decimals. */
-export const parseFiat = (text: string): Parsed<Fiat> => positive<Fiat>(parseUnits(text, FIAT_DECIMALS));
+export const parseFiat = (text: string): ParseResult<Fiat> => positive<Fiat>(parseUnits(text, FIAT_DECIMALS));
 /** A positive price, fiat per MTC, with at most 8 decimals. */
-export const parseUnitPrice = (text: string): Parsed<UnitPrice> => positive<UnitPrice>(parseUnits(text, MTC_DECIMALS));
+export const parseUnitPrice = (text: string): ParseResult<UnitPrice> =>
+  positive<UnitPrice>(parseUnits(text, MTC_DECIMALS));
 /** A fraction such as a fee rate, 0 or more, with at most 8 decimals; in units of 1e-8. */
-export const parseFraction = (text: string): Parsed<bigint> => parseUnits(text, MTC_DECIMALS);
+export const parseFraction = (text: string): ParseResult<bigint> => parseUnits(text, MTC_DECIMALS);
 
 /** The value, or a thrown `RangeError` that names `what`: for texts our own code has already checked. */
-export function known<T>(parsed: Parsed<T>, what: string): T {
+export function known<T>(parsed: ParseResult<T>, what: string): T {
   if (!parsed.ok) throw new RangeError(`${what}: ${parsed.fault}`);
   return parsed.value;
 }

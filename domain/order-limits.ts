@@ -6,7 +6,7 @@ import {
   known,
   type Mtc,
   mulDivFloor,
-  type Parsed,
+  type ParseResult,
   parseFiat,
   parseFraction,
   parseMtc,
@@ -95,7 +95,7 @@ function sideFault(settings: DepositSettings, order: AskedOrder, payments: Payme
 }
 
 /** Null if the reader takes it. */
-function limitOf(read: (text: string) => Parsed<bigint>, units: bigint, least: string): string | null {
+function limitOf(read: (text: string) => ParseResult<bigint>, units: bigint, least: string): string | null {
   const parsed = read(formatUnits(units));
   return parsed.ok ? null : beyond(parsed.fault, least);
 }

@@ -31,7 +31,7 @@ function write(value: unknown, line: string | null, leaf: Leaf): string {
   }
   // An object of JavaScript would put names such as `10` in front, so the text is put together here.
   const members = Object.entries(value as object)
-    .toSorted(([one], [other]) => compare(one, other))
+    .toSorted(([one], [other]) => compareText(one, other))
     .map(([key, item]) => `${leaf(key)}:${line === null ? '' : ' '}${write(item, inner, leaf)}`);
   return enclose('{', members, '}', line);
 }
@@ -52,4 +52,4 @@ const reportable: Leaf = (value) => {
 };
 
 /** By code units: the same on every machine and in every language. */
-export const compare = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
+export const compareText = (one: string, other: string): number => (one < other ? -1 : Number(one > other));

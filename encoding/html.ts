@@ -9,7 +9,7 @@ export class Html {
 }
 
 /** What a template takes; null is nothing. */
-export type Part = string | number | Html | readonly Html[] | null;
+export type HtmlPart = string | number | Html | readonly Html[] | null;
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -21,13 +21,13 @@ const ENTITIES: Readonly<Record<string, string>> = {
 
 /** A template whose values are escaped for element content and for quoted attributes. `prepare`: a text before it is escaped. */
 const template = (prepare: (text: string) => string) => {
-  const render = (part: Part): string => {
+  const render = (part: HtmlPart): string => {
     if (part === null) return '';
     if (part instanceof Html) return part.text;
     if (typeof part === 'object') return part.map((item) => item.text).join('');
     return prepare(String(part)).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
   };
-  return (strings: TemplateStringsArray, ...parts: readonly Part[]): Html =>
+  return (strings: TemplateStringsArray, ...parts: readonly HtmlPart[]): Html =>
     new Html(strings.reduce((text, string, index) => text + render(parts[index - 1]!) + string));
 };
 

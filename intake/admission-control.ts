@@ -1,23 +1,23 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import { RequestRefused } from './refusal.ts';
-import { LaneFull, type LaneLimits, Lanes } from './keyed-queue.ts';
+import { QueueFull, type QueueLimits, KeyedQueue } from './keyed-queue.ts';
 
 /** What concerns one order queues here, so that one whose row is locked takes a connection, and not the pool. */
-export const ORDER_LIMITS: LaneLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
+export const ORDER_LIMITS: QueueLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
 
 /** Runs `work` when it is its turn. Throws {@link RequestRefused} `unavailable` without having begun when it gets none. */
 export type LimitPerKey = <T>(key: string, work: () => Promise<T>) => Promise<T>;
 
 /** A bulkhead per key, in this process: what is slow for one key is slow for no other. */
-export function limitPerKey(limits: LaneLimits = ORDER_LIMITS): LimitPerKey {
-  const lanes = new Lanes<unknown>(limits);
+export function limitPerKey(limits: QueueLimits = ORDER_LIMITS): LimitPerKey {
+  const queue = new KeyedQueue<unknown>(limits);
   let asked = 0;
   return async <T>(key: string, work: () => Promise<T>) => {
     try {
       asked += 1;
-      return (await lanes.run(key, String(asked), work)) as T;
+      return (await queue.run(key, String(asked), work)) as T;
     } catch (error) {
-      throw error instanceof LaneFull ? tooMany() : error;
+      throw error instanceof QueueFull ? tooMany() : error;
     }
   };
 }

@@ -2,7 +2,7 @@ import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Log } from '../telemetry/log.ts';
 
 /** Tells of inbox rows in the background; a failure, and what is too much at once, is left to the relay. */
-export interface Raiser {
+export interface BackgroundSignals {
   /** Repeats of one row are one: what is lost of it the relay raises again, ever more seldom. */
   begin(inboxId: string, work: () => Promise<void>): void;
   /** Resolves when nothing is under way. */
@@ -12,7 +12,7 @@ export interface Raiser {
 /** More at once would only queue in memory while Temporal is away: the relay takes the rest from the table. */
 const MAX_UNDER_WAY = 64;
 
-export function createRaiser(log: Log): Raiser {
+export function createBackgroundSignals(log: Log): BackgroundSignals {
   const underWay = new Map<string, Promise<void>>();
   return {
     begin(inboxId, work) {

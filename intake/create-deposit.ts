@@ -16,13 +16,13 @@ import type { LimitPerKey } from './admission-control.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { LAG_MS, mendDeposit } from './restored.ts';
 import type { CreateBody } from '../contract/requests.ts';
-import type { Settled } from './placement-waiter.ts';
+import type { PlacementWaiter } from './placement-waiter.ts';
 import { startDeposit } from './start-workflow.ts';
 
 export interface CreateDependencies {
   readonly pool: pg.Pool;
   readonly client: Client;
-  readonly settled: Settled;
+  readonly settled: PlacementWaiter;
   readonly settings: DepositSettings;
   readonly fingerprintKeys: Keyring<Secret>;
   readonly payerNameKeys: Keyring<Secret>;
@@ -37,7 +37,7 @@ export interface CreateDependencies {
 const ANSWER_WITHIN_MS = 8_000;
 
 /** `made`: by this request; `repeated`: it stood; `waits`: its placement is not settled yet. */
-export type Created = { readonly kind: 'made' | 'repeated' | 'waits'; readonly deposit: DepositView };
+export type CreateResult = { readonly kind: 'made' | 'repeated' | 'waits'; readonly deposit: DepositView };
 
 /**
  * Creates a deposit, or answers for the one that stands (docs/reference/lifecycle.md, L1). The row is the reservation and the
@@ -45,7 +45,7 @@ export type Created = { readonly kind: 'made' | 'repeated' | 'waits'; readonly d
  * `invalid_request` for an order whose payment could not be booked, `other_parameters`, `refused`, or `unavailable` (the
  * same request may then be repeated).
  */
-export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<Created> {
+export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<CreateResult> {
   const { externalOrderNumber } = body;
   await refuseUnbookable(deps, body);
   // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
@@ -65,7 +65,7 @@ export async function createDeposit(deps: CreateDependencies, body: CreateBody):
   return answer(deposit!, first);
 }
 
-function answer(deposit: DepositView, first: boolean): Created {
+function answer(deposit: DepositView, first: boolean): CreateResult {
   switch (deposit.state) {
     case 'PLACEMENT_REFUSED': {
       const { code, message } = refusalOf(deposit)!;

@@ -12,7 +12,7 @@ import {
   insertDecision,
   type NewDecision,
   refuseStep,
-  type SignedBy,
+  type VerifiedSignature,
   type StatedFacts,
   type WrittenStep,
 } from '../database/decisions.ts';
@@ -27,9 +27,9 @@ import {
   needsTwo,
   type DecisionAnswer,
 } from '../domain/decision.ts';
-import { tellSettled } from './signal-workflow.ts';
+import { signalSettled } from './signal-workflow.ts';
 import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
-import { type SignatureTrust, signerOf } from '../config/operator-keys.ts';
+import { type SignatureTrust, operatorKeyOf } from '../config/operator-keys.ts';
 import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from '../database/api-keys.ts';
 import { UNSIGNED } from '../contract/errors.ts';
@@ -91,7 +91,7 @@ export interface ProposeBody {
 }
 
 /** What the operator's own device adds to a step: both, or neither. */
-export interface Signature {
+export interface StepSignature {
   readonly signature?: Buffer | undefined;
   readonly nonce?: string | undefined;
 }
@@ -105,7 +105,7 @@ export async function proposeDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  { facts, signature, nonce, ...asked }: ProposeBody & Signature,
+  { facts, signature, nonce, ...asked }: ProposeBody & StepSignature,
 ): Promise<void> {
   assertOpen(found);
   // The workflow was opened before there was such an order, and asks for its name.
@@ -148,7 +148,7 @@ export async function confirmDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: { readonly proposal: string; readonly facts: StatedFacts | null } & Signature,
+  body: { readonly proposal: string; readonly facts: StatedFacts | null } & StepSignature,
 ): Promise<DecisionAnswer | null> {
   assertOpen(found);
   assertProposal(found, body.proposal);
@@ -179,7 +179,7 @@ export async function confirmDecision(
     });
   }
   // A deposit that was settled hears of it at once; if it cannot, the relay tells it.
-  if (found.deposit !== null) await tellSettled(deps, found.deposit).catch(() => undefined);
+  if (found.deposit !== null) await signalSettled(deps, found.deposit).catch(() => undefined);
   return concluded;
 }
 
@@ -187,7 +187,7 @@ export async function withdrawDecision(
   deps: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  body: { readonly proposal: string; readonly reason: string } & Signature,
+  body: { readonly proposal: string; readonly reason: string } & StepSignature,
 ): Promise<void> {
   assertOpen(found);
   assertProposal(found, body.proposal);
@@ -246,13 +246,13 @@ async function verified(
   { pool, signatures }: DecideDependencies,
   operator: Operator,
   found: CaseRow,
-  of: Signature & {
+  of: StepSignature & {
     readonly step: SignedStep['step'];
     readonly proposal: Omit<SignedStep['proposed'], 'wallet'> & { readonly signature: string | null };
     readonly reason: string | null;
     readonly facts: StatedFacts | null;
   },
-): Promise<SignedBy | null> {
+): Promise<VerifiedSignature | null> {
   const { step, signature, nonce, proposal, reason, facts } = of;
   if (signature === undefined || nonce === undefined) {
     if (signatures.required) throw unsigned('signature_required');
@@ -281,7 +281,7 @@ async function verified(
     facts,
     nonce,
   };
-  const signerKey = signerOf(signatures.keys, operator.name, signed, signature);
+  const signerKey = operatorKeyOf(signatures.keys, operator.name, signed, signature);
   if (signerKey === null) throw unsigned('signature_wrong');
   return { signature, signerKey, nonce: Buffer.from(nonce, 'base64url') };
 }

@@ -1,10 +1,10 @@
 /** A piece of work that was not begun: too many wait for the same thing, or it would have come too late. */
-export class LaneFull extends Error {
-  override readonly name = 'LaneFull';
+export class QueueFull extends Error {
+  override readonly name = 'QueueFull';
 }
 
-export interface LaneLimits {
-  /** So many different pieces of work wait for one lane. */
+export interface QueueLimits {
+  /** So many different pieces of work wait for one key. */
   readonly maxWaiting: number;
   /** What has not begun by then is given up. Milliseconds. */
   readonly maxWaitMs: number;
@@ -18,26 +18,26 @@ interface Waiting<T> {
 }
 
 /**
- * One thing at a time for each lane, in order, so that work which would wait for the same row of the database waits here
+ * One thing at a time for each key, in order, so that work which would wait for the same row of the database waits here
  * and holds no connection. Equal pieces of work (same `name`) that wait become one, which is told how many it stands for.
  */
-export class Lanes<T> {
-  readonly #limits: LaneLimits;
-  readonly #lanes = new Map<string, Map<string, Waiting<T>>>();
+export class KeyedQueue<T> {
+  readonly #limits: QueueLimits;
+  readonly #queues = new Map<string, Map<string, Waiting<T>>>();
 
-  constructor(limits: LaneLimits) {
+  constructor(limits: QueueLimits) {
     this.#limits = limits;
   }
 
-  /** Every asker gets the one result or the one error; rejects with {@link LaneFull} when it was not begun. */
-  async run(lane: string, name: string, work: (times: number) => Promise<T>): Promise<T> {
-    const waiting = this.#lanes.get(lane);
+  /** Every asker gets the one result or the one error; rejects with {@link QueueFull} when it was not begun. */
+  async run(key: string, name: string, work: (times: number) => Promise<T>): Promise<T> {
+    const waiting = this.#queues.get(key);
     if (waiting !== undefined) return this.#wait(waiting, name, work);
-    this.#lanes.set(lane, new Map());
+    this.#queues.set(key, new Map());
     try {
       return await work(1);
     } finally {
-      this.#goOn(lane);
+      this.#goOn(key);
     }
   }
 
@@ -45,10 +45,10 @@ export class Lanes<T> {
     return new Promise<T>((resolve, reject) => {
       const same = waiting.get(name);
       if (same !== undefined) return same.askers.push({ resolve, reject });
-      if (waiting.size >= this.#limits.maxWaiting) return reject(new LaneFull('too many wait'));
+      if (waiting.size >= this.#limits.maxWaiting) return reject(new QueueFull('too many wait'));
       const giveUp = () => {
         waiting.delete(name);
-        for (const asker of entry.askers) asker.reject(new LaneFull('waited too long'));
+        for (const asker of entry.askers) asker.reject(new QueueFull('waited too long'));
       };
       const entry: Waiting<T> = {
         work,
@@ -59,25 +59,25 @@ export class Lanes<T> {
     });
   }
 
-  #goOn(lane: string): void {
-    const waiting = this.#lanes.get(lane)!;
+  #goOn(key: string): void {
+    const waiting = this.#queues.get(key)!;
     const [next] = waiting;
-    if (next === undefined) return void this.#lanes.delete(lane);
+    if (next === undefined) return void this.#queues.delete(key);
     const [name, { work, askers, timer }] = next;
     waiting.delete(name);
     clearTimeout(timer);
     // Nobody waits for this: whatever becomes of it is told to the askers.
-    void this.#finish(lane, work, askers);
+    void this.#finish(key, work, askers);
   }
 
-  async #finish(lane: string, work: Waiting<T>['work'], askers: Waiting<T>['askers']): Promise<void> {
+  async #finish(key: string, work: Waiting<T>['work'], askers: Waiting<T>['askers']): Promise<void> {
     try {
       const done = await work(askers.length);
       for (const asker of askers) asker.resolve(done);
     } catch (error) {
       for (const asker of askers) asker.reject(error);
     } finally {
-      this.#goOn(lane);
+      this.#goOn(key);
     }
   }
 }

@@ -17,7 +17,7 @@ export interface RefusedMessage {
  * What a refused message proves all the same. `key id`: nothing else could be made out, and the address names a key of
  * ours, which only who has seen an address of ours can know.
  */
-export interface Recognised {
+export interface Recognition {
   readonly proof: 'address and signature' | 'address' | 'signature' | 'key id';
   /** The order that the address belongs to. */
   readonly deposit?: string;
@@ -34,7 +34,7 @@ const MAX_UNPACKED_BYTES = 16 * 1024;
  * Looks for an address of ours and a signature of the provider's in what could not be read. It decides nothing but
  * whether people are told: nothing that was found this way is stored or acknowledged. Null: a stranger's.
  */
-export function recognise(keys: RecognitionKeys, message: RefusedMessage): Recognised | null {
+export function recognizeMessage(keys: RecognitionKeys, message: RefusedMessage): Recognition | null {
   const verifying = keys.capabilities.verifying;
   const path = decoded(message.path);
   const address = addressIn(path);

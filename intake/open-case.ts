@@ -2,7 +2,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, paymentOf } from '../database/callbacks.ts';
-import { type CaseRow, type Doubted, findOpenCase, handOver, openDoubt } from '../database/cases.ts';
+import { type CaseRow, type DoubtTarget, findOpenCase, handOver, openDoubt } from '../database/cases.ts';
 import { findDeposit } from '../database/deposits.ts';
 import { readClocks } from '../database/provider-clock.ts';
 import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
@@ -36,7 +36,7 @@ export async function doubtCredit(deps: CaseDependencies, operator: Operator, bo
 }
 
 /** Exactly one of the three is given. */
-function subjectOf(body: DoubtBody): Doubted {
+function subjectOf(body: DoubtBody): DoubtTarget {
   if (body.case !== undefined) return { case: body.case };
   return body.postingId === undefined
     ? { externalOrderNumber: body.externalOrderNumber! }

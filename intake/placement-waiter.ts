@@ -1,5 +1,5 @@
 /** Waits for deposits whose placement is settled: told by the database, and asked slowly in case a telling is lost. */
-export interface Settled {
+export interface PlacementWaiter {
   /** Resolves true when `isSettled` does, false after `withinMs`. */
   wait(externalOrderNumber: string, isSettled: () => Promise<boolean>, withinMs: number): Promise<boolean>;
   /** The database has told of this one. */
@@ -8,7 +8,7 @@ export interface Settled {
 
 const POLL_MS = 500;
 
-export function createSettled(): Settled {
+export function createPlacementWaiter(): PlacementWaiter {
   const waiting = new Map<string, Set<() => void>>();
 
   const wake = (externalOrderNumber: string) => {

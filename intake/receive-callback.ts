@@ -10,8 +10,8 @@ import type { ProviderClock } from '../providers/clock.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
 import { RequestRefused } from './refusal.ts';
-import { LaneFull, Lanes } from './keyed-queue.ts';
-import { recognise, type RefusedMessage } from './message-recognition.ts';
+import { QueueFull, KeyedQueue } from './keyed-queue.ts';
+import { recognizeMessage, type RefusedMessage } from './message-recognition.ts';
 import { type Message, route, routeRepeat, type Routing } from './route-callback.ts';
 
 export interface ReceiveDependencies {
@@ -22,7 +22,7 @@ export interface ReceiveDependencies {
   /** Signs each row that is written. */
   readonly seal: Sealer;
   /** Told of a committed inbox row that a workflow has to hear of and has not yet; must not throw or wait. */
-  readonly raise: (callback: CallbackRow) => void;
+  readonly signal: (callback: CallbackRow) => void;
   /** Whether the database holds no deposit though it should; not given: it may. */
   readonly isEmpty?: () => Promise<boolean>;
   readonly log: Log;
@@ -52,7 +52,7 @@ class EmptyDatabase extends Error {
 /** A stamp this far ahead of the provider's clock is no honest clock. */
 const MAX_AHEAD_MS = 15 * 60_000;
 const UNIQUE_VIOLATION = '23505';
-/** Below what the provider waits for an answer; a lane of one order never grows beyond what an honest provider sends. */
+/** Below what the provider waits for an answer; the queue of one order never grows beyond what an honest provider sends. */
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 
 /**
@@ -61,7 +61,7 @@ const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
  * an alarm.
  */
 export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
-  const lanes = createRoutingLanes(deps);
+  const queue = createRoutingQueue(deps);
   return {
     async receive({ kid, token, raw }) {
       const claimed = read(deps.provider, raw);
@@ -74,11 +74,11 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
         crashPoint('cb.afterVerify');
         if ((await deps.isEmpty?.()) === true) throw new EmptyDatabase();
 
-        const { answer, raise, alarm } = await lanes(message);
+        const { answer, signal, alarm } = await queue(message);
         crashPoint('cb.afterCommit');
-        if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: raise?.id });
+        if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: signal?.id });
         // After the commit: the acknowledgement means "durable here" and never waits for Temporal.
-        if (raise !== null && raise.raisedAt === null) deps.raise(raise);
+        if (signal !== null && signal.raisedAt === null) deps.signal(signal);
         return answer;
       } catch (error) {
         const { name, code } = error as { name?: unknown; code?: unknown };
@@ -87,7 +87,7 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
           return 'unavailable';
         }
         raiseAlarm(deps.log, 'callback_not_stored', { deposit, error: code ?? name });
-        if (error instanceof LaneFull || error instanceof EmptyDatabase) return 'unavailable';
+        if (error instanceof QueueFull || error instanceof EmptyDatabase) return 'unavailable';
         throw error;
       }
     },
@@ -101,7 +101,7 @@ export const createWitness =
   (message, code) => {
     // After the answer: what is recognised takes time that a stranger could measure.
     setImmediate(() => {
-      const recognised = recognise(deps, message);
+      const recognised = recognizeMessage(deps, message);
       if (recognised !== null) raiseAlarm(deps.log, 'callback_not_readable', { ...recognised, code });
     });
   };
@@ -156,12 +156,12 @@ async function date(deps: ReceiveDependencies, keyId: string, claimed: CallbackM
  * Messages of one order wait here for each other, not for the lock of its row with a connection in hand. Retries of one
  * content do not wait for other contents: what was acknowledged is only counted. Identical ones that wait are one.
  */
-function createRoutingLanes({
+function createRoutingQueue({
   pool,
   seal,
 }: Pick<ReceiveDependencies, 'pool' | 'seal'>): (message: Message) => Promise<Routing> {
-  const contents = new Lanes<Routing>(LANE_LIMITS);
-  const orders = new Lanes<Routing>(LANE_LIMITS);
+  const contents = new KeyedQueue<Routing>(LANE_LIMITS);
+  const orders = new KeyedQueue<Routing>(LANE_LIMITS);
   const told = new WeakSet<Routing>();
   return async (message) => {
     const { externalOrderNumber, timestampMs } = message;
@@ -172,7 +172,7 @@ function createRoutingLanes({
       return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted, seal));
     });
     // Of identical ones one tells the workflow.
-    if (told.has(routing)) return { ...routing, raise: null };
+    if (told.has(routing)) return { ...routing, signal: null };
     told.add(routing);
     return routing;
   };

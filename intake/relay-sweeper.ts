@@ -4,7 +4,7 @@ import { isDatabaseAway } from '../database/pool.ts';
 import type { Page } from '../database/rows.ts';
 
 /** One kind of row that the relay looks after. */
-export interface Step<Row> {
+export interface RelayStep<Row> {
   readonly name: string;
   /** At most `limit` rows after `after`, in an order that lasts; null: from the beginning. */
   readonly page: (after: readonly string[] | null, limit: number) => Promise<Page<Row>>;
@@ -15,7 +15,7 @@ export interface Step<Row> {
   readonly againMs?: number;
 }
 
-export interface TurnOptions {
+export interface SweeperOptions {
   readonly log: Log;
   /** The first pause of a row that failed, in ms; doubles. */
   readonly everyMs: number;
@@ -27,7 +27,7 @@ export interface TurnOptions {
   readonly health: (away: unknown) => void;
 }
 
-export interface Turn {
+export interface RelaySweeper {
   /** True when there are more rows and this sweep had work. Throws when a page cannot be read. */
   sweep(stop: AbortSignal): Promise<boolean>;
   /** Resolves when nothing is under way. */
@@ -63,7 +63,7 @@ const ALARM_AFTER_FAILURES = { row: 3, away: 10 };
  * place; the sweep ends without it, and it is not begun again before it ends. The third failure in a row, or the tenth
  * time-out between which others were answered, raises `relay_row_failed`.
  */
-export function createTurn<Row>(step: Step<Row>, options: TurnOptions): Turn {
+export function createSweeper<Row>(step: RelayStep<Row>, options: SweeperOptions): RelaySweeper {
   const rests = new Map<string, Rest>();
   let met = new Set<string>();
   let after: readonly string[] | null = null;
@@ -169,7 +169,7 @@ export function createTurn<Row>(step: Step<Row>, options: TurnOptions): Turn {
         );
         after = end;
         if (end !== null) continue;
-        // A whole turn: what was not met is no row of this step any more.
+        // A whole round: what was not met is no row of this step any more.
         for (const id of rests.keys()) if (!met.has(id)) rests.delete(id);
         met = new Set();
         return false;

@@ -7,7 +7,7 @@ import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../databas
 import { findAnsweredLate } from '../database/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { mendCase, perhapsNotRunning } from './open-case.ts';
-import { raise, tellAnswered, tellSettled } from './signal-workflow.ts';
+import { signalCallback, signalAnswered, signalSettled } from './signal-workflow.ts';
 import {
   isOverdue,
   LAG_MS,
@@ -18,7 +18,7 @@ import {
   wakeOutdated,
 } from './restored.ts';
 import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
-import { createTurn, MAX_REST_AWAY_MS, type Step } from './relay-sweeper.ts';
+import { createSweeper, MAX_REST_AWAY_MS, type RelayStep } from './relay-sweeper.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 /** When the relay looks at what; shorter in tests. */
@@ -68,11 +68,11 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
   const health = watchHealth(log);
 
   /** Row by row, as fast as there is work, then again after `pauseMs`. */
-  function serving<Row>(step: Step<Row>, pauseMs = everyMs, pages = PAGES): Loop {
+  function serving<Row>(step: RelayStep<Row>, pauseMs = everyMs, pages = PAGES): Loop {
     const told = health(step.name);
-    const turn = createTurn(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
-    const loop = looping(told, async (stop) => ((await turn.sweep(stop)) ? 0 : pauseMs));
-    return { close: () => loop.close().then(() => turn.drain()) };
+    const sweeper = createSweeper(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
+    const loop = looping(told, async (stop) => ((await sweeper.sweep(stop)) ? 0 : pauseMs));
+    return { close: () => loop.close().then(() => sweeper.drain()) };
   }
   const looping = (told: (error: unknown) => void, work: (stop: AbortSignal) => Promise<number | null>): Loop =>
     startLoop({
@@ -93,14 +93,14 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
   }
   /**
    * Nothing to do for most of them, so most are only looked up, with one call for a large page. The others are asked about
-   * one by one, and a few pages at a time, so that a turn over many does not burden Temporal.
+   * one by one, and a few pages at a time, so that a sweep over many does not burden Temporal.
    */
   const lookingAfter = <Row>(
-    step: Step<Row>,
+    step: RelayStep<Row>,
     workflowIdOf: (row: Row) => string,
     isDue: (row: Row) => boolean = () => false,
   ): Loop => {
-    const page: Step<Row>['page'] = async (after) => {
+    const page: RelayStep<Row>['page'] = async (after) => {
       const { rows, end } = await step.page(after, LARGE_PAGE);
       const asked = new Set(await perhapsNotRunning(deps.client, rows, workflowIdOf));
       return { rows: rows.filter((row) => asked.has(row) || isDue(row)), end };
@@ -114,7 +114,7 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       page: (after, limit) => findToRaise(pool, { freshMs, againMs, atMostMs: MAX_AGAIN_MS }, after, limit),
       idOf: ({ id }) => id,
       work: async (callback) => {
-        await raise(deps, callback);
+        await signalCallback(deps, callback);
         crashPoint('relay.afterSignal');
       },
     }),
@@ -129,14 +129,14 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       name: 'late answers',
       page: (after, limit) => findAnsweredLate(pool, after, limit),
       idOf: (deposit) => deposit.externalOrderNumber,
-      work: (deposit) => tellAnswered(deps, deposit),
+      work: (deposit) => signalAnswered(deps, deposit),
       againMs,
     }),
     serving({
       name: 'settled deposits',
       page: (after, limit) => findToTell(pool, after, limit),
       idOf: (externalOrderNumber) => externalOrderNumber,
-      work: (externalOrderNumber) => tellSettled(deps, externalOrderNumber),
+      work: (externalOrderNumber) => signalSettled(deps, externalOrderNumber),
       againMs,
     }),
     serving({
@@ -212,10 +212,10 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
 /** Kept messages of an order: routed when it has turned up, or given to people after their time. */
 async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: string): Promise<void> {
   const routings = await inTransaction(deps.pool, (client) => routeKept(client, externalOrderNumber));
-  for (const { raise: row, alarm } of routings)
+  for (const { signal: row, alarm } of routings)
     if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit: externalOrderNumber, inboxId: row?.id });
   // Acknowledged by now: what fails is raised as every other row is.
-  for (const { raise: row } of routings) if (row !== null) await raise(deps, row);
+  for (const { signal: row } of routings) if (row !== null) await signalCallback(deps, row);
 }
 
 const ALARM_AFTER_FAILURES = 3;

@@ -11,7 +11,7 @@ import type { DepositRow } from '../database/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { isPlain, saidBy, whereIs } from './open-case.ts';
-import { look, raise, type RaiseDependencies } from './signal-workflow.ts';
+import { signalLookAgain, signalCallback, type SignalDependencies } from './signal-workflow.ts';
 import type { Sealer } from '../config/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
@@ -21,7 +21,7 @@ import { depositWorkflowId } from '../domain/ids.ts';
  * moves by the word of a history: where the two differ about money, people decide.
  */
 
-export interface RestoreDependencies extends RaiseDependencies {
+export interface RestoreDependencies extends SignalDependencies {
   /** Seals the rows of what is opened anew. */
   readonly seal: Sealer;
 }
@@ -40,7 +40,7 @@ export async function mendDeposit(deps: RestoreDependencies, deposit: DepositRow
   const where = await whereIs(deps, depositWorkflowId(externalOrderNumber), lagMs);
   if (where === 'running') {
     // PostgreSQL may have lost what its workflow knows.
-    if (state === 'PLACING') await look(deps.client, externalOrderNumber).catch(unlessGone);
+    if (state === 'PLACING') await signalLookAgain(deps.client, externalOrderNumber).catch(unlessGone);
     return false;
   }
   if (boundCallback !== null) return raiseBound(deps, externalOrderNumber, boundCallback);
@@ -79,13 +79,13 @@ export const isOverdue = (deposit: OpenDeposit, overdueMs: number): boolean =>
 
 /** The payment of a deposit without a workflow: it becomes a case, unless it is one. */
 async function raiseBound(
-  deps: RaiseDependencies,
+  deps: SignalDependencies,
   externalOrderNumber: string,
   boundCallback: string,
 ): Promise<boolean> {
   const callback = await findCallback(deps.pool, boundCallback);
   if (callback?.outcome === null) {
-    await raise(deps, callback);
+    await signalCallback(deps, callback);
     return true;
   }
   const found = await withoutCaseOf(deps.pool, externalOrderNumber);
@@ -98,14 +98,14 @@ async function raiseBound(
  * A deposit that is for people has no open case. It is written once more where there never was one, and held by whoever looks
  * after cases; where people have closed one nothing is opened again, and they are told. Idempotent.
  */
-export async function mendWithoutCase(deps: RaiseDependencies, found: WithoutCase): Promise<void> {
+export async function mendWithoutCase(deps: SignalDependencies, found: WithoutCase): Promise<void> {
   const { externalOrderNumber, inboxId } = found;
   const regained = await regainCase(deps.pool, externalOrderNumber);
   if (regained === null) return tellWithoutCase(deps, found);
   raiseAlarm(deps.log, 'case_rebuilt', { case: regained, deposit: externalOrderNumber, inboxId });
 }
 
-function tellWithoutCase({ log }: RaiseDependencies, { externalOrderNumber, ...found }: WithoutCase): void {
+function tellWithoutCase({ log }: SignalDependencies, { externalOrderNumber, ...found }: WithoutCase): void {
   raiseAlarm(log, 'deposit_without_case', { deposit: externalOrderNumber, ...found });
 }
 
@@ -117,7 +117,7 @@ async function showEnded(deps: RestoreDependencies, { externalOrderNumber }: Dep
   );
   if (row === null) return false;
   raiseAlarm(deps.log, 'deposit_adopted', { deposit: externalOrderNumber, inboxId: row.id });
-  await raise(deps, row);
+  await signalCallback(deps, row);
   return true;
 }
 
@@ -181,7 +181,7 @@ async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promi
     insertRestored(client, about.externalOrderNumber, about.said, 'CASE_RESTORED', deps.seal),
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
-  if (row !== null) await raise(deps, row);
+  if (row !== null) await signalCallback(deps, row);
   await inTime(() => handle.terminate('its row was lost with the database, and another case holds what it was about'));
 }
 

@@ -15,7 +15,7 @@ import {
   listKept,
   newestKept,
   rerouteCallback,
-  type Routed,
+  type Disposition,
   type Stamp,
 } from '../database/callbacks.ts';
 import { readClocks } from '../database/provider-clock.ts';
@@ -43,7 +43,7 @@ export interface Message extends Pick<CallbackMessage, 'externalOrderNumber' | '
 export interface Routing {
   readonly answer: 'ack' | 'unavailable';
   /** The inbox row a workflow has to hear of, if any. */
-  readonly raise: CallbackRow | null;
+  readonly signal: CallbackRow | null;
   readonly alarm: Alarm | null;
 }
 
@@ -75,7 +75,7 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   if (acked) return repeat(client, (await findCallback(client, known!))!, message);
 
   // We signed this very stamp ourselves: alone it proves nothing (docs/internals/threat-model.md, T2). An honest one may meet ours by chance.
-  if (reflected === 'first time') return { answer: 'unavailable', raise: null, alarm: 'callback_reflected' };
+  if (reflected === 'first time') return { answer: 'unavailable', signal: null, alarm: 'callback_reflected' };
 
   // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.
   const stampedMs = message.stampedMs - timestampMs + Math.min(timestampMs, deposit.knownStampMs ?? timestampMs);
@@ -86,11 +86,11 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   if (newest !== null) return countOnly(client, newest, decision.receipt, message);
   const row = await store(client, message, known, seal, decision);
   crashPoint('cb.afterInboxInsert');
-  if (row.receipt === 'first') return { answer: 'ack', raise: row, alarm: null };
-  if (row.receipt !== 'unknown_order') return { answer: 'ack', raise: row, alarm: 'callback_review' };
+  if (row.receipt === 'first') return { answer: 'ack', signal: row, alarm: null };
+  if (row.receipt !== 'unknown_order') return { answer: 'ack', signal: row, alarm: 'callback_review' };
   // Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people.
   const answer = row.acked ? 'ack' : 'unavailable';
-  return { answer, raise: row.acked ? row : null, alarm: 'callback_unknown_order' };
+  return { answer, signal: row.acked ? row : null, alarm: 'callback_unknown_order' };
 }
 
 /**
@@ -129,18 +129,18 @@ async function countOnly(
     message.copies,
     isTaken ? reading.contentHash : null,
   );
-  return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', raise: null, alarm: 'callback_flood' };
+  return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', signal: null, alarm: 'callback_flood' };
 }
 
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
 async function repeat(db: Db, known: CallbackRow, message: Message): Promise<Routing> {
   await countAttempt(db, known.id, stampOf(message), message.copies);
-  return { answer: 'ack', raise: known.outcome === null ? known : null, alarm: null };
+  return { answer: 'ack', signal: known.outcome === null ? known : null, alarm: null };
 }
 
 const stampOf = ({ keyId, timestampMs }: Message): Stamp => ({ keyId, timestampMs });
 
-const review = (receipt: Receipt, reviewReason: ReviewReason): Routed => ({ receipt, reviewReason });
+const review = (receipt: Receipt, reviewReason: ReviewReason): Disposition => ({ receipt, reviewReason });
 
 const UNKNOWN_ORDER = review('unknown_order', 'UNKNOWN_ORDER');
 
@@ -148,7 +148,7 @@ const UNKNOWN_ORDER = review('unknown_order', 'UNKNOWN_ORDER');
 type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
 
 /** What stands against binding this message to the deposit, the gravest first. */
-function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Routed {
+function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Disposition {
   const { reading } = message;
   const { state, bound, boundCode, firstSentMs } = deposit;
   const stamped = deposit.standsFor ?? reading.contentHash;
@@ -185,7 +185,7 @@ export async function routeKept(client: pg.ClientBase, externalOrderNumber: stri
     const row = await rerouteCallback(client, kept.id, decision, kept.stamp);
     if (!row.acked) break;
     const alarm = state === null ? 'callback_unknown_order' : 'callback_review';
-    routings.push({ answer: 'ack', raise: row, alarm: decision.receipt === 'first' ? null : alarm });
+    routings.push({ answer: 'ack', signal: row, alarm: decision.receipt === 'first' ? null : alarm });
   }
   return routings;
 }
@@ -195,7 +195,7 @@ function decideKept(
   { data, contentHash, stamp }: KeptCallback,
   deposit: Arrival & { readonly state: DepositState },
   skewMs: number,
-): Routed {
+): Disposition {
   // Of before stamps were kept: nothing says that it is newer than the order.
   if (stamp === null) return review('stale', 'STAMP_BEFORE_ORDER');
   const { timestampMs, cameMs } = stamp;
@@ -215,7 +215,7 @@ async function store(
   message: Message,
   known: string | null,
   seal: Sealer,
-  to: Routed,
+  to: Disposition,
 ): Promise<CallbackRow> {
   const { reading, copies = 1 } = message;
   const stamp = stampOf(message);

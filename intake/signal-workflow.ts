@@ -9,7 +9,7 @@ import { findPosting } from '../ledger/read.ts';
 import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start-workflow.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
-export interface RaiseDependencies {
+export interface SignalDependencies {
   readonly pool: pg.Pool;
   readonly client: Client;
   readonly log: Log;
@@ -19,20 +19,20 @@ export interface RaiseDependencies {
  * Tells the workflow that owns an inbox row: `deposit:<n>` for a bound callback, `review:<inboxId>` for every other.
  * Throws when Temporal or the database is away; repeating it is harmless, and the relay does.
  */
-export async function raise(deps: RaiseDependencies, callback: CallbackRow): Promise<void> {
+export async function signalCallback(deps: SignalDependencies, callback: CallbackRow): Promise<void> {
   const isInCase = await (callback.receipt === 'first' ? signalDeposit(deps, callback) : openReview(deps, callback));
   await markRaised(deps.pool, callback.id, isInCase);
 }
 
 /** The same by its id, which anybody who has a login could have told; nothing where nothing is to be raised. */
-export async function raiseById(deps: RaiseDependencies, inboxId: string): Promise<void> {
+export async function signalCallbackById(deps: SignalDependencies, inboxId: string): Promise<void> {
   const callback = await findCallback(deps.pool, inboxId);
   if (callback === null || !callback.acked || callback.raisedAt !== null || callback.outcome !== null) return;
-  await raise(deps, callback);
+  await signalCallback(deps, callback);
 }
 
 /** Answers whether it has become a case. */
-async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+async function signalDeposit(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   try {
     await signal(deps, callback);
     return false;
@@ -43,7 +43,7 @@ async function signalDeposit(deps: RaiseDependencies, callback: CallbackRow): Pr
 }
 
 /** "Not found" means closed, deleted or never started: the database decides which (docs/reference/lifecycle.md, L10). */
-async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+async function signalMissing(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   const now = await findCallback(deps.pool, callback.id);
   if (now === null || now.outcome !== null) return false;
   const deposit = await findDeposit(deps.pool, callback.externalOrderNumber);
@@ -57,13 +57,13 @@ async function signalMissing(deps: RaiseDependencies, callback: CallbackRow): Pr
   return openReview(deps, callback);
 }
 
-async function signal({ client }: RaiseDependencies, callback: CallbackRow): Promise<void> {
+async function signal({ client }: SignalDependencies, callback: CallbackRow): Promise<void> {
   const handle = client.workflow.getHandle(depositWorkflowId(callback.externalOrderNumber));
   await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
 }
 
 /** The case's row first: a workflow that parks its money finds it. False: it needs none, or another is open. */
-async function openReview(deps: RaiseDependencies, callback: CallbackRow): Promise<boolean> {
+async function openReview(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   const opened = await openOwnCase(deps.pool, callback.id);
   if (opened === null) return false;
   const { workflowId, reason, said } = opened;
@@ -92,14 +92,14 @@ async function standingOf(pool: pg.Pool, data: CallbackRow['data']): Promise<Sta
  * Tells the workflow of a deposit that people have settled. One that was never started is started for its history, and
  * finds the row final; one that has ended is as good as told. Throws when Temporal or the database is away; idempotent.
  */
-export async function tellSettled(
-  deps: Pick<RaiseDependencies, 'pool' | 'client'>,
+export async function signalSettled(
+  deps: Pick<SignalDependencies, 'pool' | 'client'>,
   externalOrderNumber: string,
 ): Promise<void> {
   const deposit = await findDeposit(deps.pool, externalOrderNumber);
   if (deposit?.settledBy === null || deposit === null) return;
   try {
-    await look(deps.client, externalOrderNumber);
+    await signalLookAgain(deps.client, externalOrderNumber);
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
     await startDeposit(deps.client, deposit);
@@ -111,8 +111,8 @@ export async function tellSettled(
  * Tells the workflow of a deposit of the checkout link that came after its placement was settled as unknown. One that is
  * gone is not told: whatever owns the deposit next reads its row.
  */
-export async function tellAnswered(
-  { client }: Pick<RaiseDependencies, 'client'>,
+export async function signalAnswered(
+  { client }: Pick<SignalDependencies, 'client'>,
   { externalOrderNumber, expiresAt }: { readonly externalOrderNumber: string; readonly expiresAt: Date },
 ): Promise<void> {
   const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
@@ -126,7 +126,7 @@ export async function tellAnswered(
 }
 
 /** The deposit's workflow is to look at its row. */
-export const look = (client: Client, externalOrderNumber: string): Promise<void> =>
+export const signalLookAgain = (client: Client, externalOrderNumber: string): Promise<void> =>
   client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
     client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
   );

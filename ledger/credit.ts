@@ -28,7 +28,7 @@ export interface CreditItem {
  * nothing was posted, and nobody waited for it. `unsealed`: its inbox row bears no seal of the API's and never reached the
  * books.
  */
-export interface CreditAnswer {
+export interface CreditOutcome {
   readonly outcome: 'posted' | 'duplicate' | 'conflict' | 'unproven' | 'busy' | 'unsealed';
   readonly postingId: string | null;
   readonly postedAt: string | null;
@@ -39,7 +39,7 @@ export interface CreditAnswer {
  * that says otherwise is `unproven`, and so is what the judge would not credit (domain/judge.ts). Database errors pass
  * through: see docs/reference/ledger.md for what each means.
  */
-export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Promise<CreditAnswer[]> {
+export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Promise<CreditOutcome[]> {
   const rows = items.map((item) => ({
     inbox_id: item.inboxId,
     deposit: item.deposit,
@@ -51,7 +51,7 @@ export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Pr
     late: item.late,
     received_at: item.receivedAt ?? null,
   }));
-  const result = await pool.query<{ outcome: CreditAnswer['outcome']; id: string | null; posted_at: Date | null }>(
+  const result = await pool.query<{ outcome: CreditOutcome['outcome']; id: string | null; posted_at: Date | null }>(
     'select outcome, id, posted_at from engine.credit($1) order by ord',
     [JSON.stringify(rows)],
   );
@@ -72,7 +72,7 @@ export const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): stri
 const BUSY_PAUSES_MS = [10, 20, 50, 100, 200, 400];
 
 /** One batcher per process. */
-export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditAnswer> {
+export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditOutcome> {
   const batched = createBatcher((items: readonly CreditItem[]) => creditAll(pool, items), options);
   const credit = async (item: CreditItem) => {
     // Amounts that make no price are refused before they are queued: inside a batch they would take it down whole.

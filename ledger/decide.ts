@@ -15,7 +15,7 @@ export interface DecisionItem {
  * else's message; nothing is recorded for it, and what people proposed waits on. After every other a new proposal may be made;
  * `credited_meanwhile`: the deposit has another credit than the operators were shown.
  */
-export type Refusal =
+export type DecisionRefusal =
   | 'not_written'
   | 'unproven'
   | 'withdrawn'
@@ -33,11 +33,11 @@ export type Refusal =
  * then be unknown, so call again. `isGenuine`: whether the case's inbox row is one that the API wrote, which the database
  * cannot say; no other is credited.
  */
-export async function decide(
+export async function carryOutDecision(
   pool: pg.Pool,
   item: DecisionItem,
   isGenuine: IsGenuine,
-): Promise<DecisionAnswer<Refusal>> {
+): Promise<DecisionAnswer<DecisionRefusal>> {
   if (!isRowId(item.proposalId) || !isRowId(item.confirmationId)) {
     return { kind: 'refused', refusal: 'not_written', detail: 'no rows are named' };
   }
@@ -62,7 +62,7 @@ export async function recordRefused(
   item: DecisionItem,
   detail: string,
   refusal: 'not_possible' | 'unproven' = 'not_possible',
-): Promise<DecisionAnswer<Refusal>> {
+): Promise<DecisionAnswer<DecisionRefusal>> {
   return (await inTransaction(pool, (client) =>
     ask(client, 'engine.record_refused($1, $2, $3, $4, $5)', item, detail, refusal),
   ))!;
@@ -73,8 +73,8 @@ async function ask(
   call: string,
   { workflowId, proposalId, confirmationId }: DecisionItem,
   ...more: readonly (string | null)[]
-): Promise<DecisionAnswer<Refusal> | null> {
-  const { rows } = await client.query<{ answer: DecisionAnswer<Refusal> | null }>(`select ${call} as answer`, [
+): Promise<DecisionAnswer<DecisionRefusal> | null> {
+  const { rows } = await client.query<{ answer: DecisionAnswer<DecisionRefusal> | null }>(`select ${call} as answer`, [
     workflowId,
     proposalId,
     confirmationId,

@@ -2,7 +2,7 @@
 
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { describe } from './servers/error-sentences.ts';
+import { errorSentence } from './servers/error-sentences.ts';
 import { findOutside, type Outside } from './servers/outside-directories.ts';
 import { OUTSIDE } from './servers/paths.ts';
 import '../config/closed-output.ts';
@@ -36,7 +36,7 @@ function main(args: string[]): number {
     return 0;
   } catch (error) {
     const isMisuse = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
-    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : describe(error));
+    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : errorSentence(error));
     return isMisuse ? 2 : 1;
   }
 }

@@ -2,9 +2,10 @@
 
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { UsageError } from '../config/command-line.ts';
 import { withDirectLoopback } from '../config/loopback.ts';
-import { type LocalOptions, parseArguments, UsageError, usage } from './terminal/arguments.ts';
-import { describe } from './servers/error-sentences.ts';
+import { type LocalOptions, parseArguments, usage } from './terminal/arguments.ts';
+import { errorSentence } from './servers/error-sentences.ts';
 import type { Deposit } from './stack/engine-api.ts';
 import { readEmbedded } from './stack/environment.ts';
 import { InterruptedError, listenForInterrupts, untilInterrupted } from './stack/interrupt.ts';
@@ -40,7 +41,7 @@ async function main(): Promise<number> {
     refuseWhatCannotBe(options);
     return await runLocked(options);
   } catch (error) {
-    console.error(`\n${describe(error)}`);
+    console.error(`\n${errorSentence(error)}`);
     return error instanceof UsageError ? MISUSED : FAILED;
   }
 }
@@ -108,7 +109,7 @@ function refuseReadOnly(): void {
       accessSync(place, constants.W_OK);
     } catch (error) {
       throw new UsageError(
-        `${describe(error)} npm start keeps what it needs in ${dataDirectory} and ${cacheDirectory}; ` +
+        `${errorSentence(error)} npm start keeps what it needs in ${dataDirectory} and ${cacheDirectory}; ` +
           'make them, writable by you, or use a clone that is.',
         { cause: error },
       );
@@ -148,7 +149,7 @@ async function afterStart(
   story: Story,
   signal: AbortSignal,
 ): Promise<number | 'stay up'> {
-  await tellOpenDeposits(story, facts.api).catch((error: unknown) => story.warn(describe(error)));
+  await tellOpenDeposits(story, facts.api).catch((error: unknown) => story.warn(errorSentence(error)));
   const sample =
     facts.places.sandboxUrl === null ? null : await trySample(facts, facts.places.sandboxUrl, story, signal);
   if (options.once) return sample === null ? FAILED : await prove(facts, sample, story);
@@ -177,7 +178,7 @@ async function trySample(
     return deposit;
   } catch (error) {
     if (signal.aborted) throw error;
-    story.warn(describe(error));
+    story.warn(errorSentence(error));
     return null;
   }
 }

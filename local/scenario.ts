@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, parseEnv } from 'node:util';
-import { describe } from './servers/error-sentences.ts';
+import { errorSentence } from './servers/error-sentences.ts';
 import {
   armAtSandbox,
   type Deposit,
@@ -44,7 +44,7 @@ async function main(args: string[]): Promise<number> {
     return 0;
   } catch (error) {
     const isMisuse = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
-    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : describe(error));
+    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : errorSentence(error));
     return isMisuse ? 2 : 1;
   }
 }

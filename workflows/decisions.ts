@@ -15,10 +15,10 @@ import { caseOutcome, decide, recordProposal } from './effects.ts';
 import { confirm, propose, withdraw } from './messages.ts';
 
 /** What is decided about, as it is when the case opens. */
-export type Subject = Omit<CaseState, 'open' | 'proposal'>;
+export type CaseSubject = Omit<CaseState, 'open' | 'proposal'>;
 
 /** What people see of a case on the way: what the books hold by now, and which proposal waits. */
-export type Progress = Pick<CaseState, 'standing' | 'proposal'>;
+export type CaseProgress = Pick<CaseState, 'standing' | 'proposal'>;
 
 /** A case that people may see already, and that is theirs to decide once it is held. */
 export interface People {
@@ -26,7 +26,10 @@ export interface People {
    * Holds the case until they have decided, by the rules of domain/decision.ts, and their decision was carried out.
    * `changed` is told when there is something new to show.
    */
-  decide(opened: Subject, changed: (progress: Progress) => void): Promise<Extract<DecisionAnswer, { kind: 'decided' }>>;
+  decide(
+    opened: CaseSubject,
+    changed: (progress: CaseProgress) => void,
+  ): Promise<Extract<DecisionAnswer, { kind: 'decided' }>>;
   /** The case's row may be closed already, because Temporal was restored to an older state: look. */
   lookAgain(): void;
   /** There is no case after all: steps that wait for it are refused, and so is every later one. */
@@ -38,7 +41,7 @@ export interface People {
  * wait. Temporal refuses an update that nobody listens to.
  */
 export function hearPeople(workflowId: string): People {
-  let held: { readonly subject: Subject; readonly changed: (progress: Progress) => void } | null = null;
+  let held: { readonly subject: CaseSubject; readonly changed: (progress: CaseProgress) => void } | null = null;
   let standing: Standing = 'nothing';
   let proposal: Proposal | null = null;
   let confirmation: Confirmation | null = null;

@@ -11,8 +11,8 @@ import { hearPeople } from './decisions.ts';
 import { credit, place } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
 import { type DepositInput } from './messages.ts';
-import { announce, showDeposit } from './web-ui.ts';
-import { closeUnlessPaid, giveToPeople, listen, recordWindow, unbound, untilPaid } from './waiting.ts';
+import { announce, showDepositDetails } from './web-ui.ts';
+import { closeUnlessPaid, giveToPeople, listenForPayments, recordWindow, unbound, untilPaid } from './waiting.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 /** What a closed deposit's history says of it. */
@@ -33,7 +33,7 @@ export async function deposit(input: DepositInput): Promise<DepositResult> {
 
 async function live(input: DepositInput): Promise<DepositResult> {
   const { externalOrderNumber, settings } = input;
-  const memory = listen(input);
+  const memory = listenForPayments(input);
   const { facts } = memory;
   let state: DepositState = 'PLACING';
 
@@ -98,7 +98,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
       };
       const { decision, postingId, settled, elsewhere } = await memory.people!.decide(subject, (now) => {
         Object.assign(facts, now);
-        showDeposit(input, state, facts);
+        showDepositDetails(input, state, facts);
       });
       const isCredited = decision === 'credit' && elsewhere !== true;
       facts.postingId = isCredited ? postingId : (settled?.postingId ?? null);
@@ -116,7 +116,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     throw new Error(`${state} is not a state to record`);
   }
 
-  showDeposit(input, state, facts);
+  showDepositDetails(input, state, facts);
   let instead: DepositEvent | null = null;
   while (!isFinal(state)) {
     const step = transition(state, instead ?? (await chapters[state]()));
@@ -124,7 +124,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     state = step.state;
     // People can see it as soon as its row says so, which is before it is held.
     if (state === 'IN_REVIEW') memory.people = hearPeople(depositWorkflowId(externalOrderNumber));
-    showDeposit(input, state, facts);
+    showDepositDetails(input, state, facts);
     if (step.effects.includes('record')) instead = await record();
     if (instead === null && step.effects.includes('announce')) announce(state, facts);
   }

@@ -64,21 +64,21 @@ export const propose = defineUpdate<void, [Proposal]>('propose');
 export const confirm = defineUpdate<DecisionAnswer, [Confirmation]>('confirm');
 export const withdraw = defineUpdate<void, [Confirmation & { readonly reason: string }]>('withdraw');
 
-export const DepositState = defineSearchAttributeKey('DepositState', 'KEYWORD');
+export const DepositStateKey = defineSearchAttributeKey('DepositState', 'KEYWORD');
 export const CurrencyKey = defineSearchAttributeKey('Currency', 'KEYWORD');
 export const BuyCoinModeKey = defineSearchAttributeKey('BuyCoinMode', 'KEYWORD');
-export const TransactionCode = defineSearchAttributeKey('TransactionCode', 'KEYWORD');
+export const TransactionCodeKey = defineSearchAttributeKey('TransactionCode', 'KEYWORD');
 export const ReviewReasonKey = defineSearchAttributeKey('ReviewReason', 'KEYWORD');
 /** For searching only: an approximation of the asked amount. */
-export const MtcAmount = defineSearchAttributeKey('MtcAmount', 'DOUBLE');
+export const MtcAmountKey = defineSearchAttributeKey('MtcAmount', 'DOUBLE');
 
 export const SEARCH_ATTRIBUTES = [
-  DepositState,
+  DepositStateKey,
   CurrencyKey,
   BuyCoinModeKey,
-  TransactionCode,
+  TransactionCodeKey,
   ReviewReasonKey,
-  MtcAmount,
+  MtcAmountKey,
 ];
 
 /**
@@ -92,11 +92,11 @@ const WORKFLOW_TASK_TIMEOUT = '10s';
 export function depositStart(input: DepositInput) {
   const searchable: SearchAttributePair[] = [
     // The state it will be in most of its life: on the happy path only the end is written again.
-    { key: DepositState, value: 'AWAITING_PAYMENT' },
+    { key: DepositStateKey, value: 'AWAITING_PAYMENT' },
     { key: CurrencyKey, value: input.currencyCode },
     { key: BuyCoinModeKey, value: input.buyCoinMode },
   ];
-  if (input.mtcAmount !== null) searchable.push({ key: MtcAmount, value: Number(input.mtcAmount) });
+  if (input.mtcAmount !== null) searchable.push({ key: MtcAmountKey, value: Number(input.mtcAmount) });
   return {
     workflowId: depositWorkflowId(input.externalOrderNumber),
     taskQueue: TASK_QUEUE,
@@ -112,10 +112,10 @@ export function depositStart(input: DepositInput) {
 /** How a case is opened: once, and anew only when its workflow was terminated by hand. */
 export function reviewStart(input: ReviewInput) {
   const searchable: SearchAttributePair[] = [
-    { key: DepositState, value: 'IN_REVIEW' },
+    { key: DepositStateKey, value: 'IN_REVIEW' },
     { key: ReviewReasonKey, value: input.reason },
   ];
-  if (input.transactionCode !== null) searchable.push({ key: TransactionCode, value: input.transactionCode });
+  if (input.transactionCode !== null) searchable.push({ key: TransactionCodeKey, value: input.transactionCode });
   return {
     workflowId: input.heldBy ?? caseWorkflowId(input),
     taskQueue: TASK_QUEUE,

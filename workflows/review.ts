@@ -5,7 +5,7 @@ import type { ReviewReason } from '../domain/review.ts';
 import { hearPeople } from './decisions.ts';
 import { park } from './effects.ts';
 import { lookAgain, type ReviewInput } from './messages.ts';
-import { announceDecided, showReview } from './web-ui.ts';
+import { announceDecision, showReviewDetails } from './web-ui.ts';
 import { caseWorkflowId } from '../domain/ids.ts';
 
 /** What a closed case's history says of it. */
@@ -29,7 +29,7 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
   setHandler(lookAgain, () => people.lookAgain());
   // Cases of v1 do not say. Nothing is parked for them, and the books look once more before they post.
   let standing: Standing = input.standing ?? 'nothing';
-  showReview(input, { standing, proposal: null });
+  showReviewDetails(input, { standing, proposal: null });
   if (standing === 'nothing' && isGoodMoney(input)) {
     const parked = await park(workflowId);
     if (parked.postingId !== null) standing = 'parked';
@@ -41,8 +41,8 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
     amount: input.payment?.transactionAmount ?? null,
     reviewLimit: input.order?.settings.reviewLimit ?? '0',
   };
-  const { decision, postingId, decidedBy } = await people.decide(subject, (now) => showReview(input, now));
-  announceDecided(decision);
+  const { decision, postingId, decidedBy } = await people.decide(subject, (now) => showReviewDetails(input, now));
+  announceDecision(decision);
   await condition(allHandlersFinished);
   return { decision, postingId, decidedBy };
 }

@@ -1,5 +1,5 @@
 import { condition, setHandler } from '@temporalio/workflow';
-import type { Settlement, Unbound } from '../activities/index.ts';
+import type { Settlement, UnboundAnswer } from '../activities/index.ts';
 import type { DepositEvent } from '../domain/deposit.ts';
 import { judge } from '../domain/judge.ts';
 import type { Payment } from '../domain/order.ts';
@@ -37,7 +37,7 @@ export interface Memory {
  * Listens from now on. Signals are hints: what counts is what the database binds, and every activity asks it before
  * anything is done.
  */
-export function listen(input: DepositInput): Memory {
+export function listenForPayments(input: DepositInput): Memory {
   const memory: Memory = {
     input,
     facts: {
@@ -111,7 +111,7 @@ function settledAs(facts: DepositFacts, found: Settlement): DepositEvent {
 }
 
 /** What a signal named is not what the database binds: it is forgotten, and what is bound is judged in its place. */
-export function unbound(memory: Memory, { binds, settled }: Unbound): DepositEvent {
+export function unbound(memory: Memory, { binds, settled }: UnboundAnswer): DepositEvent {
   const { facts } = memory;
   facts.reported = true;
   facts.payment = binds;

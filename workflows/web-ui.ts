@@ -3,14 +3,14 @@ import { patched, setCurrentDetails, upsertSearchAttributes } from '@temporalio/
 import { allowedDecisions, type Decision, type Standing } from '../domain/decision.ts';
 import type { DepositState } from '../domain/deposit.ts';
 import { grouped } from '../domain/money.ts';
-import type { Progress } from './decisions.ts';
+import type { CaseProgress } from './decisions.ts';
 import type { DepositFacts } from './facts.ts';
 import {
-  DepositState as DepositStateKey,
+  DepositStateKey,
   type DepositInput,
   type ReviewInput,
   ReviewReasonKey,
-  TransactionCode,
+  TransactionCodeKey,
 } from './messages.ts';
 
 /** What people see in the Web UI. Current details cost no event; search attributes cost one each time. No personal data. */
@@ -29,7 +29,7 @@ const WHAT_TO_DO: Readonly<Record<DepositState, string>> = {
   UNPAID: 'The listening window is over and nothing came.',
 };
 
-export function showDeposit(input: DepositInput, state: DepositState, facts: DepositFacts): void {
+export function showDepositDetails(input: DepositInput, state: DepositState, facts: DepositFacts): void {
   const asked =
     input.mtcAmount === null
       ? `${grouped(input.totalPrice ?? '')} ${input.currencyCode}`
@@ -58,7 +58,7 @@ export function showDeposit(input: DepositInput, state: DepositState, facts: Dep
 export function announce(state: DepositState, facts: DepositFacts): void {
   const pairs: SearchAttributePair[] = [{ key: DepositStateKey, value: state }];
   const code = facts.creditedCode ?? (isHint(state, facts) ? undefined : facts.payment?.transactionCode);
-  if (code !== undefined) pairs.push({ key: TransactionCode, value: code });
+  if (code !== undefined) pairs.push({ key: TransactionCodeKey, value: code });
   if (facts.review !== null) pairs.push({ key: ReviewReasonKey, value: facts.review.reason });
   upsertSearchAttributes(pairs);
 }
@@ -86,7 +86,7 @@ const IN_THE_BOOKS: Readonly<Record<Standing, string>> = {
   unreadable: 'there is no amount that could be posted',
 };
 
-function showStanding({ standing, proposal }: Progress): string[] {
+function showStanding({ standing, proposal }: CaseProgress): string[] {
   const choice = allowedDecisions(standing).join(' or ');
   return [
     `- **in the books** ${IN_THE_BOOKS[standing]}`,
@@ -96,7 +96,7 @@ function showStanding({ standing, proposal }: Progress): string[] {
   ];
 }
 
-export function showReview(input: ReviewInput, progress: Progress): void {
+export function showReviewDetails(input: ReviewInput, progress: CaseProgress): void {
   const { payment, doubt } = input;
   setCurrentDetails(
     [
@@ -121,7 +121,7 @@ export function showReview(input: ReviewInput, progress: Progress): void {
 }
 
 /** Makes a decided case searchable as what it came to. */
-export const announceDecided = (decision: Decision): void =>
+export const announceDecision = (decision: Decision): void =>
   upsertSearchAttributes([
     {
       key: DepositStateKey,

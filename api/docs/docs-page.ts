@@ -1,6 +1,6 @@
 import { type ErrorCode, HTTP } from '../../contract/errors.ts';
 import { ANSWERS, codesOf, PROBLEMS } from '../../contract/problems.ts';
-import { html, type Html, type Part } from '../../encoding/html.ts';
+import { html, type Html, type HtmlPart } from '../../encoding/html.ts';
 
 /** The document as a page: read by people, without a script and without a request to any other machine. */
 
@@ -178,7 +178,7 @@ function typeName(schema: Node): Html {
 /** What else holds of a value, for those who write it. */
 function limits(schema: Node): Html | null {
   const one = schema.anyOf?.[0] ?? schema;
-  const said: Part[] = [];
+  const said: HtmlPart[] = [];
   if (one.enum !== undefined)
     said.push(
       html`One of ${one.enum.map((value: string, at: number) => html`${at === 0 ? '' : ', '}<code>${value}</code>`)}.`,

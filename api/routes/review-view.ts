@@ -14,8 +14,8 @@ import { listOtherCallbacks, type OtherCallback } from '../../database/other-pay
 import { isGenuine, type SealVerdict } from '../../providers/sealed-rows.ts';
 import { allowedDecisions, type Decision, needsTwo } from '../../domain/decision.ts';
 import { isFinal } from '../../domain/deposit.ts';
-import { type Paid, slipWarnings } from '../../domain/decimal-slip.ts';
-import { type Carried, stepOutcome } from '../../domain/decision-steps.ts';
+import { type StatedAmounts, slipWarnings } from '../../domain/decimal-slip.ts';
+import { type ProposalOutcome, stepOutcome } from '../../domain/decision-steps.ts';
 import { showCredit } from './deposit-view.ts';
 
 /** A case as people see it before they decide: what came, what the books hold, what may be decided, what is proposed. */
@@ -101,7 +101,7 @@ const showAsked = (deposit: DepositView) => ({
 
 const showOther = ({ receivedAt, ...other }: OtherCallback) => ({ ...other, receivedAt: receivedAt.toISOString() });
 
-const paidIn = ({ amount, paymentPrice, currencyCode }: CaseRow): Paid | null =>
+const paidIn = ({ amount, paymentPrice, currencyCode }: CaseRow): StatedAmounts | null =>
   amount === null || paymentPrice === null || currencyCode === null ? null : { amount, paymentPrice, currencyCode };
 
 /** Compared with the order that would get the money: the one that the waiting proposal names, or else the claimed one. */
@@ -109,7 +109,7 @@ async function warningsOf(
   pool: pg.Pool,
   { proposal }: CaseRow,
   claimed: DepositView | null,
-  paid: Paid | null,
+  paid: StatedAmounts | null,
 ): Promise<string[]> {
   const named = proposal === null || proposal.toDeposit === null ? null : await findDeposit(pool, proposal.toDeposit);
   const asked = named ?? claimed;
@@ -151,7 +151,7 @@ async function showSteps(pool: pg.Pool, found: CaseRow) {
   return { steps, agreed: [...stated.values()].at(-1) ?? null };
 }
 
-const toCarried = ({ confirmation, outcome, answer }: CarriedRow): Carried => ({
+const toCarried = ({ confirmation, outcome, answer }: CarriedRow): ProposalOutcome => ({
   confirmation,
   outcome,
   refusal: (answer as { readonly refusal?: string }).refusal ?? null,

@@ -7,7 +7,7 @@ import type { DepositInput } from '../../workflows/messages.ts';
 import {
   activities,
   canonical,
-  type Compared,
+  type Comparison,
   compareParked,
   comparePayment,
   compareCaseOutcome,
@@ -17,15 +17,15 @@ import {
   received,
 } from './comparing.ts';
 import { compareGiven } from './compare-given.ts';
-import { compareDecisions, type Decided } from './compare-people.ts';
+import { compareDecisions, type CaseDecision } from './compare-people.ts';
 import { compareDepositTimes } from './compare-times.ts';
-import { acceptedIn, type Asked, type Course, courseOf, type Judged, unboundIn } from './deposit-course.ts';
+import { acceptedIn, type PaymentQuestion, type Course, courseOf, type Judgment, unboundIn } from './deposit-course.ts';
 import type { AttemptRecord, DepositRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 import { depositWorkflowId, creditKey, reviewOutcome, postingOutcome, clearingOf } from '../../domain/ids.ts';
 
 /** A deposit's history beside its row, its callback, its postings and its case. */
-export function compareDeposit(on: Compared): void {
+export function compareDeposit(on: Comparison): void {
   const { facts, records, tell } = on;
   const input = facts.input as DepositInput;
   const n = input.externalOrderNumber;
@@ -61,13 +61,13 @@ export function compareDeposit(on: Compared): void {
 }
 
 /** What was put into suspense as its payment was given to people. */
-function tipOf(accepted: Judged | null): string | null {
+function tipOf(accepted: Judgment | null): string | null {
   const parked = accepted?.asked.step.result as { readonly postingId?: string | null } | null | undefined;
   return accepted?.asked.step.name === 'recordReview' ? (parked?.postingId ?? null) : null;
 }
 
 /** What was asked, as the workflow was started with it and as the row has it. */
-function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecord): void {
+function compareOrder({ tell }: Comparison, input: DepositInput, row: DepositRecord): void {
   const { settings, reservedAt, ...asked } = input;
   const order = { ...asked, provider: providerOf(input) };
   // After a restore the same order may have a younger row, and never an older one.
@@ -83,7 +83,7 @@ function compareOrder({ tell }: Compared, input: DepositInput, row: DepositRecor
 }
 
 /** What the provider answered, and until when the customer could pay. */
-function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course: Course): void {
+function comparePlacement({ facts, tell }: Comparison, row: DepositRecord, course: Course): void {
   const placement = placementOf(facts);
   if (placement === undefined || placement.kind === 'refused') return;
   const differs = (field: string, stands: string | null, says: string) =>
@@ -98,7 +98,7 @@ function comparePlacement({ facts, tell }: Compared, row: DepositRecord, course:
  * Where the customer is sent is where the provider's answer leads, by the history and by the attempt on record. Histories
  * of before say nothing of the link; and a row that ended while its order was being placed shows none.
  */
-function compareLink(on: Compared, row: DepositRecord): void {
+function compareLink(on: Comparison, row: DepositRecord): void {
   if (row.redirectHash === null) return;
   const placement = placementOf(on.facts);
   const stands = `the checkout link has hash ${row.redirectHash}`;
@@ -120,7 +120,7 @@ const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
  * the one that its workflow began with. A workflow of before does not know its row's time.
  */
 function compareRestored(
-  { facts, records, tell }: Pick<Compared, 'facts' | 'records' | 'tell'>,
+  { facts, records, tell }: Pick<Comparison, 'facts' | 'records' | 'tell'>,
   row: DepositRecord,
   attempts: readonly AttemptRecord[],
 ): void {
@@ -137,7 +137,7 @@ function compareRestored(
 }
 
 /** What its history was answered is what an attempt on record was answered. */
-function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord): void {
+function compareAttempts({ facts, records, tell }: Comparison, row: DepositRecord): void {
   const placement = placementOf(facts);
   const attempts = records.attempts.get(row.externalOrderNumber) ?? [];
   compareRestored({ facts, records, tell }, row, attempts);
@@ -163,7 +163,7 @@ function compareAttempts({ facts, records, tell }: Compared, row: DepositRecord)
 
 /** What came to a posting or a case of this deposit is a payment that its history was told of. */
 function compareOutcomes(
-  { facts, id, postings, records, tell }: Compared,
+  { facts, id, postings, records, tell }: Comparison,
   row: DepositRecord,
   { settled }: Course,
 ): void {
@@ -184,7 +184,7 @@ function compareOutcomes(
 }
 
 /** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */
-function compareBound(on: Compared, row: DepositRecord, course: Course): void {
+function compareBound(on: Comparison, row: DepositRecord, course: Course): void {
   const accepted = acceptedIn(course);
   const told: readonly { readonly payment: Payment | null; readonly step: HistoryStep }[] = [
     ...(accepted === null ? [] : [accepted]),
@@ -203,7 +203,7 @@ function compareBound(on: Compared, row: DepositRecord, course: Course): void {
 }
 
 /** A row that was final when its workflow asked ends it, as it stands: a final row never changes. */
-function compareSettled({ records, tell }: Compared, row: DepositRecord, { settled }: Course): void {
+function compareSettled({ records, tell }: Comparison, row: DepositRecord, { settled }: Course): void {
   if (settled === null) return;
   const says = (field: string, shown: unknown, told: unknown) =>
     shown === told || tell('deposit_row_differs', `${field} is ${String(shown)}, its history was told ${String(told)}`);
@@ -218,7 +218,7 @@ function compareSettled({ records, tell }: Compared, row: DepositRecord, { settl
   says('transaction code', code, settled.transactionCode);
 }
 
-const codeOf = (records: Compared['records'], root: string): string | null =>
+const codeOf = (records: Comparison['records'], root: string): string | null =>
   records.named.get(root)?.transactionCode ?? null;
 
 /** The books did not take it: of these the deposit's own words say what is known. */
@@ -234,19 +234,24 @@ const CONFLICTS: Readonly<Record<string, string>> = {
 };
 
 /** The numbers behind the reason, or the words that stand for them. */
-function detailOf({ facts }: Compared, { reason, detail }: Judged): string {
+function detailOf({ facts }: Comparison, { reason, detail }: Judgment): string {
   if (detail !== BY_THE_BOOKS) return detail;
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
   return reason === 'PAID_THOUGH_REFUSED' ? `the provider had answered ${refusal}` : (CONFLICTS[reason ?? ''] ?? '');
 }
 
-const judgedOf = (input: DepositInput, asked: Asked): Judged => ({ asked, ...verdictOn(input, asked) });
+const judgedOf = (input: DepositInput, asked: PaymentQuestion): Judgment => ({ asked, ...verdictOn(input, asked) });
 
 function verdictOn(
   input: DepositInput,
-  { payment, expiresAt, thoughRefused, conflict }: Pick<Asked, 'payment' | 'expiresAt' | 'thoughRefused' | 'conflict'>,
-): Omit<Judged, 'asked'> {
+  {
+    payment,
+    expiresAt,
+    thoughRefused,
+    conflict,
+  }: Pick<PaymentQuestion, 'payment' | 'expiresAt' | 'thoughRefused' | 'conflict'>,
+): Omit<Judgment, 'asked'> {
   if (payment === null) return { late: false, reason: null, detail: '' };
   if (thoughRefused) return { late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
   const { inboxId: _, receivedAt, ...callback } = payment;
@@ -259,7 +264,7 @@ function verdictOn(
 }
 
 /** What was asked for against what the judge says. */
-function compareJudgement({ tell }: Compared, { asked, reason, detail }: Judged): void {
+function compareJudgement({ tell }: Comparison, { asked, reason, detail }: Judgment): void {
   if (asked.payment === null) return;
   const isCredit = asked.step.name === 'credit';
   if (isCredit && reason !== null) tell('decision_differs', `the rules say review ${reason}: ${detail}`);
@@ -267,7 +272,7 @@ function compareJudgement({ tell }: Compared, { asked, reason, detail }: Judged)
 }
 
 /** The case of a payment that was given to people. */
-function compareCase(on: Compared, judged: Judged | null): void {
+function compareCase(on: Comparison, judged: Judgment | null): void {
   const { id, records, tell } = on;
   if (judged === null || judged.asked.payment === null || judged.asked.step.name !== 'recordReview') return;
   const stands = records.cases.get(id);
@@ -285,7 +290,7 @@ function compareCase(on: Compared, judged: Judged | null): void {
 }
 
 /** What was credited by the machine. Answers the posting. */
-function compareCredit(on: Compared, input: DepositInput, { asked }: Course): string | undefined {
+function compareCredit(on: Comparison, input: DepositInput, { asked }: Course): string | undefined {
   const credited = asked.find(({ step }) => (step.result as { kind?: string } | null)?.kind === 'credited');
   if (credited === undefined) return undefined;
   const { payment } = credited;
@@ -304,7 +309,13 @@ function compareCredit(on: Compared, input: DepositInput, { asked }: Course): st
   return postingId;
 }
 
-function expectCredit(on: Compared, input: DepositInput, postingId: string, payment: Payment, postedAt?: string): void {
+function expectCredit(
+  on: Comparison,
+  input: DepositInput,
+  postingId: string,
+  payment: Payment,
+  postedAt?: string,
+): void {
   expectPosting(on, postingId, {
     kind: 'credit',
     key: creditKey(input.externalOrderNumber),
@@ -323,7 +334,7 @@ function expectCredit(on: Compared, input: DepositInput, postingId: string, paym
  * What the machine credited in a task of which nothing was recorded, because it took too long: the history was then told
  * by the row that it is settled. The judge is asked about the payment that the row is bound to, as the task was.
  */
-function compareLostCredit(on: Compared, input: DepositInput, row: DepositRecord, course: Course): void {
+function compareLostCredit(on: Comparison, input: DepositInput, row: DepositRecord, course: Course): void {
   const postingId = course.settled?.postingId ?? null;
   const isOwn = on.postings.some(({ id, kind }) => id === postingId && kind === 'credit');
   if (postingId === null || !isOwn || on.explained.has(postingId)) return;
@@ -341,10 +352,10 @@ function compareLostCredit(on: Compared, input: DepositInput, row: DepositRecord
 
 /** How the deposit is shown must be how its history ended. */
 function compareEnd(
-  { facts, id, records, tell }: Compared,
+  { facts, id, records, tell }: Comparison,
   row: DepositRecord,
   course: Course,
-  { posted, decided, late }: { posted: string | undefined; decided: Decided | undefined; late: boolean },
+  { posted, decided, late }: { posted: string | undefined; decided: CaseDecision | undefined; late: boolean },
 ): void {
   if (facts.end !== null && facts.end.status !== 'completed') return;
   const gaveToPeople = activities(facts, 'recordReview').some((step) => unboundIn(step) === null);
@@ -378,7 +389,7 @@ function compareEnd(
 }
 
 /** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
-function compareRunning({ facts, tell }: Compared, { closedAt, settledBy, told, state }: DepositRecord): void {
+function compareRunning({ facts, tell }: Comparison, { closedAt, settledBy, told, state }: DepositRecord): void {
   if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
   tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
 }
@@ -395,7 +406,7 @@ interface Result {
 function endOf(
   { settled, payment, asked }: Course,
   posted: string | undefined,
-  decided: Decided | undefined,
+  decided: CaseDecision | undefined,
   refusal: string | null,
 ): Pick<Result, 'state' | 'postingId' | 'transactionCode'> {
   const transactionCode = payment?.transactionCode ?? null;

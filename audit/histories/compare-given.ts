@@ -1,13 +1,13 @@
 import type { DepositState } from '../../domain/deposit.ts';
 import type { DepositInput } from '../../workflows/messages.ts';
-import { type Activity, canonical, type Compared, placementOf, type Update } from './comparing.ts';
-import { type Course, type Judged, unboundIn } from './deposit-course.ts';
+import { type Activity, canonical, type Comparison, placementOf, type Update } from './comparing.ts';
+import { type Course, type Judgment, unboundIn } from './deposit-course.ts';
 
 /**
  * What durable activities were given, and for how long windows were set: replay looks at neither. It follows from what
  * the history was told. Local activities keep nothing of what they were given; what they did is compared instead.
  */
-export function compareGiven(on: Compared, course: Course | null, judged: readonly Judged[]): void {
+export function compareGiven(on: Comparison, course: Course | null, judged: readonly Judgment[]): void {
   const { facts, tell } = on;
   for (const step of facts.steps) {
     if (step.kind === 'timer' && !isWindow(on, course, step.durationMs))
@@ -29,7 +29,7 @@ export function compareGiven(on: Compared, course: Course | null, judged: readon
 }
 
 /** A wait that a hint interrupted goes on for what is left of it. */
-function isWindow({ facts }: Compared, course: Course | null, durationMs: number): boolean {
+function isWindow({ facts }: Comparison, course: Course | null, durationMs: number): boolean {
   if (facts.workflowType !== 'deposit') return false;
   const { paymentWindowMs, listeningWindowMs } = (facts.input as DepositInput).settings;
   const windows = [paymentWindowMs, listeningWindowMs, paymentWindowMs + listeningWindowMs];
@@ -42,7 +42,7 @@ function isWindow({ facts }: Compared, course: Course | null, durationMs: number
 }
 
 /** Every list of arguments that the activity may have been given, each as one text. */
-function givenTo(on: Compared, step: Activity, course: Course | null, judged: Judged | undefined): string[] {
+function givenTo(on: Comparison, step: Activity, course: Course | null, judged: Judgment | undefined): string[] {
   const { facts, id } = on;
   const { externalOrderNumber: n, wallet, reservedAt, provider } = facts.input as DepositInput;
   const placement = placementOf(facts);
@@ -80,7 +80,7 @@ function givenTo(on: Compared, step: Activity, course: Course | null, judged: Ju
 const WAITING: readonly DepositState[] = ['AWAITING_PAYMENT', 'EXPIRED', 'PLACEMENT_UNKNOWN'];
 
 /** As it was given before the database was asked what it binds, and since. */
-function creditItems(workflowId: string, deposit: string, wallet: string, { asked, late }: Judged): unknown[] {
+function creditItems(workflowId: string, deposit: string, wallet: string, { asked, late }: Judgment): unknown[] {
   const { payment, reported } = asked;
   if (payment === null) return [null];
   const item = {
@@ -97,7 +97,7 @@ function creditItems(workflowId: string, deposit: string, wallet: string, { aske
   return [item, { ...item, receivedAt: payment.receivedAt, reported }];
 }
 
-function reviewRecords({ id, records }: Compared, n: string, { asked, late, reason, detail }: Judged): unknown[] {
+function reviewRecords({ id, records }: Comparison, n: string, { asked, late, reason, detail }: Judgment): unknown[] {
   const { payment, reported, step } = asked;
   const first = { externalOrderNumber: n, inboxId: payment?.inboxId ?? null, reason, late, workflowId: id };
   // What was given to people says in its case why. What the database did not bind has none.
@@ -107,7 +107,7 @@ function reviewRecords({ id, records }: Compared, n: string, { asked, late, reas
 }
 
 /** Which proposal waits, and the step that says so: the step itself is asked about since a while. */
-function shown(facts: Compared['facts']): unknown[][] {
+function shown(facts: Comparison['facts']): unknown[][] {
   const updates = facts.steps.filter((step): step is Update => step.kind === 'update');
   return [
     [null],

@@ -1,7 +1,7 @@
 import { actorOf, restOf, type DecisionAnswer } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
-import { type Compared, expectPosting, placeOf, received, providerIn } from './comparing.ts';
-import type { People, Subject } from './compare-people.ts';
+import { type Comparison, expectPosting, placeOf, received, providerIn } from './comparing.ts';
+import type { DecisionPair, SubjectRecord } from './compare-people.ts';
 import type { PostingRecord, StatedRecord, StepRecord } from '../tables/rows.ts';
 import { creditKey, clearingOf, suspenseOf, parkKey } from '../../domain/ids.ts';
 
@@ -12,7 +12,7 @@ type Money = Omit<Payment, 'inboxId' | 'receivedAt'>;
  * Money that two people brought onto the books before it went to a wallet: what was received, or, of a payment that
  * cannot be read, what both of them stated. It stands in suspense for itself, whatever the proposal came to.
  */
-export function compareBroughtIn(on: Compared, subject: Subject, credits: readonly People[]): void {
+export function compareBroughtIn(on: Comparison, subject: SubjectRecord, credits: readonly DecisionPair[]): void {
   if (credits.length === 0) return;
   const provider = providerIn(on.facts);
   const before = on.postings.filter(({ id, kind }) => kind === 'suspense' && !on.explained.has(id));
@@ -37,7 +37,7 @@ export function compareBroughtIn(on: Compared, subject: Subject, credits: readon
 }
 
 /** What two people stated alike, and is just what was posted; null: nobody did. */
-function statedFor({ records }: Compared, posting: PostingRecord, credits: readonly People[]): Money | null {
+function statedFor({ records }: Comparison, posting: PostingRecord, credits: readonly DecisionPair[]): Money | null {
   const isPosted = (stated: StatedRecord | undefined): stated is StatedRecord =>
     stated !== undefined &&
     stated.transactionCode === posting.transactionCode &&
@@ -52,7 +52,7 @@ function statedFor({ records }: Compared, posting: PostingRecord, credits: reado
 }
 
 /** The posting of a decision: whose wallet, how much, of which posting, in whose name, next to which, and why. */
-export function compareMoved(on: Compared, subject: Subject, people: People, answer: Carried): void {
+export function compareMoved(on: Comparison, subject: SubjectRecord, people: DecisionPair, answer: Carried): void {
   const { tell } = on;
   const { proposal, confirmation } = people;
   if (answer.postingId === null) {
@@ -94,13 +94,17 @@ export function compareMoved(on: Compared, subject: Subject, people: People, ans
 }
 
 /** What stays in suspense: only where two people chose to credit what was ordered. */
-function restFor({ records }: Compared, { deposit, payment }: Subject, { onlyOrdered }: StepRecord): string | null {
+function restFor(
+  { records }: Comparison,
+  { deposit, payment }: SubjectRecord,
+  { onlyOrdered }: StepRecord,
+): string | null {
   const row = deposit === null ? undefined : records.deposits.get(deposit);
   return onlyOrdered ? restOf(row?.mtcAmount ?? null, payment?.transactionAmount ?? null) : null;
 }
 
 /** It is the money of this case, whole. */
-function compareChain({ id, records, tell }: Compared, { payment }: Subject, posting: PostingRecord): void {
+function compareChain({ id, records, tell }: Comparison, { payment }: SubjectRecord, posting: PostingRecord): void {
   const root = records.named.get(posting.root);
   const where = `posting ${posting.id}`;
   const isOwn =
@@ -120,7 +124,11 @@ function compareChain({ id, records, tell }: Compared, { payment }: Subject, pos
 const callbackIn = (id: string): string => id.replace(/:reversal:\d+$/, '');
 
 /** One posting follows another by its name; before that the name said whose money it was. */
-function compareKey({ id, records, tell }: Compared, { deposit }: Subject, { key, origin, ...posting }: PostingRecord) {
+function compareKey(
+  { id, records, tell }: Comparison,
+  { deposit }: SubjectRecord,
+  { key, origin, ...posting }: PostingRecord,
+) {
   const inboxId = records.cases.get(id)?.inboxId;
   const allowed = [
     `after:${origin}`,
@@ -136,9 +144,9 @@ function compareKey({ id, records, tell }: Compared, { deposit }: Subject, { key
 
 /** From where to where a decision takes the money, which lies where the posting `before` left it. */
 function wayOf(
-  { facts, records }: Compared,
-  subject: Subject,
-  { proposal }: People,
+  { facts, records }: Comparison,
+  subject: SubjectRecord,
+  { proposal }: DecisionPair,
   posting: PostingRecord,
   before: PostingRecord | undefined,
 ): Partial<PostingRecord> {

@@ -1,11 +1,11 @@
 import { actorOf, type Decision, needsTwo, type DecisionAnswer } from '../../domain/decision.ts';
 import type { Payment } from '../../domain/order.ts';
-import { type Activity, activities, canonical, type Compared, type Update } from './comparing.ts';
+import { type Activity, activities, canonical, type Comparison, type Update } from './comparing.ts';
 import { compareBroughtIn, compareMoved } from './compare-moved.ts';
 import type { StatedRecord, StepRecord } from '../tables/rows.ts';
 
 /** What is decided about: a payment, null when it cannot be read; the deposit it claims, null when there is none. */
-export interface Subject {
+export interface SubjectRecord {
   readonly payment: Payment | null;
   readonly deposit: string | null;
   readonly reviewLimit: string;
@@ -14,7 +14,7 @@ export interface Subject {
 }
 
 /** The decision that closed the case. */
-export interface Decided {
+export interface CaseDecision {
   readonly decision: Decision;
   readonly postingId: string | null;
   readonly decidedBy: string;
@@ -30,13 +30,13 @@ export interface Decided {
  * Every step that people took, and every decision that was carried out: who it was, by the rows, and what was posted
  * for it. Answers the last decision, if the case was decided.
  */
-export function compareDecisions(on: Compared, subject: Subject): Decided | undefined {
+export function compareDecisions(on: Comparison, subject: SubjectRecord): CaseDecision | undefined {
   const rows = on.records.steps.get(on.id) ?? [];
   const updates = on.facts.steps.filter((step): step is Update => step.kind === 'update');
   for (const update of updates) compareStep(on, update, rows);
   compareBroughtIn(on, subject, confirmedCredits(updates, rows));
   let { tip } = subject;
-  let decided: Decided | undefined;
+  let decided: CaseDecision | undefined;
   const decisions = activities(on.facts, 'decide');
   for (const [i, step] of decisions.entries()) {
     const people = peopleOf(on, step, updates, rows);
@@ -64,7 +64,7 @@ export function compareDecisions(on: Compared, subject: Subject): Decided | unde
 }
 
 /** The proposal that an open case shows is the one that waits, as far as its history says so by itself. */
-function compareShown({ facts, id, records, tell }: Compared, updates: readonly Update[]): void {
+function compareShown({ facts, id, records, tell }: Comparison, updates: readonly Update[]): void {
   const stands = records.cases.get(id);
   const isAnswered = updates.every(({ outcome, refusal }) => outcome !== undefined || refusal !== null);
   if (stands === undefined || stands.closedAt !== null || stands.heldBy !== null || facts.end !== null || !isAnswered)
@@ -86,7 +86,7 @@ function compareShown({ facts, id, records, tell }: Compared, updates: readonly 
 }
 
 /** What a history was told by people is what they wrote down first, word by word. */
-function compareStep({ records, tell }: Compared, update: Update, rows: readonly StepRecord[]): void {
+function compareStep({ records, tell }: Comparison, update: Update, rows: readonly StepRecord[]): void {
   // Nobody's step, or one that came too late: the workflow did not take it, so it changed nothing.
   if (isRefused(update)) return;
   const { decisionId, proposalId = null, beside = null, onlyOrdered = false, ...said } = update.input as Said;
@@ -119,12 +119,12 @@ interface Said {
 }
 
 /** Two rows that name each other. */
-export interface People {
+export interface DecisionPair {
   readonly proposal: StepRecord;
   readonly confirmation: StepRecord;
 }
 
-function pairOf(rows: readonly StepRecord[], proposalId: unknown, confirmationId: unknown): People | null {
+function pairOf(rows: readonly StepRecord[], proposalId: unknown, confirmationId: unknown): DecisionPair | null {
   const proposal = rows.find((row) => row.id === proposalId && row.step === 'propose');
   const confirmation = rows.find((row) => row.id === confirmationId && row.step === 'confirm');
   if (proposal === undefined || confirmation === undefined || confirmation.proposal !== proposal.id) return null;
@@ -132,7 +132,7 @@ function pairOf(rows: readonly StepRecord[], proposalId: unknown, confirmationId
 }
 
 /** Proposals to credit that were confirmed, whatever they came to: each may have brought money onto the books. */
-const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[]): People[] =>
+const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[]): DecisionPair[] =>
   updates.flatMap((update) => {
     if (update.name !== 'confirm' || isRefused(update)) return [];
     const { proposalId, decisionId } = update.input as Said;
@@ -142,11 +142,11 @@ const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[
 
 /** The two rows that a decision names; null, and told: they are not there, or nobody confirmed so. */
 function peopleOf(
-  { id, tell }: Compared,
+  { id, tell }: Comparison,
   step: Activity,
   updates: readonly Update[],
   rows: readonly StepRecord[],
-): People | null {
+): DecisionPair | null {
   const { eventId, result } = step;
   const { item, proposalId, confirmationId } = itemOf(step);
   // Of several that name the same row, the one that was heard last: before it nobody had written the row down.
@@ -192,7 +192,7 @@ const UNCARRIED = ['not_written', 'case_closed'];
  * What it came to is written down where it was carried out, as its history was told, refusals too. `isAskedAgain`: the same
  * rows are named by a later decision, so what is written down is of that one.
  */
-function compareCarried(on: Compared, step: Activity, answer: DecisionAnswer, isAskedAgain: boolean): void {
+function compareCarried(on: Comparison, step: Activity, answer: DecisionAnswer, isAskedAgain: boolean): void {
   const { records, tell } = on;
   const { proposalId, confirmationId } = itemOf(step);
   const row = records.carried.get(String(proposalId));
@@ -210,7 +210,7 @@ function compareCarried(on: Compared, step: Activity, answer: DecisionAnswer, is
 }
 
 /** Whether it was carried out by code that writes that down: its posting says so, or what else the case was answered. */
-function isCarriedSince({ facts, postings }: Compared, answer: DecisionAnswer): boolean {
+function isCarriedSince({ facts, postings }: Comparison, answer: DecisionAnswer): boolean {
   const posting = answer.kind === 'refused' ? undefined : postings.find(({ id }) => id === answer.postingId);
   if (posting !== undefined) return posting.key.startsWith('after:');
   const shown = activities(facts, 'recordProposal');
@@ -218,7 +218,7 @@ function isCarriedSince({ facts, postings }: Compared, answer: DecisionAnswer): 
 }
 
 /** A history that has ended has heard what became of every proposal it was told. */
-function compareLeftOut({ facts, records, tell }: Compared, updates: readonly Update[]): void {
+function compareLeftOut({ facts, records, tell }: Comparison, updates: readonly Update[]): void {
   if (facts.end?.status !== 'completed') return;
   const heard = new Set(activities(facts, 'decide').map((step) => itemOf(step).proposalId));
   for (const update of updates) {
@@ -234,9 +234,9 @@ function compareLeftOut({ facts, records, tell }: Compared, updates: readonly Up
 type Carried = Exclude<DecisionAnswer, { kind: 'refused' }>;
 
 function compareWho(
-  { records, tell }: Compared,
-  { payment, reviewLimit }: Subject,
-  { proposal, confirmation }: People,
+  { records, tell }: Comparison,
+  { payment, reviewLimit }: SubjectRecord,
+  { proposal, confirmation }: DecisionPair,
   answer: Carried,
 ): void {
   const amount = payment?.transactionAmount ?? null;
@@ -263,7 +263,7 @@ function factsOf(stated: StatedRecord | undefined): string {
 }
 
 /** What the deposit was credited with, when its own payment was not: a payment that lies in its wallet. */
-function compareSettled({ records, tell }: Compared, { deposit }: Subject, answer: Carried): void {
+function compareSettled({ records, tell }: Comparison, { deposit }: SubjectRecord, answer: Carried): void {
   const settled = answer.kind === 'decided' ? answer.settled : undefined;
   if (settled === undefined) return;
   const posting = records.named.get(settled.postingId);
@@ -285,7 +285,7 @@ function compareSettled({ records, tell }: Compared, { deposit }: Subject, answe
 }
 
 /** The case as it is shown. What held it before was not what decided. */
-function compareClosed({ facts, id, records, tell }: Compared, decided: Decided | undefined): void {
+function compareClosed({ facts, id, records, tell }: Comparison, decided: CaseDecision | undefined): void {
   const stands = records.cases.get(id);
   if (stands === undefined || facts.end?.status !== 'completed') return;
   if (stands.heldBy !== null && stands.heldBy !== facts.workflowId) return;

@@ -3,19 +3,19 @@ import {
   activities,
   canonical,
   compareCaseOutcome,
-  type Compared,
+  type Comparison,
   compareElsewhere,
   compareParked,
   comparePayment,
 } from './comparing.ts';
 import { compareGiven } from './compare-given.ts';
-import { compareDecisions, type Decided } from './compare-people.ts';
+import { compareDecisions, type CaseDecision } from './compare-people.ts';
 import { compareReviewTimes } from './compare-times.ts';
 import type { CallbackRecord, CaseRecord } from '../tables/rows.ts';
 import { caseWorkflowId } from '../../domain/ids.ts';
 
 /** The history of a case of its own beside its row, its callback and its postings. */
-export function compareReview(on: Compared): void {
+export function compareReview(on: Comparison): void {
   const { facts, records, tell } = on;
   const input = facts.input as ReviewInput;
   const callback = records.callbacks.get(input.inboxId);
@@ -40,7 +40,11 @@ export function compareReview(on: Compared): void {
 }
 
 /** A case has its id from its callback, and its workflow has it from the case, unless it was held before. */
-function compareIds({ facts, id, records, tell }: Compared, input: ReviewInput, callback: CallbackRecord | undefined) {
+function compareIds(
+  { facts, id, records, tell }: Comparison,
+  input: ReviewInput,
+  callback: CallbackRecord | undefined,
+) {
   const differs = (says: string) => tell('decision_unrecorded', `its history is that of ${says}`);
   const { heldBy = id } = input;
   if (facts.workflowId !== heldBy || caseWorkflowId(input) !== id)
@@ -56,13 +60,13 @@ function compareIds({ facts, id, records, tell }: Compared, input: ReviewInput, 
 }
 
 /** The newest posting of its money as the case was opened, as far as its history says. */
-function tipOf({ facts }: Compared, { doubt }: ReviewInput): string | null {
+function tipOf({ facts }: Comparison, { doubt }: ReviewInput): string | null {
   const [parking] = activities(facts, 'park');
   return doubt?.postingId ?? (parking?.result as { readonly postingId: string | null } | undefined)?.postingId ?? null;
 }
 
 /** Which callback it is about, and for which deposit, as the inbox and the deposit's row have it. */
-function compareAbout({ records, tell }: Compared, input: ReviewInput, callback: CallbackRecord): void {
+function compareAbout({ records, tell }: Comparison, input: ReviewInput, callback: CallbackRecord): void {
   const where = `callback ${callback.id}`;
   const said: Record<string, unknown> = {
     externalOrderNumber: input.externalOrderNumber,
@@ -89,7 +93,7 @@ function compareAbout({ records, tell }: Compared, input: ReviewInput, callback:
   }
 }
 
-function orderOf(deposits: Compared['records']['deposits'], n: string | null, fields: readonly string[]): string {
+function orderOf(deposits: Comparison['records']['deposits'], n: string | null, fields: readonly string[]): string {
   const row = n === null ? undefined : deposits.get(n);
   if (row === undefined) return canonical(null);
   return canonical(Object.fromEntries(fields.map((field) => [field, row[field as keyof typeof row]])));
@@ -99,7 +103,7 @@ function orderOf(deposits: Compared['records']['deposits'], n: string | null, fi
 const DOUBTS: readonly string[] = ['CREDIT_IN_DOUBT', 'DECISION_IN_DOUBT'];
 
 /** Why it is a case, what the books held when it was opened, and who doubts what. */
-function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void {
+function compareCase(on: Comparison, input: ReviewInput, stands: CaseRecord): void {
   const { tell } = on;
   const { doubt, standing, payment } = input;
   const differs = (field: string, shown: unknown, says: unknown) =>
@@ -132,9 +136,9 @@ function compareCase(on: Compared, input: ReviewInput, stands: CaseRecord): void
 }
 
 /** How it ended is how it was decided. */
-function compareResult({ facts, tell }: Compared, decided: Decided | undefined): void {
+function compareResult({ facts, tell }: Comparison, decided: CaseDecision | undefined): void {
   if (facts.end?.status !== 'completed') return;
-  const { decision, postingId, decidedBy } = facts.end.result as Omit<Decided, 'toOther' | 'settled'>;
+  const { decision, postingId, decidedBy } = facts.end.result as Omit<CaseDecision, 'toOther' | 'settled'>;
   const steps = { decision: decided?.decision, postingId: decided?.postingId, decidedBy: decided?.decidedBy };
   if (canonical({ decision, postingId, decidedBy }) === canonical(steps)) return;
   const ended = `its history ended ${decision} by ${decidedBy}, posting ${postingId ?? 'none'}`;

@@ -1,16 +1,16 @@
 import type { HistoryStep } from '../../archive/history.ts';
 import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
-import { activities, type Compared, placementOf } from './comparing.ts';
-import type { Asked } from './deposit-course.ts';
+import { activities, type Comparison, placementOf } from './comparing.ts';
+import type { PaymentQuestion } from './deposit-course.ts';
 import type { CaseRecord, DepositRecord, StepRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 
 /** When a deposit's history says that things happened, beside when its rows say so. */
 export function compareDepositTimes(
-  on: Compared,
+  on: Comparison,
   input: DepositInput,
   row: DepositRecord,
-  accepted: Asked | null,
+  accepted: PaymentQuestion | null,
 ): void {
   const { facts, records } = on;
   inLife(on, 'the deposit was made', row.createdAt, 'before its workflow began', facts.startedAt);
@@ -26,7 +26,7 @@ export function compareDepositTimes(
     inLife(on, 'the case was opened', stands.openedAt, 'before that was recorded', review.at);
 }
 
-export function compareReviewTimes(on: Compared, input: ReviewInput, stands: CaseRecord): void {
+export function compareReviewTimes(on: Comparison, input: ReviewInput, stands: CaseRecord): void {
   const { facts } = on;
   inLife(on, 'the case was opened', stands.openedAt, 'before its workflow began', facts.startedAt);
   if (input.payment)
@@ -40,13 +40,13 @@ export function compareReviewTimes(on: Compared, input: ReviewInput, stands: Cas
  * What came first by the database's clock, and what followed by Temporal's: two machines, so that they may differ by
  * {@link CLOCKS_MS}. There is no other end: while one of them is away the other waits, for days if it takes days.
  */
-function inLife({ tell }: Compared, what: string, first: string, order: string, then: string): void {
+function inLife({ tell }: Comparison, what: string, first: string, order: string, then: string): void {
   if (Date.parse(first) <= Date.parse(then) + CLOCKS_MS) return;
   tell('times_contradict', `${what} ${first}, which has to be ${order}, ${then}`);
 }
 
 /** The windows are those that were frozen, from the answer or the sending on; the provider was asked in the workflow's life. */
-function compareWindows(on: Compared, { settings }: DepositInput, row: DepositRecord): void {
+function compareWindows(on: Comparison, { settings }: DepositInput, row: DepositRecord): void {
   const { facts, tell } = on;
   const { placedAt, expiresAt, listeningUntil } = row;
   if (expiresAt !== null) {
@@ -71,7 +71,7 @@ function compareWindows(on: Compared, { settings }: DepositInput, row: DepositRe
 }
 
 /** People's steps before the workflow heard of them, and postings within its life, after the word they rest on. */
-function compareSteps(on: Compared): void {
+function compareSteps(on: Comparison): void {
   const { facts, records } = on;
   const rows = records.steps.get(on.id) ?? [];
   const rowOf = (id: unknown): StepRecord | undefined => rows.find((row) => row.id === id);
@@ -97,7 +97,7 @@ function compareSteps(on: Compared): void {
 }
 
 function comparePosting(
-  on: Compared,
+  on: Comparison,
   step: Extract<HistoryStep, { kind: 'activity' }>,
   rowOf: (id: unknown) => StepRecord | undefined,
 ): void {

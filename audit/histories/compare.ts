@@ -1,7 +1,7 @@
 import type { HistoryFacts } from '../../archive/history.ts';
 import { compareDeposit } from './compare-deposit.ts';
 import { compareReview } from './compare-review.ts';
-import { type Compared, subjectOf } from './comparing.ts';
+import { type Comparison, subjectOf } from './comparing.ts';
 import type { Finding } from '../report/report.ts';
 import type { PostingRecord, Records } from '../tables/rows.ts';
 import { shapeFaults } from './history-shapes.ts';
@@ -39,7 +39,7 @@ export function compareBooks(
 }
 
 /** {@link compareBooks}, the findings alone. */
-export const compare = (...of: Parameters<typeof compareBooks>): Finding[] =>
+export const compareHistory = (...of: Parameters<typeof compareBooks>): Finding[] =>
   compareBooks(...of).map(({ finding }) => finding);
 
 /** The postings that this history decided: for another run under the same id, whose they are not. */
@@ -51,7 +51,7 @@ function look(facts: HistoryFacts, records: Records): { findings: Finding[]; exp
   const findings: Finding[] = [];
   const explained = new Set<string>();
   const [where, id] = [facts.workflowId, subjectOf(facts)];
-  const on: Compared = {
+  const on: Comparison = {
     facts,
     records,
     id,

@@ -8,7 +8,7 @@ import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
 import type { Placement } from '../../activities/placement.ts';
 
 /** One history beside what the tables hold of it; what all comparisons share. */
-export interface Compared {
+export interface Comparison {
   readonly facts: HistoryFacts;
   readonly records: Records;
   /** Under which rows and postings stand: the workflow's own, or that of the case which it holds for another. */
@@ -62,7 +62,7 @@ export const canonical = (value: unknown): string =>
   value === undefined ? 'nothing' : canonicalText(JSON.parse(JSON.stringify(value)));
 
 /** What the history was told must be what the inbox holds. */
-export function comparePayment({ tell }: Compared, payment: Payment, callback: CallbackRecord | undefined): void {
+export function comparePayment({ tell }: Comparison, payment: Payment, callback: CallbackRecord | undefined): void {
   if (callback === undefined) return tell('credit_without_evidence', `there is no callback ${payment.inboxId}`);
   const where = `callback ${callback.id}`;
   if (callback.data === null)
@@ -80,7 +80,7 @@ export function comparePayment({ tell }: Compared, payment: Payment, callback: C
 
 /** What a history gave to people came to its case, and to nothing else. That it came to nothing is told of the callback. */
 export function compareCaseOutcome(
-  { records, tell }: Pick<Compared, 'records' | 'tell'>,
+  { records, tell }: Pick<Comparison, 'records' | 'tell'>,
   inboxId: string,
   caseId: string,
 ) {
@@ -93,7 +93,7 @@ export function compareCaseOutcome(
 
 /** The posting that the history names, if the books hold it under this workflow and it says what was decided. */
 export function expectPosting(
-  { postings, explained, tell }: Compared,
+  { postings, explained, tell }: Comparison,
   id: string,
   expected: Partial<PostingRecord>,
 ): PostingRecord | undefined {
@@ -116,7 +116,7 @@ export const placeOf = ({ amount, debit, credit }: PostingRecord): string => (am
 
 /** Money that was put into suspense as the case opened: what was received, whole, and noted on the case. */
 export function compareParked(
-  on: Compared,
+  on: Comparison,
   activity: 'recordReview' | 'park',
   payment: Payment | null,
   deposit: string | null,
@@ -154,7 +154,7 @@ interface ParkedAnswer {
 }
 
 /** The code is used up by a posting of another workflow. */
-export function compareElsewhere({ id, records, tell }: Compared, payment: Payment): void {
+export function compareElsewhere({ id, records, tell }: Comparison, payment: Payment): void {
   const holder = records.codes.get(payment.transactionCode);
   if (holder !== undefined && holder !== id) return;
   const who = holder === undefined ? 'no posting' : 'its own posting';

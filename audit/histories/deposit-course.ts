@@ -1,12 +1,12 @@
 import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
-import type { Settlement, Unbound } from '../../activities/index.ts';
+import type { Settlement, UnboundAnswer } from '../../activities/index.ts';
 import type { Payment } from '../../domain/order.ts';
 import { isPayment } from '../../workflows/payment.ts';
 import type { Activity } from './comparing.ts';
 import type { Placement } from '../../activities/placement.ts';
 
 /** A payment that the deposit's history asked the database about: to credit it, or to give it to people. */
-export interface Asked {
+export interface PaymentQuestion {
   readonly step: Activity;
   /** Null: there was none, so somebody else wrote this. */
   readonly payment: Payment | null;
@@ -23,8 +23,8 @@ export interface Asked {
 }
 
 /** What the judge says once more, to one payment that the database was asked about. */
-export interface Judged {
-  readonly asked: Asked;
+export interface Judgment {
+  readonly asked: PaymentQuestion;
   readonly late: boolean;
   /** Why it is for people; null: a machine may credit it. */
   readonly reason: string | null;
@@ -34,7 +34,7 @@ export interface Judged {
 
 /** What a deposit went through, told again from its history as the workflow hears of it. */
 export interface Course {
-  readonly asked: readonly Asked[];
+  readonly asked: readonly PaymentQuestion[];
   /** Payments that the database named by itself, with the step of its answer. */
   readonly bound: readonly { readonly payment: Payment; readonly step: HistoryStep }[];
   /** The row was final: the answer that said so. */
@@ -48,13 +48,13 @@ export interface Course {
 }
 
 /** The payment that the database bound, and that was credited or given to people. */
-export const acceptedIn = (course: Course): Asked | null =>
+export const acceptedIn = (course: Course): PaymentQuestion | null =>
   course.asked.findLast(({ step }) => unboundIn(step) === null) ?? null;
 
 /** The answer of an activity that was asked about another payment than the database binds. */
-export function unboundIn(step: Activity): Unbound | null {
-  const result = step.result as Partial<Unbound> | null;
-  return result?.kind === 'unbound' ? (result as Unbound) : null;
+export function unboundIn(step: Activity): UnboundAnswer | null {
+  const result = step.result as Partial<UnboundAnswer> | null;
+  return result?.kind === 'unbound' ? (result as UnboundAnswer) : null;
 }
 
 export const settlementOf = ({ state, postingId, late, transactionCode }: Settlement): Settlement => ({
@@ -89,7 +89,7 @@ export function courseOf(facts: HistoryFacts): Course {
     reported: false,
     settled: null,
   };
-  const asked: Asked[] = [];
+  const asked: PaymentQuestion[] = [];
   const bound: { readonly payment: Payment; readonly step: HistoryStep }[] = [];
   const finds = (payment: Payment | null, step: HistoryStep) => {
     Object.assign(now, { payment, heard: step, thoughRefused: false });

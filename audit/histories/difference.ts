@@ -3,7 +3,7 @@ import { localActivityNumber, type RecordedCommand, recordedCommands } from '../
 import { activityWords, wordsOf } from './decision-words.ts';
 
 /** Where a history and code part: what the one holds and what the other comes to, in words. */
-export interface Difference {
+export interface ReplayDifference {
   /** Of the event that holds the recorded decision; null: not known. */
   readonly eventId: number | null;
   /** Past tense: `credited the deposit (local activity credit)`; null: not known. */
@@ -16,7 +16,7 @@ export const NOTHING = 'would not';
 export const instead = (would: string): string => `would ${would} instead`;
 
 /** One sentence without its full stop. */
-export function tellDifference({ eventId, did, now }: Difference): string {
+export function tellDifference({ eventId, did, now }: ReplayDifference): string {
   const recorded = did === null ? '' : `the recording ${did}; `;
   return `${eventId === null ? '' : `at event ${eventId} `}${recorded}this code ${now}`;
 }
@@ -63,7 +63,7 @@ function detailOf({ message }: Error): string {
 }
 
 /** Core does not say at which event: it is certain only when the history has one activity of that name. */
-function otherActivity(commands: readonly RecordedCommand[], detail: string): Difference | null {
+function otherActivity(commands: readonly RecordedCommand[], detail: string): ReplayDifference | null {
   const found =
     /type of (recorded marker|scheduled event) '(\w+)' does not match .*?(local )?activity command '(\w+)'/.exec(
       detail,
@@ -81,14 +81,18 @@ function otherActivity(commands: readonly RecordedCommand[], detail: string): Di
   };
 }
 
-function missingActivity(history: History, commands: readonly RecordedCommand[], detail: string): Difference | null {
+function missingActivity(
+  history: History,
+  commands: readonly RecordedCommand[],
+  detail: string,
+): ReplayDifference | null {
   const missing = /Missing associated machine for LocalActivity\((\d+)\)/.exec(detail)?.[1];
   if (missing === undefined) return null;
   const event = history.events?.find((event) => localActivityNumber(event) === Number(missing));
   return at(commands, Number(event?.eventId), NOTHING);
 }
 
-function missingPatch(commands: readonly RecordedCommand[], detail: string): Difference | null {
+function missingPatch(commands: readonly RecordedCommand[], detail: string): ReplayDifference | null {
   const id = /patch marker encountered for change ([\w-]+), but there is no/.exec(detail)?.[1];
   const marker = commands.find(({ command }) => command.kind === 'patch' && command.id === id);
   return marker === undefined ? null : at(commands, marker.eventId, NOTHING);
@@ -104,14 +108,14 @@ const WANTED: Readonly<Record<string, string>> = {
   UpsertWorkflowSearchAttributesMachine: 'announce',
 };
 
-function otherEvent(commands: readonly RecordedCommand[], detail: string): Difference | null {
+function otherEvent(commands: readonly RecordedCommand[], detail: string): ReplayDifference | null {
   const event = /HistoryEvent\(id: (\d+), \w+\)/.exec(detail)?.[1];
   if (event === undefined) return null;
   const machine = /(\w[\w ]*?) does not handle/.exec(detail)?.[1];
   return at(commands, Number(event), machine === undefined ? NOTHING : instead(WANTED[machine] ?? 'do something else'));
 }
 
-function at(commands: readonly RecordedCommand[], eventId: number, now: string): Difference {
+function at(commands: readonly RecordedCommand[], eventId: number, now: string): ReplayDifference {
   const command = commands.find((recorded) => recorded.eventId === eventId)?.command;
   return { eventId, did: command === undefined ? null : wordsOf(command).did, now };
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { HistoryFacts, HistoryStep } from '../../archive/history.ts';
 import { DECISIONS, STANDINGS } from '../../domain/decision.ts';
 import { FINAL_STATES } from '../../domain/deposit.ts';
-import { parseFiat, parseFraction, parseMtc, type Parsed, parseUnitPrice } from '../../domain/money.ts';
+import { parseFiat, parseFraction, parseMtc, type ParseResult, parseUnitPrice } from '../../domain/money.ts';
 import { BUY_COIN_MODES, CURRENCIES, PROVIDER_NAMES } from '../../domain/order.ts';
 import type { DepositInput } from '../../workflows/messages.ts';
 
@@ -11,7 +11,8 @@ import type { DepositInput } from '../../workflows/messages.ts';
  * another shape was written by somebody else: whatever compares may rely on these and needs not look again.
  */
 
-const decimal = (parse: (text: string) => Parsed<bigint>) => z.string().refine((text) => parse(text).ok, 'no amount');
+const decimal = (parse: (text: string) => ParseResult<bigint>) =>
+  z.string().refine((text) => parse(text).ok, 'no amount');
 const id = z.string().regex(/^[1-9]\d{0,17}$/, 'no id');
 const time = z.string().refine((text) => new Date(text).toJSON() === text, 'no time');
 const text = z.string();

@@ -1,5 +1,5 @@
 import { grouped } from '../../domain/money.ts';
-import { amount, type Column, code, leftOut, many, moment, momentCell, table, whole } from './parts.ts';
+import { amountText, type Column, code, leftOut, many, moment, momentCell, table, whole } from './parts.ts';
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AccountMovement, AuditReport, Books, Drawn, ScheduleLine } from '../report/report.ts';
 import { evidenceWord } from '../report/schedule.ts';
@@ -51,7 +51,7 @@ ${table<AccountMovement>({
   ],
 })}
 <ul>
-${books.differences.map(({ asset, difference }) => visibleHtml`<li>${mark(difference === '0')} Debits less credits at the end of the period: ${amount(difference, asset)}.</li>\n`)}<li>${mark(books.schedule.agrees)} ${
+${books.differences.map(({ asset, difference }) => visibleHtml`<li>${mark(difference === '0')} Debits less credits at the end of the period: ${amountText(difference, asset)}.</li>\n`)}<li>${mark(books.schedule.agrees)} ${
     books.schedule.agrees
       ? 'The lines of the schedule add up to what the accounts moved by.'
       : visibleHtml`<strong>The lines of the schedule do not add up to what the accounts moved by.</strong>`
@@ -94,7 +94,7 @@ const LINE: readonly Column<ScheduleLine>[] = [
   {
     head: 'MTC, paid',
     cell: (line) =>
-      visibleHtml`${grouped(line.amount)}<br><span class="soft">${line.paid === null ? '' : amount(line.paid, line.currency ?? '')}</span>`,
+      visibleHtml`${grouped(line.amount)}<br><span class="soft">${line.paid === null ? '' : amountText(line.paid, line.currency ?? '')}</span>`,
     style: 'number',
   },
   {
@@ -117,7 +117,7 @@ export function scheduleSection({ books }: AuditReport, files: readonly NamedLin
   return visibleHtml`<p>Every posting of the period, in the order of the ledger’s chain; what takes money back is negative. ${
     flagged.lines === 0
       ? 'Nothing was found about any of them.'
-      : visibleHtml`<strong>About ${many(flagged.lines, 'line')}, ${amount(flagged.wallets)} of the wallets, something was found.</strong>`
+      : visibleHtml`<strong>About ${many(flagged.lines, 'line')}, ${amountText(flagged.wallets)} of the wallets, something was found.</strong>`
   }</p>
 ${files.length === 0 ? null : visibleHtml`<ul>\n${files.map(({ file, rows, head }) => visibleHtml`<li>${code(file)}: ${many(rows, 'line')}, the last with the chain hash ${code(head)}</li>\n`)}</ul>\n`}${
   lines === 0
@@ -151,10 +151,10 @@ ${
 }
 
 const howDrawn = ({ by, seed, asked, ofLines, ofAmount, interval, start, lines }: Drawn): string => {
-  const from = `${many(lines.length, 'credit')} of ${whole(ofLines)}, ${amount(ofAmount)}, drawn with seed ${seed}`;
+  const from = `${many(lines.length, 'credit')} of ${whole(ofLines)}, ${amountText(ofAmount)}, drawn with seed ${seed}`;
   return by === 'line'
     ? `${from}: those with the lowest sha256 of “${seed}|posting”.`
-    : `${from} by monetary units: a cut each ${amount(interval ?? '0')} from ${amount(start ?? '0')} on, ${many(asked, 'cut')}; a credit that is cut more than once is listed once.`;
+    : `${from} by monetary units: a cut each ${amountText(interval ?? '0')} from ${amountText(start ?? '0')} on, ${many(asked, 'cut')}; a credit that is cut more than once is listed once.`;
 };
 
 const toTick = ({ line }: ScheduleLine): Html =>

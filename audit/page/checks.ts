@@ -1,5 +1,5 @@
 import { FINDINGS, type FindingKind } from '../report/findings.ts';
-import { amount, leftOut, many, momentCell, table, whole } from './parts.ts';
+import { amountText, leftOut, many, momentCell, table, whole } from './parts.ts';
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditCheck, Finding, FindingAbout } from '../report/report.ts';
 
@@ -64,7 +64,7 @@ const aboutCell = (about: FindingAbout | null): Html =>
 
 /** `deposit order-1, 5,000 MTC paid to wallet w-1`. */
 export function aboutText({ deposit, wallet, isPaid, amount: moved }: FindingAbout): string {
-  const money = moved === null ? [] : [amount(moved)];
+  const money = moved === null ? [] : [amountText(moved)];
   const whose = wallet === null ? ['no wallet'] : [`${isPaid ? 'paid to' : 'not paid, of'} wallet ${wallet}`];
   return [...(deposit === null ? [] : [`deposit ${deposit}`]), [...money, ...whose].join(' ')].join(', ');
 }

@@ -1,6 +1,6 @@
 import { FINDINGS, type FindingKind } from '../report/findings.ts';
 import { aboutText } from './checks.ts';
-import { amount, listing, many, moment, sumOf, whole } from './parts.ts';
+import { amountText, listing, many, moment, totalText, whole } from './parts.ts';
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditCheck, AuditReport, Basis } from '../report/report.ts';
 
@@ -42,7 +42,7 @@ function qualified({ unexplained, checks, evidence, books }: AuditReport): strin
   const credits =
     about === undefined
       ? 'None of the credits that stand in wallets is among them by name.'
-      : `${many(about.credits, 'credit')}, ${amount(about.credited)}, ${about.credits === 1 ? 'is' : 'are'} not confirmed by this report.`;
+      : `${many(about.credits, 'credit')}, ${amountText(about.credited)}, ${about.credits === 1 ? 'is' : 'are'} not confirmed by this report.`;
   const sums = books === null || books.schedule.agrees ? '' : ' The schedule does not add up to the ledger.';
   return `Qualified: ${many(unexplained, 'finding')}, of which ${listing(by)}. ${credits}${sums}`;
 }
@@ -77,20 +77,20 @@ const answer = (question: string, sentences: readonly string[]): Html =>
 function howMuch({ totals, counts, evidence }: AuditReport): string[] {
   if (counts.deposits === 0) return ['There were no deposits.'];
   const credits = totals.reduce((sum, total) => sum + total.credits, 0);
-  const credited = sumOf(totals.map((total) => total.credited));
+  const credited = totalText(totals.map((total) => total.credited));
   const currencies = [...new Set(totals.map(({ currency }) => currency))];
   const paid = currencies.map((currency) => {
     const fiat = totals.filter((total) => total.currency === currency).map((total) => total.fiat);
-    return amount(sumOf(fiat), currency);
+    return amountText(totalText(fiat), currency);
   });
   return [
-    `${amount(credited)} stand in wallets: ${many(credits, 'credit')} for ${many(counts.deposits, 'deposit')}.`,
+    `${amountText(credited)} stand in wallets: ${many(credits, 'credit')} for ${many(counts.deposits, 'deposit')}.`,
     `Customers paid ${listing(paid)} for that.`,
     ...evidence
       .filter(({ basis }) => basis === 'finding')
       .map(
         ({ credits: many_, credited: sum }) =>
-          `✗ Of that, ${many(many_, 'credit')} with ${amount(sum)} ${many_ === 1 ? 'has' : 'have'} findings: these are the sums of the books, and this report does not confirm them.`,
+          `✗ Of that, ${many(many_, 'credit')} with ${amountText(sum)} ${many_ === 1 ? 'has' : 'have'} findings: these are the sums of the books, and this report does not confirm them.`,
       ),
   ];
 }
@@ -127,7 +127,8 @@ function onWhat({ evidence, counts }: AuditReport): string[] {
   if (evidence.length === 0) return ['There were no credits.', proofs];
   return [
     ...evidence.map(
-      ({ basis, credits, credited }) => `${many(credits, 'credit')}, ${amount(credited)}: ${RESTS[basis] ?? basis}.`,
+      ({ basis, credits, credited }) =>
+        `${many(credits, 'credit')}, ${amountText(credited)}: ${RESTS[basis] ?? basis}.`,
     ),
     proofs,
   ];

@@ -3,13 +3,13 @@ import { depositsByState, depositsOverTime } from './charts.ts';
 import { drawnSection, periodText, scheduleSection, trialBalance } from './books.ts';
 import { checksInDetail, checksTable } from './checks.ts';
 import { glance, verdict } from './glance.ts';
-import { amount, code, many, moment, table, whole } from './parts.ts';
+import { amountText, code, many, moment, table, whole } from './parts.ts';
 import { howToCheck, notProved } from './proof.ts';
 import { styleOf } from './style.ts';
 import { decisionsTable, openTable, peopleTable } from './work.ts';
 import { Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, AuditScope, Total } from '../report/report.ts';
-import type { NamedLineFile, SignedBy } from '../report/sign.ts';
+import type { NamedLineFile, ReportSigner } from '../report/sign.ts';
 
 /** What the page says of itself and of the file beside it. */
 export interface PageFacts {
@@ -18,7 +18,7 @@ export interface PageFacts {
   /** The files of lines beside it, and that of the sample. */
   readonly files: readonly NamedLineFile[];
   readonly paper: string | null;
-  readonly signedBy: SignedBy;
+  readonly signedBy: ReportSigner;
   /** The whole fingerprint of the key. */
   readonly fingerprint: string;
 }
@@ -163,8 +163,8 @@ const totalsTable = (totals: readonly Total[]): Html =>
           { head: 'Currency and mode', cell: ({ currency, mode }) => `${currency}, ${mode}` },
           { head: 'Deposits', cell: ({ deposits }) => whole(deposits), style: 'number' },
           { head: 'Credits', cell: ({ credits }) => whole(credits), style: 'number' },
-          { head: 'Credited', cell: ({ credited }) => amount(credited), style: 'number' },
-          { head: 'Paid', cell: ({ fiat, currency }) => amount(fiat, currency), style: 'number' },
+          { head: 'Credited', cell: ({ credited }) => amountText(credited), style: 'number' },
+          { head: 'Paid', cell: ({ fiat, currency }) => amountText(fiat, currency), style: 'number' },
         ],
       });
 

@@ -1,5 +1,5 @@
 import { formatUnits, grouped } from '../../domain/money.ts';
-import { Html, visibleHtml, type Part } from '../../encoding/html.ts';
+import { Html, visibleHtml, type HtmlPart } from '../../encoding/html.ts';
 import { unitsOf } from '../report/sums.ts';
 
 /** Pieces that every part of a report is made of. */
@@ -24,7 +24,7 @@ export const momentCell = (time: string): Html => {
 export const code = (text: string): Html => visibleHtml`<code>${text}</code>`;
 
 /** `5,000 MTC`; fiat with its two decimals. */
-export const amount = (decimal: string, unit = 'MTC'): string =>
+export const amountText = (decimal: string, unit = 'MTC'): string =>
   `${grouped(unit === 'MTC' ? decimal : twoDecimals(decimal))} ${unit}`;
 
 const twoDecimals = (decimal: string): string =>
@@ -32,13 +32,13 @@ const twoDecimals = (decimal: string): string =>
 
 export interface Column<T> {
   readonly head: string;
-  readonly cell: (row: T) => Part;
+  readonly cell: (row: T) => HtmlPart;
   /** `id`: a name that may be long; `long`: a sentence or a hash; `words`: has room for the longest name of ours. */
   readonly style?: 'number' | 'id' | 'long' | 'short' | 'words';
 }
 
 interface TableText<T> {
-  readonly caption: Part;
+  readonly caption: HtmlPart;
   /** Of the region that scrolls sideways. */
   readonly label: string;
   readonly rows: readonly T[];
@@ -58,14 +58,14 @@ ${rows.map((row) => visibleHtml`<tr>${columns.map((column, at) => cell(column, c
 </div>
 `;
 
-const cell = <T>(column: Column<T>, shown: Part, isName: boolean): Html => {
+const cell = <T>(column: Column<T>, shown: HtmlPart, isName: boolean): Html => {
   // What is too long for a figure is broken like anything else, or it would push the page apart.
   const style = styled(column.style === 'number' && lengthOf(shown) > 40 ? { style: 'id' } : column);
   return isName ? visibleHtml`<th scope="row"${style}>${shown}</th>` : visibleHtml`<td${style}>${shown}</td>`;
 };
 
 /** Of visibleHtml, about as much as is seen of it. */
-const lengthOf = (shown: Part): number =>
+const lengthOf = (shown: HtmlPart): number =>
   shown instanceof Html ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
 
 const styled = ({ style }: { readonly style?: string | undefined }): Html =>
@@ -83,5 +83,5 @@ export const leftOut = (listed: number, found: number, what: string): Html =>
 export const listing = (parts: readonly string[]): string =>
   parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
 
-export const sumOf = (decimals: readonly string[]): string =>
+export const totalText = (decimals: readonly string[]): string =>
   formatUnits(decimals.reduce((sum, decimal) => sum + unitsOf(decimal), 0n));

@@ -1,6 +1,6 @@
 import { grouped } from '../../domain/money.ts';
 import { stateMeaning } from './charts.ts';
-import { amount, code, leftOut, momentCell, table, whole } from './parts.ts';
+import { amountText, code, leftOut, momentCell, table, whole } from './parts.ts';
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, DecisionFact, OpenWork, Person } from '../report/report.ts';
 
@@ -73,7 +73,7 @@ export const openTable = ({ open, counts }: AuditReport): Html =>
           { head: 'Wallet', cell: ({ wallet }) => wallet ?? 'none', style: 'id' },
           {
             head: 'At stake',
-            cell: ({ asked }) => (asked === null ? 'not known' : amount(asked.amount, asked.unit)),
+            cell: ({ asked }) => (asked === null ? 'not known' : amountText(asked.amount, asked.unit)),
             style: 'number',
           },
           { head: 'Since', cell: ({ since }) => momentCell(since), style: 'id' },

@@ -2,8 +2,8 @@ import type { DepositState } from '../../domain/deposit.ts';
 import { DEPOSIT_STATES } from '../../domain/deposit.ts';
 import { formatUnits } from '../../domain/money.ts';
 import { BUY_COIN_MODES, type BuyCoinMode, CURRENCIES, type Currency } from '../../domain/order.ts';
-import { Capped, type CappedState, natural } from './capped-list.ts';
-import { compare } from '../../encoding/canonical-json.ts';
+import { CappedList, type CappedState, natural } from './capped-list.ts';
+import { compareText } from '../../encoding/canonical-json.ts';
 import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS, type FindingKind } from './findings.ts';
 import {
   type AuditCheck,
@@ -77,12 +77,12 @@ export interface Finish {
  */
 export class ReportBuilder {
   readonly #sums = new Sums();
-  readonly #findings = new Map<CheckId, Capped<Finding>>();
-  readonly #places = new Capped<Place>(PLACES, ({ where, kind }) => `${natural(where)}\n${where}\n${kind}`);
+  readonly #findings = new Map<CheckId, CappedList<Finding>>();
+  readonly #places = new CappedList<Place>(PLACES, ({ where, kind }) => `${natural(where)}\n${where}\n${kind}`);
   /** The tables are read by one process: of no part. */
   readonly #deciders = new Map<string, string>();
-  readonly #decisions = new Capped<DecisionFact>(LISTED, (one) => `${one.decidedAt} ${orderOf(one)}`);
-  readonly #open = new Capped<OpenWork>(LISTED, (one) => `${one.since} ${orderOf(one)}`);
+  readonly #decisions = new CappedList<DecisionFact>(LISTED, (one) => `${one.decidedAt} ${orderOf(one)}`);
+  readonly #open = new CappedList<OpenWork>(LISTED, (one) => `${one.since} ${orderOf(one)}`);
 
   /** So many more were looked at. */
   checked(check: CheckId, many = 1): void {
@@ -220,8 +220,8 @@ export class ReportBuilder {
     };
   }
 
-  #listOf(check: CheckId): Capped<Finding> {
-    const list = this.#findings.get(check) ?? new Capped<Finding>(LISTED, keyOfFinding);
+  #listOf(check: CheckId): CappedList<Finding> {
+    const list = this.#findings.get(check) ?? new CappedList<Finding>(LISTED, keyOfFinding);
     this.#findings.set(check, list);
     return list;
   }
@@ -308,7 +308,7 @@ export class ReportBuilder {
 
 /** Everything in it, so that two with one key are equal. */
 const orderOf = (one: { readonly workflowId: string }): string =>
-  `${natural(one.workflowId)} ${JSON.stringify(Object.entries(one).toSorted(([a], [b]) => compare(a, b)))}`;
+  `${natural(one.workflowId)} ${JSON.stringify(Object.entries(one).toSorted(([a], [b]) => compareText(a, b)))}`;
 
 const keyOfFinding = ({ kind, where, detail }: Finding): string =>
   `${natural(where)}\n${where}\n${String(FINDING_KINDS.indexOf(kind)).padStart(3, '0')}\n${detail}`;

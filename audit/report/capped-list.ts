@@ -1,10 +1,10 @@
-import { compare } from '../../encoding/canonical-json.ts';
+import { compareText } from '../../encoding/canonical-json.ts';
 
 /**
  * The smallest of any number of items, and how many there were: flat memory, and the same list in whatever order the
  * items come, so that an audit by several processes, or one that was interrupted, gives the same report.
  */
-export class Capped<T> {
+export class CappedList<T> {
   readonly #cap: number;
   readonly #key: (item: T) => string;
   #kept: { readonly key: string; readonly item: T }[] = [];
@@ -41,7 +41,7 @@ export class Capped<T> {
   }
 
   #cut(): void {
-    this.#kept.sort((one, other) => compare(one.key, other.key));
+    this.#kept.sort((one, other) => compareText(one.key, other.key));
     if (this.#kept.length < this.#cap) return;
     this.#kept.length = this.#cap;
     this.#limit = this.#kept.at(-1)?.key ?? null;

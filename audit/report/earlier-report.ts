@@ -1,13 +1,13 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { Misused } from '../audit-arguments.ts';
+import { UsageError } from '../../config/command-line.ts';
 import type { AuditReport } from './report.ts';
 import { fingerprintOf, type SignedReport } from './sign.ts';
 import { verifyBytes } from './verify.ts';
 
 /**
  * The heads of an earlier report, and whose it is: `the report of <time>, signed with <fingerprint>`. Throws
- * {@link Misused} unless it is as it was signed.
+ * {@link UsageError} unless it is as it was signed.
  */
 export async function headsOf(
   path: string,
@@ -17,7 +17,7 @@ export async function headsOf(
   // Read once: what is verified is what is believed.
   const bytes = existsSync(path) ? readFileSync(path) : null;
   if ((await verifyBytes(bytes, path, { pinned, say: (line) => said.push(line) })) !== 0) {
-    throw new Misused(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
+    throw new UsageError(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
   }
   const report = JSON.parse(bytes!.toString('utf8')) as SignedReport;
   const { publicKey } = report.signature;

@@ -7,7 +7,7 @@ import type { AuditReport } from './report.ts';
 import { WALLET_COLUMNS } from './roll-forward.ts';
 import { type BookFiles, SCHEDULE_COLUMNS } from './schedule.ts';
 import { type Form, LineWriter } from './sealed-lines.ts';
-import { fingerprintOf, type NamedLineFile, type SignedReport, type Signer, sign } from './sign.ts';
+import { fingerprintOf, type NamedLineFile, type SignedReport, type ReportSigningKey, signReport } from './sign.ts';
 import { workingPaper } from './working-paper.ts';
 
 /** Where reports go unless another folder is named; git does not see it. */
@@ -74,7 +74,7 @@ export function openFiles(directory: string): OpenFiles {
  */
 export function writeReport(
   report: AuditReport,
-  signer: Signer,
+  signer: ReportSigningKey,
   directory: string = REPORT_DIRECTORY,
   open: OpenFiles | null = null,
 ): WrittenReport {
@@ -88,7 +88,7 @@ export function writeReport(
   const paper = drawn === null ? null : `${name}-sample.csv`;
   const page = reportPage(report, { jsonFile: `${name}.json`, files, paper, signedBy, fingerprint });
   const sha256 = createHash('sha256').update(page).digest('hex');
-  const signed = sign({ ...report, html: { file: `${name}.html`, sha256 }, files, signedBy }, signer);
+  const signed = signReport({ ...report, html: { file: `${name}.html`, sha256 }, files, signedBy }, signer);
   const paths = { json: join(directory, `${name}.json`), html: join(directory, `${name}.html`) };
   writeOnce(paths.html, page);
   if (drawn !== null && paper !== null) writeOnce(join(directory, paper), workingPaper(drawn));

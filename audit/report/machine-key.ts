@@ -3,18 +3,18 @@ import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } fr
 import { dirname } from 'node:path';
 import type { AuditKeys } from '../../config/settings/audit.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
-import { type Signer, signer } from './sign.ts';
+import { type ReportSigningKey, reportSigningKey } from './sign.ts';
 
 /**
  * Who signs: the key that is set, or this machine's own, which is made once and kept in `machineKeyFile` (PKCS8 PEM,
  * mode 600). Throws {@link ConfigError} when that file is no such key, or others may read it.
  */
-export function openSigner({ signingKey }: AuditKeys, machineKeyFile: string): Signer {
-  if (signingKey !== null) return signer(signingKey, false);
+export function openSigner({ signingKey }: AuditKeys, machineKeyFile: string): ReportSigningKey {
+  if (signingKey !== null) return reportSigningKey(signingKey, false);
   makeOnce(machineKeyFile);
   if ((statSync(machineKeyFile).mode & 0o077) !== 0)
     throw new ConfigError(`${machineKeyFile}: others may read this key; make a new one, or chmod 600 it`);
-  return signer(read(machineKeyFile), true);
+  return reportSigningKey(read(machineKeyFile), true);
 }
 
 /** Two audits that start at once end up with one key: a link is made once or not at all. */

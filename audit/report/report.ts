@@ -13,7 +13,7 @@ import type { Period } from './roll-forward.ts';
 export interface AuditReport {
   readonly version: 1;
   readonly audit: AuditFacts;
-  readonly heads: { readonly ledger: ChainHead | null; readonly archive: ChainHead | null };
+  readonly heads: { readonly ledger: ReportChainHead | null; readonly archive: ReportChainHead | null };
   readonly counts: Counts;
   readonly totals: readonly Total[];
   readonly days: readonly Day[];
@@ -72,7 +72,7 @@ export interface AuditScope extends Period {
   readonly deposit: string | null;
 }
 
-export interface ChainHead {
+export interface ReportChainHead {
   readonly n: number;
   readonly hash: string;
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatUnits } from '../../domain/money.ts';
-import { Capped } from './capped-list.ts';
+import { CappedList } from './capped-list.ts';
 import type { Drawn, ScheduleLine } from './report.ts';
 import { unitsOf } from './sums.ts';
 
@@ -23,12 +23,12 @@ export interface Population {
  * that the seed gives; a credit that is cut is drawn, so that a large one is drawn more likely and a very large one surely.
  * Anybody can do the same by hand.
  */
-export class Drawing {
+export class SampleDraw {
   readonly #order: DrawOrder;
   readonly #population: Population;
   readonly #interval: bigint;
   readonly #start: bigint;
-  readonly #alike: Capped<ScheduleLine>;
+  readonly #alike: CappedList<ScheduleLine>;
   readonly #cut: ScheduleLine[] = [];
   #laid = 0n;
   #next: bigint;
@@ -39,7 +39,7 @@ export class Drawing {
     this.#interval = population.amount / BigInt(order.count) || 1n;
     this.#start = BigInt(`0x${hashOf(`${order.seed}|start`)}`) % this.#interval;
     this.#next = this.#start;
-    this.#alike = new Capped(order.count, ({ posting }) => hashOf(`${order.seed}|${posting}`));
+    this.#alike = new CappedList(order.count, ({ posting }) => hashOf(`${order.seed}|${posting}`));
   }
 
   /** A credit, with what of it went into the wallet. */

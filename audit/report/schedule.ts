@@ -3,7 +3,7 @@ import { formatUnits } from '../../domain/money.ts';
 import type { BuyCoinMode, Currency } from '../../domain/order.ts';
 import type { ReportBuilder } from './builder.ts';
 import { rowsOf } from '../tables/cursor.ts';
-import { Drawing, type DrawOrder } from './sample-draw.ts';
+import { SampleDraw, type DrawOrder } from './sample-draw.ts';
 import type { FindingKind } from './findings.ts';
 import {
   type AccountMovement,
@@ -230,7 +230,7 @@ export async function describeBooks(
 ): Promise<Books | null> {
   const findingsAt = builder.findingsAt();
   const isWhole = scope.deposit === null;
-  const drawing = isWhole && scope.draw !== null ? new Drawing(scope.draw, await populationOf(db, scope)) : null;
+  const drawing = isWhole && scope.draw !== null ? new SampleDraw(scope.draw, await populationOf(db, scope)) : null;
   const lines: ScheduleLine[] = [];
   const sums = { ...NO_EFFECT };
   const flagged = { lines: 0, wallets: 0n };

@@ -5,7 +5,7 @@ import type { AuditReport } from './report.ts';
 import type { LineFile } from './sealed-lines.ts';
 
 /** Ed25519 over the UTF-8 bytes of the canonical JSON of everything but `signature`. */
-export interface Signature {
+export interface ReportSignature {
   readonly algorithm: 'Ed25519';
   /** SPKI (RFC 8410), base64. */
   readonly publicKey: string;
@@ -19,28 +19,28 @@ export interface UnsignedReport extends AuditReport {
   readonly html: { readonly file: string; readonly sha256: string };
   /** The files of lines beside it: the schedule, and the wallets. */
   readonly files: readonly NamedLineFile[];
-  readonly signedBy: SignedBy;
+  readonly signedBy: ReportSigner;
 }
 
 export interface NamedLineFile extends LineFile {
   readonly file: string;
 }
 
-export interface SignedBy {
+export interface ReportSigner {
   readonly keyId: string;
   /** True: the key was made by the machine that audited, and anybody on it could sign the same. */
   readonly isMachineOwn: boolean;
 }
 
 export interface SignedReport extends UnsignedReport {
-  readonly signature: Signature;
+  readonly signature: ReportSignature;
 }
 
-export interface Signer extends SignedBy {
+export interface ReportSigningKey extends ReportSigner {
   readonly key: KeyObject;
 }
 
-export const signer = (key: KeyObject, isMachineOwn: boolean): Signer => ({
+export const reportSigningKey = (key: KeyObject, isMachineOwn: boolean): ReportSigningKey => ({
   key,
   keyId: keyIdOf(createPublicKey(key)),
   isMachineOwn,
@@ -56,7 +56,7 @@ export const fingerprintOf = (publicKey: KeyObject): string =>
 export const keyIdOf = (publicKey: KeyObject): string => fingerprintOf(publicKey).slice(0, 16);
 
 /** Throws `TypeError` when the report holds what canonical JSON has no text for. */
-export function sign(report: UnsignedReport, { key }: Signer): SignedReport {
+export function signReport(report: UnsignedReport, { key }: ReportSigningKey): SignedReport {
   const publicKey = createPublicKey(key);
   return {
     ...report,
@@ -72,7 +72,7 @@ export function sign(report: UnsignedReport, { key }: Signer): SignedReport {
 /** Why a report is not to be relied on. */
 export type SignatureFault = 'not_signed' | 'not_a_key' | 'other_key' | 'changed';
 
-export type Verified =
+export type ReportVerdict =
   | { readonly ok: true; readonly isPinned: boolean; readonly keyId: string; readonly fingerprint: string }
   | { readonly ok: false; readonly fault: SignatureFault; readonly fingerprint: string | null };
 
@@ -92,7 +92,7 @@ const signed = z.looseObject({
  * Whether the report is the one that was signed. With `pinned`: and signed by that key. Without it only that nobody
  * changed it since somebody signed it; whoever it was is for the reader to find out, by the fingerprint.
  */
-export function verify(report: unknown, pinned: KeyObject | null = null): Verified {
+export function verify(report: unknown, pinned: KeyObject | null = null): ReportVerdict {
   const parsed = signed.safeParse(report);
   if (!parsed.success) return { ok: false, fault: 'not_signed', fingerprint: null };
   // Not what was parsed: a schema may leave out what it does not know, and everything was signed.

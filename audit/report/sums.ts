@@ -1,4 +1,4 @@
-import { compare } from '../../encoding/canonical-json.ts';
+import { compareText } from '../../encoding/canonical-json.ts';
 
 export type SumsState = readonly (readonly [group: string, name: string, field: string, sum: string])[];
 
@@ -29,7 +29,7 @@ export class Sums {
 
   /** In order. */
   names(group: string): string[] {
-    return [...(this.#groups.get(group)?.keys() ?? [])].toSorted(compare);
+    return [...(this.#groups.get(group)?.keys() ?? [])].toSorted(compareText);
   }
 
   state(): SumsState {

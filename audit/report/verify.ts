@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { fileJson } from '../../encoding/canonical-json.ts';
 import { type LineFile, lineFaults } from './sealed-lines.ts';
-import { fingerprintOf, type SignatureFault, type Verified, verify } from './sign.ts';
+import { fingerprintOf, type SignatureFault, type ReportVerdict, verify } from './sign.ts';
 import { visible } from '../../encoding/visible.ts';
 
 /** 0: genuine; 1: not to be relied on; 2: there was nothing to look at. */
@@ -119,7 +119,7 @@ async function linesFaults(directory: string, signed: LineFile & { readonly file
   }
 }
 
-function originOf({ isPinned, fingerprint }: Extract<Verified, { ok: true }>, report: object): string[] {
+function originOf({ isPinned, fingerprint }: Extract<ReportVerdict, { ok: true }>, report: object): string[] {
   const isMachineOwn = (report as { signedBy?: { isMachineOwn?: boolean } }).signedBy?.isMachineOwn === true;
   const own = isMachineOwn ? ['The key was made by the machine that audited, because none was set there.'] : [];
   if (isPinned) return [`Signed with the key AUDIT_PUBLIC_KEY, ${fingerprint}`, ...own];

@@ -13,7 +13,7 @@ import { compareBooks, explainedBy, inboxIdsIn, type Mismatch, subjectOf } from 
 import type { Replayer } from '../histories/replay.ts';
 import type { Finding } from '../report/report.ts';
 import { readRecords, type Records } from '../tables/rows.ts';
-import { cut, type Part } from '../audit-arguments.ts';
+import { cut, type AuditPart } from '../audit-arguments.ts';
 import { FINDINGS } from '../report/findings.ts';
 import { heldAgainWorkflowId } from '../../domain/ids.ts';
 
@@ -45,7 +45,7 @@ interface Kept {
 const BATCH = 50;
 
 /** Replays and compares the archived runs of one part. Memory does not grow with their number. */
-export async function auditArchived(deps: WorkDependencies, part: Part): Promise<void> {
+export async function auditArchived(deps: WorkDependencies, part: AuditPart): Promise<void> {
   const batches = cut(part, BATCH);
   let kept = await read(deps, batches[0] ?? []);
   for (let i = 1; i <= batches.length; i += 1) {
@@ -60,7 +60,7 @@ const tell = ({ builder }: WorkDependencies, findings: readonly Finding[]) => {
   for (const finding of findings) builder.find(FINDINGS[finding.kind].check, finding);
 };
 
-async function read(deps: WorkDependencies, numbers: Part): Promise<Kept[]> {
+async function read(deps: WorkDependencies, numbers: AuditPart): Promise<Kept[]> {
   const all: Kept[] = [];
   for (const row of await archiveRows(deps.db, numbers)) {
     deps.builder.checked('archive');

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { BuilderState } from '../report/builder.ts';
 import type { ChildTask, FromChild, ToChild } from './child.ts';
-import type { Part } from '../audit-arguments.ts';
+import type { AuditPart } from '../audit-arguments.ts';
 
 /** A part takes seconds. A process that says nothing for so long replays something that does not end. */
 const SILENT_MS = 600_000;
@@ -15,8 +15,8 @@ const SILENT_MS = 600_000;
 export async function auditInParts(
   processes: number,
   task: ChildTask,
-  parts: readonly Part[],
-  done: (part: Part, state: BuilderState) => Promise<void>,
+  parts: readonly AuditPart[],
+  done: (part: AuditPart, state: BuilderState) => Promise<void>,
 ): Promise<void> {
   const waiting = [...parts];
   const children = Array.from({ length: Math.min(processes, parts.length) }, start);
@@ -31,8 +31,8 @@ export async function auditInParts(
 async function work(
   child: ChildProcess,
   task: ChildTask,
-  waiting: Part[],
-  done: (part: Part, state: BuilderState) => Promise<void>,
+  waiting: AuditPart[],
+  done: (part: AuditPart, state: BuilderState) => Promise<void>,
 ): Promise<void> {
   await ask(child, { task });
   for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {

@@ -4,7 +4,7 @@ import { loadDataConverter } from '../../config/temporal.ts';
 import type { BuilderState } from '../report/builder.ts';
 import { createPartAuditor, type PartAuditor } from './part-auditor.ts';
 import { quietRuntime } from '../histories/quiet-runtime.ts';
-import type { Part } from '../audit-arguments.ts';
+import type { AuditPart } from '../audit-arguments.ts';
 import { openSession } from '../tables/session.ts';
 
 /** One process of an audit: is given parts of the archive, one after the other, and answers what it found in each. */
@@ -17,7 +17,7 @@ export interface ChildTask {
   /** Bundles that replay on themselves. */
   readonly exceptions: readonly string[];
 }
-export type ToChild = { readonly task: ChildTask } | { readonly part: Part };
+export type ToChild = { readonly task: ChildTask } | { readonly part: AuditPart };
 export type FromChild = { readonly ready: true } | { readonly state: BuilderState } | { readonly failed: string };
 
 quietRuntime();

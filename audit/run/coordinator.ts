@@ -24,7 +24,7 @@ import { findPostingsLeft } from '../tables/population.ts';
 import { createPartAuditor, createReplayers } from './part-auditor.ts';
 import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from '../report/report.ts';
-import { type AuditCommand, choose, cut, type Part } from '../audit-arguments.ts';
+import { type AuditCommand, choose, cut, type AuditPart } from '../audit-arguments.ts';
 import { openSession, snapshotOf } from '../tables/session.ts';
 import { type BookFiles, describeBooks } from '../report/schedule.ts';
 import { compareCopies, sayCompared } from './temporal-copies.ts';
@@ -184,7 +184,7 @@ async function replayArchive(
   progress: Awaited<ReturnType<typeof openProgress>>,
 ): Promise<void> {
   const parts = cut(rows, deps.partSize ?? PART);
-  const waiting: Part[] = [];
+  const waiting: AuditPart[] = [];
   for (const part of parts) {
     const finished = await progress.finished(part);
     if (finished === null) waiting.push(part);
@@ -194,7 +194,7 @@ async function replayArchive(
     deps.tell(`going on where it stopped: ${parts.length - waiting.length} of ${parts.length} parts are done`);
   const total = waiting.reduce((sum, part) => sum + part.length, 0);
   const meter = createMeter(deps.tell, total);
-  const done = async (part: Part, state: BuilderState) => {
+  const done = async (part: AuditPart, state: BuilderState) => {
     await progress.keep(part, state);
     builder.absorb(state);
     meter(part.length);

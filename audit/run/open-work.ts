@@ -6,10 +6,10 @@ import { isGone } from '../../archive/history-source.ts';
 import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { compareAll, replayFault, type WorkDependencies } from './archived-work.ts';
 import { type Mismatch, subjectOf } from '../histories/compare.ts';
-import { describe, type Doing, mayFollow, type Patience } from './patience.ts';
+import { describeWorkflow, type WorkflowStatus, mayFollow, type Patience } from './patience.ts';
 import {
   callbacksWaiting,
-  type Unarchived,
+  type OpenWorkflow,
   unarchivedAmong,
   unarchivedRows,
   withoutHistory,
@@ -42,7 +42,7 @@ export interface OpenAudit {
  */
 export async function auditOpen(deps: OpenDependencies, deposit: string | null): Promise<OpenAudit> {
   const so: OpenAudit = { compared: [], onTheirWay: [], notArchivedYet: [] };
-  const again: Unarchived[] = [];
+  const again: OpenWorkflow[] = [];
   for await (const rows of unarchivedRows(deps.db, deposit)) {
     const looked = await look(deps, rows, true);
     again.push(...looked.filter((one) => !settle(deps, so, one)).map(({ row }) => row));
@@ -60,7 +60,7 @@ const AT_ONCE = 25;
 
 /** One row beside its history. `history` null: Temporal has none. */
 interface Looked {
-  readonly row: Unarchived;
+  readonly row: OpenWorkflow;
   readonly facts: HistoryFacts | null;
   readonly events: number;
   readonly isGone: boolean;
@@ -90,11 +90,11 @@ function settle(
 async function lookAgain(
   deps: OpenDependencies,
   so: OpenAudit,
-  before: readonly Unarchived[],
+  before: readonly OpenWorkflow[],
   isLast: boolean,
-): Promise<Unarchived[]> {
+): Promise<OpenWorkflow[]> {
   // First what Temporal is doing, then the rows, then the history: one that has not grown meanwhile is that of the rows.
-  const doing = await Promise.all(before.map(({ id }) => describe(deps.client, id)));
+  const doing = await Promise.all(before.map(({ id }) => describeWorkflow(deps.client, id)));
   const db = await openSession(deps.database, null);
   try {
     const looked = await look({ ...deps, db }, await unarchivedAmong(db, before), false);
@@ -109,7 +109,7 @@ async function lookAgain(
 }
 
 /** Between two looks it did something: as if it were doing all of it. */
-const MOVING: Doing = {
+const MOVING: WorkflowStatus = {
   runId: '',
   events: 0,
   runs: true,
@@ -118,7 +118,13 @@ const MOVING: Doing = {
 };
 
 /** What does not fit: told, or excused by name. False: it is to be looked at once more. */
-function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doing | null, isLast: boolean): boolean {
+function conclude(
+  deps: OpenDependencies,
+  so: OpenAudit,
+  one: Looked,
+  doing: WorkflowStatus | null,
+  isLast: boolean,
+): boolean {
   const { row, facts, mismatches } = one;
   const { youngMs } = deps.patience;
   const tell = (findings: readonly Finding[]) => {
@@ -143,7 +149,7 @@ function conclude(deps: OpenDependencies, so: OpenAudit, one: Looked, doing: Doi
 }
 
 /** Rows beside their histories. `counted`: for the first time. */
-async function look(deps: OpenDependencies, rows: readonly Unarchived[], counted: boolean): Promise<Looked[]> {
+async function look(deps: OpenDependencies, rows: readonly OpenWorkflow[], counted: boolean): Promise<Looked[]> {
   const { replayer } = await deps.replayerFor(null);
   const codecs = deps.dataConverter.payloadCodecs ?? [];
   const histories = await Promise.all(rows.map(({ id }) => fetchOpen(deps.client, id)));
@@ -180,7 +186,7 @@ async function look(deps: OpenDependencies, rows: readonly Unarchived[], counted
 }
 
 /** A row that says it is open, whose workflow has ended. */
-export function endedThoughOpen({ id, closedAt }: Unarchived, { end }: HistoryFacts): Finding[] {
+export function endedThoughOpen({ id, closedAt }: OpenWorkflow, { end }: HistoryFacts): Finding[] {
   if (closedAt !== null || end === null) return [];
   const detail = `its row is open, its workflow has ended as ${end.status} ${end.at}`;
   return [{ kind: 'deposit_row_differs', where: id, detail }];
@@ -211,7 +217,7 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   }
   const onTheirWay: string[] = [];
   for (const { deposit, ageMs, finding } of waiting) {
-    const doing = deposit === null ? null : await describe(deps.client, depositWorkflowId(deposit));
+    const doing = deposit === null ? null : await describeWorkflow(deps.client, depositWorkflowId(deposit));
     const isTaken = doing !== null && (doing.task || doing.activities.length > 0);
     if (isTaken || ageMs <= deps.patience.youngMs) onTheirWay.push(finding.where);
     else deps.builder.find(FINDINGS[finding.kind].check, finding);

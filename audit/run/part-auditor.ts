@@ -4,7 +4,7 @@ import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects, archiveObjects } f
 import { auditArchived, type ChosenReplayer, type WorkDependencies } from './archived-work.ts';
 import { type BuilderState, ReportBuilder } from '../report/builder.ts';
 import { createReplayer } from '../histories/replay.ts';
-import type { Part } from '../audit-arguments.ts';
+import type { AuditPart } from '../audit-arguments.ts';
 
 export interface PartDependencies {
   readonly db: pg.ClientBase;
@@ -18,7 +18,7 @@ export interface PartDependencies {
 
 export interface PartAuditor {
   /** What was found in one part. */
-  audit(part: Part): Promise<BuilderState>;
+  audit(part: AuditPart): Promise<BuilderState>;
   close(): Promise<void>;
 }
 

@@ -19,7 +19,7 @@ export interface Patience {
 export const PATIENCE: Patience = { looks: 3, everyMs: 3_000, youngMs: 120_000, archivedWithinMs: 600_000 };
 
 /** What Temporal is doing with a workflow; null: it has no such workflow. */
-export interface Doing {
+export interface WorkflowStatus {
   readonly runId: string;
   readonly events: number;
   /** It has not ended. */
@@ -31,7 +31,11 @@ export interface Doing {
 }
 
 /** Of the run that is named; otherwise of the newest. */
-export async function describe(client: Client, workflowId: string, ofRun?: string): Promise<Doing | null> {
+export async function describeWorkflow(
+  client: Client,
+  workflowId: string,
+  ofRun?: string,
+): Promise<WorkflowStatus | null> {
   try {
     const { raw, runId, historyLength, status } = await client.workflow.getHandle(workflowId, ofRun).describe();
     return {
@@ -65,7 +69,12 @@ const ON_THE_WAY: readonly FindingKind[] = [
 ];
 
 /** Whether the step that explains it may be recorded in a moment. */
-export function mayFollow({ finding, posting }: Mismatch, { activities, task }: Doing, ageMs: number, youngMs: number) {
+export function mayFollow(
+  { finding, posting }: Mismatch,
+  { activities, task }: WorkflowStatus,
+  ageMs: number,
+  youngMs: number,
+) {
   if (posting === null) return ON_THE_WAY.includes(finding.kind) && (task || activities.length > 0);
   if (ageMs > youngMs) return false;
   const writers = POSTED_BY[posting.kind];

@@ -2,17 +2,17 @@ import { createHash, createHmac, type KeyObject } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuilderState } from '../report/builder.ts';
-import type { Part } from '../audit-arguments.ts';
+import type { AuditPart } from '../audit-arguments.ts';
 
 /**
  * What is finished of an audit, on disk, so that one that was cut off goes on where it stopped. Everything that decides
  * the result is in its name: another archive, scope or code is another audit. What another than the audit's own key wrote is
  * not finished: whoever may write into the folder finishes nothing.
  */
-export interface Progress {
+export interface AuditProgress {
   readonly startedAt: string;
-  finished(part: Part): Promise<BuilderState | null>;
-  keep(part: Part, state: BuilderState): Promise<void>;
+  finished(part: AuditPart): Promise<BuilderState | null>;
+  keep(part: AuditPart, state: BuilderState): Promise<void>;
   /** The report is written: nothing of this is needed any more. */
   forget(): Promise<void>;
 }
@@ -23,7 +23,7 @@ export async function openProgress(
   decides: unknown,
   fresh: boolean,
   key: KeyObject | null,
-): Promise<Progress> {
+): Promise<AuditProgress> {
   const name = createHash('sha256').update(JSON.stringify(decides)).digest('hex').slice(0, 16);
   const folder = join(out, '.progress', name);
   if (fresh) await rm(folder, { recursive: true, force: true });
@@ -42,8 +42,8 @@ export async function openProgress(
   const known = await noted('started', 'started');
   const startedAt = known ?? new Date().toISOString();
   if (known === null) await note('started', 'started', startedAt);
-  const fileOf = (part: Part) => `${part[0]}-${part.at(-1)}.json`;
-  const whatOf = (part: Part) => `${startedAt}|${part.join(',')}`;
+  const fileOf = (part: AuditPart) => `${part[0]}-${part.at(-1)}.json`;
+  const whatOf = (part: AuditPart) => `${startedAt}|${part.join(',')}`;
   return {
     startedAt,
     async finished(part) {

@@ -10,7 +10,7 @@ import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archi
 import { isGone } from '../../archive/history-source.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { canonical } from '../histories/comparing.ts';
-import { describe } from './patience.ts';
+import { describeWorkflow } from './patience.ts';
 import type { ComparedWithTemporal, Finding } from '../report/report.ts';
 import { choose, cut } from '../audit-arguments.ts';
 import { FINDINGS } from '../report/findings.ts';
@@ -166,7 +166,7 @@ async function compareCopy(deps: CopiesDependencies, row: ArchiveRow, inTurn: Tu
 
 /** The newest run that Temporal has of the workflow, unless the archive has it, too. */
 async function unarchivedRun({ client, db }: CopiesDependencies, { workflowId }: ArchiveRow): Promise<string | null> {
-  const newest = await orNone(() => describe(client, workflowId));
+  const newest = await orNone(() => describeWorkflow(client, workflowId));
   if (newest === null) return null;
   const { rowCount } = await db.query('select from engine.archive where run_id = $1', [newest.runId]);
   return rowCount === 0 ? newest.runId : null;

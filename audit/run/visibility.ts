@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type pg from 'pg';
-import { describe } from './patience.ts';
+import { describeWorkflow } from './patience.ts';
 import type { Finding } from '../report/report.ts';
 
 /**
@@ -80,7 +80,7 @@ export async function findWithoutRow(
 const isFine = ({ known, archived, runs, n }: Beside): boolean => known && (!archived || (n !== null && !runs));
 
 async function findingOf(client: Client, { id, run, known, n }: Beside): Promise<Finding | null> {
-  const doing = await describe(client, id, run);
+  const doing = await describeWorkflow(client, id, run);
   // The list shows what is not there any more as well.
   if (doing === null) return null;
   if (!known) return { kind: 'history_unexplained', where: id, detail: 'Temporal has it, and there is no row for it' };

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { EMPTY_CHAIN } from '../../archive/chain.ts';
 import type { FindingKind } from '../report/findings.ts';
 import { ARCHIVE_LINES, BLOCKS, LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from './formulas.ts';
-import type { ChainHead, Finding } from '../report/report.ts';
+import type { ReportChainHead, Finding } from '../report/report.ts';
 import { type SqlCheck, UNEXPLAINED } from './table-checks.ts';
 import { TIMES } from './times.ts';
 import { TOLD } from './notification-checks.ts';
@@ -177,7 +177,7 @@ export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
 /** Heads that were seen before, in a report: each chain has to pass through them still. */
 export async function checkHeads(
   db: pg.ClientBase,
-  seen: { readonly ledger: ChainHead | null; readonly archive: ChainHead | null },
+  seen: { readonly ledger: ReportChainHead | null; readonly archive: ReportChainHead | null },
 ): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const [name, head, sql] of [

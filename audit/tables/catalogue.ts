@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { compareCatalogue, describeDifference, type Difference } from '../../database/catalogue.ts';
+import { compareCatalogue, describeDifference, type CatalogueDifference } from '../../database/catalogue.ts';
 import type { Exceptions } from '../exceptions.ts';
 import type { Finding } from '../report/report.ts';
 
@@ -28,5 +28,5 @@ export async function checkCatalogue(db: pg.ClientBase, exceptions: Exceptions):
 }
 
 /** What is there and this version does not make; of anything else an empty line, which nothing excuses. */
-const lineOf = ({ what, expected, found }: Difference): string =>
+const lineOf = ({ what, expected, found }: CatalogueDifference): string =>
   expected !== null || found === null ? '' : found === '' ? what : `${what}: ${found}`;

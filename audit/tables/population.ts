@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Finding } from '../report/report.ts';
 
 /** A deposit or a case of which the archive has no history: open, closing, or said to be either. */
-export interface Unarchived {
+export interface OpenWorkflow {
   /** The workflow's. */
   readonly id: string;
   /** The deposit that it is of. */
@@ -38,11 +38,11 @@ const UNARCHIVED = `
 const BATCH = 25;
 
 /** In batches, in one pass over the tables. `deposit`: its own alone; null: all. */
-export async function* unarchivedRows(db: pg.ClientBase, deposit: string | null): AsyncGenerator<Unarchived[]> {
+export async function* unarchivedRows(db: pg.ClientBase, deposit: string | null): AsyncGenerator<OpenWorkflow[]> {
   const scope = deposit === null ? '' : ` and w.n = ${quoted(deposit)}`;
   await db.query(`declare unarchived no scroll cursor for ${UNARCHIVED}${scope}`);
   for (;;) {
-    const { rows } = await db.query<Unarchived>(`fetch ${BATCH} from unarchived`);
+    const { rows } = await db.query<OpenWorkflow>(`fetch ${BATCH} from unarchived`);
     if (rows.length > 0) yield rows;
     if (rows.length < BATCH) break;
   }
@@ -53,8 +53,8 @@ export async function* unarchivedRows(db: pg.ClientBase, deposit: string | null)
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /** Those of these that are not archived now, as their rows are in this session. */
-export async function unarchivedAmong(db: pg.ClientBase, among: readonly Unarchived[]): Promise<Unarchived[]> {
-  const { rows } = await db.query<Unarchived>(`${UNARCHIVED} and w.n = any($1) and w.id = any($2)`, [
+export async function unarchivedAmong(db: pg.ClientBase, among: readonly OpenWorkflow[]): Promise<OpenWorkflow[]> {
+  const { rows } = await db.query<OpenWorkflow>(`${UNARCHIVED} and w.n = any($1) and w.id = any($2)`, [
     among.map(({ n }) => n),
     among.map(({ id }) => id),
   ]);
@@ -62,7 +62,7 @@ export async function unarchivedAmong(db: pg.ClientBase, among: readonly Unarchi
 }
 
 /** Of a row whose history nobody has. */
-export function withoutHistory({ id, closedAt, isEarlier }: Unarchived): Finding[] {
+export function withoutHistory({ id, closedAt, isEarlier }: OpenWorkflow): Finding[] {
   if (closedAt !== null) {
     const detail = `closed ${closedAt}, and neither the archive nor Temporal has it`;
     return [{ kind: 'history_missing', where: id, detail }];
@@ -97,7 +97,7 @@ export async function findPostingsLeft(
 }
 
 /** An acknowledged callback of which nothing has come, with the deposit whose workflow would take it. */
-export interface Waiting {
+export interface PendingCallback {
   readonly id: string;
   readonly deposit: string | null;
   /** Since it came first: a repeat makes it no younger. */
@@ -105,7 +105,10 @@ export interface Waiting {
   readonly finding: Finding;
 }
 
-export async function callbacksWaiting(db: pg.ClientBase, among: readonly string[] | null = null): Promise<Waiting[]> {
+export async function callbacksWaiting(
+  db: pg.ClientBase,
+  among: readonly string[] | null = null,
+): Promise<PendingCallback[]> {
   const { rows } = await db.query<{ id: string; deposit: string | null; ageMs: number; detail: string }>(
     `select c.id::text as id, c.deposit, (extract(epoch from clock_timestamp() - c.received_at) * 1000)::float8 as "ageMs",
             'acknowledged ' || c.received_at || ' for ' || c.external_order_number || ', and nothing came of it' as detail

@@ -114,7 +114,7 @@ async function replayed(
   return { facts, findings: await replayFault(deps, deps.replayer, facts, history) };
 }
 
-export interface Look extends Trusts {
+export interface SnapshotOptions extends Trusts {
   /**
    * A connection as `auditor`, in whatever transaction it is: it sees what stands there at the moment, a savepoint's
    * changes included. Nothing is written, and nothing but this connection is asked.
@@ -131,7 +131,7 @@ export interface Look extends Trusts {
  * an audit would look at again, and excuse while Temporal shows that somebody is about to write it, is a finding here.
  * Some 30 ms for 40 deposits: nothing is replayed, and neither Temporal nor the archive's texts are read.
  */
-export async function lookAt(look: Look): Promise<Finding[]> {
+export async function lookAt(look: SnapshotOptions): Promise<Finding[]> {
   const { session, histories, now } = look;
   const { findings } = await findInTables(session, look);
   const all = histories.map(({ facts }) => facts);

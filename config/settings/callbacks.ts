@@ -5,14 +5,14 @@ import type { KeySource } from '../key-source.ts';
 import type { Environment } from '../secret-files.ts';
 import { shared } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
-import { ack, connections, databaseUrl, duration, listen, UNIT_MS } from './variable-types.ts';
+import { ack, connections, databaseUrl, duration, listenAddress, UNIT_MS } from './variable-types.ts';
 
 /** What every process with a callback listener reads. */
 export const listeners = {
   DATABASE_URL: shared.DATABASE_URL,
   DATABASE_URL_API: databaseUrl.optional(),
-  API_LISTEN: listen.default({ host: '127.0.0.1', port: 8080 }),
-  CALLBACK_LISTEN: listen.default({ host: '127.0.0.1', port: 8081 }),
+  API_LISTEN: listenAddress.default({ host: '127.0.0.1', port: 8080 }),
+  CALLBACK_LISTEN: listenAddress.default({ host: '127.0.0.1', port: 8081 }),
   API_CONNECTIONS: connections(8),
   MTPAY_ACK: ack,
   PAYMENT_WINDOW: duration.default(30 * UNIT_MS.m),

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import type { Environment } from '../secret-files.ts';
 import { shared } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, readEnvironment } from './read-environment.ts';
-import { databaseUrl, listen, origin } from './variable-types.ts';
+import { databaseUrl, listenAddress, origin } from './variable-types.ts';
 
 const codecServerSchema = z.object({
   DATABASE_URL: shared.DATABASE_URL,
   DATABASE_URL_API: databaseUrl.optional(),
-  CODEC_LISTEN: listen.default({ host: '127.0.0.1', port: 8082 }),
+  CODEC_LISTEN: listenAddress.default({ host: '127.0.0.1', port: 8082 }),
   TEMPORAL_UI_URL: origin,
   LOG_LEVEL: shared.LOG_LEVEL,
 });

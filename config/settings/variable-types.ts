@@ -18,7 +18,7 @@ export const duration = z
 
 /** `host:port`, an IPv6 host in brackets, as in a URL. */
 const ADDRESS = /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})$/;
-export const listen = z
+export const listenAddress = z
   .string()
   .refine((text) => isAddress(text), 'expected host:port, such as 127.0.0.1:8080 or [::1]:8080')
   .transform((text) => {

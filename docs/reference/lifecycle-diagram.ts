@@ -1,4 +1,4 @@
-import { type DepositEvent, DEPOSIT_STATES, isFinal, type Step, TRANSITIONS } from '../../domain/deposit.ts';
+import { type DepositEvent, DEPOSIT_STATES, isFinal, type Transition, TRANSITIONS } from '../../domain/deposit.ts';
 
 /**
  * The transition table as a Mermaid state diagram, for docs/reference/lifecycle.md. A test compares the two, so the picture can
@@ -7,7 +7,7 @@ import { type DepositEvent, DEPOSIT_STATES, isFinal, type Step, TRANSITIONS } fr
 export function diagram(): string {
   const lines = DEPOSIT_STATES.flatMap((state) => {
     if (isFinal(state)) return [`  ${state} --> [*]`];
-    return Object.entries(TRANSITIONS[state] as Record<DepositEvent, Step>).map(
+    return Object.entries(TRANSITIONS[state] as Record<DepositEvent, Transition>).map(
       ([event, step]) => `  ${state} --> ${step.state}: ${event}`,
     );
   });

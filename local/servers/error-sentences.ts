@@ -29,10 +29,10 @@ type SystemError = NodeJS.ErrnoException & {
 };
 
 /** One sentence for an error of the machine, of the database or of this folder; the stack of anything else. */
-export function describe(error: unknown): string {
+export function errorSentence(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // Node tries each address of a name, and tells of all.
-  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0]);
+  if (error instanceof AggregateError && error.errors.length > 0) return errorSentence(error.errors[0]);
   const { code = '', syscall } = error as SystemError;
   const said = words[code];
   if (said !== undefined && syscall !== undefined) return `Cannot ${syscall} ${placeOf(error)}: ${said} (${code}).`;

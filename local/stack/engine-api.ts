@@ -26,7 +26,7 @@ const wallet = z.object({
   balance: z.string(),
   postings: z.array(z.object({ externalOrderNumber: z.string().nullable(), amount: z.string() })),
 });
-export type Wallet = z.infer<typeof wallet>;
+export type WalletView = z.infer<typeof wallet>;
 
 const list = z.object({ items: z.array(deposit), nextCursor: z.string().nullable() });
 
@@ -50,7 +50,7 @@ export type EngineApi = {
   readDeposit(externalOrderNumber: string): Promise<Deposit>;
   /** At most 100 of a state. */
   listDeposits(state: string): Promise<Deposit[]>;
-  readWallet(wallet: string): Promise<Wallet>;
+  readWallet(wallet: string): Promise<WalletView>;
   /** Whether the engine knows the key at all. */
   knowsKey(): Promise<boolean>;
 };

@@ -2,7 +2,7 @@
 
 import type { Places } from './environment.ts';
 import { answersOk, nodePart } from './node-part.ts';
-import type { Part } from './supervisor.ts';
+import type { StackPart } from './supervisor.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -11,7 +11,7 @@ export const WORKER_STOP_MS = 50_000;
 /** The API and the sandbox only finish requests. */
 export const SERVER_STOP_MS = 20_000;
 
-export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Environment): Part {
+export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Environment): StackPart {
   return nodePart({
     name: 'sandbox',
     entry: 'sandbox/main.ts',
@@ -23,7 +23,7 @@ export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Envi
 }
 
 /** It listens to nobody, so its word in the log has to do. */
-export function workerPart(dataDirectory: string, env: Environment): Part {
+export function workerPart(dataDirectory: string, env: Environment): StackPart {
   return nodePart({
     name: 'worker',
     entry: 'worker/main.ts',
@@ -34,7 +34,7 @@ export function workerPart(dataDirectory: string, env: Environment): Part {
   });
 }
 
-export function apiPart(dataDirectory: string, places: Places, env: Environment): Part {
+export function apiPart(dataDirectory: string, places: Places, env: Environment): StackPart {
   return nodePart({
     name: 'api',
     entry: 'api/main.ts',

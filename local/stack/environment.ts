@@ -9,7 +9,7 @@ import type { LocalState, Ports } from '../servers/state.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Which parts this start brings along; the others are somebody else's. */
-export type Embedded = { readonly postgres: boolean; readonly temporal: boolean; readonly sandbox: boolean };
+export type EmbeddedParts = { readonly postgres: boolean; readonly temporal: boolean; readonly sandbox: boolean };
 
 /** The settings contradict each other or lack something; the message names the variables, never a value. */
 export class LocalSettingsError extends Error {
@@ -20,7 +20,7 @@ export class LocalSettingsError extends Error {
  * Reads off which embedded parts are switched off.
  * @throws LocalSettingsError when half of a setting is given.
  */
-export function readEmbedded(env: Environment): Embedded {
+export function readEmbedded(env: Environment): EmbeddedParts {
   const given = (name: string) => (env[name] ?? '') !== '';
   const postgres = !given('DATABASE_URL');
   const temporal = !['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some(given);
@@ -70,7 +70,7 @@ export type Places = {
 };
 
 /** The places, from the ports of this clone or from what the user set. */
-export function placesOf(env: Environment, ports: Ports, embedded: Embedded): Places {
+export function placesOf(env: Environment, ports: Ports, embedded: EmbeddedParts): Places {
   const apiListen = set(env['API_LISTEN']) ?? `127.0.0.1:${ports.api}`;
   const callbackListen = set(env['CALLBACK_LISTEN']) ?? `127.0.0.1:${ports.callback}`;
   const sandboxUrl = embedded.sandbox ? `http://127.0.0.1:${ports.sandbox}` : null;
@@ -110,7 +110,7 @@ export type TemporalPlace = { readonly address: string; readonly uiUrl: string |
 /** What every process's environment is made from: the user's own, and what this clone keeps. */
 export type Sources = {
   readonly env: Environment;
-  readonly embedded: Embedded;
+  readonly embedded: EmbeddedParts;
   readonly keys: LocalState['keys'];
   readonly ports: Ports;
 };

@@ -16,7 +16,7 @@ import {
   parentOf,
 } from '../servers/process.ts';
 import { processesWith, type ProcessRecord, readableLines, recordOf, send, start } from '../servers/process.ts';
-import type { Part } from './supervisor.ts';
+import type { StackPart } from './supervisor.ts';
 
 export type NodePartOptions = {
   readonly name: string;
@@ -59,7 +59,7 @@ function nodeArguments(dataDirectory: string, name: string, entry: readonly stri
 }
 
 /** A part the supervisor can keep running. */
-export function nodePart(options: NodePartOptions): Part {
+export function nodePart(options: NodePartOptions): StackPart {
   const { name, dataDirectory } = options;
   const logFile = logFileOf(dataDirectory, name);
   return {

@@ -10,7 +10,7 @@ import { isPortFree } from '../servers/ports.ts';
 import { type PostgresServer, startPostgres } from '../servers/postgres.ts';
 import { lastLines, lastWords, send } from '../servers/process.ts';
 import { loadState, type Ports } from '../servers/state.ts';
-import type { Part, Running } from './supervisor.ts';
+import type { StackPart, RunningPart } from './supervisor.ts';
 import { startTemporal, type TemporalServer } from '../servers/temporal.ts';
 
 /** A server that has to come back where the engine's processes expect it finds its port taken. */
@@ -29,7 +29,7 @@ export function serverFiles(data: string): { readonly postgres: string; readonly
 }
 
 /** PostgreSQL as a part; `onUp` is told of every start. */
-export function postgresPart(data: string, ports: Ports, onUp: (server: PostgresServer) => void): Part {
+export function postgresPart(data: string, ports: Ports, onUp: (server: PostgresServer) => void): StackPart {
   const { postgres } = serverFiles(data);
   return serverPart('postgres', ports.postgres, data, join(postgres, 'password'), async (port) => {
     const logFile = join(data, 'logs', 'postgres.log');
@@ -47,7 +47,7 @@ export function temporalPart(
   executable: string,
   uiCodecEndpoint: string | undefined,
   onUp: (server: TemporalServer) => void,
-): Part {
+): StackPart {
   const { temporal: dbFile } = serverFiles(data);
   return serverPart('temporal', ports.temporal, data, dbFile, async (port) => {
     const server = await startTemporal({
@@ -69,8 +69,8 @@ function serverPart(
   wishedPort: number,
   data: string,
   kept: string,
-  up: (port: number) => Promise<Running & { readonly port: number }>,
-): Part {
+  up: (port: number) => Promise<RunningPart & { readonly port: number }>,
+): StackPart {
   let port: number | null = null;
   return {
     name,

@@ -5,7 +5,7 @@ import { createPool } from '../../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
-import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
+import { type EmbeddedParts, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
 import {
   type Places,
   placesOf,
@@ -23,10 +23,10 @@ import { createDatabases, postgresPart, temporalPart } from './servers.ts';
 import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
 import { type LocalState, loadState, type Ports, saveState, settlePorts } from '../servers/state.ts';
 import type { Story } from '../terminal/story.ts';
-import { createSupervisor, type Part } from './supervisor.ts';
+import { createSupervisor, type StackPart } from './supervisor.ts';
 import type { TemporalServer } from '../servers/temporal.ts';
 import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binary.ts';
-import { bundleWorkflows } from './workflow-bundle.ts';
+import { currentBundle } from './workflow-bundle.ts';
 
 /** Nothing loses what it still needs: those who call stop before those they call. */
 export const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
@@ -77,7 +77,7 @@ export function createStack(options: StackOptions): Stack {
     story.up(name, where(value), performance.now() - since);
     return value;
   };
-  const supervise = async (part: Part, where: () => string): Promise<void> => {
+  const supervise = async (part: StackPart, where: () => string): Promise<void> => {
     const { pid } = await timed(part.name, () => supervisor.supervise(part), where);
     pids[part.name as PartName] = pid;
   };
@@ -123,7 +123,7 @@ export function createStack(options: StackOptions): Stack {
     const temporal = embedded.temporal ? startTemporal(state) : Promise.resolve(null);
     const bundle =
       (env['WORKFLOW_BUNDLE'] ?? '') === ''
-        ? bundleWorkflows({ clone: options.clone, cache: cacheDirectory, dataDirectory, env })
+        ? currentBundle({ clone: options.clone, cache: cacheDirectory, dataDirectory, env })
         : Promise.resolve(env['WORKFLOW_BUNDLE'] ?? '');
     const postgresUrl = postgres.then((server) => server?.url ?? null);
 
@@ -196,7 +196,7 @@ export function createStack(options: StackOptions): Stack {
   };
 }
 
-async function clearLeftovers(dataDirectory: string, embedded: Embedded, story: Story): Promise<void> {
+async function clearLeftovers(dataDirectory: string, embedded: EmbeddedParts, story: Story): Promise<void> {
   const found = await endLeftovers(dataDirectory, [
     { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
@@ -209,7 +209,7 @@ async function clearLeftovers(dataDirectory: string, embedded: Embedded, story: 
 }
 
 /** The ports we hand out; one the user has set is the user's. */
-function neededPorts(env: StackOptions['env'], embedded: Embedded): Set<keyof Ports> {
+function neededPorts(env: StackOptions['env'], embedded: EmbeddedParts): Set<keyof Ports> {
   const isSet = (name: string) => (env[name] ?? '') !== '';
   const needed = new Set<keyof Ports>();
   if (!isSet('API_LISTEN')) needed.add('api');

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Exit } from '../servers/process.ts';
 
 /** A part that is up and ready. */
-export type Running = {
+export type RunningPart = {
   readonly pid: number;
   /** Resolves when the part is gone, for whatever reason. */
   readonly exited: Promise<Exit>;
@@ -16,10 +16,10 @@ export type Running = {
   lastWords?(): string | null;
 };
 
-export type Part = {
+export type StackPart = {
   readonly name: string;
   /** Resolves when the part is ready; rejects with what went wrong, leaving nothing behind. */
-  start(signal: AbortSignal): Promise<Running>;
+  start(signal: AbortSignal): Promise<RunningPart>;
 };
 
 export type SupervisorEvent =
@@ -37,14 +37,14 @@ export type Backoff = {
 
 export type Supervisor = {
   /** Starts a part and keeps it running. Rejects when the first start fails; that is not retried. */
-  supervise(part: Part): Promise<Running>;
+  supervise(part: StackPart): Promise<RunningPart>;
   /** Stops the named parts one after the other, each awaited; names that were never started are passed over. */
   stop(order: readonly string[]): Promise<void>;
   /** Ends everything at once. */
   kill(): void;
 };
 
-type Kept = { readonly abort: AbortController; readonly done: Promise<void>; running: Running | null };
+type Kept = { readonly abort: AbortController; readonly done: Promise<void>; running: RunningPart | null };
 
 /** A part was to be started after everything was told to stop. */
 export class StoppedError extends Error {
@@ -98,15 +98,15 @@ export function createSupervisor(tell: (event: SupervisorEvent) => void, backoff
 
 /** One part's life until it is told to stop. */
 async function keep(
-  part: Part,
-  first: Running,
+  part: StackPart,
+  first: RunningPart,
   signal: AbortSignal,
   backoff: Backoff,
   tell: (event: SupervisorEvent) => void,
-  see: (running: Running | null) => void,
+  see: (running: RunningPart | null) => void,
 ): Promise<void> {
   let delayMs = backoff.firstMs;
-  let running: Running | null = first;
+  let running: RunningPart | null = first;
   while (running !== null) {
     see(running);
     const since = performance.now();

@@ -12,7 +12,7 @@ const SOURCES = ['workflows', 'domain', 'worker/bundle.ts', 'config/failure-conv
  * The file of the current bundle. Bundling is the largest share of a worker's start; a worker that died should be
  * back without it, and so should a second `npm start`.
  */
-export async function bundleWorkflows(options: {
+export async function currentBundle(options: {
   readonly clone: string;
   readonly cache: string;
   readonly dataDirectory: string;

@@ -1,6 +1,7 @@
 /** The command line of `npm start`. */
 
 import { parseArgs } from 'node:util';
+import { UsageError } from '../../config/command-line.ts';
 
 export type LocalOptions = {
   readonly once: boolean;
@@ -8,11 +9,6 @@ export type LocalOptions = {
   /** It was said without the `--`, so that npm took it for its own. */
   readonly onceByNpm: boolean;
 };
-
-/** The command line is not understood; the message says what is. */
-export class UsageError extends Error {
-  override name = 'UsageError';
-}
 
 export const usage = `npm start [-- --once | --help]
 

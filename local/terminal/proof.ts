@@ -8,7 +8,7 @@ const PATIENCE_MS = 20_000;
 const POLL_MS = 50;
 
 /** One thing looked at; `found` says what was seen. */
-export type Finding = { readonly holds: boolean; readonly found: string };
+export type ProofCheck = { readonly holds: boolean; readonly found: string };
 
 /**
  * Looks at the deposit through the API and in the ledger. `databaseUrl` is the owner's: it takes on the auditor's role
@@ -19,7 +19,7 @@ export async function proveCreditedOnce(
   databaseUrl: string,
   externalOrderNumber: string,
   amount: string,
-): Promise<Finding[]> {
+): Promise<ProofCheck[]> {
   const deposit = await api.readDeposit(externalOrderNumber);
   const wallet = await api.readWallet(deposit.wallet);
   const shown = wallet.postings.filter((posting) => posting.externalOrderNumber === externalOrderNumber);
@@ -40,7 +40,7 @@ export async function proveAcknowledged(
   sandboxUrl: string,
   controlToken: string,
   externalOrderNumber: string,
-): Promise<Finding> {
+): Promise<ProofCheck> {
   const until = performance.now() + PATIENCE_MS;
   for (;;) {
     const deliveries = await deliveriesAtSandbox(sandboxUrl, controlToken, externalOrderNumber);

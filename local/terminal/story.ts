@@ -1,6 +1,6 @@
 /** What the terminal shows: one line a fact, no secrets. Colours and moving bars only where a person watches. */
 
-import type { Progress } from '../servers/temporal-sources.ts';
+import type { DownloadProgress } from '../servers/temporal-sources.ts';
 
 export type Screen = {
   /** Whether lines can be redrawn. */
@@ -19,7 +19,7 @@ export type Story = {
   say(text: string): void;
   warn(text: string): void;
   /** A download's bar, redrawn in place; elsewhere one line at the start and one at the end. */
-  progress(progress: Progress): void;
+  progress(progress: DownloadProgress): void;
 };
 
 const NAME_WIDTH = 18;
@@ -47,7 +47,7 @@ export function createStory(screen: Screen): Story {
   };
 }
 
-function createBar(screen: Screen): { show(progress: Progress): void; clear(): void } {
+function createBar(screen: Screen): { show(progress: DownloadProgress): void; clear(): void } {
   let shown = false;
   const announced = new Set<string>();
   const finished = new Set<string>();
@@ -76,7 +76,7 @@ function createBar(screen: Screen): { show(progress: Progress): void; clear(): v
   };
 }
 
-function drawBar({ what, receivedBytes, totalBytes }: Progress): string {
+function drawBar({ what, receivedBytes, totalBytes }: DownloadProgress): string {
   if (totalBytes === null) return `  … ${what}${receivedBytes > 0 ? ` ${megabytes(receivedBytes)}` : ''}`;
   const share = Math.min(1, receivedBytes / totalBytes);
   const full = Math.round(share * BAR_WIDTH);

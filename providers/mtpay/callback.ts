@@ -1,5 +1,5 @@
 import { type Keyring, mapKeyring } from '../../config/keyring.ts';
-import { formatUnits, type Parsed, parseFiat, parseMtc } from '../../domain/money.ts';
+import { formatUnits, type ParseResult, parseFiat, parseMtc } from '../../domain/money.ts';
 import { type CallbackData, CURRENCIES, type Currency, IDENTIFIER } from '../../domain/order.ts';
 import { canonicalText, plainText } from '../../encoding/canonical-json.ts';
 import { plainDecimal } from '../../encoding/json-decimal.ts';
@@ -124,7 +124,7 @@ export function readings(raw: Uint8Array): readonly CallbackReading[] {
 
 function readDataWith(envelope: Envelope, plain: (text: string) => string): CallbackReading {
   const { data } = envelope;
-  const amount = (field: AmountField, parse: (text: string) => Parsed<bigint>) =>
+  const amount = (field: AmountField, parse: (text: string) => ParseResult<bigint>) =>
     readAmount(field, data[field], (text) => parse(plain(text)));
   try {
     const read: CallbackData = {
@@ -161,7 +161,11 @@ function currency(value: JsonValue | undefined): Currency {
 
 type AmountField = 'transactionAmount' | 'paymentPrice';
 
-function readAmount(field: AmountField, value: JsonValue | undefined, read: (text: string) => Parsed<bigint>): string {
+function readAmount(
+  field: AmountField,
+  value: JsonValue | undefined,
+  read: (text: string) => ParseResult<bigint>,
+): string {
   if (!(value instanceof JsonNumber)) throw new Unreadable(`${field}: expected a JSON number`);
   const parsed = read(value.text);
   if (!parsed.ok) throw new Unreadable(`${field}: ${parsed.fault}`);

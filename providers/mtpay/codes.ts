@@ -26,12 +26,12 @@ export const REFUSALS = {
     remedy: 'Another amount, or later, with a new order number.',
   },
 } as const;
-export type Refusal = keyof typeof REFUSALS;
+export type PlacementRefusal = keyof typeof REFUSALS;
 
 /** A stamp too far from MTPay's clock: no order either, and worth signing afresh. */
 export const STAMP_ERROR = 'TIMESTAMP_ERROR';
 
-const CAUSES: ReadonlyMap<string, RefusalCause> = new Map<Refusal | typeof STAMP_ERROR, RefusalCause>([
+const CAUSES: ReadonlyMap<string, RefusalCause> = new Map<PlacementRefusal | typeof STAMP_ERROR, RefusalCause>([
   [STAMP_ERROR, 'clock'],
   ['SIGNATURE_ERROR', 'stamp or key'],
   ['ACCESS_KEY_ERROR', 'configuration'],
@@ -40,6 +40,7 @@ const CAUSES: ReadonlyMap<string, RefusalCause> = new Map<Refusal | typeof STAMP
   ['NO_ADVERTISEMENT', 'order'],
 ]);
 
-export const isRefusal = (code: unknown): code is Refusal => typeof code === 'string' && Object.hasOwn(REFUSALS, code);
+export const isRefusal = (code: unknown): code is PlacementRefusal =>
+  typeof code === 'string' && Object.hasOwn(REFUSALS, code);
 
 export const causeOf = (code: string): RefusalCause | null => CAUSES.get(code) ?? null;

@@ -47,7 +47,7 @@ const object = (members: readonly Field[]): string =>
   `{${members.map(([name, raw]) => `${JSON.stringify(name)}:${raw}`).join(',')}}`;
 
 /** What faults may put in place of a genuine signature or timestamp. */
-export interface Sending {
+export interface CallbackToSend {
   /** The timestamp that was signed. */
   readonly stamp: string;
   /** Header timestamp and signature of the merchant's own placement; null if nobody knows them any more. */
@@ -61,9 +61,9 @@ export interface BodyChanges {
   /** The whole of `data`, raw, instead of the fields; null: the fields. */
   readonly data: string | null;
   /** From the genuine signature to the raw JSON text sent in its place; null leaves the member out. */
-  readonly signature: (genuine: string, sending: Sending) => string | null;
+  readonly signature: (genuine: string, sending: CallbackToSend) => string | null;
   /** From the genuine timestamp to the raw JSON text sent in its place. */
-  readonly stamp: (genuine: string, sending: Sending) => string;
+  readonly stamp: (genuine: string, sending: CallbackToSend) => string;
 }
 
 export const UNCHANGED: BodyChanges = {
@@ -90,7 +90,7 @@ export function callbackBody(
 ): string {
   const stamp = String(stampMs + changes.stampOffsetMs);
   const placed = key.placement;
-  const sending: Sending = {
+  const sending: CallbackToSend = {
     stamp,
     placement: placed && { stamp: placed.stamp, signature: sign(placed.accessKey, placed.secretKey, placed.stamp) },
   };

@@ -148,7 +148,7 @@ async function deliver(asked: Order) {
     capabilities: fixedKeyring(capability),
     clock: createProviderClock(api),
     seal,
-    raise: () => undefined,
+    signal: () => undefined,
     log,
   });
   const answer = await as('api', () => receiver.receive({ kid, token, raw: Buffer.from(raw) }));

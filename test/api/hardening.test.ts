@@ -204,7 +204,7 @@ test.each([
       limits: { ...LISTENER_LIMITS, maxConnections: CONNECTIONS },
       pool: engine.db.owner,
       seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
-      raise: () => undefined,
+      signal: () => undefined,
       log: memoryLog().log,
     });
     const port = Number(new URL(listener.url).port);

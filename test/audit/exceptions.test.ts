@@ -2,9 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { UsageError } from '../../config/command-line.ts';
 import { sha256 } from '../../archive/canonical-history.ts';
 import { NO_EXCEPTIONS, readExceptions } from '../../audit/exceptions.ts';
-import { Misused } from '../../audit/audit-arguments.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 import { copyWorkflows } from '../support/gate-changes.ts';
 import { findingsOf, keepBook } from './book.ts';
@@ -108,10 +108,10 @@ describe('the list of exceptions', () => {
     ['a reason without end', JSON.stringify({ exceptions: [{ ...one, reason: 'x'.repeat(1_001) }] })],
     ['one bundle with two reasons', JSON.stringify({ exceptions: [one, { ...one, reason: 'for another reason' }] })],
   ])('is refused when it is not one: %s', async (_, text) => {
-    await expect(read(text)).rejects.toThrow(Misused);
+    await expect(read(text)).rejects.toThrow(UsageError);
   });
 
   test('is refused when it is not there', async () => {
-    await expect(readExceptions(join(folder, 'nowhere.json'))).rejects.toThrow(Misused);
+    await expect(readExceptions(join(folder, 'nowhere.json'))).rejects.toThrow(UsageError);
   });
 });

@@ -1,6 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect } from 'vitest';
-import type { Doubted } from '../../database/cases.ts';
+import type { DoubtTarget } from '../../database/cases.ts';
 import type { StatedFacts } from '../../database/decisions.ts';
 import { insertDecision } from '../support/operators.ts';
 import type { Confirmation, DecisionAnswer } from '../../domain/decision.ts';
@@ -72,7 +72,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
   }
 
   /** A case about what is credited of a deposit, or of a case that was decided. */
-  async function doubts(of: Reserved, by: Doubted, k: number, standing: ReviewInput['standing']) {
+  async function doubts(of: Reserved, by: DoubtTarget, k: number, standing: ReviewInput['standing']) {
     const doubtful = await owner.query<{ inboxId: string; postingId: string | null }>(
       'select callback as "inboxId", posting as "postingId" from engine.doubtful($1, $2, $3)',
       [

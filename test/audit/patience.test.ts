@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Mismatch } from '../../audit/histories/compare.ts';
 import type { FindingKind } from '../../audit/report/findings.ts';
-import { type Doing, mayFollow, PATIENCE } from '../../audit/run/patience.ts';
+import { type WorkflowStatus, mayFollow, PATIENCE } from '../../audit/run/patience.ts';
 import type { PostingRecord } from '../../audit/tables/rows.ts';
 
-const idle: Doing = { runId: '', events: 10, runs: true, activities: [], task: false };
-const tasked: Doing = { ...idle, task: true };
-const busyWith = (...activities: string[]): Doing => ({ ...idle, activities });
+const idle: WorkflowStatus = { runId: '', events: 10, runs: true, activities: [], task: false };
+const tasked: WorkflowStatus = { ...idle, task: true };
+const busyWith = (...activities: string[]): WorkflowStatus => ({ ...idle, activities });
 
 const finding = (kind: FindingKind) => ({ kind, where: 'deposit:n', detail: '' });
 const posting = (kind: string): Mismatch => ({
@@ -14,7 +14,7 @@ const posting = (kind: string): Mismatch => ({
   posting: { kind } as PostingRecord,
 });
 const row = (kind: FindingKind): Mismatch => ({ finding: finding(kind), posting: null });
-const follows = (mismatch: Mismatch, doing: Doing, ageMs = 1_000) =>
+const follows = (mismatch: Mismatch, doing: WorkflowStatus, ageMs = 1_000) =>
   mayFollow(mismatch, doing, ageMs, PATIENCE.youngMs);
 
 describe('a posting that no step explains', () => {

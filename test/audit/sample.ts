@@ -6,7 +6,7 @@ import { ReportBuilder } from '../../audit/report/builder.ts';
 import { CHECK_IDS, FINDING_KINDS, type FindingKind } from '../../audit/report/findings.ts';
 import type { AuditReport, Books, Finding, ScheduleLine } from '../../audit/report/report.ts';
 import type { Finish } from '../../audit/report/builder.ts';
-import { type Signer, signer } from '../../audit/report/sign.ts';
+import { type ReportSigningKey, reportSigningKey } from '../../audit/report/sign.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { BUY_COIN_MODES, CURRENCIES } from '../../domain/order.ts';
 
@@ -229,8 +229,8 @@ export const everyKind: Readonly<Record<FindingKind, number>> = Object.fromEntri
   FINDING_KINDS.map((kind, n) => [kind, kind === 'entries_differ' ? 30 : 1 + (n % 3)]),
 ) as Record<FindingKind, number>;
 
-export const newSigner = (isMachineOwn = false): Signer =>
-  signer(generateKeyPairSync('ed25519').privateKey, isMachineOwn);
+export const newSigner = (isMachineOwn = false): ReportSigningKey =>
+  reportSigningKey(generateKeyPairSync('ed25519').privateKey, isMachineOwn);
 
 export const newDirectory = (): string => mkdtempSync(join(tmpdir(), 'audit-'));
 

@@ -10,7 +10,7 @@ import {
   fingerprintOf,
   keyIdOf,
   type SignedReport,
-  sign,
+  signReport,
   type UnsignedReport,
   verify,
 } from '../../audit/report/sign.ts';
@@ -25,7 +25,7 @@ const unsigned: UnsignedReport = {
   files: [],
   signedBy: { keyId: owner.keyId, isMachineOwn: false },
 };
-const signed = sign(unsigned, owner);
+const signed = signReport(unsigned, owner);
 
 describe('a signature', () => {
   test('is good for the report in any order of its names, and names its key', () => {
@@ -90,7 +90,10 @@ describe('a signature', () => {
 
   test('of another is found out by a pinned key, and only by that', () => {
     const other = newSigner();
-    const forged = sign({ ...unsigned, unexplained: 0, signedBy: { keyId: other.keyId, isMachineOwn: false } }, other);
+    const forged = signReport(
+      { ...unsigned, unexplained: 0, signedBy: { keyId: other.keyId, isMachineOwn: false } },
+      other,
+    );
     expect(verify(forged)).toMatchObject({ ok: true, isPinned: false, keyId: other.keyId });
     expect(verify(forged, createPublicKey(owner.key))).toMatchObject({ ok: false, fault: 'other_key' });
     // The owner's key beside the forger's signature.

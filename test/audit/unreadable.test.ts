@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalHistory, isCanonical } from '../../archive/canonical-history.ts';
 import { type HistoryFacts, HistoryUnreadable, readHistory, readText } from '../../archive/history.ts';
-import { compare, explainedBy, inboxIdsIn, subjectOf } from '../../audit/histories/compare.ts';
+import { compareHistory, explainedBy, inboxIdsIn, subjectOf } from '../../audit/histories/compare.ts';
 import { type DepositRecord, type Records, readRecords } from '../../audit/tables/rows.ts';
 import { shapeFaults } from '../../audit/histories/history-shapes.ts';
 import { createPayloadCodec, type PayloadKeys } from '../../config/payload-codec.ts';
@@ -63,7 +63,7 @@ describe('a text that is no history of ours', () => {
         const changed = text.slice(0, at) + put + text.slice(at + 1);
         const read = await readText(changed, []).catch((error: unknown) => error);
         if (read instanceof Error) expect(read).toBeInstanceOf(HistoryUnreadable);
-        else compare((read as { facts: HistoryFacts }).facts, EMPTY);
+        else compareHistory((read as { facts: HistoryFacts }).facts, EMPTY);
       }),
       { numRuns: 300 },
     );
@@ -193,7 +193,7 @@ describe('a history whose facts have another shape', () => {
   test.each(SHAPES)('is told with the place: %s', (_, change, detail) => {
     const facts = structuredClone(readHistory(named('v2/credited')));
     change(facts);
-    const found = compare(facts, EMPTY);
+    const found = compareHistory(facts, EMPTY);
     expect(found.map(({ kind }) => kind)).toEqual(found.map(() => 'not_readable'));
     expect(found.map((one) => one.detail).join('\n')).toContain(detail);
     expect(found[0]!.where).toBe(facts.workflowId);
@@ -218,7 +218,7 @@ describe('a history whose facts have another shape', () => {
     expect(decided.length).toBeGreaterThan(5);
     for (const facts of decided) {
       const steps = facts.steps.map((step) => (step.kind === 'activity' ? { ...step, input: null } : step));
-      const found = compare({ ...facts, steps }, recordsOf(facts));
+      const found = compareHistory({ ...facts, steps }, recordsOf(facts));
       expect(found.filter(({ detail }) => detail.startsWith('comparing it failed'))).toEqual([]);
     }
   });
@@ -233,7 +233,7 @@ describe('a history whose facts have another shape', () => {
         const facts = structuredClone(readHistory(recorded[which]!.history));
         const { workflowId } = facts;
         put(facts, way, value);
-        const found = compare(facts, recordsOf(facts));
+        const found = compareHistory(facts, recordsOf(facts));
         // The shapes leave nothing over for the last resort.
         expect(found.filter(({ detail }) => detail.startsWith('comparing it failed'))).toEqual([]);
         inboxIdsIn(facts);

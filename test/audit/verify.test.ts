@@ -2,11 +2,11 @@ import { createPublicKey } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { UsageError } from '../../config/command-line.ts';
 import { fileJson } from '../../encoding/canonical-json.ts';
 import { headsOf } from '../../audit/report/earlier-report.ts';
 import { writeReport } from '../../audit/report/files.ts';
-import { Misused } from '../../audit/audit-arguments.ts';
-import { fingerprintOf, type SignedReport, sign } from '../../audit/report/sign.ts';
+import { fingerprintOf, type SignedReport, signReport } from '../../audit/report/sign.ts';
 import { verifyReport } from '../../audit/report/verify.ts';
 import { hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
 
@@ -57,8 +57,8 @@ describe('verify', () => {
     expect(own.heads).toEqual(report.heads);
     expect(own.headsFrom).toBe(`the report of ${report.audit.finishedAt}, signed with ${key}`);
     expect((await headsOf(json, null)).headsFrom).toContain(`${key}; whose key that is was not checked`);
-    await expect(headsOf(json, createPublicKey(newSigner().key))).rejects.toThrow(Misused);
-    await expect(headsOf(`${json}.none`, null)).rejects.toThrow(Misused);
+    await expect(headsOf(json, createPublicKey(newSigner().key))).rejects.toThrow(UsageError);
+    await expect(headsOf(`${json}.none`, null)).rejects.toThrow(UsageError);
     writeFileSync(json, readFileSync(json, 'utf8').replace('"n": ', '"n": 1'));
     await expect(headsOf(json, pinned)).rejects.toThrow(/NOT GENUINE/);
   });
@@ -120,7 +120,7 @@ describe('verify', () => {
     const { json, report } = writeReport(sampleReport(small), owner, newDirectory());
     const { signature: _, ...unsigned } = report;
     for (const file of ['../report.html', '/etc/passwd.html', '.html', 'a\u001b[2J.html']) {
-      const signed: SignedReport = sign({ ...unsigned, html: { ...report.html, file } }, owner);
+      const signed: SignedReport = signReport({ ...unsigned, html: { ...report.html, file } }, owner);
       writeFileSync(json, fileJson(signed));
       const { exit, said } = await check(json);
       expect(exit, file).toBe(1);

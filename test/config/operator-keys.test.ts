@@ -3,7 +3,7 @@ import { describe, expect, it, test } from 'vitest';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadSignatureConfig } from '../../config/settings/audit.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
-import { newOperatorKey, parseOperatorKeys, signerOf, signStep } from '../../config/operator-keys.ts';
+import { newOperatorKey, parseOperatorKeys, operatorKeyOf, signStep } from '../../config/operator-keys.ts';
 import type { SignedStep } from '../../domain/signed-step.ts';
 
 const [alice, bob] = [newOperatorKey(), newOperatorKey()];
@@ -32,9 +32,9 @@ const { keys } = parseOperatorKeys(`alice=${alice.publicKey}, bob=${bob.publicKe
 describe('a signature', () => {
   const signature = signStep(alice.privateKey, step);
   it('is its operator’s over its step', () => {
-    expect(signerOf(keys, 'alice', step, signature)).toMatch(/^[0-9a-f]{16}$/);
-    expect(signerOf(keys, 'bob', step, signature)).toBeNull();
-    expect(signerOf(keys, 'carol', step, signature)).toBeNull();
+    expect(operatorKeyOf(keys, 'alice', step, signature)).toMatch(/^[0-9a-f]{16}$/);
+    expect(operatorKeyOf(keys, 'bob', step, signature)).toBeNull();
+    expect(operatorKeyOf(keys, 'carol', step, signature)).toBeNull();
     expect(keys.get('bob')).toHaveLength(2);
   });
 
@@ -59,7 +59,7 @@ describe('a signature', () => {
     nonce: { nonce: 'BAAAAAAAAAAAAAAAAAAAAA' },
   };
   it.each(Object.entries(others))('is none over another %s', (_, other) => {
-    expect(signerOf(keys, 'alice', { ...step, ...other }, signature)).toBeNull();
+    expect(operatorKeyOf(keys, 'alice', { ...step, ...other }, signature)).toBeNull();
   });
 
   it('needs an Ed25519 key, and what is thrown shows nothing of the file', () => {

@@ -8,13 +8,13 @@ import {
   listDeposits,
   markClosed,
   type PageEnd,
-  recordState,
+  writeState,
   type Reservation,
   reserve,
   SETTLED_CHANNEL,
   viewDeposit,
 } from '../../database/deposits.ts';
-import { giveToPeople } from '../../database/cases.ts';
+import { openDepositCase } from '../../database/cases.ts';
 import { closeAttempts } from '../../database/placements.ts';
 import { arriving, findCallback } from '../../database/callbacks.ts';
 import { inTransaction } from '../../database/pool.ts';
@@ -153,7 +153,7 @@ describe('a state that the workflow records', () => {
     await linked(wanted.externalOrderNumber);
     for (const before of DEPOSIT_STATES) {
       await inState(wanted.externalOrderNumber, before);
-      await recordState(worker, wanted.externalOrderNumber, state);
+      await writeState(worker, wanted.externalOrderNumber, state);
       expect(await stateOf(wanted.externalOrderNumber)).toBe(before === AFTER[state] ? state : before);
     }
   });
@@ -163,14 +163,14 @@ describe('a state that the workflow records', () => {
     await reserve(api, wanted);
     await linked(wanted.externalOrderNumber);
     await inState(wanted.externalOrderNumber, 'PLACEMENT_UNKNOWN');
-    expect(await recordState(worker, wanted.externalOrderNumber, 'AWAITING_PAYMENT')).toEqual({ expiresAt: ENDS });
+    expect(await writeState(worker, wanted.externalOrderNumber, 'AWAITING_PAYMENT')).toEqual({ expiresAt: ENDS });
   });
 
   it('waits for no payment where the row has no checkout link, whatever a message says', async () => {
     const wanted = reservation();
     await reserve(api, wanted);
     await inState(wanted.externalOrderNumber, 'PLACEMENT_UNKNOWN');
-    expect(await recordState(worker, wanted.externalOrderNumber, 'AWAITING_PAYMENT')).toEqual({ expiresAt: null });
+    expect(await writeState(worker, wanted.externalOrderNumber, 'AWAITING_PAYMENT')).toEqual({ expiresAt: null });
     expect(await stateOf(wanted.externalOrderNumber)).toBe('PLACEMENT_UNKNOWN');
   });
 
@@ -189,7 +189,7 @@ describe('a review', () => {
     inboxId: one.inboxId,
     ...change,
   });
-  const mark = (one: Payment, change: object = {}) => giveToPeople(worker, review(one, change));
+  const mark = (one: Payment, change: object = {}) => openDepositCase(worker, review(one, change));
 
   it('is shown on the deposit and settles the callback that led there, both or neither', async () => {
     const one = await payment(db.owner);

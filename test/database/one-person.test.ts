@@ -12,7 +12,7 @@ import { registerSealKey } from '../../database/seal-macs.ts';
 import type { Decision } from '../../domain/decision.ts';
 import type { Order } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { decide } from '../../ledger/decide.ts';
+import { carryOutDecision } from '../../ledger/decide.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { balanceOf, itemFor, newWallet } from '../ledger/payments.ts';
 import { order, paid, settings } from '../support/builders.ts';
@@ -72,7 +72,9 @@ async function decides(workflowId: string, decision: Decision, second = 'bob') {
   await worker.query('select engine.show_proposal($1, $2)', [workflowId, proposalId]);
   const step = { workflowId, step: 'confirm', proposal: proposalId, reason: null } as const;
   const { id: confirmationId } = await insertDecision(api, { ...step, operator: second });
-  return decide(db.poolFor('app_decisions'), { workflowId, proposalId, confirmationId }, () => Promise.resolve(true));
+  return carryOutDecision(db.poolFor('app_decisions'), { workflowId, proposalId, confirmationId }, () =>
+    Promise.resolve(true),
+  );
 }
 async function caseOf(id: string): Promise<string> {
   const { rows } = await api.query<{ id: string }>('select id from engine.open_case($1)', [id]);

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { findDeposit, markClosed, recordState, SETTLED_CHANNEL, viewDeposit } from '../../database/deposits.ts';
+import { findDeposit, markClosed, writeState, SETTLED_CHANNEL, viewDeposit } from '../../database/deposits.ts';
 import {
   closeAttempts,
   findAnsweredLate,
@@ -270,7 +270,7 @@ describe('an answer after the attempt was given up as unknown', () => {
     await settle(number, PLACED);
     const [expiresAt] = (await shown(number)).windows;
     expect(await told()).toEqual([{ externalOrderNumber: number, expiresAt }]);
-    await recordState(worker, number, 'AWAITING_PAYMENT');
+    await writeState(worker, number, 'AWAITING_PAYMENT');
     expect(await told()).toEqual([]);
   });
 });

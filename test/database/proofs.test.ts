@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { issueKey, type NewKey, proofOf, revokeKeys } from '../../database/api-keys.ts';
-import { findCase, insertCase, openDoubt, recordProposal } from '../../database/cases.ts';
+import { findCase, insertCase, openDoubt, noteProposal } from '../../database/cases.ts';
 import { insertDecision, listDecisions, refuseStep } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { Secret } from '../../config/secret.ts';
@@ -107,7 +107,7 @@ describe('a step', () => {
     const of = await opensCase();
     const [first, second] = [await issues('twice'), await issues('twice')];
     const { id } = await proposes(of, first.proof);
-    await recordProposal(db.owner, of.workflowId, id);
+    await noteProposal(db.owner, of.workflowId, id);
     const confirmation = { workflowId: of.workflowId, step: 'confirm', proposal: id, reason: null } as const;
     await expect(insertDecision(api, second.proof, confirmation)).rejects.toMatchObject({ code: 'P0E34' });
     await expect(insertDecision(api, proofFor('bob'), confirmation)).resolves.toBeDefined();

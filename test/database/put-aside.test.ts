@@ -13,7 +13,7 @@ import { migrate, MIGRATIONS } from '../../database/migrate.ts';
 import { createPool, inTransaction, type Role } from '../../database/pool.ts';
 import { registerSealKey } from '../../database/seal-macs.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { decide } from '../../ledger/decide.ts';
+import { carryOutDecision } from '../../ledger/decide.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { vouchForWaiting } from '../../providers/sealed-rows.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
@@ -98,7 +98,7 @@ async function caseOf(id: string): Promise<string> {
 }
 /** A credit that two people are said to have decided, by these two rows. */
 const decided = (workflowId: string, proposalId: string, confirmationId: string) =>
-  decide(decisions, { workflowId, proposalId, confirmationId }, () => Promise.resolve(true));
+  carryOutDecision(decisions, { workflowId, proposalId, confirmationId }, () => Promise.resolve(true));
 async function proved(workflowId: string) {
   const body = { decision: 'credit', reason: 'as the statement says', keep: false, toDeposit: null } as const;
   const { id: proposal } = await insertDecision(api, { workflowId, operator: 'alice', step: 'propose', ...body });

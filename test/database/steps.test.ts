@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { insertCase, recordProposal } from '../../database/cases.ts';
+import { insertCase, noteProposal } from '../../database/cases.ts';
 import { insertDecision } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { insertCallback } from '../support/inbox.ts';
@@ -80,7 +80,7 @@ const withdraws = (of: Case, operator: string, proposal: string) =>
 /** A proposal that the case's workflow has taken up. */
 async function waiting(of: Case, operator = 'alice', more: { readonly beside?: string } = {}): Promise<string> {
   const proposal = await proposes(of, operator, more);
-  await recordProposal(db.owner, of.workflowId, proposal);
+  await noteProposal(db.owner, of.workflowId, proposal);
   return proposal;
 }
 const close = (of: Case) =>

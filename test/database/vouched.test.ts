@@ -5,12 +5,12 @@ import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } fr
 import { fixedKeyring } from '../../config/keyring.ts';
 import { Secret } from '../../config/secret.ts';
 import { insertCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
-import { insertCase, recordProposal } from '../../database/cases.ts';
+import { insertCase, noteProposal } from '../../database/cases.ts';
 import { createPool, inTransaction, type Role } from '../../database/pool.ts';
 import { demandMacs, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData } from '../../domain/order.ts';
 import { creditAll } from '../../ledger/credit.ts';
-import { decide } from '../../ledger/decide.ts';
+import { carryOutDecision } from '../../ledger/decide.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { vouchForWaiting } from '../../providers/sealed-rows.ts';
 import { itemFor, reserved } from '../ledger/payments.ts';
@@ -239,10 +239,10 @@ describe('by what was put aside nothing is minted', () => {
           keep: false,
           toDeposit: null,
         });
-        await recordProposal(db.owner, workflowId, proposal);
+        await noteProposal(db.owner, workflowId, proposal);
         const confirmation = await step('bob', { step: 'confirm', proposal, reason: null });
         // The login's own word on the seal.
-        return decide(
+        return carryOutDecision(
           db.poolFor('app_decisions'),
           { workflowId, proposalId: proposal, confirmationId: confirmation },
           () => Promise.resolve(true),

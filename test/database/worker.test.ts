@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { giveToPeople, insertCase, parkCase, recordProposal } from '../../database/cases.ts';
-import { findDeposit, markClosed, recordState } from '../../database/deposits.ts';
+import { openDepositCase, insertCase, parkCaseMoney, noteProposal } from '../../database/cases.ts';
+import { findDeposit, markClosed, writeState } from '../../database/deposits.ts';
 import { closeAttempts, openAttempt, settleAttempt } from '../../database/placements.ts';
 import { writeSkew } from '../../database/provider-clock.ts';
 import { known, parseFiat, parseMtc } from '../../domain/money.ts';
@@ -301,7 +301,7 @@ describe('a deposit is taken on by the worker', () => {
     await begin(n);
     await expect(markClosed(worker, n, 'PLACEMENT_REFUSED', 'NOT_SENT')).rejects.toMatchObject({ code: 'P0E55' });
     await settleAttempt(worker, n, 1, PLACED);
-    await expect(recordState(worker, n, 'EXPIRED')).rejects.toMatchObject({ code: 'P0E54' });
+    await expect(writeState(worker, n, 'EXPIRED')).rejects.toMatchObject({ code: 'P0E54' });
     await expect(markClosed(worker, n, 'UNPAID', null)).rejects.toMatchObject({ code: 'P0E54' });
     await expect(worker.query(`select engine.deposit_step($1, 'CREDITED')`, [n])).rejects.toMatchObject({
       code: '20000',
@@ -312,7 +312,7 @@ describe('a deposit is taken on by the worker', () => {
       'update engine.deposit set expires_at = now(), listening_until = now() where external_order_number = $1',
       [n],
     );
-    await recordState(worker, n, 'EXPIRED');
+    await writeState(worker, n, 'EXPIRED');
     expect(await stateOf(n)).toBe('EXPIRED');
     expect(await markClosed(worker, n, 'UNPAID', null)).toBe('done');
     const one = await payment(db.owner);
@@ -338,14 +338,14 @@ describe('a deposit is taken on by the worker', () => {
   it('to people only with its own payment, once', async () => {
     const one = await payment(db.owner);
     expect(
-      await giveToPeople(worker, { inboxId: String(Number(one.inboxId) + 1), reason: 'LATE', late: true }),
+      await openDepositCase(worker, { inboxId: String(Number(one.inboxId) + 1), reason: 'LATE', late: true }),
     ).toBeNull();
-    const parked = await giveToPeople(worker, { inboxId: one.inboxId, reason: 'LATE', late: true, park: true });
+    const parked = await openDepositCase(worker, { inboxId: one.inboxId, reason: 'LATE', late: true, park: true });
     expect(parked).toMatchObject({ postingId: expect.stringMatching(/^\d+$/), codeStands: false });
     expect(
-      await giveToPeople(worker, { inboxId: one.inboxId, reason: 'AMOUNT_MISMATCH', late: true, park: true }),
+      await openDepositCase(worker, { inboxId: one.inboxId, reason: 'AMOUNT_MISMATCH', late: true, park: true }),
     ).toEqual(parked);
-    expect(await parkCase(worker, `deposit:${one.item.deposit}`)).toEqual(parked);
+    expect(await parkCaseMoney(worker, `deposit:${one.item.deposit}`)).toEqual(parked);
     expect(await findDeposit(db.owner, one.item.deposit)).toMatchObject({ state: 'IN_REVIEW', reviewReason: 'LATE' });
     expect(await postingsOf(db.owner, one.item.deposit)).toMatchObject([
       { key: `suspense:mtpay:${one.data.transactionCode}`, amount: '5000' },
@@ -362,8 +362,8 @@ describe('a deposit is taken on by the worker', () => {
       `insert into engine.decision (callback, workflow_id, step, decision, reason, operator) values ($1, 'review:x', 'propose', 'reject', 'not ours', 'alice') returning id`,
       [other.inboxId],
     );
-    await recordProposal(worker, id, rows[0]!.id);
-    await recordProposal(worker, 'review:x', rows[0]!.id);
+    await noteProposal(worker, id, rows[0]!.id);
+    await noteProposal(worker, 'review:x', rows[0]!.id);
     const shown = await db.owner.query(
       'select workflow_id, proposal from engine.review_case where workflow_id in ($1, $2) order by 1',
       [id, 'review:x'],

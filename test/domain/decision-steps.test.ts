@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Carried, type CaseSteps, type Step, stepOutcome } from '../../domain/decision-steps.ts';
+import { type ProposalOutcome, type CaseSteps, type DecisionStep, stepOutcome } from '../../domain/decision-steps.ts';
 
-const step = (id: string, kind: Step['step'], proposal: string | null, operator = 'bob'): Step => ({
+const step = (id: string, kind: DecisionStep['step'], proposal: string | null, operator = 'bob'): DecisionStep => ({
   id,
   step: kind,
   proposal,
@@ -13,10 +13,10 @@ const LATER_CONFIRM = step('3', 'confirm', '1', 'carol');
 const WITHDRAW = step('4', 'withdraw', '1');
 const NEXT = step('5', 'propose', null, 'carol');
 
-const carried = (outcome: Carried['outcome'], refusal: string | null = null): CaseSteps['carried'] =>
+const carried = (outcome: ProposalOutcome['outcome'], refusal: string | null = null): CaseSteps['carried'] =>
   new Map([['1', { confirmation: '2', outcome, refusal }]]);
 const notTaken = (id: string, refusal: string): CaseSteps['refused'] => new Map([[id, refusal]]);
-const known = (steps: readonly Step[], change: Partial<CaseSteps> = {}): CaseSteps => ({
+const known = (steps: readonly DecisionStep[], change: Partial<CaseSteps> = {}): CaseSteps => ({
   steps,
   carried: new Map(),
   refused: new Map(),

@@ -10,7 +10,7 @@ import { audit } from '../../audit/run/coordinator.ts';
 import { parseCommand } from '../../audit/audit-arguments.ts';
 import { sealKey } from '../../config/inbox-seal.ts';
 import { Secret } from '../../config/secret.ts';
-import type { Routed } from '../../database/callbacks.ts';
+import type { Disposition } from '../../database/callbacks.ts';
 import { NO_MAC, registerSealKey } from '../../database/seal-macs.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { contentHash } from '../../providers/content-hash.ts';
@@ -67,7 +67,7 @@ async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = 
 
 /** The one way into the inbox that the API's login has, with whatever seal. Answers the row. */
 async function receive(
-  row: { externalOrderNumber: string; contentHash: Buffer; data: CallbackData | null; raw: string } & Routed,
+  row: { externalOrderNumber: string; contentHash: Buffer; data: CallbackData | null; raw: string } & Disposition,
   seal: readonly unknown[],
 ): Promise<string> {
   const { rows } = await login.query<{ id: string }>(

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { LaneFull, Lanes } from '../../intake/keyed-queue.ts';
+import { QueueFull, KeyedQueue } from '../../intake/keyed-queue.ts';
 
 /** Work that ends when it is told to, and says with how many it was begun. */
 function work() {
@@ -18,7 +18,7 @@ function work() {
   return { begun, of, end };
 }
 
-const lanes = (maxWaiting = 3, maxWaitMs = 10_000) => new Lanes<string>({ maxWaiting, maxWaitMs });
+const lanes = (maxWaiting = 3, maxWaitMs = 10_000) => new KeyedQueue<string>({ maxWaiting, maxWaitMs });
 
 describe('a lane', () => {
   it('does one thing at a time, in order; equal ones that wait become one, and every asker hears of it', async () => {
@@ -49,7 +49,7 @@ describe('a lane', () => {
     const { of, end } = work();
     const lane = lanes();
     const asked = ['a', 'b', 'c', 'd'].map((name) => lane.run('x', name, of(name)));
-    await expect(lane.run('x', 'e', of('e'))).rejects.toThrow(LaneFull);
+    await expect(lane.run('x', 'e', of('e'))).rejects.toThrow(QueueFull);
     const joined = lane.run('x', 'd', of('d'));
     for (let i = 0; i < 4; i += 1) await end();
     expect(await Promise.all([...asked, joined])).toHaveLength(5);
@@ -67,7 +67,7 @@ describe('a lane', () => {
     vi.advanceTimersByTime(600);
     const inTime = lane.run('x', 'c', of('c'));
     vi.advanceTimersByTime(600);
-    for (const error of await Promise.all(late)) expect(error).toBeInstanceOf(LaneFull);
+    for (const error of await Promise.all(late)) expect(error).toBeInstanceOf(QueueFull);
     await end();
     await end();
     expect([await first, await inTime]).toEqual(['a done', 'c done']);

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { NamespaceNotFoundError } from '@temporalio/client';
-import { createTurn, MAX_LEFT_BEHIND, type Step, type TurnOptions } from '../../intake/relay-sweeper.ts';
+import { createSweeper, MAX_LEFT_BEHIND, type RelayStep, type SweeperOptions } from '../../intake/relay-sweeper.ts';
 import { memoryLog } from '../api/evidence.ts';
 
-/** The turns of the relay, without a database: which rows are served when, and what is told of those that fail. */
+/** The sweeps of the relay, without a database: which rows are served when, and what is told of those that fail. */
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] }));
 afterEach(() => void vi.useRealTimers());
 
@@ -15,16 +15,16 @@ const refused = (code: number) => Object.assign(new Error('refused'), { code, de
 const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
 
 /** Rows 1 to `count`; what was tried, in order, and what was told. */
-function turns(
+function sweeps(
   count: number,
   work: (row: number) => boolean | void | Promise<void>,
-  change: Partial<Step<number> & TurnOptions> = {},
+  change: Partial<RelayStep<number> & SweeperOptions> = {},
 ) {
   const memory = memoryLog();
   const tried: number[] = [];
   const health: unknown[] = [];
   const rows = Array.from({ length: count }, (_, i) => i + 1);
-  const turn = createTurn(
+  const sweeper = createSweeper(
     {
       name: 'numbers',
       page: async (after, limit) => {
@@ -42,15 +42,15 @@ function turns(
   );
   const next = async () => {
     tried.length = 0;
-    const more = await turn.sweep(new AbortController().signal);
+    const more = await sweeper.sweep(new AbortController().signal);
     return { more, tried: tried.toSorted((a, b) => a - b) };
   };
-  return { next, turn, tried, health, told: () => memory.fields('relay_row_failed') };
+  return { next, sweeper, tried, health, told: () => memory.fields('relay_row_failed') };
 }
 
-describe('a turn', () => {
+describe('a sweep', () => {
   test('goes on past a hundred and one rows that fail, and comes back to them ever more seldom', async () => {
-    const { next, told } = turns(103, failing(new TypeError('a defect')));
+    const { next, told } = sweeps(103, failing(new TypeError('a defect')));
     expect((await next()).tried).toHaveLength(103);
     // They rest, and the others do not.
     for (const restMs of [1_000, 2_000, 4_000, 8_000, 16_000]) {
@@ -70,7 +70,7 @@ describe('a turn', () => {
   });
 
   test('begins where the one before ended', async () => {
-    const { next } = turns(1_050, () => undefined);
+    const { next } = sweeps(1_050, () => undefined);
     const first = await next();
     expect(first).toMatchObject({ more: true });
     expect(first.tried).toHaveLength(1_000);
@@ -79,7 +79,7 @@ describe('a turn', () => {
   });
 
   test('leaves a row alone for ever longer that was served and stays; one with nothing to do is looked at each time', async () => {
-    const { next } = turns(2, (row) => row === 1, { againMs: 60_000 });
+    const { next } = sweeps(2, (row) => row === 1, { againMs: 60_000 });
     expect((await next()).tried).toEqual([1, 2]);
     for (const restMs of [60_000, 120_000, 240_000]) {
       vi.advanceTimersByTime(restMs - 1);
@@ -96,7 +96,7 @@ describe('a turn', () => {
     ['a namespace that it is not shown', refused(7)],
   ])('tells of an outage and not of its rows, and tries each again within 15 s: %s', async (_, error) => {
     let isAway = true;
-    const { next, health, told } = turns(101, () => {
+    const { next, health, told } = sweeps(101, () => {
       if (isAway) throw error;
     });
     expect((await next()).tried).toHaveLength(101);
@@ -115,7 +115,7 @@ describe('a turn', () => {
   });
 
   test('spends one deadline on a page of rows that hang, each of which has its turn; what comes behind them is served', async () => {
-    const { next } = turns(101, (row) => {
+    const { next } = sweeps(101, (row) => {
       if (row <= 100) throw away();
     });
     expect((await next()).tried).toHaveLength(101);
@@ -136,7 +136,7 @@ describe('a turn', () => {
       if (isAway) throw away();
       return { rows: [7], end: null };
     };
-    const { next } = turns(0, () => undefined, { page });
+    const { next } = sweeps(0, () => undefined, { page });
     await expect(next()).rejects.toThrow('connection refused');
     isAway = false;
     expect((await next()).tried).toEqual([7]);
@@ -155,12 +155,12 @@ const slow = (ms: number) =>
   });
 
 /** Sweep after sweep, a second apart, as the relay does it; resolves with the time until `isEnough`, in deadlines. */
-async function deadlinesUntil({ turn }: ReturnType<typeof turns>, isEnough: () => boolean): Promise<number> {
+async function deadlinesUntil({ sweeper }: ReturnType<typeof sweeps>, isEnough: () => boolean): Promise<number> {
   const startedMs = performance.now();
   const stop = new AbortController();
   const looping = (async () => {
-    while (!stop.signal.aborted) if (!(await turn.sweep(stop.signal))) await slow(1_000);
-    await turn.drain();
+    while (!stop.signal.aborted) if (!(await sweeper.sweep(stop.signal))) await slow(1_000);
+    await sweeper.drain();
   })();
   while (!isEnough() && performance.now() - startedMs < 1_000_000) await vi.advanceTimersByTimeAsync(50);
   const tookMs = performance.now() - startedMs;
@@ -200,7 +200,7 @@ describe('rows that hang', () => {
     [1_000, 16],
   ])('for the first time, %i of them, hold up what is behind them for %d deadlines at most', async (bad, atMost) => {
     const rows = counted((row) => (row <= bad ? hanging() : Promise.resolve()));
-    const run = turns(bad + 1, rows.work);
+    const run = sweeps(bad + 1, rows.work);
     expect(await deadlinesUntil(run, () => rows.served() > 0)).toBeLessThanOrEqual(atMost);
     expect(rows.most).toEqual({ all: 8 + MAX_LEFT_BEHIND, one: 1 });
     expect(rows.now()).toBe(0);
@@ -211,7 +211,7 @@ describe('rows that hang', () => {
     [1_000, 3],
   ])('again, %i of them, hold up what is new behind them for %d deadlines at most', async (bad, atMost) => {
     let isServed = false;
-    const run = turns(bad + 1, (row) => (row <= bad ? hanging() : void (isServed = true)));
+    const run = sweeps(bad + 1, (row) => (row <= bad ? hanging() : void (isServed = true)));
     await deadlinesUntil(run, () => isServed);
     vi.advanceTimersByTime(15_000);
     isServed = false;
@@ -219,11 +219,11 @@ describe('rows that hang', () => {
   });
 
   test('are told of one by one when something else is answered, and as an outage when nothing is', async () => {
-    const alone = turns(100, hanging);
+    const alone = sweeps(100, hanging);
     await deadlinesUntil(alone, () => alone.health.length > 40);
     expect(alone.told()).toEqual([]);
     expect(alone.health.filter((error) => error === null)).toEqual([]);
-    const beside = turns(101, (row) => (row <= 100 ? hanging() : undefined));
+    const beside = sweeps(101, (row) => (row <= 100 ? hanging() : undefined));
     const told = () => beside.told().reduce((sum, { times }) => sum + Number(times ?? 1), 0);
     await deadlinesUntil(beside, () => told() >= 100);
     expect(told()).toBe(100);
@@ -232,15 +232,15 @@ describe('rows that hang', () => {
 
   test('are left behind by the sweep, and waited for by a stop, which begins no other', async () => {
     const rows = counted(hanging);
-    const { turn, tried } = turns(200, rows.work);
+    const { sweeper, tried } = sweeps(200, rows.work);
     const stop = new AbortController();
-    const sweep = turn.sweep(stop.signal);
+    const sweep = sweeper.sweep(stop.signal);
     await vi.advanceTimersByTimeAsync(700);
     stop.abort();
     await vi.advanceTimersByTimeAsync(300);
     await sweep;
     expect({ tried: tried.length, now: rows.now() }).toEqual({ tried: 16, now: 16 });
-    const drained = turn.drain();
+    const drained = sweeper.drain();
     await vi.advanceTimersByTimeAsync(DEADLINE_MS);
     await drained;
     expect({ tried: tried.length, now: rows.now() }).toEqual({ tried: 16, now: 0 });
@@ -252,7 +252,7 @@ test.each([
   [4_900, 8 + MAX_LEFT_BEHIND, 0.14],
 ])('a Temporal that takes %i ms has %i calls of a step at most, each once', async (ms, calls, deadlinesEach) => {
   const rows = counted(() => slow(ms));
-  const took = await deadlinesUntil(turns(200, rows.work, { againMs: 3_600_000 }), () => rows.served() === 200);
+  const took = await deadlinesUntil(sweeps(200, rows.work, { againMs: 3_600_000 }), () => rows.served() === 200);
   expect(rows.most.all).toBeLessThanOrEqual(calls);
   expect(rows.most.one).toBe(1);
   expect(rows.served()).toBe(200);

@@ -2,10 +2,10 @@ import type pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { countAttempt, findCallback } from '../../database/callbacks.ts';
 import { markReviewed } from '../support/inbox.ts';
-import { giveToPeople } from '../../database/cases.ts';
+import { openDepositCase } from '../../database/cases.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
-import { type CreditAnswer, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
+import { type CreditOutcome, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
 import { orderNumber, paid, transactionCode } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
@@ -215,7 +215,7 @@ describe('a repeated credit', () => {
     expect(await standing(one)).toMatchObject({ state: 'CREDITED', told: 1 });
   });
 
-  function expectOnce(answers: readonly CreditAnswer[], one: Payment) {
+  function expectOnce(answers: readonly CreditOutcome[], one: Payment) {
     expect(outcomes(answers)).toEqual({ posted: 1, duplicate: 99 });
     expect(new Set(answers.map((answer) => `${answer.postingId} ${answer.postedAt}`)).size).toBe(1);
     expect(answers[0]!.postingId).toMatch(/^\d+$/);
@@ -404,7 +404,7 @@ describe('a payment that people have in hand', () => {
   /** As the worker writes it down when the judge has given the payment to people, and as their decision leaves it. */
   const inHand = ({ order, inboxId }: Payment, state: string) =>
     inTransaction(db.owner, async (client) => {
-      await giveToPeople(client, { inboxId, reason: 'AMOUNT_MISMATCH', late: false });
+      await openDepositCase(client, { inboxId, reason: 'AMOUNT_MISMATCH', late: false });
       await client.query('update engine.deposit set state = $2 where external_order_number = $1', [
         order.externalOrderNumber,
         state,

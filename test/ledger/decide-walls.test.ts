@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { insertCase, recordProposal } from '../../database/cases.ts';
+import { insertCase, noteProposal } from '../../database/cases.ts';
 import { refuseStep, type NewDecision } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { paid } from '../support/builders.ts';
@@ -34,7 +34,7 @@ const write = async ({ workflowId }: Case, operator: string, step: object) =>
 async function proposed(of: Case, body: { decision?: 'credit' | 'reject'; toDeposit?: string } = {}) {
   const proposal = { decision: 'credit', reason: 'paid twice', keep: false, toDeposit: null, ...body };
   const id = await write(of, 'alice', { step: 'propose', ...proposal });
-  await recordProposal(db.owner, of.workflowId, id);
+  await noteProposal(db.owner, of.workflowId, id);
   return id;
 }
 const confirmed = (of: Case, proposal: string, by = 'bob') =>

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { insertCase, recordProposal } from '../../database/cases.ts';
+import { insertCase, noteProposal } from '../../database/cases.ts';
 import { findCarried } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
-import { decide, type DecisionItem } from '../../ledger/decide.ts';
+import { carryOutDecision, type DecisionItem } from '../../ledger/decide.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { insertDecision } from '../support/operators.ts';
@@ -39,7 +39,7 @@ async function confirmed(of: Payment, decision: Decision = 'credit'): Promise<De
   const by = (operator: string) => ({ workflowId, operator });
   const body = { step: 'propose', decision, reason: 'paid twice', keep: false, toDeposit: null } as const;
   const { id: proposalId } = await insertDecision(db.owner, { ...by('alice'), ...body });
-  await recordProposal(db.owner, workflowId, proposalId);
+  await noteProposal(db.owner, workflowId, proposalId);
   const step = { step: 'confirm', proposal: proposalId, reason: null } as const;
   const { id: confirmationId } = await insertDecision(db.owner, { ...by('bob'), ...step });
   return { workflowId, proposalId, confirmationId };
@@ -49,14 +49,14 @@ describe('a confirmed credit of a second payment', () => {
   it('goes into suspense and from there to the wallet, under keys that name what they follow', async () => {
     const one = await payment(db.owner);
     const item = await confirmed(one);
-    const answer = await decide(decisions, item, anyRow);
+    const answer = await carryOutDecision(decisions, item, anyRow);
     expect(answer).toMatchObject({ kind: 'decided', decision: 'credit', decidedBy: 'alice+bob' });
     const [parked, released] = await postingsOf(auditor, one.item.deposit);
     expect(parked!.key).toBe(`suspense:mtpay:${parked!.provider_code}`);
     expect(released).toMatchObject({ key: `after:${parked!.id}`, provider_code: null });
     expect(answer).toMatchObject({ postingId: released!.id });
     // Asked again, whatever came after it, it answers the same.
-    expect(await decide(decisions, item, anyRow)).toEqual(answer);
+    expect(await carryOutDecision(decisions, item, anyRow)).toEqual(answer);
     expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'decided', answer });
   });
 
@@ -64,7 +64,10 @@ describe('a confirmed credit of a second payment', () => {
     const one = await payment(db.owner);
     const item = await confirmed(one);
     const [credit] = await creditUntilFree(worker, [one.item]);
-    expect(await decide(decisions, item, anyRow)).toMatchObject({ kind: 'refused', refusal: 'credited_meanwhile' });
+    expect(await carryOutDecision(decisions, item, anyRow)).toMatchObject({
+      kind: 'refused',
+      refusal: 'credited_meanwhile',
+    });
     expect(await postingsOf(auditor, one.item.deposit)).toMatchObject([{ id: credit!.postingId }]);
   });
 
@@ -74,7 +77,7 @@ describe('a confirmed credit of a second payment', () => {
     let answer: Promise<unknown> = Promise.resolve();
     await inTransaction(db.owner, async (client) => {
       await lockDeposit(client, one.item.deposit);
-      answer = decide(decisions, item, anyRow);
+      answer = carryOutDecision(decisions, item, anyRow);
       await until('the decision to wait for the deposit', isWaiting);
       expect(await creditUntilFree(worker, [other.item])).toMatchObject([{ outcome: 'posted' }]);
     });
@@ -97,7 +100,7 @@ describe('people and the machine at once, in one wallet', () => {
     const answers = await Promise.allSettled(
       some.flatMap((one, i) => [
         ...(i % 2 === 0 ? [creditUntilFree(worker, [one.item, some[i + 1]!.item])] : []),
-        decide(decisions, items[i]!, anyRow),
+        carryOutDecision(decisions, items[i]!, anyRow),
       ]),
     );
     const failed = answers.flatMap((answer) =>
@@ -114,7 +117,7 @@ describe('people and the machine at once, in one wallet', () => {
 
   it('settle no deposit that has a payment bound: its workflow ends it', async () => {
     const one = await payment(db.owner);
-    await decide(decisions, await confirmed(one), anyRow);
+    await carryOutDecision(decisions, await confirmed(one), anyRow);
     expect(await findDeposit(db.owner, one.item.deposit)).toMatchObject({ state: 'AWAITING_PAYMENT', settledBy: null });
     expect(await creditUntilFree(worker, [one.item])).toMatchObject([{ outcome: 'conflict' }]);
   });

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { expect } from 'vitest';
 import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
-import { type CreditAnswer, type CreditItem, creditAll } from '../../ledger/credit.ts';
+import { type CreditOutcome, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { order, paid, settings } from '../support/builders.ts';
 import { bindCallback, insertCallback } from '../support/inbox.ts';
@@ -126,7 +126,7 @@ export async function payment(
 }
 
 /** As a worker does in the end: what was busy, because somebody else held its rows, is asked for again until it is not. */
-export async function creditUntilFree(db: pg.Pool, items: readonly CreditItem[]): Promise<CreditAnswer[]> {
+export async function creditUntilFree(db: pg.Pool, items: readonly CreditItem[]): Promise<CreditOutcome[]> {
   const answers = await creditAll(db, items);
   const busy = [...answers.keys()].filter((i) => answers[i]!.outcome === 'busy');
   if (busy.length === 0) return answers;

@@ -2,8 +2,9 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { parseArguments, UsageError } from '../../local/terminal/arguments.ts';
-import { describe } from '../../local/servers/error-sentences.ts';
+import { UsageError } from '../../config/command-line.ts';
+import { parseArguments } from '../../local/terminal/arguments.ts';
+import { errorSentence } from '../../local/servers/error-sentences.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
 import { root } from '../../local/servers/paths.ts';
 import { readableLines, run } from '../../local/servers/process.ts';
@@ -95,11 +96,11 @@ test("what is the machine's is one sentence, and a defect of ours keeps its stac
   const taken = await occupyPort();
   const server = createServer();
   const failure = await new Promise<unknown>((resolve) => server.once('error', resolve).listen(taken, '127.0.0.1'));
-  expect(describe(failure)).toBe(
+  expect(errorSentence(failure)).toBe(
     `Cannot listen 127.0.0.1:${taken}: the port is taken by another program (EADDRINUSE).`,
   );
-  expect(describe(new UsageError('A sentence.'))).toBe('A sentence.');
-  expect(describe(new TypeError('a defect'))).toMatch(/TypeError: a defect\n +at /);
+  expect(errorSentence(new UsageError('A sentence.'))).toBe('A sentence.');
+  expect(errorSentence(new TypeError('a defect'))).toMatch(/TypeError: a defect\n +at /);
 });
 
 test('--once refuses a real provider with a sentence, before anything is started', async () => {

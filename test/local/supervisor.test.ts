@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { endLeftovers, nodePart, PartStartError, stackThatRuns, writeRecord } from '../../local/stack/node-part.ts';
 import { isAlive, start } from '../../local/servers/process.ts';
-import { createSupervisor, type Part, StoppedError, type SupervisorEvent } from '../../local/stack/supervisor.ts';
+import { createSupervisor, type StackPart, StoppedError, type SupervisorEvent } from '../../local/stack/supervisor.ts';
 import { makeDirectory, until } from './support.ts';
 
 const quick = { firstMs: 5, longestMs: 20, calmAfterMs: 60_000 };
@@ -11,7 +11,7 @@ const READY = `console.log('ready');`;
 const STAYS = `${READY} setInterval(() => {}, 1000);`;
 
 /** A part that runs the given program text with Node. */
-function scripted(dataDirectory: string, name: string, program: string, readyTimeoutMs = 10_000): Part {
+function scripted(dataDirectory: string, name: string, program: string, readyTimeoutMs = 10_000): StackPart {
   const entry = join(dataDirectory, `${name}.mjs`);
   writeFileSync(entry, program);
   return nodePart({

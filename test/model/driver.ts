@@ -114,7 +114,7 @@ export class Driver {
     }
     let routed = await this.#route(message);
     if (routed.alarm === 'callback_reflected') routed = await this.#route(message);
-    if (routed.raise !== null) await this.#raise(routed.raise);
+    if (routed.signal !== null) await this.#raise(routed.signal);
     return routed.answer === 'ack' ? 'acknowledged' : 'unavailable';
   }
 
@@ -151,7 +151,7 @@ export class Driver {
   }
 
   /** The deposit's workflow hears of its payment; every other callback gets a case, which parks what is good money. */
-  async #raise(callback: NonNullable<Routing['raise']>): Promise<void> {
+  async #raise(callback: NonNullable<Routing['signal']>): Promise<void> {
     const { api, worker } = this.#site;
     const order = this.names.orders.indexOf(callback.externalOrderNumber);
     if (callback.receipt === 'first') {

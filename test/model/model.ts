@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { decide } from '../../ledger/decide.ts';
-import { type CaseRow, findCase, findNewestCredit, recordProposal } from '../../database/cases.ts';
+import { carryOutDecision } from '../../ledger/decide.ts';
+import { type CaseRow, findCase, findNewestCredit, noteProposal } from '../../database/cases.ts';
 import type { StatedFacts } from '../../database/decisions.ts';
 import { allowedDecisions, type Decision, entersWallet, type Standing } from '../../domain/decision.ts';
 import { isFinal, type DepositState } from '../../domain/deposit.ts';
@@ -188,7 +188,7 @@ async function tryDecisions(holder: Holder, driver: Driver, seen: Seen): Promise
             ...body,
             facts,
           });
-          await recordProposal(client, id, proposal.id);
+          await noteProposal(client, id, proposal.id);
           const confirmation = await insertDecision(client, {
             ...about,
             operator: 'bob',
@@ -197,7 +197,7 @@ async function tryDecisions(holder: Holder, driver: Driver, seen: Seen): Promise
             reason: null,
             facts,
           });
-          const answer = await decide(
+          const answer = await carryOutDecision(
             within(client),
             {
               workflowId: id,

@@ -4,7 +4,7 @@ import { recordReview, decide, parkCase } from '../../activities/deciding.ts';
 import { close } from '../../activities/closing.ts';
 import { type Message, route, routeRepeat } from '../../intake/route-callback.ts';
 import { markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
-import { findCase, findNewestCredit, openDoubt, recordProposal } from '../../database/cases.ts';
+import { findCase, findNewestCredit, openDoubt, noteProposal } from '../../database/cases.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { allowedDecisions, entersWallet } from '../../domain/decision.ts';
 import type { CallbackData, Order, Payment } from '../../domain/order.ts';
@@ -146,7 +146,7 @@ async function receive({ api, worker, asked, shared, done }: Storm, random: Rand
   const message = messageOf(data);
   const routed =
     (await routeRepeat(api, message)) ?? (await inTransaction(api, (client) => route(client, message, seal)));
-  const { raise } = routed;
+  const { signal: raise } = routed;
   done(`callback ${raise === null ? 'repeated' : raise.receipt}`);
   if (raise === null) return;
   if (raise.receipt === 'first') {
@@ -211,7 +211,7 @@ async function decideOne({ api, worker, decisions, asked, done }: Storm, random:
   try {
     const body = { decision, keep, toDeposit, beside, reason: 'in the storm' };
     const proposal = await insertDecision(api, { ...about, step: 'propose', operator: PEOPLE[by]!, ...body });
-    await recordProposal(worker, found.workflowId, proposal.id);
+    await noteProposal(worker, found.workflowId, proposal.id);
     const step = {
       ...about,
       step: 'confirm',

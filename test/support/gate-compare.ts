@@ -1,13 +1,16 @@
 import type { Command, RecordedCommand } from '../../archive/recorded-commands.ts';
 import { wordsOf } from '../../audit/histories/decision-words.ts';
-import { type Difference, instead, NOTHING } from '../../audit/histories/difference.ts';
+import { type ReplayDifference, instead, NOTHING } from '../../audit/histories/difference.ts';
 
 /**
  * The first decision in which a recording and a replay differ; null: none. Names, durations of timers and announcements
  * have to be equal. Of what is given to activities and answered, all that was recorded has to be there again: more is
  * allowed, because optional fields may be added. Texts of summaries decide nothing.
  */
-export function firstDifference(recorded: readonly RecordedCommand[], replayed: readonly Command[]): Difference | null {
+export function firstDifference(
+  recorded: readonly RecordedCommand[],
+  replayed: readonly Command[],
+): ReplayDifference | null {
   for (const [i, { eventId, command }] of recorded.entries()) {
     const other = replayed[i];
     const { did } = wordsOf(command);

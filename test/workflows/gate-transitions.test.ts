@@ -1,4 +1,4 @@
-import { type DepositEvent, type OpenState, type Step, TRANSITIONS } from '../../domain/deposit.ts';
+import { type DepositEvent, type OpenState, type Transition, TRANSITIONS } from '../../domain/deposit.ts';
 import { type Change, describeChanges } from '../support/gate-changes.ts';
 import { took } from '../support/gate-steps.ts';
 
@@ -11,7 +11,7 @@ const STEPS = Object.entries(TRANSITIONS).flatMap(([state, steps]) =>
 const TABLE_ENDS = '/** The next state and what to tell the world;';
 
 /** What is announced is announced no more, and the other way round. */
-function turned(state: OpenState, event: DepositEvent, { state: next, effects }: Step): Change {
+function turned(state: OpenState, event: DepositEvent, { state: next, effects }: Transition): Change {
   const isAnnounced = effects.includes('announce');
   const others = effects.filter((effect) => effect !== 'announce');
   const changed = { state: next, effects: isAnnounced ? others : [...others, 'announce'] };
