@@ -12,32 +12,34 @@ export interface ArchivingDependencies {
   readonly pool: pg.Pool;
   readonly histories: HistorySource;
   readonly objects: ArchiveObjects;
-  /** Of this engine, for the rows of the chain. */
+  /** The engine's version, for the rows of the chain. */
   readonly version: string;
   readonly log: Log;
 }
 
 export interface ArchiveProgress {
-  /** Workflows, not runs. */
+  /** Number of archived workflows, not of runs. */
   readonly archived: number;
-  /** Workflows that could be taken at once. */
+  /** Number of closed workflows that could be archived next. */
   readonly left: number;
 }
 
 export interface Archiver {
-  /** Archives what our own tables call closed, at most `limit` workflows. Throws when anything could not be asked. */
+  /**
+   * Archives workflows whose rows are closed, at most `limit`. Throws when one of them could not be fetched or stored.
+   */
   readonly archiveClosed: (limit: number) => Promise<ArchiveProgress>;
-  /** Tells of a history that nobody fetched for half the time Temporal keeps it. Answers how many are due. */
+  /** Raises an alarm for a history that has waited for half of Temporal's retention. Returns how many are due. */
   readonly watchAge: () => Promise<number>;
 }
 
 const AT_ONCE = 4;
 
-/** How closed workflows are archived. Several may work at once, and any of them may end anywhere. */
+/** Archives closed workflows. Several may run at once, and each may be killed at any point. */
 export function createArchiver(deps: ArchivingDependencies): Archiver {
   let told = false;
 
-  /** Told once until it is over. */
+  /** One alarm until no history is at risk. */
   async function watchAge(): Promise<number> {
     const { due, oldest } = await archiveBacklog(deps.pool);
     const retentionMs = await deps.histories.retentionMs();
@@ -64,14 +66,14 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
       const left = await watchAge();
-      // What failed is tried again soon; the others are done.
+      // The failed ones are retried soon; the others are done.
       if (failures.length > 0) throw failures[0];
       return { archived, left };
     },
   };
 }
 
-/** All runs of a workflow, or none while it is open. True: something of it is in the archive. */
+/** Archives all runs of a workflow, or none while it is open. Returns whether a run of it is in the archive. */
 async function archiveOne(deps: ArchivingDependencies, work: ClosedWork): Promise<boolean> {
   const runs = await deps.histories.runs(work.workflowId);
   if (runs.state === 'open') return false;
@@ -83,7 +85,7 @@ async function archiveOne(deps: ArchivingDependencies, work: ClosedWork): Promis
     if (row === 'gone') gone = runId;
     else rows.push(row);
   }
-  // Together: an id with a row in the archive has all its runs there.
+  // In one transaction, so that a workflow with a row in the archive has all its runs there.
   const isNews = await inTransaction(deps.pool, async (client) => {
     for (const row of rows) await appendArchive(client, row);
     const isNews = gone !== undefined && (await noteLost(client, work, gone));
@@ -94,7 +96,7 @@ async function archiveOne(deps: ArchivingDependencies, work: ClosedWork): Promis
   return rows.length > 0;
 }
 
-/** Stores the text, which is harmless without a row, and answers what the row says. */
+/** Stores the text, which has no effect without a row, and returns the fields of the row. */
 async function keepHistory(
   deps: ArchivingDependencies,
   workflowId: string,

@@ -33,7 +33,7 @@ export interface ProviderDependencies extends PlacementDependencies {
   readonly provider: PlacementPort;
 }
 
-/** What the attempts of an order say: an answer, or which attempt may be made next and why the last was not sent. */
+/** What the attempts of an order amount to: an answer, or the next attempt's number and why the last was not sent. */
 export type AttemptState =
   | { readonly answer: StoredAnswer }
   | {
@@ -43,12 +43,12 @@ export type AttemptState =
       readonly refusals: StampRefusals;
     };
 
-/** How often the provider refused the stamps of one order, and so surely made no order. */
+/** How often the provider refused the stamps of one order; there is surely no order then. */
 interface StampRefusals {
-  /** For their time or with their signature. */
+  /** Refused for their time or for their signature. */
   readonly all: number;
   readonly ofClock: number;
-  /** One of them is laid to the grid. */
+  /** One refusal is attributed to the grid. */
   readonly gridRefused: boolean;
 }
 const NO_STAMP_REFUSED: StampRefusals = { all: 0, ofClock: 0, gridRefused: false };
@@ -63,22 +63,22 @@ async function stampRefusals({ pool, provider }: ProviderDependencies, order: st
   };
 }
 
-/** The stamp was refused, or may have been: signing afresh is the remedy, and waiting is none. */
+/** The stamp was refused, or may have been: a new signature may help, waiting does not. */
 export const isOfStamp = (cause: RefusalCause | null): boolean => cause === 'clock' || cause === 'stamp or key';
 
-/** Surely-not-sent is tried again this long and no longer: the caller waits 8 s for the answer. */
+/** An order that was surely not sent is retried for this long, because the caller waits 8 s for the answer. */
 export const RETRY_FOR_MS = 5_000;
 export const FIRST_PAUSE_MS = 250;
 const LOOK_AGAIN_MS = 1_000;
 /**
- * A clock this far off explains a refused timestamp by itself; less does not. We read the provider's time from a header
- * of whole seconds.
+ * A clock that is off by this much explains a refused timestamp by itself; by less it does not. The provider's time
+ * comes from a header of whole seconds.
  */
 const CLOCK_EXPLAINS_MS = 2_000;
 
 /**
- * Reads the newest attempt. An open one belongs to a run that may still be sending: it is waited for until its
- * deadline, and only then settled, as unknown.
+ * Reads the newest attempt. An open one belongs to a run that may still be sending: this waits for its deadline, and
+ * only then settles it as unknown.
  */
 export async function attemptState(deps: ProviderDependencies, externalOrderNumber: string): Promise<AttemptState> {
   for (;;) {
@@ -88,7 +88,7 @@ export async function attemptState(deps: ProviderDependencies, externalOrderNumb
       const cause = last.answer?.kind === 'not_sent' ? last.answer.cause : null;
       return { answer: null, next: last.n + 1, cause, refusals: await stampRefusals(deps, externalOrderNumber) };
     }
-    // An answer that came after "unknown" is told to the workflow by the relay; what was settled stays settled.
+    // The relay signals an answer that came after "unknown" to the workflow; the settled outcome does not change.
     if (last.outcome === 'unknown' && last.answer?.kind !== 'unknown')
       return { answer: { kind: 'unknown', cause: 'no answer' } };
     if (last.answer !== null) return { answer: last.answer };
@@ -101,8 +101,8 @@ export async function attemptState(deps: ProviderDependencies, externalOrderNumb
 }
 
 /**
- * Attempt n from claim to stored answer; null when another run has claimed it. An order whose stamp was refused once is
- * signed with the free millisecond from then on.
+ * Makes attempt n, from claim to stored answer; null when another run has claimed it. After the first refused stamp an
+ * order is signed with the free millisecond.
  */
 export async function attempt(
   deps: ProviderDependencies,
@@ -112,12 +112,13 @@ export async function attempt(
 ): Promise<StoredAnswer | null> {
   const { externalOrderNumber } = deposit;
   const deadlineMs = deps.callDeadlineMs;
-  // Before the attempt is opened: one that cannot be made must not be left open, as if it had been sent.
+  // Before the attempt is opened: an attempt that cannot be made must not be left open, because an open one counts as
+  // sent.
   const request = requestOf(deps, deposit);
   const { nowMs } = await deps.clock.read();
   const readAt = performance.now();
   const { timestampMs, onGrid } = deps.stamps.choose(nowMs, refusals.all > 0);
-  // Signed once: the stamp that is noted is the stamp that is sent, whatever becomes of the keys meanwhile.
+  // Signed once: the stored stamp must be the sent stamp, even if keys rotate in between.
   const order = deps.provider.prepare(request, timestampMs);
   const claimedMs = performance.now();
   const opened = await openAttempt(deps.pool, { externalOrderNumber, n, deadlineMs, keyId: order.keyId, timestampMs });
@@ -126,15 +127,16 @@ export async function attempt(
   const sentAt = performance.now();
   const answer = await order.send({
     deadlineMs,
-    // Checked just before sending: past the deadline another run may have settled this attempt. What was sent is waited
-    // for, though its workflow may be gone: the order may stand, and another workflow needs the answer.
+    // Checked just before sending: past the deadline another run may have settled this attempt. After sending this
+    // waits for the answer even if the workflow was terminated, because the order may exist and another workflow needs
+    // the answer.
     maySend: () => signal?.aborted !== true && performance.now() - claimedMs < deadlineMs,
   });
   crashPoint('create.afterResponse');
   const receivedAt = performance.now();
   const expectedMs = nowMs + (sentAt + receivedAt) / 2 - readAt;
   const kept = storable(deps.provider, answer, onGrid && !clockExplains(answer, expectedMs));
-  // Nobody says it again: what was answered outlasts a failover, and is not given up when the workflow is.
+  // The provider does not repeat an answer: it is stored even over a failover, and even if the workflow was terminated.
   const stored = await whileAway(receivedAt, () => settleAttempt(deps.pool, externalOrderNumber, n, kept));
   await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
   if (stored.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {
@@ -144,7 +146,7 @@ export async function attempt(
   return stored;
 }
 
-/** Tries again while the database is away, until {@link RETRY_FOR_MS} after `sinceMs` (`performance.now()`). */
+/** Retries while the database is down, until {@link RETRY_FOR_MS} after `sinceMs` (`performance.now()`). */
 async function whileAway<T>(sinceMs: number, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -156,7 +158,7 @@ async function whileAway<T>(sinceMs: number, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Whether the provider's clock was so far from where we took it to be that the grid need not be to blame. */
+/** Whether the provider's clock was so far from the expected time that it explains the refusal without the grid. */
 function clockExplains(answer: PlacementOutcome, expectedMs: number): boolean {
   const told = answer.kind === 'not_sent' ? (answer.clock?.providerTimeMs ?? null) : null;
   return told !== null && Math.abs(told - expectedMs) > CLOCK_EXPLAINS_MS;
@@ -178,7 +180,7 @@ function requestOf(deps: PlacementDependencies, deposit: PlacementRow): Placemen
   };
 }
 
-/** What cannot be learned, because the database is away, the next answer tells again. */
+/** Stores the provider's clock. If the database is down, the next answer brings the time again. */
 async function learnClock(
   deps: PlacementDependencies,
   answer: PlacementOutcome,
@@ -192,7 +194,7 @@ async function learnClock(
   const { providerTimeMs } = told;
   const learn = () => deps.clock.learn(providerTimeMs, sentAt, receivedAt);
   try {
-    // After a refused stamp the next one is made by it; a link is not kept waiting for it.
+    // After a refused stamp the next stamp depends on it, so it is retried; a checkout link does not wait for it.
     const believed = await (answer.kind === 'not_sent' ? whileAway(receivedAt, learn) : learn());
     if (!believed) raiseAlarm(deps.log, 'placement_clock_skew', { deposit, believed });
   } catch (error) {
@@ -201,8 +203,9 @@ async function learnClock(
 }
 
 /**
- * `suspect`: the stamp lay on the grid and no clock explains a refusal of it. Then a refused signature may mean that the
- * stamp was used before, and not that a key is wrong: no order either way, so it is worth one free millisecond.
+ * `suspect`: the stamp was on the grid and no clock explains a refusal. Then a refused signature may mean that the
+ * stamp was used before, not that a key is wrong. There is no order either way, so one attempt with the free
+ * millisecond follows.
  */
 function storable({ causeOf }: PlacementPort, answer: PlacementOutcome, suspect: boolean): StoredAnswer {
   if (answer.kind === 'refused') {

@@ -6,11 +6,11 @@ import type { Payment } from '../domain/order.ts';
 import type { Db } from '../database/pool.ts';
 
 /**
- * Signals are hints: what counts is what the database binds to a deposit (docs/reference/lifecycle.md#rules). These are the
- * answers of activities that were asked about something else.
+ * Signals are hints: only the payment that the database binds to a deposit counts (docs/reference/lifecycle.md#rules).
+ * These are the answers of activities that were asked about another payment.
  */
 
-/** What was named is not the deposit's payment. `binds` is; null: no payment is bound. `settled`: the row is final. */
+/** The named payment is not the deposit's; `binds` is. Null: no payment is bound. `settled`: the row is final. */
 export interface UnboundAnswer {
   readonly kind: 'unbound';
   readonly binds: Payment | null;
@@ -18,8 +18,8 @@ export interface UnboundAnswer {
 }
 
 /**
- * What the database says instead of a message that it does not know; null: what was named is just what is bound. Raises
- * the alarm once per run of a workflow.
+ * The database's answer to a message that names another payment than the bound one; null: it names the bound one.
+ * Raises the alarm once per run of a workflow.
  */
 export async function unboundOf(
   db: Db,
@@ -30,16 +30,16 @@ export async function unboundOf(
   const settled = await findSettlement(db, of.externalOrderNumber);
   const binds = await findBound(db, of.externalOrderNumber);
   if (settled === null && binds !== null && isNamed(binds)) return null;
-  // A settled deposit may have been open when the signal came: nobody said anything false.
+  // A settled deposit may have been open when the signal came: then the signal was not forged.
   if (settled === null && of.reported !== true)
     raiseAlarm(log, 'signal_without_payment', { deposit: of.externalOrderNumber, inboxId: of.inboxId });
   return { kind: 'unbound', binds, settled };
 }
 
-/** Inbox ids as the database makes them; others name no row. */
+/** Whether a text has the form of an inbox id; others name no row. */
 export const isRowId = (id: string): boolean => /^[1-9]\d{0,17}$/.test(id);
 
-/** What the row says of a state that moves no money; see {@link record}. */
+/** Writes a state that moves no money, and returns what the row says; see {@link record}. */
 export async function recordState(
   pool: pg.Pool,
   log: Log,
@@ -54,7 +54,10 @@ export async function recordState(
   return row;
 }
 
-/** How the row ended, or that it is open and which payment it binds. One that PostgreSQL lost, and has again as it was, learns what its workflow knows. */
+/**
+ * How the row ended, or that it is open and which payment it binds. A row from a restored, older PostgreSQL takes over
+ * what its workflow knows.
+ */
 export async function settlement(
   pool: pg.Pool,
   log: Log,

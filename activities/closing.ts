@@ -5,10 +5,10 @@ import { findSettlement, markClosed, type Settlement } from '../database/deposit
 import type { Payment } from '../domain/order.ts';
 
 /**
- * Ends a deposit without money, unless a callback is bound to it: then nothing is written and that payment is returned,
- * to be handled as if its signal had come; or unless its row has ended otherwise: then that is returned. Under the
- * row's lock, so that a callback is either seen here or finds the deposit final. Idempotent. Throws when the database
- * is away, and when its clock says that it is too early.
+ * Ends a deposit without money. If a callback is bound to it, nothing is written and that payment is returned, to be
+ * handled as if its signal had come. If the row has ended otherwise, that end is returned. It works under the row's
+ * lock, so a callback is either seen here or finds the deposit final. Idempotent. Throws when the database is down, and
+ * when it is too early by the database's clock.
  */
 export async function close(
   pool: pg.Pool,
@@ -19,7 +19,7 @@ export async function close(
   const done = await markClosed(pool, externalOrderNumber, state, refusal);
   if (done === null) throw new Error(`no deposit ${externalOrderNumber}`);
   crashPoint('close.afterCommit');
-  // Neither is ever taken back, so they may be read after the lock is gone.
+  // Neither ever changes, so both may be read after the lock is released.
   if (done === 'settled') return { settled: (await findSettlement(pool, externalOrderNumber))! };
   if (done === 'done') return null;
   const payment = await findBound(pool, externalOrderNumber);

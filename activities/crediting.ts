@@ -11,7 +11,7 @@ import { createCreditor, type CreditOutcome, type CreditItem } from '../ledger/c
 import { isRowId, type UnboundAnswer, unboundOf } from './binding.ts';
 import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
-/** `posted` and `duplicate` are the same answer: the money stands, once. */
+/** `posted` and `duplicate` are one answer: the credit exists, once. */
 export type CreditResult =
   | { readonly kind: 'credited'; readonly postingId: string; readonly postedAt: string }
   | {
@@ -27,13 +27,13 @@ export interface CreditDependencies {
 }
 
 /**
- * Posts the credit, or learns that it stands. Throws whenever the outcome may be unknown: call again with the same
- * item, for ever; `posted` or `duplicate` is then the answer.
+ * Posts the credit, or finds that it exists. Throws whenever the outcome may be unknown: retry with the same item,
+ * without a limit, until the answer is `posted` or `duplicate`.
  */
 export async function credit(deps: CreditDependencies, item: CreditItem): Promise<CreditResult> {
   const { log } = deps;
   crashPoint('credit.beforeTx');
-  // What the database could not even read would spoil a batch.
+  // An item that the database could not parse would fail its whole batch.
   if (!isRowId(item.inboxId) || Number.isNaN(Date.parse(item.receivedAt ?? '1970-01-01'))) return unproven(deps, item);
   let answer: CreditOutcome;
   try {
@@ -61,7 +61,7 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
   return { kind: 'credited', postingId: answer.postingId!, postedAt: answer.postedAt! };
 }
 
-/** What was to be credited is not what the database binds; or it is, and yet the books do not take it: people look. */
+/** The item is not the payment that the database binds; or it is, but the ledger refuses it: then it is for people. */
 async function unproven(deps: CreditDependencies, item: CreditItem, code?: unknown): Promise<CreditResult> {
   const { deposit, inboxId, reported } = item;
   const found = await unboundOf(
@@ -75,7 +75,7 @@ async function unproven(deps: CreditDependencies, item: CreditItem, code?: unkno
   return { kind: 'conflict', reason: 'LEDGER_REJECTED' };
 }
 
-/** The row is what was named, and nobody knows who wrote it: people look, unless the deposit is settled. */
+/** The row is the named one but has no valid seal: it is for people, unless the deposit is settled. */
 async function unsealed(deps: CreditDependencies, item: CreditItem): Promise<CreditResult> {
   const { deposit, inboxId, reported } = item;
   const about = { externalOrderNumber: deposit, inboxId, reported };
@@ -86,8 +86,8 @@ async function unsealed(deps: CreditDependencies, item: CreditItem): Promise<Cre
 }
 
 /**
- * The worker's way to the books, past which no row goes that is not genuine: rows are read and verified in batches of their
- * own, while others are posted. The facts that are posted are those that were verified, whatever becomes of the row.
+ * Posts credits for genuine inbox rows only: rows are read and their seals verified in batches of their own, while
+ * others are posted. The posted facts are the verified ones, even if the row changes in between.
  */
 export function createGenuineCreditor(pool: pg.Pool, sealTrust: () => SealTrust): Batcher<CreditItem, CreditOutcome> {
   const faultIn = createBatcher(async (items: readonly CreditItem[]) => {
@@ -123,7 +123,7 @@ function faultOf(trust: SealTrust, row: SealedRow | undefined, item: CreditItem)
   return isSaid ? null : 'unproven';
 }
 
-/** Histories of before do not tell when it was received. */
+/** Older histories do not hold the time of receipt. */
 const paymentIn = (item: CreditItem) => (bound: Payment) =>
   isSamePayment(bound, {
     inboxId: item.inboxId,

@@ -30,15 +30,15 @@ import { classifyLedgerFailure } from './failures.ts';
 import type { Db } from '../database/pool.ts';
 
 export interface DecidingDependencies {
-  /** Of the worker's role; for decisions, of the only one that may release and reverse. */
+  /** Works as the worker's role; for decisions as the only role that may release and reverse. */
   readonly pool: pg.Pool;
   readonly sealTrust: () => SealTrust;
-  /** With what people's steps are verified; absent: they need no signature. */
+  /** Public keys to verify people's steps with; absent: steps need no signature. */
   readonly signatures?: SignatureTrust;
   readonly log: Log;
 }
 
-/** A deposit's own payment that no machine may credit. Optional fields are missing in histories of before. */
+/** A deposit's own payment that no machine may credit. Optional fields are missing in older histories. */
 export interface ReviewRecord {
   readonly externalOrderNumber: string;
   readonly inboxId: string;
@@ -49,15 +49,15 @@ export interface ReviewRecord {
   readonly detail?: string;
   /** The payment passed the judge and waits for people only: its money goes into suspense. */
   readonly park?: boolean;
-  /** As the workflow was told of it, to be compared with what the database binds. */
+  /** The payment in the workflow's signal, to be compared with the bound one. */
   readonly payment?: Payment;
-  /** The workflow has reported a message without a payment already. */
+  /** The alarm about a message without a payment was raised already. */
   readonly reported?: boolean;
 }
 
 /**
- * The case, its money in suspense where asked, and the deposit's state, in one transaction; or what the database binds,
- * if it is another payment: then nothing is written. Idempotent.
+ * Writes the case, the posting into suspense where asked for, and the deposit's state, in one transaction. If the
+ * database binds another payment, it returns that and writes nothing. Idempotent.
  */
 export async function recordReview(
   deps: DecidingDependencies,
@@ -69,14 +69,14 @@ export async function recordReview(
     payment === undefined ? bound.inboxId === inboxId : isSamePayment(bound, payment);
   const unbound = await unboundOf(pool, log, review, isNamed);
   if (unbound !== null) return unbound;
-  // Nothing says that money came which no row of the API names: it is on no books.
+  // Without a row of the API nothing shows that money came, so nothing is booked.
   const park = review.park === true && isSealed(deps, await sealedRow(pool, inboxId), review.workflowId);
   const given = await openDepositCase(pool, { ...review, park });
-  // A binding stays: what was not given has been settled since.
+  // A binding never changes: if nothing was given to people, the deposit was settled in between.
   return given ?? (await unboundOf(pool, log, review, isNamed)) ?? NOT_PARKED;
 }
 
-/** Puts the money of a case that the API has opened into suspense. Idempotent. */
+/** Posts the money of a case that the API has opened into suspense. Idempotent. */
 export async function parkCase(deps: DecidingDependencies, workflowId: string): Promise<ParkResult> {
   return (await isGenuineCase(deps, deps.pool, workflowId)) ? park(deps.pool, workflowId) : NOT_PARKED;
 }
@@ -84,8 +84,8 @@ export async function parkCase(deps: DecidingDependencies, workflowId: string): 
 const NOT_PARKED: ParkResult = { postingId: null, codeStands: false };
 
 /**
- * Shows which proposal waits, and answers whether the step that asked for it was written down by its operator just so.
- * What was not is somebody else's message: nothing is shown for it, and the alarm is raised. Idempotent.
+ * Shows which proposal waits, and returns whether the operator stored exactly this step. Any other message is forged:
+ * nothing is shown for it, and the alarm is raised. Idempotent.
  */
 export async function recordProposal(
   pool: pg.Pool,
@@ -103,8 +103,8 @@ export async function recordProposal(
 }
 
 /**
- * Carries out what people have decided. Throws whenever the outcome may be unknown: call again with the same item, for
- * ever. What the database refuses for the item's own sake is an answer, so that people can decide anew.
+ * Carries out a confirmed decision. Throws whenever the outcome may be unknown: retry with the same item, without a
+ * limit. A refusal by the database because of the item itself is returned, so that people can decide again.
  */
 export async function decide(deps: DecidingDependencies, item: DecisionItem): Promise<DecisionAnswer> {
   const { pool, log } = deps;
@@ -130,7 +130,7 @@ export async function decide(deps: DecidingDependencies, item: DecisionItem): Pr
   return answer;
 }
 
-/** Which of the two steps its operator has not signed, where signatures are required; null: each has, or need not. */
+/** The step that its operator has not signed, where signatures are required; null: both are signed, or need not be. */
 const unsignedIn = async (
   { pool, signatures }: DecidingDependencies,
   { proposalId, confirmationId }: DecisionItem,
@@ -139,7 +139,7 @@ const unsignedIn = async (
     ? unsignedAmong(pool, signatures, [proposalId, confirmationId])
     : null;
 
-/** Whether money may be moved for a case's row. */
+/** Whether the case's inbox row is genuine, so that money may move. */
 async function isGenuineCase(deps: DecidingDependencies, db: Db, workflowId: string): Promise<boolean> {
   return isSealed(deps, await findSealedOfCase(db, workflowId), workflowId);
 }
@@ -147,19 +147,19 @@ async function isGenuineCase(deps: DecidingDependencies, db: Db, workflowId: str
 const sealedRow = async (db: pg.Pool, inboxId: string) => (await findSealed(db, [inboxId])).get(inboxId) ?? null;
 
 function isSealed({ sealTrust, log }: DecidingDependencies, row: SealedRow | null, workflowId: string): boolean {
-  // What is not there may be there a moment later, as somebody else has written it.
+  // A missing row counts as not genuine: somebody else could insert it a moment later.
   if (row === null) return false;
   if (isGenuine(verdictOn(sealTrust(), row))) return true;
   raiseAlarm(log, 'callback_not_sealed', { case: workflowId, inboxId: row.id });
   return false;
 }
 
-/** Where a case is by its row, whatever its workflow knows of it; `standing` null: there is no row. */
+/** The state of a case by its row, independent of its workflow; `standing` null: there is no row. */
 export type CaseOutcome =
   | Extract<DecisionAnswer, { kind: 'decided' }>
   | { readonly kind: 'open'; readonly standing: Standing | null; readonly proposalId: string | null };
 
-/** How a case was decided; or, while it is open, where its money is and which proposal waits. Reads the books. */
+/** How a case was decided; or, while it is open, where its money is and which proposal waits. Reads row and ledger. */
 export async function caseOutcome(pool: pg.Pool, workflowId: string): Promise<CaseOutcome> {
   const decided = await findDecided(pool, workflowId);
   if (decided !== null) return { kind: 'decided', ...decided };

@@ -16,28 +16,28 @@ import type { SignatureTrust } from '../config/operator-keys.ts';
 import { placeOrder, settlePlacement, type WorkflowStart } from './placement.ts';
 
 export interface ActivityDependencies extends PlacementDependencies {
-  /** A small pool of its own, of the only role that may release and reverse. */
+  /** A small pool of its own, for the only role that may release and reverse. */
   readonly decisions: pg.Pool;
-  /** Where histories of closed workflows are fetched from, and where their texts are kept. */
+  /** The source of closed workflows' histories, and the store for their texts. */
   readonly histories: HistorySource;
   readonly objects: ArchiveObjects;
   readonly version: string;
-  /** With what the seals of inbox rows are verified. */
+  /** Public keys to verify the seals of inbox rows with. */
   readonly sealTrust: () => SealTrust;
-  /** With what people's steps are verified. */
+  /** Public keys to verify people's steps with. */
   readonly signatures: SignatureTrust;
 }
 
 /**
- * What workflows ask of the world. Names are wire format: histories hold them. Every activity may run again at any
- * moment, and may run twice at once.
+ * The effects of workflows. Names are wire format: histories hold them. Every activity may run again at any moment, and
+ * may run twice at once.
  */
 export function createActivities(deps: ActivityDependencies) {
   const { pool } = deps;
   const creditor = createGenuineCreditor(pool, deps.sealTrust);
   const archiver = createArchiver(deps);
   return {
-    /** Resolves when every posting under way has been answered; call before the pool ends. */
+    /** Resolves when every posting in progress has an answer; call it before the pool ends. */
     drain: () => creditor.drain(),
     watchHistories: () => archiver.watchAge(),
     activities: {

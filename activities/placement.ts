@@ -16,9 +16,9 @@ import {
 import { providerOf, type ProviderName } from '../domain/order.ts';
 
 /**
- * What the workflow learns of a placement. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE. `redirectHash`: sha256
- * of the checkout link, lower-case hex, so that its history tells whether the row still has the link that MTPay gave; absent
- * in histories of before.
+ * The result of a placement for the workflow. `reason`: the provider's statusCode, NOT_SENT or TOO_LATE.
+ * `redirectHash`: sha256 of the checkout link, lower-case hex, so that the history proves which link MTPay returned;
+ * absent in older histories.
  */
 export type Placement =
   | {
@@ -30,7 +30,7 @@ export type Placement =
   | { readonly kind: 'unknown'; readonly expiresAt: string }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** What the workflow knows of its own start, and of the row it was started for; absent in histories of before. RFC 3339. */
+/** When the workflow and its row began; absent in older histories. RFC 3339. */
 export interface WorkflowStart {
   readonly startedAt: string;
   readonly reservedAt?: string;
@@ -43,10 +43,12 @@ const placing = (deps: PlacementDependencies, started?: WorkflowStart): Provider
 });
 
 /**
- * Places the order at the provider, at most once whatever crashes or overlaps: an attempt is a committed row before
- * anything is sent, the next attempt exists only after the last is recorded as surely not sent, and an attempt without
- * an answer means unknown, never a second call (docs/reference/lifecycle.md, L3). Throws only when the database is away for longer
- * than a moment.
+ * Places the order at the provider, at most once under every crash and overlap (docs/reference/lifecycle.md, L3):
+ * - an attempt is a committed row before anything is sent;
+ * - the next attempt exists only after the last is recorded as surely not sent;
+ * - an attempt without an answer is unknown, and leads to no second call.
+ *
+ * Throws only when the database is down for longer than {@link RETRY_FOR_MS}.
  */
 export async function placeOrder(
   dependencies: PlacementDependencies,
@@ -60,7 +62,7 @@ export async function placeOrder(
     try {
       return await placeWithin(deps, externalOrderNumber, started, signal, startedMs);
     } catch (error) {
-      // A connection that was cut is no reason to give an order up: its attempts are read again, and say how to go on.
+      // After a broken connection the attempts are read again, and decide how to continue.
       if (!isDatabaseAway(error) || performance.now() - startedMs > RETRY_FOR_MS) throw error;
       await sleep(FIRST_PAUSE_MS, undefined, signal === undefined ? {} : { signal });
     }
@@ -85,19 +87,20 @@ async function placeWithin(
       await closeAttempts(deps.pool, externalOrderNumber, n, 'TOO_LATE');
       continue;
     }
-    // A refused timestamp was signed afresh once; a dead line was tried for a while.
+    // Gives up after a second refused timestamp, or when the time for retries is over.
     const timestampTwice = stands.refusals.ofClock > 1;
-    // A name is erased when nothing could be placed for a day, and without it the provider takes no order.
+    // The payer's name is erased after PAYER_NAME_RETENTION without an order, and the provider takes no order without
+    // it.
     const nameless = deposit.payerName === null;
     if (nameless || (n > 1 && (timestampTwice || performance.now() - startedMs > RETRY_FOR_MS))) {
       await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(deps, stands.cause));
       continue;
     }
     const answer = await attempt(deps, deposit, stands, signal);
-    // Null: another run has claimed it, and what becomes of it is read again.
+    // Null: another run has claimed the attempt, and its outcome is read in the next round.
     if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, answer);
     if (answer !== null && !isOfStamp(deps.provider.causeOf(answer.cause))) {
-      // Not beyond the time for trying: the caller would wait for a try that is not made.
+      // No pause beyond the time for retries: the caller would wait for a try that is not made.
       const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
       await sleep(Math.min(pauseMs, Math.max(0, leftMs)), undefined, signal === undefined ? {} : { signal });
     }
@@ -105,8 +108,10 @@ async function placeWithin(
 }
 
 /**
- * Finds out what became of a placement that placeOrder could not report: nothing tried or surely nothing sent → closed,
- * so that a late run cannot send; open → waits for its deadline, then unknown; answered → that answer.
+ * Settles a placement that placeOrder could not report:
+ * - nothing tried, or surely nothing sent: closed, so that a late run cannot send;
+ * - open: waits for its deadline, then unknown;
+ * - answered: that answer.
  */
 export async function settlePlacement(
   dependencies: PlacementDependencies,
@@ -122,7 +127,10 @@ export async function settlePlacement(
   }
 }
 
-/** The order may be at the provider, and the row that said so was lost with the database: closed as unknown. */
+/**
+ * Whether the order may be at the provider although a restore lost the row of the attempt: then it is closed as
+ * unknown.
+ */
 async function isLost(
   { pool }: PlacementDependencies,
   externalOrderNumber: string,
@@ -135,7 +143,7 @@ async function isLost(
   return true;
 }
 
-/** A refused signature after which the free millisecond was not tried is still one, and may mean that a key is wrong. */
+/** A refused signature without a following attempt counts as a refused signature, and may mean that a key is wrong. */
 const givenUp = ({ provider }: ProviderDependencies, code: string | null) =>
   code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
@@ -158,7 +166,7 @@ async function conclude(
       });
       return { kind: 'unknown', expiresAt: await expiry(deps, externalOrderNumber) };
     case 'placed': {
-      // The row says unknown if it was adopted while the answer was under way; the workflow waits for the payment.
+      // The row is unknown if it was adopted before the answer came; the workflow waits for the payment.
       const { expiresAt } = await writeState(deps.pool, externalOrderNumber, 'AWAITING_PAYMENT');
       return {
         kind: 'placed',
@@ -171,7 +179,7 @@ async function conclude(
 }
 
 function refuse(deps: ProviderDependencies, deposit: string, reason: string): Placement {
-  // What only people can mend: our keys, our account.
+  // Only people can repair this: our keys, our account.
   const cause = deps.provider.causeOf(reason);
   if (cause === 'configuration' || cause === 'stamp or key') {
     raiseAlarm(deps.log, 'placement_refused_by_configuration', { deposit, statusCode: reason });

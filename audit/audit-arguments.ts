@@ -4,14 +4,14 @@ import { UsageError } from '../config/command-line.ts';
 import type { DrawOrder } from './report/sample-draw.ts';
 import type { Period } from './report/roll-forward.ts';
 
-/** What was asked for at the terminal. The period is that of the schedule and of the trial balance. */
+/** The parsed command line. The period is that of the schedule and of the trial balance. */
 export interface AuditCommand extends Period {
   readonly since: string | null;
-  /** So many closed workflows, chosen by `seed`. */
+  /** Number of closed workflows to choose by `seed`; null: all. */
   readonly sample: number | null;
   readonly seed: number;
   readonly deposit: string | null;
-  /** So many archived histories are compared with Temporal's own; null: all. */
+  /** Number of archived histories to compare with Temporal's own; null: all. */
   readonly temporal: number | null;
   readonly processes: number | null;
   readonly out: string;
@@ -19,10 +19,10 @@ export interface AuditCommand extends Period {
   readonly fresh: boolean;
   /** An earlier report, whose heads the chains have to pass through. */
   readonly after: string | null;
-  /** Whose books they are, and who makes the report: names for its first page. */
+  /** The owner of the books, and who makes the report: names for its first page. */
   readonly entity: string | null;
   readonly preparer: string | null;
-  /** What to draw from the credits for people to look at. */
+  /** The sample to draw from the credits. */
   readonly draw: DrawOrder | null;
 }
 
@@ -102,7 +102,10 @@ function whole(name: string, text: string): number {
   return Number(text);
 }
 
-/** Temporal answers some hundred a second: of a large book some, chosen so that nobody knows which. */
+/**
+ * Temporal answers some hundred a second, so of a larger archive only this many are compared, in an unpredictable
+ * selection.
+ */
 const COPIES = 10_000;
 
 function copies(text: string | undefined): number | null {
@@ -110,7 +113,7 @@ function copies(text: string | undefined): number | null {
   return text === 'all' ? null : text === '0' ? 0 : whole('--temporal', text);
 }
 
-/** What people are to look at fits on paper. */
+/** The size of the sample is limited, because people examine it on paper. */
 function listed(text: string): number {
   const count = whole('--list', text);
   if (count > 1_000) throw new UsageError('--list: expected at most 1000');
@@ -130,7 +133,7 @@ function time(what: string, text: string): string {
   return new Date(at).toISOString();
 }
 
-/** The first moment that is not in it any more: of a day that is named, midnight after it. */
+/** The first moment after the period; for a date, midnight after it. */
 function endOf(what: string, text: string): string {
   const at = time(what, text);
   return /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(Date.parse(at) + 86_400_000).toISOString() : at;
@@ -139,7 +142,7 @@ function endOf(what: string, text: string): string {
 /** Numbers of archive rows that are audited together, in order. */
 export type AuditPart = readonly number[];
 
-/** Parts of `size`; always the same cuts, so that finished parts are known again. */
+/** Parts of `size`, cut the same way each time, so that finished parts are recognized. */
 export function cut(numbers: readonly number[], size: number): AuditPart[] {
   return Array.from({ length: Math.ceil(numbers.length / size) }, (_, i) => numbers.slice(i * size, (i + 1) * size));
 }

@@ -30,18 +30,21 @@ import { verifyReport } from './report/verify.ts';
 import { visible } from '../encoding/visible.ts';
 import '../config/closed-output.ts';
 
-/** The audit as a command: proves every credit, or says which it cannot. */
+/** The audit as a command: proves every credit, or names those that it cannot prove. */
 
-/** Where an audit looks, and as whom. Without an archiver, what is not archived is read from Temporal. */
+/**
+ * The servers of an audit, with its logins. Without an archiver, histories that are not archived are read from
+ * Temporal.
+ */
 export interface AuditPlace extends AuditDatabases {
   readonly temporal: TemporalConfig;
-  /** The public key that this machine's own API seals with, where it has one; settings come before it. */
+  /** The public half of the seal key of this machine's own API, where it has one; settings take precedence. */
   readonly sealPublicKey: string | null;
-  /** Where checkout links may lead on this machine's own stack, where there is one; settings come before it. */
+  /** Allowed hosts of checkout links on this machine's own stack, where there is one; settings take precedence. */
   readonly links?: LinkRules;
-  /** Where a machine without a signing key keeps the one that it makes for itself. */
+  /** The file of the key that the audit makes where no signing key is set. */
   readonly machineKeyFile: string;
-  /** Ends what was started for this. */
+  /** Ends the servers that were started for this audit. */
   stop(): Promise<void>;
 }
 
@@ -49,8 +52,8 @@ const say = (line: string) => console.error(line);
 const show = (line: string) => console.log(line);
 
 /**
- * Runs what was asked for at the terminal, and answers the exit code: 0, nothing is unexplained; 1, something is; 2, it
- * was not understood or not configured. `reach` is called once there is something to look at.
+ * Runs an audit command and returns the exit code: 0, nothing is unexplained; 1, something is, or the audit could not
+ * finish; 2, options or settings are invalid. `reach` connects, and is called only after the options were parsed.
  */
 export async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
   quietRuntime();
@@ -125,7 +128,7 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
   }
 }
 
-/** The story of one deposit, for people, before the files are named. */
+/** Prints the evidence of one deposit, before the names of the files. */
 async function tellEvidence(
   auditor: DatabaseConfig,
   client: Client,
@@ -152,7 +155,7 @@ async function tellEvidence(
   }
 }
 
-/** What closed a moment ago is archived like the rest, before the archive is audited. */
+/** Archives workflows that closed recently, before the archive is audited. */
 export async function archiveFirst(
   archiver: DatabaseConfig,
   client: Client,
@@ -170,7 +173,7 @@ export async function archiveFirst(
       histories: temporalHistories(client),
       objects: archiveObjects(pool, directory),
       version: engineVersion(),
-      // A history that is lost is told once, by whoever finds it: standard output is the report's.
+      // The log goes to standard error, because standard output has only the paths of the report.
       log: pino({ level: 'error', base: { part: 'audit' } }, { write: (line: string) => say(line.trimEnd()) }),
     });
     for (let archived = 1; archived > 0; ) ({ archived } = await archiveClosed(200));
@@ -179,9 +182,10 @@ export async function archiveFirst(
   }
 }
 
-/** {@link auditCommand} with what stands behind the program's name, and the end of the process. */
+/** Runs {@link auditCommand} with the arguments of the process, and ends the process. */
 export async function auditProcess(reach: () => Promise<AuditPlace>): Promise<void> {
   process.exitCode = await auditCommand(process.argv.slice(2), reach);
-  // Temporal's native runtime would keep the process alive where nothing was replayed in it. First everything is said.
+  // Temporal's native runtime would keep the process alive where nothing was replayed in it. The output is flushed
+  // first.
   process.stderr.write('', () => process.stdout.write('', () => process.exit()));
 }

@@ -5,13 +5,13 @@ import type { Finding } from './report/report.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 const reason = z.string().min(10).max(1_000);
-/** Of two reasons for one thing the report would name one. */
+/** Refuses duplicates: of two reasons for one exception the report would name only one. */
 const once =
   <T>(key: (one: T) => string) =>
   (all: readonly T[]) =>
     new Set(all.map(key)).size === all.length;
 
-/** What people know and accept. Each is written down with its reason, in the repository, and named in the report. */
+/** Accepted findings. Each is in this file with its reason, in the repository, and named in the report. */
 const file = z.strictObject({
   exceptions: z
     .array(z.strictObject({ bundle: z.string().regex(/^[0-9a-f]{64}$/), reason }))
@@ -33,16 +33,19 @@ const file = z.strictObject({
 });
 
 export interface Exceptions {
-  /** By the sha256 of the bundle: its histories replay on itself, because today's code is known to decide otherwise. */
+  /**
+   * Reasons by the sha256 of the bundle: its histories replay on the bundle itself, because today's code decides
+   * otherwise.
+   */
   readonly bundles: ReadonlyMap<string, string>;
-  /** Deposits of which more than one payment stood in wallets before that was a rule, and rightly so. */
+  /** Deposits with more than one payment in wallets from before slots, which people have accepted. */
   readonly doubles: readonly Double[];
-  /** By the whole line: what the database has besides, such as an extension. */
+  /** Reasons by the whole line of the catalogue, such as a grant to another login. */
   readonly catalogue: ReadonlyMap<string, string>;
 }
 export interface Double {
   readonly deposit: string;
-  /** Just these, in order. */
+  /** Exactly these postings, in order. */
   readonly postings: readonly string[];
   readonly reason: string;
 }
@@ -63,7 +66,7 @@ export async function readExceptions(path: string): Promise<Exceptions> {
   }
 }
 
-/** What is found of such a deposit, word by word: other postings are another finding. */
+/** The detail of the finding about such a deposit. Other postings give another detail, which no exception explains. */
 export const doubleDetail = (postings: readonly string[]): string =>
   `postings ${postings.join(', ')} stood beside each other when that became a rule`;
 

@@ -4,7 +4,7 @@ import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadTemporal } from '../config/temporal.ts';
 import { auditProcess } from './command.ts';
 
-/** The audit of what the environment names (docs/guides/audit.md#in-production). */
+/** The audit of the servers that the environment names (docs/guides/audit.md#in-production). */
 
 // oxlint-disable-next-line require-await -- the local stack's has to start servers
 await auditProcess(async () => {

@@ -3,7 +3,7 @@ import { depositAnswer, depositList, evidence, health, readiness, walletAnswer, 
 import { operation } from './operation.ts';
 import { createBody, externalOrderNumber, listQuery, walletName } from './requests.ts';
 
-/** Every route of the private listener: path, method, scope, schemas and answers. `internal.ts` binds them to what they do. */
+/** Every route of the private listener: path, method, scope, schemas and answers. `api/private-app.ts` implements them. */
 
 const order = z.strictObject({ externalOrderNumber });
 

@@ -1,28 +1,31 @@
 import { formatUnits, known, parseMtc } from './money.ts';
 
-/** What lies in wallets for one deposit, as merchants and people read it (docs/reference/api.md#what-was-credited). Pure. */
+/** The credits of one deposit, as merchants and operators read them (docs/reference/api.md#what-was-credited). Pure. */
 
 /** A posting that put money into a wallet for the deposit. Ids text, decimals canonical. */
 export interface Credit {
   readonly postingId: string;
   /** MTC that the wallet got. */
   readonly amount: string;
-  /** What of the payment stays in suspense, because only what was ordered was credited; null: nothing. */
+  /** The part of the payment that stays in suspense, because only the ordered amount was credited, MTC; null: none. */
   readonly rest: string | null;
   readonly wallet: string;
-  /** The provider's name of the payment that this money came with. */
+  /** The provider's code of the payment that brought this money. */
   readonly transactionCode: string | null;
   readonly how: 'machine' | 'people';
   readonly at: Date;
-  /** What took it out of the wallet again; `kept`: into suspense, and not to the provider. Null: it stands. */
+  /**
+   * The posting that took it out of the wallet again; `kept`: into suspense instead of to the provider. Null: it is in
+   * the wallet.
+   */
   readonly reversed: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
 }
 
-/** How many payments of a deposit stand in wallets: none, one, one in part (the rest is in suspense), or more. */
+/** How many payments of a deposit are in wallets: none, one, one in part (the rest is in suspense), or more. */
 export const DEPOSIT_STANDINGS = ['none', 'credited', 'partly', 'more'] as const;
 export type DepositStanding = (typeof DEPOSIT_STANDINGS)[number];
 
-/** `creditedAmount`: the sum of what stands, MTC; null: nothing was ever credited. */
+/** `creditedAmount`: the sum that is in wallets, MTC; null: nothing was ever credited. */
 export function sumOf(credits: readonly Pick<Credit, 'amount' | 'rest' | 'reversed'>[]): {
   readonly standing: DepositStanding;
   readonly creditedAmount: string | null;

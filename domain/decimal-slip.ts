@@ -1,20 +1,20 @@
 import { known, parseFiat, parseMtc } from './money.ts';
 import type { Order } from './order.ts';
 
-/** What came, or what an operator reads in the statement. Decimals canonical. */
+/** A payment, as received or as an operator reads it in the statement. Decimals canonical. */
 export interface StatedAmounts {
   readonly amount: string;
   readonly paymentPrice: string;
   readonly currencyCode: string;
 }
 
-/** A slip of the decimal point is a factor of 10; twice or half of what was asked is no rounding either. */
+/** A misplaced decimal point is a factor of 10; twice or half of the ordered amount is no rounding either. */
 const FACTOR = 2n;
 
 /**
- * What an operator is warned of before a decision: what was paid is {@link FACTOR} times what was asked, or more, or that
- * part of it, or less. In mode MtcAmount the MTC are compared, in mode PaymentPrice the price. Names both numbers, forbids
- * nothing.
+ * Warnings for an operator before a decision: the paid amount is at least {@link FACTOR} times the ordered one, or at
+ * most that fraction of it. In mode MtcAmount the MTC are compared, in mode PaymentPrice the price. A warning names
+ * both numbers and forbids nothing.
  */
 export function slipWarnings(
   asked: Pick<Order, 'buyCoinMode' | 'mtcAmount' | 'totalPrice' | 'currencyCode'>,

@@ -1,41 +1,41 @@
 import { actorOf } from './decision.ts';
 
-/** What became of each step that somebody took in a case (docs/guides/reviews.md#steps). Pure. */
+/** The outcome of each step that an operator took in a case (docs/guides/reviews.md#steps). Pure. */
 
 /**
  * `waiting`: a proposal that nobody has confirmed, or a confirmation that is being carried out. `withdrawn`: a proposal
- * that somebody took back.
+ * that an operator withdrew.
  */
 export const STEP_OUTCOMES = ['carried', 'refused', 'withdrawn', 'waiting'] as const;
 export interface StepOutcome {
   readonly outcome: (typeof STEP_OUTCOMES)[number];
-  /** Why, for a refused step; else null. */
+  /** The reason for a refused step; otherwise null. */
   readonly refusal: string | null;
 }
 
 export interface DecisionStep {
   readonly id: string;
   readonly step: 'propose' | 'confirm' | 'withdraw';
-  /** What is confirmed or withdrawn. */
+  /** Id of the proposal that is confirmed or withdrawn. */
   readonly proposal: string | null;
   readonly operator: string;
 }
 
-/** What a confirmed proposal came to; `refusal`: why nothing was moved. */
+/** The result of a confirmed proposal; `refusal`: why no money moved. */
 export interface ProposalOutcome {
   readonly confirmation: string;
   readonly outcome: 'decided' | 'withdrawn' | 'refused';
   readonly refusal: string | null;
 }
 
-/** What is known of a case: its steps, what the tables hold about them, and how the case stands. */
+/** A case's steps, the rows about them, and the state of the case. */
 export interface CaseSteps {
   readonly steps: readonly DecisionStep[];
   /** By proposal. */
   readonly carried: ReadonlyMap<string, ProposalOutcome>;
-  /** Steps that the case's workflow did not take, and why. */
+  /** Steps that the case's workflow refused, with the reason. */
   readonly refused: ReadonlyMap<string, string>;
-  /** The proposal that waits. In a closed case of before there were `carried` rows: the one that was decided. */
+  /** The proposal that waits. In a closed case from before `carried` rows: the one that was decided. */
   readonly proposal: string | null;
   /** Everybody who decided, as postings name them; null: the case is open. */
   readonly decidedBy: string | null;
@@ -69,7 +69,7 @@ const takenBack = (known: CaseSteps, proposal: string): boolean =>
       other.step === 'withdraw' && other.proposal === proposal && ofWithdrawal(known, other).outcome === 'carried',
   );
 
-/** Written down, and neither taken nor refused: it waits, is on its way to the workflow, or never got there in time. */
+/** Stored, and neither accepted nor refused: the step waits, is on its way to the workflow, or came too late. */
 function stillWaiting({ decidedBy, proposal }: CaseSteps, id: string): StepOutcome {
   if (decidedBy !== null) return refused('case_closed');
   return proposal === null || proposal === id ? WAITING : refused('other_proposal');
@@ -88,11 +88,11 @@ function ofConfirmation(known: CaseSteps, step: DecisionStep): StepOutcome {
   return stillWaiting(known, step.proposal!);
 }
 
-/** In a case of before there were `carried` rows. */
+/** For a case from before `carried` rows. */
 const wasDecided = ({ decidedBy, proposal }: CaseSteps, id: string | null): boolean =>
   decidedBy !== null && proposal !== null && proposal === id;
 
-/** Which confirmation decided a case of before: the first by the other of the two who are named. */
+/** The confirmation that decided a case from before `carried` rows: the first by the other of the two named people. */
 function decidedWith({ steps, proposal, decidedBy }: CaseSteps): string | undefined {
   const proposer = steps.find((step) => step.id === proposal)?.operator ?? '';
   const confirms = steps.filter((step) => step.step === 'confirm' && step.proposal === proposal);
@@ -101,7 +101,7 @@ function decidedWith({ steps, proposal, decidedBy }: CaseSteps): string | undefi
 
 function ofWithdrawal(known: CaseSteps, step: DecisionStep): StepOutcome {
   const carried = known.carried.get(step.proposal!);
-  // The books saw it before they moved anything, whatever the workflow answered.
+  // The database saw the withdrawal before it moved any money, whatever the workflow answered.
   if (carried?.refusal === 'withdrawn') return CARRIED;
   const why = known.refused.get(step.id);
   if (why !== undefined) return refused(why);
@@ -109,5 +109,5 @@ function ofWithdrawal(known: CaseSteps, step: DecisionStep): StepOutcome {
   return wasDecided(known, step.proposal) ? refused('case_closed') : CARRIED;
 }
 
-/** The proposal came to something before this step could count. */
+/** The proposal had a result before this step could count. */
 const tooLate = (carried: ProposalOutcome): string => (carried.outcome === 'decided' ? 'case_closed' : 'no_proposal');

@@ -1,24 +1,28 @@
 import { formatUnits, known, parseFraction, parseMtc } from './money.ts';
 
 /**
- * What people may decide about a case, and who may decide it. One rule for all of them: a decision is proposed with a
- * reason and confirmed; above the limit by two different people (docs/guides/reviews.md#two-people). Pure; the API asks it before a
- * decision is written down, the workflow before it is accepted, and the books once more before money moves.
+ * Which decisions a case allows, and who may take them. A decision is proposed with a reason and confirmed; above the
+ * limit by two different people (docs/guides/reviews.md#two-people). Pure. The API applies these rules before it stores
+ * a step, the workflow before it accepts one, and the database again before money moves.
  */
 
 export const DECISIONS = ['credit', 'reject', 'reverse', 'restore'] as const;
 export type Decision = (typeof DECISIONS)[number];
 
 /**
- * Where the money of the case's callback is now: the tip of its chain of postings.
- * `nothing`: not booked; `parked`: in suspense, waiting; `credited`: in a wallet, and that is in doubt; `withdrawn`: in
- * suspense, taken out of a wallet; `returned`: back at the provider; `elsewhere`: its code belongs to another callback's
- * case; `unreadable`: not booked, and there is no amount to post unless two people state it.
+ * Where the money of the case's callback is now, by the newest posting of its chain:
+ * - `nothing`: not booked;
+ * - `parked`: in suspense, waiting for people;
+ * - `credited`: in a wallet, and doubted;
+ * - `withdrawn`: in suspense, taken out of a wallet;
+ * - `returned`: back at the provider;
+ * - `elsewhere`: its code belongs to another callback's case;
+ * - `unreadable`: not booked, and without an amount to post unless two people state it.
  */
 export const STANDINGS = ['nothing', 'parked', 'credited', 'withdrawn', 'returned', 'elsewhere', 'unreadable'] as const;
 export type Standing = (typeof STANDINGS)[number];
 
-/** What each decision would do to the money; null: it cannot be decided. */
+/** The effect of each decision on the money; null: the decision is not possible. */
 const EFFECTS: Readonly<Record<Standing, Readonly<Record<Decision, string | null>>>> = {
   nothing: { credit: 'post to the wallet', reject: 'nothing is posted', reverse: null, restore: null },
   parked: {
@@ -30,7 +34,7 @@ const EFFECTS: Readonly<Record<Standing, Readonly<Record<Decision, string | null
   credited: { credit: null, reject: 'the credit stays', reverse: 'to the provider, or into suspense', restore: null },
   withdrawn: {
     credit: 'from suspense to a wallet',
-    // The doubt is rejected; `restore` says the same by the name of its effect.
+    // The doubt is rejected; `restore` has the same effect.
     reject: 'back to the wallet it came from',
     reverse: 'from suspense to the provider',
     restore: 'back to the wallet it came from',
@@ -44,33 +48,38 @@ export const allowedDecisions = (standing: Standing): readonly Decision[] =>
   DECISIONS.filter((decision) => EFFECTS[standing][decision] !== null);
 
 export interface Proposal {
-  /** The row of the append-only table, written by the API for the holder of a personal key. */
+  /** Id of the step's row in the append-only table, written by the API for the holder of a personal key. */
   readonly decisionId: string;
   readonly decision: Decision;
   readonly reason: string;
   /** The name of the personal key. */
   readonly operator: string;
-  /** Reverse only: the money is ours and sat in the wrong wallet, so it goes to suspense and not to the provider. */
+  /**
+   * Reverse only: the payment is genuine but in the wrong wallet, so it goes to suspense instead of to the provider.
+   */
   readonly keep: boolean;
   /** Credit only: the deposit whose wallet gets the money, when it is not the one the callback claims. */
   readonly toDeposit: string | null;
   /**
-   * Into a wallet only: the posting of the deposit's newest credit that stands, as the operator was shown it. A payment
-   * beside another always takes two people. Absent: the deposit has none.
+   * Into a wallet only: the posting of the deposit's newest credit, as the operator's case showed it. A payment beside
+   * another always takes two people. Absent: the deposit has no credit.
    */
   readonly beside?: string | null;
-  /** Credit only, where more was received than was ordered in MTC: the wallet gets what was ordered, the rest waits. */
+  /**
+   * Credit only, where more MTC were received than ordered: the wallet gets the ordered amount, the rest stays in
+   * suspense.
+   */
   readonly onlyOrdered?: boolean;
 }
 
 export interface Confirmation {
   readonly decisionId: string;
-  /** The proposal the operator has read. */
+  /** Id of the proposal that the operator has read. */
   readonly proposalId: string;
   readonly operator: string;
 }
 
-/** What the rules look at. */
+/** The input of the rules. */
 export interface CaseState {
   /** False before the case is opened, while a confirmed decision is carried out, and once it is decided. */
   readonly open: boolean;
@@ -79,12 +88,12 @@ export interface CaseState {
   readonly deposit: string | null;
   /** Received MTC, canonical decimal; null when the callback could not be read. */
   readonly amount: string | null;
-  /** Frozen in the deposit; `"0"` where there is none: then it always takes two. */
+  /** MTC, frozen in the deposit; `"0"` where there is no deposit: then it always takes two people. */
   readonly reviewLimit: string;
   readonly proposal: Proposal | null;
 }
 
-/** Why a step is refused; closed, and the same words in the workflow, the API and the terminal. */
+/** Why a step is refused: a closed list of codes, the same in the workflow, the API and the terminal. */
 export const DECISION_FAULTS = [
   'case_closed',
   'proposal_open',
@@ -101,11 +110,11 @@ export const DECISION_FAULTS = [
 ] as const;
 export type DecisionFault = (typeof DECISION_FAULTS)[number];
 
-/** Between 3 and 1000 characters that can be printed: it is shown for years. */
+/** Between 3 and 1000 printable characters, because the reason is shown for years. */
 export const isReason = (text: string): boolean =>
   text.trim().length >= 3 && text.length <= 1000 && !/[\p{Cc}\p{Cs}\p{Bidi_Control}]/u.test(text);
 
-/** Whether one person's word is not enough. What cannot be read, and what goes beside a credit, is above every limit. */
+/** Whether a decision takes two people. An unreadable callback, and a payment beside a credit, always do. */
 export function needsTwo(
   state: Pick<CaseState, 'amount' | 'reviewLimit'>,
   proposal: Pick<Proposal, 'beside'> | null = null,
@@ -133,13 +142,13 @@ export function proposalFault(state: CaseState, proposal: Omit<Proposal, 'decisi
 }
 
 /**
- * Whether a decision puts money into a wallet: there it needs the deposit's slot, or two people beside the credit that
- * has it. What was returned may have come from suspense; the books say so when it is posted.
+ * Whether a decision puts money into a wallet, which needs the deposit's free slot, or two people beside the credit
+ * that has it. Restored money may have been in suspense before; only the ledger knows, when it posts.
  */
 export const entersWallet = (standing: Standing, decision: Decision): boolean =>
   decision === 'credit' || decision === 'restore' || (decision === 'reject' && standing === 'withdrawn');
 
-/** What was taken out of a wallet goes to another only when that one is named. */
+/** Money that was taken out of a wallet goes to another one only if the proposal names it. */
 const targetOf = (state: CaseState): string | null => (state.standing === 'withdrawn' ? null : state.deposit);
 
 export function confirmationFault(state: CaseState, confirmation: Confirmation): DecisionFault | null {
@@ -148,12 +157,12 @@ export function confirmationFault(state: CaseState, confirmation: Confirmation):
   return needsTwo(state, state.proposal) && state.proposal?.operator === confirmation.operator ? 'same_operator' : null;
 }
 
-/** Anybody who may decide may withdraw: nothing moves. */
+/** Everybody who may decide may withdraw a proposal, because no money moves. */
 export function withdrawalFault(state: CaseState, withdrawal: { readonly proposalId: string }): DecisionFault | null {
   return aboutProposal(state, withdrawal.proposalId);
 }
 
-/** Who confirms or withdraws means the proposal they have read, not the one that stands by now. */
+/** A confirmation or a withdrawal applies to the proposal that the operator has read, not to a newer one. */
 function aboutProposal(state: CaseState, proposalId: string): DecisionFault | null {
   if (!state.open) return 'case_closed';
   if (state.proposal === null) return 'no_proposal';
@@ -165,8 +174,8 @@ export const actorOf = (proposer: string, confirmer: string): string =>
   proposer === confirmer ? proposer : `${proposer}+${confirmer}`;
 
 /**
- * What stays in suspense when people credit what was ordered and no more: only where MTC were ordered and more came.
- * Null: that is not so. Canonical decimal.
+ * The part that stays in suspense when people credit only the ordered amount, MTC, canonical decimal. Null: no MTC were
+ * ordered, or no more came.
  */
 export function restOf(mtcAmount: string | null, amount: string | null): string | null {
   if (mtcAmount === null || amount === null) return null;
@@ -175,8 +184,8 @@ export function restOf(mtcAmount: string | null, amount: string | null): string 
 }
 
 /**
- * What a confirmed decision came to. `withdrawn`: the money is in suspense and the case goes on. `refused`: nothing was
- * moved, and the case goes on. What is optional is missing in histories of before.
+ * The result of a confirmed decision. `withdrawn`: the money is in suspense and the case stays open. `refused`: no
+ * money moved, and the case stays open. Optional fields are missing in older histories.
  */
 export type DecisionAnswer<Refusal extends string = string> =
   | {
@@ -184,7 +193,7 @@ export type DecisionAnswer<Refusal extends string = string> =
       readonly decision: Decision;
       readonly postingId: string | null;
       readonly decidedBy: string;
-      /** The deposit's own payment was not credited, and another payment of it lies in its wallet. */
+      /** The deposit's own payment was not credited, and another payment of it is in its wallet. */
       readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
       /** The money went into the wallet of another deposit than the one it was paid for. */
       readonly elsewhere?: true;

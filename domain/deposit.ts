@@ -25,11 +25,11 @@ export const isFinal = (state: DepositState): state is FinalState =>
   (FINAL_STATES as readonly string[]).includes(state);
 
 /**
- * What may happen. `callbackGood` and `callbackDoubtful` are `callbackAccepted` after the judge has spoken;
+ * The events. `callbackGood` and `callbackDoubtful` are `callbackAccepted` after the judge has spoken;
  * `callbackThoughRefused` is a bound callback that `close` found when the placement had been refused.
- * `settledByPeople`: people credited an unbound payment of this deposit, its row is final. `foundRejected`: the row
- * was final already, because Temporal was restored to an older state. `unboundWhile…`: what the signal named is
- * not the payment that the database binds, so the wait goes on where it was (docs/reference/lifecycle.md#signals-are-hints).
+ * `settledByPeople`: people credited an unbound payment of this deposit, its row is final. `foundRejected`: the row was
+ * final already, because Temporal was restored to an older state. `unboundWhile…`: the signal named another payment
+ * than the database binds, so the deposit waits on in the same state (docs/reference/lifecycle.md#signals-are-hints).
  */
 export const DEPOSIT_EVENTS = [
   'placed',
@@ -54,9 +54,8 @@ export const DEPOSIT_EVENTS = [
 export type DepositEvent = (typeof DEPOSIT_EVENTS)[number];
 
 /**
- * What the world has to be told on the way:
- * `record` writes the state to the deposit row; `announce` changes the DepositState search attribute. States that an
- * activity writes together with its own effect (placement, credit, close) need no `record`.
+ * Effects of a transition. `record` writes the state to the deposit row; `announce` changes the DepositState search
+ * attribute. States that an activity writes together with its own effect (placement, credit, close) need no `record`.
  */
 export type Effect = 'record' | 'announce';
 
@@ -78,14 +77,14 @@ const waitingForPayment = {
   ...settled,
 } as const;
 
-/** Nothing was recorded or announced on the way there, so nothing has to be taken back. */
+/** The transition to CREDITING recorded and announced nothing, so the way back has no effects. */
 const waitingGoesOn = {
   unboundWhileAwaiting: step('AWAITING_PAYMENT'),
   unboundWhileExpired: step('EXPIRED'),
   unboundWhileUnknown: step('PLACEMENT_UNKNOWN'),
 } as const;
 
-/** Missing pairs change nothing: they are facts that came too late to matter, or cannot come at all. */
+/** A missing pair changes nothing: the event came too late to matter, or cannot come at all. */
 export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<DepositEvent, Transition>>>>> = {
   PLACING: {
     placed: step('AWAITING_PAYMENT'),
@@ -97,22 +96,23 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
   },
   PLACEMENT_UNKNOWN: {
     ...waitingForPayment,
-    // An answer that came after we had given up on it.
+    // The answer came after the placement had been settled as unknown.
     placed: step('AWAITING_PAYMENT', 'record', 'announce'),
     listeningWindowElapsed: step('UNPAID', 'announce'),
   },
   AWAITING_PAYMENT: {
     ...waitingForPayment,
     paymentWindowElapsed: step('EXPIRED', 'record', 'announce'),
-    // The answer that was heard of is not in the row.
+    // The signaled answer is not in the row.
     unboundWhileUnknown: step('PLACEMENT_UNKNOWN'),
   },
-  // "Expired" means "not heard of yet", never "not paid": the callback is as welcome as before (docs/reference/lifecycle.md, L30).
+  // "Expired" means "no callback yet", never "not paid": a callback is taken as before
+  // (docs/reference/lifecycle.md, L30).
   EXPIRED: { ...waitingForPayment, listeningWindowElapsed: step('UNPAID', 'announce') },
   CREDITING: {
     credited: step('CREDITED', 'announce'),
     creditConflict: step('IN_REVIEW', 'record', 'announce'),
-    // The payment that the database binds is another than the signal said.
+    // The database binds another payment than the signal named.
     callbackGood: step('CREDITING'),
     callbackDoubtful: step('IN_REVIEW', 'record', 'announce'),
     ...settled,
@@ -121,9 +121,9 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
   IN_REVIEW: {
     decidedCredit: step('CREDITED', 'announce'),
     decidedReject: step('REJECTED', 'announce'),
-    // Another payment of the deposit lies in its wallet.
+    // Another payment of the deposit is in its wallet.
     decidedRejectThoughCredited: step('CREDITED', 'announce'),
-    // Before people are asked: the payment that led here is not the one that the database binds.
+    // Before a case opens: the payment that led here is not the one that the database binds.
     callbackGood: step('CREDITING'),
     callbackDoubtful: step('IN_REVIEW', 'record', 'announce'),
     ...settled,
@@ -131,19 +131,20 @@ export const TRANSITIONS: Readonly<Record<OpenState, Readonly<Partial<Record<Dep
   },
 };
 
-/** The next state and what to tell the world; the same state and nothing when the event changes nothing. */
+/** The next state and its effects; the same state without effects when the event changes nothing. */
 export function transition(state: DepositState, event: DepositEvent): Transition {
   if (isFinal(state)) return step(state);
   return TRANSITIONS[state][event] ?? step(state);
 }
 
-/** Events that lead back to where the row never left: what was heard of was not what the database binds. */
+/** Events that lead back to the state that the row never left: the signal had named an unbound payment. */
 const isTakenBack = (event: string): boolean => event.startsWith('unboundWhile');
 
 /**
- * The changes of state that rows show, as `from>to`. Nobody writes CREDITING, so whatever leads there leads to what follows
- * it; what follows it stays allowed, for a row that says so. An adopted row says PLACEMENT_UNKNOWN while its new workflow
- * is PLACING (docs/guides/restore.md), so what follows the one may follow the other. The database refuses all else (`P0E50`).
+ * The changes of state that rows show, as `from>to`. No row is written as CREDITING, so the states before it lead to
+ * the states after it; a row that has it may still leave it. An adopted row is PLACEMENT_UNKNOWN while its new workflow
+ * is PLACING (docs/guides/restore.md), so the next states of PLACING are allowed for it too. The database refuses all
+ * other changes (`P0E50`).
  */
 export function shownTransitions(): ReadonlySet<string> {
   const after = (state: OpenState): DepositState[] =>

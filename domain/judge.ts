@@ -11,7 +11,7 @@ import {
 } from './money.ts';
 import type { CallbackData, Currency, DepositSettings, Order } from './order.ts';
 
-/** What the judge looks at: the callback as it stands in the inbox, and when it was received. */
+/** The input of the judge: the callback as stored in the inbox, and when it was received. */
 export interface PaymentFacts {
   readonly callback: Pick<CallbackData, 'transactionCode' | 'transactionAmount' | 'currencyCode' | 'paymentPrice'>;
   /** RFC 3339, our database's clock. */
@@ -20,7 +20,7 @@ export interface PaymentFacts {
   readonly expiresAt: string | null;
 }
 
-/** Reasons for which an authentic, readable callback is not for a machine to credit. */
+/** Reasons why no machine may credit an authentic, readable callback. */
 export type JudgedReason =
   | 'CURRENCY_MISMATCH'
   | 'AMOUNT_MISMATCH'
@@ -34,14 +34,14 @@ export type Verdict =
   | { readonly kind: 'review'; readonly late: boolean; readonly reason: JudgedReason; readonly detail: string };
 
 /**
- * Says whether a payment may be credited without a person (docs/reference/lifecycle.md#the-judge): the currency is the asked one, the
- * fixed side equals what was asked, the other side lies in the rate band, the amount is not above the cap. Pure: reads
- * its arguments only.
+ * Decides whether a payment may be credited without a person (docs/reference/lifecycle.md#the-judge): the currency is
+ * the ordered one, the fixed side is as ordered, the price is within the rate band, the amount is not above the cap,
+ * and it is not late where the policy forbids that. Pure: reads its arguments only.
  */
 export function judge(settings: DepositSettings, order: Order, facts: PaymentFacts): Verdict {
   const [received, expires] = [Date.parse(facts.receivedAt), Date.parse(facts.expiresAt ?? '')];
   const late = facts.expiresAt !== null && !(received <= expires);
-  // A time that is no time cannot be compared, and what cannot be compared is not for a machine, whatever the policy.
+  // An invalid time cannot be compared, so no machine credits by it, whatever the policy.
   const comparable = facts.expiresAt === null || !Number.isNaN(received + expires);
   const fault = mismatch(settings, order, facts.callback);
   if (fault !== null) return { kind: 'review', late, ...fault };
@@ -65,11 +65,11 @@ function mismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['c
   return fixedSideMismatch(settings, order, paid) ?? rateMismatch(settings, order, paid) ?? aboveCap(settings, paid);
 }
 
-/** The share of the asked MTC that may be missing, for the provider's fee; a decimal below 1. */
+/** The share of the ordered MTC that may be missing, for the provider's fee; a decimal below 1. */
 export const feeBandOf = (settings: DepositSettings, currency: Currency): string =>
   settings.feeBands?.[currency] ?? settings.feeBand;
 
-/** The side the customer fixed must be what was asked; only received MTC may differ, within the fee band, downwards. */
+/** The side that the order fixes must be as ordered; only received MTC may be less, within the fee band. */
 function fixedSideMismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['callback']): Mismatch | null {
   if (order.buyCoinMode === 'PaymentPrice') {
     const asked = known(parseFiat(order.totalPrice ?? ''), 'totalPrice');
@@ -89,7 +89,10 @@ function fixedSideMismatch(settings: DepositSettings, order: Order, paid: Paymen
   return { reason: 'AMOUNT_MISMATCH', detail: `received ${paid.transactionAmount} MTC, asked ${allowed}` };
 }
 
-/** Both ends of the band are allowed. Compared by multiplication, so that no rounding decides: from × MTC ≤ fiat ≤ to × MTC. */
+/**
+ * Both ends of the band are allowed. Compared by multiplication, so that rounding plays no part: from × MTC ≤ fiat ≤ to
+ * × MTC.
+ */
 function rateMismatch(settings: DepositSettings, order: Order, paid: PaymentFacts['callback']): Mismatch | null {
   const band = settings.rateBands[order.currencyCode];
   const fiat = known(parseFiat(paid.paymentPrice), 'paymentPrice');
@@ -105,8 +108,8 @@ function rateMismatch(settings: DepositSettings, order: Order, paid: PaymentFact
 }
 
 /**
- * Bounds what a raised amount can cost where nothing asked for fixes it: within the rate band of a fixed price
- * (docs/internals/threat-model.md, T6). Both modes, because a cap with an exception is none.
+ * Bounds the loss by a forged amount where the order does not fix the MTC: within the rate band of a fixed price
+ * (docs/internals/threat-model.md, T6). It applies to both modes, so that the cap has no exception.
  */
 function aboveCap(settings: DepositSettings, paid: PaymentFacts['callback']): Mismatch | null {
   if (settings.creditCap === undefined) return null;

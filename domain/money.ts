@@ -17,7 +17,7 @@ const FIAT_DECIMALS = 2;
 
 const DECIMAL = /^(0|[1-9]\d{0,14})(?:\.(\d+))?$/;
 
-/** Why a text is not an amount; the words are shown to callers. */
+/** Why a text is not an amount. Callers see these words. */
 export type AmountFault = 'not a decimal number' | 'too many decimals' | 'not positive';
 
 export type ParseResult<T> =
@@ -52,7 +52,7 @@ export const parseUnitPrice = (text: string): ParseResult<UnitPrice> =>
 /** A fraction such as a fee rate, 0 or more, with at most 8 decimals; in units of 1e-8. */
 export const parseFraction = (text: string): ParseResult<bigint> => parseUnits(text, MTC_DECIMALS);
 
-/** The value, or a thrown `RangeError` that names `what`: for texts our own code has already checked. */
+/** Returns the value; throws a `RangeError` that names `what`. For texts that our own code has already checked. */
 export function known<T>(parsed: ParseResult<T>, what: string): T {
   if (!parsed.ok) throw new RangeError(`${what}: ${parsed.fault}`);
   return parsed.value;
@@ -69,11 +69,14 @@ export function formatUnits(units: bigint): string {
 /** `a * b / c` rounded down. The only place where money is divided. */
 export const mulDivFloor = (a: bigint, b: bigint, c: bigint): bigint => (a * b) / c;
 
-/** paymentPrice / transactionAmount, rounded down at 8 decimals: the one way a unit price is made, because it is compared. */
+/**
+ * paymentPrice / transactionAmount, rounded down at 8 decimals. Every unit price is computed here, because unit prices
+ * are compared.
+ */
 export const unitPrice = (paid: Fiat, received: Mtc): UnitPrice =>
   mulDivFloor(paid, UNITS_PER_ONE, received) as UnitPrice;
 
-/** `36000` as people read it in the Web UI: `36,000`. */
+/** Formats `36000` for people: `36,000`. */
 export function grouped(decimal: string): string {
   const [whole, fraction] = decimal.split('.');
   const spaced = whole!.replace(/\B(?=(\d{3})+$)/g, ',');

@@ -18,16 +18,16 @@ import type { DepositSettings, Order } from './order.ts';
 
 export type AskedOrder = Pick<Order, 'buyCoinMode' | 'mtcAmount' | 'totalPrice' | 'currencyCode'>;
 
-/** Why an order cannot be taken: the field of the create, what is allowed, and a payment that it might bring. */
+/** Why an order is refused: the field of the request, the allowed value, and a payment that the order might bring. */
 export interface OrderFault {
   readonly field: 'mtcAmount' | 'totalPrice';
-  /** For people. Holds the rate and the limit, never the value that was asked. */
+  /** For people. Holds the rate and the limit, never the requested value. */
   readonly message: string;
-  /** Canonical decimals; the reader refuses one of them, or they make no unit price that can be booked. */
+  /** Canonical decimals. The reader refuses one of them, or the ledger cannot store their unit price. */
   readonly payment: { readonly transactionAmount: string; readonly paymentPrice: string };
 }
 
-/** Everything the provider may call back with for one order, ends included. */
+/** The range of payments that the provider may report for one order, ends included. */
 interface Payments {
   readonly leastMtc: Mtc;
   readonly mostMtc: Mtc;
@@ -37,16 +37,16 @@ interface Payments {
 
 /** A cent in units of 1e-8. */
 const CENT = 1_000_000n;
-/** Above every unit price that the books can hold, in units of 1e-8: their numbers are below 1e20. */
+/** Above every unit price that the ledger can store, in units of 1e-8: its numbers are below 1e20. */
 const UNIT_PRICE_END = 10n ** 20n * UNITS_PER_ONE;
 
 /**
- * Null when every payment that the rate band allows could be read and booked. An order of which this is not sure is not
- * begun: its payment would arrive, be acknowledged, and be in the hands of people for good. Both roundings of the side
- * that the provider works out are looked at, because it does not say how it rounds.
+ * Returns null when every payment within the rate band can be read and booked. Any other order is refused, because its
+ * payment would be acknowledged and no machine could ever book it. Both roundings of the side that the provider
+ * computes are checked, because its documents do not say how it rounds.
  *
- * Of the unit price the worst case is looked at, the least price for the most MTC. With a fee band that is a little more
- * than can happen; it matters to bands near 0.00000001 only. Throws RangeError for texts that nobody has checked.
+ * The unit price is checked for the worst case, the least price for the most MTC. With a fee band that is slightly
+ * stricter than necessary, which matters only for bands near 0.00000001. Throws RangeError for unchecked texts.
  */
 export function orderFault(settings: DepositSettings, order: AskedOrder): OrderFault | null {
   const payments = paymentsOf(settings, order);
@@ -79,7 +79,7 @@ function paymentsOf(settings: DepositSettings, order: AskedOrder): Payments {
 
 const mulDivCeil = (a: bigint, b: bigint, c: bigint): bigint => (a * b + c - 1n) / c;
 
-/** The side that the provider works out, at both ends of the band, by the very readers that will read it. */
+/** Checks the side that the provider computes, at both ends of the band, with the readers that will read it. */
 function sideFault(settings: DepositSettings, order: AskedOrder, payments: Payments): OrderFault | null {
   const { from, to } = settings.rateBands[order.currencyCode];
   const { leastMtc, mostMtc, leastPrice, mostPrice } = payments;
@@ -94,7 +94,7 @@ function sideFault(settings: DepositSettings, order: AskedOrder, payments: Payme
   return high === null ? null : fault(order, `${at(to)} the price could ${high}`, mostMtc, mostPrice);
 }
 
-/** Null if the reader takes it. */
+/** Null if the reader accepts it. */
 function limitOf(read: (text: string) => ParseResult<bigint>, units: bigint, least: string): string | null {
   const parsed = read(formatUnits(units));
   return parsed.ok ? null : beyond(parsed.fault, least);

@@ -9,13 +9,13 @@ export type Currency = (typeof CURRENCIES)[number];
 export const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
-/** Who takes the customer's money, as tables, keys of postings, accounts and histories name it. */
+/** The payment providers, as tables, keys of postings, accounts and histories name them. */
 export const PROVIDER_NAMES = ['mtpay'] as const;
 export type ProviderName = (typeof PROVIDER_NAMES)[number];
-/** Who it is where nothing says so: inputs of histories of before. */
+/** The provider, also for inputs of older histories, which name none. */
 export const providerOf = (named: { readonly provider?: ProviderName } = {}): ProviderName => named.provider ?? 'mtpay';
 
-/** Order numbers and wallets: what the API accepts and the callback reads (docs/reference/api.md#requests). */
+/** The form of order numbers and wallets in requests and callbacks (docs/reference/api.md#requests). */
 export const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** A closed range of prices, fiat per MTC, both ends included. */
@@ -25,14 +25,14 @@ export interface Band {
 }
 
 /**
- * Settings that decide, frozen in the deposit row at creation and passed in the workflow's input: a changed setting
- * changes no history (docs/reference/lifecycle.md, L18).
+ * Settings that decide about money, frozen in the deposit row at creation and passed in the workflow's input: a changed
+ * setting changes no existing deposit (docs/reference/lifecycle.md, L18).
  */
 export interface DepositSettings {
   readonly rateBands: Readonly<Record<Currency, Band>>;
-  /** Share of the asked MTC by which less may be received, for the provider's fee: `"0"`, `"0.01"`. Mode MtcAmount only. */
+  /** Share of the ordered MTC that may be missing, for the provider's fee: `"0"`, `"0.01"`. Mode MtcAmount only. */
   readonly feeBand: string;
-  /** Currencies with a fee band of their own. Absent in older deposits, like {@link creditCap}: `feeBand` then holds. */
+  /** Fee bands of single currencies. Absent in older deposits, like {@link creditCap}: then `feeBand` applies. */
   readonly feeBands?: Readonly<Partial<Record<Currency, string>>>;
   /** MTC up to which a machine may credit one deposit, this amount included; no limit when absent. */
   readonly creditCap?: string;
@@ -43,7 +43,7 @@ export interface DepositSettings {
   readonly reviewLimit: string;
 }
 
-/** What was asked of the provider. Exactly one of `mtcAmount` and `totalPrice` is set, by the mode. */
+/** The order at the provider. Exactly one of `mtcAmount` and `totalPrice` is set, by the mode. */
 export interface Order {
   readonly externalOrderNumber: string;
   readonly wallet: string;
@@ -64,7 +64,7 @@ export interface CallbackData {
   readonly paymentFinishedTime: string;
 }
 
-/** A payment bound to a deposit, as its workflow is told of it; `receivedAt` is RFC 3339 from our database's clock. */
+/** A payment bound to a deposit, as in its workflow's signal; `receivedAt` is RFC 3339 from our database's clock. */
 export interface Payment
   extends Pick<CallbackData, 'transactionCode' | 'transactionAmount' | 'currencyCode' | 'paymentPrice'> {
   readonly inboxId: string;

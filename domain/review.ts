@@ -1,8 +1,8 @@
 import type { JudgedReason } from './judge.ts';
 
 /**
- * What the callback endpoint decided about an authentic message, under the lock of the deposit row (docs/reference/lifecycle.md, L8). `first`
- * is bound to the deposit; every other is a case of its own for people.
+ * How the callback endpoint classified an authentic message, under the lock of the deposit row
+ * (docs/reference/lifecycle.md, L8). `first` is bound to the deposit; every other one has a case of its own.
  */
 export const RECEIPTS = [
   'first',
@@ -17,7 +17,7 @@ export const RECEIPTS = [
 ] as const;
 export type Receipt = (typeof RECEIPTS)[number];
 
-/** Every reason for which a person has to look; shown as ReviewReason in the Web UI and in `review.reason`. */
+/** Why a payment is for people; shown as ReviewReason in the Web UI and in `review.reason`. */
 export type ReviewReason =
   | JudgedReason
   | 'PAID_THOUGH_REFUSED'

@@ -1,25 +1,28 @@
 import type { Decision } from './decision.ts';
 
 /**
- * What an operator signs on his own device: one step, and everything that would make it another one. The same text is made
- * again by the API before it writes the step down, by the worker before money moves, and by the audit. Pure.
+ * The content that an operator signs on their own device: one step, with every fact that distinguishes it from another.
+ * The API builds the same text before it stores the step, the worker before money moves, and the audit. Pure.
  */
 export interface SignedStep {
   readonly step: 'propose' | 'confirm' | 'withdraw';
   readonly case: string;
-  /** sha256 of what the callback says, lower-case hex. */
+  /** Content hash of the callback: sha256, lower-case hex. */
   readonly contentHash: string;
-  /** MTC that the callback says, canonical; null: it cannot be read. */
+  /** MTC in the callback, canonical; null: it cannot be read. */
   readonly amount: string | null;
-  /** What is proposed, confirmed or withdrawn. */
+  /** The proposal that is made, confirmed or withdrawn. */
   readonly proposed: ProposedStep;
-  /** The signature of the proposal that is confirmed or withdrawn, base64url; null: this is one, or it has none. */
+  /**
+   * The signature of the confirmed or withdrawn proposal, base64url; null: this step is a proposal, or that one has no
+   * signature.
+   */
   readonly proposalSignature: string | null;
   /** Why it is withdrawn; null with every other step. */
   readonly reason: string | null;
-  /** What this operator reads in the statement, where the callback cannot be read. Decimals canonical. */
+  /** The facts that this operator reads in the statement, where the callback cannot be read. Decimals canonical. */
   readonly facts: SignedFacts | null;
-  /** 16 random bytes, base64url: no two steps have one. */
+  /** 16 random bytes, base64url; unique among steps. */
   readonly nonce: string;
 }
 
@@ -29,7 +32,7 @@ export interface ProposedStep {
   readonly reason: string;
   readonly keep: boolean;
   readonly toDeposit: string | null;
-  /** Of a credit: whose wallet gets the money. */
+  /** The wallet that a credit goes to; null for other decisions. */
   readonly wallet: string | null;
   readonly beside: string | null;
   readonly onlyOrdered: boolean;
@@ -43,7 +46,7 @@ export interface SignedFacts {
   readonly statementLine: string | null;
 }
 
-/** The text itself. A list in JSON, so that two steps never share a text. */
+/** The signed text: a JSON array, so that two steps never have the same. */
 export const signedText = (of: SignedStep): string => {
   const { proposed: p, facts: f } = of;
   return JSON.stringify([

@@ -7,27 +7,30 @@ interface Waiting<I, O> {
 export interface BatcherOptions {
   /** Items in one statement; the ledger takes 500. */
   readonly max?: number;
-  /** Batches under way at once: one works while the other flushes, more would wait for the clearing row. */
+  /** Batches in progress at once: one works while the other flushes; more would wait for the clearing account's row. */
   readonly lanes?: number;
   readonly queueMax?: number;
 }
 
-/** The batcher takes no more: nothing was sent, trying again later is right. */
+/** The batcher accepts no more items. Nothing was sent; retry later. */
 export class LedgerBusy extends Error {}
 
 export interface Batcher<I, O> {
   (item: I): Promise<O>;
-  /** Resolves when everything accepted so far has been answered. */
+  /** Resolves when every item accepted so far has an answer. */
   drain(): Promise<void>;
 }
 
-/** SQLSTATE classes that say one item is at fault, or that a smaller batch may pass (docs/reference/ledger.md#why-a-credit-is-written-once). */
+/**
+ * Whether the SQLSTATE class means that one item is at fault, or that a smaller batch may succeed
+ * (docs/reference/ledger.md#why-a-credit-is-written-once).
+ */
 const isItemsOwnFault = (error: unknown): boolean =>
   /^(22|23|40|P0)/.test(String((error as { code?: unknown } | null)?.code));
 
 /**
- * While one batch commits, the next collects; when idle, a batch of one goes at once. No timer, no added latency. A
- * batch that fails for an item's sake is halved until that item is alone, so it takes no other down with it.
+ * While one batch commits, the next collects; when idle, a batch of one is sent at once. No timer, no added latency. A
+ * batch that fails because of one item is halved until that item is alone, so that it fails no other.
  */
 export function createBatcher<I, O>(
   run: (items: readonly I[]) => Promise<readonly O[]>,

@@ -4,7 +4,7 @@ import { formatUnits, known, parseFiat, parseMtc, unitPrice } from '../domain/mo
 import type { Currency } from '../domain/order.ts';
 import { type Batcher, type BatcherOptions, createBatcher } from './batcher.ts';
 
-/** One automatic credit. Every fact stands in the activity's input, so that a retry cannot differ. */
+/** One automatic credit. Every fact is in the activity's input, so that every retry has the same. */
 export interface CreditItem {
   readonly inboxId: string;
   readonly deposit: string;
@@ -15,18 +15,24 @@ export interface CreditItem {
   readonly paymentPrice: string;
   readonly late: boolean;
   readonly workflowId: string;
-  /** As the workflow was told; compared with the inbox, because it decides `late`. Absent in histories of before. */
+  /**
+   * RFC 3339, from the workflow's signal; compared with the inbox, because it decides `late`. Absent in older
+   * histories.
+   */
   readonly receivedAt?: string;
-  /** The workflow has reported a message without a payment already. */
+  /** The alarm about a message without a payment was raised already. */
   readonly reported?: boolean;
 }
 
 /**
- * `posted`: written now. `duplicate`: the same facts stood already; id and time name that posting. `conflict`: the key,
- * the code or the deposit stands with other facts. `unproven`: the item differs from its inbox row or deposit, or people
- * have the payment in hand; nothing was posted. `busy`: the deposit's row or the callback's is locked by somebody else;
- * nothing was posted, and nobody waited for it. `unsealed`: its inbox row bears no seal of the API's and never reached the
- * books.
+ * The outcome of one item:
+ * - `posted`: written now.
+ * - `duplicate`: the same facts were posted before; id and time are those of that posting.
+ * - `conflict`: the key, the code or the deposit was posted with other facts.
+ * - `unproven`: the item differs from its inbox row or deposit, or its payment is for people; nothing was posted.
+ * - `busy`: another transaction has locked the row of the deposit or of the callback; nothing was posted, without
+ *   waiting.
+ * - `unsealed`: its inbox row has no valid seal of the API; it was not sent to the database.
  */
 export interface CreditOutcome {
   readonly outcome: 'posted' | 'duplicate' | 'conflict' | 'unproven' | 'busy' | 'unsealed';
@@ -35,9 +41,9 @@ export interface CreditOutcome {
 }
 
 /**
- * Posts a batch by `engine.credit`; one answer per item, in order. What is posted is what inbox row and deposit say: an item
- * that says otherwise is `unproven`, and so is what the judge would not credit (domain/judge.ts). Database errors pass
- * through: see docs/reference/ledger.md for what each means.
+ * Posts a batch by `engine.credit`; one answer per item, in order. The posted facts are those of inbox row and deposit:
+ * an item with other facts is `unproven`, and so is one that the judge would not credit (domain/judge.ts). Database
+ * errors pass through: docs/reference/ledger.md explains each.
  */
 export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Promise<CreditOutcome[]> {
   const rows = items.map((item) => ({
@@ -62,20 +68,23 @@ export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Pr
   }));
 }
 
-/** The unit price as it is booked. Throws RangeError when the amounts make none. */
+/** The booked unit price. Throws RangeError when the amounts have none. */
 export const priceOf = (item: Pick<CreditItem, 'paymentPrice' | 'amount'>): string =>
   formatUnits(
     unitPrice(known(parseFiat(item.paymentPrice), 'paymentPrice'), known(parseMtc(item.amount), 'transactionAmount')),
   );
 
-/** A held row is let go within moments (a repeat is being counted), or a person holds it: then the activity comes again. */
+/**
+ * A locked row is usually released within moments (a repeat is being counted); if a person's decision holds it, the
+ * activity is retried.
+ */
 const BUSY_PAUSES_MS = [10, 20, 50, 100, 200, 400];
 
 /** One batcher per process. */
 export function createCreditor(pool: pg.Pool, options?: BatcherOptions): Batcher<CreditItem, CreditOutcome> {
   const batched = createBatcher((items: readonly CreditItem[]) => creditAll(pool, items), options);
   const credit = async (item: CreditItem) => {
-    // Amounts that make no price are refused before they are queued: inside a batch they would take it down whole.
+    // Amounts without a unit price are refused before they are queued: inside a batch they would fail all of it.
     priceOf(item);
     for (const pauseMs of BUSY_PAUSES_MS) {
       const answer = await batched(item);

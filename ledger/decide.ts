@@ -3,7 +3,7 @@ import { crashPoint } from '../telemetry/crash-points.ts';
 import { inTransaction } from '../database/pool.ts';
 import type { DecisionAnswer } from '../domain/decision.ts';
 
-/** A confirmed decision. The rows are named and not quoted: what they say is read again where the money moves. */
+/** A confirmed decision. It holds the ids of the rows, not their contents: the posting transaction reads them again. */
 export interface DecisionItem {
   readonly workflowId: string;
   readonly proposalId: string;
@@ -11,9 +11,9 @@ export interface DecisionItem {
 }
 
 /**
- * Why nothing was moved; the case stays open. `not_written`: the two rows are not in the table, or not of this case: somebody
- * else's message; nothing is recorded for it, and what people proposed waits on. After every other a new proposal may be made;
- * `credited_meanwhile`: the deposit has another credit than the operators were shown.
+ * Why no money moved; the case stays open. `not_written`: the two rows are not in the table, or not of this case, so
+ * the message is forged; nothing is recorded for it, and the proposal waits on. After every other refusal a new
+ * proposal may be made. `credited_meanwhile`: the deposit has another credit than its case showed.
  */
 export type DecisionRefusal =
   | 'not_written'
@@ -26,12 +26,12 @@ export type DecisionRefusal =
   | 'not_possible';
 
 /**
- * Carries a confirmed decision out: first the money onto the books where it is not, then everything else, in two
- * transactions with one posting each (docs/reference/ledger.md#locks). The database reads the rows, judges them and moves the money
- * (docs/reference/database-roles.md#decisions). Killed between the two it leaves money in suspense and the case open, which is true.
- * Idempotent: what was carried out answers first, whatever came after it. Database errors pass through; the outcome may
- * then be unknown, so call again. `isGenuine`: whether the case's inbox row is one that the API wrote, which the database
- * cannot say; no other is credited.
+ * Carries a confirmed decision out in two transactions with one posting each (docs/reference/ledger.md#locks): the
+ * first books the money where it is not booked yet, the second does everything else. The database reads the rows,
+ * judges them and moves the money (docs/reference/database-roles.md#decisions). A crash between the two leaves money in
+ * suspense and the case open, which is a valid state. Idempotent: the result of a decision that was carried out is
+ * returned, whatever came after it. Database errors pass through; the outcome may then be unknown, so retry.
+ * `isGenuine` checks the seal of the case's inbox row, which the database cannot do; no other row is credited.
  */
 export async function carryOutDecision(
   pool: pg.Pool,
@@ -54,8 +54,8 @@ export async function carryOutDecision(
 export type IsGenuine = (client: pg.ClientBase, workflowId: string) => Promise<boolean>;
 
 /**
- * What the database itself refused for the decision's own sake, in a transaction that is gone; or, `unproven`, what is not
- * signed by who took the steps.
+ * Records a decision that the database refused because of the decision itself, in a transaction that was rolled back;
+ * or, as `unproven`, one whose steps lack the signatures of their operators.
  */
 export async function recordRefused(
   pool: pg.Pool,
@@ -83,7 +83,7 @@ async function ask(
   return rows[0]!.answer;
 }
 
-/** Nothing came of this proposal to credit yet: only then somebody has to look at what it credits. */
+/** Whether this proposal to credit has no result yet: only then its inbox row has to be checked. */
 async function isCreditToCome(client: pg.ClientBase, { workflowId, proposalId }: DecisionItem): Promise<boolean> {
   const { rowCount } = await client.query(
     `select from engine.decision p where p.id = $2 and p.workflow_id = $1 and p.decision = 'credit'

@@ -5,7 +5,7 @@ export interface WalletPosting {
   readonly postingId: string;
   readonly kind: string;
   readonly externalOrderNumber: string | null;
-  /** Of the payment that the money came with, whatever moved it since. */
+  /** The code of the payment that brought the money, whichever posting moved it since. */
   readonly transactionCode: string | null;
   readonly amount: string;
   readonly postedAt: string;
@@ -17,7 +17,7 @@ export interface Wallet {
   readonly postings: readonly WalletPosting[];
 }
 
-/** Balance and newest postings as the customer sees them: what we owe is positive. An unknown wallet holds "0". */
+/** Balance and newest postings from the customer's side: money that we owe is positive. An unknown wallet has "0". */
 export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Promise<Wallet> {
   const balance = await db.query<{ amount: string }>(
     `select trim_scale(-b.amount)::text as amount from ledger.balance b join ledger.account a on a.id = b.account_id where a.code = $1`,

@@ -1,12 +1,12 @@
 import { ARCHIVE, durable } from './activity-options.ts';
 
-/** Enough for what closes in a minute; what is more waits for the next run. */
+/** Enough for the workflows that close in a minute; the rest waits for the next run. */
 const BATCHES = 100;
 const BATCH = 100;
 
 /**
- * Archives the histories of closed deposits and cases until none is left. Started by a schedule, never twice at once.
- * Its own histories prove nothing and are not kept.
+ * Archives the histories of closed deposits and cases until none is left. A schedule starts it, never twice at once.
+ * Its own histories are not archived, because they prove nothing.
  */
 export async function archive(): Promise<{ readonly archived: number }> {
   const { archiveClosed } = durable(ARCHIVE, 'archive closed histories');

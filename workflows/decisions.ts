@@ -14,31 +14,33 @@ import {
 import { caseOutcome, decide, recordProposal } from './effects.ts';
 import { confirm, propose, withdraw } from './messages.ts';
 
-/** What is decided about, as it is when the case opens. */
+/** The case as it is when it opens. */
 export type CaseSubject = Omit<CaseState, 'open' | 'proposal'>;
 
-/** What people see of a case on the way: what the books hold by now, and which proposal waits. */
+/** What people see of an open case: its current standing in the books and the waiting proposal. */
 export type CaseProgress = Pick<CaseState, 'standing' | 'proposal'>;
 
-/** A case that people may see already, and that is theirs to decide once it is held. */
+/** A case that people may see already, and may decide as soon as this workflow holds it. */
 export interface People {
   /**
-   * Holds the case until they have decided, by the rules of domain/decision.ts, and their decision was carried out.
-   * `changed` is told when there is something new to show.
+   * Holds the case until people have decided, by the rules of domain/decision.ts, and the decision was carried out.
+   * Calls `changed` whenever there is a new state to show.
    */
   decide(
     opened: CaseSubject,
     changed: (progress: CaseProgress) => void,
   ): Promise<Extract<DecisionAnswer, { kind: 'decided' }>>;
-  /** The case's row may be closed already, because Temporal was restored to an older state: look. */
+  /**
+   * Makes the workflow read the case's row, which may be closed already after Temporal was restored to an older state.
+   */
   lookAgain(): void;
-  /** There is no case after all: steps that wait for it are refused, and so is every later one. */
+  /** There is no case after all: waiting steps are refused, and so is every later one. */
   dismiss(): void;
 }
 
 /**
- * Listens to people from now on: their case can be seen as soon as its row is written, and until it is held their steps
- * wait. Temporal refuses an update that nobody listens to.
+ * Registers the update handlers early: people can see the case as soon as its row exists, and Temporal rejects an
+ * update without a handler. Updates wait until `decide()` is called.
  */
 export function hearPeople(workflowId: string): People {
   let held: { readonly subject: CaseSubject; readonly changed: (progress: CaseProgress) => void } | null = null;
@@ -48,12 +50,12 @@ export function hearPeople(workflowId: string): People {
   let decided = false;
   let dismissed = false;
   let look = false;
-  /** Counts what people did, so that an answer about the row is known to be of before. */
+  /** Counts people's steps, to detect that an answer about the row is older than the newest step. */
   let changes = 0;
   const concluded = new Map<string, DecisionAnswer>();
   const show = () => held?.changed({ standing, proposal });
 
-  /** Refuses a step that the rules forbid, as far as is known by now. */
+  /** Refuses a step that the rules forbid in the currently known state. */
   function check<Step>(rule: (state: CaseState, step: Step) => DecisionFault | null, step: Step): void {
     if (dismissed) refuse('case_closed');
     if (held === null) return;
@@ -68,12 +70,12 @@ export function hearPeople(workflowId: string): People {
     return stands;
   }
 
-  /** How the case was decided; null: it is open, and what the row says of it by now holds here too. */
+  /** How the case was decided; null: it is open, and the workflow has taken over the row's current state. */
   async function lookAtCase(): Promise<Extract<DecisionAnswer, { kind: 'decided' }> | null> {
     const before = changes;
     const row = await caseOutcome(workflowId);
     if (row.kind === 'decided') return row;
-    // An even count: nobody's step is being recorded.
+    // An even count: no step is being recorded.
     if (row.standing === null || changes !== before || changes % 2 !== 0 || confirmation !== null) return null;
     standing = row.standing;
     if (proposal !== null && proposal.decisionId !== row.proposalId) proposal = null;
@@ -83,8 +85,8 @@ export function hearPeople(workflowId: string): People {
   const confirmed = (): Confirmation | null => confirmation;
   const isHeld = () => held !== null || dismissed;
 
-  // Checked once more when it is its turn: of two in one task the second was accepted before the first was heard. Nothing
-  // may be awaited between that check and what follows from it, or both would pass.
+  // Checked again when the handler runs: of two updates in one task the second was accepted before the first was
+  // handled. Nothing may be awaited between this check and its consequence, or both would pass.
   setHandler(
     propose,
     async (message) => {
@@ -93,7 +95,7 @@ export function hearPeople(workflowId: string): People {
       proposal = message;
       show();
       if (await recorded(message.decisionId, message)) return;
-      // Nobody wrote it down, so nobody of ours proposed it.
+      // The step is in no table, so no operator proposed it.
       if (proposal === message) proposal = null;
       show();
       refuse('not_written');
@@ -105,7 +107,8 @@ export function hearPeople(workflowId: string): People {
     async (message) => {
       if (!isHeld()) await condition(isHeld);
       check(confirmationFault, message);
-      // PostgreSQL was restored and has given a row's id again: what was answered to the one before says nothing of this.
+      // After a restore PostgreSQL assigns ids of rows again: the answer to the earlier step with this id is not that
+      // of this one.
       if (concluded.has(message.decisionId) && patched('answer-anew')) concluded.delete(message.decisionId);
       confirmation = message;
       await condition(() => concluded.has(message.decisionId));
@@ -122,7 +125,7 @@ export function hearPeople(workflowId: string): People {
       proposal = null;
       show();
       if (await recorded(null, message)) return;
-      // Nobody wrote it down: what waited waits again, unless people have gone on meanwhile.
+      // The withdrawal is in no table: the proposal waits again, unless people have taken another step meanwhile.
       if (!decided && confirmation === null) proposal ??= withdrawn;
       show();
       refuse('not_written');
@@ -142,7 +145,7 @@ export function hearPeople(workflowId: string): People {
           const outcome = await lookAtCase();
           if (outcome === null) continue;
           decided = true;
-          // Somebody may have confirmed meanwhile, and waits for the answer.
+          // Another update may have confirmed meanwhile and wait for the answer.
           const waiting = confirmed();
           if (waiting !== null) concluded.set(waiting.decisionId, CLOSED);
           return outcome;
@@ -151,7 +154,7 @@ export function hearPeople(workflowId: string): People {
         const answer = await decide({ workflowId, proposalId, confirmationId });
         decided = answer.kind === 'decided';
         standing = standingAfter(answer, standing);
-        // A confirmation that nobody wrote down takes nothing away: the proposal waits on for a true one.
+        // A confirmation that is in no table does not remove the proposal: it waits on for a genuine one.
         const isForged = answer.kind === 'refused' && answer.refusal === 'not_written';
         if (!isForged) proposal = null;
         confirmation = null;
@@ -184,7 +187,7 @@ function refuse(fault: DecisionFault | null): void {
   if (fault !== null) throw ApplicationFailure.nonRetryable(`the step is refused: ${fault}`, fault);
 }
 
-/** Somebody's own update, not the API's: there is nothing to say beyond that. */
+/** Rejects an update that the API did not send: it has another shape. */
 function malformed(): never {
   throw ApplicationFailure.nonRetryable('not a step as the API sends it', 'malformed');
 }

@@ -15,7 +15,7 @@ import { announce, showDepositDetails } from './web-ui.ts';
 import { closeUnlessPaid, giveToPeople, listenForPayments, recordWindow, unbound, untilPaid } from './waiting.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
-/** What a closed deposit's history says of it. */
+/** The result of a deposit's workflow. */
 export interface DepositResult {
   readonly state: FinalState;
   readonly late: boolean;
@@ -24,9 +24,7 @@ export interface DepositResult {
   readonly refusal: string | null;
 }
 
-/**
- * The life of one deposit. Money is never lost by a cancel: the whole of it runs where cancellation does not reach.
- */
+/** The life of one deposit. It runs in a non-cancellable scope as a whole, so that a cancel loses no money. */
 export async function deposit(input: DepositInput): Promise<DepositResult> {
   return CancellationScope.nonCancellable(() => live(input));
 }
@@ -37,7 +35,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
   const { facts } = memory;
   let state: DepositState = 'PLACING';
 
-  /** In each open state there is one thing to do or to wait for; it ends in what happened. */
+  /** Each open state has one thing to do or to wait for, which resolves to the next event. */
   const chapters: Readonly<Record<OpenState, () => Promise<DepositEvent>>> = {
     PLACING: async () => {
       const placement = await place(externalOrderNumber, startOf(input));
@@ -51,7 +49,8 @@ async function live(input: DepositInput): Promise<DepositResult> {
       return 'placed';
     },
 
-    // Whether the order exists is not known, and is never tried out: a payment would prove it.
+    // Nobody knows whether the order exists, and the engine does not place it again to find out: only a payment would
+    // prove it.
     PLACEMENT_UNKNOWN: async () => {
       const windows = settings.paymentWindowMs + settings.listeningWindowMs;
       const event = await untilPaid(
@@ -88,7 +87,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
       return 'credited';
     },
 
-    // As long as people take: nothing here is for a machine to decide.
+    // No time limit: only people decide here.
     IN_REVIEW: async () => {
       const subject = {
         standing: facts.standing,
@@ -109,7 +108,10 @@ async function live(input: DepositInput): Promise<DepositResult> {
     },
   };
 
-  /** Writes a state that no activity has written with its own effect. Answers what happened instead, if the row differs. */
+  /**
+   * Writes a state that no activity has written with its own effect. Returns the event that happened instead, if the
+   * row differs.
+   */
   async function record(): Promise<DepositEvent | null> {
     if (state === 'AWAITING_PAYMENT' || state === 'EXPIRED') return recordWindow(memory, state);
     if (state === 'IN_REVIEW') return giveToPeople(memory);
@@ -122,7 +124,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     const step = transition(state, instead ?? (await chapters[state]()));
     instead = null;
     state = step.state;
-    // People can see it as soon as its row says so, which is before it is held.
+    // People can see the case as soon as its row exists, which is before this workflow holds it.
     if (state === 'IN_REVIEW') memory.people = hearPeople(depositWorkflowId(externalOrderNumber));
     showDepositDetails(input, state, facts);
     if (step.effects.includes('record')) instead = await record();
@@ -138,14 +140,14 @@ async function live(input: DepositInput): Promise<DepositResult> {
   };
 }
 
-/** By Temporal's clock, and by the database's where it is known. */
+/** When the deposit began: by Temporal's clock, and by the database's where it is known. */
 const startOf = ({ reservedAt, provider }: DepositInput) => ({
   startedAt: workflowInfo().startTime.toISOString(),
   ...(reservedAt === undefined ? {} : { reservedAt }),
   ...(provider === undefined ? {} : { provider }),
 });
 
-/** What people are told of a credit that the books did not take. */
+/** The detail of the case for a credit that the ledger refused. */
 const CONFLICTS = {
   LEDGER_CONFLICT: 'the ledger holds other facts: compare posting and inbox row',
   LEDGER_REJECTED: 'the ledger holds other facts: compare posting and inbox row',
@@ -153,7 +155,7 @@ const CONFLICTS = {
   OTHER_PAYMENT_CREDITED: 'people have credited another payment of this deposit: see its credits',
 } as const;
 
-/** The facts of the posting: all of them from the input and the signal, so that a retry cannot differ. */
+/** The facts of the posting, all from the input and the signal, so that every retry has the same. */
 function creditItem(input: DepositInput, facts: DepositFacts) {
   const { payment } = facts;
   if (payment === null) throw new Error('nothing to credit');

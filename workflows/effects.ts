@@ -4,8 +4,8 @@ import type { Activities, ReviewRecord } from '../activities/index.ts';
 import { DURABLE, durable, local, PLACE, SETTLE, SHORT } from './activity-options.ts';
 
 /**
- * Tries the local activity once and, if the world was not there, the durable one for as long as it takes. A plain Error
- * is a defect of ours: it fails the workflow task, which is retried after the fix, and never the deposit.
+ * Tries the local activity once and, if a dependency is down, the durable one until it succeeds. A plain Error is a
+ * defect: it fails the workflow task, which is retried after the fix, and never the deposit.
  */
 async function firstLocal<T>(quick: () => Promise<T>, patient: () => Promise<T>): Promise<T> {
   try {
@@ -16,7 +16,7 @@ async function firstLocal<T>(quick: () => Promise<T>, patient: () => Promise<T>)
   }
 }
 
-/** Places the order; what cannot be classified here is settled from the attempt rows. */
+/** Places the order. An outcome that placeOrder could not return is settled from the attempt rows. */
 export function place(...args: Parameters<Activities['placeOrder']>) {
   return firstLocal(
     () => local(PLACE, 'place the order').placeOrder(...args),
@@ -24,7 +24,7 @@ export function place(...args: Parameters<Activities['placeOrder']>) {
   );
 }
 
-/** Ends the deposit without money, or answers the payment that stands against it (docs/reference/lifecycle.md, L31). */
+/** Ends the deposit without money, or returns the bound payment that prevents it (docs/reference/lifecycle.md, L31). */
 export function close(...args: Parameters<Activities['close']>) {
   const summary = `close as ${args[1]}`;
   return firstLocal(
@@ -49,7 +49,7 @@ export function recordState(...args: Parameters<Activities['recordState']>) {
   );
 }
 
-/** Whether the row is final already, or waits as this workflow does. */
+/** Returns whether the row is final already, or waits as this workflow does. */
 export function settlement(...args: Parameters<Activities['settlement']>) {
   const summary = 'look at the row';
   return firstLocal(
@@ -58,7 +58,7 @@ export function settlement(...args: Parameters<Activities['settlement']>) {
   );
 }
 
-/** Whether the case was decided, although this workflow does not know it. */
+/** Returns whether the case was decided without this workflow's knowledge. */
 export function caseOutcome(workflowId: string) {
   const summary = 'look at the case';
   return firstLocal(
@@ -84,16 +84,16 @@ export function park(workflowId: string) {
 }
 
 /**
- * What follows from an update is durable at once: a local activity would run before the update itself is in the
- * history, and a worker lost in between would leave an effect that nobody asked for.
+ * The effect of an update is a durable activity from the start. A local activity would run before the update itself is
+ * in the history, and a worker lost in between would leave an effect without its cause.
  */
 export const decide = (item: Parameters<Activities['decide']>[0]) =>
   durable(DURABLE, `decide as proposed in ${item.proposalId}`).decide(item);
 
-/** Shows which proposal waits for a confirmation. False: the step was not written down as it was told. */
+/** Shows which proposal waits for a confirmation. False: the table has no such step. */
 export async function recordProposal(...args: Parameters<Activities['recordProposal']>): Promise<boolean> {
   const summary = args[1] === null ? 'no proposal waits' : `proposal ${args[1]} waits`;
-  // Histories of before hold no answer.
+  // Older histories hold no answer.
   const row: { readonly stands?: boolean } | null = await durable(DURABLE, summary).recordProposal(...args);
   return row?.stands !== false;
 }

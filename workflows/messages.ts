@@ -16,51 +16,56 @@ export const TASK_QUEUE = 'deposits';
 /** The deposit's facts and its frozen settings. */
 export interface DepositInput extends Order {
   readonly settings: DepositSettings;
-  /** When its row was written, by the database's clock, RFC 3339; missing in histories of before. */
+  /** When its row was written, by the database's clock, RFC 3339; missing in older histories. */
   readonly reservedAt?: string;
-  /** Where it is placed; missing in histories of before, whose deposits are all of one provider. */
+  /** The provider it is placed at; missing in older histories, whose deposits are all MTPay's. */
   readonly provider?: ProviderName;
 }
 
 /**
- * A callback that is not for a machine: the workflow `review:<inboxId>` holds it until people decide. What is optional
- * is missing in histories of v1.
+ * A callback that no machine may credit: the workflow `review:…` holds its case until people decide. Optional fields
+ * are missing in histories of v1.
  */
 export interface ReviewInput {
   readonly inboxId: string;
   readonly externalOrderNumber: string;
   readonly reason: ReviewReason;
   readonly transactionCode: string | null;
-  /** As it stands in the inbox; null when it could not be read. */
+  /** The payment in the inbox row; null when the message could not be read. */
   readonly payment?: Payment | null;
   /** The deposit it claims, with its frozen settings; null when there is none. */
   readonly order?: DepositInput | null;
-  /** What the books hold for it at the start. */
+  /** Where its money is at the start. */
   readonly standing?: Standing;
   /** A credit in doubt: the posting, who doubts it and why. */
   readonly doubt?: { readonly postingId: string; readonly operator: string; readonly reason: string };
   /** The case's id when it is not `review:<inboxId>`: every case of today, see {@link reviewWorkflowId}. */
   readonly workflowId?: string;
-  /** The workflow that holds the case, when it is not the case's own: that one ended and the row did not. */
+  /** The workflow that holds the case, when it is not the case's own: that one ended while the row stayed open. */
   readonly heldBy?: string;
-  /** What the history of the workflow before said, when it ended and PostgreSQL was restored to an older state. */
+  /** The result of the previous workflow, when it had ended before PostgreSQL was restored to an older state. */
   readonly said?: string;
 }
 
-/** The verified callback endpoint, or the relay after it, has a payment. A repeat with the same inbox id changes nothing. */
+/**
+ * The callback endpoint, or the relay after it, has bound a payment. A repeat with the same inbox id changes nothing.
+ */
 export const callbackAccepted = defineSignal<[Payment]>('callbackAccepted');
-/** The deposit's row may be final already: look. Without content, so that nobody can say anything false with it. */
+/**
+ * The deposit's row may be final already: the workflow reads it. The signal has no content, so it cannot carry false
+ * facts.
+ */
 export const lookAgain = defineSignal('lookAgain');
 /** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
 
 /**
- * What people decide. The operator is the name of a personal key, put there by the API; the rows the ids name are read
- * again before money moves. Refused updates (validators) leave no trace in the history; their error's type is a
+ * The steps of people. The operator is the name of a personal key, set by the API; the rows that the ids name are read
+ * again before money moves. Updates that a validator rejects leave no trace in the history; their error's type is a
  * DecisionFault.
  */
 export const propose = defineUpdate<void, [Proposal]>('propose');
-/** Answers when the decision was carried out, which takes as long as the database is away. */
+/** Resolves when the decision was carried out; while the database is down it waits. */
 export const confirm = defineUpdate<DecisionAnswer, [Confirmation]>('confirm');
 export const withdraw = defineUpdate<void, [Confirmation & { readonly reason: string }]>('withdraw');
 
@@ -82,16 +87,16 @@ export const SEARCH_ATTRIBUTES = [
 ];
 
 /**
- * A worker that is lost in the middle of a task is noticed after this long; between tasks, after two seconds. Shorter is no
- * option: a worker that stands still for longer, with a local activity under way, goes on from where it was with what came
- * meanwhile, and no replay comes to that again (docs/decisions/0015-an-audit-that-trusts-nobody.md).
+ * A worker that dies in the middle of a task is noticed after this long; between tasks, after two seconds. It must not
+ * be shorter: a worker that freezes for longer while a local activity runs continues with newer messages in an order
+ * that no replay produces (docs/decisions/0015-an-audit-that-trusts-nobody.md).
  */
 const WORKFLOW_TASK_TIMEOUT = '10s';
 
 /** How a deposit is started, by the API and by the relay alike: a second start finds the first. */
 export function depositStart(input: DepositInput) {
   const searchable: SearchAttributePair[] = [
-    // The state it will be in most of its life: on the happy path only the end is written again.
+    // The state of most of its life: on the happy path only the end is written again.
     { key: DepositStateKey, value: 'AWAITING_PAYMENT' },
     { key: CurrencyKey, value: input.currencyCode },
     { key: BuyCoinModeKey, value: input.buyCoinMode },
@@ -109,7 +114,7 @@ export function depositStart(input: DepositInput) {
   } as const;
 }
 
-/** How a case is opened: once, and anew only when its workflow was terminated by hand. */
+/** How a case's workflow is started: once, and again only after it was terminated by hand. */
 export function reviewStart(input: ReviewInput) {
   const searchable: SearchAttributePair[] = [
     { key: DepositStateKey, value: 'IN_REVIEW' },

@@ -1,7 +1,10 @@
 import { parseFiat, parseMtc } from '../domain/money.ts';
 import type { Payment } from '../domain/order.ts';
 
-/** The shape of a payment signal. A signal sent by hand with another shape is ignored: the inbox still has the truth. */
+/**
+ * Whether a signal has the shape of a payment. A signal sent by hand with another shape is ignored: the inbox has the
+ * facts.
+ */
 export function isPayment(value: Payment): boolean {
   const payment = (value ?? {}) as Partial<Record<keyof Payment, unknown>>;
   return (

@@ -8,7 +8,7 @@ import { lookAgain, type ReviewInput } from './messages.ts';
 import { announceDecision, showReviewDetails } from './web-ui.ts';
 import { caseWorkflowId } from '../domain/ids.ts';
 
-/** What a closed case's history says of it. */
+/** The result of a case's workflow. */
 export interface ReviewResult {
   readonly decision: Decision;
   readonly postingId: string | null;
@@ -16,8 +16,8 @@ export interface ReviewResult {
 }
 
 /**
- * Holds an authentic callback that no machine may credit, or a credit that is in doubt, until people have decided. Like
- * a deposit it cannot be cancelled.
+ * Holds the case of an authentic callback that no machine may credit, or of a doubted credit, until people have
+ * decided. Like a deposit it cannot be canceled.
  */
 export async function review(input: ReviewInput): Promise<ReviewResult> {
   return CancellationScope.nonCancellable(() => hold(input));
@@ -27,7 +27,7 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
   const workflowId = caseWorkflowId(input);
   const people = hearPeople(workflowId);
   setHandler(lookAgain, () => people.lookAgain());
-  // Cases of v1 do not say. Nothing is parked for them, and the books look once more before they post.
+  // Cases of v1 have no standing. Nothing is parked for them, and the ledger checks again before it posts.
   let standing: Standing = input.standing ?? 'nothing';
   showReviewDetails(input, { standing, proposal: null });
   if (standing === 'nothing' && isGoodMoney(input)) {
@@ -47,10 +47,10 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
   return { decision, postingId, decidedBy };
 }
 
-/** Money that is there and that only people may credit: it came second, or when the deposit was over. */
+/** Reasons of real payments that only people may credit: it came second, or after the deposit had ended. */
 const WAITS_FOR_PEOPLE: readonly ReviewReason[] = ['SECOND_CODE', 'DEPOSIT_FINAL'];
 
-/** Such money, and the judge has nothing against it: it belongs on the books at once, and its code is used up. */
+/** Whether it is such a payment and the judge would credit it: it is booked at once, and its code is used up. */
 function isGoodMoney({ reason, payment, order }: ReviewInput): boolean {
   if (!WAITS_FOR_PEOPLE.includes(reason) || !payment || !order) return false;
   const { receivedAt, inboxId: _, ...callback } = payment;

@@ -10,7 +10,7 @@ import { callbackAccepted, type DepositInput, lookAgain, orderAnswered } from '.
 import { isPayment } from './payment.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
-/** The states in which a payment is waited for, and the event that leads back to each. */
+/** The states that wait for a payment, and the event that leads back to each. */
 const WAITS_ON = {
   AWAITING_PAYMENT: 'unboundWhileAwaiting',
   EXPIRED: 'unboundWhileExpired',
@@ -18,24 +18,24 @@ const WAITS_ON = {
 } as const;
 export type WaitingState = keyof typeof WAITS_ON;
 
-/** What one run of the deposit's workflow holds in its memory. */
+/** The memory of one run of the deposit's workflow. */
 export interface Memory {
   readonly input: DepositInput;
   readonly facts: DepositFacts;
-  /** From the moment on that people may see a case of it. */
+  /** Set as soon as people may see a case of it. */
   people: People | null;
   answered: { readonly expiresAt: string } | null;
-  /** Somebody said that the row has news. */
+  /** The signal `lookAgain` came: the row may have changed. */
   look: boolean;
-  /** Of an order that nobody knew of, before an answer to it was heard of. */
+  /** `expiresAt` from the time when the order was unknown, before a late answer was signaled. */
   expiresAtBefore: string | null;
   waitedIn: WaitingState;
   readonly deadlines: Partial<Record<WaitingState, number>>;
 }
 
 /**
- * Listens from now on. Signals are hints: what counts is what the database binds, and every activity asks it before
- * anything is done.
+ * Registers the signal handlers. Signals are hints: only the payment that the database binds counts, and every activity
+ * asks for it before it acts.
  */
 export function listenForPayments(input: DepositInput): Memory {
   const memory: Memory = {
@@ -63,7 +63,7 @@ export function listenForPayments(input: DepositInput): Memory {
   const { facts } = memory;
   setHandler(callbackAccepted, (payment) => {
     if (!isPayment(payment)) return;
-    // Of two the database says which it is, once what is in hand has been asked about.
+    // If two are named, the database says which is bound, after it was asked about the first.
     if (facts.payment !== null && facts.payment.inboxId !== payment.inboxId) memory.look = true;
     facts.payment ??= payment;
   });
@@ -77,7 +77,7 @@ export function listenForPayments(input: DepositInput): Memory {
   return memory;
 }
 
-/** Waits for the payment, until the one deadline of this state. Null: it is over, or `also` came true. */
+/** Waits for the payment until the one deadline of this state. Null: the deadline passed, or `also` became true. */
 export async function untilPaid(
   memory: Memory,
   where: WaitingState,
@@ -110,7 +110,9 @@ function settledAs(facts: DepositFacts, found: Settlement): DepositEvent {
   return found.state === 'CREDITED' ? 'settledByPeople' : 'foundRejected';
 }
 
-/** What a signal named is not what the database binds: it is forgotten, and what is bound is judged in its place. */
+/**
+ * The named payment is not the one that the database binds: the workflow drops it, and judges the bound one instead.
+ */
 export function unbound(memory: Memory, { binds, settled }: UnboundAnswer): DepositEvent {
   const { facts } = memory;
   facts.reported = true;
@@ -135,7 +137,7 @@ export async function closeUnlessPaid(memory: Memory, as: 'PLACEMENT_REFUSED' | 
   const { facts } = memory;
   const found = await close(memory.input.externalOrderNumber, as, facts.refusal);
   if (found === null) {
-    // What a signal may have named meanwhile is not bound.
+    // A payment that a signal named meanwhile is not bound.
     facts.payment = null;
     return as === 'UNPAID' ? 'listeningWindowElapsed' : 'placementRefused';
   }
@@ -146,14 +148,16 @@ export async function closeUnlessPaid(memory: Memory, as: 'PLACEMENT_REFUSED' | 
   return 'callbackThoughRefused';
 }
 
-/** Writes that the payment window has begun, or is over. Answers what happened instead, if the row differs. */
+/**
+ * Writes that the payment window has begun, or is over. Returns the event that happened instead, if the row differs.
+ */
 export async function recordWindow(
   memory: Memory,
   state: 'AWAITING_PAYMENT' | 'EXPIRED',
 ): Promise<DepositEvent | null> {
   const { facts } = memory;
   const row = await recordState(memory.input.externalOrderNumber, state);
-  // Histories of before hold no answer.
+  // Older histories hold no answer.
   if (!row) return null;
   if (row.settled !== undefined) return settledAs(facts, row.settled);
   if (state === 'EXPIRED') return null;
@@ -163,7 +167,9 @@ export async function recordWindow(
   return 'unboundWhileUnknown';
 }
 
-/** Gives the payment to people. Answers what happened instead, if the database binds another one, or none. */
+/**
+ * Gives the payment to people. Returns the event that happened instead, if the database binds another payment, or none.
+ */
 export async function giveToPeople(memory: Memory): Promise<DepositEvent | null> {
   const { input, facts } = memory;
   const { payment: paid, review } = facts;
@@ -175,13 +181,13 @@ export async function giveToPeople(memory: Memory): Promise<DepositEvent | null>
     late: facts.late,
     workflowId: depositWorkflowId(input.externalOrderNumber),
     detail: review.detail,
-    // Only late: the judge had nothing else against it, so the money belongs on the books while people decide.
+    // The payment is only late: the judge found no other fault, so the money is booked while people decide.
     park: review.reason === 'LATE',
     payment: paid,
     reported: facts.reported,
   });
   if (parked && 'binds' in parked) return unbound(memory, parked);
-  // In histories of v1 the activity answers nothing.
+  // In histories of v1 the activity returned nothing.
   if ((parked?.postingId ?? null) !== null) facts.standing = 'parked';
   if (parked?.codeStands) facts.standing = 'elsewhere';
   return null;

@@ -13,7 +13,9 @@ import {
   TransactionCodeKey,
 } from './messages.ts';
 
-/** What people see in the Web UI. Current details cost no event; search attributes cost one each time. No personal data. */
+/**
+ * Shows a deposit in the Web UI. Current details cost no event; search attributes cost one each time. No personal data.
+ */
 
 const WHAT_TO_DO: Readonly<Record<DepositState, string>> = {
   PLACING: 'The order is being placed at the provider. Nothing to do.',
@@ -63,12 +65,12 @@ export function announce(state: DepositState, facts: DepositFacts): void {
   upsertSearchAttributes(pairs);
 }
 
-/** In these nobody has asked the database about the payment yet: it is what a signal named. */
+/** In these states the payment is still what a signal named: the database was not asked about it. */
 const UNASKED: readonly DepositState[] = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'];
 
 /**
- * A code that may be anybody's is not made searchable. Workflows of before announced it; asked once, where it matters for
- * the first time, so that no other deposit pays for the marker.
+ * A code that only a signal named is not made searchable. Older workflows announced it; the patch is asked for where it
+ * matters for the first time, so that no other deposit pays for the marker.
  */
 function isHint(state: DepositState, facts: DepositFacts): boolean {
   if (facts.payment === null || !UNASKED.includes(state)) return false;
@@ -120,7 +122,7 @@ export function showReviewDetails(input: ReviewInput, progress: CaseProgress): v
   );
 }
 
-/** Makes a decided case searchable as what it came to. */
+/** Makes a decided case searchable by its decision. */
 export const announceDecision = (decision: Decision): void =>
   upsertSearchAttributes([
     {

@@ -60,17 +60,17 @@ export function compareDeposit(on: Comparison): void {
   compareDepositTimes(on, input, row, acceptedIn(course));
 }
 
-/** What was put into suspense as its payment was given to people. */
+/** The posting that parked its payment when it was given to people. */
 function tipOf(accepted: Judgment | null): string | null {
   const parked = accepted?.asked.step.result as { readonly postingId?: string | null } | null | undefined;
   return accepted?.asked.step.name === 'recordReview' ? (parked?.postingId ?? null) : null;
 }
 
-/** What was asked, as the workflow was started with it and as the row has it. */
+/** The order in the workflow's input against the order in the row. */
 function compareOrder({ tell }: Comparison, input: DepositInput, row: DepositRecord): void {
   const { settings, reservedAt, ...asked } = input;
   const order = { ...asked, provider: providerOf(input) };
-  // After a restore the same order may have a younger row, and never an older one.
+  // After a restore the same order may have a younger row, but never an older one.
   if (reservedAt !== undefined && Date.parse(row.createdAt) < Date.parse(reservedAt))
     tell('deposit_row_differs', `it was made at ${row.createdAt}, its history began with a row of ${reservedAt}`);
   for (const [field, value] of Object.entries(order)) {
@@ -82,21 +82,21 @@ function compareOrder({ tell }: Comparison, input: DepositInput, row: DepositRec
     tell('deposit_row_differs', 'the frozen settings are others than in its history');
 }
 
-/** What the provider answered, and until when the customer could pay. */
+/** The provider's answer, and the end of the payment window. */
 function comparePlacement({ facts, tell }: Comparison, row: DepositRecord, course: Course): void {
   const placement = placementOf(facts);
   if (placement === undefined || placement.kind === 'refused') return;
   const differs = (field: string, stands: string | null, says: string) =>
     stands === says || tell('deposit_row_differs', `${field} is ${stands ?? 'none'}, its history says ${says}`);
   if (placement.kind === 'placed') differs('advertisementCode', row.advertisementCode, placement.advertisementCode);
-  // An answer that came when nobody waited for it any more is shown, and changed nothing else.
+  // An answer that came after the deposit had ended is in the row, and changed nothing else.
   const answeredUnheard = placement.kind === 'unknown' && !course.heardOfAnswer && row.placedAt !== null;
   if (!answeredUnheard) differs('expiresAt', row.expiresAt, course.expiresAt ?? placement.expiresAt);
 }
 
 /**
- * Where the customer is sent is where the provider's answer leads, by the history and by the attempt on record. Histories
- * of before say nothing of the link; and a row that ended while its order was being placed shows none.
+ * The row's checkout link is that of the provider's answer, by the history and by the stored attempt. Older histories
+ * have no hash of the link, and a row that ended during its placement has no link.
  */
 function compareLink(on: Comparison, row: DepositRecord): void {
   if (row.redirectHash === null) return;
@@ -111,13 +111,13 @@ function compareLink(on: Comparison, row: DepositRecord): void {
     on.tell('link_differs', `${stands}, no attempt was answered with it`);
 }
 
-/** Attempts that were written for lost ones: after a restore nobody knows what was sent. */
+/** Causes of attempts that stand in for lost ones: after a restore nobody knows what was sent. */
 const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
 const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
 
 /**
- * An order that is given up because its attempts may be lost: a restore is on record since, or its row is another than
- * the one that its workflow began with. A workflow of before does not know its row's time.
+ * An order may be settled as unknown for lost attempts only if a restore is recorded since, or if its row is not the
+ * one that its workflow began with. Older workflows do not hold the time of their row.
  */
 function compareRestored(
   { facts, records, tell }: Pick<Comparison, 'facts' | 'records' | 'tell'>,
@@ -136,7 +136,7 @@ function compareRestored(
   tell('attempt_differs', 'its order was given up as one from before a restore, and none is on record since');
 }
 
-/** What its history was answered is what an attempt on record was answered. */
+/** The answer in the history is the answer of a stored attempt. */
 function compareAttempts({ facts, records, tell }: Comparison, row: DepositRecord): void {
   const placement = placementOf(facts);
   const attempts = records.attempts.get(row.externalOrderNumber) ?? [];
@@ -161,7 +161,7 @@ function compareAttempts({ facts, records, tell }: Comparison, row: DepositRecor
   tell('attempt_differs', `${has}, its history was answered ${placement.kind}`);
 }
 
-/** What came to a posting or a case of this deposit is a payment that its history was told of. */
+/** Every callback whose outcome is a posting or a case of this deposit is a payment that its history knows. */
 function compareOutcomes(
   { facts, id, postings, records, tell }: Comparison,
   row: DepositRecord,
@@ -173,7 +173,7 @@ function compareOutcomes(
     const isOwn =
       callback.outcome === reviewOutcome(id) ||
       postings.some((posting) => callback.outcome === postingOutcome(posting.id));
-    // A task of which nothing was recorded may have heard of it; its history was told of the posting instead.
+    // A task that was not recorded may have processed it; its history then holds the posting instead.
     if (isOwn && !named.includes(callback.id) && callback.outcome !== postingOutcome(settled?.postingId))
       tell(
         'callback_outcome_differs',
@@ -183,7 +183,7 @@ function compareOutcomes(
   }
 }
 
-/** What was credited or given to people, and what the database named by itself, is what it binds to the deposit. */
+/** Payments that were credited or given to people, and those that the database named, are the bound one. */
 function compareBound(on: Comparison, row: DepositRecord, course: Course): void {
   const accepted = acceptedIn(course);
   const told: readonly { readonly payment: Payment | null; readonly step: HistoryStep }[] = [
@@ -202,7 +202,7 @@ function compareBound(on: Comparison, row: DepositRecord, course: Course): void 
     on.tell('deposit_row_differs', `bound to callback ${row.boundCallback}, its history ended without a payment`);
 }
 
-/** A row that was final when its workflow asked ends it, as it stands: a final row never changes. */
+/** A row that was final when its workflow asked ends the workflow with this result: a final row never changes. */
 function compareSettled({ records, tell }: Comparison, row: DepositRecord, { settled }: Course): void {
   if (settled === null) return;
   const says = (field: string, shown: unknown, told: unknown) =>
@@ -213,7 +213,7 @@ function compareSettled({ records, tell }: Comparison, row: DepositRecord, { set
   const bound = row.boundCallback === null ? undefined : records.callbacks.get(row.boundCallback);
   const posting = row.postingId === null ? undefined : records.named.get(row.postingId);
   const code = posting === undefined ? (bound?.data?.transactionCode ?? null) : codeOf(records, posting.root);
-  // Of a payment that cannot be read, the row that settled it may know no code.
+  // For an unreadable payment the row may have no code.
   if (settled.transactionCode === null && bound?.data === null) return;
   says('transaction code', code, settled.transactionCode);
 }
@@ -221,11 +221,11 @@ function compareSettled({ records, tell }: Comparison, row: DepositRecord, { set
 const codeOf = (records: Comparison['records'], root: string): string | null =>
   records.named.get(root)?.transactionCode ?? null;
 
-/** The books did not take it: of these the deposit's own words say what is known. */
+/** The ledger refused the credit: these cases have a fixed detail. */
 const BY_THE_BOOKS = '';
 
 const BOOKS = 'the ledger holds other facts: compare posting and inbox row';
-/** As workflows/deposit.ts says it. */
+/** The same texts as in workflows/deposit.ts. */
 const CONFLICTS: Readonly<Record<string, string>> = {
   LEDGER_CONFLICT: BOOKS,
   LEDGER_REJECTED: BOOKS,
@@ -233,7 +233,7 @@ const CONFLICTS: Readonly<Record<string, string>> = {
   OTHER_PAYMENT_CREDITED: 'people have credited another payment of this deposit: see its credits',
 };
 
-/** The numbers behind the reason, or the words that stand for them. */
+/** The numbers behind the reason, or the fixed text instead of them. */
 function detailOf({ facts }: Comparison, { reason, detail }: Judgment): string {
   if (detail !== BY_THE_BOOKS) return detail;
   const placement = placementOf(facts);
@@ -263,7 +263,7 @@ function verdictOn(
     : { late, reason: verdict.reason, detail: verdict.detail };
 }
 
-/** What was asked for against what the judge says. */
+/** The activity that the history asked for against the judge's verdict. */
 function compareJudgement({ tell }: Comparison, { asked, reason, detail }: Judgment): void {
   if (asked.payment === null) return;
   const isCredit = asked.step.name === 'credit';
@@ -280,7 +280,7 @@ function compareCase(on: Comparison, judged: Judgment | null): void {
   if (stands === undefined) return tell('decision_unrecorded', 'its history gave it to people, and there is no case');
   if (reason !== null && stands.reason !== reason)
     tell('decision_differs', `given to people as ${stands.reason}, the rules say ${reason}`);
-  // In histories of v1 the activity is told of no detail.
+  // In histories of v1 the activity has no detail in its input.
   if (reason !== null && asked.step.result !== null && stands.detail !== detailOf(on, judged))
     tell('decision_differs', `people are told “${stands.detail}”, the rules say “${detailOf(on, judged)}”`);
   const { inboxId } = asked.payment!;
@@ -289,7 +289,7 @@ function compareCase(on: Comparison, judged: Judgment | null): void {
   compareCaseOutcome({ records, tell }, inboxId, id);
 }
 
-/** What was credited by the machine. Answers the posting. */
+/** Compares the machine's credit. Returns the posting. */
 function compareCredit(on: Comparison, input: DepositInput, { asked }: Course): string | undefined {
   const credited = asked.find(({ step }) => (step.result as { kind?: string } | null)?.kind === 'credited');
   if (credited === undefined) return undefined;
@@ -331,8 +331,8 @@ function expectCredit(
 }
 
 /**
- * What the machine credited in a task of which nothing was recorded, because it took too long: the history was then told
- * by the row that it is settled. The judge is asked about the payment that the row is bound to, as the task was.
+ * A machine's credit in a task that was not recorded, because it took too long: the history then learned from the row
+ * that it is settled. The judge is asked about the payment that the row binds, as in the lost task.
  */
 function compareLostCredit(on: Comparison, input: DepositInput, row: DepositRecord, course: Course): void {
   const postingId = course.settled?.postingId ?? null;
@@ -350,7 +350,7 @@ function compareLostCredit(on: Comparison, input: DepositInput, row: DepositReco
   expectCredit(on, input, postingId, payment);
 }
 
-/** How the deposit is shown must be how its history ended. */
+/** The deposit's row must show the result of its history. */
 function compareEnd(
   { facts, id, records, tell }: Comparison,
   row: DepositRecord,
@@ -366,7 +366,7 @@ function compareEnd(
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
   const ended = { ...endOf(course, posted, decided, refusal), late, refusal };
-  // Its payment went into the wallet of another deposit: what is shown is whether another was credited here.
+  // Its payment went into the wallet of another deposit: the row shows whether another payment was credited here.
   const wentElsewhere = course.settled === null && posted === undefined && decided?.toOther === true;
   const instead = decided?.settled?.postingId ?? null;
   const shown = wentElsewhere
@@ -388,7 +388,9 @@ function compareEnd(
   }
 }
 
-/** A row that ended has a workflow that ended, unless a case of people ended it: that one is told by the relay. */
+/**
+ * The workflow of a final row has ended, unless a case ended the row and the relay has not signaled the workflow yet.
+ */
 function compareRunning({ facts, tell }: Comparison, { closedAt, settledBy, told, state }: DepositRecord): void {
   if (facts.end !== null || closedAt === null || (settledBy !== null && !told)) return;
   tell('deposit_row_differs', `shown as ${state}, closed ${closedAt}, and its workflow has not ended`);
@@ -402,7 +404,7 @@ interface Result {
   readonly refusal: string | null;
 }
 
-/** What its steps come to. */
+/** The result that follows from its steps. */
 function endOf(
   { settled, payment, asked }: Course,
   posted: string | undefined,

@@ -4,8 +4,8 @@ import { type Activity, canonical, type Comparison, placementOf, type Update } f
 import { type Course, type Judgment, unboundIn } from './deposit-course.ts';
 
 /**
- * What durable activities were given, and for how long windows were set: replay looks at neither. It follows from what
- * the history was told. Local activities keep nothing of what they were given; what they did is compared instead.
+ * Compares the arguments of durable activities and the durations of timers, which replay does not. Both follow from the
+ * inputs of the history. Local activities record no arguments; their effects are compared instead.
  */
 export function compareGiven(on: Comparison, course: Course | null, judged: readonly Judgment[]): void {
   const { facts, tell } = on;
@@ -28,7 +28,7 @@ export function compareGiven(on: Comparison, course: Course | null, judged: read
   }
 }
 
-/** A wait that a hint interrupted goes on for what is left of it. */
+/** After an interruption by a hint a timer is set for the rest of the window. */
 function isWindow({ facts }: Comparison, course: Course | null, durationMs: number): boolean {
   if (facts.workflowType !== 'deposit') return false;
   const { paymentWindowMs, listeningWindowMs } = (facts.input as DepositInput).settings;
@@ -41,14 +41,14 @@ function isWindow({ facts }: Comparison, course: Course | null, durationMs: numb
   return interrupted && durationMs <= Math.max(...windows);
 }
 
-/** Every list of arguments that the activity may have been given, each as one text. */
+/** Every allowed list of arguments of the activity, each as one text. */
 function givenTo(on: Comparison, step: Activity, course: Course | null, judged: Judgment | undefined): string[] {
   const { facts, id } = on;
   const { externalOrderNumber: n, wallet, reservedAt, provider } = facts.input as DepositInput;
   const placement = placementOf(facts);
   switch (step.name) {
     case 'settlePlacement':
-      // Code of before did not say when the workflow was started, or where the order is placed.
+      // Older code did not pass when the workflow was started, or where the order is placed.
       return [[n], ...[{}, { provider }].map((at) => [n, { startedAt: facts.startedAt, reservedAt, ...at }])].map(
         canonical,
       );
@@ -79,7 +79,7 @@ function givenTo(on: Comparison, step: Activity, course: Course | null, judged: 
 
 const WAITING: readonly DepositState[] = ['AWAITING_PAYMENT', 'EXPIRED', 'PLACEMENT_UNKNOWN'];
 
-/** As it was given before the database was asked what it binds, and since. */
+/** The arguments of older code, which did not ask the database for the binding, and of today's. */
 function creditItems(workflowId: string, deposit: string, wallet: string, { asked, late }: Judgment): unknown[] {
   const { payment, reported } = asked;
   if (payment === null) return [null];
@@ -100,13 +100,13 @@ function creditItems(workflowId: string, deposit: string, wallet: string, { aske
 function reviewRecords({ id, records }: Comparison, n: string, { asked, late, reason, detail }: Judgment): unknown[] {
   const { payment, reported, step } = asked;
   const first = { externalOrderNumber: n, inboxId: payment?.inboxId ?? null, reason, late, workflowId: id };
-  // What was given to people says in its case why. What the database did not bind has none.
+  // A payment that was given to people has its reason in its case. An unbound payment has no case.
   const why = unboundIn(step) === null ? (records.cases.get(id)?.detail ?? null) : detail;
   const then = { ...first, detail: why, park: reason === 'LATE' };
   return [first, then, { ...then, payment, reported }];
 }
 
-/** Which proposal waits, and the step that says so: the step itself is asked about since a while. */
+/** The waiting proposal and its step; older code did not pass the step. */
 function shown(facts: Comparison['facts']): unknown[][] {
   const updates = facts.steps.filter((step): step is Update => step.kind === 'update');
   return [

@@ -9,8 +9,8 @@ type Carried = Exclude<DecisionAnswer, { kind: 'refused' }>;
 type Money = Omit<Payment, 'inboxId' | 'receivedAt'>;
 
 /**
- * Money that two people brought onto the books before it went to a wallet: what was received, or, of a payment that
- * cannot be read, what both of them stated. It stands in suspense for itself, whatever the proposal came to.
+ * Money that a decision booked before it went to a wallet: the received amount or, for an unreadable payment, the facts
+ * that both people stated. This posting into suspense counts by itself, whatever the result of the proposal.
  */
 export function compareBroughtIn(on: Comparison, subject: SubjectRecord, credits: readonly DecisionPair[]): void {
   if (credits.length === 0) return;
@@ -30,13 +30,13 @@ export function compareBroughtIn(on: Comparison, subject: SubjectRecord, credits
       debit: clearingOf(provider),
       credit: suspenseOf(provider),
       ...received(money),
-      // Its deposit may have been made since, when its order was unknown.
+      // If its order was unknown, its deposit may have been created since.
       ...(subject.deposit === null ? {} : { deposit: subject.deposit }),
     });
   }
 }
 
-/** What two people stated alike, and is just what was posted; null: nobody did. */
+/** The facts that two people stated alike, equal to the posting; null: there are none. */
 function statedFor({ records }: Comparison, posting: PostingRecord, credits: readonly DecisionPair[]): Money | null {
   const isPosted = (stated: StatedRecord | undefined): stated is StatedRecord =>
     stated !== undefined &&
@@ -51,7 +51,7 @@ function statedFor({ records }: Comparison, posting: PostingRecord, credits: rea
   return null;
 }
 
-/** The posting of a decision: whose wallet, how much, of which posting, in whose name, next to which, and why. */
+/** The posting of a decision: wallet, amount, followed posting, names, `beside`, and reason. */
 export function compareMoved(on: Comparison, subject: SubjectRecord, people: DecisionPair, answer: Carried): void {
   const { tell } = on;
   const { proposal, confirmation } = people;
@@ -85,7 +85,7 @@ export function compareMoved(on: Comparison, subject: SubjectRecord, people: Dec
       `posting ${posting.id}`,
     );
   }
-  // Code of before took what it had credited by decision back into suspense, whatever was proposed.
+  // Older code reversed a credit by decision always into suspense, whatever was proposed.
   const isKept = placeOf(posting).startsWith('suspense:');
   if (posting.key.startsWith('after:') && isKept !== (answer.kind === 'withdrawn')) {
     const left = `posting ${posting.id} left the money in ${placeOf(posting)}`;
@@ -93,7 +93,7 @@ export function compareMoved(on: Comparison, subject: SubjectRecord, people: Dec
   }
 }
 
-/** What stays in suspense: only where two people chose to credit what was ordered. */
+/** The rest in suspense: only where the decision was to credit the ordered amount. */
 function restFor(
   { records }: Comparison,
   { deposit, payment }: SubjectRecord,
@@ -103,7 +103,7 @@ function restFor(
   return onlyOrdered ? restOf(row?.mtcAmount ?? null, payment?.transactionAmount ?? null) : null;
 }
 
-/** It is the money of this case, whole. */
+/** The posting moves the money of this case, all of it. */
 function compareChain({ id, records, tell }: Comparison, { payment }: SubjectRecord, posting: PostingRecord): void {
   const root = records.named.get(posting.root);
   const where = `posting ${posting.id}`;
@@ -120,10 +120,10 @@ function compareChain({ id, records, tell }: Comparison, { payment }: SubjectRec
     tell('posting_differs', `moved ${posting.amount} MTC, what came in is ${amount}`, where);
 }
 
-/** Cases of one callback, the first and all that doubt what came of it, are called after it. */
+/** The callback's part of a case's id, which the first case and all doubts of one callback share. */
 const callbackIn = (id: string): string => id.replace(/:reversal:\d+$/, '');
 
-/** One posting follows another by its name; before that the name said whose money it was. */
+/** The key of a posting names the posting it follows; in older rows it named the payment. */
 function compareKey(
   { id, records, tell }: Comparison,
   { deposit }: SubjectRecord,
@@ -142,7 +142,7 @@ function compareKey(
     tell('posting_differs', `key is ${key}, its history says ${allowed[0]}`, `posting ${posting.id}`);
 }
 
-/** From where to where a decision takes the money, which lies where the posting `before` left it. */
+/** Source and target of a decision's posting; the source is where the posting `before` put the money. */
 function wayOf(
   { facts, records }: Comparison,
   subject: SubjectRecord,

@@ -4,7 +4,7 @@ import { type Activity, activities, canonical, type Comparison, type Update } fr
 import { compareBroughtIn, compareMoved } from './compare-moved.ts';
 import type { StatedRecord, StepRecord } from '../tables/rows.ts';
 
-/** What is decided about: a payment, null when it cannot be read; the deposit it claims, null when there is none. */
+/** The subject of a case: a payment, null when it cannot be read; the deposit it claims, null when there is none. */
 export interface SubjectRecord {
   readonly payment: Payment | null;
   readonly deposit: string | null;
@@ -20,15 +20,15 @@ export interface CaseDecision {
   readonly decidedBy: string;
   /** The money went into the wallet of another deposit than the one it was paid for. */
   readonly toOther: boolean;
-  /** Its history knew so; histories of before did not, and ended as credited. */
+  /** Its history holds this; older histories do not, and ended as credited. */
   readonly elsewhere?: true;
-  /** What the deposit was credited with instead. */
+  /** The other payment that the deposit was credited with. */
   readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
 }
 
 /**
- * Every step that people took, and every decision that was carried out: who it was, by the rows, and what was posted
- * for it. Answers the last decision, if the case was decided.
+ * Compares every step of people, and every decision that was carried out: the people by the rows, and the postings.
+ * Returns the last decision, if the case was decided.
  */
 export function compareDecisions(on: Comparison, subject: SubjectRecord): CaseDecision | undefined {
   const rows = on.records.steps.get(on.id) ?? [];
@@ -52,7 +52,7 @@ export function compareDecisions(on: Comparison, subject: SubjectRecord): CaseDe
     const toOther = answer.kind === 'decided' && toDeposit !== null && toDeposit !== subject.deposit;
     if (answer.kind === 'decided') decided = { ...answer, toOther };
   }
-  // Its workflow did not know of the decision, and asked the row: what the row says is compared with the books by itself.
+  // The workflow learned the decision from the row, which is compared with the ledger elsewhere.
   for (const { result } of activities(on.facts, 'caseOutcome')) {
     const found = result as DecisionAnswer | { kind: 'open' };
     if (found.kind === 'decided') decided ??= { ...found, toOther: false };
@@ -63,7 +63,7 @@ export function compareDecisions(on: Comparison, subject: SubjectRecord): CaseDe
   return decided;
 }
 
-/** The proposal that an open case shows is the one that waits, as far as its history says so by itself. */
+/** The proposal that an open case shows is the waiting one, as far as its history alone says so. */
 function compareShown({ facts, id, records, tell }: Comparison, updates: readonly Update[]): void {
   const stands = records.cases.get(id);
   const isAnswered = updates.every(({ outcome, refusal }) => outcome !== undefined || refusal !== null);
@@ -74,7 +74,7 @@ function compareShown({ facts, id, records, tell }: Comparison, updates: readonl
       (step.kind === 'update' && step.name !== 'confirm' && !isRefused(step)) ||
       (step.kind === 'activity' && (step.name === 'decide' || step.name === 'caseOutcome')),
   );
-  // What the row was asked about, and what was not carried out, may have gone either way.
+  // After a question to the row, or a decision that was not carried out, either is possible.
   if (last?.kind === 'activity' && (last.name === 'caseOutcome' || (last.result as DecisionAnswer).kind === 'refused'))
     return;
   const waits = last?.kind === 'update' && last.name === 'propose' ? (last.input as Said).decisionId : null;
@@ -85,9 +85,9 @@ function compareShown({ facts, id, records, tell }: Comparison, updates: readonl
     );
 }
 
-/** What a history was told by people is what they wrote down first, word by word. */
+/** An accepted update of people equals the row that they stored before it. */
 function compareStep({ records, tell }: Comparison, update: Update, rows: readonly StepRecord[]): void {
-  // Nobody's step, or one that came too late: the workflow did not take it, so it changed nothing.
+  // A forged step, or one that came too late: the workflow refused it, so it changed nothing.
   if (isRefused(update)) return;
   const { decisionId, proposalId = null, beside = null, onlyOrdered = false, ...said } = update.input as Said;
   const { name } = update;
@@ -104,7 +104,7 @@ function compareStep({ records, tell }: Comparison, update: Update, rows: readon
     tell('decision_unrecorded', `step ${decisionId} is written down as refused, ${refusal}, and its history took it`);
 }
 
-/** By its failure, or, of a confirmation that the books do not find, by its answer. */
+/** Refused by its failure or, for a confirmation that is in no table, by its answer. */
 function isRefused({ refusal, outcome }: Update): boolean {
   const answer = outcome as Partial<Extract<DecisionAnswer, { kind: 'refused' }>> | null | undefined;
   return refusal !== null || answer?.refusal === 'not_written';
@@ -131,7 +131,7 @@ function pairOf(rows: readonly StepRecord[], proposalId: unknown, confirmationId
   return { proposal, confirmation };
 }
 
-/** Proposals to credit that were confirmed, whatever they came to: each may have brought money onto the books. */
+/** Confirmed proposals to credit, whatever their result: each may have booked money. */
 const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[]): DecisionPair[] =>
   updates.flatMap((update) => {
     if (update.name !== 'confirm' || isRefused(update)) return [];
@@ -140,7 +140,9 @@ const confirmedCredits = (updates: readonly Update[], rows: readonly StepRecord[
     return people?.proposal.decision === 'credit' ? [people] : [];
   });
 
-/** The two rows that a decision names; null, and told: they are not there, or nobody confirmed so. */
+/**
+ * The two rows that a decision names; null, with a finding: they do not exist, or the history has no such confirmation.
+ */
 function peopleOf(
   { id, tell }: Comparison,
   step: Activity,
@@ -149,7 +151,7 @@ function peopleOf(
 ): DecisionPair | null {
   const { eventId, result } = step;
   const { item, proposalId, confirmationId } = itemOf(step);
-  // Of several that name the same row, the one that was heard last: before it nobody had written the row down.
+  // Of several that name the same row, the last one: the row did not exist before it.
   const confirmed = updates.findLast(
     ({ name, input: said, eventId: heardAt, refusal }) =>
       name === 'confirm' && (said as Said).decisionId === confirmationId && heardAt < eventId && refusal === null,
@@ -163,7 +165,7 @@ function peopleOf(
       'decision_differs',
       `event ${eventId}: who confirmed was told ${canonical(heard)}, it came to ${canonical(result)}`,
     );
-  // The books refused it for that very reason: nothing moved, and the missing step is told already.
+  // The database refused it for this very reason: no money moved, and the missing step is a finding already.
   if ((result as DecisionAnswer).kind === 'refused') return null;
   const isProposed = updates.some(
     (update) =>
@@ -185,12 +187,12 @@ function itemOf({ input }: Activity): {
   return { item, proposalId: item?.proposalId, confirmationId: item?.confirmationId };
 }
 
-/** Answers that nothing is written down for: they are about nobody's confirmation, or about a case that was over. */
+/** Answers without a `carried` row: the confirmation was forged, or the case was closed. */
 const UNCARRIED = ['not_written', 'case_closed'];
 
 /**
- * What it came to is written down where it was carried out, as its history was told, refusals too. `isAskedAgain`: the same
- * rows are named by a later decision, so what is written down is of that one.
+ * The result in the `carried` row equals the result in the history, for refusals too. `isAskedAgain`: a later decision
+ * names the same rows, so the row is about that one.
  */
 function compareCarried(on: Comparison, step: Activity, answer: DecisionAnswer, isAskedAgain: boolean): void {
   const { records, tell } = on;
@@ -209,7 +211,7 @@ function compareCarried(on: Comparison, step: Activity, answer: DecisionAnswer, 
   tell('decision_unrecorded', `${detail}, its history says ${canonical({ confirmation: confirmationId, answer })}`);
 }
 
-/** Whether it was carried out by code that writes that down: its posting says so, or what else the case was answered. */
+/** Whether code that writes `carried` rows carried it out: by its posting, or by the case's other answers. */
 function isCarriedSince({ facts, postings }: Comparison, answer: DecisionAnswer): boolean {
   const posting = answer.kind === 'refused' ? undefined : postings.find(({ id }) => id === answer.postingId);
   if (posting !== undefined) return posting.key.startsWith('after:');
@@ -217,7 +219,7 @@ function isCarriedSince({ facts, postings }: Comparison, answer: DecisionAnswer)
   return shown.length > 0 && shown.every(({ result }) => result !== null);
 }
 
-/** A history that has ended has heard what became of every proposal it was told. */
+/** A history that has ended holds the result of every proposal in it. */
 function compareLeftOut({ facts, records, tell }: Comparison, updates: readonly Update[]): void {
   if (facts.end?.status !== 'completed') return;
   const heard = new Set(activities(facts, 'decide').map((step) => itemOf(step).proposalId));
@@ -262,7 +264,7 @@ function factsOf(stated: StatedRecord | undefined): string {
   return canonical(facts);
 }
 
-/** What the deposit was credited with, when its own payment was not: a payment that lies in its wallet. */
+/** The payment that the deposit shows when its own was not credited: one that is in its wallet. */
 function compareSettled({ records, tell }: Comparison, { deposit }: SubjectRecord, answer: Carried): void {
   const settled = answer.kind === 'decided' ? answer.settled : undefined;
   if (settled === undefined) return;
@@ -284,7 +286,7 @@ function compareSettled({ records, tell }: Comparison, { deposit }: SubjectRecor
   tell('deposit_row_differs', `its history says credited with ${canonical(said)}, the books ${canonical(stands)}`);
 }
 
-/** The case as it is shown. What held it before was not what decided. */
+/** The case's row. Only the workflow that holds the case last decides it. */
 function compareClosed({ facts, id, records, tell }: Comparison, decided: CaseDecision | undefined): void {
   const stands = records.cases.get(id);
   if (stands === undefined || facts.end?.status !== 'completed') return;

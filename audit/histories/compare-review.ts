@@ -39,7 +39,10 @@ export function compareReview(on: Comparison): void {
   compareReviewTimes(on, input, stands);
 }
 
-/** A case has its id from its callback, and its workflow has it from the case, unless it was held before. */
+/**
+ * The id of a case follows from its callback, and the id of its workflow from the case, unless an earlier workflow held
+ * it.
+ */
 function compareIds(
   { facts, id, records, tell }: Comparison,
   input: ReviewInput,
@@ -59,13 +62,13 @@ function compareIds(
     tell('decision_unrecorded', `${heldBy} held it, the case names ${records.cases.get(id)?.heldBy ?? 'nobody'}`);
 }
 
-/** The newest posting of its money as the case was opened, as far as its history says. */
+/** The newest posting of its money when the case was opened, as far as its history says. */
 function tipOf({ facts }: Comparison, { doubt }: ReviewInput): string | null {
   const [parking] = activities(facts, 'park');
   return doubt?.postingId ?? (parking?.result as { readonly postingId: string | null } | undefined)?.postingId ?? null;
 }
 
-/** Which callback it is about, and for which deposit, as the inbox and the deposit's row have it. */
+/** Its callback and its deposit, against the inbox and the deposit's row. */
 function compareAbout({ records, tell }: Comparison, input: ReviewInput, callback: CallbackRecord): void {
   const where = `callback ${callback.id}`;
   const said: Record<string, unknown> = {
@@ -76,7 +79,7 @@ function compareAbout({ records, tell }: Comparison, input: ReviewInput, callbac
     externalOrderNumber: callback.externalOrderNumber,
     transactionCode: callback.data?.transactionCode ?? null,
   };
-  // Histories of v1 tell none of these, later ones all of them.
+  // Histories of v1 hold none of these, later ones all of them.
   const told = [input.payment, input.order, input.standing].filter((one) => one !== undefined).length;
   if (told !== 0 && told !== 3) tell('decision_differs', 'it was not told of payment, order and standing together');
   if (input.payment !== undefined) {
@@ -99,10 +102,10 @@ function orderOf(deposits: Comparison['records']['deposits'], n: string | null, 
   return canonical(Object.fromEntries(fields.map((field) => [field, row[field as keyof typeof row]])));
 }
 
-/** Why people doubt what was decided. */
+/** Reasons of cases that doubt a credit or a decision. */
 const DOUBTS: readonly string[] = ['CREDIT_IN_DOUBT', 'DECISION_IN_DOUBT'];
 
-/** Why it is a case, what the books held when it was opened, and who doubts what. */
+/** The reason of the case, its standing when it was opened, and who doubts which posting. */
 function compareCase(on: Comparison, input: ReviewInput, stands: CaseRecord): void {
   const { tell } = on;
   const { doubt, standing, payment } = input;
@@ -116,16 +119,16 @@ function compareCase(on: Comparison, input: ReviewInput, stands: CaseRecord): vo
     differs('opened by', stands.openedBy, doubt.operator);
     differs('detail', stands.detail, doubt.reason);
   } else if (input.said !== undefined) differs('detail', stands.detail, input.said);
-  // Histories of v1 do not say.
+  // Histories of v1 hold no standing.
   if (standing === undefined) return;
-  // Money that was decided about before, and money that never came: of the one there is a posting to doubt.
+  // Doubted money was decided about before, so there is a posting to doubt.
   const isDecided = standing === 'credited' || standing === 'withdrawn' || standing === 'returned';
   const isUnbooked = standing === 'nothing' || standing === 'unreadable';
   if ((isDecided && doubt === undefined) || (isUnbooked && doubt !== undefined))
     tell('decision_differs', `opened as ${standing}, ${doubt ? 'in' : 'not in'} doubt`);
   if (doubt === undefined ? stands.reason === 'CREDIT_IN_DOUBT' : !DOUBTS.includes(stands.reason))
     tell('decision_differs', `opened as ${stands.reason}, ${doubt ? 'in' : 'not in'} doubt`);
-  // What cannot be read has been stated by people where it is on the books.
+  // An unreadable payment that is booked was stated by people.
   if ((standing === 'unreadable' && payment !== null) || (standing === 'nothing' && payment === null)) {
     const reading = payment === null ? 'a callback that cannot be read' : 'a callback that can be read';
     tell('decision_differs', `opened as ${standing}, for ${reading}`);
@@ -135,7 +138,7 @@ function compareCase(on: Comparison, input: ReviewInput, stands: CaseRecord): vo
   if (standing === 'elsewhere' && payment) compareElsewhere(on, payment);
 }
 
-/** How it ended is how it was decided. */
+/** The result of the workflow is the decision. */
 function compareResult({ facts, tell }: Comparison, decided: CaseDecision | undefined): void {
   if (facts.end?.status !== 'completed') return;
   const { decision, postingId, decidedBy } = facts.end.result as Omit<CaseDecision, 'toOther' | 'settled'>;

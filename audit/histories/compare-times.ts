@@ -5,7 +5,7 @@ import type { PaymentQuestion } from './deposit-course.ts';
 import type { CaseRecord, DepositRecord, StepRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 
-/** When a deposit's history says that things happened, beside when its rows say so. */
+/** The times in a deposit's history against the times in its rows. */
 export function compareDepositTimes(
   on: Comparison,
   input: DepositInput,
@@ -37,15 +37,18 @@ export function compareReviewTimes(on: Comparison, input: ReviewInput, stands: C
 }
 
 /**
- * What came first by the database's clock, and what followed by Temporal's: two machines, so that they may differ by
- * {@link CLOCKS_MS}. There is no other end: while one of them is away the other waits, for days if it takes days.
+ * A cause by the database's clock and its effect by Temporal's: two machines, so they may differ by {@link CLOCKS_MS}.
+ * The delay has no upper limit: while one of them is down the other waits, for days if necessary.
  */
 function inLife({ tell }: Comparison, what: string, first: string, order: string, then: string): void {
   if (Date.parse(first) <= Date.parse(then) + CLOCKS_MS) return;
   tell('times_contradict', `${what} ${first}, which has to be ${order}, ${then}`);
 }
 
-/** The windows are those that were frozen, from the answer or the sending on; the provider was asked in the workflow's life. */
+/**
+ * The windows are the frozen ones, counted from the answer or from the sending; the order was sent within the
+ * workflow's lifetime.
+ */
 function compareWindows(on: Comparison, { settings }: DepositInput, row: DepositRecord): void {
   const { facts, tell } = on;
   const { placedAt, expiresAt, listeningUntil } = row;
@@ -64,13 +67,15 @@ function compareWindows(on: Comparison, { settings }: DepositInput, row: Deposit
   if (placement === undefined || placement.kind === 'refused' || step === undefined) return;
   const asked = new Date(Date.parse(placement.expiresAt) - settings.paymentWindowMs).toISOString();
   inLife(on, 'the order was placed', asked, 'before that was recorded', step.at);
-  // A workflow that was started in the place of one that was stopped reads what that one has placed.
+  // A workflow that replaces a terminated one finds the order that the first has placed.
   const begun = Math.min(Date.parse(facts.startedAt), Date.parse(row.createdAt));
   if (Date.parse(asked) < begun - CLOCKS_MS)
     tell('times_contradict', `the order was placed ${asked}, before its workflow began, ${facts.startedAt}`);
 }
 
-/** People's steps before the workflow heard of them, and postings within its life, after the word they rest on. */
+/**
+ * People's steps precede their updates; postings are within the workflow's lifetime, after the step they follow from.
+ */
 function compareSteps(on: Comparison): void {
   const { facts, records } = on;
   const rows = records.steps.get(on.id) ?? [];

@@ -8,16 +8,15 @@ import { shapeFaults } from './history-shapes.ts';
 
 export { inboxIdsIn, subjectOf } from './comparing.ts';
 
-/** What the tables say otherwise than a history; `posting`: which one no step of it explains. */
+/** A difference between a history and the tables; `posting`: a posting that no step of the history explains. */
 export interface Mismatch {
   readonly finding: Finding;
   readonly posting: PostingRecord | null;
 }
 
 /**
- * Whether one history and the tables tell the same story: the decision that the history contains, the postings that
- * stand, the callback it rests on, the deposit as it is shown, the people who decided, and the times of all of them.
- * Pure, and never throws: a history that somebody else wrote is a finding.
+ * Compares one history with the tables: its decision, the postings, the callback, the deposit's row, the people who
+ * decided, and the times of all of them. Pure, and never throws: a forged history is a finding.
  */
 export function compareBooks(
   facts: HistoryFacts,
@@ -38,15 +37,15 @@ export function compareBooks(
   ];
 }
 
-/** {@link compareBooks}, the findings alone. */
+/** {@link compareBooks}, but returns the findings alone. */
 export const compareHistory = (...of: Parameters<typeof compareBooks>): Finding[] =>
   compareBooks(...of).map(({ finding }) => finding);
 
-/** The postings that this history decided: for another run under the same id, whose they are not. */
+/** The postings that this history decided, which another run under the same id need not explain. */
 export const explainedBy = (facts: HistoryFacts, records: Records): ReadonlySet<string> =>
   look(facts, records).explained ?? new Set();
 
-/** `explained` null: nothing can be said of the postings, because the history could not be followed. */
+/** `explained` null: the history is not valid, so its postings are not known. */
 function look(facts: HistoryFacts, records: Records): { findings: Finding[]; explained: Set<string> | null } {
   const findings: Finding[] = [];
   const explained = new Set<string>();
@@ -68,7 +67,7 @@ function look(facts: HistoryFacts, records: Records): { findings: Finding[]; exp
     if (facts.workflowType === 'deposit') compareDeposit(on);
     else compareReview(on);
   } catch (error) {
-    // The shapes leave nothing to stumble over. Should one be forgotten, the audit goes on and says where it was.
+    // Histories of valid shape do not throw. If a shape is missing, the audit continues and names the history.
     on.tell('not_readable', `comparing it failed: ${(error as Error).message.split('\n')[0]}`);
     return { findings, explained: null };
   }

@@ -7,17 +7,17 @@ import { reviewOutcome, clearingOf, suspenseOf, parkKey } from '../../domain/ids
 import type { DepositInput, ReviewInput } from '../../workflows/messages.ts';
 import type { Placement } from '../../activities/placement.ts';
 
-/** One history beside what the tables hold of it; what all comparisons share. */
+/** One history with its rows: the input of all comparisons. */
 export interface Comparison {
   readonly facts: HistoryFacts;
   readonly records: Records;
-  /** Under which rows and postings stand: the workflow's own, or that of the case which it holds for another. */
+  /** The id in rows and postings: the workflow's own, or that of the case which it holds for an earlier workflow. */
   readonly id: string;
-  /** Those that stand under its id. */
+  /** Postings with its id. */
   readonly postings: readonly PostingRecord[];
-  /** Ids of the postings that the history decided; the comparisons add to it. */
+  /** Ids of the postings that the history explains; the comparisons add to it. */
   readonly explained: Set<string>;
-  /** `where`: the workflow, unless something else is meant. */
+  /** Adds a finding. `where`: by default the workflow. */
   readonly tell: (kind: FindingKind, detail: string, where?: string) => void;
 }
 
@@ -25,7 +25,7 @@ export type Signal = Extract<HistoryStep, { kind: 'signal' }>;
 export type Update = Extract<HistoryStep, { kind: 'update' }>;
 export type Activity = Extract<HistoryStep, { kind: 'activity' }>;
 
-/** What was carried out: a local one that failed was tried again as a durable one. */
+/** Activities that completed: after a failed local activity the durable one counts. */
 export const activities = (facts: HistoryFacts, name: string): readonly Activity[] =>
   facts.steps.filter((step): step is Activity => step.kind === 'activity' && step.name === name && !step.failed);
 
@@ -35,7 +35,7 @@ export function subjectOf({ workflowId, input }: HistoryFacts): string {
   return workflowId.startsWith('deposit:') || typeof named !== 'string' ? workflowId : named;
 }
 
-/** Ids of the callbacks that a history names, whatever it says of them. */
+/** Ids of all callbacks that a history names. */
 export function inboxIdsIn(facts: HistoryFacts): string[] {
   const said = facts.steps.flatMap((step): unknown[] => {
     if (step.kind === 'signal') return [step.input];
@@ -51,7 +51,7 @@ export function inboxIdsIn(facts: HistoryFacts): string[] {
 export const placementOf = (facts: HistoryFacts): Placement | undefined =>
   [...activities(facts, 'placeOrder'), ...activities(facts, 'settlePlacement')].at(-1)?.result as Placement | undefined;
 
-/** Whose money the history is about. */
+/** The provider of the history's deposit. */
 export const providerIn = ({ input }: HistoryFacts): ProviderName => {
   const { order, ...deposit } = input as DepositInput & Pick<ReviewInput, 'order'>;
   return providerOf(order ?? deposit);
@@ -61,7 +61,7 @@ export const providerIn = ({ input }: HistoryFacts): ProviderName => {
 export const canonical = (value: unknown): string =>
   value === undefined ? 'nothing' : canonicalText(JSON.parse(JSON.stringify(value)));
 
-/** What the history was told must be what the inbox holds. */
+/** The payment in the history must equal the inbox row. */
 export function comparePayment({ tell }: Comparison, payment: Payment, callback: CallbackRecord | undefined): void {
   if (callback === undefined) return tell('credit_without_evidence', `there is no callback ${payment.inboxId}`);
   const where = `callback ${callback.id}`;
@@ -78,7 +78,10 @@ export function comparePayment({ tell }: Comparison, payment: Payment, callback:
   }
 }
 
-/** What a history gave to people came to its case, and to nothing else. That it came to nothing is told of the callback. */
+/**
+ * The outcome of a callback that the history gave to people is its case. A missing outcome is a finding about the
+ * callback.
+ */
 export function compareCaseOutcome(
   { records, tell }: Pick<Comparison, 'records' | 'tell'>,
   inboxId: string,
@@ -91,7 +94,7 @@ export function compareCaseOutcome(
   tell('callback_outcome_differs', `${came}, its history to the case ${caseId}`);
 }
 
-/** The posting that the history names, if the books hold it under this workflow and it says what was decided. */
+/** The posting that the history names, if it exists under this workflow with the decided facts. */
 export function expectPosting(
   { postings, explained, tell }: Comparison,
   id: string,
@@ -111,10 +114,10 @@ export function expectPosting(
   return posting;
 }
 
-/** Where a posting left the money. */
+/** The account that a posting put the money into. */
 export const placeOf = ({ amount, debit, credit }: PostingRecord): string => (amount.startsWith('-') ? debit : credit);
 
-/** Money that was put into suspense as the case opened: what was received, whole, and noted on the case. */
+/** Money that was parked when the case opened: the whole received amount, with the posting in the case's row. */
 export function compareParked(
   on: Comparison,
   activity: 'recordReview' | 'park',
@@ -123,10 +126,10 @@ export function compareParked(
 ): void {
   const provider = providerIn(on.facts);
   const stands = on.records.cases.get(on.id);
-  // Of a deposit's own payments only those that the judge had nothing else against.
+  // A deposit's own payment is parked only if it is late and has no other fault.
   const asked = activity === 'park' || stands?.reason === 'LATE';
   for (const { result } of activities(on.facts, activity)) {
-    // In histories of v1 the activity answers nothing; and nothing is written of what the database does not bind.
+    // In histories of v1 the activity returns nothing; and for an unbound payment nothing is written.
     if (result === null || 'binds' in (result as object)) continue;
     const { postingId, codeStands } = result as ParkedAnswer;
     if (codeStands && payment !== null) compareElsewhere(on, payment);
@@ -161,7 +164,7 @@ export function compareElsewhere({ id, records, tell }: Comparison, payment: Pay
   tell('decision_differs', `its history says that ${payment.transactionCode} stood elsewhere; ${who} has it`);
 }
 
-/** The facts of incoming money, as they are posted. */
+/** The facts of an incoming payment, as posted. */
 export const received = (payment: Omit<Payment, 'inboxId' | 'receivedAt'>) => ({
   transactionCode: payment.transactionCode,
   amount: payment.transactionAmount,

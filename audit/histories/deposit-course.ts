@@ -8,21 +8,21 @@ import type { Placement } from '../../activities/placement.ts';
 /** A payment that the deposit's history asked the database about: to credit it, or to give it to people. */
 export interface PaymentQuestion {
   readonly step: Activity;
-  /** Null: there was none, so somebody else wrote this. */
+  /** Null: there was none, so the history is forged. */
   readonly payment: Payment | null;
-  /** The step in which the history was told of it. */
+  /** The step that told the history about it. */
   readonly heard: HistoryStep | null;
   /** When the payment window ended, as far as it was known; null: there was none. */
   readonly expiresAt: string | null;
   /** It was found when the order was to be closed as refused. */
   readonly thoughRefused: boolean;
-  /** Why the books did not take the same payment a step before. */
+  /** Why the ledger refused the same payment one step before. */
   readonly conflict: string | null;
   /** A signal without a payment had been reported already. */
   readonly reported: boolean;
 }
 
-/** What the judge says once more, to one payment that the database was asked about. */
+/** The judge's verdict, computed again, on one payment that the database was asked about. */
 export interface Judgment {
   readonly asked: PaymentQuestion;
   readonly late: boolean;
@@ -32,18 +32,18 @@ export interface Judgment {
   readonly detail: string;
 }
 
-/** What a deposit went through, told again from its history as the workflow hears of it. */
+/** The course of a deposit, reconstructed from its history in the order in which the workflow learned it. */
 export interface Course {
   readonly asked: readonly PaymentQuestion[];
   /** Payments that the database named by itself, with the step of its answer. */
   readonly bound: readonly { readonly payment: Payment; readonly step: HistoryStep }[];
   /** The row was final: the answer that said so. */
   readonly settled: Settlement | null;
-  /** What the workflow had in mind when it ended. */
+  /** The payment in the workflow's memory when it ended. */
   readonly payment: Payment | null;
   /** The placement as it became known, late answers included. */
   readonly expiresAt: string | null;
-  /** A late answer of the provider was heard of, and the row has it. */
+  /** A late answer of the provider was signaled, and the row has it. */
   readonly heardOfAnswer: boolean;
 }
 
@@ -76,7 +76,7 @@ interface Now {
   settled: Settlement | null;
 }
 
-/** Shapes have to be looked at before. */
+/** The history's shape has to be valid. */
 export function courseOf(facts: HistoryFacts): Course {
   const now: Now = {
     payment: null,
@@ -99,7 +99,7 @@ export function courseOf(facts: HistoryFacts): Course {
   let answered: unknown = null;
   for (const step of facts.steps) {
     if (step.kind === 'signal') {
-      // Of another shape: sent by hand, and passed over by the workflow.
+      // Another shape: sent by hand, and ignored by the workflow.
       if (step.name === 'callbackAccepted' && now.payment === null && isPayment(step.input as Payment))
         Object.assign(now, { payment: step.input, heard: step, thoughRefused: false });
       if (step.name === 'orderAnswered') answered ??= step.input;
@@ -124,7 +124,7 @@ export function courseOf(facts: HistoryFacts): Course {
           | { readonly kind: 'open'; readonly binds?: Payment | null }
           | ({ readonly kind: 'settled' } & Settlement);
         if (found.kind === 'settled') ends(found);
-        // Told to look, before it was told of the payment.
+        // The database named the payment after `lookAgain`, before its signal came.
         else if (found.binds) finds(found.binds, step);
         break;
       }
@@ -152,8 +152,8 @@ export function courseOf(facts: HistoryFacts): Course {
 }
 
 /**
- * The first state that is recorded after an unknown placement says that the provider's answer was heard of, as far as
- * the row has one. An answer that the row does not have changes nothing, least of all when a payment is late.
+ * The first recorded state after an unknown placement shows that the provider's late answer was signaled, if the row
+ * has it. An answer that is not in the row changes nothing, in particular not the end of the payment window.
  */
 function hearAnswer(now: Now, step: Activity, answered: unknown): void {
   const row = step.result as { readonly expiresAt: string | null; readonly settled?: Settlement } | null;
@@ -162,7 +162,7 @@ function hearAnswer(now: Now, step: Activity, answered: unknown): void {
     return;
   }
   if (now.placement?.kind !== 'unknown' || now.heardOfAnswer) return;
-  // Histories of before hold no answer: what was told counted.
+  // Older histories hold no answer: there the signal counted.
   const told = (answered as { readonly expiresAt?: unknown } | null)?.expiresAt;
   const expiresAt = row === null ? (typeof told === 'string' ? told : null) : row.expiresAt;
   if (row !== null && expiresAt === null) return;

@@ -2,7 +2,7 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { localActivityNumber, type RecordedCommand, recordedCommands } from '../../archive/recorded-commands.ts';
 import { activityWords, wordsOf } from './decision-words.ts';
 
-/** Where a history and code part: what the one holds and what the other comes to, in words. */
+/** The first difference between a history and the code, in words: what the history holds, and what the code does. */
 export interface ReplayDifference {
   /** Of the event that holds the recorded decision; null: not known. */
   readonly eventId: number | null;
@@ -22,8 +22,8 @@ export function tellDifference({ eventId, did, now }: ReplayDifference): string 
 }
 
 /**
- * Says in words which decision of a history the code has changed, as far as the SDK's error tells, which compares kinds
- * and names and no values. The history's payloads have to be open. An error of an unknown form is quoted.
+ * Explains which decision of a history the code changes, as far as the SDK's error tells: it compares kinds and names,
+ * no values. The history's payloads have to be decoded. An error of an unknown form is quoted.
  */
 export function explainDifference(history: History, error: Error): string {
   const commands = recordedCommands(history);
@@ -37,8 +37,8 @@ export function explainDifference(history: History, error: Error): string {
 }
 
 /**
- * A task that timed out in the worker's hands: the SDK may have gone on from there with what came meanwhile, which a replay
- * hears of at once. Null: none did. Whether it was so, the history does not say.
+ * A workflow task that timed out at the worker: the SDK may have continued with newer messages in an order that no
+ * replay produces. Null: no task timed out. The history does not say whether the SDK did so.
  */
 export function stalledTask(history: History): string | null {
   const at = history.events?.find((event) => {
@@ -55,14 +55,14 @@ const START_TO_CLOSE = 1;
 /** What follows "this code" where it threw. */
 export const failureOf = (error: Error): string => `fails: ${detailOf(error)}`;
 
-/** The SDK prints its failure with all fields; what happened stands in the first. */
+/** The SDK prints its failure with all fields; the first one has the message. */
 function detailOf({ message }: Error): string {
   const quoted = /message: "((?:[^"\\]|\\.)*)"/.exec(message)?.[1];
   const detail = quoted?.replaceAll(/\\(["'\\])/g, '$1') ?? message;
   return detail.split(/\n|\\n/)[0]!.slice(0, 500);
 }
 
-/** Core does not say at which event: it is certain only when the history has one activity of that name. */
+/** Core does not name the event: it is known only when the history has one activity of that name. */
 function otherActivity(commands: readonly RecordedCommand[], detail: string): ReplayDifference | null {
   const found =
     /type of (recorded marker|scheduled event) '(\w+)' does not match .*?(local )?activity command '(\w+)'/.exec(
@@ -98,7 +98,7 @@ function missingPatch(commands: readonly RecordedCommand[], detail: string): Rep
   return marker === undefined ? null : at(commands, marker.eventId, NOTHING);
 }
 
-/** What the SDK's core calls the parts that wait for an event, and what code wanted that has made one. */
+/** The SDK core's names for its state machines, and the command that each stands for. */
 const WANTED: Readonly<Record<string, string>> = {
   'Complete workflow machine': 'end',
   'Fail workflow machine': 'fail',

@@ -7,8 +7,8 @@ import { BUY_COIN_MODES, CURRENCIES, PROVIDER_NAMES } from '../../domain/order.t
 import type { DepositInput } from '../../workflows/messages.ts';
 
 /**
- * The shapes in which workflows keep what they were told and answered, of this release and the first. A history with
- * another shape was written by somebody else: whatever compares may rely on these and needs not look again.
+ * The shapes of inputs, answers and results in histories, of all versions. A history with another shape is forged. The
+ * comparisons rely on these shapes and need not check again.
  */
 
 const decimal = (parse: (text: string) => ParseResult<bigint>) =>
@@ -29,7 +29,7 @@ const settings = z.looseObject({
   listeningWindowMs: durationMs,
   reviewLimit: decimal(parseFraction),
 });
-/** Exactly one amount, by the mode: the judge takes it for granted. */
+/** Exactly one amount, by the mode: the judge relies on it. */
 const isOrder = ({
   buyCoinMode,
   mtcAmount,
@@ -73,14 +73,14 @@ const reviewInput = z.looseObject({
 });
 
 const nothing = z.null();
-/** How a row had ended when its workflow asked. */
+/** The end of the row when its workflow asked. */
 const settlement = z.strictObject({
   state: z.enum(['CREDITED', 'REJECTED']),
   postingId: id.nullable(),
   late: z.boolean(),
   transactionCode: text.nullable(),
 });
-/** What was named is not what the database binds. */
+/** The named payment is not the bound one. */
 const unbound = z.strictObject({
   kind: z.literal('unbound'),
   binds: payment.nullable(),
@@ -118,7 +118,7 @@ const concluded = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('refused'), refusal: text, detail: text, standing: z.enum(STANDINGS).optional() }),
 ]);
 
-/** What each activity answers. Those that write and answer nothing answer null. */
+/** The result of each activity. Those without a result return null. */
 const ANSWERS: Readonly<Record<string, z.ZodType>> = {
   placeOrder: placement,
   settlePlacement: placement,
@@ -131,13 +131,13 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
     }),
     unbound,
   ]),
-  // Those of before answered nothing.
+  // Older code returned nothing.
   recordState: z.strictObject({ expiresAt: time.nullable(), settled: settlement.optional() }).nullable(),
   settlement: z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('open'), binds: payment.nullable() }),
     z.strictObject({ kind: z.literal('settled'), ...settlement.shape }),
   ]),
-  // In histories of v1 it answers nothing.
+  // In histories of v1 it returns nothing.
   recordReview: z.union([parked, unbound]).nullable(),
   park: parked,
   recordProposal: z.strictObject({ stands: z.boolean() }).nullable(),
@@ -148,7 +148,7 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
   ]),
 };
 
-/** What the workflow lets in. Whether such a step was ever taken, its row says: ids of others name none. */
+/** The updates that the workflow's validators accept. Their rows tell whether an operator took the step. */
 const step = { decisionId: text, operator: text };
 const UPDATES: Readonly<Record<string, z.ZodType>> = {
   propose: z.looseObject({
@@ -165,9 +165,9 @@ const UPDATES: Readonly<Record<string, z.ZodType>> = {
 };
 
 const SIGNALS: Readonly<Record<string, z.ZodType>> = {
-  // A payment of another shape is no payment: the workflow passes over it, and so does the audit.
+  // A payment of another shape is ignored by the workflow, and so by the audit.
   callbackAccepted: z.unknown(),
-  // Hints: what they say is asked of the database, whose answer is compared.
+  // Hints: the workflow asks the database about their content, and the answer is compared.
   orderAnswered: z.unknown(),
   lookAgain: z.unknown(),
 };
@@ -183,7 +183,7 @@ const RESULTS: Readonly<Record<string, z.ZodType>> = {
   review: z.strictObject({ decision: z.enum(DECISIONS), postingId: id.nullable(), decidedBy: text }),
 };
 
-/** What in a history has no shape that a workflow of ours gives it: `input.settings.feeBand: no amount`. */
+/** Faults of a history's shape, each with its path: `input.settings.feeBand: no amount`. */
 export function shapeFaults(facts: HistoryFacts): string[] {
   const isDeposit = facts.workflowType === 'deposit';
   if (!isDeposit && facts.workflowType !== 'review') return [`a workflow of type ${facts.workflowType} moves no money`];
@@ -202,7 +202,7 @@ function stepFaults(one: HistoryStep): string[] {
   if (schema === undefined) return [`${where}: there is no such ${one.kind}`];
   if (one.kind === 'activity') return faults(where, schema, one.result);
   const said = faults(where, schema, one.input);
-  // A step that is refused answers nothing.
+  // A refused step has no answer.
   const answer = one.kind === 'update' && one.name === 'confirm' ? concluded.nullish() : nothing.optional();
   return one.kind === 'update' ? [...said, ...faults(`${where}, its answer`, answer, one.outcome)] : said;
 }

@@ -1,8 +1,8 @@
 import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 
 /**
- * What Temporal's runtime would say of a history that differs, the audit says itself, in words. And where an open one
- * ends, there the code wants to go on: that is told as a failed task and is none.
+ * Silences Temporal's runtime. The audit reports differing histories itself, in words. And at the end of an open
+ * history the runtime logs a failed task, although the code only wants to continue.
  */
 export function quietRuntime(): void {
   Runtime.install({

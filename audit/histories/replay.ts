@@ -8,8 +8,9 @@ import { globalHandlers } from '@temporalio/worker/lib/workflow/vm-shared.js';
 /** Runs recorded histories through one workflow code, without a server, one at a time. */
 export interface Replayer {
   /**
-   * Null: the code asks for the same things in the same order. That is kinds and names; what each was given is proved
-   * by comparing the facts. Otherwise the SDK's error, also for what is no history, or that it does not end.
+   * Resolves to null when the code issues the same commands in the same order. That covers kinds and names; their
+   * arguments are proved by comparing the facts. Otherwise resolves to the SDK's error, also for an invalid history and
+   * for a replay that does not end.
    */
   replay(workflowId: string, history: History): Promise<Error | null>;
   close(): Promise<void>;
@@ -18,7 +19,7 @@ export interface Replayer {
 /** The SDK keeps about a kilobyte of each history until its replayer is closed. */
 const REOPENED_AFTER = 5_000;
 
-/** Of a history; the longest that a deposit can have takes seconds. */
+/** Time limit for one history; the longest possible one of a deposit takes seconds. */
 const WITHIN_MS = 120_000;
 
 /** Stays open between histories: opening takes longer than replaying fifty of them. */
@@ -48,11 +49,11 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}, 
         const limit = wait(withinMs, null, { signal: over.signal });
         const answer = (await Promise.race([results.next(), limit])) as IteratorYieldResult<ReplayResult> | null;
         if (answer !== null) return answer.value.error ?? null;
-        // It cannot be stopped. It waits where it is, and the next history gets a replayer of its own.
+        // The replay cannot be stopped. It is abandoned, and the next history gets a new replayer.
         results = null;
         return new Error(`replaying it does not come to an end within ${withinMs / 1_000} s`);
       } catch (error) {
-        // What the replayer cannot take at all ends it.
+        // A history that the replayer cannot even load ends the replayer.
         results = null;
         return error as Error;
       } finally {
@@ -66,9 +67,9 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}, 
 type CreatorArguments = Parameters<(typeof ReusableVMWorkflowCreator)['create']>;
 
 /**
- * The SDK's replayer without two guards that cost it more than half of its time and that an audit has no use for: a
- * thread that watches each call into a workflow (the audit's own process watches the parts), and stack traces of every
- * promise for a query that nobody asks here. What is replayed and compared is the same.
+ * The SDK's replayer without two guards that cost more than half of its time and that an audit does not need: a thread
+ * that watches each call into a workflow (the audit's own process watches the parts), and stack traces of every
+ * promise, for a query that nobody sends here. It replays and compares the same.
  */
 export class LeanReplay extends Worker {
   protected static override async createWorkflowCreator(

@@ -6,7 +6,7 @@ import { evidenceWord } from '../report/schedule.ts';
 import type { NamedLineFile } from '../report/sign.ts';
 import { TO_SEE } from '../report/working-paper.ts';
 
-/** What an auditor works with: the trial balance and its roll-forward, the schedule of credits, and what was drawn from it. */
+/** The parts for an auditor: the trial balance with its roll-forward, the schedule of credits, and the sample. */
 
 const NONE = visibleHtml`<p>Of a single deposit there is none.</p>`;
 
@@ -72,7 +72,7 @@ const evidenceCell = ({ evidence, findings }: ScheduleLine): Html =>
     ? visibleHtml`<span class="outcome no">✗ finding</span><br>${findings.join(', ')}`
     : visibleHtml`${evidenceWord(evidence)}`;
 
-/** Where it can be looked up. */
+/** References of a line: callback, archive row, block. */
 const references = ({ callback, archiveRow, block, code: transaction }: ScheduleLine): string =>
   [
     ['code', transaction],

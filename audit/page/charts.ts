@@ -4,7 +4,7 @@ import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, Day } from '../report/report.ts';
 import { unitsOf } from '../report/sums.ts';
 
-/** Bars that are drawn, each over its figures: nothing is said by a drawing alone. */
+/** Bar charts, each above its figures, so that no fact is in a drawing alone. */
 
 const MAX_BARS = 31;
 const DAY_MS = 86_400_000;
@@ -35,7 +35,7 @@ const SPANS: readonly Span[] = [
 
 const isDay = ({ day }: Day): boolean => /^2\d{3}-\d\d-\d\d$/.test(day) && !Number.isNaN(Date.parse(day));
 
-/** Deposits by the shortest span of which there are not too many to draw; spans without a deposit included. */
+/** Deposits by the shortest span that gives at most {@link MAX_BARS} bars; spans without a deposit included. */
 export function bySpan(days: readonly Day[]): { readonly span: Span['name']; readonly rows: readonly Day[] } {
   const valid = days.filter(isDay);
   const [first, last] = [valid[0]?.day, valid.at(-1)?.day];
@@ -121,7 +121,10 @@ const bar = ({ x, width, y, deposits, credits }: Bar): Html => {
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 
-/** An even number of 1, 2 or 5 times a power of ten, at least the highest: half of it is whole, too. */
+/**
+ * The end of the scale: an even number of 1, 2 or 5 times a power of ten, at least the highest value, so that half of
+ * it is whole.
+ */
 function scaleOf(highest: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(highest, 2)));
   const steps = [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power);

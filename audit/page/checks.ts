@@ -3,7 +3,7 @@ import { amountText, leftOut, many, momentCell, table, whole } from './parts.ts'
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditCheck, Finding, FindingAbout } from '../report/report.ts';
 
-/** Each check: what it means, how much was looked at, and what was found, with what that means and what to do. */
+/** Each check: its meaning, the number of items, and the findings, each with its meaning and remedy. */
 
 export const checksTable = (checks: readonly AuditCheck[]): Html =>
   table<AuditCheck>({
@@ -18,7 +18,7 @@ export const checksTable = (checks: readonly AuditCheck[]): Html =>
     ],
   });
 
-/** Words, not colours alone. A check that looked at nothing has shown nothing. */
+/** Words, not colors alone. A check without items has not passed. */
 function outcome({ checked, found }: AuditCheck): Html {
   if (found > 0) return visibleHtml`<span class="outcome no">✗ not passed</span>`;
   if (checked === 0) return visibleHtml`<span class="outcome">nothing to check</span>`;

@@ -35,7 +35,7 @@ ${kinds.slice(0, MAX_KINDS).map(({ check, kind, found }) => visibleHtml`<li><a h
 </section>`;
 }
 
-/** What is said below does not hold for what something was found about. */
+/** The qualification: the statements below do not hold for items with findings. */
 function qualified({ unexplained, checks, evidence, books }: AuditReport): string {
   const by = checks.filter(({ found }) => found > 0).map(({ title, found }) => `${whole(found)} under “${title}”`);
   const about = evidence.find(({ basis }) => basis === 'finding');

@@ -11,7 +11,7 @@ import { Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, AuditScope, Total } from '../report/report.ts';
 import type { NamedLineFile, ReportSigner } from '../report/sign.ts';
 
-/** What the page says of itself and of the file beside it. */
+/** The page's facts about itself and about the files beside it. */
 export interface PageFacts {
   /** The name of the signed JSON file. */
   readonly jsonFile: string;
@@ -23,7 +23,7 @@ export interface PageFacts {
   readonly fingerprint: string;
 }
 
-/** The report as one page for people: complete in itself, without a script and without a request to anywhere. */
+/** The report as one self-contained page for people, without scripts and without requests. */
 export function reportPage(report: AuditReport, facts: PageFacts): string {
   const style = styleOf(`Audit of the deposit engine, ${moment(report.audit.finishedAt)}`);
   return visibleHtml`<!doctype html>
@@ -71,7 +71,7 @@ ${part('signature', 'The signature, and how to check it without our code', '', h
 
 const hashOf = (style: string) => createHash('sha256').update(style).digest('base64');
 
-/** Ours, and nothing in it can end the element. */
+/** Only for our own style, which contains nothing that ends the element. */
 const asStyle = (style: string): Html => new Html(style);
 
 const CONTENTS = [

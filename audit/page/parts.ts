@@ -2,7 +2,7 @@ import { formatUnits, grouped } from '../../domain/money.ts';
 import { Html, visibleHtml, type HtmlPart } from '../../encoding/html.ts';
 import { unitsOf } from '../report/sums.ts';
 
-/** Pieces that every part of a report is made of. */
+/** Elements that all parts of the report share. */
 
 export const whole = (value: number): string => grouped(String(value));
 
@@ -10,7 +10,7 @@ export const whole = (value: number): string => grouped(String(value));
 export const many = (value: number, one: string, more = `${one}s`): string =>
   `${whole(value)} ${value === 1 ? one : more}`;
 
-/** `2026-11-03 10:11:12 UTC`; whatever else it is stays as it is. */
+/** `2026-11-03 10:11:12 UTC`; a text that is no time is unchanged. */
 export const moment = (time: string): string =>
   /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(time) ? `${time.slice(0, 10)} ${time.slice(11, 19)} UTC` : time;
 
@@ -59,23 +59,23 @@ ${rows.map((row) => visibleHtml`<tr>${columns.map((column, at) => cell(column, c
 `;
 
 const cell = <T>(column: Column<T>, shown: HtmlPart, isName: boolean): Html => {
-  // What is too long for a figure is broken like anything else, or it would push the page apart.
+  // A text too long for a figure may be broken, or it would widen the page.
   const style = styled(column.style === 'number' && lengthOf(shown) > 40 ? { style: 'id' } : column);
   return isName ? visibleHtml`<th scope="row"${style}>${shown}</th>` : visibleHtml`<td${style}>${shown}</td>`;
 };
 
-/** Of visibleHtml, about as much as is seen of it. */
+/** The approximate visible length of visibleHtml. */
 const lengthOf = (shown: HtmlPart): number =>
   shown instanceof Html ? shown.text.length / 3 : typeof shown === 'string' ? shown.length : 0;
 
 const styled = ({ style }: { readonly style?: string | undefined }): Html =>
   new Html(style === undefined ? '' : ` class="${style}"`);
 
-/** Lines of ours, one under the other: in a text from elsewhere a line end is spelled out. */
+/** Our own lines, one below the other; in other texts line ends are shown as codes. */
 export const lines = (text: string): Html =>
   visibleHtml`${text.split('\n').map((line, at) => visibleHtml`${at === 0 ? '' : new Html('\n')}${line}`)}`;
 
-/** What a list leaves out, said under it. */
+/** The note below a list about the entries it leaves out. */
 export const leftOut = (listed: number, found: number, what: string): Html =>
   visibleHtml`${listed < found ? visibleHtml`<p class="soft">The first ${whole(listed)} of ${whole(found)} ${what} are listed; the figures count all of them.</p>` : null}`;
 

@@ -3,7 +3,7 @@ import { code, lines } from './parts.ts';
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport } from '../report/report.ts';
 
-/** What is not proved, and how to check the rest with other programs than ours. */
+/** What is not proved, and how to check the rest without our code. */
 
 export const notProved: Html = visibleHtml`<ul>
 <li><strong>That the provider released the money.</strong> The books say what it told us. Only its own statement says what it did.</li>
@@ -36,7 +36,7 @@ export const howToCheck = (
 <pre tabindex="0" aria-label="SQL"><code>${lines(CHAIN_SQL)}</code></pre>
 <p>The two numbers and hashes are those on the first page, or the chain has grown since${heads.ledger === null ? '' : visibleHtml`: then ${code(`where n = ${heads.ledger.n}`)} finds the block`}. Every figure of the audit has to be 0. The hash of a block is sha256 of the hash before it, its number and its time as 8 bytes each, and the sha256 of its postings’ lines; the hash of an archive row is sha256 of the hash before it and the row’s line.</p>`;
 
-/** Lines for a shell, which say OK or not by themselves. */
+/** Commands for a shell, which print whether each check holds. */
 export const shellCommands = (jsonFile: string): string => `R=${jsonFile}
 jq -cSj 'del(.signature)' "$R" > signed.txt
 jq -r .signature.publicKey "$R" | base64 -d > key.der

@@ -1,4 +1,4 @@
-/** The look of a report, on a screen and on A4. One scheme of colours, since most of these are printed. */
+/** The style of a report, on a screen and on A4. One color scheme, because most reports are printed. */
 const STYLE = `
 :root { color-scheme: light; --ink: #1a1f26; --soft: #566070; --line: #c3cad4; --pale: #f2f4f7; --deep: #1f4f82; --light: #a9c4e2; --good: #14603a; --bad: #a3161a; }
 * { box-sizing: border-box; }
@@ -60,12 +60,12 @@ a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--deep); outl
 }
 `;
 
-/** The style of one report: its name stands at the foot of every printed page. */
+/** The style of one report; its name is in the footer of every printed page. */
 export const styleOf = (name: string): string => `${STYLE}@page {
   @bottom-left { content: "${plain(name)}"; font: 8pt system-ui, "Liberation Sans", Arial, sans-serif; color: #566070; }
   @bottom-right { content: counter(page) " / " counter(pages); font: 8pt system-ui, "Liberation Sans", Arial, sans-serif; color: #566070; }
 }
 `;
 
-/** What can end neither a string of the style nor its element. */
+/** A text that can end neither a string of the style nor its element. */
 const plain = (text: string): string => text.replace(/[^A-Za-z0-9 .,:_-]/g, ' ');

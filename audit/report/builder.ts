@@ -23,7 +23,7 @@ import {
 import { Sums, type SumsState } from './sums.ts';
 import { allVisible, visible } from '../../encoding/visible.ts';
 
-/** A deposit as it is counted. */
+/** The counted facts of a deposit. */
 export interface DepositFact {
   readonly currency: Currency;
   readonly mode: BuyCoinMode;
@@ -31,9 +31,9 @@ export interface DepositFact {
   readonly createdAt: string;
 }
 
-/** What stands in a wallet because of a deposit, and was not reversed. */
+/** A credit of a deposit that is in a wallet and was not reversed. */
 export interface CreditFact {
-  /** In which was paid. */
+  /** The currency the customer paid in. */
   readonly currency: Currency;
   readonly mode: BuyCoinMode;
   /** When the deposit was created. */
@@ -43,7 +43,7 @@ export interface CreditFact {
   readonly basis: Basis;
 }
 
-/** Counted by the audit itself; the rest follows from what is added. */
+/** Counts that the audit adds by itself; the others follow from added facts. */
 type Counted = 'wallets' | 'histories' | 'callbacks' | 'postings' | 'cases';
 
 export interface BuilderState {
@@ -54,37 +54,37 @@ export interface BuilderState {
   readonly open: CappedState<OpenWork>;
 }
 
-/** Where something was found, as the tables name it. */
+/** The place of a finding, as the tables name it. */
 interface Place {
   readonly where: string;
   readonly kind: FindingKind;
 }
 
-/** Findings beyond these are counted, and are on no line of the schedule: a note says so. */
+/** Findings beyond this number are counted but are on no line of the schedule; a note says so. */
 const PLACES = 100_000;
 
 export interface Finish {
   readonly audit: AuditFacts;
   readonly heads: AuditReport['heads'];
   readonly books: Books | null;
-  /** By the place, which payment a finding is about. */
+  /** The payment of each finding, by its place. */
   readonly about?: ReadonlyMap<string, FindingAbout>;
 }
 
 /**
- * Collects what the parts of an audit find, in any order and in flat memory. Several builders, of processes or of what
- * was done before an interruption, become one by {@link state} and {@link absorb}.
+ * Collects the findings of an audit's parts, in any order and in constant memory. Builders of several processes, or
+ * from before an interruption, are merged by {@link state} and {@link absorb}.
  */
 export class ReportBuilder {
   readonly #sums = new Sums();
   readonly #findings = new Map<CheckId, CappedList<Finding>>();
   readonly #places = new CappedList<Place>(PLACES, ({ where, kind }) => `${natural(where)}\n${where}\n${kind}`);
-  /** The tables are read by one process: of no part. */
+  /** Not in the state: only the process that reads the tables adds these. */
   readonly #deciders = new Map<string, string>();
   readonly #decisions = new CappedList<DecisionFact>(LISTED, (one) => `${one.decidedAt} ${orderOf(one)}`);
   readonly #open = new CappedList<OpenWork>(LISTED, (one) => `${one.since} ${orderOf(one)}`);
 
-  /** So many more were looked at. */
+  /** Adds to the number of checked items. */
   checked(check: CheckId, many = 1): void {
     this.#sums.add('checked', check, 'many', BigInt(many));
   }
@@ -95,12 +95,14 @@ export class ReportBuilder {
     this.#listOf(check).add(allVisible(finding));
   }
 
-  /** Where the findings are that are going to be listed. */
+  /** The places of the findings that will be listed. */
   listedPlaces(): string[] {
     return [...new Set([...this.#findings.values()].flatMap((list) => list.state().listed.map(({ where }) => where)))];
   }
 
-  /** What was found so far at any of some places; each kind once, in the order of the kinds. */
+  /**
+   * Returns a function from places to the kinds of findings there so far; each kind once, in the order of the kinds.
+   */
   findingsAt(): (places: readonly string[]) => readonly FindingKind[] {
     const { found, listed } = this.#places.state();
     if (found > listed.length)
@@ -129,7 +131,7 @@ export class ReportBuilder {
     for (const [group, name] of groups) this.#sums.add(group, name, group === 'count' ? 'many' : 'deposits');
   }
 
-  /** A deposit has none, one, or, when it was paid more than once and people said so, several. */
+  /** Adds a credit. A deposit has none, one or, when people credited further payments, several. */
   credit({ currency, mode, createdAt, amount, fiat, basis }: CreditFact): void {
     const groups: readonly (readonly [string, string])[] = [
       ['total', `${currency} ${mode}`],
@@ -143,7 +145,7 @@ export class ReportBuilder {
     }
   }
 
-  /** A decision that was carried out. */
+  /** Adds a decision that was carried out. */
   decision(fact: DecisionFact): void {
     const { proposedBy, confirmedBy } = fact;
     this.#sums.add('count', 'decisions', 'many');
@@ -153,7 +155,7 @@ export class ReportBuilder {
     this.#decisions.add(allVisible(fact));
   }
 
-  /** Somebody may decide since then, RFC 3339; the earliest counts. */
+  /** Adds since when a person may decide, RFC 3339; the earliest counts. */
   decider(name: string, since: string): void {
     const before = this.#deciders.get(name);
     if (before === undefined || since < before) this.#deciders.set(name, since);
@@ -164,13 +166,13 @@ export class ReportBuilder {
     this.#open.add(allVisible(work));
   }
 
-  /** So many more histories were decided by this code. */
+  /** Adds the number of histories that this bundle decided. */
   bundle(bundle: Omit<Bundle, 'histories'>, histories = 1): void {
     const { hash, sdk, version, replayedOn, kept } = bundle;
     this.#sums.add('bundle', JSON.stringify({ hash, sdk, version, replayedOn, kept }), 'histories', BigInt(histories));
   }
 
-  /** A sentence about something that is explained and should be known. Said once, however often it is added. */
+  /** Adds a sentence about something that is explained and worth knowing. Equal sentences are listed once. */
   note(sentence: string): void {
     this.#sums.add('note', sentence, 'many');
   }
@@ -306,7 +308,7 @@ export class ReportBuilder {
   }
 }
 
-/** Everything in it, so that two with one key are equal. */
+/** A key from all fields, so that two items with one key are equal. */
 const orderOf = (one: { readonly workflowId: string }): string =>
   `${natural(one.workflowId)} ${JSON.stringify(Object.entries(one).toSorted(([a], [b]) => compareText(a, b)))}`;
 

@@ -1,8 +1,8 @@
 import { compareText } from '../../encoding/canonical-json.ts';
 
 /**
- * The smallest of any number of items, and how many there were: flat memory, and the same list in whatever order the
- * items come, so that an audit by several processes, or one that was interrupted, gives the same report.
+ * Keeps the smallest of any number of items, and their total number, in constant memory. The order of the items does
+ * not matter, so an audit by several processes, or an interrupted one, gives the same report.
  */
 export class CappedList<T> {
   readonly #cap: number;
@@ -22,7 +22,7 @@ export class CappedList<T> {
     this.#keep(item);
   }
 
-  /** What another one holds. */
+  /** Merges the state of another list. */
   absorb({ found, listed }: CappedState<T>): void {
     this.#found += found;
     for (const item of listed) this.#keep(item);

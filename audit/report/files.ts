@@ -10,30 +10,30 @@ import { type Form, LineWriter } from './sealed-lines.ts';
 import { fingerprintOf, type NamedLineFile, type SignedReport, type ReportSigningKey, signReport } from './sign.ts';
 import { workingPaper } from './working-paper.ts';
 
-/** Where reports go unless another folder is named; git does not see it. */
+/** The default folder of reports; git ignores it. */
 export const REPORT_DIRECTORY = 'audit-reports';
 
 export interface WrittenReport {
   /** Paths of the two files. */
   readonly json: string;
   readonly html: string;
-  /** Paths of those beside them. */
+  /** Paths of the files beside them. */
   readonly beside: readonly string[];
   readonly report: SignedReport;
 }
 
-/** What each file of lines is called after the report's name. */
+/** The suffix of each file of lines after the report's name. */
 const LINE_FILES: readonly { readonly of: keyof BookFiles; readonly suffix: string; readonly form: Form }[] = [
   { of: 'line', suffix: 'schedule.csv', form: 'csv' },
   { of: 'line', suffix: 'schedule.jsonl', form: 'jsonl' },
   { of: 'wallet', suffix: 'wallets.csv', form: 'csv' },
 ];
 
-/** Files of lines that are written while the audit goes on, and get their names with the report. */
+/** Files of lines that are written during the audit, and get their names with the report. */
 export interface OpenFiles extends BookFiles {
-  /** Names them after a report, each whole; throws `EEXIST` where one of the name is there. Once. */
+  /** Names the files after a report, atomically each; throws `EEXIST` where one of the name exists. Call once. */
   keep(name: string): readonly NamedLineFile[];
-  /** Takes away what was not kept. */
+  /** Deletes the files that were not kept. */
   drop(): void;
 }
 
@@ -68,9 +68,8 @@ export function openFiles(directory: string): OpenFiles {
 }
 
 /**
- * Signs a report and writes it twice, for programs and for people, as `report-<time>.json` and `.html`, with its files of
- * lines and what was drawn for people to look at. Each file is there whole or not at all, the signed one last; none is ever
- * written over.
+ * Signs a report and writes it for programs and for people, as `report-<time>.json` and `.html`, with its files of
+ * lines and the sample. Each file is written atomically, the signed one last; none is ever overwritten.
  */
 export function writeReport(
   report: AuditReport,
@@ -97,7 +96,7 @@ export function writeReport(
   return { ...paths, beside: beside.map((file) => join(directory, file)), report: signed };
 }
 
-/** A link is made whole, and not where something is already: throws `EEXIST` then. */
+/** Writes a file atomically by a link; throws `EEXIST` if it exists. */
 function writeOnce(path: string, text: string): void {
   const fresh = `${path}.${process.pid}.new`;
   writeFileSync(fresh, text, { mode: 0o640, flush: true, flag: 'wx' });

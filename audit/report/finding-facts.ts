@@ -2,11 +2,10 @@ import type pg from 'pg';
 import type { FindingAbout } from './report.ts';
 import { SEALED } from './roll-forward.ts';
 
-/** Which payment each finding is about: what the tables say of the place that it names, whatever that is worth. */
+/** The payment of each finding, as the tables say of the named place; these facts are not verified. */
 
 /**
- * Of each place its posting, if it is about one. A place that is a callback, a case or a deposit stands for the newest
- * posting of its money, or for none.
+ * The posting of each place, if it has one. For a callback, a case or a deposit it is the newest posting of its money.
  */
 const FACTS = `
   with place as (
@@ -43,7 +42,7 @@ const FACTS = `
 
 type Row = FindingAbout & { readonly place: string };
 
-/** By the place; those that are about no payment are left out. */
+/** The payments by place; places without a payment are omitted. */
 export async function aboutPlaces(db: pg.ClientBase, places: readonly string[]): Promise<Map<string, FindingAbout>> {
   const known = places.filter((place) => KNOWN.test(place));
   if (known.length === 0) return new Map();
@@ -52,6 +51,6 @@ export async function aboutPlaces(db: pg.ClientBase, places: readonly string[]):
   return new Map(told.map(({ place, ...about }) => [place, about]));
 }
 
-/** Numbers that are none would end the statement. */
+/** Other texts in place of a number would fail the statement. */
 const KNOWN =
   /^((posting|callback|decision|block|archive row) \d{1,18}|transaction \S+|(deposit|review):\S+|account wallet:\S+)$/;

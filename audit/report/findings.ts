@@ -1,4 +1,4 @@
-/** What an audit looks at, and everything it may find, in words for people who do not know the code. */
+/** The checks of an audit, and all kinds of findings, in words for people who do not know the code. */
 
 interface CheckText {
   readonly title: string;
@@ -55,7 +55,7 @@ export type CheckId = keyof typeof CHECKS;
 export const CHECK_IDS = Object.keys(CHECKS) as CheckId[];
 
 interface FindingText {
-  /** Under which it is reported. */
+  /** The check that reports it. */
   readonly check: CheckId;
   readonly title: string;
   readonly means: string;
@@ -65,7 +65,7 @@ interface FindingText {
 const RESTORE = 'Find out who could write there and when; compare with a backup and with the heads in earlier reports.';
 const STOP = 'Have people look at the deposit and its evidence before more money moves on this wallet.';
 
-/** One fixed sentence each about what it means and what to do; in the order of the checks. */
+/** All kinds of findings, each with one sentence on its meaning and one on its remedy; in the order of the checks. */
 export const FINDINGS = {
   archive_row_changed: {
     check: 'archive',

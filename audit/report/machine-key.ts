@@ -6,8 +6,8 @@ import { ConfigError } from '../../config/settings/read-environment.ts';
 import { type ReportSigningKey, reportSigningKey } from './sign.ts';
 
 /**
- * Who signs: the key that is set, or this machine's own, which is made once and kept in `machineKeyFile` (PKCS8 PEM,
- * mode 600). Throws {@link ConfigError} when that file is no such key, or others may read it.
+ * Opens the signing key: the configured one, or this machine's own, which is made once and stored in `machineKeyFile`
+ * (PKCS8 PEM, mode 600). Throws {@link ConfigError} when that file is no such key, or others may read it.
  */
 export function openSigner({ signingKey }: AuditKeys, machineKeyFile: string): ReportSigningKey {
   if (signingKey !== null) return reportSigningKey(signingKey, false);
@@ -17,7 +17,7 @@ export function openSigner({ signingKey }: AuditKeys, machineKeyFile: string): R
   return reportSigningKey(read(machineKeyFile), true);
 }
 
-/** Two audits that start at once end up with one key: a link is made once or not at all. */
+/** Two audits that start at once get one key, because creating a link is atomic. */
 function makeOnce(path: string): void {
   if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
   const { privateKey } = generateKeyPairSync('ed25519');
@@ -38,7 +38,7 @@ function read(path: string) {
     const key = createPrivateKey(readFileSync(path));
     if (key.asymmetricKeyType === 'ed25519') return key;
   } catch {
-    // What is wrong could show the key.
+    // The error's message could contain the key.
   }
   throw new ConfigError(`${path}: no Ed25519 key in PKCS8 PEM; delete the file, and a new one is made`);
 }

@@ -6,9 +6,9 @@ import type { DrawOrder } from './sample-draw.ts';
 import type { Period } from './roll-forward.ts';
 
 /**
- * What an audit says. Amounts are canonical decimals, MTC unless they are called fiat; times are RFC 3339 in UTC;
- * hashes are lower-case hexadecimal. Every list is in an order of its own and at most {@link LISTED} long, with the
- * whole number beside it, so that the same facts give the same report.
+ * The report of an audit. Amounts are canonical decimals, MTC unless they are called fiat; times are RFC 3339 in UTC;
+ * hashes are lower-case hexadecimal. Every list has a fixed order and at most {@link LISTED} entries, with the total
+ * number beside it, so that the same facts give the same report.
  */
 export interface AuditReport {
   readonly version: 1;
@@ -18,54 +18,56 @@ export interface AuditReport {
   readonly totals: readonly Total[];
   readonly days: readonly Day[];
   readonly states: readonly { readonly state: DepositState; readonly deposits: number }[];
-  /** Trial balance, schedule and sample; null: of a single deposit there are none. */
+  /** Trial balance, schedule and sample; null with `deposit`. */
   readonly books: Books | null;
-  /** On what the credits rest, as far as nothing was found about them. */
+  /** The evidence of the credits without findings. */
   readonly evidence: readonly { readonly basis: Basis; readonly credits: number; readonly credited: string }[];
-  /** Those who decided, each with how often. */
+  /** The people who decided, each with the number of decisions. */
   readonly people: readonly Person[];
   readonly checks: readonly AuditCheck[];
-  /** Findings of all checks together; 0 is what an auditor wants to see. */
+  /** Number of findings of all checks. */
   readonly unexplained: number;
   readonly decisions: readonly DecisionFact[];
   readonly open: readonly OpenWork[];
   readonly bundles: readonly Bundle[];
-  /** What is explained and should be known all the same, one sentence each. */
+  /** Facts that are explained and worth knowing, one sentence each. */
   readonly notes: readonly string[];
 }
 
-/** At most so many in each list. */
+/** Maximum number of entries in each list. */
 export const LISTED = 1_000;
 
 export interface AuditFacts {
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly scope: AuditScope;
-  /** Of the program that audited: package version, and the commit where it is known. */
+  /** Version of the auditing program: package version, and the commit where it is known. */
   readonly codeVersion: string;
-  /** Of the workflow code that histories were replayed on. */
+  /** sha256 of the workflow code that histories were replayed on. */
   readonly bundleHash: string;
   readonly temporal: ComparedWithTemporal;
-  /** Of the lines that the database's catalogue was compared with: sha256 of database/catalogue.txt. */
+  /** sha256 of database/catalogue.txt, which the database's catalogue was compared with. */
   readonly catalogueHash: string;
 }
 
-/** How many archived histories were held against Temporal's own copies. */
+/** How many archived histories were compared with Temporal's own copies. */
 export interface ComparedWithTemporal {
   /** Rows of the archive in scope. */
   readonly of: number;
   readonly asked: number;
-  /** Those that Temporal still had. */
+  /** Number of those that Temporal still had. */
   readonly compared: number;
-  /** The seed by which they were chosen; null: all were asked for, or none. */
+  /** The seed of the selection; null: all were asked for, or none. */
   readonly chosenBy: string | null;
 }
 
-/** Who is audited, by whom, for which period; and what was left out: nothing where `since`, `sample`, `deposit` are null. */
+/**
+ * Who is audited, by whom, for which period, and the selection: everything where `since`, `sample`, `deposit` are null.
+ */
 export interface AuditScope extends Period {
   readonly entity: string | null;
   readonly preparer: string | null;
-  /** What closed since this time, and what is still open. */
+  /** Limits the histories to those that closed or were archived since, and open ones. */
   readonly since: string | null;
   /** In words: `1,000 deposits chosen at random, seed 7`. */
   readonly sample: string | null;
@@ -77,7 +79,7 @@ export interface ReportChainHead {
   readonly hash: string;
 }
 
-/** How much was looked at. */
+/** Numbers of audited items. */
 export interface Counts {
   readonly deposits: number;
   readonly wallets: number;
@@ -90,7 +92,7 @@ export interface Counts {
   readonly openCases: number;
 }
 
-/** `credited`: MTC that stand in wallets after reversals; `fiat`: what customers paid for them. */
+/** `credited`: MTC in wallets after reversals; `fiat`: the amount that customers paid for them. */
 export interface Total {
   readonly currency: Currency;
   readonly mode: BuyCoinMode;
@@ -100,7 +102,7 @@ export interface Total {
   readonly fiat: string;
 }
 
-/** By the day of creation, in UTC. */
+/** Deposits by the day of creation, in UTC. */
 export interface Day {
   readonly day: string;
   readonly deposits: number;
@@ -109,8 +111,8 @@ export interface Day {
 }
 
 /**
- * `unsealed`: on a callback from before seals, of which nothing proves who wrote it. `on_its_way`: its workflow is not
- * archived yet. `finding`: something was found about it, so nothing is said of it.
+ * Kinds of evidence of a credit. `unsealed`: a callback from before seals, whose writer is not proved. `on_its_way`:
+ * its workflow is not archived yet. `finding`: there is a finding about it, so it has no evidence.
  */
 export const BASES = ['callback', 'two_people', 'one_person', 'unsealed', 'on_its_way', 'finding'] as const;
 export type Basis = (typeof BASES)[number];
@@ -125,7 +127,7 @@ export interface Books {
   readonly drawn: Drawn | null;
 }
 
-/** An account in the period, or all wallets; grows by what came. MTC, negative where it stands on its other side. */
+/** An account in the period, or all wallets. MTC; an amount is positive on the account's normal side. */
 export interface AccountMovement {
   /** `wallets` or the account's code. */
   readonly account: string;
@@ -135,23 +137,23 @@ export interface AccountMovement {
   readonly came: string;
   readonly went: string;
   readonly closing: string;
-  /** The kept balance; null: the period ends before now. */
+  /** The stored balance; null: the period ends before now. */
   readonly kept: string | null;
 }
 
-/** Of all lines of the schedule. Amounts are what the accounts grew by. */
+/** Sums of all lines of the schedule. Amounts are increases of the accounts. */
 export interface ScheduleSums {
   readonly lines: number;
   readonly wallets: string;
   readonly suspense: string;
   readonly fees: string;
   readonly clearing: string;
-  /** Whether those are what the accounts moved by in the period. */
+  /** Whether they equal the accounts' movements in the period. */
   readonly agrees: boolean;
   readonly flagged: { readonly lines: number; readonly wallets: string };
 }
 
-/** A posting as a line. Null: it has none. */
+/** A posting as a line. Null: the posting has no such fact. */
 export interface ScheduleLine {
   readonly line: number;
   readonly posting: string;
@@ -159,7 +161,7 @@ export interface ScheduleLine {
   readonly at: string;
   readonly deposit: string | null;
   readonly wallet: string | null;
-  /** With its sign: negative when it takes back. */
+  /** Signed: negative for a reversal. */
   readonly amount: string;
   readonly fee: string;
   readonly currency: string | null;
@@ -173,14 +175,14 @@ export interface ScheduleLine {
   readonly decidedBy: string | null;
 }
 
-/** What was drawn for people to look at, and from what. */
+/** The sample, and the population it was drawn from. */
 export interface Drawn {
   readonly by: DrawOrder['by'];
   readonly seed: number;
   readonly asked: number;
   readonly ofLines: number;
   readonly ofAmount: string;
-  /** Of a selection by amount: the distance of the cuts, and where the first is. */
+  /** For a draw by amount: the interval of the selection points, and the first point. */
   readonly interval: string | null;
   readonly start: string | null;
   readonly lines: readonly ScheduleLine[];
@@ -190,9 +192,9 @@ export interface Person {
   readonly name: string;
   readonly proposed: number;
   readonly confirmed: number;
-  /** Of the confirmed ones, those the person had proposed as well. */
+  /** Number of the confirmed ones that the person had also proposed. */
   readonly alone: number;
-  /** When the first key was made with which this name may decide; null: no key of that kind is on record. */
+  /** When the first key was issued with which this name may decide; null: there is no such key. */
   readonly since: string | null;
 }
 
@@ -201,11 +203,11 @@ export interface AuditCheck {
   readonly title: string;
   readonly meaning: string;
   readonly checked: number;
-  /** What `checked` counts. */
+  /** The unit of `checked`. */
   readonly unit: string;
   readonly findings: readonly Finding[];
   readonly found: number;
-  /** The whole number of each kind that was found. */
+  /** The total number of findings of each kind. */
   readonly kinds: readonly { readonly kind: FindingKind; readonly found: number }[];
 }
 
@@ -213,16 +215,16 @@ export interface Finding {
   readonly kind: FindingKind;
   /** A workflow id, `posting 12`, `callback 5`, `archive row 7`, `block 3`, `account wallet:w-1`, … */
   readonly where: string;
-  /** With what was expected and what was found. */
+  /** The expected and the found value. */
   readonly detail: string;
-  /** What the tables say of the place; null: it is about no payment. Absent until the report is made. */
+  /** The payment at the place, as the tables say; null: none. Absent until the report is made. */
   readonly about?: FindingAbout | null;
 }
 
-/** Which payment a finding is about. Null: not known, or none. */
+/** The payment of a finding. Null: not known, or none. */
 export interface FindingAbout {
   readonly deposit: string | null;
-  /** Who was paid; where nobody was, who is to be paid. */
+  /** The wallet that was credited, or that would be. */
   readonly wallet: string | null;
   readonly isPaid: boolean;
   /** MTC, with its sign. */
@@ -236,7 +238,7 @@ export interface DecisionFact {
   readonly decision: Decision;
   /** Null when the callback cannot be read. */
   readonly amount: string | null;
-  /** Whose wallet got or lost the money; null: nobody's. */
+  /** The wallet that was credited or debited; null: none. */
   readonly wallet: string | null;
   readonly proposedBy: string;
   readonly confirmedBy: string;
@@ -255,10 +257,10 @@ export interface OpenWork {
   readonly state: string;
   readonly isCase: boolean;
   readonly since: string;
-  /** When a deposit closes by itself at the latest; null: when people decide. */
+  /** When a deposit closes by itself at the latest; null: people decide. */
   readonly until: string | null;
   readonly wallet: string | null;
-  /** What is at stake, with its unit: `{ amount: '5000', unit: 'MTC' }`; null: not known. */
+  /** The amount at stake, with its unit: `{ amount: '5000', unit: 'MTC' }`; null: not known. */
   readonly asked: { readonly amount: string; readonly unit: Currency | 'MTC' } | null;
 }
 

@@ -6,9 +6,9 @@ import type { Cell } from './sealed-lines.ts';
 import { unitsOf } from './sums.ts';
 
 /**
- * What the accounts held before a period, what came and went in it, and what they held after it: summed from the entries,
- * by SQL of the audit's own over tables alone. A posting belongs to the period in which its block was sealed
- * (docs/guides/audit.md#the-period); one without a block, to that in which it says it was posted.
+ * Opening balance, movements and closing balance of the accounts in a period: summed from the entries, by the audit's
+ * own SQL on tables alone. A posting belongs to the period in which its block was sealed
+ * (docs/guides/audit.md#the-period); one without a block, to the period of the time in its row.
  */
 
 /** RFC 3339; `to` itself is not in it. Null: from the first posting, up to the moment of the audit. */
@@ -17,13 +17,13 @@ export interface Period {
   readonly to: string | null;
 }
 
-/** By posting, the block that it stands in; `n` null: none. The first where somebody put it into several. */
+/** The block of each posting; `n` null: none. The first where somebody put it into several. */
 export const SEALED = `(select m.id, min(m.n) as n from (select unnest(members) as id, n from ledger.block) m group by m.id)`;
 
-/** As parameters: the whole time where a limit is not set. */
+/** The period as parameters of SQL; unlimited where a limit is not set. */
 export const limitsOf = ({ from, to }: Period): [string, string] => [from ?? '-infinity', to ?? 'infinity'];
 
-/** What is owed, and income, grows with credits, which are negative in the ledger; what is claimed grows with debits. */
+/** Liabilities and income increase with credits, which are negative in the ledger; assets increase with debits. */
 const GROWS = `(e.amount * case when a.kind in ('liability', 'income') then -1 else 1 end)`;
 
 const MOVEMENTS = `
@@ -32,7 +32,7 @@ const MOVEMENTS = `
   coalesce(sum(-x.grown) filter (where x.at >= $1 and x.at < $2 and x.grown < 0), 0) as went,
   coalesce(sum(x.grown) filter (where x.at < $2), 0) as closing`;
 
-/** Every entry with its account, and when it counts. An entry without a posting counts from the beginning. */
+/** Every entry with its account and its time. An entry without a posting counts from the beginning. */
 const ENTRIES = `
   select a.id, a.code, a.kind, a.asset, ${GROWS} as grown, coalesce(b.at, t.posted_at, '-infinity') as at
     from ledger.account a
@@ -54,14 +54,14 @@ const ACCOUNTS = `
     from moved join kept using (account, kind, asset)
    order by array_position(array['asset', 'liability', 'income', 'expense'], kind), (account = 'wallets') desc, account collate "C", asset`;
 
-/** Of each account but the wallets, which are one line together. In the order of a trial balance. */
+/** The movements of each account except wallets, which are one line together. In the order of a trial balance. */
 export async function accountMovements(db: pg.ClientBase, period: Period): Promise<AccountMovement[]> {
   const { rows } = await db.query<AccountMovement>(ACCOUNTS, limitsOf(period));
-  // What is kept is what is there now: at the end of a period that is over it says nothing.
+  // The stored balance is the present one, so it cannot be compared at the end of an earlier period.
   return rows.map((row) => (period.to === null ? row : { ...row, kept: null }));
 }
 
-/** Debits less credits at the end of the period, of each asset: nothing, or the books do not balance. */
+/** Debits less credits of each asset at the end of the period; empty when the books balance. */
 export function differences(accounts: readonly AccountMovement[]): { asset: string; difference: string }[] {
   const sums = new Map<string, bigint>();
   for (const { asset, kind, closing } of accounts) {
@@ -86,7 +86,7 @@ interface WalletRow {
 
 export const WALLET_COLUMNS = ['wallet', 'asset', 'opening', 'in', 'out', 'closing'] as const;
 
-/** Each wallet's line, by its name. */
+/** The line of each wallet, ordered by its name. */
 export async function eachWallet(
   db: pg.ClientBase,
   period: Period,

@@ -4,7 +4,7 @@ import { CappedList } from './capped-list.ts';
 import type { Drawn, ScheduleLine } from './report.ts';
 import { unitsOf } from './sums.ts';
 
-/** What is to be drawn for people to look at: `count` credits, each alike or by its amount. */
+/** The sample to draw: `count` credits, equally likely or by amount. */
 export interface DrawOrder {
   readonly count: number;
   readonly seed: number;
@@ -18,10 +18,10 @@ export interface Population {
 }
 
 /**
- * Draws from lines that come in their order, in flat memory. `line`: the `count` lines whose sha256 of `seed|posting` is
- * lowest. `amount`: monetary-unit selection. The amounts are laid end to end and cut at a fixed distance, from a start
- * that the seed gives; a credit that is cut is drawn, so that a large one is drawn more likely and a very large one surely.
- * Anybody can do the same by hand.
+ * Draws from lines in their order, in constant memory. `line`: the `count` lines whose sha256 of `seed|posting` is
+ * lowest. `amount`: monetary-unit sampling: the amounts are laid end to end, with selection points at a fixed interval
+ * from a start that follows from the seed; a credit that contains a point is drawn. Anybody can repeat the draw by
+ * hand.
  */
 export class SampleDraw {
   readonly #order: DrawOrder;
@@ -42,7 +42,7 @@ export class SampleDraw {
     this.#alike = new CappedList(order.count, ({ posting }) => hashOf(`${order.seed}|${posting}`));
   }
 
-  /** A credit, with what of it went into the wallet. */
+  /** Offers a credit; `amount`: the part that went into the wallet, MTC. */
   offer(line: ScheduleLine, amount: string): void {
     if (this.#order.by === 'line') return this.#alike.add(line);
     this.#laid += unitsOf(amount);

@@ -20,19 +20,19 @@ import { shownTime } from '../tables/times.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
 /**
- * Every posting as a line, in the order of the ledger's chain: who, how much, when, on what evidence, and what was found
- * about it. Read by SQL of the audit's own over tables alone, as a stream.
+ * Every posting as a line, in the order of the ledger's chain: wallet, amount, time, evidence and findings. Read by the
+ * audit's own SQL on tables alone, as a stream.
  */
 
 const time = (column: string) => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 const decimal = (column: string) => `trim_scale(${column})::text`;
 
-/** The ledger's texts sort by bytes, the engine's as the database does: an index is used for its own order alone. */
+/** The ledger's texts use the collation "C", the engine's the database's: an index works only for its own collation. */
 const CODE = `(r.provider_code::text collate "default")`;
 
 /**
- * A posting that follows another goes back to the payment that began its chain. Its callback is the one that its deposit or
- * its case names; otherwise the first with its code. `alike`: how many callbacks have that code.
+ * A posting that follows another belongs to the payment that began its chain. Its callback is the one that its deposit
+ * or its case names; otherwise the first with its code. `alike`: the number of callbacks with that code.
  */
 const LINES = `
   select t.id::text as posting, t.kind, ${time('coalesce(b.at, t.posted_at)')} as at, ${time('t.posted_at')} as "postedAt",
@@ -102,7 +102,7 @@ interface LineRow {
   readonly stands: boolean;
 }
 
-/** Where a finding about this line may say that it is. */
+/** The places that a finding about this line may name. */
 const placesOf = (row: LineRow): string[] => [
   `posting ${row.posting}`,
   row.workflow,
@@ -136,7 +136,7 @@ export const evidenceWord = (basis: Basis): string => EVIDENCE[basis] ?? basis;
 type Effect = Readonly<Record<'wallets' | 'suspense' | 'fees' | 'clearing', bigint>>;
 const EFFECTS = ['wallets', 'suspense', 'fees', 'clearing'] as const;
 
-/** What each kind of account grows by: from the facts of the posting, as its entries should say. */
+/** The increase of each kind of account, from the facts of the posting, independent of its entries. */
 function effectOf({ debit, credit, amount, fee, rest }: LineRow): Effect {
   const grown = { wallets: 0n, suspense: 0n, fees: 0n, clearing: 0n };
   const book = (account: string, debited: bigint) => {
@@ -205,7 +205,7 @@ const cellsOf = (shown: Shown): Cell[] =>
 
 const NO_EFFECT: Effect = { wallets: 0n, suspense: 0n, fees: 0n, clearing: 0n };
 
-/** Where the lines go, besides into the report. */
+/** The files that the lines are written to, besides the report. */
 export interface BookFiles {
   line(cells: readonly Cell[]): void;
   wallet(cells: readonly Cell[]): void;
@@ -213,14 +213,14 @@ export interface BookFiles {
 
 export interface BooksScope extends Period {
   readonly deposit: string | null;
-  /** What closed since then, and what is open: of the totals. */
+  /** Limits the totals to deposits that closed since, and open ones. */
   readonly since: string | null;
   readonly draw: DrawOrder | null;
 }
 
 /**
- * Counts the credits, and describes the books of the period, after everything was found that is to be found. Null: of a
- * single deposit there is no trial balance.
+ * Counts the credits, and describes the books of the period. Call it after all findings were added. Null with
+ * `deposit`: a single deposit has no trial balance.
  */
 export async function describeBooks(
   db: pg.ClientBase,
@@ -292,7 +292,7 @@ const lineOf = (row: LineRow, line: number, evidence: Basis, findings: readonly 
   decidedBy: row.decidedBy,
 });
 
-/** Money in wallets; a posting that was followed by another left none there. */
+/** Counts money in wallets; a posting that was followed by another left none there. */
 function countCredit(builder: ReportBuilder, row: LineRow, basis: Basis): void {
   const { mode, createdAt, amount, fee, paid } = row;
   const currency = row.currency ?? row.orderCurrency;
@@ -333,7 +333,7 @@ function scheduleSums(
   };
 }
 
-/** What there is to draw from: the lines of the period that put money into a wallet. */
+/** The population of the sample: the lines of the period that put money into a wallet. */
 async function populationOf(db: pg.ClientBase, period: Period): Promise<{ lines: number; amount: bigint }> {
   const { rows } = await db.query<{ lines: number; amount: string }>(
     `select count(*)::int as lines, coalesce(sum(x.grown), 0)::text as amount

@@ -4,12 +4,12 @@ import { canonicalJson } from '../../encoding/canonical-json.ts';
 import { visible } from '../../encoding/visible.ts';
 
 /**
- * Files of many lines, each with a hash of its own and one that continues the line before it: what was changed, taken out,
- * put in or moved can be named by its line. docs/guides/audit.md#the-files-of-a-report has both forms.
+ * Files of many lines, each with a hash of its own and one that chains it to the line before. So a changed, removed,
+ * inserted or moved line can be named. docs/guides/audit.md#the-files-of-a-report has both forms.
  */
 export type Form = 'csv' | 'jsonl';
 
-/** A cell; `number`: a decimal, which a spreadsheet is to read as one. */
+/** A cell; `isNumber`: a decimal, which a spreadsheet has to read as a number. */
 export interface Cell {
   readonly name: string;
   readonly text: string | null;
@@ -45,8 +45,8 @@ const FORMS: Readonly<Record<Form, FormRules>> = {
 const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
 
 /**
- * A cell by RFC 4180. A text that a spreadsheet would take for a formula has an apostrophe in front; a number has none, so
- * that a reversal stays negative.
+ * A cell by RFC 4180. A text that a spreadsheet would evaluate as a formula has an apostrophe in front; a number has
+ * none, so that a reversal stays negative.
  */
 export function csvCell({ text, isNumber = false }: Cell): string {
   if (text === null) return '';
@@ -69,10 +69,10 @@ const bodyOf: Readonly<Record<Form, (line: number, cells: readonly Cell[]) => st
 const headerOf = (form: Form, columns: readonly string[]): string | null =>
   form === 'csv' ? ['line', ...columns, 'row_hash', 'chain_hash'].join(',') : null;
 
-/** Before the first line: the hash of the header, of nothing where there is none. */
+/** The chain hash before the first line: the hash of the header, or of the empty text where there is none. */
 const beginOf = (header: string | null): string => sha256(header ?? '');
 
-/** What the signed report says of such a file. */
+/** The entry of such a file in the signed report. */
 export interface LineFile {
   readonly form: Form;
   readonly columns: readonly string[];
@@ -85,7 +85,7 @@ export interface LineFile {
 
 const FLUSH = 256 * 1024;
 
-/** Writes one, in flat memory. */
+/** Writes such a file, in constant memory. */
 export class LineWriter {
   readonly #form: Form;
   readonly #columns: readonly string[];
@@ -95,7 +95,7 @@ export class LineWriter {
   #rows = 0;
   #head: string;
 
-  /** Throws `EEXIST` where there is a file already. */
+  /** Throws `EEXIST` if the file exists. */
   constructor(path: string, form: Form, columns: readonly string[]) {
     this.#form = form;
     this.#columns = columns;
@@ -135,12 +135,12 @@ export class LineWriter {
   }
 }
 
-/** At most so many lines are named. */
+/** Maximum number of named lines. */
 const NAMED = 1_000;
 
 /**
- * What is wrong with a file of lines, by line; nothing when it is the one that was signed. Reads it as a stream. Rejects
- * when it cannot be read.
+ * Returns the faults of a file of lines, by line; empty when it is the signed one. Reads it as a stream. Rejects when
+ * it cannot be read.
  */
 export async function lineFaults(path: string, signed: LineFile): Promise<string[]> {
   const reader = new LineReader(signed);
@@ -172,7 +172,7 @@ class LineReader {
   /** The chain up to here; null: not known. */
   #chain: string | null;
   #unnamed = 0;
-  /** Numbers that were passed over. */
+  /** Ranges of skipped numbers. */
   readonly #missing: [from: number, to: number][] = [];
 
   constructor(signed: LineFile) {
@@ -210,7 +210,7 @@ class LineReader {
       this.#missing.push([this.#expected, number - 1]);
       this.#expected = number + 1;
     } else {
-      // The chain goes on without it.
+      // The chain continues without this line.
       this.#tell(this.#found(number) ? `line ${number} stands at another place` : `line ${number} was put in`);
       return;
     }
@@ -235,7 +235,7 @@ class LineReader {
     else this.#unnamed += 1;
   }
 
-  /** Whether the number was passed over; it is not missing then. */
+  /** Whether the number was skipped before; then it is moved, not missing. */
   #found(number: number): boolean {
     const at = this.#missing.findIndex(([from, to]) => from <= number && number <= to);
     const range = this.#missing[at];

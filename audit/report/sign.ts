@@ -13,7 +13,7 @@ export interface ReportSignature {
   readonly value: string;
 }
 
-/** What is signed: the report, and what binds the page for people and the key to it. */
+/** The signed content: the report, with the hash of the page for people, the files and the key. */
 export interface UnsignedReport extends AuditReport {
   /** The page for people, beside this file. */
   readonly html: { readonly file: string; readonly sha256: string };
@@ -28,7 +28,7 @@ export interface NamedLineFile extends LineFile {
 
 export interface ReportSigner {
   readonly keyId: string;
-  /** True: the key was made by the machine that audited, and anybody on it could sign the same. */
+  /** True: the auditing machine made the key, and anybody on it could sign with it. */
   readonly isMachineOwn: boolean;
 }
 
@@ -48,14 +48,14 @@ export const reportSigningKey = (key: KeyObject, isMachineOwn: boolean): ReportS
 
 const spki = (key: KeyObject): Buffer => key.export({ format: 'der', type: 'spki' });
 
-/** The whole sha256 of the public key in SPKI: what two people compare. */
+/** The sha256 of the public key in SPKI, for people to compare. */
 export const fingerprintOf = (publicKey: KeyObject): string =>
   createHash('sha256').update(spki(publicKey)).digest('hex');
 
 /** The first 16 digits of the fingerprint. */
 export const keyIdOf = (publicKey: KeyObject): string => fingerprintOf(publicKey).slice(0, 16);
 
-/** Throws `TypeError` when the report holds what canonical JSON has no text for. */
+/** Throws `TypeError` when the report holds a value that canonical JSON cannot represent. */
 export function signReport(report: UnsignedReport, { key }: ReportSigningKey): SignedReport {
   const publicKey = createPublicKey(key);
   return {
@@ -69,14 +69,14 @@ export function signReport(report: UnsignedReport, { key }: ReportSigningKey): S
   };
 }
 
-/** Why a report is not to be relied on. */
+/** Why a report is not valid. */
 export type SignatureFault = 'not_signed' | 'not_a_key' | 'other_key' | 'changed';
 
 export type ReportVerdict =
   | { readonly ok: true; readonly isPinned: boolean; readonly keyId: string; readonly fingerprint: string }
   | { readonly ok: false; readonly fault: SignatureFault; readonly fingerprint: string | null };
 
-/** Base64 has several spellings for the same bytes; only the usual one is taken, so that every byte counts. */
+/** Base64 has several spellings for the same bytes; only the canonical one is accepted, so that every byte counts. */
 const base64 = z.string().refine((text) => Buffer.from(text, 'base64').toString('base64') === text);
 const signed = z.looseObject({
   signedBy: z.strictObject({ keyId: z.string(), isMachineOwn: z.boolean() }),
@@ -89,13 +89,13 @@ const signed = z.looseObject({
 });
 
 /**
- * Whether the report is the one that was signed. With `pinned`: and signed by that key. Without it only that nobody
- * changed it since somebody signed it; whoever it was is for the reader to find out, by the fingerprint.
+ * Verifies a report. With `pinned`: that key signed it. Without: nobody changed it since some key signed it, whose
+ * fingerprint the reader has to compare.
  */
 export function verify(report: unknown, pinned: KeyObject | null = null): ReportVerdict {
   const parsed = signed.safeParse(report);
   if (!parsed.success) return { ok: false, fault: 'not_signed', fingerprint: null };
-  // Not what was parsed: a schema may leave out what it does not know, and everything was signed.
+  // Not the parsed value: the schema may drop unknown fields, and the signature covers all.
   const { signature: _, ...rest } = report as SignedReport;
   const { signature } = parsed.data;
   const key = publicKeyOf(signature.publicKey);
@@ -121,7 +121,7 @@ function isSignatureOf(rest: unknown, value: string, key: KeyObject): boolean {
   try {
     return verifyBytes(null, Buffer.from(canonicalJson(rest)), key, Buffer.from(value, 'base64'));
   } catch (error) {
-    // No text for it: then it is not what we signed.
+    // Canonical JSON cannot represent it, so it is not what we signed.
     if (error instanceof TypeError) return false;
     throw error;
   }

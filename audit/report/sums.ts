@@ -2,7 +2,7 @@ import { compareText } from '../../encoding/canonical-json.ts';
 
 export type SumsState = readonly (readonly [group: string, name: string, field: string, sum: string])[];
 
-/** Exact sums by group, name and field: as many as there are different names, however much is added. */
+/** Exact sums by group, name and field. Memory grows with the number of names, not of additions. */
 export class Sums {
   readonly #groups = new Map<string, Map<string, Map<string, bigint>>>();
 
@@ -46,8 +46,8 @@ export class Sums {
 }
 
 /**
- * In units of 1e-8, with its sign. What is no decimal is summed as nothing: somebody wrote it who may write anything, and
- * it is shown as it is.
+ * A decimal in units of 1e-8, signed. A text that is no decimal counts as 0: somebody with all rights wrote it, and the
+ * report shows it unchanged.
  */
 export function unitsOf(decimal: string): bigint {
   const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(decimal) ?? [];

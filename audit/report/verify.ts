@@ -7,11 +7,11 @@ import { type LineFile, lineFaults } from './sealed-lines.ts';
 import { fingerprintOf, type SignatureFault, type ReportVerdict, verify } from './sign.ts';
 import { visible } from '../../encoding/visible.ts';
 
-/** 0: genuine; 1: not to be relied on; 2: there was nothing to look at. */
+/** 0: genuine; 1: not genuine; 2: there was nothing to verify. */
 export type VerifyExit = 0 | 1 | 2;
 
 export interface VerifyOptions {
-  /** The one key that is accepted; null: any, and then who signed is not known. */
+  /** The only accepted key; null: any key, so the signer is not known. */
   readonly pinned: KeyObject | null;
   readonly say: (line: string) => void;
 }
@@ -26,13 +26,13 @@ const lineFile = z.strictObject({
   sha256: hash,
 }) satisfies z.ZodType<LineFile>;
 
-/** What has to be there before anything of it is believed; the rest is covered by the signature. */
+/** The fields that are read before the signature is verified; the signature covers the rest. */
 const shape = z.looseObject({
   version: z.literal(1),
   audit: z.looseObject({ startedAt: z.string(), finishedAt: z.string() }),
   unexplained: z.int(),
   html: z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.html$/), sha256: z.string() }),
-  /** Reports of before have none. */
+  /** Older reports have none. */
   files: z.array(lineFile).default([]),
 });
 
@@ -45,7 +45,7 @@ const FAULTS: Readonly<Record<SignatureFault, string>> = {
 
 /**
  * `verify REPORT.json`: the signature, every byte of the file, the page for people beside it, and every line of the
- * schedule and of the wallets. Says in words what was found out; nothing of a report that is not genuine is repeated.
+ * schedule and of the wallets. Prints the result in words; it prints no content of a report that is not genuine.
  */
 export async function verifyReport(path: string | undefined, { pinned, say }: VerifyOptions): Promise<VerifyExit> {
   if (path === undefined || path === '') {
@@ -55,7 +55,7 @@ export async function verifyReport(path: string | undefined, { pinned, say }: Ve
   return verifyBytes(readOrNull(path), path, { pinned, say });
 }
 
-/** The same of a file that was read already; null: it cannot be. */
+/** Verifies the bytes of a file that was read already; null: the file cannot be read. */
 export async function verifyBytes(
   bytes: Buffer | null,
   path: string,
@@ -79,7 +79,8 @@ async function faultsOf(bytes: Buffer, directory: string, { pinned, say }: Verif
   const verified = verify(report, pinned);
   if (!verified.ok) return [FAULTS[verified.fault], ...fingerprints(verified.fingerprint, pinned)];
   const { html, audit, unexplained, files } = parsed.data;
-  // White space, order and spelling are not signed; but a file that differs in them is not the file we wrote.
+  // The signature does not cover white space, order and spelling, but a file that differs in them is not the one we
+  // wrote.
   if (!bytes.equals(Buffer.from(fileJson(report))))
     return [
       'The facts in it are the signed ones, but the file was rewritten since: its bytes are not as we wrote them.',

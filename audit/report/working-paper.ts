@@ -2,7 +2,7 @@ import type { Drawn, ScheduleLine } from './report.ts';
 import { evidenceWord } from './schedule.ts';
 import { type Cell, csvCell } from './sealed-lines.ts';
 
-/** What an auditor looks at for each line that was drawn; the statement is the provider’s. */
+/** What an auditor examines for each drawn line; the statement is the provider’s. */
 export const TO_SEE = ['callback', 'history', 'statement', 'decision'] as const;
 
 const COLUMNS: Readonly<Record<string, (line: ScheduleLine) => string | null>> = {
@@ -26,8 +26,8 @@ const NUMBERS = new Set(['line', 'posting', 'amount', 'paid', 'callback', 'archi
 const TO_FILL = [...TO_SEE.map((one) => `${one.replaceAll(' ', '_')}_seen`), 'initials', 'date', 'remark'];
 
 /**
- * What was drawn, as CSV with columns to be filled in. It is no evidence: what was drawn stands in the signed report, and
- * nobody verifies this file.
+ * The sample as CSV, with columns to fill in. It is no evidence: the signed report has the sample, and nobody verifies
+ * this file.
  */
 export function workingPaper({ lines }: Drawn): string {
   const cells = (line: ScheduleLine): Cell[] =>

@@ -25,23 +25,23 @@ export interface WorkDependencies {
   readonly builder: ReportBuilder;
 }
 
-/** On the code of today, or on the kept code that decided where a recorded exception says so. */
+/** A replayer on today's code or, where a recorded exception says so, on the archived code that decided. */
 export interface ChosenReplayer {
   readonly replayer: Replayer;
   readonly replayedOn: 'today' | 'itself';
-  /** Whether the code that decided is in the archive, whole. */
+  /** Whether the bundle that decided is in the archive, undamaged. */
   readonly kept: boolean;
 }
 
-/** What the archive has of one run. */
+/** The archived data of one run. */
 interface Kept {
   readonly row: ArchiveRow;
-  /** Of its history; null: it is damaged, which was told. */
+  /** The text of its history; null: it is damaged, which is a finding already. */
   readonly text: string | null;
   readonly on: ChosenReplayer;
 }
 
-/** So many are held in memory at once, and the tables are read once for them. */
+/** Number of histories in memory at once; the tables are read once for them. */
 const BATCH = 50;
 
 /** Replays and compares the archived runs of one part. Memory does not grow with their number. */
@@ -49,7 +49,7 @@ export async function auditArchived(deps: WorkDependencies, part: AuditPart): Pr
   const batches = cut(part, BATCH);
   let kept = await read(deps, batches[0] ?? []);
   for (let i = 1; i <= batches.length; i += 1) {
-    // The next ones are read meanwhile; replaying needs no database.
+    // The next batch is read meanwhile, because replaying needs no database.
     const [facts, next] = await Promise.all([replayAll(deps, kept), read(deps, batches[i] ?? [])]);
     await auditFacts(deps, facts);
     kept = next;
@@ -103,7 +103,7 @@ async function replayAll(deps: WorkDependencies, all: readonly Kept[]): Promise<
   return read;
 }
 
-/** Null: it is what was archived, and yet no history of ours, or encrypted with a key that is not here; which was told. */
+/** Null: the text is undamaged but no history of ours, or its key is missing; that is a finding already. */
 async function open(
   deps: WorkDependencies,
   row: ArchiveRow,
@@ -125,7 +125,7 @@ async function open(
   }
 }
 
-/** The row says what its history says. */
+/** Differences between the archive's row and its history. */
 function contradictions(row: ArchiveRow, history: History, facts: HistoryFacts): Finding[] {
   const run = closedRun(history);
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
@@ -150,7 +150,7 @@ function contradictions(row: ArchiveRow, history: History, facts: HistoryFacts):
   );
 }
 
-/** Whether the code decides what the history says was decided. */
+/** Replays a history and adds the finding, if the code decides otherwise. */
 async function auditReplay(deps: WorkDependencies, replayer: Replayer, facts: HistoryFacts, history: History) {
   deps.builder.count('histories');
   const fault = await replayFault(deps, replayer, facts, history);
@@ -158,14 +158,14 @@ async function auditReplay(deps: WorkDependencies, replayer: Replayer, facts: Hi
   tell(deps, fault);
 }
 
-/** Nothing, where the code decides what the history says was decided. */
+/** The finding of a replay; empty when the code decides as recorded. */
 export async function replayFault(
   { dataConverter }: Pick<WorkDependencies, 'dataConverter'>,
   replayer: Replayer,
   facts: HistoryFacts,
   history: History,
 ): Promise<Finding[]> {
-  // The comparing tells what is odd about it; the replayer might never come back from it.
+  // The comparison reports its faults; the replayer might never return from it.
   if (!isReplayable(facts)) return [];
   const { workflowId } = facts;
   const error = await replayer.replay(workflowId, history);
@@ -176,7 +176,7 @@ export async function replayFault(
   return [{ kind: 'replay_differs', where: workflowId, detail }];
 }
 
-/** What histories say against what the tables hold. */
+/** Compares histories with the tables. */
 export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
   deps.builder.checked('books', all.length);
   for (const mismatches of await compareAll(deps, all))
@@ -186,7 +186,7 @@ export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFa
     );
 }
 
-/** What differs, of each history in turn. */
+/** The differences of each history, in order. */
 export async function compareAll(
   deps: Pick<WorkDependencies, 'db' | 'objects' | 'dataConverter'>,
   all: readonly HistoryFacts[],
@@ -214,14 +214,14 @@ export async function recordsOf(db: pg.ClientBase, all: readonly HistoryFacts[])
   return readRecords(db, all.map(subjectOf), orderNumbers, all.flatMap(inboxIdsIn));
 }
 
-/** Every workflow that has held a case, one after the other, 9999 at most; a deposit has its own alone. */
+/** The workflows that have held a case, in order, at most 9999; a deposit has only its own. */
 export function holdersOf({ cases }: Records, id: string): string[] {
   const heldBy = cases.get(id)?.heldBy ?? null;
   const times = Number(/:again:([1-9]\d{0,3})$/.exec(heldBy ?? '')?.[1] ?? 0);
   return [id, ...Array.from({ length: times }, (_, i) => heldAgainWorkflowId(id, i + 1))];
 }
 
-/** A workflow that was terminated by hand was followed by another run under its id: each has its own postings. */
+/** Postings of other runs under the same id, which exist after a workflow was terminated by hand. */
 async function explainedByOtherRuns(
   deps: Pick<WorkDependencies, 'objects' | 'dataConverter'>,
   others: readonly ArchiveRow[],
@@ -234,7 +234,7 @@ async function explainedByOtherRuns(
       const { facts } = await readText(text, deps.dataConverter.payloadCodecs ?? []);
       for (const id of explainedBy(facts, records)) explained.add(id);
     } catch {
-      // What cannot be read explains nothing; it is told where that row is audited.
+      // An unreadable history explains nothing; it is reported where its row is audited.
     }
   }
   return explained;

@@ -5,12 +5,12 @@ import type { BuilderState } from '../report/builder.ts';
 import type { ChildTask, FromChild, ToChild } from './child.ts';
 import type { AuditPart } from '../audit-arguments.ts';
 
-/** A part takes seconds. A process that says nothing for so long replays something that does not end. */
+/** A part takes seconds. A process without a message for this long is in an endless replay. */
 const SILENT_MS = 600_000;
 
 /**
- * Has the parts audited by several processes, as each gets free. `done` is told of each part. Throws the first failure,
- * and ends every process whatever happens.
+ * Audits the parts with several processes, each taking the next part when it is idle. Calls `done` for each part.
+ * Throws the first failure, and always ends every process.
  */
 export async function auditInParts(
   processes: number,
@@ -50,12 +50,12 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url)).replace(
 
 const start = (): ChildProcess =>
   fork(CHILD, {
-    // Replaying makes much garbage that lives for a moment.
+    // Replaying allocates much short-lived garbage.
     execArgv: ['--max-semi-space-size=16', ...(CHILD.endsWith('.ts') ? ['--import', 'tsx'] : [])],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 
-/** Its answer; throws when it fails, ends or says nothing any more. */
+/** Resolves to its answer; rejects when the process fails, ends or falls silent. */
 async function ask(child: ChildProcess, message: ToChild): Promise<FromChild> {
   const over = new AbortController();
   const silent = AbortSignal.any([over.signal, AbortSignal.timeout(SILENT_MS)]);

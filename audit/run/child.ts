@@ -7,14 +7,14 @@ import { quietRuntime } from '../histories/quiet-runtime.ts';
 import type { AuditPart } from '../audit-arguments.ts';
 import { openSession } from '../tables/session.ts';
 
-/** One process of an audit: is given parts of the archive, one after the other, and answers what it found in each. */
+/** One process of an audit. It receives parts of the archive, one after the other, and returns the findings of each. */
 export interface ChildTask {
   readonly database: DatabaseConfig;
   readonly snapshot: string;
   readonly archiveDirectory: string | undefined;
   /** A file with the workflow code of today. */
   readonly codePath: string;
-  /** Bundles that replay on themselves. */
+  /** Hashes of bundles whose histories replay on the bundle itself. */
   readonly exceptions: readonly string[];
 }
 export type ToChild = { readonly task: ChildTask } | { readonly part: AuditPart };

@@ -41,32 +41,38 @@ export interface AuditDependencies {
   readonly code: string;
   readonly codeVersion: string;
   readonly exceptions: Exceptions;
-  /** With what the seals of inbox rows are verified: settings of the audit's own. */
+  /** Public keys to verify the seals of inbox rows with, from the audit's own settings. */
   readonly sealTrust: SealTrust;
-  /** With what people's steps are verified, settings too; none up to `after` needs a signature. Absent: none does. */
+  /**
+   * Public keys to verify people's steps with, from settings too; steps up to id `after` need no signature. Absent:
+   * none does.
+   */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
-  /** Where checkout links may lead, by settings of the audit's own. Absent: it is not known, which is noted. */
+  /** Allowed hosts of checkout links, from the audit's own settings. Absent: not known, which the report notes. */
   readonly links?: LinkRules;
   readonly processes: number;
-  /** Vouches for what is finished of an audit that was cut off. Absent: whoever may write there is believed. */
+  /**
+   * Authenticates the records of finished parts. Absent: the records are accepted from everybody who can write the
+   * folder.
+   */
   readonly progressKey?: KeyObject;
-  /** With what does not fit. Default {@link PATIENCE}. */
+  /** How often what does not fit is read again. Default {@link PATIENCE}. */
   readonly patience?: Patience;
-  /** How many archived runs are one part; what is lost when an audit is cut off. Default 250. */
+  /** Archived runs in one part. A killed audit repeats at most the unfinished parts. Default 250. */
   readonly partSize?: number;
-  /** Of an earlier report, and which that is, in words. */
+  /** Heads of an earlier report, and its name in words. */
   readonly heads?: AuditReport['heads'];
   readonly headsFrom?: string;
-  /** Where the schedule and the wallets go, line by line; absent: they are summed and not kept. */
+  /** The files of the schedule and the wallets, line by line; absent: they are summed and not written. */
   readonly files?: BookFiles;
   readonly tell: (line: string) => void;
 }
 
 const PART = 250;
-/** So few are replayed right here: a process of their own takes longer to start. */
+/** Up to this number histories are replayed in this process, because another one takes longer to start. */
 const FEW = 100;
 
-/** The whole audit, as one report that is not signed yet. Throws when something cannot be reached. */
+/** Runs the whole audit and returns the unsigned report. Throws when a server cannot be reached. */
 export async function audit(
   deps: AuditDependencies,
   command: AuditCommand,
@@ -148,7 +154,7 @@ export async function audit(
   }
 }
 
-/** Every bundle that decided anything is kept, whole. */
+/** Checks that every bundle that decided is in the archive, undamaged. */
 async function checkBundles(session: pg.Client, objects: ArchiveObjects, builder: ReportBuilder): Promise<void> {
   const { rows } = await session.query<{ bundle_hash: Buffer }>(
     'select distinct bundle_hash from engine.archive where bundle_hash is not null',
@@ -219,8 +225,8 @@ async function replayArchive(
 }
 
 /**
- * The ids of a deposit's workflows, as an array: looked up one by one, however large the archive is. Its cases, those that
- * moved money for it by another order's message, and whoever held one of them after another.
+ * The ids of a deposit's workflows, as an array for lookups by index: its own, its cases, cases that moved money for it
+ * by another order's message, and later workflows that held one of these cases.
  */
 const WORKFLOWS_OF = `array(
   with cases(id, held) as (
@@ -230,7 +236,10 @@ const WORKFLOWS_OF = `array(
   select 'deposit:' || $2 union all select id from cases
   union all select id || ':again:' || g from cases, generate_series(1, substring(held from ':again:([1-9][0-9]{0,3})$')::int) g)`;
 
-/** The numbers of the archive's rows that the scope names. Whoever archives says when it ended, and not when it was archived. */
+/**
+ * The numbers of the archive's rows in scope. The archiver writes when a workflow ended, but it cannot write when the
+ * row was archived.
+ */
 async function rowsInScope(command: AuditCommand, session: pg.Client, head: number): Promise<readonly number[]> {
   if (command.since === null && command.deposit === null) return Array.from({ length: head }, (_, i) => i + 1);
   const { rows } = await session.query<{ n: string }>(
@@ -243,7 +252,7 @@ async function rowsInScope(command: AuditCommand, session: pg.Client, head: numb
   return rows.map(({ n }) => Number(n));
 }
 
-/** What stands in the tables, in both directions; it is looked at whole, whatever the scope. */
+/** Checks the tables, in both directions, as a whole whatever the scope. */
 async function lookAtTables(
   deps: AuditDependencies,
   session: pg.Client,
@@ -269,7 +278,7 @@ async function ledgerHead(session: pg.Client): Promise<AuditReport['heads']['led
   return rows[0] === undefined ? null : { n: Number(rows[0].n), hash: rows[0].hash.toString('hex') };
 }
 
-/** Says how far it is, at most once a second, and how long it will take at this pace. */
+/** Prints progress and the remaining time at the present rate, at most once a second. */
 function createMeter(tell: (line: string) => void, total: number): (more: number) => void {
   const started = performance.now();
   let done = 0;

@@ -26,19 +26,19 @@ export interface OpenDependencies extends WorkDependencies {
   readonly patience: Patience;
 }
 
-/** What came of looking at what is not in the archive. */
+/** The result of comparing workflows that are not in the archive. */
 export interface OpenAudit {
   /** Ids of the deposits and cases that were compared. */
   readonly compared: string[];
-  /** What is about to be written, by name. */
+  /** Ids of items whose missing part is about to be written. */
   readonly onTheirWay: string[];
-  /** Closed a moment ago, compared, and not in the archive yet. */
+  /** Ids of workflows that closed recently and were compared, but are not in the archive yet. */
   readonly notArchivedYet: string[];
 }
 
 /**
- * Deposits and cases that are not in the archive: by their histories as Temporal holds them now. The session's moment is
- * older than the histories, so what does not fit is looked at again, with rows of now.
+ * Audits deposits and cases that are not in the archive, by Temporal's present histories. The session's snapshot is
+ * older than the histories, so what does not fit is read again, with present rows.
  */
 export async function auditOpen(deps: OpenDependencies, deposit: string | null): Promise<OpenAudit> {
   const so: OpenAudit = { compared: [], onTheirWay: [], notArchivedYet: [] };
@@ -67,7 +67,7 @@ interface Looked {
   readonly mismatches: readonly Mismatch[];
 }
 
-/** Whether it fits, and that is noted. */
+/** Returns whether row and history agree, and records it. */
 function settle(
   { builder, patience }: OpenDependencies,
   so: OpenAudit,
@@ -86,14 +86,15 @@ function settle(
   return true;
 }
 
-/** Fresh rows and fresh histories. Returns what is to be looked at once more. */
+/** Compares with fresh rows and fresh histories. Returns the rows to read once more. */
 async function lookAgain(
   deps: OpenDependencies,
   so: OpenAudit,
   before: readonly OpenWorkflow[],
   isLast: boolean,
 ): Promise<OpenWorkflow[]> {
-  // First what Temporal is doing, then the rows, then the history: one that has not grown meanwhile is that of the rows.
+  // First Temporal's pending work, then the rows, then the history: a history that has not grown meanwhile belongs to
+  // the rows.
   const doing = await Promise.all(before.map(({ id }) => describeWorkflow(deps.client, id)));
   const db = await openSession(deps.database, null);
   try {
@@ -108,7 +109,7 @@ async function lookAgain(
   }
 }
 
-/** Between two looks it did something: as if it were doing all of it. */
+/** The history grew between two reads: the same as if every activity and the task were pending. */
 const MOVING: WorkflowStatus = {
   runId: '',
   events: 0,
@@ -117,7 +118,7 @@ const MOVING: WorkflowStatus = {
   task: true,
 };
 
-/** What does not fit: told, or excused by name. False: it is to be looked at once more. */
+/** Reports what does not fit, or excuses it by name. False: it is to be read once more. */
 function conclude(
   deps: OpenDependencies,
   so: OpenAudit,
@@ -136,7 +137,7 @@ function conclude(
     else tell(withoutHistory(row));
     return true;
   }
-  // Its history has grown since the rows were read: they are of two moments.
+  // The history has grown since the rows were read, so they are from two moments.
   const isMoving = doing === null || doing.events !== one.events;
   so.compared.push(subjectOf(facts));
   const ageOf = ({ posting }: Mismatch) => (posting === null ? 0 : Date.now() - Date.parse(posting.postedAt));
@@ -148,7 +149,7 @@ function conclude(
   return true;
 }
 
-/** Rows beside their histories. `counted`: for the first time. */
+/** Compares rows with their histories. `counted`: for the first time, so they count in the report. */
 async function look(deps: OpenDependencies, rows: readonly OpenWorkflow[], counted: boolean): Promise<Looked[]> {
   const { replayer } = await deps.replayerFor(null);
   const codecs = deps.dataConverter.payloadCodecs ?? [];
@@ -165,7 +166,7 @@ async function look(deps: OpenDependencies, rows: readonly OpenWorkflow[], count
     try {
       facts = readHistory(await openHistory(history, codecs));
     } catch (error) {
-      // Encrypted with a key that is not here, or no history of ours.
+      // The key is missing, or it is no history of ours.
       const { message: detail } = error as Error;
       if (counted) deps.builder.find(FINDINGS.not_readable.check, { kind: 'not_readable', where: row.id, detail });
       looked.push({ row, facts: null, events: 0, isGone: false, mismatches: [] });
@@ -185,7 +186,7 @@ async function look(deps: OpenDependencies, rows: readonly OpenWorkflow[], count
   );
 }
 
-/** A row that says it is open, whose workflow has ended. */
+/** The finding about an open row whose workflow has ended. */
 export function endedThoughOpen({ id, closedAt }: OpenWorkflow, { end }: HistoryFacts): Finding[] {
   if (closedAt !== null || end === null) return [];
   const detail = `its row is open, its workflow has ended as ${end.status} ${end.at}`;
@@ -202,7 +203,10 @@ export async function fetchOpen(client: Client, workflowId: string): Promise<His
   }
 }
 
-/** Acknowledged callbacks without an outcome, looked at again; what somebody is about to take is excused by name. */
+/**
+ * Audits acknowledged callbacks without an outcome, with repeated reads. Returns those that a pending workflow is about
+ * to take.
+ */
 export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   let waiting = await callbacksWaiting(deps.db);
   for (let looks = deps.patience.looks; waiting.length > 0 && looks > 0; looks -= 1) {
@@ -225,7 +229,7 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   return onTheirWay;
 }
 
-/** Workflows without a row, in a session of now. Answers which rows of the archive Temporal lists. */
+/** Audits workflows without a row, in a new session. Returns the rows of the archive that Temporal lists. */
 export async function auditUnknown(deps: OpenDependencies): Promise<readonly number[]> {
   const db = await openSession(deps.database, null);
   try {

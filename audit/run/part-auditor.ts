@@ -11,13 +11,13 @@ export interface PartDependencies {
   readonly archiveDirectory: string | undefined;
   /** The workflow code of today. */
   readonly code: string;
-  /** Bundles that replay on themselves. */
+  /** Hashes of bundles whose histories replay on the bundle itself. */
   readonly exceptions: readonly string[];
   readonly dataConverter: DataConverter;
 }
 
 export interface PartAuditor {
-  /** What was found in one part. */
+  /** Audits one part and returns its findings. */
   audit(part: AuditPart): Promise<BuilderState>;
   close(): Promise<void>;
 }
@@ -36,7 +36,7 @@ export function createPartAuditor(deps: PartDependencies): PartAuditor {
   };
 }
 
-/** One replayer for the code of today, and one for each code that replays on itself; each is opened when it is needed. */
+/** One replayer for today's code, and one for each bundle with an exception; each is opened when it is needed. */
 export function createReplayers(
   deps: Pick<PartDependencies, 'code' | 'exceptions' | 'dataConverter'>,
   objects: ArchiveObjects,
@@ -45,7 +45,7 @@ export function createReplayers(
   const chosen = new Map<string, Promise<ChosenReplayer>>();
   const choose = async (bundleHash: string): Promise<ChosenReplayer> => {
     const code = await keptCode(objects, bundleHash);
-    // That it is missing is reported once, for the bundle; its histories are then tried on the code of today.
+    // A missing bundle is reported once; its histories are then replayed on today's code.
     if (code === null || !deps.exceptions.includes(bundleHash)) {
       return { replayer: ofToday, replayedOn: 'today', kept: code !== null };
     }

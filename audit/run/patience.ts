@@ -4,33 +4,34 @@ import type { Mismatch } from '../histories/compare.ts';
 import type { FindingKind } from '../report/findings.ts';
 
 /**
- * How often and for how long the audit looks again at what does not fit. An age excuses nothing by itself: a mismatch is
- * excused while Temporal shows that somebody is about to write what is missing, and only there.
+ * How often and for how long the audit reads again what does not fit. A mismatch is excused only while Temporal shows
+ * pending work that may write the missing part. Age alone excuses only a row without a workflow and a new callback
+ * (docs/guides/audit.md#what-is-excused).
  */
 export interface Patience {
   readonly looks: number;
   readonly everyMs: number;
-  /** A row that waits for its workflow, and a posting that waits for its history, may be so old, by the database's clock. */
+  /** The age up to which a row may lack its workflow and a posting its step, by the database's clock. */
   readonly youngMs: number;
-  /** The archive may lag behind Temporal by so much. */
+  /** The time by which the archive may lag behind Temporal. */
   readonly archivedWithinMs: number;
 }
 
 export const PATIENCE: Patience = { looks: 3, everyMs: 3_000, youngMs: 120_000, archivedWithinMs: 600_000 };
 
-/** What Temporal is doing with a workflow; null: it has no such workflow. */
+/** Temporal's pending work for a workflow; null: there is no such workflow. */
 export interface WorkflowStatus {
   readonly runId: string;
   readonly events: number;
   /** It has not ended. */
   readonly runs: boolean;
-  /** Names of activities that are to be done or are being done. */
+  /** Names of pending activities, scheduled or started. */
   readonly activities: readonly string[];
-  /** Workflow code runs, or is about to: local activities write then. */
+  /** A workflow task is pending: its local activities may write. */
   readonly task: boolean;
 }
 
-/** Of the run that is named; otherwise of the newest. */
+/** The pending work of the named run, by default of the newest. */
 export async function describeWorkflow(
   client: Client,
   workflowId: string,
@@ -51,7 +52,7 @@ export async function describeWorkflow(
   }
 }
 
-/** Which activities post which kind of money. Those in the first list run inside the workflow's task as well. */
+/** The activities that post each kind of posting. These also run inside the workflow's task, as local activities. */
 const POSTED_BY: Readonly<Record<string, readonly string[]>> = {
   credit: ['credit'],
   suspense: ['recordReview', 'park', 'decide'],
@@ -59,7 +60,7 @@ const POSTED_BY: Readonly<Record<string, readonly string[]>> = {
 /** Decisions are carried out by an activity of their own, never inside a task (workflows/effects.ts). */
 const DECIDED_BY = ['decide'];
 
-/** What differs while an effect is in the tables and its step is not in the history yet. Nothing else ever does. */
+/** The kinds of findings that occur while an effect is in the tables and its step is not in the history yet. */
 const ON_THE_WAY: readonly FindingKind[] = [
   'deposit_row_differs',
   'deposit_unexplained',
@@ -68,7 +69,7 @@ const ON_THE_WAY: readonly FindingKind[] = [
   'attempt_differs',
 ];
 
-/** Whether the step that explains it may be recorded in a moment. */
+/** Whether pending work may soon record the step that explains the mismatch. */
 export function mayFollow(
   { finding, posting }: Mismatch,
   { activities, task }: WorkflowStatus,

@@ -5,19 +5,19 @@ import type { BuilderState } from '../report/builder.ts';
 import type { AuditPart } from '../audit-arguments.ts';
 
 /**
- * What is finished of an audit, on disk, so that one that was cut off goes on where it stopped. Everything that decides
- * the result is in its name: another archive, scope or code is another audit. What another than the audit's own key wrote is
- * not finished: whoever may write into the folder finishes nothing.
+ * The finished parts of an audit, on disk, so that a killed audit resumes. The name contains everything that decides
+ * the result: another archive, scope or code is another audit. Each record is authenticated with the audit's key, so
+ * that nobody else who can write into the folder can mark a part as finished.
  */
 export interface AuditProgress {
   readonly startedAt: string;
   finished(part: AuditPart): Promise<BuilderState | null>;
   keep(part: AuditPart, state: BuilderState): Promise<void>;
-  /** The report is written: nothing of this is needed any more. */
+  /** Deletes the records, after the report is written. */
   forget(): Promise<void>;
 }
 
-/** `key`: the private one that signs the report; null: notes are believed as they are. */
+/** `key`: the private key that signs the report; null: records are not authenticated. */
 export async function openProgress(
   out: string,
   decides: unknown,

@@ -16,8 +16,8 @@ import { choose, cut } from '../audit-arguments.ts';
 import { FINDINGS } from '../report/findings.ts';
 
 /**
- * Archived histories beside Temporal's own. Who may do everything in the database can write a history, the rows that rest
- * on it and both chains anew; Temporal keeps what was, for as long as its retention says.
+ * Compares archived histories with Temporal's own. Somebody with all rights in the database can rewrite a history, its
+ * rows and both chains; Temporal keeps the original until its retention ends.
  */
 export interface CopiesDependencies {
   readonly client: Client;
@@ -28,15 +28,15 @@ export interface CopiesDependencies {
   readonly tell: (line: string) => void;
 }
 
-/** Temporal answers so many at once without getting slower. */
+/** Concurrent requests that Temporal answers without getting slower. */
 const LANES = 8;
 const PART = 500;
-/** Of a budget that does not reach: for the newest rows, and for the largest credits. */
+/** The part of a limited budget for the newest rows, and the same for the largest credits: one tenth. */
 const TENTH = 10;
 
 /**
- * `rows`: of the archive, by number; `listed`: those that Temporal lists, null: nobody has asked for its list; `budget`: so
- * many of them, null: all.
+ * `rows`: numbers of the archive's rows; `listed`: those that Temporal lists, null: the list was not read; `budget`:
+ * how many to compare, null: all.
  */
 export async function compareCopies(
   deps: CopiesDependencies,
@@ -50,7 +50,7 @@ export async function compareCopies(
   let [compared, missing] = [0, 0];
   let oldestUs: bigint | null = null;
   const gone: Pick<ArchiveRow, 'n' | 'closedAtUs'>[] = [];
-  // A connection does one thing after the other.
+  // A connection runs one statement at a time.
   const inTurn = takeTurns();
   for (const part of cut(asked, PART)) {
     const waiting = await archiveRows(deps.db, part);
@@ -72,11 +72,11 @@ export async function compareCopies(
   return { of, asked: found, compared, chosenBy: isDrawn ? String(seed) : null };
 }
 
-/** Temporal lets go of a run at its end and the retention, give or take half an hour: of one after the other. */
+/** Temporal deletes a run after its end plus the retention, give or take half an hour, the oldest first. */
 const LETS_GO_WITHIN_US = 3_600_000_000n;
 const NAMED = 50;
 
-/** What it does not have, though it has what ended before: retention was made shorter since, or somebody took it away. */
+/** Notes runs that Temporal lacks although it has older ones: somebody deleted them, or shortened the retention. */
 function noteTakenAway(
   builder: ReportBuilder,
   gone: readonly Pick<ArchiveRow, 'n' | 'closedAtUs'>[],
@@ -91,10 +91,10 @@ function noteTakenAway(
   );
 }
 
-/** What Temporal does not list, it does not have, unless its list lags behind: so many of these are asked for. */
+/** Temporal has no run that it does not list, unless its list lags: this many unlisted runs are asked for. */
 const UNLISTED = 500;
 
-/** Of those that Temporal lists the newest, the largest credits, and others by a seed that nobody knew before. */
+/** Selects from the listed rows the newest, the largest credits, and others by a seed that nobody knew before. */
 async function pick(
   db: pg.ClientBase,
   rows: readonly number[],
@@ -123,7 +123,7 @@ async function pick(
   return [...picked].toSorted((a, b) => a - b);
 }
 
-/** So many of the newest, and of the largest credits. */
+/** The `many` newest rows and the `many` largest credits. */
 async function dearest(db: pg.ClientBase, rows: readonly number[], many: number): Promise<readonly number[]> {
   const inScope = new Set(rows);
   const { rows: largest } = await db.query<{ n: string }>(
@@ -145,7 +145,7 @@ function takeTurns(): Turns {
   };
 }
 
-/** Whether Temporal still has it. */
+/** Compares one run; returns whether Temporal still has it. */
 async function compareCopy(deps: CopiesDependencies, row: ArchiveRow, inTurn: Turns): Promise<boolean> {
   const { client, builder } = deps;
   const tell = (detail: string) => {
@@ -172,10 +172,10 @@ async function unarchivedRun({ client, db }: CopiesDependencies, { workflowId }:
   return rowCount === 0 ? newest.runId : null;
 }
 
-/** gRPC: what is asked for can be no name. */
+/** gRPC code for an invalid name. */
 const INVALID_ARGUMENT = 3;
 
-/** Null: Temporal has none, or a row of the archive names what can be no workflow and no run. */
+/** Null: Temporal has none, or the archive's row has an invalid workflow or run id. */
 async function orNone<T>(ask: () => Promise<T | null>): Promise<T | null> {
   try {
     return await ask();
@@ -187,7 +187,7 @@ async function orNone<T>(ask: () => Promise<T | null>): Promise<T | null> {
   }
 }
 
-/** What the archived text says otherwise; null: nothing, in whatever form each of them was written down. */
+/** The first difference of the archived text; null: the contents are equal, whatever their encoding. */
 async function differenceOf(
   { objects, dataConverter }: CopiesDependencies,
   row: ArchiveRow,
@@ -199,7 +199,7 @@ async function differenceOf(
     kept = parseHistory(await objects.get(row.historyHash));
     own = eventsOf(kept);
   } catch (error) {
-    // That it is not there, whole, is told of the archive.
+    // A missing or damaged text is reported by the check of the archive.
     if (error instanceof ArchiveDamaged || error instanceof ArchiveMissing) return null;
     return 'is no history, and Temporal has one';
   }
@@ -215,7 +215,7 @@ async function differenceOf(
   try {
     return firstDifference(await facts(kept), await facts(told));
   } catch {
-    // Nothing can be read of either, because a key is not here: that is told where the row is audited.
+    // Neither can be decoded because a key is missing, which is reported where the row is audited.
     return null;
   }
 }
@@ -223,7 +223,7 @@ async function differenceOf(
 interface EventLine {
   /** Number, type and time. */
   readonly what: string;
-  /** Every payload, as it is kept, in the order of the fields. */
+  /** Every payload as stored, in the order of the fields. */
   readonly payloads: string;
 }
 
@@ -244,7 +244,7 @@ function collect(value: unknown, payloads: unknown[]): void {
   else for (const item of Object.values(value)) collect(item, payloads);
 }
 
-/** Of what the audit goes by. */
+/** The first difference in the facts that the audit uses. */
 function firstDifference({ steps: kept, ...own }: HistoryFacts, { steps: told, ...theirs }: HistoryFacts) {
   for (const [name, value] of Object.entries(theirs))
     if (canonical(value) !== canonical(own[name as keyof typeof own])) return `${name} is not what it is in Temporal`;
@@ -252,7 +252,7 @@ function firstDifference({ steps: kept, ...own }: HistoryFacts, { steps: told, .
   return at < 0 ? null : `event ${told[at]!.eventId} says something else in Temporal`;
 }
 
-/** What was compared, for people. */
+/** A sentence about the comparison, for people. */
 export function sayCompared({ of, asked, compared, chosenBy }: ComparedWithTemporal): string {
   const left = asked - compared;
   return [

@@ -4,8 +4,8 @@ import { describeWorkflow } from './patience.ts';
 import type { Finding } from '../report/report.ts';
 
 /**
- * Workflows that Temporal lists, beside the rows. What the list lacks proves nothing, because it lags behind; what it shows
- * and no row has is a finding.
+ * Compares Temporal's list of workflows with the rows. A missing entry proves nothing, because the list lags; an entry
+ * without a row is a finding.
  */
 
 const AT_ONCE = 500;
@@ -16,7 +16,7 @@ interface Listed {
   readonly runs: boolean;
 }
 
-/** Every run that Temporal lists, those that have ended for as long as it keeps them. */
+/** Every run that Temporal lists, also ended ones within the retention. */
 async function* listed(client: Client): AsyncGenerator<readonly Listed[]> {
   let runs: Listed[] = [];
   const query = `WorkflowType = 'deposit' or WorkflowType = 'review'`;
@@ -42,16 +42,16 @@ interface Beside {
   readonly id: string;
   readonly run: string;
   readonly runs: boolean;
-  /** The archive's row of this run. */
+  /** The number of the archive's row of this run; null: none. */
   readonly n: string | null;
   readonly known: boolean;
-  /** Some run of it is in the archive: then all are. */
+  /** A run of the workflow is in the archive: then all are. */
   readonly archived: boolean;
 }
 
 /**
- * `fresh`: a session of now; a row is written before its workflow is started. `archived`: the archive's rows of runs that
- * are listed, by number.
+ * `fresh`: a new session, because a row is written before its workflow is started. `archived`: numbers of the archive's
+ * rows whose runs are listed.
  */
 export async function findWithoutRow(
   client: Client,
@@ -59,7 +59,7 @@ export async function findWithoutRow(
 ): Promise<{ readonly findings: readonly Finding[]; readonly archived: readonly number[] }> {
   const findings: Finding[] = [];
   const archived = new Set<number>();
-  // Each batch is listed before it is looked up: what was made meanwhile has its row.
+  // Each batch is listed before its rows are read, so workflows that started meanwhile have their rows.
   await fresh.query('commit; begin isolation level read committed read only');
   for await (const runs of listed(client)) {
     const { rows } = await fresh.query<Beside>(BESIDE, [
@@ -76,12 +76,12 @@ export async function findWithoutRow(
   return { findings, archived: [...archived] };
 }
 
-/** It has ended and its row is there; or it is compared by itself, because nothing of it is archived. */
+/** Ended and archived; or not archived, and so compared elsewhere. */
 const isFine = ({ known, archived, runs, n }: Beside): boolean => known && (!archived || (n !== null && !runs));
 
 async function findingOf(client: Client, { id, run, known, n }: Beside): Promise<Finding | null> {
   const doing = await describeWorkflow(client, id, run);
-  // The list shows what is not there any more as well.
+  // The list may still have deleted runs.
   if (doing === null) return null;
   if (!known) return { kind: 'history_unexplained', where: id, detail: 'Temporal has it, and there is no row for it' };
   if (doing.runs)

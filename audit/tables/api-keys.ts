@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Finding } from '../report/report.ts';
 import type { Db } from '../../database/pool.ts';
 
-/** What is known of one key, by the log or by its row. `expires`, `created`: microseconds since 1970. */
+/** The facts of one key, from the log or from its row. `expires`, `created`: microseconds since 1970. */
 interface KeyFacts {
   readonly id: string;
   readonly name: string;
@@ -27,7 +27,10 @@ const FACTS = `k.name, k.scopes, k.wallets, ${micros('k.created_at')} as created
 const LOG = `select k.n::text as n, k.prev, k.hash, k.event, ${micros('k.at')} as at, k.key_id::text as id, ${FACTS}, encode(k.fingerprint, 'hex') as fingerprint from engine.key_log k order by k.n`;
 const KEYS = `select k.id::text as id, ${FACTS}, encode(sha256(k.proof_hash), 'hex') as fingerprint, k.revoked_at is not null as revoked from engine.api_key k order by k.id`;
 
-/** Steps in the name of somebody whose key did not take them; a key of before proofs is not named. */
+/**
+ * Steps that their key cannot have taken: it names another operator, may not decide, or was not valid then. Steps from
+ * before proofs name no key.
+ */
 const STEPS = `
   select s.id::text as id, s.operator, k.name, s.key_id::text as key
     from engine.decision s left join engine.api_key k on k.id = s.key_id
@@ -37,7 +40,7 @@ const STEPS = `
 /** A chain begins with the hash of its table's name. */
 const START = createHash('sha256').update('engine.key_log').digest();
 
-/** What a row's hash covers besides the hash before it; `engine.key_log_line` says the same in SQL. */
+/** The text that a row's hash covers besides the previous hash; `engine.key_log_line` is the same in SQL. */
 const lineOf = (row: LogRow): string =>
   [
     row.n,
@@ -53,8 +56,8 @@ const lineOf = (row: LogRow): string =>
   ].join('|');
 
 /**
- * API keys beside the log of their making, in both directions, and that log as a chain. `since`: by name, when the first
- * key was made with which one may decide; RFC 3339.
+ * Compares API keys with the log of keys, in both directions, and verifies the log's chain. `since`: by name, when the
+ * first key with the right to decide was issued; RFC 3339.
  */
 export async function checkKeys(
   db: Db,
@@ -102,6 +105,6 @@ export async function checkKeys(
 
 const nameOf = ({ id, name }: KeyFacts): string => `key K${id} of ${name}`;
 
-/** Nothing of it proves a key. */
+/** The facts of a key for a finding; none of them can be used as a key. */
 const textOf = ({ name, scopes, wallets, created, expires, fingerprint }: KeyFacts): string =>
   `${name} for ${scopes.join(', ')} on ${wallets?.join(', ') ?? 'all wallets'}, made ${created}, until ${expires ?? 'revoked'}, ${fingerprint.slice(0, 16)}`;

@@ -8,9 +8,9 @@ import { type SqlCheck, UNEXPLAINED } from './table-checks.ts';
 import { TIMES } from './times.ts';
 import { TOLD } from './notification-checks.ts';
 
-/** Checks of the books and of both chains, and of what has no history to be compared with. */
+/** Checks of the ledger and of both chains, and of rows without a history. */
 
-/** So many things of one kind are named. */
+/** Maximum number of named items of one kind. */
 const NAMED = 1_000;
 const PAGE = 2_000;
 
@@ -95,11 +95,14 @@ interface Block {
   readonly prev: Buffer;
   readonly hash: Buffer;
   readonly atUs: string;
-  /** Null: none of its postings is there. */
+  /** Null: none of its postings exists. */
   readonly lines: string | null;
 }
 
-/** The chain of blocks, hashed here. A chain cannot see that its own end was cut off: {@link checkHeads}. */
+/**
+ * Verifies the chain of blocks, hashed in this process. A chain cannot show that its end was cut off:
+ * {@link checkHeads}.
+ */
 async function checkBlocks(db: pg.ClientBase): Promise<Finding[]> {
   const found: Finding[] = [];
   let before: Block | null = null;
@@ -148,7 +151,7 @@ interface ArchiveLine {
   readonly line: string;
 }
 
-/** The chain of the archive, hashed here. */
+/** Verifies the chain of the archive, hashed in this process. */
 export async function checkArchiveChain(db: pg.ClientBase): Promise<Finding[]> {
   const found: Finding[] = [];
   const find = (kind: FindingKind, n: number, detail: string) =>
@@ -174,7 +177,7 @@ export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
   return found;
 }
 
-/** Heads that were seen before, in a report: each chain has to pass through them still. */
+/** Checks that each chain still contains the head of an earlier report. */
 export async function checkHeads(
   db: pg.ClientBase,
   seen: { readonly ledger: ReportChainHead | null; readonly archive: ReportChainHead | null },

@@ -4,15 +4,15 @@ import type { Exceptions } from '../exceptions.ts';
 import type { Finding } from '../report/report.ts';
 
 export interface CatalogueCheck {
-  /** sha256 of the manifest that was compared with, in hexadecimal. */
+  /** sha256 of database/catalogue.txt, in hexadecimal. */
   readonly hash: string;
-  /** How many lines. */
+  /** Number of compared lines. */
   readonly checked: number;
   readonly findings: readonly Finding[];
   readonly notes: readonly string[];
 }
 
-/** Whether the database under audit is the one that the migrations make, line by line. */
+/** Compares the audited database with the lines that the migrations make. */
 export async function checkCatalogue(db: pg.ClientBase, exceptions: Exceptions): Promise<CatalogueCheck> {
   const state = await compareCatalogue(db);
   const findings: Finding[] = [];
@@ -27,6 +27,6 @@ export async function checkCatalogue(db: pg.ClientBase, exceptions: Exceptions):
   return { hash: state.hash, checked: state.compared, findings, notes };
 }
 
-/** What is there and this version does not make; of anything else an empty line, which nothing excuses. */
+/** The line of an extra object, which an exception may excuse; empty for other differences, which none excuses. */
 const lineOf = ({ what, expected, found }: CatalogueDifference): string =>
   expected !== null || found === null ? '' : found === '' ? what : `${what}: ${found}`;

@@ -3,8 +3,8 @@ import type pg from 'pg';
 const FETCHED = 1_000;
 
 /**
- * The rows of a query, a thousand at a time: the server keeps the rest. In the transaction of an audit's session, in which
- * nothing else may be asked by this name meanwhile.
+ * The rows of a query, a thousand at a time, by a cursor in the transaction of an audit's session. No other cursor of
+ * the same name may be open.
  */
 export async function* rowsOf<Row>(
   db: pg.ClientBase,
@@ -12,9 +12,9 @@ export async function* rowsOf<Row>(
   sql: string,
   values: readonly unknown[],
 ): AsyncGenerator<readonly Row[]> {
-  // The whole result is read, so the plan that is best for its first rows is none.
+  // The whole result is read, so a plan that is fast for the first rows is wrong.
   await db.query('set local cursor_tuple_fraction = 1');
-  // Compiling the statement takes longer than reading a book of thousands.
+  // JIT compilation takes longer than reading thousands of rows.
   await db.query('set local jit = off');
   await db.query(`declare ${name} no scroll cursor for ${sql}`, [...values]);
   try {

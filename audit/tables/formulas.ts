@@ -1,17 +1,17 @@
 import { POSTING_LINE } from '../../archive/posting-line.ts';
 
 /**
- * The formulas of the books, as SQL of the audit's own: the functions and views of the database under audit are the
- * suspect's. Built-in functions only; hashes are computed in this process (books.ts).
+ * The formulas of the ledger, as the audit's own SQL: functions and views of the audited database may have been
+ * replaced. Built-in functions only; hashes are computed in this process (books.ts).
  */
 
-/** The lines of a posting `t`, as `l(line, code, amount)`; those of amount 0 are none. */
+/** The lines of a posting `t`, as `l(line, code, amount)`, without those of amount 0. */
 export const LEGS = `(values (1, t.debit_code::text, t.amount::numeric),
              (2, t.credit_code::text, t.fee + coalesce(t.rest, 0) - t.amount),
              (3, 'fees', -t.fee),
              (4, 'suspense:' || t.provider, -t.rest)) l(line, code, amount)`;
 
-/** Every account with what is kept of it, and what its entries add up to. */
+/** Every account with its stored balance and the sum of its entries. */
 export const TRIAL_BALANCE = `(
   select a.code, a.asset, coalesce(b.amount, 0) as kept, coalesce(e.amount, 0) as summed,
          coalesce(b.entries, 0) as kept_entries, coalesce(e.entries, 0) as entries
@@ -20,14 +20,14 @@ export const TRIAL_BALANCE = `(
     left join (select account_id, sum(amount) as amount, count(*) as entries
                  from ledger.entry group by account_id) e on e.account_id = a.id)`;
 
-/** Postings that left money in suspense which nothing has taken out since. */
+/** Postings whose money is still in suspense. */
 export const SUSPENSE_OPEN = `(
   select t.id, t.provider, -l.amount as amount
     from ledger.transaction t cross join lateral ${LEGS}
    where l.code = 'suspense:' || t.provider and l.amount < 0
      and not exists (select from ledger.transaction s where s.origin = t.id))`;
 
-/** The newest payment of each deposit that lies in a wallet. */
+/** The newest payment of each deposit that is in a wallet. */
 export const NEWEST_STANDING = `(
   select t.deposit, (array_agg(t.key order by t.id desc))[1] as key from ledger.transaction t
    where t.deposit is not null and t.amount > 0 and t.credit_code like 'wallet:%'

@@ -7,8 +7,8 @@ import type { Finding } from '../report/report.ts';
 import { CALLBACK_COLUMNS, type CallbackRecord } from './rows.ts';
 
 /**
- * Reads every kept message again, byte by byte, by the rules that read it when it came: what was hashed is what is in
- * its row, a stamp was bound to it, and it bears the API's seal. `unsealed`: how many are from before there were seals.
+ * Parses every stored message again, by the rules of the time when it came: its content hash is that of its row's
+ * fields, a stamp was bound to it, and the API's seal is valid. `unsealed`: the number of rows from before seals.
  */
 export async function checkInbox(
   db: pg.ClientBase,
@@ -18,7 +18,7 @@ export async function checkInbox(
 ): Promise<{ readonly checked: number; readonly unsealed: number; readonly findings: Finding[] }> {
   const findings: Finding[] = [];
   let [checked, unsealed] = [0, 0];
-  // From the lowest: no number is one that the engine does not give.
+  // From the lowest id, because a forged row may have any.
   for (let after: string | null = null; ; ) {
     const { rows }: pg.QueryResult<CallbackRecord> = await db.query(
       `select ${CALLBACK_COLUMNS} from engine.callback c where $1::bigint is null or c.id > $1 order by c.id limit $2`,
@@ -50,8 +50,8 @@ function faultOfSeal(id: string, verdict: SealVerdict): Finding[] {
 }
 
 /**
- * Since when rows are sealed and by which keys, as the database says, and whether it says what the settings say: who moves
- * that row makes younger rows pass for old ones, and who registers a key of his own may put rows into the inbox.
+ * Compares the database's seal epoch and registered keys with the settings: an attacker who raises the epoch makes
+ * newer rows need no seal, and one who registers a key can put rows into the inbox.
  */
 export async function checkSealEpoch(
   db: pg.ClientBase,
@@ -80,15 +80,15 @@ export function checkCallback(row: CallbackRecord): Finding[] {
   const where = `callback ${row.id}`;
   const findings: Finding[] = [];
   const find = (kind: FindingKind, detail: string) => findings.push({ kind, where, detail });
-  // The others may have come with a stamp that stands for another content, or before their order was known.
+  // Others may have come with a stamp that is bound to another content, or before their order was known.
   if (row.receipt === 'first' && !row.stamped) find('callback_unknown', 'no signed stamp is bound to its content');
   if (!row.acked && row.receipt !== 'unknown_order')
     find('callback_changed', `is not acknowledged, and what was received as ${row.receipt} always is`);
-  // Money is parked by the column, and credited by the field.
+  // Parking uses the column, crediting the field.
   const { externalOrderNumber, transactionCode } = row.data ?? { ...row, transactionCode: null };
   if (row.externalOrderNumber !== externalOrderNumber || row.transactionCode !== transactionCode)
     find('callback_changed', 'its order or its code is not that of its fields');
-  // A row keeps the hash, and the case for people, that it was given by the rules of its time.
+  // A row keeps the hash and the case that the rules of its time gave it.
   const read = PROVIDERS.mtpay.readings(row.raw).find(({ contentHash }) => contentHash.equals(row.contentHash));
   if (read === undefined) {
     find('callback_changed', 'its bytes do not hash to its content hash');

@@ -3,19 +3,20 @@ import { checkoutLink, type LinkRules } from '../../providers/checkout-link.ts';
 import type { Finding } from '../report/report.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
-/** So many deposits of one place are named. */
+/** Maximum number of named deposits of one origin. */
 const NAMED = 20;
 
 /**
- * Without what comes after the host: of a million links some few are left. A backslash is a slash to a browser, and a tab
- * is nothing: what has no host by this pattern is looked at whole, and is too long to be served where it is cut.
+ * The distinct origins of all links, without path: a few among a million links. A browser reads a backslash as a slash
+ * and ignores a tab, so a link without a host by this pattern is compared as a whole; one that is cut here is too long
+ * to be served.
  */
 const PLACES = `
   select coalesce(substring(redirect_url from '^[^/?#]*//[^/?#]*'), left(redirect_url, 2001)) as place,
          (array_agg(external_order_number order by external_order_number))[1:${NAMED}] as first, count(*)::int as many
     from engine.deposit where redirect_url is not null group by 1 order by 2`;
 
-/** Whether customers are sent only where the settings of the audit allow it. */
+/** Checks that all checkout links lead to hosts that the audit's settings allow. */
 export async function checkHosts(db: pg.ClientBase, rules: LinkRules): Promise<Finding[]> {
   const { rows } = await db.query<{ place: string; first: readonly string[]; many: number }>(PLACES);
   return rows.flatMap(({ place, first, many }): Finding[] => {

@@ -1,27 +1,30 @@
 import { decimalText, type SqlCheck } from './table-checks.ts';
 
 /**
- * What is written beside an effect and decides nothing: the words to the outside, the attempts and the stamps. Each is
- * compared with what it tells of, in both directions.
+ * Rows that are written beside an effect and decide nothing: notifications, attempts and stamps. Each is compared with
+ * its effect, in both directions.
  */
 
-/** Nothing younger is pruned (docs/internals/growth.md#what-prunes): what is not there was taken away. */
+/** Nothing younger is pruned (docs/internals/growth.md#what-prunes): a missing younger row was deleted. */
 const KEPT = `interval '6 days'`;
 
-/** A stamp is at most so far from when its order was sent, which its function asks of it. */
+/** A stamp is at most this far from the sending of its order; its function enforces it. */
 const STAMPED_MS = 660_000;
 
-/** Stretches of time in which something was sent with a stamp of ours, and those beside them. */
+/** Intervals with an own stamp, and their neighbors. */
 const STAMPED = `(select distinct s.timestamp_ms / ${STAMPED_MS} + d.by as slot from engine.own_stamp s cross join (values (-1), (0), (1)) d(by))`;
 
-/** Of an order so many contents of one kind are kept (intake/route-callback.ts); more are counted on the newest. */
+/**
+ * Whether 20 contents of one kind are stored for an order (intake/route-callback.ts): more are only counted on the
+ * newest.
+ */
 const FULL = (of: string): string =>
   `select from engine.callback f where f.external_order_number = ${of}.external_order_number group by f.receipt having count(*) >= 20`;
 
-/** The code with which the money of a posting came in. */
+/** The transaction code of the payment that brought the money of a posting. */
 const CODE = `coalesce(t.provider_code, (select r.provider_code from ledger.lineage l join ledger.transaction r on r.id = l.root where l.transaction_id = t.id))`;
 
-/** One for each deposit that is shown as credited: what the word of it has to say. */
+/** The expected notification of each deposit that is shown as credited. */
 const CREDITED = `(
   select t.id::text as of, t.posted_at as at, d.external_order_number as n,
          'deposit.credited:' || t.id || ':' || (extract(epoch from t.posted_at) * 1000000)::bigint as id,
@@ -30,7 +33,7 @@ const CREDITED = `(
            'late', d.late, 'creditedAt', t.posted_at) as body
     from engine.deposit d join ledger.transaction t on t.id = d.posting_id where d.state = 'CREDITED')`;
 
-/** One for each case that people decided. */
+/** The expected notification of each decided case. */
 const DECIDED = `(
   select v.workflow_id as of, k.at, c.external_order_number as n, 'review.decided:' || v.workflow_id as id,
          jsonb_build_object('externalOrderNumber', c.external_order_number, 'case', v.workflow_id, 'decision', v.decision,
@@ -45,7 +48,10 @@ const DECIDED = `(
     left join engine.stated_facts f on f.decision = p.id
    where v.decision is not null)`;
 
-/** Of one kind: what is told, beside what happened. A word of before lacks fields; none has another value. */
+/**
+ * Compares the notifications of one kind with the expected ones. An older notification lacks fields; none has another
+ * value.
+ */
 const told = (kind: string, happened: string): string => `
   select 'notification ' || coalesce(o.id, e.id) as place, x.fault as detail
     from (select o.*, case when o.kind = 'deposit.credited' then split_part(o.id, ':', 2) else substr(o.id, length(o.kind) + 2) end as of
@@ -71,8 +77,8 @@ export const TOLD: readonly SqlCheck[] = [
             from engine.outgoing o where o.kind not in ('deposit.credited', 'review.decided')`,
   },
   {
-    // Only what was surely not sent is followed by another, and what was sent has a stamp of ours: several share one, so one
-    // that lies close to another is not missed.
+    // Only an attempt that was surely not sent is followed by another, and a sent one has an own stamp. Several orders
+    // share a stamp, so a deleted stamp close to another is not detected.
     kind: 'attempt_differs',
     sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || x.fault as detail
             from (select a.*, lag(a.n) over w as before_n, lead(a.n) over w as next_n, (extract(epoch from a.started_at) * 1000)::bigint / ${STAMPED_MS} as slot
@@ -87,7 +93,7 @@ export const TOLD: readonly SqlCheck[] = [
            where x.fault is not null`,
   },
   {
-    // The provider's answer has these words and no other; what they say is nobody's to print.
+    // The provider's answer has these fields and no others; their values are not printed.
     kind: 'attempt_differs',
     sql: `select 'deposit:' || a.external_order_number as place, 'attempt ' || a.n || ' is ' || coalesce(a.outcome, 'open') || ', and its answer has ' || coalesce(x.words::text, 'no words') as detail
             from engine.placement_attempt a
@@ -98,7 +104,7 @@ export const TOLD: readonly SqlCheck[] = [
                       else (x.words <@ w.words and (a.outcome = 'unknown' or a.outcome = a.answer->>'kind')) is not true end`,
   },
   {
-    // What is sealed came with its attempts, of which the first fifty are kept one by one.
+    // A sealed callback has its attempts, of which the first fifty are stored one by one.
     kind: 'callback_unknown',
     sql: `select 'callback ' || c.id as place, 'came ' || c.attempts || ' times, of which ' || a.kept || ' are on record' as detail
             from engine.callback c
@@ -108,7 +114,7 @@ export const TOLD: readonly SqlCheck[] = [
              and (a.kept > least(c.attempts, 50) or a.kept < least(c.attempts, 50) and not exists (${FULL('c')}))`,
   },
   {
-    // Only a flood leaves contents that are not kept, for which their stamps stand all the same.
+    // Only after a flood are there stamps of contents that are not stored.
     kind: 'callback_unknown',
     sql: `select coalesce('callback ' || (select max(c.id) from engine.callback c where c.external_order_number = s.external_order_number), 'deposit:' || s.external_order_number) as place,
                  'a stamp of its order ' || s.external_order_number || ' stands for a content that is not kept' as detail

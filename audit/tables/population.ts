@@ -1,24 +1,24 @@
 import type pg from 'pg';
 import type { Finding } from '../report/report.ts';
 
-/** A deposit or a case of which the archive has no history: open, closing, or said to be either. */
+/** A deposit or a case without a history in the archive, in whatever state its row is. */
 export interface OpenWorkflow {
-  /** The workflow's. */
+  /** The workflow's id. */
   readonly id: string;
-  /** The deposit that it is of. */
+  /** The deposit's order number. */
   readonly n: string;
-  /** Since when there is a row, by the database's clock: nobody who works for the engine can say it. */
+  /** When the row was written, by the database's clock; no process of the engine can choose it. */
   readonly since: Date;
   readonly ageMs: number;
-  /** As the row says, which proves nothing. */
+  /** The row's claim, which proves nothing. */
   readonly closedAt: string | null;
-  /** It held a case that another workflow holds now. */
+  /** The workflow held a case that another workflow holds now. */
   readonly isEarlier: boolean;
 }
 
 /**
- * Whatever a row says of its state and its times, what is not in the archive is looked at. What says that it is not closed
- * is looked at too: that only adds to it. A history that was lost is told as that.
+ * Selects every row that is not in the archive, independent of its state and times, and also archived ones whose row
+ * claims to be open. Lost histories are reported elsewhere.
  */
 const UNARCHIVED = `
   select w.id, w.n, w.since, (extract(epoch from clock_timestamp() - w.since) * 1000)::float8 as "ageMs", w.closed_at::text as "closedAt",
@@ -37,7 +37,7 @@ const UNARCHIVED = `
 
 const BATCH = 25;
 
-/** In batches, in one pass over the tables. `deposit`: its own alone; null: all. */
+/** Reads them in batches, in one pass over the tables. `deposit`: only its rows; null: all. */
 export async function* unarchivedRows(db: pg.ClientBase, deposit: string | null): AsyncGenerator<OpenWorkflow[]> {
   const scope = deposit === null ? '' : ` and w.n = ${quoted(deposit)}`;
   await db.query(`declare unarchived no scroll cursor for ${UNARCHIVED}${scope}`);
@@ -52,7 +52,7 @@ export async function* unarchivedRows(db: pg.ClientBase, deposit: string | null)
 /** A cursor's statement takes no parameters. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
-/** Those of these that are not archived now, as their rows are in this session. */
+/** Those of `before` that are not archived now, with their rows of this session. */
 export async function unarchivedAmong(db: pg.ClientBase, among: readonly OpenWorkflow[]): Promise<OpenWorkflow[]> {
   const { rows } = await db.query<OpenWorkflow>(`${UNARCHIVED} and w.n = any($1) and w.id = any($2)`, [
     among.map(({ n }) => n),
@@ -61,21 +61,21 @@ export async function unarchivedAmong(db: pg.ClientBase, among: readonly OpenWor
   return rows;
 }
 
-/** Of a row whose history nobody has. */
+/** The finding about a row whose history is neither in the archive nor in Temporal. */
 export function withoutHistory({ id, closedAt, isEarlier }: OpenWorkflow): Finding[] {
   if (closedAt !== null) {
     const detail = `closed ${closedAt}, and neither the archive nor Temporal has it`;
     return [{ kind: 'history_missing', where: id, detail }];
   }
-  // What held an open case before may have left Temporal.
+  // Temporal may have deleted the earlier workflow of an open case.
   if (isEarlier) return [];
   return [{ kind: 'deposit_unexplained', where: id, detail: 'is open, and Temporal has no such workflow' }];
 }
 
 /**
  * Postings of workflows whose history was not compared. `compared`: ids of the deposits and cases that were compared by
- * what Temporal holds; each of the archive is compared, or told to be unreadable. `deposit`: only its own were, and of the
- * others a row has to do.
+ * Temporal's histories; every archived one is compared or reported as unreadable. `deposit`: only its workflows were
+ * compared; for others a row is enough.
  */
 export async function findPostingsLeft(
   db: pg.ClientBase,
@@ -96,11 +96,11 @@ export async function findPostingsLeft(
   return rows.map((row) => ({ kind: 'posting_unexplained', ...row }));
 }
 
-/** An acknowledged callback of which nothing has come, with the deposit whose workflow would take it. */
+/** An acknowledged callback without an outcome, with the deposit whose workflow would take it. */
 export interface PendingCallback {
   readonly id: string;
   readonly deposit: string | null;
-  /** Since it came first: a repeat makes it no younger. */
+  /** Age of its first delivery; repeats do not change it. */
   readonly ageMs: number;
   readonly finding: Finding;
 }

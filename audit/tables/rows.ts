@@ -3,7 +3,7 @@ import type { Decision } from '../../domain/decision.ts';
 import { providerOf, type CallbackData, type DepositSettings, type Order } from '../../domain/order.ts';
 import type { DecisionRow } from '../../database/decisions.ts';
 
-/** What the tables hold about some workflows, read for comparing. Decimals canonical, ids and times text. */
+/** The rows of some workflows, read for the comparisons. Decimals canonical, ids and times as text. */
 export interface DepositRecord extends Order {
   readonly provider: string;
   readonly settings: DepositSettings;
@@ -13,7 +13,7 @@ export interface DepositRecord extends Order {
   readonly postingId: string | null;
   /** The case that credited an unbound payment of this deposit, and so ended it. */
   readonly settledBy: string | null;
-  /** Its workflow was told of that. */
+  /** Its workflow was signaled about that. */
   readonly told: boolean;
   readonly advertisementCode: string | null;
   /** sha256 of the checkout link, lower-case hex; null: there is none. */
@@ -28,7 +28,7 @@ export interface DepositRecord extends Order {
 
 export interface CallbackRecord {
   readonly id: string;
-  /** Null in rows of before. */
+  /** Null in older rows. */
   readonly uid: string | null;
   readonly externalOrderNumber: string;
   readonly deposit: string | null;
@@ -40,7 +40,7 @@ export interface CallbackRecord {
   readonly receivedAt: string;
   readonly acked: boolean;
   readonly outcome: string | null;
-  /** A stamp that was bound to exactly this content stands beside it. */
+  /** A stamp was bound to exactly this content. */
   readonly stamped: boolean;
 }
 
@@ -58,11 +58,11 @@ export interface PostingRecord {
   readonly fiatAmount: string | null;
   readonly unitPrice: string | null;
   readonly origin: string | null;
-  /** The first posting of its chain; its own id where it is that. */
+  /** The first posting of its chain; its own id if it is the first. */
   readonly root: string;
-  /** The credit of the deposit next to which two people put it. */
+  /** The credit of the deposit beside which two people put it. */
   readonly beside: string | null;
-  /** What of the amount stays in suspense, because only what was ordered was credited. */
+  /** The part of the amount that stays in suspense, because only the ordered amount was credited. */
   readonly rest: string | null;
   readonly workflowId: string;
   readonly actor: string | null;
@@ -77,7 +77,7 @@ export interface CaseRecord {
   readonly inboxId: string;
   readonly reason: string;
   readonly detail: string;
-  /** Who doubts a credit, and which; null: the engine opened it. */
+  /** Who doubts which posting; null: the engine opened the case. */
   readonly openedBy: string | null;
   readonly doubted: string | null;
   readonly parked: string | null;
@@ -86,13 +86,13 @@ export interface CaseRecord {
   readonly decision: Decision | null;
   readonly decidedBy: string | null;
   readonly postingId: string | null;
-  /** The proposal that people are shown to wait. */
+  /** The waiting proposal that people see. */
   readonly proposal: string | null;
 }
 
 export type StepRecord = Omit<DecisionRow, 'uid' | 'inboxId' | 'at'> & { readonly at: string };
 
-/** What a confirmed proposal came to, as it was written down where it was carried out. */
+/** The stored result of a confirmed proposal. */
 export interface CarriedRecord {
   readonly proposal: string;
   readonly confirmation: string;
@@ -100,7 +100,7 @@ export interface CarriedRecord {
   readonly at: string;
 }
 
-/** What one person read in the provider's statement, of a payment that cannot be read. */
+/** The facts that one person read in the provider's statement, for an unreadable payment. */
 export interface StatedRecord {
   readonly decision: string;
   readonly transactionCode: string;
@@ -109,12 +109,12 @@ export interface StatedRecord {
   readonly paymentPrice: string;
 }
 
-/** What was sent to the provider for an order, and what came of it. */
+/** One call to the provider for an order, with its outcome. */
 export interface AttemptRecord {
   readonly externalOrderNumber: string;
   readonly n: number;
   readonly outcome: string | null;
-  /** What the answer says: `placed`, `unknown`, …, also where it came late. */
+  /** The kind of the answer: `placed`, `unknown`, …, also of a late one. */
   readonly answered: string | null;
   readonly cause: string | null;
   readonly advertisementCode: string | null;
@@ -122,9 +122,9 @@ export interface AttemptRecord {
   readonly redirectHash: string | null;
 }
 
-/** Everything about one batch of workflows, by what it is looked up by. */
+/** All rows about one batch of workflows, indexed for lookups. */
 export interface Records {
-  /** Those of the histories, and those that decisions name. */
+  /** Deposits of the histories, and those that decisions name. */
   readonly deposits: ReadonlyMap<string, DepositRecord>;
   readonly callbacks: ReadonlyMap<string, CallbackRecord>;
   readonly postings: ReadonlyMap<string, readonly PostingRecord[]>;
@@ -132,17 +132,17 @@ export interface Records {
   readonly steps: ReadonlyMap<string, readonly StepRecord[]>;
   /** By the proposal. */
   readonly carried: ReadonlyMap<string, CarriedRecord>;
-  /** By the step with which it was stated. */
+  /** By the step that stated it. */
   readonly stated: ReadonlyMap<string, StatedRecord>;
-  /** Steps that their case did not take, with the refusal. */
+  /** Steps that their case refused, with the refusal. */
   readonly refused: ReadonlyMap<string, string>;
-  /** By id: what rows, steps and postings name, and where the chains of those begin. */
+  /** By id: postings that rows, steps and postings name, and the first ones of their chains. */
   readonly named: ReadonlyMap<string, PostingRecord>;
   /** By order, in their order. */
   readonly attempts: ReadonlyMap<string, readonly AttemptRecord[]>;
-  /** By deposit: its callbacks that came to something. */
+  /** By deposit: its callbacks with an outcome. */
   readonly outcomes: ReadonlyMap<string, readonly { readonly id: string; readonly outcome: string }[]>;
-  /** When a restore of this database was noted last; null: never. */
+  /** When a restore of this database was last recorded; null: never. */
   readonly restoredAt: string | null;
   /** By transaction code: the workflow whose posting has used it up. */
   readonly codes: ReadonlyMap<string, string>;
@@ -222,8 +222,8 @@ const OUTCOMES = `
   select deposit, id::text as id, outcome from engine.callback where deposit = any($1) and outcome is not null order by id`;
 
 /**
- * Reads what belongs to these deposits and cases. `inboxIds`: the callbacks that their histories name. What a history
- * names and no table can hold, because somebody else wrote it, is not asked for.
+ * Reads the rows of these deposits and cases. `inboxIds`: the callbacks that their histories name. Ids from a forged
+ * history that no table can hold are omitted.
  */
 export async function readRecords(
   db: pg.ClientBase,
@@ -286,7 +286,7 @@ export async function readRecords(
   };
 }
 
-/** PostgreSQL's texts hold no NUL. */
+/** Whether PostgreSQL can store the text: it allows no NUL. */
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0');
 
 const byWorkflow = <T extends { readonly workflowId: string }>(rows: readonly T[]) =>

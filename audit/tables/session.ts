@@ -3,13 +3,13 @@ import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { openConnection } from '../../database/pool.ts';
 
 /**
- * A connection that sees one moment of the database for as long as it lives, and can change nothing. `snapshot`: the
- * moment of another such connection, so that several processes look at the same one. Names without a schema are
- * PostgreSQL's own; a policy ends a query instead of hiding rows from it, unless it is a finding already.
+ * Opens a connection in one read-only transaction with one snapshot. `snapshot`: that of another such connection, so
+ * that several processes read the same. Names without a schema are PostgreSQL's own. A row security policy fails a
+ * query instead of hiding rows from it, unless it is a finding already.
  */
 export async function openSession(database: DatabaseConfig, snapshot: string | null): Promise<pg.Client> {
   const client = await openConnection({ url: database.url, role: 'auditor', applicationName: 'deposit-audit' });
-  // Compiling costs more than it saves: these statements look dear and are run once.
+  // JIT compilation costs more than it saves: these statements look expensive and run once.
   await client.query('set search_path = pg_catalog, pg_temp; set jit = off');
   await client.query(
     `select set_config('row_security', 'off', false) where not exists (select from pg_class where relrowsecurity)`,

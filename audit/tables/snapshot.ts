@@ -25,17 +25,19 @@ const BATCH = 500;
 
 const RESTORES = `select to_char(r.at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at from engine.restored r order by r.at`;
 
-/** With what the audit verifies, all of it from settings of its own. */
+/** The keys and rules that the audit verifies with, all from its own settings. */
 export interface Trusts {
   readonly sealTrust: SealTrust;
-  /** No step up to `after` needs a signature. Absent: none does. */
+  /** Steps up to id `after` need no signature. Absent: none does. */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
   readonly exceptions?: Exceptions;
-  /** Where checkout links may lead. Absent: not known, which is noted. */
+  /** Allowed hosts of checkout links. Absent: not known, which the report notes. */
   readonly links?: LinkRules;
 }
 
-/** What stands in the tables by itself, whole. `notes`: sentences of what is explained; `callbacks`: how many were read. */
+/**
+ * Runs all checks of the tables alone. `notes`: sentences about explained facts; `callbacks`: number of callbacks read.
+ */
 export async function findInTables(
   db: pg.ClientBase,
   { sealTrust, signatures, exceptions = NO_EXCEPTIONS, links }: Trusts,
@@ -69,24 +71,24 @@ export async function findInTables(
   return { findings, notes, callbacks: inbox.checked, since: keys.since };
 }
 
-/** A history that was read and replayed, once. */
+/** A history that was read and replayed once. */
 export interface PreparedHistory {
   readonly facts: HistoryFacts;
-  /** What the replay found; it does not change with the tables. */
+  /** Findings of the replay, which do not depend on the tables. */
   readonly findings: readonly Finding[];
 }
 
 export interface PrepareDependencies {
-  /** A session of the database as it is now: its archive and its rows say which histories there are. */
+  /** A session of the present database, whose archive and rows name the histories. */
   readonly session: pg.ClientBase;
   readonly objects: ArchiveObjects;
   readonly client: Client;
   readonly dataConverter: DataConverter;
-  /** On the workflow code of today. */
+  /** A replayer on today's workflow code. */
   readonly replayer: Replayer;
 }
 
-/** Every history that the rows of a database have now: of the archive, and of Temporal for the rest. All in memory. */
+/** Reads all present histories of a database into memory: from the archive, and the others from Temporal. */
 export async function prepareHistories(deps: PrepareDependencies): Promise<PreparedHistory[]> {
   const codecs = deps.dataConverter.payloadCodecs ?? [];
   const prepared: PreparedHistory[] = [];
@@ -116,20 +118,22 @@ async function replayed(
 
 export interface SnapshotOptions extends Trusts {
   /**
-   * A connection as `auditor`, in whatever transaction it is: it sees what stands there at the moment, a savepoint's
-   * changes included. Nothing is written, and nothing but this connection is asked.
+   * A connection as `auditor`. The checks run in its present transaction and see its uncommitted changes. They write
+   * nothing and use no other connection.
    */
   readonly session: pg.ClientBase;
-  /** Every history that there is: {@link prepareHistories}. A row without one, and one without a row, are findings. */
+  /**
+   * All histories, from {@link prepareHistories}. A row without a history, and a history without a row, are findings.
+   */
   readonly histories: readonly PreparedHistory[];
-  /** How late it is: a row that is younger than two minutes may lack its history. Default: later than any excuse. */
+  /** The assumed time: a row younger than two minutes may lack its history. Default: later than any excuse. */
   readonly now?: Date;
 }
 
 /**
- * One look at all of it, with the patience of none: every check of the tables, and every given history beside them. What
- * an audit would look at again, and excuse while Temporal shows that somebody is about to write it, is a finding here.
- * Some 30 ms for 40 deposits: nothing is replayed, and neither Temporal nor the archive's texts are read.
+ * Runs every check of the tables and compares every given history, once. A mismatch that an audit would read again and
+ * might excuse is a finding here. Some 30 ms for 40 deposits, because nothing is replayed, and neither Temporal nor the
+ * archive's texts are read.
  */
 export async function lookAt(look: SnapshotOptions): Promise<Finding[]> {
   const { session, histories, now } = look;

@@ -1,24 +1,27 @@
 import type { FindingKind } from '../report/findings.ts';
 import { SUSPENSE_OPEN } from './formulas.ts';
 
-/** One statement each about what stands in the tables; it answers `place` and `detail` of each thing that is wrong. */
+/** One SQL statement per check; it returns `place` and `detail` of each fault. */
 export interface SqlCheck {
   readonly kind: FindingKind;
   readonly sql: string;
 }
 
-/** A kept text that is to be a number, as it is; null when it is none, which must not end the audit. */
+/** A stored text as a number; null when it is none, so that it does not fail the audit. */
 export const decimalText = (text: string): string =>
   `case when ${text} ~ '^(0|[1-9][0-9]{0,14})([.][0-9]{1,8})?$' then ${text} end`;
 /** One name, or the same twice. */
 const isOne = (names: string): string => `split_part(${names}, '+', 2) in ('', split_part(${names}, '+', 1))`;
 const decimal = (text: string): string => `(${decimalText(text)})::numeric`;
 
-/** When a migration was applied here; null: it was not. What is younger was written under it. */
+/** When a migration was applied here; null: it was not. Younger rows were written under it. */
 export const appliedAt = (file: string): string =>
   `(select m.applied_at from engine.schema_migration m where m.name = '${file}')`;
 
-/** Proposals of what cannot be read, with their confirmation: what both state; `differs`: why it is no evidence. */
+/**
+ * Proposals about unreadable payments with their confirmation and the facts that both state; `differs`: why these are
+ * no evidence.
+ */
 const STATED = `(
   select p.workflow_id, p.id as proposal, a.transaction_code, a.amount, a.currency_code, a.payment_price,
          case when p.operator = k.operator then p.operator || ' stated it twice'
@@ -30,13 +33,13 @@ const STATED = `(
     join engine.stated_facts a on a.decision = p.id left join engine.stated_facts b on b.decision = k.id
    where p.step = 'propose' and p.decision = 'credit')`;
 
-/** Postings that put money into a wallet, each with the one that took it out again; null: it stands. */
+/** Postings that put money into a wallet, each with the one that took it out again; null: the money is still there. */
 const INTO_WALLETS = `(
   select t.id, t.deposit, t.key, t.credit_code, t.beside, t.actor, s.id as left_by
     from ledger.transaction t left join ledger.transaction s on s.origin = t.id
    where t.amount > 0 and t.credit_code like 'wallet:%')`;
 
-/** Why one of them is not beside the newest credit that stood; null: it is. */
+/** Why one of them is not beside the newest credit of its time; null: it is. */
 const BESIDE_FAULT = `case
   when b.id is null then 'which put nothing into a wallet'
   when b.deposit is distinct from t.deposit then 'which is of deposit ' || coalesce(b.deposit, 'none')
@@ -45,7 +48,7 @@ const BESIDE_FAULT = `case
   when exists (select from ${INTO_WALLETS} n where n.deposit = t.deposit and n.id > b.id and n.id < t.id and coalesce(n.left_by > t.id, true))
   then 'which was not the newest that stood' end`;
 
-/** What contradicts itself in the tables, whatever any history says. No time in it that says what is looked at. */
+/** Contradictions within the tables, independent of histories. No condition uses a time that a process may write. */
 export const UNEXPLAINED: readonly SqlCheck[] = [
   {
     kind: 'credited_twice',
@@ -56,8 +59,8 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from ledger.transaction where provider_code is not null group by provider, provider_code having count(*) > 1`,
   },
   {
-    // Whoever put them there: one, and those that two people put beside another. What stood twice before that was a rule
-    // is told apart.
+    // One credit, and those that two people put beside another. Deposits with two payments from before slots are a
+    // finding of their own.
     kind: 'credited_twice',
     sql: `select 'deposit:' || w.deposit as place, count(*) || ' payments stand in wallets, not beside each other: postings ' || string_agg(w.id::text, ', ' order by w.id) as detail
             from ${INTO_WALLETS} w left join ledger.double_at_migration m on m.deposit = w.deposit
@@ -79,7 +82,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from ledger.transaction t where t.beside is not null and not (t.amount > 0 and t.credit_code like 'wallet:%')`,
   },
   {
-    // What comes out is what went in, and it is taken from where it lay.
+    // A posting moves the amount of the posting before, from the account that this one put it into.
     kind: 'posting_differs',
     sql: `select 'posting ' || t.id as place, 'moved ' || t.amount || ' MTC from ' || x.source || ', posting ' || o.id || ' before it left ' || o.amount || ' in ' || x.place as detail
             from ledger.transaction t join ledger.transaction o on o.id = t.origin
@@ -103,7 +106,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
                 and (s.transaction_code, s.amount, s.currency_code, s.payment_price) = (t.provider_code::text, t.amount::numeric, t.fiat, t.fiat_amount::numeric))`,
   },
   {
-    // What cannot be read is credited as two people state it, each for themselves; what can be read, as it says.
+    // An unreadable callback is credited as two people state it, each separately; a readable one, by its content.
     kind: 'credit_without_evidence',
     sql: `select 'decision ' || f.decision as place, 'states ' || f.amount || ' MTC with the code ' || f.transaction_code || ', ' ||
                  case when c.data is not null then 'and the callback can be read' else 'with a step that credits nothing' end as detail
@@ -112,7 +115,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where c.data is not null or d.step = 'withdraw' or p.decision is distinct from 'credit'`,
   },
   {
-    // The seal covers for which order a message came, and nothing covers where it was routed.
+    // The seal covers the order of a message; nothing covers its routing.
     kind: 'callback_unknown',
     sql: `select 'callback ' || c.id as place, 'came for order ' || c.external_order_number || ', ' || x.fault as detail
             from engine.callback c left join engine.deposit d on d.bound_callback = c.id
@@ -129,13 +132,14 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from ledger.transaction where origin is null and unit_price is distinct from div(fiat_amount * 100000000, nullif(amount, 0)) * 0.00000001`,
   },
   {
-    // Under another name of the provider its code would be free once more.
+    // Under another provider's name its code would be free again.
     kind: 'posting_differs',
     sql: `select 'posting ' || id as place, 'is of the provider ' || provider || ', and there is one, mtpay' as detail
             from ledger.transaction where provider <> 'mtpay'`,
   },
   {
-    // Who holds a case is asked for its history: the case's own workflow, or one that follows it. A deposit doubts nothing.
+    // The history of a case is that of the workflow that holds it: the case's own, or a later one. A deposit's case
+    // doubts nothing.
     kind: 'decision_unrecorded',
     sql: `select v.workflow_id as place, x.fault as detail from engine.review_case v
            cross join lateral (select case
@@ -146,7 +150,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where x.fault is not null`,
   },
   {
-    // What its people move is the money that it put there.
+    // Its decisions move the money that the case itself booked.
     kind: 'decision_unrecorded',
     sql: `select v.workflow_id as place, 'is about posting ' || v.parked || ', which ' || coalesce('is by ' || t.workflow_id, 'the books do not hold') as detail
             from engine.review_case v left join ledger.transaction t on t.id = v.parked
@@ -161,8 +165,8 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where c.outcome is not null and t.id is null and v.workflow_id is null`,
   },
   {
-    // The machine's credit of the deposit that the callback is bound to; or one case. A case of doubt is about what came
-    // of it and no outcome of its own; what a case moves, and moves back, is the case's.
+    // The outcome is the machine's credit of the deposit that binds the callback, or one case. A case of doubt is about
+    // that outcome and is none itself; postings of a case belong to the case.
     kind: 'callback_with_two_outcomes',
     sql: `select 'callback ' || callback as place, 'came to ' || string_agg(what, ' and ' order by what) as detail
             from (select d.bound_callback as callback, 'posting ' || t.id as what
@@ -178,8 +182,8 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from engine.review_case v where v.closed_at is null group by v.callback having count(*) > 1`,
   },
   {
-    // Credited: with a posting that put money into its own wallet. A machine's credit, and what people credited of its
-    // own payment before postings were named after each other, has the deposit's own key.
+    // A credited deposit has a posting into its own wallet. A machine's credit has the deposit's own key, and so has an
+    // older credit by decision.
     kind: 'deposit_row_differs',
     sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ' with posting ' || coalesce(d.posting_id::text, 'none') || ', ' || x.fault as detail
             from engine.deposit d
@@ -214,7 +218,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              and d.state not in ('CREDITED', 'REJECTED', 'UNPAID', 'PLACEMENT_REFUSED')`,
   },
   {
-    // A final state is written with its time, and people have a case of their own about what they decide.
+    // A final state is written with its time, and a decision has its own case.
     kind: 'deposit_row_differs',
     sql: `select 'deposit:' || d.external_order_number as place, 'shown as ' || d.state || ', ' || x.fault as detail
             from engine.deposit d
@@ -226,8 +230,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where x.fault is not null`,
   },
   {
-    // Why people have it: the deposit, its case and the message say the same. Cases from before there was a table of them have
-    // no reason of their own.
+    // The deposit, its case and the message have the same reason. Cases from before the table of cases have none.
     kind: 'decision_unrecorded',
     sql: `select coalesce(v.workflow_id, 'deposit:' || d.external_order_number) as place, 'is for people as ' || coalesce(v.reason, 'none') || ', the deposit says ' || coalesce(d.review_reason, 'none') as detail
             from engine.deposit d full join (select * from engine.review_case where workflow_id like 'deposit:%') v on v.workflow_id = 'deposit:' || d.external_order_number
@@ -239,13 +242,13 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
              and (v.reason <> coalesce(c.review_reason, 'WORKFLOW_GONE') or convert_to(v.detail, 'UTF8') <> case when c.receipt = 'restored' then c.raw else '' end)`,
   },
   {
-    // A restored row is kept by whoever notes the restore first.
+    // A restored row is written by the process that records the restore first.
     kind: 'callback_unknown',
     sql: `select 'callback ' || c.id as place, 'was written for a case that a restore has lost, and no restore is on record' as detail
             from engine.callback c where c.receipt = 'restored' and c.review_reason = 'CASE_RESTORED' and not exists (select from engine.restored)`,
   },
   {
-    // Since rows have a name of their own, and since a step takes the proof of a key, none is without.
+    // Every row since uids has one, and every step since proofs has one.
     kind: 'decision_unrecorded',
     sql: `select 'decision ' || s.id as place, x.fault as detail from engine.decision s
            cross join lateral (select case
@@ -312,7 +315,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where t.actor is distinct from v.decided_by`,
   },
   {
-    // What a proposal came to: its two steps, its posting, and its case once that is closed.
+    // The result of a proposal against its two steps, its posting and, once closed, its case.
     kind: 'decision_unrecorded',
     sql: `select 'decision ' || r.proposal as place, 'came to ' || r.outcome || ', ' || x.fault as detail
             from engine.carried r
@@ -355,7 +358,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
            where v.doubted is not null and (t.id is null or (s.key like 'after:%' and s.posted_at < v.opened_at - interval '1 minute'))`,
   },
   {
-    // The case that has it is found by the callback with which the money came.
+    // The case of the money is found by the callback that brought it.
     kind: 'money_unexplained',
     sql: `select 'posting ' || o.id as place, o.amount || ' MTC wait in suspense, and no case about them is open' as detail
             from ${SUSPENSE_OPEN} o

@@ -1,16 +1,18 @@
 import { appliedAt, type SqlCheck } from './table-checks.ts';
 
 /**
- * By how much the clocks of two machines may differ before it is told: the database's and Temporal's. It is the slack
- * that the callback endpoint gives, and far more than machines that keep time differ by. Within one machine there is none.
+ * The allowed difference between the clocks of two machines, the database's and Temporal's. It equals the slack of the
+ * callback endpoint, and is far more than synchronized machines differ by. Within one machine there is no tolerance.
  */
 export const CLOCKS_MS = 5 * 60_000;
 const CLOCKS = `interval '${CLOCKS_MS} milliseconds'`;
 
-/** No time of ours lies outside; one that is infinite, or of a year that is written otherwise, compares with nothing here. */
+/** All genuine times are within these limits. Infinite times and years beyond them cannot be compared. */
 const WITHIN = `timestamptz '2000-01-01Z' and timestamptz '3000-01-01Z'`;
 
-/** A column that is always set, as it is shown; what lies outside, and is a finding, at the beginning of it. */
+/**
+ * A column that is always set, for display; a time outside the limits, which is a finding, is shown as their beginning.
+ */
 export const shownTime = (column: string): string =>
   `to_char(case when ${column} between ${WITHIN} then ${column} else timestamptz '2000-01-01Z' end, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
@@ -29,7 +31,7 @@ const inOrder = (
          where x.cause_at > x.effect_at or not (x.cause_at between ${WITHIN}) or not (x.effect_at between ${WITHIN})`,
 });
 
-/** What each time is called in a finding. */
+/** The name of each time in a finding. */
 const COLUMNS: Readonly<Record<string, string>> = {
   'the deposit was made': 'd.created_at',
   'it was placed': 'd.placed_at',
@@ -56,7 +58,7 @@ const COLUMNS: Readonly<Record<string, string>> = {
   'the row before it': 'h.before_at',
 };
 
-/** Who writes these has one clock: nothing may be older than what caused it, by whatever little. */
+/** One clock writes these times: nothing may be older than its cause, without tolerance. */
 export const TIMES: readonly SqlCheck[] = [
   inOrder(`'deposit:' || d.external_order_number`, 'engine.deposit d', [
     ['the deposit was made', 'it was placed'],
@@ -68,15 +70,15 @@ export const TIMES: readonly SqlCheck[] = [
     'engine.deposit d join engine.placement_attempt p on p.external_order_number = d.external_order_number',
     [['the deposit was made', 'an attempt was begun']],
   ),
-  // One that was closed unsent has no deadline to keep: both times are of its row, a few microseconds apart.
+  // An attempt that was closed unsent has no deadline: both times are of its row, a few microseconds apart.
   inOrder(
     `'deposit:' || d.external_order_number`,
     `engine.deposit d join engine.placement_attempt p on p.external_order_number = d.external_order_number
        and p.outcome is distinct from 'closed' and p.answer->>'cause' is distinct from 'RESTORED'`,
     [['an attempt was begun', 'its deadline']],
   ),
-  // An order that was not known yet may have been paid before it was made anew: then it came again afterwards.
-  // So may one that people credited to it.
+  // An order that a restore lost may have been paid before it was created again: then the callback came again
+  // afterwards. So may a payment that people credited to it.
   inOrder(
     `'callback ' || c.id`,
     'engine.callback c left join engine.deposit d on d.bound_callback = c.id and d.settled_by is null',
@@ -87,8 +89,8 @@ export const TIMES: readonly SqlCheck[] = [
       ['the callback came', 'the deposit was closed'],
     ],
   ),
-  // Unless a restore is on record: who may reserve deposits could have one paid by a message that nobody knew whose it is,
-  // and say that it has come again.
+  // Only if a restore is recorded: otherwise somebody who may reserve deposits could claim a stored unknown message as
+  // its payment, and pretend that it came again.
   inOrder(
     `'callback ' || c.id`,
     `engine.callback c join engine.deposit d on d.bound_callback = c.id and d.settled_by is null
@@ -104,14 +106,14 @@ export const TIMES: readonly SqlCheck[] = [
             from engine.callback c join engine.callback_attempt a on a.callback = c.id and a.n = 1
            where a.at > c.received_at + ${CLOCKS}`,
   },
-  // They are kept one by one, as they came; the last of them as the row was counted up.
+  // Attempts are stored one by one as they come; the time of the last is the row's.
   inOrder(
     `'callback ' || a.callback`,
     '(select callback, at, lag(at) over (partition by callback order by n) as before_at from engine.callback_attempt) a',
     [['the attempt before it', 'an attempt came']],
   ),
   {
-    // It is sent within ten minutes or not at all, and both times are of its row, a few microseconds apart.
+    // An attempt is sent within ten minutes or not at all, and both times are of its row, a few microseconds apart.
     kind: 'times_contradict',
     sql: `select 'deposit:' || external_order_number as place, 'attempt ' || n || ' was begun ' || started_at || ', and might be sent until ' || deadline as detail
             from engine.placement_attempt where deadline > started_at + interval '601 seconds' and started_at > ${appliedAt('018-worker.sql')}`,
@@ -134,7 +136,7 @@ export const TIMES: readonly SqlCheck[] = [
       ['its proposal was made', 'a step was taken'],
     ],
   ),
-  // Since steps have a name of their own, they are refused under the lock of a case that is closed.
+  // Newer steps are refused under the lock of a closed case.
   inOrder(
     `'decision ' || s.id`,
     'engine.decision s join engine.review_case v on v.workflow_id = s.workflow_id and s.uid is not null',

@@ -7,7 +7,7 @@ import { decimalText } from './table-checks.ts';
 import { shownTime } from './times.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
-/** How much, by whom, and what is open: counted from the tables, in pages. */
+/** Totals, decisions and open work, counted from the tables, in pages. */
 
 const PAGE = 2_000;
 
@@ -35,7 +35,7 @@ const DEPOSITS = `
    where d.external_order_number > $1 and ${IN_SCOPE}
    order by d.external_order_number limit $2`;
 
-/** `since`: what closed since then, and what is open. */
+/** `since`: limits the totals to what closed since, and to what is open. */
 export interface CountedScope {
   readonly deposit: string | null;
   readonly since: string | null;
@@ -71,9 +71,9 @@ interface CaseLine {
   readonly openedAt: string;
   readonly closedAt: string | null;
   readonly wallet: string | null;
-  /** As the callback says it; null: it cannot be read. */
+  /** MTC in the callback; null: it cannot be read. */
   readonly amount: string | null;
-  /** As it was posted. */
+  /** MTC of the posting; null: none. */
   readonly moved: string | null;
   readonly reviewLimit: string;
   readonly decision: Decision | null;
@@ -136,7 +136,7 @@ function countCase(builder: ReportBuilder, row: CaseLine): void {
   });
 }
 
-/** What is counted as a whole. */
+/** Counts that do not depend on `since`. */
 export async function countTables(db: pg.ClientBase, builder: ReportBuilder): Promise<void> {
   const { rows } = await db.query<{ postings: number; wallets: number }>(
     `select (select count(*)::int from ledger.transaction) as postings,

@@ -48,6 +48,22 @@ test('a comment names a page by its path', () => {
   expect(bare).toEqual([]);
 });
 
+test('a comment names a file of the code that is there', () => {
+  const paths = files.map((file) => `/${file}`);
+  const named = files
+    .filter((file) => !file.includes('migrations/'))
+    .flatMap((file) =>
+      readFileSync(join(root, file), 'utf8')
+        .split('\n')
+        .filter((line) => /^ *(?:\*|\/\*|\/\/|--|#)/.test(line))
+        .flatMap((line) =>
+          [...line.matchAll(/(?<![\w.@/-])(?:[\w-]+\/)*[\w-]+\.(?:ts|sql)\b/g)].map(([name]) => ({ file, name })),
+        ),
+    );
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter(({ name }) => !paths.some((path) => path.endsWith(`/${name}`)))).toEqual([]);
+});
+
 test('no two pages have one name', () => {
   expect(
     [...pages.keys()]
