@@ -8,13 +8,18 @@ import { docsOperation, docsStyleOperation, documentOperation } from '../../cont
 const PAGE_POLICY =
   "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** The document of these operations and of its own, and the page that shows it. Made once. */
+/** The document of these operations and of its own, and the page that shows it. Made when it is first asked for, once. */
 export function bindDocs(operations: readonly Operation[]): Bound[] {
-  const document = openApiDocument([...operations, documentOperation, docsOperation, docsStyleOperation]);
-  const page = docsPage(document);
+  const document = once(() => openApiDocument([...operations, documentOperation, docsOperation, docsStyleOperation]));
+  const page = once(() => docsPage(document()));
   return [
-    bind(documentOperation, (_call, respond) => respond(200, document as { openapi: string })),
-    bind(docsOperation, (_call, respond) => respond(200, page, { 'content-security-policy': PAGE_POLICY })),
+    bind(documentOperation, (_call, respond) => respond(200, document() as { openapi: string })),
+    bind(docsOperation, (_call, respond) => respond(200, page(), { 'content-security-policy': PAGE_POLICY })),
     bind(docsStyleOperation, (_call, respond) => respond(200, docsStyle)),
   ];
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => (made ??= { value: make() }).value;
 }

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { SEAL_ENV } from '../support/seals.ts';
 import type { AuditReport } from '../../audit/report/report.ts';
+import { startOf } from '../support/programs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -40,11 +41,15 @@ export async function runAudit(
     TEMPORAL_CONFIG_FILE: '/dev/null',
     ...SEAL_ENV,
   };
-  const child = spawn(process.execPath, ['--import', 'tsx', 'local/audit.ts', '--out', out], {
-    cwd: of,
-    env: { ...process.env, ...own },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...(of === root ? startOf('local/audit.ts') : ['--import', 'tsx', 'local/audit.ts']), '--out', out],
+    {
+      cwd: of,
+      env: { ...process.env, ...own },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const told: string[] = [];
   const paths: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => paths.push(line));

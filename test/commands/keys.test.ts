@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseKeyCommand } from '../../commands/key-arguments.ts';
 import { findCaller } from '../../database/api-keys.ts';
-import { root } from '../docs/variables.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { startOf } from '../support/programs.ts';
 
 const db = await createTestDatabase();
 const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-keys-'));
@@ -24,13 +24,9 @@ const keys = (
   cwd = folder,
 ): Promise<Ended> =>
   new Promise((resolve) => {
-    const tsx = join(root, 'node_modules', 'tsx', 'dist', 'esm', 'index.mjs');
     const whole = { PATH: process.env['PATH'] ?? '', ...env };
-    execFile(
-      process.execPath,
-      ['--import', tsx, join(root, 'commands/keys.ts'), ...args],
-      { cwd, env: whole },
-      (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+    execFile(process.execPath, [...startOf('commands/keys.ts'), ...args], { cwd, env: whole }, (error, out, err) =>
+      resolve({ code: error === null ? 0 : Number(error.code), out, err }),
     );
   });
 

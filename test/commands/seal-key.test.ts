@@ -6,8 +6,8 @@ import { afterAll, expect, test } from 'vitest';
 import { sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
 import { Secret } from '../../config/secret.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
-import { root } from '../docs/variables.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { startOf } from '../support/programs.ts';
 
 const db = await createTestDatabase();
 const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-seal-key-'));
@@ -16,10 +16,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** What it says, and its exit code. */
 const run = (args: readonly string[], env: Record<string, string>): Promise<{ code: number; said: string }> =>
   new Promise((resolve) => {
-    const command = ['--import', join(root, 'node_modules/tsx/dist/esm/index.mjs'), join(root, 'commands/seal-key.ts')];
     const whole = { PATH: process.env['PATH'] ?? '', ...env };
-    execFile(process.execPath, [...command, ...args], { cwd: folder, env: whole }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code), said: out + err }),
+    execFile(
+      process.execPath,
+      [...startOf('commands/seal-key.ts'), ...args],
+      { cwd: folder, env: whole },
+      (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), said: out + err }),
     );
   });
 

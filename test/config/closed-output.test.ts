@@ -4,9 +4,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from '../../local/servers/paths.ts';
+import { startOf } from '../support/programs.ts';
 
 test('a command whose output nobody reads any more ends as it would have, without a complaint', async () => {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'commands/seal-key.ts'], { cwd: root });
+  const child = spawn(process.execPath, startOf('commands/seal-key.ts'), { cwd: root });
   child.stdout.destroy();
   let complaint = '';
   child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));

@@ -11,6 +11,7 @@ import { reserved } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 import { insertCallback } from '../support/inbox.ts';
+import { startOf } from '../support/programs.ts';
 
 const db = await createTestDatabase();
 
@@ -21,7 +22,7 @@ async function migrate(seed: Buffer | null, ...args: string[]): Promise<string> 
   return stdout;
 }
 function migrated(seed: Buffer | null, ...args: string[]) {
-  return run(process.execPath, ['--import', 'tsx', 'worker/migrate.ts', ...args], {
+  return run(process.execPath, [...startOf('worker/migrate.ts'), ...args], {
     timeoutMs: 60_000,
     cwd: root,
     env: {

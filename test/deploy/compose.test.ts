@@ -9,6 +9,7 @@ import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadCallbacksConfig } from '../../config/settings/callbacks.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
+import { startOf } from '../support/programs.ts';
 
 /**
  * Needs no Docker engine: the file is read as data, against the Compose Specification's schema and against what our own
@@ -270,7 +271,7 @@ describe('settings', () => {
 
   /** What `settings` says with these variables in .env; everything else is as the file has it. */
   function settings(env: Readonly<Record<string, string>>): { readonly status: number | null; readonly said: string } {
-    const args = ['--import', 'tsx', 'commands/settings.ts', ...file.services['settings']!.command!.slice(2)];
+    const args = [...startOf('commands/settings.ts'), ...file.services['settings']!.command!.slice(2)];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       cwd: fileURLToPath(root),
       env: given('settings', env),

@@ -10,6 +10,7 @@ import { migrate } from '../../database/migrate.ts';
 import { createPool } from '../../database/pool.ts';
 import { type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
 import { root } from '../docs/variables.ts';
+import { startOf } from '../support/programs.ts';
 
 const run = promisify(execFile);
 const hasPsql = spawnSync('psql', ['--version']).status === 0;
@@ -124,7 +125,7 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
 
   test('and an API key that the API knows, made by the owner of the schema who is no superuser', async () => {
     const env = { ...process.env, DATABASE_URL_MIGRATOR: address('deposits_migrator', 'deposits') };
-    const args = ['--import', 'tsx', 'commands/keys.ts', 'create', 'backend', '--scopes', 'deposits:read'];
+    const args = [...startOf('commands/keys.ts'), 'create', 'backend', '--scopes', 'deposits:read'];
     const key = (await run(process.execPath, args, { cwd: root, env })).stdout.trim();
     const pool = createPool({ url: address('app_api', 'deposits'), applicationName: 'test' });
     try {

@@ -17,6 +17,7 @@ import { type Engine, startEngine } from '../support/engine.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
+import { startOf } from '../support/programs.ts';
 
 /** The archive of a whole engine: what closes is there a moment later, brought by the schedule. */
 const directory = await mkdtemp(join(tmpdir(), 'deposit-archive-'));
@@ -89,22 +90,18 @@ describe('in the database', async () => {
   test('the command that audits ends by itself, also where it has nothing to replay', async () => {
     const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
     onTestFinished(() => rm(out, { recursive: true, force: true }));
-    const command = spawn(
-      process.execPath,
-      ['--import', 'tsx', 'local/audit.ts', '--since', '2999-01-01', '--out', out],
-      {
-        cwd: root,
-        env: {
-          ...process.env,
-          DATABASE_URL: engine.db.url,
-          TEMPORAL_ADDRESS: engine.temporal.address,
-          TEMPORAL_NAMESPACE: engine.temporal.namespace,
-          AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
-          ...SEAL_ENV,
-        },
-        stdio: ['ignore', 'pipe', 'pipe'],
+    const command = spawn(process.execPath, [...startOf('local/audit.ts'), '--since', '2999-01-01', '--out', out], {
+      cwd: root,
+      env: {
+        ...process.env,
+        DATABASE_URL: engine.db.url,
+        TEMPORAL_ADDRESS: engine.temporal.address,
+        TEMPORAL_NAMESPACE: engine.temporal.namespace,
+        AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
+        ...SEAL_ENV,
       },
-    );
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     onTestFinished(() => void command.kill('SIGKILL'));
     const said: string[] = [];
     for (const stream of [command.stdout, command.stderr]) stream.on('data', (data: Buffer) => said.push(String(data)));

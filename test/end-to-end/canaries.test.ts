@@ -14,6 +14,7 @@ import { findCanaries, type Source } from '../support/canaries.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 import { startPart } from '../support/process.ts';
 import { until } from '../support/until.ts';
+import { type Program, startOf } from '../support/programs.ts';
 
 /**
  * Names, signatures, tokens and keys go through the engine as processes of their own that log all they can, on good ways
@@ -224,8 +225,8 @@ async function databaseErrors(): Promise<void> {
 }
 
 /** Ends with an error because something in its settings is wrong: what it then prints. */
-async function crash(entry: string, env: Record<string, string>): Promise<void> {
-  const child = spawn(process.execPath, ['--import', 'tsx', entry], {
+async function crash(entry: Program, env: Record<string, string>): Promise<void> {
+  const child = spawn(process.execPath, startOf(entry), {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...engine.env, LOG_LEVEL: 'debug', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -330,7 +331,7 @@ test('and falls over wrong settings', async () => {
   const password = secret();
   canaries['a database password'] = password;
   const broken = `postgres://app:${password}@[bad:5432/x`;
-  const falls: [string, Record<string, string>][] = [
+  const falls: [Program, Record<string, string>][] = [
     ['api/main.ts', { CALLBACK_KEY: secret().slice(0, 20) }],
     ['api/main.ts', { TEMPORAL_CODEC_KEY: `${codecKey}!` }],
     ['api/main.ts', { DATABASE_URL_API: broken }],

@@ -16,6 +16,7 @@ import { type Engine, startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { insertDecision } from '../support/operators.ts';
 import { confirm } from '../../workflows/messages.ts';
+import { startOf } from '../support/programs.ts';
 
 /**
  * PostgreSQL or Temporal restored to an older state, on real servers, with traffic before and after: what docs/guides/restore.md
@@ -282,7 +283,7 @@ describe('PostgreSQL is older than Temporal', () => {
     await engine.untilState(n, 'AWAITING_PAYMENT');
     await postgres.restore(async () => {
       await temporal.removed();
-      const { stdout } = await promisify(execFile)('node', ['--import', 'tsx', 'commands/restored.ts'], {
+      const { stdout } = await promisify(execFile)(process.execPath, startOf('commands/restored.ts'), {
         env: { ...process.env, DATABASE_URL: engine.db.url },
       });
       expect(stdout).toMatch(/1 orders that were being placed are not placed again/);

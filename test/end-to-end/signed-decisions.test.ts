@@ -14,6 +14,7 @@ import { expectRefusal } from '../api/evidence.ts';
 import { withApi } from '../api/parts.ts';
 import { startEngine } from '../support/engine.ts';
 import { byHand } from '../support/database.ts';
+import { startOf } from '../support/programs.ts';
 
 /** Where every step is signed on the operator's own device: keys alone, a stolen session or a replayed step decide nothing. */
 const folder = await mkdtemp(join(tmpdir(), 'operators-'));
@@ -22,7 +23,7 @@ afterAll(() => rm(folder, { recursive: true }));
 /** `npm run sign`, as a person runs it. */
 const run = promisify(execFile);
 const sign = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-  run(process.execPath, ['--import', 'tsx', 'commands/sign.ts', ...args], { env: { ...process.env, ...env } });
+  run(process.execPath, [...startOf('commands/sign.ts'), ...args], { env: { ...process.env, ...env } });
 const fileOf = (name: string) => join(folder, `${name}.pem`);
 const [alicePublic, bobPublic] = await Promise.all(
   ['alice', 'bob'].map(async (name) => (await sign(['--new-key', fileOf(name)])).stdout.trim()),

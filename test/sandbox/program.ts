@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import type { Sandbox } from '../../sandbox/server.ts';
+import { startOf } from '../support/programs.ts';
 import { ACCESS_KEY, CONTROL_TOKEN, eventually, PLAIN, SECRET_KEY } from './support.ts';
 
 export interface Program {
@@ -13,8 +13,7 @@ export interface Program {
 
 /** The sandbox as a process of its own, from the moment it says that it listens. Killed with the file. */
 export async function runProgram(databaseUrl: string, env: Record<string, string> = {}): Promise<Program> {
-  const main = fileURLToPath(new URL('../../sandbox/main.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', main], {
+  const child = spawn(process.execPath, startOf('sandbox/main.ts'), {
     env: {
       PATH: process.env['PATH'],
       ...PLAIN,

@@ -83,7 +83,7 @@ export interface EngineOptions {
 }
 
 /** Quick enough that a test need not wait; the order of things is that of production. */
-const QUICK_RELAY: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
+const QUICK_RELAY: RelayTimes = { everyMs: 250, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 const key = () => randomBytes(32).toString('base64url');
 const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
 

@@ -1,21 +1,26 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cacheDirectory } from '../../local/servers/paths.ts';
 import { startPostgres } from '../../local/servers/postgres.ts';
+import { buildPrograms } from './programs.ts';
 import { migrateTemplate } from './template.ts';
 import { shareTemporal, startOwnTemporal } from './temporal.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 
 /**
- * One real Postgres with a migrated template database, one Temporal server and one workflow bundle for the whole run; test
+ * One real Postgres with a migrated template database, one Temporal server, one workflow bundle and the programs for the whole run; test
  * files find them through the environment, and have a database (database.ts) and a namespace (temporal.ts) of their own.
  */
 export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
+  await mkdir(cacheDirectory, { recursive: true });
+  const programs = await mkdtemp(join(cacheDirectory, 'test-programs-'));
   const [postgres, temporal, bundle] = await Promise.all([
     startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),
     startOwnTemporal(),
     bundleWorkflows(),
+    buildPrograms(programs),
   ]);
   const bundleFile = join(folder, 'workflow-bundle.js');
   await writeFile(bundleFile, bundle);
@@ -25,6 +30,6 @@ export default async function setup(): Promise<() => Promise<void>> {
   shareTemporal(temporal.temporal.port);
   return async () => {
     await Promise.all([postgres.stop(), temporal.remove()]);
-    await rm(folder, { recursive: true, force: true });
+    for (const each of [folder, programs]) await rm(each, { recursive: true, force: true });
   };
 }

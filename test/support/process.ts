@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { startOf } from './programs.ts';
 
 export interface Part {
   readonly pid: number;
@@ -25,7 +26,7 @@ export async function startPart(
   ready = `"${part} ready"`,
   logLevel = 'info',
 ): Promise<Part> {
-  const child = spawn(process.execPath, ['--import', 'tsx', ENTRIES[part]], {
+  const child = spawn(process.execPath, startOf(ENTRIES[part]), {
     cwd: root,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env, LOG_LEVEL: logLevel },
     stdio: ['ignore', 'pipe', 'pipe'],

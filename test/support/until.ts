@@ -1,5 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** An answer costs about as much as 10 ms of a core: what does not come at once is asked for more seldom. */
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 200;
+
 /**
  * Asks until there is an answer; fails with `what` when there is none for long, and with what `instead` says there is. A
  * condition, never a measured time.
@@ -11,10 +15,10 @@ export async function until<T>(
   instead: () => string = () => '',
 ): Promise<T> {
   const end = performance.now() + withinMs;
-  for (;;) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 1.5)) {
     const answer = await ask();
     if (answer !== null && answer !== undefined && answer !== false) return answer;
     if (performance.now() > end) throw new Error(`waited in vain for: ${what}${instead()}`);
-    await sleep(25);
+    await sleep(pauseMs);
   }
 }
