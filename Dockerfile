@@ -1,6 +1,6 @@
 # One image for every process of the engine: the command says which (docker-compose.yml). Debian's glibc, because the
 # native core of the Temporal worker has no build for musl.
-ARG NODE_IMAGE=node:22.22.2-bookworm-slim
+ARG NODE_IMAGE=node:24.22.3-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build

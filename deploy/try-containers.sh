@@ -10,6 +10,7 @@
 # What was made is kept in CONTAINERS_CACHE; that and the engine's data are about 6 GB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. deploy/node-packages.sh
 CACHE=${CONTAINERS_CACHE:-/var/cache/deposit-engine-containers}
 BIN=$CACHE/bin
 SUITE=trixie
@@ -107,10 +108,8 @@ node_files() { # version
   local work=$CACHE/node-$1 machine
   [[ ! -s $work/npm.tar ]] || return 0
   case $(uname -m) in x86_64) machine=x64 ;; aarch64) machine=arm64 ;; *) give_up "no stand-in for Node on $(uname -m)" ;; esac
-  mkdir -p "$work/node" "$work/npm/lib/node_modules/npm"
-  (cd "$work" && quietly npm npm pack --silent "node-linux-$machine@$1" npm@10.9.7)
-  tar -C "$work/node" --strip-components=1 -xzf "$work"/node-linux-*.tgz
-  tar -C "$work/npm/lib/node_modules/npm" --strip-components=1 -xzf "$work"/npm-*.tgz
+  quietly node pinned "node-linux-$machine@$1" "$work/node"
+  quietly npm pinned npm@11.19.1 "$work/npm/lib/node_modules/npm"
   tar -C "$work/node" --owner=0 --group=0 -cf "$work/node.tar" bin
   tar -C "$work/npm" --owner=0 --group=0 -cf "$work/npm.tar" lib
   cp "${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}" "$work/authorities.pem"

@@ -1,59 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ReportBuilder } from '../../audit/report/builder.ts';
-import { canonicalJson, fileJson } from '../../encoding/canonical-json.ts';
+import { canonicalJson } from '../../encoding/canonical-json.ts';
 import { CHECKS, FINDING_KINDS, FINDINGS } from '../../audit/report/findings.ts';
 import { LISTED } from '../../audit/report/report.ts';
 import { everyKind, fill, finish, sampleReport } from './sample.ts';
-
-const known = fc.letrec((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 4 },
-    fc.constant(null),
-    fc.boolean(),
-    fc.maxSafeInteger().map((value) => value + 0),
-    fc.string({ unit: 'binary' }),
-    fc.array(tie('value')),
-    fc.dictionary(fc.string({ unit: 'grapheme' }), tie('value')),
-  ),
-})).value;
-
-/** The same value with the names of every object the other way round. */
-function turned(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(turned);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .toReversed()
-      .map(([key, item]) => [key, turned(item)]),
-  );
-}
-
-describe('canonical JSON', () => {
-  test('is one text for one value, which it gives back', () => {
-    fc.assert(
-      fc.property(known, (value) => {
-        const text = canonicalJson(value);
-        expect(canonicalJson(turned(value))).toBe(text);
-        expect(canonicalJson(JSON.parse(text))).toBe(text);
-        expect(JSON.parse(text)).toEqual(value);
-        expect(canonicalJson(JSON.parse(fileJson(value)))).toBe(text);
-        expect(fileJson(turned(value))).toBe(fileJson(value));
-      }),
-    );
-  });
-
-  test('sorts names that look like numbers, too', () => {
-    expect(canonicalJson({ b: 1, 10: { z: [], a: {} }, 9: 2 })).toBe('{"10":{"a":{},"z":[]},"9":2,"b":1}');
-  });
-
-  test.each([[0.5], [-0], [Number.NaN], [2 ** 53], [undefined], [1n], ['\uD800'], [{ a: undefined }]])(
-    'has no text for %s, rather than one of several',
-    (value) => {
-      expect(() => canonicalJson(value)).toThrow(TypeError);
-    },
-  );
-});
 
 describe('the builder', () => {
   test('adds up exactly: totals, days, states and evidence tell of the same credits', () => {

@@ -126,6 +126,8 @@ describe('a key that anybody could think of', () => {
     Buffer.alloc(32).toString('base64url'),
     Buffer.from('changeme changeme changeme 1234!').toString('base64url'),
     'secret-key-text',
+    'Jq2VnX0aTz8Lr5WcJq2VnX0aTz8Lr5WcJq2VnX0aTz8Lr5Wc',
+    ...['dummy', 'your', 'test', 'access'].map((whose) => `${whose}key-Jq2VnX0aTz8Lr5Wc1Yp7Kd4Bs9Mh6Fg3Ue0`),
   ])('is refused, but for the local stack: %s', (text) => {
     expect(isSample(text)).toBe(true);
     expect(read({ MTPAY_SECRET_KEY: text }).problems).toEqual([

@@ -516,7 +516,14 @@ describe('the image', () => {
   const last = dockerfile.slice(dockerfile.lastIndexOf('FROM '));
 
   test('is built in stages on one pinned glibc base', () => {
-    expect(dockerfile).toMatch(/^ARG NODE_IMAGE=node:22\.\d+\.\d+-\w+-slim$/m);
+    const [, version, major] = /^ARG NODE_IMAGE=node:((\d+)\.\d+\.\d+)-\w+-slim$/m.exec(dockerfile)!;
+    // What is developed with, what the public CI tries with every PostgreSQL, and what a stand-in is made of.
+    expect(read('.nvmrc').trim()).toBe(major);
+    expect(load(read('.github/workflows/ci.yml'))).toMatchObject({
+      jobs: { gate: { strategy: { matrix: { node: [major] } } } },
+    });
+    for (const machine of ['x64', 'arm64'])
+      expect(read('deploy/node-packages.sh')).toContain(`[node-linux-${machine}@${version}]=`);
     const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map((match) => match[1]);
     expect(bases).toEqual(['${NODE_IMAGE}', '${NODE_IMAGE}', '${NODE_IMAGE}']);
   });

@@ -27,3 +27,7 @@ describe('what stands of a deposit’s credits', () => {
     expect(sumOf(credits)).toEqual({ standing, creditedAmount });
   });
 });
+
+it('an amount that nobody checked is a defect', () => {
+  expect(() => sumOf([credit('x')])).toThrow(new RangeError('credit: not a decimal number'));
+});

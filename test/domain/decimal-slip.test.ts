@@ -76,3 +76,12 @@ describe('a slip of the decimal point', () => {
     );
   });
 });
+
+it.each([
+  ['MTC asked', { ...byMtc('1'), mtcAmount: null }, paid('1', '1')],
+  ['MTC received', byMtc('1'), paid('x', '1')],
+  ['price asked', { ...byPrice('1'), totalPrice: null }, paid('1', '1')],
+  ['price paid', byPrice('1'), paid('1', 'x')],
+] as const)('a text that nobody checked is a defect that names it: %s', (name, asked, came) => {
+  expect(() => slipWarnings(asked, came)).toThrow(new RangeError(`${name}: not a decimal number`));
+});

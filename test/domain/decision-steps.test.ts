@@ -11,6 +11,7 @@ const PROPOSAL = step('1', 'propose', null, 'alice');
 const CONFIRM = step('2', 'confirm', '1');
 const LATER_CONFIRM = step('3', 'confirm', '1', 'carol');
 const WITHDRAW = step('4', 'withdraw', '1');
+const OWN_CONFIRM = step('8', 'confirm', '1', 'alice');
 const NEXT = step('5', 'propose', null, 'carol');
 
 const carried = (outcome: ProposalOutcome['outcome'], refusal: string | null = null): CaseSteps['carried'] =>
@@ -76,6 +77,24 @@ describe('a proposal', () => {
     ['was overtaken by another', known([PROPOSAL, NEXT], { proposal: '5' }), 'refused', 'other_proposal'],
     ['came when the case was closed', known([PROPOSAL], CLOSED), 'refused', 'case_closed'],
     ['decided a case of before', known([PROPOSAL, CONFIRM], { proposal: '1', ...CLOSED }), 'carried', null],
+    [
+      'came too late in a case of before, which another decided',
+      known([PROPOSAL, NEXT], { proposal: '5', ...CLOSED }),
+      'refused',
+      'case_closed',
+    ],
+    [
+      'waits though another was taken back',
+      known([PROPOSAL, NEXT, step('6', 'withdraw', '5')], { proposal: '1' }),
+      'waiting',
+      null,
+    ],
+    [
+      'was refused by the books, which did not say why',
+      known([PROPOSAL, CONFIRM], { carried: carried('refused') }),
+      'refused',
+      'unproven',
+    ],
   ] as const)('%s', (_, all, outcome, refusal) => {
     expect(stepOutcome(all, PROPOSAL)).toEqual({ outcome, refusal });
   });
@@ -162,6 +181,37 @@ describe('a confirmation', () => {
       LATER_CONFIRM,
       'refused',
       'case_closed',
+    ],
+    [
+      'decided a case of before alone, by who had proposed it',
+      known([PROPOSAL, OWN_CONFIRM], { proposal: '1', decidedBy: 'alice' }),
+      OWN_CONFIRM,
+      'carried',
+      null,
+    ],
+    [
+      'decided a case of before, in which its operator had taken a step back and confirmed another proposal',
+      known([NEXT, step('6', 'confirm', '5'), step('7', 'withdraw', '1'), PROPOSAL, CONFIRM], {
+        proposal: '1',
+        ...CLOSED,
+      }),
+      CONFIRM,
+      'carried',
+      null,
+    ],
+    [
+      'came in a case of before whose proposal is not known any more',
+      known([CONFIRM], { proposal: '1', ...CLOSED }),
+      CONFIRM,
+      'refused',
+      'case_closed',
+    ],
+    [
+      'was refused by the books, which did not say why',
+      known([PROPOSAL, CONFIRM], { carried: carried('refused') }),
+      CONFIRM,
+      'refused',
+      'unproven',
     ],
   ] as const)('%s', (_, all, one, outcome, refusal) => {
     expect(stepOutcome(all, one)).toEqual({ outcome, refusal });

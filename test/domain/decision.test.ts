@@ -77,6 +77,10 @@ describe('what can be decided', () => {
 
   it('keep goes with reverse, and another deposit with credit', () => {
     expect(proposalFault(state(), proposal({ keep: true }))).toBe('decision_not_allowed');
+    for (const decision of ['reject', 'reverse'] as const)
+      expect(proposalFault(state({ standing: 'credited' }), proposal({ decision, keep: true })), decision).toBe(
+        decision === 'reverse' ? null : 'decision_not_allowed',
+      );
     expect(proposalFault(state(), proposal({ decision: 'reject', toDeposit: 'B-1' }))).toBe('decision_not_allowed');
     const doubted = state({ standing: 'credited' });
     expect(proposalFault(doubted, proposal({ decision: 'reverse', keep: true }))).toBeNull();
@@ -237,5 +241,16 @@ describe('whatever the case', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('a text that nobody checked', () => {
+  it.each([
+    ['amount', () => needsTwo({ amount: 'x', reviewLimit: '0' })],
+    ['review limit', () => needsTwo({ amount: '1', reviewLimit: 'x' })],
+    ['amount', () => restOf('1', 'x')],
+    ['mtcAmount', () => restOf('x', '1')],
+  ])('is a defect that names it: %s %#', (name, call) => {
+    expect(call).toThrow(new RangeError(`${name}: not a decimal number`));
   });
 });

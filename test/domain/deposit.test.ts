@@ -7,6 +7,7 @@ import {
   type DepositState,
   FINAL_STATES,
   isFinal,
+  shownTransitions,
   transition,
 } from '../../domain/deposit.ts';
 
@@ -265,4 +266,17 @@ describe('what the world is told', () => {
       expect(transition(from, event).effects.includes('record'), `${from} ${event}`).toBe(own);
     }
   });
+});
+
+it('rows show these changes of state and no other; nobody writes CREDITING', () => {
+  const shown: Readonly<Partial<Record<DepositState, string>>> = {
+    PLACING: 'AWAITING_PAYMENT PLACEMENT_UNKNOWN PLACEMENT_REFUSED IN_REVIEW CREDITED REJECTED',
+    PLACEMENT_UNKNOWN: 'AWAITING_PAYMENT PLACEMENT_REFUSED IN_REVIEW CREDITED REJECTED UNPAID',
+    AWAITING_PAYMENT: 'EXPIRED IN_REVIEW CREDITED REJECTED',
+    EXPIRED: 'IN_REVIEW CREDITED REJECTED UNPAID',
+    CREDITING: 'IN_REVIEW CREDITED REJECTED',
+    IN_REVIEW: 'CREDITED REJECTED',
+  };
+  const pairs = Object.entries(shown).flatMap(([from, to]) => to.split(' ').map((one) => `${from}>${one}`));
+  expect([...shownTransitions()].toSorted()).toEqual(pairs.toSorted());
 });

@@ -420,3 +420,23 @@ describe('what the judge cannot read', () => {
     expect(() => judge(settings(), asked, facts(paid(asked, change)))).toThrow(new RegExp(`^${field}: `));
   });
 });
+
+describe('a text that nobody checked', () => {
+  const [mtc, fiat] = [byMtc('5000', 'CNY'), byPrice('36000', 'CNY')];
+  const good = { mtc: '5000', fiat: '36000' };
+  const band = (from: string, to: string) => ({ rateBands: { ...settings().rateBands, CNY: { from, to } } });
+  it.each<[string, Order, Payment, Partial<DepositSettings>]>([
+    ['totalPrice', { ...fiat, totalPrice: null }, good, {}],
+    ['paymentPrice', fiat, { ...good, fiat: 'x' }, {}],
+    ['paymentPrice', mtc, { ...good, fiat: 'x' }, {}],
+    ['mtcAmount', { ...mtc, mtcAmount: null }, good, {}],
+    ['transactionAmount', mtc, { ...good, mtc: 'x' }, {}],
+    ['transactionAmount', fiat, { ...good, mtc: 'x' }, {}],
+    ['fee band', mtc, good, { feeBand: 'x' }],
+    ['rate band', mtc, good, band('x', '8')],
+    ['rate band', mtc, good, band('7', 'x')],
+    ['credit cap', mtc, good, { creditCap: 'x' }],
+  ])('is a defect that names it: %s %#', (name, asked, payment, change) => {
+    expect(() => judged(asked, payment, change)).toThrow(new RangeError(`${name}: not a decimal number`));
+  });
+});

@@ -239,3 +239,25 @@ describe('any order under any band', () => {
     }
   });
 });
+
+describe('a text that nobody checked', () => {
+  it.each<[string, Order, DepositSettings]>([
+    ['rate band', byMtc('1'), banded('x', '8')],
+    ['rate band', byMtc('1'), banded('7', 'x')],
+    ['totalPrice', { ...byPrice('1'), totalPrice: null }, settings()],
+    ['mtcAmount', { ...byMtc('1'), mtcAmount: null }, settings()],
+    ['fee band', byMtc('1'), settings({ feeBand: 'x' })],
+  ])('is a defect that names it: %s %#', (name, asked, under) => {
+    expect(() => orderFault(under, asked)).toThrow(new RangeError(`${name}: not a decimal number`));
+  });
+});
+
+it('a unit price of exactly 1e20 is the first that the books cannot hold', () => {
+  const [feeBand, far] = ['0.99999999', '1000000000000'];
+  expect(orderFault(banded(far, far, { feeBand }), byMtc('1'))).toEqual({
+    field: 'mtcAmount',
+    message: 'the price per MTC could have more than 20 digits before the point',
+    payment: { transactionAmount: '0.00000001', paymentPrice: far },
+  });
+  expect(orderFault(banded('999999999999.99', '999999999999.99', { feeBand }), byMtc('1'))).toBeNull();
+});
