@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type pg from 'pg';
+import { asCalled } from '../config/called.ts';
 import { ConfigError } from '../config/environment.ts';
 import { loadOwnerUrl } from '../config/owner-url.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
@@ -20,7 +21,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const command = parseKeyCommand(args);
     if (command.kind === 'help') {
-      console.log(USAGE);
+      console.log(asCalled(USAGE));
       return 0;
     }
     const url = loadOwnerUrl(join(process.cwd(), '.data', 'local.env'));
@@ -34,7 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
   } catch (error) {
     if (error instanceof UsageError) {
-      say(`${error.message}\n\n${USAGE}`);
+      say(`${error.message}\n\n${asCalled(USAGE)}`);
       return MISUSED;
     }
     if (!(error instanceof KeyError || error instanceof ConfigError)) throw error;

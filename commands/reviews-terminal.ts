@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { asCalled } from '../config/called.ts';
 import { line, page, reviewCase, show } from './reviews-shown.ts';
 
 /** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */
@@ -76,7 +77,7 @@ export async function runReviews(
     return 0;
   } catch (error) {
     if (error instanceof Misused) {
-      terminal.error(`${error.message}\n\n${USAGE}`);
+      terminal.error(`${error.message}\n\n${asCalled(USAGE)}`);
       return 2;
     }
     terminal.error(error instanceof Error ? error.message : 'failed');
