@@ -5,7 +5,7 @@ import { createPool } from '../../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
-import { type Embedded, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
+import { type Embedded, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
 import {
   type Places,
   placesOf,
@@ -18,6 +18,7 @@ import { type LocalEnv, writeLocalEnv } from './local-env.ts';
 import { migrateEngine, scheduleArchive } from './migrations.ts';
 import { endLeftovers } from './node-part.ts';
 import { cacheDirectory } from '../servers/paths.ts';
+import { isPortFree } from '../servers/ports.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
 import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
@@ -113,6 +114,7 @@ export function createStack(options: StackOptions): Stack {
     if (!embedded.postgres) await askDatabaseElsewhere(env);
     const found = await loadState(dataDirectory, options.clone);
     await clearLeftovers(dataDirectory, embedded, story);
+    await askListens(env);
     const ports = await settlePorts(found.ports, neededPorts(env, embedded));
     const state = saveState(dataDirectory, { ...found, ports });
     const sources: Sources = { env, embedded, keys: state.keys, ports };
@@ -216,6 +218,17 @@ function neededPorts(env: StackOptions['env'], embedded: Embedded): Set<keyof Po
   if (!isSet('CALLBACK_LISTEN')) needed.add('callback');
   if (embedded.sandbox) needed.add('sandbox');
   return needed;
+}
+
+/** @throws LocalSettingsError when somebody else listens where the user wants a listener of ours. */
+async function askListens(env: StackOptions['env']): Promise<void> {
+  for (const name of ['API_LISTEN', 'CALLBACK_LISTEN']) {
+    const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(env[name] ?? '') ?? [];
+    if (host === undefined || (await isPortFree(Number(port), host))) continue;
+    throw new LocalSettingsError(
+      `Nothing can listen at ${env[name]} (${name}): another program does, perhaps another stack. End it, or set another address.`,
+    );
+  }
 }
 
 function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: TemporalServer | null): Ports {

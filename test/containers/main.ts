@@ -211,7 +211,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
   },
   /** The key of the seals was registered on the way up: what the API has not made, its login does not get into the inbox. */
   async inbox() {
-    const row = `'nobody-1', sha256('x'), '{}', 'x', 'unknown_order', null, 'x', 1, 1, sha256('x'), 'x', 1`;
+    const row = `'nobody-1', sha256('x'), null, 'x', 'unknown_order', 'UNKNOWN_ORDER', 'x', 1, 1, sha256('x'), 'x', 1`;
     /** Each row that a login could try, and what became of it; none is kept. */
     const tried = async (): Promise<string[]> => {
       const input = ['', ', null', `, sha256('x')`].map(
