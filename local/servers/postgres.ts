@@ -244,7 +244,10 @@ async function createCluster(programs: string, place: Place, account: Account, s
   });
   rmSync(handed, { force: true });
   if (made.code !== 0) {
-    throw new PostgresStartError(`PostgreSQL's data cannot be made in ${home}: ${reasonIn(made.stderr)}.`);
+    const reason = reasonIn(made.stderr);
+    // Such as in a container with a number for a user.
+    const advice = /look up effective user/.test(reason) ? ' Start as a user with a name, or set DATABASE_URL.' : '';
+    throw new PostgresStartError(`PostgreSQL's data cannot be made in ${home}: ${reason}.${advice}`);
   }
   writeFileSync(join(fresh, 'pg_hba.conf'), ACCESS_RULES);
   renameSync(fresh, data);

@@ -17,8 +17,9 @@ import {
 import { type LocalEnv, writeLocalEnv } from './local-env.ts';
 import { migrateEngine, scheduleArchive } from './migrations.ts';
 import { endLeftovers } from './node-part.ts';
+import { describe } from '../servers/describe.ts';
 import { cacheDirectory } from '../servers/paths.ts';
-import { isPortFree } from '../servers/ports.ts';
+import { whyNotListen } from '../servers/ports.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
 import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
@@ -220,14 +221,13 @@ function neededPorts(env: StackOptions['env'], embedded: Embedded): Set<keyof Po
   return needed;
 }
 
-/** @throws LocalSettingsError when somebody else listens where the user wants a listener of ours. */
+/** @throws LocalSettingsError when nothing of ours can listen where the user wants it: somebody else does, perhaps. */
 async function askListens(env: StackOptions['env']): Promise<void> {
   for (const name of ['API_LISTEN', 'CALLBACK_LISTEN']) {
     const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(env[name] ?? '') ?? [];
-    if (host === undefined || (await isPortFree(Number(port), host))) continue;
-    throw new LocalSettingsError(
-      `Nothing can listen at ${env[name]} (${name}): another program does, perhaps another stack. End it, or set another address.`,
-    );
+    const problem = host === undefined ? null : await whyNotListen(Number(port), host);
+    if (problem === null) continue;
+    throw new LocalSettingsError(`${describe(problem)} ${name} names that address; set another, or end what has it.`);
   }
 }
 

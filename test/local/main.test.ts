@@ -94,7 +94,7 @@ test('a listener that the user has chosen and somebody else has is told before a
     const env = { PATH: process.env['PATH'], [name]: `127.0.0.1:${taken}` };
     const stack = createStack({ env, dataDirectory: makeDataDirectory(), clone: root, story });
     await expect(stack.start()).rejects.toThrow(
-      `Nothing can listen at 127.0.0.1:${taken} (${name}): another program does, perhaps another stack. `,
+      `Cannot listen 127.0.0.1:${taken}: the port is taken by another program (EADDRINUSE). ${name} names that address; `,
     );
     expect({ told, hasStarted: stack.hasStarted() }).toEqual({ told: '', hasStarted: false });
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startPostgres } from '../../local/servers/postgres.ts';
@@ -9,9 +9,13 @@ import { bundleWorkflows } from '../../worker/bundle.ts';
 /**
  * One real Postgres with a migrated template database, one Temporal server and one workflow bundle for the whole run; test
  * files find them through the environment, and have a database (database.ts) and a namespace (temporal.ts) of their own.
+ * Temporary folders of tests, and of the programs they start, are in one of the run's own, which goes with it.
  */
 export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
+  // PostgreSQL's own user passes through it.
+  await chmod(folder, 0o711);
+  process.env['TMPDIR'] = folder;
   const [postgres, temporal, bundle] = await Promise.all([
     startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),
     startOwnTemporal(),
