@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type pg from 'pg';
+import { asCalled } from '../config/called.ts';
 import { UsageError } from '../config/command-line.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
@@ -21,7 +22,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const command = parseKeyCommand(args);
     if (command.kind === 'help') {
-      console.log(KEYS_USAGE);
+      console.log(asCalled(KEYS_USAGE));
       return 0;
     }
     const url = loadOwnerUrl(join(process.cwd(), '.data', 'local.env'));
@@ -35,7 +36,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
   } catch (error) {
     if (error instanceof UsageError) {
-      say(`${error.message}\n\n${KEYS_USAGE}`);
+      say(`${error.message}\n\n${asCalled(KEYS_USAGE)}`);
       return MISUSED;
     }
     if (!(error instanceof KeyError || error instanceof ConfigError)) throw error;

@@ -1,16 +1,24 @@
 import { join } from 'node:path';
+import { asCalled } from '../config/called.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { noteRestored } from '../database/placements.ts';
 import { createPool } from '../database/pool.ts';
+import { typedYes } from './typed-yes.ts';
 import '../config/closed-output.ts';
 
 /**
  * `npm run restored`: says, as the schema's owner and before the engine is started again, that the database was restored
- * to an older state (docs/guides/restore.md).
+ * to an older state (docs/guides/restore.md). It asks first, because orders that are being placed are given up.
  */
-takesNoArguments('restored', 'notes that the database was restored to an older state, before the engine is started.');
+const flags = takesNoArguments(
+  'npm run restored',
+  'notes that the database was restored to an older state, before the engine is started.',
+  { '--yes': 'does not ask' },
+);
+
+const MISUSED = 2;
 
 async function main(): Promise<number> {
   let url: string;
@@ -20,6 +28,16 @@ async function main(): Promise<number> {
     if (!(error instanceof ConfigError)) throw error;
     console.error(error.message);
     return 1;
+  }
+  if (!flags.has('--yes')) {
+    const { host, pathname } = new URL(url);
+    console.error(
+      `Orders that the database ${pathname.slice(1)} at ${host} has as being placed are never placed after this.`,
+    );
+    if (!(await typedYes('Was it restored to an older state?'))) {
+      console.error(asCalled('Nothing was noted. Without the question: npm run restored -- --yes'));
+      return MISUSED;
+    }
   }
   const pool = createPool({ url, max: 1, applicationName: 'deposit-restored' });
   try {

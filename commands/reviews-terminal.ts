@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { asCalled } from '../config/called.ts';
 import { UsageError } from '../config/command-line.ts';
 import { line, page, caseText, showCaseText } from './review-text.ts';
 
@@ -74,7 +75,7 @@ export async function runReviews(
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
-      terminal.error(`${error.message}\n\n${REVIEWS_USAGE}`);
+      terminal.error(`${error.message}\n\n${asCalled(REVIEWS_USAGE)}`);
       return 2;
     }
     terminal.error(error instanceof Error ? error.message : 'failed');

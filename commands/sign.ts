@@ -1,9 +1,10 @@
 import { openSync, readFileSync, statSync, writeSync } from 'node:fs';
-import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
+import { orUsage } from '../config/called.ts';
 import { newOperatorKey } from '../config/operator-keys.ts';
 import { runReviews, STEP_OPTIONS } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
+import { typedYes } from './typed-yes.ts';
 import '../config/closed-output.ts';
 
 /** `npm run sign -- …`: an operator's steps, signed on his own device with a key that never leaves it. */
@@ -12,30 +13,33 @@ const USAGE = `npm run --silent sign -- --new-key FILE
 npm run sign -- --key FILE --name NAME propose|confirm|withdraw …   as npm run reviews has them
                 [--wallet WALLET]  whose wallet --to belongs to    [--yes]  do not ask`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    'new-key': { type: 'string' },
-    key: { type: 'string' },
-    name: { type: 'string' },
-    yes: { type: 'boolean', default: false },
-    wallet: { type: 'string' },
-    ...STEP_OPTIONS,
-  },
-});
+const options = {
+  'new-key': { type: 'string' },
+  key: { type: 'string' },
+  name: { type: 'string' },
+  yes: { type: 'boolean', default: false },
+  wallet: { type: 'string' },
+  help: { type: 'boolean', short: 'h', default: false },
+  ...STEP_OPTIONS,
+} as const;
+const { values, positionals } = orUsage(USAGE, () => parseArgs({ allowPositionals: true, options }));
 
 async function main(): Promise<number> {
-  const { 'new-key': newKey, key, name, yes, ...options } = values;
+  const { 'new-key': newKey, key, name, yes, help, ...said } = values;
   try {
+    if (help) {
+      console.log(USAGE);
+      return 0;
+    }
     if (newKey !== undefined) return makeKey(newKey);
     if (key === undefined || name === undefined) throw new Error(`--key and --name are needed\n\n${USAGE}`);
     const agrees = async (shown: readonly string[]) => {
       for (const line of shown) console.error(line);
-      return yes || (await asked());
+      return yes || (await typedYes('Sign this?'));
     };
     const signer = createSigner(name, { pem: readKey(key), agrees });
     const terminal = { out: (line: string) => console.log(line), error: (line: string) => console.error(line) };
-    return await runReviews(positionals, options, process.env, terminal, signer);
+    return await runReviews(positionals, said, process.env, terminal, signer);
   } catch (error) {
     console.error((error as Error).message);
     return 2;
@@ -54,15 +58,6 @@ function makeKey(file: string): number {
 function readKey(file: string): string {
   if ((statSync(file).mode & 0o077) !== 0) throw new Error(`${file} can be read by others: chmod 600 ${file}`);
   return readFileSync(file, 'utf8');
-}
-
-async function asked(): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await lines.question('Sign this? Type yes: ')).trim() === 'yes';
-  } finally {
-    lines.close();
-  }
 }
 
 process.exitCode = await main();

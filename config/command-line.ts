@@ -1,3 +1,5 @@
+import { asCalled } from './called.ts';
+
 /** The command line is not understood; the message says what is. Nothing was done. */
 export class UsageError extends Error {
   override name = 'UsageError';
@@ -18,7 +20,9 @@ export function takesNoArguments<Flag extends string = never>(
   if (given.every(isFlag)) return new Set(given);
   const known = Object.entries<string>(flags).map(([flag, does]) => `  ${flag}  ${does}\n`);
   const takes = known.length === 0 ? 'It takes no arguments' : `Arguments:\n${known.join('')}Nothing else`;
-  const text = `${program}: ${what}\n${takes}; its settings are environment variables: see docs/reference/settings.md.`;
+  const text = asCalled(
+    `${program}: ${what}\n${takes}; its settings are environment variables: see docs/reference/settings.md.`,
+  );
   if (given.every((argument) => argument === '--help' || argument === '-h')) {
     process.stdout.write(`${text}\n`);
     process.exit(0);

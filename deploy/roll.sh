@@ -1,6 +1,6 @@
 #!/bin/sh
 # Replaces the containers of services one after the other, so that requests and deposits go on in the others:
-#   docker compose build && docker compose run --rm migrate && sh deploy/roll.sh worker api callbacks
+#   docker compose build && docker compose run --rm --no-deps migrate && sh deploy/roll.sh worker api callbacks
 # For each container a new one is started from the image and the settings as they are now, and when it works, the old one
 # is stopped. A service has as many containers afterwards as before. Each has to have been started with `up` already.
 set -eu

@@ -3,11 +3,14 @@ import { auditProcess } from '../audit/command.ts';
 import { loadAuditDatabases } from '../config/settings/audit.ts';
 import { isTemporalGiven, loadTemporal } from '../config/temporal.ts';
 import { databases, embeddedUrl } from './stack/environment.ts';
+import { forgetLocalEnv } from './stack/local-env.ts';
 import { dataDirectory } from './servers/paths.ts';
 import { startServers } from './stack/servers.ts';
 import { linkRulesOf, sealPublicKeyOf } from './servers/state.ts';
 
 /** `npm run audit`: of what the environment names, and of this clone's own servers where it names none. */
+
+forgetLocalEnv(process.env);
 
 await auditProcess(async () => {
   const named = loadAuditDatabases();

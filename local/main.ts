@@ -8,6 +8,7 @@ import { type LocalOptions, parseArguments, usage } from './terminal/arguments.t
 import { errorSentence } from './servers/error-sentences.ts';
 import type { Deposit } from './stack/engine-api.ts';
 import { readEmbedded } from './stack/environment.ts';
+import { forgetLocalEnv } from './stack/local-env.ts';
 import { InterruptedError, listenForInterrupts, untilInterrupted } from './stack/interrupt.ts';
 import { holdsLock, LockedError, takeLock } from './servers/lock.ts';
 import { stackThatRuns } from './stack/node-part.ts';
@@ -27,6 +28,7 @@ const WATCH_MS = 500;
 // Whoever reads the story may stop reading; the stack is stopped in order all the same.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
+forgetLocalEnv(process.env);
 Object.assign(process.env, withDirectLoopback(process.env));
 process.exit(await main());
 

@@ -9,6 +9,7 @@ import { writePrivately } from './servers/files.ts';
 import { takeLock } from './servers/lock.ts';
 import { dataDirectory, root } from './servers/paths.ts';
 import { startPostgres } from './servers/postgres.ts';
+import { forgetLocalEnv } from './stack/local-env.ts';
 import '../config/closed-output.ts';
 
 const USAGE = `npm run sandbox [-- DIRECTORY | --help]
@@ -16,6 +17,9 @@ const USAGE = `npm run sandbox [-- DIRECTORY | --help]
 Starts the sandbox of the payment provider by itself. What it keeps is in DIRECTORY, by default .data: a second start
 goes on with the same orders, keys and certificate. DATABASE_URL_SANDBOX names a PostgreSQL instead of one of its own.
 Settings: docs/reference/settings.md.`;
+
+// The engine's database and the token of its sandbox are none of this one's.
+forgetLocalEnv(process.env);
 
 /** Whatever it keeps is here. */
 const directory = directoryOf(process.argv.slice(2));

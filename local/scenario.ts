@@ -117,14 +117,18 @@ async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Pro
     deposit = await api.readDeposit(number);
   }
   tell(`Watched no longer. It is ${deposit.state}${deposit.webUi === null ? '' : `: ${deposit.webUi}`}`);
+  const cases = await api.openCases(number);
+  for (const { id, reason } of cases) tell(`For people, ${reason}: case ${id}`);
+  if (cases.length > 0) console.log(`\nset -a; . .data/local.env; set +a; npm run reviews -- show ${cases[0]!.id}`);
 }
 
-function inWords({ state, attempts, review, creditedAmount }: Deposit): string {
+function inWords({ state, attempts, review, creditedAmount, otherPayments }: Deposit): string {
   const parts = [
     state,
     attempts.count === 0 ? null : `${attempts.count} callback(s)`,
     creditedAmount === null ? null : `${creditedAmount} MTC credited`,
     review === null ? null : `a case for people: ${review.reason}`,
+    ...otherPayments.map(({ reason }) => `another payment waits for people: ${reason}`),
   ];
   return parts.filter((part) => part !== null).join(', ');
 }

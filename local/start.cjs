@@ -4,6 +4,8 @@
  * its own, this says in a sentence what to do. `node local/start.cjs ENTRY [arguments]`.
  */
 
+const { mkdtempSync, rmdirSync } = require('node:fs');
+const { tmpdir } = require('node:os');
 const { join, resolve } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
@@ -21,6 +23,11 @@ function complaint() {
   }
   if (root.includes('?')) {
     return `The path ${root} has a question mark, and the loader of TypeScript (tsx) cuts it off there. Move the clone.`;
+  }
+  try {
+    rmdirSync(mkdtempSync(join(tmpdir(), 'deposit-engine-')));
+  } catch (error) {
+    return `Nothing can be written into ${tmpdir()}, the folder for temporary files (${error.code}). Make it, or set TMPDIR to another.`;
   }
   try {
     require.resolve('tsx');

@@ -35,7 +35,9 @@ export function errorSentence(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return errorSentence(error.errors[0]);
   const { code = '', syscall } = error as SystemError;
   const said = words[code];
-  if (said !== undefined && syscall !== undefined) return `Cannot ${syscall} ${placeOf(error)}: ${said} (${code}).`;
+  if (said !== undefined && syscall !== undefined) {
+    return `Cannot ${`${syscall} ${placeOf(error)}`.trimEnd()}: ${said} (${code}).`;
+  }
   if ('severity' in error) return `The database refuses: ${error.message} (${code}).`;
   // Errors of this folder are sentences; anything else is a defect and shows where.
   return error.name === 'Error' || error.name.endsWith('TypeError') ? (error.stack ?? error.message) : error.message;

@@ -8,13 +8,18 @@ const FIRST_PORT = 20_000;
 const BLOCK_SIZE = 10;
 const BLOCKS = 1_200;
 
-/** Whether a server could listen on the port of a loopback address of this machine now. */
-export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+/** Why no server can listen on the port of an address of this machine now; null when one can. */
+export function whyNotListen(port: number, host: string): Promise<Error | null> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+    server.once('error', resolve);
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(null)));
   });
+}
+
+/** Whether a server could listen on the port of a loopback address of this machine now. */
+export async function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return (await whyNotListen(port, host)) === null;
 }
 
 /** A port that nothing listens on; another program may still take it before we do, so callers try again. */

@@ -99,7 +99,9 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     // A killed predecessor's backends take a moment to notice.
     const predecessorEnding = log.includes('pre-existing shared memory block');
     if (attempt === ATTEMPTS || !(portTaken || predecessorEnding)) {
-      throw new PostgresStartError(`PostgreSQL ${failure}. The end of ${logFileOf(options)}:\n${log}`);
+      throw new PostgresStartError(
+        `PostgreSQL ${failure}: ${reasonIn(log)}.\nThe end of ${logFileOf(options)}:\n${log}`,
+      );
     }
     // Somebody took the port between our look and the server's.
     if (portTaken) port = await freePort();
@@ -241,9 +243,20 @@ async function createCluster(programs: string, place: Place, account: Account, s
     ...accountOptions(account),
   });
   rmSync(handed, { force: true });
-  if (made.code !== 0) throw new PostgresStartError(`initdb failed: ${made.stderr.trim() || made.stdout.trim()}`);
+  if (made.code !== 0) {
+    const reason = reasonIn(made.stderr);
+    // Such as in a container with a number for a user.
+    const advice = /look up effective user/.test(reason) ? ' Start as a user with a name, or set DATABASE_URL.' : '';
+    throw new PostgresStartError(`PostgreSQL's data cannot be made in ${home}: ${reason}.${advice}`);
+  }
   writeFileSync(join(fresh, 'pg_hba.conf'), ACCESS_RULES);
   renameSync(fresh, data);
+}
+
+/** Why one of PostgreSQL's programs gave up, of all that it said: a full disk, a user without a name. */
+export function reasonIn(output: string): string {
+  const found = /^(?:.*\b(?:FATAL|PANIC|ERROR|error)|initdb): +(.+)$/m.exec(output)?.[1];
+  return (found ?? output.trim().split('\n').at(-1)!).replace(/\.$/, '');
 }
 
 /** Gives the superuser of data that have none a password, before a server listens: an earlier version trusted everybody. */

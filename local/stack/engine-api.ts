@@ -16,6 +16,7 @@ const deposit = z.object({
   creditedAmount: z.string().nullable(),
   attempts: z.object({ count: z.number() }),
   review: z.object({ reason: z.string() }).nullable(),
+  otherPayments: z.array(z.object({ reason: z.string() })),
   workflowId: z.string(),
   webUi: z.string().nullable(),
 });
@@ -29,6 +30,10 @@ const wallet = z.object({
 export type WalletView = z.infer<typeof wallet>;
 
 const list = z.object({ items: z.array(deposit), nextCursor: z.string().nullable() });
+
+const reviewCase = z.object({ id: z.string(), reason: z.string(), externalOrderNumber: z.string() });
+const caseList = z.object({ items: z.array(reviewCase), nextCursor: z.string().nullable() });
+export type Case = z.infer<typeof reviewCase>;
 
 /** The engine or the sandbox answered something else than asked for. */
 export class UnexpectedAnswerError extends Error {
@@ -51,6 +56,8 @@ export type EngineApi = {
   /** At most 100 of a state. */
   listDeposits(state: string): Promise<Deposit[]>;
   readWallet(wallet: string): Promise<WalletView>;
+  /** What waits for people about an order number, oldest first. */
+  openCases(externalOrderNumber: string): Promise<Case[]>;
   /** Whether the engine knows the key at all. */
   knowsKey(): Promise<boolean>;
 };
@@ -74,6 +81,15 @@ export function engineApi(apiUrl: string, apiKey: string): EngineApi {
     readDeposit: async (number) => deposit.parse(await get(`/v1/deposits/${number}`)),
     listDeposits: async (state) => list.parse(await get(`/v1/deposits?state=${state}&limit=100`)).items,
     readWallet: async (name) => wallet.parse(await get(`/v1/wallets/${name}`)),
+    async openCases(number) {
+      const found: Case[] = [];
+      for (let next: string | null = ''; next !== null; ) {
+        const page = caseList.parse(await get(`/v1/reviews?limit=100${next === '' ? '' : `&cursor=${next}`}`));
+        found.push(...page.items.filter(({ externalOrderNumber }) => externalOrderNumber === number));
+        next = page.nextCursor;
+      }
+      return found;
+    },
     async knowsKey() {
       const answer = await call(`${apiUrl}/v1/deposits?limit=1`, { headers });
       await answer.arrayBuffer();

@@ -11,13 +11,16 @@ export const WORKER_STOP_MS = 50_000;
 /** The API and the sandbox only finish requests. */
 export const SERVER_STOP_MS = 20_000;
 
+/** Only the process itself says that it is the one that listens: at its address somebody else's may answer. */
+const said = (output: () => string, word: string): boolean => output().includes(`"msg":"${word}"`);
+
 export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Environment): StackPart {
   return nodePart({
     name: 'sandbox',
     entry: 'sandbox/main.ts',
     env,
     dataDirectory,
-    isReady: () => answersOk(`${sandboxUrl}/healthz`),
+    isReady: (output) => said(output, 'sandbox listening') && answersOk(`${sandboxUrl}/healthz`),
     stopTimeoutMs: SERVER_STOP_MS,
   });
 }
@@ -29,7 +32,7 @@ export function workerPart(dataDirectory: string, env: Environment): StackPart {
     entry: 'worker/main.ts',
     env,
     dataDirectory,
-    isReady: (output) => output().includes('"msg":"worker ready"'),
+    isReady: (output) => said(output, 'worker ready'),
     stopTimeoutMs: WORKER_STOP_MS,
   });
 }
@@ -40,7 +43,7 @@ export function apiPart(dataDirectory: string, places: Places, env: Environment)
     entry: 'api/main.ts',
     env,
     dataDirectory,
-    isReady: () => answersOk(`${places.apiUrl}/readyz`),
+    isReady: (output) => said(output, 'api ready') && answersOk(`${places.apiUrl}/readyz`),
     stopTimeoutMs: SERVER_STOP_MS,
   });
 }

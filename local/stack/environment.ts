@@ -179,6 +179,8 @@ export function sandboxEnvironment(sources: Sources, postgresUrl: string | null)
     // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
     SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
     SANDBOX_LISTEN: listen,
+    // As for the engine: a quieter one would not say that it is ready.
+    SANDBOX_LOG_LEVEL: env['SANDBOX_LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
     SANDBOX_TLS: 'off',
     SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
     SANDBOX_PUBLIC_URL: `http://${listen}`,

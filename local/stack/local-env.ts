@@ -1,5 +1,6 @@
 /** `.data/local.env`: how to reach what is running, for a shell, a script, the benchmark and the tests. */
 
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { writePrivately } from '../servers/files.ts';
 
@@ -24,12 +25,30 @@ export const localEnvNames = [
 
 export type LocalEnv = { readonly [name in (typeof localEnvNames)[number]]?: string | null };
 
+/** By its marks a command knows what a terminal has from such a file; what was set otherwise since has none. */
+const MARKS = 'LOCAL_ENV';
+
+const markOf = (name: string, value: string): string =>
+  createHash('sha256').update(`${name}=${value}`).digest('hex').slice(0, 12);
+
+/**
+ * Takes out of an environment what it has from a `local.env`, this clone's or another's: to the commands of the local stack
+ * that is no server of somebody else's.
+ */
+export function forgetLocalEnv(env: NodeJS.ProcessEnv): void {
+  const marks = new Set(env[MARKS]?.split(','));
+  for (const [name, value = ''] of Object.entries(env)) if (marks.has(markOf(name, value))) delete env[name];
+  delete env[MARKS];
+}
+
 /** Rewrites the file in one step, mode 600. */
 export function writeLocalEnv(dataDirectory: string, values: LocalEnv): void {
-  const lines = localEnvNames.flatMap((name) => {
+  const given = localEnvNames.flatMap((name) => {
     const value = values[name];
-    return value === undefined || value === null ? [] : [`${name}=${quote(value)}`];
+    return value === undefined || value === null ? [] : [{ name, value }];
   });
+  const marks = given.filter(({ name }) => !name.endsWith('_PID')).map(({ name, value }) => markOf(name, value));
+  const lines = [...given, { name: MARKS, value: marks.join(',') }].map(({ name, value }) => `${name}=${quote(value)}`);
   writePrivately(
     join(dataDirectory, 'local.env'),
     `# Written by the local stack, again whenever something changes. Holds secrets.\n${lines.join('\n')}\n`,

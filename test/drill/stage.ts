@@ -252,11 +252,11 @@ async function historyOf(address: string, workflowId: string): Promise<string> {
     const handle = new Client({ connection }).workflow.getHandle(workflowId);
     const { events } = await handle.fetchHistory();
     const { raw } = await handle.describe();
-    const last = events?.slice(-15).map(({ eventTime, eventType, attributes: _, ...rest }) => ({
-      at: Number(eventTime?.seconds),
-      ...JSON.parse(JSON.stringify({ eventType, ...rest })),
-    }));
-    return JSON.stringify({ last, activities: raw.pendingActivities, task: raw.pendingWorkflowTask });
+    return JSON.stringify({
+      last: events?.slice(-15),
+      activities: raw.pendingActivities,
+      task: raw.pendingWorkflowTask,
+    });
   } catch (error) {
     return String(error);
   } finally {

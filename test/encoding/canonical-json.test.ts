@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalJson, canonicalText, compare, fileJson } from '../../encoding/canonical-json.ts';
+import { canonicalJson, canonicalText, compareText, fileJson } from '../../encoding/canonical-json.ts';
 
 const known = fc.letrec((tie) => ({
   value: fc.oneof(
@@ -68,7 +68,7 @@ test('an error says of what kind a value is that has no text', () => {
 });
 
 test('names are in the order of their code units, whatever the language', () => {
-  expect(['b', 'ä', 'a', 'B', '😀', '\uFFFD', 'a'].toSorted(compare)).toEqual([
+  expect(['b', 'ä', 'a', 'B', '😀', '\uFFFD', 'a'].toSorted(compareText)).toEqual([
     'B',
     'a',
     'a',
@@ -77,5 +77,5 @@ test('names are in the order of their code units, whatever the language', () => 
     '😀',
     '\uFFFD',
   ]);
-  expect([compare('a', 'b'), compare('b', 'a'), compare('a', 'a')]).toEqual([-1, 1, 0]);
+  expect([compareText('a', 'b'), compareText('b', 'a'), compareText('a', 'a')]).toEqual([-1, 1, 0]);
 });

@@ -283,7 +283,7 @@ describe('PostgreSQL is older than Temporal', () => {
     await engine.untilState(n, 'AWAITING_PAYMENT');
     await postgres.restore(async () => {
       await temporal.removed();
-      const { stdout } = await promisify(execFile)(process.execPath, startOf('commands/restored.ts'), {
+      const { stdout } = await promisify(execFile)(process.execPath, [...startOf('commands/restored.ts'), '--yes'], {
         env: { ...process.env, DATABASE_URL: engine.db.url },
       });
       expect(stdout).toMatch(/1 orders that were being placed are not placed again/);

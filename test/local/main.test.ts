@@ -8,7 +8,9 @@ import { errorSentence } from '../../local/servers/error-sentences.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
 import { root } from '../../local/servers/paths.ts';
 import { readableLines, run } from '../../local/servers/process.ts';
-import { makeDirectory, occupyPort } from './support.ts';
+import { createStack } from '../../local/stack/stack.ts';
+import { createStory } from '../../local/terminal/story.ts';
+import { makeDataDirectory, makeDirectory, occupyPort } from './support.ts';
 
 const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   run(process.execPath, ['local/start.cjs', 'local/main.ts', ...args], {
@@ -46,17 +48,23 @@ function bareClone(name: string): string {
   return clone;
 }
 
-test('an unsupported Node, a path that the loader cannot take and missing packages are told in a sentence', async () => {
-  const first = (clone: string, ...flags: string[]) =>
+test('an unsupported Node, a path that the loader cannot take, no folder for temporary files and missing packages are told in a sentence', async () => {
+  const first = (clone: string, ...flags: string[]) => firstWith({}, clone, ...flags);
+  const firstWith = (env: NodeJS.ProcessEnv, clone: string, ...flags: string[]) =>
     run(process.execPath, [...flags, join(clone, 'local/start.cjs'), 'local/main.ts'], {
       timeoutMs: 30_000,
       cwd: clone,
+      env: { ...process.env, ...env },
     });
   const old = join(makeDirectory(), 'old.cjs');
   writeFileSync(old, `Object.defineProperty(process.versions, 'node', { value: '20.18.3' });`);
   for (const [answer, said] of [
     [await first(bareClone('clone'), '--require', old), /^This needs Node 20\.19 or later; here .*\.\n$/],
     [await first(bareClone('a?b')), /^The path .*a\?b has a question mark, and the loader of TypeScript .*\n$/],
+    [
+      await firstWith({ TMPDIR: '/dev/null/none' }, bareClone('clone')),
+      /^Nothing can be written into \/dev\/null\/none, the folder for temporary files \(ENOTDIR\)\. .*\n$/,
+    ],
     [await first(bareClone('clone')), /^The packages are not installed in .*: run `npm ci` there first\.\n$/],
   ] as const) {
     expect(answer.stderr).toMatch(said);
@@ -77,6 +85,20 @@ test('a server of somebody else that is not there is told in a sentence, before 
     'The database of DATABASE_URL cannot be used: Cannot connect 127.0.0.1:1: nobody listens there (ECONNREFUSED). ' +
       'Correct it, or remove it to have a server started here.',
   );
+});
+
+test('a listener that the user has chosen and somebody else has is told before anything is started', async () => {
+  const taken = await occupyPort();
+  for (const name of ['API_LISTEN', 'CALLBACK_LISTEN']) {
+    let told = '';
+    const story = createStory({ isTerminal: false, columns: 80, write: (text) => (told += text) });
+    const env = { PATH: process.env['PATH'], [name]: `127.0.0.1:${taken}` };
+    const stack = createStack({ env, dataDirectory: makeDataDirectory(), clone: root, story });
+    await expect(stack.start()).rejects.toThrow(
+      `Cannot listen 127.0.0.1:${taken}: the port is taken by another program (EADDRINUSE). ${name} names that address; `,
+    );
+    expect({ told, hasStarted: stack.hasStarted() }).toEqual({ told: '', hasStarted: false });
+  }
 });
 
 test('of the output of a program that died its reason is shown, without stacks, bytes and code', async () => {

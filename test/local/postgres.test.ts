@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findPostgres, PostgresNotFoundError } from '../../local/servers/postgres-binaries.ts';
-import { type PostgresOptions, type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
+import { type PostgresOptions, type PostgresServer, reasonIn, startPostgres } from '../../local/servers/postgres.ts';
 import { findOutside } from '../../local/servers/outside-directories.ts';
 import { root } from '../../local/servers/paths.ts';
 import { isAlive, run, start } from '../../local/servers/process.ts';
@@ -192,6 +192,28 @@ test('clients of a stopped server do not keep it alive', async () => {
   await server.stop();
   expect(isAlive(server.pid)).toBe(false);
   await until('the client is cut off', () => cut);
+});
+
+test('why a program of PostgreSQL gave up is told in a sentence, of all that it said', () => {
+  const at = '2026-11-30 05:22:09.827 UTC [28408]';
+  expect(
+    reasonIn(
+      [
+        `performing post-bootstrap initialization ... ${at} FATAL:  could not write to file "base/5/2757": No space left on device`,
+        `${at} STATEMENT:  CREATE DATABASE postgres OID = 5 STRATEGY = file_copy;`,
+        '',
+        'child process exited with exit code 1',
+        'initdb: removing data directory "/x/data"',
+      ].join('\n'),
+    ),
+  ).toBe('could not write to file "base/5/2757": No space left on device');
+  expect(reasonIn('initdb: could not look up effective user ID 12345: user does not exist\n')).toBe(
+    'could not look up effective user ID 12345: user does not exist',
+  );
+  expect(reasonIn('initdb: error: could not create directory "/x": Permission denied')).toBe(
+    'could not create directory "/x": Permission denied',
+  );
+  expect(reasonIn('sh: 1: none of ours\n')).toBe('sh: 1: none of ours');
 });
 
 test('the highest version that runs is taken, and when none does every one is named with its reason', async () => {

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkHosts } from '../../audit/tables/links.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
-import { payAtSandbox } from '../../local/stack/engine-api.ts';
+import { armAtSandbox, payAtSandbox } from '../../local/stack/engine-api.ts';
 import { root } from '../../local/servers/paths.ts';
 import { linkRulesOf } from '../../local/servers/state.ts';
 import { isAlive } from '../../local/servers/process.ts';
@@ -96,6 +96,15 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   });
   expect(running.told()).toContain('MTPAY_ACK says what is answered.');
   await wantAcks(null);
+
+  // What waits for people is found by the order that it is about.
+  await armAtSandbox(sandboxUrl, facts.controlToken, 'customer-pays-twice', 'pays-twice');
+  await facts.api.createDeposit(orderOf('pays-twice', 'wallet-6'));
+  await until('the link', async () => (await facts.api.readDeposit('pays-twice')).redirectUrl !== null);
+  await payAtSandbox(sandboxUrl, facts.controlToken, 'pays-twice');
+  await until('its case', async () => (await facts.api.openCases('pays-twice')).length > 0);
+  expect(await facts.api.openCases('pays-twice')).toMatchObject([{ reason: 'SECOND_CODE' }]);
+  expect(await facts.api.openCases(credited.externalOrderNumber)).toEqual([]);
 
   // The database itself verifies what its API writes.
   const owner = new pg.Client({ connectionString: facts.databaseUrl });

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { expect, test } from 'vitest';
 import { writePrivately } from '../../local/servers/files.ts';
-import { writeLocalEnv } from '../../local/stack/local-env.ts';
+import { forgetLocalEnv, writeLocalEnv } from '../../local/stack/local-env.ts';
 import { holdsLock, LockedError, takeLock } from '../../local/servers/lock.ts';
 import { isPortFree, portsFor } from '../../local/servers/ports.ts';
 import { recordOf, start } from '../../local/servers/process.ts';
@@ -124,6 +125,20 @@ test('a shell and node read the same values from local.env, whatever they hold',
   const script = `set -a; . "${file}"; printf '%s\\n%s\\n%s\\n' "$MTPAY_ACK" "$DATABASE_URL" "$WORKER_PID"`;
   expect(execFileSync('sh', ['-c', script], { encoding: 'utf8' })).toBe(`${ack}\n${url}\n17\n`);
   expect(readFileSync(file, 'utf8')).not.toContain('API_URL');
+});
+
+test('what a terminal has from local.env is taken out again, and what was set since is not', () => {
+  const data = makeDirectory();
+  const env = { DATABASE_URL: 'postgres://a', MTPAY_BASE_URL: "http://it's", SANDBOX_CONTROL_TOKEN: 'token' };
+  writeLocalEnv(data, { ...env, WORKER_PID: '17' });
+  const marked = parseEnv(readFileSync(join(data, 'local.env'), 'utf8'));
+  const terminal: NodeJS.ProcessEnv = { ...marked, MTPAY_BASE_URL: 'https://mtpay.example', PATH: '/bin' };
+  forgetLocalEnv(terminal);
+  expect(terminal).toEqual({ MTPAY_BASE_URL: 'https://mtpay.example', PATH: '/bin', WORKER_PID: '17' });
+  // Nobody's file: as it is.
+  const other: NodeJS.ProcessEnv = { ...env };
+  forgetLocalEnv(other);
+  expect(other).toEqual(env);
 });
 
 test('the lock is held by one, refused to another with a sentence, and taken over from the dead', async () => {

@@ -1,6 +1,10 @@
+import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { apiPart, sandboxPart } from '../../local/stack/engine-parts.ts';
 import { endLeftovers, nodePart, PartStartError, stackThatRuns, writeRecord } from '../../local/stack/node-part.ts';
 import { isAlive, start } from '../../local/servers/process.ts';
 import { createSupervisor, type StackPart, StoppedError, type SupervisorEvent } from '../../local/stack/supervisor.ts';
@@ -53,6 +57,28 @@ test('a part that dies is started again and says so, however often', async () =>
     exit: { code: null, signal: 'SIGKILL' },
     lastWords: null,
   });
+});
+
+test('a part is not ready because somebody else answers at its address', async () => {
+  const foreign = createServer((_, response) => response.end()).listen(0, '127.0.0.1');
+  onTestFinished(() => void foreign.close());
+  await once(foreign, 'listening');
+  const url = `http://127.0.0.1:${(foreign.address() as AddressInfo).port}`;
+  const places = {
+    apiUrl: url,
+    apiListen: '',
+    callbackListen: '',
+    callbackBaseUrl: '',
+    mtpayBaseUrl: '',
+    sandboxUrl: url,
+  };
+  // Without settings both end at once, with a reason of their own.
+  const env = { PATH: process.env['PATH'] ?? '' };
+  const directory = makeDirectory();
+  const { signal } = new AbortController();
+  const parts = [apiPart(directory, places, env), sandboxPart(directory, url, env)];
+  const why = /^(api|sandbox) ended with code 1: .*DATABASE_URL/s;
+  await Promise.all(parts.map((part) => expect(part.start(signal), part.name).rejects.toThrow(why)));
 });
 
 test('a part that ends by itself says why', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheDirectory } from '../../local/servers/paths.ts';
@@ -11,11 +11,15 @@ import { bundleWorkflows } from '../../worker/bundle.ts';
 /**
  * One real Postgres with a migrated template database, one Temporal server, one workflow bundle and the programs for the whole run; test
  * files find them through the environment, and have a database (database.ts) and a namespace (temporal.ts) of their own.
+ * Temporary folders of tests, and of the programs they start, are in one of the run's own, which goes with it.
  */
 export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-test-'));
   await mkdir(cacheDirectory, { recursive: true });
   const programs = await mkdtemp(join(cacheDirectory, 'test-programs-'));
+  // PostgreSQL's own user passes through it.
+  await chmod(folder, 0o711);
+  process.env['TMPDIR'] = folder;
   const [postgres, temporal, bundle] = await Promise.all([
     startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),
     startOwnTemporal(),

@@ -1,0 +1,26 @@
+import { asCalled, TOOLS } from '../config/called.ts';
+import '../config/closed-output.ts';
+
+/** `node dist/commands/tools.js NAME …`: the commands of the engine by one name, for the service `tools` of docker-compose.yml. */
+
+const LOAD: Readonly<Record<(typeof TOOLS)[number], () => Promise<unknown>>> = {
+  keys: () => import('./keys.ts'),
+  reviews: () => import('./reviews.ts'),
+  'seal-key': () => import('./seal-key.ts'),
+  restored: () => import('./restored.ts'),
+};
+const USAGE = TOOLS.map((name) => asCalled(`npm run ${name} -- --help`)).join('\n');
+
+const name = process.argv[2];
+const known = TOOLS.find((tool) => tool === name);
+if (known !== undefined) {
+  process.argv.splice(2, 1);
+  await LOAD[known]();
+} else if (name === '--help' || name === '-h') {
+  console.log(USAGE);
+} else {
+  console.error(
+    `${name === undefined ? 'Which command?' : `There is no command ${JSON.stringify(name)}.`}\n\n${USAGE}`,
+  );
+  process.exitCode = 2;
+}
