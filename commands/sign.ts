@@ -1,7 +1,7 @@
 import { openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
-import { newOperatorKey } from '../config/operator-keys.ts';
+import { newOperatorKey } from '../config/keys/operator-keys.ts';
 import { runReviews, STEP_OPTIONS } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
 import '../config/closed-output.ts';

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency, type DepositSettings } from '../../domain/order.ts';
-import type { KeyName } from '../keys.ts';
-import type { KeySource } from '../key-source.ts';
-import type { SignatureTrust } from '../operator-keys.ts';
-import type { Environment } from '../secret-files.ts';
+import type { KeyName } from '../keys/keys.ts';
+import type { KeySource } from '../keys/key-source.ts';
+import type { SignatureTrust } from '../keys/operator-keys.ts';
+import type { Environment } from '../keys/secret-files.ts';
 import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type ListenersConfig, listenersOf, listeners } from './callbacks.ts';
 import { type Needs, readEnvironment } from './read-environment.ts';
