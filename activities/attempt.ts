@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
-import type { Keyring } from '../config/keyring.ts';
-import type { Secret } from '../config/secret.ts';
+import type { Keyring } from '../config/keys/keyring.ts';
+import type { Secret } from '../config/keys/secret.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { PlacementRow } from '../database/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import type { SignatureTrust } from '../config/operator-keys.ts';
+import type { SignatureTrust } from '../config/keys/operator-keys.ts';
 import { isSamePayment } from '../database/callbacks.ts';
 import {
   findCase,

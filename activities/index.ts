@@ -12,7 +12,7 @@ import { recordState, settlement } from './binding.ts';
 import { close } from './closing.ts';
 import { createGenuineCreditor, credit } from './crediting.ts';
 import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
-import type { SignatureTrust } from '../config/operator-keys.ts';
+import type { SignatureTrust } from '../config/keys/operator-keys.ts';
 import { placeOrder, settlePlacement, type WorkflowStart } from './placement.ts';
 
 export interface ActivityDependencies extends PlacementDependencies {

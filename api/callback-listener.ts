@@ -1,5 +1,5 @@
-import { type Keyring, mapKeyring } from '../config/keyring.ts';
-import type { KeyTypes } from '../config/keys.ts';
+import { type Keyring, mapKeyring } from '../config/keys/keyring.ts';
+import type { KeyTypes } from '../config/keys/keys.ts';
 import type { CallbacksConfig } from '../config/settings/callbacks.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { capabilityKey } from '../providers/callback-address.ts';

@@ -25,7 +25,7 @@ import {
   readinessOperation,
   readWalletOperation,
 } from '../contract/deposits.ts';
-import type { SignatureTrust } from '../config/operator-keys.ts';
+import type { SignatureTrust } from '../config/keys/operator-keys.ts';
 import { bindReviews } from './routes/reviews.ts';
 import { WITHOUT_EFFECT_MS } from '../intake/relay.ts';
 import { encodeCursor } from '../contract/requests.ts';

@@ -1,6 +1,6 @@
-import { createSealer, sealKey } from '../config/inbox-seal.ts';
-import { watchKeys } from '../config/key-watch.ts';
-import { mapKeyring } from '../config/keyring.ts';
+import { createSealer, sealKey } from '../config/keys/inbox-seal.ts';
+import { watchKeys } from '../config/keys/key-watch.ts';
+import { mapKeyring } from '../config/keys/keyring.ts';
 import type { CallbacksConfig } from '../config/settings/callbacks.ts';
 import type { Log } from '../telemetry/log.ts';
 import { tellAccepted } from '../database/callbacks.ts';
@@ -16,7 +16,7 @@ import { createHealthApp } from './health.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
-import { createBackgroundSignals } from '../intake/background-signals.ts';
+import { createBackgroundSignals } from '../intake/signal-workflow.ts';
 import type { RunningApi } from './start.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { refuseIfForgotten } from '../config/empty-database.ts';
-import { watchKeys } from '../config/key-watch.ts';
-import { mapKeyring } from '../config/keyring.ts';
+import { watchKeys } from '../config/keys/key-watch.ts';
+import { mapKeyring } from '../config/keys/keyring.ts';
 import type { ApiConfig } from '../config/settings/api.ts';
 import type { Log } from '../telemetry/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
@@ -11,7 +11,7 @@ import { warnOfCatalogue } from '../database/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
 import { warnOfSealKey } from '../database/seal-macs.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
-import { createSealer, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { createSealer, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { createAccess } from './http/authenticate.ts';
 import { nameKeys } from '../providers/key-names.ts';
 import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callback-listener.ts';
@@ -21,8 +21,7 @@ import { limitPerKey } from '../intake/admission-control.ts';
 import { startNotificationListener } from '../database/notification-listener.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
-import { signalCallback, signalCallbackById } from '../intake/signal-workflow.ts';
-import { createBackgroundSignals } from '../intake/background-signals.ts';
+import { createBackgroundSignals, signalCallback, signalCallbackById } from '../intake/signal-workflow.ts';
 import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay.ts';
 import { createPlacementWaiter } from '../intake/placement-waiter.ts';
 

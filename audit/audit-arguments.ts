@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { UsageError } from '../config/command-line.ts';
+import { readArguments, UsageError } from '../config/command-line.ts';
 import type { DrawOrder } from './report/sample-draw.ts';
 import type { Period } from './report/roll-forward.ts';
 
@@ -68,34 +67,25 @@ export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv = {
   };
 }
 
-function read(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        since: { type: 'string' },
-        sample: { type: 'string' },
-        seed: { type: 'string' },
-        deposit: { type: 'string' },
-        temporal: { type: 'string' },
-        processes: { type: 'string' },
-        out: { type: 'string' },
-        exceptions: { type: 'string' },
-        fresh: { type: 'boolean' },
-        after: { type: 'string' },
-        from: { type: 'string' },
-        to: { type: 'string' },
-        entity: { type: 'string' },
-        preparer: { type: 'string' },
-        list: { type: 'string' },
-        by: { type: 'string' },
-      },
-    });
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause });
-  }
-}
+const read = (args: readonly string[]) =>
+  readArguments(args, {
+    since: { type: 'string' },
+    sample: { type: 'string' },
+    seed: { type: 'string' },
+    deposit: { type: 'string' },
+    temporal: { type: 'string' },
+    processes: { type: 'string' },
+    out: { type: 'string' },
+    exceptions: { type: 'string' },
+    fresh: { type: 'boolean' },
+    after: { type: 'string' },
+    from: { type: 'string' },
+    to: { type: 'string' },
+    entity: { type: 'string' },
+    preparer: { type: 'string' },
+    list: { type: 'string' },
+    by: { type: 'string' },
+  });
 
 function whole(name: string, text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new UsageError(`${name}: expected a whole number above 0`);

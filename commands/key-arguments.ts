@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { UsageError } from '../config/command-line.ts';
+import { readArguments, UsageError } from '../config/command-line.ts';
 import { CALLER_NAME, type NewKey, type Scope, SCOPES } from '../database/api-keys.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 
@@ -44,23 +43,14 @@ export function parseKeyCommand(args: readonly string[]): KeyCommand {
 
 type Values = ReturnType<typeof read>['values'];
 
-function read(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        scopes: { type: 'string' },
-        wallets: { type: 'string' },
-        expires: { type: 'string' },
-        all: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
-  }
-}
+const read = (args: readonly string[]) =>
+  readArguments(args, {
+    scopes: { type: 'string' },
+    wallets: { type: 'string' },
+    expires: { type: 'string' },
+    all: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  });
 
 function allow(values: Values, ...names: readonly string[]): void {
   const other = Object.keys(values).find((name) => !names.includes(name));

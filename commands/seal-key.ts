@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { publicSealKey, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadSealConfig, loadSealKey } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
-import { Secret } from '../config/secret.ts';
+import { Secret } from '../config/keys/secret.ts';
 import { createPool } from '../database/pool.ts';
 import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/seal-macs.ts';
 import { registerAndVouch } from '../providers/sealed-rows.ts';

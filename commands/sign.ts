@@ -1,7 +1,7 @@
 import { openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { orUsage } from '../config/called.ts';
-import { newOperatorKey } from '../config/operator-keys.ts';
+import { newOperatorKey } from '../config/keys/operator-keys.ts';
 import { runReviews, STEP_OPTIONS } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
 import { typedYes } from './typed-yes.ts';

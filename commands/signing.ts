@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { UsageError } from '../config/command-line.ts';
-import { signStep } from '../config/operator-keys.ts';
+import { signStep } from '../config/keys/operator-keys.ts';
 import type { Decision } from '../domain/decision.ts';
 import { formatUnits, known, parseFiat, parseMtc } from '../domain/money.ts';
 import type { ProposedStep, SignedFacts, SignedStep } from '../domain/signed-step.ts';

@@ -1,8 +1,21 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { asCalled } from './called.ts';
 
 /** The command line is not understood; the message says what is. Nothing was done. */
 export class UsageError extends Error {
   override name = 'UsageError';
+}
+
+/** Options, and words that are none. Throws {@link UsageError} with what Node says of the first that is not understood. */
+export function readArguments<const O extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: O,
+): ReturnType<typeof parseArgs<{ args: string[]; options: O; allowPositionals: true }>> {
+  try {
+    return parseArgs({ args: [...args], allowPositionals: true, options });
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
+  }
 }
 
 /**

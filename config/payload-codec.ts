@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import type { Secret } from './secret.ts';
+import type { Secret } from './keys/secret.ts';
 
 /** An encrypted payload that cannot be opened: another key, or changed bytes. Trying again with the same keys does not help. */
 export class PayloadUnreadable extends Error {}

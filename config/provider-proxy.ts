@@ -1,5 +1,5 @@
 import { isLoopback } from './loopback.ts';
-import type { Environment } from './secret-files.ts';
+import type { Environment } from './keys/secret-files.ts';
 
 /** Through what the provider is called: a proxy's address, or null: nothing. `problem` never shows a value. */
 export interface ProviderProxy {

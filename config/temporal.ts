@@ -6,9 +6,9 @@ import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/e
 import { ConfigError, isLocalStack } from './settings/read-environment.ts';
 import { isLoopback, withoutProxy } from './loopback.ts';
 import { createPayloadCodec, type PayloadKeys } from './payload-codec.ts';
-import { isSample } from './samples.ts';
-import { Secret } from './secret.ts';
-import { type Environment, withSecretFiles } from './secret-files.ts';
+import { isSample } from './keys/samples.ts';
+import { Secret } from './keys/secret.ts';
+import { type Environment, withSecretFiles } from './keys/secret-files.ts';
 
 /** Temporal, and what is done to everything before it goes there. */
 export interface TemporalConfig {

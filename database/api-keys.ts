@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { Secret } from '../config/secret.ts';
+import { Secret } from '../config/keys/secret.ts';
 import type { Db } from './pool.ts';
 
 export const SCOPES = ['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const;

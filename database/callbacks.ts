@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { DepositState } from '../domain/deposit.ts';
 import type { CallbackData, Payment } from '../domain/order.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
-import type { NewSeal, Sealer } from '../config/inbox-seal.ts';
+import type { NewSeal, Sealer } from '../config/keys/inbox-seal.ts';
 import { isOld, type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from './pool.ts';
 

@@ -1,4 +1,4 @@
-import type { Secret } from '../config/secret.ts';
+import type { Secret } from '../config/keys/secret.ts';
 import type { Decision, Standing } from '../domain/decision.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { isOld, type Page, toPage } from './rows.ts';

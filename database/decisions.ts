@@ -1,4 +1,4 @@
-import type { Secret } from '../config/secret.ts';
+import type { Secret } from '../config/keys/secret.ts';
 import type { Decision, Proposal } from '../domain/decision.ts';
 import type { Currency } from '../domain/order.ts';
 import type { Db } from './pool.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import type { SealKey } from '../config/inbox-seal.ts';
+import type { SealKey } from '../config/keys/inbox-seal.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { Db } from './pool.ts';
 

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import type { Secret } from '../config/secret.ts';
+import type { Secret } from '../config/keys/secret.ts';
 
 /** The payer's name as it rests in the deposit row: nonce, ciphertext and tag of AES-256-GCM, bound to its order. */
 export interface SealedName {

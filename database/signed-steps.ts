@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type SignatureTrust, operatorKeyOf } from '../config/operator-keys.ts';
+import { type SignatureTrust, operatorKeyOf } from '../config/keys/operator-keys.ts';
 import type { SignedStep } from '../domain/signed-step.ts';
 import type { Db } from './pool.ts';
 

@@ -29,7 +29,7 @@ import {
 } from '../domain/decision.ts';
 import { signalSettled } from './signal-workflow.ts';
 import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
-import { type SignatureTrust, operatorKeyOf } from '../config/operator-keys.ts';
+import { type SignatureTrust, operatorKeyOf } from '../config/keys/operator-keys.ts';
 import type { ProvenCaller } from '../database/api-keys.ts';
 import { mayUse } from '../database/api-keys.ts';
 import { UNSIGNED } from '../contract/errors.ts';

@@ -1,5 +1,5 @@
 import zlib from 'node:zlib';
-import type { Keyring } from '../config/keyring.ts';
+import type { Keyring } from '../config/keys/keyring.ts';
 import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
 import type { CallbackPort } from '../providers/port.ts';
 

@@ -1,13 +1,13 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
-import type { Keyring } from '../config/keyring.ts';
+import type { Keyring } from '../config/keys/keyring.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { CallbackRow } from '../database/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
 import { NO_MAC } from '../database/seal-macs.ts';
 import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
-import type { Sealer } from '../config/inbox-seal.ts';
+import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
 import { RequestRefused } from './refusal.ts';
 import { QueueFull, KeyedQueue } from './keyed-queue.ts';

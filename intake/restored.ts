@@ -12,7 +12,7 @@ import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { isPlain, saidBy, whereIs } from './open-case.ts';
 import { signalLookAgain, signalCallback, type SignalDependencies } from './signal-workflow.ts';
-import type { Sealer } from '../config/inbox-seal.ts';
+import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 

@@ -22,7 +22,7 @@ import { readClocks } from '../database/provider-clock.ts';
 import { type DepositState, isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { CallbackMessage, CallbackReading } from '../providers/port.ts';
-import type { Sealer } from '../config/inbox-seal.ts';
+import type { Sealer } from '../config/keys/inbox-seal.ts';
 import type { Db } from '../database/pool.ts';
 
 /** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */

@@ -1,5 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import type { Secret } from '../config/secret.ts';
+import type { Secret } from '../config/keys/secret.ts';
 
 /**
  * The provider's signature covers no body, so the callback address itself carries proof of the order it belongs to

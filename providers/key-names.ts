@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { KeySet } from '../config/keyring.ts';
-import type { KeyName, KeyPair, KeySets, KeyTypes } from '../config/keys.ts';
+import type { KeySet } from '../config/keys/keyring.ts';
+import type { KeyName, KeyPair, KeySets, KeyTypes } from '../config/keys/keys.ts';
 import { capabilityKey } from './callback-address.ts';
-import { sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { nameKeyId } from '../database/sealed-name.ts';
 
 /** Names a provider's key in tables and logs without showing it. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallbackData } from '../domain/order.ts';
 import type { Receipt } from '../domain/review.ts';
 import { contentHash } from './content-hash.ts';
-import { isSealOf, type SealKey, type SealPublicKeys } from '../config/inbox-seal.ts';
+import { isSealOf, type SealKey, type SealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { demandMacs, registerSealKey } from '../database/seal-macs.ts';
 import type { Db } from '../database/pool.ts';
 

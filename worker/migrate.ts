@@ -1,10 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import { publicSealKey, sealKey, sealPublicKeys } from '../config/inbox-seal.ts';
+import { publicSealKey, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/settings/migration.ts';
 import { loadSealConfig, loadSealKeyIfSet } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/command-line.ts';
-import type { Secret } from '../config/secret.ts';
+import type { Secret } from '../config/keys/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
 import { KEEPS_TRANSACTIONS, keptTransactions, parameterLogging } from '../database/log-settings.ts';
 import { migrate, MIGRATIONS } from '../database/migrate.ts';

@@ -1,10 +1,12 @@
-import { createHash, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { UsageError } from '../../config/command-line.ts';
 import { fileJson } from '../../encoding/canonical-json.ts';
+import type { AuditReport } from './report.ts';
 import { type LineFile, lineFaults } from './sealed-lines.ts';
-import { fingerprintOf, type SignatureFault, type ReportVerdict, verify } from './sign.ts';
+import { fingerprintOf, type ReportVerdict, type SignatureFault, type SignedReport, verify } from './sign.ts';
 import { visible } from '../../encoding/visible.ts';
 
 /** 0: genuine; 1: not genuine; 2: there was nothing to verify. */
@@ -146,4 +148,26 @@ function readOrNull(path: string): Buffer | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * The heads of an earlier report, and whose it is: `the report of <time>, signed with <fingerprint>`. Throws
+ * {@link UsageError} unless it is as it was signed.
+ */
+export async function headsOf(
+  path: string,
+  pinned: KeyObject | null,
+): Promise<{ readonly heads: AuditReport['heads']; readonly headsFrom: string }> {
+  const said: string[] = [];
+  // Read once: what is verified is what is believed.
+  const bytes = existsSync(path) ? readFileSync(path) : null;
+  if ((await verifyBytes(bytes, path, { pinned, say: (line) => said.push(line) })) !== 0) {
+    throw new UsageError(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);
+  }
+  const report = JSON.parse(bytes!.toString('utf8')) as SignedReport;
+  const { publicKey } = report.signature;
+  const key = fingerprintOf(createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' }));
+  const whose =
+    pinned === null ? `${key}; whose key that is was not checked, because AUDIT_PUBLIC_KEY is not set` : key;
+  return { heads: report.heads, headsFrom: `the report of ${report.audit.finishedAt}, signed with ${whose}` };
 }

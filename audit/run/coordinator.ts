@@ -9,7 +9,7 @@ import { sha256 } from '../../archive/canonical-history.ts';
 import { archiveHead } from '../../archive/chain.ts';
 import { type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
 import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
-import type { SignatureTrust } from '../../config/operator-keys.ts';
+import type { SignatureTrust } from '../../config/keys/operator-keys.ts';
 import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';
 import { checkHeads } from '../tables/books.ts';

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { archiveRows } from '../../archive/chain.ts';
 import { type HistoryFacts, openHistory, readHistory, readText } from '../../archive/history.ts';
 import type { ArchiveObjects } from '../../archive/objects.ts';
-import type { SignatureTrust } from '../../config/operator-keys.ts';
+import type { SignatureTrust } from '../../config/keys/operator-keys.ts';
 import { findUnsigned } from '../../database/signed-steps.ts';
 import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';

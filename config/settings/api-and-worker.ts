@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LOOPBACK } from '../loopback.ts';
-import { parseOperatorKeys, type SignatureTrust } from '../operator-keys.ts';
+import { parseOperatorKeys, type SignatureTrust } from '../keys/operator-keys.ts';
 import { databaseUrl, hosts, operatorKeys, sealEpoch } from './variable-types.ts';
 
 /** What API and worker both read, and some of it an audit. */

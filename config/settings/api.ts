@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency, type DepositSettings } from '../../domain/order.ts';
-import type { KeyName } from '../keys.ts';
-import type { KeySource } from '../key-source.ts';
-import type { SignatureTrust } from '../operator-keys.ts';
-import type { Environment } from '../secret-files.ts';
+import type { KeyName } from '../keys/keys.ts';
+import type { KeySource } from '../keys/key-source.ts';
+import type { SignatureTrust } from '../keys/operator-keys.ts';
+import type { Environment } from '../keys/secret-files.ts';
 import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type ListenersConfig, listenersOf, listeners } from './callbacks.ts';
 import { type Needs, readEnvironment } from './read-environment.ts';
-import { band, count, decimal, origin, share } from './variable-types.ts';
+import { band, count, decimalSetting, origin, share } from './variable-types.ts';
 
 const apiSchema = z.object({
   ...shared,
@@ -26,7 +26,7 @@ const apiSchema = z.object({
     .string()
     .refine((value) => parseMtc(value).ok, 'expected an amount of MTC above 0, at most 8 decimals')
     .optional(),
-  REVIEW_LIMIT: decimal('0'),
+  REVIEW_LIMIT: decimalSetting('0'),
   API_RATE_LIMIT: count('500'),
   API_RATE_BURST: count('1000'),
   API_FAILURE_LIMIT: count('20'),

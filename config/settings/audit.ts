@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import type { SignatureTrust } from '../operator-keys.ts';
-import { isSample } from '../samples.ts';
-import { type Environment, withSecretFiles } from '../secret-files.ts';
+import type { SignatureTrust } from '../keys/operator-keys.ts';
+import { isSample } from '../keys/samples.ts';
+import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { linkRules, shared, signatures, trustIn } from './api-and-worker.ts';
 import { ConfigError, configError, type DatabaseConfig, readVariables } from './read-environment.ts';
 

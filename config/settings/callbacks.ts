@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { DepositSettings } from '../../domain/order.ts';
-import type { KeyName } from '../keys.ts';
-import type { KeySource } from '../key-source.ts';
-import type { Environment } from '../secret-files.ts';
+import type { KeyName } from '../keys/keys.ts';
+import type { KeySource } from '../keys/key-source.ts';
+import type { Environment } from '../keys/secret-files.ts';
 import { shared } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
 import { ack, connections, databaseUrl, duration, listenAddress, UNIT_MS } from './variable-types.ts';

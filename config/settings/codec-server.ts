@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Environment } from '../secret-files.ts';
+import type { Environment } from '../keys/secret-files.ts';
 import { shared } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, readEnvironment } from './read-environment.ts';
 import { databaseUrl, listenAddress, origin } from './variable-types.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
-import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { ConfigError, configError, readVariables } from './read-environment.ts';
 import { duration, isDatabaseUrl, NO_DATABASE_URL, UNIT_MS } from './variable-types.ts';
 

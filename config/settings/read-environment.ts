@@ -1,9 +1,9 @@
 import type { z } from 'zod';
-import { KeySource } from '../key-source.ts';
-import { type KeyName, keyVariables, parseKeys } from '../keys.ts';
+import { KeySource } from '../keys/key-source.ts';
+import { type KeyName, keyVariables, parseKeys } from '../keys/keys.ts';
 import { LOOPBACK } from '../loopback.ts';
 import { providerProxy } from '../provider-proxy.ts';
-import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { hosts } from './variable-types.ts';
 
 /** The environment is wrong; `message` lists every problem at once. Retrying does not help. */

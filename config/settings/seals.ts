@@ -1,6 +1,6 @@
-import { keyVariables, parseKeys } from '../keys.ts';
-import type { Secret } from '../secret.ts';
-import { type Environment, withSecretFiles } from '../secret-files.ts';
+import { keyVariables, parseKeys } from '../keys/keys.ts';
+import type { Secret } from '../keys/secret.ts';
+import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { configError } from './read-environment.ts';
 import { sealEpoch } from './variable-types.ts';
 

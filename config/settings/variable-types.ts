@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { known, parseFraction, parseUnitPrice } from '../../domain/money.ts';
-import { parseOperatorKeys } from '../operator-keys.ts';
+import { parseOperatorKeys } from '../keys/operator-keys.ts';
 
 /** What one variable may be, and what becomes of its text. */
 
@@ -64,7 +64,7 @@ function isBand(value: string): boolean {
   return more === undefined && from?.ok === true && to?.ok === true && from.value <= to.value;
 }
 
-export const decimal = (fallback: string) =>
+export const decimalSetting = (fallback: string) =>
   z
     .string()
     .default(fallback)

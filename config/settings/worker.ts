@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { KeyName } from '../keys.ts';
-import type { KeySource } from '../key-source.ts';
-import type { SignatureTrust } from '../operator-keys.ts';
+import type { KeyName } from '../keys/keys.ts';
+import type { KeySource } from '../keys/key-source.ts';
+import type { SignatureTrust } from '../keys/operator-keys.ts';
 import { providerProxy } from '../provider-proxy.ts';
-import type { Environment } from '../secret-files.ts';
+import type { Environment } from '../keys/secret-files.ts';
 import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
 import { connections, databaseUrl, duration, origin, stampGrid, UNIT_MS } from './variable-types.ts';

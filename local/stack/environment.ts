@@ -2,8 +2,8 @@
 
 import { createHmac } from 'node:crypto';
 import { withDirectLoopback } from '../../config/loopback.ts';
-import { Secret } from '../../config/secret.ts';
-import { publicSealKey } from '../../config/inbox-seal.ts';
+import { Secret } from '../../config/keys/secret.ts';
+import { publicSealKey } from '../../config/keys/inbox-seal.ts';
 import type { LocalState, Ports } from '../servers/state.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -2,7 +2,7 @@
 
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
+import { publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { loadSealConfig, loadSealKey } from '../../config/settings/seals.ts';
 import { withoutProxy } from '../../config/loopback.ts';

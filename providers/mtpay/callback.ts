@@ -1,4 +1,4 @@
-import { type Keyring, mapKeyring } from '../../config/keyring.ts';
+import { type Keyring, mapKeyring } from '../../config/keys/keyring.ts';
 import { formatUnits, type ParseResult, parseFiat, parseMtc } from '../../domain/money.ts';
 import { type CallbackData, CURRENCIES, type Currency, IDENTIFIER } from '../../domain/order.ts';
 import { canonicalText, plainText } from '../../encoding/canonical-json.ts';

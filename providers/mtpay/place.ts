@@ -1,4 +1,4 @@
-import { type Keyring, mapKeyring } from '../../config/keyring.ts';
+import { type Keyring, mapKeyring } from '../../config/keys/keyring.ts';
 import { checkoutLink, type LinkRules } from '../checkout-link.ts';
 import { type Exchange, exchange } from '../exchange.ts';
 import type { PlacementOutcome, PlacementPort, PlacementRequest } from '../port.ts';

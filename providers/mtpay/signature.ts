@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { KeyPair } from '../../config/keys.ts';
+import type { KeyPair } from '../../config/keys/keys.ts';
 import { keyId } from '../key-names.ts';
 
 /** The pair from "Merchant Service – API Token Management". */

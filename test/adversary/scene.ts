@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { startDeposit } from '../../intake/start-workflow.ts';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { findDeposit, reserve } from '../../database/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 import { sealName } from '../../database/sealed-name.ts';

@@ -5,7 +5,7 @@ import { createAccess } from '../../api/http/authenticate.ts';
 import { createCodecServer } from '../../api/codec/codec-server.ts';
 import { createSessions } from '../../api/codec/codec-login.ts';
 import { listen } from '../../api/http/http.ts';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { loadCodecServerConfig } from '../../config/settings/codec-server.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
 import { createPayloadCodec } from '../../config/payload-codec.ts';

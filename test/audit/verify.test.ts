@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../config/command-line.ts';
 import { fileJson } from '../../encoding/canonical-json.ts';
-import { headsOf } from '../../audit/report/earlier-report.ts';
 import { writeReport } from '../../audit/report/files.ts';
 import { fingerprintOf, type SignedReport, signReport } from '../../audit/report/sign.ts';
-import { verifyReport } from '../../audit/report/verify.ts';
+import { headsOf, verifyReport } from '../../audit/report/verify.ts';
 import { hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
 
 const owner = newSigner();

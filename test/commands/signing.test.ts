@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createSigner } from '../../commands/signing.ts';
-import { newOperatorKey } from '../../config/operator-keys.ts';
+import { newOperatorKey } from '../../config/keys/operator-keys.ts';
 
 /** What an operator is shown before he signs, by an API that was taken over. */
 const { privateKey } = newOperatorKey();

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/secret.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import {
   createSealer,
   isSealOf,
@@ -11,7 +11,7 @@ import {
   sealKey,
   sealPublicKeys,
   sealText,
-} from '../../config/inbox-seal.ts';
+} from '../../config/keys/inbox-seal.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest();
 const FACTS: SealFacts = {

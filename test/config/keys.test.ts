@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createKeyring, mapKeyring } from '../../config/keyring.ts';
-import { keyVariables, parseKeys } from '../../config/keys.ts';
-import { isSample } from '../../config/samples.ts';
-import { Secret } from '../../config/secret.ts';
+import { createKeyring, mapKeyring } from '../../config/keys/keyring.ts';
+import { keyVariables, parseKeys } from '../../config/keys/keys.ts';
+import { isSample } from '../../config/keys/samples.ts';
+import { Secret } from '../../config/keys/secret.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { KeySource } from '../../config/key-source.ts';
-import { Secret } from '../../config/secret.ts';
+import { KeySource } from '../../config/keys/key-source.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadMigrationUrl } from '../../config/settings/migration.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it, test } from 'vitest';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadSignatureConfig } from '../../config/settings/audit.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
-import { newOperatorKey, parseOperatorKeys, operatorKeyOf, signStep } from '../../config/operator-keys.ts';
+import { newOperatorKey, parseOperatorKeys, operatorKeyOf, signStep } from '../../config/keys/operator-keys.ts';
 import type { SignedStep } from '../../domain/signed-step.ts';
 
 const [alice, bob] = [newOperatorKey(), newOperatorKey()];

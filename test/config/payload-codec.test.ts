@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { describe, expect, it } from 'vitest';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
 import { createPayloadCodec, payloadKeyId, PayloadUnreadable } from '../../config/payload-codec.ts';
 import { loadDataConverter, loadPayloadKeys } from '../../config/temporal.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { armCrashPoint, crashPoint } from '../../telemetry/crash-points.ts';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { createLog, raiseAlarm } from '../../telemetry/log.ts';
 import { isTemporalGiven, loadTemporal } from '../../config/temporal.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
 import { root } from '../docs/variables.ts';

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { fixedKeyring } from '../../config/keyring.ts';
-import { createSealer, type NewSeal, sealKey } from '../../config/inbox-seal.ts';
-import { Secret } from '../../config/secret.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
+import { createSealer, type NewSeal, sealKey } from '../../config/keys/inbox-seal.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { insertCallback, insertRestored, type NewCallback, type Stamp } from '../../database/callbacks.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { NO_MAC, registeredSealKeys, registerSealKey } from '../../database/seal-macs.ts';

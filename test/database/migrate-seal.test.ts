@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { createSealer, sealKey } from '../../config/inbox-seal.ts';
-import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/secret.ts';
+import { createSealer, sealKey } from '../../config/keys/inbox-seal.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { registeredSealKeys } from '../../database/seal-macs.ts';
 import { root } from '../../local/servers/paths.ts';
 import { run } from '../../local/servers/process.ts';

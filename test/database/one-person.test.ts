@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { beforeAll, expect, it, onTestFinished } from 'vitest';
-import { createSealer, sealKey } from '../../config/inbox-seal.ts';
-import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/secret.ts';
+import { createSealer, sealKey } from '../../config/keys/inbox-seal.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { insertCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
 import { openDoubt } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';

@@ -4,7 +4,7 @@ import { issueKey, type NewKey, proofOf, revokeKeys } from '../../database/api-k
 import { findCase, insertCase, openDoubt, noteProposal } from '../../database/cases.ts';
 import { insertDecision, listDecisions, refuseStep } from '../../database/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';

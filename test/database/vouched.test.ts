@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
-import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/secret.ts';
+import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { insertCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
 import { insertCase, noteProposal } from '../../database/cases.ts';
 import { createPool, inTransaction, type Role } from '../../database/pool.ts';

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { formatUnits, known, parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency } from '../../domain/order.ts';
 import { orderFault } from '../../domain/order-limits.ts';

@@ -34,7 +34,7 @@ function namesIn(source: string): string[] {
 
 const engineSources = [
   ...readdirSync(join(root, 'config/settings')).map((name) => `config/settings/${name}`),
-  'config/keys.ts',
+  'config/keys/keys.ts',
   'config/temporal.ts',
   'telemetry/crash-points.ts',
   'config/provider-proxy.ts',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { root } from '../../local/servers/paths.ts';
 import { freePort } from '../../local/servers/ports.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
 import { expectRefusal, inbox, memoryLog, postings, stored, raised, timesRaised } from '../api/evidence.ts';
 import { ask, expectAck, lineTo, loggedApi, reserved, withApi } from '../api/parts.ts';

@@ -9,7 +9,7 @@ import { archiveObjects } from '../../archive/objects.ts';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { audit } from '../../audit/run/coordinator.ts';
 import { parseCommand } from '../../audit/audit-arguments.ts';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { payloadKeyId } from '../../config/payload-codec.ts';
 import { loadDataConverter } from '../../config/temporal.ts';

@@ -9,8 +9,8 @@ import { holdsLock, LockedError, takeLock } from '../../local/servers/lock.ts';
 import { isPortFree, portsFor } from '../../local/servers/ports.ts';
 import { recordOf, start } from '../../local/servers/process.ts';
 import { loadState, LocalStateError, saveState, settlePorts, sealPublicKeyOf } from '../../local/servers/state.ts';
-import { Secret } from '../../config/secret.ts';
-import { publicSealKey } from '../../config/inbox-seal.ts';
+import { Secret } from '../../config/keys/secret.ts';
+import { publicSealKey } from '../../config/keys/inbox-seal.ts';
 import { makeDirectory, occupyPort } from './support.ts';
 
 const modeOf = (path: string) => statSync(path).mode & 0o777;

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { publicSealKey } from '../../config/inbox-seal.ts';
-import type { KeySets } from '../../config/keys.ts';
-import { Secret } from '../../config/secret.ts';
+import { publicSealKey } from '../../config/keys/inbox-seal.ts';
+import type { KeySets } from '../../config/keys/keys.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import { nameKeys } from '../../providers/key-names.ts';
 import { documentKey, secret } from './keys.ts';
 

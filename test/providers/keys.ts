@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import type { MtpayKey } from '../../providers/mtpay/signature.ts';
 
 export const secret = (text: string): Secret => new Secret(Buffer.from(text, 'utf8'));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createKeyring } from '../../config/keyring.ts';
+import { createKeyring } from '../../config/keys/keyring.ts';
 import { createCallbacks, readings } from '../../providers/mtpay/callback.ts';
 import { keyId } from '../../providers/key-names.ts';
 import { sign } from '../../providers/mtpay/signature.ts';

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { fixedKeyring } from '../../config/keyring.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
 import { REFUSALS } from '../../providers/mtpay/codes.ts';
 import { createPlacement, type MtpayOptions } from '../../providers/mtpay/place.ts';
 import type { CallOptions, PlacementOutcome, PlacementRequest } from '../../providers/port.ts';

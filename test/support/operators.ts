@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import type { Secret } from '../../config/secret.ts';
+import type { Secret } from '../../config/keys/secret.ts';
 import { proofOf } from '../../database/api-keys.ts';
 import { insertDecision as insert, type NewDecision, type WrittenStep } from '../../database/decisions.ts';
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { fixedKeyring } from '../../config/keyring.ts';
-import { Secret } from '../../config/secret.ts';
+import { fixedKeyring } from '../../config/keys/keyring.ts';
+import { Secret } from '../../config/keys/secret.ts';
 import type { NewCallback, Stamp } from '../../database/callbacks.ts';
 import type { Receipt } from '../../domain/review.ts';
 import { SEALED_ROWS, type SealedRow, type SealTrust } from '../../providers/sealed-rows.ts';
-import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/inbox-seal.ts';
+import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
 
 /** The API's seal of every test: the same in all processes of a run, so that an audit in another one verifies it. */
 const seed = createHash('sha256').update('the seal of the tests').digest();

@@ -7,7 +7,7 @@ import {
   sign,
   verify,
 } from 'node:crypto';
-import { type SignedStep, signedText } from '../domain/signed-step.ts';
+import { type SignedStep, signedText } from '../../domain/signed-step.ts';
 
 /**
  * The signatures of people's steps (Ed25519). The private key is on the operator's own device and nowhere else; whoever

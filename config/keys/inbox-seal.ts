@@ -10,7 +10,7 @@ import {
 } from 'node:crypto';
 import type { Keyring } from './keyring.ts';
 import type { Secret } from './secret.ts';
-import type { Receipt } from '../domain/review.ts';
+import type { Receipt } from '../../domain/review.ts';
 
 /**
  * The seal of an inbox row: what the API signs when it writes one, so that a row which anybody else has put there moves
