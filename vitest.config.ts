@@ -1,6 +1,7 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { defineConfig } from 'vitest/config';
 import { withDirectLoopback } from './config/loopback.ts';
+import { forgetLocalEnv } from './local/stack/local-env.ts';
 
 /** The longest, first: one that begins as the last is waited for by everybody. */
 const LONGEST = [
@@ -35,6 +36,8 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+// Of the stack that a terminal knows, nothing is meant for the tests.
+forgetLocalEnv(process.env);
 // A company's network: whoever asks its proxy for this machine gets another one, or nothing.
 Object.assign(process.env, withDirectLoopback(process.env));
 

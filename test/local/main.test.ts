@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { UsageError } from '../../config/command-line.ts';
 import { parseArguments } from '../../local/terminal/arguments.ts';
 import { errorSentence } from '../../local/servers/error-sentences.ts';
@@ -94,6 +94,7 @@ test('a listener that the user has chosen and somebody else has is told before a
     const story = createStory({ isTerminal: false, columns: 80, write: (text) => (told += text) });
     const env = { PATH: process.env['PATH'], [name]: `127.0.0.1:${taken}` };
     const stack = createStack({ env, dataDirectory: makeDataDirectory(), clone: root, story });
+    onTestFinished(() => stack.stop());
     await expect(stack.start()).rejects.toThrow(
       `Cannot listen 127.0.0.1:${taken}: the port is taken by another program (EADDRINUSE). ${name} names that address; `,
     );
