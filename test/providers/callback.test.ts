@@ -364,6 +364,13 @@ describe('the content of a callback', () => {
     expect(new Set([example, ...others]).size).toBe(others.length + 1);
   });
 
+  it('has the same hash for ever: rows and seals hold it', () => {
+    expect(example).toBe('f627c67052c7decb67b41a738b03941cbf6f22f2abdaafee7fb7db269fed2aab');
+    expect(hash('{"signature":"A","timestamp":1,"data":{"externalOrderNumber":"o","currencyCode":"USD"}}')).toBe(
+      '794c21af5bd5f4e0363a71a9a7e8afda7ed5b0862bbf7d7573b381dad4566ed5',
+    );
+  });
+
   it('is what the seven fields say and nothing else', () => {
     expect(contentHash(readable(read(EXAMPLE))).toString('hex')).toBe(example);
   });
