@@ -28,12 +28,21 @@ export function textOf(source: string, { location: { start, end } }: Mutant): st
   return oneLine(lines.join('\n'));
 }
 
-/** The rows of docs/internals/mutation.md: a file; the code that is changed, or the name of the constant that it stands in; the change. */
+/** Of code in a table: what stands between its backticks. */
+const unquoted = (cell: string): string => cell.replaceAll(/^`+ ?| ?`+$/g, '').replaceAll('\\|', '|');
+
+/**
+ * The rows of docs/internals/mutation.md: a file; the code that is changed, or the name of the constant that it stands in; what
+ * stands in its place.
+ */
 export const explained = (page: string) =>
-  [...page.matchAll(/^\| `([\w/.-]+)` +\| `` (.+?) `` +\| `` (.*?) `` +\|/gm)].map((row) => {
-    const [file, code, change] = row.slice(1).map((cell) => cell.replaceAll('\\|', '|')) as [string, string, string];
-    return { file, code, change };
-  });
+  [...page.matchAll(/^\| `([\w/.-]+\.ts)` +\| ((?:\\\||[^|])+?) +\| ((?:\\\||[^|])+?) +\|/gm)].map(
+    ([, file, code, change]) => ({
+      file: file!,
+      code: unquoted(code!),
+      change: unquoted(change!),
+    }),
+  );
 
 /** The lines of a constant, from 1; empty when there is none of that name. */
 export function linesOf(source: string, constant: string): readonly number[] {
@@ -51,7 +60,7 @@ export function explainer(page: string) {
     rows.some(
       (row) =>
         row.file === file &&
-        row.change === oneLine(mutant.replacement) &&
+        row.change === oneLine(mutant.replacement).replace(/^``$/, '""') &&
         (row.code === textOf(source, mutant) ||
           (/^[A-Z_]+$/.test(row.code) && linesOf(source, row.code).includes(mutant.location.start.line))),
     );
