@@ -18,7 +18,12 @@ it('a code of the provider says what it finds fault with, and any other says not
     ['toString', null, false],
     ['', null, false],
   ]);
-  expect([undefined, 7, null].map((code) => isRefusal(code))).toEqual([false, false, false]);
+  expect([undefined, 7, null, ['PARAMETER_ERROR']].map((code) => isRefusal(code))).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
 });
 
 it('every refusal has a meaning and a remedy, for the document of the API', () => {
