@@ -72,8 +72,10 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
       let size = 0;
       response.on('data', (chunk: Buffer) => {
         size += chunk.length;
-        if (size > options.maxResponseBytes) request.destroy(new Error('answer too large'));
-        else chunks.push(chunk);
+        if (size <= options.maxResponseBytes) return void chunks.push(chunk);
+        // At once: the end may have come with these bytes, and would make a shorter answer of it.
+        settle({ kind: 'lost', cause: 'answer too large' });
+        return request.destroy();
       });
       response.on('error', (error: NodeJS.ErrnoException) =>
         settle({ kind: 'lost', cause: error.code ?? error.message }),

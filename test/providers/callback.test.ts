@@ -165,7 +165,13 @@ describe('an envelope', () => {
     ['UTF-16', [...Buffer.from('{}', 'utf16le')].concat(0xff)],
   ])('that is not UTF-8 is malformed and not repaired: %s', (_, raw) => {
     const inside = Buffer.concat([Buffer.from('{"signature":'), Buffer.from(raw), Buffer.from('}')]);
-    expect(() => readEnvelope(inside)).toThrow(new MalformedCallback('the body is not UTF-8'));
+    expect(() => readEnvelope(inside)).toThrow(
+      new MalformedCallback('the body is not UTF-8', { cause: expect.any(TypeError) }),
+    );
+  });
+
+  it('may stand behind one byte order mark', () => {
+    expect(envelope(`\ufeff${EXAMPLE}`)).toEqual(envelope(EXAMPLE));
   });
 
   it('keeps quiet about values', () => {
@@ -244,13 +250,18 @@ describe('the data of an authentic callback', () => {
     expect(fault(read(withField(field, null)))).toMatch(new RegExp(`^${field}: expected `));
   });
 
-  it.each(['', 'yesterday', '2021-02-30T25:61:61', '9999-12-31T23:59:59', '2021-07-01T00:00:00+08:00', '一'])(
-    'decides nothing by its times: %j is kept as text',
-    (time) => {
-      const text = withField('transactionCreateTime', JSON.stringify(time));
-      expect(readable(read(text)).transactionCreateTime).toBe(time);
-    },
-  );
+  it.each([
+    '',
+    '9'.repeat(64),
+    'yesterday',
+    '2021-02-30T25:61:61',
+    '9999-12-31T23:59:59',
+    '2021-07-01T00:00:00+08:00',
+    '一',
+  ])('decides nothing by its times: %j is kept as text', (time) => {
+    const text = withField('transactionCreateTime', JSON.stringify(time));
+    expect(readable(read(text)).transactionCreateTime).toBe(time);
+  });
 
   it.each([
     ['200', '200'],
@@ -362,6 +373,13 @@ describe('the content of a callback', () => {
       withField('transactionCreateTime', '"2021-07-01T00:05:00"').replace('T00:05:00"\n}', 'T00:00:00"\n}'),
     ].map(hash);
     expect(new Set([example, ...others]).size).toBe(others.length + 1);
+  });
+
+  it('has the same hash for ever: rows and seals hold it', () => {
+    expect(example).toBe('f627c67052c7decb67b41a738b03941cbf6f22f2abdaafee7fb7db269fed2aab');
+    expect(hash('{"signature":"A","timestamp":1,"data":{"externalOrderNumber":"o","currencyCode":"USD"}}')).toBe(
+      '794c21af5bd5f4e0363a71a9a7e8afda7ed5b0862bbf7d7573b381dad4566ed5',
+    );
   });
 
   it('is what the seven fields say and nothing else', () => {

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CALLBACK_PATH, callbackUrl, capabilityKey, isCapabilityFor } from '../../providers/callback-address.ts';
+import {
+  CALLBACK_PATH,
+  callbackUrl,
+  capabilityKey,
+  capabilityOf,
+  isCapabilityFor,
+} from '../../providers/callback-address.ts';
 import { randomSecret, secret } from './keys.ts';
 
 const key = capabilityKey(secret('a fixed key for one vector'));
@@ -104,5 +110,16 @@ describe('the name of a key', () => {
   it('follows from the key, so that another key cannot take it over', () => {
     expect(capabilityKey(randomSecret()).kid).not.toBe(key.kid);
     expect(key.kid).toMatch(/^[0-9a-f]{8}$/);
+  });
+});
+
+describe('the key of an address', () => {
+  const next = capabilityKey(randomSecret());
+
+  it('is the one of several that made it, or none', () => {
+    expect(capabilityOf([next, key], key.kid, token, ORDER)).toBe(key);
+    expect(capabilityOf([next], key.kid, token, ORDER)).toBeNull();
+    expect(capabilityOf([next, key], next.kid, token, ORDER)).toBeNull();
+    expect(capabilityOf([], key.kid, token, ORDER)).toBeNull();
   });
 });

@@ -1,14 +1,23 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { insertCase } from '../../database/cases.ts';
 import { insertCallback, insertRestored, rerouteCallback } from '../../database/callbacks.ts';
 import * as byOwner from '../support/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { findSealed, isGenuine, verdictOn } from '../../providers/sealed-rows.ts';
+import {
+  findSealed,
+  findSealedOfCase,
+  isGenuine,
+  registerAndVouch,
+  type SealedRow,
+  verdictOn,
+} from '../../providers/sealed-rows.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { reserved, sentBefore } from '../ledger/payments.ts';
-import { paid } from '../support/builders.ts';
+import { order, paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { seal, sealed, sealTrust } from '../support/seals.ts';
+import { seal, sealed, sealTrust, testSealKey } from '../support/seals.ts';
+import { until } from '../support/until.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -147,5 +156,112 @@ describe('a row without a seal', () => {
     await expect(tamper(`update engine.callback set seal_key = null where id = ${id}`)).rejects.toMatchObject({
       code: '23514',
     });
+  });
+});
+
+describe('a row by itself', () => {
+  const data = paid(order());
+  const rawHash = createHash('sha256').update('raw').digest();
+  const AT = Date.UTC(2026, 2, 1);
+  /** As the table has it, sealed with that stamp. */
+  function row(
+    change: Partial<SealedRow> = {},
+    stamp: { keyId: string; timestampMs: number } | null = null,
+  ): SealedRow {
+    const facts = {
+      receipt: 'first',
+      externalOrderNumber: data.externalOrderNumber,
+      contentHash: contentHash(data),
+    } as const;
+    const { signature, key } = seal({ ...facts, rawHash, stamp, sealedMs: AT });
+    return {
+      id: '7',
+      receipt: 'first',
+      order: data.externalOrderNumber,
+      content_hash: facts.contentHash,
+      data,
+      raw_hash: rawHash,
+      received_at: new Date(AT),
+      seal: signature,
+      seal_key: key,
+      sealed_ms: `${AT}`,
+      key_id: stamp?.keyId ?? null,
+      timestamp_ms: stamp === null ? null : `${stamp.timestampMs}`,
+      given: false,
+      ...change,
+    };
+  }
+  const said = (of: SealedRow) => verdictOn(sealTrust(), of);
+
+  it('is sealed with the stamp of its message, without one, and where it holds no data', () => {
+    expect(said(row())).toEqual({ kind: 'sealed' });
+    expect(said(row({}, { keyId: 'key', timestampMs: 5 }))).toEqual({ kind: 'sealed' });
+    expect(said(row({ data: null }))).toEqual({ kind: 'sealed' });
+    const broken = { kind: 'broken', fault: 'its seal is over another row' };
+    expect(said(row({ key_id: 'key', timestamp_ms: '5' }))).toEqual(broken);
+    expect(said(row({ timestamp_ms: '6' }, { keyId: 'key', timestampMs: 5 }))).toEqual(broken);
+  });
+
+  it.each([-60_000, 60_000])('may have been received a minute from its seal: %i ms', (awayMs) => {
+    expect(said(row({ received_at: new Date(AT + awayMs) }))).toEqual({ kind: 'sealed' });
+    const further = new Date(AT + awayMs + 2_000 * Math.sign(awayMs));
+    expect(said(row({ received_at: further }))).toEqual({ kind: 'broken', fault: 'received 62 s away from its seal' });
+  });
+
+  it('is broken in what no longer fits, and the fault says in what', () => {
+    const other = { ...data, paymentPrice: '1' };
+    expect([row({ seal_key: 'other' }), row({ data: other })].map((of) => said(of))).toEqual([
+      { kind: 'broken', fault: 'sealed with the key other, which is not known' },
+      { kind: 'broken', fault: 'its fields are not those it was sealed with' },
+    ]);
+    expect(isGenuine({ kind: 'broken', fault: '' })).toBe(false);
+  });
+
+  it.each([
+    ['7', '7', null, 'before'],
+    ['8', '7', null, 'not_sealed'],
+    ['1', undefined, null, 'not_sealed'],
+    ['0', '7', null, 'not_sealed'],
+    ['-1', '7', null, 'not_sealed'],
+    ['7', '9', '7', 'before'],
+    ['8', '9', '7', 'not_sealed'],
+    ['8', '7', '9', 'not_sealed'],
+  ])('without a seal, of number %s where the database says %s and the settings %s, is %s', (id, epoch, set, kind) => {
+    const bare = row({ id, seal: null, seal_key: null, sealed_ms: null, ...(epoch === undefined ? {} : { epoch }) });
+    expect(verdictOn({ ...sealTrust(), epoch: set }, bare)).toEqual({ kind });
+  });
+});
+
+describe('a key that is registered', () => {
+  it('vouches for what waits, also for what somebody holds meanwhile; a second time for nothing more', async () => {
+    const [waiting, held, nobodys] = [await kept(), await kept(), await kept(false)];
+    const holder = await api.connect();
+    await holder.query('begin');
+    await holder.query(`select engine.count_attempt($1, 'key', 1, 1)`, [held]);
+    const registering = registerAndVouch(db.owner, testSealKey, sealTrust());
+    const vouchedBy = async (id: string) =>
+      (await db.owner.query<{ by: string | null }>('select vouched_by as by from engine.callback where id = $1', [id]))
+        .rows[0]!.by;
+    await until('the row that is free to be vouched for', async () => (await vouchedBy(waiting)) === testSealKey.id);
+    await holder.query('rollback');
+    holder.release();
+    const { isNew, held: left, others, vouched } = await registering;
+    expect({ isNew, left }).toEqual({ isNew: true, left: 0 });
+    expect(vouched).toBeGreaterThanOrEqual(2);
+    expect(others.filter((id) => [waiting, held, nobodys].includes(id))).toEqual([nobodys]);
+    expect(await vouchedBy(held)).toBe(testSealKey.id);
+    expect(await registerAndVouch(db.owner, testSealKey, sealTrust())).toEqual({
+      isNew: false,
+      vouched: 0,
+      held: 0,
+      others,
+    });
+  });
+
+  it('finds the row of a case, or none', async () => {
+    const id = await kept();
+    await insertCase(db.owner, { workflowId: `review:${id}`, inboxId: id, reason: 'SECOND_CODE', detail: '' });
+    expect(await findSealedOfCase(worker, `review:${id}`)).toMatchObject({ id, given: false });
+    expect(await findSealedOfCase(worker, 'review:0')).toBeNull();
   });
 });

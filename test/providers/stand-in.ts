@@ -105,7 +105,7 @@ export async function openProxy(status = 200) {
     asked.push({ target: url, login: headers['proxy-authorization'] });
     client.on('error', () => undefined);
     if (status !== 200) return client.end(`HTTP/1.1 ${status} No\r\n\r\n`);
-    const target = net.connect(Number(url.split(':')[1]), 'localhost', () => {
+    const target = net.connect(Number(url.slice(url.lastIndexOf(':') + 1)), 'localhost', () => {
       client.write('HTTP/1.1 200 Connected\r\n\r\n');
       client.pipe(target).pipe(client);
     });
