@@ -3,25 +3,40 @@ import { defineConfig } from 'vitest/config';
 import { withDirectLoopback } from './config/loopback.ts';
 import { forgetLocalEnv } from './local/stack/local-env.ts';
 
-/** The longest, first: one that begins as the last is waited for by everybody. */
+/** Those that take longer than half a minute, the longest first: one that begins as the last is waited for by everybody. */
 const LONGEST = [
-  'model/model',
-  'end-to-end/crashes',
-  'audit/changed-history',
   'end-to-end/restores',
-  'end-to-end/decisions-settings',
+  'end-to-end/crashes',
   'sandbox/outage',
-  'local/stack',
-  'end-to-end/key-rotation',
   'end-to-end/owners',
   'end-to-end/poisoned-rows',
-  'audit/paths',
+  'model/model',
   'audit/discrepancies',
+  'audit/changed-history',
+  'end-to-end/key-rotation',
+  'audit/times',
+  'local/stack',
   'audit/killed',
-  'attack/attack',
-  'end-to-end/menu',
-  'end-to-end/outages',
+  'workflows/gate-activities',
   'audit/forgeries',
+  'workflows/gate-decisions',
+  'end-to-end/canaries',
+  'end-to-end/menu',
+  'end-to-end/traffic',
+  'local/postgres',
+  'fuzz/fuzz',
+  'sandbox/browser',
+  'end-to-end/decisions-settings',
+  'audit/paths',
+  'end-to-end/outages',
+  'attack/attack',
+  'end-to-end/create',
+  'end-to-end/codec-browser',
+  'end-to-end/decisions',
+  'end-to-end/archive',
+  'local/servers',
+  'adversary/adversary',
+  'workflows/gate-patch',
 ];
 
 class LongestFirst extends BaseSequencer {

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
+import { archiveObjects } from '../../archive/objects.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import type { BuilderState } from '../report/builder.ts';
-import { createPartAuditor, type PartAuditor } from './part-auditor.ts';
+import { createPartAuditor, createReplayers, type PartAuditor } from './part-auditor.ts';
 import { quietRuntime } from '../histories/quiet-runtime.ts';
 import type { AuditPart } from '../audit-arguments.ts';
 import { openSession } from '../tables/session.ts';
@@ -25,7 +26,9 @@ quietRuntime();
 async function prepare(task: ChildTask) {
   const db = await openSession(task.database, task.snapshot);
   const code = await readFile(task.codePath, 'utf8');
-  return createPartAuditor({ ...task, db, code, dataConverter: loadDataConverter() });
+  const objects = archiveObjects(db, task.archiveDirectory);
+  const deps = { ...task, db, code, dataConverter: loadDataConverter() };
+  return createPartAuditor(deps, objects, createReplayers(deps, objects));
 }
 
 const say = (message: FromChild) => process.send?.(message);

@@ -21,7 +21,7 @@ import { findInTables } from '../tables/snapshot.ts';
 import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
 import { PATIENCE, type Patience } from './patience.ts';
 import { findPostingsLeft } from '../tables/population.ts';
-import { createPartAuditor, createReplayers } from './part-auditor.ts';
+import { createPartAuditor, createReplayers, type Replayers } from './part-auditor.ts';
 import { openProgress } from './progress.ts';
 import type { AuditReport, Finding } from '../report/report.ts';
 import { type AuditCommand, choose, cut, type AuditPart } from '../audit-arguments.ts';
@@ -97,9 +97,9 @@ export async function audit(
     await checkBundles(session, objects, builder);
     const inScope = await rowsInScope(command, session, head.n);
     const chosen = choose(inScope, command.sample ?? inScope.length, command.seed);
-    await replayArchive(deps, chosen, session, builder, progress);
+    const replayers = createReplayers({ ...deps, exceptions: [...deps.exceptions.bundles.keys()] }, objects);
+    await replayArchive(deps, chosen, { session, objects, replayers, builder, progress });
     deps.tell('looking at what is open, at the inbox and at the books');
-    const replayers = createReplayers({ ...deps, exceptions: [] }, objects);
     const patience = deps.patience ?? PATIENCE;
     const open = { ...deps, patience, db: session, objects, replayerFor: replayers.replayerFor, builder };
     const so = await auditOpen(open, command.deposit);
@@ -182,12 +182,18 @@ const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
   for (const finding of findings) builder.find(FINDINGS[finding.kind].check, finding);
 };
 
+interface Replaying {
+  readonly session: pg.Client;
+  readonly objects: ArchiveObjects;
+  readonly replayers: Replayers;
+  readonly builder: ReportBuilder;
+  readonly progress: Awaited<ReturnType<typeof openProgress>>;
+}
+
 async function replayArchive(
   deps: AuditDependencies,
   rows: readonly number[],
-  session: pg.Client,
-  builder: ReportBuilder,
-  progress: Awaited<ReturnType<typeof openProgress>>,
+  { session, objects, replayers, builder, progress }: Replaying,
 ): Promise<void> {
   const parts = cut(rows, deps.partSize ?? PART);
   const waiting: AuditPart[] = [];
@@ -207,9 +213,8 @@ async function replayArchive(
   };
   const exceptions = [...deps.exceptions.bundles.keys()];
   if (total <= FEW) {
-    const auditor = createPartAuditor({ ...deps, db: session, exceptions });
+    const auditor = createPartAuditor({ ...deps, db: session, exceptions }, objects, replayers);
     for (const part of waiting) await done(part, await auditor.audit(part));
-    await auditor.close();
     return;
   }
   const folder = await mkdtemp(join(tmpdir(), 'deposit-audit-'));

@@ -1,6 +1,6 @@
 import type { DataConverter } from '@temporalio/common';
 import type pg from 'pg';
-import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects, archiveObjects } from '../../archive/objects.ts';
+import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
 import { auditArchived, type ChosenReplayer, type WorkDependencies } from './archived-work.ts';
 import { type BuilderState, ReportBuilder } from '../report/builder.ts';
 import { createReplayer } from '../histories/replay.ts';
@@ -8,7 +8,6 @@ import type { AuditPart } from '../audit-arguments.ts';
 
 export interface PartDependencies {
   readonly db: pg.ClientBase;
-  readonly archiveDirectory: string | undefined;
   /** The workflow code of today. */
   readonly code: string;
   /** Hashes of bundles whose histories replay on the bundle itself. */
@@ -19,20 +18,25 @@ export interface PartDependencies {
 export interface PartAuditor {
   /** Audits one part and returns its findings. */
   audit(part: AuditPart): Promise<BuilderState>;
+}
+
+export interface Replayers {
+  readonly replayerFor: WorkDependencies['replayerFor'];
   close(): Promise<void>;
 }
 
 /** Audits one part of the archive after the other. */
-export function createPartAuditor(deps: PartDependencies): PartAuditor {
-  const objects = archiveObjects(deps.db, deps.archiveDirectory);
-  const replayers = createReplayers(deps, objects);
+export function createPartAuditor(
+  deps: PartDependencies,
+  objects: ArchiveObjects,
+  { replayerFor }: Replayers,
+): PartAuditor {
   return {
     async audit(part) {
       const builder = new ReportBuilder();
-      await auditArchived({ ...deps, objects, replayerFor: replayers.replayerFor, builder }, part);
+      await auditArchived({ ...deps, objects, replayerFor, builder }, part);
       return builder.state();
     },
-    close: () => replayers.close(),
   };
 }
 
@@ -40,7 +44,7 @@ export function createPartAuditor(deps: PartDependencies): PartAuditor {
 export function createReplayers(
   deps: Pick<PartDependencies, 'code' | 'exceptions' | 'dataConverter'>,
   objects: ArchiveObjects,
-): { readonly replayerFor: WorkDependencies['replayerFor']; close(): Promise<void> } {
+): Replayers {
   const ofToday = createReplayer(deps.code, deps.dataConverter);
   const chosen = new Map<string, Promise<ChosenReplayer>>();
   const choose = async (bundleHash: string): Promise<ChosenReplayer> => {

@@ -57,10 +57,10 @@ export async function start(databaseUrl: string, env: Record<string, string> = {
 
 /** Polls until `read` returns something other than undefined. The test's own timeout is the only deadline. */
 export async function eventually<T>(read: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  for (;;) {
+  for (let pauseMs = 5; ; pauseMs = Math.min(100, pauseMs * 1.5)) {
     const value = await read();
     if (value !== undefined) return value;
-    await sleep(10);
+    await sleep(pauseMs);
   }
 }
 
