@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../docs/variables.ts';
 import { prepareDatabase } from '../model/ground.ts';
@@ -39,8 +39,11 @@ async function install(): Promise<void> {
 
 /** What was found, file by file. */
 async function mutate(room: Room): Promise<Readonly<Record<string, { source: string; mutants: readonly Mutant[] }>>> {
+  const options = optionsOf(room);
+  // What a run that was ended has left behind.
+  await rm(join(root, options.tempDirName), { recursive: true, force: true });
   const config = join(out, `${room}.config.json`);
-  await writeFile(config, JSON.stringify(optionsOf(room)));
+  await writeFile(config, JSON.stringify(options));
   const stryker = join(tools, 'node_modules/@stryker-mutator/core/bin/stryker.js');
   const code = await run(process.execPath, [stryker, 'run', config], { MUTATION_ROOM: room });
   if (code !== 0) throw new Error(`${room}: not tried`);

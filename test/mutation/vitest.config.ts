@@ -35,6 +35,6 @@ export default defineConfig({
     setupFiles: ['test/support/one-after-the-other.ts'],
     // What hangs for a mutant's sake is red long before Stryker gives its process up.
     testTimeout: 15_000,
-    hookTimeout: 60_000,
+    hookTimeout: 15_000,
   },
 });

@@ -226,6 +226,32 @@ describe('an answer that contradicts itself leaves it unknown', () => {
   });
 });
 
+it.each([
+  ['contradictory answer', http(200, envelope({ success: 'true' }, DATA))],
+  ['contradictory answer', http(300, SUCCESS)],
+  ['answer without data', http(200, envelope())],
+  ['answer without checkout link', http(200, envelope({}, { ...DATA, redirectUrl: 7 }))],
+  ['answer without checkout link', http(200, envelope({}, { ...DATA, advertisementCode: 7 }))],
+  ['HTTP 200', http(200, '[]')],
+  ['HTTP 500', http(500, SUCCESS)],
+])('what is unknown has a cause for people: %s %#', async (cause, text) => {
+  expect(await placedAgainst(says(text))).toEqual({ kind: 'unknown', cause });
+});
+
+it('an advertisement of 200 characters is the longest', async () => {
+  const advertisementCode = 'A'.repeat(200);
+  expect(await placedAgainst(says(http(200, envelope({}, { ...DATA, advertisementCode }))))).toMatchObject({
+    kind: 'placed',
+    advertisementCode,
+  });
+});
+
+it('an order is prepared with the name of the key that signs it, and a code means what the provider says', () => {
+  const port = createPlacement(options('localhost'));
+  expect(port.prepare(request(), AT).keyId).toBe('1d771d828bb2');
+  expect(port.causeOf('TIMESTAMP_ERROR')).toBe('clock');
+});
+
 describe('an answer that is none leaves it unknown', () => {
   const html = '<html><body>Bad gateway</body></html>';
   it.each<[string, string]>([
