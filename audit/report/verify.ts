@@ -151,15 +151,15 @@ function readOrNull(path: string): Buffer | null {
 }
 
 /**
- * The heads of an earlier report, and whose it is: `the report of <time>, signed with <fingerprint>`. Throws
- * {@link UsageError} unless it is as it was signed.
+ * The heads of an earlier report, and its signer: `the report of <time>, signed with <fingerprint>`. Throws
+ * {@link UsageError} unless the signature is valid.
  */
 export async function headsOf(
   path: string,
   pinned: KeyObject | null,
 ): Promise<{ readonly heads: AuditReport['heads']; readonly headsFrom: string }> {
   const said: string[] = [];
-  // Read once: what is verified is what is believed.
+  // Read once: the verified bytes must be the used bytes.
   const bytes = existsSync(path) ? readFileSync(path) : null;
   if ((await verifyBytes(bytes, path, { pinned, say: (line) => said.push(line) })) !== 0) {
     throw new UsageError(`--after: ${path} is not a report to rely on: ${said.join(' ')}`);

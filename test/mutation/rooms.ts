@@ -1,6 +1,10 @@
 /** What is mutated, room by room, and the tests that have to notice. `database`: some of them ask a real PostgreSQL. */
 export const ROOMS = {
-  domain: { mutate: ['domain/**/*.ts', 'config/samples.ts'], tests: ['domain/**', 'config/keys'], database: false },
+  domain: {
+    mutate: ['domain/**/*.ts', 'config/keys/samples.ts'],
+    tests: ['domain/**', 'config/keys'],
+    database: false,
+  },
   encoding: { mutate: ['encoding/**/*.ts'], tests: ['encoding/**'], database: false },
   providers: { mutate: ['providers/**/*.ts'], tests: ['providers/**', 'database/vouched'], database: true },
   ledger: { mutate: ['ledger/*.ts'], tests: ['ledger/**', 'activities/deciding'], database: true },
