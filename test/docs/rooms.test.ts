@@ -29,6 +29,15 @@ test.each([
   ['what does an error’s code mean?', 'contract/problems.ts', 'meaning'],
   ['which variables does the worker read?', 'config/settings/worker.ts', 'loadWorkerConfig'],
   ['what may a variable be, a duration for one?', 'config/settings/variable-types.ts', 'duration'],
+  [
+    'how long does a step of a workflow wait, and how often is it tried?',
+    'workflows/activity-options.ts',
+    'maximumInterval',
+  ],
+  ['which search attributes does a start register?', 'worker/search-attributes.ts', 'SEARCH_ATTRIBUTES'],
+  ['how is a payer’s name encrypted?', 'database/sealed-name.ts', 'export function sealName'],
+  ['how are Temporal’s payloads encrypted?', 'config/payload-codec.ts', 'aes-256-gcm'],
+  ['which key may decide a case?', 'contract/reviews.ts', 'scopes:'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);
 });
