@@ -1,4 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { unopened } from '../config/unopened.ts';
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/callbacks.ts';
@@ -133,7 +134,7 @@ export const look = (client: Client, externalOrderNumber: string): Promise<void>
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
   try {
-    const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+    const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
     await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
     return true;
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { isGone } from '../../archive/source.ts';
+import { unopened } from '../../config/unopened.ts';
 import type { Mismatch } from '../histories/compare.ts';
 import type { FindingKind } from '../report/findings.ts';
 
@@ -33,7 +34,7 @@ export interface Doing {
 /** Of the run that is named; otherwise of the newest. */
 export async function describe(client: Client, workflowId: string, ofRun?: string): Promise<Doing | null> {
   try {
-    const { raw, runId, historyLength, status } = await client.workflow.getHandle(workflowId, ofRun).describe();
+    const { raw, runId, historyLength, status } = await unopened(client).getHandle(workflowId, ofRun).describe();
     return {
       runId,
       events: historyLength,
