@@ -1,6 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { asCalled } from './called.ts';
-import { parseArgs, type ParseArgsConfig } from 'node:util';
 
 /** The command line is not understood; the message says what is. Nothing was done. */
 export class UsageError extends Error {

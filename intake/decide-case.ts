@@ -7,6 +7,7 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
+import { isPlain } from '../config/unopened.ts';
 import { type CaseRow, findCase, findNewestCredit } from '../database/cases.ts';
 import {
   insertDecision,
@@ -174,8 +175,10 @@ export async function confirmDecision(
   ))!;
   const concluded = await outcomeWithin(deps, found, refuse, () => update.result());
   if (concluded?.kind === 'refused') {
-    throw new RequestRefused('decision_refused', `not carried out: ${concluded.detail}`, {
-      shownCode: concluded.refusal,
+    // As whoever holds the case in Temporal says.
+    const { refusal: code, detail } = concluded;
+    throw new RequestRefused('decision_refused', `not carried out: ${detail}`.slice(0, 1_000), {
+      shownCode: isPlain(code) ? code : 'decision_refused',
     });
   }
   // A deposit that was settled hears of it at once; if it cannot, the relay tells it.

@@ -1,5 +1,8 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import type pg from 'pg';
+import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
+import { isPlain, unopened } from '../config/unopened.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, paymentOf } from '../database/callbacks.ts';
 import { type CaseRow, type DoubtTarget, findOpenCase, handOver, openDoubt } from '../database/cases.ts';
@@ -102,7 +105,7 @@ export async function whereIs(
 ): Promise<'running' | 'ended' | 'stopped' | 'gone'> {
   try {
     const { status, closeTime } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-      client.workflow.getHandle(workflowId).describe(),
+      unopened(client).getHandle(workflowId).describe(),
     );
     if (status.name === 'RUNNING' || status.name === 'PAUSED') return 'running';
     if (status.name !== 'COMPLETED') return 'stopped';
@@ -134,7 +137,7 @@ export async function perhapsNotRunning<Row>(
   const query = `ExecutionStatus = 'Running' AND WorkflowId IN (${ids})`;
   try {
     await client.withDeadline(Date.now() + LIST_WITHIN_MS, async () => {
-      for await (const { workflowId } of client.workflow.list({ query, pageSize: rows.length }))
+      for await (const { workflowId } of unopened(client).list({ query, pageSize: rows.length }))
         running.add(workflowId);
     });
   } catch {
@@ -143,16 +146,32 @@ export async function perhapsNotRunning<Row>(
   return rows.filter((row) => !running.has(workflowIdOf(row)) || Math.random() * TRUSTED_OF < 1);
 }
 
-/** What a history may be quoted with: somebody may have written it by hand. */
-export const isPlain = (value: unknown): value is string => typeof value === 'string' && /^[\w.:-]{1,64}$/.test(value);
-
 /** What a history says of how its case, or its deposit, ended. People read it; nothing moves by it. */
 export async function saidBy(client: Client, workflowId: string): Promise<string> {
-  const result = (await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-    client.workflow.getHandle(workflowId).result(),
-  )) as Partial<Record<string, unknown>> | null;
-  const said = ['decision', 'decidedBy', 'state', 'postingId', 'transactionCode']
-    .filter((field) => isPlain(result?.[field]))
-    .map((field) => `${field} ${String(result![field])}`);
-  return `${workflowId} ended: ${said.join(', ')}`;
+  try {
+    const result = (await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
+      resultOf(client, workflowId),
+    )) as Partial<Record<string, unknown>> | null;
+    const said = ['decision', 'decidedBy', 'state', 'postingId', 'transactionCode']
+      .filter((field) => isPlain(result?.[field]))
+      .map((field) => `${field} ${String(result![field])}`);
+    return `${workflowId} ended: ${said.join(', ')}`;
+  } catch (error) {
+    if (!(error instanceof HistoryUnreadable)) throw error;
+    return `${workflowId} ended: what it came to cannot be read`;
+  }
+}
+
+/**
+ * What the newest run of a workflow came to; null where it came to nothing, or has not ended. Throws `HistoryUnreadable` where
+ * that cannot be opened or is no JSON, and whatever Temporal throws.
+ */
+async function resultOf(client: Client, workflowId: string): Promise<unknown> {
+  const { history } = await client.workflowService.getWorkflowExecutionHistory({
+    namespace: client.options.namespace,
+    execution: { workflowId },
+    historyEventFilterType: temporal.api.enums.v1.HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+  });
+  const { events } = await openHistory(history ?? {}, client.options.loadedDataConverter.payloadCodecs);
+  return valueOf(events?.at(-1)?.workflowExecutionCompletedEventAttributes?.result?.payloads?.[0]);
 }

@@ -1,5 +1,8 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { openHistory, valueOf } from '../archive/history.ts';
+import type { PayloadCodec } from '@temporalio/common';
+import type { History } from '@temporalio/common/lib/proto-utils.js';
+import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
+import { isPlain, plainName, unopened } from '../config/unopened.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, insertRestored } from '../database/callbacks.ts';
 import { casesWithoutRow, decidedLongAgo, regainCase, withoutCaseOf, type WithoutCase } from '../database/cases.ts';
@@ -10,7 +13,7 @@ import { readClocks } from '../database/provider-clock.ts';
 import type { DepositRow } from '../database/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
-import { isPlain, saidBy, whereIs } from './open-case.ts';
+import { saidBy, whereIs } from './open-case.ts';
 import { signalLookAgain, signalCallback, type SignalDependencies } from './signal-workflow.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
@@ -65,7 +68,7 @@ export async function tellOverdue(
   if (!isOverdue(deposit, overdueMs)) return false;
   const { externalOrderNumber, state, settings } = deposit;
   const { startTime } = await deps.client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-    deps.client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).describe(),
+    unopened(deps.client).getHandle(depositWorkflowId(externalOrderNumber)).describe(),
   );
   const { databaseMs } = await readClocks(deps.pool);
   const windowMs = settings.paymentWindowMs + (state === 'AWAITING_PAYMENT' ? 0 : settings.listeningWindowMs);
@@ -150,18 +153,18 @@ export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, sto
       .withDeadline(Date.now() + RPC_TIMEOUT_MS, () => client.workflow.getHandle(workflowId).signal(lookAgain))
       .catch(unlessGone);
   await inChunks(client, 'deposit', stop, async (workflowIds) => {
-    const { ended, missing } = await endedOrMissing(
-      pool,
-      workflowIds.map((id) => id.replace(/^deposit:/, '')),
-      lagMs,
-    );
-    for (const n of missing) raiseAlarm(log, 'deposit_row_missing', { deposit: n });
+    const numbers = workflowIds.map((id) => id.replace(/^deposit:/, ''));
+    const { ended, missing } = await endedOrMissing(pool, numbers.filter(isPlain), lagMs);
+    for (const n of [...missing, ...numbers.filter((n) => !isPlain(n))])
+      raiseAlarm(log, 'deposit_row_missing', { deposit: plainName(n) });
     await each(ended, (n) => wake(depositWorkflowId(n)));
   });
   await inChunks(client, 'review', stop, async (workflowIds) => {
     const heldBy = new Map(workflowIds.map((id) => [id.replace(/:again:\d+$/, ''), id]));
-    await each(await decidedLongAgo(pool, [...heldBy.keys()], lagMs), (id) => wake(heldBy.get(id)!));
-    await each(await casesWithoutRow(pool, [...heldBy.keys()]), (id) => rebuildCase(deps, heldBy.get(id)!));
+    const named = [...heldBy.keys()].filter(isPlain);
+    await each(await decidedLongAgo(pool, named, lagMs), (id) => wake(heldBy.get(id)!));
+    const unnamed = [...heldBy.keys()].filter((id) => !isPlain(id));
+    await each([...(await casesWithoutRow(pool, named)), ...unnamed], (id) => rebuildCase(deps, heldBy.get(id)!));
   });
   if (failures.length > 0) throw failures[0];
 }
@@ -174,9 +177,9 @@ export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, sto
 async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promise<void> {
   const handle = deps.client.workflow.getHandle(workflowId);
   const inTime = <T>(call: () => Promise<T>) => deps.client.withDeadline(Date.now() + RPC_TIMEOUT_MS, call);
-  const { startTime } = await inTime(() => handle.describe());
+  const { startTime } = await inTime(() => unopened(deps.client).getHandle(workflowId).describe());
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
-  if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: workflowId });
+  if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: plainName(workflowId) });
   const row = await inTransaction(deps.pool, (client) =>
     insertRestored(client, about.externalOrderNumber, about.said, 'CASE_RESTORED', deps.seal),
   );
@@ -193,11 +196,10 @@ async function subjectOf(
   const sealed = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
     client.workflow.getHandle(workflowId).fetchHistory(),
   );
-  const { events } = await openHistory(sealed, client.options.loadedDataConverter.payloadCodecs);
-  const started = events?.[0]?.workflowExecutionStartedEventAttributes;
-  const { externalOrderNumber, reason, inboxId, transactionCode, payment } = (valueOf(started?.input?.payloads?.[0]) ??
-    {}) as Partial<ReviewInput>;
-  if (!IDENTIFIER.test(String(externalOrderNumber))) return null;
+  const input = await inputOf(sealed, client.options.loadedDataConverter.payloadCodecs);
+  const { externalOrderNumber, reason, inboxId, transactionCode, payment } = input;
+  if (!isPlain(workflowId) || typeof externalOrderNumber !== 'string' || !IDENTIFIER.test(externalOrderNumber))
+    return null;
   const facts = {
     reason,
     'inbox row': inboxId,
@@ -209,7 +211,18 @@ async function subjectOf(
   };
   const told = Object.entries(facts).filter(([, value]) => isPlain(value));
   const said = `${workflowId} runs without a row: ${told.map(([name, value]) => `${name} ${value}`).join(', ')}`;
-  return { externalOrderNumber: externalOrderNumber!, said };
+  return { externalOrderNumber, said };
+}
+
+/** What it was started with, whatever that is; nothing where it cannot be read. */
+async function inputOf(sealed: History, codecs: readonly PayloadCodec[]): Promise<Partial<ReviewInput>> {
+  try {
+    const { events } = await openHistory(sealed, codecs);
+    return valueOf(events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]) ?? {};
+  } catch (error) {
+    if (!(error instanceof HistoryUnreadable)) throw error;
+    return {};
+  }
 }
 
 async function inChunks(
@@ -219,7 +232,7 @@ async function inChunks(
   work: (workflowIds: string[]) => Promise<void>,
 ): Promise<void> {
   let chunk: string[] = [];
-  for await (const { workflowId } of client.workflow.list({
+  for await (const { workflowId } of unopened(client).list({
     query: `WorkflowType = '${type}' AND ExecutionStatus = 'Running'`,
   })) {
     if (stop.aborted) return;

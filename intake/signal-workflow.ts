@@ -1,4 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { unopened } from '../config/unopened.ts';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
@@ -134,7 +135,7 @@ export const signalLookAgain = (client: Client, externalOrderNumber: string): Pr
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
   try {
-    const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
+    const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
     await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
     return true;
   } catch (error) {

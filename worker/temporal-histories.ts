@@ -1,5 +1,6 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { HistorySource, Runs } from '../archive/history-source.ts';
+import { unopened } from '../config/unopened.ts';
 
 /** gRPC: not found. */
 const NOT_FOUND = 5;
@@ -10,7 +11,7 @@ export function temporalHistories(client: Client): HistorySource {
   let retention: { readonly ms: number; readonly askedAt: number } | null = null;
   return {
     async runs(workflowId): Promise<Runs> {
-      const latest = await unlessGone(() => client.workflow.getHandle(workflowId).describe());
+      const latest = await unlessGone(() => unopened(client).getHandle(workflowId).describe());
       if (latest?.status.name === 'RUNNING') return { state: 'open' };
       const runIds = await listedRuns(client, workflowId);
       // The list is a help to find what came before; it lags behind, and the newest run is known without it.
@@ -24,7 +25,7 @@ export function temporalHistories(client: Client): HistorySource {
       } catch (error) {
         // Of this call the client does not say what was not found, the workflow or its namespace.
         if ((error as { code?: unknown }).code !== NOT_FOUND) throw error;
-        if ((await unlessGone(() => handle.describe())) !== null) throw error;
+        if ((await unlessGone(() => unopened(client).getHandle(workflowId, runId).describe())) !== null) throw error;
         return null;
       }
     },
@@ -42,7 +43,7 @@ export function temporalHistories(client: Client): HistorySource {
 
 async function listedRuns(client: Client, workflowId: string): Promise<string[]> {
   const found: { readonly runId: string; readonly startTime: Date }[] = [];
-  for await (const { runId, startTime } of client.workflow.list({ query: `WorkflowId = '${workflowId}'` })) {
+  for await (const { runId, startTime } of unopened(client).list({ query: `WorkflowId = '${workflowId}'` })) {
     found.push({ runId, startTime });
   }
   return found.toSorted((a, b) => a.startTime.getTime() - b.startTime.getTime()).map(({ runId }) => runId);

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { isGone } from '../../archive/history-source.ts';
+import { unopened } from '../../config/unopened.ts';
 import type { Mismatch } from '../histories/compare.ts';
 import type { FindingKind } from '../report/findings.ts';
 
@@ -38,7 +39,7 @@ export async function describeWorkflow(
   ofRun?: string,
 ): Promise<WorkflowStatus | null> {
   try {
-    const { raw, runId, historyLength, status } = await client.workflow.getHandle(workflowId, ofRun).describe();
+    const { raw, runId, historyLength, status } = await unopened(client).getHandle(workflowId, ofRun).describe();
     return {
       runId,
       events: historyLength,

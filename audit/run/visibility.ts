@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type pg from 'pg';
+import { plainName, unopened } from '../../config/unopened.ts';
 import { describeWorkflow } from './patience.ts';
 import type { Finding } from '../report/report.ts';
 
@@ -20,7 +21,7 @@ interface Listed {
 async function* listed(client: Client): AsyncGenerator<readonly Listed[]> {
   let runs: Listed[] = [];
   const query = `WorkflowType = 'deposit' or WorkflowType = 'review'`;
-  for await (const { workflowId, runId, status } of client.workflow.list({ query, pageSize: 1_000 })) {
+  for await (const { workflowId, runId, status } of unopened(client).list({ query, pageSize: 1_000 })) {
     runs.push({ workflowId, runId, runs: status.name === 'RUNNING' });
     if (runs.length < AT_ONCE) continue;
     yield runs;
@@ -49,6 +50,9 @@ interface Beside {
   readonly archived: boolean;
 }
 
+/** No text of PostgreSQL's holds a NUL: what is named so has no row. */
+const NOWHERE = { n: null, known: false, archived: false };
+
 /**
  * `fresh`: a new session, because a row is written before its workflow is started. `archived`: numbers of the archive's
  * rows whose runs are listed.
@@ -62,12 +66,15 @@ export async function findWithoutRow(
   // Each batch is listed before its rows are read, so workflows that started meanwhile have their rows.
   await fresh.query('commit; begin isolation level read committed read only');
   for await (const runs of listed(client)) {
+    const named = runs.filter(({ workflowId }) => !workflowId.includes('\0'));
     const { rows } = await fresh.query<Beside>(BESIDE, [
-      runs.map(({ workflowId }) => workflowId),
-      runs.map(({ runId }) => runId),
-      runs.map((run) => run.runs),
+      named.map(({ workflowId }) => workflowId),
+      named.map(({ runId }) => runId),
+      named.map((run) => run.runs),
     ]);
-    for (const row of rows) {
+    const unnamed = runs.filter((run) => !named.includes(run));
+    const nowhere = unnamed.map(({ workflowId: id, runId: run, runs: is }) => ({ ...NOWHERE, id, run, runs: is }));
+    for (const row of [...rows, ...nowhere]) {
       if (row.n !== null) archived.add(Number(row.n));
       const finding = isFine(row) ? null : await findingOf(client, row);
       if (finding !== null) findings.push(finding);
@@ -83,7 +90,8 @@ async function findingOf(client: Client, { id, run, known, n }: Beside): Promise
   const doing = await describeWorkflow(client, id, run);
   // The list may still have deleted runs.
   if (doing === null) return null;
-  if (!known) return { kind: 'history_unexplained', where: id, detail: 'Temporal has it, and there is no row for it' };
+  if (!known)
+    return { kind: 'history_unexplained', where: plainName(id), detail: 'Temporal has it, and there is no row for it' };
   if (doing.runs)
     return { kind: 'history_unexplained', where: id, detail: 'runs, and the archive says that it has ended' };
   if (n !== null) return null;

@@ -348,13 +348,22 @@ describe('values that nobody could read again are refused', () => {
     ).rejects.toMatchObject(refused);
   });
 
-  it('of whom a stamp of ours came back for', async () => {
+  it('or cut short, of whom a stamp of ours came back for: no genuine callback of that millisecond is refused for it', async () => {
     const { externalOrderNumber } = await reserved();
-    const stampMs = Date.now();
-    await worker.query(`select engine.begin_attempt($1, 1, 1000, 'key', $2)`, [externalOrderNumber, stampMs]);
-    await expect(
-      api.query(`select reflected from engine.arriving($1, null, 'key', $2)`, [LARGE, stampMs]),
-    ).rejects.toMatchObject(refused);
+    await worker.query(`select engine.begin_attempt($1, 1, 1000, 'key', (extract(epoch from now()) * 1000)::bigint)`, [
+      externalOrderNumber,
+    ]);
+    const reflect = async (of: string) =>
+      (
+        await api.query<{ reflected: string }>(
+          `select a.reflected from (select max(timestamp_ms) as at from engine.own_stamp where key_id = 'key') s,
+                  lateral engine.arriving($1, null, 'key', s.at) a`,
+          [of],
+        )
+      ).rows[0]!.reflected;
+    for (const of of [LARGE.slice(0, 32_700), '"'.repeat(30_000), LARGE]) await reflect(of).catch(() => undefined);
+    expect(await reflect(externalOrderNumber)).toBe('first time');
+    expect(await reflect(externalOrderNumber)).toBe('again');
   });
 
   it('of its placement and its end', async () => {
