@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import type pg from 'pg';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
 import { isPlain, unopened } from '../config/unopened.ts';
@@ -170,7 +170,7 @@ async function resultOf(client: Client, workflowId: string): Promise<unknown> {
   const { history } = await client.workflowService.getWorkflowExecutionHistory({
     namespace: client.options.namespace,
     execution: { workflowId },
-    historyEventFilterType: temporal.api.enums.v1.HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+    historyEventFilterType: proto.temporal.api.enums.v1.HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
   });
   const { events } = await openHistory(history ?? {}, client.options.loadedDataConverter.payloadCodecs);
   return valueOf(events?.at(-1)?.workflowExecutionCompletedEventAttributes?.result?.payloads?.[0]);
