@@ -4,7 +4,7 @@ import { findCarried } from '../../database/decisions.ts';
 import { findDeposit } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
-import { carryOutDecision, type DecisionItem } from '../../ledger/decide.ts';
+import { carryOutDecision, type DecisionItem, recordRefused } from '../../ledger/decide.ts';
 import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { insertDecision } from '../support/operators.ts';
@@ -58,6 +58,35 @@ describe('a confirmed credit of a second payment', () => {
     // Asked again, whatever came after it, it answers the same.
     expect(await carryOutDecision(decisions, item, anyRow)).toEqual(answer);
     expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'decided', answer });
+  });
+
+  it('is refused where its row is not genuine; a rejection is not asked for that, nor is what was carried out', async () => {
+    const one = await payment(db.owner);
+    const asked: string[] = [];
+    const nobodys = (_: unknown, workflowId: string) => {
+      asked.push(workflowId);
+      return Promise.resolve(false);
+    };
+    const [credit, rejection] = [await confirmed(one), await confirmed(one, 'reject')];
+    const refused = {
+      kind: 'refused',
+      refusal: 'not_possible',
+      detail: 'its inbox row bears no seal of the API: nobody knows who wrote it',
+    };
+    expect(await carryOutDecision(decisions, credit, nobodys)).toMatchObject(refused);
+    expect(await carryOutDecision(decisions, rejection, nobodys)).toMatchObject({
+      kind: 'decided',
+      decision: 'reject',
+    });
+    expect(await carryOutDecision(decisions, credit, nobodys)).toMatchObject(refused);
+    expect(asked).toEqual([credit.workflowId]);
+  });
+
+  it('that the database itself refused is on record as not possible', async () => {
+    const item = await confirmed(await payment(db.owner));
+    const answer = await recordRefused(decisions, item, 'the ledger refused it');
+    expect(answer).toMatchObject({ kind: 'refused', refusal: 'not_possible', detail: 'the ledger refused it' });
+    expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'refused', answer });
   });
 
   it('is refused where the machine was first: its money is not booked, so that its code is not used up', async () => {

@@ -100,3 +100,76 @@ describe("the provider's clock", () => {
     expect(await writtenSeconds()).toBe(0);
   });
 });
+
+describe('by arithmetic', () => {
+  const DATABASE_MS = 1_000_000;
+  /** A database that looks at its clock when it answers, one that counts; and our clock, which stands still between. */
+  function still(skewMs = 0) {
+    const asked: string[] = [];
+    const written: unknown[] = [];
+    let nowMs = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const pool = {
+      query: async (sql: string, values?: readonly unknown[]) => {
+        if (values === undefined) asked.push(sql);
+        else written.push(values[0]);
+        return { rows: [{ database_ms: `${DATABASE_MS + nowMs}`, skew_ms: `${skewMs}` }] };
+      },
+    } as unknown as pg.Pool;
+    const goTo = (ms: number) => {
+      nowMs = ms;
+    };
+    return { clock: createProviderClock(pool), asked, written, goTo };
+  }
+
+  it('the database is asked again when more than five seconds have gone by', async () => {
+    const { clock, asked, goTo } = still(7);
+    expect(await clock.read()).toEqual({ nowMs: DATABASE_MS + 7, skewMs: 7 });
+    goTo(5_000);
+    expect(await clock.read()).toEqual({ nowMs: DATABASE_MS + 5_007, skewMs: 7 });
+    expect(asked).toHaveLength(1);
+    goTo(5_001);
+    await clock.read();
+    expect(asked).toHaveLength(2);
+  });
+
+  it.each([
+    [600_000, true, [600_000]],
+    [600_001, false, []],
+    [-600_000, true, [-600_000]],
+    [-600_001, false, []],
+  ])('a skew of ten minutes is the most that is believed: %i ms', async (aheadMs, isBelieved, kept) => {
+    const { clock, written } = still();
+    expect(await clock.learn(DATABASE_MS + aheadMs + 50, 0, 100)).toBe(isBelieved);
+    expect(written).toEqual(kept);
+  });
+
+  it.each([
+    [60_499, []],
+    [60_500, [60_500]],
+    [59_501, []],
+    [59_500, [59_500]],
+  ])('a change of half a second is the least that is written: from 60,000 to %i ms', async (aheadMs, kept) => {
+    const { clock, written } = still(60_000);
+    expect(await clock.learn(DATABASE_MS + aheadMs, 0, 0)).toBe(true);
+    expect(written).toEqual(kept);
+    expect((await clock.read()).skewMs).toBe(kept[0] ?? 60_000);
+  });
+
+  it.each([0, 300])(
+    'the first answer took 300 ms, and the database looked at its clock after %i of them',
+    async (afterMs) => {
+      let nowMs = 0;
+      vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+      onTestFinished(() => void vi.restoreAllMocks());
+      const query = async () => {
+        const rows = [{ database_ms: `${DATABASE_MS + afterMs}`, skew_ms: null }];
+        nowMs = 300;
+        return { rows };
+      };
+      const { nowMs: told } = await createProviderClock({ query } as unknown as pg.Pool).read();
+      expect(told).toBe(DATABASE_MS + 150 + afterMs);
+    },
+  );
+});

@@ -229,6 +229,7 @@ describe('an answer that contradicts itself leaves it unknown', () => {
 it.each([
   ['contradictory answer', http(200, envelope({ success: 'true' }, DATA))],
   ['contradictory answer', http(300, SUCCESS)],
+  ['contradictory answer', http(200, envelope({ statusCode: 'OTHER' }, DATA))],
   ['answer without data', http(200, envelope())],
   ['answer without checkout link', http(200, envelope({}, { ...DATA, redirectUrl: 7 }))],
   ['answer without checkout link', http(200, envelope({}, { ...DATA, advertisementCode: 7 }))],
@@ -513,6 +514,7 @@ describe('what is kept of an answer', () => {
     ['an object', { text: NAME }, ''],
     ['a list', [NAME], ''],
     ['control characters', 'a\u001b[31m\r\nb\u0000\u202ec', 'a [31m  b  c'],
+    ['a mark that is no beginning', 'a\ufeffb', 'a b'],
     ['a long text', 'x'.repeat(1_000), 'x'.repeat(300)],
     ['a character that the cut would halve', `${'x'.repeat(299)}😀`, 'x'.repeat(299)],
     ["the payer's name", `payer ${NAME} (${NAME}) is blocked`, 'payer [payer] ([payer]) is blocked'],
@@ -536,6 +538,7 @@ describe('what is kept of an answer', () => {
     [long, 'Mary  (Ann)\tO.Neil'],
     [long, 'Mary\u0000(Ann)\u200bO.Neil'],
     [long, 'Mary\n(Ann)\u00a0O.Neil'],
+    ['Mary  Ann', 'Mary Ann'],
     ['مهدی\u200cزاده', 'مهدی\u200cزاده'],
   ])("is never the payer's name in any spelling: %j as %j", async (payerRealName, spelling) => {
     const provider = await standIn(
@@ -557,6 +560,7 @@ describe('what is kept of an answer', () => {
     ['علي', 'وعلي', 'و[payer]'],
     ['Li Ming', 'payerLI  MINGx', 'payer[payer]x'],
     ['Zhang', 'ZHANGs', '[payer]s'],
+    ['Li李', 'Li李x', '[payer]x'],
     ['oken', 'of token/oken', 'of [hidden]/[payer]'],
     ['to', '/token/ to', '/[hidden]/ [payer]'],
   ])('hides the name %j in %j as a word, or wherever it cannot be another: %j', async (payerRealName, said, kept) => {

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { insertCase } from '../../database/cases.ts';
 import { insertCallback, insertRestored, rerouteCallback } from '../../database/callbacks.ts';
 import * as byOwner from '../support/inbox.ts';
@@ -235,7 +236,9 @@ describe('a row by itself', () => {
 describe('a key that is registered', () => {
   it('vouches for what waits, also for what somebody holds meanwhile; a second time for nothing more', async () => {
     const [waiting, held, nobodys] = [await kept(), await kept(), await kept(false)];
-    const holder = await api.connect();
+    const holder = new pg.Client({ connectionString: db.urlFor('app_api') });
+    await holder.connect();
+    onTestFinished(() => holder.end());
     await holder.query('begin');
     await holder.query(`select engine.count_attempt($1, 'key', 1, 1)`, [held]);
     const registering = registerAndVouch(db.owner, testSealKey, sealTrust());
@@ -244,7 +247,6 @@ describe('a key that is registered', () => {
         .rows[0]!.by;
     await until('the row that is free to be vouched for', async () => (await vouchedBy(waiting)) === testSealKey.id);
     await holder.query('rollback');
-    holder.release();
     const { isNew, held: left, others, vouched } = await registering;
     expect({ isNew, left }).toEqual({ isNew: true, left: 0 });
     expect(vouched).toBeGreaterThanOrEqual(2);
@@ -256,6 +258,58 @@ describe('a key that is registered', () => {
       held: 0,
       others,
     });
+  });
+
+  it('vouches for a row from before seals where people have it, and for no other', async () => {
+    // As before the key was registered: nobody writes such a row any more.
+    const [old, given] = [await kept(), await kept()];
+    await insertCase(db.owner, { workflowId: `review:${given}`, inboxId: given, reason: 'SECOND_CODE', detail: '' });
+    await byOwner.markReviewed(db.owner, given, `review:${given}`);
+    await tamper(
+      `update engine.callback set seal = null, seal_key = null, sealed_ms = null, vouched_by = null where id in (${old}, ${given})`,
+    );
+    await db.owner.query('insert into engine.seal_epoch (callback) select max(id) from engine.callback');
+    await registerAndVouch(db.owner, testSealKey, sealTrust());
+    const { rows } = await db.owner.query(
+      'select id, vouched_by as by from engine.callback where id = any($1) order by id',
+      [[old, given]],
+    );
+    expect(rows).toEqual([
+      { id: old, by: null },
+      { id: given, by: testSealKey.id },
+    ]);
+  });
+
+  it('tries ten times where somebody holds a row all the time, and says how many are left', async () => {
+    const held = await kept();
+    await tamper(`update engine.callback set vouched_by = null where id = ${held}`);
+    const holder = new pg.Client({ connectionString: db.urlFor('app_api') });
+    await holder.connect();
+    onTestFinished(() => holder.end());
+    await holder.query('begin');
+    await holder.query(`select engine.count_attempt($1, 'key', 1, 1)`, [held]);
+    let updates = 0;
+    const owner = {
+      query: (sql: string, values: unknown[]) => {
+        if (/^update engine.callback c set vouched_by/.test(sql.trim())) updates += 1;
+        return db.owner.query(sql, values);
+      },
+    } as unknown as pg.Pool;
+    expect(await registerAndVouch(owner, testSealKey, sealTrust())).toMatchObject({ isNew: false, held: 1 });
+    // Two batches each time, of which the second is empty; and once before.
+    expect(updates).toBe(2 * 11);
+    await holder.query('rollback');
+    updates = 0;
+    expect(await registerAndVouch(owner, testSealKey, sealTrust())).toMatchObject({ vouched: 1, held: 0 });
+    expect(updates).toBe(2 * 2);
+  });
+
+  it('looks for the epoch only where a row has no seal', async () => {
+    const [one, bare] = [await kept(), await kept()];
+    await tamper(`update engine.callback set seal = null, seal_key = null, sealed_ms = null where id = ${bare}`);
+    expect((await findSealed(worker, [one])).get(one)).not.toHaveProperty('epoch');
+    const both = await findSealed(worker, [one, bare]);
+    expect([both.get(one)!.epoch, both.get(bare)!.epoch]).toEqual([expect.any(String), expect.any(String)]);
   });
 
   it('finds the row of a case, or none', async () => {
