@@ -46,7 +46,7 @@ function indexStep(statement: string): IndexStep | null {
 }
 
 const ALTERED =
-  /\balter table (?:if exists )?((?:engine\.)?[a-z_]+)|\b(?:create|replace|constraint|drop) trigger [^;]*?\bon ((?:engine\.)?[a-z_]+)/g;
+  /\balter table (?:if exists )?(?:only )?((?:engine\.|ledger\.)?[a-z_]+)|\b(?:create|replace|constraint|drop) trigger [^;]*?\bon ((?:engine\.|ledger\.)?[a-z_]+)/g;
 
 /** A lock on a table that a file asks for. */
 export interface TableLock {
@@ -55,11 +55,12 @@ export interface TableLock {
   readonly mode: 'access exclusive' | 'share row exclusive';
 }
 
-/** Which tables of the engine a file alters or sets triggers on: in the order of the file, each as strongly as it is needed at last. */
+/** Which tables a file alters or sets triggers on: in the order of the file, each as strongly as it is needed at last. */
 export function locksOf(sql: string): TableLock[] {
   const locks = new Map<string, TableLock['mode']>();
   for (const [, altered, watched] of statementsOf(sql).join(';').matchAll(ALTERED)) {
-    const table = `engine.${(altered ?? watched)!.replace('engine.', '')}`;
+    const named = (altered ?? watched)!;
+    const table = named.includes('.') ? named : `engine.${named}`;
     if (altered !== undefined || !locks.has(table))
       locks.set(table, altered === undefined ? 'share row exclusive' : 'access exclusive');
   }

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { insertCallback } from '../../database/callbacks.ts';
 import { reserve, viewDeposit } from '../../database/deposits.ts';
 import { migrate, MIGRATIONS } from '../../database/migrate.ts';
-import { readSteps } from '../../database/migration-steps.ts';
+import { locksOf, readSteps } from '../../database/migration-steps.ts';
 import { orderNumber } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { sealed } from '../support/seals.ts';
@@ -285,4 +285,14 @@ describe('the steps of a file', () => {
     ]);
     expect(steps?.sql).toBe('');
   });
+});
+
+it('tables of the ledger are locked beforehand as well, and whatever is written before a name', () => {
+  const sql = `alter table only deposit add column more text; alter table ledger.transaction add column more text;
+    create trigger more before insert on ledger.account for each row execute function more();`;
+  expect(locksOf(sql)).toEqual([
+    { table: 'engine.deposit', mode: 'access exclusive' },
+    { table: 'ledger.transaction', mode: 'access exclusive' },
+    { table: 'ledger.account', mode: 'share row exclusive' },
+  ]);
 });
