@@ -129,22 +129,27 @@ async function historyLines(deps: EvidenceDependencies, workflowId: string): Pro
   for (const row of archived) histories.push(parseHistory(await deps.objects.get(row.historyHash)));
   if (histories.length === 0) {
     const open = await deps.fetchOpen(workflowId);
-    if (open === null) return [await lostLine(deps, workflowId)];
+    if (open === null)
+      return [await gapLine(deps, workflowId, 'there is no history of it, in the archive or in Temporal')];
     histories.push(open);
   }
   const lines = await Promise.all(
     histories.map(async (history) => {
-      const { hash } = canonicalHistory(history);
-      return linesOf(readHistory(await openHistory(history, deps.codecs)), hash.toString('hex'));
+      try {
+        const facts = readHistory(await openHistory(history, deps.codecs));
+        return linesOf(facts, canonicalHistory(history).hash.toString('hex'));
+      } catch {
+        // The key is missing, or somebody else has started it.
+        return [await gapLine(deps, workflowId, 'there is a history of it that cannot be read')];
+      }
     }),
   );
   return lines.flat();
 }
 
-/** A gap is said, never left out: the history is gone, or was never begun. */
-async function lostLine({ db }: EvidenceDependencies, workflowId: string): Promise<EvidenceLine> {
+/** A gap is said, never left out: the history is gone, was never begun, or nobody can read it. */
+async function gapLine({ db }: EvidenceDependencies, workflowId: string, text: string): Promise<EvidenceLine> {
   const { rows } = await db.query<{ at: string }>(`select ${at('clock_timestamp()')} as at`);
-  const text = 'there is no history of it, in the archive or in Temporal';
   return { at: rows[0]!.at, source: `history ${workflowId}`, text, hash: sha256(text) };
 }
 

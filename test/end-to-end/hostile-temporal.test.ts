@@ -7,6 +7,7 @@ import { operator, opened, placed } from '../api/decisions.ts';
 import { loggedApi } from '../api/parts.ts';
 import { orderNumber } from '../support/builders.ts';
 import { startEngine } from '../support/engine.ts';
+import { createApiKey } from '../../database/api-keys.ts';
 import { noteRestored } from '../../database/placements.ts';
 import { until } from '../support/until.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
@@ -111,4 +112,9 @@ test('one that ended in place of a deposit, and nobody can open what it came to:
   await completed(await byHandStarted('deposit', id), SEALED);
   const found = await opened(alice, order, 'RESTORED', 'unreadable');
   expect((await alice.case(found.id)).detail ?? JSON.stringify(await alice.case(found.id))).toContain('cannot be read');
+  // Its evidence says so, and goes on.
+  const key = await createApiKey(engine.db.owner, { name: 'auditor', scopes: ['audit:read'] });
+  const evidence = await engine.call('GET', `/v1/deposits/${order.externalOrderNumber}/evidence`, undefined, { key });
+  expect(evidence).toMatchObject({ status: 200 });
+  expect(JSON.stringify(evidence.body)).toContain('there is a history of it that cannot be read');
 });
