@@ -70,6 +70,7 @@ export const receive = (message: Delivery): Play =>
       code,
       amount,
       late: deposit.over,
+      early: !deposit.known || manner === 'stale' || manner === 'before order',
       acked: false,
       reviewed: false,
     });
@@ -153,9 +154,10 @@ const depositOf = (ref: Reference, label: string): number | null => {
 };
 
 export const needsTwo = (ref: Reference, label: string, { beside }: Pick<Proposal, 'beside'>): boolean => {
-  const { code, amount } = ref.callbacks[label]!;
+  const { code, amount, early } = ref.callbacks[label]!;
   const deposit = depositOf(ref, label);
-  return code === null || beside !== null || amount > (deposit === null ? 0 : DEPOSITS[deposit]!.reviewLimit);
+  const limit = deposit === null || early ? 0 : DEPOSITS[deposit]!.reviewLimit;
+  return code === null || beside !== null || amount > limit;
 };
 
 /** Whether the rules forbid it, whoever proposes. */
