@@ -8,7 +8,7 @@ const STEPS = Object.entries(TRANSITIONS).flatMap(([state, steps]) =>
   Object.entries(steps).map(([event, step]) => [state as OpenState, event as DepositEvent, step] as const),
 );
 
-const TABLE_ENDS = '/** The next state and what to tell the world;';
+const TABLE_ENDS = '/** The next state and its effects;';
 
 /** What is announced is announced no more, and the other way round. */
 function turned(state: OpenState, event: DepositEvent, { state: next, effects }: Transition): Change {
