@@ -164,7 +164,7 @@ export interface NewCallback extends Disposition {
 
 /**
  * A new row with its attempts, `copies` of it at once. Once the order is known, the stamp is bound to the content, unless it
- * stands for another: only messages that are kept have a stamp, so that a flood of others fills no table. The first payment
+ * stands for another; each stamp needs a signature of its own, so a flood under one ticket adds one row. The first payment
  * is bound to its deposit. Acknowledged, unless the order is unknown and has not been for long. SQLSTATE 23505: somebody
  * else has written this content; P0E60: no message becomes that (docs/reference/database-roles.md); P0E61: the key of its seal is not
  * registered, and another is.
