@@ -83,13 +83,21 @@ export async function runReviews(
   }
 }
 
+/** Each command, and how many words it is said with. */
+const WORDS = { list: 1, show: 2, propose: 3, confirm: 3, withdraw: 3, doubt: 1 } as const;
+
 async function run(
-  [command, id, third]: readonly string[],
+  words: readonly string[],
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
   signer?: StepSigner,
 ): Promise<void> {
+  const [command, id, third] = words;
+  if (command === undefined) throw new UsageError('what shall be done?');
+  if (!Object.hasOwn(WORDS, command)) throw new UsageError(`there is no ${command}`);
+  const tooMuch = words.slice(WORDS[command as keyof typeof WORDS]);
+  if (tooMuch.length > 0) throw new UsageError(`${tooMuch.join(' ')} is too much`);
   const ask = caller(env);
   const path = (suffix = '') => `/v1/reviews/${encodeURIComponent(needed(id, 'CASE'))}${suffix}`;
   const decided = async (step: 'propose' | 'confirm' | 'withdraw', body: StepBody) => {
@@ -124,8 +132,6 @@ async function run(
       const body = { ...doubted(options), reason: needed(options.reason, '--reason') };
       return terminal.out(showCaseText(caseText.parse(await ask('POST', '/v1/reviews', body))));
     }
-    default:
-      throw new UsageError(command === undefined ? 'what shall be done?' : `there is no ${command}`);
   }
 }
 
@@ -176,6 +182,10 @@ const problem = z.object({ code: z.string(), detail: z.string() });
 function caller(env: Readonly<Record<string, string | undefined>>): Ask {
   const base = needed(env['API_URL'], 'API_URL');
   const key = needed(env['API_KEY'], 'API_KEY');
+  if (!URL.canParse(base)) throw new UsageError('API_URL is no address such as http://127.0.0.1:8080');
+  // What `fetch` says of a header shows it.
+  if (!/^[\x21-\x7e]+$/.test(key))
+    throw new UsageError('API_KEY is no key: it has a blank or another character that no key has');
   return async (method, path, body) => {
     const response = await fetch(new URL(path, base), {
       method,
@@ -186,8 +196,14 @@ function caller(env: Readonly<Record<string, string | undefined>>): Ask {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch((cause: Error) => {
+      const more = cause.cause as { code?: string; message?: string } | undefined;
+      throw new Error(
+        `no API answers at ${new URL(base).host} (API_URL): ${more?.code ?? more?.message ?? cause.message}`,
+        { cause },
+      );
     });
-    const answer: unknown = await response.json();
+    const answer: unknown = await response.json().catch(() => null);
     if (response.ok) return answer;
     const told = problem.safeParse(answer);
     throw new Error(told.success ? `${told.data.code}: ${told.data.detail}` : `the API answered ${response.status}`);

@@ -8,17 +8,23 @@ import '../config/closed-output.ts';
 /**
  * `node dist/commands/settings.js [PASSWORD…]`: reads the environment as API, worker and migrations do, and starts none of
  * them. Lists every problem at once, each with its variable, and ends with 1 if there is one. The named variables are
- * passwords that stand in addresses: each has to be set, in letters, digits, - and _.
+ * passwords that stand in addresses: each has to be set, in letters, digits, - and _. POSTGRES_CONNECTIONS is PostgreSQL's
+ * own, which with a wrong number does not start again.
  */
 const IN_AN_ADDRESS = /^[A-Za-z0-9_-]+$/;
+/** Below 100 nothing of ours has a connection left; above 9,999 PostgreSQL's memory does not do. */
+const SERVER_CONNECTIONS = /^[1-9]\d{2,3}$/;
 
 const passwords = process.argv.slice(2).flatMap((name) => {
   const value = process.env[name] ?? '';
   if (value === '') return [`${name}: is not set`];
   return IN_AN_ADDRESS.test(value) ? [] : [`${name}: letters, digits, - and _ only`];
 });
+const wanted = process.env['POSTGRES_CONNECTIONS'] ?? '';
+const server =
+  wanted === '' || SERVER_CONNECTIONS.test(wanted) ? [] : ['POSTGRES_CONNECTIONS: expected a number from 100 to 9999'];
 const loaders = [loadWorkerConfig, loadApiConfig, loadMigrationUrl, loadArchiveEvery, loadDataConverter];
-const problems = new Set([...passwords, ...loaders.flatMap((load) => problemsOf(() => load()))]);
+const problems = new Set([...passwords, ...server, ...loaders.flatMap((load) => problemsOf(() => load()))]);
 
 if (problems.size > 0) {
   console.error(`the settings have ${problems.size} problem(s) (docs/reference/settings.md):`);

@@ -6,7 +6,7 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** Options, and words that are none. Throws {@link UsageError} with what Node says of the first that is not understood. */
+/** Options, and words that are none. Throws {@link UsageError} with what Node first says of what is not understood. */
 export function readArguments<const O extends NonNullable<ParseArgsConfig['options']>>(
   args: readonly string[],
   options: O,
@@ -14,7 +14,8 @@ export function readArguments<const O extends NonNullable<ParseArgsConfig['optio
   try {
     return parseArgs({ args: [...args], allowPositionals: true, options });
   } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause });
+    // Node's second sentence is advice that fits no command of ours.
+    throw new UsageError(`${(cause as Error).message.split('. ')[0]}`, { cause });
   }
 }
 

@@ -6,9 +6,9 @@ import { createTestDatabase } from '../support/database.ts';
 /** The commands as the compose file's service `tools` runs them. */
 const db = await createTestDatabase();
 
-const tools = (args: readonly string[], input = '') =>
+const tools = (args: readonly string[], input = '', given: Record<string, string> = { DATABASE_URL: db.url }) =>
   new Promise<{ code: number; out: string; err: string }>((resolve) => {
-    const env = { PATH: process.env['PATH'] ?? '', DATABASE_URL: db.url };
+    const env = { PATH: process.env['PATH'] ?? '', ...given };
     const child = execFile(
       process.execPath,
       ['--import', 'tsx', 'commands/tools.ts', ...args],
@@ -38,6 +38,31 @@ test('a command says its usage as it was called, and ends with its own code', as
     expect(err).toContain(`docker compose run --rm tools ${first}`);
     expect(err).not.toMatch(/npm run (keys|reviews)|\n +at /);
   }
+});
+
+test('what its user can mend ends a command with a sentence, no stack, and nothing secret in it', async () => {
+  const nobody = { DATABASE_URL: 'postgres://u:hidden-word@127.0.0.1:1/x' };
+  const api = { API_URL: 'http://127.0.0.1:3', API_KEY: 'a-key' };
+  const seal = { ...nobody, INBOX_SEAL_KEY: Buffer.alloc(32, 1).toString('base64url') };
+  const ended = await Promise.all([
+    tools(['keys', 'list'], '', nobody),
+    tools(['restored', '--yes'], '', nobody),
+    tools(['seal-key', '--register'], '', seal),
+    tools(['reviews', 'list'], '', api),
+    tools(['reviews', 'list'], '', { ...api, API_KEY: 'hidden-word\nx' }),
+    tools(['reviews', 'lsit']),
+    tools(['reviews', 'list', 'deposit:x'], '', api),
+    tools(['keys', '--all=x', '--lsit']),
+  ]);
+  expect(ended.map(({ code, err }) => `${code} ${err.split('\n')[0]}`)).toEqual([
+    ...Array.from({ length: 3 }, () => '1 the database cannot be used: connect ECONNREFUSED 127.0.0.1:1'),
+    '1 no API answers at 127.0.0.1:3 (API_URL): ECONNREFUSED',
+    '2 API_KEY is no key: it has a blank or another character that no key has',
+    '2 there is no lsit',
+    '2 deposit:x is too much',
+    "2 Option '--all' does not take an argument",
+  ]);
+  for (const { err } of ended) expect(err).not.toMatch(/hidden-word|\n +at /);
 });
 
 test('restored notes nothing before somebody has said yes', async () => {

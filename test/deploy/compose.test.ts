@@ -97,7 +97,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'temporal-namespace': ['RETENTION', 'HOME'],
   'temporal-ui': ['TEMPORAL_CORS_ORIGINS'],
   logins: ['PGHOST', 'PGDATABASE', 'PGUSER', 'PGPASSWORD'],
-  settings: ['POSTGRES_PASSWORD'],
+  settings: ['POSTGRES_PASSWORD', 'POSTGRES_CONNECTIONS'],
   'callbacks-proxy': ['CERTIFICATES'],
   tools: ['API_URL', 'API_KEY'],
 };
@@ -303,6 +303,13 @@ describe('settings', () => {
     const env = trial();
     expect(Object.keys(env).filter((name) => !documented.includes(name))).toEqual([]);
     expect(settings(env)).toEqual({ status: 0, said: 'the settings can be used\n' });
+  });
+
+  test('a number that PostgreSQL would not start with is refused before it is stopped', () => {
+    expect(settings({ ...trial(), POSTGRES_CONNECTIONS: '4OO' })).toEqual({
+      status: 1,
+      said: expect.stringContaining('  POSTGRES_CONNECTIONS: expected a number from 100 to 9999\n'),
+    });
   });
 
   test('every key can be given as a file, to those who may know it', () => {

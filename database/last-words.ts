@@ -1,0 +1,24 @@
+import { ConfigError } from '../config/settings/read-environment.ts';
+import { WrongSession } from './pool.ts';
+
+/**
+ * Imported for what it does, by commands for people that work on the database: what their user can mend, a setting or a
+ * database that is not there, ends them with 1 and a sentence. A defect keeps its stack.
+ */
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${sentenceOf(error) ?? error.stack ?? error.message}\n`);
+  process.exit(1);
+});
+
+/** What the driver says without a code. */
+const OF_THE_DRIVER =
+  /^(timeout expired|timeout exceeded|Connection terminated|Query read timeout|SASL|The server does not)/;
+
+function sentenceOf(error: Error): string | null {
+  // Each address of a name was tried.
+  if (error instanceof AggregateError && error.errors[0] instanceof Error) return sentenceOf(error.errors[0]);
+  if (error instanceof ConfigError) return error.message;
+  const isOfTheDatabase =
+    'severity' in error || 'syscall' in error || error instanceof WrongSession || OF_THE_DRIVER.test(error.message);
+  return isOfTheDatabase ? `the database cannot be used: ${error.message}` : null;
+}
