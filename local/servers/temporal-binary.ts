@@ -1,6 +1,16 @@
 /** Finding, or fetching once, the Temporal programs that the local stack and the tests run. */
 
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cacheDirectory } from './paths.ts';
@@ -69,10 +79,25 @@ function complaint(answer: { stdout: string; stderr: string }): string {
   return `does not run: ${said === '' ? 'it says nothing' : said}`;
 }
 
+/**
+ * Without a home whose settings of Temporal may not be read, such as another user's that `setpriv` or `sudo` has left: the
+ * program ends there, and needs none of them.
+ */
+export function withReadableHome(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const home = env['HOME'] ?? '';
+  try {
+    if (home !== '') accessSync(join(home, '.config', 'temporalio', 'temporal.yaml'), constants.R_OK);
+    return env;
+  } catch (error) {
+    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    return isAbsent ? env : { ...env, HOME: join(cacheDirectory, 'no-home') };
+  }
+}
+
 type Check = (path: string, env: NodeJS.ProcessEnv) => Promise<string | null>;
 
 async function resolveProgram(program: TemporalProgram, options: ResolveOptions, check: Check): Promise<string> {
-  const env = options.env ?? process.env;
+  const env = withReadableHome(options.env ?? process.env);
   const tried: string[] = [];
 
   const named = env[program.variable];

@@ -20,7 +20,7 @@ import {
   processesWith,
 } from './process.ts';
 import { recordOf, start, type RunningProgram } from './process.ts';
-import { resolveTemporalCli } from './temporal-binary.ts';
+import { resolveTemporalCli, withReadableHome } from './temporal-binary.ts';
 import { type Door, type HiddenPlace, hiddenPlace, openDoor } from './web-ui-door.ts';
 
 export type TemporalOptions = {
@@ -212,7 +212,7 @@ function launch(
     .concat(settings.flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${JSON.stringify(value)}`]))
     .concat(attributes.flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]));
   // The caller's TEMPORAL_… variables are about another server.
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
+  const own = Object.entries(withReadableHome(process.env)).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return start(executable, args, {
     cwd: dirname(dbFile),
     env: Object.fromEntries(own),

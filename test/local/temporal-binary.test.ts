@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import {
@@ -161,6 +161,15 @@ test('a copy of another version is used, and named', async () => {
   machine.add('temporal', RUNS);
   await resolveTemporalCli({ env, cache: machine.cache, onOtherVersion });
   expect(told).toHaveLength(1);
+});
+
+test('a home whose settings of Temporal cannot be read is kept from the program', async () => {
+  const machine = makeMachine();
+  const settings = join(machine.directory, '.config', 'temporalio');
+  mkdirSync(settings, { recursive: true });
+  symlinkSync('temporal.yaml', join(settings, 'temporal.yaml'));
+  machine.add('temporal', `[ ! -L "$HOME/.config/temporalio/temporal.yaml" ] || exit 1; ${RUNS}`);
+  expect(await machine.resolve({ HOME: machine.directory })).toBe(join(machine.bin, 'temporal'));
 });
 
 test('what is no directory on PATH, or leads in a circle, is passed over, as by a shell', async () => {
