@@ -70,7 +70,7 @@ export const receive = (message: Delivery): Play =>
       code,
       amount,
       late: deposit.over,
-      early: !deposit.known || manner === 'stale' || manner === 'before order',
+      early: !deposit.known,
       acked: false,
       reviewed: false,
     });

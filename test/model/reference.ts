@@ -35,7 +35,7 @@ export interface Callback {
   readonly code: string | null;
   readonly amount: number;
   readonly late: boolean;
-  /** It came, or was signed, before its order was there: one person is never enough for it. */
+  /** It came before its order was there: one person is never enough for it. */
   readonly early: boolean;
   acked: boolean;
   reviewed: boolean;
