@@ -18,7 +18,8 @@ import { paid, transactionCode } from '../support/builders.ts';
 import { type Case, peopleOf } from '../support/people.ts';
 import { situations } from '../support/situations.ts';
 import { until } from '../support/until.ts';
-import { PLACED, type Reserved, type WorkflowWorld } from '../support/workflow-world.ts';
+import { PLACED } from '../support/provider.ts';
+import type { Reserved, WorkflowWorld } from '../support/workflow-world.ts';
 
 /** Whose way it was: the deposit, and the case that was decided about it. */
 export interface Walked {

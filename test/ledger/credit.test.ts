@@ -1,19 +1,14 @@
-import type pg from 'pg';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { countAttempt, findCallback } from '../../database/callbacks.ts';
-import { markReviewed } from '../support/inbox.ts';
-import { openDepositCase } from '../../database/cases.ts';
-import { findDeposit } from '../../database/deposits.ts';
-import { createPool, inTransaction } from '../../database/pool.ts';
-import { type CreditOutcome, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
+import { describe, expect, it } from 'vitest';
+import { inTransaction } from '../../database/pool.ts';
+import { type CreditOutcome, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
-import { orderNumber, paid, transactionCode } from '../support/builders.ts';
-import { byHand, createTestDatabase } from '../support/database.ts';
+import { paid, transactionCode } from '../support/builders.ts';
+import { byHand } from '../support/database.ts';
+import { UNTOUCHED, creditBooks, outcomes, shown } from './credits.ts';
 import {
   balanceOf,
   call,
   creditUntilFree,
-  expectCleanBooks,
   facts,
   itemFor,
   newWallet,
@@ -22,37 +17,9 @@ import {
   payments,
   postingsOf,
   received,
-  reserved,
-  lockDeposit,
 } from './payments.ts';
 
-const db = await createTestDatabase();
-const worker = db.poolFor('app_worker');
-const auditor = db.poolFor('auditor');
-
-const outcomes = (answers: readonly { readonly outcome: string }[]) => {
-  const count: Record<string, number> = {};
-  for (const { outcome } of answers) count[outcome] = (count[outcome] ?? 0) + 1;
-  return count;
-};
-const wallet = (of: Payment) => readWallet(auditor, of.order.wallet);
-const outgoing = async (deposit: string) =>
-  (await db.owner.query('select id, kind, body from engine.outgoing where external_order_number = $1', [deposit])).rows;
-/** What of a deposit a posting changes. */
-async function standing({ order, inboxId }: Payment) {
-  const deposit = await findDeposit(db.owner, order.externalOrderNumber);
-  const callback = await findCallback(db.owner, inboxId);
-  const told = await outgoing(order.externalOrderNumber);
-  return {
-    state: deposit!.state,
-    late: deposit!.late,
-    postingId: deposit!.postingId,
-    closedAt: deposit!.closedAt?.toISOString() ?? null,
-    outcome: callback!.outcome,
-    told: told.length,
-  };
-}
-const UNTOUCHED = { state: 'AWAITING_PAYMENT', late: false, postingId: null, closedAt: null, outcome: null, told: 0 };
+const { db, worker, auditor, wallet, outgoing, standing, expectPaidIsOwed } = await creditBooks();
 
 describe('a credit', () => {
   it('moves the amount into the wallet and shows it, all in one statement', async () => {
@@ -71,20 +38,7 @@ describe('a credit', () => {
       outcome: `posting:${answer!.postingId}`,
       told: 1,
     });
-    expect(await wallet(one)).toEqual({
-      wallet: one.order.wallet,
-      balance: '5000',
-      postings: [
-        {
-          postingId: answer!.postingId,
-          kind: 'credit',
-          externalOrderNumber: one.order.externalOrderNumber,
-          transactionCode: one.data.transactionCode,
-          amount: '5000',
-          postedAt: answer!.postedAt,
-        },
-      ],
-    });
+    expect(await wallet(one)).toEqual(shown(one, answer!));
   });
 
   it('tells the outside once, without a word on who paid', async () => {
@@ -334,239 +288,4 @@ describe('the same key with another fact', () => {
   });
 });
 
-/** Ways in which an item can differ from what the inbox and the deposit hold. */
-const UNPROVEN: readonly [string, (one: Payment, other: Payment) => CreditItem | Promise<CreditItem>][] = [
-  ['a larger amount', ({ item }) => ({ ...item, amount: '5000.00000001' })],
-  ['a smaller amount', ({ item }) => ({ ...item, amount: '4999.99999999' })],
-  ['another currency', ({ item }) => ({ ...item, currencyCode: 'HKD' })],
-  ['another price', ({ item }) => ({ ...item, paymentPrice: '36000.01' })],
-  ['another wallet', ({ item }) => ({ ...item, wallet: 'wallet-of-another' })],
-  ['another code', ({ item }) => ({ ...item, transactionCode: transactionCode() })],
-  ['the callback of another deposit', ({ item }, other) => ({ ...item, inboxId: other.inboxId })],
-  ['another deposit', ({ item }, other) => ({ ...item, deposit: other.item.deposit, wallet: other.item.wallet })],
-  ['a deposit that is not there', ({ item }) => ({ ...item, deposit: orderNumber() })],
-  ['a callback that is not there', ({ item }) => ({ ...item, inboxId: '9000000000' })],
-  [
-    'a callback that is not bound',
-    async () =>
-      inTransaction(db.owner, async (client) => {
-        const asked = await reserved(client);
-        const data = paid(asked);
-        return itemFor(asked, await received(client, data, { receipt: 'first', bound: false }), data);
-      }),
-  ],
-  [
-    'a bound callback that is not the first',
-    async () =>
-      inTransaction(db.owner, async (client) => {
-        const asked = await reserved(client);
-        const data = paid(asked);
-        return itemFor(asked, await received(client, data, { receipt: 'other_content', bound: true }), data);
-      }),
-  ],
-];
-
-describe('an item that the inbox does not prove', () => {
-  it.each(UNPROVEN)('posts nothing and changes nothing, and the item beside it is posted: %s', async (_, bad) => {
-    const [one, other, beside] = (await payments(db.owner, 3)) as [Payment, Payment, Payment];
-    const item = await bad(one, other);
-    expect(await creditAll(worker, [item, beside.item])).toEqual([
-      { outcome: 'unproven', postingId: null, postedAt: null },
-      { outcome: 'posted', postingId: expect.any(String), postedAt: expect.any(String) },
-    ]);
-    expect(await creditAll(worker, [item])).toMatchObject([{ outcome: 'unproven' }]);
-    expect(await standing(one)).toEqual(UNTOUCHED);
-    expect(await standing(other)).toEqual(UNTOUCHED);
-    for (const untouched of [one, other]) expect(await wallet(untouched)).toMatchObject({ balance: '0' });
-    expect(await postingsOf(auditor, item.deposit)).toEqual([]);
-    expect(await standing(beside)).toMatchObject({ state: 'CREDITED' });
-  });
-
-  it('does not disturb the rest of two hundred, whose answers stay in order', async () => {
-    const good = await payments(db.owner, 200 - UNPROVEN.length);
-    const spare = (await payments(db.owner, 2)) as [Payment, Payment];
-    const bad = await Promise.all(UNPROVEN.map(async ([, make]) => make(...spare)));
-    const items = good.map((one) => one.item);
-    for (const [i, item] of bad.entries()) items.splice(i * 16, 0, item);
-    const credit = createCreditor(worker);
-    const answers = await Promise.all(items.map((item) => credit(item)));
-    for (const [i, answer] of answers.entries()) {
-      expect(answer.outcome, `item ${i}`).toBe(bad.includes(items[i]!) ? 'unproven' : 'posted');
-    }
-    for (const one of good) {
-      const answer = answers[items.indexOf(one.item)]!;
-      expect(await postingsOf(auditor, one.item.deposit)).toMatchObject([{ id: answer.postingId }]);
-    }
-  });
-});
-
-describe('a payment that people have in hand', () => {
-  /** As the worker writes it down when the judge has given the payment to people, and as their decision leaves it. */
-  const inHand = ({ order, inboxId }: Payment, state: string) =>
-    inTransaction(db.owner, async (client) => {
-      await openDepositCase(client, { inboxId, reason: 'AMOUNT_MISMATCH', late: false });
-      await client.query('update engine.deposit set state = $2 where external_order_number = $1', [
-        order.externalOrderNumber,
-        state,
-      ]);
-    });
-
-  it.each(['IN_REVIEW', 'REJECTED'])('is not credited by a machine, whoever asks: %s', async (state) => {
-    const [one, beside] = (await payments(db.owner, 2)) as [Payment, Payment];
-    await inHand(one, state);
-    const before = await standing(one);
-    expect(await creditAll(worker, [one.item, beside.item])).toMatchObject([
-      { outcome: 'unproven', postingId: null },
-      { outcome: 'posted' },
-    ]);
-    expect(await standing(one)).toEqual(before);
-    expect(before).toMatchObject({ state, postingId: null, told: 0 });
-    expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
-    expect(await wallet(one)).toMatchObject({ balance: '0' });
-  });
-
-  it.each(['IN_REVIEW', 'REJECTED'])('is told by the deposit’s state alone: %s', async (state) => {
-    const one = await payment(db.owner);
-    await inHand(one, state);
-    await byHand(db.owner, 'update engine.callback set outcome = null where id = $1', [one.inboxId]);
-    expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'unproven' }]);
-    expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
-  });
-
-  it('is told by the callback alone: its case is one of its own, because the deposit’s workflow is gone', async () => {
-    const one = await payment(db.owner);
-    await markReviewed(db.owner, one.inboxId, `review:${one.inboxId}`);
-    expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'unproven' }]);
-    expect(await standing(one)).toEqual({ ...UNTOUCHED, outcome: `review:review:${one.inboxId}` });
-    expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
-  });
-});
-
-describe('an item that cannot be posted', () => {
-  it('does not disturb the others of its batch', async () => {
-    const good = await payments(db.owner, 20);
-    // Proven by the inbox, and yet refused by the ledger: its price, rounded down, is nothing.
-    const free = await payment(db.owner, { data: { transactionAmount: '9999999999999', paymentPrice: '0.01' } });
-    await byHand(
-      db.owner,
-      `update engine.deposit set settings = settings || '{"rateBands": {"CNY": {"from": "0", "to": "1"}}}' where external_order_number = $1`,
-      [free.item.deposit],
-    );
-    const items = [...good, free].map((one) => one.item);
-    // Refused before it is queued: it makes no price at all.
-    items.splice(7, 0, { ...free.item, amount: 'NaN' });
-    const credit = createCreditor(worker);
-    const answers = await Promise.allSettled(items.map((item) => credit(item)));
-    expect(answers.filter((answer) => answer.status === 'rejected').map((answer) => answer.reason as unknown)).toEqual([
-      new RangeError('transactionAmount: not a decimal number'),
-      expect.objectContaining({ code: '23514' }),
-    ]);
-    for (const one of good) expect(await standing(one)).toMatchObject({ state: 'CREDITED' });
-    expect(await standing(free)).toEqual(UNTOUCHED);
-  });
-});
-
-describe('the statement', () => {
-  it('leaves a callback that already has an outcome with that one', async () => {
-    const one = await payment(db.owner);
-    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [one.inboxId]);
-    const [answer] = await creditAll(worker, [one.item]);
-    expect(answer).toMatchObject({ outcome: 'posted' });
-    expect(answer!.postingId).not.toBe('1');
-    expect(await standing(one)).toMatchObject({ state: 'CREDITED', outcome: 'posting:1' });
-  });
-
-  it.each<[string, (client: pg.ClientBase, one: Payment) => Promise<unknown>]>([
-    ['deposit', (client, one) => lockDeposit(client, one.order.externalOrderNumber)],
-    ['callback, while a repeat is counted', (client, one) => countAttempt(client, one.inboxId)],
-  ])(
-    'waits for no row: an item is busy while somebody holds its %s, and the one beside it is posted',
-    async (_, hold) => {
-      const [one, beside] = (await payments(db.owner, 2)) as [Payment, Payment];
-      await inTransaction(db.owner, async (client) => {
-        await hold(client, one);
-        expect(await creditAll(await impatient(), [one.item, beside.item])).toEqual([
-          { outcome: 'busy', postingId: null, postedAt: null },
-          { outcome: 'posted', postingId: expect.any(String), postedAt: expect.any(String) },
-        ]);
-      });
-      expect(await standing(one)).toEqual(UNTOUCHED);
-      expect(await postingsOf(auditor, one.item.deposit)).toEqual([]);
-      expect(await creditAll(worker, [one.item])).toMatchObject([{ outcome: 'posted' }]);
-    },
-  );
-
-  it('stands in the way of no message that comes meanwhile, and none stands in its way', async () => {
-    const one = await payment(db.owner);
-    await inTransaction(db.owner, async (client) => {
-      await received(client, paid(one.order), { receipt: 'other_content', bound: false });
-      expect(await creditAll(await impatient(), [one.item])).toMatchObject([{ outcome: 'posted' }]);
-    });
-  });
-
-  it('keeps nobody waiting behind a row that is held: a lane of batches with such an item posts all the others', async () => {
-    const held = await payment(db.owner);
-    const others = await payments(db.owner, 50);
-    await inTransaction(db.owner, async (client) => {
-      await lockDeposit(client, held.order.externalOrderNumber);
-      const credit = createCreditor(await impatient(), { lanes: 1, max: 5 });
-      const waiting = credit(held.item);
-      const answers = await Promise.all(others.map((one) => credit(one.item)));
-      expect(outcomes(answers)).toEqual({ posted: others.length });
-      expect(await waiting).toMatchObject({ outcome: 'busy' });
-    });
-  });
-
-  it('is tried again for a moment: a row that is let go meanwhile is no answer at all', async () => {
-    const one = await payment(db.owner);
-    const credit = createCreditor(worker);
-    const asked = await inTransaction(db.owner, async (client) => {
-      await lockDeposit(client, one.order.externalOrderNumber);
-      const answer = credit(one.item);
-      await credit.drain();
-      return { answer };
-    });
-    expect(await asked.answer).toMatchObject({ outcome: 'posted' });
-  });
-
-  /** A worker that would rather fail than wait for a row. */
-  async function impatient(): Promise<pg.Pool> {
-    const pool = createPool({ url: db.urlFor('app_worker'), applicationName: 'test', max: 1 });
-    onTestFinished(() => pool.end());
-    await pool.query(`set lock_timeout = '500ms'`);
-    return pool;
-  }
-
-  it('posts nothing when the rest of it fails, and everything when it is repeated', async () => {
-    const [one, other] = (await payments(db.owner, 2)) as [Payment, Payment];
-    await db.owner.query(
-      `create function engine.fail() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '53100'; end $$;
-       create trigger fail before insert on engine.outgoing for each row when (new.external_order_number = '${one.item.deposit}') execute function engine.fail()`,
-    );
-    await expect(creditAll(worker, [one.item, other.item])).rejects.toMatchObject({ code: '53100' });
-    for (const each of [one, other]) {
-      expect(await standing(each)).toEqual(UNTOUCHED);
-      expect(await postingsOf(auditor, each.item.deposit)).toEqual([]);
-      expect(await wallet(each)).toMatchObject({ balance: '0', postings: [] });
-    }
-    await db.owner.query('drop function engine.fail cascade');
-    expect(outcomes(await creditAll(worker, [one.item, other.item]))).toEqual({ posted: 2 });
-  });
-
-  it('answers nothing to nothing', async () => {
-    expect(await creditAll(worker, [])).toEqual([]);
-  });
-});
-
-describe('the books, after all of this', () => {
-  it('are whole', () => expectCleanBooks(auditor));
-
-  it('owe every wallet what the provider says it released', async () => {
-    const { rows } = await auditor.query<{ account: string; sum: string }>(
-      `select split_part(code, ':', 1) as account, sum(kept)::text as sum from ledger.trial_balance group by 1 order by 1`,
-    );
-    const sum = Object.fromEntries(rows.map((row) => [row.account, Number(row.sum)]));
-    expect(sum['clearing']).toBeGreaterThan(0);
-    expect(sum).toEqual({ clearing: sum['clearing'], wallet: -sum['clearing']!, fees: 0, suspense: 0 });
-  });
-});
+it('the books, after all of this, are whole and owe every wallet what the provider says it released', expectPaidIsOwed);

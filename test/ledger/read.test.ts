@@ -3,6 +3,7 @@ import { creditAll } from '../../ledger/credit.ts';
 import { findPosting, readWallet } from '../../ledger/read.ts';
 import { transactionCode } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { shown } from './credits.ts';
 import { newWallet, payment } from './payments.ts';
 
 const db = await createTestDatabase();
@@ -11,20 +12,7 @@ const [worker, api] = [db.poolFor('app_worker'), db.poolFor('app_api')];
 it('a wallet shows its balance and what made it, as the customer sees it', async () => {
   const one = await payment(db.owner, { data: { transactionAmount: '5000.0', paymentPrice: '36000' } });
   const [answer] = await creditAll(worker, [one.item]);
-  expect(await readWallet(api, one.order.wallet)).toEqual({
-    wallet: one.order.wallet,
-    balance: '5000',
-    postings: [
-      {
-        postingId: answer!.postingId,
-        kind: 'credit',
-        externalOrderNumber: one.order.externalOrderNumber,
-        transactionCode: one.data.transactionCode,
-        amount: '5000',
-        postedAt: answer!.postedAt,
-      },
-    ],
-  });
+  expect(await readWallet(api, one.order.wallet)).toEqual(shown(one, answer!));
   const empty = newWallet();
   expect(await readWallet(api, empty)).toEqual({ wallet: empty, balance: '0', postings: [] });
 });

@@ -1,12 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { AdvertisementView } from '../../sandbox/orders/advertisements.ts';
-import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,
-  createDatabase,
   eventually,
-  type Merchant,
   newNumber,
   orders,
   pay,
@@ -14,17 +11,10 @@ import {
   type Placed,
   send,
   settled,
-  start,
-  startMerchant,
+  openSandbox,
 } from './support.ts';
 
-let sandbox: Sandbox;
-let merchant: Merchant;
-
-beforeAll(async () => {
-  merchant = await startMerchant();
-  sandbox = await start(await createDatabase());
-});
+const { sandbox, merchant } = await openSandbox();
 
 afterEach(async () => {
   const all = (await control(sandbox, 'GET', '/advertisements')).body.advertisements as AdvertisementView[];

@@ -1,30 +1,10 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { checkoutPage } from '../../sandbox/checkout/checkout-page.ts';
 import type { Order } from '../../sandbox/orders/orders.ts';
-import type { Sandbox } from '../../sandbox/server.ts';
 import { TEXTS } from '../../sandbox/checkout/texts.ts';
-import {
-  control,
-  createDatabase,
-  eventually,
-  logOf,
-  type Merchant,
-  newNumber,
-  orders,
-  place,
-  placementBody,
-  send,
-  start,
-  startMerchant,
-} from './support.ts';
+import { control, eventually, logOf, newNumber, orders, place, placementBody, send, openSandbox } from './support.ts';
 
-let sandbox: Sandbox;
-let merchant: Merchant;
-
-beforeAll(async () => {
-  merchant = await startMerchant();
-  sandbox = await start(await createDatabase(), { SANDBOX_RELEASE_DELAY: '0s' });
-});
+const { sandbox, merchant } = await openSandbox({ SANDBOX_RELEASE_DELAY: '0s' });
 
 const linkOf = async (number: string): Promise<string> =>
   `${sandbox.url}/pay/${(await orders(sandbox, number))[0]!.token}`;

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Sandbox } from '../../sandbox/server.ts';
-import { control, createDatabase, orders, start, startMerchant } from './support.ts';
+import { control, openSandbox, orders } from './support.ts';
 
 export const CONSOLE_PASSWORD = 'console-password-of-the-tests';
 /** Nothing is released by itself. */
@@ -82,9 +82,7 @@ export const formsTo = (page: string, action: string): string[] =>
 
 /** A sandbox whose console somebody is logged in at, with a merchant who takes its callbacks. */
 export async function startConsole() {
-  const databaseUrl = await createDatabase();
-  const merchant = await startMerchant();
-  const sandbox = await start(databaseUrl, CONSOLE_ENV);
+  const { databaseUrl, merchant, sandbox } = await openSandbox(CONSOLE_ENV);
   return {
     databaseUrl,
     merchant,

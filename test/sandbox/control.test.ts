@@ -1,32 +1,21 @@
 import pg from 'pg';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { LoggedEvent } from '../../sandbox/event-log.ts';
-import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,
   CONTROL_TOKEN,
-  createDatabase,
   eventually,
-  type Merchant,
   newNumber,
   orders,
   pay,
   place,
   settled,
   start,
-  startMerchant,
   SUCCESS,
+  openSandbox,
 } from './support.ts';
 
-let databaseUrl: string;
-let sandbox: Sandbox;
-let merchant: Merchant;
-
-beforeAll(async () => {
-  databaseUrl = await createDatabase();
-  merchant = await startMerchant();
-  sandbox = await start(databaseUrl);
-});
+const { databaseUrl, sandbox, merchant } = await openSandbox();
 
 test('health needs no token and looks at the database', async () => {
   expect(await (await fetch(`${sandbox.url}/healthz`)).json()).toEqual({ status: 'ok' });

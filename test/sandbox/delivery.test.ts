@@ -1,34 +1,24 @@
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { RETRY_TABLE_MS } from '../../sandbox/wire/retry-schedule.ts';
-import type { Sandbox } from '../../sandbox/server.ts';
 import {
   control,
-  createDatabase,
   eventually,
   logOf,
-  type Merchant,
   type MerchantAnswer,
   orders,
   pay,
   place,
   settled,
   signed,
-  start,
-  startMerchant,
   SUCCESS,
+  openSandbox,
 } from './support.ts';
-
-let sandbox: Sandbox;
-let merchant: Merchant;
 
 /** Fast enough that the whole table takes a quarter of a second of waiting. */
 const SPEED = 1_000_000;
 
-beforeAll(async () => {
-  merchant = await startMerchant();
-  sandbox = await start(await createDatabase());
-});
+const { sandbox, merchant } = await openSandbox();
 
 afterEach(async () => {
   merchant.answer = () => SUCCESS;

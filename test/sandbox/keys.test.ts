@@ -1,12 +1,9 @@
 import { createHmac } from 'node:crypto';
-import { afterEach, beforeAll, expect, test } from 'vitest';
-import type { Sandbox } from '../../sandbox/server.ts';
+import { afterEach, expect, test } from 'vitest';
 import {
   ACCESS_KEY,
   control,
-  createDatabase,
   eventually,
-  type Merchant,
   newNumber,
   orders,
   pay,
@@ -15,7 +12,7 @@ import {
   SECRET_KEY,
   send,
   start,
-  startMerchant,
+  openSandbox,
 } from './support.ts';
 
 interface Pair {
@@ -24,15 +21,7 @@ interface Pair {
 }
 const FIRST: Pair = { accessKey: ACCESS_KEY, secretKey: SECRET_KEY };
 
-let sandbox: Sandbox;
-let databaseUrl: string;
-let merchant: Merchant;
-
-beforeAll(async () => {
-  databaseUrl = await createDatabase();
-  merchant = await startMerchant();
-  sandbox = await start(databaseUrl);
-});
+const { databaseUrl, sandbox, merchant } = await openSandbox();
 afterEach(() => control(sandbox, 'PUT', '/settings', { signsWith: null }));
 
 const signedBy = ({ accessKey, secretKey }: Pair, timestamp: string): string =>

@@ -1,21 +1,14 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { SCENARIOS } from '../../sandbox/faults/scenarios.ts';
-import type { Sandbox } from '../../sandbox/server.ts';
-import { CONSOLE_PASSWORD, type ConsoleClient, fieldsOf, formsTo, logIn, request } from './console-client.ts';
-import { CONTROL_TOKEN, control, createDatabase, fault, type Merchant, newNumber, orders } from './support.ts';
-import { pay, place, placementBody, send, settled, start, startMerchant } from './support.ts';
+import { CONSOLE_PASSWORD, fieldsOf, formsTo, logIn, request } from './console-client.ts';
+import { CONTROL_TOKEN, control, fault, newNumber, openSandbox, orders } from './support.ts';
+import { pay, place, placementBody, send, settled, start } from './support.ts';
 
-let databaseUrl: string;
-let sandbox: Sandbox;
-let merchant: Merchant;
-let client: ConsoleClient;
-
-beforeAll(async () => {
-  databaseUrl = await createDatabase();
-  merchant = await startMerchant();
-  sandbox = await start(databaseUrl, { SANDBOX_CONSOLE_PASSWORD: CONSOLE_PASSWORD, SANDBOX_RELEASE_DELAY: '0s' });
-  client = await logIn(sandbox);
+const { databaseUrl, sandbox, merchant } = await openSandbox({
+  SANDBOX_CONSOLE_PASSWORD: CONSOLE_PASSWORD,
+  SANDBOX_RELEASE_DELAY: '0s',
 });
+const client = await logIn(sandbox);
 
 describe('what no database stores (NUL, half a character)', () => {
   const BAD = ['\0', 'a\0b', '\ud800'];

@@ -1,32 +1,14 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { beforeAll, describe, expect, test } from 'vitest';
-import type { Sandbox } from '../../sandbox/server.ts';
-import {
-  control,
-  createDatabase,
-  type Merchant,
-  newNumber,
-  pay,
-  placementBody,
-  send,
-  start,
-  startMerchant,
-} from './support.ts';
+import { describe, expect, test } from 'vitest';
+import { control, newNumber, pay, placementBody, send, openSandbox } from './support.ts';
 
-let sandbox: Sandbox;
-let merchant: Merchant;
+const { sandbox, merchant } = await openSandbox();
 // oxlint-disable-next-line typescript/no-explicit-any -- a document
-let document: any;
-let validate: (schema: string, value: unknown) => boolean;
-
-beforeAll(async () => {
-  merchant = await startMerchant();
-  sandbox = await start(await createDatabase());
-  document = await (await fetch(`${sandbox.url}/openapi.json`)).json();
-  const ajv = new Ajv2020({ strict: false, formats: { uri: (text: string) => URL.canParse(text) } });
-  ajv.addSchema(document, 'openapi');
-  validate = (schema, value) => ajv.validate({ $ref: `openapi#/components/schemas/${schema}` }, value);
-});
+const document: any = await (await fetch(`${sandbox.url}/openapi.json`)).json();
+const ajv = new Ajv2020({ strict: false, formats: { uri: (text: string) => URL.canParse(text) } });
+ajv.addSchema(document, 'openapi');
+const validate = (schema: string, value: unknown): boolean =>
+  ajv.validate({ $ref: `openapi#/components/schemas/${schema}` }, value);
 
 test('the document names the version, the server and the one path', () => {
   expect(document).toMatchObject({ openapi: '3.1.0', servers: [{ url: sandbox.url }] });

@@ -1,27 +1,7 @@
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Sandbox } from '../../sandbox/server.ts';
-import {
-  ACCESS_KEY,
-  control,
-  createDatabase,
-  logOf,
-  type Merchant,
-  newNumber,
-  orders,
-  placementBody,
-  send,
-  signed,
-  start,
-  startMerchant,
-} from './support.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ACCESS_KEY, control, logOf, newNumber, orders, placementBody, send, signed, openSandbox } from './support.ts';
 
-let sandbox: Sandbox;
-let merchant: Merchant;
-
-beforeAll(async () => {
-  merchant = await startMerchant();
-  sandbox = await start(await createDatabase());
-});
+const { sandbox, merchant } = await openSandbox();
 
 beforeEach(async () => {
   const all = ['prices', 'repeatedOrder', 'frozen', 'callbackHosts', 'usedStamps'];

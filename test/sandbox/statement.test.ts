@@ -1,10 +1,8 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { control, CONTROL_TOKEN, createDatabase, newNumber, pay, place, start, startMerchant } from './support.ts';
+import { control, CONTROL_TOKEN, newNumber, openSandbox, pay, place } from './support.ts';
 
-const databaseUrl = await createDatabase();
-const merchant = await startMerchant();
-const sandbox = await start(databaseUrl);
+const { databaseUrl, merchant, sandbox } = await openSandbox();
 
 /** Releases an order and moves its end to `at`. */
 async function released(at: string, number = newNumber()): Promise<string> {

@@ -55,6 +55,12 @@ export async function start(databaseUrl: string, env: Record<string, string> = {
   return sandbox;
 }
 
+/** A sandbox with an empty database, and a merchant; stopped when the file is done. */
+export async function openSandbox(env: Record<string, string> = {}) {
+  const [merchant, databaseUrl] = [await startMerchant(), await createDatabase()];
+  return { merchant, databaseUrl, sandbox: await start(databaseUrl, env) };
+}
+
 /** Polls until `read` returns something other than undefined. The test's own timeout is the only deadline. */
 export async function eventually<T>(read: () => Promise<T | undefined> | T | undefined): Promise<T> {
   for (let pauseMs = 5; ; pauseMs = Math.min(100, pauseMs * 1.5)) {

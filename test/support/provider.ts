@@ -8,3 +8,10 @@ export const answering = (
   causeOf,
   prepare: (request, timestampMs) => ({ keyId: 'key', send: (call) => place(request, timestampMs, call) }),
 });
+
+export const PLACED = {
+  kind: 'placed',
+  redirectUrl: 'https://pay.example/checkout',
+  advertisementCode: 'AD1',
+  providerTimeMs: null,
+} as const satisfies PlacementOutcome;

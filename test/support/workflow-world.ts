@@ -25,7 +25,7 @@ import { temporalHistories } from '../../worker/temporal-histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
 import { openTemporal } from './temporal.ts';
-import { answering } from './provider.ts';
+import { answering, PLACED } from './provider.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
 import { sealed, sealTrust } from './seals.ts';
 
@@ -172,13 +172,6 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   };
   return world;
 }
-
-export const PLACED = {
-  kind: 'placed',
-  redirectUrl: 'https://pay.example/checkout',
-  advertisementCode: 'AD1',
-  providerTimeMs: null,
-} as const satisfies PlacementOutcome;
 
 /** Every activity takes the order number first, or an object that names it. */
 function withStandIns(

@@ -9,7 +9,8 @@ import { recordHistory } from '../support/histories.ts';
 import { peopleOf } from '../support/people.ts';
 import { away, situations } from '../support/situations.ts';
 import { until } from '../support/until.ts';
-import { PLACED, type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
+import { PLACED } from '../support/provider.ts';
+import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
 
 /**
  * Signals and updates are hints: what somebody sends to Temporal by hand changes nothing that the database does not say
