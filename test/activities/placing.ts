@@ -5,11 +5,10 @@ import { Secret } from '../../config/keys/secret.ts';
 import { reserve } from '../../database/deposits.ts';
 import { createOwnStamps, isOnGrid } from '../../database/own-stamps.ts';
 import type { StoredAnswer } from '../../database/placements.ts';
-import { sealName } from '../../database/sealed-name.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
 import { memoryLog } from '../api/evidence.ts';
-import { order, settings } from '../support/builders.ts';
+import { order, reservation } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { answering, PLACED } from '../support/provider.ts';
 
@@ -78,15 +77,7 @@ export async function startPlacing() {
 
   async function reserved(): Promise<string> {
     const asked = order();
-    const sealed = sealName(payerNameKey, asked.externalOrderNumber, 'Li Ming');
-    await reserve(db.owner, {
-      ...asked,
-      supportLanguage: 'en',
-      payerName: sealed.bytes,
-      payerNameKey: sealed.keyId,
-      fingerprint: randomBytes(32),
-      settings: settings(),
-    });
+    await reserve(db.owner, reservation(asked, {}, payerNameKey));
     return asked.externalOrderNumber;
   }
 

@@ -1,11 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { startDeposit } from '../../intake/start-workflow.ts';
 import { Secret } from '../../config/keys/secret.ts';
 import { findDeposit, reserve } from '../../database/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
-import { sealName } from '../../database/sealed-name.ts';
-import { order as buildOrder, paid, settings as buildSettings } from '../support/builders.ts';
+import { order as buildOrder, paid, settings as buildSettings, reservation } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import type { Engine } from '../support/engine.ts';
 import { insertDecision, operatorKey } from '../support/operators.ts';
@@ -131,15 +129,7 @@ export function createStage(engine: Engine, provider: Provider): Stage {
 
   /** As the API reserves it, with windows of its own; started by whoever asks for it. */
   async function reserved(order: Order, change: Partial<DepositSettings>) {
-    const sealed = sealName(payerNameKey, order.externalOrderNumber, 'Li Ming');
-    await reserve(owner, {
-      ...order,
-      supportLanguage: 'en',
-      payerName: sealed.bytes,
-      payerNameKey: sealed.keyId,
-      fingerprint: randomBytes(32),
-      settings: buildSettings(change),
-    });
+    await reserve(owner, reservation(order, { settings: buildSettings(change) }, payerNameKey));
     await startDeposit(engine.client, (await findDeposit(owner, order.externalOrderNumber))!);
     return order;
   }

@@ -15,11 +15,10 @@ import type { Order } from '../../domain/order.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../database/own-stamps.ts';
-import { sealName } from '../../database/sealed-name.ts';
 import { PROVIDERS } from '../../providers/providers.ts';
 import { answering } from '../support/provider.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
-import { order, paid, settings } from '../support/builders.ts';
+import { order, paid, settings, reservation } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { memoryLog, raised } from './evidence.ts';
 import { seal } from '../support/seals.ts';
@@ -106,15 +105,7 @@ const provider = answering(async (_request, timestampMs) =>
 
 async function place(asked: Order) {
   const { externalOrderNumber } = asked;
-  const sealed = sealName(payerNameKey, externalOrderNumber, 'Li Ming');
-  await reserve(api, {
-    ...asked,
-    supportLanguage: 'en',
-    payerName: sealed.bytes,
-    payerNameKey: sealed.keyId,
-    fingerprint: randomBytes(32),
-    settings: settings(),
-  });
+  await reserve(api, reservation(asked, {}, payerNameKey));
   const { log, lines } = memoryLog();
   const deps: PlacementDependencies = {
     pool: worker,

@@ -9,7 +9,7 @@ import type { Log } from '../../telemetry/log.ts';
 import { reserve } from '../../database/deposits.ts';
 import type { Order } from '../../domain/order.ts';
 import { startWorker } from '../../worker/start.ts';
-import { settings } from '../support/builders.ts';
+import { reservation } from '../support/builders.ts';
 import type { Answer, Engine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { type MemoryLog, memoryLog } from './evidence.ts';
@@ -161,14 +161,7 @@ export function expectAck(answer: Answer, body = 'SUCCESS', type = 'text/plain')
 
 /** A deposit that was reserved and never started. */
 export async function reserved(engine: Engine, order: Order): Promise<void> {
-  const fresh = await reserve(engine.db.owner, {
-    ...order,
-    supportLanguage: 'en',
-    payerName: Buffer.alloc(40),
-    payerNameKey: 'none',
-    fingerprint: Buffer.alloc(32),
-    settings: settings(),
-  });
+  const fresh = await reserve(engine.db.owner, reservation(order));
   if (!fresh) throw new Error(`${order.externalOrderNumber} stands already`);
 }
 

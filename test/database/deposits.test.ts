@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
@@ -21,22 +20,19 @@ import { inTransaction } from '../../database/pool.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import { creditAll } from '../../ledger/credit.ts';
 import { newWallet, payment, type Payment } from '../ledger/payments.ts';
-import { order, settings } from '../support/builders.ts';
+import { order, reservation as reservationOf, settings } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const worker = db.poolFor('app_worker');
 
-const reservation = (change: Partial<Reservation> = {}): Reservation => ({
-  ...order({ wallet: newWallet() }),
-  supportLanguage: 'zh_TW',
-  payerName: Buffer.from('sealed'),
-  payerNameKey: 'k1',
-  fingerprint: randomBytes(32),
-  settings: settings({ latePolicy: 'review' }),
-  ...change,
-});
+const reservation = (change: Partial<Reservation> = {}): Reservation =>
+  reservationOf(order({ wallet: newWallet() }), {
+    supportLanguage: 'zh_TW',
+    settings: settings({ latePolicy: 'review' }),
+    ...change,
+  });
 const inState = (number: string, state: DepositState) =>
   byHand(db.owner, 'update engine.deposit set state = $2 where external_order_number = $1', [number, state]);
 /** In this state since its windows have ended. */

@@ -15,7 +15,7 @@ import { creditAll } from '../../ledger/credit.ts';
 import { carryOutDecision } from '../../ledger/decide.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { balanceOf, itemFor, newWallet } from '../ledger/payments.ts';
-import { order, paid, settings } from '../support/builders.ts';
+import { order, paid, settings, reservation } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { insertDecision, proofFor } from '../support/operators.ts';
 
@@ -48,14 +48,7 @@ async function message(
   return (await inTransaction(api, (client) => insertCallback(client, { ...row, seal: sealed }, stamp))).id;
 }
 const reserves = (asked: Order) =>
-  reserve(api, {
-    ...asked,
-    supportLanguage: 'en',
-    payerName: randomBytes(40),
-    payerNameKey: 'key',
-    fingerprint: randomBytes(32),
-    settings: settings({ reviewLimit: '99999999999999999999' }),
-  });
+  reserve(api, reservation(asked, { settings: settings({ reviewLimit: '99999999999999999999' }) }));
 const propose = (by: pg.Pool | pg.ClientBase, workflowId: string, operator: string, decision: Decision = 'credit') =>
   insertDecision(by, {
     workflowId,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { findForPlacement, reserve } from '../../database/deposits.ts';
 import { SHRED_BATCH, shredPayerNames } from '../../database/payer-names.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { order, settings } from '../support/builders.ts';
+import { order, reservation } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
@@ -13,16 +13,7 @@ const HOUR_MS = 3_600_000;
 async function deposit(state: string, ageHours: number): Promise<string> {
   const made = order();
   const { externalOrderNumber } = made;
-  const payerName = Buffer.from('sealed');
-  const supportLanguage = 'en';
-  await reserve(db.owner, {
-    ...made,
-    supportLanguage,
-    payerName,
-    payerNameKey: 'k1',
-    fingerprint: Buffer.alloc(32),
-    settings: settings(),
-  });
+  await reserve(db.owner, reservation(made));
   await byHand(
     db.owner,
     `update engine.deposit set state = $2, created_at = clock_timestamp() - $3 * interval '1 hour' where external_order_number = $1`,

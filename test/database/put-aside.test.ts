@@ -18,7 +18,7 @@ import { contentHash } from '../../providers/content-hash.ts';
 import { vouchForWaiting } from '../../providers/sealed-rows.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
 import { balanceOf, itemFor, newWallet } from '../ledger/payments.ts';
-import { order, paid, settings } from '../support/builders.ts';
+import { order, paid, settings, reservation } from '../support/builders.ts';
 import { required } from '../support/database.ts';
 import { insertDecision, issueOperators } from '../support/operators.ts';
 import { seal, sealed, sealTrust, testSealKey } from '../support/seals.ts';
@@ -57,14 +57,7 @@ const STAMP: Stamp = { keyId: 'key', timestampMs: Date.now() };
 const LARGE = 'x'.repeat(40_000);
 async function reserved() {
   const asked = order({ wallet: newWallet() });
-  await reserve(api, {
-    ...asked,
-    supportLanguage: 'en',
-    payerName: randomBytes(40),
-    payerNameKey: 'key',
-    fingerprint: randomBytes(32),
-    settings: settings(),
-  });
+  await reserve(api, reservation(asked));
   return asked;
 }
 /** A message of a new order; `forged`: with a seal and a MAC that are none. */

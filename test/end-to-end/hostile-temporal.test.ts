@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
-import { temporal } from '@temporalio/proto';
 import { expect, test } from 'vitest';
 import { findWithoutRow } from '../../audit/run/visibility.ts';
 import { temporalHistories } from '../../worker/temporal-histories.ts';
 import { operator, opened, placed } from '../api/decisions.ts';
 import { loggedApi } from '../api/parts.ts';
 import { orderNumber } from '../support/builders.ts';
+import { endByHand, plain, SEALED, startByHand } from '../support/by-hand.ts';
 import { startEngine } from '../support/engine.ts';
 import { createApiKey } from '../../database/api-keys.ts';
 import { noteRestored } from '../../database/placements.ts';
@@ -16,49 +15,11 @@ import { depositWorkflowId } from '../../domain/ids.ts';
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
 const engine = await startEngine({ relay: RELAY });
 const { client } = engine;
-const { namespace } = engine.temporal;
 // A database without a deposit would be taken for one that was lost.
 await placed(engine);
 
-const text = (value: string) => new TextEncoder().encode(value);
-/** No codec of anybody's opens it. */
-const SEALED = { metadata: { encoding: text('binary/encrypted') }, data: text('nobody has the key') };
-
-async function byHandStarted(
-  type: string,
-  workflowId: string,
-  memo = SEALED,
-  input: unknown = SEALED,
-): Promise<string> {
-  const taskQueue = `nobody-${randomUUID()}`;
-  await client.workflowService.startWorkflowExecution({
-    namespace,
-    workflowId,
-    requestId: randomUUID(),
-    workflowType: { name: type },
-    taskQueue: { name: taskQueue },
-    memo: { fields: { note: memo } },
-    input: { payloads: [input as typeof SEALED] },
-    workflowIdReusePolicy: temporal.api.enums.v1.WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-  });
-  return taskQueue;
-}
-
-async function completed(taskQueue: string, result: typeof SEALED): Promise<void> {
-  const { taskToken } = await client.withDeadline(Date.now() + 20_000, () =>
-    client.workflowService.pollWorkflowTaskQueue({ namespace, taskQueue: { name: taskQueue } }),
-  );
-  await client.workflowService.respondWorkflowTaskCompleted({
-    namespace,
-    taskToken,
-    commands: [
-      {
-        commandType: temporal.api.enums.v1.CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-        completeWorkflowExecutionCommandAttributes: { result: { payloads: [result] } },
-      },
-    ],
-  });
-}
+const byHandStarted = (type: 'deposit' | 'review', id: string, input = SEALED) =>
+  startByHand(client, type, id, { memo: SEALED, input });
 
 test('one with a memo that nobody can open, or a name that no table holds, hides no other that runs without a row', async () => {
   const [hostile, lost] = [orderNumber(), orderNumber()];
@@ -91,13 +52,9 @@ test('one with a memo that nobody can open, or a name that no table holds, hides
 test('a case without a row whose beginning nobody can read is told, also after a restore', async () => {
   const id = 'review:999998-00000000';
   const named = 'review:999997-00000000';
-  const json = {
-    metadata: { encoding: text('json/plain') },
-    data: text(JSON.stringify({ externalOrderNumber: ['x'] })),
-  };
   const log = await loggedApi(engine, RELAY, client, async () => {
     await byHandStarted('review', id);
-    await byHandStarted('review', named, SEALED, json);
+    await byHandStarted('review', named, plain({ externalOrderNumber: ['x'] }));
     await noteRestored(engine.db.owner);
   });
   const cases = () => log.fields('case_row_missing').map((fields) => fields['case']);
@@ -109,7 +66,7 @@ test('one that ended in place of a deposit, and nobody can open what it came to:
   const order = await placed(engine);
   const id = depositWorkflowId(order.externalOrderNumber);
   await client.workflow.getHandle(id).terminate('to be another');
-  await completed(await byHandStarted('deposit', id), SEALED);
+  await endByHand(client, await byHandStarted('deposit', id), SEALED);
   const found = await opened(alice, order, 'RESTORED', 'unreadable');
   expect((await alice.case(found.id)).detail ?? JSON.stringify(await alice.case(found.id))).toContain('cannot be read');
   // Its evidence says so, and goes on.

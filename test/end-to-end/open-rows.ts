@@ -1,17 +1,14 @@
-import { temporal } from '@temporalio/proto';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { insertCase } from '../../database/cases.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { sealName } from '../../database/sealed-name.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 import type { RelayTimes } from '../../intake/relay.ts';
-import { contentHash } from '../../providers/content-hash.ts';
 import { type MemoryLog, ordersAtProvider, workflowStatus } from '../api/evidence.ts';
-import { order as buildOrder, paid, settings } from '../support/builders.ts';
+import { order as buildOrder, paid, reservation } from '../support/builders.ts';
+import { endByHand, plain, startByHand } from '../support/by-hand.ts';
 import type { Engine } from '../support/engine.ts';
-import { bindCallback, insertCallback } from '../support/inbox.ts';
-import { sealed } from '../support/seals.ts';
+import { insertBound } from '../support/inbox.ts';
 import { until } from '../support/until.ts';
 
 /** A relay in a hurry. */
@@ -47,64 +44,23 @@ export function openRows(engine: Engine) {
   /** A workflow under the deposit's id that ended so, or is gone again; nobody's worker has it. */
   async function past(n: string, how: string): Promise<void> {
     if (how === 'never started') return;
-    const taskQueue = `nobody-${n}`;
-    const handle = await engine.client.workflow.start('deposit', {
-      workflowId: depositWorkflowId(n),
-      taskQueue,
-      args: [],
-    });
-    if (how === 'terminated') return handle.terminate('by hand').then(() => undefined);
-    if (how === 'deleted') {
+    const taskQueue = await startByHand(engine.client, 'deposit', depositWorkflowId(n));
+    if (how === 'terminated') {
+      await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('by hand');
+    } else if (how === 'deleted') {
       await deleted(n);
       await until('it to be gone', async () => (await statusOf(n)) === null);
-      return;
+    } else {
+      const result = how === 'failed' ? 'failed' : plain({ state: 'UNPAID', postingId: null });
+      await endByHand(engine.client, taskQueue, result);
     }
-    const { taskToken } = await engine.client.withDeadline(Date.now() + 20_000, () =>
-      engine.client.workflowService.pollWorkflowTaskQueue({
-        namespace: engine.temporal.namespace,
-        taskQueue: { name: taskQueue },
-      }),
-    );
-    const { CommandType } = temporal.api.enums.v1;
-    await engine.client.workflowService.respondWorkflowTaskCompleted({
-      namespace: engine.temporal.namespace,
-      taskToken,
-      commands: [
-        how === 'failed'
-          ? {
-              commandType: CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
-              failWorkflowExecutionCommandAttributes: { failure: { message: 'a defect' } },
-            }
-          : {
-              commandType: CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-              completeWorkflowExecutionCommandAttributes: {
-                result: {
-                  payloads: [
-                    {
-                      metadata: { encoding: Buffer.from('json/plain') },
-                      data: Buffer.from(JSON.stringify({ state: 'UNPAID', postingId: null })),
-                    },
-                  ],
-                },
-              },
-            },
-      ],
-    });
   }
 
   /** A row as it stands in this state, whatever became of its workflow. */
   async function write(n: string, state: string): Promise<void> {
     const order = buildOrder({ externalOrderNumber: n });
-    const name = sealName(payerNameKey, n, 'Li Ming');
     await inTransaction(owner, async (client) => {
-      await reserve(client, {
-        ...order,
-        supportLanguage: 'en',
-        payerName: name.bytes,
-        payerNameKey: name.keyId,
-        fingerprint: Buffer.alloc(32),
-        settings: settings(),
-      });
+      await reserve(client, reservation(order, {}, payerNameKey));
       if (state === 'PLACING') return;
       await client.query('set local session_replication_role = replica');
       const shown = PAID.includes(state) ? 'AWAITING_PAYMENT' : state;
@@ -123,21 +79,7 @@ export function openRows(engine: Engine) {
         [n, shown],
       );
       if (shown === state) return;
-      const data = paid(order);
-      const callback = await insertCallback(
-        client,
-        sealed({
-          externalOrderNumber: n,
-          deposit: n,
-          contentHash: contentHash(data),
-          data,
-          raw: Buffer.from('{}'),
-          receipt: 'first',
-          reviewReason: null,
-          acked: true,
-        }),
-      );
-      await bindCallback(client, n, callback.id);
+      const callback = await insertBound(client, paid(order));
       if (state === 'paid') {
         // Its workflow had heard of it, so nothing raises it for a while.
         await client.query(

@@ -1,4 +1,3 @@
-import { temporal } from '@temporalio/proto';
 import { expect, test } from 'vitest';
 import { inTransaction } from '../../database/pool.ts';
 import { noteRestored } from '../../database/placements.ts';
@@ -6,6 +5,7 @@ import { arrives, decideTogether, opened, operator, placed } from '../api/decisi
 import { workflowStatus } from '../api/evidence.ts';
 import { loggedApi } from '../api/parts.ts';
 import { paid } from '../support/builders.ts';
+import { endByHand, plain, startByHand } from '../support/by-hand.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import { byHand } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
@@ -18,48 +18,13 @@ const engine = await startEngine({ relay: RELAY });
 const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
 const { owner } = engine.db;
 
-/** Its workflow has ended, and its row has not. */
-async function completed(n: string): Promise<void> {
-  const taskQueue = `nobody-${n}`;
-  await engine.client.workflow.start('deposit', {
-    workflowId: depositWorkflowId(n),
-    taskQueue,
-    args: [],
-    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-  });
-  const { taskToken } = await engine.client.withDeadline(Date.now() + 20_000, () =>
-    engine.client.workflowService.pollWorkflowTaskQueue({
-      namespace: engine.temporal.namespace,
-      taskQueue: { name: taskQueue },
-    }),
-  );
-  await engine.client.workflowService.respondWorkflowTaskCompleted({
-    namespace: engine.temporal.namespace,
-    taskToken,
-    commands: [
-      {
-        commandType: temporal.api.enums.v1.CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-        completeWorkflowExecutionCommandAttributes: {
-          result: {
-            payloads: [
-              {
-                metadata: { encoding: Buffer.from('json/plain') },
-                // Whoever may write to Temporal may have written any of it.
-                data: Buffer.from(JSON.stringify({ state: 'UNPAID', transactionCode: '\n'.repeat(100_000) })),
-              },
-            ],
-          },
-        },
-      },
-    ],
-  });
-}
-
 test('a case RESTORED that is rejected does not end a deposit whose own payment waits for people in another case', async () => {
   const order = await placed(engine);
   const n = order.externalOrderNumber;
   await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('to be another');
-  await completed(n);
+  // Whoever may write to Temporal may have written any of it.
+  const result = plain({ state: 'UNPAID', transactionCode: '\n'.repeat(100_000) });
+  await endByHand(engine.client, await startByHand(engine.client, 'deposit', depositWorkflowId(n)), result);
   const restored = await opened(alice, order, 'RESTORED', 'unreadable');
   await arrives(engine, order);
   const paid = await opened(alice, order, 'WORKFLOW_GONE', 'nothing');

@@ -12,11 +12,11 @@ const { db, worker, auditor, wallet, standing, expectPaidIsOwed } = await credit
 describe('the statement of a credit', () => {
   it('leaves a callback that already has an outcome with that one', async () => {
     const one = await payment(db.owner);
-    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [one.inboxId]);
+    await db.owner.query(`update engine.callback set outcome = 'posting:9000000000' where id = $1`, [one.inboxId]);
     const [answer] = await creditAll(worker, [one.item]);
     expect(answer).toMatchObject({ outcome: 'posted' });
-    expect(answer!.postingId).not.toBe('1');
-    expect(await standing(one)).toMatchObject({ state: 'CREDITED', outcome: 'posting:1' });
+    expect(answer!.postingId).not.toBe('9000000000');
+    expect(await standing(one)).toMatchObject({ state: 'CREDITED', outcome: 'posting:9000000000' });
   });
 
   it.each<[string, (client: pg.ClientBase, one: Payment) => Promise<unknown>]>([

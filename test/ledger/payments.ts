@@ -5,23 +5,15 @@ import { reserve } from '../../database/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditOutcome, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../providers/content-hash.ts';
-import { order, paid, settings } from '../support/builders.ts';
-import { bindCallback, insertCallback } from '../support/inbox.ts';
-import { sealed } from '../support/seals.ts';
+import { order, paid, settings, reservation } from '../support/builders.ts';
+import { bindCallback, insertReceived } from '../support/inbox.ts';
 
 export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')}`;
 
 /** A deposit that awaits its payment. */
 export async function reserved(db: pg.Pool | pg.ClientBase, change: Partial<Order> = {}): Promise<Order> {
   const asked = order({ wallet: newWallet(), ...change });
-  await reserve(db, {
-    ...asked,
-    supportLanguage: 'en',
-    payerName: randomBytes(40),
-    payerNameKey: 'key',
-    fingerprint: randomBytes(32),
-    settings: settings(),
-  });
+  await reserve(db, reservation(asked));
   await db.query(`update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = $1`, [
     asked.externalOrderNumber,
   ]);
@@ -34,19 +26,10 @@ export async function received(
   data: CallbackData,
   as: { readonly receipt: 'first' | 'other_content'; readonly bound: boolean } = { receipt: 'first', bound: true },
 ): Promise<string> {
-  const { id } = await insertCallback(
-    client,
-    sealed({
-      externalOrderNumber: data.externalOrderNumber,
-      deposit: data.externalOrderNumber,
-      contentHash: contentHash(data),
-      data,
-      raw: Buffer.from('{}'),
-      receipt: as.receipt,
-      reviewReason: as.receipt === 'first' ? null : 'OTHER_CONTENT',
-      acked: true,
-    }),
-  );
+  const { id } = await insertReceived(client, data, {
+    receipt: as.receipt,
+    reviewReason: as.receipt === 'first' ? null : 'OTHER_CONTENT',
+  });
   if (as.bound) await bindCallback(client, data.externalOrderNumber, id);
   return id;
 }

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import type { Secret } from '../../config/keys/secret.ts';
+import type { Reservation } from '../../database/deposits.ts';
+import { sealName } from '../../database/sealed-name.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 
 /** Settings as the API freezes them when nothing is configured. */
@@ -25,6 +28,20 @@ export const order = (change: Partial<Order> = {}): Order => ({
   currencyCode: 'CNY',
   ...change,
 });
+
+/** The order as the API reserves it; its payer's name can be opened where there is a key for it. */
+export function reservation(asked: Order, change: Partial<Reservation> = {}, payerNameKey?: Secret): Reservation {
+  const name = payerNameKey && sealName(payerNameKey, asked.externalOrderNumber, 'Li Ming');
+  return {
+    ...asked,
+    supportLanguage: 'en',
+    payerName: name?.bytes ?? randomBytes(40),
+    payerNameKey: name?.keyId ?? 'key',
+    fingerprint: randomBytes(32),
+    settings: settings(),
+    ...change,
+  };
+}
 
 /** The callback that pays {@link order} at 7.2. */
 export const paid = (forOrder: Order, change: Partial<CallbackData> = {}): CallbackData => ({

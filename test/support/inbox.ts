@@ -1,5 +1,8 @@
 import type pg from 'pg';
 import { type CallbackRow, findCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
+import type { CallbackData } from '../../domain/order.ts';
+import { contentHash } from '../../providers/content-hash.ts';
+import { sealed } from './seals.ts';
 import type { Seal } from '../../config/keys/inbox-seal.ts';
 
 /** The inbox as its owner writes it, for rows that no message becomes: nothing of what `engine.receive` demands is asked. */
@@ -45,6 +48,34 @@ export async function insertCallback(
     ],
   );
   return (await findCallback(owner, rows[0]!.id))!;
+}
+
+/** The callback that an order's payment brings, as the API writes it: by default the first of its deposit. */
+export const insertReceived = (
+  owner: pg.Pool | pg.ClientBase,
+  data: CallbackData,
+  change: Partial<Omit<InboxRow, 'seal'>> = {},
+): Promise<CallbackRow> =>
+  insertCallback(
+    owner,
+    sealed({
+      externalOrderNumber: data.externalOrderNumber,
+      deposit: data.externalOrderNumber,
+      contentHash: contentHash(data),
+      data,
+      raw: Buffer.from('{}'),
+      receipt: 'first',
+      reviewReason: null,
+      acked: true,
+      ...change,
+    }),
+  );
+
+/** The same, bound to its deposit. */
+export async function insertBound(owner: pg.Pool | pg.ClientBase, data: CallbackData): Promise<CallbackRow> {
+  const row = await insertReceived(owner, data);
+  await bindCallback(owner, data.externalOrderNumber, row.id);
+  return row;
 }
 
 export async function bindCallback(

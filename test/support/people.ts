@@ -1,15 +1,13 @@
 import type { WorkflowHandle } from '@temporalio/client';
-import { insertCallback } from './inbox.ts';
+import { insertReceived } from './inbox.ts';
 import { insertCase } from '../../database/cases.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import type { CallbackData, Payment } from '../../domain/order.ts';
 import type { Receipt, ReviewReason } from '../../domain/review.ts';
-import { contentHash } from '../../providers/content-hash.ts';
 import { confirm, propose, type ReviewInput, reviewStart, withdraw } from '../../workflows/messages.ts';
 import type { WorkflowWorld } from './workflow-world.ts';
 import { insertDecision } from './operators.ts';
-import { sealed } from './seals.ts';
 
 /** A case, wherever it is held. */
 export interface Case {
@@ -29,20 +27,7 @@ export function peopleOf(world: WorkflowWorld) {
       as: { readonly deposit?: null; readonly data?: null } = {},
     ): Promise<Payment> => {
       const row = await inTransaction(world.db.owner, (client) =>
-        insertCallback(
-          client,
-          sealed({
-            externalOrderNumber: data.externalOrderNumber,
-            deposit: data.externalOrderNumber,
-            contentHash: contentHash(data),
-            data,
-            raw: Buffer.from('{}'),
-            receipt,
-            reviewReason: reason,
-            acked: true,
-            ...as,
-          }),
-        ),
+        insertReceived(client, data, { receipt, reviewReason: reason, ...as }),
       );
       const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
       const facts = { inboxId: row.id, transactionCode, transactionAmount, currencyCode, paymentPrice };

@@ -8,26 +8,24 @@ import { archiveObjects } from '../../archive/objects.ts';
 import { fixedKeyring } from '../../config/keys/keyring.ts';
 import { Secret } from '../../config/keys/secret.ts';
 import { createLog } from '../../telemetry/log.ts';
-import { bindCallback, insertCallback } from './inbox.ts';
+import { insertBound } from './inbox.ts';
 import { reserve } from '../../database/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order, Payment } from '../../domain/order.ts';
 import { resolveTemporalTestServer } from '../../local/servers/temporal-binary.ts';
-import { contentHash } from '../../providers/content-hash.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../database/own-stamps.ts';
-import { sealName } from '../../database/sealed-name.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
 import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
-import { order as buildOrder, settings as buildSettings } from './builders.ts';
+import { order as buildOrder, settings as buildSettings, reservation } from './builders.ts';
 import { temporalHistories } from '../../worker/temporal-histories.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { quietRuntime } from './runtime.ts';
 import { openTemporal } from './temporal.ts';
 import { answering, PLACED } from './provider.ts';
 import { createTestDatabase, required, type TestDatabase } from './database.ts';
-import { sealed, sealTrust } from './seals.ts';
+import { sealTrust } from './seals.ts';
 
 type Activities = ReturnType<typeof createActivities>['activities'];
 export type DepositHandle = WorkflowHandle;
@@ -117,34 +115,13 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
     async reserve(change = {}, settingsChange = {}) {
       const order = buildOrder(change);
       const settings = buildSettings(settingsChange);
-      const sealed = sealName(payerNameKey, order.externalOrderNumber, 'Li Ming');
-      await reserve(db.owner, {
-        ...order,
-        supportLanguage: 'en',
-        payerName: sealed.bytes,
-        payerNameKey: sealed.keyId,
-        fingerprint: randomBytes(32),
-        settings,
-      });
+      await reserve(db.owner, reservation(order, { settings }, payerNameKey));
       return { order, settings };
     },
     start: ({ order, settings }) => client.workflow.start('deposit', depositStart({ ...order, settings })),
     receive: (data) =>
       inTransaction(db.owner, async (connection) => {
-        const row = await insertCallback(
-          connection,
-          sealed({
-            externalOrderNumber: data.externalOrderNumber,
-            deposit: data.externalOrderNumber,
-            contentHash: contentHash(data),
-            data,
-            raw: Buffer.from('{}'),
-            receipt: 'first',
-            reviewReason: null,
-            acked: true,
-          }),
-        );
-        await bindCallback(connection, data.externalOrderNumber, row.id);
+        const row = await insertBound(connection, data);
         return {
           inboxId: row.id,
           transactionCode: data.transactionCode,
