@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
 import { typeOf } from '../../contract/problems.ts';
 import { startEngine } from '../support/engine.ts';
+import { expectOrderly } from '../support/accessibility.ts';
 import { findBrowser, launchBrowser } from '../support/browser.ts';
 import type { Document } from '../support/document.ts';
 
@@ -63,17 +64,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
   });
 
   test('it can be read by ear and by keyboard: headings in order, named regions, links that lead somewhere', async () => {
-    const levels = await page.evaluate<number[]>(
-      '[...document.querySelectorAll("h1,h2,h3")].map((one) => Number(one.tagName[1]))',
-    );
-    expect(levels[0]).toBe(1);
-    expect(levels.every((level, at) => at === 0 || level - levels[at - 1]! <= 1)).toBe(true);
-    const dead = await page.evaluate(
-      '[...document.querySelectorAll("a[href^=\\"#\\"]")].filter((one) => !document.getElementById(one.hash.slice(1))).map((one) => one.hash)',
-    );
-    expect(dead).toEqual([]);
-    const ids = await page.evaluate<string[]>('[...document.querySelectorAll("[id]")].map((one) => one.id)');
-    expect(new Set(ids).size).toBe(ids.length);
+    await expectOrderly(page);
     expect(await page.evaluate('document.documentElement.lang')).toBe('en');
     expect(
       await page.evaluate(

@@ -7,7 +7,7 @@ import { CHECKS, FINDINGS } from '../../audit/report/findings.ts';
 import { type PageFacts, reportPage, scopeText } from '../../audit/page/page.ts';
 import { bySpan } from '../../audit/page/charts.ts';
 import type { AuditReport } from '../../audit/report/report.ts';
-import { inaccessible } from '../support/accessibility.ts';
+import { expectOrderly, inaccessible } from '../support/accessibility.ts';
 import { findBrowser, launchBrowser } from '../support/browser.ts';
 import { everyKind, hashOf, hostile, newDirectory, newSigner, sampleReport } from './sample.ts';
 
@@ -173,17 +173,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
       '[document.documentElement.scrollWidth, document.documentElement.clientWidth]',
     );
     expect(whole).toBe(seen);
-    const levels = await page.evaluate<number[]>(
-      '[...document.querySelectorAll("h1,h2,h3,h4")].map((one) => Number(one.tagName[1]))',
-    );
-    expect(levels[0]).toBe(1);
-    expect(levels.every((level, at) => at === 0 || level - levels[at - 1]! <= 1)).toBe(true);
-    const dead = await page.evaluate(
-      '[...document.querySelectorAll("a[href^=\\"#\\"]")].filter((one) => !document.getElementById(one.hash.slice(1))).map((one) => one.hash)',
-    );
-    expect(dead).toEqual([]);
-    const ids = await page.evaluate<string[]>('[...document.querySelectorAll("[id]")].map((one) => one.id)');
-    expect(new Set(ids).size).toBe(ids.length);
+    await expectOrderly(page);
     const landmarks = await page.evaluate<string[]>(
       '[...document.querySelectorAll("section[aria-labelledby],[role=region],nav")].map((one) => one.ariaLabel ?? document.getElementById(one.getAttribute("aria-labelledby")).innerText)',
     );

@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 async function deposit(state: string, ageHours: number): Promise<string> {
   const made = order();
   const { externalOrderNumber } = made;
-  await reserve(db.owner, reservation(made));
+  await reserve(db.owner, reservation(made, { payerName: Buffer.from('sealed'), payerNameKey: 'k1' }));
   await byHand(
     db.owner,
     `update engine.deposit set state = $2, created_at = clock_timestamp() - $3 * interval '1 hour' where external_order_number = $1`,

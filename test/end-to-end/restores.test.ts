@@ -110,6 +110,16 @@ const openCase = (n: string) =>
     const { body } = await as('alice', 'GET', '/v1/reviews?limit=100');
     return body.items.find((item: { externalOrderNumber: string }) => item.externalOrderNumber === n);
   });
+/** A second payment of a credited deposit, in suspense, and its case. */
+async function paidTwice() {
+  const { n } = await create();
+  await engine.pay(n);
+  await engine.untilState(n, 'CREDITED');
+  await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
+  const { id } = await openCase(n);
+  await until('the money to wait', async () => (await postingsOf(n)).includes('suspense'));
+  return { n, id: id as string };
+}
 /** Two people take each step; steps that nobody heard of yet are repeated. */
 async function decide(id: string, propose: object, confirm: object = {}) {
   const proposed = await until(`${id} to be proposed`, async () => {
@@ -252,23 +262,18 @@ describe('PostgreSQL is older than Temporal', () => {
   });
 
   test('a case that was decided since is opened again, shows what was decided, and is decided again', async () => {
-    const { n } = await create();
-    await engine.pay(n);
-    await engine.untilState(n, 'CREDITED');
-    await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
-    const found = await openCase(n);
-    await until('the money to wait', async () => (await postingsOf(n)).includes('suspense'));
+    const { n, id } = await paidTwice();
     await postgres.backup();
-    await decide(found.id, { decision: 'reject' });
-    await until('its workflow to end', async () => (await statusOf(found.id)) === 'COMPLETED');
+    await decide(id, { decision: 'reject' });
+    await until('its workflow to end', async () => (await statusOf(id)) === 'COMPLETED');
     await postgres.restore();
 
     await until(
       'the case to be held again',
-      async () => (await statusOf(`${found.id}:again:1`).catch(() => null)) === 'RUNNING',
+      async () => (await statusOf(`${id}:again:1`).catch(() => null)) === 'RUNNING',
     );
-    expect(await openCase(n)).toMatchObject({ id: found.id, standing: 'parked' });
-    await decide(found.id, { decision: 'reject' });
+    expect(await openCase(n)).toMatchObject({ id, standing: 'parked' });
+    await decide(id, { decision: 'reject' });
     expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'reversal']);
     await traffic();
   });
@@ -294,20 +299,9 @@ describe('PostgreSQL is older than Temporal', () => {
   });
 });
 
-/** A second payment of a credited deposit, in suspense, and its case. */
-async function waitsForPeople() {
-  const { n } = await create();
-  await engine.pay(n);
-  await engine.untilState(n, 'CREDITED');
-  await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
-  const { id } = await openCase(n);
-  await until('the money to wait', async () => (await postingsOf(n)).includes('suspense'));
-  return { n, id: id as string };
-}
-
 describe('PostgreSQL is restored twice to the same state', () => {
   test('what was decided in a life before is decided anew in each, by ids of its own, and money moves once', async () => {
-    const { n, id } = await waitsForPeople();
+    const { n, id } = await paidTwice();
     const balance = async () => (await engine.call('GET', '/v1/wallets/wallet-42')).body.balance as string;
     const before = await balance();
     await postgres.backup();
@@ -324,7 +318,7 @@ describe('PostgreSQL is restored twice to the same state', () => {
         return !holders.has(by) && (await statusOf(by).catch(() => null)) === 'RUNNING' && by;
       });
       holders.add(heldBy);
-      const other = await waitsForPeople();
+      const other = await paidTwice();
       others.add(other.id);
       for (const of of [id, other.id]) await decide(of, { decision: 'reject' });
       await until('the case’s workflow to end', async () => (await statusOf(heldBy)) === 'COMPLETED');
@@ -342,7 +336,7 @@ describe('a case of which the table and the workflow know different steps', () =
   const reject = { decision: 'reject', reason: 'by the statement' };
 
   test('the rows of a decision that is being carried out are lost: nothing comes of it, and the case is decided once', async () => {
-    const { n, id } = await waitsForPeople();
+    const { n, id } = await paidTwice();
     const { callback } = (
       await engine.db.owner.query<{ callback: string }>(
         'select callback from engine.review_case where workflow_id = $1',
@@ -379,7 +373,7 @@ describe('a case of which the table and the workflow know different steps', () =
   });
 
   test('the row of a proposal that waits is lost: the case is decided all the same', async () => {
-    const { n, id } = await waitsForPeople();
+    const { n, id } = await paidTwice();
     await postgres.backup();
     expect((await as('alice', 'POST', `/v1/reviews/${id}/propose`, reject)).status).toBe(200);
     await postgres.restore();
@@ -388,7 +382,7 @@ describe('a case of which the table and the workflow know different steps', () =
   });
 
   test('a proposal waits again that was withdrawn since: the case is decided all the same', async () => {
-    const { n, id } = await waitsForPeople();
+    const { n, id } = await paidTwice();
     const { body } = await as('alice', 'POST', `/v1/reviews/${id}/propose`, reject);
     await temporal.backup();
     const withdrawal = { proposal: body.proposal.id, reason: 'thought again' };
@@ -421,22 +415,17 @@ describe('a case of which the table and the workflow know different steps', () =
 
 describe('Temporal is older than PostgreSQL', () => {
   test('a workflow that runs although its deposit was credited, and a case that runs although it was decided, end', async () => {
-    const { n } = await create();
-    await engine.pay(n);
-    await engine.untilState(n, 'CREDITED');
-    await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
-    const found = await openCase(n);
-    await until('the money to wait', async () => (await postingsOf(n)).includes('suspense'));
+    const { n, id } = await paidTwice();
     const waiting = await create();
     await engine.untilState(waiting.n, 'AWAITING_PAYMENT');
     await temporal.backup();
     await engine.pay(waiting.n);
     await engine.untilState(waiting.n, 'CREDITED');
-    await decide(found.id, { decision: 'reject' });
+    await decide(id, { decision: 'reject' });
     await temporal.restore();
 
     await until('the deposit’s workflow to end', async () => (await statusOf(`deposit:${waiting.n}`)) === 'COMPLETED');
-    await until('the case’s workflow to end', async () => (await statusOf(found.id)) === 'COMPLETED');
+    await until('the case’s workflow to end', async () => (await statusOf(id)) === 'COMPLETED');
     expect(await postingsOf(waiting.n)).toEqual(['credit']);
     expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'reversal']);
     await traffic();
@@ -445,7 +434,7 @@ describe('Temporal is older than PostgreSQL', () => {
 
 describe('Temporal is restored to just before', () => {
   test('what was credited and decided while a row and its workflow may still lag ends as its row says, at the second look', async () => {
-    const { n, id } = await waitsForPeople();
+    const { n, id } = await paidTwice();
     const waiting = await create();
     await engine.untilState(waiting.n, 'AWAITING_PAYMENT');
     await temporal.backup();
@@ -480,24 +469,19 @@ describe('Temporal is empty', () => {
   test('open deposits and cases are held again: no second order, and payments settle', async () => {
     const waiting = await create();
     await engine.untilState(waiting.n, 'AWAITING_PAYMENT');
-    const { n } = await create();
-    await engine.pay(n);
-    await engine.untilState(n, 'CREDITED');
-    await engine.control('POST', `/orders/${n}/pay`, { again: true, immediately: true });
-    const found = await openCase(n);
-    await until('the money to wait', async () => (await postingsOf(n)).includes('suspense'));
+    const { n, id } = await paidTwice();
     await temporal.lose();
 
     await until(
       'the deposit to be held',
       async () => (await statusOf(`deposit:${waiting.n}`).catch(() => null)) === 'RUNNING',
     );
-    await until('the case to be held', async () => (await statusOf(found.id).catch(() => null)) === 'RUNNING');
+    await until('the case to be held', async () => (await statusOf(id).catch(() => null)) === 'RUNNING');
     await engine.pay(waiting.n);
     await engine.untilState(waiting.n, 'CREDITED');
     expect(await ordersAtProvider(waiting.n)).toBe(1);
     expect(await postingsOf(waiting.n)).toEqual(['credit']);
-    await decide(found.id, { decision: 'reject' });
+    await decide(id, { decision: 'reject' });
     expect(await postingsOf(n)).toEqual(['credit', 'suspense', 'reversal']);
     await traffic();
   });

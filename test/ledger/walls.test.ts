@@ -53,6 +53,14 @@ const CHANGES = (table: Table) => ({
   truncate: `truncate ledger.${table} cascade`,
 });
 
+const MONEY_MOVES: [string, string][] = [
+  ['credit', `select ledger.credit('[]')`],
+  ['park', `select ledger.park('[]')`],
+  ['release', `select ledger.release('k', 1, 'd', 'w', 0, 'wf', 'alice+bob', 'because')`],
+  ['reverse', `select ledger.reverse('k', 1, false, 'wf', 'alice+bob', 'because')`],
+  ['give back', `select ledger.give_back('k', 1, 'wf', 'alice+bob', 'because')`],
+];
+
 describe.each([
   { who: 'a superuser', role: undefined },
   { who: "the ledger's owner", role: 'ledger_owner' },
@@ -210,11 +218,7 @@ describe('the worker', () => {
   });
 
   it.each([
-    ['credit', `select ledger.credit('[]')`],
-    ['park', `select ledger.park('[]')`],
-    ['release', `select ledger.release('k', 1, 'd', 'w', 0, 'wf', 'alice+bob', 'because')`],
-    ['reverse', `select ledger.reverse('k', 1, false, 'wf', 'alice+bob', 'because')`],
-    ['give back', `select ledger.give_back('k', 1, 'wf', 'alice+bob', 'because')`],
+    ...MONEY_MOVES,
     ['see what stands', `select ledger.standing('d')`],
     ['post', `select ledger.post('{}')`],
     ['incoming', `select ledger.incoming('credit', '[]')`],
@@ -250,11 +254,7 @@ describe('the worker', () => {
 
 describe('decisions', () => {
   it.each([
-    ['credit', `select ledger.credit('[]')`],
-    ['park', `select ledger.park('[]')`],
-    ['release', `select ledger.release('k', 1, 'd', 'w', 0, 'wf', 'alice+bob', 'because')`],
-    ['reverse', `select ledger.reverse('k', 1, false, 'wf', 'alice+bob', 'because')`],
-    ['give back', `select ledger.give_back('k', 1, 'wf', 'alice+bob', 'because')`],
+    ...MONEY_MOVES,
     ['carry out', `select engine.carry_out('c', 1, 1, 'move', null)`],
     ['conclude', 'select engine.decision_conclude(null, null, null, null)'],
   ])('cannot move money by themselves: %s', async (_, sql) => {
@@ -297,13 +297,7 @@ describe('the API', () => {
     expect(await refusal(pools[role], 'select payer_name from engine.deposit')).toBe(NO_PRIVILEGE);
   });
 
-  it.each([
-    ['credit', `select ledger.credit('[]')`],
-    ['park', `select ledger.park('[]')`],
-    ['release', `select ledger.release('k', 1, 'd', 'w', 0, 'wf', 'alice+bob', 'because')`],
-    ['reverse', `select ledger.reverse('k', 1, false, 'wf', 'alice+bob', 'because')`],
-    ['give back', `select ledger.give_back('k', 1, 'wf', 'alice+bob', 'because')`],
-  ])('cannot move money: %s', async (_, sql) => {
+  it.each([...MONEY_MOVES])('cannot move money: %s', async (_, sql) => {
     expect(await refusal(pools.app_api, sql)).toBe(NO_PRIVILEGE);
   });
 

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Sandbox } from '../../sandbox/server.ts';
 import { TEXTS } from '../../sandbox/checkout/texts.ts';
 import { inaccessible } from '../support/accessibility.ts';
-import { DESK, findChromium, isTooWide, launchChromium, PHONE, screenshot, type Visit, visit } from './chromium.ts';
+import { findBrowser, launchBrowser } from '../support/browser.ts';
+import { DESK, isTooWide, PHONE, screenshot, type Visit, visit } from './visit.ts';
 import { CONSOLE_PASSWORD } from './console-client.ts';
 import {
   control,
@@ -24,7 +25,7 @@ import {
   SUCCESS,
 } from './support.ts';
 
-const executable = findChromium();
+const executable = findBrowser();
 if (executable === null) {
   console.warn(
     '\nNOT TESTED: no browser. The checkout and the console were NOT opened, because neither chromium, chromium-browser nor google-chrome is on the PATH.\n',
@@ -54,7 +55,7 @@ describe.skipIf(executable === null)('in a real browser', () => {
       SANDBOX_CONSOLE_PASSWORD: CONSOLE_PASSWORD,
       SANDBOX_RELEASE_DELAY: '100ms',
     });
-    browser = await launchChromium(executable!);
+    browser = await launchBrowser(executable!);
     visitor = await visit(browser);
   });
   afterAll(() => browser?.close());

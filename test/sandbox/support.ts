@@ -2,11 +2,11 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 import { afterAll } from 'vitest';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import type { LoggedEvent } from '../../sandbox/event-log.ts';
 import type { DeliveryView } from '../../sandbox/orders/order-view.ts';
+import { asAdmin, required } from '../support/database.ts';
 import { PLACEMENT_PATH, type Sandbox, startSandbox } from '../../sandbox/server.ts';
 
 export const ACCESS_KEY = 'access-key-of-the-tests-00000000';
@@ -16,15 +16,8 @@ export const PLAIN = { SANDBOX_TLS: 'off', SANDBOX_ALLOW_PLAIN_HTTP: 'loopback' 
 export const CONTROL_TOKEN = 'control-token-of-the-tests';
 
 const admin = async (sql: string): Promise<string> => {
-  const url = process.env['TEST_POSTGRES_URL'];
-  if (url === undefined) throw new Error('TEST_POSTGRES_URL is not set: it must be a superuser URL of a Postgres');
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
+  const url = required('TEST_POSTGRES_URL');
+  await asAdmin(url, sql);
   return url;
 };
 

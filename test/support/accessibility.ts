@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
+import { expect } from 'vitest';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -28,4 +29,19 @@ export async function inaccessible(page: Page, without: readonly string[] = []):
   return violations.map(
     ({ id, help, nodes }) => `${id}: ${help}, ${nodes.length} times, at ${nodes[0]!.html.slice(0, 200)}`,
   );
+}
+
+/** Headings go down by one level at a time, links within the page lead somewhere, and no two places have one name. */
+export async function expectOrderly(page: Page): Promise<void> {
+  const levels = await page.evaluate<number[]>(
+    '[...document.querySelectorAll("h1,h2,h3,h4")].map((one) => Number(one.tagName[1]))',
+  );
+  expect(levels[0]).toBe(1);
+  expect(levels.every((level, at) => at === 0 || level - levels[at - 1]! <= 1)).toBe(true);
+  const dead = await page.evaluate(
+    '[...document.querySelectorAll("a[href^=\\"#\\"]")].filter((one) => !document.getElementById(one.hash.slice(1))).map((one) => one.hash)',
+  );
+  expect(dead).toEqual([]);
+  const ids = await page.evaluate<string[]>('[...document.querySelectorAll("[id]")].map((one) => one.id)');
+  expect(new Set(ids).size).toBe(ids.length);
 }

@@ -1,24 +1,32 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 
-const CANDIDATES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /** A browser of the machine's: none is ever downloaded. Null when there is none. */
 export function findBrowser(): string | null {
-  const given = process.env['CHROMIUM_PATH'];
-  const folders = (process.env['PATH'] ?? '').split(':');
-  const found = folders
-    .flatMap((folder) => CANDIDATES.map((name) => `${folder}/${name}`))
-    .find((path) => existsSync(path));
-  return given ?? found ?? null;
+  const paths = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .flatMap((folder) => NAMES.map((name) => join(folder, name)));
+  return process.env['CHROMIUM_PATH'] ?? paths.find(isProgram) ?? null;
 }
 
-/** Quiet and alone: it looks up nothing outside this machine. Every name below `.test` is this machine. */
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whatever is asked for, no other machine can be found. Every name below `.test` is this machine. */
 export const launchBrowser = (executablePath: string): Promise<Browser> =>
   chromium.launch({
     executablePath,
     args: [
-      '--host-resolver-rules=MAP *.test 127.0.0.1',
+      '--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
       '--no-sandbox',
       '--disable-gpu',
       '--disable-quic',

@@ -82,7 +82,8 @@ export async function byHand(owner: pg.Pool, sql: string, values: readonly unkno
   }
 }
 
-async function asAdmin(url: string, sql: string): Promise<void> {
+/** One statement on a connection of its own. */
+export async function asAdmin(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

@@ -1,5 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect, test } from 'vitest';
+import type { Payment } from '../../domain/order.ts';
 import { confirm, withdraw } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
 import { recordHistory } from '../support/histories.ts';
@@ -82,6 +83,20 @@ test('a stale payment is not parked; rejected it leaves nothing behind', async (
   await recordHistory('review-reject', of.handle);
 });
 
+/** The case of somebody who doubts a credit. */
+const doubted = (of: Reserved, payment: Payment, postingId: string, reason: string) =>
+  openCase({
+    inboxId: payment.inboxId,
+    externalOrderNumber: of.order.externalOrderNumber,
+    reason: 'CREDIT_IN_DOUBT',
+    transactionCode: payment.transactionCode,
+    payment,
+    order: { ...of.order, settings: of.settings },
+    standing: 'credited',
+    doubt: { postingId, operator: 'alice', reason },
+    workflowId: `review:${payment.inboxId}:reversal:1`,
+  });
+
 test('a credit in doubt, taken out of its wallet and put into another', async () => {
   const [wrong, right] = [
     await world.reserve({ wallet: 'wallet-wrong' }),
@@ -91,17 +106,7 @@ test('a credit in doubt, taken out of its wallet and put into another', async ()
   const payment = await world.receive(paid(wrong.order));
   await world.signal(handle, payment);
   const { postingId } = (await handle.result()) as { postingId: string };
-  const doubt = await openCase({
-    inboxId: payment.inboxId,
-    externalOrderNumber: wrong.order.externalOrderNumber,
-    reason: 'CREDIT_IN_DOUBT',
-    transactionCode: payment.transactionCode,
-    payment,
-    order: { ...wrong.order, settings: wrong.settings },
-    standing: 'credited',
-    doubt: { postingId, operator: 'alice', reason: 'the wallet is another' },
-    workflowId: `review:${payment.inboxId}:reversal:1`,
-  });
+  const doubt = await doubted(wrong, payment, postingId, 'the wallet is another');
   const of = { handle: doubt, inboxId: payment.inboxId };
   const taken = await confirms('bob', of, await proposes('alice', of, 'reverse', { keep: true }));
   expect(taken).toMatchObject({ kind: 'withdrawn' });
@@ -135,19 +140,9 @@ test('more came than was ordered: the wallet gets what was ordered, the rest wai
   const waits = await holds('suspense:mtpay');
   expect(await holds('wallet:wallet-more')).toBe('5000');
 
-  const doubt = await openCase({
-    inboxId: payment.inboxId,
-    externalOrderNumber: reserved.order.externalOrderNumber,
-    reason: 'CREDIT_IN_DOUBT',
-    transactionCode: payment.transactionCode,
-    payment,
-    order: { ...reserved.order, settings: reserved.settings },
-    standing: 'credited',
-    doubt: { postingId, operator: 'alice', reason: 'none of it is ours' },
-    workflowId: `review:${payment.inboxId}:reversal:1`,
-  });
-  const doubted = { handle: doubt, inboxId: payment.inboxId };
-  await confirms('bob', doubted, await proposes('alice', doubted, 'reverse'));
+  const doubt = await doubted(reserved, payment, postingId, 'none of it is ours');
+  const again = { handle: doubt, inboxId: payment.inboxId };
+  await confirms('bob', again, await proposes('alice', again, 'reverse'));
   expect(await doubt.result()).toMatchObject({ decision: 'reverse' });
   expect(await holds('wallet:wallet-more')).toBe('0');
   expect(Number(waits) - Number(await holds('suspense:mtpay'))).toBe(100.5);

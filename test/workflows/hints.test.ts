@@ -364,33 +364,31 @@ async function releasedTo(reserved: Reserved) {
   return concluded as { postingId: string };
 }
 
-test('the machine comes second: its payment goes to people, who may put it beside the other', async () => {
-  const reserved = await world.reserve({ wallet: 'wallet-second' });
+/** A deposit whose own payment goes to people, because another deposit's money was put into its wallet before. */
+async function comesSecond(wallet: string) {
+  const reserved = await world.reserve({ wallet });
   const handle = await world.start(reserved);
   await untilState(reserved, 'AWAITING_PAYMENT');
   const { postingId } = await releasedTo(reserved);
   const payment = await world.receive(paid(reserved.order));
   await world.signal(handle, payment);
   await untilState(reserved, 'IN_REVIEW');
+  return { reserved, handle, payment, postingId, of: { handle, inboxId: payment.inboxId } };
+}
+
+test('the machine comes second: its payment goes to people, who may put it beside the other', async () => {
+  const { reserved, handle, payment, postingId, of } = await comesSecond('wallet-second');
   expect(await world.state(reserved.order.externalOrderNumber)).toMatchObject({
     review_reason: 'OTHER_PAYMENT_CREDITED',
     posting_id: null,
   });
-  const of = { handle, inboxId: payment.inboxId };
   await confirms('bob', of, await proposes('alice', of, 'credit', { beside: postingId }));
   expect(await handle.result()).toMatchObject({ state: 'CREDITED', transactionCode: payment.transactionCode });
   await recordHistory('credited-beside', handle);
 });
 
 test('its own payment is rejected though another was credited: the deposit is credited with that one', async () => {
-  const reserved = await world.reserve({ wallet: 'wallet-third' });
-  const handle = await world.start(reserved);
-  await untilState(reserved, 'AWAITING_PAYMENT');
-  const { postingId } = await releasedTo(reserved);
-  const payment = await world.receive(paid(reserved.order));
-  await world.signal(handle, payment);
-  await untilState(reserved, 'IN_REVIEW');
-  const of = { handle, inboxId: payment.inboxId };
+  const { reserved, handle, payment, postingId, of } = await comesSecond('wallet-third');
   await confirms('bob', of, await proposes('alice', of, 'reject'));
   const result = await handle.result();
   expect(result).toMatchObject({ state: 'CREDITED', postingId });
