@@ -4,7 +4,7 @@ import { placeOrder, settlePlacement } from '../../activities/placement.ts';
 import { openAttempt, settleAttempt } from '../../database/placements.ts';
 import { isOnGrid } from '../../database/own-stamps.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
-import { answering, PLACED } from '../support/provider.ts';
+import { answering, PLACED } from '../support/workflows/provider.ts';
 import { SECOND, SIGNATURE_ERROR, STORED, inTurn, timestampError, startPlacing } from './placing.ts';
 
 const { db, pool, start, reserved, attemptsOf } = await startPlacing();

@@ -7,7 +7,7 @@ import { openAttempt, settleAttempt } from '../../database/placements.ts';
 import { isOnGrid } from '../../database/own-stamps.ts';
 import { settings } from '../support/builders.ts';
 import type { ProviderName } from '../../domain/order.ts';
-import { PLACED } from '../support/provider.ts';
+import { PLACED } from '../support/workflows/provider.ts';
 import { SECOND, SIGNATURE_ERROR, UNKNOWN, inTurn, refused, timestampError, startPlacing } from './placing.ts';
 
 const { pool, start, reserved, attemptsOf } = await startPlacing();

@@ -10,7 +10,7 @@ import type { PlacementOutcome } from '../../providers/port.ts';
 import { memoryLog } from '../api/evidence.ts';
 import { order, reservation } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { answering, PLACED } from '../support/provider.ts';
+import { answering, PLACED } from '../support/workflows/provider.ts';
 
 export const SECOND = 1_000;
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { required } from '../support/database.ts';
 import { runAdversary } from './run.ts';
-import { isSameEffect } from './trial.ts';
+import { isSameEffect } from './verdict/trial.ts';
 
 test('nothing that a login of the engine may do goes unseen: it is refused, changes nothing, is found by name, or listed', async () => {
   const report = await runAdversary({

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../../local/servers/paths.ts';
-import { prepareGround } from '../attack/world.ts';
+import { prepareGround } from '../attack/ground/world.ts';
 import { runAdversary } from './run.ts';
 
 /**

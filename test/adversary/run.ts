@@ -1,15 +1,15 @@
 import { openConnection } from '../../database/pool.ts';
 import { createRandom } from '../attack/random.ts';
-import type { Ground } from '../attack/world.ts';
-import { type AdversaryBook, writeBook } from './book.ts';
-import { readPowers, readRoles } from './catalogue.ts';
-import { type Control, runControl } from './control.ts';
-import { CORPUS } from './corpus.ts';
-import { statementsOf, withoutGenuine } from './generate.ts';
-import { type LiveOutcome, runLive, survivorsOf } from './live.ts';
-import { pairsOf } from './pairs.ts';
-import type { Attempt } from './statement.ts';
-import { type Bench, openBench, type Outcome, type TrialOptions, type Verdict } from './trial.ts';
+import type { Ground } from '../attack/ground/world.ts';
+import { type AdversaryBook, writeBook } from './scene/book.ts';
+import { readPowers, readRoles } from './statements/catalogue.ts';
+import { type Control, runControl } from './verdict/control.ts';
+import { CORPUS } from './statements/corpus.ts';
+import { statementsOf, withoutGenuine } from './statements/generate.ts';
+import { type LiveOutcome, runLive, survivorsOf } from './verdict/live.ts';
+import { pairsOf } from './statements/pairs.ts';
+import type { Attempt } from './statements/statement.ts';
+import { type Bench, openBench, type Outcome, type TrialOptions, type Verdict } from './verdict/trial.ts';
 
 export interface AdversaryOptions {
   readonly ground: Ground;

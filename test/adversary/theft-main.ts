@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { prepareGround } from '../attack/world.ts';
+import { prepareGround } from '../attack/ground/world.ts';
 import { runAudit } from '../audit/command.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { type Engine, launchEngine } from '../support/engine.ts';

@@ -16,7 +16,7 @@ import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts'
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../database/own-stamps.ts';
 import { PROVIDERS } from '../../providers/providers.ts';
-import { answering } from '../support/provider.ts';
+import { answering } from '../support/workflows/provider.ts';
 import { sign } from '../../providers/mtpay/signature.ts';
 import { order, paid, settings, reservation } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';

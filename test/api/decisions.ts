@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { createApiKey } from '../../database/api-keys.ts';
 import { paid } from '../support/builders.ts';
-import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import type { Answer, Engine } from '../support/engine.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { until } from '../support/until.ts';

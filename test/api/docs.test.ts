@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
 import { typeOf } from '../../contract/problems.ts';
 import { startEngine } from '../support/engine.ts';
-import { expectOrderly } from '../support/accessibility.ts';
-import { findBrowser, launchBrowser } from '../support/browser.ts';
-import type { Document } from '../support/document.ts';
+import { expectOrderly } from '../support/pages/accessibility.ts';
+import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
+import type { Document } from '../support/pages/document.ts';
 
 const engine = await startEngine({ worker: false });
 const document: Document = (await engine.call('GET', '/openapi.json', undefined, { key: null })).body;

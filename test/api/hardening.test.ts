@@ -11,7 +11,7 @@ import type { Log } from '../../telemetry/log.ts';
 import { createApp, listen, LISTENER_LIMITS, requireJson } from '../../api/http/http.ts';
 import { startEngine } from '../support/engine.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
-import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import { until } from '../support/until.ts';
 import { expectRefusal, inbox, memoryLog } from './evidence.ts';
 import { expectAck, reserved } from './parts.ts';

@@ -6,7 +6,7 @@ import * as reviewOperations from '../../contract/reviews.ts';
 import { proposeBody } from '../../contract/review-answers.ts';
 import { createBody, listQuery } from '../../contract/requests.ts';
 import { readBody } from '../../api/http/body.ts';
-import { createChecker, type Document } from '../support/document.ts';
+import { createChecker, type Document } from '../support/pages/document.ts';
 
 const document: Document = openApiDocument(Object.values({ ...operations, ...reviewOperations }));
 const checker = createChecker(document);

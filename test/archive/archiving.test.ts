@@ -16,7 +16,7 @@ import { memoryLog, raised } from '../api/evidence.ts';
 import { paid } from '../support/builders.ts';
 import { required } from '../support/database.ts';
 import { until } from '../support/until.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 import { depositWorkflowId, reviewWorkflowId } from '../../domain/ids.ts';
 
 /** The archiving of closed workflows, on a real server and a real database, driven by hand. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { canonicalHistory, parseHistory } from '../../archive/canonical-history.ts';
 import type { HistoryEvent } from '../../archive/event-checks.ts';
 import { readHistory } from '../../archive/history.ts';
-import { recordedHistories } from '../support/histories.ts';
+import { recordedHistories } from '../support/workflows/histories.ts';
 
 /** What contradicts itself within one history. Nothing that a server wrote does. */
 const recorded = await recordedHistories();

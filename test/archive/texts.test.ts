@@ -5,7 +5,7 @@ import { Worker } from '@temporalio/worker';
 import { expect, test } from 'vitest';
 import { canonicalHistory, parseHistory } from '../../archive/canonical-history.ts';
 import { closedRun } from '../../archive/closed-run.ts';
-import { HISTORIES, recordedHistories } from '../support/histories.ts';
+import { HISTORIES, recordedHistories } from '../support/workflows/histories.ts';
 import { required } from '../support/database.ts';
 import { quietRuntime } from '../support/runtime.ts';
 

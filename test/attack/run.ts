@@ -1,9 +1,9 @@
-import { createGenuineArena } from './arena.ts';
-import type { GenuineReport } from './genuine.ts';
-import { runMiddle } from './middle.ts';
+import { createGenuineArena } from './ground/arena.ts';
+import type { GenuineReport } from './messages/genuine.ts';
+import { runMiddle } from './ground/middle.ts';
 import { type ClassReport, runSeries, SERIES } from './series.ts';
-import { auditFaults, strangeDeposits } from './evidence.ts';
-import { type Ground, startWorld } from './world.ts';
+import { auditFaults, strangeDeposits } from './ground/evidence.ts';
+import { type Ground, startWorld } from './ground/world.ts';
 
 export type SeriesName = 'signatures' | 'tokens' | 'middle';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { root } from '../../local/servers/paths.ts';
 import { type Defence, DEFENCES } from './defences.ts';
-import { type Ground, prepareGround } from './world.ts';
+import { type Ground, prepareGround } from './ground/world.ts';
 
 export interface SabotageRow {
   readonly defence: string;

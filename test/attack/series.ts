@@ -1,14 +1,14 @@
-import { contentClasses, REFLECTION_CLASSES } from './contents.ts';
-import { findTraces, type Roster } from './evidence.ts';
-import type { Genuine } from './genuine.ts';
-import type { AttackClass, Holdings } from './holdings.ts';
+import { contentClasses, REFLECTION_CLASSES } from './messages/contents.ts';
+import { findTraces, type Roster } from './ground/evidence.ts';
+import type { Genuine } from './messages/genuine.ts';
+import type { AttackClass, Holdings } from './ground/holdings.ts';
 import type { Random } from './random.ts';
-import { SHAPE_CLASSES } from './shapes.ts';
-import { forgeSignature, SIGNATURE_CLASSES } from './signatures.ts';
-import { guessPath, TOKEN_CLASSES } from './tokens.ts';
-import { compose, type Ticket, type Victim } from './victims.ts';
-import { inParallel, type Reply, type Wire } from './wire.ts';
-import type { World } from './world.ts';
+import { SHAPE_CLASSES } from './messages/shapes.ts';
+import { forgeSignature, SIGNATURE_CLASSES } from './messages/signatures.ts';
+import { guessPath, TOKEN_CLASSES } from './messages/tokens.ts';
+import { compose, type Ticket, type Victim } from './ground/victims.ts';
+import { inParallel, type Reply, type Wire } from './ground/wire.ts';
+import type { World } from './ground/world.ts';
 
 /** What came of one class. */
 export interface ClassReport {

@@ -4,9 +4,9 @@ import { sha256 } from '../../archive/canonical-history.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { required } from '../support/database.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 import { ALONE, archiveAll, changePayload, copiesOf, findingsOf, type Discrepancy, rewriteHistory } from './book.ts';
-import { moneyPaths, type Walked } from './money-paths.ts';
+import { moneyPaths, type Walked } from './histories/money-paths.ts';
 
 /**
  * What may be forged where it is kept who decided what, what came of it, and where the money is: each is found, named

@@ -11,7 +11,7 @@ import { loadApiConfig } from '../../config/settings/api.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
 import { createSealer, publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
 import { nameKeys } from '../../providers/key-names.ts';
-import { keyFiles } from '../support/key-files.ts';
+import { keyFiles } from '../support/messages/key-files.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 
 const NAMES = ['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY', 'CALLBACK_KEY', 'PAYER_NAME_KEY', 'FINGERPRINT_KEY'] as const;

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
-import { findBrowser, launchBrowser } from '../support/browser.ts';
+import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createApiKey } from '../../database/api-keys.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
 import { expectRefusal } from '../api/evidence.ts';
-import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
 
 /** Everything that is kept about one deposit, as an auditor reads it. */

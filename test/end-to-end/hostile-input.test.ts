@@ -5,7 +5,7 @@ import { expectRefusal, inbox, stored } from '../api/evidence.ts';
 import { expectAck } from '../api/parts.ts';
 import { talk } from '../api/talk.ts';
 import { order, orderNumber, paid } from '../support/builders.ts';
-import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 
 const engine = await startEngine();

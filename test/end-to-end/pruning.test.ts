@@ -4,7 +4,7 @@ import { keyId } from '../../providers/key-names.ts';
 import { inbox, postings } from '../api/evidence.ts';
 import { loggedWorker } from '../api/parts.ts';
 import { order, paid } from '../support/builders.ts';
-import { callbackAddress, callbackBody, providerKey } from '../support/callbacks.ts';
+import { callbackAddress, callbackBody, providerKey } from '../support/messages/callbacks.ts';
 import { byHand as asAnybody } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';

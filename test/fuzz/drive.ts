@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { createChecker, type Document } from '../support/document.ts';
+import { createChecker, type Document } from '../support/pages/document.ts';
 import { type Generated, requests } from './generate.ts';
 
 export interface DriveOptions {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { issueKey } from '../../database/api-keys.ts';
-import type { Document } from '../support/document.ts';
+import type { Document } from '../support/pages/document.ts';
 import { startEngine } from '../support/engine.ts';
 import { drive } from './drive.ts';
 import { judge, measure } from './report.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type AskedOrder, orderFault } from '../../domain/order-limits.ts';
 import { settings } from '../support/builders.ts';
-import type { Checker, Document } from '../support/document.ts';
+import type { Checker, Document } from '../support/pages/document.ts';
 
 /** One request, made from the document; `expected` is what the document lets one expect of it. */
 export interface Generated {

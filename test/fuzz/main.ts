@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { issueKey, type NewKey } from '../../database/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { root } from '../../local/servers/paths.ts';
-import type { Document } from '../support/document.ts';
+import type { Document } from '../support/pages/document.ts';
 import { createStack, type StackFacts } from '../../local/stack/stack.ts';
 import { walkSample } from '../../local/terminal/sample.ts';
 import { createStory } from '../../local/terminal/story.ts';

@@ -8,7 +8,7 @@ import { createApiKey } from '../../database/api-keys.ts';
 import { arrives, operator, placed } from '../api/decisions.ts';
 import { archiveAll, doBusiness } from '../audit/book.ts';
 import { order, paid } from '../support/builders.ts';
-import { callbackAddress, callbackBody } from '../support/callbacks.ts';
+import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import { createTestDatabase, required } from '../support/database.ts';
 import { launchEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';

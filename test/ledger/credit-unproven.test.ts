@@ -4,7 +4,7 @@ import { inTransaction } from '../../database/pool.ts';
 import { type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { orderNumber, paid, transactionCode } from '../support/builders.ts';
 import { byHand } from '../support/database.ts';
-import { markReviewed } from '../support/inbox.ts';
+import { markReviewed } from '../support/messages/inbox.ts';
 import { UNTOUCHED, creditBooks } from './credits.ts';
 import { itemFor, type Payment, payment, payments, postingsOf, received, reserved } from './payments.ts';
 

@@ -6,7 +6,7 @@ import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditOutcome, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { order, paid, settings, reservation } from '../support/builders.ts';
-import { bindCallback, insertReceived } from '../support/inbox.ts';
+import { bindCallback, insertReceived } from '../support/messages/inbox.ts';
 
 export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')}`;
 

@@ -14,7 +14,7 @@ import { proveAcknowledged, proveCreditedOnce } from '../../local/terminal/proof
 import { walkSample } from '../../local/terminal/sample.ts';
 import { createStack, type StackFacts } from '../../local/stack/stack.ts';
 import { createStory } from '../../local/terminal/story.ts';
-import { findBrowser, launchBrowser } from '../support/browser.ts';
+import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
 import { sendAfterRebinding, sendAsOwn, sendFromOtherSite } from './hostile-page.ts';
 import { knowsListeners, listenersOf } from './listeners.ts';
 import { makeDataDirectory, until } from './support.ts';

@@ -6,7 +6,7 @@ export const ROOMS = {
     database: false,
   },
   encoding: { mutate: ['encoding/**/*.ts'], tests: ['encoding/**'], database: false },
-  providers: { mutate: ['providers/**/*.ts'], tests: ['providers/**', 'database/vouched'], database: true },
+  providers: { mutate: ['providers/**/*.ts'], tests: ['providers/**', 'database/walls/vouched'], database: true },
   ledger: { mutate: ['ledger/*.ts'], tests: ['ledger/**', 'activities/deciding'], database: true },
 } as const;
 export type Room = keyof typeof ROOMS;

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { insertCase } from '../../database/cases.ts';
 import { insertCallback, insertRestored, rerouteCallback } from '../../database/callbacks.ts';
-import * as byOwner from '../support/inbox.ts';
+import * as byOwner from '../support/messages/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
 import {
   findSealed,

@@ -4,10 +4,10 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Sandbox } from '../../sandbox/server.ts';
 import { TEXTS } from '../../sandbox/checkout/texts.ts';
-import { inaccessible } from '../support/accessibility.ts';
-import { findBrowser, launchBrowser } from '../support/browser.ts';
+import { inaccessible } from '../support/pages/accessibility.ts';
+import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
 import { DESK, isTooWide, PHONE, screenshot, type Visit, visit } from './visit.ts';
-import { CONSOLE_PASSWORD } from './console-client.ts';
+import { CONSOLE_PASSWORD } from './console/client.ts';
 import {
   control,
   createDatabase,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SCENARIOS } from '../../sandbox/faults/scenarios.ts';
-import { CONSOLE_PASSWORD, fieldsOf, formsTo, logIn, request } from './console-client.ts';
+import { CONSOLE_PASSWORD, fieldsOf, formsTo, logIn, request } from './console/client.ts';
 import { CONTROL_TOKEN, control, fault, newNumber, openSandbox, orders } from './support.ts';
 import { pay, place, placementBody, send, settled, start } from './support.ts';
 

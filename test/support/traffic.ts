@@ -3,7 +3,7 @@ import type { CallbackData, Order } from '../../domain/order.ts';
 import { type OperatorHands, operator, placed } from '../api/decisions.ts';
 import { createRandom, type Random } from '../attack/random.ts';
 import { paid, transactionCode } from './builders.ts';
-import { callbackAddress, callbackBody } from './callbacks.ts';
+import { callbackAddress, callbackBody } from './messages/callbacks.ts';
 
 /** One thing that somebody did over HTTP, and what it was answered. */
 export interface Act {

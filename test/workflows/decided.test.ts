@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import type { Payment } from '../../domain/order.ts';
 import { confirm, withdraw } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
-import { recordHistory } from '../support/histories.ts';
-import { peopleOf } from '../support/people.ts';
-import { away, situations } from '../support/situations.ts';
+import { recordHistory } from '../support/workflows/histories.ts';
+import { peopleOf } from '../support/workflows/people.ts';
+import { away, situations } from '../support/workflows/situations.ts';
 import { until } from '../support/until.ts';
-import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
+import { type Reserved, startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /** Every path of a decision, on a real server and a real database; the rows are written as the API writes them. */
 const world = await startWorkflowWorld('real');

@@ -3,10 +3,10 @@ import proto from '@temporalio/proto';
 import { expect, test } from 'vitest';
 import { confirm, lookAgain, propose } from '../../workflows/messages.ts';
 import { paid } from '../support/builders.ts';
-import { peopleOf } from '../support/people.ts';
-import { situations } from '../support/situations.ts';
+import { peopleOf } from '../support/workflows/people.ts';
+import { situations } from '../support/workflows/situations.ts';
 import { until } from '../support/until.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
  * Steps that somebody tells Temporal by hand, while the database is slow to say that nobody wrote them down: no case is

@@ -1,5 +1,5 @@
-import { type Change, describeChanges } from '../support/gate-changes.ts';
-import { both, ended, gave, neededTheDurable, ofKind, ofType, ran, updated } from '../support/gate-predicates.ts';
+import { type Change, describeChanges } from '../support/gate/changes.ts';
+import { both, ended, gave, neededTheDurable, ofKind, ofType, ran, updated } from '../support/gate/predicates.ts';
 
 /**
  * What workflows ask of the world, changed in one place after the other: the gate catches each change in every recorded

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Command } from '../../archive/recorded-commands.ts';
 import { tellDifference } from '../../audit/histories/difference.ts';
-import { firstDifference } from '../support/gate-compare.ts';
+import { firstDifference } from '../support/gate/compare.ts';
 
 const credit = (input: unknown): Command => ({
   kind: 'activity',

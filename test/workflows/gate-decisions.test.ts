@@ -1,6 +1,6 @@
 import { DEPOSIT_STATES, isFinal } from '../../domain/deposit.ts';
 import type { DepositSettings } from '../../domain/order.ts';
-import { type Change, describeChanges } from '../support/gate-changes.ts';
+import { type Change, describeChanges } from '../support/gate/changes.ts';
 import {
   announced,
   both,
@@ -16,8 +16,8 @@ import {
   type Touches,
   updated,
   waited,
-} from '../support/gate-predicates.ts';
-import { took } from '../support/gate-steps.ts';
+} from '../support/gate/predicates.ts';
+import { took } from '../support/gate/steps.ts';
 
 /**
  * What workflows decide by themselves: how long they wait, what a rule says, what they announce and answer. Changed in

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import type { DepositSettings, Payment } from '../../domain/order.ts';
 import { callbackAccepted, lookAgain } from '../../workflows/messages.ts';
 import { paid, transactionCode } from '../support/builders.ts';
-import { recordHistory } from '../support/histories.ts';
-import { peopleOf } from '../support/people.ts';
-import { away, situations } from '../support/situations.ts';
+import { recordHistory } from '../support/workflows/histories.ts';
+import { peopleOf } from '../support/workflows/people.ts';
+import { away, situations } from '../support/workflows/situations.ts';
 import { until } from '../support/until.ts';
-import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
+import { type Reserved, startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
  * Paths of hints that differ from those of hints.test.ts by one decision: in each state in which the row may have ended

@@ -6,12 +6,12 @@ import { afterAll, expect, test } from 'vitest';
 import { recordedCommands } from '../../archive/recorded-commands.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 import { paid } from '../support/builders.ts';
-import { bundleForGate, differences } from '../support/gate.ts';
-import { copyWorkflows } from '../support/gate-changes.ts';
-import { ran, recordedPaths } from '../support/gate-predicates.ts';
-import type { RecordedHistory } from '../support/histories.ts';
+import { bundleForGate, differences } from '../support/gate/gate.ts';
+import { copyWorkflows } from '../support/gate/changes.ts';
+import { ran, recordedPaths } from '../support/gate/predicates.ts';
+import type { RecordedHistory } from '../support/workflows/histories.ts';
 import { quietRuntime } from '../support/runtime.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
  * The worked example of docs/internals/changing-workflows.md, worked: CREDITING is announced, without a patch and with one, and a

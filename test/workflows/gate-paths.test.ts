@@ -4,9 +4,9 @@ import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts
 import type { ReviewReason } from '../../domain/review.ts';
 import { reviewStart, TASK_QUEUE } from '../../workflows/messages.ts';
 import { order as buildOrder, paid, settings as buildSettings } from '../support/builders.ts';
-import { recordHistory } from '../support/histories.ts';
+import { recordHistory } from '../support/workflows/histories.ts';
 import { until } from '../support/until.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
  * Paths that differ from those of paths.test.ts by one decision: each rule of the judge decides in one of them, and

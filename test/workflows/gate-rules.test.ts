@@ -1,5 +1,5 @@
-import { type Change, describeChanges } from '../support/gate-changes.ts';
-import { announced, both, either, gave, not, ofType, ran, updated } from '../support/gate-predicates.ts';
+import { type Change, describeChanges } from '../support/gate/changes.ts';
+import { announced, both, either, gave, not, ofType, ran, updated } from '../support/gate/predicates.ts';
 
 /**
  * The rules that workflows ask: the judge's, those of second payments, those of people. One condition altered after the

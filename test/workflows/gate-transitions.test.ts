@@ -1,6 +1,6 @@
 import { type DepositEvent, type OpenState, type Transition, TRANSITIONS } from '../../domain/deposit.ts';
-import { type Change, describeChanges } from '../support/gate-changes.ts';
-import { took } from '../support/gate-steps.ts';
+import { type Change, describeChanges } from '../support/gate/changes.ts';
+import { took } from '../support/gate/steps.ts';
 
 /** Each step of the transition table, changed alone, is caught in every recorded path that takes it, and in no other. */
 

@@ -5,12 +5,12 @@ import { closeAsUnknown } from '../../database/placements.ts';
 import type { Payment } from '../../domain/order.ts';
 import { callbackAccepted, confirm, lookAgain, orderAnswered, propose, withdraw } from '../../workflows/messages.ts';
 import { paid, transactionCode } from '../support/builders.ts';
-import { recordHistory } from '../support/histories.ts';
-import { peopleOf } from '../support/people.ts';
-import { away, situations } from '../support/situations.ts';
+import { recordHistory } from '../support/workflows/histories.ts';
+import { peopleOf } from '../support/workflows/people.ts';
+import { away, situations } from '../support/workflows/situations.ts';
 import { until } from '../support/until.ts';
-import { PLACED } from '../support/provider.ts';
-import { type Reserved, startWorkflowWorld } from '../support/workflow-world.ts';
+import { PLACED } from '../support/workflows/provider.ts';
+import { type Reserved, startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
  * Signals and updates are hints: what somebody sends to Temporal by hand changes nothing that the database does not say

@@ -3,10 +3,10 @@ import { expect, test } from 'vitest';
 import type { Order } from '../../domain/order.ts';
 import { orderAnswered, reviewStart } from '../../workflows/messages.ts';
 import { order as buildOrder, paid } from '../support/builders.ts';
-import { recordHistory } from '../support/histories.ts';
+import { recordHistory } from '../support/workflows/histories.ts';
 import { until } from '../support/until.ts';
-import { PLACED } from '../support/provider.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { PLACED } from '../support/workflows/provider.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /** Every path through the life of a deposit, on a real server; windows are short where a path waits for their end. */
 const world = await startWorkflowWorld('real');

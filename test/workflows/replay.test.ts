@@ -3,9 +3,9 @@ import { Worker } from '@temporalio/worker';
 import { describe, expect, test } from 'vitest';
 import { recordedCommands } from '../../archive/recorded-commands.ts';
 import { required } from '../support/database.ts';
-import { bundleForGate, differences } from '../support/gate.ts';
-import { ran, recordedPaths } from '../support/gate-predicates.ts';
-import { isSettled } from '../support/histories.ts';
+import { bundleForGate, differences } from '../support/gate/gate.ts';
+import { ran, recordedPaths } from '../support/gate/predicates.ts';
+import { isSettled } from '../support/workflows/histories.ts';
 import { quietRuntime } from '../support/runtime.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { paid } from '../support/builders.ts';
 import { cameEarlier } from '../support/seals.ts';
-import { startWorkflowWorld } from '../support/workflow-world.ts';
+import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /** The real windows, 30 minutes and 73 hours, on a server that skips time. */
 const world = await startWorkflowWorld('time-skipping');

@@ -1,0 +1,43 @@
+import type { Random } from '../../attack/random.ts';
+import type { Outcome, TrialOptions } from '../verdict/trial.ts';
+import type { Attempt } from './statement.ts';
+
+/** Two that were accepted, one after the other: of every kind of effect one, before and after one of every other. */
+
+export interface Pair {
+  readonly attempt: Attempt;
+  /** What was found of each alone has to be found of both. */
+  readonly options: TrialOptions;
+}
+
+const kindOf = ({ attempt, verdict, changes }: Outcome): string =>
+  JSON.stringify([
+    attempt.steps.map(({ role, by }) => [role, by]),
+    verdict,
+    [...new Set(changes.map(({ table, kind, columns }) => `${kind} ${table} ${columns.join()}`))].toSorted(),
+  ]);
+
+export function pairsOf(
+  accepted: readonly Outcome[],
+  isKnown: (name: string) => boolean,
+  random: Random,
+  atMost: number,
+): readonly Pair[] {
+  const kinds = [...new Map(accepted.map((outcome) => [kindOf(outcome), outcome])).values()];
+  const pairs = kinds.flatMap((first) => kinds.map((second) => [first, second] as const));
+  while (pairs.length > atMost) pairs.splice(random.int(pairs.length), 1);
+  return pairs.map(([first, second]) => {
+    const mustName = [first, second]
+      .filter(({ verdict }) => verdict === 'found')
+      // What is new has another number every time.
+      .map(({ named }) => named.filter(isKnown))
+      .filter((names) => names.length > 0);
+    return {
+      attempt: {
+        name: `${first.attempt.name} THEN ${second.attempt.name}`,
+        steps: [...first.attempt.steps, ...second.attempt.steps],
+      },
+      options: { alone: [first, second], ...(mustName.length > 0 ? { mustName } : {}) },
+    };
+  });
+}

@@ -1,0 +1,421 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import {
+  arriving,
+  countAttempt,
+  countKept,
+  findByContent,
+  findCallback,
+  findToRaise,
+  findWithoutEffect,
+  insertCallback,
+  markRaised,
+  type NewCallback,
+  newestKept,
+  openOwnCase,
+  rerouteCallback,
+  type Stamp,
+} from '../../../database/callbacks.ts';
+import { findDeposit } from '../../../database/deposits.ts';
+import { openAttempt } from '../../../database/placements.ts';
+import { inTransaction } from '../../../database/pool.ts';
+import { RECEIPTS } from '../../../domain/review.ts';
+import { reserved, sentBefore } from '../../ledger/payments.ts';
+import { orderNumber, paid } from '../../support/builders.ts';
+import { byHand, createTestDatabase } from '../../support/database.ts';
+import { insertCallback as insertByOwner, type InboxRow } from '../../support/messages/inbox.ts';
+import { sealed } from '../../support/seals.ts';
+
+const db = await createTestDatabase();
+const api = db.poolFor('app_api');
+const worker = db.poolFor('app_worker');
+
+const hash = () => randomBytes(32);
+let stamps = 1_600_000_000_000;
+const newStamp = (): Stamp => ({ keyId: 'key', timestampMs: (stamps += 1) });
+async function message(change: Partial<InboxRow> = {}): Promise<InboxRow> {
+  const asked = await reserved(db.owner);
+  return {
+    externalOrderNumber: asked.externalOrderNumber,
+    deposit: asked.externalOrderNumber,
+    contentHash: hash(),
+    data: paid(asked),
+    raw: Buffer.from('{}'),
+    receipt: 'first',
+    reviewReason: null,
+    acked: true,
+    seal: null,
+    ...change,
+  };
+}
+/** Whatever its kind, and bound to nothing. */
+const insert = (callback: InboxRow) => insertByOwner(db.owner, callback);
+/** As the API does when a message has come. */
+const receive = (callback: Omit<NewCallback, 'seal'>, stamp = newStamp(), copies = 1) =>
+  inTransaction(api, (client) => insertCallback(client, sealed(callback, stamp), stamp, copies));
+const UNKNOWN = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER', acked: false } as const;
+const second = { receipt: 'other_content', reviewReason: 'SECOND_CODE' } as const;
+const setBack = (id: string, column: 'received_at' | 'raised_at', seconds: number) =>
+  byHand(
+    db.owner,
+    `update engine.callback set ${column} = clock_timestamp() - $2 * interval '1 second' where id = $1`,
+    [id, seconds],
+  );
+
+describe('an inbox row', () => {
+  it('is found as it was received, by its id and by its content, and has no effect yet', async () => {
+    const callback = await message();
+    const row = await receive(callback);
+    expect(row).toEqual({
+      id: expect.stringMatching(/^\d+$/),
+      uid: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      externalOrderNumber: callback.externalOrderNumber,
+      deposit: callback.deposit,
+      data: callback.data,
+      receipt: 'first',
+      reviewReason: null,
+      receivedAt: expect.any(Date),
+      attempts: 1,
+      acked: true,
+      raisedAt: null,
+      outcome: null,
+    });
+    expect(await findCallback(api, row.id)).toEqual(row);
+    expect(await findByContent(api, callback.externalOrderNumber, callback.contentHash)).toEqual(row);
+    expect(await findByContent(api, callback.externalOrderNumber, hash())).toBeNull();
+    expect(await findByContent(api, orderNumber(), callback.contentHash)).toBeNull();
+    expect(await findCallback(api, '9000000000')).toBeNull();
+  });
+
+  it('is the only one of its content: fifty at once leave one', async () => {
+    const callback = await message();
+    const results = await Promise.allSettled(Array.from({ length: 50 }, () => receive({ ...callback, ...second })));
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+    for (const result of results)
+      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: '23505' });
+  });
+
+  it('keeps what was read to the last decimal, as text', async () => {
+    const callback = await message();
+    const data = { ...callback.data!, transactionAmount: '999999999999999.99999999', paymentPrice: '0.01' };
+    expect((await receive({ ...callback, data })).data).toEqual(data);
+  });
+
+  it('has a reason for people exactly when it is not the first', async () => {
+    for (const receipt of RECEIPTS) {
+      const callback = await message({ receipt });
+      const [without, withReason] = [
+        { ...callback, reviewReason: null },
+        { ...callback, reviewReason: 'STALE' as const },
+      ];
+      const [right, wrong] = receipt === 'first' ? [without, withReason] : [withReason, without];
+      await expect(insert(wrong)).rejects.toMatchObject({ code: '23514' });
+      expect((await insert(right)).receipt).toBe(receipt);
+    }
+  });
+
+  it.each([
+    ['a receipt nobody knows', { receipt: 'second' as 'first' }],
+    ['a hash of another length', { contentHash: randomBytes(31) }],
+    ['more bytes than the endpoint takes', { raw: Buffer.alloc(16_385) }],
+  ])('with %s is refused by the database itself', async (_, change) => {
+    await expect(insert(await message(change))).rejects.toMatchObject({ code: '23514' });
+  });
+
+  it('is of a deposit that is there, or of none', async () => {
+    await expect(insert(await message({ deposit: orderNumber() }))).rejects.toMatchObject({ code: '23503' });
+    const unknown = await message(UNKNOWN);
+    const kept = { deposit: null, acked: false };
+    expect(await receive({ ...unknown, externalOrderNumber: orderNumber() })).toMatchObject(kept);
+    // Its order has turned up in the meantime: it waits for its routing as others do.
+    expect(await receive(unknown)).toMatchObject(kept);
+  });
+
+  it('counts its repeats and keeps when the first came', async () => {
+    const row = await insert(await message());
+    await inTransaction(api, (client) => countAttempt(client, row.id));
+    await inTransaction(api, (client) => countAttempt(client, row.id));
+    expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 3 });
+  });
+
+  it('is bound to its deposit in the same breath when it is the first, and no other is', async () => {
+    const first = await message();
+    const row = await receive(first);
+    expect(await findDeposit(api, first.externalOrderNumber)).toMatchObject({ boundCallback: row.id });
+    const other = await receive({ ...first, contentHash: hash(), ...second });
+    expect(other).toMatchObject({ deposit: first.deposit, acked: true });
+    expect(await findDeposit(api, first.externalOrderNumber)).toMatchObject({ boundCallback: row.id });
+  });
+
+  it('of an order we did not know is routed once it is known, and keeps when it came', async () => {
+    const externalOrderNumber = orderNumber();
+    const unknown = { ...(await message(UNKNOWN)), externalOrderNumber };
+    const [row, again] = [await receive(unknown), newStamp()];
+    await reserved(db.owner, { externalOrderNumber });
+    await sentBefore(db.owner, externalOrderNumber);
+    const to = { receipt: 'first', reviewReason: null } as const;
+    const routed = await inTransaction(api, (client) => rerouteCallback(client, row.id, to, again, 2));
+    expect(routed).toEqual({ ...row, ...to, deposit: externalOrderNumber, acked: true, attempts: 3 });
+    expect(await findCallback(api, row.id)).toEqual(routed);
+    expect(await findDeposit(api, externalOrderNumber)).toMatchObject({ boundCallback: row.id });
+    expect(await standsFor(again, externalOrderNumber)).toEqual(unknown.contentHash);
+  });
+
+  it('of an order that stays unknown is acknowledged when the first claim is six hours old', async () => {
+    const externalOrderNumber = orderNumber();
+    const unknown = { ...(await message(UNKNOWN)), externalOrderNumber };
+    const first = await receive(unknown);
+    await setBack(first.id, 'received_at', 6 * 3_600 - 60);
+    expect(await receive({ ...unknown, contentHash: hash() })).toMatchObject({ acked: false });
+    const reroute = () => inTransaction(api, (client) => rerouteCallback(client, first.id, UNKNOWN, null));
+    expect(await reroute()).toMatchObject({ acked: false });
+    await setBack(first.id, 'received_at', 6 * 3_600 + 1);
+    expect(await receive({ ...unknown, contentHash: hash() })).toMatchObject({ acked: true });
+    expect(await reroute()).toMatchObject({ ...first, receivedAt: expect.any(Date), acked: true });
+  });
+});
+
+describe('messages that could not be read', () => {
+  it('are counted for each order, and the newest is found', async () => {
+    const base = await message({ data: null, receipt: 'unreadable', reviewReason: 'UNREADABLE' });
+    expect(await countKept(api, base.externalOrderNumber, 'unreadable')).toBe(0);
+    expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toBeNull();
+    await insert(base);
+    const newest = await insert({ ...base, contentHash: hash() });
+    await insert(await message({ externalOrderNumber: base.externalOrderNumber, contentHash: hash() }));
+    expect(await countKept(api, base.externalOrderNumber, 'unreadable')).toBe(2);
+    expect(await newestKept(api, base.externalOrderNumber, 'unreadable')).toMatchObject({ id: newest.id, data: null });
+  });
+});
+
+const standsFor = async (stamp: Stamp, externalOrderNumber: string) =>
+  (await inTransaction(api, (client) => arriving(client, externalOrderNumber, hash(), stamp))).standsFor;
+
+describe('a stamp', () => {
+  const kept = async (change: Partial<InboxRow>, stamp: Stamp) => {
+    const callback = await message({ contentHash: hash(), ...second, ...change });
+    await receive(callback, stamp);
+    return callback;
+  };
+
+  it('stands for the first content of an order that was kept with it, for ever', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_000 };
+    const first = await kept({}, stamp);
+    const { externalOrderNumber } = first;
+    await kept({ externalOrderNumber }, stamp);
+    expect(await standsFor(stamp, externalOrderNumber)).toEqual(first.contentHash);
+  });
+
+  it('of another millisecond, key or order stands for its own or for nothing', async () => {
+    const stamp = { keyId: 'key', timestampMs: 999_999_999_999_999 };
+    const [one, other] = [await kept({}, stamp), await kept({}, stamp)];
+    expect(await standsFor(stamp, one.externalOrderNumber)).toEqual(one.contentHash);
+    expect(await standsFor(stamp, other.externalOrderNumber)).toEqual(other.contentHash);
+    for (const change of [{ timestampMs: stamp.timestampMs - 1 }, { keyId: 'other' }])
+      expect(await standsFor({ ...stamp, ...change }, one.externalOrderNumber)).toBeNull();
+    expect(await standsFor(stamp, orderNumber())).toBeNull();
+  });
+
+  it('of an order we do not know stands for what it came with', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_002 };
+    const number = orderNumber();
+    const { externalOrderNumber, contentHash } = await kept({ ...UNKNOWN, externalOrderNumber: number }, stamp);
+    await reserved(db.owner, { externalOrderNumber });
+    expect(await standsFor(stamp, externalOrderNumber)).toEqual(contentHash);
+  });
+
+  it('is noted with each of fifty copies, and one by one up to the fiftieth attempt', async () => {
+    const stamp = { keyId: 'key', timestampMs: 1_700_000_000_003 };
+    const row = await receive(await message(), newStamp(), 3);
+    await countAttempt(api, row.id, stamp, 30);
+    await countAttempt(api, row.id, stamp, 30);
+    expect(await findCallback(api, row.id)).toEqual({ ...row, attempts: 63 });
+    const noted = 'select count(*)::int as n, max(n)::int as last from engine.callback_attempt where callback = $1';
+    expect((await db.owner.query(noted, [row.id])).rows).toEqual([{ n: 50, last: 50 }]);
+  });
+});
+
+describe('a stamp that we signed ourselves', () => {
+  let last = Date.now();
+  async function signed() {
+    const { externalOrderNumber } = await reserved(db.owner);
+    last += 1;
+    await byHand(db.owner, `update engine.deposit set state = 'PLACING' where external_order_number = $1`, [
+      externalOrderNumber,
+    ]);
+    await openAttempt(worker, { externalOrderNumber, n: 1, deadlineMs: 1_000, keyId: 'key', timestampMs: last });
+    return last;
+  }
+  const ordered = orderNumber();
+  const reflect = (timestampMs: number, keyId = 'key', of = ordered) =>
+    inTransaction(api, (client) => arriving(client, of, hash(), { keyId, timestampMs })).then(
+      ({ reflected }) => reflected,
+    );
+
+  it('is known when it comes back, and known again after that', async () => {
+    const stamp = await signed();
+    expect(await reflect(stamp)).toBe('first time');
+    expect(await reflect(stamp)).toBe('again');
+    expect(await reflect(stamp)).toBe('again');
+  });
+
+  it('comes back for the first time for each order, up to a hundred', async () => {
+    const stamp = await signed();
+    const orders = Array.from({ length: 101 }, () => orderNumber());
+    for (const [i, of] of orders.entries())
+      expect(await reflect(stamp, 'key', of)).toBe(i < 100 ? 'first time' : 'again');
+    for (const of of orders) expect(await reflect(stamp, 'key', of)).toBe('again');
+  });
+
+  it('is told from every other millisecond and key', async () => {
+    const stamp = await signed();
+    expect(await reflect(stamp + 1_000_000)).toBeNull();
+    expect(await reflect(stamp, 'other')).toBeNull();
+    expect(await reflect(stamp)).toBe('first time');
+  });
+
+  it('comes back for the first time once, fifty at once', async () => {
+    const stamp = await signed();
+    const answers = await Promise.all(Array.from({ length: 50 }, () => reflect(stamp)));
+    expect(answers.filter((answer) => answer === 'first time')).toHaveLength(1);
+    expect(answers.filter((answer) => answer === 'again')).toHaveLength(49);
+  });
+
+  it('has not come back when the transaction that saw it did not commit', async () => {
+    const stamp = await signed();
+    const seen = inTransaction(api, async (client) => {
+      const arrival = await arriving(client, orderNumber(), hash(), { keyId: 'key', timestampMs: stamp });
+      expect(arrival.reflected).toBe('first time');
+      throw new Error('on purpose');
+    });
+    await expect(seen).rejects.toThrow('on purpose');
+    expect(await reflect(stamp)).toBe('first time');
+  });
+});
+
+describe('rows that a workflow has to be told of', () => {
+  const TIMES = { freshMs: 10_000, againMs: 60_000, atMostMs: 3_600_000 };
+  const pageOf = (after: readonly string[] | null, limit: number) => findToRaise(api, TIMES, after, limit);
+  const toRaise = async (limit = 1_000) => (await pageOf(null, limit)).rows.map((row) => row.id);
+
+  it('are acknowledged ones without effect that were not raised soon, or not lately', async () => {
+    const rows = [];
+    const cases: [string, Partial<InboxRow>, number, number | null, string | null, boolean][] = [
+      ['fresh', {}, 5, null, null, false],
+      ['never raised', {}, 11, null, null, true],
+      ['raised lately', {}, 70, 50, null, false],
+      ['raised when it was young, and still without effect', {}, 90, 61, null, true],
+      ['raised at once, long ago', {}, 5, 61, null, true],
+      ['raised at an age that it has not doubled', {}, 300, 149, null, false],
+      ['raised at an age that it has doubled', {}, 300, 151, null, true],
+      ['raised at an age of days, within the hour', {}, 400_000, 3_500, null, false],
+      ['raised at an age of days, before that', {}, 400_000, 3_700, null, true],
+      ['never raised, and of before the clock was put back', {}, -259_200, null, null, true],
+      ['raised before the clock was put back', {}, -259_200, -259_200, null, true],
+      ['of before that, and raised since', {}, -259_200, 50, null, false],
+      ['posted', {}, 300, null, 'posting:1', false],
+      ['in review', {}, 90, 61, 'review:deposit:1', false],
+      ['not acknowledged', { acked: false }, 300, null, null, false],
+    ];
+    for (const [name, change, received, raised, outcome, expected] of cases) {
+      const { id } = await insert(await message(change));
+      await setBack(id, 'received_at', received);
+      if (raised !== null) await setBack(id, 'raised_at', raised);
+      await db.owner.query('update engine.callback set outcome = $2 where id = $1', [id, outcome]);
+      rows.push({ name, id, expected });
+    }
+    const found = await toRaise();
+    for (const { name, id, expected } of rows) expect(found.includes(id), name).toBe(expected);
+  });
+
+  it('come oldest first, no more than asked for, and are left alone once raised or decided', async () => {
+    const ids = [];
+    for (const seconds of [1_000_000, 3_000_000, 2_000_000]) {
+      const { id } = await insert(await message());
+      await setBack(id, 'received_at', seconds);
+      ids.push(id);
+    }
+    const [newest, oldest, middle] = ids as [string, string, string];
+    expect((await toRaise()).slice(0, 3)).toEqual([oldest, middle, newest]);
+    expect(await toRaise(1)).toEqual([oldest]);
+    await markRaised(api, oldest);
+    expect(await toRaise()).not.toContain(oldest);
+    await openOwnCase(api, middle);
+    await markRaised(api, middle, true);
+    expect(await toRaise()).not.toContain(middle);
+    expect(await toRaise()).toContain(newest);
+    const { uid, outcome } = (await findCallback(api, middle))!;
+    expect(outcome).toBe(`review:review:${middle}-${uid!.slice(0, 8)}`);
+  });
+
+  it('are read page by page to the last, however alike their times', async () => {
+    const ids = [];
+    for (let i = 0; i < 7; i += 1) ids.push((await insert(await message())).id);
+    await byHand(
+      db.owner,
+      `update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`,
+      [ids.slice(1, 6)],
+    );
+    const all = await toRaise();
+    expect(all).toEqual(expect.arrayContaining(ids.slice(1, 6)));
+    for (const limit of [1, 2, 3]) {
+      const seen: string[] = [];
+      let after: readonly string[] | null = null;
+      do {
+        const page = await pageOf(after, limit);
+        seen.push(...page.rows.map((row) => row.id));
+        after = page.end;
+      } while (after !== null);
+      // Rows of other tests become due meanwhile.
+      expect(seen.filter((id) => all.includes(id))).toEqual(all);
+    }
+  });
+
+  it('are told of as one, with the age of the oldest, when nothing came of them for long', async () => {
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where outcome is null`);
+    expect(await findWithoutEffect(api, 0)).toBeNull();
+    const [young, old, unknown] = [await message(), await message(), await message({ acked: false })];
+    const ids = [];
+    for (const [one, seconds] of [
+      [young, 60],
+      [old, 300],
+      [unknown, 900],
+    ] as const) {
+      const { id } = await insert(one);
+      await setBack(id, 'received_at', seconds);
+      ids.push(id);
+    }
+    const told = await findWithoutEffect(api, 120_000);
+    expect(told).toMatchObject({ count: 1, deposit: old.externalOrderNumber, inboxId: ids[1] });
+    expect(told!.ageMs).toBeGreaterThanOrEqual(300_000);
+    expect(await findWithoutEffect(api, 30_000)).toMatchObject({ count: 2, inboxId: ids[1] });
+    expect(await findWithoutEffect(api, 400_000)).toBeNull();
+    await setBack(ids[0]!, 'received_at', -259_200);
+    expect(await findWithoutEffect(api, 400_000)).toMatchObject({ count: 1, inboxId: ids[0] });
+  });
+
+  it('have one outcome, which names their own case; without one they have none', async () => {
+    const { id } = await insert(await message());
+    await markRaised(api, id, true);
+    expect(await findCallback(api, id)).toMatchObject({ outcome: null, raisedAt: expect.any(Date) });
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [id]);
+    expect(await openOwnCase(api, id)).toBeNull();
+    await markRaised(api, id, true);
+    expect(await findCallback(api, id)).toMatchObject({ outcome: 'posting:1' });
+  });
+
+  it('get one case, whose reason is theirs, and one that has another open about it gets none', async () => {
+    const { id, uid } = await insert(await message(second));
+    const own = { workflowId: `review:${id}-${uid!.slice(0, 8)}`, reason: 'SECOND_CODE', said: '' };
+    expect([await openOwnCase(api, id), await openOwnCase(api, id)]).toEqual([own, own]);
+    const gone = await insert(await message());
+    expect(await openOwnCase(api, gone.id)).toMatchObject({ reason: 'WORKFLOW_GONE' });
+    const held = await insert(await message(second));
+    await db.owner.query(
+      `insert into engine.review_case (workflow_id, callback, reason) values ('review:held', $1, 'LATE')`,
+      [held.id],
+    );
+    expect(await openOwnCase(api, held.id)).toBeNull();
+    expect(await openOwnCase(api, (await insert(await message({ ...second, acked: false }))).id)).toBeNull();
+  });
+});

@@ -1,0 +1,139 @@
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { bundleForGate, type Caught, differences } from './gate.ts';
+import { type Path, recordedPaths, type Touches } from './predicates.ts';
+import { quietRuntime } from '../runtime.ts';
+
+/** A change someone might make to the code of workflows, and what the gate has to say about it. */
+export interface Change {
+  readonly what: string;
+  /** Of this repository. */
+  readonly file: string;
+  /** Every place of this text becomes `to`. */
+  readonly from: string;
+  readonly to: string;
+  /** Which recorded paths the change touches, read from what they recorded. */
+  readonly touches: Touches;
+  /** What the gate's sentence has to name in each of them. */
+  readonly says: RegExp;
+  /** It would bear on paths that other changes send its way: it gets a copy of its own. */
+  readonly isAlone?: true;
+}
+
+/** One test for each change: it is caught in every recorded path it touches, in no other, and the decision is named. */
+export function describeChanges(title: string, changes: readonly Change[]): void {
+  describe(title, async () => {
+    quietRuntime();
+    const workshop = await mkdtemp(join(tmpdir(), 'deposit-engine-changed-'));
+    afterAll(() => rm(workshop, { recursive: true, force: true }));
+    const outcomeOf = await makeChanges(changes, await recordedPaths(), workshop);
+
+    test.each(changes.map((change) => [change.what, change] as const))('%s', async (_what, change) => {
+      const { touched, caught, strays } = await outcomeOf(change);
+      expect(touched, 'a recorded path shows it').not.toEqual([]);
+      expect([...caught.keys()].toSorted()).toEqual(touched.toSorted());
+      expect(strays).toEqual([]);
+      for (const [name, { sentence, fromError }] of caught) {
+        expect(sentence, name).toMatch(change.says);
+        // The audit has the SDK's error alone: whatever it says has to have words.
+        expect(fromError ?? '', name).not.toMatch(/TMPRL|Nondeterminism|machine/);
+      }
+    });
+  });
+}
+
+interface Outcome {
+  readonly touched: readonly string[];
+  /** Of the paths it touches, those that the gate caught. */
+  readonly caught: ReadonlyMap<string, Caught>;
+  /** Paths that were caught and that no change in this copy touches. */
+  readonly strays: readonly string[];
+}
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** A copy of the code with changes that touch no path in common: one bundle and one replay serve for all of them. */
+interface Copy {
+  readonly changes: Map<Change, readonly string[]>;
+  readonly sources: Map<string, string>;
+  found?: Promise<ReadonlyMap<string, Caught>>;
+}
+
+/** Makes the changes in copies of the code, in a folder for them, and replays every path on each; answers when asked. */
+async function makeChanges(
+  changes: readonly Change[],
+  paths: readonly Path[],
+  workshop: string,
+): Promise<(change: Change) => Promise<Outcome>> {
+  const touchedBy = (change: Change) => paths.filter(change.touches).map(({ recorded }) => recorded.name);
+  const all = changes.map((change) => ({ change, touched: touchedBy(change) }));
+  const copies: Copy[] = [];
+  // What touches most comes first: it fills a copy alone, and the rest needs fewer of them.
+  for (const { change, touched } of all.toSorted((a, b) => b.touched.length - a.touched.length)) {
+    const copy = (await firstFitting(copies, change, touched)) ?? { changes: new Map(), sources: new Map() };
+    if (!copies.includes(copy)) copies.push(copy);
+    copy.sources.set(change.file, replaced(change, await sourceOf(copy, change.file)));
+    copy.changes.set(change, touched);
+  }
+  return async (change) => {
+    const copy = copies.find(({ changes }) => changes.has(change))!;
+    const touched = copy.changes.get(change)!;
+    const found = await (copy.found ??= replayOn(copy, paths, workshop));
+    const all = new Set([...copy.changes.values()].flat());
+    return {
+      touched,
+      caught: new Map([...found].filter(([name]) => touched.includes(name))),
+      strays: [...found.keys()].filter((name) => !all.has(name)),
+    };
+  };
+}
+
+async function firstFitting(
+  copies: readonly Copy[],
+  change: Change,
+  touched: readonly string[],
+): Promise<Copy | undefined> {
+  if (change.isAlone) return undefined;
+  for (const copy of copies) {
+    if ([...copy.changes.keys()].some(({ isAlone }) => isAlone)) continue;
+    const taken = new Set([...copy.changes.values()].flat());
+    const isThere = (await sourceOf(copy, change.file)).includes(change.from);
+    if (isThere && !touched.some((name) => taken.has(name))) return copy;
+  }
+  return undefined;
+}
+
+function replaced({ what, file, from, to }: Change, source: string): string {
+  if (!source.includes(from)) throw new Error(`${file} does not say "${from}" any more: change "${what}" anew`);
+  return source.replaceAll(from, to);
+}
+
+const sourceOf = async (copy: Copy, file: string): Promise<string> =>
+  copy.sources.get(file) ?? (await readFile(join(root, file), 'utf8'));
+
+async function replayOn(
+  { sources }: Copy,
+  paths: readonly Path[],
+  workshop: string,
+): Promise<ReadonlyMap<string, Caught>> {
+  const entry = await copyWorkflows(workshop, sources);
+  return differences(
+    await bundleForGate(entry, join(workshop, 'bundled')),
+    paths.map(({ recorded }) => recorded),
+  );
+}
+
+/** Copies the code of workflows into a folder of its own in the workshop, these files changed; answers its index.ts. */
+export async function copyWorkflows(workshop: string, sources: ReadonlyMap<string, string>): Promise<string> {
+  const folder = await mkdtemp(join(workshop, 'copy-'));
+  await Promise.all(
+    ['workflows', 'domain'].map((name) => cp(join(root, name), join(folder, name), { recursive: true })),
+  );
+  await cp(join(root, 'package.json'), join(folder, 'package.json'));
+  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  for (const [file, source] of sources) await writeFile(join(folder, file), source);
+  return join(folder, 'workflows/index.ts');
+}

@@ -1,0 +1,122 @@
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode, DefaultLogger, type InjectedSinks } from '@temporalio/worker';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { type Command, type RecordedCommand, recordedCommands } from '../../../archive/recorded-commands.ts';
+import { LeanReplay } from '../../../audit/histories/replay.ts';
+import { explainDifference, failureOf, NOTHING, tellDifference } from '../../../audit/histories/difference.ts';
+import { FAILURE_CONVERTER } from '../../../config/temporal.ts';
+import { firstDifference } from './compare.ts';
+import type { GateSinks } from './interceptors.ts';
+import { GateTrace } from './trace.ts';
+import type { RecordedHistory } from '../workflows/histories.ts';
+
+/**
+ * The replay gate: recorded histories run through workflow code, and every decision is compared with the recorded one.
+ * The SDK's own replay compares kinds and names of commands. That a timer runs as long, that an activity is given the
+ * same, that the end is the same, it does not say; the gate does.
+ */
+
+const path = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+
+/** Nobody reads the lines of a stack trace here, and without a map the bundle is made in half the time. */
+const EMPTY_MAP = Buffer.from(JSON.stringify({ version: 3, file: 'gate.js', sources: [], names: [], mappings: '' }));
+/** In two parts: whoever loads this file would take it for the map of the file. */
+const NO_SOURCE_MAP = ['\n//#', `sourceMappingURL=data:application/json;base64,${EMPTY_MAP.toString('base64')}`].join(
+  ' ',
+);
+
+/**
+ * Workflows with the gate's ear in them; `entry` is another index.ts where a test has a changed copy. With a `cache`,
+ * a folder, what was bundled once is not compiled again.
+ */
+export async function bundleForGate(
+  entry: string = path('../../../workflows/index.ts'),
+  cache: string | null = null,
+): Promise<string> {
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: entry,
+    workflowInterceptorModules: [path('./interceptors.ts')],
+    failureConverterPath: FAILURE_CONVERTER,
+    logger: new DefaultLogger('WARN'),
+    webpackConfigHook: (config) => ({
+      ...config,
+      devtool: false,
+      cache: cache === null ? false : { type: 'filesystem', cacheDirectory: cache },
+    }),
+  });
+  return code + NO_SOURCE_MAP;
+}
+
+interface Replayed {
+  readonly recorded: RecordedHistory;
+  readonly commands: readonly Command[];
+  readonly error: Error | undefined;
+}
+
+/** One run of the replayer for all of them. */
+async function* replay(code: string, recordings: readonly RecordedHistory[]): AsyncGenerator<Replayed> {
+  let trace = new GateTrace();
+  const gate: InjectedSinks<GateSinks>['gate'] = {
+    activated: { fn: (_, jobs) => trace.activated(jobs), callDuringReplay: true },
+    concluded: { fn: (_, commands) => trace.concluded(commands), callDuringReplay: true },
+  };
+  const results = LeanReplay.runReplayHistories({ workflowBundle: { code }, sinks: { gate } }, recordings);
+  let next = 0;
+  for await (const { error } of results) {
+    yield { recorded: recordings[next]!, commands: trace.commands(), error };
+    trace = new GateTrace();
+    next += 1;
+  }
+}
+
+/** What the gate says of a recording that this code would have decided otherwise. */
+export interface Caught {
+  /** Which decision changed, in words. */
+  readonly sentence: string;
+  /** The same from the SDK's error alone, as the audit has it; null: the SDK has not noticed. */
+  readonly fromError: string | null;
+}
+
+/** By the recording's name; a recording that is decided as it was is not in it. */
+export async function differences(
+  code: string,
+  recordings: readonly RecordedHistory[],
+): Promise<ReadonlyMap<string, Caught>> {
+  const found = new Map<string, Caught>();
+  for await (const replayed of replay(code, recordings)) {
+    const { recorded, error } = replayed;
+    const fromError = error === undefined ? null : explainDifference(recorded.history, error);
+    const sentence = differenceOf(replayed) ?? fromError;
+    if (sentence !== null) found.set(recorded.name, { sentence, fromError });
+  }
+  return found;
+}
+
+function differenceOf({ recorded, commands, error }: Replayed): string | null {
+  const difference = firstDifference(decisionsOf(recorded), commands);
+  if (difference === null) return null;
+  const hasThrown = difference.now === NOTHING && error !== undefined && !(error instanceof DeterminismViolationError);
+  return tellDifference(hasThrown ? { ...difference, now: failureOf(error) } : difference);
+}
+
+/** The recorded decisions, with what local activities were given: no history keeps that. */
+export const decisionsOf = ({ history, given }: RecordedHistory): RecordedCommand[] =>
+  recordedCommands(history).map(({ eventId, command }) => ({
+    eventId,
+    command: command.kind === 'activity' && command.local ? { ...command, input: given[eventId] ?? null } : command,
+  }));
+
+/** What the code that made a recording gives its local activities, by event. Throws when it would decide otherwise. */
+export async function givenLocally(code: string, recorded: RecordedHistory): Promise<RecordedHistory['given']> {
+  for await (const { commands, error } of replay(code, [recorded])) {
+    if (error !== undefined) throw error;
+    const given = recordedCommands(recorded.history).flatMap(({ eventId, command }, i) => {
+      const asked = commands[i];
+      return command.kind === 'activity' && command.local && asked?.kind === 'activity' && asked.input !== null
+        ? [[eventId, asked.input] as const]
+        : [];
+    });
+    return Object.fromEntries(given);
+  }
+  throw new Error(`${recorded.name} was not replayed`);
+}

@@ -1,0 +1,155 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import type { CallbackData } from '../../../domain/order.ts';
+import type { ReviewInput } from '../../../workflows/messages.ts';
+import { paid } from '../builders.ts';
+import { type Case, peopleOf } from './people.ts';
+import { until } from '../until.ts';
+import type { DepositHandle, Reserved, WorkflowWorld } from './workflow-world.ts';
+
+/** As the driver says it of a database that is not there. */
+export const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+
+/** What is needed to bring a deposit or a case to where something may happen to it. */
+export function situations(world: WorkflowWorld) {
+  const { keep, openCase, proposes, confirms } = peopleOf(world);
+
+  const untilState = ({ order }: Reserved, state: string) =>
+    until(`the deposit to be ${state}`, async () => (await world.state(order.externalOrderNumber)).state === state);
+
+  /** The workflow has asked the database: a local activity of one of these names was answered. */
+  const asked = (handle: WorkflowHandle, ...activities: string[]) =>
+    until(`${activities.join(' or ')} to be answered`, async () =>
+      ((await handle.fetchHistory()).events ?? []).some((event) => {
+        const told = event.markerRecordedEventAttributes?.details?.['data']?.payloads?.[0]?.data;
+        const text = Buffer.from(told ?? '').toString();
+        return activities.some((activity) => text.includes(`"${activity}"`));
+      }),
+    );
+
+  /** A deposit that is paid; `change`: otherwise than it was asked. */
+  async function pays(reserved: Reserved, change: Partial<CallbackData> = {}) {
+    const handle = await world.start(reserved);
+    const payment = await world.receive(paid(reserved.order, change));
+    await world.signal(handle, payment);
+    return { reserved, handle, payment, inboxId: payment.inboxId };
+  }
+
+  async function short(settings: Parameters<typeof world.reserve>[1] = {}) {
+    const of = await pays(await world.reserve({}, settings), { transactionAmount: '4999' });
+    await untilState(of.reserved, 'IN_REVIEW');
+    return of;
+  }
+
+  /** A deposit of which nobody knows whether the provider has its order. */
+  async function unplaced() {
+    const reserved = await world.reserve();
+    world.answers(reserved.order.externalOrderNumber, async () => ({ kind: 'unknown', cause: 'ECONNRESET' }));
+    const handle = await world.start(reserved);
+    await untilState(reserved, 'PLACEMENT_UNKNOWN');
+    return { reserved, handle };
+  }
+
+  /** Pays what waits for it, and sees it closed. */
+  async function paidAtLast({ reserved, handle }: { readonly reserved: Reserved; readonly handle: DepositHandle }) {
+    await world.signal(handle, await world.receive(paid(reserved.order)));
+    await handle.result();
+  }
+
+  /** Paid after its window, where the policy asks for people: its money waits in suspense. */
+  async function late() {
+    const reserved = await world.reserve({}, { paymentWindowMs: 200, latePolicy: 'review' });
+    const handle = await world.start(reserved);
+    await untilState(reserved, 'EXPIRED');
+    const payment = await world.receive(paid(reserved.order));
+    await world.signal(handle, payment);
+    await untilState(reserved, 'IN_REVIEW');
+    return { reserved, handle, inboxId: payment.inboxId };
+  }
+
+  async function credited(wallet = 'wallet-42') {
+    const of = await pays(await world.reserve({ wallet }));
+    const { postingId } = (await of.handle.result()) as { postingId: string };
+    return { ...of, postingId };
+  }
+
+  /** A second payment of a credited deposit, and the case about it; `beforeCase` is told its workflow id. */
+  async function second(reason: 'SECOND_CODE' | 'STALE', beforeCase: (workflowId: string) => void = () => {}) {
+    const { reserved, postingId } = await credited();
+    const payment = await keep(paid(reserved.order), 'final', reason);
+    beforeCase(`review:${payment.inboxId}`);
+    const input = { ...about(reserved, payment.inboxId), reason, transactionCode: payment.transactionCode, payment };
+    const handle = await openCase({ ...input, standing: 'nothing' });
+    return { reserved, handle, inboxId: payment.inboxId, input, beside: postingId };
+  }
+
+  const about = ({ order, settings }: Reserved, inboxId: string) => ({
+    inboxId,
+    externalOrderNumber: order.externalOrderNumber,
+    order: { ...order, settings },
+  });
+
+  async function doubted(wallet: string) {
+    const { reserved, payment, postingId, inboxId } = await credited(wallet);
+    const input: ReviewInput = {
+      ...about(reserved, inboxId),
+      reason: 'CREDIT_IN_DOUBT',
+      transactionCode: payment.transactionCode,
+      payment,
+      standing: 'credited',
+      doubt: { postingId, operator: 'alice', reason: 'the wallet is another' },
+      workflowId: `review:${inboxId}:reversal:1`,
+    };
+    return { handle: await openCase(input), inboxId };
+  }
+
+  const together = async (
+    of: Case,
+    ...[decision, more]: [Parameters<typeof proposes>[2], Parameters<typeof proposes>[3]?]
+  ) => confirms('bob', of, await proposes('alice', of, decision, more));
+
+  /** Fails so often, as when the database is away: what is local is tried again as durable. */
+  function failing(activity: Parameters<typeof world.instead>[0], { order }: Reserved, times: number): void {
+    let left = times;
+    world.instead(activity, order.externalOrderNumber, async (real) => {
+      if (left-- > 0) throw away();
+      return real();
+    });
+  }
+
+  /**
+   * What is asked about a row is answered when `release` is called: as the row is `then`, or as it was when it was asked
+   * (`before`). What is local holds the workflow's task, so it is asked durably, and messages are heard meanwhile.
+   */
+  function held(activity: Parameters<typeof world.instead>[0], about: string, says: 'then' | 'before' = 'then') {
+    let release = () => {};
+    let ask = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const asked = new Promise<void>((resolve) => (ask = resolve));
+    let runs = 0;
+    world.instead(activity, about, async (real) => {
+      if (activity !== 'recordProposal' && runs++ === 0) throw away();
+      const before = says === 'before' ? await real() : undefined;
+      ask();
+      await released;
+      return says === 'before' ? before : real();
+    });
+    return { release, asked };
+  }
+
+  return {
+    untilState,
+    asked,
+    held,
+    pays,
+    short,
+    unplaced,
+    paidAtLast,
+    late,
+    credited,
+    second,
+    about,
+    doubted,
+    together,
+    failing,
+  };
+}
