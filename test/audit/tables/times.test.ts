@@ -50,7 +50,7 @@ const CONTRADICTIONS: readonly Discrepancy[] = [
   },
   {
     what: 'a credit before its callback came',
-    tamper: `update engine.callback set received_at = received_at + interval '1 second', last_at = last_at + interval '1 second' where id = ${callbackOf(credited)}`,
+    tamper: `update engine.callback set received_at = received_at + interval '10 minutes', last_at = last_at + interval '10 minutes' where id = ${callbackOf(credited)}`,
     kinds: [...times, 'evidence_differs'],
     names: 'the posting was made before that',
   },
@@ -182,7 +182,7 @@ const CONTRADICTIONS: readonly Discrepancy[] = [
   },
   {
     what: 'a signal that was heard after what followed from it',
-    tamper: moveEvents(credited, 2_000, (eventId) => eventId === 7),
+    tamper: moveEvents(credited, 10 * MINUTE, (eventId) => eventId === 7),
     kinds: times,
     names: 'event 8 happened',
   },
