@@ -32,6 +32,8 @@ if (executable === null) {
   );
 }
 
+/** Whatever is asked for, no other machine can be found. */
+const ALONE = 'MAP * ~NOTFOUND, EXCLUDE 127.0.0.1';
 const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 const SIZES = { phone: PHONE, desk: DESK } as const;
 /** What people and programs write where a name belongs. */
@@ -55,7 +57,7 @@ describe.skipIf(executable === null)('in a real browser', () => {
       SANDBOX_CONSOLE_PASSWORD: CONSOLE_PASSWORD,
       SANDBOX_RELEASE_DELAY: '100ms',
     });
-    browser = await launchBrowser(executable!);
+    browser = await launchBrowser(executable!, ALONE);
     visitor = await visit(browser);
   });
   afterAll(() => browser?.close());
