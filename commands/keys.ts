@@ -4,7 +4,7 @@ import { asCalled } from '../config/called.ts';
 import { UsageError } from '../config/command-line.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
-import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
+import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/queries/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { parseKeyCommand, KEYS_USAGE } from './key-arguments.ts';
 import '../config/closed-output.ts';

@@ -3,7 +3,7 @@ import { asCalled } from '../config/called.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
-import { noteRestored } from '../database/placements.ts';
+import { noteRestored } from '../database/queries/placements.ts';
 import { createPool } from '../database/pool.ts';
 import { typedYes } from './typed-yes.ts';
 import '../config/closed-output.ts';

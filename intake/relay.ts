@@ -1,10 +1,10 @@
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { type Loop, startLoop } from '../telemetry/loop.ts';
-import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/callbacks.ts';
-import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase } from '../database/cases.ts';
-import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/deposits.ts';
-import { findAnsweredLate } from '../database/placements.ts';
+import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/queries/callbacks.ts';
+import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase } from '../database/queries/cases.ts';
+import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/queries/deposits.ts';
+import { findAnsweredLate } from '../database/queries/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { mendCase, perhapsNotRunning } from './open-case.ts';
 import { signalCallback, signalAnswered, signalSettled } from './signal-workflow.ts';

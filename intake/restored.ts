@@ -4,13 +4,19 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
 import { isPlain, plainName, unopened } from '../config/unopened.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findCallback, insertRestored } from '../database/callbacks.ts';
-import { casesWithoutRow, decidedLongAgo, regainCase, withoutCaseOf, type WithoutCase } from '../database/cases.ts';
-import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/deposits.ts';
-import { wasRestoredSince } from '../database/placements.ts';
+import { findCallback, insertRestored } from '../database/queries/callbacks.ts';
+import {
+  casesWithoutRow,
+  decidedLongAgo,
+  regainCase,
+  withoutCaseOf,
+  type WithoutCase,
+} from '../database/queries/cases.ts';
+import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/queries/deposits.ts';
+import { wasRestoredSince } from '../database/queries/placements.ts';
 import { inTransaction } from '../database/pool.ts';
-import { readClocks } from '../database/provider-clock.ts';
-import type { DepositRow } from '../database/rows.ts';
+import { readClocks } from '../database/queries/provider-clock.ts';
+import type { DepositRow } from '../database/queries/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';

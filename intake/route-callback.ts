@@ -17,8 +17,8 @@ import {
   rerouteCallback,
   type Disposition,
   type Stamp,
-} from '../database/callbacks.ts';
-import { readClocks } from '../database/provider-clock.ts';
+} from '../database/queries/callbacks.ts';
+import { readClocks } from '../database/queries/provider-clock.ts';
 import { type DepositState, isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
 import type { CallbackMessage, CallbackReading } from '../providers/port.ts';

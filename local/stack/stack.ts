@@ -1,6 +1,6 @@
 /** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
 
-import { createApiKey, listKeys, revokeKeys } from '../../database/api-keys.ts';
+import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { z } from 'zod';
 import type { DeliveryLoop } from '../callbacks/delivery-loop.ts';
 import type { SettingsBook } from '../settings.ts';
-import type { LoginLimit } from './login-limit.ts';
+import type { LoginLimit } from './login/login-limit.ts';
 
 export interface ConsoleParts {
   readonly pool: pg.Pool;

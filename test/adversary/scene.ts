@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { startDeposit } from '../../intake/start-workflow.ts';
 import { Secret } from '../../config/keys/secret.ts';
-import { findDeposit, reserve } from '../../database/deposits.ts';
+import { findDeposit, reserve } from '../../database/queries/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 import { sealName } from '../../database/sealed-name.ts';
 import { order as buildOrder, paid, settings as buildSettings } from '../support/builders.ts';

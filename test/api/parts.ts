@@ -6,7 +6,7 @@ import { startApi } from '../../api/start.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { reserve } from '../../database/deposits.ts';
+import { reserve } from '../../database/queries/deposits.ts';
 import type { Order } from '../../domain/order.ts';
 import { startWorker } from '../../worker/start.ts';
 import { settings } from '../support/builders.ts';

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { insertCallback, insertRestored, markRaised, openOwnCase, rerouteCallback } from '../../database/callbacks.ts';
+import {
+  insertCallback,
+  insertRestored,
+  markRaised,
+  openOwnCase,
+  rerouteCallback,
+} from '../../database/queries/callbacks.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { RECEIPTS } from '../../domain/review.ts';

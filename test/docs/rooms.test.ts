@@ -23,7 +23,7 @@ test.each([
   ['how is a callback’s address made?', 'providers/callback-address.ts', 'callbackUrl'],
   ['what happens after a restore?', 'intake/restored.ts', 'mendDeposit'],
   ['who may ask how often?', 'api/http/rate-limit.ts', 'Buckets'],
-  ['what is deleted when it is old?', 'database/prune.ts', 'prune'],
+  ['what is deleted when it is old?', 'database/queries/prune.ts', 'prune'],
   ['which keys verify while they rotate?', 'config/keys/keyring.ts', 'verifying'],
   ['where is one payment of a deposit kept to one wallet?', 'database/migrations/010-slots.sql', 'create table slot'],
   ['what does an error’s code mean?', 'contract/problems.ts', 'meaning'],

@@ -8,7 +8,7 @@ import { listen, type Listener } from '../../api/http/http.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { createPayloadCodec } from '../../config/payload-codec.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { findBrowser, launchBrowser } from '../support/browser.ts';
 import { startEngine } from '../support/engine.ts';

@@ -1,7 +1,7 @@
 import { temporal } from '@temporalio/proto';
 import { loadApiConfig } from '../../config/settings/api.ts';
-import { insertCase } from '../../database/cases.ts';
-import { reserve } from '../../database/deposits.ts';
+import { insertCase } from '../../database/queries/cases.ts';
+import { reserve } from '../../database/queries/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { sealName } from '../../database/sealed-name.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { countAttempt, findCallback } from '../../database/callbacks.ts';
+import { countAttempt, findCallback } from '../../database/queries/callbacks.ts';
 import { markReviewed } from '../support/inbox.ts';
-import { openDepositCase } from '../../database/cases.ts';
-import { findDeposit } from '../../database/deposits.ts';
+import { openDepositCase } from '../../database/queries/cases.ts';
+import { findDeposit } from '../../database/queries/deposits.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { type CreditOutcome, type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';

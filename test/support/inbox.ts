@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type CallbackRow, findCallback, type NewCallback, type Stamp } from '../../database/callbacks.ts';
+import { type CallbackRow, findCallback, type NewCallback, type Stamp } from '../../database/queries/callbacks.ts';
 import type { Seal } from '../../config/keys/inbox-seal.ts';
 
 /** The inbox as its owner writes it, for rows that no message becomes: nothing of what `engine.receive` demands is asked. */
