@@ -27,7 +27,7 @@ import {
 } from '../contract/deposits.ts';
 import type { SignatureTrust } from '../config/keys/operator-keys.ts';
 import { bindReviews } from './routes/reviews.ts';
-import { WITHOUT_EFFECT_MS } from '../intake/relay.ts';
+import { WITHOUT_EFFECT_MS } from '../intake/relay/relay.ts';
 import { encodeCursor } from '../contract/requests.ts';
 
 export interface InternalDependencies extends CreateDependencies {

@@ -22,7 +22,7 @@ import { startNotificationListener } from '../database/notification-listener.ts'
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
 import { createBackgroundSignals, signalCallback, signalCallbackById } from '../intake/signal-workflow.ts';
-import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay.ts';
+import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay/relay.ts';
 import { createPlacementWaiter } from '../intake/placement-waiter.ts';
 
 export interface RunningApi {

@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Client } from '@temporalio/client';
 import { afterAll, expect } from 'vitest';
-import { RELAY_TIMES, type RelayTimes } from '../../intake/relay.ts';
+import { RELAY_TIMES, type RelayTimes } from '../../intake/relay/relay.ts';
 import { startApi } from '../../api/start.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';

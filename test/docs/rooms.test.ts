@@ -9,7 +9,7 @@ test.each([
   ['which states follow which?', 'domain/deposit.ts', 'export const'],
   ['what happens to a deposit, step by step?', 'workflows/deposit.ts', 'export async function deposit'],
   ['how is a callback checked and kept?', 'intake/receive-callback.ts', 'createReceiver'],
-  ['who signals a workflow again, when nobody heard?', 'intake/relay.ts', 'relay'],
+  ['who signals a workflow again, when nobody heard?', 'intake/relay/relay.ts', 'relay'],
   ['how does a person’s decision get in?', 'intake/decide-case.ts', 'decide'],
   ['which requests and answers are there?', 'contract/deposits.ts', 'operation('],
   ['which status has an error?', 'contract/errors.ts', 'status'],

@@ -5,7 +5,7 @@ import { reserve } from '../../database/queries/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { sealName } from '../../database/sealed-name.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
-import type { RelayTimes } from '../../intake/relay.ts';
+import type { RelayTimes } from '../../intake/relay/relay.ts';
 import { contentHash } from '../../providers/content-hash.ts';
 import { type MemoryLog, ordersAtProvider, workflowStatus } from '../api/evidence.ts';
 import { order as buildOrder, paid, settings } from '../support/builders.ts';

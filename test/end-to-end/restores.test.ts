@@ -3,7 +3,7 @@ import { copyFile, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import type { RelayTimes } from '../../intake/relay.ts';
+import type { RelayTimes } from '../../intake/relay/relay.ts';
 import { ForgottenError } from '../../config/empty-database.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { createLog } from '../../telemetry/log.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { startApi, type RunningApi } from '../../api/start.ts';
-import type { RelayTimes } from '../../intake/relay.ts';
+import type { RelayTimes } from '../../intake/relay/relay.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { createLog } from '../../telemetry/log.ts';

@@ -1,13 +1,13 @@
-import { crashPoint } from '../telemetry/crash-points.ts';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { type Loop, startLoop } from '../telemetry/loop.ts';
-import { findKeptOrders, findToRaise, findWithoutEffect } from '../database/queries/callbacks.ts';
-import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase } from '../database/queries/cases.ts';
-import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../database/queries/deposits.ts';
-import { findAnsweredLate } from '../database/queries/placements.ts';
-import { inTransaction } from '../database/pool.ts';
-import { mendCase, perhapsNotRunning } from './open-case.ts';
-import { signalCallback, signalAnswered, signalSettled } from './signal-workflow.ts';
+import { crashPoint } from '../../telemetry/crash-points.ts';
+import { type Log, raiseAlarm } from '../../telemetry/log.ts';
+import { type Loop, startLoop } from '../../telemetry/loop.ts';
+import { findKeptOrders, findToRaise, findWithoutEffect } from '../../database/queries/callbacks.ts';
+import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase } from '../../database/queries/cases.ts';
+import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../../database/queries/deposits.ts';
+import { findAnsweredLate } from '../../database/queries/placements.ts';
+import { inTransaction } from '../../database/pool.ts';
+import { mendCase, perhapsNotRunning } from '../open-case.ts';
+import { signalCallback, signalAnswered, signalSettled } from '../signal-workflow.ts';
 import {
   isOverdue,
   LAG_MS,
@@ -16,10 +16,10 @@ import {
   type RestoreDependencies,
   tellOverdue,
   wakeOutdated,
-} from './restored.ts';
-import { routeKept, UNKNOWN_ORDER_MS } from './route-callback.ts';
-import { createSweeper, MAX_REST_AWAY_MS, type RelayStep } from './relay-sweeper.ts';
-import { depositWorkflowId } from '../domain/ids.ts';
+} from '../restored.ts';
+import { routeKept, UNKNOWN_ORDER_MS } from '../route-callback.ts';
+import { createSweeper, MAX_REST_AWAY_MS, type RelayStep } from './sweeper.ts';
+import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** When the relay looks at what; shorter in tests. */
 export interface RelayTimes {

@@ -1,7 +1,7 @@
 import { isGrpcServiceError, NamespaceNotFoundError } from '@temporalio/client';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { isDatabaseAway } from '../database/pool.ts';
-import type { Page } from '../database/queries/rows.ts';
+import { type Log, raiseAlarm } from '../../telemetry/log.ts';
+import { isDatabaseAway } from '../../database/pool.ts';
+import type { Page } from '../../database/queries/rows.ts';
 
 /** One kind of row that the relay looks after. */
 export interface RelayStep<Row> {
