@@ -1,12 +1,17 @@
 import { crashPoint } from '../../telemetry/crash-points.ts';
-import { type Log, raiseAlarm } from '../../telemetry/log.ts';
-import { type Loop, startLoop } from '../../telemetry/loop.ts';
+import { raiseAlarm } from '../../telemetry/log.ts';
+import type { Loop } from '../../telemetry/loop.ts';
 import { findKeptOrders, findToRaise, findWithoutEffect } from '../../database/queries/callbacks.ts';
-import { findNotCarriedOut, findOpenCases, findWithoutCase, suspenseWithoutCase } from '../../database/queries/cases.ts';
+import {
+  findNotCarriedOut,
+  findOpenCases,
+  findWithoutCase,
+  suspenseWithoutCase,
+} from '../../database/queries/cases.ts';
 import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../../database/queries/deposits.ts';
 import { findAnsweredLate } from '../../database/queries/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { mendCase, perhapsNotRunning } from '../open-case.ts';
+import { mendCase } from '../open-case.ts';
 import { signalCallback, signalAnswered, signalSettled } from '../signal-workflow.ts';
 import {
   isOverdue,
@@ -18,7 +23,7 @@ import {
   wakeOutdated,
 } from '../restored.ts';
 import { routeKept, UNKNOWN_ORDER_MS } from '../route-callback.ts';
-import { createSweeper, MAX_REST_AWAY_MS, type RelayStep } from './sweeper.ts';
+import { type RelayLoops, relayLoops } from './loops.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** When the relay looks at what; shorter in tests. */
@@ -41,15 +46,10 @@ export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againM
 export const WITHOUT_EFFECT_MS = 2 * 60_000;
 /** What is told again and again is told this often at last: days of it stay below the server's limits. */
 const MAX_AGAIN_MS = 3_600_000;
-const PAGES = 10;
-/** 2,000 rows in each look: 10,000 open ones are gone through within a minute. */
-const LARGE_PAGE = 500;
-const LARGE_PAGES = 4;
 /** A row that waits so many lags longer than its windows is not waited for any more. */
 const OVERDUE_LAGS = 10;
 /** What lies in suspense is counted this many lags apart. */
 const SUSPENSE_LAGS = 10;
-const CONCURRENCY = 8;
 
 export interface Relay {
   close(): Promise<void>;
@@ -61,54 +61,26 @@ export interface Relay {
  * twice, or in several processes at once.
  */
 export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_TIMES): Relay {
-  const { pool, log } = deps;
-  const { everyMs, freshMs, againMs, unstartedMs, lagMs = LAG_MS } = times;
-  const { withoutEffectMs = WITHOUT_EFFECT_MS } = times;
-  const overdueMs = OVERDUE_LAGS * lagMs;
-  const health = watchHealth(log);
-
-  /** Row by row, as fast as there is work, then again after `pauseMs`. */
-  function serving<Row>(step: RelayStep<Row>, pauseMs = everyMs, pages = PAGES): Loop {
-    const told = health(step.name);
-    const sweeper = createSweeper(step, { log, everyMs, pages, concurrency: CONCURRENCY, health: told });
-    const loop = looping(told, async (stop) => ((await sweeper.sweep(stop)) ? 0 : pauseMs));
-    return { close: () => loop.close().then(() => sweeper.drain()) };
-  }
-  const looping = (told: (error: unknown) => void, work: (stop: AbortSignal) => Promise<number | null>): Loop =>
-    startLoop({
-      work,
-      failed: (error, n) => {
-        told(error);
-        return Math.min(MAX_REST_AWAY_MS, everyMs * 2 ** n);
-      },
-    });
-  /** Not row by row. */
-  function asking(name: string, work: (stop: AbortSignal) => Promise<number | null>): Loop {
-    const told = health(name);
-    return looping(told, async (stop) => {
-      const pauseMs = await work(stop);
-      told(null);
-      return pauseMs;
-    });
-  }
-  /**
-   * Nothing to do for most of them, so most are only looked up, with one call for a large page. The others are asked about
-   * one by one, and a few pages at a time, so that a sweep over many does not burden Temporal.
-   */
-  const lookingAfter = <Row>(
-    step: RelayStep<Row>,
-    workflowIdOf: (row: Row) => string,
-    isDue: (row: Row) => boolean = () => false,
-  ): Loop => {
-    const page: RelayStep<Row>['page'] = async (after) => {
-      const { rows, end } = await step.page(after, LARGE_PAGE);
-      const asked = new Set(await perhapsNotRunning(deps.client, rows, workflowIdOf));
-      return { rows: rows.filter((row) => asked.has(row) || isDue(row)), end };
-    };
-    return serving({ ...step, page, againMs: lagMs }, lagMs / 6, LARGE_PAGES);
-  };
-
+  const all = { lagMs: LAG_MS, withoutEffectMs: WITHOUT_EFFECT_MS, ...times };
+  const ways = relayLoops(deps, all);
   const loops = [
+    ...signalAgain(deps, all, ways),
+    ...giveOwners(deps, all, ways),
+    ...tellPeople(deps, all, ways),
+    wakeOutdatedTwice(deps, all, ways),
+  ];
+  return {
+    async close() {
+      await Promise.all(loops.map((loop) => loop.close()));
+    },
+  };
+}
+
+/** Rows that their workflow perhaps never heard of. */
+function signalAgain(deps: RestoreDependencies, times: Required<RelayTimes>, { serving }: RelayLoops): Loop[] {
+  const { pool } = deps;
+  const { freshMs, againMs, unstartedMs, lagMs } = times;
+  return [
     serving({
       name: 'callbacks',
       page: (after, limit) => findToRaise(pool, { freshMs, againMs, atMostMs: MAX_AGAIN_MS }, after, limit),
@@ -145,6 +117,18 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       idOf: (externalOrderNumber) => externalOrderNumber,
       work: (externalOrderNumber) => settleUnknown(deps, externalOrderNumber),
     }),
+  ];
+}
+
+/** Open rows whose workflow perhaps does not run, and deposits that wait for people without a case. */
+function giveOwners(
+  deps: RestoreDependencies,
+  { lagMs }: Required<RelayTimes>,
+  { serving, lookingAfter }: RelayLoops,
+): Loop[] {
+  const { pool } = deps;
+  const overdueMs = OVERDUE_LAGS * lagMs;
+  return [
     lookingAfter(
       {
         name: 'deposits',
@@ -174,6 +158,16 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       },
       lagMs / 6,
     ),
+  ];
+}
+
+/** What waits too long, though each of its rows may be in order. */
+function tellPeople(
+  { pool, log }: RestoreDependencies,
+  { againMs, lagMs, withoutEffectMs }: Required<RelayTimes>,
+  { asking }: RelayLoops,
+): Loop[] {
+  return [
     asking('payments without effect', async () => {
       const waiting = await findWithoutEffect(pool, withoutEffectMs);
       if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
@@ -189,24 +183,17 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
       if (amount !== '0') raiseAlarm(log, 'suspense_without_case', { amount });
       return SUSPENSE_LAGS * lagMs;
     }),
-    lookingBack(),
   ];
+}
 
-  /** At the start, and once more when nothing lags behind any longer. */
-  function lookingBack(): Loop {
-    let times = 0;
-    return asking('workflows', async (stop) => {
-      await wakeOutdated(deps, lagMs, stop);
-      times += 1;
-      return times === 1 ? 2 * lagMs : null;
-    });
-  }
-
-  return {
-    async close() {
-      await Promise.all(loops.map((loop) => loop.close()));
-    },
-  };
+/** At the start, and once more when nothing lags behind any longer. */
+function wakeOutdatedTwice(deps: RestoreDependencies, { lagMs }: Required<RelayTimes>, { asking }: RelayLoops): Loop {
+  let rounds = 0;
+  return asking('workflows', async (stop) => {
+    await wakeOutdated(deps, lagMs, stop);
+    rounds += 1;
+    return rounds === 1 ? 2 * lagMs : null;
+  });
 }
 
 /** Kept messages of an order: routed when it has turned up, or given to people after their time. */
@@ -216,17 +203,4 @@ async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: str
     if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit: externalOrderNumber, inboxId: row?.id });
   // Acknowledged by now: what fails is raised as every other row is.
   for (const { signal: row } of routings) if (row !== null) await signalCallback(deps, row);
-}
-
-const ALARM_AFTER_FAILURES = 3;
-
-/** Each step tells of an outage once. The log makes one line of what several steps tell within a minute. */
-function watchHealth(log: Log): (step: string) => (error: unknown) => void {
-  return (step) => {
-    let failures = 0;
-    return (error) => {
-      failures = error === null ? 0 : failures + 1;
-      if (failures === ALARM_AFTER_FAILURES) raiseAlarm(log, 'relay_failed', { step, error: (error as Error).name });
-    };
-  };
 }
