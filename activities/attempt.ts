@@ -10,7 +10,7 @@ import { lastAttempt, notSent, openAttempt, settleAttempt, type StoredAnswer } f
 import { type CapabilityKey, callbackUrl } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
 import type { OwnStamps } from '../providers/own-stamps.ts';
-import { openName } from '../database/sealed-name.ts';
+import { openName } from '../encoding/payer-name.ts';
 import type { PlacementOutcome, PlacementPort, PlacementRequest, RefusalCause } from '../providers/port.ts';
 import type { ProviderName } from '../domain/order.ts';
 

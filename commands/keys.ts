@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type pg from 'pg';
-import { asCalled } from '../config/called.ts';
-import { UsageError } from '../config/command-line.ts';
+import { asCalled, UsageError } from '../config/command-line.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/queries/api-keys.ts';

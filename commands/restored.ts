@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { asCalled } from '../config/called.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
-import { takesNoArguments } from '../config/command-line.ts';
+import { asCalled, takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { noteRestored } from '../database/queries/placements.ts';
 import { createPool } from '../database/pool.ts';

@@ -9,7 +9,7 @@ import { type DepositView, findDeposit, reserve, viewDeposit } from '../database
 import type { DepositRow } from '../database/queries/rows.ts';
 import type { DepositSettings } from '../domain/order.ts';
 import { orderFault } from '../domain/order-limits.ts';
-import { sealName } from '../database/sealed-name.ts';
+import { sealName } from '../encoding/payer-name.ts';
 import { refusalOf } from './refusal.ts';
 import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './admission-control.ts';

@@ -7,7 +7,6 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
-import { isPlain } from '../config/unopened.ts';
 import { type CaseRow, findCase, findNewestCredit } from '../database/queries/cases.ts';
 import {
   insertDecision,
@@ -36,6 +35,7 @@ import { mayUse } from '../database/queries/api-keys.ts';
 import { UNSIGNED } from '../contract/errors.ts';
 import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './admission-control.ts';
+import { isPlain } from '../domain/ids.ts';
 
 export interface DecideDependencies {
   readonly pool: pg.Pool;

@@ -2,7 +2,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
-import { isPlain, plainName, unopened } from '../config/unopened.ts';
+import { unopened } from '../config/temporal.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, insertRestored } from '../database/queries/callbacks.ts';
 import {
@@ -23,7 +23,7 @@ import { saidBy, whereIs } from './open-case.ts';
 import { signalLookAgain, signalCallback, type SignalDependencies } from './signal-workflow.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
-import { depositWorkflowId } from '../domain/ids.ts';
+import { depositWorkflowId, isPlain, plainName } from '../domain/ids.ts';
 
 /**
  * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/guides/restore.md). Nothing

@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { unopened } from '../config/unopened.ts';
+import { unopened } from '../config/temporal.ts';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import type pg from 'pg';
 import { createActivities } from '../activities/index.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
 import { refuseIfForgotten } from '../config/empty-database.ts';
@@ -84,8 +83,8 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
 
 /** What the worker stands on. */
 interface Ground {
-  readonly pool: pg.Pool;
-  readonly decisions: pg.Pool;
+  readonly pool: ReturnType<typeof createPool>;
+  readonly decisions: ReturnType<typeof createPool>;
   readonly connection: NativeConnection;
   readonly client: Client;
 }

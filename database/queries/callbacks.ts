@@ -4,7 +4,7 @@ import type { DepositState } from '../../domain/deposit.ts';
 import type { CallbackData, Payment } from '../../domain/order.ts';
 import type { Receipt, ReviewReason } from '../../domain/review.ts';
 import type { NewSeal, Sealer } from '../../config/keys/inbox-seal.ts';
-import { isOld, type Page, pageTime, toPage } from './rows.ts';
+import { ageMsOf, isOld, type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 
 /** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
@@ -315,17 +315,15 @@ export interface WithoutEffect {
 
 /** Null: there are none older than this. */
 export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<WithoutEffect | null> {
-  const { rows } = await db.query<Omit<WithoutEffect, 'ageMs'> & { age_ms: string }>(
+  const { rows } = await db.query<WithoutEffect>(
     `select external_order_number as deposit, id as "inboxId", (count(*) over ())::int as count,
-            (extract(epoch from clock_timestamp() - received_at) * 1000)::bigint as age_ms
+            ${ageMsOf('received_at')} as "ageMs"
        from engine.callback
       where outcome is null and acked and ${isOld('received_at', '$1')}
       order by received_at limit 1`,
     [olderThanMs],
   );
-  if (rows[0] === undefined) return null;
-  const { age_ms, ...oldest } = rows[0];
-  return { ...oldest, ageMs: Number(age_ms) };
+  return rows[0] ?? null;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Secret } from '../../config/keys/secret.ts';
-import type { Decision, Standing } from '../../domain/decision.ts';
+import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
-import { isOld, type Page, toPage } from './rows.ts';
+import { ageMsOf, isOld, type Page, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 
 /** A case for people, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
@@ -297,24 +297,10 @@ export interface WithoutCase {
   readonly ageMs: number;
 }
 
-interface RawWithoutCase {
-  n: string;
-  state: string;
-  inbox_id: string | null;
-  age_ms: string;
-}
-
-const toWithoutCase = (row: RawWithoutCase): WithoutCase => ({
-  externalOrderNumber: row.n,
-  state: row.state,
-  inboxId: row.inbox_id,
-  ageMs: Number(row.age_ms),
-});
-
 /** One statement: a decision closes the case and the deposit at once. */
 const WITHOUT_CASE = `
-  select d.external_order_number as n, d.state, d.bound_callback as inbox_id,
-         (extract(epoch from clock_timestamp() - coalesce(c.received_at, d.created_at)) * 1000)::bigint as age_ms
+  select d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
+         ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"
     from engine.deposit d left join engine.callback c on c.id = d.bound_callback
    where not exists (select from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null)`;
 
@@ -324,21 +310,26 @@ export async function findWithoutCase(
   after: readonly string[] | null,
   limit: number,
 ): Promise<Page<WithoutCase>> {
-  const { rows } = await db.query<RawWithoutCase>(
+  const { rows } = await db.query<WithoutCase>(
     `${WITHOUT_CASE} and d.state in ('IN_REVIEW', 'CREDITING') and d.external_order_number > $1
       order by d.external_order_number limit $2`,
     [after?.[0] ?? '', limit],
   );
-  return toPage(rows, limit, toWithoutCase, ({ n }) => [n]);
+  return toPage(
+    rows,
+    limit,
+    (row) => row,
+    ({ externalOrderNumber }) => [externalOrderNumber],
+  );
 }
 
 /** An open deposit whose payment has come to something, and yet nobody has it; null: it is not one. */
 export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
-  const { rows } = await db.query<RawWithoutCase>(
+  const { rows } = await db.query<WithoutCase>(
     `${WITHOUT_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
     [externalOrderNumber],
   );
-  return rows[0] === undefined ? null : toWithoutCase(rows[0]);
+  return rows[0] ?? null;
 }
 
 /** Writes the case of a deposit that is for people once more, if its payment never had another: its id, or null. */
@@ -352,8 +343,8 @@ export async function findNotCarriedOut(
   db: Db,
   olderThanMs: number,
 ): Promise<{ readonly count: number; readonly case: string; readonly ageMs: number } | null> {
-  const { rows } = await db.query<{ case: string; count: number; age_ms: string }>(
-    `select v.workflow_id as case, (count(*) over ())::int as count, (extract(epoch from clock_timestamp() - k.at) * 1000)::bigint as age_ms
+  const { rows } = await db.query<{ case: string; count: number; ageMs: number }>(
+    `select v.workflow_id as case, (count(*) over ())::int as count, ${ageMsOf('k.at')} as "ageMs"
        from engine.review_case v
       cross join lateral (
         select min(k.at) as at from engine.decision k
@@ -364,9 +355,7 @@ export async function findNotCarriedOut(
       order by k.at limit 1`,
     [olderThanMs],
   );
-  if (rows[0] === undefined) return null;
-  const { age_ms, ...oldest } = rows[0];
-  return { ...oldest, ageMs: Number(age_ms) };
+  return rows[0] ?? null;
 }
 
 /**
@@ -426,15 +415,7 @@ export async function openDepositCase(
   return given ? parked : null;
 }
 
-export interface DecidedCase {
-  readonly decision: Decision;
-  readonly postingId: string | null;
-  readonly decidedBy: string;
-  /** What the deposit was credited with, although its own payment was not. */
-  readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
-  /** Its money went into the wallet of another deposit. */
-  readonly elsewhere?: true;
-}
+export type DecidedCase = Omit<Extract<DecisionAnswer, { kind: 'decided' }>, 'kind'>;
 
 /**
  * How a case was decided; null: it is open. For a deposit whose own workflow was gone for a while: how its payment was

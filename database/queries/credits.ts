@@ -3,16 +3,10 @@ import type { Credit } from '../../domain/credits.ts';
 /** The postings that put money into wallets for a deposit, as the books have them. */
 
 /** As JSON from the database: times as text. `root` is the posting that brought the money in. */
-export interface RawCredit {
-  readonly postingId: string;
+export interface RawCredit extends Omit<Credit, 'at' | 'reversed'> {
   readonly root: string;
-  readonly amount: string;
-  readonly rest: string | null;
-  readonly wallet: string;
-  readonly transactionCode: string | null;
-  readonly how: 'machine' | 'people';
   readonly at: string;
-  readonly reversed: { readonly postingId: string; readonly at: string; readonly kept: boolean } | null;
+  readonly reversed: (Omit<NonNullable<Credit['reversed']>, 'at'> & { readonly at: string }) | null;
 }
 
 /**

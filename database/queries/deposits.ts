@@ -2,7 +2,7 @@ import { type Credit, type DepositStanding, sumOf } from '../../domain/credits.t
 import type { DepositState } from '../../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
-import { DEPOSIT_COLUMNS, type DepositRow, isOld, type Page, pageTime, toPage } from './rows.ts';
+import { ageMsOf, DEPOSIT_COLUMNS, type DepositRow, isOld, type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 
 /** The channel on which a deposit tells that its placement was settled; the payload is the order number. */
@@ -333,17 +333,14 @@ export async function findNotPlaced(
   db: Db,
   olderThanMs: number,
 ): Promise<{ readonly count: number; readonly deposit: string; readonly ageMs: number } | null> {
-  const { rows } = await db.query<{ count: number; deposit: string; age_ms: string }>(
-    `select external_order_number as deposit, (count(*) over ())::int as count,
-            (extract(epoch from clock_timestamp() - created_at) * 1000)::bigint as age_ms
+  const { rows } = await db.query<{ count: number; deposit: string; ageMs: number }>(
+    `select external_order_number as deposit, (count(*) over ())::int as count, ${ageMsOf('created_at')} as "ageMs"
        from engine.deposit
       where state = 'PLACING' and ${isOld('created_at', '$1')}
       order by created_at limit 1`,
     [olderThanMs],
   );
-  if (rows[0] === undefined) return null;
-  const { age_ms, ...oldest } = rows[0];
-  return { ...oldest, ageMs: Number(age_ms) };
+  return rows[0] ?? null;
 }
 
 /** Of these deposits: which have no row, and which have ended longer ago than this. */

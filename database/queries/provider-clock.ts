@@ -1,9 +1,6 @@
 import type pg from 'pg';
 import type { Db } from '../pool.ts';
 
-/** A skew beyond this is not learned: a provider that far off is broken, and believing it would open the time checks. */
-export const MAX_SKEW_MS = 10 * 60_000;
-
 export interface Clocks {
   /** The database's own clock, UTC milliseconds with fractions. */
   readonly databaseMs: number;

@@ -53,6 +53,10 @@ export function toPage<Raw, Row>(
   return { rows: rows.map(toRow), end: rows.length < limit ? null : endOf(rows.at(-1)!) };
 }
 
+/** SQL: how long ago this time is, whole ms as a number; negative where the server's clock was put back since. */
+export const ageMsOf = (time: string): string =>
+  `round(extract(epoch from clock_timestamp() - ${time}) * 1000)::float8`;
+
 /**
  * SQL: this time is longer ago than so many ms, or it has not come yet, because the server's clock was put back since it was
  * written. What is only looked at once it is old is not to wait until then.

@@ -9,7 +9,7 @@ import { adoptDeposit, findDeposit, reserve } from '../../database/queries/depos
 import { openAttempt, settleAttempt, type StoredAnswer } from '../../database/queries/placements.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';
 import { createOwnStamps, isOnGrid } from '../../providers/own-stamps.ts';
-import { sealName } from '../../database/sealed-name.ts';
+import { sealName } from '../../encoding/payer-name.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
 import { memoryLog } from '../api/evidence.ts';
 import { order, settings } from '../support/builders.ts';

@@ -4,7 +4,7 @@ import { startDeposit } from '../../intake/start-workflow.ts';
 import { Secret } from '../../config/keys/secret.ts';
 import { findDeposit, reserve } from '../../database/queries/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
-import { sealName } from '../../database/sealed-name.ts';
+import { sealName } from '../../encoding/payer-name.ts';
 import { order as buildOrder, paid, settings as buildSettings } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/callbacks.ts';
 import type { Engine } from '../support/engine.ts';

@@ -15,7 +15,7 @@ import type { Order } from '../../domain/order.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../providers/own-stamps.ts';
-import { sealName } from '../../database/sealed-name.ts';
+import { sealName } from '../../encoding/payer-name.ts';
 import { PROVIDERS } from '../../providers/providers.ts';
 import { answering } from '../support/provider.ts';
 import { sign } from '../../providers/mtpay/signature.ts';

@@ -35,8 +35,11 @@ test.each([
     'maximumInterval',
   ],
   ['which search attributes does a start register?', 'worker/search-attributes.ts', 'SEARCH_ATTRIBUTES'],
-  ['how is a payer’s name encrypted?', 'database/sealed-name.ts', 'export function sealName'],
-  ['how are Temporal’s payloads encrypted?', 'config/payload-codec.ts', 'aes-256-gcm'],
+  ['how is a payer’s name encrypted?', 'encoding/payer-name.ts', 'export const sealName'],
+  ['how are Temporal’s payloads encrypted?', 'encoding/payload-codec.ts', 'createPayloadCodec'],
+  ['how far ahead may a stamp be?', 'domain/stamp-limits.ts', 'MAX_AHEAD_MS'],
+  ['which cipher encrypts?', 'encoding/encryption.ts', 'aes-256-gcm'],
+  ['what is said where a command line is not understood?', 'config/command-line.ts', 'class UsageError'],
   ['which key may decide a case?', 'contract/reviews.ts', 'scopes:'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);

@@ -6,7 +6,7 @@ import { createAccess } from '../../api/http/authenticate.ts';
 import { createCodecServer } from '../../api/codec/codec-server.ts';
 import { listen, type Listener } from '../../api/http/http.ts';
 import { createLog } from '../../telemetry/log.ts';
-import { createPayloadCodec } from '../../config/payload-codec.ts';
+import { createPayloadCodec } from '../../encoding/payload-codec.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { freePort } from '../../local/servers/ports.ts';

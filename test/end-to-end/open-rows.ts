@@ -3,7 +3,7 @@ import { loadApiConfig } from '../../config/settings/api.ts';
 import { insertCase } from '../../database/queries/cases.ts';
 import { reserve } from '../../database/queries/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
-import { sealName } from '../../database/sealed-name.ts';
+import { sealName } from '../../encoding/payer-name.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 import type { RelayTimes } from '../../intake/relay/relay.ts';
 import { contentHash } from '../../providers/content-hash.ts';

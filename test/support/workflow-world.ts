@@ -17,7 +17,7 @@ import { contentHash } from '../../providers/content-hash.ts';
 import { capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
 import { createOwnStamps } from '../../providers/own-stamps.ts';
-import { sealName } from '../../database/sealed-name.ts';
+import { sealName } from '../../encoding/payer-name.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
 import { callbackAccepted, depositStart, TASK_QUEUE } from '../../workflows/messages.ts';
 import { order as buildOrder, settings as buildSettings } from './builders.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openName, sealName } from '../../database/sealed-name.ts';
-import { randomSecret } from './keys.ts';
+import { openName, sealName } from '../../encoding/payer-name.ts';
+import { randomSecret } from '../providers/keys.ts';
 
 const key = randomSecret();
 const ORDER = 'o-42';

@@ -3,7 +3,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../config/keys/secret.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
-import { createPayloadCodec, payloadKeyId, PayloadUnreadable } from '../../config/payload-codec.ts';
+import { createPayloadCodec, payloadKeyId, PayloadUnreadable } from '../../encoding/payload-codec.ts';
 import { loadDataConverter, loadPayloadKeys } from '../../config/temporal.ts';
 
 const key = () => new Secret(randomBytes(32));
