@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { refuseIfForgotten } from '../config/empty-database.ts';
+import { refuseIfForgotten } from '../database/empty-database.ts';
 import { watchKeys } from '../config/keys/key-watch.ts';
 import { mapKeyring } from '../config/keys/keyring.ts';
 import type { ApiConfig } from '../config/settings/api.ts';

@@ -7,7 +7,7 @@ import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys }
 import { createPool } from '../database/pool.ts';
 import { parseKeyCommand, KEYS_USAGE } from './key-arguments.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run keys`: issues, lists and revokes API keys, as the schema's owner. A new key is printed alone on standard

@@ -6,7 +6,7 @@ import { noteRestored } from '../database/queries/placements.ts';
 import { createPool } from '../database/pool.ts';
 import { typedYes } from './typed-yes.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run restored`: says, as the schema's owner and before the engine is started again, that the database was restored

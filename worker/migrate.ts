@@ -20,7 +20,7 @@ import { registerAndVouch } from '../providers/sealed-rows.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema, registers INBOX_SEAL_KEY where it is set

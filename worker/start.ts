@@ -3,7 +3,7 @@ import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
 import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
-import { refuseIfForgotten } from '../config/empty-database.ts';
+import { refuseIfForgotten } from '../database/empty-database.ts';
 import { watchKeys } from '../config/keys/key-watch.ts';
 import { mapKeyring } from '../config/keys/keyring.ts';
 import type { WorkerConfig } from '../config/settings/worker.ts';

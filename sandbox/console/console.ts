@@ -15,7 +15,7 @@ import { loginLimit } from './login/login-limit.ts';
 import { orderPages } from './pages/orders.ts';
 import { overview } from './pages/overview.ts';
 import { show, showLogin } from './page.ts';
-import { asked, ConsoleProblem, type ConsoleParts, posted } from './parts.ts';
+import { asked, ConsoleProblem, type ConsoleParts, posted } from './requests.ts';
 import { isPassword } from './login/password.ts';
 import { beginSession, endSession, findSession, isForeign, isOwnForm, type Session } from './login/sessions.ts';
 import { accountPages, feePages, settingPages } from './pages/settings.ts';

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
@@ -40,7 +40,24 @@ test.each([
   ['how far ahead may a stamp be?', 'domain/stamp-limits.ts', 'MAX_AHEAD_MS'],
   ['which cipher encrypts?', 'encoding/encryption.ts', 'aes-256-gcm'],
   ['what is said where a command line is not understood?', 'config/command-line.ts', 'class UsageError'],
+  ['what keeps a start from an empty database beside a full Temporal?', 'database/empty-database.ts', 'ForgottenError'],
+  ['what does a command say when the database is away?', 'database/command-errors.ts', 'cannot be used'],
+  ['how is a line of a report’s file tied to the one before?', 'audit/report/chained-lines.ts', 'sha256'],
   ['which key may decide a case?', 'contract/reviews.ts', 'scopes:'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);
+});
+
+/** Above this a folder needs walls: nobody guesses among more names. */
+const MOST_FILES = 15;
+
+test('no folder of the code has too many files to guess among', () => {
+  const places = readdirSync(root, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && /^(?!node_modules|dist|docs|test)[a-z]+$/.test(entry.name))
+    .flatMap(({ name }) => readdirSync(join(root, name), { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => entry.parentPath);
+  expect(places.length).toBeGreaterThan(300);
+  const full = [...new Set(places)].filter((place) => places.filter((each) => each === place).length > MOST_FILES);
+  expect(full).toEqual([]);
 });

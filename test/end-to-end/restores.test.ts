@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../intake/relay/relay.ts';
-import { ForgottenError } from '../../config/empty-database.ts';
+import { ForgottenError } from '../../database/empty-database.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';

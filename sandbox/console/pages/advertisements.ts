@@ -13,7 +13,7 @@ import {
 import { foreign, grouped, type Html, html } from '../../html.ts';
 import { problemsOf } from '../../control/problems.ts';
 import { badge, field, type FieldOptions, form, remembered, row, select, show, table } from '../page.ts';
-import { ConsoleProblem, type ConsoleParts, done, isChanged, posted } from '../parts.ts';
+import { ConsoleProblem, type ConsoleParts, done, isChanged, posted } from '../requests.ts';
 import { parsePatch } from './settings-form.ts';
 
 const PATH = '/console/advertisements';

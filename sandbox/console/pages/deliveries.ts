@@ -5,7 +5,7 @@ import { type AttemptView, type DeliveryView, viewDeliveries } from '../../order
 import { RETRIES } from '../../wire/retry-schedule.ts';
 import { badge, form, moment, row, select, show, table } from '../page.ts';
 import { beforeOf, older, PAGE } from '../paging.ts';
-import { asked, ConsoleProblem, type ConsoleParts, done, idOf, posted } from '../parts.ts';
+import { asked, ConsoleProblem, type ConsoleParts, done, idOf, posted } from '../requests.ts';
 import { type DeliveryLine, searchDeliveries } from '../queries.ts';
 
 const STATES: readonly DeliveryState[] = ['PENDING', 'ACKNOWLEDGED', 'FAILED'];

@@ -3,7 +3,7 @@ import { foreign, html } from '../../html.ts';
 import { detailText } from './event-text.ts';
 import { field, moment, row, select, show, table } from '../page.ts';
 import { beforeOf, older, PAGE } from '../paging.ts';
-import { asked, type ConsoleParts } from '../parts.ts';
+import { asked, type ConsoleParts } from '../requests.ts';
 import { searchEvents } from '../queries.ts';
 
 /** The first parts of the kinds, which is how people look for them. */

@@ -2,7 +2,7 @@ import type { Request } from 'express';
 import type { FaultCatalogueEntry } from '../../faults/faults.ts';
 import { type Html, html } from '../../html.ts';
 import { area, field, select } from '../page.ts';
-import { ConsoleProblem, posted } from '../parts.ts';
+import { ConsoleProblem, posted } from '../requests.ts';
 
 /** The part of JSON Schema the catalogue uses. */
 interface Property {

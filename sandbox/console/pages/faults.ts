@@ -15,7 +15,7 @@ import { problemsOf } from '../../control/problems.ts';
 import { armScenario, type Scenario, scenarioNamed, SCENARIOS } from '../../faults/scenarios.ts';
 import { faultFields, readParameters } from './fault-form.ts';
 import { field, form, row, show, table } from '../page.ts';
-import { asked, ConsoleProblem, type ConsoleParts, done, idOf, posted } from '../parts.ts';
+import { asked, ConsoleProblem, type ConsoleParts, done, idOf, posted } from '../requests.ts';
 
 const PATH = '/console/faults';
 

@@ -7,7 +7,7 @@ import { deliveryCard } from './deliveries.ts';
 import { eventSentence, toneOf } from './event-text.ts';
 import { badge, field, form, moment, row, select, show, table } from '../page.ts';
 import { beforeOf, older, PAGE } from '../paging.ts';
-import { asked, ConsoleProblem, type ConsoleParts, done, idOf } from '../parts.ts';
+import { asked, ConsoleProblem, type ConsoleParts, done, idOf } from '../requests.ts';
 import { numberOfOrder, type OrderLine, searchEvents, searchOrders } from '../queries.ts';
 
 const EVENTS = 500;

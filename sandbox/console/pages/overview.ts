@@ -3,7 +3,7 @@ import { listFaults } from '../../faults/faults.ts';
 import { html, type Html } from '../../html.ts';
 import { listKeys } from '../../keys.ts';
 import { badge, show } from '../page.ts';
-import type { ConsoleParts } from '../parts.ts';
+import type { ConsoleParts } from '../requests.ts';
 import { countStates } from '../queries.ts';
 
 const tile = (path: string, name: string, figure: Html | string | number, note: string): Html =>

@@ -5,7 +5,7 @@ import { type Html } from '../../html.ts';
 import { type Settings, settingsPatchSchema, settingsSchema } from '../../settings.ts';
 import { problemsOf } from '../../control/problems.ts';
 import { area, field, remembered, select } from '../page.ts';
-import { ConsoleProblem, isChanged, posted } from '../parts.ts';
+import { ConsoleProblem, isChanged, posted } from '../requests.ts';
 
 /** What a setting is called, and what stands under its field. The comments in settings.ts say it at length. */
 const TEXTS: Readonly<Record<string, readonly [label: string, note: string]>> = {

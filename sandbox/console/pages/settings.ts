@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import { html } from '../../html.ts';
 import { badge, field, form, remembered, select, show } from '../page.ts';
-import { type ConsoleParts, done, isChanged, posted } from '../parts.ts';
+import { type ConsoleParts, done, isChanged, posted } from '../requests.ts';
 import { parsePatch, readSettings, settingField, settingNames } from './settings-form.ts';
 
 /** How the sandbox answers what the documents leave open. */

@@ -2,7 +2,7 @@ import { type Request, Router } from 'express';
 import { foreign, grouped, type Html, html } from '../../html.ts';
 import { statementCsv, statementDay, type StatementLine, statementOf } from '../../orders/statement.ts';
 import { field, moment, row, show, table } from '../page.ts';
-import { asked, ConsoleProblem, type ConsoleParts } from '../parts.ts';
+import { asked, ConsoleProblem, type ConsoleParts } from '../requests.ts';
 
 const PATH = '/console/statement';
 

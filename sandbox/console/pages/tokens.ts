@@ -3,7 +3,7 @@ import { parseDuration } from '../../duration.ts';
 import { type Html, html } from '../../html.ts';
 import { createKey, disableKey, type KeyPair, type KeyView, listKeys, rotateKeys, secretOf } from '../../keys.ts';
 import { badge, field, form, moment, row, show, table, USERNAME } from '../page.ts';
-import { ConsoleProblem, type ConsoleParts, done, posted } from '../parts.ts';
+import { ConsoleProblem, type ConsoleParts, done, posted } from '../requests.ts';
 import { isPassword } from '../login/password.ts';
 
 const PATH = '/console/tokens';
