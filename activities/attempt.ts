@@ -4,13 +4,13 @@ import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keys/keyring.ts';
 import type { Secret } from '../config/keys/secret.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import type { PlacementRow } from '../database/deposits.ts';
+import type { PlacementRow } from '../database/queries/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
-import { lastAttempt, notSent, openAttempt, settleAttempt, type StoredAnswer } from '../database/placements.ts';
+import { lastAttempt, notSent, openAttempt, settleAttempt, type StoredAnswer } from '../database/queries/placements.ts';
 import { type CapabilityKey, callbackUrl } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
-import type { OwnStamps } from '../database/own-stamps.ts';
-import { openName } from '../database/sealed-name.ts';
+import type { OwnStamps } from '../providers/own-stamps.ts';
+import { openName } from '../encoding/payer-name.ts';
 import type { PlacementOutcome, PlacementPort, PlacementRequest, RefusalCause } from '../providers/port.ts';
 import type { ProviderName } from '../domain/order.ts';
 

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { findBound } from '../database/callbacks.ts';
-import { adoptDeposit, findSettlement, writeState as record, type Settlement } from '../database/deposits.ts';
+import { findBound } from '../database/queries/callbacks.ts';
+import { adoptDeposit, findSettlement, writeState as record, type Settlement } from '../database/queries/deposits.ts';
 import type { Payment } from '../domain/order.ts';
 import type { Db } from '../database/pool.ts';
 

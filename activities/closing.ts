@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
-import { findBound } from '../database/callbacks.ts';
-import { findSettlement, markClosed, type Settlement } from '../database/deposits.ts';
+import { findBound } from '../database/queries/callbacks.ts';
+import { findSettlement, markClosed, type Settlement } from '../database/queries/deposits.ts';
 import type { Payment } from '../domain/order.ts';
 
 /**

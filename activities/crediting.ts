@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { isSamePayment } from '../database/callbacks.ts';
-import { isPeoplesPosting } from '../database/decisions.ts';
-import { waitsForVoucher } from '../database/seal-macs.ts';
+import { isSamePayment } from '../database/queries/callbacks.ts';
+import { isPeoplesPosting } from '../database/queries/decisions.ts';
+import { waitsForVoucher } from '../database/queries/seal-macs.ts';
 import { findSealed, isGenuine, type SealedRow, type SealTrust, verdictOn } from '../providers/sealed-rows.ts';
 import type { Payment } from '../domain/order.ts';
 import { type Batcher, createBatcher } from '../ledger/batcher.ts';

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { SignatureTrust } from '../config/keys/operator-keys.ts';
-import { isSamePayment } from '../database/callbacks.ts';
+import { isSamePayment } from '../database/queries/callbacks.ts';
 import {
   findCase,
   findDecided,
@@ -10,9 +10,9 @@ import {
   type ParkResult,
   parkCaseMoney as park,
   noteProposal as record,
-} from '../database/cases.ts';
-import { isWritten, type SaidStep } from '../database/decisions.ts';
-import { unsignedAmong } from '../database/signed-steps.ts';
+} from '../database/queries/cases.ts';
+import { isWritten, type SaidStep } from '../database/queries/decisions.ts';
+import { unsignedAmong } from '../database/queries/signed-steps.ts';
 import {
   findSealed,
   findSealedOfCase,

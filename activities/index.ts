@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import type pg from 'pg';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { HistorySource } from '../archive/history-source.ts';
-import type { SaidStep } from '../database/decisions.ts';
+import type { SaidStep } from '../database/queries/decisions.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import type { CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
@@ -63,7 +63,7 @@ export function createActivities(deps: ActivityDependencies) {
   };
 }
 
-export type { Settlement } from '../database/deposits.ts';
+export type { Settlement } from '../database/queries/deposits.ts';
 export type { UnboundAnswer } from './binding.ts';
 export type { ReviewRecord } from './deciding.ts';
 export type Activities = ReturnType<typeof createActivities>['activities'];

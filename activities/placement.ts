@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findDeposit, findForPlacement, writeState } from '../database/deposits.ts';
+import { findDeposit, findForPlacement, writeState } from '../database/queries/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
-import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/placements.ts';
+import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/queries/placements.ts';
 import {
   attempt,
   FIRST_PAUSE_MS,

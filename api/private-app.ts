@@ -1,12 +1,12 @@
 import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findWithoutEffect } from '../database/callbacks.ts';
-import { type DepositView, listDeposits, viewDeposit } from '../database/deposits.ts';
+import { findWithoutEffect } from '../database/queries/callbacks.ts';
+import { type DepositView, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
 import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access } from './http/authenticate.ts';
-import { mayUse } from '../database/api-keys.ts';
+import { mayUse } from '../database/queries/api-keys.ts';
 import { type CreateResult, createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
 import { showDeposit, type WebUi } from './routes/deposit-view.ts';
 import { bindDocs } from './docs/docs.ts';
@@ -27,7 +27,7 @@ import {
 } from '../contract/deposits.ts';
 import type { SignatureTrust } from '../config/keys/operator-keys.ts';
 import { bindReviews } from './routes/reviews.ts';
-import { WITHOUT_EFFECT_MS } from '../intake/relay.ts';
+import { WITHOUT_EFFECT_MS } from '../intake/relay/relay.ts';
 import { encodeCursor } from '../contract/requests.ts';
 
 export interface InternalDependencies extends CreateDependencies {

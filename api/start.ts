@@ -1,15 +1,15 @@
 import type { Client } from '@temporalio/client';
-import { refuseIfForgotten } from '../config/empty-database.ts';
+import { refuseIfForgotten } from '../database/empty-database.ts';
 import { watchKeys } from '../config/keys/key-watch.ts';
 import { mapKeyring } from '../config/keys/keyring.ts';
 import type { ApiConfig } from '../config/settings/api.ts';
 import type { Log } from '../telemetry/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
-import { listenerName } from '../database/callbacks.ts';
-import { isEmpty, SETTLED_CHANNEL } from '../database/deposits.ts';
-import { warnOfCatalogue } from '../database/catalogue.ts';
+import { listenerName } from '../database/queries/callbacks.ts';
+import { isEmpty, SETTLED_CHANNEL } from '../database/queries/deposits.ts';
+import { warnOfCatalogue } from '../database/schema/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
-import { warnOfSealKey } from '../database/seal-macs.ts';
+import { warnOfSealKey } from '../database/queries/seal-macs.ts';
 import { openConnection, refuseWrongSession } from '../database/pool.ts';
 import { createSealer, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { createAccess } from './http/authenticate.ts';
@@ -22,7 +22,7 @@ import { startNotificationListener } from '../database/notification-listener.ts'
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
 import { createBackgroundSignals, signalCallback, signalCallbackById } from '../intake/signal-workflow.ts';
-import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay.ts';
+import { RELAY_TIMES, type RelayTimes, startRelay } from '../intake/relay/relay.ts';
 import { createPlacementWaiter } from '../intake/placement-waiter.ts';
 
 export interface RunningApi {

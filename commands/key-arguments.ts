@@ -1,5 +1,5 @@
 import { readArguments, UsageError } from '../config/command-line.ts';
-import { CALLER_NAME, type NewKey, type Scope, SCOPES } from '../database/api-keys.ts';
+import { CALLER_NAME, type NewKey, type Scope, SCOPES } from '../database/queries/api-keys.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 
 export const KEYS_USAGE = `usage:

@@ -1,14 +1,13 @@
 import { join } from 'node:path';
 import type pg from 'pg';
-import { asCalled } from '../config/called.ts';
-import { UsageError } from '../config/command-line.ts';
+import { asCalled, UsageError } from '../config/command-line.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
-import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/api-keys.ts';
+import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/queries/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { parseKeyCommand, KEYS_USAGE } from './key-arguments.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run keys`: issues, lists and revokes API keys, as the schema's owner. A new key is printed alone on standard

@@ -1,13 +1,12 @@
 import { join } from 'node:path';
-import { asCalled } from '../config/called.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
-import { takesNoArguments } from '../config/command-line.ts';
+import { asCalled, takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
-import { noteRestored } from '../database/placements.ts';
+import { noteRestored } from '../database/queries/placements.ts';
 import { createPool } from '../database/pool.ts';
 import { typedYes } from './typed-yes.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run restored`: says, as the schema's owner and before the engine is started again, that the database was restored

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { asCalled } from '../config/called.ts';
-import { UsageError } from '../config/command-line.ts';
+import { asCalled, UsageError } from '../config/command-line.ts';
 import { line, page, caseText, showCaseText } from './review-text.ts';
 
 /** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */

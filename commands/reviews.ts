@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { asCalled, orUsage } from '../config/called.ts';
+import { asCalled, readArgumentsOr } from '../config/command-line.ts';
 import { runReviews, STEP_OPTIONS, REVIEWS_USAGE } from './reviews-terminal.ts';
 import '../config/closed-output.ts';
 
@@ -13,7 +12,7 @@ const options = {
   case: { type: 'string' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
-const { values, positionals } = orUsage(REVIEWS_USAGE, () => parseArgs({ allowPositionals: true, options }));
+const { values, positionals } = readArgumentsOr(REVIEWS_USAGE, options);
 if (values.help) console.log(asCalled(REVIEWS_USAGE));
 else
   process.exitCode = await runReviews(positionals, values, process.env, {

@@ -7,10 +7,10 @@ import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { Secret } from '../config/keys/secret.ts';
 import { createPool } from '../database/pool.ts';
-import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/seal-macs.ts';
+import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/queries/seal-macs.ts';
 import { registerAndVouch } from '../providers/sealed-rows.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run seal-key`: a new pair for the seals of inbox rows, as two lines of an environment file. `--register`, as the

@@ -1,6 +1,5 @@
 import { openSync, readFileSync, statSync, writeSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { orUsage } from '../config/called.ts';
+import { readArgumentsOr } from '../config/command-line.ts';
 import { newOperatorKey } from '../config/keys/operator-keys.ts';
 import { runReviews, STEP_OPTIONS } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
@@ -22,7 +21,7 @@ const options = {
   help: { type: 'boolean', short: 'h', default: false },
   ...STEP_OPTIONS,
 } as const;
-const { values, positionals } = orUsage(USAGE, () => parseArgs({ allowPositionals: true, options }));
+const { values, positionals } = readArgumentsOr(USAGE, options);
 
 async function main(): Promise<number> {
   const { 'new-key': newKey, key, name, yes, help, ...said } = values;

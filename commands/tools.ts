@@ -1,4 +1,4 @@
-import { asCalled, TOOLS } from '../config/called.ts';
+import { asCalled, TOOLS } from '../config/command-line.ts';
 import '../config/closed-output.ts';
 
 /** `node dist/commands/tools.js NAME …`: the commands of the engine by one name, for the service `tools` of docker-compose.yml. */

@@ -1,11 +1,11 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { ConnectionOptions } from '@temporalio/client';
-import type { DataConverter } from '@temporalio/common';
+import type { Client, ConnectionOptions, WorkflowClient } from '@temporalio/client';
+import type { DataConverter, LoadedDataConverter } from '@temporalio/common';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
 import { ConfigError, isLocalStack } from './settings/read-environment.ts';
 import { isLoopback, withoutProxy } from './loopback.ts';
-import { createPayloadCodec, type PayloadKeys } from './payload-codec.ts';
+import { createPayloadCodec, type PayloadKeys } from '../encoding/payload-codec.ts';
 import { isSample } from './keys/samples.ts';
 import { Secret } from './keys/secret.ts';
 import { type Environment, withSecretFiles } from './keys/secret-files.ts';
@@ -86,3 +86,15 @@ function keyOf(values: Environment, name: string, samples: boolean): Secret | un
 /** Whether anything says where Temporal is; without, its client would try localhost:7233. */
 export const isTemporalGiven = (env: Environment = process.env): boolean =>
   ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some((name) => (env[name] ?? '') !== '');
+
+/**
+ * To look at workflows that anybody may have started by hand. The client opens the memo of each that is described or listed, and
+ * one that cannot be opened would end the list for all of them: here nothing is opened.
+ */
+export const unopened = ({ workflow }: Pick<Client, 'workflow'>): WorkflowClient =>
+  Object.create(workflow, { dataConverter: { value: OPENS_NOTHING } }) as WorkflowClient;
+
+const OPENS_NOTHING = {
+  payloadCodecs: [],
+  payloadConverter: { fromPayload: () => undefined },
+} as unknown as LoadedDataConverter;

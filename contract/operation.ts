@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Scope } from '../database/api-keys.ts';
+import type { Scope } from '../database/queries/api-keys.ts';
 import type { ErrorCode } from './errors.ts';
 
 /** One answer that an operation gives when it does not refuse. */

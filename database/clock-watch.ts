@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { readClocks } from './provider-clock.ts';
+import { readClocks } from './queries/provider-clock.ts';
 
 /** A process whose clock is this far from the database's says so; NTP keeps machines within a fraction of it. */
 const MAX_OFF_MS = 5_000;

@@ -18,6 +18,11 @@ export const heldAgainWorkflowId = (workflowId: string, k: number) => `${workflo
 export const caseWorkflowId = ({ inboxId, workflowId }: { readonly inboxId: string; readonly workflowId?: string }) =>
   workflowId ?? reviewWorkflowId({ id: inboxId, uid: null });
 
+/** What may be quoted of what a workflow says, and what an id of ours looks like: somebody may have written it by hand. */
+export const isPlain = (value: unknown): value is string => typeof value === 'string' && /^[\w.:-]{1,64}$/.test(value);
+/** The id of a workflow as people may read it; one of ours as it is. */
+export const plainName = (id: string): string => id.replaceAll(/[^\w.:-]/g, '?').slice(0, 100);
+
 /** The outcome of an inbox row: a case, or the posting that booked it. */
 export const reviewOutcome = (workflowId: string) => `review:${workflowId}`;
 export const postingOutcome = (postingId: string | null | undefined) => `posting:${postingId}`;

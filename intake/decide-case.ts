@@ -7,8 +7,7 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
-import { isPlain } from '../config/unopened.ts';
-import { type CaseRow, findCase, findNewestCredit } from '../database/cases.ts';
+import { type CaseRow, findCase, findNewestCredit } from '../database/queries/cases.ts';
 import {
   insertDecision,
   type NewDecision,
@@ -16,8 +15,8 @@ import {
   type VerifiedSignature,
   type StatedFacts,
   type WrittenStep,
-} from '../database/decisions.ts';
-import { findDeposit } from '../database/deposits.ts';
+} from '../database/queries/decisions.ts';
+import { findDeposit } from '../database/queries/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../providers/sealed-rows.ts';
 import type { SignedStep } from '../domain/signed-step.ts';
 import {
@@ -31,11 +30,12 @@ import {
 import { signalSettled } from './signal-workflow.ts';
 import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { type SignatureTrust, operatorKeyOf } from '../config/keys/operator-keys.ts';
-import type { ProvenCaller } from '../database/api-keys.ts';
-import { mayUse } from '../database/api-keys.ts';
+import type { ProvenCaller } from '../database/queries/api-keys.ts';
+import { mayUse } from '../database/queries/api-keys.ts';
 import { UNSIGNED } from '../contract/errors.ts';
 import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './admission-control.ts';
+import { isPlain } from '../domain/ids.ts';
 
 export interface DecideDependencies {
   readonly pool: pg.Pool;

@@ -2,16 +2,17 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import type pg from 'pg';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
-import { isPlain, unopened } from '../config/unopened.ts';
+import { unopened } from '../config/temporal.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { findCallback, paymentOf } from '../database/callbacks.ts';
-import { type CaseRow, type DoubtTarget, findOpenCase, handOver, openDoubt } from '../database/cases.ts';
-import { findDeposit } from '../database/deposits.ts';
-import { readClocks } from '../database/provider-clock.ts';
+import { findCallback, paymentOf } from '../database/queries/callbacks.ts';
+import { type CaseRow, type DoubtTarget, findOpenCase, handOver, openDoubt } from '../database/queries/cases.ts';
+import { findDeposit } from '../database/queries/deposits.ts';
+import { readClocks } from '../database/queries/provider-clock.ts';
 import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
 import { RequestRefused } from './refusal.ts';
 import type { DoubtBody } from '../contract/review-answers.ts';
 import { depositInput, RPC_TIMEOUT_MS, startReview } from './start-workflow.ts';
+import { isPlain } from '../domain/ids.ts';
 
 export interface CaseDependencies {
   readonly pool: pg.Pool;

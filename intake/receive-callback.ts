@@ -2,11 +2,12 @@ import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keys/keyring.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import type { CallbackRow } from '../database/callbacks.ts';
+import type { CallbackRow } from '../database/queries/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
-import { NO_MAC } from '../database/seal-macs.ts';
+import { NO_MAC } from '../database/queries/seal-macs.ts';
 import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
+import { MAX_AHEAD_MS } from '../domain/stamp-limits.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
 import { RequestRefused } from './refusal.ts';
@@ -49,8 +50,6 @@ class EmptyDatabase extends Error {
   override readonly name = 'EmptyDatabase';
 }
 
-/** A stamp this far ahead of the provider's clock is no honest clock. */
-const MAX_AHEAD_MS = 15 * 60_000;
 const UNIQUE_VIOLATION = '23505';
 /** Below what the provider waits for an answer; the queue of one order never grows beyond what an honest provider sends. */
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };

@@ -1,5 +1,5 @@
 import type { ErrorCode, FieldFault } from '../contract/errors.ts';
-import type { DepositView } from '../database/deposits.ts';
+import type { DepositView } from '../database/queries/deposits.ts';
 
 interface RefusalOptions {
   readonly faults?: readonly FieldFault[];

@@ -2,22 +2,28 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
-import { isPlain, plainName, unopened } from '../config/unopened.ts';
+import { unopened } from '../config/temporal.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findCallback, insertRestored } from '../database/callbacks.ts';
-import { casesWithoutRow, decidedLongAgo, regainCase, withoutCaseOf, type WithoutCase } from '../database/cases.ts';
-import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/deposits.ts';
-import { wasRestoredSince } from '../database/placements.ts';
+import { findCallback, insertRestored } from '../database/queries/callbacks.ts';
+import {
+  casesWithoutRow,
+  decidedLongAgo,
+  regainCase,
+  withoutCaseOf,
+  type WithoutCase,
+} from '../database/queries/cases.ts';
+import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/queries/deposits.ts';
+import { wasRestoredSince } from '../database/queries/placements.ts';
 import { inTransaction } from '../database/pool.ts';
-import { readClocks } from '../database/provider-clock.ts';
-import type { DepositRow } from '../database/rows.ts';
+import { readClocks } from '../database/queries/provider-clock.ts';
+import type { DepositRow } from '../database/queries/rows.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
 import { signalLookAgain, signalCallback, type SignalDependencies } from './signal-workflow.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
-import { depositWorkflowId } from '../domain/ids.ts';
+import { depositWorkflowId, isPlain, plainName } from '../domain/ids.ts';
 
 /**
  * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/guides/restore.md). Nothing

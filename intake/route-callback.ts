@@ -17,10 +17,11 @@ import {
   rerouteCallback,
   type Disposition,
   type Stamp,
-} from '../database/callbacks.ts';
-import { readClocks } from '../database/provider-clock.ts';
+} from '../database/queries/callbacks.ts';
+import { readClocks } from '../database/queries/provider-clock.ts';
 import { type DepositState, isFinal } from '../domain/deposit.ts';
 import type { Receipt, ReviewReason } from '../domain/review.ts';
+import { AHEAD_NOISE_MS, BEFORE_ORDER_SLACK_MS, STAMPS_KEPT_MS } from '../domain/stamp-limits.ts';
 import type { CallbackMessage, CallbackReading } from '../providers/port.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import type { Db } from '../database/pool.ts';
@@ -47,10 +48,6 @@ export interface Routing {
   readonly alarm: Alarm | null;
 }
 
-/** Stamps up to here ahead are clock noise; further ones are kept for people. */
-const AHEAD_NOISE_MS = 2 * 60_000;
-/** How much older than our sending a stamp may be. */
-const BEFORE_ORDER_SLACK_MS = 5 * 60_000;
 /** How long an order is unknown until people get its messages; as `engine.unknown_for_long` says. */
 export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
 /**
@@ -58,11 +55,6 @@ export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
  * that a flood of one does not hide another from people.
  */
 const MAX_KEPT = 20;
-/**
- * Stamps are kept for a week at least (014-growth.sql), whether the deposit has ended or not; a day less, because clocks
- * differ. What is older may have been refused for a stamp that is gone.
- */
-const STAMPS_KEPT_MS = 6 * 24 * 3_600_000;
 
 /**
  * Decides receipt, and only receipt, under the lock of the deposit row (docs/reference/lifecycle.md, L8): the first authentic, readable callback

@@ -1,10 +1,10 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { unopened } from '../config/unopened.ts';
+import { unopened } from '../config/temporal.ts';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/callbacks.ts';
-import { findDeposit, markTold } from '../database/deposits.ts';
+import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/queries/callbacks.ts';
+import { findDeposit, markTold } from '../database/queries/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
 import { callbackAccepted, lookAgain, orderAnswered } from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';

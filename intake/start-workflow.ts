@@ -1,5 +1,5 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import type { DepositRow } from '../database/rows.ts';
+import type { DepositRow } from '../database/queries/rows.ts';
 import { depositStart, type DepositInput, type ReviewInput, reviewStart } from '../workflows/messages.ts';
 
 /** Beyond this Temporal counts as away. */

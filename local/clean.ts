@@ -1,10 +1,10 @@
 /** `npm run clean`: what local stacks have left outside of their clones, listed, and removed when asked to. */
 
 import { rmSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { errorSentence } from './servers/error-sentences.ts';
 import { findOutside, type Outside } from './servers/outside-directories.ts';
 import { OUTSIDE } from './servers/paths.ts';
+import { readArguments, UsageError } from '../config/command-line.ts';
 import '../config/closed-output.ts';
 
 const USAGE = `npm run clean [-- --remove [--unmarked] | --help]
@@ -30,13 +30,13 @@ function main(args: string[]): number {
   try {
     const off = { type: 'boolean', default: false } as const;
     const options = { remove: off, unmarked: off, help: { ...off, short: 'h' } } as const;
-    const { values } = parseArgs({ args, options });
+    const { values } = readArguments(args, options, { allowPositionals: false });
     if (values.help) console.log(USAGE);
     else clean(values.remove, values.unmarked);
     return 0;
   } catch (error) {
-    const isMisuse = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
-    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : errorSentence(error));
+    const isMisuse = error instanceof UsageError;
+    console.error(isMisuse ? `${error.message}.\n\n${USAGE}` : errorSentence(error));
     return isMisuse ? 2 : 1;
   }
 }

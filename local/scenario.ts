@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, parseEnv } from 'node:util';
+import { parseEnv } from 'node:util';
 import { errorSentence } from './servers/error-sentences.ts';
 import {
   armAtSandbox,
@@ -16,6 +16,7 @@ import {
   UnexpectedAnswerError,
 } from './stack/engine-api.ts';
 import { dataDirectory } from './servers/paths.ts';
+import { readArguments, UsageError } from '../config/command-line.ts';
 import '../config/closed-output.ts';
 
 const USAGE = `npm run scenario [-- NAME | --help]
@@ -33,7 +34,7 @@ process.exitCode = await main(process.argv.slice(2));
 async function main(args: string[]): Promise<number> {
   try {
     const options = { help: { type: 'boolean', short: 'h', default: false } } as const;
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+    const { values, positionals } = readArguments(args, options);
     if (values.help || positionals.length > 1) {
       console.log(USAGE);
       return values.help ? 0 : 2;
@@ -43,8 +44,8 @@ async function main(args: string[]): Promise<number> {
     else await play(stack, positionals[0]);
     return 0;
   } catch (error) {
-    const isMisuse = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
-    console.error(isMisuse ? `${(error as Error).message.split('.')[0]}.\n\n${USAGE}` : errorSentence(error));
+    const isMisuse = error instanceof UsageError;
+    console.error(isMisuse ? `${error.message}.\n\n${USAGE}` : errorSentence(error));
     return isMisuse ? 2 : 1;
   }
 }

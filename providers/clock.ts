@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { MAX_SKEW_MS, readClocks, writeSkew } from '../database/provider-clock.ts';
+import { readClocks, writeSkew } from '../database/queries/provider-clock.ts';
+import { MAX_SKEW_MS } from '../domain/stamp-limits.ts';
 
 export interface ProviderTime {
   /** The provider's time, UTC milliseconds with fractions: what to sign with and what to measure a stamp by. */

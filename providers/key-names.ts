@@ -3,7 +3,7 @@ import type { KeySet } from '../config/keys/keyring.ts';
 import type { KeyName, KeyPair, KeySets, KeyTypes } from '../config/keys/keys.ts';
 import { capabilityKey } from './callback-address.ts';
 import { sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
-import { nameKeyId } from '../database/sealed-name.ts';
+import { nameKeyId } from '../encoding/payer-name.ts';
 
 /** Names a provider's key in tables and logs without showing it. */
 export const keyId = (key: KeyPair): string =>

@@ -3,7 +3,7 @@ import type { CallbackData } from '../domain/order.ts';
 import type { Receipt } from '../domain/review.ts';
 import { contentHash } from './content-hash.ts';
 import { isSealOf, type SealKey, type SealPublicKeys } from '../config/keys/inbox-seal.ts';
-import { demandMacs, registerSealKey } from '../database/seal-macs.ts';
+import { demandMacs, registerSealKey } from '../database/queries/seal-macs.ts';
 import type { Db } from '../database/pool.ts';
 
 /** What a seal is compared with: an inbox row and the stamp of its first message. */

@@ -6,7 +6,7 @@ import { serverCertificate } from './certificate.ts';
 import { checkoutRoutes } from './checkout/checkout.ts';
 import type { SandboxConfig } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
-import { settlePassword } from './console/password.ts';
+import { settlePassword } from './console/login/password.ts';
 import { controlRoutes } from './control/control.ts';
 import { openPool } from './database.ts';
 import { type DeliveryLoop, startDeliveryLoop } from './callbacks/delivery-loop.ts';

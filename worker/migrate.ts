@@ -7,7 +7,7 @@ import { takesNoArguments } from '../config/command-line.ts';
 import type { Secret } from '../config/keys/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
 import { KEEPS_TRANSACTIONS, keptTransactions, parameterLogging } from '../database/log-settings.ts';
-import { migrate, MIGRATIONS } from '../database/migrate.ts';
+import { migrate, MIGRATIONS } from '../database/schema/migrate.ts';
 import { createClient } from '../database/pool.ts';
 import {
   canWriteInboxItself,
@@ -15,12 +15,12 @@ import {
   DemandHeldUp,
   mayRegisterSealKey,
   registeredSealKeys,
-} from '../database/seal-macs.ts';
+} from '../database/queries/seal-macs.ts';
 import { registerAndVouch } from '../providers/sealed-rows.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import '../config/closed-output.ts';
-import '../database/last-words.ts';
+import '../database/command-errors.ts';
 
 /**
  * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema, registers INBOX_SEAL_KEY where it is set

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Log } from '../telemetry/log.ts';
 import type { Loop } from '../telemetry/loop.ts';
-import { PRUNE_BATCH, pruneInBatches } from '../database/prune.ts';
+import { PRUNE_BATCH, pruneInBatches } from '../database/queries/prune.ts';
 import { startSweeping } from './periodic-sweep.ts';
 
 const EVERY_MS = 3_600_000;

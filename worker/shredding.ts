@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Log } from '../telemetry/log.ts';
 import type { Loop } from '../telemetry/loop.ts';
-import { SHRED_BATCH, shredPayerNames } from '../database/payer-names.ts';
+import { SHRED_BATCH, shredPayerNames } from '../database/queries/payer-names.ts';
 import { startSweeping } from './periodic-sweep.ts';
 
 const EVERY_MS = 5 * 60_000;

@@ -2,23 +2,23 @@ import { readFile } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
-import { archiveObjects } from '../archive/objects.ts';
-import { refuseIfForgotten } from '../config/empty-database.ts';
+import { type ArchiveObjects, archiveObjects } from '../archive/objects.ts';
+import { refuseIfForgotten } from '../database/empty-database.ts';
 import { watchKeys } from '../config/keys/key-watch.ts';
 import { mapKeyring } from '../config/keys/keyring.ts';
 import type { WorkerConfig } from '../config/settings/worker.ts';
 import type { Log } from '../telemetry/log.ts';
-import { startLoop } from '../telemetry/loop.ts';
+import { type Loop, startLoop } from '../telemetry/loop.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
 import { watchClock } from '../database/clock-watch.ts';
-import { isEmpty } from '../database/deposits.ts';
+import { isEmpty } from '../database/queries/deposits.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
 import { createPool, refuseWrongSession } from '../database/pool.ts';
 import { capabilityKey } from '../providers/callback-address.ts';
 import { createProviderClock } from '../providers/clock.ts';
 import { sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { nameKeys } from '../providers/key-names.ts';
-import { createOwnStamps } from '../database/own-stamps.ts';
+import { createOwnStamps } from '../providers/own-stamps.ts';
 import { PROVIDERS } from '../providers/providers.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
@@ -41,36 +41,99 @@ export interface RunningWorker {
 
 /** Wires the worker together and starts polling. Throws when Temporal cannot be reached, `ForgottenError` on a database that was lost, `WrongSession`. */
 export async function startWorker(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<RunningWorker> {
+  const ground = await connect(config, temporal, log);
+  const objects = archiveObjects(ground.pool, config.archiveDirectory);
+  const { activities, drain, watchHistories } = await wireActivities(config, ground, objects, log);
+  const source = await workflowSource(config, temporal.dataConverter.payloadCodecs !== undefined);
+  const worker = await Worker.create({
+    connection: ground.connection,
+    namespace: temporal.namespace,
+    taskQueue: TASK_QUEUE,
+    ...source,
+    dataConverter: temporal.dataConverter,
+    activities,
+    maxCachedWorkflows: 2_000,
+    // Above the 25 s a provider call may take: a placement under way is finished, not abandoned.
+    shutdownGraceTime: '35s',
+    shutdownForceTime: '45s',
+    // A lost worker's deposits are taken over after this long (measured: about 2 s instead of 10).
+    stickyQueueScheduleToStartTimeout: '2s',
+  });
+  const rounds = startRounds(config, ground, watchHistories, log);
+  const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
+  const run = async () => {
+    try {
+      await worker.run();
+    } finally {
+      await rounds.close();
+      await keeping.close();
+      await drain();
+      await disconnect(ground);
+    }
+  };
+  const ended = run();
+  return {
+    ended,
+    async stop() {
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      await ended;
+    },
+  };
+}
+
+/** What the worker stands on. */
+interface Ground {
+  readonly pool: ReturnType<typeof createPool>;
+  readonly decisions: ReturnType<typeof createPool>;
+  readonly connection: NativeConnection;
+  readonly client: Client;
+}
+
+async function connect(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<Ground> {
+  const onIdleError = (error: Error) => log.warn({ error: error.message }, 'database connection lost');
   const pool = createPool({
     url: config.database.url,
     role: 'app_worker',
     applicationName: 'deposit-worker',
     max: config.connections,
-    onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
+    onIdleError,
   });
   const decisions = createPool({
     url: config.decisions.url,
     role: 'app_decisions',
     applicationName: 'deposit-decisions',
     max: DECISION_CONNECTIONS,
-    onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
+    onIdleError,
   });
   const connection = await NativeConnection.connect(temporal.connectionOptions);
   const client = new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter });
-  const refuse = async () => {
+  const ground = { pool, decisions, connection, client };
+  try {
     await refuseWrongSession(pool, decisions);
     await warnOfLogging(pool, log);
     await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty);
-  };
-  await refuse().catch(async (error: unknown) => {
-    await Promise.all([connection.close(), pool.end(), decisions.end()]);
+    return ground;
+  } catch (error) {
+    await disconnect(ground);
     throw error;
-  });
-  const objects = archiveObjects(pool, config.archiveDirectory);
+  }
+}
+
+async function disconnect({ pool, decisions, connection }: Ground): Promise<void> {
+  await connection.close();
+  await Promise.all([pool.end(), decisions.end()]);
+}
+
+async function wireActivities(
+  config: WorkerConfig,
+  { pool, decisions, client }: Ground,
+  objects: ArchiveObjects,
+  log: Log,
+): Promise<ReturnType<typeof createActivities>> {
   const { caFile, proxy } = config.mtpay;
   const { rings } = config.keys;
   const sealKeys = mapKeyring(rings.inboxSealPublic, sealPublicKeys);
-  const { activities, drain, watchHistories } = createActivities({
+  return createActivities({
     pool,
     decisions,
     providers: {
@@ -97,58 +160,31 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     version: engineVersion(),
     log,
   });
-  const source = await workflowSource(config, temporal.dataConverter.payloadCodecs !== undefined);
-  const worker = await Worker.create({
-    connection,
-    namespace: temporal.namespace,
-    taskQueue: TASK_QUEUE,
-    ...source,
-    dataConverter: temporal.dataConverter,
-    activities,
-    maxCachedWorkflows: 2_000,
-    // Above the 25 s a provider call may take: a placement under way is finished, not abandoned.
-    shutdownGraceTime: '35s',
-    shutdownForceTime: '45s',
-    // A lost worker's deposits are taken over after this long (measured: about 2 s instead of 10).
-    stickyQueueScheduleToStartTimeout: '2s',
-  });
+}
+
+/** What goes on beside the tasks: keys and clocks are watched, what is old is deleted, histories that are missing are counted. */
+function startRounds(config: WorkerConfig, { pool }: Ground, watchHistories: () => Promise<unknown>, log: Log): Loop {
   // A name is opened when its order is placed, and orders are placed within this time.
-  const stopWatching = watchKeys(config.keys, {
-    overlapMs: { payerName: config.placeWithinMs },
-    show: nameKeys,
-    log,
-  });
+  const overlapMs = { payerName: config.placeWithinMs };
+  const stopWatching = watchKeys(config.keys, { overlapMs, show: nameKeys, log });
   const stopClock = watchClock(pool, log);
-  const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
-  const shredding = startShredding({ pool, log }, config.payerNameRetentionMs);
-  const pruning = startPruning({ pool, log }, config.pruneAfterMs);
-  // Also where nothing archives: the schedule may be paused, or gone.
-  const watching = startLoop({
-    work: async () => {
-      await watchHistories();
-      return WATCH_HISTORIES_MS;
-    },
-    failed: () => WATCH_HISTORIES_MS,
-  });
-  const run = async () => {
-    try {
-      await worker.run();
-    } finally {
+  const loops = [
+    startShredding({ pool, log }, config.payerNameRetentionMs),
+    startPruning({ pool, log }, config.pruneAfterMs),
+    // Also where nothing archives: the schedule may be paused, or gone.
+    startLoop({
+      work: async () => {
+        await watchHistories();
+        return WATCH_HISTORIES_MS;
+      },
+      failed: () => WATCH_HISTORIES_MS,
+    }),
+  ];
+  return {
+    async close() {
       stopWatching();
       stopClock();
-      await Promise.all([shredding.close(), pruning.close(), watching.close()]);
-      await keeping.close();
-      await drain();
-      await connection.close();
-      await Promise.all([pool.end(), decisions.end()]);
-    }
-  };
-  const ended = run();
-  return {
-    ended,
-    async stop() {
-      if (worker.getState() === 'RUNNING') worker.shutdown();
-      await ended;
+      await Promise.all(loops.map((loop) => loop.close()));
     },
   };
 }

@@ -1,6 +1,6 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { HistorySource, Runs } from '../archive/history-source.ts';
-import { unopened } from '../config/unopened.ts';
+import { unopened } from '../config/temporal.ts';
 
 /** gRPC: not found. */
 const NOT_FOUND = 5;

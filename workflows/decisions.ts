@@ -20,16 +20,15 @@ export type CaseSubject = Omit<CaseState, 'open' | 'proposal'>;
 /** What people see of an open case: its current standing in the books and the waiting proposal. */
 export type CaseProgress = Pick<CaseState, 'standing' | 'proposal'>;
 
+type Decided = Extract<DecisionAnswer, { kind: 'decided' }>;
+
 /** A case that people may see already, and may decide as soon as this workflow holds it. */
 export interface People {
   /**
    * Holds the case until people have decided, by the rules of domain/decision.ts, and the decision was carried out.
    * Calls `changed` whenever there is a new state to show.
    */
-  decide(
-    opened: CaseSubject,
-    changed: (progress: CaseProgress) => void,
-  ): Promise<Extract<DecisionAnswer, { kind: 'decided' }>>;
+  decide(opened: CaseSubject, changed: (progress: CaseProgress) => void): Promise<Decided>;
   /**
    * Makes the workflow read the case's row, which may be closed already after Temporal was restored to an older state.
    */
@@ -38,139 +37,173 @@ export interface People {
   dismiss(): void;
 }
 
+/** What a workflow knows of its case and of people's steps. */
+interface Hearing {
+  readonly workflowId: string;
+  held: { readonly subject: CaseSubject; readonly changed: (progress: CaseProgress) => void } | null;
+  standing: Standing;
+  proposal: Proposal | null;
+  confirmation: Confirmation | null;
+  decided: boolean;
+  dismissed: boolean;
+  /** The case's row is to be read. */
+  look: boolean;
+  /** Counts people's steps, to detect that an answer about the row is older than the newest step. */
+  changes: number;
+  /** The answers to confirmations, by the id of their step. */
+  readonly concluded: Map<string, DecisionAnswer>;
+}
+
 /**
  * Registers the update handlers early: people can see the case as soon as its row exists, and Temporal rejects an
  * update without a handler. Updates wait until `decide()` is called.
  */
 export function hearPeople(workflowId: string): People {
-  let held: { readonly subject: CaseSubject; readonly changed: (progress: CaseProgress) => void } | null = null;
-  let standing: Standing = 'nothing';
-  let proposal: Proposal | null = null;
-  let confirmation: Confirmation | null = null;
-  let decided = false;
-  let dismissed = false;
-  let look = false;
-  /** Counts people's steps, to detect that an answer about the row is older than the newest step. */
-  let changes = 0;
-  const concluded = new Map<string, DecisionAnswer>();
-  const show = () => held?.changed({ standing, proposal });
-
-  /** Refuses a step that the rules forbid in the currently known state. */
-  function check<Step>(rule: (state: CaseState, step: Step) => DecisionFault | null, step: Step): void {
-    if (dismissed) refuse('case_closed');
-    if (held === null) return;
-    const open = !decided && confirmation === null;
-    refuse(rule({ ...held.subject, standing, proposal, open }, step));
-  }
-
-  async function recorded(...told: [string | null, Proposal | Step]): Promise<boolean> {
-    changes += 1;
-    const stands = await recordProposal(workflowId, ...told);
-    changes += 1;
-    return stands;
-  }
-
-  /** How the case was decided; null: it is open, and the workflow has taken over the row's current state. */
-  async function lookAtCase(): Promise<Extract<DecisionAnswer, { kind: 'decided' }> | null> {
-    const before = changes;
-    const row = await caseOutcome(workflowId);
-    if (row.kind === 'decided') return row;
-    // An even count: no step is being recorded.
-    if (row.standing === null || changes !== before || changes % 2 !== 0 || confirmation !== null) return null;
-    standing = row.standing;
-    if (proposal !== null && proposal.decisionId !== row.proposalId) proposal = null;
-    return null;
-  }
-
-  const confirmed = (): Confirmation | null => confirmation;
-  const isHeld = () => held !== null || dismissed;
-
-  // Checked again when the handler runs: of two updates in one task the second was accepted before the first was
-  // handled. Nothing may be awaited between this check and its consequence, or both would pass.
-  setHandler(
-    propose,
-    async (message) => {
-      if (!isHeld()) await condition(isHeld);
-      check(proposalFault, message);
-      proposal = message;
-      show();
-      if (await recorded(message.decisionId, message)) return;
-      // The step is in no table, so no operator proposed it.
-      if (proposal === message) proposal = null;
-      show();
-      refuse('not_written');
-    },
-    { validator: (message) => (isProposal(message) ? check(proposalFault, message) : malformed()) },
-  );
-  setHandler(
-    confirm,
-    async (message) => {
-      if (!isHeld()) await condition(isHeld);
-      check(confirmationFault, message);
-      // After a restore PostgreSQL assigns ids of rows again: the answer to the earlier step with this id is not that
-      // of this one.
-      if (concluded.has(message.decisionId) && patched('answer-anew')) concluded.delete(message.decisionId);
-      confirmation = message;
-      await condition(() => concluded.has(message.decisionId));
-      return concluded.get(message.decisionId)!;
-    },
-    { validator: (message) => (isStep(message) ? check(confirmationFault, message) : malformed()) },
-  );
-  setHandler(
-    withdraw,
-    async (message) => {
-      if (!isHeld()) await condition(isHeld);
-      check(withdrawalFault, message);
-      const withdrawn = proposal;
-      proposal = null;
-      show();
-      if (await recorded(null, message)) return;
-      // The withdrawal is in no table: the proposal waits again, unless people have taken another step meanwhile.
-      if (!decided && confirmation === null) proposal ??= withdrawn;
-      show();
-      refuse('not_written');
-    },
-    { validator: (message) => (isStep(message) ? check(withdrawalFault, message) : malformed()) },
-  );
-
+  const hearing: Hearing = {
+    workflowId,
+    held: null,
+    standing: 'nothing',
+    proposal: null,
+    confirmation: null,
+    decided: false,
+    dismissed: false,
+    look: false,
+    changes: 0,
+    concluded: new Map(),
+  };
+  setHandler(propose, (message) => takeProposal(hearing, message), {
+    validator: (message) => (isProposal(message) ? check(hearing, proposalFault, message) : malformed()),
+  });
+  setHandler(confirm, (message) => takeConfirmation(hearing, message), {
+    validator: (message) => (isStep(message) ? check(hearing, confirmationFault, message) : malformed()),
+  });
+  setHandler(withdraw, (message) => takeWithdrawal(hearing, message), {
+    validator: (message) => (isStep(message) ? check(hearing, withdrawalFault, message) : malformed()),
+  });
   return {
-    async decide(subject, changed) {
-      held = { subject, changed };
-      standing = subject.standing;
-      for (;;) {
-        show();
-        await condition(() => confirmation !== null || look);
-        if (confirmation === null) {
-          look = false;
-          const outcome = await lookAtCase();
-          if (outcome === null) continue;
-          decided = true;
-          // Another update may have confirmed meanwhile and wait for the answer.
-          const waiting = confirmed();
-          if (waiting !== null) concluded.set(waiting.decisionId, CLOSED);
-          return outcome;
-        }
-        const { proposalId, decisionId: confirmationId } = confirmation;
-        const answer = await decide({ workflowId, proposalId, confirmationId });
-        decided = answer.kind === 'decided';
-        standing = standingAfter(answer, standing);
-        // A confirmation that is in no table does not remove the proposal: it waits on for a genuine one.
-        const isForged = answer.kind === 'refused' && answer.refusal === 'not_written';
-        if (!isForged) proposal = null;
-        confirmation = null;
-        if (answer.kind === 'refused' && !isForged) await recordProposal(workflowId, null);
-        concluded.set(confirmationId, answer);
-        if (answer.kind === 'decided') return answer;
-      }
+    decide(subject, changed) {
+      hearing.held = { subject, changed };
+      hearing.standing = subject.standing;
+      return untilDecided(hearing);
     },
     lookAgain() {
-      look = true;
+      hearing.look = true;
     },
     dismiss() {
-      dismissed = true;
+      hearing.dismissed = true;
     },
   };
 }
+
+// The handlers check again what their validators checked: of two updates in one task the second was accepted before the
+// first was handled. Nothing may be awaited between this check and its consequence, or both would pass.
+
+async function takeProposal(hearing: Hearing, message: Proposal): Promise<void> {
+  if (!isHeld(hearing)) await condition(() => isHeld(hearing));
+  check(hearing, proposalFault, message);
+  hearing.proposal = message;
+  show(hearing);
+  if (await recorded(hearing, message.decisionId, message)) return;
+  // The step is in no table, so no operator proposed it.
+  if (hearing.proposal === message) hearing.proposal = null;
+  show(hearing);
+  refuse('not_written');
+}
+
+async function takeConfirmation(hearing: Hearing, message: Confirmation): Promise<DecisionAnswer> {
+  const { concluded } = hearing;
+  if (!isHeld(hearing)) await condition(() => isHeld(hearing));
+  check(hearing, confirmationFault, message);
+  // After a restore PostgreSQL assigns ids of rows again: the answer to the earlier step with this id is not that
+  // of this one.
+  if (concluded.has(message.decisionId) && patched('answer-anew')) concluded.delete(message.decisionId);
+  hearing.confirmation = message;
+  await condition(() => concluded.has(message.decisionId));
+  return concluded.get(message.decisionId)!;
+}
+
+async function takeWithdrawal(hearing: Hearing, message: Step): Promise<void> {
+  if (!isHeld(hearing)) await condition(() => isHeld(hearing));
+  check(hearing, withdrawalFault, message);
+  const withdrawn = hearing.proposal;
+  hearing.proposal = null;
+  show(hearing);
+  if (await recorded(hearing, null, message)) return;
+  // The withdrawal is in no table: the proposal waits again, unless people have taken another step meanwhile.
+  if (isOpen(hearing)) hearing.proposal ??= withdrawn;
+  show(hearing);
+  refuse('not_written');
+}
+
+/** Carries out each confirmation, until one decides the case or its row turns out to be decided. */
+async function untilDecided(hearing: Hearing): Promise<Decided> {
+  const { workflowId } = hearing;
+  for (;;) {
+    show(hearing);
+    await condition(() => hearing.confirmation !== null || hearing.look);
+    if (hearing.confirmation === null) {
+      hearing.look = false;
+      const outcome = await lookAtCase(hearing);
+      if (outcome === null) continue;
+      closeAsDecided(hearing);
+      return outcome;
+    }
+    const { proposalId, decisionId: confirmationId } = hearing.confirmation;
+    const answer = await decide({ workflowId, proposalId, confirmationId });
+    conclude(hearing, answer);
+    if (answer.kind === 'refused' && !isForged(answer)) await recordProposal(workflowId, null);
+    hearing.concluded.set(confirmationId, answer);
+    if (answer.kind === 'decided') return answer;
+  }
+}
+
+/** How the case was decided; null: it is open, and the workflow has taken over the row's current state. */
+async function lookAtCase(hearing: Hearing): Promise<Decided | null> {
+  const before = hearing.changes;
+  const row = await caseOutcome(hearing.workflowId);
+  if (row.kind === 'decided') return row;
+  // An even count: no step is being recorded.
+  const isStale = hearing.changes !== before || hearing.changes % 2 !== 0 || hearing.confirmation !== null;
+  if (row.standing === null || isStale) return null;
+  hearing.standing = row.standing;
+  if (hearing.proposal !== null && hearing.proposal.decisionId !== row.proposalId) hearing.proposal = null;
+  return null;
+}
+
+/** The row is decided; another update may have confirmed meanwhile and wait for the answer. */
+function closeAsDecided(hearing: Hearing): void {
+  hearing.decided = true;
+  if (hearing.confirmation !== null) hearing.concluded.set(hearing.confirmation.decisionId, CLOSED);
+}
+
+function conclude(hearing: Hearing, answer: DecisionAnswer): void {
+  hearing.decided = answer.kind === 'decided';
+  hearing.standing = standingAfter(answer, hearing.standing);
+  if (!isForged(answer)) hearing.proposal = null;
+  hearing.confirmation = null;
+}
+
+/** A confirmation that is in no table does not remove the proposal: it waits on for a genuine one. */
+const isForged = (answer: DecisionAnswer): boolean => answer.kind === 'refused' && answer.refusal === 'not_written';
+
+async function recorded(hearing: Hearing, ...told: [string | null, Proposal | Step]): Promise<boolean> {
+  hearing.changes += 1;
+  const stands = await recordProposal(hearing.workflowId, ...told);
+  hearing.changes += 1;
+  return stands;
+}
+
+/** Refuses a step that the rules forbid in the currently known state. */
+function check<S>(hearing: Hearing, rule: (state: CaseState, step: S) => DecisionFault | null, step: S): void {
+  const { held, dismissed, standing, proposal } = hearing;
+  if (dismissed) refuse('case_closed');
+  if (held === null) return;
+  refuse(rule({ ...held.subject, standing, proposal, open: isOpen(hearing) }, step));
+}
+
+const isHeld = ({ held, dismissed }: Hearing): boolean => held !== null || dismissed;
+const isOpen = ({ decided, confirmation }: Hearing): boolean => !decided && confirmation === null;
+const show = ({ held, standing, proposal }: Hearing): void => held?.changed({ standing, proposal });
 
 const CLOSED: DecisionAnswer = { kind: 'refused', refusal: 'case_closed', detail: 'the case was decided before' };
 

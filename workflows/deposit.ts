@@ -12,7 +12,15 @@ import { credit, place } from './effects.ts';
 import type { DepositFacts } from './facts.ts';
 import { type DepositInput } from './messages.ts';
 import { announce, showDepositDetails } from './web-ui.ts';
-import { closeUnlessPaid, giveToPeople, listenForPayments, recordWindow, unbound, untilPaid } from './waiting.ts';
+import {
+  closeUnlessPaid,
+  giveToPeople,
+  listenForPayments,
+  type Memory,
+  recordWindow,
+  unbound,
+  untilPaid,
+} from './waiting.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 /** The result of a deposit's workflow. */
@@ -30,114 +38,122 @@ export async function deposit(input: DepositInput): Promise<DepositResult> {
 }
 
 async function live(input: DepositInput): Promise<DepositResult> {
-  const { externalOrderNumber, settings } = input;
   const memory = listenForPayments(input);
   const { facts } = memory;
-  let state: DepositState = 'PLACING';
-
-  /** Each open state has one thing to do or to wait for, which resolves to the next event. */
-  const chapters: Readonly<Record<OpenState, () => Promise<DepositEvent>>> = {
-    PLACING: async () => {
-      const placement = await place(externalOrderNumber, startOf(input));
-      if (placement.kind === 'refused') {
-        facts.refusal = placement.reason;
-        return closeUnlessPaid(memory, 'PLACEMENT_REFUSED');
-      }
-      facts.expiresAt = placement.expiresAt;
-      if (placement.kind === 'unknown') return 'placementUnknown';
-      facts.advertisementCode = placement.advertisementCode;
-      return 'placed';
-    },
-
-    // Nobody knows whether the order exists, and the engine does not place it again to find out: only a payment would
-    // prove it.
-    PLACEMENT_UNKNOWN: async () => {
-      const windows = settings.paymentWindowMs + settings.listeningWindowMs;
-      const event = await untilPaid(
-        memory,
-        'PLACEMENT_UNKNOWN',
-        windows,
-        'listening window',
-        () => memory.answered !== null,
-      );
-      if (event !== null) return event;
-      if (memory.answered === null) return closeUnlessPaid(memory, 'UNPAID');
-      memory.expiresAtBefore = facts.expiresAt;
-      facts.expiresAt = memory.answered.expiresAt;
-      return 'placed';
-    },
-
-    AWAITING_PAYMENT: async () =>
-      (await untilPaid(memory, 'AWAITING_PAYMENT', settings.paymentWindowMs, 'payment window')) ??
-      'paymentWindowElapsed',
-
-    EXPIRED: async () =>
-      (await untilPaid(memory, 'EXPIRED', settings.listeningWindowMs, 'listening window')) ??
-      closeUnlessPaid(memory, 'UNPAID'),
-
-    CREDITING: async () => {
-      const result = await credit(creditItem(input, facts));
-      if (result.kind === 'unbound') return unbound(memory, result);
-      if (result.kind === 'conflict') {
-        facts.review = { reason: result.reason, detail: CONFLICTS[result.reason] };
-        if (result.reason === 'LEDGER_CONFLICT') facts.standing = 'elsewhere';
-        return 'creditConflict';
-      }
-      facts.postingId = result.postingId;
-      return 'credited';
-    },
-
-    // No time limit: only people decide here.
-    IN_REVIEW: async () => {
-      const subject = {
-        standing: facts.standing,
-        deposit: externalOrderNumber,
-        amount: facts.payment?.transactionAmount ?? null,
-        reviewLimit: settings.reviewLimit,
-      };
-      const { decision, postingId, settled, elsewhere } = await memory.people!.decide(subject, (now) => {
-        Object.assign(facts, now);
-        showDepositDetails(input, state, facts);
-      });
-      const isCredited = decision === 'credit' && elsewhere !== true;
-      facts.postingId = isCredited ? postingId : (settled?.postingId ?? null);
-      if (isCredited) return 'decidedCredit';
-      if (settled === undefined) return 'decidedReject';
-      facts.creditedCode = settled.transactionCode;
-      return 'decidedRejectThoughCredited';
-    },
-  };
-
-  /**
-   * Writes a state that no activity has written with its own effect. Returns the event that happened instead, if the
-   * row differs.
-   */
-  async function record(): Promise<DepositEvent | null> {
-    if (state === 'AWAITING_PAYMENT' || state === 'EXPIRED') return recordWindow(memory, state);
-    if (state === 'IN_REVIEW') return giveToPeople(memory);
-    throw new Error(`${state} is not a state to record`);
-  }
-
-  showDepositDetails(input, state, facts);
+  const show = () => showDepositDetails(input, memory.state, facts);
+  show();
   let instead: DepositEvent | null = null;
-  while (!isFinal(state)) {
-    const step = transition(state, instead ?? (await chapters[state]()));
+  while (!isFinal(memory.state)) {
+    const { state, effects } = transition(memory.state, instead ?? (await CHAPTERS[memory.state](memory)));
     instead = null;
-    state = step.state;
+    memory.state = state;
     // People can see the case as soon as its row exists, which is before this workflow holds it.
-    if (state === 'IN_REVIEW') memory.people = hearPeople(depositWorkflowId(externalOrderNumber));
-    showDepositDetails(input, state, facts);
-    if (step.effects.includes('record')) instead = await record();
-    if (instead === null && step.effects.includes('announce')) announce(state, facts);
+    if (state === 'IN_REVIEW') memory.people = hearPeople(depositWorkflowId(input.externalOrderNumber));
+    show();
+    if (effects.includes('record')) instead = await record(memory, state);
+    if (instead === null && effects.includes('announce')) announce(state, facts);
   }
   await condition(allHandlersFinished);
   return {
-    state,
+    state: memory.state,
     late: facts.late,
     postingId: facts.postingId,
     transactionCode: facts.creditedCode ?? facts.payment?.transactionCode ?? null,
     refusal: facts.refusal,
   };
+}
+
+/** Each open state has one thing to do or to wait for, which resolves to the next event. */
+const CHAPTERS: Readonly<Record<OpenState, (memory: Memory) => Promise<DepositEvent>>> = {
+  async PLACING(memory) {
+    const { facts, input } = memory;
+    const { externalOrderNumber } = input;
+    const placement = await place(externalOrderNumber, startOf(input));
+    if (placement.kind === 'refused') {
+      facts.refusal = placement.reason;
+      return closeUnlessPaid(memory, 'PLACEMENT_REFUSED');
+    }
+    facts.expiresAt = placement.expiresAt;
+    if (placement.kind === 'unknown') return 'placementUnknown';
+    facts.advertisementCode = placement.advertisementCode;
+    return 'placed';
+  },
+
+  // Nobody knows whether the order exists, and the engine does not place it again to find out: only a payment would
+  // prove it.
+  async PLACEMENT_UNKNOWN(memory) {
+    const { facts, input } = memory;
+    const { settings } = input;
+    const windows = settings.paymentWindowMs + settings.listeningWindowMs;
+    const isAnswered = () => memory.answered !== null;
+    const event = await untilPaid(memory, 'PLACEMENT_UNKNOWN', windows, 'listening window', isAnswered);
+    if (event !== null) return event;
+    if (memory.answered === null) return closeUnlessPaid(memory, 'UNPAID');
+    memory.expiresAtBefore = facts.expiresAt;
+    facts.expiresAt = memory.answered.expiresAt;
+    return 'placed';
+  },
+
+  async AWAITING_PAYMENT(memory) {
+    const { settings } = memory.input;
+    return (
+      (await untilPaid(memory, 'AWAITING_PAYMENT', settings.paymentWindowMs, 'payment window')) ??
+      'paymentWindowElapsed'
+    );
+  },
+
+  async EXPIRED(memory) {
+    const { settings } = memory.input;
+    return (
+      (await untilPaid(memory, 'EXPIRED', settings.listeningWindowMs, 'listening window')) ??
+      closeUnlessPaid(memory, 'UNPAID')
+    );
+  },
+
+  async CREDITING(memory) {
+    const { facts, input } = memory;
+    const result = await credit(creditItem(input, facts));
+    if (result.kind === 'unbound') return unbound(memory, result);
+    if (result.kind === 'conflict') {
+      facts.review = { reason: result.reason, detail: CONFLICTS[result.reason] };
+      if (result.reason === 'LEDGER_CONFLICT') facts.standing = 'elsewhere';
+      return 'creditConflict';
+    }
+    facts.postingId = result.postingId;
+    return 'credited';
+  },
+
+  // No time limit: only people decide here.
+  async IN_REVIEW(memory) {
+    const { facts, input } = memory;
+    const subject = {
+      standing: facts.standing,
+      deposit: input.externalOrderNumber,
+      amount: facts.payment?.transactionAmount ?? null,
+      reviewLimit: input.settings.reviewLimit,
+    };
+    const { decision, postingId, settled, elsewhere } = await memory.people!.decide(subject, (now) => {
+      Object.assign(facts, now);
+      // Perhaps after the decision: a step may still be on its way.
+      showDepositDetails(input, memory.state, facts);
+    });
+    const isCredited = decision === 'credit' && elsewhere !== true;
+    facts.postingId = isCredited ? postingId : (settled?.postingId ?? null);
+    if (isCredited) return 'decidedCredit';
+    if (settled === undefined) return 'decidedReject';
+    facts.creditedCode = settled.transactionCode;
+    return 'decidedRejectThoughCredited';
+  },
+};
+
+/**
+ * Writes a state that no activity has written with its own effect. Returns the event that happened instead, if the row
+ * differs.
+ */
+async function record(memory: Memory, state: DepositState): Promise<DepositEvent | null> {
+  if (state === 'AWAITING_PAYMENT' || state === 'EXPIRED') return recordWindow(memory, state);
+  if (state === 'IN_REVIEW') return giveToPeople(memory);
+  throw new Error(`${state} is not a state to record`);
 }
 
 /** When the deposit began: by Temporal's clock, and by the database's where it is known. */

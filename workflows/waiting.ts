@@ -1,6 +1,6 @@
 import { condition, setHandler } from '@temporalio/workflow';
 import type { Settlement, UnboundAnswer } from '../activities/index.ts';
-import type { DepositEvent } from '../domain/deposit.ts';
+import type { DepositEvent, DepositState } from '../domain/deposit.ts';
 import { judge } from '../domain/judge.ts';
 import type { Payment } from '../domain/order.ts';
 import type { People } from './decisions.ts';
@@ -22,6 +22,7 @@ export type WaitingState = keyof typeof WAITS_ON;
 export interface Memory {
   readonly input: DepositInput;
   readonly facts: DepositFacts;
+  state: DepositState;
   /** Set as soon as people may see a case of it. */
   people: People | null;
   answered: { readonly expiresAt: string } | null;
@@ -53,6 +54,7 @@ export function listenForPayments(input: DepositInput): Memory {
       standing: 'nothing',
       proposal: null,
     },
+    state: 'PLACING',
     people: null,
     answered: null,
     look: false,

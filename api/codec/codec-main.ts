@@ -3,7 +3,7 @@ import { ConfigError } from '../../config/settings/read-environment.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { takesNoArguments } from '../../config/command-line.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';
-import { createPayloadCodec } from '../../config/payload-codec.ts';
+import { createPayloadCodec } from '../../encoding/payload-codec.ts';
 import { warnOfLogging } from '../../database/log-settings.ts';
 import { createPool } from '../../database/pool.ts';
 import { createAccess } from '../http/authenticate.ts';

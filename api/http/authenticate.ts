@@ -1,7 +1,7 @@
 import type { RequestHandler, Response } from 'express';
 import type pg from 'pg';
 import { NO_LIVING_KEY } from '../../contract/errors.ts';
-import { findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/api-keys.ts';
+import { findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/queries/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 import { type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
 

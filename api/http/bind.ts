@@ -1,7 +1,7 @@
 import type { Express, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Operation } from '../../contract/operation.ts';
-import type { ProvenCaller } from '../../database/api-keys.ts';
+import type { ProvenCaller } from '../../database/queries/api-keys.ts';
 import { type AccessDependencies, callerOf, requireScope } from './authenticate.ts';
 import { check, readBody } from './body.ts';
 import { bytesOf, onlyMethods, readBytes, requireJson } from './http.ts';

@@ -1,4 +1,4 @@
-import type { DepositView } from '../../database/deposits.ts';
+import type { DepositView } from '../../database/queries/deposits.ts';
 import type { Credit } from '../../domain/credits.ts';
 import { isFinal } from '../../domain/deposit.ts';
 import type { CreditAnswer, DepositAnswer } from '../../contract/answers.ts';

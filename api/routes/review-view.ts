@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { CaseRow, ProposalRow } from '../../database/cases.ts';
+import type { CaseRow, ProposalRow } from '../../database/queries/cases.ts';
 import {
   type CarriedRow,
   type DecisionRow,
@@ -8,9 +8,9 @@ import {
   listDecisions,
   listRefused,
   type StatedFacts,
-} from '../../database/decisions.ts';
-import { type DepositView, findDeposit, viewDeposit } from '../../database/deposits.ts';
-import { listOtherCallbacks, type OtherCallback } from '../../database/other-payments.ts';
+} from '../../database/queries/decisions.ts';
+import { type DepositView, findDeposit, viewDeposit } from '../../database/queries/deposits.ts';
+import { listOtherCallbacks, type OtherCallback } from '../../database/queries/other-payments.ts';
 import { isGenuine, type SealVerdict } from '../../providers/sealed-rows.ts';
 import { allowedDecisions, type Decision, needsTwo } from '../../domain/decision.ts';
 import { isFinal } from '../../domain/deposit.ts';

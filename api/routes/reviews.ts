@@ -1,5 +1,5 @@
-import { listCases } from '../../database/cases.ts';
-import type { StatedFacts } from '../../database/decisions.ts';
+import { listCases } from '../../database/queries/cases.ts';
+import type { StatedFacts } from '../../database/queries/decisions.ts';
 import {
   confirmDecision,
   type DecideDependencies,
@@ -8,7 +8,7 @@ import {
   visibleCase,
   withdrawDecision,
 } from '../../intake/decide-case.ts';
-import type { ProvenCaller } from '../../database/api-keys.ts';
+import type { ProvenCaller } from '../../database/queries/api-keys.ts';
 import { doubtCredit } from '../../intake/open-case.ts';
 import { bind, type Bound } from '../http/bind.ts';
 import {

@@ -6,7 +6,7 @@ import { reportPage } from '../page/page.ts';
 import type { AuditReport } from './report.ts';
 import { WALLET_COLUMNS } from './roll-forward.ts';
 import { type BookFiles, SCHEDULE_COLUMNS } from './schedule.ts';
-import { type Form, LineWriter } from './sealed-lines.ts';
+import { type Form, LineWriter } from './chained-lines.ts';
 import { fingerprintOf, type NamedLineFile, type SignedReport, type ReportSigningKey, signReport } from './sign.ts';
 import { workingPaper } from './working-paper.ts';
 

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { formatUnits } from '../../domain/money.ts';
 import { rowsOf } from '../tables/cursor.ts';
 import type { AccountMovement } from './report.ts';
-import type { Cell } from './sealed-lines.ts';
+import type { Cell } from './chained-lines.ts';
 import { unitsOf } from './sums.ts';
 
 /**

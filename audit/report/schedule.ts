@@ -14,7 +14,7 @@ import {
   type ScheduleSums,
 } from './report.ts';
 import { accountMovements, differences, eachWallet, limitsOf, type Period, SEALED } from './roll-forward.ts';
-import type { Cell } from './sealed-lines.ts';
+import type { Cell } from './chained-lines.ts';
 import { unitsOf } from './sums.ts';
 import { shownTime } from '../tables/times.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';

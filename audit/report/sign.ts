@@ -2,7 +2,7 @@ import { createHash, createPublicKey, type KeyObject, sign as signBytes, verify 
 import { z } from 'zod';
 import { canonicalJson } from '../../encoding/canonical-json.ts';
 import type { AuditReport } from './report.ts';
-import type { LineFile } from './sealed-lines.ts';
+import type { LineFile } from './chained-lines.ts';
 
 /** Ed25519 over the UTF-8 bytes of the canonical JSON of everything but `signature`. */
 export interface ReportSignature {

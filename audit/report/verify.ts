@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { UsageError } from '../../config/command-line.ts';
 import { fileJson } from '../../encoding/canonical-json.ts';
 import type { AuditReport } from './report.ts';
-import { type LineFile, lineFaults } from './sealed-lines.ts';
+import { type LineFile, lineFaults } from './chained-lines.ts';
 import { fingerprintOf, type ReportVerdict, type SignatureFault, type SignedReport, verify } from './sign.ts';
 import { visible } from '../../encoding/visible.ts';
 

@@ -1,6 +1,6 @@
 import type { Drawn, ScheduleLine } from './report.ts';
 import { evidenceWord } from './schedule.ts';
-import { type Cell, csvCell } from './sealed-lines.ts';
+import { type Cell, csvCell } from './chained-lines.ts';
 
 /** What an auditor examines for each drawn line; the statement is the provider’s. */
 export const TO_SEE = ['callback', 'history', 'statement', 'decision'] as const;

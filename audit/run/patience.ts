@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { isGone } from '../../archive/history-source.ts';
-import { unopened } from '../../config/unopened.ts';
+import { unopened } from '../../config/temporal.ts';
 import type { Mismatch } from '../histories/compare.ts';
 import type { FindingKind } from '../report/findings.ts';
 

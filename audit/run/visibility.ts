@@ -1,8 +1,9 @@
 import type { Client } from '@temporalio/client';
 import type pg from 'pg';
-import { plainName, unopened } from '../../config/unopened.ts';
+import { unopened } from '../../config/temporal.ts';
 import { describeWorkflow } from './patience.ts';
 import type { Finding } from '../report/report.ts';
+import { plainName } from '../../domain/ids.ts';
 
 /**
  * Compares Temporal's list of workflows with the rows. A missing entry proves nothing, because the list lags; an entry

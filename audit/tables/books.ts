@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { EMPTY_CHAIN } from '../../archive/chain.ts';
 import type { FindingKind } from '../report/findings.ts';
-import { ARCHIVE_LINES, BLOCKS, LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from './formulas.ts';
+import { ARCHIVE_LINES, BLOCKS, LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from './ledger-formulas.ts';
 import type { ReportChainHead, Finding } from '../report/report.ts';
 import { type SqlCheck, UNEXPLAINED } from './table-checks.ts';
 import { TIMES } from './times.ts';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { compareCatalogue, describeDifference, type CatalogueDifference } from '../../database/catalogue.ts';
+import { compareCatalogue, describeDifference, type CatalogueDifference } from '../../database/schema/catalogue.ts';
 import type { Exceptions } from '../exceptions.ts';
 import type { Finding } from '../report/report.ts';
 

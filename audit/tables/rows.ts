@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Decision } from '../../domain/decision.ts';
 import { providerOf, type CallbackData, type DepositSettings, type Order } from '../../domain/order.ts';
-import type { DecisionRow } from '../../database/decisions.ts';
+import type { DecisionRow } from '../../database/queries/decisions.ts';
 
 /** The rows of some workflows, read for the comparisons. Decimals canonical, ids and times as text. */
 export interface DepositRecord extends Order {

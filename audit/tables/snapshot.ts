@@ -5,7 +5,7 @@ import { archiveRows } from '../../archive/chain.ts';
 import { type HistoryFacts, openHistory, readHistory, readText } from '../../archive/history.ts';
 import type { ArchiveObjects } from '../../archive/objects.ts';
 import type { SignatureTrust } from '../../config/keys/operator-keys.ts';
-import { findUnsigned } from '../../database/signed-steps.ts';
+import { findUnsigned } from '../../database/queries/signed-steps.ts';
 import type { LinkRules } from '../../providers/checkout-link.ts';
 import type { SealTrust } from '../../providers/sealed-rows.ts';
 import { holdersOf, recordsOf, replayFault } from '../run/archived-work.ts';

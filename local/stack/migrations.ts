@@ -6,7 +6,7 @@ import { publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { loadSealConfig, loadSealKey } from '../../config/settings/seals.ts';
 import { withoutProxy } from '../../config/loopback.ts';
-import { migrate } from '../../database/migrate.ts';
+import { migrate } from '../../database/schema/migrate.ts';
 import { registerAndVouch } from '../../providers/sealed-rows.ts';
 import { ensureArchiveSchedule } from '../../worker/schedule.ts';
 import { migrationEnvironment, ownerUrl, sealEnvironment, type Sources } from './environment.ts';

@@ -1,6 +1,6 @@
 /** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
 
-import { createApiKey, listKeys, revokeKeys } from '../../database/api-keys.ts';
+import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
@@ -25,7 +25,7 @@ import { createDatabases, postgresPart, temporalPart } from './servers.ts';
 import { describePostgres, describeTemporal, tellEvent, tellOtherVersion, tellOutside } from './stack-story.ts';
 import { type LocalState, loadState, type Ports, saveState, settlePorts } from '../servers/state.ts';
 import type { Story } from '../terminal/story.ts';
-import { createSupervisor, type StackPart } from './supervisor.ts';
+import { createSupervisor, type StackPart, type Supervisor } from './supervisor.ts';
 import type { TemporalServer } from '../servers/temporal.ts';
 import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binary.ts';
 import { currentBundle } from './workflow-bundle.ts';
@@ -64,138 +64,190 @@ export type Stack = {
 
 /** The local stack of a clone; nothing happens before `start`. */
 export function createStack(options: StackOptions): Stack {
-  const { env, dataDirectory, story } = options;
-  const pids: { [name in PartName]?: number } = {};
-  let onPidChange = () => {};
+  const crew = createCrew(options.story);
+  return {
+    async start() {
+      const plan = await makePlan(options);
+      const running = await startParts(options, plan, crew);
+      return settle(options, plan, running, crew);
+    },
+    stop: () => crew.supervisor.stop(STOP_ORDER),
+    hasStarted: () => Object.keys(crew.pids).length > 0,
+    kill: () => crew.supervisor.kill(),
+  };
+}
+
+/** Starts parts, watches them, and tells the story of both. */
+type Crew = {
+  readonly supervisor: Supervisor;
+  /** Of what was started. */
+  readonly pids: { [name in PartName]?: number };
+  /** Called when a part has another pid. */
+  onPidChange: () => void;
+  supervise(part: StackPart, where: () => string): Promise<void>;
+  timed<T>(name: string, work: () => Promise<T>, where: (value: T) => string): Promise<T>;
+};
+
+function createCrew(story: Story): Crew {
   const supervisor = createSupervisor((event) => {
     tellEvent(story, event);
     if (event.kind !== 'restarted') return;
-    pids[event.part as PartName] = event.pid;
-    onPidChange();
+    crew.pids[event.part as PartName] = event.pid;
+    crew.onPidChange();
   });
-  const timed = async <T>(name: string, work: () => Promise<T>, where: (value: T) => string): Promise<T> => {
-    const since = performance.now();
-    const value = await work();
-    story.up(name, where(value), performance.now() - since);
-    return value;
+  const crew: Crew = {
+    supervisor,
+    pids: {},
+    onPidChange: () => {},
+    async supervise(part, where) {
+      const { pid } = await crew.timed(part.name, () => supervisor.supervise(part), where);
+      crew.pids[part.name as PartName] = pid;
+    },
+    async timed(name, work, where) {
+      const since = performance.now();
+      const value = await work();
+      story.up(name, where(value), performance.now() - since);
+      return value;
+    },
   };
-  const supervise = async (part: StackPart, where: () => string): Promise<void> => {
-    const { pid } = await timed(part.name, () => supervisor.supervise(part), where);
-    pids[part.name as PartName] = pid;
-  };
+  return crew;
+}
 
-  async function startPostgres({ ports }: LocalState): Promise<PostgresServer> {
-    let server: PostgresServer | undefined;
-    const part = postgresPart(dataDirectory, ports, (started) => (server ??= started));
-    await supervise(part, () => describePostgres(server!));
-    tellOutside(story, server!);
-    await createDatabases(server!.url);
-    return server!;
-  }
+/** What is to be started, and where. */
+type Plan = { readonly sources: Sources; readonly state: LocalState; readonly places: Places };
 
-  async function startTemporal({ ports }: LocalState): Promise<TemporalServer> {
-    const onProgress = story.progress.bind(story);
-    const onOtherVersion = (found: OtherVersion) => tellOtherVersion(story, found);
-    const executable = await resolveTemporalCli({ env: { ...env }, onProgress, onOtherVersion });
-    let server: TemporalServer | undefined;
-    const part = temporalPart(
-      dataDirectory,
-      ports,
-      executable,
-      uiCodecEndpoint(env),
-      (started) => (server ??= started),
-    );
-    await supervise(part, () => describeTemporal(server!));
-    return server!;
-  }
+/** Asks first what could make a start fail: servers elsewhere, the state of an earlier start, the addresses. */
+async function makePlan({ env, dataDirectory, clone, story }: StackOptions): Promise<Plan> {
+  const embedded = readEmbedded(env);
+  if (!embedded.temporal) await askTemporalElsewhere(env);
+  if (!embedded.postgres) await askDatabaseElsewhere(env);
+  const found = await loadState(dataDirectory, clone);
+  await clearLeftovers(dataDirectory, embedded, story);
+  await askListens(env);
+  const ports = await settlePorts(found.ports, neededPorts(env, embedded));
+  const state = saveState(dataDirectory, { ...found, ports });
+  return { state, sources: { env, embedded, keys: state.keys, ports }, places: placesOf(env, ports, embedded) };
+}
 
-  async function start(): Promise<StackFacts> {
-    const embedded = readEmbedded(env);
-    if (!embedded.temporal) await askTemporalElsewhere(env);
-    if (!embedded.postgres) await askDatabaseElsewhere(env);
-    const found = await loadState(dataDirectory, options.clone);
-    await clearLeftovers(dataDirectory, embedded, story);
-    await askListens(env);
-    const ports = await settlePorts(found.ports, neededPorts(env, embedded));
-    const state = saveState(dataDirectory, { ...found, ports });
-    const sources: Sources = { env, embedded, keys: state.keys, ports };
-    const places = placesOf(env, ports, embedded);
+type Running = {
+  readonly postgres: PostgresServer | null;
+  readonly temporal: TemporalServer | null;
+  readonly environments: ReturnType<typeof engineEnvironments>;
+};
+
+/** Each part as soon as what it needs is there. What is still on its way after a first failure, `stop` awaits or ends. */
+async function startParts(options: StackOptions, { sources, places }: Plan, crew: Crew): Promise<Running> {
+  const { dataDirectory } = options;
+  const { embedded, ports } = sources;
+  const postgres = embedded.postgres ? startPostgres(options, ports, crew) : Promise.resolve(null);
+  const temporal = embedded.temporal ? startTemporal(options, ports, crew) : Promise.resolve(null);
+  const bundle = bundleOf(options);
+  const postgresUrl = postgres.then((server) => server?.url ?? null);
+
+  const migrated = postgresUrl.then((url) => {
+    const migrate = () => migrateEngine(sources, url, dataDirectory);
+    return crew.timed('migrations', migrate, () => 'every schema is up to date');
+  });
+  const sandbox = postgresUrl.then(async (url) => {
     const { sandboxUrl } = places;
+    if (sandboxUrl === null) return;
+    await crew.supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, url)), () => sandboxUrl);
+  });
+  // Before the migrations the worker would take up open deposits over an older schema.
+  const engine = Promise.all([postgresUrl, temporal, migrated]).then(([url, server]) =>
+    engineEnvironments(sources, url, server),
+  );
+  const scheduled = temporal.then(async (server) => {
+    if (server !== null) await scheduleArchive(sources, server.address);
+  });
+  const api = engine.then((environments) => {
+    const where = () => `${places.apiUrl}, callbacks ${places.callbackBaseUrl}`;
+    return crew.supervise(apiPart(dataDirectory, places, environments.api), where);
+  });
+  const worker = Promise.all([engine, bundle]).then(([environments, bundled]) => {
+    const part = workerPart(dataDirectory, { ...environments.worker, WORKFLOW_BUNDLE: bundled });
+    return crew.supervise(part, () => 'waits for deposits');
+  });
+  await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker]);
+  return { postgres: await postgres, temporal: await temporal, environments: await engine };
+}
 
-    const postgres = embedded.postgres ? startPostgres(state) : Promise.resolve(null);
-    const temporal = embedded.temporal ? startTemporal(state) : Promise.resolve(null);
-    const bundle =
-      (env['WORKFLOW_BUNDLE'] ?? '') === ''
-        ? currentBundle({ clone: options.clone, cache: cacheDirectory, dataDirectory, env })
-        : Promise.resolve(env['WORKFLOW_BUNDLE'] ?? '');
-    const postgresUrl = postgres.then((server) => server?.url ?? null);
+async function startPostgres(
+  { dataDirectory, story }: StackOptions,
+  ports: Ports,
+  crew: Crew,
+): Promise<PostgresServer> {
+  let server: PostgresServer | undefined;
+  const part = postgresPart(dataDirectory, ports, (started) => (server ??= started));
+  await crew.supervise(part, () => describePostgres(server!));
+  tellOutside(story, server!);
+  await createDatabases(server!.url);
+  return server!;
+}
 
-    const migrated = postgresUrl.then((url) => {
-      const migrate = () => migrateEngine(sources, url, dataDirectory);
-      return timed('migrations', migrate, () => 'every schema is up to date');
-    });
-    const sandbox = postgresUrl.then(async (url) => {
-      if (sandboxUrl === null) return;
-      await supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, url)), () => sandboxUrl);
-    });
-    // Before the migrations the worker would take up open deposits over an older schema.
-    const engine = Promise.all([postgresUrl, temporal, migrated]).then(([url, server]) =>
-      engineEnvironments(sources, url, server),
-    );
-    const scheduled = temporal.then(async (server) => {
-      if (server !== null) await scheduleArchive(sources, server.address);
-    });
-    const api = engine.then((environments) => {
-      const where = () => `${places.apiUrl}, callbacks ${places.callbackBaseUrl}`;
-      return supervise(apiPart(dataDirectory, places, environments.api), where);
-    });
-    const worker = Promise.all([engine, bundle]).then(([environments, bundled]) =>
-      supervise(
-        workerPart(dataDirectory, { ...environments.worker, WORKFLOW_BUNDLE: bundled }),
-        () => 'waits for deposits',
-      ),
-    );
-    // What is still on its way after a first failure is awaited or ended by `stop`.
-    await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker]);
+async function startTemporal(
+  { env, dataDirectory, story }: StackOptions,
+  ports: Ports,
+  crew: Crew,
+): Promise<TemporalServer> {
+  const onProgress = story.progress.bind(story);
+  const onOtherVersion = (found: OtherVersion) => tellOtherVersion(story, found);
+  const executable = await resolveTemporalCli({ env: { ...env }, onProgress, onOtherVersion });
+  let server: TemporalServer | undefined;
+  const part = temporalPart(dataDirectory, ports, executable, uiCodecEndpoint(env), (started) => (server ??= started));
+  await crew.supervise(part, () => describeTemporal(server!));
+  return server!;
+}
 
-    const settled = { ...state, ports: actualPorts(ports, await postgres, await temporal) };
-    saveState(dataDirectory, settled);
-    const databaseUrl = ownerUrl(env, await postgresUrl);
-    const apiKey = await ensureApiKey(settled, places.apiUrl, databaseUrl);
-    saveState(dataDirectory, { ...settled, apiKey });
+async function bundleOf({ env, clone, dataDirectory }: StackOptions): Promise<string> {
+  const given = env['WORKFLOW_BUNDLE'] ?? '';
+  return given === '' ? currentBundle({ clone, cache: cacheDirectory, dataDirectory, env }) : given;
+}
 
-    const temporalUiUrl = (await temporal)?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null;
-    const { api: apiEnvironment } = await engine;
-    const known: LocalEnv = {
-      API_URL: places.apiUrl,
-      API_KEY: apiKey,
-      CALLBACK_BASE_URL: places.callbackBaseUrl,
-      MTPAY_BASE_URL: places.mtpayBaseUrl,
-      MTPAY_ACCESS_KEY: apiEnvironment['MTPAY_ACCESS_KEY'] ?? null,
-      MTPAY_SECRET_KEY: apiEnvironment['MTPAY_SECRET_KEY'] ?? null,
-      MTPAY_ACK: mtpayAck(env),
-      SANDBOX_CONSOLE_URL: sandboxUrl === null ? null : `${sandboxUrl}/console`,
-      SANDBOX_CONTROL_TOKEN: sandboxUrl === null ? null : state.keys.sandboxControl,
-      TEMPORAL_ADDRESS: apiEnvironment['TEMPORAL_ADDRESS'] ?? null,
-      TEMPORAL_UI_URL: temporalUiUrl,
-      DATABASE_URL: databaseUrl,
-    };
-    onPidChange = () => writeLocalEnv(dataDirectory, { ...known, ...pidVariables(pids) });
-    onPidChange();
-    return {
-      places,
-      api: engineApi(places.apiUrl, apiKey),
-      controlToken: state.keys.sandboxControl,
-      databaseUrl,
-      temporalUiUrl,
-    };
-  }
+/** Keeps for the next start what this one has found, and for terminals where everything is. */
+async function settle(options: StackOptions, plan: Plan, running: Running, crew: Crew): Promise<StackFacts> {
+  const { env, dataDirectory } = options;
+  const { places, state } = plan;
+  const { postgres, temporal } = running;
+  const settled = { ...state, ports: actualPorts(state.ports, postgres, temporal) };
+  saveState(dataDirectory, settled);
+  const databaseUrl = ownerUrl(env, postgres?.url ?? null);
+  const apiKey = await ensureApiKey(settled, places.apiUrl, databaseUrl);
+  saveState(dataDirectory, { ...settled, apiKey });
 
+  const facts: StackFacts = {
+    places,
+    api: engineApi(places.apiUrl, apiKey),
+    controlToken: state.keys.sandboxControl,
+    databaseUrl,
+    temporalUiUrl: temporal?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null,
+  };
+  const known = localEnvOf(options, facts, apiKey, running);
+  crew.onPidChange = () => writeLocalEnv(dataDirectory, { ...known, ...pidVariables(crew.pids) });
+  crew.onPidChange();
+  return facts;
+}
+
+function localEnvOf(
+  { env }: StackOptions,
+  { places, controlToken, databaseUrl, temporalUiUrl }: StackFacts,
+  apiKey: string,
+  { environments: { api } }: Running,
+): LocalEnv {
+  const { sandboxUrl } = places;
   return {
-    start,
-    stop: () => supervisor.stop(STOP_ORDER),
-    hasStarted: () => Object.keys(pids).length > 0,
-    kill: () => supervisor.kill(),
+    API_URL: places.apiUrl,
+    API_KEY: apiKey,
+    CALLBACK_BASE_URL: places.callbackBaseUrl,
+    MTPAY_BASE_URL: places.mtpayBaseUrl,
+    MTPAY_ACCESS_KEY: api['MTPAY_ACCESS_KEY'] ?? null,
+    MTPAY_SECRET_KEY: api['MTPAY_SECRET_KEY'] ?? null,
+    MTPAY_ACK: mtpayAck(env),
+    SANDBOX_CONSOLE_URL: sandboxUrl === null ? null : `${sandboxUrl}/console`,
+    SANDBOX_CONTROL_TOKEN: sandboxUrl === null ? null : controlToken,
+    TEMPORAL_ADDRESS: api['TEMPORAL_ADDRESS'] ?? null,
+    TEMPORAL_UI_URL: temporalUiUrl,
+    DATABASE_URL: databaseUrl,
   };
 }
 

@@ -1,7 +1,6 @@
 /** The command line of `npm start`. */
 
-import { parseArgs } from 'node:util';
-import { UsageError } from '../../config/command-line.ts';
+import { readArguments, UsageError } from '../../config/command-line.ts';
 
 export type LocalOptions = {
   readonly once: boolean;
@@ -34,14 +33,12 @@ export function parseArguments(
   env: Readonly<Record<string, string | undefined>> = {},
 ): LocalOptions {
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { once: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
-    });
+    const off = { type: 'boolean', default: false } as const;
+    const options = { once: off, help: { ...off, short: 'h' } } as const;
+    const { values } = readArguments(args, options, { allowPositionals: false });
     const onceByNpm = !values.once && env['npm_config_once'] === 'true';
     return { ...values, once: values.once || onceByNpm, onceByNpm };
   } catch (cause) {
-    const found = cause instanceof Error ? cause.message.split('.')[0] : String(cause);
-    throw new UsageError(`${found}.\n\n${usage}`, { cause });
+    throw new UsageError(`${(cause as Error).message}.\n\n${usage}`, { cause });
   }
 }

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { Html, html, type Part } from '../html.ts';
-import { shownName } from './parts.ts';
-import type { Session } from './sessions.ts';
+import { shownName } from './requests.ts';
+import type { Session } from './login/sessions.ts';
 
 /** The console's pages, in the order of the menu. */
 const MENU: readonly (readonly [path: string, name: string])[] = [

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { type Html, html } from '../html.ts';
-import { asked } from './parts.ts';
+import { asked } from './requests.ts';
 
 /** Lines of one page of a list. */
 export const PAGE = 50;

@@ -58,20 +58,26 @@ export function controlRoutes(parts: ControlParts): Router {
     if (where !== null) throw new ControlError(400, `${where} must not hold NUL or half a character`);
     next();
   });
+  router.use(faultRoutes(pool));
+  router.use(orderRoutes(parts));
+  router.use(bookRoutes(parts));
+  router.use('/keys', keyRoutes(pool));
+  router.use(
+    '/advertisements',
+    advertisementRoutes(pool, () => book.current()),
+  );
+  router.post('/deliveries/:id/retry', async (request, response) => {
+    const id = identifier.parse(request.params['id']);
+    if (!(await retryNow(pool, id))) throw new ControlError(409, `delivery ${id} does not exist or is being sent`);
+    loop.wake();
+    response.status(202).json({ id });
+  });
+  return router;
+}
 
-  const found = async (request: Request): Promise<readonly Order[]> => {
-    const orders = await ordersByNumber(pool, numberOf(request));
-    if (orders.length === 0) throw new ControlError(404, `no order was made for ${numberOf(request)}`);
-    return orders;
-  };
-  const showOrders = async (request: Request, response: Response): Promise<void> => {
-    const externalOrderNumber = numberOf(request);
-    response.json({
-      externalOrderNumber,
-      orders: await viewOrders(pool, await ordersByNumber(pool, externalOrderNumber)),
-    });
-  };
-
+/** Faults, and the scenarios that arm several of them. */
+function faultRoutes(pool: pg.Pool): Router {
+  const router = Router();
   router.get('/faults', async (_request, response) => {
     response.json({ faults: await listFaults(pool), kinds: FAULT_KINDS, catalogue: FAULT_CATALOGUE });
   });
@@ -80,6 +86,12 @@ export function controlRoutes(parts: ControlParts): Router {
     const kind = faultKind(asked.kind);
     if (kind === undefined) throw new ControlError(400, `kind must be one of ${FAULT_KINDS.join(', ')}`);
     response.status(201).json(await addFault(pool, { ...asked, params: kind.parse(asked.params) }));
+  });
+  router.delete('/faults', async (_request, response) => {
+    response.json({ removed: await removeFaults(pool, null) });
+  });
+  router.delete('/faults/:id', async (request, response) => {
+    response.json({ removed: await removeFaults(pool, identifier.parse(request.params['id'])) });
   });
   router.get('/scenarios', (_request, response) => {
     response.json({ scenarios: SCENARIOS });
@@ -92,12 +104,25 @@ export function controlRoutes(parts: ControlParts): Router {
     }
     response.status(201).json({ ...scenario, armed: await armScenario(pool, scenario, scope) });
   });
-  router.delete('/faults', async (_request, response) => {
-    response.json({ removed: await removeFaults(pool, null) });
-  });
-  router.delete('/faults/:id', async (request, response) => {
-    response.json({ removed: await removeFaults(pool, identifier.parse(request.params['id'])) });
-  });
+  return router;
+}
+
+/** The orders of a number: what they are, and what payer and merchant do with them. */
+function orderRoutes(parts: ControlParts): Router {
+  const { pool, loop } = parts;
+  const router = Router();
+  const found = async (request: Request): Promise<readonly Order[]> => {
+    const orders = await ordersByNumber(pool, numberOf(request));
+    if (orders.length === 0) throw new ControlError(404, `no order was made for ${numberOf(request)}`);
+    return orders;
+  };
+  const showOrders = async (request: Request, response: Response): Promise<void> => {
+    const externalOrderNumber = numberOf(request);
+    response.json({
+      externalOrderNumber,
+      orders: await viewOrders(pool, await ordersByNumber(pool, externalOrderNumber)),
+    });
+  };
 
   router.get('/orders/:externalOrderNumber', async (request, response) => {
     await found(request);
@@ -119,20 +144,12 @@ export function controlRoutes(parts: ControlParts): Router {
     }
     throw new ControlError(409, 'no order of this number can be cancelled any more');
   });
+  return router;
+}
 
-  router.post('/deliveries/:id/retry', async (request, response) => {
-    const id = identifier.parse(request.params['id']);
-    if (!(await retryNow(pool, id))) throw new ControlError(409, `delivery ${id} does not exist or is being sent`);
-    loop.wake();
-    response.status(202).json({ id });
-  });
-
-  router.get('/log', async (request, response) => {
-    const { after, limit } = logQuery.parse(request.query);
-    const events = await readEvents(pool, after, limit);
-    response.json({ events, last: events.at(-1)?.id ?? after });
-  });
-
+/** Settings, the log of events, and the statement of a day. */
+function bookRoutes({ pool, book, loop }: ControlParts): Router {
+  const router = Router();
   router.get('/settings', (_request, response) => {
     response.json(book.current());
   });
@@ -141,20 +158,17 @@ export function controlRoutes(parts: ControlParts): Router {
     loop.wake();
     response.json(changed);
   });
-
-  router.use('/keys', keyRoutes(pool));
-  router.use(
-    '/advertisements',
-    advertisementRoutes(pool, () => book.current()),
-  );
-
+  router.get('/log', async (request, response) => {
+    const { after, limit } = logQuery.parse(request.query);
+    const events = await readEvents(pool, after, limit);
+    response.json({ events, last: events.at(-1)?.id ?? after });
+  });
   router.get('/statement', async (request, response) => {
     const { day, format } = statementQuery.parse(request.query);
     const lines = await statementOf(pool, day);
     if (format === 'json') response.json({ day, lines });
     else response.attachment(`statement-${day}.csv`).type('text/csv').send(statementCsv(lines));
   });
-
   return router;
 }
 

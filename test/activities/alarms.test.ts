@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { recordState } from '../../activities/binding.ts';
 import { createGenuineCreditor, credit } from '../../activities/crediting.ts';
 import { decide, recordProposal } from '../../activities/deciding.ts';
-import { insertCase } from '../../database/cases.ts';
+import { insertCase } from '../../database/queries/cases.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { startPruning } from '../../worker/pruning.ts';
 import { memoryLog } from '../api/evidence.ts';

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { decide } from '../../activities/deciding.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { newOperatorKey, parseOperatorKeys, signStep } from '../../config/keys/operator-keys.ts';
-import { findCase, insertCase } from '../../database/cases.ts';
+import { findCase, insertCase } from '../../database/queries/cases.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { paid } from '../support/builders.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { issueKey, revokeKeys } from '../../database/api-keys.ts';
+import { issueKey, revokeKeys } from '../../database/queries/api-keys.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 import { arrives, decideTogether, opened, operator, placed } from './decisions.ts';
 import { expectRefusal, stored } from './evidence.ts';

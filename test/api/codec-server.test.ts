@@ -8,8 +8,8 @@ import { listen } from '../../api/http/http.ts';
 import { Secret } from '../../config/keys/secret.ts';
 import { loadCodecServerConfig } from '../../config/settings/codec-server.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
-import { createPayloadCodec } from '../../config/payload-codec.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createPayloadCodec } from '../../encoding/payload-codec.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { memoryLog } from './evidence.ts';
 

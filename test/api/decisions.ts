@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import type { Answer, Engine } from '../support/engine.ts';

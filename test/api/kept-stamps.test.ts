@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { type Message, route, routeKept } from '../../intake/route-callback.ts';
-import { openAttempt, settleAttempt } from '../../database/placements.ts';
+import { openAttempt, settleAttempt } from '../../database/queries/placements.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Order } from '../../domain/order.ts';
 import { readData, readEnvelope } from '../../providers/mtpay/callback.ts';

@@ -1,12 +1,12 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Client } from '@temporalio/client';
 import { afterAll, expect } from 'vitest';
-import { RELAY_TIMES, type RelayTimes } from '../../intake/relay.ts';
+import { RELAY_TIMES, type RelayTimes } from '../../intake/relay/relay.ts';
 import { startApi } from '../../api/start.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { reserve } from '../../database/deposits.ts';
+import { reserve } from '../../database/queries/deposits.ts';
 import type { Order } from '../../domain/order.ts';
 import { startWorker } from '../../worker/start.ts';
 import { reservation } from '../support/builders.ts';

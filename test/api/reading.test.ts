@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createApiKey, type Scope } from '../../database/api-keys.ts';
+import { createApiKey, type Scope } from '../../database/queries/api-keys.ts';
 import { startEngine } from '../support/engine.ts';
 import { byHand } from '../support/database.ts';
 import { expectRefusal, fault as sandboxFault, memoryLog, stored } from './evidence.ts';

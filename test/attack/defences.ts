@@ -77,12 +77,12 @@ export const DEFENCES: readonly Defence[] = [
     "if (capability === null) throw new RequestRefused('unauthorized', 'wrong token');\n  if (signer === null) return null;",
   ]),
   defence('bound of stamps ahead', 'middle', [
-    'intake/receive-callback.ts',
+    'domain/stamp-limits.ts',
     'MAX_AHEAD_MS = 15 * 60_000',
     'MAX_AHEAD_MS = 1e15',
   ]),
   defence('stamps a little ahead to people', 'middle', [
-    'intake/route-callback.ts',
+    'domain/stamp-limits.ts',
     'AHEAD_NOISE_MS = 2 * 60_000',
     'AHEAD_NOISE_MS = 20 * 60_000',
   ]),

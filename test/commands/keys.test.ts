@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseKeyCommand } from '../../commands/key-arguments.ts';
-import { findCaller } from '../../database/api-keys.ts';
+import { findCaller } from '../../database/queries/api-keys.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { startOf } from '../support/programs.ts';
 

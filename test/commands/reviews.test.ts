@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type ReviewOptions, runReviews } from '../../commands/reviews-terminal.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { arrives, operator, opened, placed, walletBalance } from '../api/decisions.ts';
 import { startEngine } from '../support/engine.ts';
 

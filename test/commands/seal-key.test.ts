@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
 import { Secret } from '../../config/keys/secret.ts';
-import { registeredSealKeys } from '../../database/seal-macs.ts';
+import { registeredSealKeys } from '../../database/queries/seal-macs.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { startOf } from '../support/programs.ts';
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
@@ -9,7 +9,7 @@ test.each([
   ['which states follow which?', 'domain/deposit.ts', 'export const'],
   ['what happens to a deposit, step by step?', 'workflows/deposit.ts', 'export async function deposit'],
   ['how is a callback checked and kept?', 'intake/receive-callback.ts', 'createReceiver'],
-  ['who signals a workflow again, when nobody heard?', 'intake/relay.ts', 'relay'],
+  ['who signals a workflow again, when nobody heard?', 'intake/relay/relay.ts', 'relay'],
   ['how does a person’s decision get in?', 'intake/decide-case.ts', 'decide'],
   ['which requests and answers are there?', 'contract/deposits.ts', 'operation('],
   ['which status has an error?', 'contract/errors.ts', 'status'],
@@ -23,7 +23,7 @@ test.each([
   ['how is a callback’s address made?', 'providers/callback-address.ts', 'callbackUrl'],
   ['what happens after a restore?', 'intake/restored.ts', 'mendDeposit'],
   ['who may ask how often?', 'api/http/rate-limit.ts', 'Buckets'],
-  ['what is deleted when it is old?', 'database/prune.ts', 'prune'],
+  ['what is deleted when it is old?', 'database/queries/prune.ts', 'prune'],
   ['which keys verify while they rotate?', 'config/keys/keyring.ts', 'verifying'],
   ['where is one payment of a deposit kept to one wallet?', 'database/migrations/010-slots.sql', 'create table slot'],
   ['what does an error’s code mean?', 'contract/problems.ts', 'meaning'],
@@ -35,9 +35,29 @@ test.each([
     'maximumInterval',
   ],
   ['which search attributes does a start register?', 'worker/search-attributes.ts', 'SEARCH_ATTRIBUTES'],
-  ['how is a payer’s name encrypted?', 'database/sealed-name.ts', 'export function sealName'],
-  ['how are Temporal’s payloads encrypted?', 'config/payload-codec.ts', 'aes-256-gcm'],
+  ['how is a payer’s name encrypted?', 'encoding/payer-name.ts', 'export const sealName'],
+  ['how are Temporal’s payloads encrypted?', 'encoding/payload-codec.ts', 'createPayloadCodec'],
+  ['how far ahead may a stamp be?', 'domain/stamp-limits.ts', 'MAX_AHEAD_MS'],
+  ['which cipher encrypts?', 'encoding/encryption.ts', 'aes-256-gcm'],
+  ['what is said where a command line is not understood?', 'config/command-line.ts', 'class UsageError'],
+  ['what keeps a start from an empty database beside a full Temporal?', 'database/empty-database.ts', 'ForgottenError'],
+  ['what does a command say when the database is away?', 'database/command-errors.ts', 'cannot be used'],
+  ['how is a line of a report’s file tied to the one before?', 'audit/report/chained-lines.ts', 'sha256'],
   ['which key may decide a case?', 'contract/reviews.ts', 'scopes:'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);
+});
+
+/** Above this a folder needs walls: nobody guesses among more names. */
+const MOST_FILES = 15;
+
+test('no folder of the code has too many files to guess among', () => {
+  const places = readdirSync(root, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && /^(?!node_modules|dist|docs|test)[a-z]+$/.test(entry.name))
+    .flatMap(({ name }) => readdirSync(join(root, name), { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => entry.parentPath);
+  expect(places.length).toBeGreaterThan(300);
+  const full = [...new Set(places)].filter((place) => places.filter((each) => each === place).length > MOST_FILES);
+  expect(full).toEqual([]);
 });

@@ -34,3 +34,11 @@ test('names are the same for ever: tables and histories hold them', () => {
     park: 'suspense:mtpay:T-1',
   });
 });
+
+test('what somebody may have written by hand is quoted only as far as it looks like ours', () => {
+  const ours = ['deposit:o-1', 'review:7-01234567:reversal:2', 'A_9.x', 'a'.repeat(64)];
+  const foreign = ['', 'a'.repeat(65), 'a b', ' a', 'a ', 'a\n', 'é', 7, null, undefined];
+  expect([...ours, ...foreign].filter(ids.isPlain)).toEqual(ours);
+  expect(ours.map(ids.plainName)).toEqual(ours);
+  expect(ids.plainName(`<b> \n${'a'.repeat(100)}`)).toBe(`?b???${'a'.repeat(95)}`);
+});

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { Secret } from '../../config/keys/secret.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { root } from '../../local/servers/paths.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { startPostgres } from '../../local/servers/postgres.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
 import { expectRefusal } from '../api/evidence.ts';
 import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';

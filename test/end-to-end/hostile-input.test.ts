@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { gzipSync } from 'node:zlib';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { expectRefusal, inbox, stored } from '../api/evidence.ts';
 import { expectAck } from '../api/parts.ts';
 import { talk } from '../api/talk.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { prune } from '../../database/prune.ts';
+import { prune } from '../../database/queries/prune.ts';
 import { keyId } from '../../providers/key-names.ts';
 import { inbox, postings } from '../api/evidence.ts';
 import { loggedWorker } from '../api/parts.ts';

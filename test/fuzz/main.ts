@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { issueKey, type NewKey } from '../../database/api-keys.ts';
+import { issueKey, type NewKey } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { root } from '../../local/servers/paths.ts';
 import type { Document } from '../support/pages/document.ts';

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { suspenseWithoutCase } from '../../database/cases.ts';
-import { prune, pruneInBatches } from '../../database/prune.ts';
+import { suspenseWithoutCase } from '../../database/queries/cases.ts';
+import { prune, pruneInBatches } from '../../database/queries/prune.ts';
 import { createPool } from '../../database/pool.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { arrives, operator, placed } from '../api/decisions.ts';
 import { archiveAll, doBusiness } from '../audit/book.ts';
 import { order, paid } from '../support/builders.ts';

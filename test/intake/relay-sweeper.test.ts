@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { NamespaceNotFoundError } from '@temporalio/client';
-import { createSweeper, MAX_LEFT_BEHIND, type RelayStep, type SweeperOptions } from '../../intake/relay-sweeper.ts';
+import { createSweeper, MAX_LEFT_BEHIND, type RelayStep, type SweeperOptions } from '../../intake/relay/sweeper.ts';
 import { memoryLog } from '../api/evidence.ts';
 
 /** The sweeps of the relay, without a database: which rows are served when, and what is told of those that fail. */

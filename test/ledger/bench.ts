@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +44,11 @@ interface Version {
 
 /** The files of that version, a database of its schema, and its own credit. */
 async function open(name: string, at: string): Promise<Version> {
-  const { migrate } = (await import(join(at, 'database/migrate.ts'))) as typeof import('../../database/migrate.ts');
+  // A version before the folder `schema` has the file one floor higher.
+  const migrations = ['database/schema/migrate.ts', 'database/migrate.ts'].map((file) => join(at, file));
+  const { migrate } = (await import(
+    migrations.find((file) => existsSync(file))!
+  )) as typeof import('../../database/schema/migrate.ts');
   const { createPool } = (await import(join(at, 'database/pool.ts'))) as typeof import('../../database/pool.ts');
   const { creditAll } = (await import(join(at, 'ledger/credit.ts'))) as typeof import('../../ledger/credit.ts');
   const admin = new pg.Client({ connectionString: server.url });

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { insertCase, noteProposal } from '../../database/cases.ts';
-import { refuseStep, type NewDecision } from '../../database/decisions.ts';
+import { insertCase, noteProposal } from '../../database/queries/cases.ts';
+import { refuseStep, type NewDecision } from '../../database/queries/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';

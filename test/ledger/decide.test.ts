@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { insertCase, noteProposal } from '../../database/cases.ts';
-import { findCarried } from '../../database/decisions.ts';
-import { findDeposit } from '../../database/deposits.ts';
+import { insertCase, noteProposal } from '../../database/queries/cases.ts';
+import { findCarried } from '../../database/queries/decisions.ts';
+import { findDeposit } from '../../database/queries/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { carryOutDecision, type DecisionItem, recordRefused } from '../../ledger/decide.ts';

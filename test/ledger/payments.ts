@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import { reserve } from '../../database/deposits.ts';
+import { reserve } from '../../database/queries/deposits.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditOutcome, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../providers/content-hash.ts';

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { migrate } from '../../database/migrate.ts';
+import { migrate } from '../../database/schema/migrate.ts';
 import { embeddedUrl } from '../../local/stack/environment.ts';
 import { root } from '../../local/servers/paths.ts';
 import { createDatabases, type Servers, startServers } from '../../local/stack/servers.ts';

@@ -5,7 +5,7 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkHosts } from '../../audit/tables/links.ts';
-import { registeredSealKeys } from '../../database/seal-macs.ts';
+import { registeredSealKeys } from '../../database/queries/seal-macs.ts';
 import { armAtSandbox, payAtSandbox } from '../../local/stack/engine-api.ts';
 import { root } from '../../local/servers/paths.ts';
 import { linkRulesOf } from '../../local/servers/state.ts';

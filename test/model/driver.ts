@@ -7,10 +7,10 @@ import { credit } from '../../activities/crediting.ts';
 import { decide, parkCase, recordProposal, recordReview } from '../../activities/deciding.ts';
 import { classifyLedgerFailure } from '../../activities/failures.ts';
 import { type Message, route, routeRepeat, type Routing } from '../../intake/route-callback.ts';
-import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/callbacks.ts';
-import { type CaseRow, findOpenCase, openDoubt } from '../../database/cases.ts';
-import type { StatedFacts } from '../../database/decisions.ts';
-import { findDeposit } from '../../database/deposits.ts';
+import { findCallback, markRaised, openOwnCase, paymentOf } from '../../database/queries/callbacks.ts';
+import { type CaseRow, findOpenCase, openDoubt } from '../../database/queries/cases.ts';
+import type { StatedFacts } from '../../database/queries/decisions.ts';
+import { findDeposit } from '../../database/queries/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import {
   confirmationFault,

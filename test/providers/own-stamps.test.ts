@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createOwnStamps, freeMillisecond, isOnGrid, nearestOnGrid, RESIDUE_MS } from '../../database/own-stamps.ts';
+import { createOwnStamps, freeMillisecond, isOnGrid, nearestOnGrid, RESIDUE_MS } from '../../providers/own-stamps.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60_000;

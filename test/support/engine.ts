@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { startApi, type RunningApi } from '../../api/start.ts';
-import type { RelayTimes } from '../../intake/relay.ts';
+import type { RelayTimes } from '../../intake/relay/relay.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import { startSandbox } from '../../sandbox/server.ts';

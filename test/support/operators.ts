@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Secret } from '../../config/keys/secret.ts';
-import { proofOf } from '../../database/api-keys.ts';
-import { insertDecision as insert, type NewDecision, type WrittenStep } from '../../database/decisions.ts';
+import { proofOf } from '../../database/queries/api-keys.ts';
+import { insertDecision as insert, type NewDecision, type WrittenStep } from '../../database/queries/decisions.ts';
 
 /** People of the tests, with keys that follow from their names; the template database has issued them. */
 export const OPERATORS = ['alice', 'bob', 'carol'] as const;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { fixedKeyring } from '../../config/keys/keyring.ts';
 import { Secret } from '../../config/keys/secret.ts';
-import type { NewCallback, Stamp } from '../../database/callbacks.ts';
+import type { NewCallback, Stamp } from '../../database/queries/callbacks.ts';
 import type { Receipt } from '../../domain/review.ts';
 import { SEALED_ROWS, type SealedRow, type SealTrust } from '../../providers/sealed-rows.ts';
 import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { migrate } from '../../database/migrate.ts';
+import { migrate } from '../../database/schema/migrate.ts';
 import { issueOperators } from './operators.ts';
 
 /** The migrated database that every test database is a clone of. */

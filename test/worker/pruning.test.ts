@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { pruneInBatches } from '../../database/prune.ts';
+import { pruneInBatches } from '../../database/queries/prune.ts';
 
 /** A database on which no more than `can` rows are deleted before a statement is cut off; it has `left` of them. */
 function slowDisk(can: number, left: number) {

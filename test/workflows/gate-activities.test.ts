@@ -188,7 +188,7 @@ const LEFT_OUT: readonly Change[] = [
   {
     what: 'a proposal is not shown',
     file: 'workflows/decisions.ts',
-    from: 'if (await recorded(message.decisionId, message)) return;',
+    from: 'if (await recorded(hearing, message.decisionId, message)) return;',
     to: 'return;',
     touches: updated('propose'),
     says: /showed which proposal waits \(activity recordProposal\); this code would answer the update propose instead/,
@@ -196,7 +196,7 @@ const LEFT_OUT: readonly Change[] = [
   {
     what: 'a withdrawal is not shown',
     file: 'workflows/decisions.ts',
-    from: 'if (await recorded(null, message)) return;',
+    from: 'if (await recorded(hearing, null, message)) return;',
     to: 'return;',
     touches: updated('withdraw'),
     says: /showed which proposal waits \(activity recordProposal\); this code would answer the update withdraw instead/,
@@ -204,7 +204,7 @@ const LEFT_OUT: readonly Change[] = [
   {
     what: 'a refusal by the books is not shown',
     file: 'workflows/decisions.ts',
-    from: "if (answer.kind === 'refused' && !isForged) await recordProposal(workflowId, null);",
+    from: "if (answer.kind === 'refused' && !isForged(answer)) await recordProposal(workflowId, null);",
     to: '',
     touches: ran('decide', 'durable', (answer) => ofKind('refused')(answer) && !isForged(answer)),
     says: /showed which proposal waits \(activity recordProposal\); this code would answer the update confirm instead/,
@@ -220,8 +220,8 @@ const LEFT_OUT: readonly Change[] = [
   {
     what: 'a confirmation that nobody wrote down takes the proposal away',
     file: 'workflows/decisions.ts',
-    from: 'if (!isForged) proposal = null;',
-    to: 'proposal = null;',
+    from: 'if (!isForged(answer)) hearing.proposal = null;',
+    to: 'hearing.proposal = null;',
     touches: ran('decide', 'durable', isForged),
     says: /(took up the update confirm|carried out what people decided .*|went the new way of patch answer-anew); this code would refuse the update confirm instead/,
   },

@@ -24,11 +24,11 @@ quietRuntime();
 const workshop = await mkdtemp(join(tmpdir(), 'deposit-engine-patched-'));
 afterAll(() => rm(workshop, { recursive: true, force: true }));
 
-const ANNOUNCE = "if (instead === null && step.effects.includes('announce')) announce(state, facts);";
+const ANNOUNCE = "if (instead === null && effects.includes('announce')) announce(state, facts);";
 const WITHOUT: Edits = [
   [
     ANNOUNCE,
-    "const announced = step.effects.includes('announce') || state === 'CREDITING';\n    if (instead === null && announced) announce(state, facts);",
+    "const announced = effects.includes('announce') || state === 'CREDITING';\n    if (instead === null && announced) announce(state, facts);",
   ],
 ];
 const WITH: Edits = [
@@ -37,12 +37,12 @@ const WITH: Edits = [
     'import { allHandlersFinished, CancellationScope, condition, patched,',
   ],
   [
-    '  const { externalOrderNumber, settings } = input;\n',
-    "  const { externalOrderNumber, settings } = input;\n  // Deposits that were open before this version do not announce CREDITING, and never will.\n  const announcesCrediting = patched('announce-crediting');\n",
+    '  const memory = listenForPayments(input);\n',
+    "  const memory = listenForPayments(input);\n  // Deposits that were open before this version do not announce CREDITING, and never will.\n  const announcesCrediting = patched('announce-crediting');\n",
   ],
   [
     ANNOUNCE,
-    "const announced = step.effects.includes('announce') || (announcesCrediting && state === 'CREDITING');\n    if (instead === null && announced) announce(state, facts);",
+    "const announced = effects.includes('announce') || (announcesCrediting && state === 'CREDITING');\n    if (instead === null && announced) announce(state, facts);",
   ],
 ];
 

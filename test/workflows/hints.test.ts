@@ -1,7 +1,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { expect, test } from 'vitest';
-import { closeAsUnknown } from '../../database/placements.ts';
+import { closeAsUnknown } from '../../database/queries/placements.ts';
 import type { Payment } from '../../domain/order.ts';
 import { callbackAccepted, confirm, lookAgain, orderAnswered, propose, withdraw } from '../../workflows/messages.ts';
 import { paid, transactionCode } from '../support/builders.ts';

@@ -1,0 +1,440 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import type { DepositState } from '../../domain/deposit.ts';
+import type { CallbackData, Payment } from '../../domain/order.ts';
+import type { Receipt, ReviewReason } from '../../domain/review.ts';
+import type { NewSeal, Sealer } from '../../config/keys/inbox-seal.ts';
+import { ageMsOf, isOld, type Page, pageTime, toPage } from './rows.ts';
+import type { Db } from '../pool.ts';
+
+/** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
+export interface CallbackRow {
+  readonly id: string;
+  /** Never given out again, as an id is after a restore; null in rows of before. */
+  readonly uid: string | null;
+  readonly externalOrderNumber: string;
+  readonly deposit: string | null;
+  readonly data: CallbackData | null;
+  readonly receipt: Receipt;
+  readonly reviewReason: ReviewReason | null;
+  readonly receivedAt: Date;
+  readonly attempts: number;
+  readonly acked: boolean;
+  /** When its workflow accepted it last; null: never. */
+  readonly raisedAt: Date | null;
+  readonly outcome: string | null;
+}
+
+interface RawCallbackRow {
+  id: string;
+  uid: string | null;
+  external_order_number: string;
+  deposit: string | null;
+  data: CallbackData | null;
+  receipt: Receipt;
+  review_reason: ReviewReason | null;
+  received_at: Date;
+  attempts: number;
+  acked: boolean;
+  raised_at: Date | null;
+  outcome: string | null;
+}
+
+const COLUMNS = `c.id, c.uid, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.raised_at, c.outcome`;
+
+const toCallback = (row: RawCallbackRow): CallbackRow => ({
+  id: row.id,
+  uid: row.uid,
+  externalOrderNumber: row.external_order_number,
+  deposit: row.deposit,
+  data: row.data,
+  receipt: row.receipt,
+  reviewReason: row.review_reason,
+  receivedAt: row.received_at,
+  attempts: row.attempts,
+  acked: row.acked,
+  raisedAt: row.raised_at,
+  outcome: row.outcome,
+});
+
+/** What the deposit's workflow is told of its bound callback. */
+export function paymentOf({ id, data, receivedAt }: CallbackRow): Payment {
+  if (data === null) throw new Error(`inbox row ${id} could not be read and is no payment`);
+  const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
+  return {
+    inboxId: id,
+    transactionCode,
+    transactionAmount,
+    currencyCode,
+    paymentPrice,
+    receivedAt: receivedAt.toISOString(),
+  };
+}
+
+async function one(db: Db, where: string, values: readonly unknown[]): Promise<CallbackRow | null> {
+  const { rows } = await db.query<RawCallbackRow>(`select ${COLUMNS} from engine.callback c where ${where}`, [
+    ...values,
+  ]);
+  return rows[0] === undefined ? null : toCallback(rows[0]);
+}
+
+export const findCallback = (db: Db, id: string) => one(db, 'c.id = $1', [id]);
+
+export const findByContent = (db: Db, externalOrderNumber: string, contentHash: Buffer) =>
+  one(db, 'c.external_order_number = $1 and c.content_hash = $2', [externalOrderNumber, contentHash]);
+
+/** The newest kept message of an order with this receipt; extra ones are counted on it. */
+export const newestKept = (db: Db, externalOrderNumber: string, receipt: Receipt) =>
+  one(db, 'c.external_order_number = $1 and c.receipt = $2 order by c.id desc limit 1', [externalOrderNumber, receipt]);
+
+/** How many contents of an order are kept with this receipt. */
+export async function countKept(db: Db, externalOrderNumber: string, receipt: Receipt): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    'select count(*)::int as n from engine.callback where external_order_number = $1 and receipt = $2',
+    [externalOrderNumber, receipt],
+  );
+  return rows[0]!.n;
+}
+
+/** What decides about a message: the deposit as it stands under its lock, and what its stamp was seen with before. */
+export interface Arrival {
+  /** Null: there is no such deposit. */
+  readonly state: DepositState | null;
+  readonly listeningWindowMs: number;
+  /** The payment that the deposit owns, and its code. */
+  readonly bound: string | null;
+  readonly boundCode: string | null;
+  /** The row that has this content already. */
+  readonly known: string | null;
+  /** What that row came with first, by the provider's clock: its seal covers this one. Null: there is none. */
+  readonly knownStampMs: number | null;
+  /** That row was acknowledged: it is a repeat, and nothing else was read. */
+  readonly acked: boolean;
+  /** Null: its stamp is none of ours. */
+  readonly reflected: 'first time' | 'again' | null;
+  /** The content that its stamp stands for with this order: the one that came with it first; null: none yet. */
+  readonly standsFor: Buffer | null;
+  /** When the order was sent first, UTC milliseconds; null: never. */
+  readonly firstSentMs: number | null;
+}
+
+/**
+ * Locks the deposit that a message claims and reads what the message is judged by, in one round trip; notes that its stamp
+ * has come back if it is one of ours. Without a content: the lock, and the deposit.
+ */
+export async function arriving(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  contentHash: Buffer | null = null,
+  stamp: Stamp | null = null,
+): Promise<Arrival> {
+  const { rows } = await client.query<
+    Omit<Arrival, 'listeningWindowMs' | 'firstSentMs' | 'knownStampMs'> & {
+      listeningWindowMs: string;
+      firstSentMs: string | null;
+      knownStampMs: string | null;
+    }
+  >(
+    `select state, listening_ms as "listeningWindowMs", bound, bound_code as "boundCode", known, known_stamp_ms as "knownStampMs", coalesce(acked, false) as acked,
+            reflected, stands_for as "standsFor", first_sent_ms as "firstSentMs" from engine.arriving($1, $2, $3, $4)`,
+    [externalOrderNumber, contentHash, stamp?.keyId ?? null, stamp?.timestampMs ?? null],
+  );
+  const { listeningWindowMs, firstSentMs, knownStampMs, ...found } = rows[0]!;
+  return {
+    ...found,
+    listeningWindowMs: Number(listeningWindowMs),
+    firstSentMs: firstSentMs === null ? null : Number(firstSentMs),
+    knownStampMs: knownStampMs === null ? null : Number(knownStampMs),
+  };
+}
+
+/** What a message is taken for. */
+export interface Disposition {
+  readonly receipt: Receipt;
+  readonly reviewReason: ReviewReason | null;
+}
+
+export interface NewCallback extends Disposition {
+  readonly externalOrderNumber: string;
+  readonly contentHash: Buffer;
+  readonly data: CallbackData | null;
+  readonly raw: Uint8Array;
+  readonly seal: NewSeal;
+}
+
+/**
+ * A new row with its attempts, `copies` of it at once. Once the order is known, the stamp is bound to the content, unless it
+ * stands for another; each stamp needs a signature of its own, so a flood under one ticket adds one row. The first payment
+ * is bound to its deposit. Acknowledged, unless the order is unknown and has not been for long. SQLSTATE 23505: somebody
+ * else has written this content; P0E60: no message becomes that (docs/reference/database-roles.md); P0E61: the key of its seal is not
+ * registered, and another is.
+ */
+export async function insertCallback(
+  client: pg.ClientBase,
+  { externalOrderNumber, contentHash, data, raw, receipt, reviewReason, seal }: NewCallback,
+  stamp: Stamp,
+  copies = 1,
+): Promise<CallbackRow> {
+  const { rows } = await client.query<RawCallbackRow>(
+    `select ${COLUMNS} from engine.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) c`,
+    [
+      externalOrderNumber,
+      contentHash,
+      data,
+      raw,
+      receipt,
+      reviewReason,
+      stamp.keyId,
+      stamp.timestampMs,
+      copies,
+      seal.signature,
+      seal.key,
+      seal.sealedMs,
+      seal.mac,
+    ],
+  );
+  return toCallback(rows[0]!);
+}
+
+/** What a message was signed with, under which of the provider's keys. */
+export interface Stamp {
+  readonly keyId: string;
+  readonly timestampMs: number;
+}
+
+/**
+ * Counts a repeat, or so many identical ones; fifty are kept one by one. Without a stamp nothing but the number is kept.
+ * `other`: the content of a message that is only counted here, for which its stamp stands all the same.
+ */
+export async function countAttempt(
+  db: Db,
+  id: string,
+  stamp: Stamp | null = null,
+  copies = 1,
+  other: Buffer | null = null,
+): Promise<void> {
+  await db.query('select engine.count_attempt($1, $2, $3, $4, $5)', [
+    id,
+    stamp?.keyId ?? null,
+    stamp?.timestampMs ?? null,
+    copies,
+    other,
+  ]);
+}
+
+/**
+ * An order we did not know is known now, or has been unknown for long enough: the row gets its final routing, and with it
+ * whatever a new one would; `copies` of it came again with this stamp. Not acknowledged: it is not long enough.
+ */
+export async function rerouteCallback(
+  client: pg.ClientBase,
+  id: string,
+  to: Disposition,
+  stamp: Stamp | null,
+  copies = 0,
+): Promise<CallbackRow> {
+  const { rows } = await client.query<RawCallbackRow>(
+    `select ${COLUMNS} from engine.reroute($1, $2, $3, $4, $5, $6) c`,
+    [id, to.receipt, to.reviewReason, stamp?.keyId ?? null, stamp?.timestampMs ?? null, copies],
+  );
+  return toCallback(rows[0]!);
+}
+
+const LISTENER = 'deposit_api_listen_';
+/** What the listening connection of an API process, and the channel that it alone hears on, is called; new each time. */
+export const listenerName = (): string => LISTENER + randomBytes(4).toString('hex');
+
+/** Tells one API process of a committed inbox row that has to be raised; nobody where none listens, and the relay does it. */
+export async function tellAccepted(db: Db, inboxId: string): Promise<void> {
+  await db.query(
+    `select pg_notify(name, $1) from (
+       select application_name as name from pg_stat_activity
+        where datname = current_database() and usename = session_user and application_name ~ $2 order by random() limit 1) listener`,
+    [inboxId, `^${LISTENER}[0-9a-f]{8}$`],
+  );
+}
+
+/** The payment that the database binds to a deposit, whatever anybody says; null: none. */
+export async function findBound(db: Db, externalOrderNumber: string): Promise<Payment | null> {
+  const bound = await one(
+    db,
+    'c.data is not null and c.id = (select bound_callback from engine.deposit where external_order_number = $1)',
+    [externalOrderNumber],
+  );
+  return bound === null ? null : paymentOf(bound);
+}
+
+/** Whether two tellings of a payment are the same one, to the last field. */
+export const isSamePayment = (a: Payment, b: Payment): boolean =>
+  a.inboxId === b.inboxId &&
+  a.transactionCode === b.transactionCode &&
+  a.transactionAmount === b.transactionAmount &&
+  a.currencyCode === b.currencyCode &&
+  a.paymentPrice === b.paymentPrice &&
+  a.receivedAt === b.receivedAt;
+
+/** From when on an acknowledged row without effect is raised, in ms. */
+export interface RaiseTimes {
+  /** Since it was received, when it was never raised. */
+  readonly freshMs: number;
+  /** Since it was raised, when it was raised soon after it had come; later it is raised when its age has doubled. */
+  readonly againMs: number;
+  /** At most so long after it was raised. */
+  readonly atMostMs: number;
+}
+
+/** Acknowledged rows without effect that a workflow has to be told of, whatever was noted about telling it; oldest first. */
+export async function findToRaise(
+  db: Db,
+  times: RaiseTimes,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<CallbackRow>> {
+  const { rows } = await db.query<RawCallbackRow & { cursor_at: string }>(
+    `select ${COLUMNS}, ${pageTime('c.received_at')} as cursor_at from engine.callback c
+      where outcome is null and acked
+        and ((raised_at is null and ${isOld('received_at', '$1')})
+          or raised_at > clock_timestamp() + interval '1 minute'
+          or raised_at < clock_timestamp() - greatest($2 * interval '1 millisecond',
+                                                      least($3 * interval '1 millisecond', raised_at - received_at)))
+        and (received_at, id) > ($4::timestamptz, $5::bigint)
+      order by received_at, id limit $6`,
+    [times.freshMs, times.againMs, times.atMostMs, after?.[0] ?? '-infinity', after?.[1] ?? '0', limit],
+  );
+  return toPage(rows, limit, toCallback, (row) => [row.cursor_at, row.id]);
+}
+
+/** Payments that were acknowledged and of which nothing came. Rows of kept messages that are not acknowledged do not count. */
+export interface WithoutEffect {
+  readonly count: number;
+  /** Of the oldest, since it was received; negative where the server's clock was put back since. */
+  readonly ageMs: number;
+  readonly deposit: string;
+  readonly inboxId: string;
+}
+
+/** Null: there are none older than this. */
+export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<WithoutEffect | null> {
+  const { rows } = await db.query<WithoutEffect>(
+    `select external_order_number as deposit, id as "inboxId", (count(*) over ())::int as count,
+            ${ageMsOf('received_at')} as "ageMs"
+       from engine.callback
+      where outcome is null and acked and ${isOld('received_at', '$1')}
+      order by received_at limit 1`,
+    [olderThanMs],
+  );
+  return rows[0] ?? null;
+}
+
+/**
+ * Orders with kept messages that wait for a routing: the order has turned up and its placing was begun, or it has been
+ * unknown for longer than this.
+ */
+export async function findKeptOrders(
+  db: Db,
+  unknownForMs: number,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<string>> {
+  const { rows } = await db.query<{ n: string }>(
+    `select c.external_order_number as n
+       from engine.callback c left join engine.deposit d on d.external_order_number = c.external_order_number
+      where c.outcome is null and not c.acked and c.external_order_number > $1
+      group by c.external_order_number, d.external_order_number
+     having case when d.external_order_number is null then min(c.received_at) < clock_timestamp() - $2 * interval '1 millisecond'
+                 else d.state <> 'PLACING' or exists (select from engine.placement_attempt a where a.external_order_number = d.external_order_number) end
+      order by 1 limit $3`,
+    [after?.[0] ?? '', unknownForMs, limit],
+  );
+  return toPage(
+    rows,
+    limit,
+    ({ n }) => n,
+    ({ n }) => [n],
+  );
+}
+
+/** A kept message as it came last: what it said, what signed it, and when. */
+export interface KeptCallback extends CallbackRow {
+  readonly contentHash: Buffer;
+  /** Null: rows of before have none. */
+  readonly stamp: (Stamp & { readonly cameMs: number }) | null;
+}
+
+/** The messages of an order that are kept and not acknowledged, in the order they came. */
+export async function listKept(db: Db, externalOrderNumber: string): Promise<KeptCallback[]> {
+  const { rows } = await db.query<
+    RawCallbackRow & { content_hash: Buffer; key_id: string | null; timestamp_ms: string; came_ms: string }
+  >(
+    `select ${COLUMNS}, c.content_hash, a.key_id, a.timestamp_ms, (extract(epoch from a.at) * 1000)::bigint as came_ms
+       from engine.callback c
+       left join lateral (select * from engine.callback_attempt a where a.callback = c.id order by a.n desc limit 1) a on true
+      where c.external_order_number = $1 and c.outcome is null and not c.acked order by c.received_at, c.id`,
+    [externalOrderNumber],
+  );
+  return rows.map((row) => ({
+    ...toCallback(row),
+    contentHash: row.content_hash,
+    stamp:
+      row.key_id === null
+        ? null
+        : { keyId: row.key_id, timestampMs: Number(row.timestamp_ms), cameMs: Number(row.came_ms) },
+  }));
+}
+
+/** A case that the engine has opened by itself. */
+export interface OwnCase {
+  readonly workflowId: string;
+  readonly reason: ReviewReason;
+  /** What a history said, of a row that is restored; else empty. */
+  readonly said: string;
+}
+
+/**
+ * The case of an acknowledged callback that nothing has come of: opened, or as it was opened before. Null: something came of
+ * it, or another case about it is open.
+ */
+export async function openOwnCase(db: Db, id: string): Promise<OwnCase | null> {
+  const { rows } = await db.query<OwnCase>(
+    'select id as "workflowId", reason, detail as said from engine.open_case($1)',
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+/** A workflow has accepted it; `inCase`: that of its case, which is then the one outcome of a callback that was not credited. */
+export async function markRaised(db: Db, id: string, inCase = false): Promise<void> {
+  await db.query('select engine.raised($1, $2)', [id, inCase]);
+}
+
+/**
+ * A case for what PostgreSQL has lost and a history still knows: the row that it is about, with what the history says.
+ * `RESTORED`: the deposit is open and owns no payment, and is adopted. `CASE_RESTORED`: a restore was noted. Null: there is
+ * nothing to write, or it is there already. The text is ours and holds ids and amounts only.
+ */
+export async function insertRestored(
+  client: pg.ClientBase,
+  externalOrderNumber: string,
+  said: string,
+  reason: 'RESTORED' | 'CASE_RESTORED',
+  sealer: Sealer,
+): Promise<CallbackRow | null> {
+  const { rows: clock } = await client.query<{ ms: string }>(
+    'select extract(epoch from clock_timestamp()) * 1000 as ms',
+  );
+  const seal = sealer({
+    receipt: 'restored',
+    externalOrderNumber,
+    contentHash: sha256(`restored|${said}`),
+    rawHash: sha256(said),
+    stamp: null,
+    sealedMs: Number(clock[0]!.ms),
+  });
+  const { rows } = await client.query<RawCallbackRow>(
+    `select ${COLUMNS} from engine.receive_restored($1, $2, $3, $4, $5, $6, $7) c`,
+    [externalOrderNumber, said, reason, seal.signature, seal.key, seal.sealedMs, seal.mac],
+  );
+  return rows[0] === undefined ? null : toCallback(rows[0]);
+}
+
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();

@@ -1,0 +1,470 @@
+import type { Secret } from '../../config/keys/secret.ts';
+import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
+import type { ReviewReason } from '../../domain/review.ts';
+import { ageMsOf, isOld, type Page, toPage } from './rows.ts';
+import type { Db } from '../pool.ts';
+
+/** A case for people, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
+export interface CaseRow {
+  readonly workflowId: string;
+  /** The workflow that holds it, when it is not the case's own. */
+  readonly heldBy: string | null;
+  readonly inboxId: string;
+  readonly reason: ReviewReason;
+  readonly detail: string;
+  readonly openedBy: string | null;
+  readonly openedAt: Date;
+  /** As the callback claims it. */
+  readonly externalOrderNumber: string;
+  /** The claimed deposit when it exists, and what it has frozen. */
+  readonly deposit: string | null;
+  readonly wallet: string | null;
+  readonly reviewLimit: string;
+  readonly isBound: boolean;
+  /** sha256 of what the callback says, hex. */
+  readonly contentHash: string;
+  readonly transactionCode: string | null;
+  readonly amount: string | null;
+  readonly currencyCode: string | null;
+  readonly paymentPrice: string | null;
+  readonly receivedAt: Date;
+  readonly doubted: string | null;
+  readonly parked: string | null;
+  readonly standing: Standing;
+  /** The newest posting of the chain that this case's money is on; null: nothing is booked, or it is another case's. */
+  readonly tip: string | null;
+  /** Where undoing the tip puts the money: a wallet of this deposit; null: suspense, or the provider. */
+  readonly backTo: string | null;
+  /** The newest credit of the claimed deposit that stands: what a further one has to be put beside. */
+  readonly newestCredit: string | null;
+  readonly proposal: ProposalRow | null;
+  readonly closedAt: Date | null;
+  readonly decision: Decision | null;
+  readonly decidedBy: string | null;
+  readonly posting: string | null;
+}
+
+export interface ProposalRow {
+  readonly decisionId: string;
+  readonly decision: Decision;
+  readonly reason: string;
+  readonly operator: string;
+  readonly keep: boolean;
+  readonly toDeposit: string | null;
+  readonly beside: string | null;
+  readonly onlyOrdered: boolean;
+  /** base64url; null: it has none. */
+  readonly signature: string | null;
+  readonly at: Date;
+}
+
+interface RawCase {
+  workflow_id: string;
+  held_by: string | null;
+  callback: string;
+  reason: ReviewReason;
+  detail: string;
+  opened_by: string | null;
+  opened_at: Date;
+  external_order_number: string;
+  deposit: string | null;
+  wallet: string | null;
+  review_limit: string;
+  bound: boolean;
+  content_hash: Buffer;
+  transaction_code: string | null;
+  amount: string | null;
+  currency_code: string | null;
+  payment_price: string | null;
+  received_at: Date;
+  doubted: string | null;
+  parked: string | null;
+  standing: Standing;
+  tip: string | null;
+  back_to: string | null;
+  newest_credit: string | null;
+  closed_at: Date | null;
+  decision: Decision | null;
+  decided_by: string | null;
+  posting: string | null;
+  proposal: string | null;
+  proposed: Decision | null;
+  proposal_reason: string | null;
+  operator: string | null;
+  keep: boolean | null;
+  to_deposit: string | null;
+  beside: string | null;
+  only_ordered: boolean | null;
+  signature: Buffer | null;
+  proposed_at: Date | null;
+}
+
+const toCase = (row: RawCase): CaseRow => ({
+  workflowId: row.workflow_id,
+  heldBy: row.held_by,
+  inboxId: row.callback,
+  reason: row.reason,
+  detail: row.detail,
+  openedBy: row.opened_by,
+  openedAt: row.opened_at,
+  externalOrderNumber: row.external_order_number,
+  deposit: row.deposit,
+  wallet: row.wallet,
+  reviewLimit: row.review_limit,
+  isBound: row.bound,
+  contentHash: row.content_hash.toString('hex'),
+  transactionCode: row.transaction_code,
+  amount: row.amount,
+  currencyCode: row.currency_code,
+  paymentPrice: row.payment_price,
+  receivedAt: row.received_at,
+  doubted: row.doubted,
+  parked: row.parked,
+  standing: row.standing,
+  tip: row.tip,
+  backTo: row.back_to,
+  newestCredit: row.newest_credit,
+  proposal: row.proposal === null ? null : toProposal(row),
+  closedAt: row.closed_at,
+  decision: row.decision,
+  decidedBy: row.decided_by,
+  posting: row.posting,
+});
+
+const toProposal = (row: RawCase): ProposalRow => ({
+  decisionId: row.proposal!,
+  decision: row.proposed!,
+  reason: row.proposal_reason!,
+  operator: row.operator!,
+  keep: row.keep!,
+  toDeposit: row.to_deposit,
+  beside: row.beside,
+  onlyOrdered: row.only_ordered === true,
+  signature: row.signature?.toString('base64url') ?? null,
+  at: row.proposed_at!,
+});
+
+export async function findCase(db: Db, workflowId: string): Promise<CaseRow | null> {
+  const { rows } = await db.query<RawCase>(`select * from engine.case_now v where v.workflow_id = $1`, [workflowId]);
+  return rows[0] === undefined ? null : toCase(rows[0]);
+}
+
+export interface CaseFilter {
+  readonly state: 'open' | 'closed';
+  readonly reason?: string | undefined;
+  /** Only cases of these wallets' deposits; null: all, those of unknown orders too. */
+  readonly wallets: readonly string[] | null;
+  readonly after?: { readonly openedAt: string; readonly workflowId: string } | undefined;
+  readonly limit: number;
+}
+
+/** Oldest first: what has waited longest. `end` is where the next page begins, null when there is none. */
+export async function listCases(
+  db: Db,
+  filter: CaseFilter,
+): Promise<{
+  readonly items: CaseRow[];
+  readonly end: { readonly openedAt: string; readonly workflowId: string } | null;
+}> {
+  const { rows } = await db.query<RawCase & { cursor_at: string }>(
+    `select v.*, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at from engine.case_now v
+      where v.closed_at is ${filter.state === 'open' ? '' : 'not '}null and ($1::text is null or v.reason = $1)
+        and ($2::text[] is null or v.wallet = any($2))
+        and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4))
+      order by v.opened_at, v.workflow_id limit $5`,
+    [
+      filter.reason ?? null,
+      filter.wallets,
+      filter.after?.openedAt ?? null,
+      filter.after?.workflowId ?? null,
+      filter.limit + 1,
+    ],
+  );
+  const page = rows.slice(0, filter.limit);
+  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  return {
+    items: page.map(toCase),
+    end: last === undefined ? null : { openedAt: last.cursor_at, workflowId: last.workflow_id },
+  };
+}
+
+export interface NewCase {
+  readonly workflowId: string;
+  readonly inboxId: string;
+  readonly reason: ReviewReason;
+  readonly detail: string;
+  readonly openedBy?: string;
+  readonly doubted?: string;
+}
+
+/** False: the case stands already, or another is open about the same callback. */
+export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
+  const row = {
+    workflow_id: opened.workflowId,
+    callback: opened.inboxId,
+    reason: opened.reason,
+    detail: opened.detail,
+  };
+  // Who doubts what is written by `openDoubt` for a person: the API's login may not name these columns.
+  const doubt = { opened_by: opened.openedBy, doubted: opened.doubted };
+  const given = Object.entries({ ...row, ...doubt }).filter(([, value]) => value !== undefined);
+  const { rowCount } = await db.query(
+    `insert into engine.review_case (${given.map(([column]) => column).join(', ')})
+     values (${given.map((_, i) => `$${i + 1}`).join(', ')}) on conflict do nothing`,
+    given.map(([, value]) => value),
+  );
+  return rowCount === 1;
+}
+
+/** What is doubted: the credit of a deposit, a posting of any chain, or the decision of a closed case. */
+export type DoubtTarget =
+  | { readonly externalOrderNumber: string }
+  | { readonly postingId: string }
+  | { readonly case: string };
+
+/**
+ * Opens a case about money in doubt, in the name of whoever's key this proves, unless one is open about the same callback:
+ * `opened` false. Throws SQLSTATE P0E35: no key that may; P0E36: no such money, or not for this key; P0E37: it was moved
+ * meanwhile, so repeat.
+ */
+export async function openDoubt(
+  db: Db,
+  proof: Secret,
+  of: DoubtTarget,
+  detail: string,
+): Promise<{ readonly inboxId: string; readonly opened: boolean }> {
+  const { rows } = await db.query<{ inboxId: string; opened: boolean }>(
+    'select callback as "inboxId", opened from engine.open_doubt($1, $2, $3, $4, $5)',
+    [
+      proof.reveal(),
+      'externalOrderNumber' in of ? of.externalOrderNumber : null,
+      'postingId' in of ? of.postingId : null,
+      'case' in of ? of.case : null,
+      detail,
+    ],
+  );
+  return rows[0]!;
+}
+
+/** The newest credit of a deposit that stands in a wallet: what a further one has to be put beside. */
+export async function findNewestCredit(db: Db, externalOrderNumber: string): Promise<string | null> {
+  const { rows } = await db.query<{ id: string }>(
+    'select t.id from ledger.slot s join ledger.transaction t on t.key = s.key where s.deposit = $1',
+    [externalOrderNumber],
+  );
+  return rows[0]?.id ?? null;
+}
+
+/** From now on another workflow holds the case: its id. Null: somebody else was first, or it is decided. */
+export async function handOver(db: Db, of: CaseRow): Promise<string | null> {
+  const { rows } = await db.query<{ held_by: string | null }>('select engine.hand_over($1, $2) as held_by', [
+    of.workflowId,
+    of.heldBy,
+  ]);
+  return rows[0]!.held_by;
+}
+
+/** The open case about a callback, if there is one. */
+export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | null> {
+  const { rows } = await db.query<RawCase>(
+    `select * from engine.case_now v where v.callback = $1 and v.closed_at is null`,
+    [inboxId],
+  );
+  return rows[0] === undefined ? null : toCase(rows[0]);
+}
+
+/** Open cases that are older than this, in the order of their ids. */
+export async function findOpenCases(
+  db: Db,
+  olderThanMs: number,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<CaseRow>> {
+  const { rows } = await db.query<RawCase>(
+    `select * from engine.case_now v where v.closed_at is null and v.workflow_id > $1 and ${isOld('v.opened_at', '$2')}
+      order by v.workflow_id limit $3`,
+    [after?.[0] ?? '', olderThanMs, limit],
+  );
+  return toPage(rows, limit, toCase, (row) => [row.workflow_id]);
+}
+
+/** A deposit that only people can go on with, and of whose payment no case is open. */
+export interface WithoutCase {
+  readonly externalOrderNumber: string;
+  readonly state: string;
+  readonly inboxId: string | null;
+  /** Of the payment since it was received, or of the deposit where there is none. */
+  readonly ageMs: number;
+}
+
+/** One statement: a decision closes the case and the deposit at once. */
+const WITHOUT_CASE = `
+  select d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
+         ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"
+    from engine.deposit d left join engine.callback c on c.id = d.bound_callback
+   where not exists (select from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null)`;
+
+/** Deposits shown as for people (or as being credited, which no row says), in the order of their numbers. */
+export async function findWithoutCase(
+  db: Db,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<WithoutCase>> {
+  const { rows } = await db.query<WithoutCase>(
+    `${WITHOUT_CASE} and d.state in ('IN_REVIEW', 'CREDITING') and d.external_order_number > $1
+      order by d.external_order_number limit $2`,
+    [after?.[0] ?? '', limit],
+  );
+  return toPage(
+    rows,
+    limit,
+    (row) => row,
+    ({ externalOrderNumber }) => [externalOrderNumber],
+  );
+}
+
+/** An open deposit whose payment has come to something, and yet nobody has it; null: it is not one. */
+export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
+  const { rows } = await db.query<WithoutCase>(
+    `${WITHOUT_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
+    [externalOrderNumber],
+  );
+  return rows[0] ?? null;
+}
+
+/** Writes the case of a deposit that is for people once more, if its payment never had another: its id, or null. */
+export async function regainCase(db: Db, externalOrderNumber: string): Promise<string | null> {
+  const { rows } = await db.query<{ id: string | null }>('select engine.regain_case($1) as id', [externalOrderNumber]);
+  return rows[0]!.id;
+}
+
+/** Decisions that were confirmed longer ago than this and came to nothing: how many, and the oldest; null: there are none. */
+export async function findNotCarriedOut(
+  db: Db,
+  olderThanMs: number,
+): Promise<{ readonly count: number; readonly case: string; readonly ageMs: number } | null> {
+  const { rows } = await db.query<{ case: string; count: number; ageMs: number }>(
+    `select v.workflow_id as case, (count(*) over ())::int as count, ${ageMsOf('k.at')} as "ageMs"
+       from engine.review_case v
+      cross join lateral (
+        select min(k.at) as at from engine.decision k
+         where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
+           and not exists (select from engine.refused_step r where r.decision = k.id)) k
+      where v.closed_at is null and ${isOld('k.at', '$1')}
+        and not exists (select from engine.carried r where r.proposal = v.proposal)
+      order by k.at limit 1`,
+    [olderThanMs],
+  );
+  return rows[0] ?? null;
+}
+
+/**
+ * What lies in suspense and is on no open case: decimal text, "0" when all of it is. Rests of payments whose ordered part went
+ * into a wallet belong to those. One statement, so that nothing is booked in between.
+ */
+export async function suspenseWithoutCase(db: Db): Promise<string> {
+  const { rows } = await db.query<{ amount: string }>(
+    `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
+              - coalesce((select sum(case when t.amount > 0 then t.amount - t.fee else -t.amount end)
+                            from (select distinct v.tip from engine.case_now v where v.closed_at is null and v.standing in ('parked', 'withdrawn')) o
+                            join ledger.transaction t on t.id = o.tip), 0)
+              - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
+  );
+  return rows[0]!.amount;
+}
+
+/** Shows which proposal waits; the workflow is the one that knows. */
+export async function noteProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
+  await db.query('select engine.show_proposal($1, $2)', [workflowId, decisionId]);
+}
+
+/** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
+export interface ParkResult {
+  readonly postingId: string | null;
+  readonly codeStands: boolean;
+}
+
+/** Puts the money of an open case into suspense. Idempotent. */
+export async function parkCaseMoney(db: Db, workflowId: string): Promise<ParkResult> {
+  const { rows } = await db.query<ParkResult>(
+    'select posting as "postingId", code_stands as "codeStands" from engine.park($1)',
+    [workflowId],
+  );
+  return rows[0]!;
+}
+
+/**
+ * IN_REVIEW, with the case, the outcome of the callback and, where asked, its money in suspense: from then on a person owns
+ * it. Null: the callback is no deposit's payment, or the deposit is settled, and nothing was written. Idempotent.
+ */
+export async function openDepositCase(
+  db: Db,
+  review: {
+    readonly inboxId: string;
+    readonly reason: string;
+    readonly detail?: string;
+    readonly late: boolean;
+    readonly park?: boolean;
+  },
+): Promise<ParkResult | null> {
+  const { rows } = await db.query<ParkResult & { given: boolean }>(
+    'select given, posting as "postingId", code_stands as "codeStands" from engine.give_to_people($1, $2, $3, $4, $5)',
+    [review.inboxId, review.reason, review.detail ?? '', review.late, review.park === true],
+  );
+  const { given, ...parked } = rows[0]!;
+  return given ? parked : null;
+}
+
+export type DecidedCase = Omit<Extract<DecisionAnswer, { kind: 'decided' }>, 'kind'>;
+
+/**
+ * How a case was decided; null: it is open. For a deposit whose own workflow was gone for a while: how its payment was
+ * decided about in the case that was opened instead.
+ */
+export async function findDecided(db: Db, workflowId: string): Promise<DecidedCase | null> {
+  const { rows } = await db.query<
+    Pick<DecidedCase, 'decision' | 'postingId' | 'decidedBy'> & {
+      state: string | null;
+      shown: string | null;
+      code: string | null;
+    }
+  >(
+    `select v.decision, v.posting as "postingId", v.decided_by as "decidedBy",
+            d.state, d.posting_id as shown, ledger.code(d.posting_id) as code
+       from (values (1)) one
+       left join engine.deposit d on d.external_order_number = substr($1, 9) and $1 like 'deposit:%'
+       join engine.review_case v on v.workflow_id = $1 or (v.doubted is null and v.callback = d.bound_callback)
+      where v.closed_at is not null
+      order by v.closed_at limit 1`,
+    [workflowId],
+  );
+  if (rows[0] === undefined) return null;
+  const { state, shown, code, ...decided } = rows[0];
+  return {
+    ...decided,
+    ...(state === 'CREDITED' && shown !== null && shown !== decided.postingId
+      ? { settled: { postingId: shown, transactionCode: code } }
+      : {}),
+    ...(decided.decision === 'credit' && (state === 'REJECTED' || (state === 'CREDITED' && shown !== decided.postingId))
+      ? { elsewhere: true as const }
+      : {}),
+  };
+}
+
+/** Of these cases, those that were decided longer ago than this. */
+export async function decidedLongAgo(db: Db, workflowIds: readonly string[], olderThanMs: number): Promise<string[]> {
+  const { rows } = await db.query<{ workflow_id: string }>(
+    `select workflow_id from engine.review_case where workflow_id = any($1) and closed_at < clock_timestamp() - $2 * interval '1 millisecond'`,
+    [workflowIds, olderThanMs],
+  );
+  return rows.map((row) => row.workflow_id);
+}
+
+/** Of these cases, those that the table does not have. */
+export async function casesWithoutRow(db: Db, workflowIds: readonly string[]): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'select id from unnest($1::text[]) id where not exists (select from engine.review_case v where v.workflow_id = id)',
+    [workflowIds],
+  );
+  return rows.map((row) => row.id);
+}

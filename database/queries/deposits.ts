@@ -1,0 +1,368 @@
+import { type Credit, type DepositStanding, sumOf } from '../../domain/credits.ts';
+import type { DepositState } from '../../domain/deposit.ts';
+import type { DepositSettings, Language, Order } from '../../domain/order.ts';
+import { creditsOf, type RawCredit, toCredits } from './credits.ts';
+import { ageMsOf, DEPOSIT_COLUMNS, type DepositRow, isOld, type Page, pageTime, toPage } from './rows.ts';
+import type { Db } from '../pool.ts';
+
+/** The channel on which a deposit tells that its placement was settled; the payload is the order number. */
+export const SETTLED_CHANNEL = 'deposit_settled';
+
+export interface Reservation extends Order {
+  readonly supportLanguage: Language;
+  readonly payerName: Buffer;
+  readonly payerNameKey: string;
+  readonly fingerprint: Buffer;
+  readonly settings: DepositSettings;
+}
+
+/** Writes the row that answers every repeat. False: the number stands already, with whatever parameters. */
+export async function reserve(db: Db, deposit: Reservation): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, total_price, currency_code,
+                                 support_language, payer_name, payer_name_key, fingerprint, settings)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing`,
+    [
+      deposit.externalOrderNumber,
+      deposit.wallet,
+      deposit.buyCoinMode,
+      deposit.mtcAmount,
+      deposit.totalPrice,
+      deposit.currencyCode,
+      deposit.supportLanguage,
+      deposit.payerName,
+      deposit.payerNameKey,
+      deposit.fingerprint,
+      deposit.settings,
+    ],
+  );
+  return rowCount === 1;
+}
+
+export async function findDeposit(db: Db, externalOrderNumber: string): Promise<DepositRow | null> {
+  const { rows } = await db.query<DepositRow>(
+    `select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1`,
+    [externalOrderNumber],
+  );
+  return rows[0] ?? null;
+}
+
+/** Another payment of this order number that waits for people: no machine credits it, and none refuses it. */
+export interface OtherPayment {
+  readonly case: string;
+  readonly reason: string;
+  readonly openedAt: Date;
+  /** As the callback says; null: it could not be read. */
+  readonly transactionCode: string | null;
+  readonly amount: string | null;
+}
+
+/** A deposit with what the inbox and the books say of it, as callers of the API see it. */
+export interface DepositView extends DepositRow {
+  /** The bound callback's code; the code of the payment that was credited once there is one. */
+  readonly transactionCode: string | null;
+  /** Every posting that put money into a wallet for this deposit, oldest first. */
+  readonly credits: readonly Credit[];
+  readonly standing: DepositStanding;
+  /** The sum of what stands; null before any credit. */
+  readonly creditedAmount: string | null;
+  readonly attempts: { readonly count: number; readonly lastAt: Date | null };
+  /** The credit that ended the deposit is out of its wallet; `kept`: it lies in suspense. */
+  readonly reversal: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
+  readonly otherPayments: readonly OtherPayment[];
+  /** The provider's own words when it refused the order. */
+  readonly refusalMessage: string | null;
+}
+
+interface RawDepositView extends DepositRow, Pick<DepositView, 'transactionCode' | 'refusalMessage'> {
+  count: number;
+  lastAt: Date | null;
+  raw: RawCredit[] | null;
+  others: (Omit<OtherPayment, 'openedAt'> & { readonly openedAt: string })[] | null;
+  root: string | null;
+  place: string | null;
+  cursor: string;
+}
+
+const VIEW = `
+  select ${DEPOSIT_COLUMNS}, coalesce(m.provider_code, c.transaction_code) as "transactionCode", a.count, a."lastAt",
+         case when d.state = 'PLACEMENT_REFUSED' then
+           (select answer->>'message' from engine.placement_attempt p
+             where p.external_order_number = d.external_order_number and outcome = 'refused' limit 1)
+         end as "refusalMessage",
+         m.root, m.place, k.credits as raw, o.others, ${pageTime('d.created_at')} as cursor
+    from engine.deposit d
+    left join engine.callback c on c.id = d.bound_callback
+    -- The money the deposit ended with: its code, and where it is now. As ledger.root() and tip() say, without a call a row.
+    left join lateral (
+      select r.id::text as root, r.provider_code, ledger.place(t) as place
+        from ledger.transaction r
+        join ledger.transaction t on t.id = coalesce((select max(l.transaction_id) from ledger.lineage l where l.root = r.id), r.id)
+       where r.id = coalesce((select l.root from ledger.lineage l where l.transaction_id = d.posting_id), d.posting_id)) m on true
+    cross join lateral (${creditsOf('d.external_order_number')}) k
+    cross join lateral (
+      select json_agg(json_build_object('case', v.workflow_id, 'reason', v.reason, 'openedAt', v.opened_at,
+                                        'transactionCode', o.transaction_code, 'amount', o.data->>'transactionAmount')
+                      order by v.opened_at, v.workflow_id) as others
+        from engine.callback o
+        -- One at most; said once more, so that it is looked up and the open cases are never read as a whole.
+        cross join lateral (
+          select v.workflow_id, v.reason, v.opened_at from engine.review_case v
+           where v.callback = o.id and v.closed_at is null limit 1) v
+       where o.external_order_number = d.external_order_number and (o.id is distinct from d.bound_callback or v.reason = 'WORKFLOW_GONE')) o
+    cross join lateral (select coalesce(sum(attempts), 0)::int as count, max(last_at) as "lastAt"
+                          from engine.callback where external_order_number = d.external_order_number) a`;
+
+function toView(row: RawDepositView): DepositView {
+  const { raw, others, count, lastAt, root, place, cursor: _, ...deposit } = row;
+  const credits = toCredits(raw);
+  return {
+    ...deposit,
+    credits,
+    ...sumOf(credits),
+    attempts: { count, lastAt },
+    reversal: reversalOf({ raw, root, place }, credits),
+    otherPayments: (others ?? []).map((other) => ({ ...other, openedAt: new Date(other.openedAt) })),
+  };
+}
+
+type Ending = Pick<RawDepositView, 'raw' | 'root' | 'place'>;
+
+/** What took the credit that the deposit ended with out of its wallet, and nothing has put back. */
+function reversalOf({ raw, root, place }: Ending, credits: readonly Credit[]): DepositView['reversal'] {
+  const roots = new Map((raw ?? []).map((credit) => [credit.postingId, credit.root]));
+  const newest = credits.findLast((credit) => root !== null && roots.get(credit.postingId) === root);
+  if (newest === undefined || newest.reversed === null) return null;
+  return { ...newest.reversed, kept: place?.startsWith('suspense:') === true };
+}
+
+export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<DepositView | null> {
+  const { rows } = await db.query<RawDepositView>(`${VIEW} where d.external_order_number = $1`, [externalOrderNumber]);
+  return rows[0] === undefined ? null : toView(rows[0]);
+}
+
+export interface DepositFilter {
+  readonly state?: DepositState | undefined;
+  readonly wallet?: string | undefined;
+  /** Only deposits of these; null: of every wallet. */
+  readonly wallets?: readonly string[] | null;
+  /** Where the previous page ended: microseconds as text, so that no precision is lost, and the order number. */
+  readonly after?: PageEnd | undefined;
+  readonly limit: number;
+}
+export interface PageEnd {
+  readonly createdAt: string;
+  readonly externalOrderNumber: string;
+}
+
+/** Newest first; `end` is where the next page begins, null when there is none. */
+export async function listDeposits(
+  db: Db,
+  filter: DepositFilter,
+): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
+  const { rows } = await db.query<RawDepositView>(
+    `${VIEW}
+      where ($1::text is null or d.state = $1) and ($2::text is null or d.wallet = $2)
+        and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))
+        and ($6::text[] is null or d.wallet = any($6))
+      order by d.created_at desc, d.external_order_number desc limit $5`,
+    [
+      filter.state ?? null,
+      filter.wallet ?? null,
+      filter.after?.createdAt ?? null,
+      filter.after?.externalOrderNumber ?? null,
+      filter.limit + 1,
+      filter.wallets ?? null,
+    ],
+  );
+  const page = rows.slice(0, filter.limit);
+  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  return {
+    items: page.map(toView),
+    end: last === undefined ? null : { createdAt: last.cursor, externalOrderNumber: last.externalOrderNumber },
+  };
+}
+
+/** The row as placement reads it: the only place that sees the encrypted name. Null: erased, or no longer needed. */
+export interface PlacementRow extends DepositRow {
+  readonly payerName: Buffer | null;
+  readonly payerNameKey: string | null;
+  readonly ageMs: number;
+}
+
+export async function findForPlacement(db: Db, externalOrderNumber: string): Promise<PlacementRow | null> {
+  const { rows } = await db.query<PlacementRow>(
+    `select ${DEPOSIT_COLUMNS}, n.payer_name as "payerName", n.payer_name_key as "payerNameKey",
+            (extract(epoch from clock_timestamp() - d.created_at) * 1000)::bigint::float8 as "ageMs"
+       from engine.deposit d cross join lateral engine.payer_name_for_placement(d.external_order_number) n
+      where external_order_number = $1`,
+    [externalOrderNumber],
+  );
+  return rows[0] ?? null;
+}
+
+/** The row is final though its workflow may go on: how it ended, and what was credited. */
+export interface Settlement {
+  readonly state: 'CREDITED' | 'REJECTED';
+  readonly postingId: string | null;
+  readonly late: boolean;
+  readonly transactionCode: string | null;
+}
+
+/** How a row ended; null while it is open, and where it ended without a payment. */
+export async function findSettlement(db: Db, externalOrderNumber: string): Promise<Settlement | null> {
+  const { rows } = await db.query<Settlement>(
+    `select d.state, d.posting_id as "postingId", d.late, coalesce(ledger.code(d.posting_id), c.transaction_code) as "transactionCode"
+       from engine.deposit d left join engine.callback c on c.id = d.bound_callback
+      where d.external_order_number = $1 and d.state in ('CREDITED', 'REJECTED')`,
+    [externalOrderNumber],
+  );
+  return rows[0] ?? null;
+}
+
+/**
+ * States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing.
+ * Answers the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
+ * not ended by the database's clock: trying again helps.
+ */
+export async function writeState(
+  db: Db,
+  externalOrderNumber: string,
+  state: 'AWAITING_PAYMENT' | 'EXPIRED',
+): Promise<{ readonly expiresAt: string | null }> {
+  await db.query('select engine.deposit_step($1, $2)', [externalOrderNumber, state]);
+  const row = await findDeposit(db, externalOrderNumber);
+  return { expiresAt: row?.redirectUrl === null ? null : (row?.expiresAt?.toISOString() ?? null) };
+}
+
+/**
+ * An open row whose workflow is gone, or that PostgreSQL lost and has again as it was: its order is never placed again.
+ * One that is PLACING becomes PLACEMENT_UNKNOWN, with the payment window's end as its workflow knows it, if one does. What
+ * its attempts say stands. False: nothing was changed.
+ */
+export async function adoptDeposit(
+  db: Db,
+  externalOrderNumber: string,
+  expiresAt: string | null = null,
+): Promise<boolean> {
+  const { rows } = await db.query<{ adopted: boolean }>('select engine.adopt_deposit($1, $2) as adopted', [
+    externalOrderNumber,
+    expiresAt,
+  ]);
+  return rows[0]!.adopted;
+}
+
+/**
+ * Ends a deposit without money, under its row's lock. `bound`: a callback is bound to it, `settled`: its row has ended
+ * otherwise, null: there is none; then nothing was written. Throws `P0E54` when it is too early: trying again helps.
+ */
+export async function markClosed(
+  db: Db,
+  externalOrderNumber: string,
+  state: 'PLACEMENT_REFUSED' | 'UNPAID',
+  refusal: string | null,
+): Promise<'done' | 'bound' | 'settled' | null> {
+  const { rows } = await db.query<{ done: 'done' | 'bound' | 'settled' | null }>(
+    'select engine.deposit_step($1, $2, $3) as done',
+    [externalOrderNumber, state, refusal],
+  );
+  return rows[0]!.done;
+}
+
+/** Deposits that people settled and whose workflow has not heard of it. */
+export async function findToTell(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
+  const { rows } = await db.query<{ n: string }>(
+    `select external_order_number as n from engine.deposit
+      where settled_by is not null and told_at is null and external_order_number > $1
+      order by external_order_number limit $2`,
+    [after?.[0] ?? '', limit],
+  );
+  return toPage(
+    rows,
+    limit,
+    ({ n }) => n,
+    ({ n }) => [n],
+  );
+}
+
+export async function markTold(db: Db, externalOrderNumber: string): Promise<void> {
+  await db.query('select engine.told($1)', [externalOrderNumber]);
+}
+
+/** IN_REVIEW is looked after with its case. */
+export const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'] as const;
+
+export interface OpenDeposit extends DepositRow {
+  /** For so long its row waits for something that its own settings ended, in ms; negative: not yet. Null: it has no such time. */
+  readonly overdueMs: number | null;
+}
+
+/** Open deposits in these states that are older than this, oldest first. */
+export async function findOpenDeposits(
+  db: Db,
+  states: readonly ('PLACING' | (typeof WAITING)[number])[],
+  olderThanMs: number,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<OpenDeposit>> {
+  // One index scan per state: together they would be sorted whole.
+  const pages = states.map(
+    (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
+       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and ${isOld('d.created_at', '$3')}
+      order by d.created_at, d.external_order_number limit $4)`,
+  );
+  const { rows } = await db.query<OpenDeposit & { cursor: string }>(
+    `select d.*, ${pageTime('d."createdAt"')} as cursor,
+            (extract(epoch from clock_timestamp() - case d.state when 'PLACING' then null when 'AWAITING_PAYMENT' then d."expiresAt"
+               else coalesce(d."listeningUntil", d."createdAt" + ((d.settings->>'paymentWindowMs')::bigint
+                             + (d.settings->>'listeningWindowMs')::bigint) * interval '1 millisecond') end) * 1000)
+            ::bigint::float8 as "overdueMs"
+       from (${pages.join(' union all ')}) d order by "createdAt", "externalOrderNumber" limit $4`,
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
+  );
+  return toPage(
+    rows,
+    limit,
+    (row) => row,
+    (row) => [row.cursor, row.externalOrderNumber],
+  );
+}
+
+/** Reservations that nobody has placed or refused: how many are older than this, and the oldest of them; null: none is. */
+export async function findNotPlaced(
+  db: Db,
+  olderThanMs: number,
+): Promise<{ readonly count: number; readonly deposit: string; readonly ageMs: number } | null> {
+  const { rows } = await db.query<{ count: number; deposit: string; ageMs: number }>(
+    `select external_order_number as deposit, (count(*) over ())::int as count, ${ageMsOf('created_at')} as "ageMs"
+       from engine.deposit
+      where state = 'PLACING' and ${isOld('created_at', '$1')}
+      order by created_at limit 1`,
+    [olderThanMs],
+  );
+  return rows[0] ?? null;
+}
+
+/** Of these deposits: which have no row, and which have ended longer ago than this. */
+export async function endedOrMissing(
+  db: Db,
+  externalOrderNumbers: readonly string[],
+  olderThanMs: number,
+): Promise<{ readonly ended: readonly string[]; readonly missing: readonly string[] }> {
+  const { rows } = await db.query<{ n: string; ended: boolean; missing: boolean }>(
+    `select n, d.external_order_number is null as missing,
+            coalesce(d.state in ('CREDITED', 'REJECTED') and d.closed_at < clock_timestamp() - $2 * interval '1 millisecond', false) as ended
+       from unnest($1::text[]) n left join engine.deposit d on d.external_order_number = n`,
+    [externalOrderNumbers, olderThanMs],
+  );
+  const of = (which: 'ended' | 'missing') => rows.filter((row) => row[which]).map((row) => row.n);
+  return { ended: of('ended'), missing: of('missing') };
+}
+
+/** Whether there was never a deposit here. */
+export async function isEmpty(db: Db): Promise<boolean> {
+  const { rows } = await db.query<{ empty: boolean }>(
+    `select (select external_order_number from engine.deposit order by external_order_number limit 1) is null as empty`,
+  );
+  return rows[0]!.empty;
+}

@@ -1,0 +1,206 @@
+import type pg from 'pg';
+import { type Page, pageTime, toPage } from './rows.ts';
+import type { Db } from '../pool.ts';
+
+/** What is kept of one placement attempt. `answer` never holds personal data. */
+export type StoredAnswer =
+  | {
+      readonly kind: 'placed';
+      readonly redirectUrl: string;
+      readonly advertisementCode: string;
+      readonly providerTimeMs: number | null;
+    }
+  | { readonly kind: 'refused'; readonly statusCode: string; readonly message: string }
+  /** `gridRefused`: its stamp lay on our grid, and nothing else that we know explains why it was refused. */
+  | { readonly kind: 'not_sent'; readonly cause: string; readonly gridRefused?: true }
+  | { readonly kind: 'unknown'; readonly cause: string }
+  | { readonly kind: 'closed'; readonly cause: ClosingReason };
+
+/**
+ * Why an order is tried no more: NOT_SENT, TOO_LATE, or the provider's code for a signature that may have been refused for
+ * its stamp, when the free millisecond was due and could not be tried any more. The database knows which there are.
+ */
+export type ClosingReason = string;
+
+export interface Attempt {
+  readonly n: number;
+  readonly outcome: StoredAnswer['kind'] | null;
+  readonly answer: StoredAnswer | null;
+  /** Until then the run that opened it may still be sending. */
+  readonly remainingMs: number;
+}
+
+/** The newest attempt of an order, or null when nothing was ever tried. */
+export async function lastAttempt(db: Db, externalOrderNumber: string): Promise<Attempt | null> {
+  const { rows } = await db.query<{
+    n: number;
+    outcome: Attempt['outcome'];
+    answer: StoredAnswer | null;
+    remaining_ms: string;
+  }>(
+    `select n, outcome, answer, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)::bigint as remaining_ms
+       from engine.placement_attempt where external_order_number = $1 order by n desc limit 1`,
+    [externalOrderNumber],
+  );
+  const row = rows[0];
+  return row === undefined
+    ? null
+    : { n: row.n, outcome: row.outcome, answer: row.answer, remainingMs: Number(row.remaining_ms) };
+}
+
+/** Why attempts of an order were not sent, all of them: in between the provider may have been out of reach. */
+export async function notSent(
+  db: Db,
+  externalOrderNumber: string,
+): Promise<{ readonly cause: string; readonly gridRefused: boolean }[]> {
+  const { rows } = await db.query<{ cause: string; gridRefused: boolean }>(
+    `select coalesce(answer->>'cause', '') as cause, answer @> '{"gridRefused": true}' as "gridRefused"
+       from engine.placement_attempt where external_order_number = $1 and outcome = 'not_sent' order by n`,
+    [externalOrderNumber],
+  );
+  return rows;
+}
+
+/**
+ * Claims attempt n and the stamp it will be signed with, before anything is sent. False: another run has it. The
+ * caller has seen that attempt n - 1 was surely not sent. Several attempts may share a stamp: it is noted once.
+ */
+export async function openAttempt(
+  pool: pg.Pool,
+  attempt: {
+    readonly externalOrderNumber: string;
+    readonly n: number;
+    readonly deadlineMs: number;
+    readonly keyId: string;
+    readonly timestampMs: number;
+  },
+): Promise<boolean> {
+  const { rows } = await pool.query<{ opened: boolean }>('select engine.begin_attempt($1, $2, $3, $4, $5) as opened', [
+    attempt.externalOrderNumber,
+    attempt.n,
+    attempt.deadlineMs,
+    attempt.keyId,
+    attempt.timestampMs,
+  ]);
+  return rows[0]!.opened;
+}
+
+/** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
+export async function closeAttempts(
+  db: Db,
+  externalOrderNumber: string,
+  n: number,
+  cause: ClosingReason,
+): Promise<boolean> {
+  const { rows } = await db.query<{ closed: boolean }>('select engine.close_attempts($1, $2, $3) as closed', [
+    externalOrderNumber,
+    n,
+    cause,
+  ]);
+  return rows[0]!.closed;
+}
+
+/**
+ * Whether an order without an attempt may have been placed all the same: the row is another than the one its workflow was
+ * started for, or either is from before this database was restored. Workflows of before do not know their row's time:
+ * for them the row is another when it is much younger than they are, by the clock of Temporal.
+ */
+export async function mayHaveBeenPlaced(
+  db: Db,
+  externalOrderNumber: string,
+  { startedAt, reservedAt }: { readonly startedAt: string; readonly reservedAt?: string },
+): Promise<boolean> {
+  const { rows } = await db.query<{ lost: boolean }>(
+    `select case when $3::timestamptz is null then d.created_at > $2::timestamptz + $4 * interval '1 millisecond'
+                 else date_trunc('milliseconds', d.created_at) <> $3::timestamptz end
+         or exists (select from engine.restored r where r.at >= least(d.created_at, coalesce($3, $2::timestamptz))) as lost
+       from engine.deposit d where d.external_order_number = $1`,
+    [externalOrderNumber, startedAt, reservedAt ?? null, CLOCKS_DIFFER_MS],
+  );
+  return rows[0]?.lost === true;
+}
+
+/** Notes that this database was restored. Answers how many orders are still being placed, without an attempt. */
+export async function noteRestored(db: Db): Promise<{ readonly at: Date; readonly waiting: number }> {
+  const { rows } = await db.query<{ at: Date; waiting: number }>(
+    `with noted as (insert into engine.restored default values returning at)
+     select at, (select count(*)::int from engine.deposit d where d.state = 'PLACING' and not exists (
+                   select from engine.placement_attempt a where a.external_order_number = d.external_order_number)) as waiting
+       from noted`,
+  );
+  return rows[0]!;
+}
+
+/** Whether this database was restored after a workflow had begun. */
+export async function wasRestoredSince(db: Db, startedAt: Date): Promise<boolean> {
+  const { rows } = await db.query<{ was: boolean }>(
+    'select exists (select from engine.restored r where r.at >= $1) as was',
+    [startedAt],
+  );
+  return rows[0]?.was === true;
+}
+
+/** Temporal's clock and ours may differ; a row this much younger than its workflow was written a second time. */
+const CLOCKS_DIFFER_MS = 5 * 60_000;
+
+/** Closes an order whose attempts are lost as unknown: it is never placed again. Idempotent. */
+export async function closeAsUnknown(pool: pg.Pool, externalOrderNumber: string): Promise<void> {
+  await closeAttempts(pool, externalOrderNumber, 1, 'RESTORED');
+}
+
+/**
+ * Stores what became of attempt n, once: a later answer to an attempt that was already settled as unknown is kept and
+ * moves the deposit on, but never changes what was decided. Answers the attempt as it stands afterwards.
+ */
+export async function settleAttempt(
+  pool: pg.Pool,
+  externalOrderNumber: string,
+  n: number,
+  answer: StoredAnswer,
+): Promise<StoredAnswer> {
+  const { rows } = await pool.query<{ stands: StoredAnswer }>('select engine.end_attempt($1, $2, $3) as stands', [
+    externalOrderNumber,
+    n,
+    answer,
+  ]);
+  return rows[0]!.stands;
+}
+
+/**
+ * When the first attempt began, and the words of a refusal; for the API and the callback endpoint. An attempt that was
+ * written for a lost one (`adopt_deposit`) does not say when the order was sent.
+ */
+export async function placementFacts(
+  db: Db,
+  externalOrderNumber: string,
+): Promise<{ readonly firstSentMs: number | null; readonly message: string | null }> {
+  const { rows } = await db.query<{ first_ms: string | null; message: string | null }>(
+    `select (extract(epoch from min(started_at) filter (where answer->>'cause' is distinct from 'ADOPTED')) * 1000)::bigint as first_ms,
+            max(answer->>'message') filter (where outcome = 'refused') as message
+       from engine.placement_attempt where external_order_number = $1`,
+    [externalOrderNumber],
+  );
+  const row = rows[0]!;
+  return { firstSentMs: row.first_ms === null ? null : Number(row.first_ms), message: row.message };
+}
+
+/** Deposits that wait as unknown although their answer has come since: their workflow has to be told. */
+export async function findAnsweredLate(
+  db: Db,
+  after: readonly string[] | null,
+  limit: number,
+): Promise<Page<{ readonly externalOrderNumber: string; readonly expiresAt: Date }>> {
+  const { rows } = await db.query<{ external_order_number: string; expires_at: Date; cursor_at: string }>(
+    `select external_order_number, expires_at, ${pageTime('created_at')} as cursor_at from engine.deposit
+      where state = 'PLACEMENT_UNKNOWN' and redirect_url is not null
+        and (created_at, external_order_number) > ($1::timestamptz, $2)
+      order by created_at, external_order_number limit $3`,
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
+  );
+  return toPage(
+    rows,
+    limit,
+    (row) => ({ externalOrderNumber: row.external_order_number, expiresAt: row.expires_at }),
+    (row) => [row.cursor_at, row.external_order_number],
+  );
+}

@@ -1,0 +1,65 @@
+import type { DepositState } from '../../domain/deposit.ts';
+import type { DepositSettings, Language, Order, ProviderName } from '../../domain/order.ts';
+
+/** A deposit row as everyone but placement may see it: without the payer's name. Decimals canonical, times Date. */
+export interface DepositRow extends Order {
+  readonly supportLanguage: Language;
+  readonly fingerprint: Buffer;
+  readonly settings: DepositSettings;
+  readonly state: DepositState;
+  readonly late: boolean;
+  readonly redirectUrl: string | null;
+  readonly advertisementCode: string | null;
+  readonly boundCallback: string | null;
+  readonly postingId: string | null;
+  readonly reviewReason: string | null;
+  readonly refusal: string | null;
+  readonly createdAt: Date;
+  readonly placedAt: Date | null;
+  readonly expiresAt: Date | null;
+  readonly listeningUntil: Date | null;
+  readonly closedAt: Date | null;
+  /** The case that credited an unbound payment of this deposit. */
+  readonly settledBy: string | null;
+  readonly provider: ProviderName;
+}
+
+/** A {@link DepositRow}, named one by one: the API's role may not read the payer's name. */
+export const DEPOSIT_COLUMNS = `
+  d.external_order_number as "externalOrderNumber", d.wallet, d.buy_coin_mode as "buyCoinMode",
+  trim_scale(d.mtc_amount)::text as "mtcAmount", trim_scale(d.total_price)::text as "totalPrice",
+  d.currency_code as "currencyCode", d.support_language as "supportLanguage", d.fingerprint, d.settings, d.state, d.late,
+  d.redirect_url as "redirectUrl", d.advertisement_code as "advertisementCode", d.bound_callback as "boundCallback",
+  d.posting_id as "postingId", d.review_reason as "reviewReason", d.refusal, d.created_at as "createdAt",
+  d.placed_at as "placedAt", d.expires_at as "expiresAt", d.listening_until as "listeningUntil", d.closed_at as "closedAt",
+  d.settled_by as "settledBy", d.provider`;
+
+/** Rows in an order that lasts, and where the next page begins; null: these were the last. */
+export interface Page<Row> {
+  readonly rows: readonly Row[];
+  readonly end: readonly string[] | null;
+}
+
+/** A time as the end of a page: as text to the microsecond, because a Date would begin the next page too early. */
+export const pageTime = (column: string): string => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
+/** What was read as a page: fewer rows than asked for are the last. */
+export function toPage<Raw, Row>(
+  rows: readonly Raw[],
+  limit: number,
+  toRow: (row: Raw) => Row,
+  endOf: (row: Raw) => readonly string[],
+): Page<Row> {
+  return { rows: rows.map(toRow), end: rows.length < limit ? null : endOf(rows.at(-1)!) };
+}
+
+/** SQL: how long ago this time is, whole ms as a number; negative where the server's clock was put back since. */
+export const ageMsOf = (time: string): string =>
+  `round(extract(epoch from clock_timestamp() - ${time}) * 1000)::float8`;
+
+/**
+ * SQL: this time is longer ago than so many ms, or it has not come yet, because the server's clock was put back since it was
+ * written. What is only looked at once it is old is not to wait until then.
+ */
+export const isOld = (time: string, ms: string): string =>
+  `(${time} < clock_timestamp() - ${ms} * interval '1 millisecond' or ${time} > clock_timestamp() + interval '1 minute')`;
