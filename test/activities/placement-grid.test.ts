@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PlacementDependencies } from '../../activities/attempt.ts';
 import { placeOrder, settlePlacement } from '../../activities/placement.ts';
-import { openAttempt, settleAttempt } from '../../database/placements.ts';
-import { isOnGrid } from '../../database/own-stamps.ts';
+import { openAttempt, settleAttempt } from '../../database/queries/placements.ts';
+import { isOnGrid } from '../../providers/own-stamps.ts';
 import type { PlacementOutcome } from '../../providers/port.ts';
 import { answering, PLACED } from '../support/workflows/provider.ts';
 import { SECOND, SIGNATURE_ERROR, STORED, inTurn, timestampError, startPlacing } from './placing.ts';

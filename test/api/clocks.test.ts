@@ -14,7 +14,7 @@ import { judge } from '../../domain/judge.ts';
 import type { Order } from '../../domain/order.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
-import { createOwnStamps } from '../../database/own-stamps.ts';
+import { createOwnStamps } from '../../providers/own-stamps.ts';
 import { PROVIDERS } from '../../providers/providers.ts';
 import { answering } from '../support/workflows/provider.ts';
 import { sign } from '../../providers/mtpay/signature.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { openApiDocument } from '../../contract/openapi.ts';
 import * as operations from '../../contract/deposits.ts';
 import * as reviewOperations from '../../contract/reviews.ts';
-import { createApiKey } from '../../database/api-keys.ts';
+import { createApiKey } from '../../database/queries/api-keys.ts';
 import { createChecker, type Document } from '../support/pages/document.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 import { arrives, opened, operator, placed } from './decisions.ts';

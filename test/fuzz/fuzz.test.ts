@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { issueKey } from '../../database/api-keys.ts';
+import { issueKey } from '../../database/queries/api-keys.ts';
 import type { Document } from '../support/pages/document.ts';
 import { startEngine } from '../support/engine.ts';
 import { drive } from './drive.ts';

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { countAttempt } from '../../database/callbacks.ts';
+import { countAttempt } from '../../database/queries/callbacks.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { createCreditor, creditAll } from '../../ledger/credit.ts';
 import { paid } from '../support/builders.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openDepositCase } from '../../database/cases.ts';
+import { openDepositCase } from '../../database/queries/cases.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { type CreditItem, createCreditor, creditAll } from '../../ledger/credit.ts';
 import { orderNumber, paid, transactionCode } from '../support/builders.ts';

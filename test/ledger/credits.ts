@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { findCallback } from '../../database/callbacks.ts';
-import { findDeposit } from '../../database/deposits.ts';
+import { findCallback } from '../../database/queries/callbacks.ts';
+import { findDeposit } from '../../database/queries/deposits.ts';
 import type { CreditOutcome } from '../../ledger/credit.ts';
 import { readWallet } from '../../ledger/read.ts';
 import { createTestDatabase } from '../support/database.ts';

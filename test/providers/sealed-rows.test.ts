@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { insertCase } from '../../database/cases.ts';
-import { insertCallback, insertRestored, rerouteCallback } from '../../database/callbacks.ts';
+import { insertCase } from '../../database/queries/cases.ts';
+import { insertCallback, insertRestored, rerouteCallback } from '../../database/queries/callbacks.ts';
 import * as byOwner from '../support/messages/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
 import {

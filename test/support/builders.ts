@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Secret } from '../../config/keys/secret.ts';
-import type { Reservation } from '../../database/deposits.ts';
-import { sealName } from '../../database/sealed-name.ts';
+import type { Reservation } from '../../database/queries/deposits.ts';
+import { sealName } from '../../encoding/payer-name.ts';
 import type { CallbackData, DepositSettings, Order } from '../../domain/order.ts';
 
 /** Settings as the API freezes them when nothing is configured. */

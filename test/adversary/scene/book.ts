@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
-import { registerSealKey } from '../../../database/seal-macs.ts';
+import { registerSealKey } from '../../../database/queries/seal-macs.ts';
 import { cloneTemplate } from '../../support/database.ts';
 import { type Engine, launchEngine } from '../../support/engine.ts';
 import { testSealKey } from '../../support/seals.ts';

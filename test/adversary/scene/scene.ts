@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { startDeposit } from '../../../intake/start-workflow.ts';
 import { Secret } from '../../../config/keys/secret.ts';
-import { findDeposit, reserve } from '../../../database/deposits.ts';
+import { findDeposit, reserve } from '../../../database/queries/deposits.ts';
 import type { CallbackData, DepositSettings, Order } from '../../../domain/order.ts';
 import { order as buildOrder, paid, settings as buildSettings, reservation } from '../../support/builders.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { startDeposit } from '../../../intake/start-workflow.ts';
-import { adoptDeposit, findDeposit } from '../../../database/deposits.ts';
-import { settleAttempt } from '../../../database/placements.ts';
+import { adoptDeposit, findDeposit } from '../../../database/queries/deposits.ts';
+import { settleAttempt } from '../../../database/queries/placements.ts';
 import { lookAgain, orderAnswered } from '../../../workflows/messages.ts';
 import { order as buildOrder, paid } from '../../support/builders.ts';
 import { peopleOf } from '../../support/workflows/people.ts';

@@ -1,7 +1,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect } from 'vitest';
-import type { DoubtTarget } from '../../../database/cases.ts';
-import type { StatedFacts } from '../../../database/decisions.ts';
+import type { DoubtTarget } from '../../../database/queries/cases.ts';
+import type { StatedFacts } from '../../../database/queries/decisions.ts';
 import { insertDecision } from '../../support/operators.ts';
 import type { Confirmation, DecisionAnswer } from '../../../domain/decision.ts';
 import type { Payment } from '../../../domain/order.ts';

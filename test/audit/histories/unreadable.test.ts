@@ -7,7 +7,7 @@ import { type HistoryFacts, HistoryUnreadable, readHistory, readText } from '../
 import { compareHistory, explainedBy, inboxIdsIn, subjectOf } from '../../../audit/histories/compare.ts';
 import { type DepositRecord, type Records, readRecords } from '../../../audit/tables/rows.ts';
 import { shapeFaults } from '../../../audit/histories/history-shapes.ts';
-import { createPayloadCodec, type PayloadKeys } from '../../../config/payload-codec.ts';
+import { createPayloadCodec, type PayloadKeys } from '../../../encoding/payload-codec.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { recordedHistories } from '../../support/workflows/histories.ts';

@@ -10,7 +10,7 @@ import { aboutPlaces } from '../../../audit/report/finding-facts.ts';
 import type { AuditReport, Finding } from '../../../audit/report/report.ts';
 import { describeBooks } from '../../../audit/report/schedule.ts';
 import { parseCommand } from '../../../audit/audit-arguments.ts';
-import { csvCell } from '../../../audit/report/sealed-lines.ts';
+import { csvCell } from '../../../audit/report/chained-lines.ts';
 import { openSession } from '../../../audit/tables/session.ts';
 import { verifyReport } from '../../../audit/report/verify.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';

@@ -5,7 +5,7 @@ import { canonicalHistory, parseHistory, sha256 } from '../../../archive/canonic
 import { readHistory } from '../../../archive/history.ts';
 import { closedRun } from '../../../archive/closed-run.ts';
 import { placementOf } from '../../../audit/histories/comparing.ts';
-import { migrate } from '../../../database/migrate.ts';
+import { migrate } from '../../../database/schema/migrate.ts';
 import { setPasswords } from '../../support/template.ts';
 import { createPool } from '../../../database/pool.ts';
 import type { CallbackData, DepositSettings, Order } from '../../../domain/order.ts';

@@ -7,8 +7,8 @@ import pino from 'pino';
 import { afterAll, describe, expect, it, onTestFinished, test } from 'vitest';
 import { checkCatalogue } from '../../../audit/tables/catalogue.ts';
 import { NO_EXCEPTIONS } from '../../../audit/exceptions.ts';
-import { CATALOGUE, warnOfCatalogue } from '../../../database/catalogue.ts';
-import { isContract, migrate, MIGRATIONS } from '../../../database/migrate.ts';
+import { CATALOGUE, warnOfCatalogue } from '../../../database/schema/catalogue.ts';
+import { isContract, migrate, MIGRATIONS } from '../../../database/schema/migrate.ts';
 import { readManifest } from '../../../local/catalogue.ts';
 import { createTestDatabase, required } from '../../support/database.ts';
 

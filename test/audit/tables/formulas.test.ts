@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { POSTING_LINE } from '../../../archive/posting-line.ts';
 import { checkLedger } from '../../../audit/tables/books.ts';
-import { LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from '../../../audit/tables/formulas.ts';
+import { LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from '../../../audit/tables/ledger-formulas.ts';
 import { creditAll } from '../../../ledger/credit.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { call, facts, payments } from '../../ledger/payments.ts';

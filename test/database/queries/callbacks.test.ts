@@ -15,9 +15,9 @@ import {
   openOwnCase,
   rerouteCallback,
   type Stamp,
-} from '../../../database/callbacks.ts';
-import { findDeposit } from '../../../database/deposits.ts';
-import { openAttempt } from '../../../database/placements.ts';
+} from '../../../database/queries/callbacks.ts';
+import { findDeposit } from '../../../database/queries/deposits.ts';
+import { openAttempt } from '../../../database/queries/placements.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { RECEIPTS } from '../../../domain/review.ts';
 import { reserved, sentBefore } from '../../ledger/payments.ts';

@@ -12,10 +12,10 @@ import {
   reserve,
   SETTLED_CHANNEL,
   viewDeposit,
-} from '../../../database/deposits.ts';
-import { openDepositCase } from '../../../database/cases.ts';
-import { closeAttempts } from '../../../database/placements.ts';
-import { arriving, findCallback } from '../../../database/callbacks.ts';
+} from '../../../database/queries/deposits.ts';
+import { openDepositCase } from '../../../database/queries/cases.ts';
+import { closeAttempts } from '../../../database/queries/placements.ts';
+import { arriving, findCallback } from '../../../database/queries/callbacks.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../../domain/deposit.ts';
 import { creditAll } from '../../../ledger/credit.ts';

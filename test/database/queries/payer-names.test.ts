@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { findForPlacement, reserve } from '../../../database/deposits.ts';
-import { SHRED_BATCH, shredPayerNames } from '../../../database/payer-names.ts';
+import { findForPlacement, reserve } from '../../../database/queries/deposits.ts';
+import { SHRED_BATCH, shredPayerNames } from '../../../database/queries/payer-names.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { order, reservation } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { findDeposit, markClosed, writeState, SETTLED_CHANNEL, viewDeposit } from '../../../database/deposits.ts';
+import { findDeposit, markClosed, writeState, SETTLED_CHANNEL, viewDeposit } from '../../../database/queries/deposits.ts';
 import {
   closeAttempts,
   findAnsweredLate,
@@ -10,7 +10,7 @@ import {
   placementFacts,
   settleAttempt,
   type StoredAnswer,
-} from '../../../database/placements.ts';
+} from '../../../database/queries/placements.ts';
 
 import { reserved } from '../../ledger/payments.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';

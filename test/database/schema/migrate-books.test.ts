@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { migrate } from '../../../database/migrate.ts';
+import { migrate } from '../../../database/schema/migrate.ts';
 import { createPool } from '../../../database/pool.ts';
 import { brokenBlocks, call, expectCleanBooks, facts, faultsOf, payment, payments } from '../../ledger/payments.ts';
 import { copyOfMigrations, emptyDatabase, FILES } from './migrations.ts';

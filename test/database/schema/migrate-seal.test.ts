@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createSealer, sealKey } from '../../../config/keys/inbox-seal.ts';
 import { fixedKeyring } from '../../../config/keys/keyring.ts';
 import { Secret } from '../../../config/keys/secret.ts';
-import { registeredSealKeys } from '../../../database/seal-macs.ts';
+import { registeredSealKeys } from '../../../database/queries/seal-macs.ts';
 import { root } from '../../../local/servers/paths.ts';
 import { run } from '../../../local/servers/process.ts';
 import { contentHash } from '../../../providers/content-hash.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { onTestFinished } from 'vitest';
-import { MIGRATIONS } from '../../../database/migrate.ts';
+import { MIGRATIONS } from '../../../database/schema/migrate.ts';
 import { required } from '../../support/database.ts';
 
 export const FILES = (await readdir(MIGRATIONS)).toSorted();

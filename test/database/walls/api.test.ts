@@ -6,7 +6,7 @@ import {
   markRaised,
   openOwnCase,
   rerouteCallback,
-} from '../../../database/callbacks.ts';
+} from '../../../database/queries/callbacks.ts';
 import { contentHash } from '../../../providers/content-hash.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { RECEIPTS } from '../../../domain/review.ts';

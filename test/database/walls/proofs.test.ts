@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { issueKey, type NewKey, proofOf, revokeKeys } from '../../../database/api-keys.ts';
-import { findCase, insertCase, openDoubt, noteProposal } from '../../../database/cases.ts';
-import { insertDecision, listDecisions, refuseStep } from '../../../database/decisions.ts';
+import { issueKey, type NewKey, proofOf, revokeKeys } from '../../../database/queries/api-keys.ts';
+import { findCase, insertCase, openDoubt, noteProposal } from '../../../database/queries/cases.ts';
+import { insertDecision, listDecisions, refuseStep } from '../../../database/queries/decisions.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { creditAll } from '../../../ledger/credit.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { insertCase, noteProposal } from '../../../database/cases.ts';
+import { insertCase, noteProposal } from '../../../database/queries/cases.ts';
 import { insertDecision } from '../../support/operators.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { insertCallback } from '../../support/messages/inbox.ts';

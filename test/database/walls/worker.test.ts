@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { openDepositCase, insertCase, parkCaseMoney, noteProposal } from '../../../database/cases.ts';
-import { findDeposit, markClosed, writeState } from '../../../database/deposits.ts';
-import { closeAttempts, openAttempt, settleAttempt } from '../../../database/placements.ts';
-import { writeSkew } from '../../../database/provider-clock.ts';
+import { openDepositCase, insertCase, parkCaseMoney, noteProposal } from '../../../database/queries/cases.ts';
+import { findDeposit, markClosed, writeState } from '../../../database/queries/deposits.ts';
+import { closeAttempts, openAttempt, settleAttempt } from '../../../database/queries/placements.ts';
+import { writeSkew } from '../../../database/queries/provider-clock.ts';
 import { known, parseFiat, parseMtc } from '../../../domain/money.ts';
 import { judge } from '../../../domain/judge.ts';
 import type { DepositSettings } from '../../../domain/order.ts';

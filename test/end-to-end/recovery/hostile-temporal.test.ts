@@ -6,8 +6,8 @@ import { loggedApi } from '../../api/parts.ts';
 import { orderNumber } from '../../support/builders.ts';
 import { endByHand, plain, SEALED, startByHand } from '../../support/workflows/by-hand.ts';
 import { startEngine } from '../../support/engine.ts';
-import { createApiKey } from '../../../database/api-keys.ts';
-import { noteRestored } from '../../../database/placements.ts';
+import { createApiKey } from '../../../database/queries/api-keys.ts';
+import { noteRestored } from '../../../database/queries/placements.ts';
 import { until } from '../../support/until.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 

@@ -1,9 +1,9 @@
 import { loadApiConfig } from '../../../config/settings/api.ts';
-import { insertCase } from '../../../database/cases.ts';
-import { reserve } from '../../../database/deposits.ts';
+import { insertCase } from '../../../database/queries/cases.ts';
+import { reserve } from '../../../database/queries/deposits.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
-import type { RelayTimes } from '../../../intake/relay.ts';
+import type { RelayTimes } from '../../../intake/relay/relay.ts';
 import { type MemoryLog, ordersAtProvider, workflowStatus } from '../../api/evidence.ts';
 import { order as buildOrder, paid, reservation } from '../../support/builders.ts';
 import { endByHand, plain, startByHand } from '../../support/workflows/by-hand.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { inTransaction } from '../../../database/pool.ts';
-import { noteRestored } from '../../../database/placements.ts';
+import { noteRestored } from '../../../database/queries/placements.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../../api/decisions.ts';
 import { workflowStatus } from '../../api/evidence.ts';
 import { loggedApi } from '../../api/parts.ts';

@@ -6,7 +6,7 @@ import { Client } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadDataConverter } from '../../../config/temporal.ts';
-import { createApiKey } from '../../../database/api-keys.ts';
+import { createApiKey } from '../../../database/queries/api-keys.ts';
 import { TASK_QUEUE } from '../../../workflows/messages.ts';
 import { order, orderNumber, paid } from '../../support/builders.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';

@@ -8,7 +8,7 @@ import { startApi } from '../../../api/start.ts';
 import { keyVariables, parseKeys } from '../../../config/keys/keys.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { loadApiConfig } from '../../../config/settings/api.ts';
-import { createApiKey } from '../../../database/api-keys.ts';
+import { createApiKey } from '../../../database/queries/api-keys.ts';
 import { callbackUrl, capabilityKey } from '../../../providers/callback-address.ts';
 import { keyId, nameKeys } from '../../../providers/key-names.ts';
 import { sign } from '../../../providers/mtpay/signature.ts';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { attempts, memoryLog, seenByProvider } from '../../api/evidence.ts';
 import { withWorker } from '../../api/parts.ts';
-import { isOnGrid } from '../../../database/own-stamps.ts';
+import { isOnGrid } from '../../../providers/own-stamps.ts';
 import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 

@@ -11,7 +11,7 @@ import { audit } from '../../../audit/run/coordinator.ts';
 import { parseCommand } from '../../../audit/audit-arguments.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { createLog } from '../../../telemetry/log.ts';
-import { payloadKeyId } from '../../../config/payload-codec.ts';
+import { payloadKeyId } from '../../../encoding/payload-codec.ts';
 import { loadDataConverter } from '../../../config/temporal.ts';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { loginLimit } from '../../../sandbox/console/login-limit.ts';
+import { loginLimit } from '../../../sandbox/console/login/login-limit.ts';
 import type { Sandbox } from '../../../sandbox/server.ts';
 import { CONSOLE_ENV, CONSOLE_PASSWORD, logIn, request, tryPassword, startConsole } from './client.ts';
 import {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { parametersOf } from '../../../sandbox/console/fault-form.ts';
+import { parametersOf } from '../../../sandbox/console/pages/fault-form.ts';
 import { FAULT_CATALOGUE } from '../../../sandbox/faults/faults.ts';
 import { SCENARIOS } from '../../../sandbox/faults/scenarios.ts';
 import { settingsSchema } from '../../../sandbox/settings.ts';

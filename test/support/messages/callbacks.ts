@@ -1,7 +1,7 @@
 import type { CallbackData } from '../../../domain/order.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { callbackUrl, capabilityKey } from '../../../providers/callback-address.ts';
-import { freeMillisecond } from '../../../database/own-stamps.ts';
+import { freeMillisecond } from '../../../providers/own-stamps.ts';
 import { type MtpayKey, sign } from '../../../providers/mtpay/signature.ts';
 import type { Engine } from '../engine.ts';
 

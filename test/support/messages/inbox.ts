@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type CallbackRow, findCallback, type NewCallback, type Stamp } from '../../../database/callbacks.ts';
+import { type CallbackRow, findCallback, type NewCallback, type Stamp } from '../../../database/queries/callbacks.ts';
 import type { CallbackData } from '../../../domain/order.ts';
 import { contentHash } from '../../../providers/content-hash.ts';
 import { sealed } from '../seals.ts';
