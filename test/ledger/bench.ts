@@ -45,7 +45,7 @@ interface Version {
 /** The files of that version, a database of its schema, and its own credit. */
 async function open(name: string, at: string): Promise<Version> {
   // A version before the folder `schema` has the file one floor higher.
-  const migrations = ['database/schema/migrate.ts', 'database/schema/migrate.ts'].map((file) => join(at, file));
+  const migrations = ['database/schema/migrate.ts', 'database/migrate.ts'].map((file) => join(at, file));
   const { migrate } = (await import(
     migrations.find((file) => existsSync(file))!
   )) as typeof import('../../database/schema/migrate.ts');

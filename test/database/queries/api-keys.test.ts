@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { checkKeys } from '../../../audit/tables/api-keys.ts';
-import { createApiKey, findCaller, issueKey, listKeys, proofOf, revokeKeys } from '../../../database/queries/api-keys.ts';
+import {
+  createApiKey,
+  findCaller,
+  issueKey,
+  listKeys,
+  proofOf,
+  revokeKeys,
+} from '../../../database/queries/api-keys.ts';
 import { createTestDatabase } from '../../support/database.ts';
 
 const db = await createTestDatabase();

@@ -1,6 +1,12 @@
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { findDeposit, markClosed, writeState, SETTLED_CHANNEL, viewDeposit } from '../../../database/queries/deposits.ts';
+import {
+  findDeposit,
+  markClosed,
+  writeState,
+  SETTLED_CHANNEL,
+  viewDeposit,
+} from '../../../database/queries/deposits.ts';
 import {
   closeAttempts,
   findAnsweredLate,
