@@ -49,7 +49,7 @@ export function readArgumentsOr<const O extends Options>(usage: string, options:
 
 /**
  * For programs that take all they need from the environment, but for a flag perhaps: asked for `--help` they say what they
- * do and end with 0; anything else they do not know ends them with 2, before anything is started. Answers which of the
+ * do and end with 0; anything else they do not know ends them with 2, before anything is started. Returns which of the
  * flags were given; `flags` says of each what it does.
  */
 export function takesNoArguments<Flag extends string = never>(

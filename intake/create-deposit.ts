@@ -40,7 +40,7 @@ const ANSWER_WITHIN_MS = 8_000;
 export type CreateResult = { readonly kind: 'made' | 'repeated' | 'waits'; readonly deposit: DepositView };
 
 /**
- * Creates a deposit, or answers for the one that stands (docs/reference/lifecycle.md, L1). The row is the reservation and the
+ * Creates a deposit, or answers for the one that exists (docs/reference/lifecycle.md, L1). The row is the reservation and the
  * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link RequestRefused}
  * `invalid_request` for an order whose payment could not be booked, `other_parameters`, `refused`, or `unavailable` (the
  * same request may then be repeated).
@@ -80,7 +80,7 @@ function answer(deposit: DepositView, first: boolean): CreateResult {
 }
 
 /**
- * By the rate band that the deposit would be frozen with, before anything is stored. An order number that stands already
+ * By the rate band that the deposit would be frozen with, before anything is stored. An order number that exists already
  * is answered from its row, whatever the band is today.
  */
 async function refuseUnbookable({ settings, pool }: CreateDependencies, body: CreateBody): Promise<void> {

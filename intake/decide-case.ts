@@ -144,7 +144,7 @@ export async function proposeDecision(
   );
 }
 
-/** Answers what the decision came to; null: it is confirmed and still being carried out. Throws too when the books refuse. */
+/** Returns what the decision came to; null: it is confirmed and still being carried out. Throws too when the books refuse. */
 export async function confirmDecision(
   deps: DecideDependencies,
   operator: Operator,

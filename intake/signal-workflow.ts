@@ -33,7 +33,7 @@ export async function signalCallbackById(deps: SignalDependencies, inboxId: stri
   await signalCallback(deps, callback);
 }
 
-/** Answers whether it has become a case. */
+/** Returns whether it has become a case. */
 async function signalDeposit(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   try {
     await signal(deps, callback);

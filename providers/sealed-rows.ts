@@ -96,7 +96,7 @@ const mayBeVouchedFor = (verdict: SealVerdict, { given }: SealedRow): boolean =>
 
 /**
  * As the schema's owner: a registered key vouches for the genuine rows that still wait, or that people have in hand, whichever
- * did before. Answers how many these are; how many somebody held, so that they wait for the next time; and the ids of those
+ * did before. Returns how many these are; how many somebody held, so that they wait for the next time; and the ids of those
  * that wait and for which no registered key vouches, the first hundred: nobody credits them.
  */
 export async function vouchForWaiting(

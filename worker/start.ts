@@ -41,12 +41,12 @@ export interface RunningWorker {
 
 /** Wires the worker together and starts polling. Throws when Temporal cannot be reached, `ForgottenError` on a database that was lost, `WrongSession`. */
 export async function startWorker(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<RunningWorker> {
-  const ground = await connect(config, temporal, log);
-  const objects = archiveObjects(ground.pool, config.archiveDirectory);
-  const { activities, drain, watchHistories } = await wireActivities(config, ground, objects, log);
+  const connections = await connect(config, temporal, log);
+  const objects = archiveObjects(connections.pool, config.archiveDirectory);
+  const { activities, drain, watchHistories } = await wireActivities(config, connections, objects, log);
   const source = await workflowSource(config, temporal.dataConverter.payloadCodecs !== undefined);
   const worker = await Worker.create({
-    connection: ground.connection,
+    connection: connections.connection,
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     ...source,
@@ -59,7 +59,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     // A lost worker's deposits are taken over after this long (measured: about 2 s instead of 10).
     stickyQueueScheduleToStartTimeout: '2s',
   });
-  const rounds = startRounds(config, ground, watchHistories, log);
+  const rounds = startRounds(config, connections, watchHistories, log);
   const keeping = keepBundle({ objects, log }, source.workflowBundle.code);
   const run = async () => {
     try {
@@ -68,7 +68,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
       await rounds.close();
       await keeping.close();
       await drain();
-      await disconnect(ground);
+      await disconnect(connections);
     }
   };
   const ended = run();
@@ -81,15 +81,15 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   };
 }
 
-/** What the worker stands on. */
-interface Ground {
+/** The connections of a worker. */
+interface WorkerConnections {
   readonly pool: ReturnType<typeof createPool>;
   readonly decisions: ReturnType<typeof createPool>;
   readonly connection: NativeConnection;
   readonly client: Client;
 }
 
-async function connect(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<Ground> {
+async function connect(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<WorkerConnections> {
   const onIdleError = (error: Error) => log.warn({ error: error.message }, 'database connection lost');
   const pool = createPool({
     url: config.database.url,
@@ -107,26 +107,26 @@ async function connect(config: WorkerConfig, temporal: TemporalConfig, log: Log)
   });
   const connection = await NativeConnection.connect(temporal.connectionOptions);
   const client = new Client({ connection, namespace: temporal.namespace, dataConverter: temporal.dataConverter });
-  const ground = { pool, decisions, connection, client };
+  const connections = { pool, decisions, connection, client };
   try {
     await refuseWrongSession(pool, decisions);
     await warnOfLogging(pool, log);
     await refuseIfForgotten(() => isEmpty(pool), client, config.restoredFromEmpty);
-    return ground;
+    return connections;
   } catch (error) {
-    await disconnect(ground);
+    await disconnect(connections);
     throw error;
   }
 }
 
-async function disconnect({ pool, decisions, connection }: Ground): Promise<void> {
+async function disconnect({ pool, decisions, connection }: WorkerConnections): Promise<void> {
   await connection.close();
   await Promise.all([pool.end(), decisions.end()]);
 }
 
 async function wireActivities(
   config: WorkerConfig,
-  { pool, decisions, client }: Ground,
+  { pool, decisions, client }: WorkerConnections,
   objects: ArchiveObjects,
   log: Log,
 ): Promise<ReturnType<typeof createActivities>> {
@@ -163,7 +163,12 @@ async function wireActivities(
 }
 
 /** What goes on beside the tasks: keys and clocks are watched, what is old is deleted, histories that are missing are counted. */
-function startRounds(config: WorkerConfig, { pool }: Ground, watchHistories: () => Promise<unknown>, log: Log): Loop {
+function startRounds(
+  config: WorkerConfig,
+  { pool }: WorkerConnections,
+  watchHistories: () => Promise<unknown>,
+  log: Log,
+): Loop {
   // A name is opened when its order is placed, and orders are placed within this time.
   const overlapMs = { payerName: config.placeWithinMs };
   const stopWatching = watchKeys(config.keys, { overlapMs, show: nameKeys, log });

@@ -103,7 +103,7 @@ export async function listKeys(db: Db): Promise<ListedKey[]> {
   return rows;
 }
 
-/** Revokes the keys that are named, from the next request on. Answers their ids; those revoked before are left out. */
+/** Revokes the keys that are named, from the next request on. Returns their ids; those revoked before are left out. */
 export async function revokeKeys(db: Db, keyIds: readonly string[]): Promise<string[]> {
   const { rows } = await db.query<{ keyId: string }>('select engine.revoke_keys($1) as "keyId"', [keyIds]);
   return rows.map((row) => row.keyId);

@@ -57,7 +57,7 @@ const toCallback = (row: RawCallbackRow): CallbackRow => ({
   outcome: row.outcome,
 });
 
-/** What the deposit's workflow is told of its bound callback. */
+/** What the deposit's workflow is signaled of its bound callback. */
 export function paymentOf({ id, data, receivedAt }: CallbackRow): Payment {
   if (data === null) throw new Error(`inbox row ${id} could not be read and is no payment`);
   const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;

@@ -197,7 +197,7 @@ export interface NewCase {
   readonly doubted?: string;
 }
 
-/** False: the case stands already, or another is open about the same callback. */
+/** False: the case exists already, or another is open about the same callback. */
 export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
   const row = {
     workflow_id: opened.workflowId,

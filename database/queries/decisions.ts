@@ -3,7 +3,7 @@ import type { Decision, Proposal } from '../../domain/decision.ts';
 import type { Currency } from '../../domain/order.ts';
 import type { Db } from '../pool.ts';
 
-/** One step a person took; append-only. A row says who wanted what; whether it counted stands in the case's history. */
+/** One step a person took; append-only. A row says who wanted what; whether it counted is in the case's history. */
 export interface DecisionRow {
   readonly id: string;
   /** Never given out again, as an id is after a restore; null in rows of before. */

@@ -16,7 +16,7 @@ export interface Reservation extends Order {
   readonly settings: DepositSettings;
 }
 
-/** Writes the row that answers every repeat. False: the number stands already, with whatever parameters. */
+/** Writes the row that answers every repeat. False: the number exists already, with whatever parameters. */
 export async function reserve(db: Db, deposit: Reservation): Promise<boolean> {
   const { rowCount } = await db.query(
     `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, total_price, currency_code,
@@ -222,7 +222,7 @@ export async function findSettlement(db: Db, externalOrderNumber: string): Promi
 
 /**
  * States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing.
- * Answers the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
+ * Returns the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
  * not ended by the database's clock: trying again helps.
  */
 export async function writeState(

@@ -120,7 +120,7 @@ export async function mayHaveBeenPlaced(
   return rows[0]?.lost === true;
 }
 
-/** Notes that this database was restored. Answers how many orders are still being placed, without an attempt. */
+/** Notes that this database was restored. Returns how many orders are still being placed, without an attempt. */
 export async function noteRestored(db: Db): Promise<{ readonly at: Date; readonly waiting: number }> {
   const { rows } = await db.query<{ at: Date; waiting: number }>(
     `with noted as (insert into engine.restored default values returning at)
@@ -150,7 +150,7 @@ export async function closeAsUnknown(pool: pg.Pool, externalOrderNumber: string)
 
 /**
  * Stores what became of attempt n, once: a later answer to an attempt that was already settled as unknown is kept and
- * moves the deposit on, but never changes what was decided. Answers the attempt as it stands afterwards.
+ * moves the deposit on, but never changes what was decided. Returns the attempt as it stands afterwards.
  */
 export async function settleAttempt(
   pool: pg.Pool,

@@ -295,7 +295,7 @@ const WITH = `with us as (select nspowner as owner from pg_namespace where nspna
   ours as (select oid, rolname, rolname ~ '_(owner|poster|decider)$' as is_inner from pg_roles
             where rolname in (${ROLES.map((role) => `'${role}'`).join(', ')}))`;
 
-/** Answers `line`, in one order on every server. */
+/** Returns `line`, in one order on every server. */
 export const catalogueSql = (serverVersion: number): string => {
   const all = [
     ...LINES,

@@ -69,7 +69,7 @@ export function relayLoops(
 
 const ALARM_AFTER_FAILURES = 3;
 
-/** Called with what a step failed with, or with null when it worked. */
+/** Called with the error of a step that failed, or with null when it worked. */
 type Health = (error: unknown) => void;
 
 /** A step tells of an outage once. The log makes one line of what several steps tell within a minute. */

@@ -38,13 +38,13 @@ export interface RelayTimes {
   readonly unstartedMs: number;
   /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
   readonly lagMs?: number;
-  /** An acknowledged payment without effect, or an order not placed, that people are told of; two minutes if not given. */
+  /** An acknowledged payment without effect, or an order not placed, that raises an alarm; two minutes if not given. */
   readonly withoutEffectMs?: number;
 }
 
 export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againMs: 60_000, unstartedMs: 30_000 };
 export const WITHOUT_EFFECT_MS = 2 * 60_000;
-/** What is told again and again is told this often at last: days of it stay below the server's limits. */
+/** A row that is signaled again and again is signaled this often at last: days of it stay below the server's limits. */
 const MAX_AGAIN_MS = 3_600_000;
 /** A row that waits so many lags longer than its windows is not waited for any more. */
 const OVERDUE_LAGS = 10;

@@ -10,7 +10,7 @@ interface Rest {
   readonly served: number;
   readonly failed: number;
   readonly failedAt: number;
-  /** People were told of it. */
+  /** An alarm was raised about it. */
   readonly told: boolean;
 }
 const NO_REST: Rest = { until: -Infinity, served: 0, failed: 0, failedAt: -Infinity, told: false };

@@ -78,7 +78,7 @@ function message(request: Request, problem: string | undefined): Html | null {
   return text === null ? null : html`<p class="message" role="status">${text}</p>`;
 }
 
-/** Answers with a page of the console, for whoever is logged in. */
+/** Sends a page of the console to a person who is logged in. */
 export function show(request: Request, response: Response, page: Page): void {
   const path = request.originalUrl.replace(/[?#].*$/s, '').replace(/\/$/, '');
   const body = html`<header class="bar"><div><span class="brand">MTPay · Merchant console</span>

@@ -11,7 +11,7 @@ function cookieName(request: Request): string {
 
 const LIFETIME_MS = 12 * 3_600_000;
 
-/** Whoever is logged in. The form token is derived from the secret cookie, so another site cannot know it. */
+/** The person who is logged in. The form token is derived from the secret cookie, so another site cannot know it. */
 export interface Session {
   readonly token: string;
   readonly formToken: string;

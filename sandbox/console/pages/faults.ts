@@ -52,7 +52,7 @@ ${form(response, PATH, fields)}</details>`;
 /** So few are shown with their forms open. */
 const FEW = 3;
 
-/** Whether every word that is looked for stands in one of the texts. */
+/** Whether every word that is looked for is in one of the texts. */
 function has(words: string, ...texts: readonly string[]): boolean {
   const all = texts.join(' ').toLowerCase();
   return words

@@ -9,7 +9,7 @@ import { countStates } from '../queries.ts';
 const tile = (path: string, name: string, figure: Html | string | number, note: string): Html =>
   html`<li class="card"><a href="${path}">${name}</a><strong>${figure}</strong><span class="quiet">${note}</span></li>`;
 
-/** How the sandbox stands, in one look. */
+/** The sandbox's state on one page. */
 export async function overview({ pool, book }: ConsoleParts, request: Request, response: Response): Promise<void> {
   const [{ orders, deliveries }, keys, faults] = await Promise.all([
     countStates(pool),

@@ -7,7 +7,7 @@ import { problemsOf } from '../../control/problems.ts';
 import { area, field, remembered, select } from '../page.ts';
 import { ConsoleProblem, isChanged, posted } from '../requests.ts';
 
-/** What a setting is called, and what stands under its field. The comments in settings.ts say it at length. */
+/** What a setting is called, and the text under its field. The comments in settings.ts say it at length. */
 const TEXTS: Readonly<Record<string, readonly [label: string, note: string]>> = {
   speed: ['Speed', 'Divides the waits between callback attempts and the release delay; 1 is the documents’ own time.'],
   retryReading: ['Retry table read as', 'gaps: time since the attempt before. offsets: time since the first attempt.'],
