@@ -3,8 +3,13 @@ import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/w
 
 let installed = false;
 
-/** Temporal's native runtime logs to the terminal unless told otherwise, once per process. */
+/**
+ * Temporal's native runtime logs to the terminal unless told otherwise, once per process. Workers of this process run their
+ * workflows in its own thread: a thread loads the SDK anew for each worker, a second of a core. The workers that tests
+ * start as processes have one, as in production.
+ */
 export function quietRuntime(): void {
+  process.env['TEMPORAL_DEBUG'] = '1';
   if (installed) return;
   installed = true;
   try {
