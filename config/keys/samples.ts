@@ -3,9 +3,9 @@ const PUBLISHED = [
   'B6QKwx0NnKaQ14zf24Ux5Oc9Gy1xlf2R',
   'WUYx7DTQZakugtP9gOAimYUphcnc3jWuPRi1UVnWmwXSnMnsCVBzz1ILdaxisvz9',
 ];
-/** What people write where a key is to go. Six letters and more: random text does not hold them by chance. */
+/** What people write where a key is to go. Six letters and more, eight of what hexadecimal text has too: random text does not hold them by chance. */
 const PLACEHOLDER =
-  /change.?me|example|sample|secret|password|placeholder|replace|default|insert|dummy.?key|your.?key|test.?key|access.?key|abcdef|012345|123456|qwerty/i;
+  /change.?me|example|sample|secret|password|placeholder|replace|default|insert|dummy.?key|your.?key|test.?key|access.?key|abcdefgh|01234567|12345678|qwerty/i;
 const MIN_DIFFERENT_CHARACTERS = 8;
 
 /**

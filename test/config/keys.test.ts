@@ -144,6 +144,11 @@ describe('a key that anybody could think of', () => {
     ]);
   });
 
+  it('is none that has six digits or letters in a row, as hexadecimal text has by chance', () => {
+    const drawn = ['3f9a7123456c0e82', '9c0abcdef4117d3e', 'e81d60123456b2a7'].map((part) => `${part}5b7e1d2f94a8c603`);
+    expect(drawn.filter((text) => isSample(text))).toEqual([]);
+  });
+
   it('is none that was drawn', () => {
     const drawn = Array.from({ length: 2_000 }, () => [
       randomBytes(32).toString('base64url'),
