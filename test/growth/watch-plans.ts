@@ -168,3 +168,12 @@ export async function partialIndexes(db: pg.Pool): Promise<Set<string>> {
   );
   return new Set(rows.map(({ name }) => name));
 }
+
+/** The indexes that nothing but looking things up is for, and that nobody has asked yet. */
+export async function unusedIndexes(db: pg.Pool): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>(
+    `select s.schemaname || '.' || s.indexrelname as name from pg_stat_user_indexes s join pg_index i using (indexrelid)
+      where s.schemaname in ('engine', 'ledger') and s.idx_scan = 0 and not i.indisunique order by 1`,
+  );
+  return rows.map(({ name }) => name);
+}
