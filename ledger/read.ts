@@ -17,37 +17,50 @@ export interface Wallet {
   readonly postings: readonly WalletPosting[];
 }
 
-/** Balance and newest postings from the customer's side: money that we owe is positive. An unknown wallet has "0". */
+interface RawPosting {
+  balance: string;
+  /** Null, as all that follows: the wallet has no posting. */
+  id: string | null;
+  kind: string;
+  deposit: string | null;
+  provider_code: string | null;
+  amount: string;
+  posted_at: Date;
+}
+
+/**
+ * Balance and newest postings at one moment, from the customer's side: money that we owe is positive. An unknown wallet has
+ * "0". The newest are taken before anything is joined, so that it costs the same however many there are.
+ */
 export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Promise<Wallet> {
-  const balance = await db.query<{ amount: string }>(
-    `select trim_scale(-b.amount)::text as amount from ledger.balance b join ledger.account a on a.id = b.account_id where a.code = $1`,
-    [`wallet:${wallet}`],
-  );
-  const postings = await db.query<{
-    id: string;
-    kind: string;
-    deposit: string | null;
-    provider_code: string | null;
-    amount: string;
-    posted_at: Date;
-  }>(
-    `select t.id, t.kind, t.deposit, r.provider_code, trim_scale(-e.amount)::text as amount, t.posted_at
-       from ledger.entry e join ledger.account a on a.id = e.account_id join ledger.transaction t on t.id = e.transaction_id
-       left join ledger.lineage l on l.transaction_id = t.id join ledger.transaction r on r.id = coalesce(l.root, t.id)
-      where a.code = $1 order by e.transaction_id desc limit $2`,
+  const { rows } = await db.query<RawPosting>(
+    `select trim_scale(-b.amount)::text as balance, t.id, t.kind, t.deposit, r.provider_code, trim_scale(-e.amount)::text as amount, t.posted_at
+       from ledger.account a join ledger.balance b on b.account_id = a.id
+       left join lateral (select n.transaction_id, n.amount from ledger.entry n
+                           where n.account_id = a.id order by n.transaction_id desc limit $2) e on true
+       left join ledger.transaction t on t.id = e.transaction_id
+       left join ledger.lineage l on l.transaction_id = t.id
+       left join ledger.transaction r on r.id = coalesce(l.root, t.id)
+      where a.code = $1 order by e.transaction_id desc`,
     [`wallet:${wallet}`, limit],
   );
   return {
     wallet,
-    balance: balance.rows[0]?.amount ?? '0',
-    postings: postings.rows.map((row) => ({
-      postingId: row.id,
-      kind: row.kind,
-      externalOrderNumber: row.deposit,
-      transactionCode: row.provider_code,
-      amount: row.amount,
-      postedAt: row.posted_at.toISOString(),
-    })),
+    balance: rows[0]?.balance ?? '0',
+    postings: rows.flatMap(({ id, ...row }) =>
+      id === null
+        ? []
+        : [
+            {
+              postingId: id,
+              kind: row.kind,
+              externalOrderNumber: row.deposit,
+              transactionCode: row.provider_code,
+              amount: row.amount,
+              postedAt: row.posted_at.toISOString(),
+            },
+          ],
+    ),
   };
 }
 

@@ -337,13 +337,13 @@ export async function findKeptOrders(
   limit: number,
 ): Promise<Page<string>> {
   const { rows } = await db.query<{ n: string }>(
-    `select c.external_order_number as n
-       from engine.callback c left join engine.deposit d on d.external_order_number = c.external_order_number
-      where c.outcome is null and not c.acked and c.external_order_number > $1
-      group by c.external_order_number, d.external_order_number
-     having case when d.external_order_number is null then min(c.received_at) < clock_timestamp() - $2 * interval '1 millisecond'
-                 else d.state <> 'PLACING' or exists (select from engine.placement_attempt a where a.external_order_number = d.external_order_number) end
-      order by 1 limit $3`,
+    `select k.n
+       from (select c.external_order_number as n, min(c.received_at) as first_at from engine.callback c
+              where num_nulls(c.outcome) = 1 and not c.acked and c.external_order_number > $1 group by c.external_order_number) k
+       left join engine.deposit d on d.external_order_number = k.n
+      where case when d.external_order_number is null then k.first_at < clock_timestamp() - $2 * interval '1 millisecond'
+                 else d.state <> 'PLACING' or exists (select from engine.placement_attempt a where a.external_order_number = k.n) end
+      order by k.n limit $3`,
     [after?.[0] ?? '', unknownForMs, limit],
   );
   return toPage(
@@ -369,7 +369,7 @@ export async function listKept(db: Db, externalOrderNumber: string): Promise<Kep
     `select ${COLUMNS}, c.content_hash, a.key_id, a.timestamp_ms, (extract(epoch from a.at) * 1000)::bigint as came_ms
        from engine.callback c
        left join lateral (select * from engine.callback_attempt a where a.callback = c.id order by a.n desc limit 1) a on true
-      where c.external_order_number = $1 and c.outcome is null and not c.acked order by c.received_at, c.id`,
+      where c.external_order_number = $1 and num_nulls(c.outcome) = 1 and not c.acked order by c.received_at, c.id`,
     [externalOrderNumber],
   );
   return rows.map((row) => ({

@@ -297,12 +297,13 @@ export interface WithoutCase {
   readonly ageMs: number;
 }
 
-/** One statement: a decision closes the case and the deposit at once. */
+/** One statement: a decision closes the case and the deposit at once. Looked up for each, and the open cases are never read as a whole. */
 const WITHOUT_CASE = `
   select d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
          ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"
     from engine.deposit d left join engine.callback c on c.id = d.bound_callback
-   where not exists (select from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null)`;
+    left join lateral (select true as is_open from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) v on true
+   where v.is_open is null`;
 
 /** Deposits shown as for people (or as being credited, which no row says), in the order of their numbers. */
 export async function findWithoutCase(

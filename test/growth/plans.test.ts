@@ -13,7 +13,15 @@ import { createTestDatabase, required } from '../support/database.ts';
 import { launchEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { atLeisure, generateRows } from './rows.ts';
-import { collectPlans, partialIndexes, type SeenPlan, smallTables, tellPlans, wholeReads } from './watch-plans.ts';
+import {
+  collectPlans,
+  partialIndexes,
+  type SeenPlan,
+  smallTables,
+  tellPlans,
+  unusedIndexes,
+  wholeReads,
+} from './watch-plans.ts';
 
 /**
  * Nothing that the engine asks reads a growing table as a whole. Every statement of a story with every kind of deposit is
@@ -28,6 +36,15 @@ const PRUNING = /engine\.prune\(|^with old as|from gone g|^select min\(s\.key_id
 const db = await createTestDatabase();
 const partial = await partialIndexes(db.owner);
 const say = (line: string) => void (DEPOSITS > 0 && process.stdout.write(`${line}\n`));
+
+/** Indexes that only others ask: an audit, two people who state facts, a credit that meets a posting of people. */
+const ASKED_BY_OTHERS = [
+  'engine.callback_by_code',
+  'engine.callback_by_deposit',
+  'engine.callback_stamp_by_order',
+  'engine.carried_by_posting',
+  'engine.review_case_by_posting',
+];
 
 /** The pages of the documentation whose SQL is about single deposits and about what is open, not about whole books. */
 const RUNBOOK = [
@@ -72,6 +89,14 @@ test(
     expect(wholeReads(seen, partial, DEPOSITS > 0 ? await smallTables(db.owner) : undefined)).toEqual([]);
     // Generated rows add up to nothing.
     if (DEPOSITS === 0) expect(await suspenseWithoutCase(db.owner)).toBe('0');
+    // What nobody asks costs every row that is written. Connections that ended tell a moment later what they used.
+    let unused: readonly string[] = [];
+    const asExpected = async () => {
+      unused = await unusedIndexes(db.owner);
+      return unused.every((name) => ASKED_BY_OTHERS.includes(name));
+    };
+    if (DEPOSITS === 0)
+      await until('every index to be used', asExpected, undefined, () => `; nobody asked ${unused.join(', ')}`);
     const wide = seen.filter(({ text, pages }) => pages > pagesOf(text) && !PRUNING.test(text));
     if (DEPOSITS > 0) expect(wide.map(({ text }) => text)).toEqual([]);
 

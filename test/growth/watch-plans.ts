@@ -11,6 +11,8 @@ export interface SeenPlan {
   readonly ms: number;
   /** Pages of 8 kB that were looked at. */
   readonly pages: number;
+  /** Rows of a table that one of its scans looked at, those that it left out too; of the scan with the most. */
+  readonly rows: number;
   readonly scans: readonly Scan[];
 }
 
@@ -30,6 +32,11 @@ interface Node {
   readonly 'Index Cond'?: string;
   readonly 'Shared Hit Blocks'?: number;
   readonly 'Shared Read Blocks'?: number;
+  /** On average of so many loops. */
+  readonly 'Actual Rows'?: number;
+  readonly 'Actual Loops'?: number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly 'Rows Removed by Index Recheck'?: number;
   readonly Plans?: readonly Node[];
 }
 
@@ -92,8 +99,16 @@ function note(seen: SeenPlan[], role: string, message: string): void {
     text: text.replaceAll(/\s+/g, ' ').trim(),
     ms: Number(found[1]),
     pages: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
+    rows: rowsOf(plan),
     scans: scansOf(plan, false),
   });
+}
+
+function rowsOf(node: Node): number {
+  const looked =
+    (node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0);
+  const isScan = node['Relation Name'] !== undefined && node['Node Type'].endsWith('Scan');
+  return Math.max(isScan ? looked * (node['Actual Loops'] ?? 0) : 0, ...(node.Plans ?? []).map(rowsOf));
 }
 
 function scansOf(node: Node, isLimited: boolean): Scan[] {
@@ -152,4 +167,13 @@ export async function partialIndexes(db: pg.Pool): Promise<Set<string>> {
     'select relname as name from pg_index i join pg_class c on c.oid = i.indexrelid where indpred is not null',
   );
   return new Set(rows.map(({ name }) => name));
+}
+
+/** The indexes that nothing but looking things up is for, and that nobody has asked yet. */
+export async function unusedIndexes(db: pg.Pool): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>(
+    `select s.schemaname || '.' || s.indexrelname as name from pg_stat_user_indexes s join pg_index i using (indexrelid)
+      where s.schemaname in ('engine', 'ledger') and s.idx_scan = 0 and not i.indisunique order by 1`,
+  );
+  return rows.map(({ name }) => name);
 }

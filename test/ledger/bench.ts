@@ -7,20 +7,27 @@ import { parseArgs, promisify } from 'node:util';
 import pg from 'pg';
 import { root } from '../../local/servers/paths.ts';
 import { startPostgres } from '../../local/servers/postgres.ts';
+import { atLeisure } from '../growth/rows.ts';
 import { payments } from './payments.ts';
 
 /**
  * `node --import tsx test/ledger/bench.ts --before COMMIT`: what a credit costs by the schema and the statement of that
  * version, and by those of this one, on one server without fsync, in rounds that take turns. A commit twice shows the noise.
+ * Tables are analyzed. `--open N`: at a quiet moment, and then so many payments piled up.
  */
 
 const { values } = parseArgs({
   options: {
     before: { type: 'string', multiple: true, default: ['HEAD'] },
     rounds: { type: 'string', default: '10' },
+    open: { type: 'string', default: '0' },
   },
 });
 const ROUNDS = Number(values.rounds);
+const OPEN = Number(values.open);
+/** Deposits before the quiet moment, and those that one statement writes. */
+const CREDITED = 10_000;
+const CHUNK = 500;
 const SINGLES = 60;
 const BATCHES = 16;
 const BATCH = 50;
@@ -28,11 +35,17 @@ const LANES = 2;
 
 const run = promisify(execFile);
 const folder = await mkdtemp(join(tmpdir(), 'credit-bench-'));
-const server = await startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true });
+const server = await startPostgres({
+  directory: join(folder, 'postgres'),
+  fsync: false,
+  removeOnStop: true,
+  settings: { autovacuum: 'off' },
+});
 const git = (...args: string[]) => run('git', ['-C', root, ...args]);
 
 interface Version {
   readonly name: string;
+  readonly url: string;
   readonly worker: pg.Pool;
   readonly owner: pg.Pool;
   readonly credit: typeof import('../../ledger/credit.ts').creditAll;
@@ -53,7 +66,7 @@ async function open(name: string, at: string): Promise<Version> {
   const { creditAll } = (await import(join(at, 'ledger/credit.ts'))) as typeof import('../../ledger/credit.ts');
   const admin = new pg.Client({ connectionString: server.url });
   await admin.connect();
-  const database = `bench_${name.replaceAll(/\W/g, '_')}`;
+  const database = `bench_${name.toLowerCase().replaceAll(/\W/g, '_')}`;
   await admin.query(`create database ${database}`);
   await admin.end();
   const url = new URL(server.url);
@@ -64,10 +77,21 @@ async function open(name: string, at: string): Promise<Version> {
   await client.end();
   const pool = (role?: 'app_worker') =>
     createPool({ url: url.href, applicationName: 'bench', max: LANES, ...(role === undefined ? {} : { role }) });
+  const [owner, worker] = [pool(), pool('app_worker')];
+  if (OPEN > 0) {
+    for (let n = 0; n < CREDITED; n += CHUNK)
+      await creditAll(
+        worker,
+        (await payments(owner, CHUNK)).map(({ item }) => item),
+      );
+    await analyze(url.href);
+    for (let n = 0; n < OPEN; n += CHUNK) await payments(owner, Math.min(OPEN - n, CHUNK));
+  }
   return {
     name,
-    worker: pool('app_worker'),
-    owner: pool(),
+    url: url.href,
+    worker,
+    owner,
     credit: creditAll,
     firstMs: [],
     singlesMs: [],
@@ -75,9 +99,11 @@ async function open(name: string, at: string): Promise<Version> {
   };
 }
 
-async function round({ owner, worker, credit, firstMs, singlesMs, perSecond }: Version): Promise<void> {
+const analyze = (url: string) => atLeisure(url, async (client) => void (await client.query('vacuum analyze')));
+
+async function round({ url, owner, worker, credit, firstMs, singlesMs, perSecond }: Version): Promise<void> {
   const items = (await payments(owner, SINGLES + BATCHES * BATCH)).map(({ item }) => item);
-  await owner.query('vacuum analyze');
+  if (OPEN === 0) await analyze(url);
   const must = async (some: typeof items) => {
     const answers = await credit(worker, some);
     if (answers.some(({ outcome }) => outcome !== 'posted')) throw new Error(JSON.stringify(answers));
