@@ -6,6 +6,7 @@ import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } 
 import { closedRun } from '../archive/closed-run.ts';
 import type { HistorySource } from '../archive/history-source.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { plainName } from '../domain/ids.ts';
 import { inTransaction } from '../database/pool.ts';
 
 export interface ArchivingDependencies {
@@ -53,12 +54,14 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
     watchAge,
     async archiveClosed(limit) {
       const waiting = await claimClosed(deps.pool, limit);
+      // A run that is listed too late is none of the newest ones, or its workflow has closed again and comes once more.
+      const listed = await deps.histories.listed(waiting.map(({ workflowId }) => workflowId));
       const failures: unknown[] = [];
       let archived = 0;
       const work = async () => {
         for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
           try {
-            if (await archiveOne(deps, next)) archived += 1;
+            if (await archiveOne(deps, next, listed.get(next.workflowId))) archived += 1;
           } catch (error) {
             failures.push(error);
           }
@@ -74,8 +77,14 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
 }
 
 /** Archives all runs of a workflow, or none while it is open. Returns whether a run of it is in the archive. */
-async function archiveOne(deps: ArchivingDependencies, work: ClosedWork): Promise<boolean> {
-  const runs = await deps.histories.runs(work.workflowId);
+async function archiveOne(
+  deps: ArchivingDependencies,
+  work: ClosedWork,
+  listed: readonly string[] | undefined,
+): Promise<boolean> {
+  if (listed === undefined)
+    throw new Error(`${plainName(work.workflowId)} is no id of ours: its runs cannot be listed`);
+  const runs = await deps.histories.runs(work.workflowId, listed);
   if (runs.state === 'open') return false;
   const rows: NewArchiveRow[] = [];
   let gone: string | null | undefined = runs.latestGone ? null : undefined;

@@ -15,8 +15,13 @@ export type Runs =
 
 /** Where histories are fetched from. Everything throws when Temporal cannot be asked; trying again helps. */
 export interface HistorySource {
-  /** All runs of the id, oldest first. */
-  runs(workflowId: string): Promise<Runs>;
+  /**
+   * The runs that the list of executions has of each id, oldest first, in one call. It lags behind: the newest may be missing.
+   * An id that is none of ours is not asked for, and not in the answer.
+   */
+  listed(workflowIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
+  /** All runs of the id, oldest first: those that are listed, and the newest. */
+  runs(workflowId: string, listed: readonly string[]): Promise<Runs>;
   /** Null: Temporal does not have it. */
   fetch(workflowId: string, runId: string): Promise<History | null>;
   /** How long Temporal keeps a closed history. */

@@ -4,19 +4,33 @@ import { unopened } from '../config/temporal.ts';
 
 /** gRPC: not found. */
 const NOT_FOUND = 5;
+/** As all of ours are. */
+const PLAIN = /^[\w.:-]+$/;
 const ASK_RETENTION_AGAIN_MS = 10 * 60_000;
 
 /** Histories as Temporal holds them: nothing is decrypted. */
 export function temporalHistories(client: Client): HistorySource {
   let retention: { readonly ms: number; readonly askedAt: number } | null = null;
   return {
-    async runs(workflowId): Promise<Runs> {
+    async listed(workflowIds) {
+      const found: { readonly workflowId: string; readonly runId: string; readonly startTime: Date }[] = [];
+      // An id that somebody made up must not make the question about all others unreadable.
+      const plain = workflowIds.filter((id) => PLAIN.test(id));
+      if (plain.length === 0) return new Map();
+      const ids = plain.map((id) => `'${id}'`).join(', ');
+      for await (const { workflowId, runId, startTime } of unopened(client).list({ query: `WorkflowId IN (${ids})` })) {
+        found.push({ workflowId, runId, startTime });
+      }
+      const runs = new Map<string, string[]>(plain.map((id) => [id, []]));
+      for (const { workflowId, runId } of found.toSorted((a, b) => a.startTime.getTime() - b.startTime.getTime()))
+        runs.get(workflowId)?.push(runId);
+      return runs;
+    },
+    async runs(workflowId, listed): Promise<Runs> {
       const latest = await unlessGone(() => unopened(client).getHandle(workflowId).describe());
       if (latest?.status.name === 'RUNNING') return { state: 'open' };
-      const runIds = await listedRuns(client, workflowId);
-      // The list is a help to find what came before; it lags behind, and the newest run is known without it.
-      if (latest !== null && !runIds.includes(latest.runId)) runIds.push(latest.runId);
-      return { state: 'closed', runIds, latestGone: latest === null };
+      const newest = latest === null || listed.includes(latest.runId) ? [] : [latest.runId];
+      return { state: 'closed', runIds: [...listed, ...newest], latestGone: latest === null };
     },
     async fetch(workflowId, runId) {
       const handle = client.workflow.getHandle(workflowId, runId);
@@ -39,14 +53,6 @@ export function temporalHistories(client: Client): HistorySource {
       return retention.ms;
     },
   };
-}
-
-async function listedRuns(client: Client, workflowId: string): Promise<string[]> {
-  const found: { readonly runId: string; readonly startTime: Date }[] = [];
-  for await (const { runId, startTime } of unopened(client).list({ query: `WorkflowId = '${workflowId}'` })) {
-    found.push({ runId, startTime });
-  }
-  return found.toSorted((a, b) => a.startTime.getTime() - b.startTime.getTime()).map(({ runId }) => runId);
 }
 
 /** A namespace that is not there is another error: nothing is known of the workflow then. */

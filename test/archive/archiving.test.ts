@@ -117,7 +117,7 @@ describe('a closed deposit', () => {
   });
 
   test('replays from the archive after it has left Temporal', async () => {
-    expect(await histories.runs(kept.workflowId)).toMatchObject({ latestGone: true });
+    expect(await histories.runs(kept.workflowId, [])).toMatchObject({ latestGone: true });
     const [row] = await rowsOf(kept.workflowId);
     const history = parseHistory(await objects.get(row!.historyHash));
     expect(canonicalHistory(history).hash.equals(row!.historyHash)).toBe(true);
@@ -182,11 +182,11 @@ test('two archivers at once, over the same work: each run has one row, and the c
   await allDue();
   // Both are given everything: the first look does not keep the second away.
   const source: Partial<HistorySource> = {
-    async runs(workflowId) {
+    async runs(workflowId, listed) {
       await owner.query('update engine.archive_due set look_at = clock_timestamp() where workflow_id = $1', [
         workflowId,
       ]);
-      return histories.runs(workflowId);
+      return histories.runs(workflowId, listed);
     },
   };
   const work = async () => {
@@ -200,6 +200,25 @@ test('two archivers at once, over the same work: each run has one row, and the c
   }
   const { rows } = await owner.query('select n from engine.verify_archive() where not ok');
   expect(rows).toEqual([]);
+});
+
+test('a batch is listed in one call, and an id that somebody made up holds up nobody else', async () => {
+  const done = await Promise.all([credited(), credited(), credited()]);
+  const madeUp = "deposit:' or WorkflowId != '";
+  await owner.query('select engine.await_archive($1, clock_timestamp())', [madeUp]);
+  await allDue();
+  const asked: (readonly string[])[] = [];
+  const { archiveClosed } = archiver({
+    listed: (ids) => {
+      asked.push(ids);
+      return histories.listed(ids);
+    },
+  });
+  await expect(archiveClosed(100)).rejects.toThrow('is no id of ours');
+  expect(asked).toHaveLength(1);
+  for (const { handle } of done) expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+  expect(await queued(madeUp)).toBe(true);
+  await owner.query('delete from engine.archive_due where workflow_id = $1', [madeUp]);
 });
 
 describe('a workflow id with several runs', () => {
@@ -234,8 +253,8 @@ describe('a workflow id with several runs', () => {
       await handle.terminate(why);
     }
     await until('both runs to be listed', async () => {
-      const known = await histories.runs(id);
-      return known.state === 'closed' && known.runIds.length === 2;
+      const known = await histories.listed([id]);
+      return known.get(id)?.length === 2;
     });
     const close = () =>
       owner.query(
@@ -295,7 +314,7 @@ describe('alarms', () => {
     const elsewhere = temporalHistories(
       new (await import('@temporalio/client')).Client({ connection: world.client.connection, namespace: 'nowhere' }),
     );
-    const { archiveClosed, alarms } = archiver({ runs: (workflowId) => elsewhere.runs(workflowId) });
+    const { archiveClosed, alarms } = archiver({ listed: (ids) => elsewhere.listed(ids) });
     await expect(archiveClosed(100)).rejects.toThrow();
     expect(alarms()).toEqual([]);
     await allDue();
