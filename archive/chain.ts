@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ClosedRun, RunStatus } from './closed-run.ts';
 import type { Db } from '../database/pool.ts';
+import { execute, statement } from '../database/statements.ts';
 
 /** A row of the chain, one for each archived run. Times are microseconds since 1970. */
 export interface ArchiveRow {
@@ -36,23 +37,24 @@ export interface NewArchiveRow extends ClosedRun {
   readonly version: string;
 }
 
+const APPEND = statement(
+  `select engine.append_archive($1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10) as n`,
+);
+
 /** Answers the number of the run's row, also when it stood already. Several of one transaction stand or fall together. */
 export async function appendArchive(db: Db, row: NewArchiveRow): Promise<number> {
-  const { rows } = await db.query<{ n: string }>(
-    `select engine.append_archive($1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10) as n`,
-    [
-      row.workflowId,
-      row.runId,
-      row.workflowType,
-      row.status,
-      row.closedAtUs.toString(),
-      row.events,
-      row.historyHash,
-      row.bundleHash,
-      row.sdk,
-      row.version,
-    ],
-  );
+  const { rows } = await execute<{ n: string }>(db, APPEND, [
+    row.workflowId,
+    row.runId,
+    row.workflowType,
+    row.status,
+    row.closedAtUs.toString(),
+    row.events,
+    row.historyHash,
+    row.bundleHash,
+    row.sdk,
+    row.version,
+  ]);
   return Number(rows[0]!.n);
 }
 

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { sha256 } from './canonical-history.ts';
 import type { Db } from '../database/pool.ts';
+import { execute, statement } from '../database/statements.ts';
 export type ObjectKind = 'history' | 'bundle';
 
 /** What is stored under this hash is not the text that was put there. Trying again does not help. */
@@ -41,10 +42,12 @@ export function archiveObjects(db: Db, directory: string | undefined): ArchiveOb
   };
 }
 
+const HAS_OBJECT = statement('select from engine.archive_object where hash = $1');
+
 export function postgresObjects(db: Db): ArchiveObjects {
   return {
     async put(hash, kind, text) {
-      const found = await db.query('select from engine.archive_object where hash = $1', [hash]);
+      const found = await execute(db, HAS_OBJECT, [hash]);
       if (found.rowCount === 1) return;
       await db.query('select engine.archive_put($1, $2, $3)', [hash, kind, await compress(text)]);
     },

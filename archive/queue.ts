@@ -1,4 +1,5 @@
 import type { Db } from '../database/pool.ts';
+import { execute, statement } from '../database/statements.ts';
 
 /** A workflow whose work is closed by our own tables and whose history is still to be archived. */
 export interface ClosedWork {
@@ -19,9 +20,11 @@ export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> 
   return rows;
 }
 
+const DONE = statement('select engine.archive_done($1, $2)');
+
 /** Takes it off the queue; call when its runs are in the chain, or when it was noted as lost. */
 export async function finishClosed(db: Db, work: ClosedWork): Promise<void> {
-  await db.query('select engine.archive_done($1, $2)', [work.workflowId, work.closedAt]);
+  await execute(db, DONE, [work.workflowId, work.closedAt]);
 }
 
 /** True: this was not known before. */

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { isStale, noteSession } from './statements.ts';
 
 /** The database roles of 003-roles.sql; each process works as one of them. */
 export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
@@ -66,7 +67,9 @@ export function createPool(options: PoolOptions): pg.Pool {
     max: options.max ?? 10,
     idleTimeoutMillis: IDLE_CONNECTION_MS,
     // oxlint-disable-next-line typescript/no-misused-promises -- the pool waits for it, whatever its type says
-    onConnect: (client) => checkSession(client, options, { timeouts, toWrite: options.role !== 'auditor' }),
+    onConnect: async (client) => {
+      noteSession(pool, client, await checkSession(client, options, { timeouts, toWrite: options.role !== 'auditor' }));
+    },
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   pool.on('connect', surviveCut);
@@ -124,13 +127,14 @@ function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.Cli
 
 /**
  * Refuses a session that lost what was asked for at its start, as behind a pooler that ignores startup parameters, and
- * one of a server that takes no changes. Throws {@link WrongSession}, or an error with SQLSTATE 25006.
+ * one of a server that takes no changes. Answers the server's process. Throws {@link WrongSession}, or an error with
+ * SQLSTATE 25006.
  */
 async function checkSession(
   client: pg.ClientBase,
   { role }: ConnectionOptions,
   { timeouts, toWrite }: { readonly timeouts: Readonly<Record<string, number>>; readonly toWrite: boolean },
-): Promise<void> {
+): Promise<number> {
   const wanted: Record<string, string> = {
     ...SESSION,
     ...Object.fromEntries(
@@ -141,12 +145,12 @@ async function checkSession(
     ...(role === undefined ? {} : { current_user: role }),
     session_replication_role: 'origin',
   };
-  const { rows } = await client.query<{ found: Record<string, string>; read_only: string }>(
-    `select (select jsonb_object_agg(name, case name when 'current_user' then current_user else current_setting(name) end)
+  const { rows } = await client.query<{ found: Record<string, string>; read_only: string; pid: number }>(
+    `select pg_backend_pid() as pid, (select jsonb_object_agg(name, case name when 'current_user' then current_user else current_setting(name) end)
                from unnest($1::text[]) name) as found, current_setting('transaction_read_only') as read_only`,
     [Object.keys(wanted)],
   );
-  const { found, read_only } = rows[0]!;
+  const { found, read_only, pid } = rows[0]!;
   const isSame = (name: string) => normal(found[name]!) === normal(wanted[name]!);
   const wrong = Object.keys(wanted).filter((name) => !isSame(name));
   if (wrong.length > 0) {
@@ -155,9 +159,8 @@ async function checkSession(
       `the database session is not as asked for: ${said}. A pooler may ignore startup parameters (docs/guides/deployment.md, "A pooler")`,
     );
   }
-  if (toWrite && read_only === 'on') {
-    throw readOnly();
-  }
+  if (toWrite && read_only === 'on') throw readOnly();
+  return pid;
 }
 
 /** The order of day and month is of no account, and blanks are not. */
@@ -171,8 +174,20 @@ export async function refuseWrongSession(...pools: readonly pg.Pool[]): Promise<
   }
 }
 
-/** Runs `work` in one READ COMMITTED transaction; rolled back when it throws. */
+/**
+ * Runs `work` in one READ COMMITTED transaction; rolled back when it throws. When a change of the schema has made a plan
+ * useless, it is rolled back and run once more.
+ */
 export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  try {
+    return await runOnce(pool, work);
+  } catch (error) {
+    if (!isStale(error)) throw error;
+    return runOnce(pool, work);
+  }
+}
+
+async function runOnce<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   // A connection that is cut between two queries tells nobody but this; the next query fails by itself.

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { formatUnits, known, parseFiat, parseMtc, unitPrice } from '../domain/money.ts';
 import type { Currency } from '../domain/order.ts';
+import { execute, statement } from '../database/statements.ts';
 import { type Batcher, type BatcherOptions, createBatcher } from './batcher.ts';
 
 /** One automatic credit. Every fact is in the activity's input, so that every retry has the same. */
@@ -40,6 +41,8 @@ export interface CreditOutcome {
   readonly postedAt: string | null;
 }
 
+const CREDIT = statement('select outcome, id, posted_at from engine.credit($1) order by ord');
+
 /**
  * Posts a batch by `engine.credit`; one answer per item, in order. The posted facts are those of inbox row and deposit:
  * an item with other facts is `unproven`, and so is one that the judge would not credit (domain/judge.ts). Database
@@ -57,8 +60,9 @@ export async function creditAll(pool: pg.Pool, items: readonly CreditItem[]): Pr
     late: item.late,
     received_at: item.receivedAt ?? null,
   }));
-  const result = await pool.query<{ outcome: CreditOutcome['outcome']; id: string | null; posted_at: Date | null }>(
-    'select outcome, id, posted_at from engine.credit($1) order by ord',
+  const result = await execute<{ outcome: CreditOutcome['outcome']; id: string | null; posted_at: Date | null }>(
+    pool,
+    CREDIT,
     [JSON.stringify(rows)],
   );
   return result.rows.map((row) => ({

@@ -5,6 +5,7 @@ import { contentHash } from './content-hash.ts';
 import { isSealOf, type SealKey, type SealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { demandMacs, registerSealKey } from '../database/queries/seal-macs.ts';
 import type { Db } from '../database/pool.ts';
+import { execute, statement } from '../database/statements.ts';
 
 /** What a seal is compared with: an inbox row and the stamp of its first message. */
 export interface SealedRow {
@@ -84,8 +85,12 @@ function faultOf(keys: SealPublicKeys, row: SealedRow, seal: Parameters<typeof i
 /** Whether money may be moved by the word of such a row. */
 export const isGenuine = ({ kind }: SealVerdict): boolean => kind === 'sealed' || kind === 'before';
 
-export const findSealed = async (db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> =>
-  new Map((await sealedRows(db, 'c.id = any($1::bigint[])', ids)).map((row) => [row.id, row]));
+const BY_IDS = statement(`${SEALED_ROWS} where c.id = any($1::bigint[])`);
+
+export async function findSealed(db: Db, ids: readonly string[]): Promise<Map<string, SealedRow>> {
+  const { rows } = await execute<SealedRow>(db, BY_IDS, [ids]);
+  return new Map((await withEpoch(db, rows)).map((row) => [row.id, row]));
+}
 
 /**
  * Whether a registered key may vouch for it. What needs no seal, because it is from before there were any, nobody can verify, and
@@ -111,7 +116,8 @@ export async function vouchForWaiting(
       where w.id in (select o.id from engine.callback o where o.outcome is null
                      union select v.callback from engine.review_case v where v.closed_at is null)
         and w.vouched_by is distinct from $1 and w.id > ${BigInt(after)} order by w.id limit ${BATCH}`;
-    const rows = await sealedRows(owner, `c.id in (${ids}) order by c.id`, key);
+    const found = await owner.query<SealedRow>(`${SEALED_ROWS} where c.id in (${ids}) order by c.id`, [key]);
+    const rows = await withEpoch(owner, found.rows);
     const genuine = rows.filter((row) => mayBeVouchedFor(verdictOn(trust, row), row)).map(({ id }) => id);
     // And may hold one of them.
     const { rowCount } = await owner.query(
@@ -154,14 +160,18 @@ export async function registerAndVouch(
   return { ...last, isNew, vouched };
 }
 
-/** The row of a case. Null: there is no such case. */
-export const findSealedOfCase = async (db: Db, workflowId: string): Promise<SealedRow | null> =>
-  (
-    await sealedRows(db, 'c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)', workflowId)
-  )[0] ?? null;
+const OF_CASE = statement(
+  `${SEALED_ROWS} where c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)`,
+);
 
-async function sealedRows(db: Db, where: string, value: unknown): Promise<SealedRow[]> {
-  const { rows } = await db.query<SealedRow>(`${SEALED_ROWS} where ${where}`, [value]);
+/** The row of a case. Null: there is no such case. */
+export async function findSealedOfCase(db: Db, workflowId: string): Promise<SealedRow | null> {
+  const { rows } = await execute<SealedRow>(db, OF_CASE, [workflowId]);
+  return (await withEpoch(db, rows))[0] ?? null;
+}
+
+/** The same rows. Where one has no seal they say up to which none needs any. */
+async function withEpoch(db: Db, rows: SealedRow[]): Promise<SealedRow[]> {
   if (rows.every(({ seal }) => seal !== null)) return rows;
   const said = await db.query<{ epoch: string }>('select coalesce(max(callback), 0) as epoch from engine.seal_epoch');
   return rows.map((row) => ({ ...row, epoch: said.rows[0]!.epoch }));

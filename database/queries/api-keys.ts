@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { Secret } from '../../config/keys/secret.ts';
 import type { Db } from '../pool.ts';
+import { execute, statement } from '../statements.ts';
 
 export const SCOPES = ['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -83,12 +84,12 @@ export async function issueKey(
 /** {@link issueKey} for who needs the key alone. */
 export const createApiKey = async (db: Db, wanted: NewKey): Promise<string> => (await issueKey(db, wanted)).key;
 
+const CALLER = statement('select key_id as "keyId", name, scopes, wallets from engine.caller($1)');
+
 /** The caller, or null when the key is unknown, revoked or expired. Looked up by hash: nothing secret is compared. */
 export async function findCaller(db: Db, key: string): Promise<ProvenCaller | null> {
   const proof = proofOf(key);
-  const { rows } = await db.query<ApiCaller>('select key_id as "keyId", name, scopes, wallets from engine.caller($1)', [
-    proof.reveal(),
-  ]);
+  const { rows } = await execute<ApiCaller>(db, CALLER, [proof.reveal()]);
   return rows[0] === undefined ? null : { ...rows[0], proof };
 }
 
