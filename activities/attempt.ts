@@ -6,7 +6,16 @@ import type { Secret } from '../config/keys/secret.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { PlacementRow } from '../database/queries/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
-import { lastAttempt, notSent, openAttempt, settleAttempt, type StoredAnswer } from '../database/queries/placements.ts';
+import {
+  type Attempt,
+  concludeAttempt,
+  type Concluded,
+  lastAttempt,
+  notSent,
+  openAttempt,
+  settleAttempt,
+  type StoredAnswer,
+} from '../database/queries/placements.ts';
 import { type CapabilityKey, callbackUrl } from '../providers/callback-address.ts';
 import type { ProviderClock } from '../providers/clock.ts';
 import type { OwnStamps } from '../providers/own-stamps.ts';
@@ -77,12 +86,16 @@ const LOOK_AGAIN_MS = 1_000;
 const CLOCK_EXPLAINS_MS = 2_000;
 
 /**
- * Reads the newest attempt. An open one belongs to a run that may still be sending: this waits for its deadline, and
+ * Reads the newest attempt, unless it was read just now. An open one belongs to a run that may still be sending: this waits for its deadline, and
  * only then settles it as unknown.
  */
-export async function attemptState(deps: ProviderDependencies, externalOrderNumber: string): Promise<AttemptState> {
-  for (;;) {
-    const last = await lastAttempt(deps.pool, externalOrderNumber);
+export async function attemptState(
+  deps: ProviderDependencies,
+  externalOrderNumber: string,
+  newest?: Attempt | null,
+): Promise<AttemptState> {
+  for (let known = newest; ; known = undefined) {
+    const last = known === undefined ? await lastAttempt(deps.pool, externalOrderNumber) : known;
     if (last === null) return { answer: null, next: 1, cause: null, refusals: NO_STAMP_REFUSED };
     if (last.outcome === 'not_sent') {
       const cause = last.answer?.kind === 'not_sent' ? last.answer.cause : null;
@@ -109,7 +122,7 @@ export async function attempt(
   deposit: PlacementRow,
   { next: n, refusals }: { readonly next: number; readonly refusals: StampRefusals },
   signal: AbortSignal | undefined,
-): Promise<StoredAnswer | null> {
+): Promise<Concluded | null> {
   const { externalOrderNumber } = deposit;
   const deadlineMs = deps.callDeadlineMs;
   // Before the attempt is opened: an attempt that cannot be made must not be left open, because an open one counts as
@@ -137,9 +150,9 @@ export async function attempt(
   const expectedMs = nowMs + (sentAt + receivedAt) / 2 - readAt;
   const kept = storable(deps.provider, answer, onGrid && !clockExplains(answer, expectedMs));
   // The provider does not repeat an answer: it is stored even over a failover, and even if the workflow was terminated.
-  const stored = await whileAway(receivedAt, () => settleAttempt(deps.pool, externalOrderNumber, n, kept));
+  const stored = await whileAway(receivedAt, () => concludeAttempt(deps.pool, externalOrderNumber, n, kept));
   await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
-  if (stored.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {
+  if (stored.stands.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {
     raiseAlarm(deps.log, 'stamp_grid_refused', { deposit: externalOrderNumber });
   }
   crashPoint('create.beforeComplete');

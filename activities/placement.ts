@@ -3,7 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findDeposit, findForPlacement, writeState } from '../database/queries/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
-import { closeAsUnknown, closeAttempts, mayHaveBeenPlaced, type StoredAnswer } from '../database/queries/placements.ts';
+import {
+  closeAsUnknown,
+  closeAttempts,
+  type Concluded,
+  mayHaveBeenPlaced,
+  type StoredAnswer,
+} from '../database/queries/placements.ts';
 import {
   attempt,
   FIRST_PAUSE_MS,
@@ -77,12 +83,16 @@ async function placeWithin(
   startedMs: number,
 ): Promise<Placement> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
-    const stands = await attemptState(deps, externalOrderNumber);
-    if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
-    const deposit = await findForPlacement(deps.pool, externalOrderNumber);
+    const deposit = await findForPlacement(deps.pool, externalOrderNumber, started);
     if (deposit === null) throw new Error(`no deposit ${externalOrderNumber}`);
+    const stands = await attemptState(deps, externalOrderNumber, deposit.last);
+    if (stands.answer !== null)
+      return conclude(deps, externalOrderNumber, await shown(deps, externalOrderNumber, stands.answer));
     const n = stands.next;
-    if (await isLost(deps, externalOrderNumber, n, started)) continue;
+    if (n === 1 && deposit.mayHaveBeenPlaced) {
+      await closeAsUnknown(deps.pool, externalOrderNumber);
+      continue;
+    }
     if (n === 1 && deposit.ageMs > deps.placeWithinMs) {
       await closeAttempts(deps.pool, externalOrderNumber, n, 'TOO_LATE');
       continue;
@@ -96,9 +106,10 @@ async function placeWithin(
       await closeAttempts(deps.pool, externalOrderNumber, n, givenUp(deps, stands.cause));
       continue;
     }
-    const answer = await attempt(deps, deposit, stands, signal);
+    const made = await attempt(deps, deposit, stands, signal);
+    const answer = made?.stands ?? null;
     // Null: another run has claimed the attempt, and its outcome is read in the next round.
-    if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, answer);
+    if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, made!);
     if (answer !== null && !isOfStamp(deps.provider.causeOf(answer.cause))) {
       // No pause beyond the time for retries: the caller would wait for a try that is not made.
       const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
@@ -121,7 +132,8 @@ export async function settlePlacement(
   const deps = placing(dependencies, started);
   for (;;) {
     const stands = await attemptState(deps, externalOrderNumber);
-    if (stands.answer !== null) return conclude(deps, externalOrderNumber, stands.answer);
+    if (stands.answer !== null)
+      return conclude(deps, externalOrderNumber, await shown(deps, externalOrderNumber, stands.answer));
     if (await isLost(deps, externalOrderNumber, stands.next, started)) continue;
     await closeAttempts(deps.pool, externalOrderNumber, stands.next, givenUp(deps, stands.cause));
   }
@@ -147,11 +159,26 @@ async function isLost(
 const givenUp = ({ provider }: ProviderDependencies, code: string | null) =>
   code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
-async function conclude(
+/** An answer that stood already, with what its deposit shows. */
+async function shown(
+  { pool }: PlacementDependencies,
+  externalOrderNumber: string,
+  stands: StoredAnswer,
+): Promise<Concluded> {
+  // The row is unknown if it was adopted before the answer came; the workflow waits for the payment.
+  if (stands.kind === 'placed') await writeState(pool, externalOrderNumber, 'AWAITING_PAYMENT');
+  return { stands, expiresAt: (await findDeposit(pool, externalOrderNumber))?.expiresAt ?? null };
+}
+
+function conclude(
   deps: ProviderDependencies,
   externalOrderNumber: string,
-  answer: StoredAnswer,
-): Promise<Placement> {
+  { stands: answer, expiresAt }: Concluded,
+): Placement {
+  const window = () => {
+    if (expiresAt === null) throw new Error(`deposit ${externalOrderNumber} has no payment window`);
+    return expiresAt.toISOString();
+  };
   switch (answer.kind) {
     case 'refused':
       return refuse(deps, externalOrderNumber, answer.statusCode);
@@ -164,17 +191,14 @@ async function conclude(
         deposit: externalOrderNumber,
         cause: answer.cause,
       });
-      return { kind: 'unknown', expiresAt: await expiry(deps, externalOrderNumber) };
-    case 'placed': {
-      // The row is unknown if it was adopted before the answer came; the workflow waits for the payment.
-      const { expiresAt } = await writeState(deps.pool, externalOrderNumber, 'AWAITING_PAYMENT');
+      return { kind: 'unknown', expiresAt: window() };
+    case 'placed':
       return {
         kind: 'placed',
         advertisementCode: answer.advertisementCode,
-        expiresAt: expiresAt ?? (await expiry(deps, externalOrderNumber)),
+        expiresAt: window(),
         redirectHash: createHash('sha256').update(answer.redirectUrl).digest('hex'),
       };
-    }
   }
 }
 
@@ -185,11 +209,4 @@ function refuse(deps: ProviderDependencies, deposit: string, reason: string): Pl
     raiseAlarm(deps.log, 'placement_refused_by_configuration', { deposit, statusCode: reason });
   }
   return { kind: 'refused', reason };
-}
-
-async function expiry(deps: PlacementDependencies, externalOrderNumber: string): Promise<string> {
-  const deposit = await findDeposit(deps.pool, externalOrderNumber);
-  if (deposit?.expiresAt === null || deposit === null)
-    throw new Error(`deposit ${externalOrderNumber} has no payment window`);
-  return deposit.expiresAt.toISOString();
 }

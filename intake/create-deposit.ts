@@ -50,19 +50,21 @@ export async function createDeposit(deps: CreateDependencies, body: CreateBody):
   await refuseUnbookable(deps, body);
   // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
   const fingerprints = deps.fingerprintKeys.verifying.map((key) => fingerprintOf(key, body));
-  const first = await deps.limitPerKey(externalOrderNumber, () => reserveRow(deps, body, fingerprints[0]!));
+  const made = await deps.limitPerKey(externalOrderNumber, () => reserveRow(deps, body, fingerprints[0]!));
   crashPoint('api.afterReserve');
-  const row = await existing(deps, externalOrderNumber);
+  const row = made ?? (await existing(deps, externalOrderNumber));
   if (!fingerprints.some((fingerprint) => timingSafeEqual(row.fingerprint, fingerprint))) {
     throw new RequestRefused(
       'other_parameters',
       `deposit ${externalOrderNumber} was created with other parameters; nothing was changed`,
     );
   }
-  if (row.state === 'PLACING') await startAndWait(deps, row);
-  const deposit = await viewDeposit(deps.pool, externalOrderNumber);
+  const deposit =
+    row.state === 'PLACING'
+      ? await startAndWait(deps, row, made !== null)
+      : await viewDeposit(deps.pool, externalOrderNumber);
   crashPoint('api.beforeReply');
-  return answer(deposit!, first);
+  return answer(deposit!, made !== null);
 }
 
 function answer(deposit: DepositView, first: boolean): CreateResult {
@@ -91,7 +93,7 @@ async function refuseUnbookable({ settings, pool }: CreateDependencies, body: Cr
   throw new RequestRefused('invalid_request', `${field}: ${message}`, { faults: [{ field, message }] });
 }
 
-async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer): Promise<boolean> {
+async function reserveRow(deps: CreateDependencies, body: CreateBody, fingerprint: Buffer) {
   const sealed = sealName(deps.payerNameKeys.current, body.externalOrderNumber, body.payerRealName);
   return reserve(deps.pool, {
     externalOrderNumber: body.externalOrderNumber,
@@ -114,11 +116,33 @@ async function existing(deps: CreateDependencies, externalOrderNumber: string): 
   return row;
 }
 
-/** Starts the workflow if it is not running and waits until its placement is settled, or long enough. */
-async function startAndWait(deps: CreateDependencies, row: DepositRow): Promise<void> {
+/**
+ * Starts the workflow if it is not running and waits until its placement is settled, or long enough. Answers the deposit as
+ * it stands then.
+ */
+async function startAndWait(deps: CreateDependencies, row: DepositRow, isNew: boolean): Promise<DepositView | null> {
+  const { externalOrderNumber } = row;
+  let deposit: DepositView | null = null;
+  const isSettled = async () => {
+    deposit = await viewDeposit(deps.pool, externalOrderNumber);
+    return deposit?.state !== 'PLACING';
+  };
+  const begin = async () => {
+    const isRunning = await start(deps, row);
+    crashPoint('api.afterWorkflowStart');
+    return isNew && isRunning ? 'not yet' : 'perhaps';
+  };
+  await deps.settled.wait(externalOrderNumber, begin, isSettled, ANSWER_WITHIN_MS);
+  return deposit;
+}
+
+/** False: its workflow had ended, and the row may say something else by now. */
+async function start(deps: CreateDependencies, row: DepositRow): Promise<boolean> {
   try {
     // Whoever is told to ask again can rely on it: a workflow that has ended owns nothing.
-    if (!(await startDeposit(deps.client, row))) await mendDeposit(deps, row, LAG_MS);
+    const isRunning = await startDeposit(deps.client, row);
+    if (!isRunning) await mendDeposit(deps, row, LAG_MS);
+    return isRunning;
   } catch (error) {
     deps.log.warn(
       { deposit: row.externalOrderNumber, error: (error as Error).name },
@@ -129,9 +153,6 @@ async function startAndWait(deps: CreateDependencies, row: DepositRow): Promise<
       { cause: error },
     );
   }
-  crashPoint('api.afterWorkflowStart');
-  const isSettled = async () => (await existing(deps, row.externalOrderNumber)).state !== 'PLACING';
-  await deps.settled.wait(row.externalOrderNumber, isSettled, ANSWER_WITHIN_MS);
 }
 
 /** A keyed hash, because a plain one would let a reader of the database guess names. */

@@ -29,6 +29,11 @@ export class KeyedQueue<T> {
     this.#limits = limits;
   }
 
+  /** Whether a piece of work for this key would have to wait. */
+  isBusy(key: string): boolean {
+    return this.#queues.has(key);
+  }
+
   /** Every asker gets the one result or the one error; rejects with {@link QueueFull} when it was not begun. */
   async run(key: string, name: string, work: (times: number) => Promise<T>): Promise<T> {
     const waiting = this.#queues.get(key);

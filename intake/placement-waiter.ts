@@ -1,7 +1,15 @@
 /** Waits for deposits whose placement is settled: told by the database, and asked slowly in case a telling is lost. */
 export interface PlacementWaiter {
-  /** Resolves true when `isSettled` does, false after `withinMs`. */
-  wait(externalOrderNumber: string, isSettled: () => Promise<boolean>, withinMs: number): Promise<boolean>;
+  /**
+   * Listens, does `begin`, then resolves true when `isSettled` does, false `withinMs` after that. It is not asked before it
+   * is told, or slowly, where `begin` says that it cannot be settled yet.
+   */
+  wait(
+    externalOrderNumber: string,
+    begin: () => Promise<'not yet' | 'perhaps'>,
+    isSettled: () => Promise<boolean>,
+    withinMs: number,
+  ): Promise<boolean>;
   /** The database has told of this one. */
   wake(externalOrderNumber: string): void;
 }
@@ -33,11 +41,13 @@ export function createPlacementWaiter(): PlacementWaiter {
 
   return {
     wake,
-    async wait(externalOrderNumber, isSettled, withinMs) {
+    async wait(externalOrderNumber, begin, isSettled, withinMs) {
+      // Subscribed before looking: a telling between the two is not missed.
+      let look = nextLook(externalOrderNumber, POLL_MS);
+      if ((await begin()) === 'not yet') await look;
       const until = performance.now() + withinMs;
       for (;;) {
-        // Subscribed before looking: a telling between the two is not missed.
-        const look = nextLook(externalOrderNumber, Math.max(0, Math.min(POLL_MS, until - performance.now())));
+        look = nextLook(externalOrderNumber, Math.max(0, Math.min(POLL_MS, until - performance.now())));
         const settled = await isSettled();
         if (settled) wake(externalOrderNumber);
         await look;

@@ -13,7 +13,7 @@ import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../p
 import { RequestRefused } from './refusal.ts';
 import { QueueFull, KeyedQueue } from './keyed-queue.ts';
 import { recognizeMessage, type RefusedMessage } from './message-recognition.ts';
-import { type Message, route, routeRepeat, type Routing } from './route-callback.ts';
+import { mayBeFirst, type Message, route, routeFirst, routeRepeat, type Routing } from './route-callback.ts';
 
 export interface ReceiveDependencies {
   readonly pool: pg.Pool;
@@ -167,7 +167,9 @@ function createRoutingQueue({
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
     const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
       const counted = { ...message, copies };
-      const repeated = await routeRepeat(pool, counted);
+      // Only what the first look answers by itself, and at once, is spared this one.
+      const isAlone = mayBeFirst(counted) && !orders.isBusy(externalOrderNumber);
+      const repeated = isAlone ? null : await routeRepeat(pool, counted);
       return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted, seal));
     });
     // Of identical ones one tells the workflow.
@@ -179,6 +181,8 @@ function createRoutingQueue({
 
 /** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */
 async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {
+  const usual = mayBeFirst(message) ? await routeFirst(pool, message, seal) : null;
+  if (usual !== null) return usual;
   try {
     return await inTransaction(pool, (client) => route(client, message, seal));
   } catch (error) {

@@ -13,7 +13,9 @@ import {
   insertCallback,
   type KeptCallback,
   listKept,
+  type NewCallback,
   newestKept,
+  receiveFirst,
   rerouteCallback,
   type Disposition,
   type Stamp,
@@ -67,7 +69,7 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   if (acked) return repeat(client, (await findCallback(client, known!))!, message);
 
   // We signed this very stamp ourselves: alone it proves nothing (docs/internals/threat-model.md, T2). An honest one may meet ours by chance.
-  if (reflected === 'first time') return { answer: 'unavailable', signal: null, alarm: 'callback_reflected' };
+  if (reflected === 'first time') return REFLECTED;
 
   // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.
   const stampedMs = message.stampedMs - timestampMs + Math.min(timestampMs, deposit.knownStampMs ?? timestampMs);
@@ -83,6 +85,31 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   // Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people.
   const answer = row.acked ? 'ack' : 'unavailable';
   return { answer, signal: row.acked ? row : null, alarm: 'callback_unknown_order' };
+}
+
+/** Whether it becomes `first` unless its deposit says otherwise. */
+export const mayBeFirst = ({ reading, aheadMs }: Message): boolean => reading.readable && aheadMs <= AHEAD_NOISE_MS;
+
+/**
+ * The usual message in one round trip: a first payment that nothing stands against, or its repeat. It is sealed as `first`
+ * before anybody knows that it is, and the database takes it as nothing else. Null: {@link route} decides, and nothing was
+ * changed.
+ */
+export async function routeFirst(pool: pg.Pool, message: Message, seal: Sealer): Promise<Routing | null> {
+  const { aheadMs, stampedMs, copies = 1 } = message;
+  const [ageMs, sentByMs] = [-aheadMs, stampedMs + BEFORE_ORDER_SLACK_MS];
+  const row = sealed(message, FIRST, seal);
+  const look = await receiveFirst(pool, row, stampOf(message), { ageMs, sentByMs, copies });
+  switch (look?.kind) {
+    case 'first':
+      return { answer: 'ack', signal: look.row, alarm: null };
+    case 'repeat':
+      return repeated(look.row);
+    case 'reflected':
+      return REFLECTED;
+    case undefined:
+      return null;
+  }
 }
 
 /**
@@ -127,14 +154,22 @@ async function countOnly(
 /** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
 async function repeat(db: Db, known: CallbackRow, message: Message): Promise<Routing> {
   await countAttempt(db, known.id, stampOf(message), message.copies);
-  return { answer: 'ack', signal: known.outcome === null ? known : null, alarm: null };
+  return repeated(known);
 }
+
+const repeated = (known: CallbackRow): Routing => ({
+  answer: 'ack',
+  signal: known.outcome === null ? known : null,
+  alarm: null,
+});
 
 const stampOf = ({ keyId, timestampMs }: Message): Stamp => ({ keyId, timestampMs });
 
 const review = (receipt: Receipt, reviewReason: ReviewReason): Disposition => ({ receipt, reviewReason });
 
 const UNKNOWN_ORDER = review('unknown_order', 'UNKNOWN_ORDER');
+const FIRST: Disposition = { receipt: 'first', reviewReason: null };
+const REFLECTED: Routing = { answer: 'unavailable', signal: null, alarm: 'callback_reflected' };
 
 /** What a message is judged by. */
 type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
@@ -159,7 +194,7 @@ function decide(message: Judged, deposit: Arrival & { readonly state: DepositSta
   if (firstSentMs === null || message.stampedMs < firstSentMs - BEFORE_ORDER_SLACK_MS) {
     return review('stale', 'STAMP_BEFORE_ORDER');
   }
-  return { receipt: 'first', reviewReason: null };
+  return FIRST;
 }
 
 /**
@@ -209,21 +244,19 @@ async function store(
   seal: Sealer,
   to: Disposition,
 ): Promise<CallbackRow> {
-  const { reading, copies = 1 } = message;
+  const { copies = 1 } = message;
   const stamp = stampOf(message);
   if (known !== null) return rerouteCallback(client, known, to, stamp, copies);
-  const { externalOrderNumber } = message;
+  return insertCallback(client, sealed(message, to, seal), stamp, copies);
+}
+
+/** The row that it becomes, with its seal. */
+function sealed(message: Message, to: Disposition, seal: Sealer): NewCallback {
+  const { externalOrderNumber, reading, receivedMs } = message;
   const { contentHash } = reading;
   const raw = message.kept();
   const rawHash = createHash('sha256').update(raw).digest();
-  const facts = { receipt: to.receipt, externalOrderNumber, contentHash, rawHash, stamp };
-  const row = {
-    externalOrderNumber,
-    contentHash,
-    data: reading.readable ? reading.data : null,
-    raw,
-    ...to,
-    seal: seal({ ...facts, sealedMs: message.receivedMs }),
-  };
-  return insertCallback(client, row, stamp, copies);
+  const facts = { receipt: to.receipt, externalOrderNumber, contentHash, rawHash, stamp: stampOf(message) };
+  const data = reading.readable ? reading.data : null;
+  return { externalOrderNumber, contentHash, data, raw, ...to, seal: seal({ ...facts, sealedMs: receivedMs }) };
 }

@@ -6,6 +6,7 @@ import type { Receipt, ReviewReason } from '../../domain/review.ts';
 import type { NewSeal, Sealer } from '../../config/keys/inbox-seal.ts';
 import { ageMsOf, isOld, type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
+import { execute, type Statement, statement } from '../statements.ts';
 
 /** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
 export interface CallbackRow {
@@ -71,21 +72,24 @@ export function paymentOf({ id, data, receivedAt }: CallbackRow): Payment {
   };
 }
 
-async function one(db: Db, where: string, values: readonly unknown[]): Promise<CallbackRow | null> {
-  const { rows } = await db.query<RawCallbackRow>(`select ${COLUMNS} from engine.callback c where ${where}`, [
-    ...values,
-  ]);
+const oneWhere = (where: string): Statement => statement(`select ${COLUMNS} from engine.callback c where ${where}`);
+
+async function one(db: Db, which: Statement, values: readonly unknown[]): Promise<CallbackRow | null> {
+  const { rows } = await execute<RawCallbackRow>(db, which, values);
   return rows[0] === undefined ? null : toCallback(rows[0]);
 }
 
-export const findCallback = (db: Db, id: string) => one(db, 'c.id = $1', [id]);
+const BY_ID = oneWhere('c.id = $1');
+export const findCallback = (db: Db, id: string) => one(db, BY_ID, [id]);
 
+const BY_CONTENT = oneWhere('c.external_order_number = $1 and c.content_hash = $2');
 export const findByContent = (db: Db, externalOrderNumber: string, contentHash: Buffer) =>
-  one(db, 'c.external_order_number = $1 and c.content_hash = $2', [externalOrderNumber, contentHash]);
+  one(db, BY_CONTENT, [externalOrderNumber, contentHash]);
 
+const NEWEST_KEPT = oneWhere('c.external_order_number = $1 and c.receipt = $2 order by c.id desc limit 1');
 /** The newest kept message of an order with this receipt; extra ones are counted on it. */
 export const newestKept = (db: Db, externalOrderNumber: string, receipt: Receipt) =>
-  one(db, 'c.external_order_number = $1 and c.receipt = $2 order by c.id desc limit 1', [externalOrderNumber, receipt]);
+  one(db, NEWEST_KEPT, [externalOrderNumber, receipt]);
 
 /** How many contents of an order are kept with this receipt. */
 export async function countKept(db: Db, externalOrderNumber: string, receipt: Receipt): Promise<number> {
@@ -118,6 +122,11 @@ export interface Arrival {
   readonly firstSentMs: number | null;
 }
 
+const ARRIVING = statement(
+  `select state, listening_ms as "listeningWindowMs", bound, bound_code as "boundCode", known, known_stamp_ms as "knownStampMs", coalesce(acked, false) as acked,
+          reflected, stands_for as "standsFor", first_sent_ms as "firstSentMs" from engine.arriving($1, $2, $3, $4)`,
+);
+
 /**
  * Locks the deposit that a message claims and reads what the message is judged by, in one round trip; notes that its stamp
  * has come back if it is one of ours. Without a content: the lock, and the deposit.
@@ -128,17 +137,13 @@ export async function arriving(
   contentHash: Buffer | null = null,
   stamp: Stamp | null = null,
 ): Promise<Arrival> {
-  const { rows } = await client.query<
+  const { rows } = await execute<
     Omit<Arrival, 'listeningWindowMs' | 'firstSentMs' | 'knownStampMs'> & {
       listeningWindowMs: string;
       firstSentMs: string | null;
       knownStampMs: string | null;
     }
-  >(
-    `select state, listening_ms as "listeningWindowMs", bound, bound_code as "boundCode", known, known_stamp_ms as "knownStampMs", coalesce(acked, false) as acked,
-            reflected, stands_for as "standsFor", first_sent_ms as "firstSentMs" from engine.arriving($1, $2, $3, $4)`,
-    [externalOrderNumber, contentHash, stamp?.keyId ?? null, stamp?.timestampMs ?? null],
-  );
+  >(client, ARRIVING, [externalOrderNumber, contentHash, stamp?.keyId ?? null, stamp?.timestampMs ?? null]);
   const { listeningWindowMs, firstSentMs, knownStampMs, ...found } = rows[0]!;
   return {
     ...found,
@@ -162,6 +167,10 @@ export interface NewCallback extends Disposition {
   readonly seal: NewSeal;
 }
 
+const RECEIVE = statement(
+  `select ${COLUMNS} from engine.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) c`,
+);
+
 /**
  * A new row with its attempts, `copies` of it at once. Once the order is known, the stamp is bound to the content, unless it
  * stands for another; each stamp needs a signature of its own, so a flood under one ticket adds one row. The first payment
@@ -175,25 +184,68 @@ export async function insertCallback(
   stamp: Stamp,
   copies = 1,
 ): Promise<CallbackRow> {
-  const { rows } = await client.query<RawCallbackRow>(
-    `select ${COLUMNS} from engine.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) c`,
-    [
-      externalOrderNumber,
-      contentHash,
-      data,
-      raw,
-      receipt,
-      reviewReason,
-      stamp.keyId,
-      stamp.timestampMs,
-      copies,
-      seal.signature,
-      seal.key,
-      seal.sealedMs,
-      seal.mac,
-    ],
-  );
+  const { rows } = await execute<RawCallbackRow>(client, RECEIVE, [
+    externalOrderNumber,
+    contentHash,
+    data,
+    raw,
+    receipt,
+    reviewReason,
+    stamp.keyId,
+    stamp.timestampMs,
+    copies,
+    seal.signature,
+    seal.key,
+    seal.sealedMs,
+    seal.mac,
+  ]);
   return toCallback(rows[0]!);
+}
+
+/**
+ * What one look is enough for: `first`, the deposit's payment, written as {@link insertCallback} does; `repeat`, counted on
+ * a row that was acknowledged; `reflected`, its stamp is one of ours and has come back for the first time. Null: anything
+ * else, and nothing was changed.
+ */
+export type FirstLook =
+  | { readonly kind: 'first' | 'repeat'; readonly row: CallbackRow }
+  | { readonly kind: 'reflected' }
+  | null;
+
+const RECEIVE_FIRST = statement(
+  `select did, ${COLUMNS.replaceAll('c.', '(c).')}
+     from engine.receive_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+);
+
+/**
+ * A message that becomes `first` if nothing stands against it, judged and written in one round trip. `ageMs`: of its stamp,
+ * by the provider's clock. `sentByMs`: its order has to be sent by then, UTC milliseconds. SQLSTATE P0E61: as
+ * {@link insertCallback}.
+ */
+export async function receiveFirst(
+  pool: pg.Pool,
+  { externalOrderNumber, contentHash, data, raw, seal }: Omit<NewCallback, keyof Disposition>,
+  stamp: Stamp,
+  { ageMs, sentByMs, copies }: { readonly ageMs: number; readonly sentByMs: number; readonly copies: number },
+): Promise<FirstLook> {
+  const { rows } = await execute<RawCallbackRow & { did: 'first' | 'repeat' | 'reflected' }>(pool, RECEIVE_FIRST, [
+    externalOrderNumber,
+    contentHash,
+    data,
+    raw,
+    stamp.keyId,
+    stamp.timestampMs,
+    copies,
+    ageMs,
+    sentByMs,
+    seal.signature,
+    seal.key,
+    seal.sealedMs,
+    seal.mac,
+  ]);
+  const [row] = rows;
+  if (row === undefined) return null;
+  return row.did === 'reflected' ? { kind: row.did } : { kind: row.did, row: toCallback(row) };
 }
 
 /** What a message was signed with, under which of the provider's keys. */
@@ -201,6 +253,8 @@ export interface Stamp {
   readonly keyId: string;
   readonly timestampMs: number;
 }
+
+const COUNT_ATTEMPT = statement('select engine.count_attempt($1, $2, $3, $4, $5)');
 
 /**
  * Counts a repeat, or so many identical ones; fifty are kept one by one. Without a stamp nothing but the number is kept.
@@ -213,13 +267,7 @@ export async function countAttempt(
   copies = 1,
   other: Buffer | null = null,
 ): Promise<void> {
-  await db.query('select engine.count_attempt($1, $2, $3, $4, $5)', [
-    id,
-    stamp?.keyId ?? null,
-    stamp?.timestampMs ?? null,
-    copies,
-    other,
-  ]);
+  await execute(db, COUNT_ATTEMPT, [id, stamp?.keyId ?? null, stamp?.timestampMs ?? null, copies, other]);
 }
 
 /**
@@ -254,13 +302,12 @@ export async function tellAccepted(db: Db, inboxId: string): Promise<void> {
   );
 }
 
+const BOUND = oneWhere(
+  'c.data is not null and c.id = (select bound_callback from engine.deposit where external_order_number = $1)',
+);
 /** The payment that the database binds to a deposit, whatever anybody says; null: none. */
 export async function findBound(db: Db, externalOrderNumber: string): Promise<Payment | null> {
-  const bound = await one(
-    db,
-    'c.data is not null and c.id = (select bound_callback from engine.deposit where external_order_number = $1)',
-    [externalOrderNumber],
-  );
+  const bound = await one(db, BOUND, [externalOrderNumber]);
   return bound === null ? null : paymentOf(bound);
 }
 
@@ -402,9 +449,11 @@ export async function openOwnCase(db: Db, id: string): Promise<OwnCase | null> {
   return rows[0] ?? null;
 }
 
+const RAISED = statement('select engine.raised($1, $2)');
+
 /** A workflow has accepted it; `inCase`: that of its case, which is then the one outcome of a callback that was not credited. */
 export async function markRaised(db: Db, id: string, inCase = false): Promise<void> {
-  await db.query('select engine.raised($1, $2)', [id, inCase]);
+  await execute(db, RAISED, [id, inCase]);
 }
 
 /**

@@ -4,6 +4,16 @@ import type { DepositSettings, Language, Order } from '../../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import { ageMsOf, DEPOSIT_COLUMNS, type DepositRow, isOld, type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
+import { execute, statement } from '../statements.ts';
+import {
+  type Attempt,
+  beginning,
+  type Beginning,
+  MAY_HAVE_BEEN_PLACED,
+  newestAttempt,
+  type RawAttempt,
+  toAttempt,
+} from './placements.ts';
 
 /** The channel on which a deposit tells that its placement was settled; the payload is the order number. */
 export const SETTLED_CHANNEL = 'deposit_settled';
@@ -16,34 +26,34 @@ export interface Reservation extends Order {
   readonly settings: DepositSettings;
 }
 
-/** Writes the row that answers every repeat. False: the number exists already, with whatever parameters. */
-export async function reserve(db: Db, deposit: Reservation): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, total_price, currency_code,
-                                 support_language, payer_name, payer_name_key, fingerprint, settings)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing`,
-    [
-      deposit.externalOrderNumber,
-      deposit.wallet,
-      deposit.buyCoinMode,
-      deposit.mtcAmount,
-      deposit.totalPrice,
-      deposit.currencyCode,
-      deposit.supportLanguage,
-      deposit.payerName,
-      deposit.payerNameKey,
-      deposit.fingerprint,
-      deposit.settings,
-    ],
-  );
-  return rowCount === 1;
+const RESERVE = statement(
+  `insert into engine.deposit as d (external_order_number, wallet, buy_coin_mode, mtc_amount, total_price, currency_code,
+                                    support_language, payer_name, payer_name_key, fingerprint, settings)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing returning ${DEPOSIT_COLUMNS}`,
+);
+
+/** Writes the row that answers every repeat. Null: the number exists already, with whatever parameters. */
+export async function reserve(db: Db, deposit: Reservation): Promise<DepositRow | null> {
+  const { rows } = await execute<DepositRow>(db, RESERVE, [
+    deposit.externalOrderNumber,
+    deposit.wallet,
+    deposit.buyCoinMode,
+    deposit.mtcAmount,
+    deposit.totalPrice,
+    deposit.currencyCode,
+    deposit.supportLanguage,
+    deposit.payerName,
+    deposit.payerNameKey,
+    deposit.fingerprint,
+    deposit.settings,
+  ]);
+  return rows[0] ?? null;
 }
 
+const DEPOSIT = statement(`select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1`);
+
 export async function findDeposit(db: Db, externalOrderNumber: string): Promise<DepositRow | null> {
-  const { rows } = await db.query<DepositRow>(
-    `select ${DEPOSIT_COLUMNS} from engine.deposit d where external_order_number = $1`,
-    [externalOrderNumber],
-  );
+  const { rows } = await execute<DepositRow>(db, DEPOSIT, [externalOrderNumber]);
   return rows[0] ?? null;
 }
 
@@ -136,8 +146,10 @@ function reversalOf({ raw, root, place }: Ending, credits: readonly Credit[]): D
   return { ...newest.reversed, kept: place?.startsWith('suspense:') === true };
 }
 
+const ONE_VIEW = statement(`${VIEW} where d.external_order_number = $1`);
+
 export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<DepositView | null> {
-  const { rows } = await db.query<RawDepositView>(`${VIEW} where d.external_order_number = $1`, [externalOrderNumber]);
+  const { rows } = await execute<RawDepositView>(db, ONE_VIEW, [externalOrderNumber]);
   return rows[0] === undefined ? null : toView(rows[0]);
 }
 
@@ -188,17 +200,34 @@ export interface PlacementRow extends DepositRow {
   readonly payerName: Buffer | null;
   readonly payerNameKey: string | null;
   readonly ageMs: number;
+  /** The newest attempt of its order; null: nothing was ever tried. */
+  readonly last: Attempt | null;
+  /** As `mayHaveBeenPlaced` says. */
+  readonly mayHaveBeenPlaced: boolean;
 }
 
-export async function findForPlacement(db: Db, externalOrderNumber: string): Promise<PlacementRow | null> {
-  const { rows } = await db.query<PlacementRow>(
-    `select ${DEPOSIT_COLUMNS}, n.payer_name as "payerName", n.payer_name_key as "payerNameKey",
-            (extract(epoch from clock_timestamp() - d.created_at) * 1000)::bigint::float8 as "ageMs"
-       from engine.deposit d cross join lateral engine.payer_name_for_placement(d.external_order_number) n
-      where external_order_number = $1`,
-    [externalOrderNumber],
+const FOR_PLACEMENT = statement(
+  `select ${DEPOSIT_COLUMNS}, n.payer_name as "payerName", n.payer_name_key as "payerNameKey",
+          (extract(epoch from clock_timestamp() - d.created_at) * 1000)::bigint::float8 as "ageMs",
+          ${MAY_HAVE_BEEN_PLACED} as "mayHaveBeenPlaced", a.*
+     from engine.deposit d cross join lateral engine.payer_name_for_placement(d.external_order_number) n
+     left join lateral (${newestAttempt('d.external_order_number')}) a on true
+    where external_order_number = $1`,
+);
+
+export async function findForPlacement(
+  db: Db,
+  externalOrderNumber: string,
+  began?: Beginning,
+): Promise<PlacementRow | null> {
+  const { rows } = await execute<Omit<PlacementRow, 'last'> & (RawAttempt | Record<keyof RawAttempt, null>)>(
+    db,
+    FOR_PLACEMENT,
+    [externalOrderNumber, ...beginning(began)],
   );
-  return rows[0] ?? null;
+  if (rows[0] === undefined) return null;
+  const { n, outcome, answer, remaining_ms, ...deposit } = rows[0];
+  return { ...deposit, last: n === null ? null : toAttempt({ n, outcome, answer, remaining_ms }) };
 }
 
 /** The row is final though its workflow may go on: how it ended, and what was credited. */
@@ -220,6 +249,8 @@ export async function findSettlement(db: Db, externalOrderNumber: string): Promi
   return rows[0] ?? null;
 }
 
+const STEP = statement('select engine.deposit_step($1, $2, $3) as done');
+
 /**
  * States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing.
  * Returns the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
@@ -230,7 +261,7 @@ export async function writeState(
   externalOrderNumber: string,
   state: 'AWAITING_PAYMENT' | 'EXPIRED',
 ): Promise<{ readonly expiresAt: string | null }> {
-  await db.query('select engine.deposit_step($1, $2)', [externalOrderNumber, state]);
+  await execute(db, STEP, [externalOrderNumber, state, null]);
   const row = await findDeposit(db, externalOrderNumber);
   return { expiresAt: row?.redirectUrl === null ? null : (row?.expiresAt?.toISOString() ?? null) };
 }
@@ -262,10 +293,11 @@ export async function markClosed(
   state: 'PLACEMENT_REFUSED' | 'UNPAID',
   refusal: string | null,
 ): Promise<'done' | 'bound' | 'settled' | null> {
-  const { rows } = await db.query<{ done: 'done' | 'bound' | 'settled' | null }>(
-    'select engine.deposit_step($1, $2, $3) as done',
-    [externalOrderNumber, state, refusal],
-  );
+  const { rows } = await execute<{ done: 'done' | 'bound' | 'settled' | null }>(db, STEP, [
+    externalOrderNumber,
+    state,
+    refusal,
+  ]);
   return rows[0]!.done;
 }
 

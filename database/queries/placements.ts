@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
+import { execute, statement } from '../statements.ts';
 
 /** What is kept of one placement attempt. `answer` never holds personal data. */
 export type StoredAnswer =
@@ -30,22 +31,26 @@ export interface Attempt {
   readonly remainingMs: number;
 }
 
+export interface RawAttempt extends Omit<Attempt, 'remainingMs'> {
+  readonly remaining_ms: string;
+}
+
+/** SQL: the {@link RawAttempt} that is the newest of this order. */
+export const newestAttempt = (order: string): string =>
+  `select p.n, p.outcome, p.answer, ceil(extract(epoch from p.deadline - clock_timestamp()) * 1000)::bigint as remaining_ms
+     from engine.placement_attempt p where p.external_order_number = ${order} order by p.n desc limit 1`;
+
+export const toAttempt = ({ remaining_ms, ...attempt }: RawAttempt): Attempt => ({
+  ...attempt,
+  remainingMs: Number(remaining_ms),
+});
+
+const LAST_ATTEMPT = statement(newestAttempt('$1'));
+
 /** The newest attempt of an order, or null when nothing was ever tried. */
 export async function lastAttempt(db: Db, externalOrderNumber: string): Promise<Attempt | null> {
-  const { rows } = await db.query<{
-    n: number;
-    outcome: Attempt['outcome'];
-    answer: StoredAnswer | null;
-    remaining_ms: string;
-  }>(
-    `select n, outcome, answer, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)::bigint as remaining_ms
-       from engine.placement_attempt where external_order_number = $1 order by n desc limit 1`,
-    [externalOrderNumber],
-  );
-  const row = rows[0];
-  return row === undefined
-    ? null
-    : { n: row.n, outcome: row.outcome, answer: row.answer, remainingMs: Number(row.remaining_ms) };
+  const { rows } = await execute<RawAttempt>(db, LAST_ATTEMPT, [externalOrderNumber]);
+  return rows[0] === undefined ? null : toAttempt(rows[0]);
 }
 
 /** Why attempts of an order were not sent, all of them: in between the provider may have been out of reach. */
@@ -61,6 +66,8 @@ export async function notSent(
   return rows;
 }
 
+const BEGIN_ATTEMPT = statement('select engine.begin_attempt($1, $2, $3, $4, $5) as opened');
+
 /**
  * Claims attempt n and the stamp it will be signed with, before anything is sent. False: another run has it. The
  * caller has seen that attempt n - 1 was surely not sent. Several attempts may share a stamp: it is noted once.
@@ -75,7 +82,7 @@ export async function openAttempt(
     readonly timestampMs: number;
   },
 ): Promise<boolean> {
-  const { rows } = await pool.query<{ opened: boolean }>('select engine.begin_attempt($1, $2, $3, $4, $5) as opened', [
+  const { rows } = await execute<{ opened: boolean }>(pool, BEGIN_ATTEMPT, [
     attempt.externalOrderNumber,
     attempt.n,
     attempt.deadlineMs,
@@ -100,24 +107,38 @@ export async function closeAttempts(
   return rows[0]!.closed;
 }
 
+/** When a workflow and its row began. RFC 3339. */
+export interface Beginning {
+  readonly startedAt: string;
+  readonly reservedAt?: string;
+}
+
+/** Temporal's clock and ours may differ; a row this much younger than its workflow was written a second time. */
+const CLOCKS_DIFFER_MS = 5 * 60_000;
+
 /**
- * Whether an order without an attempt may have been placed all the same: the row is another than the one its workflow was
- * started for, or either is from before this database was restored. Workflows of before do not know their row's time:
- * for them the row is another when it is much younger than they are, by the clock of Temporal.
+ * SQL of a deposit `d`: whether its order, without an attempt, may have been placed all the same: the row is another than the
+ * one its workflow ({@link beginning} as $2, $3) was started for, or either is from before this database was restored.
+ * Workflows of before do not know their row's time: for them the row is another when it is much younger than they are, by
+ * the clock of Temporal. False without a workflow.
  */
-export async function mayHaveBeenPlaced(
-  db: Db,
-  externalOrderNumber: string,
-  { startedAt, reservedAt }: { readonly startedAt: string; readonly reservedAt?: string },
-): Promise<boolean> {
-  const { rows } = await db.query<{ lost: boolean }>(
-    `select case when $3::timestamptz is null then d.created_at > $2::timestamptz + $4 * interval '1 millisecond'
-                 else date_trunc('milliseconds', d.created_at) <> $3::timestamptz end
-         or exists (select from engine.restored r where r.at >= least(d.created_at, coalesce($3, $2::timestamptz))) as lost
-       from engine.deposit d where d.external_order_number = $1`,
-    [externalOrderNumber, startedAt, reservedAt ?? null, CLOCKS_DIFFER_MS],
-  );
-  return rows[0]?.lost === true;
+export const MAY_HAVE_BEEN_PLACED = `($2::timestamptz is not null and (
+  case when $3::timestamptz is null then d.created_at > $2::timestamptz + ${CLOCKS_DIFFER_MS} * interval '1 millisecond'
+       else date_trunc('milliseconds', d.created_at) <> $3::timestamptz end
+    or exists (select from engine.restored r where r.at >= least(d.created_at, coalesce($3, $2::timestamptz)))))`;
+
+export const beginning = (of: Beginning | undefined): (string | null)[] => [
+  of?.startedAt ?? null,
+  of?.reservedAt ?? null,
+];
+
+const MAY_HAVE_BEEN = statement(
+  `select ${MAY_HAVE_BEEN_PLACED} as may from engine.deposit d where d.external_order_number = $1`,
+);
+
+export async function mayHaveBeenPlaced(db: Db, externalOrderNumber: string, began: Beginning): Promise<boolean> {
+  const { rows } = await execute<{ may: boolean }>(db, MAY_HAVE_BEEN, [externalOrderNumber, ...beginning(began)]);
+  return rows[0]?.may === true;
 }
 
 /** Notes that this database was restored. Returns how many orders are still being placed, without an attempt. */
@@ -140,9 +161,6 @@ export async function wasRestoredSince(db: Db, startedAt: Date): Promise<boolean
   return rows[0]?.was === true;
 }
 
-/** Temporal's clock and ours may differ; a row this much younger than its workflow was written a second time. */
-const CLOCKS_DIFFER_MS = 5 * 60_000;
-
 /** Closes an order whose attempts are lost as unknown: it is never placed again. Idempotent. */
 export async function closeAsUnknown(pool: pg.Pool, externalOrderNumber: string): Promise<void> {
   await closeAttempts(pool, externalOrderNumber, 1, 'RESTORED');
@@ -164,6 +182,26 @@ export async function settleAttempt(
     answer,
   ]);
   return rows[0]!.stands;
+}
+
+/** An answer with what its deposit shows afterwards. */
+export interface Concluded {
+  readonly stands: StoredAnswer;
+  /** The payment window's end; null: none has begun. */
+  readonly expiresAt: Date | null;
+}
+
+const CONCLUDE = statement('select stands, expires_at as "expiresAt" from engine.conclude_attempt($1, $2, $3)');
+
+/** As {@link settleAttempt}; a deposit with an order awaits its payment from then on. */
+export async function concludeAttempt(
+  pool: pg.Pool,
+  externalOrderNumber: string,
+  n: number,
+  answer: StoredAnswer,
+): Promise<Concluded> {
+  const { rows } = await execute<Concluded>(pool, CONCLUDE, [externalOrderNumber, n, answer]);
+  return rows[0]!;
 }
 
 /**

@@ -13,42 +13,21 @@ import { until } from '../support/until.ts';
  */
 const COST = {
   create: {
-    'deposit-api-private': [
-      'engine.caller() 2',
-      'insert engine.deposit 2',
-      'select engine.deposit 1',
-      'select engine.deposit 1',
-      'select engine.deposit 1',
-      'select engine.deposit 1',
-    ],
-    'deposit-worker': [
-      'select engine.placement_attempt 1',
-      'select engine.deposit 2',
-      'select engine.deposit 1',
-      'engine.begin_attempt() 5',
-      'engine.end_attempt() 8',
-      'engine.deposit_step() 3',
-      'select engine.deposit 1',
-    ],
+    'deposit-api-private': ['engine.caller() 2', 'insert engine.deposit 2', 'select engine.deposit 1'],
+    'deposit-worker': ['select engine.deposit 2', 'engine.begin_attempt() 5', 'engine.conclude_attempt() 12'],
   },
   credit: {
-    'deposit-api-callbacks': [
-      'select engine.callback 1',
-      'begin 0',
-      'engine.arriving() 7',
-      'engine.receive() 15',
-      'commit 1',
-    ],
+    'deposit-api-callbacks': ['engine.receive_first() 25'],
     'deposit-api-relay': ['engine.raised() 2'],
     'deposit-worker': ['select engine.callback 1', 'engine.credit() 29'],
   },
-  sum: { trips: 21, transactions: 18, planned: 21, statements: 85 },
+  sum: { trips: 10, transactions: 10, planned: 0, statements: 81 },
 };
 
 const LOOK = 'select engine.deposit 1';
 const HOUR = 3_600_000;
 /** What a slow machine tries again is left out: the cheapest of so many counts. */
-const DEPOSITS = 5;
+const DEPOSITS = 8;
 /** Where placing takes longer, the API looks at the row again: intake/placement-waiter.ts. */
 const LOOK_MS = 500;
 
@@ -67,10 +46,14 @@ test('a deposit costs the round trips, transactions and statements that are writ
   let cheapest = await costOfOne();
   for (let n = 1; n < DEPOSITS && !equals(cheapest, COST); n += 1) {
     const next = await costOfOne();
-    if (next.sum.trips < cheapest.sum.trips) cheapest = next;
+    if (costsLess(next.sum, cheapest.sum)) cheapest = next;
   }
   expect(cheapest).toEqual(COST);
 });
+
+/** A connection plans each statement once: deposits come until those that they meet have done so. */
+const costsLess = (one: typeof COST.sum, other: typeof COST.sum): boolean =>
+  one.trips < other.trips || (one.trips === other.trips && one.planned < other.planned);
 
 const equals = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import { reserve } from '../../database/queries/deposits.ts';
+import { reserveInAny } from '../support/reservation.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { type CreditOutcome, type CreditItem, creditAll } from '../../ledger/credit.ts';
 import { contentHash } from '../../providers/content-hash.ts';
@@ -13,7 +13,7 @@ export const newWallet = (): string => `w-${randomBytes(9).toString('base64url')
 /** A deposit that awaits its payment. */
 export async function reserved(db: pg.Pool | pg.ClientBase, change: Partial<Order> = {}): Promise<Order> {
   const asked = order({ wallet: newWallet(), ...change });
-  await reserve(db, reservation(asked));
+  await reserveInAny(db, reservation(asked));
   await db.query(`update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = $1`, [
     asked.externalOrderNumber,
   ]);

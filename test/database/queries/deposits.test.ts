@@ -52,7 +52,7 @@ const stateOf = async (number: string) => (await findDeposit(api, number))!.stat
 describe('a reservation', () => {
   it('is found as it was made, without the name, which only placement reads', async () => {
     const wanted = reservation({ mtcAmount: '5000.10' });
-    expect(await reserve(api, wanted)).toBe(true);
+    expect(await reserve(api, wanted)).not.toBeNull();
     const { payerName, payerNameKey, ...rest } = wanted;
     const found = await findDeposit(api, wanted.externalOrderNumber);
     expect(found).toEqual({
@@ -79,15 +79,17 @@ describe('a reservation', () => {
       payerName,
       payerNameKey,
       ageMs: expect.any(Number),
+      last: null,
+      mayHaveBeenPlaced: false,
     });
   });
 
-  it('is made once: a repeat, with whatever parameters, is answered false and changes nothing', async () => {
+  it('is made once: a repeat, with whatever parameters, is answered null and changes nothing', async () => {
     const wanted = reservation();
     const rivals = await Promise.all(Array.from({ length: 50 }, () => reserve(api, wanted)));
     expect(rivals.filter((made) => made)).toHaveLength(1);
     const before = await findDeposit(api, wanted.externalOrderNumber);
-    expect(await reserve(api, { ...wanted, mtcAmount: '1', wallet: 'another', currencyCode: 'TWD' })).toBe(false);
+    expect(await reserve(api, { ...wanted, mtcAmount: '1', wallet: 'another', currencyCode: 'TWD' })).toBeNull();
     expect(await findDeposit(api, wanted.externalOrderNumber)).toEqual(before);
   });
 

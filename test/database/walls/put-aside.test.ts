@@ -8,7 +8,7 @@ import { credit } from '../../../activities/crediting.ts';
 import { sealKey } from '../../../config/keys/inbox-seal.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { insertCallback, insertRestored, type Stamp } from '../../../database/queries/callbacks.ts';
-import { reserve } from '../../../database/queries/deposits.ts';
+import { reserveInAny } from '../../support/reservation.ts';
 import { migrate, MIGRATIONS } from '../../../database/schema/migrate.ts';
 import { createPool, inTransaction, type Role } from '../../../database/pool.ts';
 import { registerSealKey } from '../../../database/queries/seal-macs.ts';
@@ -57,7 +57,7 @@ const STAMP: Stamp = { keyId: 'key', timestampMs: Date.now() };
 const LARGE = 'x'.repeat(40_000);
 async function reserved() {
   const asked = order({ wallet: newWallet() });
-  await reserve(api, reservation(asked));
+  await reserveInAny(api, reservation(asked));
   return asked;
 }
 /** A message of a new order; `forged`: with a seal and a MAC that are none. */

@@ -5,6 +5,8 @@ import { Client } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { afterAll, describe, expect, test } from 'vitest';
 import { arrives, bookedFor, opened, operator, placed } from '../../api/decisions.ts';
+import type { Order } from '../../../domain/order.ts';
+import { transactionCode } from '../../support/builders.ts';
 import { required } from '../../support/database.ts';
 import { startEngine } from '../../support/engine.ts';
 import { type Part, startPart } from '../../support/process.ts';
@@ -168,7 +170,23 @@ describe('the API is killed', () => {
     },
   );
 
-  test.each(['cb.afterVerify', 'cb.afterInboxInsert', 'cb.afterCommit', 'cb.afterSignal'])(
+  test('at cb.afterInboxInsert, where only what is no first payment comes by: its retry brings it, one case', async () => {
+    const code = transactionCode();
+    let order: Order | undefined;
+    await whileApiDies('cb.afterInboxInsert', async () => {
+      order = await placed(engine);
+      await arrives(engine, order);
+      await expect(arrives(engine, order, { transactionCode: code })).rejects.toThrow();
+    });
+    expect(await bookedFor(engine, code)).toEqual([]);
+    await arrives(engine, order!, { transactionCode: code });
+    await opened(alice, order!, 'SECOND_CODE', 'parked');
+    await credited(order!.externalOrderNumber);
+    expect((await bookedFor(engine, code)).map(({ kind }) => kind)).toEqual(['suspense']);
+    await engine.auditLedger();
+  });
+
+  test.each(['cb.afterVerify', 'cb.afterCommit', 'cb.afterSignal'])(
     'at %s: the provider’s retry or the relay brings it, one credit',
     async (point) => {
       // Retries within seconds instead of minutes; the order of things stays.

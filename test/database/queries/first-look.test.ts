@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { findCallback, receiveFirst, type Stamp } from '../../../database/queries/callbacks.ts';
+import { findDeposit } from '../../../database/queries/deposits.ts';
+import { inTransaction } from '../../../database/pool.ts';
+import { DEPOSIT_STATES, type DepositState } from '../../../domain/deposit.ts';
+import { type Message, route, routeFirst } from '../../../intake/route-callback.ts';
+import { reserved, sentBefore } from '../../ledger/payments.ts';
+import { orderNumber, paid } from '../../support/builders.ts';
+import { byHand, createTestDatabase } from '../../support/database.ts';
+import { insertCallback } from '../../support/messages/inbox.ts';
+import { seal, sealed } from '../../support/seals.ts';
+
+/** One look that judges and writes the usual message: it takes what `route` takes for `first`, and nothing else. */
+
+const db = await createTestDatabase();
+const api = db.poolFor('app_api');
+const HOUR = 3_600_000;
+
+let last = 1_600_000_000_000;
+const newStamp = (): Stamp => ({ keyId: 'key', timestampMs: (last += 1) });
+
+async function paidOrder(isSent = true) {
+  const asked = await reserved(db.owner);
+  if (isSent) await sentBefore(db.owner, asked.externalOrderNumber);
+  return { asked, content: randomBytes(32), stamp: newStamp() };
+}
+type Paid = Awaited<ReturnType<typeof paidOrder>>;
+
+const look = ({ asked, content, stamp }: Paid, copies = 1) => {
+  const row = {
+    externalOrderNumber: asked.externalOrderNumber,
+    contentHash: content,
+    data: paid(asked),
+    raw: Buffer.from('{}'),
+    receipt: 'first' as const,
+    reviewReason: null,
+  };
+  return receiveFirst(api, sealed(row, stamp), stamp, { ageMs: 0, sentByMs: stamp.timestampMs, copies });
+};
+
+async function attempts(id: string) {
+  const { rows } = await db.owner.query(
+    'select n, key_id as "keyId", timestamp_ms::float8 as "timestampMs" from engine.callback_attempt where callback = $1 order by n',
+    [id],
+  );
+  return rows;
+}
+
+describe('one look', () => {
+  it('writes a first payment with its attempts, its stamp and its seal, and binds it', async () => {
+    const of = await paidOrder();
+    const found = await look(of, 2);
+    expect(found).toMatchObject({ kind: 'first', row: { receipt: 'first', acked: true, attempts: 2, raisedAt: null } });
+    const { row } = found as { readonly row: { readonly id: string } };
+    expect(await findCallback(api, row.id)).toEqual(row);
+    expect((await findDeposit(api, of.asked.externalOrderNumber))!.boundCallback).toBe(row.id);
+    expect(await attempts(row.id)).toEqual([1, 2].map((n) => ({ n, ...of.stamp })));
+    const { rows } = await db.owner.query(
+      `select c.seal is not null and c.seal_key is not null and c.sealed_ms is not null as sealed, s.content_hash as stands
+         from engine.callback c join engine.callback_stamp s using (external_order_number) where c.id = $1`,
+      [row.id],
+    );
+    expect(rows).toEqual([{ sealed: true, stands: of.content }]);
+  });
+
+  it('counts what comes again, and waits for nobody who holds the deposit', async () => {
+    const of = await paidOrder();
+    const { row } = (await look(of)) as { readonly row: { readonly id: string } };
+    const again = newStamp();
+    const seen = await inTransaction(db.owner, async (client) => {
+      await client.query('select from engine.deposit where external_order_number = $1 for update', [
+        of.asked.externalOrderNumber,
+      ]);
+      return look({ ...of, stamp: again }, 2);
+    });
+    expect(seen).toEqual({ kind: 'repeat', row });
+    expect((await findCallback(api, row.id))!.attempts).toBe(3);
+    expect(await attempts(row.id)).toEqual([of.stamp, again, again].map((stamp, i) => ({ n: i + 1, ...stamp })));
+  });
+
+  it('leaves one of fifty that come at once', async () => {
+    const of = await paidOrder();
+    const looks = await Promise.all(Array.from({ length: 50 }, () => look({ ...of, stamp: newStamp() })));
+    const count = (kind: string) => looks.filter((one) => one?.kind === kind).length;
+    expect([count('first'), count('repeat')]).toEqual([1, 49]);
+    const { rows } = await db.owner.query<{ attempts: number }>(
+      'select attempts from engine.callback where external_order_number = $1',
+      [of.asked.externalOrderNumber],
+    );
+    expect(rows).toEqual([{ attempts: 50 }]);
+  });
+
+  it('sees a stamp of ours come back once, and leaves the next time to a longer look', async () => {
+    const of = await paidOrder();
+    await byHand(db.owner, 'insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
+      of.stamp.keyId,
+      of.stamp.timestampMs,
+    ]);
+    expect([await look(of), await look(of)]).toEqual([{ kind: 'reflected' }, null]);
+  });
+});
+
+describe('one look and a longer one', () => {
+  /** Mostly nothing stands against it, so that each thing does so alone. */
+  const mostly = <T>(usual: readonly T[], ...others: readonly T[]) =>
+    fc.oneof({ weight: 6, arbitrary: fc.constantFrom(...usual) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
+  const situation = fc.record({
+    isKnown: mostly([true], false),
+    state: mostly<DepositState>(['AWAITING_PAYMENT', 'PLACING', 'EXPIRED'], ...DEPOSIT_STATES),
+    /** Before its stamp; null: never. */
+    sentMs: mostly<number | null>([HOUR, -4 * 60_000], null, -HOUR),
+    isBound: mostly([false], true),
+    stands: mostly(['nothing', 'this'], 'another'),
+    own: mostly(['no'], 'once', 'again'),
+    kept: mostly(['no' as const], 'unknown_order' as const, 'other_content' as const),
+    aheadMs: mostly([0, 0.25, -HOUR], -80 * HOUR),
+  });
+
+  it('take the same message for the payment, whatever stands against it', async () => {
+    let taken = 0;
+    await fc.assert(
+      fc.asyncProperty(situation, async (at) => {
+        const { asked, content, stamp } = await paidOrder(false);
+        const n = at.isKnown ? asked.externalOrderNumber : orderNumber();
+        const inbox = {
+          externalOrderNumber: n,
+          deposit: at.isKnown ? n : null,
+          data: paid(asked),
+          raw: Buffer.from('{}'),
+          seal: null,
+        };
+        const hand = (sql: string, values: readonly unknown[]) => byHand(db.owner, sql, values);
+        if (at.isKnown) {
+          await hand('update engine.deposit set state = $2 where external_order_number = $1', [n, at.state]);
+          if (at.sentMs !== null)
+            await hand(
+              `insert into engine.placement_attempt (external_order_number, n, started_at, deadline)
+               values ($1, 1, to_timestamp($2::float8 / 1000), now())`,
+              [n, stamp.timestampMs - at.sentMs],
+            );
+          if (at.stands !== 'nothing')
+            await hand('insert into engine.callback_stamp values ($1, $2, $3, $4)', [
+              stamp.keyId,
+              stamp.timestampMs,
+              n,
+              at.stands === 'this' ? content : randomBytes(32),
+            ]);
+          if (at.isBound) {
+            const { id } = await insertCallback(db.owner, {
+              ...inbox,
+              contentHash: randomBytes(32),
+              receipt: 'first',
+              reviewReason: null,
+              acked: true,
+            });
+            await hand('update engine.deposit set bound_callback = $2 where external_order_number = $1', [n, id]);
+          }
+        }
+        if (at.own !== 'no')
+          await hand(
+            'insert into engine.own_stamp (key_id, timestamp_ms, reflected_at, reflected_for) values ($1, $2, $3, $4)',
+            [stamp.keyId, stamp.timestampMs, at.own === 'again' ? new Date() : null, at.own === 'again' ? [n] : []],
+          );
+        if (at.kept !== 'no')
+          await insertCallback(
+            db.owner,
+            {
+              ...inbox,
+              deposit: at.kept === 'unknown_order' ? null : inbox.deposit,
+              contentHash: content,
+              receipt: at.kept,
+              reviewReason: at.kept === 'unknown_order' ? 'UNKNOWN_ORDER' : 'SECOND_CODE',
+              acked: at.kept !== 'unknown_order',
+            },
+            newStamp(),
+          );
+        const message: Message = {
+          externalOrderNumber: n,
+          timestampMs: stamp.timestampMs,
+          keyId: stamp.keyId,
+          kept: () => Buffer.from('{}'),
+          reading: { readable: true, data: paid(asked), contentHash: content },
+          aheadMs: at.aheadMs,
+          stampedMs: stamp.timestampMs,
+          receivedMs: Date.now(),
+        };
+        const undone = new Error('undone');
+        const long = await new Promise<Awaited<ReturnType<typeof route>>>((resolve, reject) => {
+          inTransaction(api, async (client) => {
+            resolve(await route(client, message, seal));
+            throw undone;
+          }).catch((error: unknown) => void (error === undone || reject(error as Error)));
+        });
+        const short = await routeFirst(api, message, seal);
+        const isFirst = long.signal?.receipt === 'first' && at.kept === 'no';
+        if (isFirst) {
+          taken += 1;
+          const { id, uid, receivedAt } = short!.signal!;
+          expect(short).toEqual({ ...long, signal: { ...long.signal, id, uid, receivedAt } });
+        } else if (at.own === 'once' && at.kept !== 'other_content') expect(short).toEqual(long);
+        else if (at.kept === 'other_content') expect(short).toMatchObject({ answer: 'ack', alarm: null });
+        else expect(short).toBeNull();
+      }),
+      { numRuns: 60, endOnFailure: true },
+    );
+    expect(taken).toBeGreaterThan(10);
+  });
+});
