@@ -52,7 +52,10 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     ...source,
     dataConverter: temporal.dataConverter,
     activities,
-    maxCachedWorkflows: 2_000,
+    maxCachedWorkflows: config.cachedWorkflows,
+    maxConcurrentWorkflowTaskPolls: config.pollers,
+    // Half of them for new workflows: with the SDK's fifth, first tasks wait in Temporal's backlog under load.
+    nonStickyToStickyPollRatio: 0.5,
     // Above the 25 s a provider call may take: a placement under way is finished, not abandoned.
     shutdownGraceTime: '35s',
     shutdownForceTime: '45s',

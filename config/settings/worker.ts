@@ -6,7 +6,7 @@ import { providerProxy } from '../provider-proxy.ts';
 import type { Environment } from '../keys/secret-files.ts';
 import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
-import { connections, databaseUrl, duration, origin, stampGrid, UNIT_MS } from './variable-types.ts';
+import { connections, count, databaseUrl, duration, origin, stampGrid, UNIT_MS } from './variable-types.ts';
 
 const workerSchema = z.object({
   ...shared,
@@ -24,6 +24,8 @@ const workerSchema = z.object({
   PRUNE_AFTER: duration.default(90 * UNIT_MS.d).refine((ms) => ms >= 7 * UNIT_MS.d, 'at least 7d'),
   WORKFLOW_BUNDLE: z.string().optional(),
   WORKER_CONNECTIONS: connections(20),
+  WORKER_POLLERS: count('40').refine((polls) => polls >= 2, 'at least 2: for new workflows, and for those it keeps'),
+  WORKER_CACHE: count('2000').refine((kept) => kept >= 2, 'at least 2'),
 });
 
 const WORKER_NEEDS = {
@@ -39,6 +41,10 @@ export interface WorkerConfig {
   readonly decisions: DatabaseConfig;
   /** At most so many connections to the database, beside two for decisions. */
   readonly connections: number;
+  /** So many calls ask Temporal for workflow tasks at once. */
+  readonly pollers: number;
+  /** So many workflows are kept in memory; others are replayed when something comes for them. */
+  readonly cachedWorkflows: number;
   readonly keys: KeySource<(typeof WORKER_NEEDS.keys)[number]>;
   readonly mtpay: {
     readonly placeUrl: string;
@@ -78,6 +84,8 @@ export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
     database: databaseOf(raw.DATABASE_URL_WORKER, raw.DATABASE_URL),
     decisions: databaseOf(raw.DATABASE_URL_DECISIONS, raw.DATABASE_URL),
     connections: raw.WORKER_CONNECTIONS,
+    pollers: raw.WORKER_POLLERS,
+    cachedWorkflows: raw.WORKER_CACHE,
     keys,
     mtpay: {
       placeUrl: new URL(raw.MTPAY_PLACE_PATH, base).href,

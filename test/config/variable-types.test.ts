@@ -121,6 +121,19 @@ describe('a choice', () => {
     }
   });
 
+  it('takes pollers and kept workflows from 2', () => {
+    expect(worker({})).toMatchObject({ pollers: 40, cachedWorkflows: 2_000 });
+    expect(worker({ WORKER_POLLERS: '2', WORKER_CACHE: '20000' })).toMatchObject({
+      pollers: 2,
+      cachedWorkflows: 20_000,
+    });
+    for (const wrong of ['1', '0', '-2', '2.5', '1000000', 'many'])
+      expect(problems(() => worker({ WORKER_POLLERS: wrong, WORKER_CACHE: wrong }))).toEqual([
+        expect.stringContaining('WORKER_POLLERS: '),
+        expect.stringContaining('WORKER_CACHE: '),
+      ]);
+  });
+
   it('is one of those there are', () => {
     expect(api({ LATE_POLICY: 'review', LOG_LEVEL: 'silent', REVIEW_LIMIT: '1000.5' })).toMatchObject({
       settings: { latePolicy: 'review', reviewLimit: '1000.5' },
