@@ -159,7 +159,7 @@ async function isLost(
 const givenUp = ({ provider }: ProviderDependencies, code: string | null) =>
   code !== null && provider.causeOf(code) === 'stamp or key' ? code : 'NOT_SENT';
 
-/** An answer that stood already, with what its deposit shows. */
+/** An answer from before, with what its deposit shows. */
 async function shown(
   { pool }: PlacementDependencies,
   externalOrderNumber: string,

@@ -127,7 +127,7 @@ function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.Cli
 
 /**
  * Refuses a session that lost what was asked for at its start, as behind a pooler that ignores startup parameters, and
- * one of a server that takes no changes. Answers the server's process. Throws {@link WrongSession}, or an error with
+ * one of a server that takes no changes. Returns the server's process. Throws {@link WrongSession}, or an error with
  * SQLSTATE 25006.
  */
 async function checkSession(

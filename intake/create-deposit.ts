@@ -117,8 +117,8 @@ async function existing(deps: CreateDependencies, externalOrderNumber: string): 
 }
 
 /**
- * Starts the workflow if it is not running and waits until its placement is settled, or long enough. Answers the deposit as
- * it stands then.
+ * Starts the workflow if it is not running and waits until its placement is settled, or long enough. Returns the deposit as
+ * it is then.
  */
 async function startAndWait(deps: CreateDependencies, row: DepositRow, isNew: boolean): Promise<DepositView | null> {
   const { externalOrderNumber } = row;

@@ -36,6 +36,9 @@ export async function signalCallbackById(deps: SignalDependencies, inboxId: stri
 /** Returns whether it has become a case. */
 async function signalDeposit(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   try {
+    // Its workflow accepted it before. While that has work to do the signal is only waiting, and one more would make its
+    // history longer, and a backlog larger.
+    if (callback.raisedAt !== null && (await hasWork(deps.client, callback.externalOrderNumber))) return false;
     await signal(deps, callback);
     return false;
   } catch (error) {
@@ -132,6 +135,14 @@ export const signalLookAgain = (client: Client, externalOrderNumber: string): Pr
   client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
     client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
   );
+
+/** Whether a task of its workflow, or an activity, waits for a worker or is being worked on. */
+async function hasWork(client: Client, externalOrderNumber: string): Promise<boolean> {
+  const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
+  const { status, raw } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
+  const { pendingWorkflowTask, pendingActivities } = raw;
+  return status.name === 'RUNNING' && ((pendingWorkflowTask ?? null) !== null || (pendingActivities ?? []).length > 0);
+}
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
   try {

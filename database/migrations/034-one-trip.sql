@@ -36,7 +36,7 @@ begin
   return next;
 end $$;
 
--- Stores what became of an attempt, takes its deposit on where there is an order, and answers when the payment window ends.
+-- Stores what became of an attempt, takes its deposit on where there is an order, and returns when the payment window ends.
 create function conclude_attempt(of_order text, attempt integer, said jsonb, out stands jsonb, out expires_at timestamptz)
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
 begin

@@ -41,6 +41,8 @@ describe('what is not configured', () => {
       database: { url: COMMON['DATABASE_URL'] },
       decisions: { url: COMMON['DATABASE_URL'] },
       connections: 20,
+      pollers: 40,
+      cachedWorkflows: 2_000,
       keys: expect.any(KeySource),
       mtpay: {
         placeUrl: 'https://api.mtpay.example/api/buy-coin/transaction',

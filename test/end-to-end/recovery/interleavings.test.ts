@@ -1,13 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CallbackData, Order } from '../../../domain/order.ts';
-import { placed } from '../../api/decisions.ts';
-import { opened, operator } from '../../api/decisions.ts';
+import { receiveFirst } from '../../../database/queries/callbacks.ts';
+import { depositWorkflowId } from '../../../domain/ids.ts';
+import { contentHash } from '../../../providers/content-hash.ts';
+import { arrives, opened, operator, placed } from '../../api/decisions.ts';
 import { delivered } from '../../api/parts.ts';
 import { paid, transactionCode } from '../../support/builders.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';
 import { type Answer, startEngine } from '../../support/engine.ts';
 import { assertInLanes } from '../../support/lanes.ts';
+import { byHand } from '../../support/database.ts';
+import { sealed } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 
 /**
@@ -143,4 +147,46 @@ test('T23: a hundred different callbacks for one deposit at once: one credit, ev
   expect(rows.find((row) => row.kind === 'credit')).toEqual({ kind: 'credit', n: 1 });
   if (acked > 1) await opened(alice, order, 'SECOND_CODE', 'parked');
   expect((await engine.call('GET', '/v1/wallets/race-hundred')).body.balance).toBe('5000');
+});
+
+test('a payment that waits in its workflow for a worker is told once; one that was never heard of is told again', async () => {
+  const [waiting, unheard] = [await placed(engine), await placed(engine)];
+  const raisedAt = async ({ externalOrderNumber: n }: Order): Promise<Date | null> => {
+    const { rows } = await engine.db.owner.query(
+      'select raised_at from engine.callback where external_order_number = $1',
+      [n],
+    );
+    return rows[0].raised_at;
+  };
+  await engine.stopWorker();
+  await arrives(engine, waiting);
+  const first = await until('its workflow to accept it', () => raisedAt(waiting));
+  await until('the relay to look at it again', async () => (await raisedAt(waiting))! > first);
+  const { events } = await engine.client.workflow
+    .getHandle(depositWorkflowId(waiting.externalOrderNumber))
+    .fetchHistory();
+  expect((events ?? []).filter((event) => event.workflowExecutionSignaledEventAttributes)).toHaveLength(1);
+  await engine.startWorker();
+  await engine.untilState(waiting.externalOrderNumber, 'CREDITED');
+
+  const stamp = { keyId: 'key', timestampMs: Date.now() };
+  const data = paid(unheard);
+  const row = {
+    externalOrderNumber: unheard.externalOrderNumber,
+    contentHash: contentHash(data),
+    data,
+    raw: Buffer.from('{}'),
+    receipt: 'first' as const,
+    reviewReason: null,
+  };
+  const as = { ageMs: 0, sentByMs: stamp.timestampMs, copies: 1 };
+  expect(await receiveFirst(engine.db.poolFor('app_api'), sealed(row, stamp), stamp, as)).toMatchObject({
+    kind: 'first',
+  });
+  await byHand(
+    engine.db.owner,
+    'update engine.callback set raised_at = received_at where external_order_number = $1 and raised_at is null',
+    [unheard.externalOrderNumber],
+  );
+  await engine.untilState(unheard.externalOrderNumber, 'CREDITED');
 });
