@@ -1,0 +1,72 @@
+import { type Built, buildAll } from './ground/build.ts';
+import { type BareEndpoint, startEndpoint } from './ground/endpoint.ts';
+import { type BenchEngine, startBenchEngine } from './ground/engine.ts';
+import { type Floors, startFloors } from './ground/floors.ts';
+import { openServers, type Servers } from './ground/servers.ts';
+import type { Undo } from './ground/undo.ts';
+import { type DepositLoad, loadOn } from './load/deposits.ts';
+import { closedLoop } from './load/loops.ts';
+import type { Scale } from './scale.ts';
+
+export interface LoadedEngine {
+  readonly engine: BenchEngine;
+  readonly load: DepositLoad;
+}
+
+/** What the parts measure on. Each thing is started when it is first asked for. */
+export interface Bench {
+  readonly scale: Scale;
+  readonly servers: Servers;
+  readonly built: Built;
+  readonly undo: Undo;
+  /** A directory of this run, taken away at its end. */
+  readonly folder: string;
+  /** A line of progress. */
+  readonly tell: (line: string) => void;
+  /** The engine with its load, warm and with analyzed tables, as production always has them. */
+  engine(): Promise<LoadedEngine>;
+  floors(): Promise<Floors>;
+  endpoint(): Promise<BareEndpoint>;
+  /** Ends engine and floors: the next part begins with new processes. */
+  startAnew(): Promise<void>;
+}
+
+const WARM_DEPOSITS = 100;
+const WARM_LANES = 8;
+
+export async function openBench(options: Pick<Bench, 'scale' | 'undo' | 'folder' | 'tell'>): Promise<Bench> {
+  const { undo, folder, tell } = options;
+  tell('building the engine and the floors');
+  const built = await buildAll();
+  tell('starting PostgreSQL and Temporal');
+  const servers = await openServers(folder, undo);
+  let engine: Promise<LoadedEngine> | null = null;
+  let floors: Promise<Floors> | null = null;
+  let endpoint: Promise<BareEndpoint> | null = null;
+  async function openEngine(): Promise<LoadedEngine> {
+    const started = await startBenchEngine(servers, built, undo);
+    const load = await loadOn(started, servers.temporalAddress);
+    undo.add(() => load.close());
+    await closedLoop(load.fresh(WARM_DEPOSITS), WARM_LANES, (n) => load.whole(n));
+    await analyze(started);
+    return { engine: started, load };
+  }
+  return {
+    ...options,
+    servers,
+    built,
+    engine: () => (engine ??= openEngine()),
+    floors: () => (floors ??= startFloors(servers, built, undo)),
+    endpoint: () => (endpoint ??= startEndpoint(servers, built, undo)),
+    async startAnew() {
+      const [old, oldFloors] = [await engine, await floors];
+      [engine, floors] = [null, null];
+      await old?.load.close();
+      await old?.engine.stop();
+      await oldFloors?.stop();
+    },
+  };
+}
+
+export const analyze = (engine: BenchEngine): Promise<unknown> =>
+  engine.admin((client) => client.query('vacuum analyze'));
