@@ -59,8 +59,11 @@ export async function openBench(options: Pick<Bench, 'scale' | 'undo' | 'folder'
     floors: () => (floors ??= startFloors(servers, built, undo)),
     endpoint: () => (endpoint ??= startEndpoint(servers, built, undo)),
     async startAnew() {
-      const [old, oldFloors] = [await engine, await floors];
+      const opened = [engine, floors] as const;
       [engine, floors] = [null, null];
+      // What could not be opened has nothing to end.
+      // What could not be opened has nothing to end.
+      const [old, oldFloors] = [await opened[0]?.catch(() => null), await opened[1]?.catch(() => null)];
       await old?.load.close();
       await old?.engine.stop();
       await oldFloors?.stop();

@@ -4,7 +4,7 @@ import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
 import { PARTS } from './parts/parts.ts';
 import { reportOf } from './report/markdown.ts';
-import { writeReport } from './report/write.ts';
+import { writeBenchReport } from './report/write.ts';
 import { runBench } from './run.ts';
 import { TARGETS } from './targets.ts';
 
@@ -38,7 +38,7 @@ process.on('uncaughtException', (error) => {
 });
 try {
   const result = await runBench(PARTS, options, undo, (line) => console.log(line));
-  const files = await writeReport(result, old, options.out);
+  const files = await writeBenchReport(result, old, options.out);
   console.log(reportOf(result));
   console.log(`written: ${files.join(', ')}`);
   process.exitCode = Object.keys(result.failed).length > 0 ? 1 : 0;

@@ -19,8 +19,9 @@ export const chosenParts = (parts: readonly Part[], { size, only }: Pick<BenchOp
     only.length > 0 ? ids.some((id) => only.includes(id)) : size === 'full' || seconds.quick !== null,
   );
 
-/** No part may take so many times as long as it should: a run that nobody watches has to end. */
+/** No part may take so many times as long as it should, and longer than it takes to start everything: a run has to end. */
 const PATIENCE = 5;
+const AT_LEAST_S = 300;
 
 /** Measures the wanted parts one after the other. A part that fails says why and stops no other. */
 export async function runBench(
@@ -45,7 +46,10 @@ export async function runBench(
   for (const part of chosen) {
     const wanted = part.ids.filter((id) => only.length === 0 || only.includes(id));
     try {
-      const results = await within(secondsOf(part, quick) * PATIENCE, part.measure(bench, wanted));
+      const results = await within(
+        Math.max(AT_LEAST_S, secondsOf(part, quick) * PATIENCE),
+        part.measure(bench, wanted),
+      );
       for (const id of wanted) {
         const { figures: found, tables: more = [], notes: said = [] } = results[id]!;
         figures[id] = found;

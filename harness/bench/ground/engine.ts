@@ -8,6 +8,7 @@ import { Secret } from '../../../config/keys/secret.ts';
 import { freePort } from '../../../local/servers/ports.ts';
 import { type Callback, callbacksOf } from '../load/callbacks.ts';
 import type { Built } from './build.ts';
+import { openNamespace } from './namespace.ts';
 import { type BenchProgram, benchProgram } from './program.ts';
 import type { Servers } from './servers.ts';
 import type { Undo } from './undo.ts';
@@ -17,9 +18,12 @@ const secret = () => randomBytes(32).toString('base64url');
 
 /** The engine's processes on a database of their own, with a provider that answers at once. */
 export interface BenchEngine {
+  /** The name of its database, and of its namespace in Temporal. */
   readonly database: string;
   readonly apiUrl: string;
   readonly apiKey: string;
+  /** Where the provider takes orders. */
+  readonly providerUrl: string;
   readonly programs: Readonly<Record<'provider' | 'api' | 'worker', BenchProgram>>;
   /** The provider's call for a payment of this order, signed now. */
   callbackOf(externalOrderNumber: string): Callback;
@@ -31,9 +35,22 @@ export interface BenchEngine {
   stop(): Promise<void>;
 }
 
-export async function startBenchEngine(servers: Servers, { engine: at }: Built, undo: Undo): Promise<BenchEngine> {
+export interface BenchEngineOptions {
+  /** Fills the new database before anything works on it. */
+  readonly fill?: (url: string) => Promise<void>;
+  /** False: what is open stays as it is. */
+  readonly worker?: boolean;
+}
+
+export async function startBenchEngine(
+  servers: Servers,
+  { engine: at }: Built,
+  undo: Undo,
+  { fill, worker = true }: BenchEngineOptions = {},
+): Promise<BenchEngine> {
   const database = `engine_${randomBytes(4).toString('hex')}`;
   await servers.admin((client) => client.query(`create database ${database}`));
+  await openNamespace(servers.temporalAddress, database);
   const urlFor = (role?: string): string => {
     const url = new URL(servers.postgres.url);
     url.pathname = `/${database}`;
@@ -48,6 +65,7 @@ export async function startBenchEngine(servers: Servers, { engine: at }: Built, 
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], DATABASE_URL: urlFor(), ...seals },
     }).then(({ stdout }) => stdout.trim());
   await command('worker/migrate.js');
+  await fill?.(urlFor());
   await servers.admin(letIn, database);
   await command('commands/seal-key.js', '--register');
   const apiKey = await command('commands/keys.js', 'create', 'bench', '--scopes', 'deposits:create,deposits:read');
@@ -73,6 +91,7 @@ export async function startBenchEngine(servers: Servers, { engine: at }: Built, 
     PAYER_NAME_KEY: secretOfNames,
     FINGERPRINT_KEY: secretOfPrints,
     TEMPORAL_ADDRESS: servers.temporalAddress,
+    TEMPORAL_NAMESPACE: database,
     LOG_LEVEL: 'warn',
     ...seals,
   });
@@ -102,7 +121,7 @@ export async function startBenchEngine(servers: Servers, { engine: at }: Built, 
     undo,
   );
   const programs = { provider, api: program('api'), worker: program('worker') };
-  for (const one of Object.values(programs)) await one.start();
+  for (const one of Object.values(programs)) if (worker || one.name !== 'worker') await one.start();
   const more: BenchProgram[] = [];
   const alive = (name: 'api' | 'worker') =>
     [programs[name], ...more.filter((one) => one.name === name)].filter((one) => one.isAlive()).map((one) => one.pid());
@@ -110,6 +129,7 @@ export async function startBenchEngine(servers: Servers, { engine: at }: Built, 
     database,
     apiUrl: `http://127.0.0.1:${ports.api}`,
     apiKey,
+    providerUrl: `http://127.0.0.1:${providerPort}`,
     programs,
     callbackOf: callbacksOf(`http://127.0.0.1:${ports.callback}`, { ...mtpay, callbackKey }),
     admin: (work) => servers.admin(work, database),

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { type PostgresServer, PostgresStartError, startPostgres } from '../../../local/servers/postgres.ts';
 import { startTemporal, type TemporalServer } from '../../../local/servers/temporal.ts';
+import { gone } from '../../../local/servers/process.ts';
 import type { Undo } from './undo.ts';
 
 /** A server that this run did not start: what is measured on it would be somebody else's work, and their data at risk. */
@@ -19,6 +20,7 @@ export function requireOwn(what: string, server: { readonly adopted: boolean; re
 }
 
 export interface Servers {
+  /** As it runs now: another one after it was killed. */
   readonly postgres: PostgresServer;
   readonly temporalAddress: string;
   pidOfTemporal(): number;
@@ -26,6 +28,12 @@ export interface Servers {
   readonly hasStatements: boolean;
   /** As the superuser, on the database of that name. */
   admin<T>(work: (client: pg.Client) => Promise<T>, database?: string): Promise<T>;
+  /** Sets what every part begins with: see {@link BASE}. */
+  settle(): Promise<void>;
+  /** Kills with SIGKILL, and resolves when the process is gone. */
+  killPostgres(): Promise<void>;
+  startPostgres(): Promise<void>;
+  killTemporal(): Promise<void>;
   stopTemporal(): Promise<void>;
   /** The same file, the same port. */
   startTemporal(): Promise<void>;
@@ -38,11 +46,14 @@ const STATEMENTS = {
 /** Below those that a connection gets for its own end: a client that tries a stopped server again could get that very port. */
 const FIRST_PORT = 20_000;
 const PORTS = 10_000;
+/** A flush costs nothing: a shared machine's disk is noise. Part P6 slows each flush down instead. */
+const BASE = ['fsync = off', 'full_page_writes = off'];
 const CAPACITY = { max_connections: '400', shared_buffers: '512MB', max_wal_size: '4GB' };
 
 export async function openServers(folder: string, undo: Undo): Promise<Servers> {
   const directory = join(folder, 'postgres');
-  const { postgres, hasStatements } = await startStatistically(directory);
+  const { options, hasStatements, ...started } = await startStatistically(directory);
+  let { postgres } = started;
   undo.add(() => postgres.stop());
   requireOwn('PostgreSQL', { adopted: postgres.adopted, at: postgres.url });
   const dbFile = join(folder, 'temporal.db');
@@ -62,19 +73,28 @@ export async function openServers(folder: string, undo: Undo): Promise<Servers> 
       await client.end();
     }
   };
-  // A flush costs nothing: a shared machine's disk is noise. Part P6 slows each flush down instead.
-  await admin(async (client) => {
-    for (const name of ['fsync', 'full_page_writes']) await client.query(`alter system set ${name} = off`);
-    // Switched on for the part that counts statements.
-    if (hasStatements) await client.query('alter system set pg_stat_statements.track = none');
-    await client.query('select pg_reload_conf()');
-  });
+  const settle = () =>
+    admin(async (client) => {
+      for (const change of BASE) await client.query(`alter system set ${change}`);
+      // Switched on for the part that counts statements.
+      if (hasStatements) await client.query('alter system set pg_stat_statements.track = none');
+      await client.query('select pg_reload_conf()');
+    });
+  await settle();
   return {
-    postgres,
+    get postgres() {
+      return postgres;
+    },
     hasStatements,
     admin,
+    settle,
     temporalAddress: temporal.address,
     pidOfTemporal: () => temporal.pid,
+    killPostgres: () => kill(postgres.pid),
+    async startPostgres() {
+      postgres = await startPostgres({ ...options, port: postgres.port });
+    },
+    killTemporal: () => kill(temporal.pid),
     stopTemporal: () => temporal.stop(),
     async startTemporal() {
       const { port: before } = temporal;
@@ -84,14 +104,19 @@ export async function openServers(folder: string, undo: Undo): Promise<Servers> 
   };
 }
 
+async function kill(pid: number): Promise<void> {
+  process.kill(pid, 'SIGKILL');
+  await gone(pid);
+}
+
 /** With statistics of statements if the server has them. */
 async function startStatistically(directory: string) {
-  const options = { directory, removeOnStop: true };
+  const plain = { directory, removeOnStop: true, settings: CAPACITY };
+  const options = { ...plain, settings: { ...CAPACITY, ...STATEMENTS } };
   try {
-    const postgres = await startPostgres({ ...options, settings: { ...CAPACITY, ...STATEMENTS } });
-    return { postgres, hasStatements: true };
+    return { postgres: await startPostgres(options), options, hasStatements: true };
   } catch (error) {
     if (!(error instanceof PostgresStartError) || !error.message.includes('pg_stat_statements')) throw error;
-    return { postgres: await startPostgres({ ...options, settings: CAPACITY }), hasStatements: false };
+    return { postgres: await startPostgres(plain), options: plain, hasStatements: false };
   }
 }

@@ -34,7 +34,7 @@ let made = 0;
 
 export async function loadOn(engine: BenchEngine, temporalAddress: string): Promise<DepositLoad> {
   const connection = await Connection.connect({ address: temporalAddress });
-  const client = new Client({ connection });
+  const client = new Client({ connection, namespace: engine.database });
   const key = { authorization: `Bearer ${engine.apiKey}` };
   const load: DepositLoad = {
     async create(n, apiUrl = engine.apiUrl) {

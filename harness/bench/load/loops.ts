@@ -24,12 +24,14 @@ const newHistogram = (): Histogram =>
 
 export interface Latencies {
   readonly p50Ms: number;
+  readonly p95Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
 }
 
 const latencies = (histogram: Histogram): Latencies => ({
   p50Ms: histogram.getValueAtPercentile(50) / 1_000,
+  p95Ms: histogram.getValueAtPercentile(95) / 1_000,
   p99Ms: histogram.getValueAtPercentile(99) / 1_000,
   maxMs: histogram.maxValue / 1_000,
 });

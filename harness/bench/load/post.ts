@@ -32,7 +32,11 @@ export const post = (
         response.once('end', () => resolve({ status: response.statusCode!, text }));
       },
     );
-    sent.once('error', reject);
+    sent.once('error', (error: NodeJS.ErrnoException) => {
+      // A kept connection that the server was just closing: nobody has read the request.
+      if (sent.reusedSocket && error.code === 'ECONNRESET') resolve(post(url, body, headers, method));
+      else reject(error);
+    });
     sent.once('timeout', () => sent.destroy(new Error(`no answer within ${WITHIN_MS / 1_000} s`)));
     sent.end(body);
   });

@@ -4,7 +4,7 @@ import { type Latencies, openLoop } from '../load/loops.ts';
 import { type Part, roundsTold } from './part.ts';
 
 /** P3: callbacks come at a fixed rate, and each pays another deposit, which is credited meanwhile. */
-export const ack: Part = {
+export const ackPart: Part = {
   ids: ['P3'],
   seconds: { full: 180, quick: 35 },
   async measure(bench) {

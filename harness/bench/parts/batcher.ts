@@ -22,7 +22,7 @@ const FLUSHES = {
 } as const;
 
 /** P6: the ledger's statement through the batcher, alone, and one bare row a call; in this process, as in a worker. */
-export const batcher: Part = {
+export const batcherPart: Part = {
   ids: ['P6'],
   seconds: { full: 400, quick: 45 },
   async measure(bench) {

@@ -10,7 +10,7 @@ interface BurstSample {
 }
 
 /** P4: as many callbacks as are taken, with Temporal there and without; then everything is credited. */
-export const burst: Part = {
+export const burstPart: Part = {
   ids: ['P4'],
   seconds: { full: 600, quick: 80 },
   async measure(bench) {

@@ -12,7 +12,7 @@ import { type Part, roundsTold } from './part.ts';
 const AFTERWARDS_MS = 2_500;
 
 /** P14: fixed work, and what it needed; what the idle engine needs in the same time is taken off. */
-export const cost: Part = {
+export const costPart: Part = {
   ids: ['P14'],
   seconds: { full: 240, quick: 60 },
   async measure(bench) {

@@ -4,7 +4,7 @@ import { type Latencies, oneByOne } from '../load/loops.ts';
 import { type Part, roundsTold } from './part.ts';
 
 /** P5: one caller at a time. */
-export const create: Part = {
+export const createPart: Part = {
   ids: ['P5'],
   seconds: { full: 90, quick: 20 },
   async measure(bench) {

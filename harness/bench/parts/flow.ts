@@ -12,7 +12,7 @@ interface FlowSample {
 }
 
 /** P1 and P2: whole deposits in a closed loop, beside the two floors. */
-export const flow: Part = {
+export const flowPart: Part = {
   ids: ['P1', 'P2'],
   seconds: { full: 900, quick: 75 },
   async measure(bench, wanted) {

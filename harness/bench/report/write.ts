@@ -16,7 +16,7 @@ export const chartsOf = (result: RunResult): Readonly<Record<string, string>> =>
   );
 
 /** Writes JSON, report and charts, and the comparison where there is an earlier run; resolves to the files' paths. */
-export async function writeReport(result: RunResult, old: RunResult | null, out: string): Promise<string[]> {
+export async function writeBenchReport(result: RunResult, old: RunResult | null, out: string): Promise<string[]> {
   const files = {
     'result.json': `${JSON.stringify(result, null, 2)}\n`,
     'report.md': reportOf(result),
