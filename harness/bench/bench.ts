@@ -2,7 +2,7 @@ import { type Built, buildAll } from './ground/build.ts';
 import { type BareEndpoint, startEndpoint } from './ground/endpoint.ts';
 import { type BenchEngine, startBenchEngine } from './ground/engine.ts';
 import { type Floors, startFloors } from './ground/floors.ts';
-import { openServers, type Servers } from './ground/servers.ts';
+import { openServers, type BenchServers } from './ground/servers.ts';
 import type { Undo } from './ground/undo.ts';
 import { type DepositLoad, loadOn } from './load/deposits.ts';
 import { closedLoop } from './load/loops.ts';
@@ -16,7 +16,7 @@ export interface LoadedEngine {
 /** What the parts measure on. Each thing is started when it is first asked for. */
 export interface Bench {
   readonly scale: Scale;
-  readonly servers: Servers;
+  readonly servers: BenchServers;
   readonly built: Built;
   readonly undo: Undo;
   /** A directory of this run, taken away at its end. */

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { RunResult } from './figures/result.ts';
+import type { BenchRun } from './figures/result.ts';
 import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
 import { PARTS } from './parts/parts.ts';
@@ -23,7 +23,7 @@ try {
   console.error(`${(error as Error).message}\n\n${BENCH_USAGE}`);
   process.exit(2);
 }
-const old = options.compare === null ? null : (JSON.parse(await readFile(options.compare, 'utf8')) as RunResult);
+const old = options.compare === null ? null : (JSON.parse(await readFile(options.compare, 'utf8')) as BenchRun);
 const undo = createUndo();
 undoAtSignals(undo);
 const stopAll = async () => {

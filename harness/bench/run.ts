@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBench } from './bench.ts';
-import type { Figures, RunResult, Table } from './figures/result.ts';
+import type { Figures, BenchRun, Table } from './figures/result.ts';
 import { groundOf, loadNow } from './ground/facts.ts';
 import type { Undo } from './ground/undo.ts';
 import type { BenchOptions } from './options.ts';
@@ -29,7 +29,7 @@ export async function runBench(
   options: BenchOptions,
   undo: Undo,
   write: (line: string) => void,
-): Promise<RunResult> {
+): Promise<BenchRun> {
   const { size, only } = options;
   const quick = size !== 'full';
   const chosen = chosenParts(parts, options);

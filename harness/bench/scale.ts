@@ -5,7 +5,11 @@ export interface Scale {
   readonly flow: { readonly inFlight: readonly number[]; readonly atLeast: number; readonly times: number };
   /** Callbacks of a round, and how many come in a second. */
   readonly ack: { readonly count: number; readonly perSecond: number };
-  readonly burst: { readonly count: number; readonly inFlight: number };
+  readonly burst: {
+    readonly count: number;
+    readonly inFlight: number /** Also with Temporal stopped. */;
+    readonly stopped: boolean;
+  };
   readonly creates: number;
   /** Postings of a round for each caller, and the callers. */
   readonly batcher: { readonly callers: readonly number[]; readonly atLeast: number; readonly times: number };
@@ -22,7 +26,7 @@ const FULL: Scale = {
   rounds: 7,
   flow: { inFlight: [8, 16, 32, 64], atLeast: 100, times: 3 },
   ack: { count: 200, perSecond: 40 },
-  burst: { count: 300, inFlight: 64 },
+  burst: { count: 300, inFlight: 64, stopped: true },
   creates: 60,
   batcher: { callers: [32, 256], atLeast: 2_000, times: 8 },
   cost: { count: 200, inFlight: 8, idleMs: 10_000 },
@@ -37,8 +41,8 @@ const QUICK: Scale = {
   ...FULL,
   rounds: 5,
   flow: { inFlight: [8, 32], atLeast: 32, times: 1 },
-  ack: { count: 60, perSecond: 40 },
-  burst: { count: 100, inFlight: 64 },
+  ack: { count: 40, perSecond: 40 },
+  burst: { count: 64, inFlight: 64, stopped: false },
   creates: 15,
   batcher: { callers: [32, 256], atLeast: 500, times: 2 },
   cost: { count: 40, inFlight: 8, idleMs: 3_000 },
@@ -53,7 +57,7 @@ const TINY: Scale = {
   rounds: 1,
   flow: { inFlight: [8], atLeast: 8, times: 1 },
   ack: { count: 10, perSecond: 40 },
-  burst: { count: 20, inFlight: 8 },
+  burst: { count: 20, inFlight: 8, stopped: true },
   creates: 3,
   batcher: { callers: [32], atLeast: 64, times: 2 },
   cost: { count: 10, inFlight: 4, idleMs: 1_000 },

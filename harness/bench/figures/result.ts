@@ -35,7 +35,7 @@ export interface Ground {
 }
 
 /** The JSON of a run: the figures of each part under its id, and beside them what the report needs. */
-export type RunResult = Readonly<Record<`P${number}`, Figures>> & {
+export type BenchRun = Readonly<Record<`P${number}`, Figures>> & {
   readonly ground: Ground;
   readonly tables: Readonly<Record<string, readonly Table[]>>;
   readonly notes: Readonly<Record<string, readonly string[]>>;

@@ -3,7 +3,7 @@ import { freePort } from '../../../local/servers/ports.ts';
 import { must, post } from '../load/post.ts';
 import type { Built } from './build.ts';
 import { benchProgram } from './program.ts';
-import type { Servers } from './servers.ts';
+import type { BenchServers } from './servers.ts';
 import type { Undo } from './undo.ts';
 
 /** As many connections as an API process has for callbacks unless told otherwise. */
@@ -16,7 +16,7 @@ export interface BareEndpoint {
 }
 
 /** Express and one INSERT, as a process of its own with a database of its own on the same server. */
-export async function startEndpoint(servers: Servers, built: Built, undo: Undo): Promise<BareEndpoint> {
+export async function startEndpoint(servers: BenchServers, built: Built, undo: Undo): Promise<BareEndpoint> {
   const port = await freePort();
   await servers.admin((client) => client.query('create database bare'));
   const url = new URL(servers.postgres.url);

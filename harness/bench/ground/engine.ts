@@ -10,7 +10,7 @@ import { type Callback, callbacksOf } from '../load/callbacks.ts';
 import type { Built } from './build.ts';
 import { openNamespace } from './namespace.ts';
 import { type BenchProgram, benchProgram } from './program.ts';
-import type { Servers } from './servers.ts';
+import type { BenchServers } from './servers.ts';
 import type { Undo } from './undo.ts';
 
 const run = promisify(execFile);
@@ -43,7 +43,7 @@ export interface BenchEngineOptions {
 }
 
 export async function startBenchEngine(
-  servers: Servers,
+  servers: BenchServers,
   { engine: at }: Built,
   undo: Undo,
   { fill, worker = true }: BenchEngineOptions = {},

@@ -5,14 +5,17 @@ import type { Ground } from '../figures/result.ts';
 import { temporalCli } from '../../../local/servers/temporal-versions.ts';
 import { root } from '../../../local/servers/paths.ts';
 import { engineVersion } from '../../../worker/version.ts';
-import type { Servers } from './servers.ts';
+import type { BenchServers } from './servers.ts';
 
 const run = promisify(execFile);
 
 export const loadNow = (): number => Math.round(loadavg()[0]! * 100) / 100;
 
 /** On what it is measured, as far as it can be known before. */
-export async function groundOf(servers: Servers, size: Ground['size']): Promise<Omit<Ground, 'loadAfter' | 'seconds'>> {
+export async function groundOf(
+  servers: BenchServers,
+  size: Ground['size'],
+): Promise<Omit<Ground, 'loadAfter' | 'seconds'>> {
   const postgres = await servers.admin((client) =>
     client.query<{ v: string }>(`select current_setting('server_version') as v`),
   );

@@ -2,7 +2,7 @@ import { Client, Connection, WithStartWorkflowOperation } from '@temporalio/clie
 import { join } from 'node:path';
 import type { Built } from './build.ts';
 import { type BenchProgram, benchProgram } from './program.ts';
-import type { Servers } from './servers.ts';
+import type { BenchServers } from './servers.ts';
 import type { Undo } from './undo.ts';
 
 const TASK_QUEUE = 'floors';
@@ -23,7 +23,7 @@ export interface Floors {
   stop(): Promise<void>;
 }
 
-export async function startFloors(servers: Servers, built: Built, undo: Undo): Promise<Floors> {
+export async function startFloors(servers: BenchServers, built: Built, undo: Undo): Promise<Floors> {
   const worker = benchProgram(
     {
       name: 'floor worker',

@@ -9,7 +9,7 @@ import { freePort } from '../../../local/servers/ports.ts';
 import { callbacksOf, orderOfBench } from '../load/callbacks.ts';
 import { must, post } from '../load/post.ts';
 import { benchProgram } from './program.ts';
-import type { Servers } from './servers.ts';
+import type { BenchServers } from './servers.ts';
 import type { Undo } from './undo.ts';
 
 const run = promisify(execFile);
@@ -39,7 +39,7 @@ const secret = () => randomBytes(32).toString('base64url');
 export async function startRival(
   name: 'state-machine' | 'dbos',
   at: string,
-  servers: Servers,
+  servers: BenchServers,
   providerUrl: string,
   undo: Undo,
 ): Promise<Rival> {

@@ -19,7 +19,7 @@ export function requireOwn(what: string, server: { readonly adopted: boolean; re
     throw new ForeignServer(`${what} is at ${hostname}, which is not this machine's loopback`);
 }
 
-export interface Servers {
+export interface BenchServers {
   /** As it runs now: another one after it was killed. */
   readonly postgres: PostgresServer;
   readonly temporalAddress: string;
@@ -50,7 +50,7 @@ const PORTS = 10_000;
 const BASE = ['fsync = off', 'full_page_writes = off'];
 const CAPACITY = { max_connections: '400', shared_buffers: '512MB', max_wal_size: '4GB' };
 
-export async function openServers(folder: string, undo: Undo): Promise<Servers> {
+export async function openServers(folder: string, undo: Undo): Promise<BenchServers> {
   const directory = join(folder, 'postgres');
   const { options, hasStatements, ...started } = await startStatistically(directory);
   let { postgres } = started;
@@ -61,7 +61,7 @@ export async function openServers(folder: string, undo: Undo): Promise<Servers> 
   let temporal: TemporalServer = await startTemporal({ dbFile, uiPort: 'headless', port });
   undo.add(() => temporal.stop());
   requireOwn('Temporal', { adopted: temporal.adopted, at: temporal.address });
-  const admin: Servers['admin'] = async (work, database = 'postgres') => {
+  const admin: BenchServers['admin'] = async (work, database = 'postgres') => {
     const url = new URL(postgres.url);
     url.pathname = `/${database}`;
     const client = new pg.Client({ connectionString: url.href, application_name: 'bench' });

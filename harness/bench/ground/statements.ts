@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { Servers } from './servers.ts';
+import type { BenchServers } from './servers.ts';
 
 export interface StatementCounts {
   readonly calls: number;
@@ -23,7 +23,7 @@ interface StatementCount {
 const STATISTICS_LATE_MS = 1_500;
 
 /** What the engine's logins ask that database, as the server counts it: a statement from outside is a round trip. */
-export async function openStatements(servers: Servers, database: string) {
+export async function openStatements(servers: BenchServers, database: string) {
   const switchTo = (track: 'top' | 'none') =>
     servers.admin(async (admin) => {
       await admin.query(`alter system set pg_stat_statements.track = ${track}`);

@@ -6,7 +6,7 @@ import { type Part, roundsTold } from './part.ts';
 /** P3: callbacks come at a fixed rate, and each pays another deposit, which is credited meanwhile. */
 export const ackPart: Part = {
   ids: ['P3'],
-  seconds: { full: 180, quick: 35 },
+  seconds: { full: 180, quick: 32 },
   async measure(bench) {
     const { load, engine } = await bench.engine();
     const endpoint = await bench.endpoint();

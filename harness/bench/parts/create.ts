@@ -6,7 +6,7 @@ import { type Part, roundsTold } from './part.ts';
 /** P5: one caller at a time. */
 export const createPart: Part = {
   ids: ['P5'],
-  seconds: { full: 90, quick: 20 },
+  seconds: { full: 90, quick: 12 },
   async measure(bench) {
     const { load } = await bench.engine();
     const floors = await bench.floors();

@@ -13,7 +13,7 @@ interface RivalSample {
 /** P12: the same deposits by the engine, by a state machine in PostgreSQL, and by DBOS. */
 export const rivalsPart: Part = {
   ids: ['P12'],
-  seconds: { full: 240, quick: 60 },
+  seconds: { full: 240, quick: 30 },
   async measure(bench) {
     const { engine, load } = await bench.engine();
     bench.tell('installing the rivals');

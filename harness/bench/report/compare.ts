@@ -1,4 +1,4 @@
-import type { RunResult } from '../figures/result.ts';
+import type { BenchRun } from '../figures/result.ts';
 import type { Figure } from '../figures/statistics.ts';
 import { TARGETS } from '../targets.ts';
 import { markdownTable, shown } from './format.ts';
@@ -8,7 +8,7 @@ import { figuresOf, groundLine } from './markdown.ts';
 const comparable = ({ ratio, ours }: Figure): number => ratio ?? ours;
 
 /** Every point that both runs have: then, now, and now by then. */
-export function comparisonOf(result: RunResult, old: RunResult): string {
+export function comparisonOf(result: BenchRun, old: BenchRun): string {
   const rows = TARGETS.flatMap(({ id, better }) =>
     Object.entries(figuresOf(result, id) ?? {}).flatMap(([point, figure]) => {
       const before = figuresOf(old, id)?.[point];

@@ -1,8 +1,8 @@
-import type { Figures, Ground, RunResult } from '../figures/result.ts';
+import type { Figures, Ground, BenchRun } from '../figures/result.ts';
 import { TARGETS, type Target } from '../targets.ts';
 import { isReached, markdownTable, shown } from './format.ts';
 
-export const figuresOf = (result: RunResult, id: string): Figures | undefined => result[id as 'P1'];
+export const figuresOf = (result: BenchRun, id: string): Figures | undefined => result[id as 'P1'];
 
 /** One line about the machine, so that no figure is read without it. */
 export const groundLine = (ground: Ground): string =>
@@ -15,7 +15,7 @@ export const isCharted = (id: string): boolean => CHARTED.includes(id);
 
 const WORDS = { true: 'reached', false: '**missed**', null: '' } as const;
 
-function section(result: RunResult, target: Target): string {
+function section(result: BenchRun, target: Target): string {
   const { id, title, baseline, mark } = target;
   const figures = figuresOf(result, id);
   const head = `## ${id}: ${title}\n\nAgainst ${baseline}. Mark (goal): ${mark}.`;
@@ -39,10 +39,10 @@ function section(result: RunResult, target: Target): string {
 }
 
 /** The report of a run, with every row of the targets. */
-export function reportOf(result: RunResult): string {
+export function reportOf(result: BenchRun): string {
   const wanted = TARGETS.filter(({ id }) => figuresOf(result, id) !== undefined || result.failed[id] !== undefined);
   return `${['# A run of the benchmark', groundLine(result.ground), ...wanted.map((target) => section(result, target))].join('\n\n')}\n`;
 }
 
 /** The sections of these rows alone. */
-export const sectionsOf = (result: RunResult): string => TARGETS.map((target) => section(result, target)).join('\n\n');
+export const sectionsOf = (result: BenchRun): string => TARGETS.map((target) => section(result, target)).join('\n\n');

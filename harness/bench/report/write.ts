@@ -1,13 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunResult } from '../figures/result.ts';
+import type { BenchRun } from '../figures/result.ts';
 import { TARGETS } from '../targets.ts';
 import { chartOf } from './chart.ts';
 import { comparisonOf } from './compare.ts';
 import { figuresOf, isCharted, reportOf } from './markdown.ts';
 
 /** The charts of a run, by the names of their files. */
-export const chartsOf = (result: RunResult): Readonly<Record<string, string>> =>
+export const chartsOf = (result: BenchRun): Readonly<Record<string, string>> =>
   Object.fromEntries(
     TARGETS.flatMap(({ id, title, marks }) => {
       const figures = figuresOf(result, id);
@@ -16,7 +16,7 @@ export const chartsOf = (result: RunResult): Readonly<Record<string, string>> =>
   );
 
 /** Writes JSON, report and charts, and the comparison where there is an earlier run; resolves to the files' paths. */
-export async function writeBenchReport(result: RunResult, old: RunResult | null, out: string): Promise<string[]> {
+export async function writeBenchReport(result: BenchRun, old: BenchRun | null, out: string): Promise<string[]> {
   const files = {
     'result.json': `${JSON.stringify(result, null, 2)}\n`,
     'report.md': reportOf(result),
