@@ -3,6 +3,7 @@ import { type BareEndpoint, startEndpoint } from './ground/endpoint.ts';
 import { type BenchEngine, startBenchEngine } from './ground/engine.ts';
 import { type Floors, startFloors } from './ground/floors.ts';
 import { openServers, type BenchServers } from './ground/servers.ts';
+import { buildTemporalServer } from './ground/temporal-postgres.ts';
 import type { Undo } from './ground/undo.ts';
 import { type DepositLoad, loadOn } from './load/deposits.ts';
 import { closedLoop } from './load/loops.ts';
@@ -27,6 +28,8 @@ export interface Bench {
   engine(): Promise<LoadedEngine>;
   floors(): Promise<Floors>;
   endpoint(): Promise<BareEndpoint>;
+  /** Analyzes the tables of an engine that is there; a part begins with it. */
+  refresh(): Promise<void>;
   /** Ends engine and floors: the next part begins with new processes. */
   startAnew(): Promise<void>;
 }
@@ -34,22 +37,32 @@ export interface Bench {
 const WARM_DEPOSITS = 100;
 const WARM_LANES = 8;
 
-export async function openBench(options: Pick<Bench, 'scale' | 'undo' | 'folder' | 'tell'>): Promise<Bench> {
+export interface BenchSetup extends Pick<Bench, 'scale' | 'undo' | 'folder' | 'tell'> {
+  readonly temporal: 'dev' | 'postgres';
+}
+
+export async function openBench({ temporal, ...options }: BenchSetup): Promise<Bench> {
   const { undo, folder, tell } = options;
   tell('building the engine and the floors');
   const built = await buildAll();
+  const onPostgres = temporal === 'postgres' ? await buildTemporalServer(tell) : null;
   tell('starting PostgreSQL and Temporal');
-  const servers = await openServers(folder, undo);
+  const servers = await openServers(folder, undo, onPostgres);
   let engine: Promise<LoadedEngine> | null = null;
   let floors: Promise<Floors> | null = null;
   let endpoint: Promise<BareEndpoint> | null = null;
   async function openEngine(): Promise<LoadedEngine> {
     const started = await startBenchEngine(servers, built, undo);
-    const load = await loadOn(started, servers.temporalAddress);
-    undo.add(() => load.close());
-    await closedLoop(load.fresh(WARM_DEPOSITS), WARM_LANES, (n) => load.whole(n));
-    await analyze(started);
-    return { engine: started, load };
+    try {
+      const load = await loadOn(started, servers.temporalAddress);
+      undo.add(() => load.close());
+      await closedLoop(load.fresh(WARM_DEPOSITS), WARM_LANES, load.whole);
+      await analyze(started);
+      return { engine: started, load };
+    } catch (error) {
+      await started.stop();
+      throw error;
+    }
   }
   return {
     ...options,
@@ -58,10 +71,12 @@ export async function openBench(options: Pick<Bench, 'scale' | 'undo' | 'folder'
     engine: () => (engine ??= openEngine()),
     floors: () => (floors ??= startFloors(servers, built, undo)),
     endpoint: () => (endpoint ??= startEndpoint(servers, built, undo)),
+    async refresh() {
+      if (engine !== null) await analyze((await engine).engine);
+    },
     async startAnew() {
       const opened = [engine, floors] as const;
       [engine, floors] = [null, null];
-      // What could not be opened has nothing to end.
       // What could not be opened has nothing to end.
       const [old, oldFloors] = [await opened[0]?.catch(() => null), await opened[1]?.catch(() => null)];
       await old?.load.close();
@@ -71,5 +86,4 @@ export async function openBench(options: Pick<Bench, 'scale' | 'undo' | 'folder'
   };
 }
 
-export const analyze = (engine: BenchEngine): Promise<unknown> =>
-  engine.admin((client) => client.query('vacuum analyze'));
+const analyze = (engine: BenchEngine): Promise<unknown> => engine.admin((client) => client.query('vacuum analyze'));

@@ -25,7 +25,7 @@ try {
 }
 const old = options.compare === null ? null : (JSON.parse(await readFile(options.compare, 'utf8')) as BenchRun);
 const undo = createUndo();
-undoAtSignals(undo);
+const interrupted = undoAtSignals(undo);
 const stopAll = async () => {
   await undo.run();
   process.exit(1);
@@ -37,11 +37,14 @@ process.on('uncaughtException', (error) => {
   void stopAll();
 });
 try {
-  const result = await runBench(PARTS, options, undo, (line) => console.log(line));
+  const result = await runBench(PARTS, options, { undo, interrupted, write: (line) => console.log(line) });
   const files = await writeBenchReport(result, old, options.out);
   console.log(reportOf(result));
   console.log(`written: ${files.join(', ')}`);
   process.exitCode = Object.keys(result.failed).length > 0 ? 1 : 0;
+} catch (error) {
+  if (!interrupted.aborted) console.error(error);
+  process.exitCode = interrupted.aborted ? 130 : 1;
 } finally {
   await undo.run();
 }

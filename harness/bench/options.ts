@@ -4,17 +4,20 @@ export interface BenchOptions {
   readonly size: 'full' | 'quick' | 'tiny';
   /** The rows that are wanted; empty: all of them. */
   readonly only: readonly string[];
+  /** What Temporal keeps its data in: the dev server's file, or a PostgreSQL. */
+  readonly temporal: 'dev' | 'postgres';
   /** An earlier run's JSON. */
   readonly compare: string | null;
   /** Where the report goes. */
   readonly out: string;
 }
 
-export const BENCH_USAGE = `npm run bench -- [--quick | --tiny] [--only P3,P4] [--compare OLD.json] [--out DIR]
+export const BENCH_USAGE = `npm run bench -- [--quick | --tiny] [--only P3,P4] [--compare OLD.json] [--temporal postgres] [--out DIR]
   --quick     fewer rounds and deposits, and no part that takes long: at most six minutes
   --tiny      one round of a few deposits, to see whether it works: its figures say nothing
   --only      these rows of the report alone, whatever the others leave out
   --compare   also how each figure stands to that of an earlier run
+  --temporal  postgres: Temporal's server on a PostgreSQL of its own, built with Go once, instead of the dev server
   --out       where result.json, report.md and the charts are written; by default test-output/bench`;
 
 /** Throws an Error whose message is for whoever called. */
@@ -26,6 +29,7 @@ export function parseBenchOptions(args: readonly string[], ids: readonly string[
       tiny: { type: 'boolean', default: false },
       only: { type: 'string', default: '' },
       compare: { type: 'string' },
+      temporal: { type: 'string', default: 'dev' },
       out: { type: 'string', default: 'test-output/bench' },
     },
   });
@@ -35,6 +39,9 @@ export function parseBenchOptions(args: readonly string[], ids: readonly string[
     .filter((id) => id !== '');
   const unknown = only.filter((id) => !ids.includes(id));
   if (unknown.length > 0) throw new Error(`--only ${unknown.join(',')}: expected some of ${ids.join(', ')}`);
+  const { temporal } = values;
+  if (temporal !== 'dev' && temporal !== 'postgres')
+    throw new Error(`--temporal ${temporal}: expected dev or postgres`);
   const size = values.tiny ? 'tiny' : values.quick ? 'quick' : 'full';
-  return { size, only, compare: values.compare ?? null, out: values.out };
+  return { size, only, temporal, compare: values.compare ?? null, out: values.out };
 }

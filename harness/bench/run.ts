@@ -23,22 +23,28 @@ export const chosenParts = (parts: readonly Part[], { size, only }: Pick<BenchOp
 const PATIENCE = 5;
 const AT_LEAST_S = 300;
 
-/** Measures the wanted parts one after the other. A part that fails says why and stops no other. */
+export interface BenchHands {
+  readonly undo: Undo;
+  readonly interrupted: AbortSignal;
+  /** Takes a line of progress. */
+  readonly write: (line: string) => void;
+}
+
+/** Measures the wanted parts one after the other. A part that fails says why and stops no other; an interrupt rejects. */
 export async function runBench(
   parts: readonly Part[],
   options: BenchOptions,
-  undo: Undo,
-  write: (line: string) => void,
+  { undo, interrupted, write }: BenchHands,
 ): Promise<BenchRun> {
-  const { size, only } = options;
+  const { size, only, temporal } = options;
   const quick = size !== 'full';
   const chosen = chosenParts(parts, options);
   const progress = createProgress(chosen, (part) => secondsOf(part, quick), write);
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-bench-'));
   undo.add(() => rm(folder, { recursive: true, force: true }));
   const startedMs = performance.now();
-  const bench = await openBench({ scale: SCALES[size], undo, folder, tell: progress.tell });
-  const ground = await groundOf(bench.servers, size);
+  const bench = await openBench({ scale: SCALES[size], temporal, undo, folder, tell: progress.tell });
+  const ground = await groundOf(bench.servers, size, temporal);
   const figures: Record<string, Figures> = {};
   const tables: Record<string, readonly Table[]> = {};
   const notes: Record<string, readonly string[]> = {};
@@ -46,6 +52,7 @@ export async function runBench(
   for (const part of chosen) {
     const wanted = part.ids.filter((id) => only.length === 0 || only.includes(id));
     try {
+      await bench.refresh();
       const results = await within(
         Math.max(AT_LEAST_S, secondsOf(part, quick) * PATIENCE),
         part.measure(bench, wanted),
@@ -57,6 +64,7 @@ export async function runBench(
         if (said.length > 0) notes[id] = said;
       }
     } catch (error) {
+      interrupted.throwIfAborted();
       for (const id of wanted) failed[id] = (error as Error).message;
       progress.tell(`${wanted.join(', ')} failed: ${(error as Error).message}`);
       // What it left half done is not measured on.

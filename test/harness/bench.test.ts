@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { BenchRun } from '../../harness/bench/figures/result.ts';
 import { inTurns } from '../../harness/bench/figures/rounds.ts';
 import { against, alone, median } from '../../harness/bench/figures/statistics.ts';
-import { ForeignServer, requireOwn } from '../../harness/bench/ground/servers.ts';
+import { ForeignServer, requireOwn } from '../../harness/bench/ground/own.ts';
 import { createUndo } from '../../harness/bench/ground/undo.ts';
 import { closedLoop, openLoop } from '../../harness/bench/load/loops.ts';
 import { parseBenchOptions } from '../../harness/bench/options.ts';
@@ -93,6 +93,7 @@ test('rows are chosen by name, and a quick run leaves out what takes long unless
   expect(parseBenchOptions([], ids)).toMatchObject({ size: 'full', only: [], compare: null });
   expect(parseBenchOptions(['--quick', '--only', 'p3,P4'], ids)).toMatchObject({ size: 'quick', only: ['P3', 'P4'] });
   expect(() => parseBenchOptions(['--only', 'P99'], ids)).toThrow('P99');
+  expect(() => parseBenchOptions(['--temporal', '127.0.0.1:7233'], ids)).toThrow('expected dev or postgres');
   const chosen = (size: 'full' | 'quick', ...only: string[]) =>
     chosenParts(PARTS, { size, only }).flatMap((p) => p.ids);
   expect(chosen('full').toSorted()).toEqual(ids.toSorted());

@@ -8,6 +8,7 @@ import { Secret } from '../../../config/keys/secret.ts';
 import { freePort } from '../../../local/servers/ports.ts';
 import { type Callback, callbacksOf } from '../load/callbacks.ts';
 import type { Built } from './build.ts';
+import { setLoginPasswords } from './logins.ts';
 import { openNamespace } from './namespace.ts';
 import { type BenchProgram, benchProgram } from './program.ts';
 import type { BenchServers } from './servers.ts';
@@ -66,7 +67,7 @@ export async function startBenchEngine(
     }).then(({ stdout }) => stdout.trim());
   await command('worker/migrate.js');
   await fill?.(urlFor());
-  await servers.admin(letIn, database);
+  await servers.admin(setLoginPasswords, database);
   await command('commands/seal-key.js', '--register');
   const apiKey = await command('commands/keys.js', 'create', 'bench', '--scopes', 'deposits:create,deposits:read');
 
@@ -134,7 +135,7 @@ export async function startBenchEngine(
     callbackOf: callbacksOf(`http://127.0.0.1:${ports.callback}`, { ...mtpay, callbackKey }),
     admin: (work) => servers.admin(work, database),
     pids: () => ({
-      temporal: [servers.pidOfTemporal()],
+      temporal: servers.pidsOfTemporal(),
       worker: alive('worker'),
       api: alive('api'),
       postgres: [servers.postgres.pid],
@@ -150,12 +151,4 @@ export async function startBenchEngine(
       for (const one of [...more, programs.worker, programs.api, provider]) await one.end();
     },
   };
-}
-
-/** The migrations make logins without passwords. */
-async function letIn(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ role: string }>(
-    'select rolname as role from pg_roles where rolcanlogin and not rolsuper',
-  );
-  for (const { role } of rows) await client.query(`alter role ${role} password '${client.password}'`);
 }

@@ -5,6 +5,7 @@ import type { Ground } from '../figures/result.ts';
 import { temporalCli } from '../../../local/servers/temporal-versions.ts';
 import { root } from '../../../local/servers/paths.ts';
 import { engineVersion } from '../../../worker/version.ts';
+import { SERVER_VERSION } from './temporal-postgres.ts';
 import type { BenchServers } from './servers.ts';
 
 const run = promisify(execFile);
@@ -15,6 +16,7 @@ export const loadNow = (): number => Math.round(loadavg()[0]! * 100) / 100;
 export async function groundOf(
   servers: BenchServers,
   size: Ground['size'],
+  temporal: 'dev' | 'postgres',
 ): Promise<Omit<Ground, 'loadAfter' | 'seconds'>> {
   const postgres = await servers.admin((client) =>
     client.query<{ v: string }>(`select current_setting('server_version') as v`),
@@ -31,7 +33,8 @@ export async function groundOf(
     memoryGb: Math.round(totalmem() / 2 ** 30),
     node: process.version,
     postgres: postgres.rows[0]!.v,
-    temporal: `dev server of CLI ${temporalCli.version}`,
+    temporal:
+      temporal === 'dev' ? `dev server of CLI ${temporalCli.version}` : `server ${SERVER_VERSION} on PostgreSQL`,
     loadBefore: loadNow(),
     size,
   };

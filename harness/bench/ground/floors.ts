@@ -74,7 +74,7 @@ export async function startFloors(servers: BenchServers, built: Built, undo: Und
     },
     open: async (id) => void (await start('empty', id)),
     finish,
-    pids: () => ({ temporal: [servers.pidOfTemporal()], worker: [worker.pid()] }),
+    pids: () => ({ temporal: servers.pidsOfTemporal(), worker: [worker.pid()] }),
     async stop() {
       await worker.end();
       await connection.close();

@@ -1,29 +1,18 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import { type PostgresServer, PostgresStartError, startPostgres } from '../../../local/servers/postgres.ts';
-import { startTemporal, type TemporalServer } from '../../../local/servers/temporal.ts';
 import { gone } from '../../../local/servers/process.ts';
+import { requireOwn } from './own.ts';
+import { startTemporalOnPostgres } from './temporal-postgres.ts';
+import { startDevTemporal } from './temporal-server.ts';
 import type { Undo } from './undo.ts';
-
-/** A server that this run did not start: what is measured on it would be somebody else's work, and their data at risk. */
-export class ForeignServer extends Error {
-  override readonly name = 'ForeignServer';
-}
-
-/** Throws {@link ForeignServer} unless the server was started now, on loopback. */
-export function requireOwn(what: string, server: { readonly adopted: boolean; readonly at: string }): void {
-  const { hostname } = new URL(server.at.includes('://') ? server.at : `tcp://${server.at}`);
-  if (server.adopted)
-    throw new ForeignServer(`${what} was running already: the bench measures on its own servers only`);
-  if (hostname !== '127.0.0.1')
-    throw new ForeignServer(`${what} is at ${hostname}, which is not this machine's loopback`);
-}
 
 export interface BenchServers {
   /** As it runs now: another one after it was killed. */
   readonly postgres: PostgresServer;
   readonly temporalAddress: string;
-  pidOfTemporal(): number;
+  /** The server and what belongs to it alone. */
+  pidsOfTemporal(): readonly number[];
   /** The server's statistics of statements; false where its contrib modules are not installed. */
   readonly hasStatements: boolean;
   /** As the superuser, on the database of that name. */
@@ -35,7 +24,7 @@ export interface BenchServers {
   startPostgres(): Promise<void>;
   killTemporal(): Promise<void>;
   stopTemporal(): Promise<void>;
-  /** The same file, the same port. */
+  /** On the same data, at the same address. */
   startTemporal(): Promise<void>;
 }
 
@@ -50,17 +39,18 @@ const PORTS = 10_000;
 const BASE = ['fsync = off', 'full_page_writes = off'];
 const CAPACITY = { max_connections: '400', shared_buffers: '512MB', max_wal_size: '4GB' };
 
-export async function openServers(folder: string, undo: Undo): Promise<BenchServers> {
+/** `onPostgres`: where the programs of Temporal's server are, to run it on a PostgreSQL instead of the dev server. */
+export async function openServers(folder: string, undo: Undo, onPostgres: string | null): Promise<BenchServers> {
   const directory = join(folder, 'postgres');
   const { options, hasStatements, ...started } = await startStatistically(directory);
   let { postgres } = started;
   undo.add(() => postgres.stop());
   requireOwn('PostgreSQL', { adopted: postgres.adopted, at: postgres.url });
-  const dbFile = join(folder, 'temporal.db');
   const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
-  let temporal: TemporalServer = await startTemporal({ dbFile, uiPort: 'headless', port });
-  undo.add(() => temporal.stop());
-  requireOwn('Temporal', { adopted: temporal.adopted, at: temporal.address });
+  const temporal =
+    onPostgres === null
+      ? await startDevTemporal(folder, port, undo)
+      : await startTemporalOnPostgres(onPostgres, folder, port, undo);
   const admin: BenchServers['admin'] = async (work, database = 'postgres') => {
     const url = new URL(postgres.url);
     url.pathname = `/${database}`;
@@ -89,18 +79,14 @@ export async function openServers(folder: string, undo: Undo): Promise<BenchServ
     admin,
     settle,
     temporalAddress: temporal.address,
-    pidOfTemporal: () => temporal.pid,
+    pidsOfTemporal: () => temporal.pids(),
     killPostgres: () => kill(postgres.pid),
     async startPostgres() {
       postgres = await startPostgres({ ...options, port: postgres.port });
     },
-    killTemporal: () => kill(temporal.pid),
+    killTemporal: () => kill(temporal.pids()[0]!),
     stopTemporal: () => temporal.stop(),
-    async startTemporal() {
-      const { port: before } = temporal;
-      temporal = await startTemporal({ dbFile, uiPort: 'headless', port: before });
-      if (temporal.port !== before) throw new Error(`somebody took port ${before} while Temporal was stopped`);
-    },
+    startTemporal: () => temporal.start(),
   };
 }
 

@@ -5,6 +5,9 @@ export interface Undo {
   run(): Promise<void>;
 }
 
+/** The exit code of shells for it. */
+const INTERRUPTED = 130;
+
 export function createUndo(): Undo {
   const steps: (() => Promise<unknown> | void)[] = [];
   let running: Promise<void> | null = null;
@@ -23,13 +26,14 @@ export function createUndo(): Undo {
   };
 }
 
-/** A signal ends what was started and then the process; a second one ends the process at once. */
-export function undoAtSignals(undo: Undo): void {
-  let asked = false;
+/** A signal ends what was started and then the process; a second one ends the process at once. The result is aborted by the first. */
+export function undoAtSignals(undo: Undo): AbortSignal {
+  const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      if (asked) process.exit(130);
-      asked = true;
-      void undo.run().finally(() => process.exit(130));
+      if (interrupted.signal.aborted) process.exit(INTERRUPTED);
+      interrupted.abort();
+      void undo.run().finally(() => process.exit(INTERRUPTED));
     });
+  return interrupted.signal;
 }

@@ -19,7 +19,9 @@ export const growthPart: Part = {
   async measure(bench) {
     const grown: Grown[] = [];
     for (const deposits of bench.scale.growth) {
-      const tell = (line: string) => bench.tell(`rows of ${deposits} deposits, ${line}`);
+      // What takes less than a second is nothing to tell of.
+      const tell = (line: string) =>
+        void (!line.includes(': 0.') && bench.tell(`rows of ${deposits} deposits, ${line}`));
       const fill = (url: string) => generateRows(url, { deposits, lean: deposits >= LEAN_FROM }, tell);
       const engine = await startBenchEngine(bench.servers, bench.built, bench.undo, { fill, worker: false });
       await bench.servers.settle();
