@@ -1,4 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LockedError, takeLock } from '../../local/servers/lock.ts';
+import { cacheDirectory } from '../../local/servers/paths.ts';
 import type { BenchRun } from './figures/result.ts';
 import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
@@ -24,7 +27,17 @@ try {
   process.exit(2);
 }
 const old = options.compare === null ? null : (JSON.parse(await readFile(options.compare, 'utf8')) as BenchRun);
+// Two runs in one clone would build into the same place, and measure each other.
+let release;
+try {
+  release = takeLock(join(cacheDirectory, 'bench.lock'));
+} catch (error) {
+  if (!(error instanceof LockedError)) throw error;
+  console.error('Another bench runs in this clone: wait for it, or end it with Ctrl-C there.');
+  process.exit(2);
+}
 const undo = createUndo();
+undo.add(release);
 const interrupted = undoAtSignals(undo);
 const stopAll = async () => {
   await undo.run();

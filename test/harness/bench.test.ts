@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { BenchRun } from '../../harness/bench/figures/result.ts';
 import { inTurns } from '../../harness/bench/figures/rounds.ts';
@@ -6,7 +8,7 @@ import { ForeignServer, requireOwn } from '../../harness/bench/ground/own.ts';
 import { createUndo } from '../../harness/bench/ground/undo.ts';
 import { closedLoop, openLoop } from '../../harness/bench/load/loops.ts';
 import { parseBenchOptions } from '../../harness/bench/options.ts';
-import { readRates } from '../../harness/bench/parts/audit.ts';
+import { AUDIT_SCALE, readRates } from '../../harness/bench/parts/audit.ts';
 import { PARTS } from '../../harness/bench/parts/parts.ts';
 import { createProgress } from '../../harness/bench/progress.ts';
 import { chartOf } from '../../harness/bench/report/chart.ts';
@@ -15,6 +17,7 @@ import { reportOf } from '../../harness/bench/report/markdown.ts';
 import { chosenParts } from '../../harness/bench/run.ts';
 import { SCALES } from '../../harness/bench/scale.ts';
 import { TARGETS } from '../../harness/bench/targets.ts';
+import { root } from '../../local/servers/paths.ts';
 
 test('a median is the middle, or the mean of the two in the middle, and of nothing there is none', () => {
   expect([median([3, 1, 2]), median([4, 1, 3, 2])]).toEqual([2, 2.5]);
@@ -127,6 +130,7 @@ test('progress tells what is left by the pace so far', () => {
 
 test('the rates of the audit are read from what its measurement prints', () => {
   const printed = '  deposits, one process: 150/s (140 to 160)\n  ratio to empty workflows: 0.81 (SDK’s replayer)\n';
+  expect(existsSync(join(root, AUDIT_SCALE))).toBe(true);
   expect(readRates(printed)).toEqual({ 'deposits, one process': { median: 150, min: 140, max: 160 } });
 });
 

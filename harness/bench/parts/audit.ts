@@ -4,7 +4,8 @@ import { root } from '../../../local/servers/paths.ts';
 import { type Figure, rounded } from '../figures/statistics.ts';
 import type { Part } from './part.ts';
 
-const SCALE = 'test/audit/scale.ts';
+/** The audit's own measurement. */
+export const AUDIT_SCALE = 'test/audit/scale.ts';
 
 /** What the audit's own measurement printed: `  deposits, one process: 150/s (140 to 160)`. */
 export function readRates(output: string): Readonly<Record<string, { median: number; min: number; max: number }>> {
@@ -20,7 +21,7 @@ export const auditPart: Part = {
   seconds: { full: 600, quick: null },
   async measure(bench) {
     const { rounds, audit } = bench.scale;
-    const args = ['--import', 'tsx', SCALE, '--count', String(audit), '--rounds', String(Math.max(rounds, 2))];
+    const args = ['--import', 'tsx', AUDIT_SCALE, '--count', String(audit), '--rounds', String(Math.max(rounds, 2))];
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     bench.undo.add(() => {
       if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGTERM');
@@ -32,11 +33,11 @@ export const auditPart: Part = {
         for (const line of chunk.split('\n')) if (line.trim() !== '') bench.tell(`audit: ${line.trim()}`);
       });
     const [code] = (await once(child, 'close')) as [number | null];
-    if (code !== 0) throw new Error(`${SCALE} ended with ${code}: ${output.slice(-500)}`);
+    if (code !== 0) throw new Error(`${AUDIT_SCALE} ended with ${code}: ${output.slice(-500)}`);
     const rates = readRates(output);
     const figure = (ours: string, baseline: string): Figure => {
       const [one, other] = [rates[ours], rates[baseline]];
-      if (one === undefined || other === undefined) throw new Error(`${SCALE} told of no ${ours} or ${baseline}`);
+      if (one === undefined || other === undefined) throw new Error(`${AUDIT_SCALE} told of no ${ours} or ${baseline}`);
       return {
         ours: one.median,
         baseline: other.median,
