@@ -18,7 +18,7 @@ export const BENCH_USAGE = `npm run bench -- [--quick | --tiny] [--only P3,P4] [
   --only      these rows of the report alone, whatever the others leave out
   --compare   also how each figure stands to that of an earlier run
   --temporal  postgres: Temporal's server on a PostgreSQL of its own, built with Go once, instead of the dev server
-  --out       where result.json, report.md and the charts are written; by default test-output/bench`;
+  --out       where JSON, report and charts are written; by default test-output/bench`;
 
 /** Throws an Error whose message is for whoever called. */
 export function parseBenchOptions(args: readonly string[], ids: readonly string[]): BenchOptions {

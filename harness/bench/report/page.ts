@@ -21,7 +21,7 @@ const METHOD = `## How it is measured
 - **Latency under load** is open-model: a callback is sent when it is due, whatever became of those before it, and its latency counts from then (HDR histogram).
 - **CPU** is the kernel's, by process, for fixed work; what the idle engine needs in the same time is taken off in P14. It moves less than throughput on a shared machine.
 - **Statements** are counted by PostgreSQL (\`pg_stat_statements\`): one that comes from outside is a round trip.
-- **BenchServers of its own**: the bench starts PostgreSQL and Temporal on loopback, refuses any that was there before, and ends them, also at Ctrl-C. A flush of the log costs nothing except
+- **Servers of its own**: the bench starts PostgreSQL and Temporal on loopback, refuses any that was there before, and ends them, also at Ctrl-C. A flush of the log costs nothing except
   where P6 says so: the disk of a shared machine is noise. Temporal is the dev server, on a file.`;
 
 const LIMITS = `## What it does not say
