@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { cacheDirectory } from '../../../local/servers/paths.ts';
-import { freePort } from '../../../local/servers/ports.ts';
 import { startPostgres } from '../../../local/servers/postgres.ts';
 import { end, isAlive, lastLines, run, start } from '../../../local/servers/process.ts';
 import { isServing } from '../../../local/servers/temporal.ts';
@@ -33,7 +32,7 @@ export async function buildTemporalServer(tell: (line: string) => void): Promise
   return at;
 }
 
-/** `port`: the frontend's. Started, with the namespace `default`. */
+/** `port`: the frontend's; the seven behind it are the server's own. Started, with the namespace `default`. */
 export async function startTemporalOnPostgres(
   programs: string,
   folder: string,
@@ -53,7 +52,7 @@ export async function startTemporalOnPostgres(
   await mkdir(home, { recursive: true });
   // JSON is YAML.
   const config = join(home, 'server.yaml');
-  await writeFile(config, JSON.stringify(await configOf(port, database)), { mode: 0o600 });
+  await writeFile(config, JSON.stringify(configOf(port, database)), { mode: 0o600 });
   const logFile = join(home, 'server.log');
   const address = `127.0.0.1:${port}`;
   let pid = 0;
@@ -65,7 +64,7 @@ export async function startTemporalOnPostgres(
       ({ pid } = await start(join(programs, 'server'), args, { cwd: home, logFile }));
       for (const endMs = performance.now() + READY_WITHIN_MS; !(await isServing(address)); await sleep(100)) {
         if (isAlive(pid) && performance.now() < endMs) continue;
-        throw new Error(`the Temporal server does not serve:\n${lastLines(logFile, 15)}`);
+        throw new Error(`the Temporal server does not serve:\n${lastLines(logFile, 3).slice(-2_000)}`);
       }
     },
     stop: () => end(pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true }),
@@ -95,7 +94,7 @@ async function makeSchemas(programs: string, url: string): Promise<void> {
   await client.end();
 }
 
-async function configOf(
+function configOf(
   port: number,
   { host, user, password }: { readonly host: string; readonly user: string; readonly password: string },
 ) {
@@ -112,8 +111,9 @@ async function configOf(
       maxConnLifetime: '1h',
     },
   });
-  const service = async (grpcPort?: number) => ({
-    rpc: { grpcPort: grpcPort ?? (await freePort()), membershipPort: await freePort(), bindOnLocalHost: true },
+  // The server keeps them in columns of 16 bits: below 32768, beside the frontend's.
+  const service = (nth: number) => ({
+    rpc: { grpcPort: port + 2 * nth, membershipPort: port + 2 * nth + 1, bindOnLocalHost: true },
   });
   const here = `127.0.0.1:${port}`;
   return {
@@ -126,10 +126,10 @@ async function configOf(
     },
     global: { membership: { maxJoinDuration: '30s', broadcastAddress: '127.0.0.1' } },
     services: {
-      frontend: await service(port),
-      matching: await service(),
-      history: await service(),
-      worker: await service(),
+      frontend: service(0),
+      matching: service(1),
+      history: service(2),
+      worker: service(3),
     },
     clusterMetadata: {
       enableGlobalNamespace: false,
