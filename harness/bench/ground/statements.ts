@@ -7,6 +7,9 @@ export interface StatementCounts {
   readonly planningMs: number;
   readonly executionMs: number;
   readonly walBytes: number;
+  /** Over how long it was counted; transactions over a little longer, because they are known late. */
+  readonly ms: number;
+  readonly transactionsMs: number;
   /** Most time first. */
   readonly byText: readonly StatementCount[];
 }
@@ -34,13 +37,13 @@ export async function openStatements(servers: BenchServers, database: string) {
   await client.connect();
   await client.query('create extension if not exists pg_stat_statements');
   await switchTo('top');
-  const transactions = async (): Promise<number> => {
+  const transactions = async (): Promise<{ readonly n: number; readonly atMs: number }> => {
     await client.query('select pg_sleep($1)', [STATISTICS_LATE_MS / 1_000]);
     const { rows } = await client.query<{ n: string }>(
       'select xact_commit + xact_rollback as n from pg_stat_database where datname = $1',
       [database],
     );
-    return Number(rows[0]!.n);
+    return { n: Number(rows[0]!.n), atMs: performance.now() };
   };
   const walPosition = async (): Promise<number> => {
     const { rows } = await client.query<{ n: string }>(`select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as n`);
@@ -52,7 +55,9 @@ export async function openStatements(servers: BenchServers, database: string) {
       const before = await transactions();
       await client.query('select pg_stat_statements_reset()');
       const wal = await walPosition();
+      const startedMs = performance.now();
       await work();
+      const ms = performance.now() - startedMs;
       const { rows } = await client.query<StatementCount>(
         `select regexp_replace(query, '\\s+', ' ', 'g') as text, sum(calls)::float as calls, sum(total_plan_time)::float as "planningMs",
                 sum(total_exec_time)::float as "executionMs", sum(wal_bytes)::float as "walBytes"
@@ -61,12 +66,15 @@ export async function openStatements(servers: BenchServers, database: string) {
         [database],
       );
       const walBytes = (await walPosition()) - wal;
+      const after = await transactions();
       const sum = (which: 'calls' | 'planningMs' | 'executionMs') => rows.reduce((all, row) => all + row[which], 0);
       return {
         calls: sum('calls'),
         planningMs: sum('planningMs'),
         executionMs: sum('executionMs'),
-        transactions: (await transactions()) - before,
+        transactions: after.n - before.n,
+        transactionsMs: after.atMs - before.atMs,
+        ms,
         walBytes,
         byText: rows.map((row) => ({ ...row, text: row.text.slice(0, 140) })),
       };

@@ -25,6 +25,8 @@ export interface DepositLoad {
   close(): Promise<void>;
 }
 
+/** Each waits for some seconds. */
+const MOST_REPEATS = 8;
 const CREDITED_WITHIN_MS = 240_000;
 const LOOK_EVERY_MS = 100;
 const CREDITS = `select count(*) filter (where n = 1)::int as once, count(*) filter (where n > 1)::int as more
@@ -38,8 +40,11 @@ export async function loadOn(engine: BenchEngine, temporalAddress: string): Prom
   const key = { authorization: `Bearer ${engine.apiKey}` };
   const load: DepositLoad = {
     async create(n, apiUrl = engine.apiUrl) {
-      const answer = await must(post(`${apiUrl}/v1/deposits`, JSON.stringify(orderOfBench(n)), key), 200, 201);
-      if (!answer.text.includes('redirectUrl')) throw new Error(`no checkout link: ${answer.text.slice(0, 300)}`);
+      const ask = () => must(post(`${apiUrl}/v1/deposits`, JSON.stringify(orderOfBench(n)), key), 200, 201, 202);
+      // 202: not placed yet. A caller repeats it.
+      let answer = await ask();
+      for (let repeat = 0; answer.status === 202 && repeat < MOST_REPEATS; repeat += 1) answer = await ask();
+      if (!answer.text.includes('"redirectUrl":"')) throw new Error(`no checkout link: ${answer.text.slice(0, 300)}`);
     },
     async pay(n, callbackUrl) {
       const { url, body } = engine.callbackOf(n);

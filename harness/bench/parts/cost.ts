@@ -25,6 +25,7 @@ export const costPart: Part = {
   },
 };
 
+type Counted = keyof Omit<StatementCounts, 'byText' | 'ms' | 'transactionsMs'>;
 type Spent = Readonly<Record<string, number>>;
 type Pids = Readonly<Record<string, readonly number[]>>;
 
@@ -77,13 +78,12 @@ async function countStatements(bench: Bench, { engine, load }: LoadedEngine) {
   const statements = await openStatements(bench.servers, engine.database);
   try {
     const idle = await statements.during(() => sleep(idleMs));
-    const startedMs = performance.now();
     const busy = await statements.during(async () => {
       await closedLoop(load.fresh(count), inFlight, load.whole);
       await sleep(AFTERWARDS_MS);
     });
-    const share = (performance.now() - startedMs) / idleMs;
-    const each = (which: keyof Omit<StatementCounts, 'byText'>) => (busy[which] - idle[which] * share) / count;
+    const each = (which: Counted, over: 'ms' | 'transactionsMs' = 'ms') =>
+      (busy[which] - idle[which] * (busy[over] / idle[over])) / count;
     const rows = busy.byText
       .slice(0, 25)
       .map((one) => [
@@ -97,7 +97,7 @@ async function countStatements(bench: Bench, { engine, load }: LoadedEngine) {
     return {
       figures: {
         'round trips': alone([each('calls')], 'statements'),
-        transactions: alone([each('transactions')], 'transactions'),
+        transactions: alone([each('transactions', 'transactionsMs')], 'transactions'),
         'planning ms': alone([each('planningMs')], 'ms'),
         'execution ms': alone([each('executionMs')], 'ms'),
         'WAL kB': alone([each('walBytes') / 1_000], 'kB'),

@@ -22,12 +22,12 @@ const METHOD = `## How it is measured
 - **CPU** is the kernel's, by process, for fixed work; what the idle engine needs in the same time is taken off in P14. It moves less than throughput on a shared machine.
 - **Statements** are counted by PostgreSQL (\`pg_stat_statements\`): one that comes from outside is a round trip.
 - **Servers of its own**: the bench starts PostgreSQL and Temporal on loopback, refuses any that was there before, and ends them, also at Ctrl-C. A flush of the log costs nothing except
-  where P6 says so: the disk of a shared machine is noise. Temporal is the dev server, on a file.`;
+  where P6 says so: the disk of a shared machine is noise. Temporal is the dev server, on a file, unless it is said otherwise below.`;
 
 const LIMITS = `## What it does not say
 
 - How fast it is on other machines. Everything shares the cores, the load generator too: with more of them the parts stop waiting for each other.
-- What a cluster of Temporal on PostgreSQL costs: its dev server writes to SQLite in its own process.
+- What a Temporal cluster costs. The dev server writes to SQLite in its own process; \`--temporal postgres\` measures one server on a PostgreSQL of its own.
 - Anything about networks: all of it is loopback.
 - How a real provider behaves: ours answers within a millisecond.
 - P9 has one round for each size, and P11 one for a fresh clone. P7 and P14's counts are asserted in tests as well; times never are.
@@ -78,6 +78,7 @@ const RUN = `## Run it
 npm run bench                                # everything: about two hours
 npm run bench -- --quick                     # at most six minutes, without what takes long
 npm run bench -- --only P3,P4 --compare docs/reference/benchmarks.json
+npm run bench -- --temporal postgres         # Temporal's server on PostgreSQL, built with Go once
 npm run bench:page -- test-output/bench/result.json     # makes this page of that run
 \`\`\`
 
