@@ -1,5 +1,5 @@
 import { Secret } from '../../../config/keys/secret.ts';
-import { freeMillisecond } from '../../../database/own-stamps.ts';
+import { freeMillisecond } from '../../../providers/own-stamps.ts';
 import { callbackUrl, capabilityKey } from '../../../providers/callback-address.ts';
 import { sign } from '../../../providers/mtpay/signature.ts';
 

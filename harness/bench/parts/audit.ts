@@ -5,7 +5,7 @@ import { type Figure, rounded } from '../figures/statistics.ts';
 import type { Part } from './part.ts';
 
 /** The audit's own measurement. */
-export const AUDIT_SCALE = 'test/audit/scale.ts';
+export const AUDIT_SCALE = 'test/audit/scale/scale.ts';
 
 /** What the audit's own measurement printed: `  deposits, one process: 150/s (140 to 160)`. */
 export function readRates(output: string): Readonly<Record<string, { median: number; min: number; max: number }>> {

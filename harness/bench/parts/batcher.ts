@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { migrate } from '../../../database/migrate.ts';
+import { migrate } from '../../../database/schema/migrate.ts';
 import { createPool } from '../../../database/pool.ts';
 import { createCreditor, creditAll, type CreditItem, type CreditOutcome } from '../../../ledger/credit.ts';
 import type { Bench } from '../bench.ts';
@@ -24,7 +24,7 @@ const FLUSHES = {
 /** P6: the ledger's statement through the batcher, alone, and one bare row a call; in this process, as in a worker. */
 export const batcherPart: Part = {
   ids: ['P6'],
-  seconds: { full: 400, quick: 45 },
+  seconds: { full: 400, quick: 35 },
   async measure(bench) {
     const { owner, worker, drop } = await openLedger(bench);
     const figures: Record<string, Figure> = {};

@@ -14,7 +14,7 @@ const WARM_DEPOSITS = 60;
 /** P15: the same work by one worker and one API, and by two of each between which callers alternate. */
 export const twinsPart: Part = {
   ids: ['P15'],
-  seconds: { full: 300, quick: 45 },
+  seconds: { full: 300, quick: 30 },
   async measure(bench) {
     const { engine, load } = await bench.engine();
     const { count, inFlight } = bench.scale.twins;
