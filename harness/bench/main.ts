@@ -5,7 +5,7 @@ import { cacheDirectory } from '../../local/servers/paths.ts';
 import type { BenchRun } from './figures/result.ts';
 import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
-import { PARTS } from './parts/parts.ts';
+import { PARTS } from './parts.ts';
 import { reportOf } from './report/markdown.ts';
 import { writeBenchReport } from './report/write.ts';
 import { runBench } from './run.ts';

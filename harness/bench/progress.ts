@@ -1,4 +1,4 @@
-import type { Part } from './parts/part.ts';
+import type { Part } from './part.ts';
 
 export interface Progress {
   /** A line with the time that passed and about how much is left. */

@@ -6,7 +6,7 @@ import type { Figures, BenchRun, Table } from './figures/result.ts';
 import { groundOf, loadNow } from './ground/facts.ts';
 import type { Undo } from './ground/undo.ts';
 import type { BenchOptions } from './options.ts';
-import type { Part } from './parts/part.ts';
+import type { Part } from './part.ts';
 import { createProgress } from './progress.ts';
 import { SCALES } from './scale.ts';
 

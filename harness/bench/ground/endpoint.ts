@@ -3,7 +3,7 @@ import { freePort } from '../../../local/servers/ports.ts';
 import { must, post } from '../load/post.ts';
 import type { Built } from './build.ts';
 import { benchProgram } from './program.ts';
-import type { BenchServers } from './servers.ts';
+import type { BenchServers } from '../servers/servers.ts';
 import type { Undo } from './undo.ts';
 
 /** As many connections as an API process has for callbacks unless told otherwise. */

@@ -8,10 +8,10 @@ import { Secret } from '../../../config/keys/secret.ts';
 import { freePort } from '../../../local/servers/ports.ts';
 import { type Callback, callbacksOf } from '../load/callbacks.ts';
 import type { Built } from './build.ts';
-import { setLoginPasswords } from './logins.ts';
-import { openNamespace } from './namespace.ts';
+import { setLoginPasswords } from '../servers/logins.ts';
+import { openNamespace } from '../servers/namespace.ts';
 import { type BenchProgram, benchProgram } from './program.ts';
-import type { BenchServers } from './servers.ts';
+import type { BenchServers } from '../servers/servers.ts';
 import type { Undo } from './undo.ts';
 
 const run = promisify(execFile);

@@ -5,8 +5,8 @@ import type { Ground } from '../figures/result.ts';
 import { temporalCli } from '../../../local/servers/temporal-versions.ts';
 import { root } from '../../../local/servers/paths.ts';
 import { engineVersion } from '../../../worker/version.ts';
-import { SERVER_VERSION } from './temporal-postgres.ts';
-import type { BenchServers } from './servers.ts';
+import { SERVER_VERSION } from '../servers/temporal-postgres.ts';
+import type { BenchServers } from '../servers/servers.ts';
 
 const run = promisify(execFile);
 

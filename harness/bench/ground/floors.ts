@@ -2,7 +2,7 @@ import { Client, Connection, WithStartWorkflowOperation } from '@temporalio/clie
 import { join } from 'node:path';
 import type { Built } from './build.ts';
 import { type BenchProgram, benchProgram } from './program.ts';
-import type { BenchServers } from './servers.ts';
+import type { BenchServers } from '../servers/servers.ts';
 import type { Undo } from './undo.ts';
 
 const TASK_QUEUE = 'floors';

@@ -9,7 +9,7 @@ import { freePort } from '../../../local/servers/ports.ts';
 import { callbacksOf, orderOfBench } from '../load/callbacks.ts';
 import { must, post } from '../load/post.ts';
 import { benchProgram } from './program.ts';
-import type { BenchServers } from './servers.ts';
+import type { BenchServers } from '../servers/servers.ts';
 import type { Undo } from './undo.ts';
 
 const run = promisify(execFile);

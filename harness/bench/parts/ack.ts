@@ -1,7 +1,7 @@
 import { inTurns } from '../figures/rounds.ts';
 import { against } from '../figures/statistics.ts';
 import { type Latencies, openLoop } from '../load/loops.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 /** P3: callbacks come at a fixed rate, and each pays another deposit, which is credited meanwhile. */
 export const ackPart: Part = {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { root } from '../../../local/servers/paths.ts';
 import { type Figure, rounded } from '../figures/statistics.ts';
-import type { Part } from './part.ts';
+import type { Part } from '../part.ts';
 
 /** The audit's own measurement. */
 export const AUDIT_SCALE = 'test/audit/scale/scale.ts';

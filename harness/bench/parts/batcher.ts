@@ -8,7 +8,7 @@ import { against, type Figure } from '../figures/statistics.ts';
 import { closedLoop } from '../load/loops.ts';
 import { preparePostings } from '../load/postings.ts';
 import { countFor } from '../scale.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 /** As many as a worker has unless told otherwise. */
 const CONNECTIONS = 20;

@@ -1,7 +1,7 @@
 import { inTurns } from '../figures/rounds.ts';
 import { against, alone, type Figure } from '../figures/statistics.ts';
 import { closedLoop } from '../load/loops.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 interface BurstSample {
   readonly perSecond: number;

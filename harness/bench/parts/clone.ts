@@ -10,7 +10,7 @@ import { engineApi, payAtSandbox } from '../../../local/stack/engine-api.ts';
 import type { Bench } from '../bench.ts';
 import { alone } from '../figures/statistics.ts';
 import { orderOfBench } from '../load/callbacks.ts';
-import type { Part } from './part.ts';
+import type { Part } from '../part.ts';
 
 const run = promisify(execFile);
 const WITHIN_MS = 240_000;

@@ -4,9 +4,9 @@ import { inTurns } from '../figures/rounds.ts';
 import { alone, type Figure, median, rounded } from '../figures/statistics.ts';
 import type { Table } from '../figures/result.ts';
 import { cpuWhile } from '../ground/processes.ts';
-import { openStatements, type StatementCounts } from '../ground/statements.ts';
+import { openStatements, type StatementCounts } from '../servers/statements.ts';
 import { closedLoop } from '../load/loops.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 /** After the last credit: what is written behind it. */
 const AFTERWARDS_MS = 2_500;

@@ -1,7 +1,7 @@
 import { inTurns } from '../figures/rounds.ts';
 import { against } from '../figures/statistics.ts';
 import { type Latencies, oneByOne } from '../load/loops.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 /** P5: one caller at a time. */
 export const createPart: Part = {

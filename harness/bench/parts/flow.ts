@@ -3,7 +3,7 @@ import { against, type Figure, median, rounded } from '../figures/statistics.ts'
 import { cpuWhile } from '../ground/processes.ts';
 import { closedLoop } from '../load/loops.ts';
 import { countFor } from '../scale.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 interface FlowSample {
   readonly perSecond: number;

@@ -5,7 +5,7 @@ import { against, alone, type Figure } from '../figures/statistics.ts';
 import { type BenchEngine, startBenchEngine } from '../ground/engine.ts';
 import { type Latencies, oneByOne } from '../load/loops.ts';
 import { must, post } from '../load/post.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 /** Requests of one endpoint in a round. */
 const REQUESTS = 40;

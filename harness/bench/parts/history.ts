@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 import { alone } from '../figures/statistics.ts';
-import type { Part } from './part.ts';
+import type { Part } from '../part.ts';
 
 const DEPOSITS = 5;
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoadedEngine } from '../bench.ts';
 import { alone, type Figure } from '../figures/statistics.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 /** Deposits that are paid from the moment of the kill on, so many a second, as the provider would: again until acknowledged. */
 const PAID = 20;

@@ -5,7 +5,7 @@ import { against, type Figure } from '../figures/statistics.ts';
 import { cpuWhile, residentBytesOf } from '../ground/processes.ts';
 import { closedLoop } from '../load/loops.ts';
 import { WORKER_TUNING } from '../../../worker/tuning.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 const LANES = 16;
 const SETTLE_MS = 3_000;

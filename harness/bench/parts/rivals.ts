@@ -3,7 +3,7 @@ import { against, median, rounded } from '../figures/statistics.ts';
 import { cpuWhile } from '../ground/processes.ts';
 import { installRivals, startRival } from '../ground/rivals.ts';
 import { closedLoop } from '../load/loops.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 interface RivalSample {
   readonly perSecond: number;

@@ -2,7 +2,7 @@ import { inTurns } from '../figures/rounds.ts';
 import { against } from '../figures/statistics.ts';
 import { cpuWhile } from '../ground/processes.ts';
 import { closedLoop } from '../load/loops.ts';
-import { type Part, roundsTold } from './part.ts';
+import { type Part, roundsTold } from '../part.ts';
 
 interface TwinsSample {
   readonly cpuMs: number;
@@ -14,7 +14,7 @@ const WARM_DEPOSITS = 60;
 /** P15: the same work by one worker and one API, and by two of each between which callers alternate. */
 export const twinsPart: Part = {
   ids: ['P15'],
-  seconds: { full: 300, quick: 30 },
+  seconds: { full: 300, quick: 29 },
   async measure(bench) {
     const { engine, load } = await bench.engine();
     const { count, inFlight } = bench.scale.twins;

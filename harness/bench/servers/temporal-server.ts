@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { startTemporal } from '../../../local/servers/temporal.ts';
 import { requireOwn } from './own.ts';
-import type { Undo } from './undo.ts';
+import type { Undo } from '../ground/undo.ts';
 
 /** A server that can be ended and started again on the same data, at the same address. */
 export interface BenchTemporal {

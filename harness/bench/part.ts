@@ -1,5 +1,5 @@
-import type { Bench } from '../bench.ts';
-import type { PartResult } from '../figures/result.ts';
+import type { Bench } from './bench.ts';
+import type { PartResult } from './figures/result.ts';
 
 export interface Part {
   /** The rows of the report that it fills. */

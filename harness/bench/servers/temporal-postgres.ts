@@ -9,7 +9,7 @@ import { end, isAlive, lastLines, run, start } from '../../../local/servers/proc
 import { isServing } from '../../../local/servers/temporal.ts';
 import { openNamespace } from './namespace.ts';
 import type { BenchTemporal } from './temporal-server.ts';
-import type { Undo } from './undo.ts';
+import type { Undo } from '../ground/undo.ts';
 
 /** The server of docker-compose.yml, built from its Go modules, on a PostgreSQL of its own: what is counted on the engine's is the engine's. */
 export const SERVER_VERSION = 'v1.32.0';

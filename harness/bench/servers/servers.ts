@@ -5,7 +5,7 @@ import { gone } from '../../../local/servers/process.ts';
 import { requireOwn } from './own.ts';
 import { startTemporalOnPostgres } from './temporal-postgres.ts';
 import { startDevTemporal } from './temporal-server.ts';
-import type { Undo } from './undo.ts';
+import type { Undo } from '../ground/undo.ts';
 
 export interface BenchServers {
   /** As it runs now: another one after it was killed. */
