@@ -23,6 +23,7 @@ import { PROVIDERS } from '../providers/providers.ts';
 import { TASK_QUEUE } from '../workflows/messages.ts';
 import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './temporal-histories.ts';
+import { workerTuning } from './tuning.ts';
 import { startPruning } from './pruning.ts';
 import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
@@ -52,15 +53,7 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
     ...source,
     dataConverter: temporal.dataConverter,
     activities,
-    maxCachedWorkflows: config.cachedWorkflows,
-    maxConcurrentWorkflowTaskPolls: config.pollers,
-    // Half of them for new workflows: with the SDK's fifth, first tasks wait in Temporal's backlog under load.
-    nonStickyToStickyPollRatio: 0.5,
-    // Above the 25 s a provider call may take: a placement under way is finished, not abandoned.
-    shutdownGraceTime: '35s',
-    shutdownForceTime: '45s',
-    // A lost worker's deposits are taken over after this long (measured: about 2 s instead of 10).
-    stickyQueueScheduleToStartTimeout: '2s',
+    ...workerTuning(config),
   });
   const rounds = startRounds(config, connections, watchHistories, log);
   const keeping = keepBundle({ objects, log }, source.workflowBundle.code);

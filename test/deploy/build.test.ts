@@ -95,7 +95,7 @@ test('the build holds the programs, the workflow bundle and the migrations, and 
   expect(existsSync(join(built, 'sandbox/migrations/001-sandbox.sql'))).toBe(true);
   // What rows of the archive name.
   expect(readFileSync(join(built, 'version.txt'), 'utf8')).toMatch(/^\d+\.\d+\.\d+(\+[0-9a-f]{12})?\n$/);
-  for (const path of ['test', 'local', 'docs']) expect(existsSync(join(built, path)), path).toBe(false);
+  for (const path of ['test', 'local', 'harness', 'docs']) expect(existsSync(join(built, path)), path).toBe(false);
 });
 
 test('a deposit goes through the built API, worker and sandbox into the wallet', async () => {

@@ -15,7 +15,7 @@ const FOLDERS = readdirSync(root, { withFileTypes: true })
   .map((entry) => entry.name)
   .filter((folder) => sources(folder).length > 0);
 
-/** By the table: a folder, and what it may import. `local` puts together whatever it needs, and so do tests. */
+/** By the table: a folder, and what it may import. `local` and `harness` put together whatever they need, and so do tests. */
 const TABLE = [...read('CONTRIBUTING.md').matchAll(/^\| `(\w+)` +\| (.+?) +\|$/gm)].map(
   ([, folder, cell]) => [folder!, [...cell!.matchAll(/`(\w+)`/g)].map((match) => match[1]!)] as const,
 );
@@ -39,7 +39,7 @@ test('the table has every folder of code', () => {
   expect([...TABLE.map(([folder]) => folder), 'test'].toSorted()).toEqual(FOLDERS.toSorted());
 });
 
-test.each(TABLE.filter(([folder]) => folder !== 'local'))(
+test.each(TABLE.filter(([folder]) => !['local', 'harness'].includes(folder)))(
   '%s imports what the table allows, and lint says the same',
   (folder, allowed) => {
     const used = new Set(sources(folder).flatMap(importsOf));
@@ -61,7 +61,7 @@ test.each(TABLE.filter(([folder]) => folder !== 'local'))(
 /** What is MTPay's alone: a port that knew it would be no port. Sources, and not the SQL, whose files are never edited. */
 const MTPAYS = [...Object.keys(REFUSALS), STAMP_ERROR, 'access_key'];
 const HOME = 'providers/mtpay/';
-const engine = FOLDERS.filter((folder) => !['sandbox', 'test'].includes(folder)).flatMap(sources);
+const engine = FOLDERS.filter((folder) => !['sandbox', 'test', 'harness'].includes(folder)).flatMap(sources);
 
 test('an adapter is imported by the list of providers, and its codes stand nowhere else', () => {
   const importers = engine.filter((file) =>

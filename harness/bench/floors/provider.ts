@@ -1,0 +1,20 @@
+import { createServer } from 'node:http';
+
+/** A payment provider that takes every order at once and keeps nothing: what is measured is the engine. Run as `provider PORT`. */
+
+const port = Number(process.argv[2]);
+
+createServer((request, response) => {
+  let body = '';
+  request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+  request.once('end', () => {
+    const { externalOrderNumber } = JSON.parse(body) as { readonly externalOrderNumber: string };
+    const data = {
+      redirectUrl: `http://127.0.0.1:${port}/pay/${externalOrderNumber}`,
+      advertisementCode: `A-${externalOrderNumber}`,
+      currentTimestamp: Date.now(),
+    };
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ statusCode: 'SUCCESS', success: true, message: '', data }));
+  });
+}).listen(port, '127.0.0.1', () => console.log('provider ready'));

@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import { freePort } from '../../../local/servers/ports.ts';
+import { must, post } from '../load/post.ts';
+import type { Built } from './build.ts';
+import { benchProgram } from './program.ts';
+import type { BenchServers } from '../servers/servers.ts';
+import type { Undo } from './undo.ts';
+
+/** As many connections as an API process has for callbacks unless told otherwise. */
+const CONNECTIONS = 8;
+
+export interface BareEndpoint {
+  /** Resolves when the row is committed and the answer is here. */
+  send(externalOrderNumber: string, body: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Express and one INSERT, as a process of its own with a database of its own on the same server. */
+export async function startEndpoint(servers: BenchServers, built: Built, undo: Undo): Promise<BareEndpoint> {
+  const port = await freePort();
+  await servers.admin((client) => client.query('create database bare'));
+  const url = new URL(servers.postgres.url);
+  url.pathname = '/bare';
+  const program = benchProgram(
+    {
+      name: 'bare endpoint',
+      file: join(built.floors, 'endpoint.mjs'),
+      args: [`${port}`, `${CONNECTIONS}`],
+      cwd: built.floors,
+      env: { DATABASE_URL: url.href },
+      ready: 'endpoint ready',
+    },
+    undo,
+  );
+  await program.start();
+  return {
+    async send(externalOrderNumber, body) {
+      await must(post(`http://127.0.0.1:${port}/callbacks/${externalOrderNumber}`, body), 200);
+    },
+    stop: () => program.end(),
+  };
+}

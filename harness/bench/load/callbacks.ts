@@ -1,0 +1,49 @@
+import { Secret } from '../../../config/keys/secret.ts';
+import { freeMillisecond } from '../../../providers/own-stamps.ts';
+import { callbackUrl, capabilityKey } from '../../../providers/callback-address.ts';
+import { sign } from '../../../providers/mtpay/signature.ts';
+
+export interface Callback {
+  readonly url: string;
+  readonly body: string;
+}
+
+/** What a create asks for; every thousandth has the same wallet, so that none is the only one. */
+export const orderOfBench = (externalOrderNumber: string) => ({
+  externalOrderNumber,
+  wallet: `wallet-${Number(/\d+$/.exec(externalOrderNumber)?.[0] ?? 0) % 1_000}`,
+  buyCoinMode: 'MtcAmount',
+  mtcAmount: '5000',
+  currencyCode: 'CNY',
+  supportLanguage: 'en',
+  payerRealName: 'Test Person',
+});
+
+/** The provider's calls for payments of such orders. */
+export function callbacksOf(
+  baseUrl: string,
+  keys: { readonly accessKey: string; readonly secretKey: string; readonly callbackKey: string },
+): (externalOrderNumber: string) => Callback {
+  const capability = capabilityKey(new Secret(Buffer.from(keys.callbackKey, 'base64url')));
+  const pair = {
+    accessKey: new Secret(Buffer.from(keys.accessKey)),
+    secretKey: new Secret(Buffer.from(keys.secretKey)),
+  };
+  return (externalOrderNumber) => {
+    // Not one that an order of ours bears: such a message is asked to come again.
+    const timestamp = freeMillisecond(Date.now(), 1_000);
+    const data = {
+      externalOrderNumber,
+      transactionCode: `T-${externalOrderNumber}`,
+      currencyCode: 'CNY',
+      transactionAmount: 5_000,
+      paymentPrice: 36_000,
+      transactionCreateTime: '2021-07-01T00:00:00',
+      paymentFinishedTime: '2021-07-01T00:05:00',
+    };
+    return {
+      url: callbackUrl(baseUrl, capability, externalOrderNumber),
+      body: JSON.stringify({ signature: sign(pair, timestamp), timestamp, data }),
+    };
+  };
+}

@@ -1,0 +1,79 @@
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { build, type Histogram } from 'hdr-histogram-js';
+
+/** Does `one` for each item, `lanes` at a time, the next as soon as one is done; resolves to how many were done in a second. */
+export async function closedLoop<T>(
+  items: readonly T[],
+  lanes: number,
+  one: (item: T) => Promise<unknown>,
+): Promise<number> {
+  const left = items.values();
+  const startedMs = performance.now();
+  await Promise.all(
+    Array.from({ length: Math.min(lanes, items.length) }, async () => {
+      // One iterator for all lanes: each takes the next.
+      for (const item of left) await one(item);
+    }),
+  );
+  return (items.length * 1_000) / (performance.now() - startedMs);
+}
+
+/** Microseconds, from 1 to a minute, three digits. */
+const newHistogram = (): Histogram =>
+  build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
+
+export interface Latencies {
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+const latencies = (histogram: Histogram): Latencies => ({
+  p50Ms: histogram.getValueAtPercentile(50) / 1_000,
+  p95Ms: histogram.getValueAtPercentile(95) / 1_000,
+  p99Ms: histogram.getValueAtPercentile(99) / 1_000,
+  maxMs: histogram.maxValue / 1_000,
+});
+
+/**
+ * Sends each item when it is due, whether or not those before it have been answered: as callers do who know nothing of each
+ * other. A latency counts from the moment the item was due, so that a stall of the server, or ours, is in every one it held up.
+ */
+export async function openLoop<T>(
+  items: readonly T[],
+  perSecond: number,
+  one: (item: T) => Promise<unknown>,
+): Promise<Latencies> {
+  const histogram = newHistogram();
+  const startedMs = performance.now();
+  const underWay: Promise<unknown>[] = [];
+  for (const [i, item] of items.entries()) {
+    const dueMs = startedMs + (i * 1_000) / perSecond;
+    await untilDue(dueMs);
+    const record = () => histogram.recordValue(Math.max(1, Math.round((performance.now() - dueMs) * 1_000)));
+    underWay.push(one(item).then(record));
+  }
+  await Promise.all(underWay);
+  return latencies(histogram);
+}
+
+/** A timer is late by up to a millisecond or two: the last of them are waited for turn by turn. */
+const TIMER_LATE_MS = 2;
+
+async function untilDue(dueMs: number): Promise<void> {
+  const earlyMs = dueMs - performance.now();
+  if (earlyMs > TIMER_LATE_MS) await sleep(earlyMs - TIMER_LATE_MS);
+  while (performance.now() < dueMs) await turn();
+}
+
+/** One after the other. */
+export async function oneByOne<T>(items: readonly T[], one: (item: T) => Promise<unknown>): Promise<Latencies> {
+  const histogram = newHistogram();
+  for (const item of items) {
+    const startedMs = performance.now();
+    await one(item);
+    histogram.recordValue(Math.max(1, Math.round((performance.now() - startedMs) * 1_000)));
+  }
+  return latencies(histogram);
+}

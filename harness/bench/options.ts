@@ -1,0 +1,47 @@
+import { parseArgs } from 'node:util';
+
+export interface BenchOptions {
+  readonly size: 'full' | 'quick' | 'tiny';
+  /** The rows that are wanted; empty: all of them. */
+  readonly only: readonly string[];
+  /** What Temporal keeps its data in: the dev server's file, or a PostgreSQL. */
+  readonly temporal: 'dev' | 'postgres';
+  /** An earlier run's JSON. */
+  readonly compare: string | null;
+  /** Where the report goes. */
+  readonly out: string;
+}
+
+export const BENCH_USAGE = `npm run bench -- [--quick | --tiny] [--only P3,P4] [--compare OLD.json] [--temporal postgres] [--out DIR]
+  --quick     fewer rounds and deposits, and no part that takes long: at most six minutes
+  --tiny      one round of a few deposits, to see whether it works: its figures say nothing
+  --only      these rows of the report alone, whatever the others leave out
+  --compare   also how each figure stands to that of an earlier run
+  --temporal  postgres: Temporal's server on a PostgreSQL of its own, built with Go once, instead of the dev server
+  --out       where JSON, report and charts are written; by default test-output/bench`;
+
+/** Throws an Error whose message is for whoever called. */
+export function parseBenchOptions(args: readonly string[], ids: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      tiny: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      compare: { type: 'string' },
+      temporal: { type: 'string', default: 'dev' },
+      out: { type: 'string', default: 'test-output/bench' },
+    },
+  });
+  const only = values.only
+    .split(',')
+    .map((id) => id.trim().toUpperCase())
+    .filter((id) => id !== '');
+  const unknown = only.filter((id) => !ids.includes(id));
+  if (unknown.length > 0) throw new Error(`--only ${unknown.join(',')}: expected some of ${ids.join(', ')}`);
+  const { temporal } = values;
+  if (temporal !== 'dev' && temporal !== 'postgres')
+    throw new Error(`--temporal ${temporal}: expected dev or postgres`);
+  const size = values.tiny ? 'tiny' : values.quick ? 'quick' : 'full';
+  return { size, only, temporal, compare: values.compare ?? null, out: values.out };
+}

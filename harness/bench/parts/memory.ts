@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bench, LoadedEngine } from '../bench.ts';
+import { inTurns } from '../figures/rounds.ts';
+import { against, type Figure } from '../figures/statistics.ts';
+import { cpuWhile, residentBytesOf } from '../ground/processes.ts';
+import { closedLoop } from '../load/loops.ts';
+import { DEFAULT_TUNING } from '../../../worker/tuning.ts';
+import { type Part, roundsTold } from '../part.ts';
+
+const LANES = 16;
+const SETTLE_MS = 3_000;
+/** Callbacks of a round, beyond the cache and within. */
+const PAID = 60;
+
+/** P9: workers that have just begun hold more and more open deposits; then the oldest and the newest are paid in turns. */
+export const memoryPart: Part = {
+  ids: ['P9'],
+  seconds: { full: 2_400, quick: null },
+  async measure(bench) {
+    await bench.startAnew();
+    const loaded = await bench.engine();
+    const floors = await bench.floors();
+    const { load, engine } = loaded;
+    const held = async (pid: number) => {
+      await sleep(SETTLE_MS);
+      return residentBytesOf(pid) ?? Number.NaN;
+    };
+    const [before, beforeOfFloor] = [await held(engine.programs.worker.pid()), await held(floors.worker.pid())];
+    const figures: Record<string, Figure> = {};
+    const open: string[] = [];
+    for (const count of bench.scale.open) {
+      bench.tell(`opening deposits, up to ${count}`);
+      const more = count - open.length;
+      open.push(...(await load.open(more, LANES)));
+      await closedLoop(load.fresh(more), LANES, floors.open);
+      const ours = ((await held(engine.programs.worker.pid())) - before) / count / 1_000;
+      const baseline = ((await held(floors.worker.pid())) - beforeOfFloor) / count / 1_000;
+      figures[count] = against([ours], [baseline], 'kB');
+    }
+    if (open.length > DEFAULT_TUNING.cachedWorkflows * 2)
+      figures['beyond the cache'] = await beyondCache(bench, loaded, open);
+    bench.tell(`paying ${open.length} open deposits`);
+    const drainedPerSecond = await closedLoop(open, LANES, async (n) => {
+      await load.pay(n);
+      await load.ended(n);
+    });
+    await load.credited(open);
+    await bench.startAnew();
+    const notes = [
+      `One round: a worker that has held deposits gives little memory back. Its cache holds ${DEFAULT_TUNING.cachedWorkflows}; beyond it memory per open deposit falls.`,
+      `All that were open were paid and credited once, ${Math.round(drainedPerSecond)} a second.`,
+    ];
+    return { P9: { figures, notes } };
+  },
+};
+
+/** CPU of everything for a callback of a deposit that its worker has forgotten, against one that it holds. Takes what it pays out of `open`. */
+async function beyondCache(bench: Bench, { engine, load }: LoadedEngine, open: string[]): Promise<Figure> {
+  const paid = (take: () => string[]) => async () => {
+    const numbers = take();
+    const spent = await cpuWhile(engine.pids(), () =>
+      closedLoop(numbers, LANES, async (n) => {
+        await load.pay(n);
+        await load.ended(n);
+      }),
+    );
+    return Object.values(spent).reduce((sum, ms) => sum + ms, 0) / numbers.length;
+  };
+  const { beyond, within } = await inTurns<'beyond' | 'within', number>(
+    {
+      beyond: paid(() => open.splice(0, PAID)),
+      within: paid(() => open.splice(-PAID)),
+    },
+    bench.scale.rounds,
+    roundsTold(bench, 'callbacks beyond the cache and within'),
+  );
+  return against(beyond, within, 'CPU ms');
+}

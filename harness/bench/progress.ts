@@ -1,0 +1,42 @@
+import type { Part } from './part.ts';
+
+export interface Progress {
+  /** A line with the time that passed and about how much is left. */
+  readonly tell: (line: string) => void;
+  done(part: Part): void;
+}
+
+/** Building, starting, warming up. */
+const START_SECONDS = 60;
+
+const clock = (ms: number): string => {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+};
+
+/** What is left, by what the parts should take and by how much longer than that those before them took. */
+export function createProgress(
+  parts: readonly Part[],
+  secondsOf: (part: Part) => number,
+  write: (line: string) => void,
+  nowMs: () => number = () => performance.now(),
+): Progress {
+  const startedMs = nowMs();
+  const all = parts.reduce((sum, part) => sum + secondsOf(part), START_SECONDS);
+  let expectedDone = 0;
+  let pace = 1;
+  let partStartedMs = startedMs;
+  return {
+    tell(line) {
+      const spentMs = nowMs() - startedMs;
+      const inPartMs = nowMs() - partStartedMs;
+      const leftMs = Math.max(0, (all - expectedDone) * 1_000 * pace - inPartMs);
+      write(`${clock(spentMs)} (about ${clock(leftMs)} left) ${line}`);
+    },
+    done(part) {
+      expectedDone = Math.max(START_SECONDS, expectedDone) + secondsOf(part);
+      partStartedMs = nowMs();
+      pace = (partStartedMs - startedMs) / (expectedDone * 1_000);
+    },
+  };
+}

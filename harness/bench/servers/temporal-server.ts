@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import { startTemporal } from '../../../local/servers/temporal.ts';
+import { requireOwn } from './own.ts';
+import type { Undo } from '../ground/undo.ts';
+
+/** A server that can be ended and started again on the same data, at the same address. */
+export interface BenchTemporal {
+  readonly address: string;
+  /** The server's own process first, then those that belong to it. */
+  pids(): readonly number[];
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The dev server of the local stack, on a file. */
+export async function startDevTemporal(folder: string, port: number, undo: Undo): Promise<BenchTemporal> {
+  const start = () => startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless', port });
+  let temporal = await start();
+  undo.add(() => temporal.stop());
+  requireOwn('Temporal', { adopted: temporal.adopted, at: temporal.address });
+  const { address } = temporal;
+  return {
+    address,
+    pids: () => [temporal.pid],
+    stop: () => temporal.stop(),
+    async start() {
+      temporal = await start();
+      if (temporal.address !== address) throw new Error(`somebody took ${address} while Temporal was stopped`);
+    },
+  };
+}
