@@ -1,9 +1,6 @@
 import type { WorkerOptions } from '@temporalio/worker';
 import type { WorkerConfig } from '../config/settings/worker.ts';
 
-/** How a worker polls and how much it keeps, where nothing is set (`WORKER_POLLERS`, `WORKER_CACHE`). */
-export const DEFAULT_TUNING = { pollers: 40, cachedWorkflows: 2_000 };
-
 /** How the worker polls, caches and stops; the benchmark's floors have the same. */
 export const workerTuning = ({ pollers, cachedWorkflows }: Pick<WorkerConfig, 'pollers' | 'cachedWorkflows'>) =>
   ({

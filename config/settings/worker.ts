@@ -8,6 +8,9 @@ import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
 import { connections, count, databaseUrl, duration, origin, stampGrid, UNIT_MS } from './variable-types.ts';
 
+/** How a worker polls and how many workflows it keeps, where nothing is set. */
+export const WORKER_DEFAULTS = { pollers: 40, cachedWorkflows: 2_000 };
+
 const workerSchema = z.object({
   ...shared,
   DATABASE_URL_WORKER: databaseUrl.optional(),
@@ -24,8 +27,11 @@ const workerSchema = z.object({
   PRUNE_AFTER: duration.default(90 * UNIT_MS.d).refine((ms) => ms >= 7 * UNIT_MS.d, 'at least 7d'),
   WORKFLOW_BUNDLE: z.string().optional(),
   WORKER_CONNECTIONS: connections(20),
-  WORKER_POLLERS: count('40').refine((polls) => polls >= 2, 'at least 2: for new workflows, and for those it keeps'),
-  WORKER_CACHE: count('2000').refine((kept) => kept >= 2, 'at least 2'),
+  WORKER_POLLERS: count(String(WORKER_DEFAULTS.pollers)).refine(
+    (polls) => polls >= 2,
+    'at least 2: for new workflows, and for those it keeps',
+  ),
+  WORKER_CACHE: count(String(WORKER_DEFAULTS.cachedWorkflows)).refine((kept) => kept >= 2, 'at least 2'),
 });
 
 const WORKER_NEEDS = {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { DefaultLogger, NativeConnection, Runtime, Worker, type InjectedSinks } from '@temporalio/worker';
-import { DEFAULT_TUNING, workerTuning } from '../../../worker/tuning.ts';
+import { WORKER_DEFAULTS } from '../../../config/settings/worker.ts';
+import { workerTuning } from '../../../worker/tuning.ts';
 import type { FloorSinks } from './workflows.ts';
 
 /** The worker of the floors, with the settings of the engine's. Run as `worker ADDRESS TASK_QUEUE BUNDLE`. */
@@ -17,7 +18,7 @@ const worker = await Worker.create({
   workflowBundle: { code: await readFile(bundle, 'utf8') },
   activities: { step: async () => undefined },
   sinks,
-  ...workerTuning(DEFAULT_TUNING),
+  ...workerTuning(WORKER_DEFAULTS),
 });
 console.log('floor ready');
 await worker.run();

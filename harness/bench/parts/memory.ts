@@ -4,7 +4,7 @@ import { inTurns } from '../figures/rounds.ts';
 import { against, type Figure } from '../figures/statistics.ts';
 import { cpuWhile, residentBytesOf } from '../ground/processes.ts';
 import { closedLoop } from '../load/loops.ts';
-import { DEFAULT_TUNING } from '../../../worker/tuning.ts';
+import { WORKER_DEFAULTS } from '../../../config/settings/worker.ts';
 import { type Part, roundsTold } from '../part.ts';
 
 const LANES = 16;
@@ -37,7 +37,7 @@ export const memoryPart: Part = {
       const baseline = ((await held(floors.worker.pid())) - beforeOfFloor) / count / 1_000;
       figures[count] = against([ours], [baseline], 'kB');
     }
-    if (open.length > DEFAULT_TUNING.cachedWorkflows * 2)
+    if (open.length > WORKER_DEFAULTS.cachedWorkflows * 2)
       figures['beyond the cache'] = await beyondCache(bench, loaded, open);
     bench.tell(`paying ${open.length} open deposits`);
     const drainedPerSecond = await closedLoop(open, LANES, async (n) => {
@@ -47,7 +47,7 @@ export const memoryPart: Part = {
     await load.credited(open);
     await bench.startAnew();
     const notes = [
-      `One round: a worker that has held deposits gives little memory back. Its cache holds ${DEFAULT_TUNING.cachedWorkflows}; beyond it memory per open deposit falls.`,
+      `One round: a worker that has held deposits gives little memory back. Its cache holds ${WORKER_DEFAULTS.cachedWorkflows}; beyond it memory per open deposit falls.`,
       `All that were open were paid and credited once, ${Math.round(drainedPerSecond)} a second.`,
     ];
     return { P9: { figures, notes } };
