@@ -179,14 +179,16 @@ function createRoutingQueue({
   };
 }
 
-/** Two first messages for an order we do not have can meet in the unique index: the second then finds the first. */
+/**
+ * What is kept while its order is unknown waits for no lock: two processes can meet in the unique index, be the order known by
+ * then or not. The second finds the first.
+ */
 async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {
-  const usual = mayBeFirst(message) ? await routeFirst(pool, message, seal) : null;
-  if (usual !== null) return usual;
+  const anyhow = () => inTransaction(pool, (client) => route(client, message, seal));
   try {
-    return await inTransaction(pool, (client) => route(client, message, seal));
+    return (mayBeFirst(message) ? await routeFirst(pool, message, seal) : null) ?? (await anyhow());
   } catch (error) {
     if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
-    return inTransaction(pool, (client) => route(client, message, seal));
+    return anyhow();
   }
 }
