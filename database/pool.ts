@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { isStale, noteSession } from './statements.ts';
+import { isStale, noteSession, unlessStale } from './statements.ts';
 
 /** The database roles of 003-roles.sql; each process works as one of them. */
 export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
@@ -175,17 +175,11 @@ export async function refuseWrongSession(...pools: readonly pg.Pool[]): Promise<
 }
 
 /**
- * Runs `work` in one READ COMMITTED transaction; rolled back when it throws. When a change of the schema has made a plan
- * useless, it is rolled back and run once more.
+ * Runs `work` in one READ COMMITTED transaction; rolled back when it throws. What a change of the schema has made useless is
+ * rolled back and run anew.
  */
-export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  try {
-    return await runOnce(pool, work);
-  } catch (error) {
-    if (!isStale(error)) throw error;
-    return runOnce(pool, work);
-  }
-}
+export const inTransaction = <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> =>
+  unlessStale(pool, () => runOnce(pool, work));
 
 async function runOnce<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
@@ -199,7 +193,7 @@ async function runOnce<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promis
     await client.query('commit');
     return result;
   } catch (error) {
-    if (isConnectionUseless(error)) broken ??= error as Error;
+    if (isConnectionUseless(error) || isStale(error)) broken ??= error as Error;
     // A connection that cannot even roll back is thrown away.
     if (broken === undefined) await client.query('rollback').catch((failed: Error) => (broken = failed));
     // The driver only says that the connection is gone; why, it told the listener.

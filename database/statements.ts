@@ -38,29 +38,45 @@ export function noteSession(pool: pg.Pool, client: pg.ClientBase, pid: number): 
 }
 
 /**
- * Runs it under its name where that is safe, else as any text. When a plan has become useless it is run once more by a pool;
- * in a transaction, which is lost, `inTransaction` begins anew.
+ * Runs it under its name where that is safe, else as any text. What a change of the schema has made useless is tried anew by
+ * a pool; in a transaction, which is lost, `inTransaction` begins anew.
  */
-export async function execute<Row extends pg.QueryResultRow>(
+export function execute<Row extends pg.QueryResultRow>(
   db: Db,
   { text, name, renew }: Statement,
   values: readonly unknown[] = [],
 ): Promise<pg.QueryResult<Row>> {
-  const unnamed = () => (values.length === 0 ? db.query<Row>(text) : db.query<Row>(text, [...values]));
-  if (!direct.has(db) || pooled.has(db)) return unnamed();
-  const used = name();
-  try {
-    return await db.query<Row>({ name: used, text, values: [...values] });
-  } catch (error) {
-    if (!isStale(error)) throw error;
-    renew(used);
-    if (!(db instanceof pg.Pool)) throw error;
-    return unnamed();
+  const once = async () => {
+    if (!direct.has(db) || pooled.has(db))
+      return values.length === 0 ? db.query<Row>(text) : db.query<Row>(text, [...values]);
+    const used = name();
+    try {
+      return await db.query<Row>({ name: used, text, values: [...values] });
+    } catch (error) {
+      if (isStale(error)) renew(used);
+      throw error;
+    }
+  };
+  return db instanceof pg.Pool ? unlessStale(db, once) : once();
+}
+
+/** What is stale is thrown away with its connection, so a pool has as many tries as it may have connections, and one more. */
+export async function unlessStale<T>(pool: pg.Pool, work: () => Promise<T>): Promise<T> {
+  for (let left = pool.options.max; ; left -= 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left <= 0 || !isStale(error)) throw error;
+    }
   }
 }
 
-/** The statement was refused before it did anything: a table has changed beneath its plan, or the session has lost the name. */
+/**
+ * Nothing was done: a table has changed beneath a plan, the session does not know the name, or it knows it from somebody else,
+ * because a pooler is between by now; or a function was compiled for the rows of before, which only another session mends.
+ */
 export function isStale(error: unknown): boolean {
   const { code, routine } = error as { code?: unknown; routine?: unknown };
-  return (code === '0A000' && routine === 'RevalidateCachedQuery') || code === '26000';
+  if (code === '0A000') return routine === 'RevalidateCachedQuery';
+  return code === '26000' || code === '42P05' || code === '42804';
 }

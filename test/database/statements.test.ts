@@ -4,8 +4,16 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { execute, statement } from '../../database/statements.ts';
 import { root } from '../../local/servers/paths.ts';
+import { type Message, route, routeFirst } from '../../intake/route-callback.ts';
+import { contentHash } from '../../providers/content-hash.ts';
+import { lineTo } from '../api/parts.ts';
+import { reserved, sentBefore } from '../ledger/payments.ts';
+import { paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
+import type { Pooler } from '../support/pooler.ts';
+import { seal } from '../support/seals.ts';
 import { startTransactionPooler } from '../support/transaction-pooler.ts';
+import { until } from '../support/until.ts';
 
 const db = await createTestDatabase();
 
@@ -54,7 +62,8 @@ describe('a statement that never varies', () => {
     expect(await kept(of)).toEqual(expect.arrayContaining([alone.name(), inside.name()]));
   });
 
-  it('has no name behind a pooler, which may hand each transaction to another session', async () => {
+  /** What a pooler that ignores startup parameters would be given at its server. */
+  async function startPooler(): Promise<Pooler> {
     await db.owner.query(`alter role app_api set search_path = engine, pg_temp`);
     for (const setting of [`timezone = 'UTC'`, `lock_timeout = '2s'`, `statement_timeout = '5s'`])
       await db.owner.query(`alter role app_api set ${setting}`);
@@ -63,6 +72,11 @@ describe('a statement that never varies', () => {
     onTestFinished(async () => void (await db.owner.query('alter role app_api reset all')));
     const pooler = await startTransactionPooler(db.urlFor('app_api'));
     onTestFinished(() => pooler.close());
+    return pooler;
+  }
+
+  it('has no name behind a pooler, which may hand each transaction to another session', async () => {
+    const pooler = await startPooler();
     const of = pool(pooler.url);
     const pids = new Set<number>();
     const PID = statement('select pg_backend_pid() as pid');
@@ -74,6 +88,58 @@ describe('a statement that never varies', () => {
     }
     expect([...pids]).toHaveLength(2);
     expect(await kept(of)).toEqual([]);
+  });
+
+  it('goes on when the address leads to a pooler from now on, where others have its name', async () => {
+    const pooler = await startPooler();
+    const target = { host: '127.0.0.1', port: Number(new URL(db.url).port) };
+    const line = await lineTo(target);
+    onTestFinished(() => line.cut());
+    const through = new URL(db.urlFor('app_api'));
+    through.port = String(line.port);
+    const pools = [pool(through.href), pool(through.href)];
+    for (const of of pools) {
+      await of.query('select');
+      expect((await execute(of, ONE, [1])).rows).toEqual([{ n: 2 }]);
+    }
+    await line.cut();
+    await until('both to notice', async () => pools.every(({ totalCount }) => totalCount === 0));
+    target.port = Number(new URL(pooler.url).port);
+    await line.mend();
+    for (const of of pools) for (const n of [1, 2]) expect((await execute(of, ONE, [n])).rows).toEqual([{ n: n + 1 }]);
+  });
+
+  it('goes on when functions were compiled for rows of before: the inbox has one column more', async () => {
+    const api = createPool({ url: db.urlFor('app_api'), applicationName: 'test', max: 2 });
+    onTestFinished(() => api.end());
+    let last = 1_600_000_000_000;
+    const take = async (by: typeof routeFirst) => {
+      const asked = await reserved(db.owner);
+      await sentBefore(db.owner, asked.externalOrderNumber);
+      const data = paid(asked);
+      const message: Message = {
+        externalOrderNumber: asked.externalOrderNumber,
+        timestampMs: (last += 1),
+        keyId: 'key',
+        kept: () => Buffer.from('{}'),
+        reading: { readable: true, data, contentHash: contentHash(data) },
+        aheadMs: 0,
+        stampedMs: last,
+        receivedMs: Date.now(),
+      };
+      return (await by(api, message, seal))?.signal?.data;
+    };
+    const ways: (typeof routeFirst)[] = [
+      routeFirst,
+      (of, message) => inTransaction(of, (client) => route(client, message, seal)),
+    ];
+    const takeTwiceAtOnce = (by: typeof routeFirst) => Promise.all([take(by), take(by)]);
+    for (const [i, way] of ways.entries()) {
+      for (const by of ways) await takeTwiceAtOnce(by);
+      await db.owner.query(`alter table engine.callback add column new_${i} text`);
+      for (let n = 0; n < 3; n += 1)
+        expect(await takeTwiceAtOnce(way)).toEqual([expect.any(Object), expect.any(Object)]);
+    }
   });
 
   it('is made once, where its file is read: no text that varies gets a name', () => {
