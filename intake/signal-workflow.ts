@@ -38,7 +38,8 @@ async function signalDeposit(deps: SignalDependencies, callback: CallbackRow): P
   try {
     // Its workflow accepted it before. While that has work to do the signal is only waiting, and one more would make its
     // history longer, and a backlog larger.
-    if (callback.raisedAt !== null && (await hasWork(deps.client, callback.externalOrderNumber))) return false;
+    if (callback.raisedAt !== null && (await hasWork(deps.client, callback.externalOrderNumber, callback.raisedAt)))
+      return false;
     await signal(deps, callback);
     return false;
   } catch (error) {
@@ -136,12 +137,16 @@ export const signalLookAgain = (client: Client, externalOrderNumber: string): Pr
     client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
   );
 
-/** Whether a task of its workflow, or an activity, waits for a worker or is being worked on. */
-async function hasWork(client: Client, externalOrderNumber: string): Promise<boolean> {
+/**
+ * Whether a task of its workflow, or an activity, waits for a worker or is being worked on. A run that began after `toldAt`, as by a
+ * reset, was perhaps never told.
+ */
+async function hasWork(client: Client, externalOrderNumber: string, toldAt: Date): Promise<boolean> {
   const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
-  const { status, raw } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
+  const { status, startTime, raw } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
   const { pendingWorkflowTask, pendingActivities } = raw;
-  return status.name === 'RUNNING' && ((pendingWorkflowTask ?? null) !== null || (pendingActivities ?? []).length > 0);
+  const isTold = status.name === 'RUNNING' && startTime < toldAt;
+  return isTold && ((pendingWorkflowTask ?? null) !== null || (pendingActivities ?? []).length > 0);
 }
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {

@@ -1,3 +1,4 @@
+import proto from '@temporalio/proto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CallbackData, Order } from '../../../domain/order.ts';
@@ -149,15 +150,16 @@ test('T23: a hundred different callbacks for one deposit at once: one credit, ev
   expect((await engine.call('GET', '/v1/wallets/race-hundred')).body.balance).toBe('5000');
 });
 
+async function raisedAt({ externalOrderNumber: n }: Order): Promise<Date | null> {
+  const { rows } = await engine.db.owner.query(
+    'select raised_at from engine.callback where external_order_number = $1',
+    [n],
+  );
+  return rows[0].raised_at;
+}
+
 test('a payment that waits in its workflow for a worker is told once; one that was never heard of is told again', async () => {
   const [waiting, unheard] = [await placed(engine), await placed(engine)];
-  const raisedAt = async ({ externalOrderNumber: n }: Order): Promise<Date | null> => {
-    const { rows } = await engine.db.owner.query(
-      'select raised_at from engine.callback where external_order_number = $1',
-      [n],
-    );
-    return rows[0].raised_at;
-  };
   await engine.stopWorker();
   await arrives(engine, waiting);
   const first = await until('its workflow to accept it', () => raisedAt(waiting));
@@ -189,4 +191,28 @@ test('a payment that waits in its workflow for a worker is told once; one that w
     [unheard.externalOrderNumber],
   );
   await engine.untilState(unheard.externalOrderNumber, 'CREDITED');
+});
+
+test('a workflow that is reset to before its payment while no worker is there is told of it again', async () => {
+  const order = await placed(engine);
+  const workflowId = depositWorkflowId(order.externalOrderNumber);
+  const historyOf = async () => (await engine.client.workflow.getHandle(workflowId).fetchHistory()).events ?? [];
+  const isTold = async () => (await historyOf()).some((event) => event.workflowExecutionSignaledEventAttributes);
+  await engine.stopWorker();
+  await arrives(engine, order);
+  await until('its workflow to accept it', () => raisedAt(order));
+  const { runId } = await engine.client.workflow.getHandle(workflowId).describe();
+  const { eventId } = (await historyOf()).find((event) => event.workflowTaskCompletedEventAttributes)!;
+  await engine.client.workflowService.resetWorkflowExecution({
+    namespace: engine.client.options.namespace,
+    workflowExecution: { workflowId, runId },
+    reason: 'by hand',
+    workflowTaskFinishEventId: eventId ?? null,
+    requestId: workflowId,
+    resetReapplyType: proto.temporal.api.enums.v1.ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
+    resetReapplyExcludeTypes: [proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL],
+  });
+  await until('the relay to tell it, in its work', isTold);
+  await engine.startWorker();
+  await engine.untilState(order.externalOrderNumber, 'CREDITED');
 });
