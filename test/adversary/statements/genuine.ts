@@ -57,6 +57,13 @@ const replayed = (of: Situation, from: Situation): Call => ({
   at_sealed_ms: part(from, 'sealedMs'),
 });
 
+/** What the API says of it in one look: a stamp of this moment, and an order that was sent in time. */
+const firstLook = ({ as_receipt: _, reason: __, ...message }: Call): Call => ({
+  ...message,
+  age_ms: literal(0),
+  sent_by_ms: now,
+});
+
 const alice = literal(proofFor('alice').reveal());
 const bob = literal(proofFor('bob').reveal());
 const step = (proof: Value, of: Situation, change: Readonly<Record<string, Value>>): Call => ({
@@ -120,6 +127,13 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
     forged('credited', 'credited', 'final', 'SECOND_CODE'),
     forged('unknown', 'unknown', 'unknown_order', 'UNKNOWN_ORDER'),
     replayed('waiting', 'pending'),
+  ],
+  'engine.receive_first': [
+    firstLook(forged('waiting', 'credited', 'first', null)),
+    firstLook(forged('credited', 'credited', 'first', null)),
+    firstLook(forged('unknown', 'unknown', 'first', null)),
+    firstLook(replayed('waiting', 'pending')),
+    firstLook(replayed('credited', 'credited')),
   ],
   'engine.reroute': [
     {
@@ -237,6 +251,7 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
   'engine.begin_attempt': [attempted('placing')],
   'engine.close_attempts': [attempted('placing')],
   'engine.end_attempt': [attempted('unplaced'), attempted('waiting'), attempted('placing')],
+  'engine.conclude_attempt': [attempted('unplaced'), attempted('waiting'), attempted('placing')],
   'engine.deposit_step': ['EXPIRED', 'UNPAID', 'PLACEMENT_REFUSED'].map((state) => ({
     of_order: part(state === 'EXPIRED' ? 'waiting' : state === 'UNPAID' ? 'expired' : 'placing', 'order'),
     to_state: literal(state),

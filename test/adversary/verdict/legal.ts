@@ -79,6 +79,12 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_api',
+    by: 'engine.receive_first',
+    reason: 'A repeat is counted, and a stamp of ours is noted, as by the functions that it calls.',
+    covers: any(counted, updates('engine.own_stamp', 'reflected_at', 'reflected_for')),
+  },
+  {
+    role: 'app_api',
     by: 'engine.hand_over',
     reason: 'A case that is held by nobody waits until the relay has looked.',
     covers: updates('engine.review_case', 'held_by'),
@@ -128,16 +134,16 @@ export const LEGAL: readonly Legal[] = [
       'An order that nobody has begun is never sent, as one that comes too late: the workflow refuses it. It has no payment.',
     covers: inserts('engine.placement_attempt', ({ n, outcome }) => n === '1' && outcome === 'closed'),
   },
-  {
+  ...['engine.end_attempt', 'engine.conclude_attempt'].map((by) => ({
     role: 'app_worker',
-    by: 'engine.end_attempt',
+    by,
     reason:
       'What comes after nobody knew is kept, and the order stays unknown; a link in it is compared with the hosts.',
-    covers: (change) =>
+    covers: (change: Change) =>
       updates('engine.placement_attempt', 'answer')(change) &&
       change.after!['outcome'] === 'unknown' &&
       !change.after!['answer']!.includes('"kind": "placed"'),
-  },
+  })),
   {
     role: 'app_worker',
     by: 'engine.note_skew',
@@ -192,12 +198,12 @@ export const TAKEN_UP: readonly { readonly role: string; readonly by: string; re
     by: 'engine.park',
     reason: 'Money of an open case waits in suspense, where its decision would have put it.',
   },
-  {
+  ...['engine.end_attempt', 'engine.conclude_attempt'].map((by) => ({
     role: 'app_worker',
-    by: 'engine.end_attempt',
+    by,
     reason:
       'Without an answer of the provider the worker’s login says what it answered; its link is compared with the hosts.',
-  },
+  })),
   { role: 'app_worker', by: 'engine.close_attempts', reason: 'An order is never sent.' },
   { role: 'app_worker', by: 'engine.deposit_step', reason: 'An end that the server’s clock says has come.' },
   { role: 'app_decisions', by: 'engine.bring_in', reason: 'What two people wrote down is carried out.' },
