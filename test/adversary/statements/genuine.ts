@@ -58,8 +58,8 @@ const replayed = (of: Situation, from: Situation): Call => ({
 });
 
 /** What the API says of it in one look: a stamp of this moment, and an order that was sent in time. */
-const firstLook = ({ as_receipt: _, reason: __, ...message }: Call): Call => ({
-  ...message,
+const firstLook = (message: Call): Call => ({
+  ...Object.fromEntries(Object.entries(message).filter(([name]) => name !== 'as_receipt' && name !== 'reason')),
   age_ms: literal(0),
   sent_by_ms: now,
 });
