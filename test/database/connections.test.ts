@@ -8,7 +8,7 @@ import { root } from '../../local/servers/paths.ts';
  * connections are made in few places, each of which listens.
  */
 const FACTORIES = ['database/pool.ts', 'sandbox/database.ts'];
-const SKIPPED = ['node_modules', 'dist', 'test', '.git', '.data', '.cache'];
+const SKIPPED = ['node_modules', 'dist', 'test', 'harness', '.git', '.data', '.cache'];
 
 function* sources(folder: string): Generator<string> {
   for (const name of readdirSync(join(root, folder))) {

@@ -4,7 +4,8 @@ import type pg from 'pg';
 
 type Queries = (...args: readonly unknown[]) => Promise<pg.QueryResult>;
 
-const poolOf = (connect: () => Promise<pg.PoolClient>): pg.Pool => ({ connect }) as unknown as pg.Pool;
+const poolOf = (connect: () => Promise<pg.PoolClient>): pg.Pool =>
+  ({ connect, options: { max: 1 } }) as unknown as pg.Pool;
 
 /** The same connection, with every statement passing through `query`. */
 const through = (client: pg.PoolClient, query: Queries): pg.PoolClient =>
