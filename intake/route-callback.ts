@@ -174,7 +174,10 @@ const REFLECTED: Routing = { answer: 'unavailable', signal: null, alarm: 'callba
 /** What a message is judged by. */
 type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
 
-/** What stands against binding this message to the deposit, the gravest first. */
+/**
+ * What stands against binding this message to the deposit, the gravest first. `engine.receive_first` has the case in which
+ * nothing does in SQL: whoever changes one changes both (test/database/queries/first-look.test.ts compares them).
+ */
 function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Disposition {
   const { reading } = message;
   const { state, bound, boundCode, firstSentMs } = deposit;

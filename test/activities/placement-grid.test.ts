@@ -9,6 +9,16 @@ import { SECOND, SIGNATURE_ERROR, STORED, inTurn, timestampError, startPlacing }
 
 const { db, pool, start, reserved, attemptsOf } = await startPlacing();
 
+/** An attempt that another process made, and whose stamp on the grid was refused. */
+async function refusedOnGrid(externalOrderNumber: string): Promise<void> {
+  await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
+  await settleAttempt(pool, externalOrderNumber, 1, {
+    kind: 'not_sent',
+    cause: 'SIGNATURE_ERROR',
+    gridRefused: true,
+  });
+}
+
 describe('placements of one second', () => {
   const WHOLE = Math.floor(Date.now() / 1_000) * 1_000;
   const AT = WHOLE + 100;
@@ -143,12 +153,7 @@ describe('a stamp on the grid that the provider refuses', () => {
   it('and cannot be signed again, because the name is gone by then, is closed as the SIGNATURE_ERROR it is', async () => {
     const { deps, calls, alarms } = start();
     const externalOrderNumber = await reserved();
-    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
-    await settleAttempt(pool, externalOrderNumber, 1, {
-      kind: 'not_sent',
-      cause: 'SIGNATURE_ERROR',
-      gridRefused: true,
-    });
+    await refusedOnGrid(externalOrderNumber);
     await db.owner.query('update engine.deposit set payer_name = null where external_order_number = $1', [
       externalOrderNumber,
     ]);
@@ -160,12 +165,7 @@ describe('a stamp on the grid that the provider refuses', () => {
   it('by one process is remembered by the next one that tries: it signs with the free millisecond and leaves the grid', async () => {
     const { deps, onGrid, alarms } = start();
     const externalOrderNumber = await reserved();
-    await openAttempt(pool, { externalOrderNumber, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() });
-    await settleAttempt(pool, externalOrderNumber, 1, {
-      kind: 'not_sent',
-      cause: 'SIGNATURE_ERROR',
-      gridRefused: true,
-    });
+    await refusedOnGrid(externalOrderNumber);
     expect(await placeOrder(deps, externalOrderNumber)).toMatchObject({ kind: 'placed' });
     expect(onGrid()).toEqual([false]);
     expect(alarms()).toEqual(['stamp_grid_refused']);
