@@ -152,9 +152,9 @@ test('a history that names another run, one without its row, and one that Tempor
       [`deposit:${decided}`, run],
     );
     await rewriteHistory(client, `deposit:${decided}`, (text) => text.replaceAll(of.rows[0]!.run, run));
-    // As if it had ended long before the newest.
+    // As if it had ended long before another, and after those that Temporal still has.
     await client.query(`delete from engine.archive where workflow_id = 'deposit:${rejected}'; delete from engine.deposit where external_order_number = '${rejected}';
-      update engine.archive set closed_at = closed_at + interval '1 day' where n = (select max(n) from engine.archive);
+      update engine.archive set closed_at = closed_at + interval '1 day' where workflow_id = 'deposit:${credited}';
       update engine.archive set closed_at = closed_at + interval '2 hours' where workflow_id = 'deposit:${price}'`);
   });
   const report = await book.audit(copy);
