@@ -2,13 +2,17 @@ import { setImmediate as nextLoop } from 'node:timers/promises';
 import { RequestRefused } from './refusal.ts';
 import { QueueFull, type QueueLimits, KeyedQueue } from './keyed-queue.ts';
 
-/** What concerns one order queues here, so that one whose row is locked takes a connection, and not the pool. */
+/**
+ * Work about one order queues here, so that an order whose row is locked takes one connection and not the whole pool.
+ */
 export const ORDER_LIMITS: QueueLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
 
-/** Runs `work` when it is its turn. Throws {@link RequestRefused} `unavailable` without having begun when it gets none. */
+/**
+ * Runs `work` in its turn. Throws {@link RequestRefused} `unavailable` when it gets none; `work` has not begun then.
+ */
 export type LimitPerKey = <T>(key: string, work: () => Promise<T>) => Promise<T>;
 
-/** A bulkhead per key, in this process: what is slow for one key is slow for no other. */
+/** A bulkhead per key, in this process: slow work for one key delays no other key. */
 export function limitPerKey(limits: QueueLimits = ORDER_LIMITS): LimitPerKey {
   const queue = new KeyedQueue<unknown>(limits);
   let asked = 0;
@@ -24,14 +28,14 @@ export function limitPerKey(limits: QueueLimits = ORDER_LIMITS): LimitPerKey {
 
 const tooMany = () => new RequestRefused('unavailable', 'too much about the same order at once; nothing was accepted');
 
-/** Of each round of the event loop strangers get so much, that others are served in between. */
+/** Unauthenticated senders get this much of each round of the event loop, in ms; others are served in between. */
 const SHARE_MS = 2;
 /** More than all connections can have under way. */
 const MAX_WAITING = 4_000;
 
 /**
- * Resolves when it is the caller's turn: what follows at once costs `shareMs` of each round of the event loop at most,
- * however many come. Throws {@link RequestRefused} `unavailable` when too many wait.
+ * Resolves in the caller's turn. The work that follows, up to its first wait, takes at most `shareMs` of each round of
+ * the event loop, however many callers there are. Throws {@link RequestRefused} `unavailable` when too many wait.
  */
 export function takeTurns(shareMs = SHARE_MS): () => Promise<void> {
   const queue: (() => void)[] = [];
@@ -43,7 +47,7 @@ export function takeTurns(shareMs = SHARE_MS): () => Promise<void> {
       const until = performance.now() + shareMs;
       do {
         queue.shift()!();
-        // What was let in does its work now, in microtasks.
+        // The admitted caller does its work now, in microtasks.
         for (let i = 0; i < 8; i += 1) await Promise.resolve();
       } while (queue.length > 0 && performance.now() < until);
       await nextLoop();

@@ -28,27 +28,30 @@ export interface CreateDependencies {
   readonly payerNameKeys: Keyring<Secret>;
   /** By order number, case or posting: repeats of one take no connections from the others. */
   readonly limitPerKey: LimitPerKey;
-  /** Seals the row of what its history says, where a workflow has ended. */
+  /** Seals the inbox row that holds what a history reports, when a workflow has ended. */
   readonly seal: Sealer;
   readonly log: Log;
 }
 
-/** How long a create waits for its link before it says that it waits; the provider may take longer. */
+/** How long a create waits for its checkout link before it returns `waits`, in ms; the provider may take longer. */
 const ANSWER_WITHIN_MS = 8_000;
 
-/** `made`: by this request; `repeated`: it stood; `waits`: its placement is not settled yet. */
+/** `made`: by this request; `repeated`: it existed already; `waits`: its placement is not settled yet. */
 export type CreateResult = { readonly kind: 'made' | 'repeated' | 'waits'; readonly deposit: DepositView };
 
 /**
- * Creates a deposit, or answers for the one that exists (docs/reference/lifecycle.md, L1). The row is the reservation and the
- * permanent guard: every repeat is answered from it, long after the workflow is gone. Throws {@link RequestRefused}
- * `invalid_request` for an order whose payment could not be booked, `other_parameters`, `refused`, or `unavailable` (the
- * same request may then be repeated).
+ * Creates a deposit, or returns the one that exists; idempotent (docs/reference/lifecycle.md, L1). The row is the
+ * reservation and the permanent guard: it answers every repeat, long after the workflow is gone. Throws {@link
+ * RequestRefused}:
+ * - `invalid_request`: a payment of this order could not be booked;
+ * - `other_parameters`: the order number exists with other parameters;
+ * - `refused`: the order was refused;
+ * - `unavailable`: retry the same request.
  */
 export async function createDeposit(deps: CreateDependencies, body: CreateBody): Promise<CreateResult> {
   const { externalOrderNumber } = body;
   await refuseUnbookable(deps, body);
-  // Taken out once, before the row is written: the key it is written under must be among those it is compared under.
+  // Read the keys once, before the row is written: the row's key must be among those that it is compared under.
   const fingerprints = deps.fingerprintKeys.verifying.map((key) => fingerprintOf(key, body));
   const made = await deps.limitPerKey(externalOrderNumber, () => reserveRow(deps, body, fingerprints[0]!));
   crashPoint('api.afterReserve');
@@ -82,8 +85,8 @@ function answer(deposit: DepositView, first: boolean): CreateResult {
 }
 
 /**
- * By the rate band that the deposit would be frozen with, before anything is stored. An order number that exists already
- * is answered from its row, whatever the band is today.
+ * Throws `invalid_request` when the rate band that would be frozen into the deposit allows no such order. Nothing is
+ * stored by then. An order number that exists is answered from its row, whatever the band is today.
  */
 async function refuseUnbookable({ settings, pool }: CreateDependencies, body: CreateBody): Promise<void> {
   const asked = { ...body, mtcAmount: body.mtcAmount ?? null, totalPrice: body.totalPrice ?? null };
@@ -117,8 +120,8 @@ async function existing(deps: CreateDependencies, externalOrderNumber: string): 
 }
 
 /**
- * Starts the workflow if it is not running and waits until its placement is settled, or long enough. Returns the deposit as
- * it is then.
+ * Starts the workflow if it is not running, then waits until its placement is settled, within {@link ANSWER_WITHIN_MS}.
+ * Returns the deposit as it is then.
  */
 async function startAndWait(deps: CreateDependencies, row: DepositRow, isNew: boolean): Promise<DepositView | null> {
   const { externalOrderNumber } = row;
@@ -136,10 +139,10 @@ async function startAndWait(deps: CreateDependencies, row: DepositRow, isNew: bo
   return deposit;
 }
 
-/** False: its workflow had ended, and the row may say something else by now. */
+/** Returns false when the workflow had ended; the row may have changed by now. */
 async function start(deps: CreateDependencies, row: DepositRow): Promise<boolean> {
   try {
-    // Whoever is told to ask again can rely on it: a workflow that has ended owns nothing.
+    // An ended workflow owns nothing. Give the row an owner, so that the caller can rely on a retry.
     const isRunning = await startDeposit(deps.client, row);
     if (!isRunning) await mendDeposit(deps, row, LAG_MS);
     return isRunning;

@@ -41,19 +41,22 @@ export interface DecideDependencies {
   readonly pool: pg.Pool;
   readonly client: Client;
   readonly limitPerKey: LimitPerKey;
-  /** With what the seals of inbox rows are verified. */
+  /** The keys that verify the seals of inbox rows. */
   readonly sealTrust: () => SealTrust;
-  /** With what people's steps are verified. */
+  /** The keys that verify the signatures of operators' steps. */
   readonly signatures: SignatureTrust;
 }
 
-/** How long an update may take before the caller is told that it is under way. */
+/**
+ * The deadline of one call to the workflow, in ms. A confirmation that was accepted by then is still in progress; any
+ * other step is `unavailable`.
+ */
 const ANSWER_WITHIN_MS = 8_000;
 
-/** Who asks, and what proves it to the database. `wallets` null: not limited to some. */
+/** The caller, with the proof of the key for the database. `wallets` null: not limited to some. */
 export type Operator = Pick<ProvenCaller, 'name' | 'wallets' | 'proof'>;
 
-/** The case if this operator may see it. Throws {@link RequestRefused} `not_found` for every other. */
+/** Returns the case if this operator may see it. Throws {@link RequestRefused} `not_found` otherwise. */
 export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId: string): Promise<CaseRow> {
   const found = await findCase(pool, workflowId);
   if (found === null || !mayUse(operator, found.wallet ?? ''))
@@ -61,7 +64,7 @@ export async function visibleCase(pool: pg.Pool, operator: Operator, workflowId:
   return found;
 }
 
-/** What the seals of the cases' inbox rows say, by the row. */
+/** Verifies the seals of the cases' inbox rows. Returns the verdicts by the id of the inbox row. */
 export async function verdictsOn(
   { pool, sealTrust }: Pick<DecideDependencies, 'pool' | 'sealTrust'>,
   cases: readonly CaseRow[],
@@ -73,7 +76,7 @@ export async function verdictsOn(
   return new Map([...rows].map(([id, row]) => [id, verdictOn(sealTrust(), row)]));
 }
 
-/** Whether nobody knows who wrote the row of a case. */
+/** Whether the inbox row of a case has no genuine seal, so that its writer is unknown. */
 async function isForged(deps: DecideDependencies, found: CaseRow): Promise<boolean> {
   return !isGenuine((await verdictsOn(deps, [found])).get(found.inboxId)!);
 }
@@ -83,24 +86,24 @@ export interface ProposeBody {
   readonly reason: string;
   readonly keep: boolean;
   readonly toDeposit: string | null;
-  /** The newest credit of the deposit that gets the money, as the operator was shown it. */
+  /** The newest credit of the deposit that gets the money, as the operator saw it. */
   readonly beside: string | null;
   /** The wallet gets what was ordered, and the rest of what was received stays in suspense. */
   readonly onlyOrdered: boolean;
-  /** What the operator reads in the statement, where the callback cannot be read. */
+  /** The facts in the provider's statement, where the callback cannot be read. */
   readonly facts: StatedFacts | null;
 }
 
-/** What the operator's own device adds to a step: both, or neither. */
+/** The signature that the operator's own device makes for a step, with its nonce: both, or neither. */
 export interface StepSignature {
   readonly signature?: Buffer | undefined;
   readonly nonce?: string | undefined;
 }
 
 /**
- * Each step is written down first, in the operator's name, and then told to the case's workflow, which alone decides
- * whether it counts. Throws {@link RequestRefused} `decision_refused` with the fault as its code, or `unavailable` (the same
- * request may be repeated).
+ * Proposes a decision. Like every step it is stored first, in the operator's name, and then sent to the case's
+ * workflow, which alone decides whether it counts. Throws {@link RequestRefused} `decision_refused` with the fault as
+ * its code, or `unavailable` (retry the same request).
  */
 export async function proposeDecision(
   deps: DecideDependencies,
@@ -109,7 +112,7 @@ export async function proposeDecision(
   { facts, signature, nonce, ...asked }: ProposeBody & StepSignature,
 ): Promise<void> {
   assertOpen(found);
-  // The workflow was opened before there was such an order, and asks for its name.
+  // The case was opened before the order existed, so its workflow needs the order number.
   const appeared = found.reason === 'UNKNOWN_ORDER' && asked.decision === 'credit' ? found.deposit : null;
   const body = { ...asked, toDeposit: asked.toDeposit ?? appeared };
   if (body.decision === 'credit' && found.standing === 'elsewhere') throw refusal('code_stands');
@@ -144,7 +147,10 @@ export async function proposeDecision(
   );
 }
 
-/** Returns what the decision came to; null: it is confirmed and still being carried out. Throws too when the books refuse. */
+/**
+ * Returns the result of the decision; null: it is confirmed and still being carried out. Throws also when the ledger
+ * refuses.
+ */
 export async function confirmDecision(
   deps: DecideDependencies,
   operator: Operator,
@@ -175,13 +181,13 @@ export async function confirmDecision(
   ))!;
   const concluded = await outcomeWithin(deps, found, refuse, () => update.result());
   if (concluded?.kind === 'refused') {
-    // As whoever holds the case in Temporal says.
+    // Code and detail are those of the workflow that holds the case, so they are limited here.
     const { refusal: code, detail } = concluded;
     throw new RequestRefused('decision_refused', `not carried out: ${detail}`.slice(0, 1_000), {
       shownCode: isPlain(code) ? code : 'decision_refused',
     });
   }
-  // A deposit that was settled hears of it at once; if it cannot, the relay tells it.
+  // Signal a settled deposit at once. If that fails, the relay does it.
   if (found.deposit !== null) await signalSettled(deps, found.deposit).catch(() => undefined);
   return concluded;
 }
@@ -206,7 +212,7 @@ export async function withdrawDecision(
   );
 }
 
-/** Marks a step that the workflow did not take, or says that it counts all the same. */
+/** Marks a step that the workflow refused. Resolves true when the step counts all the same. */
 const refused =
   ({ pool }: DecideDependencies, { proof }: Operator, step: WrittenStep) =>
   (fault: DecisionFault): Promise<boolean> =>
@@ -215,10 +221,12 @@ const refused =
 const handleOf = ({ client }: DecideDependencies, found: CaseRow) =>
   client.workflow.getHandle(found.heldBy ?? found.workflowId);
 
-/** Temporal remembers it for as long as the case runs, and ids of rows are given out again after a restore. */
+/**
+ * Temporal deduplicates updates by this id while the case runs. `uid` comes first: a restore reuses the ids of rows.
+ */
 const updateIdOf = ({ id, uid }: WrittenStep): string => `decision:${uid ?? id}`;
 
-/** What the table itself refuses, under the case's lock: the step is not written. */
+/** The faults that the table itself finds, under the case's lock, by SQLSTATE: the step is not stored. */
 const REFUSED_BY_TABLE: Readonly<Record<string, DecisionFault>> = {
   P0E31: 'case_closed',
   P0E32: 'no_proposal',
@@ -244,7 +252,10 @@ async function write(
 const unsigned = (code: keyof typeof UNSIGNED) =>
   new RequestRefused('decision_refused', UNSIGNED[code], { shownCode: code });
 
-/** The signature of a step, if it is one of this operator's over it; null: there is none, and none is asked for. */
+/**
+ * Returns the signature of a step, verified; null: there is none and none is required. Throws {@link RequestRefused}
+ * `signature_required` or `signature_wrong`.
+ */
 async function verified(
   { pool, signatures }: DecideDependencies,
   operator: Operator,
@@ -289,7 +300,7 @@ async function verified(
   return { signature, signerKey, nonce: Buffer.from(nonce, 'base64url') };
 }
 
-/** What the database says of the key itself, which may have been revoked since the request was let through. */
+/** The refusals that depend on the key, by SQLSTATE: it may have been revoked since the request was admitted. */
 const REFUSED_BY_PROOF: Readonly<Record<string, () => RequestRefused>> = {
   P0E30: () => new RequestRefused('not_found', 'no such case'),
   P0E35: () => new RequestRefused('unauthorized', 'the API key may not decide any more'),
@@ -297,17 +308,20 @@ const REFUSED_BY_PROOF: Readonly<Record<string, () => RequestRefused>> = {
   P0E37: () => new RequestRefused('unavailable', 'another case about this money was decided just now: repeat'),
 };
 
-/** Throws the {@link RequestRefused} that stands for a refusal of the database's, or the error itself. */
+/** Throws the {@link RequestRefused} for a refusal by the database, or the error itself. */
 export function refusedByProof(error: unknown): never {
   const refused = REFUSED_BY_PROOF[String((error as { code?: unknown }).code)];
   throw refused === undefined ? error : Object.assign(refused(), { cause: error });
 }
 
-/** Crediting what cannot be read takes what each of two people reads in the statement, and nothing else does. */
+/** Only a credit of an unreadable callback takes facts: each of two operators reads them in the statement. */
 const needsFacts = (found: CaseRow, decision: Decision): boolean =>
   decision === 'credit' && found.standing === 'unreadable';
 
-/** Into a wallet: nothing stands there, or it is named as it stands. */
+/**
+ * Throws `credited_meanwhile` unless `beside` is the newest credit of the deposit that gets the money; null: it has
+ * none, or the decision enters no wallet.
+ */
 async function assertBeside(pool: pg.Pool, found: CaseRow, body: Omit<ProposeBody, 'facts'>): Promise<void> {
   const { decision, beside } = body;
   const to = decision === 'credit' ? (body.toDeposit ?? found.deposit) : found.backTo;
@@ -323,7 +337,7 @@ async function assertBeside(pool: pg.Pool, found: CaseRow, body: Omit<ProposeBod
   );
 }
 
-/** The table has no row for the others. */
+/** Whether the options fit the decision; the table accepts no other rows. */
 const isWhole = ({ decision, keep, toDeposit, onlyOrdered }: Omit<ProposeBody, 'facts'>): boolean =>
   (!keep || decision === 'reverse') &&
   (toDeposit === null || decision === 'credit') &&
@@ -333,7 +347,7 @@ function assertOpen(found: CaseRow): void {
   if (found.closedAt !== null) throw refusal('case_closed');
 }
 
-/** What is certainly refused is not written down; whether the rest counts is the workflow's to say. */
+/** A step that is certainly refused is not stored. The workflow decides whether any other step counts. */
 function assertProposal(found: CaseRow, proposalId: string): void {
   if (found.proposal === null) throw refusal('no_proposal');
   if (found.proposal.decisionId !== proposalId) throw refusal('other_proposal');
@@ -364,8 +378,9 @@ const WORDS: Readonly<Record<DecisionFault, string>> = {
 const refusal = (fault: DecisionFault) => new RequestRefused('decision_refused', WORDS[fault], { shownCode: fault });
 
 /**
- * Faults that may pass: the workflow is asking whether somebody else's step was written down; or it knows another state of
- * the case than its row, because one of the two was restored. It is told to look, and asked again.
+ * Faults that a retry may cure, after a signal to look at the row:
+ * - the workflow is still checking whether another operator's step was stored;
+ * - the workflow and the row know different states of the case, because one of the two was restored.
  */
 const MAY_PASS: readonly DecisionFault[] = [
   'proposal_open',
@@ -377,8 +392,8 @@ const MAY_PASS: readonly DecisionFault[] = [
 const ASK_AGAIN_MS = [300, 1_000];
 
 /**
- * Asks the workflow. A refused step is its answer; everything else means that Temporal or the worker is away. `refuse` marks
- * the step, or says that it counts all the same.
+ * Sends a step to the workflow. Throws {@link RequestRefused}: the fault of a refused step, or `unavailable` when
+ * Temporal or the worker is away. `refuse` marks the step. Undefined: the step was refused and counts all the same.
  */
 async function tell<T>(
   deps: DecideDependencies,
@@ -424,7 +439,7 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
     const type = cause instanceof ApplicationFailure ? cause.type : undefined;
     const fault = DECISION_FAULTS.find((known) => known === type);
     if (fault !== undefined) throw Object.assign(refusal(fault), { cause: error });
-    // Decided while we looked; if not, its workflow was not started yet or is gone, and the relay sees to that.
+    // The case was decided meanwhile. If not, its workflow was not started yet or is gone, and the relay starts one.
     const gone = error instanceof WorkflowNotFoundError;
     if (gone && (await findCase(pool, found.workflowId))?.closedAt instanceof Date) {
       throw Object.assign(refusal('case_closed'), { cause: error });

@@ -1,25 +1,25 @@
-/** A piece of work that was not begun: too many wait for the same thing, or it would have come too late. */
+/** The work was not begun: too many wait for its key, or it waited too long. */
 export class QueueFull extends Error {
   override readonly name = 'QueueFull';
 }
 
 export interface QueueLimits {
-  /** So many different pieces of work wait for one key. */
+  /** How many different pieces of work may wait for one key. */
   readonly maxWaiting: number;
-  /** What has not begun by then is given up. Milliseconds. */
+  /** Work that has not begun by then is given up. Milliseconds. */
   readonly maxWaitMs: number;
 }
 
 interface Waiting<T> {
   readonly work: (times: number) => Promise<T>;
-  /** Whoever asked for this very piece of work. */
+  /** The callers that wait for this piece of work. */
   readonly askers: { readonly resolve: (done: T) => void; readonly reject: (error: unknown) => void }[];
   readonly timer: NodeJS.Timeout;
 }
 
 /**
- * One thing at a time for each key, in order, so that work which would wait for the same row of the database waits here
- * and holds no connection. Equal pieces of work (same `name`) that wait become one, which is told how many it stands for.
+ * Runs one piece of work at a time for each key, in order. Work that would wait for the same row of the database waits
+ * here and holds no connection. Equal pieces of work (same `name`) that wait become one, which receives their number.
  */
 export class KeyedQueue<T> {
   readonly #limits: QueueLimits;
@@ -34,7 +34,7 @@ export class KeyedQueue<T> {
     return this.#queues.has(key);
   }
 
-  /** Every asker gets the one result or the one error; rejects with {@link QueueFull} when it was not begun. */
+  /** Every caller gets the one result or the one error. Rejects with {@link QueueFull} when the work was not begun. */
   async run(key: string, name: string, work: (times: number) => Promise<T>): Promise<T> {
     const waiting = this.#queues.get(key);
     if (waiting !== undefined) return this.#wait(waiting, name, work);
@@ -71,7 +71,7 @@ export class KeyedQueue<T> {
     const [name, { work, askers, timer }] = next;
     waiting.delete(name);
     clearTimeout(timer);
-    // Nobody waits for this: whatever becomes of it is told to the askers.
+    // Nobody awaits this: its result or error goes to the callers.
     void this.#finish(key, work, askers);
   }
 

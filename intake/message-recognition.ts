@@ -5,7 +5,7 @@ import type { CallbackPort } from '../providers/port.ts';
 
 /** A message that was refused before it could be read as a callback. */
 export interface RefusedMessage {
-  /** The address as it was asked for; empty where none could be made out. */
+  /** The requested address; empty where none could be read. */
   readonly path: string;
   /** At most the first 16 kB of the body, or of a packet that is no HTTP, as they came. */
   readonly bytes: Buffer;
@@ -14,8 +14,8 @@ export interface RefusedMessage {
 }
 
 /**
- * What a refused message proves all the same. `key id`: nothing else could be made out, and the address names a key of
- * ours, which only who has seen an address of ours can know.
+ * The proof in a refused message. `key id`: the address only names one of our keys. Only somebody who has seen one of
+ * our addresses can know that id.
  */
 export interface Recognition {
   readonly proof: 'address and signature' | 'address' | 'signature' | 'key id';
@@ -31,8 +31,8 @@ export interface RecognitionKeys {
 const MAX_UNPACKED_BYTES = 16 * 1024;
 
 /**
- * Looks for an address of ours and a signature of the provider's in what could not be read. It decides nothing but
- * whether people are told: nothing that was found this way is stored or acknowledged. Null: a stranger's.
+ * Looks for an address of ours and a signature of the provider's in an unreadable message. Only an alarm depends on it:
+ * nothing that was found this way is stored or acknowledged. Null: a stranger's.
  */
 export function recognizeMessage(keys: RecognitionKeys, message: RefusedMessage): Recognition | null {
   const verifying = keys.capabilities.verifying;
@@ -47,17 +47,17 @@ export function recognizeMessage(keys: RecognitionKeys, message: RefusedMessage)
   return verifying.some(({ kid }) => kid === address?.kid) ? { proof: 'key id' } : null;
 }
 
-/** However much of it was written as %41. */
+/** Decodes every percent-encoded character. */
 const decoded = (path: string): string =>
   path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
-/** The last two parts of any path, so that an address with something before or behind it is known as well. */
+/** Finds the two parts of an address anywhere in a path, whatever is before or behind them. */
 function addressIn(path: string): { readonly kid: string; readonly token: string } | null {
   const found = /\/([0-9a-f]{8})\/+([A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])/.exec(path);
   return found === null ? null : { kid: found[1]!, token: found[2]! };
 }
 
-/** ASCII is all that matters; without the NULs, UTF-16 has it too. */
+/** The body as text. Only ASCII matters; without the NULs, UTF-16 has it too. */
 const textOf = ({ bytes, encoding }: RefusedMessage): string =>
   (encoding === undefined ? bytes : unpacked(bytes)).toString('latin1').replaceAll('\0', '');
 
@@ -67,7 +67,10 @@ const UNPACK = [
 ];
 const PARTLY = { maxOutputLength: MAX_UNPACKED_BYTES } as const;
 
-/** What one of the usual codings makes of it, up to 16 kB; otherwise the bytes themselves, which may lie about being coded. */
+/**
+ * Decompresses the body with one of the usual codings, up to 16 kB. Otherwise returns the bytes themselves: the header
+ * may be wrong.
+ */
 function unpacked(bytes: Buffer): Buffer {
   for (const unpack of UNPACK) {
     try {

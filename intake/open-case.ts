@@ -20,12 +20,12 @@ export interface CaseDependencies {
 }
 
 /**
- * Opens a case about money that somebody doubts, wherever it is by now, or answers the one that is open. Moves nothing.
- * Throws `not_found`, `unavailable`.
+ * Opens a case about money in doubt, wherever it is by now, or returns the open one. Moves no money. Throws {@link
+ * RequestRefused} `not_found`, `unauthorized` (the key may not decide any more), or `unavailable` (retry).
  */
 export async function doubtCredit(deps: CaseDependencies, operator: Operator, body: DoubtBody): Promise<CaseRow> {
   const opened = await openDoubt(deps.pool, operator.proof, subjectOf(body), body.reason).catch(refusedByProof);
-  // Ours, or the one that somebody opened before.
+  // The case just opened, or the one that was open before.
   const open = await findOpenCase(deps.pool, opened.inboxId);
   if (open === null) throw new RequestRefused('unavailable', 'another case about this credit was decided just now');
   const found = await visibleCase(deps.pool, operator, open.workflowId);
@@ -47,7 +47,7 @@ function subjectOf(body: DoubtBody): DoubtTarget {
     : { postingId: body.postingId };
 }
 
-/** Starts the workflow that holds a case, from what the tables say; repeating it is harmless. Throws when Temporal is away. */
+/** Starts the workflow that holds a case, with the facts in the tables. Idempotent. Throws when Temporal is away. */
 async function startCase(deps: CaseDependencies, found: CaseRow, said?: string): Promise<void> {
   const callback = (await findCallback(deps.pool, found.inboxId))!;
   const deposit = found.deposit === null ? null : await findDeposit(deps.pool, found.deposit);
@@ -69,9 +69,10 @@ async function startCase(deps: CaseDependencies, found: CaseRow, said?: string):
 }
 
 /**
- * Sees to it that an open case is held. One whose workflow was stopped by hand, or never started, gets a new one under the
- * same id. One whose workflow has completed while the row is open was decided before PostgreSQL was restored: another
- * workflow holds it, shows what that history says, and people decide again. False: it is held.
+ * Gives an open case a workflow that holds it. False: there was nothing to do.
+ * - Its workflow was stopped by hand, or never started: it gets a new one under the same id.
+ * - Its workflow has completed while the row is open: the case was decided before PostgreSQL was restored. Another
+ *   workflow holds it and shows what the history reports, and operators decide again.
  */
 export async function mendCase(
   deps: CaseDependencies & { readonly log: Log },
@@ -95,9 +96,10 @@ export async function mendCase(
 }
 
 /**
- * Where a workflow is. One that completed within `lagMs`, by the database's clock, counts as running: its row is as good as
- * written; so does one that people have paused, which goes on when they let it. `stopped`: by hand, or by a fault. Throws
- * when Temporal or the database is away.
+ * Returns where a workflow is. Throws when Temporal or the database is away.
+ * - `running`: also one that completed within `lagMs`, by the database's clock: its row is as good as written; also one
+ *   that is paused and may go on.
+ * - `stopped`: by hand, or by a fault.
  */
 export async function whereIs(
   { client, pool }: CaseDependencies,
@@ -118,14 +120,14 @@ export async function whereIs(
   }
 }
 
-/** The list has so long to answer; it is asked again with the next page. */
+/** The deadline of the list, in ms; the next page asks for it again. */
 const LIST_WITHIN_MS = 3_000;
-/** The list may be behind, or wrong for ever: one in so many of those that it calls running is looked at all the same. */
+/** The list may be behind, or wrong for ever. One in this many rows that it calls running is checked all the same. */
 const TRUSTED_OF = 20;
 
 /**
- * Of a page of rows those that have to be looked at one by one: all but what the list of running workflows has, in one
- * call instead of one per row. All of them when the list is not there.
+ * Returns the rows of a page that have to be checked one by one: those that are not in the list of running workflows.
+ * The list takes one call instead of one per row. Returns all rows when the list is not available.
  */
 export async function perhapsNotRunning<Row>(
   client: Client,
@@ -147,7 +149,9 @@ export async function perhapsNotRunning<Row>(
   return rows.filter((row) => !running.has(workflowIdOf(row)) || Math.random() * TRUSTED_OF < 1);
 }
 
-/** What a history says of how its case, or its deposit, ended. People read it; nothing moves by it. */
+/**
+ * Returns how a case or a deposit ended, as its history reports it. The text is for operators; no money moves by it.
+ */
 export async function saidBy(client: Client, workflowId: string): Promise<string> {
   try {
     const result = (await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
@@ -164,8 +168,8 @@ export async function saidBy(client: Client, workflowId: string): Promise<string
 }
 
 /**
- * What the newest run of a workflow came to; null where it came to nothing, or has not ended. Throws `HistoryUnreadable` where
- * that cannot be opened or is no JSON, and whatever Temporal throws.
+ * Returns the result of the newest run of a workflow; null where it has none, or has not ended. Throws
+ * `HistoryUnreadable` where the result cannot be opened or is no JSON, and every error of Temporal's.
  */
 async function resultOf(client: Client, workflowId: string): Promise<unknown> {
   const { history } = await client.workflowService.getWorkflowExecutionHistory({

@@ -1,8 +1,8 @@
-/** Waits for deposits whose placement is settled: told by the database, and asked slowly in case a telling is lost. */
+/** Waits until placements are settled: on notifications of the database, and by a slow poll in case one is lost. */
 export interface PlacementWaiter {
   /**
-   * Listens, does `begin`, then resolves true when `isSettled` does, false `withinMs` after that. It is not asked before it
-   * is told, or slowly, where `begin` says that it cannot be settled yet.
+   * Subscribes, runs `begin`, then polls `isSettled` until it is true, or for `withinMs`. Returns whether it is
+   * settled. When `begin` returns `not yet`, the first poll waits for a notification, or for the interval.
    */
   wait(
     externalOrderNumber: string,
@@ -10,7 +10,7 @@ export interface PlacementWaiter {
     isSettled: () => Promise<boolean>,
     withinMs: number,
   ): Promise<boolean>;
-  /** The database has told of this one. */
+  /** Called when the database notifies about this deposit. */
   wake(externalOrderNumber: string): void;
 }
 
@@ -23,7 +23,7 @@ export function createPlacementWaiter(): PlacementWaiter {
     for (const resolve of waiting.get(externalOrderNumber) ?? []) resolve();
   };
 
-  /** Until the next telling, or the next time to ask. */
+  /** Resolves at the next notification, or after `waitMs`. */
   function nextLook(externalOrderNumber: string, waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const told = waiting.get(externalOrderNumber) ?? new Set();
@@ -42,7 +42,7 @@ export function createPlacementWaiter(): PlacementWaiter {
   return {
     wake,
     async wait(externalOrderNumber, begin, isSettled, withinMs) {
-      // Subscribed before looking: a telling between the two is not missed.
+      // Subscribe before the poll, so that no notification between the two is missed.
       let look = nextLook(externalOrderNumber, POLL_MS);
       if ((await begin()) === 'not yet') await look;
       const until = performance.now() + withinMs;

@@ -22,9 +22,9 @@ export interface ReceiveDependencies {
   readonly clock: ProviderClock;
   /** Signs each row that is written. */
   readonly seal: Sealer;
-  /** Told of a committed inbox row that a workflow has to hear of and has not yet; must not throw or wait. */
+  /** Called with a committed inbox row that its workflow was not signaled about yet; must not throw or wait. */
   readonly signal: (callback: CallbackRow) => void;
-  /** Whether the database holds no deposit though it should; not given: it may. */
+  /** Whether the database holds no deposit although it should; absent: it may be empty. */
   readonly isEmpty?: () => Promise<boolean>;
   readonly log: Log;
 }
@@ -35,29 +35,34 @@ export interface CallbackRequest {
   readonly raw: Buffer;
 }
 
-/** `ack`: durable here. `unauthorized`: one answer for every forgery. `unavailable`: not stored, come again. */
+/**
+ * `ack`: durable here. `unauthorized`: one answer for every forgery. `unavailable`: not acknowledged, MTPay retries.
+ */
 export type CallbackAnswer = 'ack' | 'unauthorized' | 'unavailable';
 
 export interface CallbackReceiver {
-  /** Throws {@link RequestRefused} `invalid_request` for what is no callback at all. */
+  /** Throws {@link RequestRefused} `invalid_request` when the message is no callback at all. */
   receive(request: CallbackRequest): Promise<CallbackAnswer>;
-  /** Told of whatever else is refused, with its code or the parser's: what is authentic all the same is an alarm. */
+  /**
+   * Called with every other refused message and its code, or the parser's. Raises an alarm when it is authentic all the
+   * same.
+   */
   refused(this: void, message: RefusedMessage, code: string): void;
 }
 
-/** No order is known, so this may be another database than the one that was: the provider comes again. */
+/** No order is known, so this may be the wrong database: do not acknowledge, MTPay retries. */
 class EmptyDatabase extends Error {
   override readonly name = 'EmptyDatabase';
 }
 
 const UNIQUE_VIOLATION = '23505';
-/** Below what the provider waits for an answer; the queue of one order never grows beyond what an honest provider sends. */
+/** Shorter than the provider's timeout. The queue of one order never grows beyond what an honest provider sends. */
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 
 /**
- * Checks a callback in the order of docs/reference/callbacks.md#checks-in-order and makes it durable before it is acknowledged. Nothing is
- * stored before the signature was verified. No message with a right address or a right signature ends without a row or
- * an alarm.
+ * Checks a callback in the order of docs/reference/callbacks.md#checks-in-order and makes it durable before it is
+ * acknowledged. Nothing is stored before the signature was verified. No message with a right address or a right
+ * signature ends without a row or an alarm.
  */
 export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
   const queue = createRoutingQueue(deps);
@@ -98,7 +103,7 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
 export const createWitness =
   (deps: Pick<ReceiveDependencies, 'provider' | 'capabilities' | 'log'>): CallbackReceiver['refused'] =>
   (message, code) => {
-    // After the answer: what is recognised takes time that a stranger could measure.
+    // After the response: the recognition takes time that a stranger could measure (timing attack).
     setImmediate(() => {
       const recognised = recognizeMessage(deps, message);
       if (recognised !== null) raiseAlarm(deps.log, 'callback_not_readable', { ...recognised, code });
@@ -114,13 +119,16 @@ function read(provider: CallbackPort, raw: Buffer): CallbackMessage {
   }
 }
 
-/** Token and signature. Returns the name of the key; null: refused, and nobody outside learns which of them it was. */
+/**
+ * Verifies token and signature. Returns the name of the provider's key; null: refused, and the caller cannot see which
+ * of the two was wrong.
+ */
 function authenticate(deps: ReceiveDependencies, kid: string, token: string, claimed: CallbackMessage): string | null {
   const { externalOrderNumber } = claimed;
-  // Both are computed whatever the first says, so that time tells nothing.
+  // Both are computed, whatever the first result is, against a timing attack.
   const capability = capabilityOf(deps.capabilities.verifying, kid, token, externalOrderNumber);
   const signer = claimed.signedBy();
-  // After the answer has been worked out: a line in the log takes time that a stranger could measure.
+  // After both were computed: a line in the log takes time that a stranger could measure.
   if (signer !== null && capability === null)
     setImmediate(() => raiseAlarm(deps.log, 'callback_good_signature_wrong_token', { claimed: externalOrderNumber }));
   if (signer === null && capability !== null)
@@ -129,7 +137,7 @@ function authenticate(deps: ReceiveDependencies, kid: string, token: string, cla
   return signer;
 }
 
-/** Time, and the content. Null: refused like what is not authentic, with an alarm of its own. */
+/** Checks the time of the stamp and reads the content. Null: refused like a forgery, with an alarm of its own. */
 async function date(deps: ReceiveDependencies, keyId: string, claimed: CallbackMessage): Promise<Message | null> {
   const { externalOrderNumber, timestampMs } = claimed;
   const { nowMs, skewMs } = await deps.clock.read();
@@ -152,8 +160,9 @@ async function date(deps: ReceiveDependencies, keyId: string, claimed: CallbackM
 }
 
 /**
- * Messages of one order wait here for each other, not for the lock of its row with a connection in hand. Retries of one
- * content do not wait for other contents: what was acknowledged is only counted. Identical ones that wait are one.
+ * Messages of one order wait here for each other, and not for the lock of its row while they hold a connection. Retries
+ * of one content do not wait for other contents: an acknowledged one is only counted. Identical ones that wait become
+ * one.
  */
 function createRoutingQueue({
   pool,
@@ -167,12 +176,12 @@ function createRoutingQueue({
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
     const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
       const counted = { ...message, copies };
-      // Only what the first look answers by itself, and at once, is spared this one.
+      // Skipped when `routeFirst` can run at once: it recognizes a repeat by itself.
       const isAlone = mayBeFirst(counted) && !orders.isBusy(externalOrderNumber);
       const repeated = isAlone ? null : await routeRepeat(pool, counted);
       return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted, seal));
     });
-    // Of identical ones one tells the workflow.
+    // One of the identical messages signals the workflow.
     if (told.has(routing)) return { ...routing, signal: null };
     told.add(routing);
     return routing;
@@ -180,8 +189,8 @@ function createRoutingQueue({
 }
 
 /**
- * What is kept while its order is unknown waits for no lock: two processes can meet in the unique index, be the order known by
- * then or not. The second finds the first.
+ * A message of an unknown order waits for no lock, so two processes can meet in the unique index, even if the order is
+ * known by then. The second one tries again and finds the row of the first.
  */
 async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {
   const anyhow = () => inTransaction(pool, (client) => route(client, message, seal));

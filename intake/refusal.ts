@@ -4,7 +4,7 @@ import type { DepositView } from '../database/queries/deposits.ts';
 interface RefusalOptions {
   readonly faults?: readonly FieldFault[];
   readonly shownCode?: string;
-  /** Whole seconds after which trying again may help. */
+  /** Whole seconds after which a retry may help. */
   readonly retryAfterSeconds?: number;
 }
 
@@ -23,7 +23,9 @@ export class RequestRefused extends Error {
   }
 }
 
-/** Why there is no order, in the words of the refusal when the deposit was created; null: there is one, or it is not known yet. */
+/**
+ * Returns why the order was refused, in the words of the refused create; null: it was not, or that is not known yet.
+ */
 export function refusalOf(deposit: DepositView): { readonly code: string; readonly message: string } | null {
   if (deposit.state !== 'PLACEMENT_REFUSED') return null;
   const code = deposit.refusal ?? 'refused';

@@ -26,29 +26,32 @@ import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
 import { depositWorkflowId, isPlain, plainName } from '../domain/ids.ts';
 
 /**
- * What the engine does by itself after PostgreSQL or Temporal was restored to an older state (docs/guides/restore.md). Nothing
- * moves by the word of a history: where the two differ about money, people decide.
+ * The repairs that the engine makes by itself after PostgreSQL or Temporal was restored to an older state
+ * (docs/guides/restore.md). No money moves because a history says so: where the two differ about money, operators
+ * decide.
  */
 
 export interface RestoreDependencies extends SignalDependencies {
-  /** Seals the rows of what is opened anew. */
+  /** Seals the inbox rows of cases that are opened after a restore. */
   readonly seal: Sealer;
 }
 
-/** For so long a row and its workflow that contradict each other only lag behind one another. */
+/** A row and its workflow may contradict each other for this long, in ms: one only lags behind the other. */
 export const LAG_MS = 60_000;
 
 /**
- * Sees to it that an open row has an owner. Its workflow runs; or it never began and is started; or it is gone and another
- * one is started, which never places the order; or it has ended and people are shown what its history says. A payment that
- * is bound is told to whoever owns it by now. False: there was nothing to do. Throws when Temporal or the database is
- * away; idempotent.
+ * Gives an open row an owner. False: there was nothing to do. Throws when Temporal or the database is away; idempotent.
+ * - Its workflow runs: it stays the owner.
+ * - A payment is bound: its owner is signaled, or it becomes a case.
+ * - The workflow has ended: a case shows operators what its history reports.
+ * - The workflow never began: it is started.
+ * - The workflow is gone: another one is started, which never places the order.
  */
 export async function mendDeposit(deps: RestoreDependencies, deposit: DepositRow, lagMs: number): Promise<boolean> {
   const { externalOrderNumber, state, boundCallback } = deposit;
   const where = await whereIs(deps, depositWorkflowId(externalOrderNumber), lagMs);
   if (where === 'running') {
-    // PostgreSQL may have lost what its workflow knows.
+    // PostgreSQL may have lost facts that its workflow knows.
     if (state === 'PLACING') await signalLookAgain(deps.client, externalOrderNumber).catch(unlessGone);
     return false;
   }
@@ -62,9 +65,9 @@ export async function mendDeposit(deps: RestoreDependencies, deposit: DepositRow
 }
 
 /**
- * A deposit that still waits long after its windows are over, although its workflow runs: nobody works on it, or it fails
- * again and again, or is paused. People are told. A workflow of later than its row waits for both windows anew. False: it
- * is in time.
+ * Raises an alarm about a deposit that waits long after the end of its windows, although its workflow runs: nobody
+ * works on it, or it fails again and again, or it is paused. A workflow that began after its row waits for both windows
+ * anew. False: the deposit is in time.
  */
 export async function tellOverdue(
   deps: RestoreDependencies,
@@ -86,7 +89,7 @@ export async function tellOverdue(
 export const isOverdue = (deposit: OpenDeposit, overdueMs: number): boolean =>
   deposit.overdueMs !== null && deposit.overdueMs > overdueMs;
 
-/** The payment of a deposit without a workflow: it becomes a case, unless it is one. */
+/** Raises the payment of a deposit without a workflow: it becomes a case, unless it is one. A lost case is an alarm. */
 async function raiseBound(
   deps: SignalDependencies,
   externalOrderNumber: string,
@@ -104,8 +107,9 @@ async function raiseBound(
 }
 
 /**
- * A deposit that is for people has no open case. It is written once more where there never was one, and held by whoever looks
- * after cases; where people have closed one nothing is opened again, and they are told. Idempotent.
+ * Handles a deposit that needs a decision and has no open case; idempotent. If there never was a case, its row is
+ * written once more, and the relay's loop over cases starts the workflow. If operators have closed one, no case is
+ * opened, and an alarm is raised.
  */
 export async function mendWithoutCase(deps: SignalDependencies, found: WithoutCase): Promise<void> {
   const { externalOrderNumber, inboxId } = found;
@@ -118,7 +122,10 @@ function tellWithoutCase({ log }: SignalDependencies, { externalOrderNumber, ...
   raiseAlarm(log, 'deposit_without_case', { deposit: externalOrderNumber, ...found });
 }
 
-/** The workflow of an open row has ended: people see what its history says, and what they decide ends the deposit. */
+/**
+ * Opens a case for an open row whose workflow has ended. Operators see what its history reports; their decision ends
+ * the deposit.
+ */
 async function showEnded(deps: RestoreDependencies, { externalOrderNumber }: DepositRow): Promise<boolean> {
   const said = await saidBy(deps.client, depositWorkflowId(externalOrderNumber));
   const row = await inTransaction(deps.pool, (client) =>
@@ -130,7 +137,7 @@ async function showEnded(deps: RestoreDependencies, { externalOrderNumber }: Dep
   return true;
 }
 
-/** A workflow that has ended meanwhile need not be told. */
+/** A workflow that has ended meanwhile needs no signal. */
 function unlessGone(error: unknown): void {
   if (!(error instanceof WorkflowNotFoundError)) throw error;
 }
@@ -139,9 +146,10 @@ const CHUNK = 500;
 const AT_A_TIME = 8;
 
 /**
- * At the start: workflows that run although their rows have ended, because Temporal was restored to an older
- * state, are told to look; those without a row are reported, or opened anew, because
- * PostgreSQL was. One that fails hides no other; the first failure is thrown in the end.
+ * Compares the running workflows with their rows, at the start.
+ * - The row has ended, because Temporal was restored: the workflow is signaled to look.
+ * - The row is missing, because PostgreSQL was restored: a deposit is reported, a case is opened anew.
+ * One failure hides no other; the first is thrown in the end.
  */
 export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
   const { client, pool, log } = deps;
@@ -176,9 +184,9 @@ export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, sto
 }
 
 /**
- * A case runs and its row is lost: its callback was acknowledged and does not come again. When the database was restored
- * after it began, people get another case, which shows what the first was about; what they credit they state for
- * themselves. Idempotent.
+ * Replaces a running case whose row is lost: its callback was acknowledged and does not come again. Only if the
+ * database was restored after the case began; otherwise it is an alarm. The new case shows what the first was about,
+ * and operators state for themselves what they credit. Idempotent.
  */
 async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promise<void> {
   const handle = deps.client.workflow.getHandle(workflowId);
@@ -194,7 +202,7 @@ async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promi
   await inTime(() => handle.terminate('its row was lost with the database, and another case holds what it was about'));
 }
 
-/** What a running case was started with, in words; null: it is none of ours. */
+/** Returns the input of a running case, in words; null: the workflow is not ours. */
 async function subjectOf(
   client: Client,
   workflowId: string,
@@ -220,7 +228,7 @@ async function subjectOf(
   return { externalOrderNumber, said };
 }
 
-/** What it was started with, whatever that is; nothing where it cannot be read. */
+/** Returns the input of a workflow, unchecked; nothing where it cannot be read. */
 async function inputOf(sealed: History, codecs: readonly PayloadCodec[]): Promise<Partial<ReviewInput>> {
   try {
     const { events } = await openHistory(sealed, codecs);

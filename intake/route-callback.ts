@@ -28,39 +28,40 @@ import type { CallbackMessage, CallbackReading } from '../providers/port.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import type { Db } from '../database/pool.ts';
 
-/** An authentic message: parsed once; what was hashed is what is stored, judged and booked. */
+/** An authentic message, parsed once: the content that was hashed is stored, judged and booked. */
 export interface Message extends Pick<CallbackMessage, 'externalOrderNumber' | 'timestampMs' | 'kept'> {
   readonly reading: CallbackReading;
   /** Which provider key verified it. */
   readonly keyId: string;
   /** Its stamp minus the provider's clock; negative for an old one. */
   readonly aheadMs: number;
-  /** Its stamp as our own clock would have told it, to compare with times of ours. */
+  /** Its stamp by our own clock, UTC milliseconds, to compare with times of ours. */
   readonly stampedMs: number;
   /** The database's clock when it came, UTC milliseconds. */
   readonly receivedMs: number;
-  /** So many identical ones came at once; 1 unless said. */
+  /** How many identical messages came at once; default 1. */
   readonly copies?: number;
 }
 
 export interface Routing {
   readonly answer: 'ack' | 'unavailable';
-  /** The inbox row a workflow has to hear of, if any. */
+  /** The inbox row that its workflow has to be signaled about, if any. */
   readonly signal: CallbackRow | null;
   readonly alarm: Alarm | null;
 }
 
-/** How long an order is unknown until people get its messages; as `engine.unknown_for_long` says. */
+/** How long an order is unknown until its messages become cases, in ms; the same as `engine.unknown_for_long`. */
 export const UNKNOWN_ORDER_MS = 6 * 3_600_000;
 /**
- * Contents kept of one order for each receipt but `first`; more are counted on the newest. Each kind has its own, so
- * that a flood of one does not hide another from people.
+ * How many contents of one order are stored for each receipt but `first`; more are counted on the newest row. Each
+ * receipt has its own limit, so that a flood of one does not hide another.
  */
 const MAX_KEPT = 20;
 
 /**
- * Decides receipt, and only receipt, under the lock of the deposit row (docs/reference/lifecycle.md, L8): the first authentic, readable callback
- * is bound to the deposit; every other gets a review of its own. The judge decides money later.
+ * Decides receipt, and only receipt, under the lock of the deposit row (docs/reference/lifecycle.md, L8). The first
+ * authentic, readable callback is bound to the deposit; every other gets a review of its own. The judge decides money
+ * later.
  */
 export async function route(client: pg.ClientBase, message: Message, seal: Sealer): Promise<Routing> {
   const { externalOrderNumber, timestampMs } = message;
@@ -68,32 +69,32 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
   const { known, acked, state, reflected } = deposit;
   if (acked) return repeat(client, (await findCallback(client, known!))!, message);
 
-  // We signed this very stamp ourselves: alone it proves nothing (docs/internals/threat-model.md, T2). An honest one may meet ours by chance.
+  // We signed this very stamp ourselves: alone it proves nothing (docs/internals/threat-model.md, T2). An honest one
+  // may meet ours by chance.
   if (reflected === 'first time') return REFLECTED;
 
-  // What was kept while its order was unknown is as old as it was then, under whatever stamp it comes again.
+  // A message that was stored while its order was unknown keeps its first time, whatever stamp it comes with again.
   const stampedMs = message.stampedMs - timestampMs + Math.min(timestampMs, deposit.knownStampMs ?? timestampMs);
   const decision =
     state === null ? UNKNOWN_ORDER : decide({ ...message, stampedMs }, { ...deposit, state }, reflected === 'again');
   const newest = known === null ? await newestOfFull(client, externalOrderNumber, decision.receipt) : null;
-  // A row kept while the order was unknown is there already: it only changes its kind.
+  // The row of a message whose order was unknown exists already: only its receipt changes.
   if (newest !== null) return countOnly(client, newest, decision.receipt, message);
   const row = await store(client, message, known, seal, decision);
   crashPoint('cb.afterInboxInsert');
   if (row.receipt === 'first') return { answer: 'ack', signal: row, alarm: null };
   if (row.receipt !== 'unknown_order') return { answer: 'ack', signal: row, alarm: 'callback_review' };
-  // Kept from the first sight, refused for hours so that a restored backup can find it, then handed to people.
+  // Stored at once, but refused for hours, so that a restored backup can find it; then it becomes a case.
   const answer = row.acked ? 'ack' : 'unavailable';
   return { answer, signal: row.acked ? row : null, alarm: 'callback_unknown_order' };
 }
 
-/** Whether it becomes `first` unless its deposit says otherwise. */
+/** Whether the message becomes `first` unless its deposit prevents it. */
 export const mayBeFirst = ({ reading, aheadMs }: Message): boolean => reading.readable && aheadMs <= AHEAD_NOISE_MS;
 
 /**
- * The usual message in one round trip: a first payment that nothing stands against, or its repeat. It is sealed as `first`
- * before anybody knows that it is, and the database takes it as nothing else. Null: {@link route} decides, and nothing was
- * changed.
+ * Routes the usual message in one round trip: a first payment without an objection, or its repeat. The row is sealed as
+ * `first` in advance, and the database stores it as nothing else. Null: nothing was changed, and {@link route} decides.
  */
 export async function routeFirst(pool: pg.Pool, message: Message, seal: Sealer): Promise<Routing | null> {
   const { aheadMs, stampedMs, copies = 1 } = message;
@@ -113,8 +114,9 @@ export async function routeFirst(pool: pg.Pool, message: Message, seal: Sealer):
 }
 
 /**
- * A repeat without the deposit's lock, because what was acknowledged stays so: retries of one callback do not wait for
- * each other's transactions. Null: not a repeat, or not yet; {@link route} decides that under the lock.
+ * Counts a repeat without the deposit's lock, because an acknowledged row stays acknowledged. So retries of one
+ * callback do not wait for each other's transactions. Null: not a repeat, or not yet; {@link route} decides under the
+ * lock.
  */
 export async function routeRepeat(pool: pg.Pool, message: Message): Promise<Routing | null> {
   const { externalOrderNumber, reading } = message;
@@ -122,16 +124,19 @@ export async function routeRepeat(pool: pg.Pool, message: Message): Promise<Rout
   return known !== null && known.acked ? repeat(pool, known, message) : null;
 }
 
-/** The row to count on when enough contents of this kind are kept. A first one is always taken: it may be the payment. */
+/**
+ * Returns the row to count on when enough contents of this receipt are stored. A `first` is always stored: it may be
+ * the payment.
+ */
 async function newestOfFull(client: pg.ClientBase, externalOrderNumber: string, receipt: Receipt) {
   if (receipt === 'first' || (await countKept(client, externalOrderNumber, receipt)) < MAX_KEPT) return null;
   return newestKept(client, externalOrderNumber, receipt);
 }
 
 /**
- * Counted on the newest and not kept. What can be read may be money, and what is not kept is not acknowledged: the
- * provider comes again. Of what cannot be read twenty tell people as much as any more would. Its stamp stands for it all
- * the same, unless nothing with that stamp is taken any more, or the order is unknown and may still turn up.
+ * Counts the message on the newest stored row and drops it. A readable one may be a payment: it is not acknowledged,
+ * and MTPay retries. An unreadable one is acknowledged; twenty samples are enough. The stamp is bound to its content
+ * all the same, unless it is too old to be taken or the order may still turn up.
  */
 async function countOnly(
   client: pg.ClientBase,
@@ -151,7 +156,7 @@ async function countOnly(
   return { answer: receipt === 'unreadable' ? 'ack' : 'unavailable', signal: null, alarm: 'callback_flood' };
 }
 
-/** The same content again: counted, acknowledged, and raised again if its effect is still missing. */
+/** Counts and acknowledges the same content again; it is raised again while it has no outcome. */
 async function repeat(db: Db, known: CallbackRow, message: Message): Promise<Routing> {
   await countAttempt(db, known.id, stampOf(message), message.copies);
   return repeated(known);
@@ -171,12 +176,12 @@ const UNKNOWN_ORDER = review('unknown_order', 'UNKNOWN_ORDER');
 const FIRST: Disposition = { receipt: 'first', reviewReason: null };
 const REFLECTED: Routing = { answer: 'unavailable', signal: null, alarm: 'callback_reflected' };
 
-/** What a message is judged by. */
+/** The facts of a message that the receipt depends on. */
 type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
 
 /**
- * What stands against binding this message to the deposit, the gravest first. `engine.receive_first` has the case in which
- * nothing does in SQL: whoever changes one changes both (test/database/queries/first-look.test.ts compares them).
+ * Returns the gravest objection to binding this message to the deposit, or `first`. `engine.receive_first` has the case
+ * without an objection in SQL: change both together (test/database/queries/first-look.test.ts compares them).
  */
 function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Disposition {
   const { reading } = message;
@@ -201,8 +206,9 @@ function decide(message: Judged, deposit: Arrival & { readonly state: DepositSta
 }
 
 /**
- * The kept messages of an order, without another delivery: each is routed as its own repeat would be when the order has
- * turned up, and given to people when it has been unknown for its time. The first that fits is bound. Empty: not yet.
+ * Routes the stored messages of an order without another delivery. If the order has turned up, each is routed as its
+ * own repeat would be; if it has been unknown for its time, each becomes a case. The first that fits is bound. Empty:
+ * not yet.
  */
 export async function routeKept(client: pg.ClientBase, externalOrderNumber: string): Promise<Routing[]> {
   await arriving(client, externalOrderNumber);
@@ -220,13 +226,16 @@ export async function routeKept(client: pg.ClientBase, externalOrderNumber: stri
   return routings;
 }
 
-/** By the stamp it came with last and when it came with it; whether it is of before the order, by its first. */
+/**
+ * Judges by the newest stamp and the time of that delivery, but by the oldest stamp whether it is from before the
+ * order.
+ */
 function decideKept(
   { data, contentHash, stamp }: KeptCallback,
   deposit: Arrival & { readonly state: DepositState },
   skewMs: number,
 ): Disposition {
-  // Of before stamps were kept: nothing says that it is newer than the order.
+  // A row of an older version has no stamp: nothing shows that it is newer than the order.
   if (stamp === null) return review('stale', 'STAMP_BEFORE_ORDER');
   const { timestampMs, cameMs } = stamp;
   const reading =
@@ -239,7 +248,7 @@ function decideKept(
   return decide(judged, deposit, deposit.reflected !== null);
 }
 
-/** A new row, or the final routing of one that was kept while its order was unknown. */
+/** Inserts a new row, or gives a row its final routing that was stored while its order was unknown. */
 async function store(
   client: pg.ClientBase,
   message: Message,
@@ -253,7 +262,7 @@ async function store(
   return insertCallback(client, sealed(message, to, seal), stamp, copies);
 }
 
-/** The row that it becomes, with its seal. */
+/** The row of a message, with its seal. */
 function sealed(message: Message, to: Disposition, seal: Sealer): NewCallback {
   const { externalOrderNumber, reading, receivedMs } = message;
   const { contentHash } = reading;

@@ -18,15 +18,15 @@ export interface SignalDependencies {
 }
 
 /**
- * Tells the workflow that owns an inbox row: `deposit:<n>` for a bound callback, `review:<inboxId>` for every other.
- * Throws when Temporal or the database is away; repeating it is harmless, and the relay does.
+ * Signals the workflow that owns an inbox row: `deposit:<n>` for a bound callback, `review:<inboxId>` for every other.
+ * Throws when Temporal or the database is away. Idempotent; the relay retries.
  */
 export async function signalCallback(deps: SignalDependencies, callback: CallbackRow): Promise<void> {
   const isInCase = await (callback.receipt === 'first' ? signalDeposit(deps, callback) : openReview(deps, callback));
   await markRaised(deps.pool, callback.id, isInCase);
 }
 
-/** The same by its id, which anybody who has a login could have told; nothing where nothing is to be raised. */
+/** The same by its id. Anybody who has a database login can send an id, so a row that needs no signal is ignored. */
 export async function signalCallbackById(deps: SignalDependencies, inboxId: string): Promise<void> {
   const callback = await findCallback(deps.pool, inboxId);
   if (callback === null || !callback.acked || callback.raisedAt !== null || callback.outcome !== null) return;
@@ -36,8 +36,8 @@ export async function signalCallbackById(deps: SignalDependencies, inboxId: stri
 /** Returns whether it has become a case. */
 async function signalDeposit(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   try {
-    // Its workflow accepted it before. While that has work to do the signal is only waiting, and one more would make its
-    // history longer, and a backlog larger.
+    // Its workflow accepted it before. While the workflow has work to do the signal only waits, and another one would
+    // make its history longer, and a backlog larger.
     if (callback.raisedAt !== null && (await hasWork(deps.client, callback.externalOrderNumber, callback.raisedAt)))
       return false;
     await signal(deps, callback);
@@ -58,7 +58,7 @@ async function signalMissing(deps: SignalDependencies, callback: CallbackRow): P
     await signal(deps, callback);
     return false;
   }
-  // Terminated by hand, or gone otherwise: nobody owns this payment any more, so people do.
+  // The workflow was terminated or is gone otherwise. Nobody owns this payment any more, so it becomes a case.
   raiseAlarm(deps.log, 'workflow_gone', { deposit: callback.externalOrderNumber, inboxId: callback.id });
   return openReview(deps, callback);
 }
@@ -68,7 +68,10 @@ async function signal({ client }: SignalDependencies, callback: CallbackRow): Pr
   await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
 }
 
-/** The case's row first: a workflow that parks its money finds it. False: it needs none, or another is open. */
+/**
+ * Writes the case's row first: a workflow that parks its money finds it. False: the callback needs no case, or another
+ * is open.
+ */
 async function openReview(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   const opened = await openOwnCase(deps.pool, callback.id);
   if (opened === null) return false;
@@ -95,8 +98,9 @@ async function standingOf(pool: pg.Pool, data: CallbackRow['data']): Promise<Sta
 }
 
 /**
- * Tells the workflow of a deposit that people have settled. One that was never started is started for its history, and
- * finds the row final; one that has ended is as good as told. Throws when Temporal or the database is away; idempotent.
+ * Signals the workflow of a deposit that operators have settled. A workflow that was never started is started for its
+ * history, and finds the row final; an ended one needs no signal. Throws when Temporal or the database is away;
+ * idempotent.
  */
 export async function signalSettled(
   deps: Pick<SignalDependencies, 'pool' | 'client'>,
@@ -114,8 +118,8 @@ export async function signalSettled(
 }
 
 /**
- * Tells the workflow of a deposit of the checkout link that came after its placement was settled as unknown. One that is
- * gone is not told: whatever owns the deposit next reads its row.
+ * Signals to a deposit's workflow the checkout link that came after its placement was settled as unknown. A workflow
+ * that is gone gets no signal: the next owner of the deposit reads its row.
  */
 export async function signalAnswered(
   { client }: Pick<SignalDependencies, 'client'>,
@@ -131,15 +135,15 @@ export async function signalAnswered(
     });
 }
 
-/** The deposit's workflow is to look at its row. */
+/** Signals the deposit's workflow to look at its row. */
 export const signalLookAgain = (client: Client, externalOrderNumber: string): Promise<void> =>
   client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
     client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
   );
 
 /**
- * Whether a task of its workflow, or an activity, waits for a worker or is being worked on. A run that began after `toldAt`, as by a
- * reset, was perhaps never told.
+ * Whether a task or an activity of the workflow waits for a worker or is in progress. False for a run that began after
+ * `toldAt`, as by a reset: it was perhaps never signaled.
  */
 async function hasWork(client: Client, externalOrderNumber: string, toldAt: Date): Promise<boolean> {
   const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
@@ -160,9 +164,9 @@ async function exists(client: Client, externalOrderNumber: string): Promise<bool
   }
 }
 
-/** Tells of inbox rows in the background; a failure, and what is too much at once, is left to the relay. */
+/** Signals about inbox rows in the background. Failures, and rows beyond the limit, are left to the relay. */
 export interface BackgroundSignals {
-  /** Repeats of one row are one: what is lost of it the relay raises again, ever more seldom. */
+  /** Repeats of one row become one. The relay raises a lost one again, and backs off. */
   begin(inboxId: string, work: () => Promise<void>): void;
   /** Resolves when nothing is under way. */
   drain(): Promise<void>;

@@ -2,13 +2,13 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import type { DepositRow } from '../database/queries/rows.ts';
 import { depositStart, type DepositInput, type ReviewInput, reviewStart } from '../workflows/messages.ts';
 
-/** Beyond this Temporal counts as away. */
+/** The deadline of one call to Temporal, in ms; after it Temporal counts as away. */
 export const RPC_TIMEOUT_MS = 5_000;
 
 /**
- * Starts `deposit:<n>`, or finds it running. `reuse`: whether the id of a run that was stopped may be used once more.
- * False: its run has ended, and nobody owns the deposit. Throws when Temporal is away: the start may have been accepted,
- * and repeating it is harmless.
+ * Starts `deposit:<n>`, or finds it running; idempotent. `reuse`: whether the id of a stopped run may be used once
+ * more. False: its run has ended, and nobody owns the deposit. Throws when Temporal is away; the start may have been
+ * accepted.
  */
 export const startDeposit = (
   client: Client,
@@ -22,7 +22,7 @@ export const startDeposit = (
     }),
   );
 
-/** What a workflow knows of a deposit from its row: what was asked, and what was frozen. */
+/** The input of a workflow from a deposit's row: what was requested, and what was frozen. */
 export const depositInput = (row: DepositRow): DepositInput => ({
   externalOrderNumber: row.externalOrderNumber,
   wallet: row.wallet,
@@ -34,7 +34,7 @@ export const depositInput = (row: DepositRow): DepositInput => ({
   provider: row.provider,
 });
 
-/** Starts `review:<inboxId>`, or finds it. Throws when Temporal is away; repeating it is harmless. */
+/** Starts `review:<inboxId>`, or finds it; idempotent. Throws when Temporal is away. */
 export async function startReview(client: Client, input: ReviewInput): Promise<void> {
   await isStarted(client, () => client.workflow.start('review', reviewStart(input)));
 }

@@ -10,8 +10,8 @@ export interface RelayLoops {
   /** Row by row, as fast as there is work, then again after `pauseMs`. */
   readonly serving: <Row>(step: RelayStep<Row>, pauseMs?: number) => Loop;
   /**
-   * Nothing to do for most of them, so most are only looked up, with one call for a large page. The others are asked about
-   * one by one, and a few pages at a time, so that a sweep over many does not burden Temporal.
+   * For rows that mostly need nothing: one call looks up a large page of them. The others are checked one by one, a few
+   * pages at a time, so that a sweep over many does not burden Temporal.
    */
   readonly lookingAfter: <Row>(
     step: RelayStep<Row>,
@@ -23,7 +23,7 @@ export interface RelayLoops {
 }
 
 const PAGES = 10;
-/** 2,000 rows in each look: 10,000 open ones are gone through within a minute. */
+/** 2,000 rows in each sweep: 10,000 open ones are checked within a minute. */
 const LARGE_PAGE = 500;
 const LARGE_PAGES = 4;
 const CONCURRENCY = 8;
@@ -72,7 +72,7 @@ const ALARM_AFTER_FAILURES = 3;
 /** Called with the error of a step that failed, or with null when it worked. */
 type Health = (error: unknown) => void;
 
-/** A step tells of an outage once. The log makes one line of what several steps tell within a minute. */
+/** A step raises one alarm in an outage. The log makes one line of the alarms of several steps within a minute. */
 function watchHealth(log: Log, step: string): Health {
   let failures = 0;
   return (error) => {

@@ -26,29 +26,34 @@ import { routeKept, UNKNOWN_ORDER_MS } from '../route-callback.ts';
 import { type RelayLoops, relayLoops } from './loops.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
-/** When the relay looks at what; shorter in tests. */
+/** The intervals and ages that the relay works by, in ms; shorter in tests. */
 export interface RelayTimes {
-  /** How often it looks. */
+  /** The poll interval. */
   readonly everyMs: number;
-  /** An acknowledged row that was never raised. */
+  /** The age of an acknowledged row that was never raised. */
   readonly freshMs: number;
-  /** A raised row that still has no effect, for the first time; later ones double. */
+  /** The time since a row without an outcome was raised, for the first time; later ones double. */
   readonly againMs: number;
-  /** A reservation whose workflow was perhaps never started. */
+  /** The age of a reservation whose workflow was perhaps never started. */
   readonly unstartedMs: number;
-  /** For so long a row and its workflow that contradict each other only lag behind one another; a minute if not given. */
+  /**
+   * A row and its workflow may contradict each other for this long: one only lags behind the other. Default: a minute.
+   */
   readonly lagMs?: number;
-  /** An acknowledged payment without effect, or an order not placed, that raises an alarm; two minutes if not given. */
+  /**
+   * The age of an acknowledged payment without an outcome, or of an unplaced order, that raises an alarm. Default: two
+   * minutes.
+   */
   readonly withoutEffectMs?: number;
 }
 
 export const RELAY_TIMES: RelayTimes = { everyMs: 1_000, freshMs: 10_000, againMs: 60_000, unstartedMs: 30_000 };
 export const WITHOUT_EFFECT_MS = 2 * 60_000;
-/** A row that is signaled again and again is signaled this often at last: days of it stay below the server's limits. */
+/** The longest interval between two signals about one row: days of them stay below the server's limits. */
 const MAX_AGAIN_MS = 3_600_000;
-/** A row that waits so many lags longer than its windows is not waited for any more. */
+/** A row that waits this many lags longer than its windows is overdue. */
 const OVERDUE_LAGS = 10;
-/** What lies in suspense is counted this many lags apart. */
+/** The suspense account is compared with the open cases this many lags apart. */
 const SUSPENSE_LAGS = 10;
 
 export interface Relay {
@@ -56,9 +61,9 @@ export interface Relay {
 }
 
 /**
- * Driven by outcome: whatever is open and has no owner, or an owner that perhaps does not know, is served again, whatever
- * was noted about it. Each step has a loop of its own, so that a slow or failing one stops no other. Every step may run
- * twice, or in several processes at once.
+ * Driven by outcome: an open row is served again while it has no owner, or an owner that was perhaps not notified,
+ * whatever is stored about earlier tries. Each step has a loop of its own, so that a slow or failing one stops no
+ * other. Idempotent; several processes may run it.
  */
 export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_TIMES): Relay {
   const all = { lagMs: LAG_MS, withoutEffectMs: WITHOUT_EFFECT_MS, ...times };
@@ -76,7 +81,7 @@ export function startRelay(deps: RestoreDependencies, times: RelayTimes = RELAY_
   };
 }
 
-/** Rows that their workflow perhaps never heard of. */
+/** Rows that their workflow was perhaps never signaled about. */
 function signalAgain(deps: RestoreDependencies, times: Required<RelayTimes>, { serving }: RelayLoops): Loop[] {
   const { pool } = deps;
   const { freshMs, againMs, unstartedMs, lagMs } = times;
@@ -120,7 +125,7 @@ function signalAgain(deps: RestoreDependencies, times: Required<RelayTimes>, { s
   ];
 }
 
-/** Open rows whose workflow perhaps does not run, and deposits that wait for people without a case. */
+/** Open rows whose workflow perhaps does not run, and deposits that need a decision and have no case. */
 function giveOwners(
   deps: RestoreDependencies,
   { lagMs }: Required<RelayTimes>,
@@ -161,7 +166,7 @@ function giveOwners(
   ];
 }
 
-/** What waits too long, though each of its rows may be in order. */
+/** Raises alarms about work that waits too long, although each of its rows may be in order. */
 function tellPeople(
   { pool, log }: RestoreDependencies,
   { againMs, lagMs, withoutEffectMs }: Required<RelayTimes>,
@@ -171,7 +176,7 @@ function tellPeople(
     asking('payments without effect', async () => {
       const waiting = await findWithoutEffect(pool, withoutEffectMs);
       if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
-      // Without a payment nothing else tells of workers that do not work.
+      // While no payment comes, nothing else shows that no worker works.
       const notPlaced = await findNotPlaced(pool, withoutEffectMs);
       if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', notPlaced);
       const notCarriedOut = await findNotCarriedOut(pool, withoutEffectMs);
@@ -186,7 +191,7 @@ function tellPeople(
   ];
 }
 
-/** At the start, and once more when nothing lags behind any longer. */
+/** Runs at the start, and once more when nothing lags behind any longer. */
 function wakeOutdatedTwice(deps: RestoreDependencies, { lagMs }: Required<RelayTimes>, { asking }: RelayLoops): Loop {
   let rounds = 0;
   return asking('workflows', async (stop) => {
@@ -196,11 +201,11 @@ function wakeOutdatedTwice(deps: RestoreDependencies, { lagMs }: Required<RelayT
   });
 }
 
-/** Kept messages of an order: routed when it has turned up, or given to people after their time. */
+/** Routes the stored messages of an order that has turned up, or makes them cases after their time. */
 async function settleUnknown(deps: RestoreDependencies, externalOrderNumber: string): Promise<void> {
   const routings = await inTransaction(deps.pool, (client) => routeKept(client, externalOrderNumber));
   for (const { signal: row, alarm } of routings)
     if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit: externalOrderNumber, inboxId: row?.id });
-  // Acknowledged by now: what fails is raised as every other row is.
+  // The rows are acknowledged by now: if a signal fails, they are raised as every other row is.
   for (const { signal: row } of routings) if (row !== null) await signalCallback(deps, row);
 }

@@ -6,7 +6,7 @@ import type { RelayStep } from './sweeper.ts';
 /** A row that is left alone for a while. */
 interface Rest {
   readonly until: number;
-  /** How often in a row it was served, and how often it failed. */
+  /** How many times it was served without a break, and how many times it failed. */
   readonly served: number;
   readonly failed: number;
   readonly failedAt: number;
@@ -16,26 +16,26 @@ interface Rest {
 const NO_REST: Rest = { until: -Infinity, served: 0, failed: 0, failedAt: -Infinity, told: false };
 
 const MAX_REST_MS = 3_600_000;
-/** What fails because the other side is away is soon tried again. */
+/** The longest pause after a failure because the other side is away, in ms. */
 export const MAX_REST_AWAY_MS = 15_000;
-/** An answer that did not come in time may be an outage that others were spared. */
+/** A timeout may be an outage that the other rows escaped. */
 const ALARM_AFTER_FAILURES = { row: 3, away: 10 };
 
-/** Which rows of a step are left alone, and how long. */
+/** The back-off of a step's rows. */
 export interface Rests<Row> {
-  /** Those that are due: the ones that failed before come last, the longest due first. */
+  /** Returns the rows that are due: those that failed before come last, the longest due first. */
   queueOf(rows: readonly Row[]): Row[];
   hasFailed(row: Row): boolean;
   /** `isDone` false: there was nothing to do. */
   served(row: Row, isDone: boolean): void;
   /**
-   * Returns whether the row failed or the other side is away. The third failure in a row, or the tenth time-out between
-   * which others were answered, raises `relay_row_failed`.
+   * Returns whether the row failed or the other side is away. `relay_row_failed` is raised by the third failure in a
+   * row, or by the tenth timeout between which others were served.
    */
   failed(row: Row, error: unknown): 'away' | 'row';
-  /** These are still rows of the step. */
+  /** Notes that these are still rows of the step. */
   meet(rows: readonly Row[]): void;
-  /** After a whole round: what was not met is no row of the step any more. */
+  /** After a whole round: forgets the rows that were not met, because the step no longer has them. */
   forgetUnmet(): void;
 }
 
@@ -94,14 +94,17 @@ export function createRests<Row>(
 
 const doubled = (firstMs: number, times: number, maxMs: number): number => Math.min(maxMs, firstMs * 2 ** times);
 
-/** gRPC: cancelled by the deadline, deadline exceeded, permission denied, resource exhausted, aborted, unavailable, unauthenticated. */
+/**
+ * gRPC: cancelled by the deadline, deadline exceeded, permission denied, resource exhausted, aborted, unavailable,
+ * unauthenticated.
+ */
 const AWAY = [1, 4, 7, 8, 10, 14, 16];
 
 function isAway(error: unknown): boolean {
   if (isDatabaseAway(error)) return true;
   const { cause } = error as { cause?: unknown };
   return [error, cause].some(
-    // A namespace that is not there is everybody's trouble too.
+    // A missing namespace concerns every row, too.
     (one) => one instanceof NamespaceNotFoundError || (isGrpcServiceError(one) && AWAY.includes(one.code)),
   );
 }

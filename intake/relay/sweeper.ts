@@ -5,12 +5,12 @@ import { createRests } from './rests.ts';
 /** One kind of row that the relay looks after. */
 export interface RelayStep<Row> {
   readonly name: string;
-  /** At most `limit` rows after `after`, in an order that lasts; null: from the beginning. */
+  /** At most `limit` rows after the cursor `after`, in a stable order; null: from the beginning. */
   readonly page: (after: readonly string[] | null, limit: number) => Promise<Page<Row>>;
   readonly idOf: (row: Row) => string;
   /** Serves one row. Idempotent. False: there was nothing to do. */
   readonly work: (row: Row) => Promise<boolean | void>;
-  /** How long a row that was served is left alone, in ms; doubles up to an hour. Not given: not at all. */
+  /** The pause of a served row, in ms; doubles up to an hour. Absent: none. */
   readonly againMs?: number;
 }
 
@@ -36,23 +36,23 @@ export interface RelaySweeper {
 const BATCH = 100;
 /** A row that takes longer makes room for the next one, and goes on. */
 const PLACE_MS = 500;
-/** So many of a step go on without a place; with those that have one, 64 calls. */
+/** At most this many rows of a step go on without a place; with those that have one, 64 calls. */
 export const MAX_LEFT_BEHIND = 56;
 
 /**
- * Serves the rows of a step in turns. A sweep begins where the one before ended and goes on past what fails or hangs. A
- * row that failed rests for ever longer, so that no number of such rows hides another. One that takes long gives up its
- * place; the sweep ends without it, and it is not begun again before it ends.
+ * Serves the rows of a step in turns. A sweep begins where the one before ended and goes on past rows that fail or
+ * hang. A row that failed backs off, so that no number of such rows hides another. A slow row gives up its place: the
+ * sweep ends without it, and it is not begun again before it ends.
  */
 export function createSweeper<Row>(step: RelayStep<Row>, options: SweeperOptions): RelaySweeper {
   const rests = createRests(step, options);
   let after: readonly string[] | null = null;
   const underWay = new Map<string, Promise<void>>();
-  /** Of those under way: without a place. */
+  /** The rows under way that have no place. */
   let left = 0;
-  /** Since the sweep began: rows that had something to be done. */
+  /** The rows of this sweep that had something to be done. */
   let done = 0;
-  /** Since health was told last. */
+  /** Since health was reported last. */
   let ended: { answered: boolean; away: unknown } = { answered: false, away: null };
   const isFull = () => left === MAX_LEFT_BEHIND;
 
@@ -94,7 +94,7 @@ export function createSweeper<Row>(step: RelayStep<Row>, options: SweeperOptions
     const queue = rests.queueOf(rows);
     async function inOnePlace(): Promise<void> {
       for (let row = queue.shift(); row !== undefined && !stop.aborted; row = queue.shift()) {
-        // One that hangs again closes its place to the rest of those that failed.
+        // A row that hangs again closes its place to the rest of those that failed.
         const isAgain = rests.hasFailed(row);
         if (!(await begin(row)) && isAgain) return;
       }
@@ -109,7 +109,7 @@ export function createSweeper<Row>(step: RelayStep<Row>, options: SweeperOptions
     async sweep(stop) {
       done = 0;
       for (let page = 0; page < options.pages && !stop.aborted; page += 1) {
-        // What ends while the page is read may still be on it.
+        // A row that ends while the page is read may still be on it.
         const busy = new Set(underWay.keys());
         const { rows, end } = await step.page(after, BATCH);
         rests.meet(rows);
