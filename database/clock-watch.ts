@@ -2,13 +2,15 @@ import type pg from 'pg';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { readClocks } from './queries/provider-clock.ts';
 
-/** A process whose clock is this far from the database's says so; NTP keeps machines within a fraction of it. */
+/**
+ * A clock that is this far from the database's raises `clock_off`, in ms; NTP keeps machines within a fraction of it.
+ */
 const MAX_OFF_MS = 5_000;
 const EVERY_MS = 60_000;
 
 /**
- * Compares the clock of this process with the database's at once and every minute; `clock_off` says how far ahead it is.
- * Decides nothing, and is silent while the database is away. Returns what stops it.
+ * Compares the clock of this process with the database's at once and every minute; the alarm `clock_off` reports how
+ * far ahead it is. Decides nothing, and is silent while the database is away. Returns a function that stops it.
  */
 export function watchClock(pool: pg.Pool, log: Log, everyMs = EVERY_MS): () => void {
   const look = () => {
@@ -25,7 +27,10 @@ export function watchClock(pool: pg.Pool, log: Log, everyMs = EVERY_MS): () => v
   return () => clearInterval(timer);
 }
 
-/** How far our clock is surely ahead of the database's, negative when behind: what the asking took is not counted. */
+/**
+ * Returns how far our clock is certainly ahead of the database's, in ms; negative when behind. The time that the query
+ * took is not counted.
+ */
 async function aheadOfDatabaseMs(pool: pg.Pool): Promise<number> {
   const askedMs = Date.now();
   const { databaseMs } = await readClocks(pool);

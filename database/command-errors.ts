@@ -2,15 +2,15 @@ import { ConfigError } from '../config/settings/read-environment.ts';
 import { WrongSession } from './pool.ts';
 
 /**
- * Imported for what it does, by commands for people that work on the database: what their user can mend, a setting or a
- * database that is not there, ends them with 1 and a sentence. A defect keeps its stack.
+ * Imported for its side effect, by commands that operators run on the database. An error that the user can mend, as in
+ * a setting or about a missing database, ends the command with 1 and a sentence. A defect keeps its stack.
  */
 process.on('uncaughtException', (error) => {
   process.stderr.write(`${sentenceOf(error) ?? error.stack ?? error.message}\n`);
   process.exit(1);
 });
 
-/** What the driver says without a code. */
+/** The messages of the driver that have no code. */
 const OF_THE_DRIVER =
   /^(timeout expired|timeout exceeded|Connection terminated|Query read timeout|SASL|The server does not)/;
 

@@ -1,11 +1,12 @@
 import type { Client } from '@temporalio/client';
 
-/** The database is empty and Temporal is not: one of the two is not what it should be. Starting again does not help. */
+/** The database is empty and Temporal is not: one of the two is the wrong one. A retry does not help. */
 export class ForgottenError extends Error {}
 
 /**
- * Refuses to start on an empty database beside a Temporal that knows deposits, unless that is meant: a merchant who
- * repeats an order would otherwise be answered as if it were new (docs/guides/restore.md). What cannot be asked is not refused.
+ * Throws {@link ForgottenError} for an empty database beside a Temporal that knows deposits, unless that is meant.
+ * Otherwise a merchant who repeats an order would be answered as if it were new (docs/guides/restore.md). Refuses
+ * nothing while one of the two is away.
  */
 export async function refuseIfForgotten(
   isEmpty: () => Promise<boolean>,

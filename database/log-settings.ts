@@ -3,14 +3,14 @@ import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import type { Db } from './pool.ts';
 
 /**
- * Whether the server writes into its log what statements are given: proofs, encrypted names, seals. Only its owner can
- * change that, so people are told (docs/guides/deployment.md#the-servers-log). What a failing statement was given every session of
- * ours keeps out of the log by itself (database/pool.ts).
+ * Checks whether the server logs the parameters of statements: proofs, encrypted names, seals. Only the server's owner
+ * can change that, so it is an alarm (docs/guides/deployment.md#the-servers-log). Our sessions keep the parameters of a
+ * failing statement out of the log by themselves (database/pool.ts).
  */
 
 /**
- * By these settings, with their values; empty: it does not. auto_explain writes what it was given into the plan, whatever
- * its own limit for parameters is.
+ * Returns the settings that log parameters, with their values; empty: none does. auto_explain writes parameters into
+ * the plan, whatever its own limit for them is.
  */
 export async function parameterLogging(db: Db): Promise<string[]> {
   const { rows } = await db.query<{ setting: string }>(
@@ -34,8 +34,9 @@ export async function parameterLogging(db: Db): Promise<string[]> {
 }
 
 /**
- * How many transactions the server keeps that no session holds any more, `max_prepared_transactions`. Above 0 any login may leave
- * one behind that keeps its turn at the books, over a restart too (docs/internals/threat-model.md#what-a-leaked-login-can-stop).
+ * Returns `max_prepared_transactions`: how many transactions the server keeps without a session. Above 0 any login may
+ * leave one behind that keeps its lock on the books, over a restart too
+ * (docs/internals/threat-model.md#what-a-leaked-login-can-stop).
  */
 export async function keptTransactions(db: Db): Promise<number> {
   const { rows } = await db.query<{ n: number }>(`select current_setting('max_prepared_transactions')::int as n`);
@@ -44,7 +45,7 @@ export async function keptTransactions(db: Db): Promise<number> {
 export const KEEPS_TRANSACTIONS =
   'the server keeps prepared transactions, so any login can hold up all posting by one: set max_prepared_transactions to 0';
 
-/** At a start. A database that is away is no reason, and is not asked again. */
+/** Called at a start. A database that is away is no reason for a warning, and there is no retry. */
 export async function warnOfLogging(pool: pg.Pool, log: Log): Promise<void> {
   const settings = await parameterLogging(pool).catch(() => []);
   if (settings.length > 0) raiseAlarm(log, 'database_logs_parameters', { settings });

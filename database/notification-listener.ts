@@ -1,14 +1,16 @@
 import type pg from 'pg';
 import type { Log } from '../telemetry/log.ts';
 
-/** A connection that hears what the database and other processes tell, opened again whenever it is lost. */
+/**
+ * A connection that receives the notifications of the database and of other processes; reopened whenever it is lost.
+ */
 export interface NotificationListener {
   close(): Promise<void>;
 }
 
 const RECONNECT_MS = 1_000;
 
-/** What is told while the connection is away is not heard: whoever listens has to look as well, now and then. */
+/** Notifications are lost while the connection is away, so the caller also has to poll now and then. */
 export function startNotificationListener(
   connect: () => Promise<pg.Client>,
   heard: Readonly<Record<string, (payload: string) => void>>,
@@ -34,7 +36,7 @@ export function startNotificationListener(
   }
 
   function lost(which: pg.Client | null): void {
-    // One that connected and cannot listen, or was cut on its other side only, is not left behind.
+    // Also end a connection that cannot listen, or that was cut on its other side only.
     void which?.end().catch(() => undefined);
     if (which !== null && client === which) {
       client = null;

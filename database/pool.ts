@@ -4,7 +4,7 @@ import { isStale, noteSession, unlessStale } from './statements.ts';
 /** The database roles of 003-roles.sql; each process works as one of them. */
 export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
 
-/** Whatever takes a statement: a pool, or a connection with its transaction. */
+/** Takes statements: a pool, or a connection with its transaction. */
 export type Db = pg.Pool | pg.ClientBase;
 
 export interface ConnectionOptions {
@@ -16,9 +16,9 @@ export interface ConnectionOptions {
 
 export interface PoolOptions extends ConnectionOptions {
   readonly max?: number;
-  /** Two seconds if not given. */
+  /** Default: two seconds. */
   readonly lockTimeoutMs?: number;
-  /** Told of errors on idle connections, which the pool replaces by itself. */
+  /** Called with the errors of idle connections, which the pool replaces by itself. */
   readonly onIdleError?: (error: Error) => void;
 }
 
@@ -36,11 +36,11 @@ const SESSION = {
   DateStyle: 'ISO',
   search_path: 'engine,pg_temp',
   default_transaction_isolation: 'read committed',
-  // What was answered is on disk, whatever the server or a login has for a default.
+  // A committed answer is on disk, whatever the default of the server or a login is.
   synchronous_commit: 'on',
-  // What a failing statement was given does not go into the server's log.
+  // The parameters of a failing statement stay out of the server's log.
   log_parameter_max_length_on_error: '0',
-  // Nor does a plan with what it was given, whatever somebody has made a login's default.
+  // So do plans with their parameters, whatever the default of a login is.
   debug_print_plan: 'off',
   debug_print_parse: 'off',
   debug_print_rewritten: 'off',
@@ -51,7 +51,10 @@ const TIMEOUTS = {
   idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
 } as const;
 
-/** The session is not the one that was asked for; nothing is done in it. Trying again helps after a mend by people. */
+/**
+ * The session is not the requested one; nothing is done in it. A retry helps only after an operator has mended the
+ * setup.
+ */
 export class WrongSession extends Error {}
 
 /** SQLSTATE: the server takes no changes. */
@@ -77,7 +80,7 @@ export function createPool(options: PoolOptions): pg.Pool {
 }
 
 /**
- * One connection without time limits, for work that takes long or waits for nothing but the server. The caller ends it.
+ * Opens one connection without timeouts, for work that takes long or only waits for the server. The caller ends it.
  * Throws {@link WrongSession}.
  */
 export async function openConnection(options: ConnectionOptions): Promise<pg.Client> {
@@ -93,8 +96,8 @@ export async function openConnection(options: ConnectionOptions): Promise<pg.Cli
 }
 
 /**
- * A client that is not connected yet and ends no process: one that is cut while it is idle tells nobody but its
- * listeners, and its next query fails by itself.
+ * Returns a client that is not connected yet, and that ends no process when its connection is cut. A cut while it is
+ * idle reaches only its listeners, and the next query fails by itself.
  */
 export function createClient(config: pg.ClientConfig): pg.Client {
   const client = new pg.Client(config);
@@ -103,12 +106,12 @@ export function createClient(config: pg.ClientConfig): pg.Client {
 }
 
 /**
- * The pool takes its own listener away when it hands a client out, and whoever gets it goes on a moment later: the end of
- * a connection that came in one piece with the answer before would be heard by nobody, and end the process.
+ * The pool removes its own listener when it hands a client out, and the caller adds one a moment later. The end of a
+ * connection that arrived together with the answer before would have no listener, and would end the process.
  */
 const surviveCut = (client: pg.ClientBase): void => void client.on('error', () => undefined);
 
-/** What the URL asks for in `options` comes first, so that it replaces nothing of ours. */
+/** The `options` of the URL come first, so that they replace none of ours. */
 function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.ClientConfig {
   const [address, query = ''] = url.split('?', 2);
   const asked = new URLSearchParams(query);
@@ -126,9 +129,9 @@ function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.Cli
 }
 
 /**
- * Refuses a session that lost what was asked for at its start, as behind a pooler that ignores startup parameters, and
- * one of a server that takes no changes. Returns the server's process. Throws {@link WrongSession}, or an error with
- * SQLSTATE 25006.
+ * Checks a new session and returns the pid of its server process.
+ * - Throws {@link WrongSession} when startup parameters were lost, as behind a pooler that ignores them.
+ * - Throws an error with SQLSTATE 25006 when it is `toWrite` and the server takes no changes.
  */
 async function checkSession(
   client: pg.ClientBase,
@@ -140,7 +143,7 @@ async function checkSession(
     ...Object.fromEntries(
       Object.entries(timeouts).map(([name, ms]) => [name, ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`]),
     ),
-    // `DateStyle` also tells the order of day and month.
+    // `DateStyle` also shows the order of day and month.
     DateStyle: 'ISO, MDY',
     ...(role === undefined ? {} : { current_user: role }),
     session_replication_role: 'origin',
@@ -163,10 +166,13 @@ async function checkSession(
   return pid;
 }
 
-/** The order of day and month is of no account, and blanks are not. */
+/** Ignores the order of day and month, and blanks. */
 const normal = (value: string): string => value.replace(/^ISO\b.*/i, 'ISO').replaceAll(/,\s+/g, ',');
 
-/** At a start: throws {@link WrongSession} if these pools would work in one. A database that is away is no reason. */
+/**
+ * Called at a start. Throws {@link WrongSession} if these pools would work in one. A database that is away is no
+ * reason.
+ */
 export async function refuseWrongSession(...pools: readonly pg.Pool[]): Promise<void> {
   const outcomes = await Promise.allSettled(pools.map((pool) => pool.query('select')));
   for (const outcome of outcomes) {
@@ -175,8 +181,8 @@ export async function refuseWrongSession(...pools: readonly pg.Pool[]): Promise<
 }
 
 /**
- * Runs `work` in one READ COMMITTED transaction; rolled back when it throws. What a change of the schema has made useless is
- * rolled back and run anew.
+ * Runs `work` in one READ COMMITTED transaction; rolls back when it throws. When a change of the schema has made a plan
+ * useless, rolls back and runs `work` again.
  */
 export const inTransaction = <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> =>
   unlessStale(pool, () => runOnce(pool, work));
@@ -184,7 +190,7 @@ export const inTransaction = <T>(pool: pg.Pool, work: (client: pg.PoolClient) =>
 async function runOnce<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
-  // A connection that is cut between two queries tells nobody but this; the next query fails by itself.
+  // A cut between two queries reaches only this listener; the next query fails by itself.
   const cut = (error: Error) => (broken ??= error);
   client.on('error', cut);
   try {
@@ -196,7 +202,7 @@ async function runOnce<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promis
     if (isConnectionUseless(error) || isStale(error)) broken ??= error as Error;
     // A connection that cannot even roll back is thrown away.
     if (broken === undefined) await client.query('rollback').catch((failed: Error) => (broken = failed));
-    // The driver only says that the connection is gone; why, it told the listener.
+    // The driver's error only reports that the connection is gone; the listener received the reason.
     else if (error instanceof Error && error !== broken) error.cause ??= broken;
     throw error;
   } finally {
@@ -211,23 +217,23 @@ const codeOf = (error: unknown): string => {
 };
 
 /**
- * True when the next query had better go to another connection: this one was lost, does not answer, or leads to a server
- * that takes no changes or has no room for them, while the address may lead to another one by now.
+ * True when the next query should go to another connection. This one was lost, does not answer, or leads to a server
+ * that takes no changes or has no room for them. The address may lead to another server by now.
  */
 const isConnectionUseless = (error: unknown): boolean =>
   /^(08|25006|25P03|53|57P|58)/.test(codeOf(error)) ||
   /Query read timeout/.test((error as Error | null)?.message ?? '');
 
-/** True when what could not be written is the server's disk, memory or connections, and not the request. */
+/** True when the disk, memory or connections of the server are exhausted, and the request is not at fault. */
 export const isServerFull = (error: unknown): boolean => /^(53|58)/.test(codeOf(error));
 
 /**
- * True when the database could not be asked, takes no changes, or asked us to come again: nothing is known to be wrong
- * with the request.
+ * True when the database is not reachable, takes no changes, or asks for a retry: nothing is known to be wrong with the
+ * request.
  */
 export function isDatabaseAway(error: unknown): boolean {
   if (error instanceof WrongSession) return true;
-  // Node's own: whatever keeps a connection from being made, be it the socket's file or a certificate.
+  // Node's own errors of a connection that cannot be made, be it to an address or to the socket's file.
   const syscall = (error as { syscall?: unknown } | null)?.syscall;
   if (syscall === 'connect' || syscall === 'getaddrinfo') return true;
   if (
@@ -243,7 +249,7 @@ export function isDatabaseAway(error: unknown): boolean {
   );
 }
 
-/** Asks whether the server takes changes now, without making one. Throws when it does not, or is away. */
+/** Checks whether the server takes changes now, without making one. Throws when it does not, or is away. */
 export async function assertWritable(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ read_only: string }>(
     `select current_setting('transaction_read_only') as read_only`,

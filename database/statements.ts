@@ -5,12 +5,12 @@ import type { Db } from './pool.ts';
 /** A statement whose text never varies. PostgreSQL parses and plans it once for each connection, under its name. */
 export interface Statement {
   readonly text: string;
-  /** Another one once a change of the schema has made the plans under the last one useless. */
+  /** Another name after a change of the schema that made the plans under the last one useless. */
   readonly name: () => string;
   readonly renew: (name: string) => void;
 }
 
-/** To be made once, where the text is written: each text that is made here costs every connection its plan. */
+/** To be called once, where the text is written: each call costs every connection a plan. */
 export function statement(text: string): Statement {
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
   let generation = 0;
@@ -23,14 +23,14 @@ export function statement(text: string): Statement {
   };
 }
 
-/** Connections that lead to a session of the server's own, and pools of such. */
+/** Connections that lead straight to a session of the server, and pools of such connections. */
 const direct = new WeakSet<Db>();
 const pooled = new WeakSet<Db>();
 
 /**
- * Notes where a new connection of a pool leads; `pid` is the server process that answers it. A pooler makes up the one that
- * it names at the login. Behind it the next statement may go to another session, which has never heard of the name: so
- * there none is used, whatever the pooler could do.
+ * Notes whether a new connection of a pool leads straight to the server; `pid` is the server process that answers. A
+ * pooler reports a made-up pid at the login. Behind a pooler the next statement may go to another session, which does
+ * not know the name. So no names are used there.
  */
 export function noteSession(pool: pg.Pool, client: pg.ClientBase, pid: number): void {
   if ((client as { processID?: unknown }).processID === pid) [client, pool].forEach((db) => direct.add(db));
@@ -38,8 +38,8 @@ export function noteSession(pool: pg.Pool, client: pg.ClientBase, pid: number): 
 }
 
 /**
- * Runs it under its name where that is safe, else as any text. What a change of the schema has made useless is tried anew by
- * a pool; in a transaction, which is lost, `inTransaction` begins anew.
+ * Runs a statement under its name where that is safe, otherwise as plain text. When a change of the schema has made its
+ * plan useless, a pool retries it. A transaction is lost then, and `inTransaction` begins it again.
  */
 export function execute<Row extends pg.QueryResultRow>(
   db: Db,
@@ -60,7 +60,10 @@ export function execute<Row extends pg.QueryResultRow>(
   return db instanceof pg.Pool ? unlessStale(db, once) : once();
 }
 
-/** What is stale is thrown away with its connection, so a pool has as many tries as it may have connections, and one more. */
+/**
+ * Retries work that failed on a stale plan. A stale plan is dropped with its connection, so a pool has as many tries as
+ * it may have connections, and one more.
+ */
 export async function unlessStale<T>(pool: pg.Pool, work: () => Promise<T>): Promise<T> {
   for (let left = pool.options.max; ; left -= 1) {
     try {
@@ -72,8 +75,10 @@ export async function unlessStale<T>(pool: pg.Pool, work: () => Promise<T>): Pro
 }
 
 /**
- * Nothing was done: a table has changed beneath a plan, the session does not know the name, or it knows it from somebody else,
- * because a pooler is between by now; or a function was compiled for the rows of before, which only another session mends.
+ * True when nothing was done and a retry helps:
+ * - a table has changed under a cached plan;
+ * - the session does not know the name, or knows it from another client, because a pooler is in between by now;
+ * - a function was compiled for the rows of before, and only another session compiles it anew.
  */
 export function isStale(error: unknown): boolean {
   const { code, routine } = error as { code?: unknown; routine?: unknown };

@@ -189,7 +189,7 @@ function createRoutingQueue({
 }
 
 /**
- * A message of an unknown order waits for no lock, so two processes can meet in the unique index, even if the order is
+ * A message of an unknown order waits for no lock. So two processes can meet in the unique index, even if the order is
  * known by then. The second one tries again and finds the row of the first.
  */
 async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {

@@ -8,7 +8,10 @@ interface RefusalOptions {
   readonly retryAfterSeconds?: number;
 }
 
-/** An expected refusal. `detail` is for people, `code` for programs; `shownCode` replaces it where the contract says so. */
+/**
+ * An expected refusal. `detail` is for humans, `code` for programs; `shownCode` replaces `code` where the contract
+ * requires it.
+ */
 export class RequestRefused extends Error {
   readonly code: ErrorCode;
   readonly faults: readonly FieldFault[];

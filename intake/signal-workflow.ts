@@ -48,7 +48,7 @@ async function signalDeposit(deps: SignalDependencies, callback: CallbackRow): P
   }
 }
 
-/** "Not found" means closed, deleted or never started: the database decides which (docs/reference/lifecycle.md, L10). */
+/** "Not found" means closed, deleted or never started: the database decides (docs/reference/lifecycle.md, L10). */
 async function signalMissing(deps: SignalDependencies, callback: CallbackRow): Promise<boolean> {
   const now = await findCallback(deps.pool, callback.id);
   if (now === null || now.outcome !== null) return false;

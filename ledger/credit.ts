@@ -30,7 +30,7 @@ export interface CreditItem {
  * - `posted`: written now.
  * - `duplicate`: the same facts were posted before; id and time are those of that posting.
  * - `conflict`: the key, the code or the deposit was posted with other facts.
- * - `unproven`: the item differs from its inbox row or deposit, or its payment is for people; nothing was posted.
+ * - `unproven`: the item differs from its inbox row or deposit, or its payment needs a decision; nothing was posted.
  * - `busy`: another transaction has locked the row of the deposit or of the callback; nothing was posted, without
  *   waiting.
  * - `unsealed`: its inbox row has no valid seal of the API; it was not sent to the database.

@@ -28,10 +28,11 @@ export type DecisionRefusal =
 /**
  * Carries a confirmed decision out in two transactions with one posting each (docs/reference/ledger.md#locks): the
  * first books the money where it is not booked yet, the second does everything else. The database reads the rows,
- * judges them and moves the money (docs/reference/database-roles.md#decisions). A crash between the two leaves money in
- * suspense and the case open, which is a valid state. Idempotent: the result of a decision that was carried out is
- * returned, whatever came after it. Database errors pass through; the outcome may then be unknown, so retry.
- * `isGenuine` checks the seal of the case's inbox row, which the database cannot do; no other row is credited.
+ * judges them and moves the money (docs/reference/database-roles.md#decisions).
+ * - A crash between the two leaves money in suspense and the case open, which is a valid state.
+ * - Idempotent: the result of a decision that was carried out is returned, whatever came after it.
+ * - Database errors pass through; the outcome may then be unknown, so retry.
+ * - `isGenuine` checks the seal of the case's inbox row, which the database cannot do; no other row is credited.
  */
 export async function carryOutDecision(
   pool: pg.Pool,

@@ -29,8 +29,9 @@ interface RawPosting {
 }
 
 /**
- * Balance and newest postings at one moment, from the customer's side: money that we owe is positive. An unknown wallet has
- * "0". The newest are taken before anything is joined, so that it costs the same however many there are.
+ * Returns balance and newest postings at one moment, from the customer's side: money that we owe is positive. An
+ * unknown wallet has "0". The newest are taken before anything is joined, so that the cost does not grow with their
+ * number.
  */
 export async function readWallet(db: pg.Pool, wallet: string, limit = 100): Promise<Wallet> {
   const { rows } = await db.query<RawPosting>(

@@ -7,10 +7,10 @@ import { execute, statement } from '../statements.ts';
 export const SCOPES = ['deposits:create', 'deposits:read', 'reviews:decide', 'audit:read'] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** What callers are named: no `+`, because a decision of two operators is written with their names joined by it. */
+/** Names of callers. No `+`: it joins the names of the two operators of a decision. */
 export const CALLER_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
-/** Who calls. `name` is the operator of a decision when the key is personal. */
+/** The caller. `name` is the operator of a decision when the key is personal. */
 export interface ApiCaller {
   /** Shown in lists and logs; `K` and a number, so that it is never taken for a name. */
   readonly keyId: string;
@@ -20,7 +20,7 @@ export interface ApiCaller {
   readonly wallets: readonly string[] | null;
 }
 
-/** A caller with what proves it: who holds this speaks in the caller's name. */
+/** A caller with its proof: the holder of the proof acts in the caller's name. */
 export interface ProvenCaller extends ApiCaller {
   readonly proof: Secret;
 }
@@ -42,7 +42,7 @@ export interface ListedKey extends ApiCaller {
 
 export type KeyRefusal = 'name' | 'separation' | 'pair';
 
-/** The database's rules for keys say no; asking again does not help. */
+/** The database's rules for keys do not allow it; a retry does not help. */
 export class KeyError extends Error {
   readonly code: KeyRefusal;
   constructor(code: KeyRefusal, message: string) {
@@ -51,13 +51,16 @@ export class KeyError extends Error {
   }
 }
 
-/** sha256 of a key: what the database is shown of it. It keeps sha256 of that, in a column that no process can read. */
+/**
+ * sha256 of a key: the proof that the database receives. It stores sha256 of the proof, in a column that no process can
+ * read.
+ */
 export const proofOf = (key: string): Secret => new Secret(createHash('sha256').update(key, 'utf8').digest());
 
 const REFUSALS: Readonly<Record<string, KeyRefusal>> = { P0E11: 'name', P0E12: 'separation', P0E13: 'pair' };
 
 /**
- * Makes a key of 256 random bits, stores a hash of its proof only and answers the key: it cannot be shown again. Throws
+ * Makes a key of 256 random bits, stores only a hash of its proof and returns the key: it cannot be shown again. Throws
  * {@link KeyError}: `pair` when the caller holds two living keys already.
  */
 export async function issueKey(
@@ -81,7 +84,7 @@ export async function issueKey(
   }
 }
 
-/** {@link issueKey} for who needs the key alone. */
+/** As {@link issueKey}, but returns the key alone. */
 export const createApiKey = async (db: Db, wanted: NewKey): Promise<string> => (await issueKey(db, wanted)).key;
 
 const CALLER = statement('select key_id as "keyId", name, scopes, wallets from engine.caller($1)');
@@ -110,6 +113,6 @@ export async function revokeKeys(db: Db, keyIds: readonly string[]): Promise<str
   return rows.map((row) => row.keyId);
 }
 
-/** False where the key is limited to other wallets; what lies in those must look to it like nothing at all. */
+/** Whether the key may use this wallet. If not, everything in the wallet must look to it as if it did not exist. */
 export const mayUse = (caller: Pick<ApiCaller, 'wallets'>, wallet: string): boolean =>
   caller.wallets === null || caller.wallets.includes(wallet);

@@ -8,10 +8,10 @@ import { ageMsOf, isOld, type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, type Statement, statement } from '../statements.ts';
 
-/** An inbox row as its workflow is told of it: no raw bytes. Ids are text, times Date. */
+/** An inbox row as its workflow receives it, without raw bytes. Ids are text, times Date. */
 export interface CallbackRow {
   readonly id: string;
-  /** Never given out again, as an id is after a restore; null in rows of before. */
+  /** Never reused, as an id is after a restore; null in older rows. */
   readonly uid: string | null;
   readonly externalOrderNumber: string;
   readonly deposit: string | null;
@@ -58,7 +58,9 @@ const toCallback = (row: RawCallbackRow): CallbackRow => ({
   outcome: row.outcome,
 });
 
-/** What the deposit's workflow is signaled of its bound callback. */
+/**
+ * Returns the payment in an inbox row, as its deposit's workflow is signaled about it. Throws for an unreadable row.
+ */
 export function paymentOf({ id, data, receivedAt }: CallbackRow): Payment {
   if (data === null) throw new Error(`inbox row ${id} could not be read and is no payment`);
   const { transactionCode, transactionAmount, currencyCode, paymentPrice } = data;
@@ -100,7 +102,7 @@ export async function countKept(db: Db, externalOrderNumber: string, receipt: Re
   return rows[0]!.n;
 }
 
-/** What decides about a message: the deposit as it stands under its lock, and what its stamp was seen with before. */
+/** The facts that decide about a message: the deposit under its lock, and earlier uses of the message's stamp. */
 export interface Arrival {
   /** Null: there is no such deposit. */
   readonly state: DepositState | null;
@@ -110,13 +112,13 @@ export interface Arrival {
   readonly boundCode: string | null;
   /** The row that has this content already. */
   readonly known: string | null;
-  /** What that row came with first, by the provider's clock: its seal covers this one. Null: there is none. */
+  /** The first stamp of that row, by the provider's clock: its seal covers this one. Null: there is none. */
   readonly knownStampMs: number | null;
-  /** That row was acknowledged: it is a repeat, and nothing else was read. */
+  /** That row was acknowledged: the message is a repeat, and nothing else was read. */
   readonly acked: boolean;
   /** Null: its stamp is none of ours. */
   readonly reflected: 'first time' | 'again' | null;
-  /** The content that its stamp stands for with this order: the one that came with it first; null: none yet. */
+  /** The content that its stamp is bound to with this order: the one that came with it first; null: none yet. */
   readonly standsFor: Buffer | null;
   /** When the order was sent first, UTC milliseconds; null: never. */
   readonly firstSentMs: number | null;
@@ -128,8 +130,8 @@ const ARRIVING = statement(
 );
 
 /**
- * Locks the deposit that a message claims and reads what the message is judged by, in one round trip; notes that its stamp
- * has come back if it is one of ours. Without a content: the lock, and the deposit.
+ * Locks the deposit that a message claims and reads the facts that decide about the message, in one round trip. Notes
+ * that its stamp has come back if it is one of ours. Without a content: the lock, and the deposit.
  */
 export async function arriving(
   client: pg.ClientBase,
@@ -153,7 +155,7 @@ export async function arriving(
   };
 }
 
-/** What a message is taken for. */
+/** The classification of a message. */
 export interface Disposition {
   readonly receipt: Receipt;
   readonly reviewReason: ReviewReason | null;
@@ -172,11 +174,15 @@ const RECEIVE = statement(
 );
 
 /**
- * A new row with its attempts, `copies` of it at once. Once the order is known, the stamp is bound to the content, unless it
- * stands for another; each stamp needs a signature of its own, so a flood under one ticket adds one row. The first payment
- * is bound to its deposit. Acknowledged, unless the order is unknown and has not been for long. SQLSTATE 23505: somebody
- * else has written this content; P0E60: no message becomes that (docs/reference/database-roles.md); P0E61: the key of its seal is not
- * registered, and another is.
+ * Inserts a row with its attempts, `copies` at once. It is acknowledged, unless the order is unknown and has not been
+ * for long.
+ * - Once the order is known, the stamp is bound to the content, unless it is bound to another. Each stamp needs a
+ *   signature of its own, so a flood under one ticket adds one row.
+ * - The first payment is bound to its deposit.
+ * Throws SQLSTATE:
+ * - 23505: another process has written this content;
+ * - P0E60: no message may be classified so (docs/reference/database-roles.md);
+ * - P0E61: the key of its seal is not registered, and another is.
  */
 export async function insertCallback(
   client: pg.ClientBase,
@@ -203,9 +209,11 @@ export async function insertCallback(
 }
 
 /**
- * What one look is enough for: `first`, the deposit's payment, written as {@link insertCallback} does; `repeat`, counted on
- * a row that was acknowledged; `reflected`, its stamp is one of ours and has come back for the first time. Null: anything
- * else, and nothing was changed.
+ * The result of {@link receiveFirst}.
+ * - `first`: the deposit's payment, written as {@link insertCallback} does.
+ * - `repeat`: counted on an acknowledged row.
+ * - `reflected`: its stamp is one of ours and has come back for the first time.
+ * - Null: anything else, and nothing was changed.
  */
 export type FirstLook =
   | { readonly kind: 'first' | 'repeat'; readonly row: CallbackRow }
@@ -218,9 +226,9 @@ const RECEIVE_FIRST = statement(
 );
 
 /**
- * A message that becomes `first` if nothing stands against it, judged and written in one round trip. `ageMs`: of its stamp,
- * by the provider's clock. `sentByMs`: its order has to be sent by then, UTC milliseconds. SQLSTATE P0E61: as
- * {@link insertCallback}.
+ * Judges a message and writes it as `first` if there is no objection, in one round trip. `ageMs`: of its stamp, by the
+ * provider's clock. `sentByMs`: its order has to be sent by then, UTC milliseconds. Throws SQLSTATE P0E61 as {@link
+ * insertCallback} does.
  */
 export async function receiveFirst(
   pool: pg.Pool,
@@ -248,7 +256,7 @@ export async function receiveFirst(
   return row.did === 'reflected' ? { kind: row.did } : { kind: row.did, row: toCallback(row) };
 }
 
-/** What a message was signed with, under which of the provider's keys. */
+/** The time in a signed message, and the provider's key that signed it. */
 export interface Stamp {
   readonly keyId: string;
   readonly timestampMs: number;
@@ -257,8 +265,8 @@ export interface Stamp {
 const COUNT_ATTEMPT = statement('select engine.count_attempt($1, $2, $3, $4, $5)');
 
 /**
- * Counts a repeat, or so many identical ones; fifty are kept one by one. Without a stamp nothing but the number is kept.
- * `other`: the content of a message that is only counted here, for which its stamp stands all the same.
+ * Counts a repeat, or `copies` identical ones; the first fifty are stored one by one. Without a stamp only the number
+ * is stored. `other`: the content of a message that is only counted here; its stamp is bound to it all the same.
  */
 export async function countAttempt(
   db: Db,
@@ -271,8 +279,8 @@ export async function countAttempt(
 }
 
 /**
- * An order we did not know is known now, or has been unknown for long enough: the row gets its final routing, and with it
- * whatever a new one would; `copies` of it came again with this stamp. Not acknowledged: it is not long enough.
+ * Gives a row its final routing, because its order is known now or has been unknown for long enough. The row gets
+ * everything that a new one would; `copies` of it came again with this stamp. Not acknowledged: it is not long enough.
  */
 export async function rerouteCallback(
   client: pg.ClientBase,
@@ -289,10 +297,10 @@ export async function rerouteCallback(
 }
 
 const LISTENER = 'deposit_api_listen_';
-/** What the listening connection of an API process, and the channel that it alone hears on, is called; new each time. */
+/** Returns a new name for the listening connection of an API process and for the channel that it alone listens on. */
 export const listenerName = (): string => LISTENER + randomBytes(4).toString('hex');
 
-/** Tells one API process of a committed inbox row that has to be raised; nobody where none listens, and the relay does it. */
+/** Notifies one API process of a committed inbox row that has to be raised. If none listens, the relay raises it. */
 export async function tellAccepted(db: Db, inboxId: string): Promise<void> {
   await db.query(
     `select pg_notify(name, $1) from (
@@ -305,13 +313,13 @@ export async function tellAccepted(db: Db, inboxId: string): Promise<void> {
 const BOUND = oneWhere(
   'c.data is not null and c.id = (select bound_callback from engine.deposit where external_order_number = $1)',
 );
-/** The payment that the database binds to a deposit, whatever anybody says; null: none. */
+/** Returns the payment that the database has bound to a deposit, whatever a signal contained; null: none. */
 export async function findBound(db: Db, externalOrderNumber: string): Promise<Payment | null> {
   const bound = await one(db, BOUND, [externalOrderNumber]);
   return bound === null ? null : paymentOf(bound);
 }
 
-/** Whether two tellings of a payment are the same one, to the last field. */
+/** Whether two payments are the same, to the last field. */
 export const isSamePayment = (a: Payment, b: Payment): boolean =>
   a.inboxId === b.inboxId &&
   a.transactionCode === b.transactionCode &&
@@ -320,7 +328,7 @@ export const isSamePayment = (a: Payment, b: Payment): boolean =>
   a.paymentPrice === b.paymentPrice &&
   a.receivedAt === b.receivedAt;
 
-/** From when on an acknowledged row without effect is raised, in ms. */
+/** The times after which an acknowledged row without an outcome is raised, in ms. */
 export interface RaiseTimes {
   /** Since it was received, when it was never raised. */
   readonly freshMs: number;
@@ -330,7 +338,10 @@ export interface RaiseTimes {
   readonly atMostMs: number;
 }
 
-/** Acknowledged rows without effect that a workflow has to be told of, whatever was noted about telling it; oldest first. */
+/**
+ * Returns acknowledged rows without an outcome that their workflow has to be signaled about, even if it was before;
+ * oldest first.
+ */
 export async function findToRaise(
   db: Db,
   times: RaiseTimes,
@@ -351,7 +362,7 @@ export async function findToRaise(
   return toPage(rows, limit, toCallback, (row) => [row.cursor_at, row.id]);
 }
 
-/** Payments that were acknowledged and of which nothing came. Rows of kept messages that are not acknowledged do not count. */
+/** Acknowledged payments without an outcome. Rows of stored messages that are not acknowledged do not count. */
 export interface WithoutEffect {
   readonly count: number;
   /** Of the oldest, since it was received; negative where the server's clock was put back since. */
@@ -374,8 +385,8 @@ export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<Wi
 }
 
 /**
- * Orders with kept messages that wait for a routing: the order has turned up and its placing was begun, or it has been
- * unknown for longer than this.
+ * Returns orders with stored messages that wait for a routing: the order has turned up and its placing was begun, or it
+ * has been unknown for longer than this.
  */
 export async function findKeptOrders(
   db: Db,
@@ -401,10 +412,10 @@ export async function findKeptOrders(
   );
 }
 
-/** A kept message as it came last: what it said, what signed it, and when. */
+/** A stored message as it came last: its content, its stamp, and when. */
 export interface KeptCallback extends CallbackRow {
   readonly contentHash: Buffer;
-  /** Null: rows of before have none. */
+  /** Null in older rows. */
   readonly stamp: (Stamp & { readonly cameMs: number }) | null;
 }
 
@@ -433,13 +444,13 @@ export async function listKept(db: Db, externalOrderNumber: string): Promise<Kep
 export interface OwnCase {
   readonly workflowId: string;
   readonly reason: ReviewReason;
-  /** What a history said, of a row that is restored; else empty. */
+  /** The report of a history, in a row that is restored; else empty. */
   readonly said: string;
 }
 
 /**
- * The case of an acknowledged callback that nothing has come of: opened, or as it was opened before. Null: something came of
- * it, or another case about it is open.
+ * Opens the case of an acknowledged callback without an outcome, or returns the one that was opened before. Null: the
+ * callback has an outcome, or another case about it is open.
  */
 export async function openOwnCase(db: Db, id: string): Promise<OwnCase | null> {
   const { rows } = await db.query<OwnCase>(
@@ -451,15 +462,19 @@ export async function openOwnCase(db: Db, id: string): Promise<OwnCase | null> {
 
 const RAISED = statement('select engine.raised($1, $2)');
 
-/** A workflow has accepted it; `inCase`: that of its case, which is then the one outcome of a callback that was not credited. */
+/**
+ * Notes that a workflow has accepted the callback. `inCase`: the workflow of its case, which is then the one outcome of
+ * a callback that was not credited.
+ */
 export async function markRaised(db: Db, id: string, inCase = false): Promise<void> {
   await execute(db, RAISED, [id, inCase]);
 }
 
 /**
- * A case for what PostgreSQL has lost and a history still knows: the row that it is about, with what the history says.
- * `RESTORED`: the deposit is open and owns no payment, and is adopted. `CASE_RESTORED`: a restore was noted. Null: there is
- * nothing to write, or it is there already. The text is ours and holds ids and amounts only.
+ * Inserts the row of a case about facts that PostgreSQL has lost and a history still has, with the report of that
+ * history. The text is ours and holds ids and amounts only. Null: there is nothing to write, or it is there already.
+ * - `RESTORED`: the deposit is open and owns no payment, and is adopted.
+ * - `CASE_RESTORED`: a restore was noted.
  */
 export async function insertRestored(
   client: pg.ClientBase,

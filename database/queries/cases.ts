@@ -4,7 +4,7 @@ import type { ReviewReason } from '../../domain/review.ts';
 import { ageMsOf, isOld, type Page, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 
-/** A case for people, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
+/** A case, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
 export interface CaseRow {
   readonly workflowId: string;
   /** The workflow that holds it, when it is not the case's own. */
@@ -21,7 +21,7 @@ export interface CaseRow {
   readonly wallet: string | null;
   readonly reviewLimit: string;
   readonly isBound: boolean;
-  /** sha256 of what the callback says, hex. */
+  /** sha256 of the callback's content, hex. */
   readonly contentHash: string;
   readonly transactionCode: string | null;
   readonly amount: string | null;
@@ -35,7 +35,7 @@ export interface CaseRow {
   readonly tip: string | null;
   /** Where undoing the tip puts the money: a wallet of this deposit; null: suspense, or the provider. */
   readonly backTo: string | null;
-  /** The newest credit of the claimed deposit that stands: what a further one has to be put beside. */
+  /** The newest credit of the claimed deposit that is in a wallet: a further one has to be put beside it. */
   readonly newestCredit: string | null;
   readonly proposal: ProposalRow | null;
   readonly closedAt: Date | null;
@@ -158,7 +158,7 @@ export interface CaseFilter {
   readonly limit: number;
 }
 
-/** Oldest first: what has waited longest. `end` is where the next page begins, null when there is none. */
+/** Returns cases, oldest first. `end` is where the next page begins, null when there is none. */
 export async function listCases(
   db: Db,
   filter: CaseFilter,
@@ -205,7 +205,7 @@ export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
     reason: opened.reason,
     detail: opened.detail,
   };
-  // Who doubts what is written by `openDoubt` for a person: the API's login may not name these columns.
+  // `openDoubt` writes the doubt of an operator: the API's login may not name these columns.
   const doubt = { opened_by: opened.openedBy, doubted: opened.doubted };
   const given = Object.entries({ ...row, ...doubt }).filter(([, value]) => value !== undefined);
   const { rowCount } = await db.query(
@@ -216,16 +216,18 @@ export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
   return rowCount === 1;
 }
 
-/** What is doubted: the credit of a deposit, a posting of any chain, or the decision of a closed case. */
+/** The money in doubt: the credit of a deposit, a posting of any chain, or the decision of a closed case. */
 export type DoubtTarget =
   | { readonly externalOrderNumber: string }
   | { readonly postingId: string }
   | { readonly case: string };
 
 /**
- * Opens a case about money in doubt, in the name of whoever's key this proves, unless one is open about the same callback:
- * `opened` false. Throws SQLSTATE P0E35: no key that may; P0E36: no such money, or not for this key; P0E37: it was moved
- * meanwhile, so repeat.
+ * Opens a case about money in doubt, in the name of the key's holder. `opened` false: one is open about the same
+ * callback. Throws SQLSTATE:
+ * - P0E35: no key that may;
+ * - P0E36: no such money, or not for this key;
+ * - P0E37: the money was moved meanwhile; retry.
  */
 export async function openDoubt(
   db: Db,
@@ -246,7 +248,7 @@ export async function openDoubt(
   return rows[0]!;
 }
 
-/** The newest credit of a deposit that stands in a wallet: what a further one has to be put beside. */
+/** Returns the newest credit of a deposit that is in a wallet: a further one has to be put beside it. */
 export async function findNewestCredit(db: Db, externalOrderNumber: string): Promise<string | null> {
   const { rows } = await db.query<{ id: string }>(
     'select t.id from ledger.slot s join ledger.transaction t on t.key = s.key where s.deposit = $1',
@@ -255,7 +257,10 @@ export async function findNewestCredit(db: Db, externalOrderNumber: string): Pro
   return rows[0]?.id ?? null;
 }
 
-/** From now on another workflow holds the case: its id. Null: somebody else was first, or it is decided. */
+/**
+ * Lets another workflow hold the case from now on. Returns its id; null: another process was first, or the case is
+ * decided.
+ */
 export async function handOver(db: Db, of: CaseRow): Promise<string | null> {
   const { rows } = await db.query<{ held_by: string | null }>('select engine.hand_over($1, $2) as held_by', [
     of.workflowId,
@@ -264,7 +269,7 @@ export async function handOver(db: Db, of: CaseRow): Promise<string | null> {
   return rows[0]!.held_by;
 }
 
-/** The open case about a callback, if there is one. */
+/** Returns the open case about a callback, if there is one. */
 export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | null> {
   const { rows } = await db.query<RawCase>(
     `select * from engine.case_now v where v.callback = $1 and v.closed_at is null`,
@@ -273,7 +278,7 @@ export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | n
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
-/** Open cases that are older than this, in the order of their ids. */
+/** Returns open cases that are older than this, in the order of their ids. */
 export async function findOpenCases(
   db: Db,
   olderThanMs: number,
@@ -288,7 +293,7 @@ export async function findOpenCases(
   return toPage(rows, limit, toCase, (row) => [row.workflow_id]);
 }
 
-/** A deposit that only people can go on with, and of whose payment no case is open. */
+/** A deposit that waits for a decision, and no case about its payment is open. */
 export interface WithoutCase {
   readonly externalOrderNumber: string;
   readonly state: string;
@@ -297,7 +302,10 @@ export interface WithoutCase {
   readonly ageMs: number;
 }
 
-/** One statement: a decision closes the case and the deposit at once. Looked up for each, and the open cases are never read as a whole. */
+/**
+ * One statement, because a decision closes the case and the deposit at once. Looks up the case of each deposit, and
+ * never reads the open cases as a whole.
+ */
 const WITHOUT_CASE = `
   select d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
          ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"
@@ -305,7 +313,10 @@ const WITHOUT_CASE = `
     left join lateral (select true as is_open from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) v on true
    where v.is_open is null`;
 
-/** Deposits shown as for people (or as being credited, which no row says), in the order of their numbers. */
+/**
+ * Returns deposits in IN_REVIEW (or in CREDITING, which no row has) without an open case, in the order of their
+ * numbers.
+ */
 export async function findWithoutCase(
   db: Db,
   after: readonly string[] | null,
@@ -324,7 +335,7 @@ export async function findWithoutCase(
   );
 }
 
-/** An open deposit whose payment has come to something, and yet nobody has it; null: it is not one. */
+/** Returns an open deposit whose payment has an outcome and no open case; null: the deposit is not such a one. */
 export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
   const { rows } = await db.query<WithoutCase>(
     `${WITHOUT_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
@@ -333,13 +344,16 @@ export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promis
   return rows[0] ?? null;
 }
 
-/** Writes the case of a deposit that is for people once more, if its payment never had another: its id, or null. */
+/** Writes the case of a deposit in review once more, if its payment never had another. Returns its id, or null. */
 export async function regainCase(db: Db, externalOrderNumber: string): Promise<string | null> {
   const { rows } = await db.query<{ id: string | null }>('select engine.regain_case($1) as id', [externalOrderNumber]);
   return rows[0]!.id;
 }
 
-/** Decisions that were confirmed longer ago than this and came to nothing: how many, and the oldest; null: there are none. */
+/**
+ * Returns decisions that were confirmed longer ago than this and have no result: how many, and the oldest; null: there
+ * are none.
+ */
 export async function findNotCarriedOut(
   db: Db,
   olderThanMs: number,
@@ -360,8 +374,8 @@ export async function findNotCarriedOut(
 }
 
 /**
- * What lies in suspense and is on no open case: decimal text, "0" when all of it is. Rests of payments whose ordered part went
- * into a wallet belong to those. One statement, so that nothing is booked in between.
+ * Returns the amount in suspense that is in no open case: decimal text, "0" when all of it is. The rest of a payment
+ * whose ordered part went into a wallet belongs to that credit. One statement, so that nothing is booked in between.
  */
 export async function suspenseWithoutCase(db: Db): Promise<string> {
   const { rows } = await db.query<{ amount: string }>(
@@ -374,12 +388,12 @@ export async function suspenseWithoutCase(db: Db): Promise<string> {
   return rows[0]!.amount;
 }
 
-/** Shows which proposal waits; the workflow is the one that knows. */
+/** Notes which proposal waits, for readers of the row; the workflow is the one that knows. */
 export async function noteProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
   await db.query('select engine.show_proposal($1, $2)', [workflowId, decisionId]);
 }
 
-/** `postingId` null: nothing was parked; `codeStands`: because the transaction code stands with another posting. */
+/** `postingId` null: nothing was parked; `codeStands`: because another posting has the transaction code. */
 export interface ParkResult {
   readonly postingId: string | null;
   readonly codeStands: boolean;
@@ -395,8 +409,9 @@ export async function parkCaseMoney(db: Db, workflowId: string): Promise<ParkRes
 }
 
 /**
- * IN_REVIEW, with the case, the outcome of the callback and, where asked, its money in suspense: from then on a person owns
- * it. Null: the callback is no deposit's payment, or the deposit is settled, and nothing was written. Idempotent.
+ * Writes IN_REVIEW, the case, the outcome of the callback and, where asked, its money into suspense: from then on
+ * operators own the deposit. Null: the callback is no deposit's payment, or the deposit is settled, and nothing was
+ * written. Idempotent.
  */
 export async function openDepositCase(
   db: Db,
@@ -419,8 +434,8 @@ export async function openDepositCase(
 export type DecidedCase = Omit<Extract<DecisionAnswer, { kind: 'decided' }>, 'kind'>;
 
 /**
- * How a case was decided; null: it is open. For a deposit whose own workflow was gone for a while: how its payment was
- * decided about in the case that was opened instead.
+ * Returns how a case was decided; null: it is open. For a deposit whose own workflow was gone for a while: how the case
+ * that was opened instead was decided.
  */
 export async function findDecided(db: Db, workflowId: string): Promise<DecidedCase | null> {
   const { rows } = await db.query<
@@ -452,7 +467,7 @@ export async function findDecided(db: Db, workflowId: string): Promise<DecidedCa
   };
 }
 
-/** Of these cases, those that were decided longer ago than this. */
+/** Returns those of these cases that were decided longer ago than this. */
 export async function decidedLongAgo(db: Db, workflowIds: readonly string[], olderThanMs: number): Promise<string[]> {
   const { rows } = await db.query<{ workflow_id: string }>(
     `select workflow_id from engine.review_case where workflow_id = any($1) and closed_at < clock_timestamp() - $2 * interval '1 millisecond'`,
@@ -461,7 +476,7 @@ export async function decidedLongAgo(db: Db, workflowIds: readonly string[], old
   return rows.map((row) => row.workflow_id);
 }
 
-/** Of these cases, those that the table does not have. */
+/** Returns those of these cases that the table does not have. */
 export async function casesWithoutRow(db: Db, workflowIds: readonly string[]): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
     'select id from unnest($1::text[]) id where not exists (select from engine.review_case v where v.workflow_id = id)',

@@ -10,9 +10,10 @@ export interface RawCredit extends Omit<Credit, 'at' | 'reversed'> {
 }
 
 /**
- * SQL of a row with `credits`, a JSON array or null; `deposit` is the expression that names the deposit. One look-up in an
- * index for each step, so that a list may ask it for every row: `one_automatic_credit` and `transaction_by_deposit`, then
- * the successor by `origin`, the root by `lineage`.
+ * SQL of a row with `credits`, a JSON array or null; `deposit` is the expression that names the deposit. Each step
+ * takes one look-up in an index, so that a list may use it for every row:
+ * - the postings by `one_automatic_credit` and `transaction_by_deposit`;
+ * - the successor by `origin`, the root by `lineage`.
  */
 export const creditsOf = (deposit: string): string => `
   select json_agg(json_build_object(

@@ -3,10 +3,10 @@ import type { Decision, Proposal } from '../../domain/decision.ts';
 import type { Currency } from '../../domain/order.ts';
 import type { Db } from '../pool.ts';
 
-/** One step a person took; append-only. A row says who wanted what; whether it counted is in the case's history. */
+/** One step of an operator; append-only. A row records who wanted what; whether it counted is in the case's history. */
 export interface DecisionRow {
   readonly id: string;
-  /** Never given out again, as an id is after a restore; null in rows of before. */
+  /** Never reused, as an id is after a restore; null in older rows. */
   readonly uid: string | null;
   readonly workflowId: string;
   readonly inboxId: string;
@@ -25,7 +25,10 @@ export interface DecisionRow {
 const COLUMNS = `id, uid, workflow_id as "workflowId", callback as "inboxId", step, decision, proposal, keep,
   to_deposit as "toDeposit", beside, only_ordered as "onlyOrdered", reason, operator, at`;
 
-/** What one of two people reads in the provider's statement about a payment that cannot be read. Decimals canonical. */
+/**
+ * The facts of an unreadable payment, as one of two operators reads them in the provider's statement. Decimals
+ * canonical.
+ */
 export interface StatedFacts {
   readonly transactionCode: string;
   readonly amount: string;
@@ -34,7 +37,7 @@ export interface StatedFacts {
   readonly statementLine: string | null;
 }
 
-/** What the operator's own device made of a step, verified. */
+/** The signature that the operator's own device made for a step, verified. */
 export interface VerifiedSignature {
   readonly signature: Buffer;
   readonly signerKey: string;
@@ -42,7 +45,7 @@ export interface VerifiedSignature {
 }
 
 export type NewDecision = Pick<DecisionRow, 'workflowId'> & {
-  /** With a proposal to credit what cannot be read, and with its confirmation. */
+  /** With a proposal to credit an unreadable callback, and with its confirmation. */
   readonly facts?: StatedFacts | null;
   readonly signed?: VerifiedSignature | null;
 } & (
@@ -57,13 +60,13 @@ export type NewDecision = Pick<DecisionRow, 'workflowId'> & {
     | { readonly step: 'withdraw'; readonly proposal: string; readonly reason: string }
   );
 
-/** What a step was written down as. */
+/** The ids of a stored step. */
 export type WrittenStep = Pick<DecisionRow, 'id' | 'uid'>;
 
 /**
- * Writes a step down, in the name of whoever's key this proves, before the workflow hears of it. Waits for the lock of its
- * case; refused with SQLSTATE P0E30 to P0E36 (docs/guides/reviews.md#steps), and 23505 when its nonce was used: repeating it does
- * not help.
+ * Stores a step in the name of the key's holder, before the workflow is notified. Waits for the lock of its case.
+ * Throws SQLSTATE P0E30 to P0E36 (docs/guides/reviews.md#steps), and 23505 when its nonce was used: a retry does not
+ * help.
  */
 export async function insertDecision(db: Db, proof: Secret, step: NewDecision): Promise<WrittenStep> {
   const proposed = step.step === 'propose' ? step : null;
@@ -103,12 +106,12 @@ export async function listDecisions(db: Db, workflowId: string): Promise<Decisio
   return rows;
 }
 
-/** A step as it was told to the case's workflow. */
+/** A step as the case's workflow received it. */
 export type SaidStep =
   | Proposal
   | { readonly decisionId: string; readonly proposalId: string; readonly operator: string; readonly reason?: string };
 
-/** Whether a step was written down in this case just as it was told, and nothing came of it yet. */
+/** Whether a step is stored in this case exactly as the workflow received it, and has no result yet. */
 export async function isWritten(db: Db, workflowId: string, said: SaidStep): Promise<boolean> {
   if (!/^[1-9]\d{0,17}$/.test(said.decisionId)) return false;
   const { rows } = await db.query<DecisionRow>(
@@ -133,8 +136,8 @@ export async function isWritten(db: Db, workflowId: string, said: SaidStep): Pro
 }
 
 /**
- * Marks a step of this key that the case's workflow did not take. True: it is a withdrawal, and a decision that was under
- * way has seen it, so it counts; else no decision will. Idempotent.
+ * Marks a step of this key that the case's workflow refused. True: it is a withdrawal that a decision in progress has
+ * seen, so it counts. False: no decision will see it. Idempotent.
  */
 export async function refuseStep(db: Db, proof: Secret, decisionId: string, refusal: string): Promise<boolean> {
   const { rows } = await db.query<{ counts: boolean }>('select engine.refuse_step($1, $2, $3) as counts', [
@@ -145,7 +148,7 @@ export async function refuseStep(db: Db, proof: Secret, decisionId: string, refu
   return rows[0]!.counts;
 }
 
-/** What became of proposals of a case: by proposal. */
+/** The result of a proposal. */
 export interface CarriedRow<Answer = unknown> {
   readonly proposal: string;
   readonly confirmation: string;
@@ -153,7 +156,7 @@ export interface CarriedRow<Answer = unknown> {
   readonly answer: Answer;
 }
 
-/** Of this case only: whoever names a proposal of another case has nothing to be told. */
+/** Returns the result of a proposal of this case; null: it has none yet, or is of another case. */
 export async function findCarried<Answer>(
   db: Db,
   workflowId: string,
@@ -167,7 +170,7 @@ export async function findCarried<Answer>(
   return rows[0] ?? null;
 }
 
-/** What the steps that were refused were refused for, by step. */
+/** Returns why steps of a case were refused, by step. */
 export async function listRefused(db: Db, workflowId: string): Promise<Map<string, string>> {
   const { rows } = await db.query<{ decision: string; refusal: string }>(
     `select r.decision, r.refusal from engine.refused_step r join engine.decision d on d.id = r.decision where d.workflow_id = $1`,
@@ -176,7 +179,7 @@ export async function listRefused(db: Db, workflowId: string): Promise<Map<strin
   return new Map(rows.map((row) => [row.decision, row.refusal]));
 }
 
-/** What became of the proposals of a case, by proposal. */
+/** Returns the results of a case's proposals, by proposal. */
 export async function listCarried(db: Db, workflowId: string): Promise<Map<string, CarriedRow>> {
   const { rows } = await db.query<CarriedRow>(
     `select k.proposal, k.confirmation, k.outcome, k.answer from engine.carried k join engine.decision d on d.id = k.proposal where d.workflow_id = $1`,
@@ -185,7 +188,7 @@ export async function listCarried(db: Db, workflowId: string): Promise<Map<strin
   return new Map(rows.map((row) => [row.proposal, row]));
 }
 
-/** What the two people stated with these steps, by step. */
+/** Returns the facts that the two operators stated with these steps, by step. */
 export async function findStated(db: Db, steps: readonly string[]): Promise<Map<string, StatedFacts>> {
   const { rows } = await db.query<StatedFacts & { decision: string }>(
     `select decision, transaction_code as "transactionCode", trim_scale(amount)::text as amount, currency_code as "currencyCode",
@@ -196,7 +199,7 @@ export async function findStated(db: Db, steps: readonly string[]): Promise<Map<
   return new Map(rows.map(({ decision, ...facts }) => [decision, facts]));
 }
 
-/** Whether people made this posting. The worker may not read the books. */
+/** Whether operators made this posting. Reads no books, because the worker may not. */
 export async function isPeoplesPosting(db: Db, postingId: string): Promise<boolean> {
   const { rowCount } = await db.query(
     'select from engine.carried where posting = $1 union all select from engine.review_case where posting = $1 limit 1',

@@ -15,7 +15,7 @@ import {
   toAttempt,
 } from './placements.ts';
 
-/** The channel on which a deposit tells that its placement was settled; the payload is the order number. */
+/** The channel of notifications that a placement was settled; the payload is the order number. */
 export const SETTLED_CHANNEL = 'deposit_settled';
 
 export interface Reservation extends Order {
@@ -32,7 +32,7 @@ const RESERVE = statement(
    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing returning ${DEPOSIT_COLUMNS}`,
 );
 
-/** Writes the row that answers every repeat. Null: the number exists already, with whatever parameters. */
+/** Writes the row that answers every repeat. Null: the number exists already, with the same or other parameters. */
 export async function reserve(db: Db, deposit: Reservation): Promise<DepositRow | null> {
   const { rows } = await execute<DepositRow>(db, RESERVE, [
     deposit.externalOrderNumber,
@@ -57,27 +57,30 @@ export async function findDeposit(db: Db, externalOrderNumber: string): Promise<
   return rows[0] ?? null;
 }
 
-/** Another payment of this order number that waits for people: no machine credits it, and none refuses it. */
+/** Another payment of this order number, whose case is open: no machine credits it, and none refuses it. */
 export interface OtherPayment {
   readonly case: string;
   readonly reason: string;
   readonly openedAt: Date;
-  /** As the callback says; null: it could not be read. */
+  /** From the callback; null: it could not be read. */
   readonly transactionCode: string | null;
   readonly amount: string | null;
 }
 
-/** A deposit with what the inbox and the books say of it, as callers of the API see it. */
+/** A deposit with its facts from the inbox and the books, as callers of the API see it. */
 export interface DepositView extends DepositRow {
   /** The bound callback's code; the code of the payment that was credited once there is one. */
   readonly transactionCode: string | null;
   /** Every posting that put money into a wallet for this deposit, oldest first. */
   readonly credits: readonly Credit[];
   readonly standing: DepositStanding;
-  /** The sum of what stands; null before any credit. */
+  /** The sum of the credits that were not reversed; null before any credit. */
   readonly creditedAmount: string | null;
   readonly attempts: { readonly count: number; readonly lastAt: Date | null };
-  /** The credit that ended the deposit is out of its wallet; `kept`: it lies in suspense. */
+  /**
+   * The posting that took the deposit's last credit out of its wallet; `kept`: the money is in suspense. Null: none
+   * did.
+   */
   readonly reversal: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
   readonly otherPayments: readonly OtherPayment[];
   /** The provider's own words when it refused the order. */
@@ -138,7 +141,7 @@ function toView(row: RawDepositView): DepositView {
 
 type Ending = Pick<RawDepositView, 'raw' | 'root' | 'place'>;
 
-/** What took the credit that the deposit ended with out of its wallet, and nothing has put back. */
+/** Returns the posting that took the credit that the deposit ended with out of its wallet, unless it was put back. */
 function reversalOf({ raw, root, place }: Ending, credits: readonly Credit[]): DepositView['reversal'] {
   const roots = new Map((raw ?? []).map((credit) => [credit.postingId, credit.root]));
   const newest = credits.findLast((credit) => root !== null && roots.get(credit.postingId) === root);
@@ -202,7 +205,7 @@ export interface PlacementRow extends DepositRow {
   readonly ageMs: number;
   /** The newest attempt of its order; null: nothing was ever tried. */
   readonly last: Attempt | null;
-  /** As `mayHaveBeenPlaced` says. */
+  /** As `mayHaveBeenPlaced` returns. */
   readonly mayHaveBeenPlaced: boolean;
 }
 
@@ -230,7 +233,7 @@ export async function findForPlacement(
   return { ...deposit, last: n === null ? null : toAttempt({ n, outcome, answer, remaining_ms }) };
 }
 
-/** The row is final though its workflow may go on: how it ended, and what was credited. */
+/** The end of a row that is final although its workflow may go on, and its credit. */
 export interface Settlement {
   readonly state: 'CREDITED' | 'REJECTED';
   readonly postingId: string | null;
@@ -238,7 +241,7 @@ export interface Settlement {
   readonly transactionCode: string | null;
 }
 
-/** How a row ended; null while it is open, and where it ended without a payment. */
+/** Returns how a row ended; null while it is open, and where it ended without a payment. */
 export async function findSettlement(db: Db, externalOrderNumber: string): Promise<Settlement | null> {
   const { rows } = await db.query<Settlement>(
     `select d.state, d.posting_id as "postingId", d.late, coalesce(ledger.code(d.posting_id), c.transaction_code) as "transactionCode"
@@ -252,9 +255,9 @@ export async function findSettlement(db: Db, externalOrderNumber: string): Promi
 const STEP = statement('select engine.deposit_step($1, $2, $3) as done');
 
 /**
- * States that move no money and close nothing. Each follows one state only, so that a late run overwrites nothing.
- * Returns the payment window's end as the row has it; null: the row has no checkout link. Throws `P0E54` when the window has
- * not ended by the database's clock: trying again helps.
+ * Writes a state that moves no money and closes nothing. Each follows one state only, so that a late run overwrites
+ * nothing. Returns the payment window's end in the row; null: the row has no checkout link. Throws SQLSTATE `P0E54`
+ * when the window has not ended by the database's clock; a retry helps.
  */
 export async function writeState(
   db: Db,
@@ -267,9 +270,9 @@ export async function writeState(
 }
 
 /**
- * An open row whose workflow is gone, or that PostgreSQL lost and has again as it was: its order is never placed again.
- * One that is PLACING becomes PLACEMENT_UNKNOWN, with the payment window's end as its workflow knows it, if one does. What
- * its attempts say stands. False: nothing was changed.
+ * Adopts an open row whose workflow is gone, or that PostgreSQL lost and has again in an older state: its order is
+ * never placed again. A row that is PLACING becomes PLACEMENT_UNKNOWN, with the payment window's end that its workflow
+ * knows, if any. The answers to its attempts stay valid. False: nothing was changed.
  */
 export async function adoptDeposit(
   db: Db,
@@ -284,8 +287,9 @@ export async function adoptDeposit(
 }
 
 /**
- * Ends a deposit without money, under its row's lock. `bound`: a callback is bound to it, `settled`: its row has ended
- * otherwise, null: there is none; then nothing was written. Throws `P0E54` when it is too early: trying again helps.
+ * Ends a deposit without money, under its row's lock. `bound`: a callback is bound to it; `settled`: its row has ended
+ * otherwise; null: there is no row. In these cases nothing was written. Throws SQLSTATE `P0E54` when it is too early; a
+ * retry helps.
  */
 export async function markClosed(
   db: Db,
@@ -301,7 +305,7 @@ export async function markClosed(
   return rows[0]!.done;
 }
 
-/** Deposits that people settled and whose workflow has not heard of it. */
+/** Returns deposits that operators settled and whose workflow was not signaled yet. */
 export async function findToTell(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
   const { rows } = await db.query<{ n: string }>(
     `select external_order_number as n from engine.deposit
@@ -321,15 +325,18 @@ export async function markTold(db: Db, externalOrderNumber: string): Promise<voi
   await db.query('select engine.told($1)', [externalOrderNumber]);
 }
 
-/** IN_REVIEW is looked after with its case. */
+/** The states of open deposits that the relay looks after; IN_REVIEW is looked after with its case. */
 export const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'] as const;
 
 export interface OpenDeposit extends DepositRow {
-  /** For so long its row waits for something that its own settings ended, in ms; negative: not yet. Null: it has no such time. */
+  /**
+   * How long its row has waited since its own settings ended the wait, in ms; negative: not yet. Null: it has no such
+   * time.
+   */
   readonly overdueMs: number | null;
 }
 
-/** Open deposits in these states that are older than this, oldest first. */
+/** Returns open deposits in these states that are older than this, oldest first. */
 export async function findOpenDeposits(
   db: Db,
   states: readonly ('PLACING' | (typeof WAITING)[number])[],
@@ -337,7 +344,7 @@ export async function findOpenDeposits(
   after: readonly string[] | null,
   limit: number,
 ): Promise<Page<OpenDeposit>> {
-  // One index scan per state: together they would be sorted whole.
+  // One index scan per state: a scan of all together would sort them whole.
   const pages = states.map(
     (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
        and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and ${isOld('d.created_at', '$3')}
@@ -360,7 +367,10 @@ export async function findOpenDeposits(
   );
 }
 
-/** Reservations that nobody has placed or refused: how many are older than this, and the oldest of them; null: none is. */
+/**
+ * Returns the reservations that were neither placed nor refused: how many are older than this, and the oldest; null:
+ * none is.
+ */
 export async function findNotPlaced(
   db: Db,
   olderThanMs: number,
@@ -375,7 +385,7 @@ export async function findNotPlaced(
   return rows[0] ?? null;
 }
 
-/** Of these deposits: which have no row, and which have ended longer ago than this. */
+/** Returns which of these deposits have no row, and which were credited or rejected longer ago than this. */
 export async function endedOrMissing(
   db: Db,
   externalOrderNumbers: readonly string[],

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Decision } from '../../domain/decision.ts';
 
-/** Another callback of an order number, as people see it beside the one their case is about. */
+/** Another callback of an order number, as operators see it beside the one their case is about. */
 export interface OtherCallback {
   readonly inboxId: string;
   readonly transactionCode: string | null;
@@ -11,11 +11,14 @@ export interface OtherCallback {
   readonly receivedAt: Date;
   /** The case about it: the one that is open, or else the one it led to; null: a machine has it. */
   readonly case: string | null;
-  /** `open`: people have not decided; `credited`: by a machine; null: nothing has become of it yet. */
+  /** `open`: not decided; `credited`: by a machine; null: it has no outcome yet. */
   readonly outcome: 'open' | 'credited' | Decision | null;
 }
 
-/** Oldest first. One look-up in an index for each: a callback has at most one open case, and its outcome names the first. */
+/**
+ * Returns them oldest first. One look-up in an index for each: a callback has at most one open case, and its outcome
+ * names the first.
+ */
 export async function listOtherCallbacks(
   db: pg.Pool,
   of: { readonly externalOrderNumber: string; readonly inboxId: string },

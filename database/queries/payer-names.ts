@@ -4,7 +4,7 @@ import type { Db } from '../pool.ts';
 export const SHRED_BATCH = 500;
 
 /**
- * Erases the names of deposits created longer ago than this, at most {@link SHRED_BATCH} of them, and answers how many.
+ * Erases the names of deposits created longer ago than this, at most {@link SHRED_BATCH} of them, and returns how many.
  * Several may run at once; a row in use is left to the next run.
  */
 export async function shredPayerNames(db: Db, olderThanMs: number): Promise<number> {

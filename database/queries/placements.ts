@@ -3,7 +3,7 @@ import { type Page, pageTime, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, statement } from '../statements.ts';
 
-/** What is kept of one placement attempt. `answer` never holds personal data. */
+/** The stored answer to one placement attempt; never holds personal data. */
 export type StoredAnswer =
   | {
       readonly kind: 'placed';
@@ -18,8 +18,10 @@ export type StoredAnswer =
   | { readonly kind: 'closed'; readonly cause: ClosingReason };
 
 /**
- * Why an order is tried no more: NOT_SENT, TOO_LATE, or the provider's code for a signature that may have been refused for
- * its stamp, when the free millisecond was due and could not be tried any more. The database knows which there are.
+ * Why an order gets no further attempt; the database has the list.
+ * - NOT_SENT, TOO_LATE, RESTORED.
+ * - The provider's code for a signature that may have been refused for its stamp. The free millisecond was due then,
+ *   and could not be tried any more.
  */
 export type ClosingReason = string;
 
@@ -27,7 +29,7 @@ export interface Attempt {
   readonly n: number;
   readonly outcome: StoredAnswer['kind'] | null;
   readonly answer: StoredAnswer | null;
-  /** Until then the run that opened it may still be sending. */
+  /** How long the run that opened it may still be sending, in ms. */
   readonly remainingMs: number;
 }
 
@@ -35,7 +37,7 @@ export interface RawAttempt extends Omit<Attempt, 'remainingMs'> {
   readonly remaining_ms: string;
 }
 
-/** SQL: the {@link RawAttempt} that is the newest of this order. */
+/** SQL: the newest {@link RawAttempt} of this order. */
 export const newestAttempt = (order: string): string =>
   `select p.n, p.outcome, p.answer, ceil(extract(epoch from p.deadline - clock_timestamp()) * 1000)::bigint as remaining_ms
      from engine.placement_attempt p where p.external_order_number = ${order} order by p.n desc limit 1`;
@@ -53,7 +55,10 @@ export async function lastAttempt(db: Db, externalOrderNumber: string): Promise<
   return rows[0] === undefined ? null : toAttempt(rows[0]);
 }
 
-/** Why attempts of an order were not sent, all of them: in between the provider may have been out of reach. */
+/**
+ * Returns why attempts of an order were not sent: all of them, because the provider may have been out of reach in
+ * between.
+ */
 export async function notSent(
   db: Db,
   externalOrderNumber: string,
@@ -92,7 +97,9 @@ export async function openAttempt(
   return rows[0]!.opened;
 }
 
-/** Inserts an attempt that was never sent, so that no late run can send: true when nothing stood in its place. */
+/**
+ * Inserts an attempt that was never sent, so that no late run can send. Returns true when no attempt had its number.
+ */
 export async function closeAttempts(
   db: Db,
   externalOrderNumber: string,
@@ -117,10 +124,11 @@ export interface Beginning {
 const CLOCKS_DIFFER_MS = 5 * 60_000;
 
 /**
- * SQL of a deposit `d`: whether its order, without an attempt, may have been placed all the same: the row is another than the
- * one its workflow ({@link beginning} as $2, $3) was started for, or either is from before this database was restored.
- * Workflows of before do not know their row's time: for them the row is another when it is much younger than they are, by
- * the clock of Temporal. False without a workflow.
+ * SQL of a deposit `d`: whether its order, without an attempt, may have been placed all the same. The workflow's {@link
+ * beginning} is $2, $3; false without a workflow. True:
+ * - The row is not the one that its workflow was started for. An older workflow does not know its row's time: then the
+ *   row is another when it is much younger than the workflow, by Temporal's clock.
+ * - The row or the workflow is from before this database was restored.
  */
 export const MAY_HAVE_BEEN_PLACED = `($2::timestamptz is not null and (
   case when $3::timestamptz is null then d.created_at > $2::timestamptz + ${CLOCKS_DIFFER_MS} * interval '1 millisecond'
@@ -167,8 +175,8 @@ export async function closeAsUnknown(pool: pg.Pool, externalOrderNumber: string)
 }
 
 /**
- * Stores what became of attempt n, once: a later answer to an attempt that was already settled as unknown is kept and
- * moves the deposit on, but never changes what was decided. Returns the attempt as it stands afterwards.
+ * Stores the answer to attempt n, once. A later answer to an attempt that was settled as unknown is stored and moves
+ * the deposit on, but never changes what was decided. Returns the answer that is valid afterwards.
  */
 export async function settleAttempt(
   pool: pg.Pool,
@@ -184,7 +192,7 @@ export async function settleAttempt(
   return rows[0]!.stands;
 }
 
-/** An answer with what its deposit shows afterwards. */
+/** The valid answer, with what its deposit shows afterwards. */
 export interface Concluded {
   readonly stands: StoredAnswer;
   /** The payment window's end; null: none has begun. */
@@ -205,8 +213,8 @@ export async function concludeAttempt(
 }
 
 /**
- * When the first attempt began, and the words of a refusal; for the API and the callback endpoint. An attempt that was
- * written for a lost one (`adopt_deposit`) does not say when the order was sent.
+ * Returns when the first attempt began, and the words of a refusal. An attempt that was written for a lost one
+ * (`adopt_deposit`) does not show when the order was sent.
  */
 export async function placementFacts(
   db: Db,
@@ -222,7 +230,7 @@ export async function placementFacts(
   return { firstSentMs: row.first_ms === null ? null : Number(row.first_ms), message: row.message };
 }
 
-/** Deposits that wait as unknown although their answer has come since: their workflow has to be told. */
+/** Returns deposits that wait as unknown although their answer has come since: their workflow has to be signaled. */
 export async function findAnsweredLate(
   db: Db,
   after: readonly string[] | null,

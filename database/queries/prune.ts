@@ -9,7 +9,7 @@ const SHORT_MS = 250;
 const LEAST = 50;
 const TIMED_OUT = '57014';
 
-/** What was deleted, by table. */
+/** How many rows were deleted, by table. */
 export type PruneCounts = Readonly<Record<string, number>>;
 
 /**
@@ -25,8 +25,8 @@ export async function prune(db: Db, olderThanMs: number, atMost = PRUNE_BATCH): 
 }
 
 /**
- * {@link prune} in batches whose number of rows follows from how long they take: on a disk that has to be read for each row the
- * usual number takes longer than a statement may. `more`: there may be more to delete.
+ * Calls {@link prune} in batches whose size follows from how long they take. On a disk that has to be read for each
+ * row, the usual size takes longer than a statement may. `more`: there may be more to delete.
  */
 export function pruneInBatches(
   db: Db,

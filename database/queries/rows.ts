@@ -34,16 +34,16 @@ export const DEPOSIT_COLUMNS = `
   d.placed_at as "placedAt", d.expires_at as "expiresAt", d.listening_until as "listeningUntil", d.closed_at as "closedAt",
   d.settled_by as "settledBy", d.provider`;
 
-/** Rows in an order that lasts, and where the next page begins; null: these were the last. */
+/** Rows in a stable order, and the cursor of the next page; null: these were the last. */
 export interface Page<Row> {
   readonly rows: readonly Row[];
   readonly end: readonly string[] | null;
 }
 
-/** A time as the end of a page: as text to the microsecond, because a Date would begin the next page too early. */
+/** SQL: a time as a cursor. Text to the microsecond, because a Date would begin the next page too early. */
 export const pageTime = (column: string): string => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
-/** What was read as a page: fewer rows than asked for are the last. */
+/** Makes a page of the rows: fewer than asked for are the last. */
 export function toPage<Raw, Row>(
   rows: readonly Raw[],
   limit: number,
@@ -58,8 +58,8 @@ export const ageMsOf = (time: string): string =>
   `round(extract(epoch from clock_timestamp() - ${time}) * 1000)::float8`;
 
 /**
- * SQL: this time is longer ago than so many ms, or it has not come yet, because the server's clock was put back since it was
- * written. What is only looked at once it is old is not to wait until then.
+ * SQL: this time is more than so many ms ago, or in the future, because the server's clock was put back since it was
+ * written. Such a row must not wait until that time.
  */
 export const isOld = (time: string, ms: string): string =>
   `(${time} < clock_timestamp() - ${ms} * interval '1 millisecond' or ${time} > clock_timestamp() + interval '1 minute')`;

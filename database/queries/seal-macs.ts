@@ -15,9 +15,9 @@ const pad = (key: Buffer, byte: number): Buffer => {
 };
 
 /**
- * Registers a key by which the database verifies who writes into the inbox, as the schema's owner. `demand`: from now on it
- * refuses rows without a MAC, and credits none that no registered key vouches for; false: it only notes them, unless it
- * was demanded before. True: the key was not registered before.
+ * Registers, as the schema's owner, a key by which the database verifies who writes into the inbox. `demand`: from now
+ * on the database refuses rows without a MAC, and credits no row that no registered key vouches for. False: it only
+ * notes such rows, unless a MAC was demanded before. Returns true when the key was not registered before.
  */
 export async function registerSealKey(owner: Db, { id, macKey }: SealKey, demand = true): Promise<boolean> {
   const { rowCount } = await owner.query(
@@ -28,17 +28,17 @@ export async function registerSealKey(owner: Db, { id, macKey }: SealKey, demand
   return rowCount === 1;
 }
 
-/** Transactions that were open before are not at their end. */
+/** Transactions that were open before have not ended. */
 export class DemandHeldUp extends Error {}
 
 const DEMAND_TRIES = 20;
-/** Shorter than the engine itself waits for a lock: everybody waits behind this one. */
+/** Shorter than the engine itself waits for a lock, because everybody waits behind this one. */
 const DEMAND_LOCK_MS = 1_000;
 const DEMAND_PAUSE_MS = 250;
 
 /**
- * Begins with the end of all transactions that have written or credited without a demand: whatever they did is seen, and none
- * of it comes later. Throws {@link DemandHeldUp}: it has not begun.
+ * Makes the demand when all transactions have ended that have written or credited without it: their work is seen, and
+ * none of it comes later. Throws {@link DemandHeldUp}: the demand was not made, and a retry may help.
  */
 export async function demandMacs(owner: Db): Promise<void> {
   for (let tries = 1; ; tries += 1) {
@@ -68,7 +68,7 @@ async function whoHoldsUp(owner: Db): Promise<string> {
   return rows.map(({ who }) => who).join('; ');
 }
 
-/** Messages that wait and that no registered key vouches for, though that is demanded. */
+/** Counts the messages without an outcome that no registered key vouches for, although that is demanded. */
 export async function countUnvouched(owner: Db): Promise<number> {
   const { rows } = await owner.query<{ n: number }>(
     `select count(*)::int as n from engine.callback c where c.outcome is null and exists (select from engine.seal_demand)
@@ -83,7 +83,7 @@ export async function waitsForVoucher(db: Db, inboxId: string): Promise<boolean>
   return rows[0]!.waits;
 }
 
-/** Whether the API's login could still write into the inbox past every check: grants that a contract file takes away. */
+/** Whether the API's login can still write into the inbox past every check, by grants that a contract file removes. */
 export async function canWriteInboxItself(db: Db): Promise<boolean> {
   const { rows } = await db.query<{ can: boolean }>(
     `select has_table_privilege('app_api', 'engine.callback', 'insert') or has_any_column_privilege('app_api', 'engine.callback', 'insert') as can`,
@@ -92,8 +92,8 @@ export async function canWriteInboxItself(db: Db): Promise<boolean> {
 }
 
 /**
- * Whether this key may be registered without anybody asking whether an API of before MACs is at work: no row could be from
- * one, or another key is registered, so that it writes none anyway.
+ * Whether a key may be registered without asking an operator if an API from before MACs is at work. True: no row can be
+ * from one; or another key is registered, so that it writes none anyway.
  */
 export async function mayRegisterSealKey(owner: Db): Promise<boolean> {
   const { rows } = await owner.query<{ may: boolean }>(
@@ -109,8 +109,8 @@ export async function registeredSealKeys(db: Db): Promise<string[]> {
 }
 
 /**
- * At a start, by the name of the own key: an alarm where others are registered and this one is not, a warning where none is.
- * A database that is away is no reason.
+ * Called at a start, with the name of the own key. Raises an alarm when others are registered and this one is not, and
+ * warns when none is. A database that is away is no reason for either.
  */
 export async function warnOfSealKey(pool: pg.Pool, log: Log, key: string): Promise<void> {
   const registered = await registeredSealKeys(pool).catch(() => [key]);

@@ -15,8 +15,8 @@ interface SignedRow {
 }
 
 /**
- * A credit alone has a wallet that gets the money: of the deposit that is named, or that the callback claims. A step whose
- * callback is not there is looked at, too: nobody has signed it.
+ * Only a credit has a wallet that gets the money: that of the named deposit, or of the one that the callback claims. A
+ * step whose callback is missing is included, too: nobody can have signed it.
  */
 const SIGNED_STEPS = `
   select s.id, s.operator, s.signature, s.signer_key, s.nonce, case when p.id <> s.id then p.signature end as proposal_signature,
@@ -35,7 +35,7 @@ const SIGNED_STEPS = `
     left join engine.decision p on p.id = coalesce(s.proposal, s.id)
     left join engine.stated_facts f on f.decision = s.id`;
 
-/** Why a step is not one that its operator signed; null: it is. */
+/** Returns why a step is not one that its operator signed; null: it is. */
 function faultOf({ keys }: SignatureTrust, row: SignedRow): string | null {
   if (row.signature === null) return `${row.operator} has not signed it`;
   const step = {
@@ -49,8 +49,8 @@ function faultOf({ keys }: SignatureTrust, row: SignedRow): string | null {
 }
 
 /**
- * Of these steps, the first that its operator has not signed, in words; null: each is. A step that cannot be seen is not
- * signed: it may be there a moment later, because whoever writes it decides when to commit.
+ * Returns the first of these steps that its operator has not signed, in words; null: each is signed. A step that cannot
+ * be seen counts as not signed. It may be there a moment later, because its writer decides when to commit.
  */
 export async function unsignedAmong(db: Db, trust: SignatureTrust, ids: readonly string[]): Promise<string | null> {
   const { rows } = await db.query<SignedRow>(`${SIGNED_STEPS} where s.id = any($1::bigint[])`, [ids]);
@@ -62,12 +62,12 @@ export async function unsignedAmong(db: Db, trust: SignatureTrust, ids: readonly
   return null;
 }
 
-/** What stands below the first number is older than nothing: nobody gives such a one. */
+/** Ids below 1 are up to nothing: the sequence makes none. */
 const isUpTo = (id: string, last: string): boolean => BigInt(id) > 0n && BigInt(id) <= BigInt(last);
 
 /**
- * Every step that is wrong: whose signature does not verify; and, where signatures are required, that has none and is
- * younger than the step `after`.
+ * Returns every step that is wrong. Its signature does not verify; or it has none although signatures are required, and
+ * is younger than the step `after`.
  */
 export async function findUnsigned(
   db: Db,

@@ -1,17 +1,21 @@
 import { ROLES } from './migrate.ts';
 
 /**
- * What the catalogue says of everything that can change what the engine's tables hold or mean, as lines of text: the
- * same on PostgreSQL 14 to 18, whoever migrated. Built-in functions only; needs `search_path = pg_catalog, pg_temp`.
+ * Reads from the catalogue everything that can change the contents or the meaning of the engine's tables, as lines of
+ * text. The lines are the same on PostgreSQL 14 to 18, whichever user migrated. Built-in functions only; needs
+ * `search_path = pg_catalog, pg_temp`.
  */
 
-/** Whoever migrated owns what no role of the engine's own does; his name differs from place to place, and nobody else is written so. */
+/**
+ * The name of a role. The migrating user owns everything that no role of the engine's owns. Its name differs from place
+ * to place, so it is `$owner`, and no other role is written so.
+ */
 const who = (role: string): string =>
   `case ${role} when 0 then 'public' when (select owner from us) then '$owner' else quote_ident(pg_get_userbyid(${role})) end`;
 
 const name = (schema: string, own: string): string => `quote_ident(${schema}) || '.' || quote_ident(${own})`;
 const digest = (text: string): string => `left(encode(sha256(convert_to(${text}, 'UTF8')), 'hex'), 32)`;
-/** Long texts are told by their beginning and their hash. */
+/** Long texts are shown by their beginning and their hash. */
 const brief = (text: string): string =>
   `case when length(${text}) <= 300 then ${text} else left(${text}, 200) || '… ' || ${digest(text)} end`;
 const words = (...parts: readonly string[]): string => `concat_ws(', ', ${parts.join(', ')})`;
@@ -21,11 +25,11 @@ const choose = (value: string, options: Readonly<Record<string, string>>): strin
     .map(([key, word]) => `when '${key}' then '${word}'`)
     .join(' ')} else ${value}::text end`;
 
-/** What PostgreSQL itself makes has lower numbers. */
+/** Objects that PostgreSQL itself makes have lower numbers. */
 const isMade = (oid: string): string => `${oid} >= 16384`;
 /**
- * What lies where the engine's tables lie or its names are looked up. Other schemas of the database are named as a fact:
- * nothing in them is asked by anybody, but what is shown by itself below.
+ * Objects in the schemas that have the engine's tables, or where its names are looked up. Other schemas of the database
+ * are listed as a fact: nothing in them is used, except the objects that have lines of their own below.
  */
 const isOurs = (oid: string, schema: string): string =>
   `(${isMade(oid)} and ${schema} in ('engine', 'ledger', 'pg_catalog', 'information_schema'))`;
@@ -35,7 +39,7 @@ const isPowerful = (role: string): string =>
   `(${role} in (select owner from us) or ${role} in (select oid from ours) or (select r.rolsuper from pg_roles r where r.oid = ${role})
     or exists (select from ours o where o.is_inner and pg_has_role(${role}, o.oid, 'usage')))`;
 
-/** A trigger `t` or `g` that PostgreSQL itself keeps a foreign key with, and not one that somebody only calls so. */
+/** A trigger `t` or `g` by which PostgreSQL itself keeps a foreign key, and not one that only has such a name. */
 const OF_A_KEY = `(tgisinternal and tgconstraint <> 0 and tgfoid in (
   select f.oid from pg_proc f where f.pronamespace = 'pg_catalog'::regnamespace and f.proname ~ '^RI_FKey_' and not ${isMade('f.oid')}))`;
 
@@ -63,7 +67,7 @@ const VIEW = `concat('text ', ${digest(
   from pg_rewrite w join pg_depend x on x.classid = 'pg_rewrite'::regclass and x.objid = w.oid and x.refclassid = 'pg_class'::regclass
  where w.ev_class = c.oid and x.refobjid <> c.oid))`;
 
-/** Settings that say how long and how loud, and those that a pooler needs (docs/guides/deployment.md). */
+/** Settings of time limits and of the log, and those that a pooler needs (docs/guides/deployment.md). */
 const HARMLESS = `^(log_[^=]*|auto_explain\\.[^=]*|[^=]*_timeout|timezone|datestyle|application_name|search_path=engine, ?pg_temp|default_transaction_isolation=read committed)(=|$)`;
 
 const grant = (to: string, object: string): string => `
@@ -72,11 +76,11 @@ const grant = (to: string, object: string): string => `
 const acl = (column: string, kind: string, owner: string): string =>
   `cross join aclexplode(coalesce(${column}, acldefault('${kind}', ${owner}))) a`;
 
-/** One statement of lines each. */
+/** Each is a statement that returns lines. */
 const LINES: readonly string[] = [
   `select 'schema ' || quote_ident(n.nspname) || ': owner ' || ${who('n.nspowner')} from pg_namespace n
     where ${isOurs('n.oid', 'n.nspname')}`,
-  // Relations and what hangs on them.
+  // Relations and their parts.
   `select ${KIND} || ' ' || ${RELATION} || ': ' || ${words(
     `'owner ' || ${who('c.relowner')}`,
     when(`c.relpersistence <> 'p'`, 'not permanent'),
@@ -84,7 +88,7 @@ const LINES: readonly string[] = [
     when('c.relrowsecurity', 'row security on'),
     when('c.relforcerowsecurity', 'row security forced'),
     `'inherited by ' || (select string_agg(i.inhrelid::regclass::text, ' and ') from pg_inherits i where i.inhparent = c.oid)`,
-    // Rights on that one are rights on this one.
+    // Rights on the parent are rights on this one.
     `'inherits from ' || (select string_agg(i.inhparent::regclass::text, ' and ') from pg_inherits i where i.inhrelid = c.oid)`,
     `array_to_string(c.reloptions, ', ')`,
     `(select concat('from ', seqmin, ' to ', seqmax, ' by ', seqincrement, case when seqcycle then ' and over again' end)
@@ -102,7 +106,7 @@ const LINES: readonly string[] = [
        from pg_attrdef d where d.adrelid = t.attrelid and d.adnum = t.attnum)`,
   )} from pg_attribute t join pg_class c on c.oid = t.attrelid join pg_namespace n on n.oid = c.relnamespace
     where ${isOurs('c.oid', 'n.nspname')} and c.relkind in ('r', 'p', 'f', 'c') and t.attnum > 0 and not t.attisdropped`,
-  // 18 lists NOT NULL here too. The triggers behind a foreign key are its own.
+  // PostgreSQL 18 lists NOT NULL here too. The triggers behind a foreign key are its own.
   `select 'constraint ' || quote_ident(o.conname) || ' on ' || coalesce(nullif(o.conrelid, 0)::regclass::text, o.contypid::regtype::text) ||
           ': ' || ${words(
             brief('pg_get_constraintdef(o.oid)'),
@@ -128,7 +132,7 @@ const LINES: readonly string[] = [
     brief('pg_get_ruledef(w.oid)'),
   )} from pg_rewrite w join pg_class c on c.oid = w.ev_class join pg_namespace n on n.oid = c.relnamespace
     where ${isOurs('w.oid', 'n.nspname')} and w.rulename <> '_RETURN'`,
-  // A view and a rule reach with the rights of the owner, from wherever they lie.
+  // A view and a rule reach tables with the rights of the owner, whichever schema they are in.
   `select ${KIND} || ' ' || ${RELATION} || ': owner ' || ${who('c.relowner')} || ', reaches ' ||
           string_agg(distinct x.refobjid::regclass::text, ' and ' order by x.refobjid::regclass::text)
      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_rewrite w on w.ev_class = c.oid
@@ -148,7 +152,7 @@ const LINES: readonly string[] = [
      from pg_event_trigger e join pg_proc p on p.oid = e.evtfoid join pg_language l on l.oid = p.prolang
     where l.lanname <> 'c' or not exists (
        select from pg_depend x where x.classid = 'pg_event_trigger'::regclass and x.objid = e.oid and x.deptype = 'e')`,
-  // What runs in the database; of other schemas what runs with rights over the engine's.
+  // Functions of our schemas; of other schemas those that run with rights over the engine's tables.
   `select ${choose('p.prokind', { f: 'function', p: 'procedure', a: 'aggregate', w: 'window function' })} || ' ' || ${FUNCTION} || ': ' || ${words(
     `'owner ' || ${who('p.proowner')}`,
     `'returns ' || pg_get_function_result(p.oid)`,
@@ -174,7 +178,7 @@ const LINES: readonly string[] = [
     `(select string_agg(e.enumlabel, ' ' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid)`,
   )} from pg_type y join pg_namespace n on n.oid = y.typnamespace
     where ${isOurs('y.oid', 'n.nspname')} and y.typtype <> 'c' and not (y.typtype = 'b' and y.typelem <> 0)`,
-  // What could give another meaning to what is built in. None is ours.
+  // Objects that could change the meaning of built-in ones. None is ours.
   `select 'cast ' || format_type(k.castsource, null) || ' to ' || format_type(k.casttarget, null) || ': ' ||
           coalesce(nullif(k.castfunc, 0)::regprocedure::text, 'as it is') || ', ' || k.castcontext::text
      from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
@@ -197,7 +201,7 @@ const LINES: readonly string[] = [
      from (select x.defaclrole, x.defaclobjtype, nullif(x.defaclnamespace, 0) as defaclnamespace, x.defaclacl from pg_default_acl x
             where x.defaclrole in (select owner from us) or x.defaclrole in (select oid from ours)
                or x.defaclnamespace in ('engine'::regnamespace, 'ledger'::regnamespace)) d`,
-  // Roles belong to the whole server: only those of the engine, and what reaches into this database.
+  // Roles belong to the whole server: only those of the engine, and others that reach into this database.
   `select 'role ' || r.rolname || ': ' || ${words(
     `case when r.rolcanlogin then 'login' else 'no login' end`,
     when('r.rolsuper', 'superuser'),
@@ -207,8 +211,8 @@ const LINES: readonly string[] = [
     when('r.rolbypassrls', 'passes row security'),
     when('not r.rolinherit', 'inherits nothing'),
   )} from pg_roles r join ours o on o.oid = r.oid`,
-  // The engine's own in anything; anybody else in those that own or post. Whoever migrates, here or in another database
-  // of the server, has to be their member.
+  // Members: the engine's roles in any role, and any other role in those that own or post. The migrating user, here or
+  // in another database of the server, has to be a member of those.
   `select 'member ' || ${who('m.member')} || ' of ' || pg_get_userbyid(m.roleid) || case when bool_or(m.admin_option) then ' with admin option' else '' end
      from pg_auth_members m
     where m.member in (select oid from ours)
@@ -221,19 +225,19 @@ const LINES: readonly string[] = [
      from pg_db_role_setting s cross join unnest(s.setconfig) c
     where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
       and (s.setrole in (select oid from ours) or s.setrole in (0, (select owner from us))) and c !~* '${HARMLESS}'`,
-  // Whoever is in one of these writes every table, or the server's files.
+  // A member of one of these can write every table, or the server's files.
   `select 'member ' || ${who('m.member')} || ' of ' || r.rolname
      from pg_auth_members m join pg_roles r on r.oid = m.roleid join pg_roles w on w.oid = m.member
     where r.rolname in ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program') and not w.rolsuper
       and m.member not in (select oid from ours) group by m.member, r.rolname`,
-  // What a table's owner runs of somebody's, whenever the server gathers statistics.
+  // Extended statistics, of any owner: the table's owner runs them whenever the server gathers statistics.
   `select 'statistics ' || ${name('n.nspname', 's.stxname')} || ' on ' || s.stxrelid::regclass || ': owner ' || ${who('s.stxowner')}
      from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace join pg_class c on c.oid = s.stxrelid join pg_namespace m on m.oid = c.relnamespace
     where ${isOurs('s.stxrelid', 'm.nspname')}`,
-  // No trigger of ours is asked in such a session, and this may be every session.
+  // No trigger of ours fires in such a session, and this may be every session.
   `select 'setting of the server: session_replication_role=' || current_setting('session_replication_role')
     where current_setting('session_replication_role') <> 'origin'`,
-  // Grants, what the owner has of his own aside.
+  // Grants, except the owner's own.
   grant(
     `from pg_namespace n ${acl('n.nspacl', 'n', 'n.nspowner')}
       where ${isOurs('n.oid', 'n.nspname')} and a.grantee <> n.nspowner`,
@@ -270,7 +274,9 @@ const LINES: readonly string[] = [
   ),
 ];
 
-/** What everybody or a login of ours may do with what PostgreSQL itself made, and could not when it was made. */
+/**
+ * Grants to everybody or to a role of ours on objects that PostgreSQL itself made, and that were not there at first.
+ */
 const builtIn = (catalogue: string, letter: string, object: string): string =>
   grant(
     `from ${catalogue} ${letter} join pg_namespace n on n.oid = ${letter}.${catalogue === 'pg_class' ? 'relnamespace' : 'pronamespace'}
@@ -283,19 +289,22 @@ const builtIn = (catalogue: string, letter: string, object: string): string =>
     object,
   );
 
-/** With it somebody may switch triggers off. Since PostgreSQL 15. */
+/** Grants on parameters: with one, a role may switch triggers off. Since PostgreSQL 15. */
 const PARAMETERS = grant(
   `from pg_parameter_acl p cross join aclexplode(p.paracl) a
     where a.grantee = 0 or exists (select from ours o where pg_has_role(o.oid, a.grantee, 'member'))`,
   `'parameter ' || p.parname`,
 );
 
-/** Those that own or post, beside the logins and who reads. */
+/**
+ * `us`: the migrating user; `ours`: the engine's roles; `is_inner`: those that own, post or decide, not the logins and
+ * readers.
+ */
 const WITH = `with us as (select nspowner as owner from pg_namespace where nspname = 'engine'),
   ours as (select oid, rolname, rolname ~ '_(owner|poster|decider)$' as is_inner from pg_roles
             where rolname in (${ROLES.map((role) => `'${role}'`).join(', ')}))`;
 
-/** Returns `line`, in one order on every server. */
+/** Returns the SQL of `line`, in one order on every server. */
 export const catalogueSql = (serverVersion: number): string => {
   const all = [
     ...LINES,
@@ -306,7 +315,7 @@ export const catalogueSql = (serverVersion: number): string => {
   return `${WITH} select line from (${all.join('\n union all ')}) x(line) order by line collate "C"`;
 };
 
-/** What is as it is in each place, and should be known: answers `fact`. */
+/** The SQL of `fact`: properties that differ from place to place and should be known. */
 export const FACTS = `${WITH}
   select fact from (
   select 'superusers, who may do anything: ' || string_agg(rolname, ', ' order by rolname) as fact from pg_roles where rolsuper and rolcanlogin

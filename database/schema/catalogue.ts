@@ -8,14 +8,17 @@ import { isContract, MIGRATIONS, readMigrations } from './migrate.ts';
 import { inTransaction } from '../pool.ts';
 
 /**
- * Whether functions, triggers, constraints, indexes, grants and roles are those that this version's migrations make
- * (docs/guides/audit.md#the-catalogue). What is expected is shipped as lines, so that a difference names its line.
+ * Compares functions, triggers, constraints, indexes, grants and roles with those that this version's migrations make
+ * (docs/guides/audit.md#the-catalogue). The expected lines are shipped as text, so that a difference names its line.
  */
 
 /** Written by `npm run catalogue`. */
 export const CATALOGUE = fileURLToPath(new URL('../catalogue.txt', import.meta.url));
 
-/** Reads in the transaction of the caller, who has set `search_path = pg_catalog, pg_temp`. Any role may. */
+/**
+ * Returns the lines of this database. Reads in the transaction of the caller, who has set `search_path = pg_catalog,
+ * pg_temp`. Any role may.
+ */
 export async function catalogueLines(db: pg.ClientBase): Promise<string[]> {
   const version = await db.query<{ n: number }>(`select current_setting('server_version_num')::int as n`);
   const { rows } = await db.query<{ line: string }>(catalogueSql(version.rows[0]!.n));
@@ -33,14 +36,16 @@ export interface CatalogueDifference {
 export interface CatalogueState {
   /** sha256 of the shipped manifest, in hexadecimal. */
   readonly hash: string;
-  /** How many lines were compared; 0 where it is not known what they should be. */
+  /** How many lines were compared; 0 where the expected lines are not known. */
   readonly compared: number;
-  /** What of the migrations is not as in the files, in words; null: they are all applied as they are. */
+  /** How the migrations differ from the files, in words; null: all are applied unchanged. */
   readonly migrations: string | null;
-  /** Whether that is all as it should be between two versions: what is left is for `npm run migrate -- --contract`. */
+  /**
+   * Whether that difference is normal between two versions: only files for `npm run migrate -- --contract` are left.
+   */
   readonly awaitsContract: boolean;
   readonly differences: readonly CatalogueDifference[];
-  /** What differs from place to place and should be known, one sentence each. */
+  /** Properties that differ from place to place and should be known, one sentence each. */
   readonly facts: readonly string[];
 }
 
@@ -61,7 +66,10 @@ export async function compareCatalogue(db: pg.ClientBase): Promise<CatalogueStat
   return { ...known, compared: expected.length, differences: differencesOf(expected, await catalogueLines(db)) };
 }
 
-/** The manifest: the lines of the newest schema, and for each contract file what differs as long as it and those after it are left. */
+/**
+ * The manifest has the lines of the newest schema. For each contract file it has the lines that differ as long as that
+ * file and those after it are left.
+ */
 const LEFT = /^@ while (\S+) is left$/;
 
 /** Null: the manifest knows no such stage. */
@@ -125,13 +133,13 @@ interface Stage {
   readonly isUnknown: boolean;
 }
 
-/** What was applied, compared with the files by name and hash. */
+/** Compares the applied migrations with the files, by name and hash. */
 async function stageOf(db: pg.ClientBase): Promise<Stage> {
   const may = await db.query<{ may: boolean }>(
     `select coalesce(has_table_privilege(to_regclass('engine.schema_migration'), 'select'), false) as may`,
   );
   const unknown = (words: string): Stage => ({ words, left: [], isContract: false, isUnknown: true });
-  // Whoever took the grant away hides nothing: the lines are compared.
+  // A missing grant hides nothing: the lines are compared.
   if (!may.rows[0]!.may)
     return { ...unknown('which migrations were applied cannot be read: run npm run migrate'), isUnknown: false };
   const { rows } = await db.query<{ name: string; sha256: string }>(
@@ -157,7 +165,7 @@ async function stageOf(db: pg.ClientBase): Promise<Stage> {
   };
 }
 
-/** What follows the name of the line in a sentence: what it is and should be, cut where that is long. */
+/** Returns the sentence that follows the name of the line: the found and the expected text, cut where they are long. */
 export function describeDifference({ expected, found }: CatalogueDifference): string {
   if (found === null) return `is not there; this version makes it${expected === '' ? '' : `: ${short(expected!)}`}`;
   if (expected === null)
@@ -171,8 +179,8 @@ const short = (line: string): string => {
 };
 
 /**
- * At a start. Refuses nothing: people are told. A database that is away is no reason, and is not asked again; one of
- * another version, or before its contract, is a deployment under way.
+ * Called at a start. Raises an alarm and refuses nothing. A database that is away is no reason, and there is no retry.
+ * A database of another version, or before its contract, is a deployment under way.
  */
 export async function warnOfCatalogue(pool: pg.Pool, log: Log): Promise<void> {
   const state = await inTransaction(pool, async (db) => {

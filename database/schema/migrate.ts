@@ -8,35 +8,40 @@ import { type IndexStep, locksOf, readSteps } from './migration-steps.ts';
 /** Any fixed number; two migrators of one database take turns on it. */
 const MIGRATION_LOCK = 7_268_104;
 const CONTRACT = /^\d{3}-contract\b/;
-/** Whether a file takes away what only a version before needs. */
+/** Whether a file removes what only a version before needs. */
 export const isContract = (name: string): boolean => CONTRACT.test(name);
 const NAME = /^(\d{3})-[a-z0-9-]+\.sql$/;
 
 export const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url));
 
 /**
- * A migration that is not applied. Where the message names who is in the way, running it again later helps; otherwise a
- * person has to look.
+ * A migration was not applied. Where the message names the session in the way, a later retry helps; otherwise an
+ * operator has to look.
  */
 export class MigrationError extends Error {}
 
 export interface MigrateOptions {
   /**
-   * How long one try waits for its first table, and then for all others. Whoever comes after it waits behind it, so this is
-   * how long a running engine is held up: shorter than the 2 s that the engine itself waits for a lock, and than the second
-   * after which PostgreSQL looks for deadlocks, so that it ends none of the engine's transactions for one.
+   * How long one try waits for its first table, and then for all others, in ms. Later transactions wait behind it, so a
+   * running engine is held up for this long.
+   * - Shorter than the 2 s that the engine itself waits for a lock.
+   * - Shorter than the second after which PostgreSQL looks for deadlocks, so that it ends none of the engine's
+   *   transactions.
    */
   readonly lockTimeoutMs?: number;
-  /** How long one file is tried, or an index waits for older transactions, which stops nobody. */
+  /** How long one file is tried, or an index waits for older transactions, which blocks nobody. Milliseconds. */
   readonly patienceMs?: number;
-  /** A second connection as the same user, to see who is in the way. */
+  /** A second connection as the same user, to see which sessions are in the way. */
   readonly watcher?: pg.ClientBase;
   /**
-   * `later`: a database that is not new keeps what a running version before may still need: files named
-   * `NNN-contract….sql` are left for another run, and every other file is applied. `through`: those after this name. Default: `now`.
+   * The contract files, named `NNN-contract….sql`, remove what a running version before may still need. Every other
+   * file is always applied, and a new database gets all files. Default: `now`.
+   * - `now`: applies them.
+   * - `later`: leaves them for another run.
+   * - `through`: leaves those after this name.
    */
   readonly contract?: 'now' | 'later' | { readonly through: string };
-  /** What it waits for. */
+  /** Called with a line for the operator: what the run waits for, rebuilds or leaves. */
   readonly tell?: (line: string) => void;
 }
 
@@ -45,7 +50,7 @@ const PATIENCE_MS = 10 * 60_000;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 8_000;
 const LOOK_MS = 200;
-/** A lock that was not to be had, and two who waited for each other: nothing happened, and trying again helps. */
+/** SQLSTATE of a lock timeout and of a deadlock: nothing happened, and a retry helps. */
 const IN_THE_WAY = ['55P03', '40P01'];
 
 export interface Migration {
@@ -57,10 +62,12 @@ export interface Migration {
 
 /**
  * Brings the database to the newest schema while an engine works on it, and returns the names of the files applied now.
- * A file is one transaction, tried again while a lock is not to be had; indexes are built before it, beside the traffic
- * (docs/guides/deployment.md#migrations). A run that was killed is continued by the next one.
- * @throws MigrationError for a changed file, a gap in the numbers, an applied name it does not know, a file that was passed
- * over and is no contract, and a file that could not be applied within the patience.
+ * A file is one transaction, retried while a lock is not available. Its indexes are built before it, beside the traffic
+ * (docs/guides/deployment.md#migrations). The next run continues one that was killed. Throws {@link MigrationError}:
+ * - a changed file, or a gap in the numbers;
+ * - an applied name that it does not know, or a file that was passed over and is no contract;
+ * - roles that another user has made;
+ * - a file that could not be applied within the patience.
  */
 export async function migrate(
   client: pg.ClientBase,
@@ -91,12 +98,15 @@ export async function migrate(
     }
     return now.map((migration) => migration.name);
   } finally {
-    // Where the connection is gone, so is the lock; what ended it is told by what failed first.
+    // If the connection is gone, so is the lock; the first failure reports why.
     await client.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => undefined);
   }
 }
 
-/** In their order. Throws {@link MigrationError} for a gap. */
+/**
+ * Reads the files, in their order. Throws {@link MigrationError} for a gap, and for a statement before the mark that is
+ * no index.
+ */
 export async function readMigrations(folder: string): Promise<Migration[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql')).toSorted();
   return Promise.all(
@@ -114,7 +124,7 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
   );
 }
 
-/** Asked for again and again: who waits inside a statement would hold up the building of an index. */
+/** Polls for the lock: a session that waits inside a statement would hold up the building of an index. */
 async function takeTurn(client: pg.ClientBase, options: MigrateOptions): Promise<void> {
   await patiently('another migration', options, null, async () => {
     const { rows } = await client.query<{ mine: boolean; pid: number | null }>(
@@ -167,8 +177,8 @@ export const ROLES = [
 ];
 
 /**
- * Roles belong to the whole server. Where somebody else has made them, PostgreSQL 16 and later let only a superuser, or
- * who was given the admin option, grant them.
+ * Throws {@link MigrationError} for roles that another user has made; roles belong to the whole server. PostgreSQL 16
+ * and later let only a superuser, or a member with the admin option, grant them.
  */
 async function refuseForeignRoles(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ me: string; roles: string | null }>(
@@ -185,7 +195,7 @@ async function refuseForeignRoles(client: pg.ClientBase): Promise<void> {
   );
 }
 
-/** Who compares the catalogue has to know how far it is. */
+/** Lets the roles that compare the catalogue read which migrations are applied. */
 async function letRead(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ roles: string | null }>(
     `select string_agg(rolname, ', ') as roles from pg_roles
@@ -222,8 +232,9 @@ async function apply(client: pg.ClientBase, migration: Migration, options: Migra
 }
 
 /**
- * All tables of a file at once, and each at once as strongly as it is needed. Where a lock is made stronger later, whoever has
- * read the table and goes on to write it waits for the file, and the file for him.
+ * Locks all tables of a file at once, each at once as strongly as it is needed. A lock that is made stronger later
+ * could deadlock: a transaction that has read the table and goes on to write it waits for the file, and the file for
+ * it.
  */
 async function lockTables(client: pg.ClientBase, sql: string, lockTimeoutMs: number): Promise<void> {
   let endMs: number | null = null;
@@ -242,7 +253,10 @@ async function lockTables(client: pg.ClientBase, sql: string, lockTimeoutMs: num
   }
 }
 
-/** Beside the traffic; what a killed run has left half built is dropped and built again. */
+/**
+ * Builds an index beside the traffic. One that a killed run has left half built, or that is another than the file has,
+ * is dropped and built again.
+ */
 async function buildIndex(
   client: pg.ClientBase,
   index: IndexStep,
@@ -269,7 +283,10 @@ async function buildIndex(
   }
 }
 
-/** Compared with the same statement on an empty table of the same form, which is not kept: PostgreSQL spells both. */
+/**
+ * Compares the index with the same statement on an empty table of the same form, which is rolled back: PostgreSQL
+ * spells both.
+ */
 async function isAsMeant(client: pg.ClientBase, index: IndexStep): Promise<boolean> {
   const [, unique = '', table, rest] = /^create (unique )?index .* on (\S+) (.*)$/.exec(index.sql)!;
   await client.query('begin');
@@ -320,7 +337,7 @@ async function patiently(
   }
 }
 
-/** Remembers who was in the way of this connection; says so while an index waits. */
+/** Remembers the sessions that were in the way of this connection; reports them while it waits, every ten seconds. */
 async function watchBlockers(
   client: pg.ClientBase,
   watcher: pg.ClientBase,

@@ -7,18 +7,18 @@ export interface IndexStep {
 
 export interface MigrationSteps {
   readonly indexes: readonly IndexStep[];
-  /** What comes after them, in one transaction. */
+  /** The statements after them, in one transaction. */
   readonly sql: string;
 }
 
-/** What comes before this line of a file are indexes. */
+/** The statements before this line of a file are indexes. */
 const MARK = /^-- In one transaction:$/m;
 const INDEX =
   /^create (unique )?index (?:concurrently if not exists )?([a-z_][a-z0-9_]*) on ((?:engine|ledger)\.)([a-z_]+ .*)$/;
 
 /**
- * Reads a migration. Null: something else than an index stands before the mark. A file of nothing but indexes needs no
- * mark, and its indexes are built beside the traffic too, however they are written: so is 009-lookups.sql.
+ * Reads a migration. Null: there is something else than an index before the mark. A file of nothing but indexes needs
+ * no mark. Its indexes are built beside the traffic too, however they are written: so is 009-lookups.sql.
  */
 export function readSteps(text: string): MigrationSteps | null {
   const mark = MARK.exec(text);
@@ -28,7 +28,7 @@ export function readSteps(text: string): MigrationSteps | null {
   return indexes.length > 0 && isWhole(indexes) ? { indexes, sql: '' } : { indexes: [], sql: text };
 }
 
-/** Good for indexes only: no text of theirs holds a semicolon or two dashes. */
+/** Splits at semicolons. Exact for indexes only: none of their texts holds a semicolon or two dashes. */
 const statementsOf = (text: string): string[] =>
   text
     .replaceAll(/--.*$/gm, '')
@@ -55,7 +55,10 @@ export interface TableLock {
   readonly mode: 'access exclusive' | 'share row exclusive';
 }
 
-/** Which tables a file alters or sets triggers on: in the order of the file, each as strongly as it is needed at last. */
+/**
+ * Returns the tables that a file alters or sets triggers on: in the order of the file, each with the strongest lock it
+ * needs.
+ */
 export function locksOf(sql: string): TableLock[] {
   const locks = new Map<string, TableLock['mode']>();
   for (const [, altered, watched] of statementsOf(sql).join(';').matchAll(ALTERED)) {

@@ -22,7 +22,9 @@ export interface SweeperOptions {
   readonly pages: number;
   /** Rows at a time, of those that do not take long. */
   readonly concurrency: number;
-  /** Called with the error when nothing could be served because Temporal or the database is away; with null when it is not. */
+  /**
+   * Called with the error when nothing could be served because Temporal or the database is away; otherwise with null.
+   */
   readonly health: (away: unknown) => void;
 }
 
