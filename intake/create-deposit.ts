@@ -41,8 +41,8 @@ export type CreateResult = { readonly kind: 'made' | 'repeated' | 'waits'; reado
 
 /**
  * Creates a deposit, or returns the one that exists; idempotent (docs/reference/lifecycle.md, L1). The row is the
- * reservation and the permanent guard: it answers every repeat, long after the workflow is gone. Throws {@link
- * RequestRefused}:
+ * reservation and the permanent guard: it answers every repeat, long after the workflow is gone. Throws
+ * {@link RequestRefused}:
  * - `invalid_request`: a payment of this order could not be booked;
  * - `other_parameters`: the order number exists with other parameters;
  * - `refused`: the order was refused;

@@ -20,8 +20,8 @@ export interface CaseDependencies {
 }
 
 /**
- * Opens a case about money in doubt, wherever it is by now, or returns the open one. Moves no money. Throws {@link
- * RequestRefused} `not_found`, `unauthorized` (the key may not decide any more), or `unavailable` (retry).
+ * Opens a case about money in doubt, wherever it is by now, or returns the open one. Moves no money. Throws
+ * {@link RequestRefused} `not_found`, `unauthorized` (the key may not decide any more), or `unavailable` (retry).
  */
 export async function doubtCredit(deps: CaseDependencies, operator: Operator, body: DoubtBody): Promise<CaseRow> {
   const opened = await openDoubt(deps.pool, operator.proof, subjectOf(body), body.reason).catch(refusedByProof);

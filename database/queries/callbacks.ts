@@ -227,8 +227,8 @@ const RECEIVE_FIRST = statement(
 
 /**
  * Judges a message and writes it as `first` if there is no objection, in one round trip. `ageMs`: of its stamp, by the
- * provider's clock. `sentByMs`: its order has to be sent by then, UTC milliseconds. Throws SQLSTATE P0E61 as {@link
- * insertCallback} does.
+ * provider's clock. `sentByMs`: its order has to be sent by then, UTC milliseconds. Throws SQLSTATE P0E61 as
+ * {@link insertCallback} does.
  */
 export async function receiveFirst(
   pool: pg.Pool,

@@ -124,8 +124,8 @@ export interface Beginning {
 const CLOCKS_DIFFER_MS = 5 * 60_000;
 
 /**
- * SQL of a deposit `d`: whether its order, without an attempt, may have been placed all the same. The workflow's {@link
- * beginning} is $2, $3; false without a workflow. True:
+ * SQL of a deposit `d`: whether its order, without an attempt, may have been placed all the same. The workflow's
+ * {@link beginning} is $2, $3; false without a workflow. True:
  * - The row is not the one that its workflow was started for. An older workflow does not know its row's time: then the
  *   row is another when it is much younger than the workflow, by Temporal's clock.
  * - The row or the workflow is from before this database was restored.

@@ -16,8 +16,8 @@ import { inTransaction } from '../pool.ts';
 export const CATALOGUE = fileURLToPath(new URL('../catalogue.txt', import.meta.url));
 
 /**
- * Returns the lines of this database. Reads in the transaction of the caller, who has set `search_path = pg_catalog,
- * pg_temp`. Any role may.
+ * Returns the lines of this database. Reads in the transaction of the caller, who has set
+ * `search_path = pg_catalog, pg_temp`. Any role may.
  */
 export async function catalogueLines(db: pg.ClientBase): Promise<string[]> {
   const version = await db.query<{ n: number }>(`select current_setting('server_version_num')::int as n`);
