@@ -17,7 +17,7 @@ export const RECEIPTS = [
 ] as const;
 export type Receipt = (typeof RECEIPTS)[number];
 
-/** Why a payment is for people; shown as ReviewReason in the Web UI and in `review.reason`. */
+/** Why operators decide about a payment; shown as ReviewReason in the Web UI and in `review.reason`. */
 export type ReviewReason =
   | JudgedReason
   | 'PAID_THOUGH_REFUSED'

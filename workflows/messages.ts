@@ -23,8 +23,8 @@ export interface DepositInput extends Order {
 }
 
 /**
- * A callback that no machine may credit: the workflow `review:…` holds its case until people decide. Optional fields
- * are missing in histories of v1.
+ * A callback that no machine may credit: the workflow `review:…` holds its case until operators decide. Optional
+ * fields are missing in histories of v1.
  */
 export interface ReviewInput {
   readonly inboxId: string;
@@ -43,7 +43,7 @@ export interface ReviewInput {
   readonly workflowId?: string;
   /** The workflow that holds the case, when it is not the case's own: that one ended while the row stayed open. */
   readonly heldBy?: string;
-  /** The result of the previous workflow, when it had ended before PostgreSQL was restored to an older state. */
+  /** The result of the previous workflow, if it had ended before PostgreSQL was restored to an older state. */
   readonly said?: string;
 }
 
@@ -56,13 +56,13 @@ export const callbackAccepted = defineSignal<[Payment]>('callbackAccepted');
  * facts.
  */
 export const lookAgain = defineSignal('lookAgain');
-/** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
+/** The provider's response came after the placement had been settled as unknown: there is a checkout link after all. */
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
 
 /**
- * The steps of people. The operator is the name of a personal key, set by the API; the rows that the ids name are read
- * again before money moves. Updates that a validator rejects leave no trace in the history; their error's type is a
- * DecisionFault.
+ * The operators' steps. `operator` is the name of a personal key, set by the API. The rows that the ids name are read
+ * again before money moves. The error of a rejected update has a DecisionFault as its type. An update that a validator
+ * rejects leaves no trace in the history.
  */
 export const propose = defineUpdate<void, [Proposal]>('propose');
 /** Resolves when the decision was carried out; while the database is down it waits. */
