@@ -23,7 +23,7 @@ import '../config/closed-output.ts';
 import '../database/command-errors.ts';
 
 /**
- * `npm run migrate`: brings the database of DATABASE_URL to the newest schema and registers INBOX_SEAL_KEY if it is set.
+ * `npm run migrate`: brings the database of DATABASE_URL to the newest schema and registers INBOX_SEAL_KEY if set.
  * If Temporal is configured too, registers the search attributes and creates the archive's schedule. Runs as the
  * schema's owner, before a new version starts.
  */

@@ -17,7 +17,7 @@ const CODEC_SERVER_NEEDS = { databases: ['DATABASE_URL_API'], addresses: [], key
 export interface CodecServerConfig {
   readonly database: DatabaseConfig;
   readonly listen: { readonly host: string; readonly port: number };
-  /** The Web UI's. */
+  /** The origin of Temporal's Web UI. */
   readonly origin: string;
   readonly logLevel: string;
 }
