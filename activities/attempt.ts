@@ -52,7 +52,7 @@ export type AttemptState =
       readonly refusals: StampRefusals;
     };
 
-/** How often the provider refused the stamps of one order; there is surely no order then. */
+/** The number of refused stamps of one order; there is surely no order then. */
 interface StampRefusals {
   /** Refused for their time or for their signature. */
   readonly all: number;

@@ -159,7 +159,7 @@ export type CaseOutcome =
   | Extract<DecisionAnswer, { kind: 'decided' }>
   | { readonly kind: 'open'; readonly standing: Standing | null; readonly proposalId: string | null };
 
-/** How a case was decided; or, while it is open, where its money is and which proposal waits. Reads row and ledger. */
+/** Reads from row and ledger how a case was decided; or, while it is open, where its money is and what is proposed. */
 export async function caseOutcome(pool: pg.Pool, workflowId: string): Promise<CaseOutcome> {
   const decided = await findDecided(pool, workflowId);
   if (decided !== null) return { kind: 'decided', ...decided };

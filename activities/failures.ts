@@ -4,7 +4,7 @@ import { LedgerBusy } from '../ledger/batcher.ts';
 /** Another transaction has locked a row that the posting needs. Nothing was posted; retry later. */
 export class RowBusy extends Error {}
 
-/** How to handle a failed posting (docs/reference/ledger.md#why-a-credit-is-written-once). */
+/** The handling of a failed posting (docs/reference/ledger.md#why-a-credit-is-written-once). */
 export type LedgerFailure = 'rejected' | 'retry' | 'retry and alarm';
 
 /**

@@ -1,7 +1,7 @@
 import type { JudgedReason } from './judge.ts';
 
 /**
- * How the callback endpoint classified an authentic message, under the lock of the deposit row
+ * The callback endpoint's class of an authentic message, decided under the lock of the deposit row
  * (docs/reference/lifecycle.md, L8). `first` is bound to the deposit; every other one has a case of its own.
  */
 export const RECEIPTS = [

@@ -37,7 +37,7 @@ export function isCapabilityFor(
   return timingSafeEqual(Buffer.from(expected.toString('base64url')), Buffer.from(candidate));
 }
 
-/** Returns the key that made this address for this order, or null. Tries every key, whatever `kid` is. */
+/** Returns the key that made this address for this order, or null. Tries every key, for any `kid`. */
 export function capabilityOf(
   keys: readonly CapabilityKey[],
   kid: string,

@@ -35,7 +35,7 @@ export interface ReviewInput {
   readonly payment?: Payment | null;
   /** The deposit it claims, with its frozen settings; null when there is none. */
   readonly order?: DepositInput | null;
-  /** Where its money is at the start. */
+  /** The place of its money at the start. */
   readonly standing?: Standing;
   /** A credit in doubt: the posting, who doubts it and why. */
   readonly doubt?: { readonly postingId: string; readonly operator: string; readonly reason: string };
@@ -88,12 +88,12 @@ export const SEARCH_ATTRIBUTES = [
 
 /**
  * A worker that dies in the middle of a task is noticed after this long; between tasks, after two seconds. It must not
- * be shorter: a worker that freezes for longer while a local activity runs continues with newer messages in an order
- * that no replay produces (docs/decisions/0015-an-audit-that-trusts-nobody.md).
+ * be shorter. A worker that freezes for longer during a local activity continues with newer messages, in an order that
+ * no replay produces (docs/decisions/0015-an-audit-that-trusts-nobody.md).
  */
 const WORKFLOW_TASK_TIMEOUT = '10s';
 
-/** How a deposit is started, by the API and by the relay alike: a second start finds the first. */
+/** Returns the start options of a deposit, for the API and the relay alike: a second start finds the first. */
 export function depositStart(input: DepositInput) {
   const searchable: SearchAttributePair[] = [
     // The state of most of its life: on the happy path only the end is written again.
@@ -114,7 +114,7 @@ export function depositStart(input: DepositInput) {
   } as const;
 }
 
-/** How a case's workflow is started: once, and again only after it was terminated by hand. */
+/** Returns the start options of a case's workflow: it starts once, and again only after it was terminated by hand. */
 export function reviewStart(input: ReviewInput) {
   const searchable: SearchAttributePair[] = [
     { key: DepositStateKey, value: 'IN_REVIEW' },

@@ -5,7 +5,7 @@ import { type Log, raiseAlarm } from '../../telemetry/log.ts';
 import type { Secret } from './secret.ts';
 
 export interface KeyWatch<N extends KeyName> {
-  /** How long a key must still verify after it stopped signing, where that matters. */
+  /** Time for which a key must still verify after it stopped signing; absent: it does not matter. */
   readonly overlapMs: { readonly [name in N]?: number };
   /** Returns names of keys that may be shown: the same as in tables and addresses. */
   readonly show: (sets: KeySets<N>) => Readonly<Record<string, unknown>>;

@@ -46,7 +46,7 @@ export interface ApiConfig extends ListenersConfig {
   readonly temporalUiUrl?: string;
   /** Rate limits for requests of one key and failed authentications from one address: tokens a second, and burst. */
   readonly limits: Readonly<Record<'key' | 'failure', { readonly perSecond: number; readonly burst: number }>>;
-  /** Where histories are archived; absent: in the database. */
+  /** The directory where histories are archived; absent: they are in the database. */
   readonly archiveDirectory?: string;
   readonly settings: DepositSettings;
   /** The largest id up to which inbox rows need no seal; null: the database's value is not limited. */
@@ -55,7 +55,7 @@ export interface ApiConfig extends ListenersConfig {
   readonly signatures: SignatureTrust;
 }
 
-/** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = readEnvironment(apiSchema, env, API_NEEDS);
   return {

@@ -47,7 +47,7 @@ export interface CallbacksConfig extends ListenersConfig {
   readonly settings: Pick<DepositSettings, 'paymentWindowMs' | 'listeningWindowMs'>;
 }
 
-/** Reads the settings for callbacks only. Throws {@link ConfigError} that names every variable at fault, never a value. */
+/** Reads the settings for callbacks only. Throws {@link ConfigError} that names every variable at fault, no value. */
 export function loadCallbacksConfig(env: Environment = process.env): CallbacksConfig {
   const { raw, keys } = readEnvironment(callbacksSchema, env, CALLBACKS_NEEDS);
   const settings = { paymentWindowMs: raw.PAYMENT_WINDOW, listeningWindowMs: raw.LISTENING_WINDOW };

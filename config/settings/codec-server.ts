@@ -22,7 +22,7 @@ export interface CodecServerConfig {
   readonly logLevel: string;
 }
 
-/** The codec server's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadCodecServerConfig(env: Environment = process.env): CodecServerConfig {
   const { raw } = readEnvironment(codecServerSchema, env, CODEC_SERVER_NEEDS);
   return {

@@ -81,7 +81,7 @@ export interface WorkerConfig {
   readonly logLevel: string;
 }
 
-/** The worker's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
   const { raw, keys } = readEnvironment(workerSchema, env, WORKER_NEEDS);
   const base = new URL(raw.MTPAY_BASE_URL);
