@@ -61,8 +61,8 @@ export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('ord
 
 /**
  * The operators' steps. `operator` is the name of a personal key, set by the API. The rows that the ids name are read
- * again before money moves. The error of a rejected update has a DecisionFault as its type. An update that a validator
- * rejects leaves no trace in the history.
+ * again before money moves. The error of a refused step has a DecisionFault as its type, that of a malformed one
+ * `malformed`. An update that a validator rejects leaves no trace in the history.
  */
 export const propose = defineUpdate<void, [Proposal]>('propose');
 /** Resolves when the decision was carried out; while the database is down it waits. */
