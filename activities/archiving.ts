@@ -54,7 +54,7 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
     watchAge,
     async archiveClosed(limit) {
       const waiting = await claimClosed(deps.pool, limit);
-      // A run that is listed too late is none of the newest ones, or its workflow has closed again and comes once more.
+      // A run that the list does not have yet is the newest, which `runs` adds, or its workflow is claimed once more.
       const listed = await deps.histories.listed(waiting.map(({ workflowId }) => workflowId));
       const failures: unknown[] = [];
       let archived = 0;

@@ -32,7 +32,7 @@ export interface PlacementDependencies {
   readonly payerNameKeys: Keyring<Secret>;
   readonly callbackBaseUrl: string;
   readonly placeWithinMs: number;
-  /** The time the provider has to answer; below the activity's 30 s. */
+  /** The time the provider has to respond; below the activity's 30 s. */
   readonly callDeadlineMs: number;
   readonly log: Log;
 }
@@ -42,7 +42,7 @@ export interface ProviderDependencies extends PlacementDependencies {
   readonly provider: PlacementPort;
 }
 
-/** What the attempts of an order amount to: an answer, or the next attempt's number and why the last was not sent. */
+/** The state of an order's attempts: an answer, or the next attempt's number and why the last was not sent. */
 export type AttemptState =
   | { readonly answer: StoredAnswer }
   | {
@@ -52,7 +52,7 @@ export type AttemptState =
       readonly refusals: StampRefusals;
     };
 
-/** How often the provider refused the stamps of one order; there is surely no order then. */
+/** The number of refused stamps of one order; there is surely no order then. */
 interface StampRefusals {
   /** Refused for their time or for their signature. */
   readonly all: number;
@@ -86,8 +86,8 @@ const LOOK_AGAIN_MS = 1_000;
 const CLOCK_EXPLAINS_MS = 2_000;
 
 /**
- * Reads the newest attempt, unless it was read just now. An open one belongs to a run that may still be sending: this waits for its deadline, and
- * only then settles it as unknown.
+ * Reads the newest attempt, unless it was read just now. An open one belongs to a run that may still be sending, so
+ * this waits for its deadline and only then settles it as unknown.
  */
 export async function attemptState(
   deps: ProviderDependencies,
@@ -149,7 +149,7 @@ export async function attempt(
   const receivedAt = performance.now();
   const expectedMs = nowMs + (sentAt + receivedAt) / 2 - readAt;
   const kept = storable(deps.provider, answer, onGrid && !clockExplains(answer, expectedMs));
-  // The provider does not repeat an answer: it is stored even over a failover, and even if the workflow was terminated.
+  // The provider does not repeat a response: store it even over a failover, and even if the workflow was terminated.
   const stored = await whileAway(receivedAt, () => concludeAttempt(deps.pool, externalOrderNumber, n, kept));
   await learnClock(deps, answer, { sentAt, receivedAt }, externalOrderNumber);
   if (stored.stands.kind === 'placed' && refusals.gridRefused && deps.stamps.leaveGrid()) {

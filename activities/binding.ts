@@ -7,7 +7,7 @@ import type { Db } from '../database/pool.ts';
 
 /**
  * Signals are hints: only the payment that the database binds to a deposit counts (docs/reference/lifecycle.md#rules).
- * These are the answers of activities that were asked about another payment.
+ * These are the results of activities that were asked about another payment.
  */
 
 /** The named payment is not the deposit's; `binds` is. Null: no payment is bound. `settled`: the row is final. */
@@ -39,7 +39,7 @@ export async function unboundOf(
 /** Whether a text has the form of an inbox id; others name no row. */
 export const isRowId = (id: string): boolean => /^[1-9]\d{0,17}$/.test(id);
 
-/** Writes a state that moves no money, and returns what the row says; see {@link record}. */
+/** Writes a state that moves no money, and returns the row's facts; see {@link record}. */
 export async function recordState(
   pool: pg.Pool,
   log: Log,
@@ -55,8 +55,8 @@ export async function recordState(
 }
 
 /**
- * How the row ended, or that it is open and which payment it binds. A row from a restored, older PostgreSQL takes over
- * what its workflow knows.
+ * Returns how the row ended, or that it is open and which payment it binds. A row from a restored, older PostgreSQL
+ * takes over the facts of its workflow.
  */
 export async function settlement(
   pool: pg.Pool,

@@ -11,7 +11,7 @@ import { createCreditor, type CreditOutcome, type CreditItem } from '../ledger/c
 import { isRowId, type UnboundAnswer, unboundOf } from './binding.ts';
 import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
-/** `posted` and `duplicate` are one answer: the credit exists, once. */
+/** `credited` covers the outcomes `posted` and `duplicate`: the credit exists, once. */
 export type CreditResult =
   | { readonly kind: 'credited'; readonly postingId: string; readonly postedAt: string }
   | {
@@ -28,7 +28,7 @@ export interface CreditDependencies {
 
 /**
  * Posts the credit, or finds that it exists. Throws whenever the outcome may be unknown: retry with the same item,
- * without a limit, until the answer is `posted` or `duplicate`.
+ * without a limit, until the outcome is `posted` or `duplicate`.
  */
 export async function credit(deps: CreditDependencies, item: CreditItem): Promise<CreditResult> {
   const { log } = deps;
@@ -61,7 +61,7 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
   return { kind: 'credited', postingId: answer.postingId!, postedAt: answer.postedAt! };
 }
 
-/** The item is not the payment that the database binds; or it is, but the ledger refuses it: then it is for people. */
+/** The item is not the payment that the database binds; or it is, and the ledger refuses it: then it becomes a case. */
 async function unproven(deps: CreditDependencies, item: CreditItem, code?: unknown): Promise<CreditResult> {
   const { deposit, inboxId, reported } = item;
   const found = await unboundOf(
@@ -75,7 +75,7 @@ async function unproven(deps: CreditDependencies, item: CreditItem, code?: unkno
   return { kind: 'conflict', reason: 'LEDGER_REJECTED' };
 }
 
-/** The row is the named one but has no valid seal: it is for people, unless the deposit is settled. */
+/** The row is the named one but has no valid seal: it becomes a case, unless the deposit is settled. */
 async function unsealed(deps: CreditDependencies, item: CreditItem): Promise<CreditResult> {
   const { deposit, inboxId, reported } = item;
   const about = { externalOrderNumber: deposit, inboxId, reported };

@@ -33,7 +33,7 @@ export interface DecidingDependencies {
   /** Works as the worker's role; for decisions as the only role that may release and reverse. */
   readonly pool: pg.Pool;
   readonly sealTrust: () => SealTrust;
-  /** Public keys to verify people's steps with; absent: steps need no signature. */
+  /** Public keys to verify operators' steps with; absent: steps need no signature. */
   readonly signatures?: SignatureTrust;
   readonly log: Log;
 }
@@ -47,7 +47,7 @@ export interface ReviewRecord {
   readonly workflowId: string;
   /** The numbers behind the reason. */
   readonly detail?: string;
-  /** The payment passed the judge and waits for people only: its money goes into suspense. */
+  /** The payment passed the judge and waits for operators only: its money goes into suspense. */
   readonly park?: boolean;
   /** The payment in the workflow's signal, to be compared with the bound one. */
   readonly payment?: Payment;
@@ -72,7 +72,7 @@ export async function recordReview(
   // Without a row of the API nothing shows that money came, so nothing is booked.
   const park = review.park === true && isSealed(deps, await sealedRow(pool, inboxId), review.workflowId);
   const given = await openDepositCase(pool, { ...review, park });
-  // A binding never changes: if nothing was given to people, the deposit was settled in between.
+  // A binding never changes: if no case was opened, the deposit was settled in between.
   return given ?? (await unboundOf(pool, log, review, isNamed)) ?? NOT_PARKED;
 }
 
@@ -104,7 +104,7 @@ export async function recordProposal(
 
 /**
  * Carries out a confirmed decision. Throws whenever the outcome may be unknown: retry with the same item, without a
- * limit. A refusal by the database because of the item itself is returned, so that people can decide again.
+ * limit. A refusal by the database because of the item itself is returned, so that operators can decide again.
  */
 export async function decide(deps: DecidingDependencies, item: DecisionItem): Promise<DecisionAnswer> {
   const { pool, log } = deps;
@@ -159,7 +159,7 @@ export type CaseOutcome =
   | Extract<DecisionAnswer, { kind: 'decided' }>
   | { readonly kind: 'open'; readonly standing: Standing | null; readonly proposalId: string | null };
 
-/** How a case was decided; or, while it is open, where its money is and which proposal waits. Reads row and ledger. */
+/** Reads from row and ledger how a case was decided; or, while it is open, where its money is and what is proposed. */
 export async function caseOutcome(pool: pg.Pool, workflowId: string): Promise<CaseOutcome> {
   const decided = await findDecided(pool, workflowId);
   if (decided !== null) return { kind: 'decided', ...decided };

@@ -4,11 +4,11 @@ import { LedgerBusy } from '../ledger/batcher.ts';
 /** Another transaction has locked a row that the posting needs. Nothing was posted; retry later. */
 export class RowBusy extends Error {}
 
-/** How to handle a failed posting (docs/reference/ledger.md#why-a-credit-is-written-once). */
+/** The handling of a failed posting (docs/reference/ledger.md#why-a-credit-is-written-once). */
 export type LedgerFailure = 'rejected' | 'retry' | 'retry and alarm';
 
 /**
- * `rejected`: the item is at fault, retrying cannot help, so it goes to people. Everything else is retried until the
+ * `rejected`: the item is at fault and a retry cannot help, so it becomes a case. Everything else is retried until the
  * database accepts it, because the outcome may be unknown and the key makes the posting idempotent. A fault of ours or
  * of the server raises an alarm meanwhile.
  */

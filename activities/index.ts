@@ -24,7 +24,7 @@ export interface ActivityDependencies extends PlacementDependencies {
   readonly version: string;
   /** Public keys to verify the seals of inbox rows with. */
   readonly sealTrust: () => SealTrust;
-  /** Public keys to verify people's steps with. */
+  /** Public keys to verify operators' steps with. */
   readonly signatures: SignatureTrust;
 }
 
@@ -37,7 +37,7 @@ export function createActivities(deps: ActivityDependencies) {
   const creditor = createGenuineCreditor(pool, deps.sealTrust);
   const archiver = createArchiver(deps);
   return {
-    /** Resolves when every posting in progress has an answer; call it before the pool ends. */
+    /** Resolves when every posting in progress has a result; call it before the pool ends. */
     drain: () => creditor.drain(),
     watchHistories: () => archiver.watchAge(),
     activities: {

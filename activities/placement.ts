@@ -49,12 +49,11 @@ const placing = (deps: PlacementDependencies, started?: WorkflowStart): Provider
 });
 
 /**
- * Places the order at the provider, at most once under every crash and overlap (docs/reference/lifecycle.md, L3):
- * - an attempt is a committed row before anything is sent;
- * - the next attempt exists only after the last is recorded as surely not sent;
- * - an attempt without an answer is unknown, and leads to no second call.
- *
- * Throws only when the database is down for longer than {@link RETRY_FOR_MS}.
+ * Places the order, at most once under every crash and overlap (docs/reference/lifecycle.md, L3). Throws only when the
+ * database is down for longer than {@link RETRY_FOR_MS}.
+ * - An attempt is a committed row before anything is sent.
+ * - The next attempt exists only after the last is recorded as surely not sent.
+ * - An attempt without an answer is unknown, and leads to no second call.
  */
 export async function placeOrder(
   dependencies: PlacementDependencies,
@@ -203,7 +202,7 @@ function conclude(
 }
 
 function refuse(deps: ProviderDependencies, deposit: string, reason: string): Placement {
-  // Only people can repair this: our keys, our account.
+  // Only operators can repair this: our keys, our account.
   const cause = deps.provider.causeOf(reason);
   if (cause === 'configuration' || cause === 'stamp or key') {
     raiseAlarm(deps.log, 'placement_refused_by_configuration', { deposit, statusCode: reason });

@@ -1,16 +1,16 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
-/** The command line is not understood; the message says what is not. Nothing was done. */
+/** The command line is not understood; the message names the fault. Nothing was done. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** The commands that the compose file's service `tools` knows (commands/tools.ts), as npm has them. */
+/** The commands of the compose file's service `tools` (commands/tools.ts), by their npm names. */
 export const TOOLS = ['keys', 'reviews', 'seal-key', 'restored'] as const;
 
 const FOR_NPM = new RegExp(`npm run (?:--silent )?(${TOOLS.join('|')})\\b(?: --(?= ))?`, 'g');
 
-/** A text that says how a command is called by npm, as whoever reads it has called this process: perhaps by `tools`. */
+/** Returns a text about npm commands, rewritten for the service `tools` if this process was called through it. */
 export const asCalled = (text: string, program = process.argv[1] ?? ''): string =>
   /[\\/]tools\.[jt]s$/.test(program) ? text.replaceAll(FOR_NPM, 'docker compose run --rm tools $1') : text;
 
@@ -20,8 +20,8 @@ type Arguments<O extends Options> = ReturnType<
 >;
 
 /**
- * Options, and words that are none, if the command takes any. Throws {@link UsageError} with what Node first says of what
- * is not understood.
+ * Reads options, and positional words if the command takes any. Throws {@link UsageError} with the first sentence of
+ * Node's message.
  */
 export function readArguments<const O extends Options>(
   args: readonly string[],
@@ -36,7 +36,7 @@ export function readArguments<const O extends Options>(
   }
 }
 
-/** {@link readArguments} of this process; what is not understood ends it with 2 and the usage. */
+/** Calls {@link readArguments} for this process. On an error prints the usage and exits with 2. */
 export function readArgumentsOr<const O extends Options>(usage: string, options: O): Arguments<O> {
   try {
     return readArguments(process.argv.slice(2), options);
@@ -48,9 +48,8 @@ export function readArgumentsOr<const O extends Options>(usage: string, options:
 }
 
 /**
- * For programs that take all they need from the environment, but for a flag perhaps: asked for `--help` they say what they
- * do and end with 0; anything else they do not know ends them with 2, before anything is started. Returns which of the
- * flags were given; `flags` says of each what it does.
+ * For programs that take everything but flags from the environment. `--help` prints the purpose and exits with 0. An
+ * unknown argument exits with 2, before anything is started. Returns the given flags. `flags`: the effect of each flag.
  */
 export function takesNoArguments<Flag extends string = never>(
   program: string,

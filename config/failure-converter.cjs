@@ -4,9 +4,9 @@
 const { DefaultFailureConverter } = require('@temporalio/common');
 
 /**
- * With the payload codec on, messages and stack traces of failures are payloads as well, and so are encrypted. In a
- * process this file is used only then. The bundle of the workflows, which have no `process`, holds it always, and the worker
- * tells it through the global variable which way it goes (worker/workflow-source.ts).
+ * With the payload codec on, messages and stack traces of failures are payloads as well, and so are encrypted. A
+ * process uses this file only then. The bundle of the workflows always contains it and has no `process`: there the
+ * worker sets the mode through the global variable (worker/workflow-source.ts).
  */
 const plain = new DefaultFailureConverter();
 const encoding = new DefaultFailureConverter({ encodeCommonAttributes: true });

@@ -5,14 +5,14 @@ export const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 /** Whether a host of a URL is this machine. */
 export const isLoopback = (host: string): boolean => LOOPBACK.includes(host) || /^127(\.\d{1,3}){3}$/.test(host);
 
-/** For a gRPC client: whatever `http_proxy` says. */
+/** Makes a gRPC client ignore `http_proxy`. */
 export const withoutProxy = { 'grpc.enable_http_proxy': 0 } as const;
 
-/** The variables that programs and libraries take for the list of hosts not to be met through a proxy. */
+/** The variables with the list of hosts that programs and libraries reach without a proxy. */
 const LISTS = ['no_proxy', 'NO_PROXY', 'no_grpc_proxy'];
 
 /**
- * The environment with this machine on every list of hosts that no proxy is asked for. A company's network sets
+ * Returns the environment with this machine on every list of hosts without a proxy. A company's network sets
  * `http_proxy`, and some clients (gRPC's is one) then ask the proxy for 127.0.0.1, which is another machine there.
  */
 export function withDirectLoopback<T extends Readonly<Record<string, string | undefined>>>(env: T): T {

@@ -1,7 +1,7 @@
 import { isLoopback } from './loopback.ts';
 import type { Environment } from './keys/secret-files.ts';
 
-/** Through what the provider is called: a proxy's address, or null: nothing. `problem` never shows a value. */
+/** The address of the proxy for calls to the provider; null: none. `problem` never shows a value. */
 export interface ProviderProxy {
   readonly proxy: string | null;
   readonly problem: string | null;
@@ -12,8 +12,8 @@ const wrong = (problem: string): ProviderProxy => ({ proxy: null, problem: `MTPA
 
 /**
  * Reads MTPAY_PROXY: `off`, an address such as `http://proxy.example:3128`, or `environment` for HTTPS_PROXY unless
- * NO_PROXY names the provider's host. Off by default: who may see that orders are placed is nothing to inherit. A
- * provider on this machine is called without any.
+ * NO_PROXY names the provider's host. Off by default: a proxy sees that orders are placed, so it must be chosen
+ * explicitly. A provider on this machine is called without a proxy.
  */
 export function providerProxy(env: Environment): ProviderProxy {
   const asked = env['MTPAY_PROXY'] || 'off';
@@ -37,7 +37,7 @@ function isProxy(text: string): boolean {
   return protocol === 'http:' && pathname === '/' && isEncoded(username) && isEncoded(password);
 }
 
-/** A percent sign of a password that was not written as `%25`. */
+/** False for a percent sign that is not written as `%25`, for example in a password. */
 function isEncoded(text: string): boolean {
   try {
     return typeof decodeURIComponent(text) === 'string';
@@ -46,7 +46,7 @@ function isEncoded(text: string): boolean {
   }
 }
 
-/** Whether a list such as `.example.com,10.0.0.1` names the host, or one that it is below. */
+/** Whether a list such as `.example.com,10.0.0.1` names the host or a domain above it. */
 function isExempt(host: string, list: string): boolean {
   const names = list.split(/[\s,]+/).map((name) => name.toLowerCase().replace(/^\*?\./, ''));
   return names.some((name) => name === '*' || (name !== '' && (host === name || host.endsWith(`.${name}`))));

@@ -10,18 +10,18 @@ import { isSample } from './keys/samples.ts';
 import { Secret } from './keys/secret.ts';
 import { type Environment, withSecretFiles } from './keys/secret-files.ts';
 
-/** Temporal, and what is done to everything before it goes there. */
+/** The connection to Temporal, and the conversion of the payloads that go there. */
 export interface TemporalConfig {
-  /** `channelArgs` are for `Connection` alone: this machine is met without the proxy that `http_proxy` names. */
+  /** `channelArgs` are for `Connection` only: Temporal on this machine is reached without the proxy of `http_proxy`. */
   readonly connectionOptions: ClientConnectConfig['connectionOptions'] & Pick<ConnectionOptions, 'channelArgs'>;
   readonly namespace: string;
-  /** Empty: payloads go as they are. */
+  /** Empty: payloads are not encrypted. */
   readonly dataConverter: DataConverter;
 }
 
 /**
- * Where Temporal is, by its own variables (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …) and profile file. An empty file,
- * such as TEMPORAL_CONFIG_FILE=/dev/null, means "no file": the SDK's loader would fail on it.
+ * Reads Temporal's own variables (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …) and profile file. An empty file, such as
+ * TEMPORAL_CONFIG_FILE=/dev/null, means "no file": the SDK's loader would fail on it.
  */
 export function loadTemporal(env: Environment = process.env): TemporalConfig {
   const file = env['TEMPORAL_CONFIG_FILE'];
@@ -42,12 +42,12 @@ function directArguments(address = 'localhost'): Pick<ConnectionOptions, 'channe
   return isLoopback(address.replace(/:\d+$/, '')) ? { channelArgs: withoutProxy } : {};
 }
 
-/** In the bundle of the workflows as well. */
+/** The failure converter's path; the bundle of the workflows contains it as well. */
 export const FAILURE_CONVERTER = fileURLToPath(new URL('./failure-converter.cjs', import.meta.url));
 
 /**
- * What client, worker and replay have to share: with TEMPORAL_CODEC_KEY everything that enters a history is encrypted,
- * texts of failures included. Throws {@link ConfigError} when a key is none.
+ * Returns the converter that client, worker and replay must share. With TEMPORAL_CODEC_KEY it encrypts everything that
+ * enters a history, texts of failures included. Throws {@link ConfigError} for an invalid key.
  */
 export function loadDataConverter(env: Environment = process.env): DataConverter {
   const keys = loadPayloadKeys(env);
@@ -57,8 +57,8 @@ export function loadDataConverter(env: Environment = process.env): DataConverter
 const CODEC_KEYS = ['TEMPORAL_CODEC_KEY', 'TEMPORAL_CODEC_KEY_PREVIOUS'] as const;
 
 /**
- * TEMPORAL_CODEC_KEY and, for what was written before it, TEMPORAL_CODEC_KEY_PREVIOUS, from the environment or from
- * files; null: the codec is off. Read once, at the start.
+ * Reads TEMPORAL_CODEC_KEY and, for older payloads, TEMPORAL_CODEC_KEY_PREVIOUS, from the environment or from files.
+ * Null: the codec is off. Read once, at the start.
  */
 export function loadPayloadKeys(env: Environment = process.env): PayloadKeys | null {
   const { values, problems } = withSecretFiles(env, CODEC_KEYS);
@@ -83,13 +83,13 @@ function keyOf(values: Environment, name: string, samples: boolean): Secret | un
   return new Secret(Buffer.from(given, 'base64url'));
 }
 
-/** Whether anything says where Temporal is; without, its client would try localhost:7233. */
+/** Whether Temporal is configured; otherwise its client would try localhost:7233. */
 export const isTemporalGiven = (env: Environment = process.env): boolean =>
   ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some((name) => (env[name] ?? '') !== '');
 
 /**
- * To look at workflows that anybody may have started by hand. The client opens the memo of each that is described or listed, and
- * one that cannot be opened would end the list for all of them: here nothing is opened.
+ * Returns a client that decodes nothing, for workflows that anybody may have started by hand. The normal client decodes
+ * the memo of each workflow that it describes or lists, and one that cannot be decoded would end the whole list.
  */
 export const unopened = ({ workflow }: Pick<Client, 'workflow'>): WorkflowClient =>
   Object.create(workflow, { dataConverter: { value: OPENS_NOTHING } }) as WorkflowClient;

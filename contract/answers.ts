@@ -4,7 +4,7 @@ import { DEPOSIT_STATES } from '../domain/deposit.ts';
 import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER } from '../domain/order.ts';
 import { externalOrderNumber, walletName } from './requests.ts';
 
-/** What the API answers with. These schemas type what is sent, are the document's, and are held against it in tests. */
+/** The API's responses. The schemas type what is sent and are part of the document; tests check responses by them. */
 
 export const time = (description: string) =>
   z
@@ -23,7 +23,7 @@ export const postingId = (description: string) =>
     .string()
     .regex(/^\d+$/)
     .meta({ description, examples: ['17'] });
-/** A case, as its workflow is named. */
+/** The name of a case, which is the id of its workflow. */
 export const caseName = text('The case in which people decide about it.');
 
 export const creditAnswer = z
@@ -190,7 +190,7 @@ export const readiness = z
   })
   .meta({ id: 'Readiness' });
 
-/** As it is shown of a deposit and of a case, in the document. */
+/** The example of a credit in the document, for a deposit and for a case. */
 export const CREDIT_EXAMPLE = {
   postingId: '17',
   amount: '5000',

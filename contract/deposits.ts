@@ -3,7 +3,7 @@ import { depositAnswer, depositList, evidence, health, readiness, walletAnswer, 
 import { operation } from './operation.ts';
 import { createBody, externalOrderNumber, listQuery, walletName } from './requests.ts';
 
-/** Every route of the private listener: path, method, scope, schemas and answers. `api/private-app.ts` implements them. */
+/** The routes of the private listener, except reviews: scopes, schemas, responses. `api/private-app.ts` serves them. */
 
 const order = z.strictObject({ externalOrderNumber });
 

@@ -1,4 +1,4 @@
-/** Everything the API refuses with; closed, so that a new one does not compile until it has a status. */
+/** Every refusal of the API. The list is closed, so that a new one does not compile until it has a status. */
 export type ErrorCode =
   | 'invalid_request'
   | 'unauthorized'
@@ -31,7 +31,7 @@ export const HTTP = {
   internal_error: { status: 500, title: 'A defect of ours' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>;
 
-/** `detail` of every 401 about a key: which kind of bad key it was is not told. */
+/** `detail` of every 401 about a key; it does not reveal what is wrong with the key. */
 export const NO_LIVING_KEY =
   'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked';
 
@@ -41,7 +41,7 @@ export interface FieldFault {
   readonly message: string;
 }
 
-/** Refusals of the signature alone: the step is not written. */
+/** Refusals because of the signature: the step is not stored. */
 export const UNSIGNED = {
   signature_required: 'every step is signed on the operator’s own device here: npm run sign',
   signature_wrong:

@@ -5,10 +5,10 @@ import { type Answer, impliedRefusals, type Operation } from './operation.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** 405 and 500 aside, which belong to no operation: a method that is none, and a defect. */
+/** All codes but 405 and 500, which belong to no operation: an unknown method, and a defect. */
 type Documented = Exclude<ErrorCode, 'method_not_allowed' | 'internal_error'>;
 
-/** What is answered, word for word; of the kinds with codes of their own, one of them. */
+/** Responses, word for word; for a kind with codes of its own, one of these codes. */
 const EXAMPLES: Readonly<
   Record<Documented, { readonly code?: string; readonly detail: string; readonly errors?: Json[] }>
 > = {
@@ -45,7 +45,7 @@ const problem = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457.' });
 
-/** Collects the named schemas on the way; everything else stands where it is used. */
+/** Collects the named schemas; every other schema is written where it is used. */
 function createSchemas() {
   const components: Record<string, Json> = {};
   const write = (schema: z.ZodType, io: 'input' | 'output'): Json => {
@@ -105,7 +105,7 @@ function refusalResponse(code: Documented): Json {
   };
 }
 
-/** Of the kinds with codes of their own, each code too. */
+/** Returns the meaning of a kind and, if it has codes of its own, of each code. */
 const describe = (kind: Documented): string =>
   [kind, ...codesOf(kind).filter((code) => code !== kind)]
     .map((code) => (code === kind ? PROBLEMS[code]!.meaning : `\`${code}\`: ${PROBLEMS[code]!.meaning}`))
@@ -168,7 +168,7 @@ function operationObject(schemas: Schemas, declared: Operation): Json {
     tags: [declared.tag],
     summary: declared.summary,
     ...(declared.description === undefined ? {} : { description: declared.description }),
-    // A scope of several that will do is a way in of its own.
+    // Each of several sufficient scopes is a security alternative of its own.
     security: declared.scopes.map((scope) => ({ apiKey: [scope] })),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(declared.body === undefined
@@ -188,7 +188,7 @@ const DESCRIPTION =
   'parameters are refused. Errors are RFC 9457 with a closed `code`; a method that is not listed is answered 405. What is ' +
   'not HTTP, or more than 8 kB of address and headers, is answered 400, 408, 413 or 431 without a body.';
 
-/** OpenAPI 3.1 of the operations, made from the schemas that check what comes and describe what is sent. */
+/** Returns the OpenAPI 3.1 document, made from the schemas that check requests and describe responses. */
 export function openApiDocument(operations: readonly Operation[]): Json {
   const schemas = createSchemas();
   schemas.write(z.object({ problem }), 'output');

@@ -2,18 +2,18 @@ import type { z } from 'zod';
 import type { Scope } from '../database/queries/api-keys.ts';
 import type { ErrorCode } from './errors.ts';
 
-/** One answer that an operation gives when it does not refuse. */
+/** One successful response of an operation. */
 export interface Answer {
   readonly description: string;
   readonly schema: z.ZodType;
   readonly example?: unknown;
   /** Default: application/json. */
   readonly contentType?: string;
-  /** Links to other operations, from the answer's body: operation id, then parameter to JSON pointer. */
+  /** Links to other operations, from the response's body: operation id, then parameter to JSON pointer. */
   readonly links?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
-/** Everything there is to say of one route: it is served, and documented, from this and nothing else. */
+/** The full declaration of one route: it is served and documented from this alone. */
 export interface Operation {
   readonly id: string;
   readonly method: 'GET' | 'POST';
@@ -22,21 +22,21 @@ export interface Operation {
   readonly tag: string;
   readonly summary: string;
   readonly description?: string;
-  /** Whoever holds any of them may call; none: no key is asked for. */
+  /** A key with any of these scopes may call; empty: no key is required. */
   readonly scopes: readonly Scope[];
   readonly params?: z.ZodObject;
   /** Absent: any parameter in the query is refused. */
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
   readonly answers: Readonly<Record<number, Answer>>;
-  /** What it refuses with beyond what follows from the rest (`impliedRefusals`). */
+  /** Refusals beyond those that follow from the rest (`impliedRefusals`). */
   readonly refusals?: readonly ErrorCode[];
 }
 
 /** Keeps the literal types of a declaration. */
 export const operation = <const O extends Operation>(declared: O): O => declared;
 
-/** The refusals that follow from what an operation asks for. */
+/** Returns the refusals that follow from the requirements of an operation. */
 export function impliedRefusals(declared: Operation): ErrorCode[] {
   return [
     'invalid_request',

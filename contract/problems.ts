@@ -4,15 +4,15 @@ import { PROVIDERS } from '../providers/providers.ts';
 import type { ErrorCode, UNSIGNED } from './errors.ts';
 
 /**
- * What every `code` means, and what a caller does about it. Shown by `GET /docs` and in the OpenAPI document; docs/reference/errors.md has
- * the same words. Code spans are between backticks.
+ * The meaning of every `code` and the caller's remedy. `GET /docs` and the OpenAPI document show them, and
+ * docs/reference/errors.md has the same words. Code spans are between backticks.
  */
 export interface Meaning {
   readonly meaning: string;
   readonly remedy?: string;
 }
 
-/** By kind of refusal. In the answers of the kinds `refused` and `decision_refused`, `code` is one of the next two lists. */
+/** By kind of refusal. For the kinds `refused` and `decision_refused`, `code` is from one of the next two lists. */
 export const ANSWERS = {
   invalid_request: {
     meaning: 'Something in the request is not as described; `errors` names each field at fault.',
@@ -62,7 +62,7 @@ export const ANSWERS = {
   internal_error: { meaning: 'A defect of ours; it was logged.', remedy: 'Tell us; the log has the place.' },
 } as const satisfies Record<ErrorCode, Meaning>;
 
-/** What `code` is in a 422: the provider's statusCode, or our own reason for not asking it. */
+/** The `code` of a 422: the provider's statusCode, or our own reason for not calling the provider. */
 export const NOT_PLACED = {
   ...PROVIDERS.mtpay.refusals,
   NOT_SENT: { meaning: 'MTPay was surely not reached, for as long as we try.', remedy: 'A new order number.' },
@@ -72,7 +72,7 @@ export const NOT_PLACED = {
   },
 } as const satisfies Record<string, Meaning>;
 
-/** What `code` is in the 409 of a step about a case. */
+/** The `code` of a 409 for a step about a case. */
 export const NOT_TAKEN = {
   case_closed: { meaning: 'The case is decided, or a decision is being carried out.' },
   proposal_open: { meaning: 'Another proposal waits: confirm it or withdraw it.' },
@@ -95,13 +95,13 @@ export const NOT_TAKEN = {
   signature_used: { meaning: 'A step with this nonce was taken before; not written.' },
 } as const satisfies Record<DecisionFault | BookRefusal | keyof typeof UNSIGNED, Meaning>;
 
-/** Every `code` there is. */
+/** Every `code`. */
 export const PROBLEMS: Readonly<Record<string, Meaning>> = { ...ANSWERS, ...NOT_PLACED, ...NOT_TAKEN };
 
-/** The `type` of RFC 9457: the place of a code on the page of the API, and, by its fragment, in docs/reference/errors.md. */
+/** Returns the `type` of RFC 9457: a fragment of the API's page; docs/reference/errors.md has the same fragment. */
 export const typeOf = (code: string): string => `/docs#error-${code}`;
 
-/** The codes that an answer of this kind may bear. */
+/** Returns the codes that a response of this kind may have. */
 export function codesOf(kind: ErrorCode): readonly string[] {
   if (kind === 'refused') return Object.keys(NOT_PLACED);
   return kind === 'decision_refused' ? Object.keys(NOT_TAKEN) : [kind];

@@ -5,7 +5,7 @@ import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER, LANGUAGES } from '../domain/ord
 
 declare module 'zod' {
   interface GlobalMeta {
-    /** What the OpenAPI document says of a schema whose own form says it badly, such as a number in an address. */
+    /** The form in the OpenAPI document, if the schema's own form is unclear, as for a number in an address. */
     wire?: Readonly<Record<string, unknown>>;
   }
 }
@@ -16,17 +16,17 @@ const identifier = (description: string, example: string) =>
     .regex(IDENTIFIER, 'expected 1 to 64 of A-Z a-z 0-9 _ -')
     .meta({ description, examples: [example] });
 
-/** The merchant's order number, as paths, bodies and answers have it. */
+/** The merchant's order number in paths, bodies and responses. */
 export const externalOrderNumber = identifier('The merchant’s order number; it is the idempotency key.', 'order-1001');
 export const walletName = identifier('The customer’s wallet.', 'wallet-42');
 
-/** A positive decimal as {@link read} takes it: what the document promises is exactly what is accepted. */
+/** Returns the pattern of a positive decimal as {@link read} accepts it, so that the document is exact. */
 function amountPattern(decimals: number): RegExp {
   const small = Array.from({ length: decimals }, (_, zeros) => `0{${zeros}}[1-9][0-9]{0,${decimals - 1 - zeros}}`);
   return new RegExp(`^(?:[1-9][0-9]{0,14}(?:\\.[0-9]{1,${decimals}}0*)?|0\\.(?:${small.join('|')})0*)$`);
 }
 
-/** A decimal string in, its canonical form out. */
+/** Takes a decimal string and returns its canonical form. */
 export const amount = (
   read: (text: string) => ParseResult<bigint>,
   decimals: number,
@@ -48,11 +48,11 @@ export const amount = (
       wire: { type: 'string', maxLength: 40, pattern: amountPattern(decimals).source },
     });
 
-/** Controls, bidi controls and line separators, for a class of a regular expression: text in which they are deceives. */
+/** Controls, bidi controls and line separators, which make text deceptive; for a class of a regular expression. */
 export const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069';
-/** What trimming takes away besides. */
+/** Further characters that trimming removes. */
 export const SPACES = ' \\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\ufeff';
-// One way only to read a text: with two, a long one that ends in a control would be read again from every letter.
+// The pattern matches a text in one way only: with two, a long text that ends in a control would backtrack everywhere.
 const NAME = new RegExp(`^[${SPACES}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]*$`, 'u');
 
 /** Letters of any script; no control, no bidi control, no line break, no lone surrogate. Compared and sent in NFC. */
@@ -103,7 +103,7 @@ export const createBody = z
     id: 'CreateDeposit',
     description: 'A customer’s wish to pay in. Exactly one of mtcAmount and totalPrice is given, as the mode says.',
     examples: [EXAMPLE, { ...withoutAmount, buyCoinMode: 'PaymentPrice', totalPrice: '32551.20' }],
-    // The rule between the fields, said once more for those who read the document.
+    // The rule between the fields, stated again for readers of the document.
     oneOf: [
       { properties: { buyCoinMode: { const: 'MtcAmount' }, totalPrice: false }, required: ['mtcAmount'] },
       { properties: { buyCoinMode: { const: 'PaymentPrice' }, mtcAmount: false }, required: ['totalPrice'] },
@@ -114,7 +114,7 @@ export type CreateBody = z.output<typeof createBody>;
 const DAY =
   '(?:20[0-9]{2}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))' +
   '|20(?:[02468][048]|[13579][26])-02-29)';
-/** Where a page ends, in microseconds: only days that there are, so that the database can read each of them. */
+/** The end of a page, in microseconds. Only existing days match, so that the database can parse each of them. */
 export const CURSOR_TIME = `${DAY}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\\.[0-9]{6}Z`;
 const CURSOR = new RegExp(`^(${CURSOR_TIME})~([A-Za-z0-9_-]{1,64})$`);
 

@@ -7,10 +7,10 @@ import { STEP_OUTCOMES } from '../domain/decision-steps.ts';
 import { credits, creditedAmount, decimal, depositStanding, text, time } from './answers.ts';
 import { amount, CONTROLS, CURSOR_TIME, externalOrderNumber, pageLimit, SPACES, walletName } from './requests.ts';
 
-/** What the review endpoints accept and answer. The operator is in no request: it is the name of the personal key. */
+/** Requests and responses of the review endpoints. The operator is the name of the personal key, and in no request. */
 
 const REASON = 'expected 3 to 1000 characters on one line';
-/** Three characters at least, spaces at either end not counted. */
+/** At least three characters; spaces at either end do not count. */
 const LINE = new RegExp(`^[${SPACES}]*[^${CONTROLS}${SPACES}][^${CONTROLS}]+[^${CONTROLS}${SPACES}][${SPACES}]*$`, 'u');
 const reason = z
   .string()
@@ -58,7 +58,7 @@ const facts = z
       'Only to credit a callback that could not be read: the payment as this operator reads it in the provider’s statement. Two people state it, each for themselves, and nothing moves unless they agree.',
   });
 
-/** Both, or neither. A step's own device makes them: `npm run sign`. */
+/** Both, or neither. The operator's own device makes them: `npm run sign`. */
 const signed = {
   signature: z
     .string()
@@ -103,7 +103,7 @@ export const withdrawBody = z
   .meta({ id: 'Withdraw', examples: [{ proposal: '7', reason: 'another transaction was meant' }] });
 
 const ONE_OF_THREE = ['externalOrderNumber', 'postingId', 'case'] as const;
-/** What is in doubt: the credit of a deposit, a posting, or the decision of a closed case. */
+/** The subject of a doubt: the credit of a deposit, a posting, or the decision of a closed case. */
 export const doubtBody = z
   .strictObject({
     externalOrderNumber: externalOrderNumber.optional(),

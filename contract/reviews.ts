@@ -12,7 +12,7 @@ import {
 } from './review-answers.ts';
 import { CREDIT_EXAMPLE } from './answers.ts';
 
-/** The routes of people's decisions (docs/guides/reviews.md). `reviews.ts` binds them to what they do. */
+/** The routes of operators' decisions (docs/guides/reviews.md). `api/routes/reviews.ts` implements them. */
 
 const params = z.strictObject({ id: caseId });
 const TAG = 'Reviews';
@@ -47,7 +47,7 @@ const LISTED = {
   decidedAt: null,
   postingId: null,
 };
-/** A second payment, beside the one that a machine has credited. */
+/** A second payment, beside one that a machine has credited. */
 const OPEN = {
   ...LISTED,
   deposit: {

@@ -21,7 +21,7 @@ export interface Credit {
   readonly reversed: { readonly postingId: string; readonly at: Date; readonly kept: boolean } | null;
 }
 
-/** How many payments of a deposit are in wallets: none, one, one in part (the rest is in suspense), or more. */
+/** The payments of a deposit that are in wallets: none, one, one in part (the rest is in suspense), or more. */
 export const DEPOSIT_STANDINGS = ['none', 'credited', 'partly', 'more'] as const;
 export type DepositStanding = (typeof DEPOSIT_STANDINGS)[number];
 

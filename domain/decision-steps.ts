@@ -46,7 +46,7 @@ const WAITING: StepOutcome = { outcome: 'waiting', refusal: null };
 const WITHDRAWN: StepOutcome = { outcome: 'withdrawn', refusal: null };
 const refused = (refusal: string): StepOutcome => ({ outcome: 'refused', refusal });
 
-/** Of one of `known.steps`. */
+/** Returns the outcome of one of `known.steps`. */
 export function stepOutcome(known: CaseSteps, step: DecisionStep): StepOutcome {
   if (step.step === 'propose') return ofProposal(known, step);
   return step.step === 'confirm' ? ofConfirmation(known, step) : ofWithdrawal(known, step);
@@ -69,7 +69,7 @@ const takenBack = (known: CaseSteps, proposal: string): boolean =>
       other.step === 'withdraw' && other.proposal === proposal && ofWithdrawal(known, other).outcome === 'carried',
   );
 
-/** Stored, and neither accepted nor refused: the step waits, is on its way to the workflow, or came too late. */
+/** The step is stored and neither accepted nor refused: it waits, is on its way to the workflow, or came too late. */
 function stillWaiting({ decidedBy, proposal }: CaseSteps, id: string): StepOutcome {
   if (decidedBy !== null) return refused('case_closed');
   return proposal === null || proposal === id ? WAITING : refused('other_proposal');
@@ -101,7 +101,7 @@ function decidedWith({ steps, proposal, decidedBy }: CaseSteps): string | undefi
 
 function ofWithdrawal(known: CaseSteps, step: DecisionStep): StepOutcome {
   const carried = known.carried.get(step.proposal!);
-  // The database saw the withdrawal before it moved any money, whatever the workflow answered.
+  // The database saw the withdrawal before it moved any money; the workflow's response does not matter.
   if (carried?.refusal === 'withdrawn') return CARRIED;
   const why = known.refused.get(step.id);
   if (why !== undefined) return refused(why);

@@ -1,9 +1,9 @@
 import { formatUnits, known, parseFraction, parseMtc } from './money.ts';
 
 /**
- * Which decisions a case allows, and who may take them. A decision is proposed with a reason and confirmed; above the
- * limit by two different people (docs/guides/reviews.md#two-people). Pure. The API applies these rules before it stores
- * a step, the workflow before it accepts one, and the database again before money moves.
+ * The decisions that a case allows, and who may take them. A decision is proposed with a reason and confirmed; above
+ * the limit by two different people (docs/guides/reviews.md#two-people). Pure. The API applies these rules before it
+ * stores a step, the workflow before it accepts one, and the database again before money moves.
  */
 
 export const DECISIONS = ['credit', 'reject', 'reverse', 'restore'] as const;
@@ -12,7 +12,7 @@ export type Decision = (typeof DECISIONS)[number];
 /**
  * Where the money of the case's callback is now, by the newest posting of its chain:
  * - `nothing`: not booked;
- * - `parked`: in suspense, waiting for people;
+ * - `parked`: in suspense, until operators decide;
  * - `credited`: in a wallet, and doubted;
  * - `withdrawn`: in suspense, taken out of a wallet;
  * - `returned`: back at the provider;
@@ -174,8 +174,8 @@ export const actorOf = (proposer: string, confirmer: string): string =>
   proposer === confirmer ? proposer : `${proposer}+${confirmer}`;
 
 /**
- * The part that stays in suspense when people credit only the ordered amount, MTC, canonical decimal. Null: no MTC were
- * ordered, or no more came.
+ * Returns the part that stays in suspense when operators credit only the ordered amount, MTC, canonical decimal. Null:
+ * no MTC were ordered, or no more were received.
  */
 export function restOf(mtcAmount: string | null, amount: string | null): string | null {
   if (mtcAmount === null || amount === null) return null;

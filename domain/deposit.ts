@@ -25,11 +25,13 @@ export const isFinal = (state: DepositState): state is FinalState =>
   (FINAL_STATES as readonly string[]).includes(state);
 
 /**
- * The events. `callbackGood` and `callbackDoubtful` are `callbackAccepted` after the judge has spoken;
- * `callbackThoughRefused` is a bound callback that `close` found when the placement had been refused.
- * `settledByPeople`: people credited an unbound payment of this deposit, its row is final. `foundRejected`: the row was
- * final already, because Temporal was restored to an older state. `unboundWhile…`: the signal named another payment
- * than the database binds, so the deposit waits on in the same state (docs/reference/lifecycle.md#signals-are-hints).
+ * The events that need an explanation:
+ * - `callbackGood`, `callbackDoubtful`: a callback was accepted and judged;
+ * - `callbackThoughRefused`: `close` found a bound callback although the placement was refused;
+ * - `settledByPeople`: operators credited an unbound payment of this deposit, and its row is final;
+ * - `foundRejected`: the row was final already, because Temporal was restored to an older state;
+ * - `unboundWhile…`: the signal named another payment than the database binds, so the deposit waits on in the same
+ *   state (docs/reference/lifecycle.md#signals-are-hints).
  */
 export const DEPOSIT_EVENTS = [
   'placed',

@@ -1,6 +1,6 @@
 import type { ProviderName } from './order.ts';
 
-/** Ids that tables, histories and the audit share: made only here. They never change. */
+/** Ids that tables, histories and the audit share. They are made only here and never change. */
 
 export const depositWorkflowId = (externalOrderNumber: string) => `deposit:${externalOrderNumber}`;
 /**
@@ -18,9 +18,9 @@ export const heldAgainWorkflowId = (workflowId: string, k: number) => `${workflo
 export const caseWorkflowId = ({ inboxId, workflowId }: { readonly inboxId: string; readonly workflowId?: string }) =>
   workflowId ?? reviewWorkflowId({ id: inboxId, uid: null });
 
-/** What may be quoted of what a workflow says, and what an id of ours looks like: somebody may have written it by hand. */
+/** Whether a workflow's value has the form of our ids and may be quoted: somebody may have written it by hand. */
 export const isPlain = (value: unknown): value is string => typeof value === 'string' && /^[\w.:-]{1,64}$/.test(value);
-/** The id of a workflow as people may read it; one of ours as it is. */
+/** Returns a workflow's id in a form that is safe to show, at most 100 characters; ours stay unchanged. */
 export const plainName = (id: string): string => id.replaceAll(/[^\w.:-]/g, '?').slice(0, 100);
 
 /** The outcome of an inbox row: a case, or the posting that booked it. */

@@ -34,14 +34,14 @@ export type Verdict =
   | { readonly kind: 'review'; readonly late: boolean; readonly reason: JudgedReason; readonly detail: string };
 
 /**
- * Decides whether a payment may be credited without a person (docs/reference/lifecycle.md#the-judge): the currency is
- * the ordered one, the fixed side is as ordered, the price is within the rate band, the amount is not above the cap,
- * and it is not late where the policy forbids that. Pure: reads its arguments only.
+ * Decides whether a payment may be credited without a person (docs/reference/lifecycle.md#the-judge). The currency and
+ * the fixed side must be as ordered, and the price must be within the rate band. The amount must not be above the cap,
+ * and the payment not late where the policy forbids that. Pure: reads its arguments only.
  */
 export function judge(settings: DepositSettings, order: Order, facts: PaymentFacts): Verdict {
   const [received, expires] = [Date.parse(facts.receivedAt), Date.parse(facts.expiresAt ?? '')];
   const late = facts.expiresAt !== null && !(received <= expires);
-  // An invalid time cannot be compared, so no machine credits by it, whatever the policy.
+  // An invalid time cannot be compared, so no machine credits by it under any policy.
   const comparable = facts.expiresAt === null || !Number.isNaN(received + expires);
   const fault = mismatch(settings, order, facts.callback);
   if (fault !== null) return { kind: 'review', late, ...fault };

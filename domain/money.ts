@@ -1,6 +1,6 @@
 /**
- * Decimal-exact money. On the wire, in Temporal payloads and in SQL an amount is a decimal string; inside it is a
- * branded bigint in units of 1e-8, so that no amount ever passes through a float.
+ * Decimal-exact money. On the wire, in Temporal payloads and in SQL an amount is a decimal string. In the code it is a
+ * branded bigint in units of 1e-8, so no amount ever passes through a float.
  */
 
 /** An amount of MTC in units of 1e-8. */
@@ -76,7 +76,7 @@ export const mulDivFloor = (a: bigint, b: bigint, c: bigint): bigint => (a * b) 
 export const unitPrice = (paid: Fiat, received: Mtc): UnitPrice =>
   mulDivFloor(paid, UNITS_PER_ONE, received) as UnitPrice;
 
-/** Formats `36000` for people: `36,000`. */
+/** Formats `36000` for readers: `36,000`. */
 export function grouped(decimal: string): string {
   const [whole, fraction] = decimal.split('.');
   const spaced = whole!.replace(/\B(?=(\d{3})+$)/g, ',');

@@ -21,7 +21,7 @@ export type AskedOrder = Pick<Order, 'buyCoinMode' | 'mtcAmount' | 'totalPrice' 
 /** Why an order is refused: the field of the request, the allowed value, and a payment that the order might bring. */
 export interface OrderFault {
   readonly field: 'mtcAmount' | 'totalPrice';
-  /** For people. Holds the rate and the limit, never the requested value. */
+  /** Human-readable. Holds the rate and the limit, never the requested value. */
   readonly message: string;
   /** Canonical decimals. The reader refuses one of them, or the ledger cannot store their unit price. */
   readonly payment: { readonly transactionAmount: string; readonly paymentPrice: string };
@@ -41,12 +41,11 @@ const CENT = 1_000_000n;
 const UNIT_PRICE_END = 10n ** 20n * UNITS_PER_ONE;
 
 /**
- * Returns null when every payment within the rate band can be read and booked. Any other order is refused, because its
- * payment would be acknowledged and no machine could ever book it. Both roundings of the side that the provider
- * computes are checked, because its documents do not say how it rounds.
- *
- * The unit price is checked for the worst case, the least price for the most MTC. With a fee band that is slightly
- * stricter than necessary, which matters only for bands near 0.00000001. Throws RangeError for unchecked texts.
+ * Returns null when every payment within the rate band can be read and booked. A payment of any other order would be
+ * acknowledged, and no machine could book it. Throws RangeError for unchecked texts.
+ * - Both roundings of the side that the provider computes are checked: its documents do not state how it rounds.
+ * - The unit price is checked for the worst case, the least price for the most MTC. With a fee band that is slightly
+ *   stricter than necessary, which matters only for bands near 0.00000001.
  */
 export function orderFault(settings: DepositSettings, order: AskedOrder): OrderFault | null {
   const payments = paymentsOf(settings, order);

@@ -1,7 +1,7 @@
 import type { JudgedReason } from './judge.ts';
 
 /**
- * How the callback endpoint classified an authentic message, under the lock of the deposit row
+ * The callback endpoint's class of an authentic message, decided under the lock of the deposit row
  * (docs/reference/lifecycle.md, L8). `first` is bound to the deposit; every other one has a case of its own.
  */
 export const RECEIPTS = [
@@ -17,7 +17,7 @@ export const RECEIPTS = [
 ] as const;
 export type Receipt = (typeof RECEIPTS)[number];
 
-/** Why a payment is for people; shown as ReviewReason in the Web UI and in `review.reason`. */
+/** Why operators decide about a payment; shown as ReviewReason in the Web UI and in `review.reason`. */
 export type ReviewReason =
   | JudgedReason
   | 'PAID_THOUGH_REFUSED'

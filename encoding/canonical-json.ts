@@ -1,22 +1,21 @@
 /**
- * One text for one value: sorted keys, no white space (RFC 8785, for what stands in a report: whole numbers and texts
- * that are well formed). `jq -cSj` and Python's `json.dumps` make the same bytes of it. Throws `TypeError` for anything
- * else.
+ * Writes one text for one value: sorted keys, no white space (RFC 8785, for the values of a report: whole numbers and
+ * well-formed texts). `jq -cSj` and Python's `json.dumps` write the same bytes. Throws `TypeError` for other values.
  */
 export const canonicalJson = (value: unknown): string => write(value, null, reportable);
 
-/** The same value as a file that people can read; one text for one value, too. */
+/** Writes the value as an indented file; also one text for one value. */
 export const fileJson = (value: unknown): string => `${write(value, '\n', reportable)}\n`;
 
-/** What has no members, as text; null: an object or a list. */
+/** Writes a value without members; returns null for an object or a list. */
 type Leaf = (value: unknown) => string | null;
 
-/** One text for anything that came out of JSON, whatever numbers and texts are in it. */
+/** Writes one text for any value that was parsed from JSON, with any numbers and texts. */
 export const canonicalText = (value: unknown, leaf: Leaf = plainText): string => write(value, null, leaf);
 
 export const plainText: Leaf = (value) => (typeof value === 'object' && value !== null ? null : JSON.stringify(value));
 
-/** `line` begins a line: a line end and the indentation, or null for none. */
+/** `line`: the line end and indentation that begin a line; null: everything on one line. */
 function write(value: unknown, line: string | null, leaf: Leaf): string {
   const inner = line === null ? null : `${line}  `;
   const text = leaf(value);
@@ -29,7 +28,7 @@ function write(value: unknown, line: string | null, leaf: Leaf): string {
       line,
     );
   }
-  // An object of JavaScript would put names such as `10` in front, so the text is put together here.
+  // A JavaScript object would order names such as `10` first, so the text is joined here.
   const members = Object.entries(value as object)
     .toSorted(([one], [other]) => compareText(one, other))
     .map(([key, item]) => `${leaf(key)}:${line === null ? '' : ' '}${write(item, inner, leaf)}`);
@@ -51,5 +50,5 @@ const reportable: Leaf = (value) => {
   return plainText(value);
 };
 
-/** By code units: the same on every machine and in every language. */
+/** Compares by code units: the order is the same on every machine and in every locale. */
 export const compareText = (one: string, other: string): number => (one < other ? -1 : Number(one > other));

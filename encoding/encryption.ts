@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
-/** AES-256-GCM: nonce, ciphertext and tag in one piece, bound to a text beside it that everybody may read. */
+/** AES-256-GCM: nonce, ciphertext and tag in one buffer, bound to a public text (additional authenticated data). */
 
-/** What a key is for. A key of one purpose, given for the other by mistake, does not encrypt with the same bytes. */
+/** The purpose of a key. A key that is set for the other purpose by mistake encrypts there with other bytes. */
 export type KeyPurpose = 'payer-name' | 'temporal-codec';
 
 /** Key material; a `Secret` is one. */
@@ -19,7 +19,7 @@ const derive = (key: KeyMaterial, purpose: KeyPurpose, what: 'key' | 'id') =>
 /** 32 bytes, for {@link encrypt} and {@link decrypt}. */
 export const encryptionKey = (key: KeyMaterial, purpose: KeyPurpose): Buffer => derive(key, purpose, 'key').digest();
 
-/** Names a key beside what it encrypted, and tells nothing of it: eight hexadecimal digits. */
+/** Returns the key's name, to be stored with its ciphertexts: eight hex digits that reveal nothing of the key. */
 export const encryptionKeyId = (key: KeyMaterial, purpose: KeyPurpose): string =>
   derive(key, purpose, 'id').digest('hex').slice(0, 8);
 
@@ -29,7 +29,7 @@ export function encrypt(key: Buffer, bound: string, plain: Uint8Array): Buffer {
   return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** Throws when key, text beside it or bytes are others; trying again does not help. */
+/** Throws when the key, the bound text or the bytes differ; a retry does not help. */
 export function decrypt(key: Buffer, bound: string, bytes: Buffer): Buffer {
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
   decipher.setAAD(Buffer.from(bound)).setAuthTag(bytes.subarray(-TAG_BYTES));

@@ -8,7 +8,7 @@ export class Html {
   }
 }
 
-/** What a template takes; null is nothing. */
+/** A value in a template; null renders nothing. */
 export type HtmlPart = string | number | Html | readonly Html[] | null;
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -19,7 +19,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** A template whose values are escaped for element content and for quoted attributes. `prepare`: a text before it is escaped. */
+/** Makes a template that escapes its values for element content and quoted attributes. `prepare` runs before that. */
 const template = (prepare: (text: string) => string) => {
   const render = (part: HtmlPart): string => {
     if (part === null) return '';
@@ -33,5 +33,5 @@ const template = (prepare: (text: string) => string) => {
 
 export const html = template((text) => text);
 
-/** The same, with characters that cannot be seen spelled out: a report is read, and printed, by people who must see them. */
+/** Like {@link html}, with invisible characters spelled out: readers of a report must see them, in print too. */
 export const visibleHtml = template(spelledOut);

@@ -1,13 +1,12 @@
-/** Bounded before anything is made of it: at most 45 digits, moved by at most 99 places. */
+/** Bounds the input before it is converted: at most 45 digits, moved by at most 99 places. */
 const WITH_EXPONENT = /^(-?)(\d{1,15})(?:\.(\d{1,30}))?[eE]([+-]?\d{1,2})$/;
 
 /**
- * A JSON number without its exponent: `5E+3`, `50000E-1` and `0.5e4` are the number 5000, and JSON leaves the spelling to
- * the sender's library. Exact, because digits are moved and nothing is computed. What has no exponent, or lies beyond the
- * bounds, stays as it is: the reader of amounts then refuses the exponent.
- *
- * For JSON numbers of the provider only. A merchant's amount is a decimal string that a person or a program wrote for us,
- * and in a string `5e3` is more likely a mistake than five thousand: `parseMtc` and `parseFiat` go on refusing it.
+ * Writes a JSON number without its exponent: the sender's library may write 5000 as `5E+3`, `50000E-1` or `0.5e4`.
+ * - Exact, because digits are moved and nothing is computed.
+ * - A number without an exponent, or beyond the bounds, stays unchanged: the reader of amounts refuses the exponent.
+ * - For the provider's JSON numbers only. A merchant's amount is a string, and there `5e3` is more likely a mistake:
+ *   `parseMtc` and `parseFiat` refuse it.
  */
 export function plainDecimal(text: string): string {
   const match = WITH_EXPONENT.exec(text);

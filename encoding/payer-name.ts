@@ -1,6 +1,6 @@
 import { decrypt, encrypt, encryptionKey, encryptionKeyId, type KeyMaterial } from './encryption.ts';
 
-/** The payer's name as it rests in the deposit row, bound to its order. */
+/** The payer's name as it is stored in the deposit row, bound to its order. */
 export interface SealedName {
   readonly bytes: Buffer;
   readonly keyId: string;
@@ -15,7 +15,7 @@ export const sealName = (key: KeyMaterial, externalOrderNumber: string, name: st
   keyId: nameKeyId(key),
 });
 
-/** Throws when its key is not one of these, the row was moved or the bytes were changed; trying again does not help. */
+/** Throws when its key is not one of these, the row was moved or the bytes were changed; a retry does not help. */
 export function openName(keys: readonly KeyMaterial[], externalOrderNumber: string, sealed: SealedName): string {
   const key = keys.find((one) => nameKeyId(one) === sealed.keyId);
   if (key === undefined) throw new Error(`the payer's name was encrypted with key ${sealed.keyId}, which is not here`);

@@ -2,22 +2,22 @@ import type { Payload, PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { decrypt, encrypt, encryptionKey, encryptionKeyId, type KeyMaterial } from './encryption.ts';
 
-/** An encrypted payload that cannot be opened: another key, or changed bytes. Trying again with the same keys does not help. */
+/** An encrypted payload cannot be opened: another key, or changed bytes. A retry with the same keys does not help. */
 export class PayloadUnreadable extends Error {}
 
-/** The first encrypts, all decrypt: the current key, then the one before it. */
+/** The current key encrypts; it and the previous ones decrypt. */
 export type PayloadKeys = readonly [current: KeyMaterial, ...previous: KeyMaterial[]];
 
 const { Payload: PayloadMessage } = proto.temporal.api.common.v1;
 /** The names that Temporal's own samples and tools use. */
 const ENCODING = 'binary/encrypted';
 
-/** Names a key in the payloads it encrypted, and tells nothing of it. */
+/** Returns the key's name in the payloads that it encrypted; the name reveals nothing of the key. */
 export const payloadKeyId = (key: KeyMaterial): string => encryptionKeyId(key, 'temporal-codec');
 
 /**
- * AES-256-GCM over the whole payload, its own metadata included. What is not encrypted passes as it is, so that
- * histories from before the codec was switched on go on. Decoding throws {@link PayloadUnreadable}.
+ * Encrypts the whole payload with AES-256-GCM, its metadata included. An unencrypted payload is decoded unchanged, so
+ * that histories from before the codec was switched on continue. Decoding throws {@link PayloadUnreadable}.
  */
 export function createPayloadCodec(keys: PayloadKeys): PayloadCodec {
   const byId = new Map(keys.map((key) => [payloadKeyId(key), encryptionKey(key, 'temporal-codec')]));
@@ -41,7 +41,7 @@ const encryptPayload = (key: Buffer, keyId: string, payload: Payload): Payload =
 function decryptPayload(byId: ReadonlyMap<string, Buffer>, payload: Payload): Payload {
   const keyId = textOf(payload, 'encryption-key-id');
   const key = byId.get(keyId);
-  // Ids are eight hexadecimal digits; anything else is not ours to repeat.
+  // Our ids are eight hexadecimal digits; any other text is not repeated.
   const named = /^[0-9a-f]{8}$/.test(keyId) ? keyId : 'without a readable id';
   if (key === undefined) throw new PayloadUnreadable(`a payload was encrypted with key ${named}, which is not here`);
   try {

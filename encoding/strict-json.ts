@@ -1,9 +1,10 @@
 /**
- * JSON from outside, read once and exactly: numbers keep their text (`200.00`), duplicate keys and `__proto__` are
- * refused, depth is bounded, objects have no prototype. JSON.parse does none of this (docs/decisions/0004-strict-json-of-our-own.md).
+ * Reads JSON from outside exactly: numbers keep their text (`200.00`), duplicate keys and `__proto__` are refused,
+ * depth is bounded, objects have no prototype. JSON.parse does none of this
+ * (docs/decisions/0004-strict-json-of-our-own.md).
  */
 
-/** A number as it was written. */
+/** A number as it was written in the text. */
 export class JsonNumber {
   readonly text: string;
   constructor(text: string) {
@@ -15,7 +16,7 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-/** The text is not strict JSON; sending it again does not help. Says where, never what. */
+/** The text is not strict JSON; a retry does not help. The message may give the position, never the content. */
 export class JsonError extends Error {}
 
 const MAX_DEPTH = 16;
@@ -25,7 +26,7 @@ const NUMBER = /-?\d[\d.eE+-]*/y;
 /** Throws {@link JsonError}. `text` is bounded by the caller. */
 export function parseStrictJson(text: string): JsonValue {
   try {
-    // The grammar first, by the engine itself: what follows may then rely on it.
+    // JSON.parse checks the grammar first, and the reader relies on it.
     JSON.parse(text);
   } catch {
     throw new JsonError('not JSON');

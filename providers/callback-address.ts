@@ -2,8 +2,9 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { Secret } from '../config/keys/secret.ts';
 
 /**
- * The provider's signature covers no body, so the callback address itself carries proof of the order it belongs to
- * (docs/reference/protocol.md#traps-and-so-rules): a keyed hash of the order number that only we can make. Derived, never stored.
+ * The provider's signature does not cover the body, so the callback address proves which order it belongs to
+ * (docs/reference/protocol.md#traps-and-so-rules). The address contains a keyed hash of the order number, which only
+ * the engine can compute. It is derived, never stored.
  */
 export interface CapabilityKey {
   readonly kid: string;
@@ -18,7 +19,7 @@ export const capabilityKey = (key: Secret): CapabilityKey => ({
 
 export const CALLBACK_PATH = '/v1/callbacks/mtpay/:kid/:token';
 
-/** The address the provider is told to call for this one order. */
+/** Returns the callback address that the provider gets for this one order. */
 export function callbackUrl(baseUrl: string, key: CapabilityKey, externalOrderNumber: string): string {
   return `${baseUrl}/v1/callbacks/mtpay/${key.kid}/${token(key, externalOrderNumber).toString('base64url')}`;
 }
@@ -36,7 +37,7 @@ export function isCapabilityFor(
   return timingSafeEqual(Buffer.from(expected.toString('base64url')), Buffer.from(candidate));
 }
 
-/** The key under which this is the address of that order, or null. Every key is tried, whatever `kid` says. */
+/** Returns the key that made this address for this order, or null. Tries every key, for any `kid`. */
 export function capabilityOf(
   keys: readonly CapabilityKey[],
   kid: string,

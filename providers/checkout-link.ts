@@ -1,14 +1,15 @@
-/** Where a checkout link may lead. */
+/** The hosts that a checkout link may lead to. */
 export interface LinkRules {
-  /** Hosts, with port if it is not the usual one. */
+  /** Hosts, with the port if it is not the default one. */
   readonly redirectHosts: readonly string[];
   /** Hosts to which plain HTTP is allowed; everything else is https. */
   readonly plainHttpHosts: readonly string[];
 }
 
 /**
- * A checkout link as it is kept and served, or null: it leads elsewhere, and must never reach a customer
- * (docs/internals/threat-model.md, T19). Asked when the provider answers, and again whenever a row is shown.
+ * Returns the checkout link as it is stored and served. Null: it is malformed, too long or leads to another host, and
+ * must not reach a customer (docs/internals/threat-model.md, T19). Called when the provider responds, and again
+ * whenever a row is shown.
  */
 export function checkoutLink(text: string, options: LinkRules): string | null {
   if (text.length > 2_000 || !URL.canParse(text)) return null;

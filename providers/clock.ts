@@ -3,22 +3,22 @@ import { readClocks, writeSkew } from '../database/queries/provider-clock.ts';
 import { MAX_SKEW_MS } from '../domain/stamp-limits.ts';
 
 export interface ProviderTime {
-  /** The provider's time, UTC milliseconds with fractions: what to sign with and what to measure a stamp by. */
+  /** The provider's time, UTC milliseconds with fractions. Orders are signed with it, and stamps are measured by it. */
   readonly nowMs: number;
-  /** The provider's clock minus the database's: a stamp less this is comparable with a stored time. */
+  /** The provider's clock minus the database's, ms. A stamp minus this value is comparable with a stored time. */
   readonly skewMs: number;
 }
 
 /**
- * The provider's time as far as we know it: the database's clock plus the learned skew (docs/reference/protocol.md#clocks). The
- * clock of this process decides nothing: it may be days off, and it may jump.
+ * Estimates the provider's time: the database's clock plus the learned skew (docs/reference/protocol.md#clocks). The
+ * clock of this process decides nothing, because it may be days off and may jump.
  */
 export interface ProviderClock {
-  /** Rejects while the database is away and was not asked within 5 s. */
+  /** Rejects when the database is down and the last read is older than 5 s. A retry helps. */
   read(): Promise<ProviderTime>;
   /**
-   * Learns from a time the provider told between two moments, both as `performance.now()` has them. False: too far off
-   * to believe.
+   * Learns the skew from a time that the provider reported between two moments, both from `performance.now()`.
+   * Resolves to false when the time is too far off to be believed.
    */
   learn(providerTimeMs: number, sentAt: number, receivedAt: number): Promise<boolean>;
 }
@@ -29,7 +29,7 @@ const WORTH_WRITING_MS = 500;
 
 export function createProviderClock(pool: pg.Pool): ProviderClock {
   let skewMs = 0;
-  /** The database's clock minus our monotonic one, which no setting of a clock moves; null: never asked. */
+  /** The database's clock minus our monotonic clock, which no clock setting moves; ms. Null: not read yet. */
   let offsetMs: number | null = null;
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | null = null;
@@ -38,11 +38,11 @@ export function createProviderClock(pool: pg.Pool): ProviderClock {
     const clocks = await readClocks(pool);
     readAt = performance.now();
     skewMs = clocks.skewMs;
-    // The database looked at its clock at some moment in between: what was known stays unless that is impossible.
+    // The database read its clock between the two moments: the known offset stays unless that makes it impossible.
     const [least, most] = [clocks.databaseMs - readAt, clocks.databaseMs - askedAt];
     offsetMs = Math.min(Math.max(offsetMs ?? (least + most) / 2, least), most);
   };
-  /** One question at a time, whoever waits for the answer. */
+  /** One query at a time; concurrent callers share its result. */
   const refresh = async () => {
     if (performance.now() - readAt > CACHE_MS) await (reading ??= readAgain().finally(() => (reading = null)));
   };

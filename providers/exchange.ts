@@ -3,7 +3,7 @@ import https from 'node:https';
 import { isIP, type Socket } from 'node:net';
 import tls from 'node:tls';
 
-/** One HTTP exchange, seen from the question "can the other side have received it?". */
+/** One HTTP exchange, classified by whether the other side can have received the request. */
 export type Exchange =
   | { readonly kind: 'answered'; readonly status: number; readonly body: string; readonly dateMs: number | null }
   /** Nothing left this machine: refused connection, DNS, TLS before the request. */
@@ -21,13 +21,13 @@ export interface ExchangeOptions {
   /** Checked at the last moment before the connection is used: false means not sent. */
   readonly maySend: () => boolean;
   readonly ca?: string;
-  /** The address of a proxy, for https alone; it sees the host and the port, and bytes that it cannot read. */
+  /** The address of a proxy, for https only. The proxy sees host and port; the rest is encrypted. */
   readonly proxy?: string;
 }
 
 /**
- * POSTs once, on a connection of its own: a kept-alive connection that dies cannot tell whether the request arrived,
- * and that question decides whether an order may be placed again. Never follows redirects. Never throws.
+ * POSTs once, on a connection of its own. When a kept-alive connection dies, nobody knows whether the request arrived,
+ * and that decides whether an order may be placed again. Never follows redirects. Never throws.
  */
 export function exchange(options: ExchangeOptions): Promise<Exchange> {
   const url = new URL(options.url);
@@ -45,7 +45,7 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
     });
     const giveUp = (cause: string) => {
       request.destroy(new Error(cause));
-      // A request without a connection yet hears of nothing but its coming.
+      // A request that still waits for its connection settles only with it, so the tunnel is ended too.
       tunnel?.destroy(new Error(cause));
     };
     const timers = [
@@ -73,7 +73,7 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
       response.on('data', (chunk: Buffer) => {
         size += chunk.length;
         if (size <= options.maxResponseBytes) return void chunks.push(chunk);
-        // At once: the end may have come with these bytes, and would make a shorter answer of it.
+        // Settled at once: the end may have arrived with these bytes, and `end` would return a truncated body.
         settle({ kind: 'lost', cause: 'answer too large' });
         return request.destroy();
       });
@@ -96,7 +96,7 @@ export function exchange(options: ExchangeOptions): Promise<Exchange> {
 
 type Opened = (error: Error | null, socket: Socket) => void;
 
-/** Asks the proxy for the provider's host and speaks TLS with the provider through what it opens. */
+/** Opens a tunnel to the provider through the proxy (CONNECT) and speaks TLS with the provider in it. */
 function openTunnel({ proxy = '', ca }: ExchangeOptions, url: URL, opened: Opened): ClientRequest {
   const { hostname, port, username, password } = new URL(proxy);
   const target = `${url.hostname}:${url.port || 443}`;
@@ -124,5 +124,5 @@ function openTunnel({ proxy = '', ca }: ExchangeOptions, url: URL, opened: Opene
   return request.end();
 }
 
-/** A host of a URL as sockets want it: an IPv6 address without its brackets. */
+/** Returns the host of a URL as sockets take it: an IPv6 address without brackets. */
 const bare = (host: string): string => host.replace(/^\[|\]$/g, '');

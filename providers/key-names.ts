@@ -18,7 +18,7 @@ const NAMES: { readonly [name in KeyName]: (key: KeyTypes[name]) => string } = {
   inboxSealPublic: (list) => [...sealPublicKeys(list).keys()].join(' '),
 };
 
-/** Which keys are in force, by the names that tables and callback addresses have for them; fit for a log. */
+/** Returns the names of the keys in force, as tables and callback addresses have them; safe to log. */
 export function nameKeys(sets: Partial<KeySets>): Record<string, Record<string, string>> {
   const named = (Object.entries(sets) as [KeyName, AnySet][]).map(([name, set]) => [name, nameSet(name, set)]);
   return Object.fromEntries(named) as Record<string, Record<string, string>>;

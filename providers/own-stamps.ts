@@ -1,6 +1,6 @@
 /**
- * The milliseconds every own stamp ends in while stamps lie on the grid. No multiple of 10: a provider that cuts its
- * stamps to seconds, tenths or hundredths never meets it (docs/decisions/0010-own-stamps-on-one-residue.md).
+ * The milliseconds that every own stamp on the grid ends in. They are no multiple of 10, so a provider that truncates
+ * its stamps to seconds, tenths or hundredths never sends them (docs/decisions/0010-own-stamps-on-one-residue.md).
  */
 export const RESIDUE_MS = 737;
 
@@ -8,11 +8,11 @@ export const RESIDUE_MS = 737;
 export const isOnGrid = (timestampMs: number, gridMs: number): boolean =>
   gridMs > 0 && (timestampMs - RESIDUE_MS) % gridMs === 0;
 
-/** The moment of the grid that is nearest to `nowMs`, at most half a grid before or after it. `gridMs` is above 0. */
+/** Returns the moment of the grid nearest to `nowMs`, at most half a grid before or after it. `gridMs` is above 0. */
 export const nearestOnGrid = (nowMs: number, gridMs: number): number =>
   Math.round((nowMs - RESIDUE_MS) / gridMs) * gridMs + RESIDUE_MS;
 
-/** The millisecond of `nowMs`, or the next one where that lies on the grid by chance. */
+/** Returns `nowMs` rounded to a millisecond, or the next one if that lies on the grid by chance. */
 export function freeMillisecond(nowMs: number, gridMs: number): number {
   const timestampMs = Math.round(nowMs);
   return isOnGrid(timestampMs, gridMs) ? timestampMs + 1 : timestampMs;
@@ -23,14 +23,14 @@ export interface OwnStamp {
   readonly onGrid: boolean;
 }
 
-/** Chooses what placements are signed with. One for a process: it remembers when the provider refused the grid. */
+/** Chooses the stamps of placements. A process has one instance: it remembers that the provider refused the grid. */
 export interface OwnStamps {
   /**
    * @param nowMs the provider's time, fractions allowed.
-   * @param free the order's last stamp was refused: this one does not lie on the grid.
+   * @param free true when a stamp of the order was refused: the new one does not lie on the grid.
    */
   choose(nowMs: number, free: boolean): OwnStamp;
-  /** From now on every stamp is free. True the first time only. */
+  /** Leaves the grid for good: every later stamp is free. Returns true the first time only. */
   leaveGrid(): boolean;
 }
 

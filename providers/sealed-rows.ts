@@ -7,7 +7,7 @@ import { demandMacs, registerSealKey } from '../database/queries/seal-macs.ts';
 import type { Db } from '../database/pool.ts';
 import { execute, statement } from '../database/statements.ts';
 
-/** What a seal is compared with: an inbox row and the stamp of its first message. */
+/** The data that a seal is verified against: an inbox row and the stamp of its first message. */
 export interface SealedRow {
   readonly id: string;
   readonly receipt: Receipt;
@@ -21,44 +21,46 @@ export interface SealedRow {
   readonly sealed_ms: string | null;
   readonly key_id: string | null;
   readonly timestamp_ms: string | null;
-  /** Whether people have it, or have decided about it. */
+  /** Whether it has a case, open or decided. */
   readonly given: boolean;
-  /** Up to which row the database says that none needs a seal; looked up only where a row has none. */
+  /** The id up to which no row needs a seal, by the database; read only if a row has no seal. */
   readonly epoch?: string;
 }
 
-/** SQL: sealed rows `c`. A condition goes after it. */
+/** SQL: selects rows `c` with their seals; a condition is appended. */
 export const SEALED_ROWS = `
   select c.id, c.receipt, c.external_order_number as order, c.content_hash, c.data, sha256(c.raw) as raw_hash, c.received_at,
          c.seal, c.seal_key, c.sealed_ms, a.key_id, a.timestamp_ms, coalesce(c.outcome like 'review:%', false) as given
     from engine.callback c left join engine.callback_attempt a on a.callback = c.id and a.n = 1`;
 
-/** With what seals are verified: settings of the process that asks, and never the database's word. */
+/** The settings that seals are verified with. They come from the verifying process, never from the database. */
 export interface SealTrust {
   readonly publicKeys: SealPublicKeys;
-  /** Up to which row none needs a seal at most; null: the database is believed. */
+  /** The largest id up to which rows need no seal; null: the database's value is not limited. */
   readonly epoch: string | null;
 }
 
 /**
- * `before`: from when there were no seals, and none is there; `not_sealed`: there should be one; `broken`: the seal is not
- * one over this row, and `fault` says in what.
+ * The result of verifying a row:
+ * - `before`: the row is older than seals, and has none;
+ * - `not_sealed`: the seal is missing;
+ * - `broken`: the seal does not match the row, and `fault` states why.
  */
 export type SealVerdict =
   | { readonly kind: 'sealed' | 'before' | 'not_sealed' }
   | { readonly kind: 'broken'; readonly fault: string };
 
-/** A message waits seconds at most between the look at the clock and its row. */
+/** Between the read of the clock and the insert of the row, a message waits seconds at most. */
 const NEAR_MS = 60_000;
 const BATCH = 500;
-/** So many are named at most. */
+/** Maximum number of ids in `others`. */
 const NAMED = 100;
 
 export function verdictOn({ publicKeys, epoch }: SealTrust, row: SealedRow): SealVerdict {
   if (row.seal === null) {
     const { epoch: said = '0' } = row;
     const until = epoch !== null && BigInt(epoch) < BigInt(said) ? epoch : said;
-    // What stands below the first number is older than nothing: nobody gives such a one.
+    // The database assigns no id below 1, so such a row is not older than seals.
     return { kind: BigInt(row.id) > 0n && BigInt(row.id) <= BigInt(until) ? 'before' : 'not_sealed' };
   }
   const fault = faultOf(publicKeys, row, { signature: row.seal, key: row.seal_key!, sealedMs: Number(row.sealed_ms) });
@@ -82,7 +84,7 @@ function faultOf(keys: SealPublicKeys, row: SealedRow, seal: Parameters<typeof i
   return null;
 }
 
-/** Whether money may be moved by the word of such a row. */
+/** Whether money may be moved because of such a row. */
 export const isGenuine = ({ kind }: SealVerdict): boolean => kind === 'sealed' || kind === 'before';
 
 const BY_IDS = statement(`${SEALED_ROWS} where c.id = any($1::bigint[])`);
@@ -93,16 +95,17 @@ export async function findSealed(db: Db, ids: readonly string[]): Promise<Map<st
 }
 
 /**
- * Whether a registered key may vouch for it. What needs no seal, because it is from before there were any, nobody can verify, and
- * before the contract the API's login could write any number: people decide about it, and no machine.
+ * Whether a registered key may vouch for a row. Nobody can verify a row that is older than seals, and before the
+ * contract migration the API's login could write any id. So operators decide about such a row, and no machine does.
  */
 const mayBeVouchedFor = (verdict: SealVerdict, { given }: SealedRow): boolean =>
   verdict.kind === 'sealed' || (verdict.kind === 'before' && given);
 
 /**
- * As the schema's owner: a registered key vouches for the genuine rows that still wait, or that people have in hand, whichever
- * did before. Returns how many these are; how many somebody held, so that they wait for the next time; and the ids of those
- * that wait and for which no registered key vouches, the first hundred: nobody credits them.
+ * As the schema's owner, lets a registered key vouch for the genuine rows that wait or have an open case.
+ * - `vouched`: the number of these rows, also of those that another key vouched for before;
+ * - `held`: the number of locked rows, which wait for the next run;
+ * - `others`: ids of waiting rows that no registered key vouches for, at most 100. They are not credited.
  */
 export async function vouchForWaiting(
   owner: Db,
@@ -110,7 +113,7 @@ export async function vouchForWaiting(
   trust: SealTrust,
 ): Promise<{ readonly vouched: number; readonly held: number; readonly others: readonly string[] }> {
   let [vouched, held] = [0, 0];
-  // Whoever has the API's login may have written any number.
+  // Ids below 1 are skipped: somebody with the API's login may have written them.
   for (let after: string | undefined = '0'; after !== undefined; ) {
     const ids = `select w.id from engine.callback w
       where w.id in (select o.id from engine.callback o where o.outcome is null
@@ -119,7 +122,7 @@ export async function vouchForWaiting(
     const found = await owner.query<SealedRow>(`${SEALED_ROWS} where c.id in (${ids}) order by c.id`, [key]);
     const rows = await withEpoch(owner, found.rows);
     const genuine = rows.filter((row) => mayBeVouchedFor(verdictOn(trust, row), row)).map(({ id }) => id);
-    // And may hold one of them.
+    // The same login may hold a lock on a row, so locked rows are skipped.
     const { rowCount } = await owner.query(
       `update engine.callback c set vouched_by = $1 where c.id in (
          select w.id from engine.callback w where w.id = any($2::bigint[]) for no key update skip locked)`,
@@ -136,13 +139,14 @@ export async function vouchForWaiting(
   return { vouched, held, others: others.rows.map(({ id }) => id) };
 }
 
-/** The engine holds a row for moments. */
+/** The engine locks a row for moments only. */
 const HELD_TRIES = 10;
 const HELD_PAUSE_MS = 200;
 
 /**
- * As the schema's owner: registers a key, verifies what waits, demands MACs, and verifies what was written in between. Throws
- * `DemandHeldUp`: they are not demanded yet. Repeating it does what is left, and so helps where rows were held.
+ * As the schema's owner, registers a key, vouches for waiting rows, demands MACs, and vouches for rows written in
+ * between. Throws `DemandHeldUp` when MACs are not demanded yet. Idempotent; a retry does the rest, so it also helps
+ * where rows were held.
  */
 export async function registerAndVouch(
   owner: Db,
@@ -164,13 +168,13 @@ const OF_CASE = statement(
   `${SEALED_ROWS} where c.id = (select v.callback from engine.review_case v where v.workflow_id = $1)`,
 );
 
-/** The row of a case. Null: there is no such case. */
+/** Returns the row of a case; null: there is no such case. */
 export async function findSealedOfCase(db: Db, workflowId: string): Promise<SealedRow | null> {
   const { rows } = await execute<SealedRow>(db, OF_CASE, [workflowId]);
   return (await withEpoch(db, rows))[0] ?? null;
 }
 
-/** The same rows. Where one has no seal they say up to which none needs any. */
+/** Returns the rows; if one has no seal, all get the id up to which none is needed. */
 async function withEpoch(db: Db, rows: SealedRow[]): Promise<SealedRow[]> {
   if (rows.every(({ seal }) => seal !== null)) return rows;
   const said = await db.query<{ epoch: string }>('select coalesce(max(callback), 0) as epoch from engine.seal_epoch');

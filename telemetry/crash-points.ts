@@ -1,6 +1,6 @@
 /**
- * Places at which a test may kill the process, to show that nothing is lost there: `CRASH_AT=credit.afterCommit:1`
- * sends SIGKILL to itself the first time that point is reached. Never armed when NODE_ENV is production.
+ * Places at which a test may kill the process, to show that nothing is lost there. With `CRASH_AT=credit.afterCommit:1`
+ * the process sends itself SIGKILL the first time it reaches that point. Never armed when NODE_ENV is production.
  */
 export type CrashPoint =
   | 'api.afterReserve'

@@ -1,11 +1,11 @@
 import { pino } from 'pino';
 
-/** What every process logs with: JSON lines on standard output. Ids and codes only; never bodies, names or keys. */
+/** The log of every process: JSON lines on standard output, with ids and codes only; never bodies, names or keys. */
 export type Log = pino.Logger;
 
 export const createLog = (part: string, level: string): Log => pino({ level, base: { part } });
 
-/** Conditions a person must look at. The names are what alerts are written against. */
+/** Conditions that an operator must look at. Alert rules use these names. */
 export type Alarm =
   | 'placement_refused_by_configuration'
   | 'placement_unknown'
@@ -54,19 +54,19 @@ export type Alarm =
   | 'keys_not_taken'
   | 'key_overlap_short';
 
-/** A kind that was told stays quiet this long; what comes meanwhile is counted and told in one line. */
+/** After the first line of a kind, repeated alarms are counted for this long and then reported in one line. */
 const QUIET_MS = 60_000;
-/** So many subjects (deposits, cases, workflows) of one kind have a line of their own within a minute. */
+/** At most this many subjects (deposits, cases, workflows) of one kind get a line of their own within a minute. */
 const MAX_LINES = 20;
-/** So many further ones are named in the line that counts; beyond them they are counted only. */
+/** At most this many further subjects are named in the counting line; any others are only counted. */
 const MAX_NAMED = 200;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What one kind has said and kept to itself within the minute. */
+/** The lines and counts of one kind within the minute. */
 interface Quiet {
   lines: number;
-  /** Subjects that had a line, in this minute or while the kind did not come to rest. */
+  /** Subjects that are only counted: they had a line in this minute, or were counted in the minute before. */
   told: Set<string>;
   counted: Map<string, number>;
   unnamed: number;
@@ -74,13 +74,13 @@ interface Quiet {
 }
 
 const quietKinds = new WeakMap<Log, Map<Alarm, Quiet>>();
-/** Whose counts are not told yet: kept alive until they are. */
+/** Logs with counts that are not reported yet; the set keeps them alive until then. */
 const waiting = new Set<Log>();
 let tellsAtExit = false;
 
 /**
- * Logs at error level with the field `alarm`, which alert rules count. The first one about a subject is a line at once;
- * more of the same within a minute become one line with `count`, `about` (how many of which) and the last details.
+ * Logs at error level with the field `alarm`, which alert rules count. The first alarm about a subject is logged at
+ * once. Further ones within a minute become one line with `count`, `about` (the count by subject) and the last fields.
  */
 export function raiseAlarm(log: Log, alarm: Alarm, fields: Fields = {}): void {
   const kinds = kindsOf(log);
@@ -99,15 +99,15 @@ export function raiseAlarm(log: Log, alarm: Alarm, fields: Fields = {}): void {
   else quiet.counted.set(subject, (known ?? 0) + 1);
 }
 
-/** Tells at once what was counted and not told; for the end of a process. Idempotent. */
+/** Reports all pending counts at once; for the end of a process. Idempotent. */
 export function tellCounted(log: Log): void {
   for (const [alarm, quiet] of kindsOf(log)) tell(log, alarm, quiet);
   waiting.delete(log);
 }
 
 /**
- * Which of the things that alarms are about this one is about, and what proves it: who can prove little hides nothing that
- * is proved better. Empty: the process itself.
+ * Returns the subject of an alarm, together with its proof: so a weakly proved alarm does not suppress a better proved
+ * one. Empty: the process itself.
  */
 function subjectOf({ deposit, case: held, workflowId, key, row, claimed, proof }: Fields): string {
   const thing = [deposit, held, workflowId, key, row, claimed].find((one) => typeof one === 'string');
@@ -127,7 +127,7 @@ function beginQuiet(log: Log, alarm: Alarm): Quiet {
   if (!tellsAtExit) process.once('exit', () => waiting.forEach(tellCounted));
   tellsAtExit = true;
   const minute = setInterval(() => {
-    // Who was counted goes on being counted, so that a kind that does not rest has one line a minute.
+    // Counted subjects stay counted, so that a kind that does not come to rest has one line a minute.
     const restless = quiet.counted;
     if (tell(log, alarm, quiet)) {
       quiet.told = new Set(restless.keys());
@@ -142,7 +142,7 @@ function beginQuiet(log: Log, alarm: Alarm): Quiet {
   return quiet;
 }
 
-/** False: there is nothing to tell. */
+/** Reports the counts; returns false if there are none. */
 function tell(log: Log, alarm: Alarm, quiet: Quiet): boolean {
   const { counted, unnamed, last } = quiet;
   const count = [...counted.values()].reduce((sum, n) => sum + n, unnamed);

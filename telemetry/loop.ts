@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Work that goes on in the background. */
+/** Work in the background. */
 export interface Loop {
-  /** Resolves when nothing is under way. */
+  /** Stops the loop; resolves when no round is running. */
   close(): Promise<void>;
 }
 
@@ -13,7 +13,7 @@ export interface Rounds {
   readonly failed: (error: unknown, n: number) => number;
 }
 
-/** Runs round after round until it is closed; a failure ends no loop. */
+/** Runs rounds until it is closed or a round returns null. A failure does not end the loop. */
 export function startLoop({ work, failed }: Rounds): Loop {
   const stop = new AbortController();
   async function run(): Promise<void> {

@@ -6,9 +6,9 @@ import { type Loop, startLoop } from '../telemetry/loop.ts';
 const AGAIN_MS = 5_000;
 
 /**
- * Puts the workflow code of this worker into the archive, under the hash that stands in every history it works on, so
- * that those can be replayed on the code that decided them. A worker may start while the store is away: it is tried
- * until it works.
+ * Stores this worker's workflow code in the archive, under the hash that every history it works on contains. So each
+ * history can be replayed on the code that decided it. Retries until the store accepts it, because a worker may start
+ * while the store is down.
  */
 export function keepBundle(
   { objects, log }: { readonly objects: ArchiveObjects; readonly log: Log },

@@ -23,21 +23,21 @@ import '../config/closed-output.ts';
 import '../database/command-errors.ts';
 
 /**
- * `npm run migrate`: brings the database named by DATABASE_URL to the newest schema, registers INBOX_SEAL_KEY where it is set
- * and, where Temporal is named too, the search attributes and the archive's schedule. Runs before a new version starts, as
- * the schema's owner.
+ * `npm run migrate`: brings the database of DATABASE_URL to the newest schema and registers INBOX_SEAL_KEY if set.
+ * If Temporal is configured too, registers the search attributes and creates the archive's schedule. Runs as the
+ * schema's owner, before a new version starts.
  */
 const flags = takesNoArguments('npm run migrate', 'brings the database and Temporal to what this version needs.', {
   '--contract': 'also takes away what only processes of a version before need: when none works any more',
 });
 
-/** For so long Temporal may be away. */
+/** Temporal may be down for this long. */
 const PATIENCE_MS = 60_000;
 const PAUSE_MS = 2_000;
 /** gRPC: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED, UNAUTHENTICATED. */
 const REFUSALS: readonly unknown[] = [3, 7, 12, 16];
 
-// Before anything is changed: a wrong setting must not leave half of it done.
+// Read before anything is changed: a wrong setting must not leave half of the work done.
 const archiveEveryMs = loadArchiveEvery();
 const seed = loadSealKeyIfSet();
 const [client, watcher] = await Promise.all([connect(), connect()]);
@@ -66,7 +66,7 @@ try {
   await Promise.all([client.end(), watcher.end()]);
 }
 
-/** An API of before MACs makes none: while one may be at work, the database goes on taking what it writes. */
+/** Registers the key, unless an API from before MACs may be running: the database must still accept its rows. */
 async function register(seed: Secret): Promise<void> {
   const key = sealKey(seed);
   const isEarly = !flags.has('--contract') && !(await mayRegisterSealKey(client));
@@ -95,7 +95,7 @@ async function register(seed: Secret): Promise<void> {
   }
 }
 
-/** Ends the process with one sentence where the database cannot be used: the driver's trace would hide it. */
+/** Connects, or ends the process with one line: the driver's stack trace would hide the reason. */
 async function connect() {
   const opened = createClient({ connectionString: loadMigrationUrl(), application_name: 'deposit-migrate' });
   try {
@@ -117,7 +117,7 @@ if (isTemporalGiven()) {
   }
 }
 
-/** Both steps may be repeated. */
+/** Idempotent. */
 async function prepare({ connectionOptions, namespace }: TemporalConfig): Promise<void> {
   const connection = await Connection.connect(connectionOptions);
   try {
@@ -130,7 +130,7 @@ async function prepare({ connectionOptions, namespace }: TemporalConfig): Promis
   }
 }
 
-/** A server that has just started answers late, or does not know its namespace yet. What it refuses it would refuse again. */
+/** Retries, because a server that has just started responds late or has no namespace yet. A refusal is not retried. */
 async function patiently(work: () => Promise<void>): Promise<void> {
   for (const until = performance.now() + PATIENCE_MS; ; ) {
     try {
@@ -148,7 +148,7 @@ const isRefused = (error: unknown): boolean => REFUSALS.includes(codeOf(error));
 function reasonOf(error: unknown): string {
   const { message, cause } = error as { message?: string; cause?: { details?: string; message?: string } };
   const more = cause?.details ?? cause?.message;
-  // Several addresses were tried, and none has a message of its own.
+  // An error of several addresses has no message of its own.
   const first = message === undefined || message === '' ? String(codeOf(error)) : message;
   return more === undefined || more === first ? first : `${first}: ${more}`;
 }

@@ -1,19 +1,19 @@
 import { type Alarm, type Log, raiseAlarm } from '../telemetry/log.ts';
 import { type Loop, startLoop } from '../telemetry/loop.ts';
 
-/** What is cleaned up in bounded batches, now and every so often. */
+/** A periodic cleanup in bounded batches; the first runs at once. */
 export interface Sweep {
   /** One statement; `more`: the batch was full. */
   readonly batch: () => Promise<{ readonly done: Readonly<Record<string, number>>; readonly more: boolean }>;
   readonly everyMs: number;
-  /** Logged with the sums of a sweep that did anything. */
+  /** Logged with the sums of a sweep that changed anything. */
   readonly message: string;
-  /** Raised after so many sweeps that failed one after the other, once until one works again. */
+  /** Raised after `alarmAfter` failed sweeps in a row, once until a sweep succeeds again. */
   readonly alarm: Alarm;
   readonly alarmAfter: number;
 }
 
-/** Closing it resolves when no statement is under way. */
+/** Starts the sweeps; `close()` resolves when no statement is running. */
 export function startSweeping(log: Log, { batch, everyMs, message, alarm, alarmAfter }: Sweep): Loop {
   return startLoop({
     async work(stop) {

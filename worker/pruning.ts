@@ -8,7 +8,7 @@ const EVERY_MS = 3_600_000;
 /** A day. */
 const ALARM_AFTER_FAILURES = 24;
 
-/** Deletes what is older than `olderThanMs` and needed by nothing, now and every hour (docs/internals/growth.md#what-prunes). */
+/** Deletes unneeded rows older than `olderThanMs`, now and every hour (docs/internals/growth.md#what-prunes). */
 export const startPruning = (
   { pool, log }: { readonly pool: pg.Pool; readonly log: Log },
   olderThanMs: number,

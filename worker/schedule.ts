@@ -4,8 +4,8 @@ import { TASK_QUEUE } from '../workflows/messages.ts';
 export const ARCHIVE_SCHEDULE = 'archive';
 
 /**
- * Has the archive's workflow started every so often, never twice at once. Repeatable; another interval replaces the one
- * that stands. A schedule that people have paused stays paused.
+ * Creates the schedule that starts the archive's workflow every `everyMs`, never twice at once. Idempotent; another
+ * interval replaces the existing one. A schedule that operators have paused stays paused.
  */
 export async function ensureArchiveSchedule(client: Client, everyMs: number): Promise<void> {
   const wanted = {
@@ -19,7 +19,7 @@ export async function ensureArchiveSchedule(client: Client, everyMs: number): Pr
       // A lost worker is noticed after this long.
       workflowTaskTimeout: '3s',
     },
-    // What was missed need not be made up for: each run takes all that is due.
+    // Missed runs need no catch-up: each run takes everything that is due.
     policies: { overlap: 'SKIP', catchupWindow: '1m' },
   } satisfies Omit<ScheduleOptions, 'scheduleId'>;
   try {

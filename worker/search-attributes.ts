@@ -2,12 +2,12 @@ import type { Connection } from '@temporalio/client';
 import { encodeSearchAttributeIndexedValueType } from '@temporalio/common/lib/search-attributes.js';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.ts';
 
-/** gRPC: everything asked for is there already. */
+/** gRPC: all requested attributes exist already. */
 const ALREADY_EXISTS = 6;
 
 /**
- * Makes the deposit's search attributes known to a namespace: a start with an unknown one would be refused. Repeatable.
- * Throws when Temporal is away; trying again helps.
+ * Registers the search attributes in a namespace, because Temporal refuses a start with an unknown one. Idempotent.
+ * Throws when Temporal is down; a retry helps.
  */
 export async function registerSearchAttributes(
   connection: Pick<Connection, 'operatorService'>,

@@ -5,10 +5,10 @@ import { SHRED_BATCH, shredPayerNames } from '../database/queries/payer-names.ts
 import { startSweeping } from './periodic-sweep.ts';
 
 const EVERY_MS = 5 * 60_000;
-/** Names that should be gone are still there after about an hour. */
+/** After about an hour in which expired names were not erased. */
 const ALARM_AFTER_FAILURES = 12;
 
-/** Erases the names of payers that are older than `retentionMs`, now and every few minutes. */
+/** Erases payers' names that are older than `retentionMs`, now and every few minutes. */
 export const startShredding = (
   { pool, log }: { readonly pool: pg.Pool; readonly log: Log },
   retentionMs: number,

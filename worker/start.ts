@@ -29,18 +29,21 @@ import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
 
-/** Beside WORKER_CONNECTIONS: people decide seldom. */
+/** In addition to WORKER_CONNECTIONS; few, because decisions are rare. */
 const DECISION_CONNECTIONS = 2;
 const WATCH_HISTORIES_MS = 10 * 60_000;
 
 export interface RunningWorker {
-  /** Settles when the worker has ended: by `stop`, by a signal to the process, or with the error that ended it. */
+  /** Resolves when the worker has ended by `stop` or by a signal to the process; rejects if an error ended it. */
   readonly ended: Promise<void>;
-  /** Finishes what is under way, then gives back connection and pool. */
+  /** Finishes the work in progress, then closes the connection and the pools. */
   stop(): Promise<void>;
 }
 
-/** Wires the worker together and starts polling. Throws when Temporal cannot be reached, `ForgottenError` on a database that was lost, `WrongSession`. */
+/**
+ * Wires the worker together and starts polling. Throws when Temporal is unreachable, `ForgottenError` when the database
+ * was lost, and `WrongSession` when a database session is not the requested one.
+ */
 export async function startWorker(config: WorkerConfig, temporal: TemporalConfig, log: Log): Promise<RunningWorker> {
   const connections = await connect(config, temporal, log);
   const objects = archiveObjects(connections.pool, config.archiveDirectory);
@@ -77,7 +80,6 @@ export async function startWorker(config: WorkerConfig, temporal: TemporalConfig
   };
 }
 
-/** The connections of a worker. */
 interface WorkerConnections {
   readonly pool: ReturnType<typeof createPool>;
   readonly decisions: ReturnType<typeof createPool>;
@@ -158,21 +160,21 @@ async function wireActivities(
   });
 }
 
-/** What goes on beside the tasks: keys and clocks are watched, what is old is deleted, histories that are missing are counted. */
+/** Starts the background loops: watching keys, the clock and the archive's backlog, erasing names, pruning. */
 function startRounds(
   config: WorkerConfig,
   { pool }: WorkerConnections,
   watchHistories: () => Promise<unknown>,
   log: Log,
 ): Loop {
-  // A name is opened when its order is placed, and orders are placed within this time.
+  // A name is decrypted when its order is placed, and orders are placed within this time.
   const overlapMs = { payerName: config.placeWithinMs };
   const stopWatching = watchKeys(config.keys, { overlapMs, show: nameKeys, log });
   const stopClock = watchClock(pool, log);
   const loops = [
     startShredding({ pool, log }, config.payerNameRetentionMs),
     startPruning({ pool, log }, config.pruneAfterMs),
-    // Also where nothing archives: the schedule may be paused, or gone.
+    // Runs even if nothing archives: the schedule may be paused or deleted.
     startLoop({
       work: async () => {
         await watchHistories();

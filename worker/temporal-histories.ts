@@ -4,17 +4,17 @@ import { unopened } from '../config/temporal.ts';
 
 /** gRPC: not found. */
 const NOT_FOUND = 5;
-/** As all of ours are. */
+/** The form of all our workflow ids. */
 const PLAIN = /^[\w.:-]+$/;
 const ASK_RETENTION_AGAIN_MS = 10 * 60_000;
 
-/** Histories as Temporal holds them: nothing is decrypted. */
+/** Reads histories as Temporal stores them, without decrypting anything. */
 export function temporalHistories(client: Client): HistorySource {
   let retention: { readonly ms: number; readonly askedAt: number } | null = null;
   return {
     async listed(workflowIds) {
       const found: { readonly workflowId: string; readonly runId: string; readonly startTime: Date }[] = [];
-      // An id that somebody made up must not make the question about all others unreadable.
+      // An id that somebody made up must not break the query for all others.
       const plain = workflowIds.filter((id) => PLAIN.test(id));
       if (plain.length === 0) return new Map();
       const ids = plain.map((id) => `'${id}'`).join(', ');
@@ -37,7 +37,7 @@ export function temporalHistories(client: Client): HistorySource {
       try {
         return await handle.fetchHistory();
       } catch (error) {
-        // Of this call the client does not say what was not found, the workflow or its namespace.
+        // For this call the client does not report whether the workflow or its namespace was not found.
         if ((error as { code?: unknown }).code !== NOT_FOUND) throw error;
         if ((await unlessGone(() => unopened(client).getHandle(workflowId, runId).describe())) !== null) throw error;
         return null;
@@ -55,7 +55,7 @@ export function temporalHistories(client: Client): HistorySource {
   };
 }
 
-/** A namespace that is not there is another error: nothing is known of the workflow then. */
+/** Resolves to null if there is no such workflow. Rejects for a missing namespace: the workflow is unknown then. */
 async function unlessGone<T>(ask: () => Promise<T>): Promise<T | null> {
   try {
     return await ask();

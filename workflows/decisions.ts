@@ -17,15 +17,15 @@ import { confirm, propose, withdraw } from './messages.ts';
 /** The case as it is when it opens. */
 export type CaseSubject = Omit<CaseState, 'open' | 'proposal'>;
 
-/** What people see of an open case: its current standing in the books and the waiting proposal. */
+/** The visible state of an open case: its current standing in the books and the waiting proposal. */
 export type CaseProgress = Pick<CaseState, 'standing' | 'proposal'>;
 
 type Decided = Extract<DecisionAnswer, { kind: 'decided' }>;
 
-/** A case that people may see already, and may decide as soon as this workflow holds it. */
+/** A case that operators may see already, and may decide as soon as this workflow holds it. */
 export interface People {
   /**
-   * Holds the case until people have decided, by the rules of domain/decision.ts, and the decision was carried out.
+   * Holds the case until operators have decided, by the rules of domain/decision.ts, and the decision was carried out.
    * Calls `changed` whenever there is a new state to show.
    */
   decide(opened: CaseSubject, changed: (progress: CaseProgress) => void): Promise<Decided>;
@@ -37,7 +37,7 @@ export interface People {
   dismiss(): void;
 }
 
-/** What a workflow knows of its case and of people's steps. */
+/** The state of a workflow's case and of the operators' steps. */
 interface Hearing {
   readonly workflowId: string;
   held: { readonly subject: CaseSubject; readonly changed: (progress: CaseProgress) => void } | null;
@@ -48,14 +48,14 @@ interface Hearing {
   dismissed: boolean;
   /** The case's row is to be read. */
   look: boolean;
-  /** Counts people's steps, to detect that an answer about the row is older than the newest step. */
+  /** Counts the operators' steps, to detect that a result about the row is older than the newest step. */
   changes: number;
-  /** The answers to confirmations, by the id of their step. */
+  /** The results of confirmations, by the id of their step. */
   readonly concluded: Map<string, DecisionAnswer>;
 }
 
 /**
- * Registers the update handlers early: people can see the case as soon as its row exists, and Temporal rejects an
+ * Registers the update handlers early: operators can see the case as soon as its row exists, and Temporal rejects an
  * update without a handler. Updates wait until `decide()` is called.
  */
 export function hearPeople(workflowId: string): People {
@@ -95,7 +95,7 @@ export function hearPeople(workflowId: string): People {
   };
 }
 
-// The handlers check again what their validators checked: of two updates in one task the second was accepted before the
+// The handlers repeat the checks of their validators: of two updates in one task the second was accepted before the
 // first was handled. Nothing may be awaited between this check and its consequence, or both would pass.
 
 async function takeProposal(hearing: Hearing, message: Proposal): Promise<void> {
@@ -114,7 +114,7 @@ async function takeConfirmation(hearing: Hearing, message: Confirmation): Promis
   const { concluded } = hearing;
   if (!isHeld(hearing)) await condition(() => isHeld(hearing));
   check(hearing, confirmationFault, message);
-  // After a restore PostgreSQL assigns ids of rows again: the answer to the earlier step with this id is not that
+  // After a restore PostgreSQL assigns ids of rows again: the result of an earlier step with this id is not the result
   // of this one.
   if (concluded.has(message.decisionId) && patched('answer-anew')) concluded.delete(message.decisionId);
   hearing.confirmation = message;
@@ -129,7 +129,7 @@ async function takeWithdrawal(hearing: Hearing, message: Step): Promise<void> {
   hearing.proposal = null;
   show(hearing);
   if (await recorded(hearing, null, message)) return;
-  // The withdrawal is in no table: the proposal waits again, unless people have taken another step meanwhile.
+  // The withdrawal is in no table: the proposal waits again, unless operators have taken another step meanwhile.
   if (isOpen(hearing)) hearing.proposal ??= withdrawn;
   show(hearing);
   refuse('not_written');
@@ -157,7 +157,7 @@ async function untilDecided(hearing: Hearing): Promise<Decided> {
   }
 }
 
-/** How the case was decided; null: it is open, and the workflow has taken over the row's current state. */
+/** Returns how the case was decided; null: it is open, and the workflow has taken over the row's current state. */
 async function lookAtCase(hearing: Hearing): Promise<Decided | null> {
   const before = hearing.changes;
   const row = await caseOutcome(hearing.workflowId);
@@ -170,7 +170,7 @@ async function lookAtCase(hearing: Hearing): Promise<Decided | null> {
   return null;
 }
 
-/** The row is decided; another update may have confirmed meanwhile and wait for the answer. */
+/** The row is decided; another update may have confirmed meanwhile and wait for its result. */
 function closeAsDecided(hearing: Hearing): void {
   hearing.decided = true;
   if (hearing.confirmation !== null) hearing.concluded.set(hearing.confirmation.decisionId, CLOSED);

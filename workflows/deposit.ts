@@ -47,7 +47,7 @@ async function live(input: DepositInput): Promise<DepositResult> {
     const { state, effects } = transition(memory.state, instead ?? (await CHAPTERS[memory.state](memory)));
     instead = null;
     memory.state = state;
-    // People can see the case as soon as its row exists, which is before this workflow holds it.
+    // Operators can see the case as soon as its row exists, which is before this workflow holds it.
     if (state === 'IN_REVIEW') memory.people = hearPeople(depositWorkflowId(input.externalOrderNumber));
     show();
     if (effects.includes('record')) instead = await record(memory, state);
@@ -123,7 +123,7 @@ const CHAPTERS: Readonly<Record<OpenState, (memory: Memory) => Promise<DepositEv
     return 'credited';
   },
 
-  // No time limit: only people decide here.
+  // No time limit: only operators decide here.
   async IN_REVIEW(memory) {
     const { facts, input } = memory;
     const subject = {
@@ -134,7 +134,7 @@ const CHAPTERS: Readonly<Record<OpenState, (memory: Memory) => Promise<DepositEv
     };
     const { decision, postingId, settled, elsewhere } = await memory.people!.decide(subject, (now) => {
       Object.assign(facts, now);
-      // Perhaps after the decision: a step may still be on its way.
+      // This may run after the decision: a step may still be on its way.
       showDepositDetails(input, memory.state, facts);
     });
     const isCredited = decision === 'credit' && elsewhere !== true;

@@ -2,7 +2,7 @@ import type { Proposal, Standing } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
 
-/** The workflow's knowledge beyond its state, all from its input, its messages and its activities' answers. */
+/** The workflow's knowledge beyond its state, all from its input, its messages and its activities' results. */
 export interface DepositFacts {
   expiresAt: string | null;
   advertisementCode: string | null;
@@ -15,9 +15,9 @@ export interface DepositFacts {
   creditedCode: string | null;
   /** An alarm about a message that names an unbound payment was raised; one per run is enough. */
   reported: boolean;
-  /** The answer of the patch `announce-no-hints`; missing until it is needed. */
+  /** The result of the patch `announce-no-hints`; missing until it is needed. */
   announcesNoHints?: boolean;
-  /** While people decide: where the payment's money is, and the proposal that waits for a second person. */
+  /** While operators decide: where the payment's money is, and the proposal that waits for a second operator. */
   standing: Standing;
   proposal: Proposal | null;
 }

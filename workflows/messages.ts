@@ -23,8 +23,8 @@ export interface DepositInput extends Order {
 }
 
 /**
- * A callback that no machine may credit: the workflow `review:…` holds its case until people decide. Optional fields
- * are missing in histories of v1.
+ * A callback that no machine may credit: the workflow `review:…` holds its case until operators decide. Optional
+ * fields are missing in histories of v1.
  */
 export interface ReviewInput {
   readonly inboxId: string;
@@ -35,7 +35,7 @@ export interface ReviewInput {
   readonly payment?: Payment | null;
   /** The deposit it claims, with its frozen settings; null when there is none. */
   readonly order?: DepositInput | null;
-  /** Where its money is at the start. */
+  /** The place of its money at the start. */
   readonly standing?: Standing;
   /** A credit in doubt: the posting, who doubts it and why. */
   readonly doubt?: { readonly postingId: string; readonly operator: string; readonly reason: string };
@@ -43,7 +43,7 @@ export interface ReviewInput {
   readonly workflowId?: string;
   /** The workflow that holds the case, when it is not the case's own: that one ended while the row stayed open. */
   readonly heldBy?: string;
-  /** The result of the previous workflow, when it had ended before PostgreSQL was restored to an older state. */
+  /** The result of the previous workflow, if it had ended before PostgreSQL was restored to an older state. */
   readonly said?: string;
 }
 
@@ -56,13 +56,13 @@ export const callbackAccepted = defineSignal<[Payment]>('callbackAccepted');
  * facts.
  */
 export const lookAgain = defineSignal('lookAgain');
-/** The provider's answer came after the placement had been settled as unknown: there is a checkout link after all. */
+/** The provider's response came after the placement had been settled as unknown: there is a checkout link after all. */
 export const orderAnswered = defineSignal<[{ readonly expiresAt: string }]>('orderAnswered');
 
 /**
- * The steps of people. The operator is the name of a personal key, set by the API; the rows that the ids name are read
- * again before money moves. Updates that a validator rejects leave no trace in the history; their error's type is a
- * DecisionFault.
+ * The operators' steps. `operator` is the name of a personal key, set by the API. The rows that the ids name are read
+ * again before money moves. The error of a refused step has a DecisionFault as its type, that of a malformed one
+ * `malformed`. An update that a validator rejects leaves no trace in the history.
  */
 export const propose = defineUpdate<void, [Proposal]>('propose');
 /** Resolves when the decision was carried out; while the database is down it waits. */
@@ -88,12 +88,12 @@ export const SEARCH_ATTRIBUTES = [
 
 /**
  * A worker that dies in the middle of a task is noticed after this long; between tasks, after two seconds. It must not
- * be shorter: a worker that freezes for longer while a local activity runs continues with newer messages in an order
- * that no replay produces (docs/decisions/0015-an-audit-that-trusts-nobody.md).
+ * be shorter. A worker that freezes for longer during a local activity continues with newer messages, in an order that
+ * no replay produces (docs/decisions/0015-an-audit-that-trusts-nobody.md).
  */
 const WORKFLOW_TASK_TIMEOUT = '10s';
 
-/** How a deposit is started, by the API and by the relay alike: a second start finds the first. */
+/** Returns the start options of a deposit, for the API and the relay alike: a second start finds the first. */
 export function depositStart(input: DepositInput) {
   const searchable: SearchAttributePair[] = [
     // The state of most of its life: on the happy path only the end is written again.
@@ -114,7 +114,7 @@ export function depositStart(input: DepositInput) {
   } as const;
 }
 
-/** How a case's workflow is started: once, and again only after it was terminated by hand. */
+/** Returns the start options of a case's workflow: it starts once, and again only after it was terminated by hand. */
 export function reviewStart(input: ReviewInput) {
   const searchable: SearchAttributePair[] = [
     { key: DepositStateKey, value: 'IN_REVIEW' },

@@ -16,7 +16,7 @@ export interface ReviewResult {
 }
 
 /**
- * Holds the case of an authentic callback that no machine may credit, or of a doubted credit, until people have
+ * Holds the case of an authentic callback that no machine may credit, or of a doubted credit, until operators have
  * decided. Like a deposit it cannot be canceled.
  */
 export async function review(input: ReviewInput): Promise<ReviewResult> {
@@ -47,7 +47,7 @@ async function hold(input: ReviewInput): Promise<ReviewResult> {
   return { decision, postingId, decidedBy };
 }
 
-/** Reasons of real payments that only people may credit: it came second, or after the deposit had ended. */
+/** Reasons of real payments that only operators may credit: they came second, or after the deposit had ended. */
 const WAITS_FOR_PEOPLE: readonly ReviewReason[] = ['SECOND_CODE', 'DEPOSIT_FINAL'];
 
 /** Whether it is such a payment and the judge would credit it: it is booked at once, and its code is used up. */

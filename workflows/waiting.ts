@@ -23,7 +23,7 @@ export interface Memory {
   readonly input: DepositInput;
   readonly facts: DepositFacts;
   state: DepositState;
-  /** Set as soon as people may see a case of it. */
+  /** Set as soon as operators may see a case of the deposit. */
   people: People | null;
   answered: { readonly expiresAt: string } | null;
   /** The signal `lookAgain` came: the row may have changed. */
@@ -65,7 +65,7 @@ export function listenForPayments(input: DepositInput): Memory {
   const { facts } = memory;
   setHandler(callbackAccepted, (payment) => {
     if (!isPayment(payment)) return;
-    // If two are named, the database says which is bound, after it was asked about the first.
+    // If two are named, the database decides which is bound, after it was asked about the first.
     if (facts.payment !== null && facts.payment.inboxId !== payment.inboxId) memory.look = true;
     facts.payment ??= payment;
   });
@@ -102,7 +102,7 @@ export async function untilPaid(
   }
 }
 
-/** The row is final: people credited an unbound payment of this deposit, or Temporal was restored to an older state. */
+/** The row is final: operators credited an unbound payment of it, or Temporal was restored to an older state. */
 function settledAs(facts: DepositFacts, found: Settlement): DepositEvent {
   facts.payment = null;
   facts.review = null;
@@ -170,7 +170,7 @@ export async function recordWindow(
 }
 
 /**
- * Gives the payment to people. Returns the event that happened instead, if the database binds another payment, or none.
+ * Opens the payment's case. Returns the event that happened instead, if the database binds another payment, or none.
  */
 export async function giveToPeople(memory: Memory): Promise<DepositEvent | null> {
   const { input, facts } = memory;
@@ -183,7 +183,7 @@ export async function giveToPeople(memory: Memory): Promise<DepositEvent | null>
     late: facts.late,
     workflowId: depositWorkflowId(input.externalOrderNumber),
     detail: review.detail,
-    // The payment is only late: the judge found no other fault, so the money is booked while people decide.
+    // The payment is only late: the judge found no other fault, so the money is booked while operators decide.
     park: review.reason === 'LATE',
     payment: paid,
     reported: facts.reported,

@@ -65,7 +65,7 @@ export function announce(state: DepositState, facts: DepositFacts): void {
   upsertSearchAttributes(pairs);
 }
 
-/** In these states the payment is still what a signal named: the database was not asked about it. */
+/** In these states the payment is still the one that a signal named: the database was not asked about it. */
 const UNASKED: readonly DepositState[] = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'];
 
 /**

@@ -13,20 +13,19 @@ import type { Secret } from './secret.ts';
 import type { Receipt } from '../../domain/review.ts';
 
 /**
- * The seal of an inbox row: what the API signs when it writes one, so that a row which anybody else has put there moves
- * no money. The private key is among the API's secrets and in no database; who verifies has the public keys in its own
- * settings.
+ * The seal of an inbox row is the API's signature over it, so that a row that anybody else has inserted moves no money.
+ * The private key is one of the API's secrets and in no database. Verifiers have the public keys in their own settings.
  */
 
-/** What a seal says of its row. */
+/** The facts of a row that its seal covers. */
 export interface SealFacts {
-  /** As it was when the row was written; see {@link isSealOf}. */
+  /** The receipt when the row was written; see {@link isSealOf}. */
   readonly receipt: Receipt;
   readonly externalOrderNumber: string;
   readonly contentHash: Buffer;
   /** sha256 of the bytes as they are stored. */
   readonly rawHash: Buffer;
-  /** What the first message was signed with; null: the row is from no message. */
+  /** The key and stamp that the first message was signed with; null: the row is from no message. */
   readonly stamp: { readonly keyId: string; readonly timestampMs: number } | null;
   /** The database's clock when it was sealed, UTC milliseconds. */
   readonly sealedMs: number;
@@ -40,7 +39,7 @@ export interface Seal {
   readonly sealedMs: number;
 }
 
-/** A seal as it is made, with what the database can verify of it. */
+/** A new seal, with a MAC that the database can verify. */
 export interface NewSeal extends Seal {
   /** HMAC-SHA256 of the same text, by {@link SealKey.macKey}; it is stored nowhere. */
   readonly mac: Buffer;
@@ -63,11 +62,11 @@ export interface SealKey {
   /** The first 16 hex digits of the public key's sha256. */
   readonly id: string;
   readonly privateKey: KeyObject;
-  /** 32 bytes derived from the private half: who knows them seals nothing. The database has them once they are registered. */
+  /** 32 bytes derived from the private key; they cannot make a seal. The database has them once they are registered. */
   readonly macKey: Buffer;
 }
 
-/** Signs with whatever key is current. `sealedMs` of the facts is cut to whole milliseconds. */
+/** Signs with the current key. `sealedMs` of the facts is rounded to whole milliseconds. */
 export type Sealer = (facts: SealFacts) => NewSeal;
 
 export const createSealer =
@@ -80,12 +79,12 @@ export const createSealer =
     return { signature: sign(null, text, privateKey), key: id, sealedMs, mac };
   };
 
-/** The public keys of all generations, by their names. Those of rows that are kept stay for ever. */
+/** The public keys of all generations, by name. A key must stay as long as a row that it sealed is stored. */
 export type SealPublicKeys = ReadonlyMap<string, KeyObject>;
 
 /**
- * Whether one of these keys made the seal over these facts. The receipt of a row that came before its order was known
- * changes once, when the order is there: such a row still bears the seal of `unknown_order`.
+ * Whether one of these keys made the seal over these facts. The receipt of a row that was received before its order
+ * changes once, when the order is created: such a row still has the seal over `unknown_order`.
  */
 export function isSealOf(keys: SealPublicKeys, seal: Seal, facts: Omit<SealFacts, 'sealedMs'>): boolean {
   const key = keys.get(seal.key);
@@ -96,13 +95,13 @@ export function isSealOf(keys: SealPublicKeys, seal: Seal, facts: Omit<SealFacts
   );
 }
 
-/** What goes before the 32 bytes of a seed in PKCS8, and before those of a public key in SPKI (RFC 8410). */
+/** The bytes before the 32 bytes of a seed in PKCS8, and before those of a public key in SPKI (RFC 8410). */
 const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
 const MAC_LABEL = 'deposit-engine inbox mac v1';
 
-/** The key pair whose private half is these 32 bytes, and the MAC's key by HKDF-SHA256 (RFC 5869), without a salt. */
+/** Makes the key pair of these 32 private bytes, and the MAC's key by HKDF-SHA256 (RFC 5869), without a salt. */
 export function sealKey(seed: Secret): SealKey {
   const key = Buffer.concat([SEED_PREFIX, seed.reveal()]);
   const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
@@ -110,7 +109,7 @@ export function sealKey(seed: Secret): SealKey {
   return { id: nameOf(publicBytes(privateKey)), privateKey, macKey };
 }
 
-/** The public half as settings have it: 32 bytes as base64url. */
+/** Returns the public key as settings have it: 32 bytes as base64url. */
 export const publicSealKey = (seed: Secret): string => publicBytes(sealKey(seed).privateKey).toString('base64url');
 
 const publicBytes = (privateKey: KeyObject): Buffer =>
@@ -118,7 +117,7 @@ const publicBytes = (privateKey: KeyObject): Buffer =>
 
 const nameOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
-/** Public keys as settings have them, separated by commas. */
+/** Reads public keys as settings have them, separated by commas. */
 export function sealPublicKeys(list: Secret): SealPublicKeys {
   const parts = splitPublicKeys(list.reveal().toString('utf8'));
   return new Map(

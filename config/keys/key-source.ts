@@ -5,15 +5,15 @@ import { type Environment, type EnvironmentValues, withSecretFiles } from './sec
 
 export type Keyrings<N extends KeyName = KeyName> = { readonly [name in N]: Keyring<KeyTypes[name]> };
 
-/** What a look at the files brought. `problems` are told once for each content that cannot be taken. */
+/** The result of reading the files. `problems` are reported once for each refused content. */
 export type KeyReload<N extends KeyName> =
   | { readonly kind: 'nothing new' }
   | { readonly kind: 'taken'; readonly before: KeySets<N>; readonly now: KeySets<N> }
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
 /**
- * The keys of a process: read at its start, and again whenever the files change that some of them come from. What
- * cannot be taken whole is not taken at all, and the keys stay as they were.
+ * The keys of a process: read at its start, and again whenever a file of theirs changes. If a part of a change is
+ * wrong, the whole change is refused and the old keys stay.
  */
 export class KeySource<N extends KeyName> {
   readonly rings: Keyrings<N>;
@@ -21,11 +21,11 @@ export class KeySource<N extends KeyName> {
   readonly #names: readonly N[];
   readonly #rules: { readonly samples: boolean };
   #sets: KeySets<N>;
-  /** Digests of contents: of the one that was judged last, and of the last look. */
+  /** Digests of contents: the one that was judged last, and the one that was read last. */
   #judged: string;
   #seen: string;
 
-  /** `first`: what the environment and its files said when the process started, and the keys read out of that. */
+  /** `first`: the values of the environment and its files when the process started, and the keys parsed from them. */
   constructor(
     env: Environment,
     names: readonly N[],
@@ -45,12 +45,12 @@ export class KeySource<N extends KeyName> {
     return this.#sets;
   }
 
-  /** Whether any key comes from a file, so that looking again makes sense. */
+  /** Whether any key comes from a file, so that reading again makes sense. */
   get isReloadable(): boolean {
     return keyVariables(this.#names).some((name) => (this.#env[`${name}_FILE`] ?? '') !== '');
   }
 
-  /** Reads the files. Only what two looks in a row have found is judged: files are not written in one instant. */
+  /** Reads the files. Judges only a content that two reads in a row found: files are not written in one instant. */
   look(): KeyReload<N> {
     const given = this.#read();
     const digest = this.#digest(given);
@@ -79,8 +79,8 @@ export class KeySource<N extends KeyName> {
 }
 
 /**
- * A pair comes in two files. An access key that is known keeps its secret, so that no mixture of two pairs is taken
- * while one file is new and the other is not yet.
+ * Returns the problem of another secret for a known access key. A pair comes in two files, and one may be new while the
+ * other is still old: no mixture of two pairs is taken.
  */
 function changedSecrets(before: Partial<KeySets>, now: Partial<KeySets>): string[] {
   const known = pairsOf(before);

@@ -5,20 +5,20 @@ import { type Log, raiseAlarm } from '../../telemetry/log.ts';
 import type { Secret } from './secret.ts';
 
 export interface KeyWatch<N extends KeyName> {
-  /** How long a key must still verify after it stopped signing, where that matters. */
+  /** Time for which a key must still verify after it stopped signing; absent: it does not matter. */
   readonly overlapMs: { readonly [name in N]?: number };
-  /** Names of keys that may be shown: the same that tables and addresses carry. */
+  /** Returns names of keys that may be shown: the same as in tables and addresses. */
   readonly show: (sets: KeySets<N>) => Readonly<Record<string, unknown>>;
   readonly log: Log;
   readonly everyMs?: number;
 }
 
-/** A change is taken by the second look that finds it: within two of these. */
+/** The second read that finds a change takes it: within two of these periods. */
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * Says which keys are in force, and, where keys come from files, takes on what the files say from then on. Never
- * throws: what cannot be taken is told by the alarm `keys_not_taken`, and the old keys stay. Answers how to stop.
+ * Logs the keys in force and, if keys come from files, takes later changes of the files. Never throws: a refused change
+ * raises the alarm `keys_not_taken`, and the old keys stay. Returns a function that stops the watch.
  */
 export function watchKeys<N extends KeyName>(source: KeySource<N>, watch: KeyWatch<N>): () => void {
   const { log, overlapMs, show } = watch;
@@ -39,10 +39,10 @@ export function watchKeys<N extends KeyName>(source: KeySource<N>, watch: KeyWat
   return () => clearInterval(timer);
 }
 
-/** A key that does not verify for as long as work done under it may come back. */
+/** A key that stops verifying while work signed with it may still come back. */
 type ShortOverlap = {
   readonly key: KeyName;
-  /** Null: it does not verify any more at all. */
+  /** Null: it no longer verifies. */
   readonly until: string | null;
   readonly neededUntil: string;
 };
@@ -51,7 +51,7 @@ type AnySet = KeySet<KeyPair | Secret>;
 
 const setsOf = (sets: Partial<KeySets>): [KeyName, AnySet][] => Object.entries(sets) as [KeyName, AnySet][];
 
-/** At the start of a process nobody knows when the previous key stopped signing. */
+/** Returns previous keys that end early. At the start of a process it is unknown when they stopped signing. */
 function earlyEnds(sets: Partial<KeySets>, overlaps: Overlaps): ShortOverlap[] {
   return setsOf(sets).flatMap(([name, { previous }]) => {
     const neededMs = Date.now() + (overlaps[name] ?? 0);
@@ -59,7 +59,7 @@ function earlyEnds(sets: Partial<KeySets>, overlaps: Overlaps): ShortOverlap[] {
   });
 }
 
-/** What signed until now has to verify for the whole overlap, and what was to verify until an end, until that end. */
+/** A key that was signing keeps verifying for the whole overlap; a key with an end date, until that date. */
 function shortOverlaps(before: Partial<KeySets>, now: Partial<KeySets>, overlaps: Overlaps): ShortOverlap[] {
   return setsOf(now).flatMap(([name, after]) => {
     const overlapMs = overlaps[name];

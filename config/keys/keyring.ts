@@ -1,6 +1,6 @@
 /**
- * The keys of one purpose as they are configured. During a rotation there are two: first the next one is announced, so
- * that every process knows it before any of them signs with it; then it signs, and the one before still verifies.
+ * The configured keys of one purpose. A rotation has two steps. First the next key is announced, so that every process
+ * knows it before any of them signs with it. Then it signs, and the previous key still verifies.
  */
 export interface KeySet<K> {
   readonly current: K;
@@ -11,8 +11,8 @@ export interface KeySet<K> {
 }
 
 /**
- * The keys of one purpose as they are used. Ask it each time and keep nothing: its keys change while the process runs.
- * A piece of work that names a key and uses it takes it out once.
+ * The keys of one purpose in use. Read them each time, because they change while the process runs. Work that names a
+ * key and uses it reads the key once.
  */
 export interface Keyring<K> {
   /** The one key that signs, encrypts and derives. */
@@ -21,7 +21,7 @@ export interface Keyring<K> {
   readonly verifying: readonly K[];
 }
 
-/** A ring over whatever set `read` gives at the moment. The end of the previous key needs no reload. */
+/** Makes a ring over the set that `read` currently returns. The end of the previous key needs no reload. */
 export function createKeyring<K>(read: () => KeySet<K>, now: () => number = () => Date.now()): Keyring<K> {
   return {
     get current() {
@@ -42,7 +42,7 @@ export function createKeyring<K>(read: () => KeySet<K>, now: () => number = () =
 export const fixedKeyring = <K>(current: K): Keyring<K> =>
   createKeyring(() => ({ current, next: null, previous: null }));
 
-/** The same ring in another form, such as keys with their names. */
+/** Returns the ring with each key in another form, such as with its name; `form` runs once for each key. */
 export function mapKeyring<K extends object, L>(ring: Keyring<K>, form: (key: K) => L): Keyring<L> {
   const made = new WeakMap<K, { readonly form: L }>();
   const formed = (key: K): L => {

@@ -11,7 +11,7 @@ export interface KeyPair {
   readonly secretKey: Secret;
 }
 
-/** What each purpose has for a key. */
+/** The type of key of each purpose. */
 export interface KeyTypes {
   readonly mtpay: KeyPair;
   readonly callback: Secret;
@@ -34,7 +34,7 @@ interface Variables {
   readonly current: readonly string[];
   readonly next: readonly string[];
   readonly previous: readonly string[];
-  /** Null: who verifies has the public keys, so there is neither a next nor a previous one. */
+  /** Null: verifiers have the public keys, so there is neither a next nor a previous key. */
   readonly until: string | null;
 }
 
@@ -70,7 +70,7 @@ const VARIABLES: { readonly [name in KeyName]: Variables } = {
   inboxSealPublic: { current: [PUBLIC_KEYS], next: [], previous: [], until: null },
 };
 
-/** Every variable that belongs to these keys; each may be given as a file. */
+/** Returns every variable of these keys; each may be given as a file. */
 export const keyVariables = (names: readonly KeyName[]): string[] =>
   names.flatMap((name) => {
     const { current, next, previous, until } = VARIABLES[name];
@@ -82,8 +82,8 @@ export type ParsedKeys<N extends KeyName> =
   | { readonly keys: null; readonly problems: readonly string[] };
 
 /**
- * Reads the keys out of an environment whose files were read. `samples`: whether keys that anybody could guess will do,
- * as they do on a machine of one's own. Problems name variables and show no value.
+ * Parses the keys of an environment whose files were read. `samples`: whether keys that are easy to guess are allowed,
+ * as on a developer's machine. Problems name variables and show no value.
  */
 export function parseKeys<N extends KeyName>(
   given: Environment,
@@ -104,7 +104,7 @@ export function parseKeys<N extends KeyName>(
 const keyNames = (names: readonly KeyName[]): string[] =>
   names.flatMap((name) => [...VARIABLES[name].current, ...VARIABLES[name].next, ...VARIABLES[name].previous]);
 
-/** What is missing: the current key, half a pair, the end of a previous key. */
+/** Reports missing variables: of the current key, of half a pair, of the end of a previous key. */
 function slotProblems(given: Environment, { current, next, previous, until }: Variables): string[] {
   const isSet = (variable: string) => given[variable] !== undefined;
   const missing = [current, ...[next, previous].filter((slot) => slot.some(isSet))]
@@ -118,7 +118,7 @@ function slotProblems(given: Environment, { current, next, previous, until }: Va
   return missing;
 }
 
-/** The provider chooses what its keys look like; ours are random bytes. */
+/** The form of our own keys: random bytes. The provider chooses the form of its keys. */
 const OURS = /^[A-Za-z0-9_-]{43,}=*$/;
 const isProviders = (variable: string): boolean => variable.startsWith('MTPAY_');
 
@@ -144,7 +144,7 @@ function publicProblems(text: string): string[] {
     : [`${PUBLIC_KEYS}: expected Ed25519 public keys, each 32 bytes as base64url, separated by commas`];
 }
 
-/** A seal that nobody could verify would send every payment to people. */
+/** Reports a seal key without its public key: nobody could verify its seals, and every payment would become a case. */
 function sealProblems(given: Environment, names: readonly KeyName[]): string[] {
   if (!names.includes('inboxSeal') || !names.includes('inboxSealPublic')) return [];
   const own = publicSealKey(secretOf('INBOX_SEAL_KEY', given['INBOX_SEAL_KEY']!));
@@ -154,8 +154,8 @@ function sealProblems(given: Environment, names: readonly KeyName[]): string[] {
 }
 
 /**
- * No two keys are the same: not of two purposes, and not of one, where it would be a rotation that is half written. It
- * is this that makes it safe to change files one after the other.
+ * Reports equal keys, of two purposes or of one. In one purpose they mean a half-written rotation; refusing them makes
+ * it safe to change files one after the other.
  */
 function equalProblems(given: Environment, variables: readonly string[]): string[] {
   const first = new Map<string, string>();

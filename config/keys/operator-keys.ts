@@ -10,11 +10,11 @@ import {
 import { type SignedStep, signedText } from '../../domain/signed-step.ts';
 
 /**
- * The signatures of people's steps (Ed25519). The private key is on the operator's own device and nowhere else; whoever
- * verifies has the public keys in its own settings, not from the database.
+ * The signatures of operators' steps (Ed25519). The private key is only on the operator's own device. Verifiers have
+ * the public keys in their own settings, not from the database.
  */
 
-/** With what steps are verified. `required`: a step without a valid signature moves no money. */
+/** The keys and the rule for verifying steps. `required`: a step without a valid signature moves no money. */
 export interface SignatureTrust {
   readonly required: boolean;
   readonly keys: OperatorKeys;
@@ -26,14 +26,14 @@ interface OperatorKey {
   readonly publicKey: KeyObject;
 }
 
-/** The keys of each operator, those too with which older steps were signed. */
+/** The keys of each operator, including those that signed older steps. */
 export type OperatorKeys = ReadonlyMap<string, readonly OperatorKey[]>;
 
-/** What goes before the 32 bytes of a public key in SPKI (RFC 8410). */
+/** The SPKI bytes before the 32 bytes of a public key (RFC 8410). */
 const PUBLIC_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 const ENTRY = /^([a-z0-9][a-z0-9._-]{0,62})=([A-Za-z0-9_-]{43})=?$/;
 
-/** `NAME=KEY,…`: 32 bytes as base64url each; a name may have several. Answers what is wrong with the text, if anything. */
+/** Parses `NAME=KEY,…`: 32 bytes as base64url each; a name may have several. `problem`: the text's fault, or null. */
 export function parseOperatorKeys(list: string): { readonly keys: OperatorKeys; readonly problem: string | null } {
   const keys = new Map<string, OperatorKey[]>();
   const owners = new Map<string, string>();
@@ -46,7 +46,7 @@ export function parseOperatorKeys(list: string): { readonly keys: OperatorKeys; 
     const bytes = Buffer.from(text, 'base64url');
     const id = keyName(bytes);
     const owner = owners.get(id);
-    // One person with two names would be two people.
+    // One person with two names would count as two people.
     if (owner !== undefined) return refused(`${owner} and ${name} have one key`);
     owners.set(id, name);
     const publicKey = createPublicKey({ key: Buffer.concat([PUBLIC_PREFIX, bytes]), format: 'der', type: 'spki' });
@@ -57,7 +57,7 @@ export function parseOperatorKeys(list: string): { readonly keys: OperatorKeys; 
 
 const keyName = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
-/** Which of an operator's keys signed this very step; null: none of them. */
+/** Returns the id of the operator's key that signed exactly this step; null: none of them did. */
 export function operatorKeyOf(
   keys: OperatorKeys,
   operator: string,
@@ -68,7 +68,7 @@ export function operatorKeyOf(
   return (keys.get(operator) ?? []).find(({ publicKey }) => verify(null, text, publicKey, signature))?.id ?? null;
 }
 
-/** A new pair: the private half as PKCS8 PEM for the operator's file, the public half as settings have it. */
+/** Makes a new pair: the private key as PKCS8 PEM for the operator's file, the public key as settings have it. */
 export function newOperatorKey(): { readonly privateKey: string; readonly publicKey: string } {
   const pair = generateKeyPairSync('ed25519');
   return {
@@ -80,7 +80,7 @@ export function newOperatorKey(): { readonly privateKey: string; readonly public
 const publicHalf = (key: KeyObject): string =>
   key.export({ format: 'der', type: 'spki' }).subarray(PUBLIC_PREFIX.length).toString('base64url');
 
-/** Signs with the key of a file. Throws when the text is no Ed25519 key; what it throws shows nothing of it. */
+/** Signs with the key of a file. Throws when the text is no Ed25519 key; the error shows nothing of the text. */
 export function signStep(pem: string, step: SignedStep): Buffer {
   let key: KeyObject;
   try {

@@ -1,4 +1,4 @@
-/** Key material of any length. Marked so that printing a config by mistake shows nothing. */
+/** Key material of any length. It prints as `[redacted]`, so that a config printed by mistake shows nothing. */
 export class Secret {
   readonly #bytes: Buffer;
   constructor(bytes: Buffer) {

@@ -3,7 +3,7 @@ import { LOOPBACK } from '../loopback.ts';
 import { parseOperatorKeys, type SignatureTrust } from '../keys/operator-keys.ts';
 import { databaseUrl, hosts, operatorKeys, sealEpoch } from './variable-types.ts';
 
-/** What API and worker both read, and some of it an audit. */
+/** Variables that the API and the worker read; an audit reads some of them. */
 
 export const signatures = {
   DECISION_SIGNATURES: z.enum(['off', 'required']).default('off'),
@@ -22,7 +22,7 @@ export const shared = {
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
 
-/** Where checkout links may lead. */
+/** Returns the hosts that checkout links may lead to. */
 export const linkRules = (raw: {
   readonly MTPAY_BASE_URL: string;
   readonly MTPAY_REDIRECT_HOSTS?: string[] | undefined;
@@ -32,7 +32,7 @@ export const linkRules = (raw: {
   plainHttpHosts: raw.MTPAY_PLAIN_HTTP_HOSTS,
 });
 
-/** With what people’s steps are verified. */
+/** Returns the keys and the rule that operators’ steps are verified with. */
 export const trustIn = (raw: {
   DECISION_SIGNATURES: 'off' | 'required';
   OPERATOR_PUBLIC_KEYS: string;

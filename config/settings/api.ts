@@ -41,21 +41,21 @@ const API_NEEDS = {
 
 export interface ApiConfig extends ListenersConfig {
   readonly keys: KeySource<(typeof API_NEEDS.keys)[number]>;
-  /** To which hosts a checkout link may lead that is served. */
+  /** The hosts that a served checkout link may lead to. */
   readonly links: { readonly redirectHosts: readonly string[]; readonly plainHttpHosts: readonly string[] };
   readonly temporalUiUrl?: string;
-  /** Requests of one key, and failed authentications from one address: tokens a second, and what may come at once. */
+  /** Rate limits for requests of one key and failed authentications from one address: tokens a second, and burst. */
   readonly limits: Readonly<Record<'key' | 'failure', { readonly perSecond: number; readonly burst: number }>>;
-  /** Where histories are archived; absent: in the database. */
+  /** The directory where histories are archived; absent: they are in the database. */
   readonly archiveDirectory?: string;
   readonly settings: DepositSettings;
-  /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
+  /** The largest id up to which inbox rows need no seal; null: the database's value is not limited. */
   readonly sealEpoch: string | null;
-  /** With what people's steps are verified. */
+  /** The keys and the rule that operators' steps are verified with. */
   readonly signatures: SignatureTrust;
 }
 
-/** The API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = readEnvironment(apiSchema, env, API_NEEDS);
   return {
@@ -83,7 +83,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
   };
 }
 
-/** Only what was said: a setting that is absent is absent from the deposit as well. */
+/** Returns only bands that are set: an absent setting is absent from the deposit as well. */
 function feeBands(raw: z.output<typeof apiSchema>): Pick<DepositSettings, 'feeBands'> {
   const own: Partial<Record<Currency, string>> = {};
   for (const currency of CURRENCIES) {

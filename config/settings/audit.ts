@@ -8,16 +8,16 @@ import { ConfigError, configError, type DatabaseConfig, readVariables } from './
 
 /** The keys of audit reports, both Ed25519. */
 export interface AuditKeys {
-  /** Signs reports; null: the audit uses one that this machine made for itself. Never null in production. */
+  /** Signs reports; null: the audit uses a key that this machine generated. Never null in production. */
   readonly signingKey: KeyObject | null;
-  /** The one key whose reports are accepted; null: whose a report is cannot be said. */
+  /** The only key whose reports are accepted; null: the signer of a report cannot be verified. */
   readonly publicKey: KeyObject | null;
 }
 
 const NAMES = ['AUDIT_SIGNING_KEY', 'AUDIT_PUBLIC_KEY'] as const;
 
 /**
- * The keys of audit reports; `toSign`: whether a report is going to be signed, for which production needs a key. Each
+ * Reads the keys of audit reports. `toSign`: whether a report will be signed, which needs a key in production. Each key
  * may be given as a file. Throws {@link ConfigError} that names every variable at fault and never shows a value.
  */
 export function loadAuditKeys({ toSign }: { readonly toSign: boolean }, env: Environment = process.env): AuditKeys {
@@ -39,7 +39,7 @@ export function loadAuditKeys({ toSign }: { readonly toSign: boolean }, env: Env
   return { signingKey, publicKey };
 }
 
-/** What goes before the 32 bytes of a seed in PKCS8 (RFC 8410). */
+/** The PKCS8 bytes before the 32 bytes of a seed (RFC 8410). */
 const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const BASE64_SEED = /^[A-Za-z0-9+/_-]{43}=?$/;
 
@@ -50,14 +50,14 @@ function privateKeyOf(text: string): KeyObject {
   return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
 }
 
-/** A private key would do for Node, and has no place here. */
+/** Throws for a private key: Node would accept it, but it must not be in this variable. */
 function publicKeyOf(text: string): KeyObject {
   if (/PRIVATE/.test(text)) throw new TypeError('private');
   if (text.includes('-----BEGIN')) return createPublicKey(text);
   return createPublicKey({ key: Buffer.from(text, 'base64'), format: 'der', type: 'spki' });
 }
 
-/** Environment files cannot hold line ends, so `\n` stands for one. What Node complains of could show the key. */
+/** Environment files cannot hold line ends, so `\n` means one. Node's error is dropped: it could show the key. */
 function parsed(text: string, read: (text: string) => KeyObject): KeyObject | 'wrong' {
   try {
     const key = read(text.trim().replaceAll('\\n', '\n'));
@@ -67,7 +67,7 @@ function parsed(text: string, read: (text: string) => KeyObject): KeyObject | 'w
   }
 }
 
-/** The logins of an audit: one that only reads, and one that only appends to the archive; null: the archive stays as it is. */
+/** The logins of an audit: one only reads, the other only appends to the archive; null: the archive stays unchanged. */
 export interface AuditDatabases {
   readonly auditor: DatabaseConfig;
   readonly archiver: DatabaseConfig | null;
@@ -75,7 +75,7 @@ export interface AuditDatabases {
 
 const [AUDITOR, ARCHIVER, COMMON] = ['DATABASE_URL_AUDITOR', 'DATABASE_URL_ARCHIVER', 'DATABASE_URL'] as const;
 
-/** What the environment names, each login by itself or `DATABASE_URL` for both; null: nothing. Throws {@link ConfigError}. */
+/** Reads the two logins; `DATABASE_URL` is the default of both. Null: none is set. Throws {@link ConfigError}. */
 export function loadAuditDatabases(env: Environment = process.env): AuditDatabases | null {
   const { values, problems } = withSecretFiles(env, [AUDITOR, ARCHIVER, COMMON]);
   if (problems.length > 0) throw new ConfigError(problems.join('; '));
@@ -89,7 +89,7 @@ export function loadAuditDatabases(env: Environment = process.env): AuditDatabas
   return null;
 }
 
-/** Where checkout links may lead, for an audit; undefined: nothing says so. Throws {@link ConfigError}. */
+/** Reads the hosts that checkout links may lead to, for an audit; undefined: not set. Throws {@link ConfigError}. */
 export function loadLinkRules(env: Environment = process.env): ReturnType<typeof linkRules> | undefined {
   const { MTPAY_BASE_URL, MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS } = shared;
   const schema = z.object({ MTPAY_BASE_URL: MTPAY_BASE_URL.optional(), MTPAY_REDIRECT_HOSTS, MTPAY_PLAIN_HTTP_HOSTS });
@@ -98,7 +98,7 @@ export function loadLinkRules(env: Environment = process.env): ReturnType<typeof
   return linkRules({ ...hosts, MTPAY_BASE_URL: base ?? 'https://none.invalid' });
 }
 
-/** With what an audit verifies people's steps; none up to `after` needs a signature. Throws {@link ConfigError}. */
+/** Reads how an audit verifies operators' steps; those up to `after` need no signature. Throws {@link ConfigError}. */
 export function loadSignatureConfig(env: Environment = process.env): {
   readonly trust: SignatureTrust;
   readonly after: string;

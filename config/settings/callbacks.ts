@@ -7,7 +7,7 @@ import { shared } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
 import { ack, connections, databaseUrl, duration, listenAddress, UNIT_MS } from './variable-types.ts';
 
-/** What every process with a callback listener reads. */
+/** Variables of every process with a callback listener. */
 export const listeners = {
   DATABASE_URL: shared.DATABASE_URL,
   DATABASE_URL_API: databaseUrl.optional(),
@@ -28,33 +28,33 @@ const CALLBACKS_NEEDS = {
   keys: ['mtpay', 'callback', 'inboxSeal', 'inboxSealPublic'],
 } as const satisfies Needs<KeyName>;
 
-/** Of every process with a callback listener. */
+/** The settings of every process with a callback listener. */
 export interface ListenersConfig {
   readonly database: DatabaseConfig;
-  /** At most so many connections of each of the three pools, beside one that listens. */
+  /** Maximum connections of each of the three pools, in addition to one that listens. */
   readonly connections: number;
   readonly apiListen: { readonly host: string; readonly port: number };
   readonly callbackListen: { readonly host: string; readonly port: number };
   readonly ack: { readonly contentType: string; readonly body: string };
-  /** An empty database beside a Temporal that knows deposits is meant (docs/guides/restore.md). */
+  /** True: an empty database beside a Temporal with deposits is intended (docs/guides/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
 }
 
-/** Of a process that takes callbacks and does nothing else. */
+/** The settings of a process that only takes callbacks. */
 export interface CallbacksConfig extends ListenersConfig {
   readonly keys: KeySource<(typeof CALLBACKS_NEEDS.keys)[number]>;
   readonly settings: Pick<DepositSettings, 'paymentWindowMs' | 'listeningWindowMs'>;
 }
 
-/** The settings of a process for callbacks alone. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the settings for callbacks only. Throws {@link ConfigError} that names every variable at fault, no value. */
 export function loadCallbacksConfig(env: Environment = process.env): CallbacksConfig {
   const { raw, keys } = readEnvironment(callbacksSchema, env, CALLBACKS_NEEDS);
   const settings = { paymentWindowMs: raw.PAYMENT_WINDOW, listeningWindowMs: raw.LISTENING_WINDOW };
   return { ...listenersOf(raw), keys, settings };
 }
 
-/** What every process with a callback listener has. */
+/** Returns the settings of every process with a callback listener. */
 export const listenersOf = (raw: z.output<typeof callbacksSchema>): ListenersConfig => ({
   database: databaseOf(raw.DATABASE_URL_API, raw.DATABASE_URL),
   connections: raw.API_CONNECTIONS,

@@ -17,12 +17,12 @@ const CODEC_SERVER_NEEDS = { databases: ['DATABASE_URL_API'], addresses: [], key
 export interface CodecServerConfig {
   readonly database: DatabaseConfig;
   readonly listen: { readonly host: string; readonly port: number };
-  /** The Web UI's. */
+  /** The origin of Temporal's Web UI. */
   readonly origin: string;
   readonly logLevel: string;
 }
 
-/** The codec server's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadCodecServerConfig(env: Environment = process.env): CodecServerConfig {
   const { raw } = readEnvironment(codecServerSchema, env, CODEC_SERVER_NEEDS);
   return {

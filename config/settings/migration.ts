@@ -9,12 +9,12 @@ const scheduleSchema = z.object({
   ARCHIVE_EVERY: duration.default(UNIT_MS.m).refine((ms) => ms >= UNIT_MS.s, 'at least 1s'),
 });
 
-/** How often closed workflows are archived, in milliseconds. Throws {@link ConfigError}. */
+/** Reads the interval at which closed workflows are archived, in milliseconds. Throws {@link ConfigError}. */
 export function loadArchiveEvery(env: Environment = process.env): number {
   return readVariables(scheduleSchema, env).ARCHIVE_EVERY;
 }
 
-/** The address migrations use: the owner's. */
+/** Reads the database address of the schema's owner, for migrations. Throws {@link ConfigError}. */
 export function loadMigrationUrl(env: Environment = process.env): string {
   const { values, problems } = withSecretFiles(env, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']);
   if (problems.length > 0) throw configError(problems);
@@ -26,8 +26,8 @@ export function loadMigrationUrl(env: Environment = process.env): string {
 }
 
 /**
- * The address of the schema's owner for a command: DATABASE_URL_MIGRATOR or DATABASE_URL, else that of the local stack
- * whose file is given. Throws `ConfigError` when there is neither.
+ * Reads the address of the schema's owner for a command: DATABASE_URL_MIGRATOR or DATABASE_URL, else that of the local
+ * stack from the given file. Throws `ConfigError` when none is set.
  */
 export function loadOwnerUrl(localEnvFile: string, env: Environment = process.env): string {
   const isSet = ['DATABASE_URL_MIGRATOR', 'DATABASE_URL'].some((name) => (env[name] ?? '') !== '');

@@ -9,23 +9,26 @@ import { hosts } from './variable-types.ts';
 /** The environment is wrong; `message` lists every problem at once. Retrying does not help. */
 export class ConfigError extends Error {}
 
-/** An address of the database; whoever uses it works as its own role there. */
+/** An address of the database; each process works there with its own role. */
 export interface DatabaseConfig {
   readonly url: string;
 }
 
-/** Each process knows the keys it works with and no others. */
+/** The requirements of a process. It knows only the keys that it works with. */
 export interface Needs<N extends KeyName> {
   /** The variables of the process's own database addresses. */
   readonly databases: readonly string[];
-  /** Addresses that are https, unless their host is allowed plain HTTP. */
+  /** Addresses that must be https, unless their host is allowed plain HTTP. */
   readonly addresses: readonly ('MTPAY_BASE_URL' | 'CALLBACK_BASE_URL')[];
   readonly keys: readonly N[];
   /** Whether the process calls the provider, maybe through a proxy. */
   readonly callsProvider?: true;
 }
 
-/** Every problem at once. Variables that hold secrets may be given as files; those of keys are read again later. */
+/**
+ * Reads a process's variables. Throws {@link ConfigError} with every problem at once. Variables that hold secrets may
+ * be given as files; the files of keys are read again later.
+ */
 export function readEnvironment<T extends z.ZodType, N extends KeyName>(
   schema: T,
   env: Environment,
@@ -41,7 +44,7 @@ export function readEnvironment<T extends z.ZodType, N extends KeyName>(
   return { raw: result.data, keys: new KeySource(env, needs.keys, { samples }, { values: given, keys }) };
 }
 
-/** The same of a process without keys, none of whose variables is a secret. Throws {@link ConfigError}. */
+/** Reads the variables of a process without keys and secrets. Throws {@link ConfigError}. */
 export function readVariables<T extends z.ZodType>(schema: T, env: Environment): z.output<T> {
   const { values } = withSecretFiles(env, []);
   const result = schema.safeParse(values);
@@ -49,7 +52,7 @@ export function readVariables<T extends z.ZodType>(schema: T, env: Environment):
   return result.data;
 }
 
-/** One line a variable that is wrong, without its value. */
+/** Returns one line for each wrong variable, without its value. */
 const problemsIn = (error: z.ZodError | undefined, given: Environment): string[] =>
   (error?.issues ?? []).map(({ path, message }) => {
     const name = path.join('.');
@@ -61,13 +64,13 @@ export const configError = (problems: readonly string[]): ConfigError =>
     `the configuration has ${problems.length} problem(s):\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
   );
 
-/** A provider on this machine, and not production: only there may a key be one that anybody could guess. */
+/** Whether the provider is on this machine, outside production: only there a key may be easy to guess. */
 export function isLocalStack(given: Environment): boolean {
   const base = given['MTPAY_BASE_URL'] ?? '';
   return given['NODE_ENV'] !== 'production' && URL.canParse(base) && LOOPBACK.includes(new URL(base).hostname);
 }
 
-/** What no variable can say of itself. */
+/** Returns the problems that concern several variables. */
 function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
   const problems = needs.databases
     .filter((own) => given[own] === undefined && given['DATABASE_URL'] === undefined)
@@ -77,7 +80,7 @@ function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
   const { problem } = providerProxy(given);
   if (needs.callsProvider === true && problem !== null) problems.push(problem);
   const named = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);
-  // A callback to this machine does not leave it, whoever else may be met in plain HTTP.
+  // A callback to this machine does not leave it, so plain HTTP is always allowed there.
   const allowed = { MTPAY_BASE_URL: named, CALLBACK_BASE_URL: [...named, ...LOOPBACK] };
   for (const name of needs.addresses) {
     const base = given[name] ?? '';
@@ -89,7 +92,7 @@ function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
   return problems;
 }
 
-/** That of the process itself, else the one of all; {@link readEnvironment} has seen to it that there is one. */
+/** Returns the process's own address, else the common one; {@link readEnvironment} has checked that one is set. */
 export const databaseOf = (own: string | undefined, common: string | undefined): DatabaseConfig => ({
   url: own ?? common!,
 });

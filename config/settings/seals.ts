@@ -4,15 +4,15 @@ import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { configError } from './read-environment.ts';
 import { sealEpoch } from './variable-types.ts';
 
-/** With what an audit verifies the seals of inbox rows. */
+/** The settings for verifying the seals of inbox rows. */
 export interface SealConfig {
   readonly publicKeys: Secret;
   readonly sealEpoch: string | null;
 }
 
 /**
- * What an audit needs for the seals of inbox rows. `ours`: the public key of the local stack, where it is that which is
- * audited. Throws {@link ConfigError}.
+ * Reads the settings for verifying the seals of inbox rows. `ours`: the public key if INBOX_SEAL_PUBLIC_KEYS is not
+ * set, such as the local stack's. Throws {@link ConfigError}.
  */
 export function loadSealConfig(ours: string | null = null, env: Environment = process.env): SealConfig {
   const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSealPublic']));
@@ -25,7 +25,7 @@ export function loadSealConfig(ours: string | null = null, env: Environment = pr
   return { publicKeys: keys.inboxSealPublic.current, sealEpoch: epoch.data ?? null };
 }
 
-/** The private key of the seals, for who registers it. Throws {@link ConfigError}. */
+/** Reads the private key of the seals, for its registration. Throws {@link ConfigError}. */
 export function loadSealKey(env: Environment = process.env): Secret {
   const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSeal']));
   const { keys, problems } = parseKeys(values, ['inboxSeal'], { samples: true });
@@ -33,7 +33,7 @@ export function loadSealKey(env: Environment = process.env): Secret {
   return keys.inboxSeal.current;
 }
 
-/** The same where it is set; null: it is not. */
+/** Calls {@link loadSealKey} if the key is set; null: it is not. */
 export function loadSealKeyIfSet(env: Environment = process.env): Secret | null {
   const { values } = withSecretFiles(env, keyVariables(['inboxSeal']));
   return values['INBOX_SEAL_KEY'] === undefined ? null : loadSealKey(env);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { known, parseFraction, parseUnitPrice } from '../../domain/money.ts';
 import { parseOperatorKeys } from '../keys/operator-keys.ts';
 
-/** What one variable may be, and what becomes of its text. */
+/** The types of variables: their allowed texts and parsed values. */
 
 export const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 export const duration = z
@@ -13,7 +13,7 @@ export const duration = z
     const [, count, unit] = /^(\d+)(\w+)$/.exec(text)!;
     return Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
   })
-  // What is added to a time stays a time.
+  // A time plus this duration must still be a valid time.
   .refine((ms) => ms <= 3_660 * UNIT_MS.d, 'at most 3660d');
 
 /** `host:port`, an IPv6 host in brackets, as in a URL. */
@@ -76,14 +76,14 @@ export const count = (fallback: string) =>
     .default(fallback)
     .refine((value) => /^[1-9]\d{0,5}$/.test(value), 'expected a whole number from 1 to 999999')
     .transform(Number);
-/** Of one pool. Two at least: one may wait for what the other does. */
+/** Connections of one pool; at least two, because one may wait for the other. */
 export const connections = (fallback: number) =>
   z
     .string()
     .default(String(fallback))
     .refine((value) => /^\d{1,3}$/.test(value) && Number(value) >= 2, 'expected a whole number from 2 to 999')
     .transform(Number);
-/** Below 1: a band of everything would be none. */
+/** Below 1: a band of 1 would limit nothing. */
 export const share = z
   .string()
   .refine((value) => isShare(value), 'expected a share of 0 or more and below 1, at most 8 decimals');
@@ -94,8 +94,8 @@ function isShare(value: string): boolean {
 }
 
 /**
- * `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. A file with the
- * line ends of Windows leaves a carriage return at its end, which no eye sees and which the provider takes for another body.
+ * `text:SUCCESS` or `json:{"success":true}`: the exact body and type that stop the provider's retries. A file with
+ * Windows line ends leaves an invisible carriage return at the end, and the provider would see another body.
  */
 export const ack = z
   .string()
@@ -120,17 +120,17 @@ function isAckJson(value: string): boolean {
 }
 
 export const NO_DATABASE_URL = 'expected postgres://user:password@host:port/database';
-/** Checked here, because the driver's own complaint about an address shows all of it, the password included. */
+/** Checked here, because the driver's error message shows the whole address, the password included. */
 export const databaseUrl = z.string().refine((text) => isDatabaseUrl(text), NO_DATABASE_URL);
 
-/** Without a host it is a socket of this machine, which URLs of the web do not have. */
+/** Accepts an address without a host, which means a local socket; `URL` does not accept one. */
 export const isDatabaseUrl = (text: string): boolean =>
   /^postgres(ql)?:\/\/\P{Cc}*$/u.test(text) && URL.canParse(text.replace(/(\/\/[^/]*@|\/\/)\//, '$1localhost/'));
 
 /** The id of an inbox row; 0: before all of them. */
 export const sealEpoch = z.string().regex(/^(0|[1-9]\d{0,17})$/, 'expected the id of an inbox row, or 0');
 
-/** A list that is wrong is told with the rest; where it is asked for nothing, it may be empty. */
+/** A wrong list is reported together with the other problems. It may be empty if no signatures are required. */
 export const operatorKeys = z
   .string()
   .default('')
@@ -139,7 +139,7 @@ export const operatorKeys = z
     if (problem !== null) context.addIssue({ code: 'custom', message: problem });
   });
 
-/** Below a second there would be more residues than one; beyond a minute a stamp would be far off. */
+/** Below a second there would be more than one residue; above a minute a stamp would be too far from the time. */
 export const stampGrid = duration
   .default(UNIT_MS.s)
   .refine((ms) => ms % UNIT_MS.s === 0 && ms <= UNIT_MS.m, 'expected 0s, or whole seconds from 1s to 60s');

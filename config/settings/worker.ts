@@ -8,7 +8,7 @@ import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type DatabaseConfig, databaseOf, type Needs, readEnvironment } from './read-environment.ts';
 import { connections, count, databaseUrl, duration, origin, stampGrid, UNIT_MS } from './variable-types.ts';
 
-/** How a worker polls and how many workflows it keeps, where nothing is set. */
+/** Defaults for the number of pollers and of cached workflows. */
 export const WORKER_DEFAULTS = { pollers: 40, cachedWorkflows: 2_000 };
 
 const workerSchema = z.object({
@@ -43,13 +43,13 @@ const WORKER_NEEDS = {
 
 export interface WorkerConfig {
   readonly database: DatabaseConfig;
-  /** Of the role that alone may carry out what people decide. */
+  /** The database as the only role that may carry out decisions. */
   readonly decisions: DatabaseConfig;
-  /** At most so many connections to the database, beside two for decisions. */
+  /** Maximum number of database connections, in addition to two for decisions. */
   readonly connections: number;
-  /** So many calls ask Temporal for workflow tasks at once. */
+  /** Number of concurrent polls for workflow tasks. */
   readonly pollers: number;
-  /** So many workflows are kept in memory; others are replayed when something comes for them. */
+  /** Number of workflows kept in memory; others are replayed when a task comes for them. */
   readonly cachedWorkflows: number;
   readonly keys: KeySource<(typeof WORKER_NEEDS.keys)[number]>;
   readonly mtpay: {
@@ -61,27 +61,27 @@ export interface WorkerConfig {
     readonly proxy?: string;
   };
   readonly callbackBaseUrl: string;
-  /** From the deposit's creation; then its payer's name is erased. */
+  /** Time from the deposit's creation until its payer's name is erased. */
   readonly payerNameRetentionMs: number;
-  /** Rows that are older and that nothing needs are deleted; at least a week. */
+  /** Unneeded rows that are older are deleted; at least a week. */
   readonly pruneAfterMs: number;
   readonly placeWithinMs: number;
   readonly callDeadlineMs: number;
-  /** On what grid placements are stamped; 0: on none. */
+  /** The grid of the stamps of placements; 0: no grid. */
   readonly ownStampGridMs: number;
   readonly workflowBundle?: string;
-  /** Where archived texts are kept; not given: in the database. */
+  /** The directory of archived texts; absent: they are in the database. */
   readonly archiveDirectory?: string;
-  /** Up to which inbox row none needs a seal, whatever the database says; null: as the database says. */
+  /** The largest id up to which inbox rows need no seal; null: the database's value is not limited. */
   readonly sealEpoch: string | null;
-  /** With what people's steps are verified. */
+  /** The keys and the rule that operators' steps are verified with. */
   readonly signatures: SignatureTrust;
-  /** An empty database beside a Temporal that knows deposits is meant (docs/guides/restore.md). */
+  /** True: an empty database beside a Temporal with deposits is intended (docs/guides/restore.md). */
   readonly restoredFromEmpty: boolean;
   readonly logLevel: string;
 }
 
-/** The worker's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
+/** Reads the settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadWorkerConfig(env: Environment = process.env): WorkerConfig {
   const { raw, keys } = readEnvironment(workerSchema, env, WORKER_NEEDS);
   const base = new URL(raw.MTPAY_BASE_URL);

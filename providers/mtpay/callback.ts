@@ -42,23 +42,26 @@ export function createCallbacks(keys: Keyring<MtpayKey>): CallbackPort {
   };
 }
 
-/** Of each kind of text that may matter, so many are tried: the work is bounded whatever was sent. */
+/** Maximum number of matches tried for each pattern, so that the work is bounded. */
 const MAX_TRIED = 4;
 
 const tried = (text: string, pattern: RegExp): string[] =>
   [...text.matchAll(pattern)].slice(0, MAX_TRIED).map((found) => found[1]!);
 
-/** The message as it came, but for the signature: a stored one would be a ticket for that millisecond (docs/internals/threat-model.md, T3). */
+/**
+ * Returns the received message without the signature: a stored one would be a ticket for that millisecond
+ * (docs/internals/threat-model.md, T3).
+ */
 function withoutSignature(raw: Uint8Array, signature: string): Buffer {
   const text = Buffer.from(raw).toString('utf8');
-  // String by string, so that no spelling of it (\u0041 for A) stays behind, and no text that it is part of.
+  // Replaces whole strings: an escape (\u0041 for A) may spell the signature, and a longer string may contain it.
   const kept = text.replace(/"(?:[^"\\]|\\.)*"/g, (found) =>
     (JSON.parse(found) as string).toUpperCase().includes(signature) ? '"[signature]"' : found,
   );
   return Buffer.from(kept, 'utf8');
 }
 
-/** What has to be readable before authenticity can be checked: everything else in `data` is read after that. */
+/** The fields needed to check authenticity. Everything else in `data` is read after that. */
 export interface Envelope {
   readonly signature: string;
   /** UTC milliseconds as the provider stamped them. */
@@ -68,12 +71,12 @@ export interface Envelope {
 }
 
 /**
- * An integer literal and nothing else: no quotes, no exponent, no `.0` (docs/internals/threat-model.md, T13). Unlike an amount it is part of
- * what was signed, and there it has one spelling.
+ * An integer literal only: no quotes, no exponent, no `.0` (docs/internals/threat-model.md, T13). Unlike an amount, a
+ * timestamp is part of the signed text, and there it has one spelling.
  */
 const TIMESTAMP = /^[1-9]\d{0,14}$/;
 
-/** Steps 2 and 3 of the endpoint's checks. Throws {@link MalformedCallback}. Unknown fields are tolerated, never used. */
+/** Does steps 2 and 3 of the endpoint's checks. Throws {@link MalformedCallback}. Unknown fields are ignored. */
 export function readEnvelope(raw: Uint8Array): Envelope {
   const message = parse(raw);
   if (!isObject(message)) throw new MalformedCallback('the body must be a JSON object');
@@ -90,7 +93,7 @@ export function readEnvelope(raw: Uint8Array): Envelope {
   return { signature, timestampMs: Number(timestamp.text), externalOrderNumber, data };
 }
 
-/** A byte order mark before it says nothing about UTF-8 and is left out. */
+/** Decodes UTF-8, without a byte order mark, and parses strict JSON. Throws {@link MalformedCallback}. */
 function parse(raw: Uint8Array): JsonValue {
   try {
     return parseStrictJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(raw));
@@ -102,16 +105,16 @@ function parse(raw: Uint8Array): JsonValue {
 
 const CODE = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** Reads the data once; the result, its hash and nothing else is judged and booked. */
+/** Reads the data, once. Only the result and its hash are judged and booked. */
 export const readData = (envelope: Envelope): CallbackReading => readDataWith(envelope, plainDecimal);
 
 /**
- * As it was read before exponents were: a number with one was unreadable. For rows of that time, whose bytes have to give
- * the hash they were stored with; nothing that arrives is read so.
+ * Reads the data by the earlier rule: a number with an exponent is unreadable. The bytes of rows from that time must
+ * give the hash they were stored with. No new message is read this way.
  */
 export const readDataWithoutExponents = (envelope: Envelope): CallbackReading => readDataWith(envelope, (text) => text);
 
-/** By the rules of today, and by those under which a number with an exponent was unreadable. */
+/** Reads by today's rule, and by the earlier one without exponents. Returns none if the bytes are no message. */
 export function readings(raw: Uint8Array): readonly CallbackReading[] {
   try {
     const envelope = readEnvelope(raw);
@@ -143,7 +146,7 @@ function readDataWith(envelope: Envelope, plain: (text: string) => string): Call
   }
 }
 
-/** One text for every spelling of the same JSON value: numbers as they were written. */
+/** Returns one text for every spelling of the same JSON value; numbers stay as written. */
 const canonical = (data: JsonObject): string =>
   canonicalText(data, (value) => (value instanceof JsonNumber ? value.text : plainText(value)));
 
@@ -172,7 +175,7 @@ function readAmount(
   return formatUnits(parsed.value);
 }
 
-/** Times carry no zone: kept as text, decide nothing (docs/reference/protocol.md#traps-and-so-rules). */
+/** Times have no zone: they are kept as text and decide nothing (docs/reference/protocol.md#traps-and-so-rules). */
 function time(field: string, value: JsonValue | undefined): string {
   if (typeof value === 'string' && value.length <= 64 && !/\p{Cc}/u.test(value)) return value;
   throw new Unreadable(`${field}: expected a text of at most 64 characters`);

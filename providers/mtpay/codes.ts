@@ -1,8 +1,8 @@
 import type { RefusalCause } from '../port.ts';
 
 /**
- * Status codes after which MTPay surely has no order and asking again in the same way does not help, and what a caller does
- * about each. A SIGNATURE_ERROR to a stamp of the grid is worth another stamp (docs/reference/protocol.md).
+ * Status codes after which MTPay surely has no order and the same request does not help, with a remedy for each. After
+ * a SIGNATURE_ERROR for a stamp on the grid, another stamp may help (docs/reference/protocol.md).
  */
 export const REFUSALS = {
   SIGNATURE_ERROR: {
@@ -28,7 +28,7 @@ export const REFUSALS = {
 } as const;
 export type PlacementRefusal = keyof typeof REFUSALS;
 
-/** A stamp too far from MTPay's clock: no order either, and worth signing afresh. */
+/** The stamp was too far from MTPay's clock. There is no order either; a new signature may help. */
 export const STAMP_ERROR = 'TIMESTAMP_ERROR';
 
 const CAUSES: ReadonlyMap<string, RefusalCause> = new Map<PlacementRefusal | typeof STAMP_ERROR, RefusalCause>([

@@ -11,7 +11,7 @@ export interface MtpayOptions extends LinkRules {
   readonly keys: Keyring<MtpayKey>;
   readonly placeUrl: string;
   readonly ca?: string;
-  /** The proxy that placements go through. */
+  /** The address of the proxy for placements. */
   readonly proxy?: string;
 }
 
@@ -55,7 +55,7 @@ export function createPlacement(options: MtpayOptions): PlacementPort {
   };
 }
 
-/** The amount is written into the JSON as the number it is, digit by digit: a float never sees it. */
+/** Writes the amount into the JSON as a number, digit by digit, so that it never passes through a float. */
 function body(request: PlacementRequest): string {
   const field = request.buyCoinMode === 'MtcAmount' ? 'mtcAmount' : 'totalPrice';
   const { amount, ...rest } = request;
@@ -66,11 +66,11 @@ function classify(answer: Exchange, links: LinkRules, sent: Confidential): Place
   if (answer.kind === 'not_sent') return { kind: 'not_sent', cause: answer.cause };
   if (answer.kind === 'lost') return { kind: 'unknown', cause: answer.cause };
   const envelope = readEnvelope(answer.body);
-  // A gateway's 502 may carry anything; behind it the order may well have been made.
+  // A gateway's 502 may have any body, and the order may exist behind it.
   if (envelope === null || answer.status >= 500) return { kind: 'unknown', cause: `HTTP ${answer.status}` };
   const { statusCode, success } = envelope;
   if (statusCode === 'SUCCESS' && success === true && answer.status < 300) return placed(envelope['data'], links, sent);
-  // Only an answer that says so itself is a refusal: an order placed again on a misreading would be a second order.
+  // Only an explicit refusal is one: a retry after a misread response would place a second order.
   if (success !== false) return { kind: 'unknown', cause: 'contradictory answer' };
   if (statusCode === STAMP_ERROR) {
     return { kind: 'not_sent', cause: STAMP_ERROR, clock: { providerTimeMs: answer.dateMs } };
@@ -82,7 +82,7 @@ function classify(answer: Exchange, links: LinkRules, sent: Confidential): Place
 
 function readEnvelope(text: string): JsonObject | null {
   try {
-    // A byte order mark is no part of the JSON; the order behind it is one.
+    // A byte order mark is no part of the JSON, and the response after it may report an order.
     const value = parseStrictJson(text.replace(/^\uFEFF/, ''));
     return isObject(value) ? value : null;
   } catch (error) {
@@ -103,34 +103,34 @@ function placed(data: JsonObject[string] | undefined, links: LinkRules, sent: Co
   return {
     kind: 'placed',
     redirectUrl: url,
-    // Shown in the Web UI, so it may repeat nothing of what was sent.
+    // The Web UI shows it, so it must not contain our secrets or the payer's name.
     advertisementCode: harmless(advertisementCode, sent),
     providerTimeMs: /^[1-9]\d{0,14}$/.test(time) ? Number(time) : null,
   };
 }
 
-/** What we send and must not read back into our tables, answers and logs. */
+/** Data that we send and that must not come back into our tables, responses and logs. */
 interface Confidential {
   readonly payer: string;
   readonly secrets: readonly string[];
 }
 
-/** The provider's own words, without control characters and without what is confidential of ours if it repeats it. */
+/** Returns the provider's text without control characters and without our confidential data. */
 function harmless(message: unknown, { payer, secrets }: Confidential): string {
   if (typeof message !== 'string') return '';
-  // In any case: a signature in small letters is as good as ours in capitals.
-  // The secrets first: a name that is cut out of one would leave the rest of it.
+  // Ignores case: a signature in lower case is as good as ours in upper case.
+  // Secrets first: a name cut out of a secret would leave the rest of the secret.
   const hide = (text: string) =>
     secrets
       .reduce((left, secret) => left.replaceAll(spellingsOf(secret), '[hidden]'), text)
       .replaceAll(nameOf(payer), '[payer]');
-  // Twice, because a control character can be part of a name, and can stand in the place of a space of it.
+  // Twice, because a control character can be part of a name, and can replace a space in it.
   const kept = hide(hide(message).replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')).slice(0, MAX_MESSAGE_LENGTH);
-  // Half a character at the cut is text that PostgreSQL refuses, and the answer would be lost.
+  // PostgreSQL refuses half a surrogate pair at the cut, and the response would be lost.
   return kept.replace(/\p{Cs}$/u, '');
 }
 
-/** A text in any case and with any white space, as the source of a pattern. */
+/** Returns the source of a pattern for a text with any white space between its words. */
 const spelled = (name: string): string =>
   name
     .split(/\s+/u)
@@ -139,14 +139,14 @@ const spelled = (name: string): string =>
 
 const spellingsOf = (secret: string): RegExp => new RegExp(spelled(secret), 'giu');
 
-/** Letters of scripts that write words apart. Elsewhere a name stands in the middle of a text, or has a particle on it. */
+/** Letters of scripts that separate words. In others a name may be inside a text, or have a particle attached. */
 const GLUED = '[\\p{sc=Latn}\\p{sc=Grek}\\p{sc=Cyrl}]';
-/** So many letters are not in another word by chance. */
+/** A name of this many letters is not inside another word by chance. */
 const LONG_NAME = 5;
 
 /**
- * The payer's name: a short one as a word of its own only, because `Li` is in many words; anything longer wherever it
- * stands, because a name that is hidden once too often is better than one that is shown.
+ * Returns the pattern of the payer's name. A short name matches only as a separate word, because `Li` is in many words.
+ * A longer name matches anywhere: hiding too much is better than showing a name.
  */
 function nameOf(payer: string): RegExp {
   const name = spelled(payer);
