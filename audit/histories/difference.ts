@@ -22,7 +22,7 @@ export function tellDifference({ eventId, did, now }: ReplayDifference): string 
 }
 
 /**
- * Explains which decision of a history the code changes, as far as the SDK's error tells: it compares kinds and names,
+ * Explains which decision of a history the code changes, as far as the SDK's error shows: it compares kinds and names,
  * no values. The history's payloads have to be decoded. An error of an unknown form is quoted.
  */
 export function explainDifference(history: History, error: Error): string {
@@ -98,7 +98,7 @@ function missingPatch(commands: readonly RecordedCommand[], detail: string): Rep
   return marker === undefined ? null : at(commands, marker.eventId, NOTHING);
 }
 
-/** The SDK core's names for its state machines, and the command that each stands for. */
+/** The SDK core's names for its state machines, each with its command. */
 const WANTED: Readonly<Record<string, string>> = {
   'Complete workflow machine': 'end',
   'Fail workflow machine': 'fail',

@@ -28,7 +28,7 @@ export interface CopiesDependencies {
   readonly tell: (line: string) => void;
 }
 
-/** Concurrent requests that Temporal answers without getting slower. */
+/** Concurrent requests that Temporal serves without getting slower. */
 const LANES = 8;
 const PART = 500;
 /** The part of a limited budget for the newest rows, and the same for the largest credits: one tenth. */
@@ -252,7 +252,7 @@ function firstDifference({ steps: kept, ...own }: HistoryFacts, { steps: told, .
   return at < 0 ? null : `event ${told[at]!.eventId} says something else in Temporal`;
 }
 
-/** A sentence about the comparison, for people. */
+/** The comparison as a sentence for the report. */
 export function sayCompared({ of, asked, compared, chosenBy }: ComparedWithTemporal): string {
   const left = asked - compared;
   return [
