@@ -67,9 +67,9 @@ const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attribu
 };
 
 /**
- * Checks that numbers have no gap, facts are of the kind of the event's type, and references lead to an earlier event
- * of the expected kind. A history with an oddity of form must not be replayed: it can crash the replaying code, or the
- * replay never ends.
+ * Checks the form: numbers have no gap, and facts are of the event's type. References lead to an earlier event of the
+ * expected kind. A history with an oddity of form must not be replayed: it can crash the replaying code, or the replay
+ * never ends.
  */
 export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
   const odd: Oddity[] = [];

@@ -9,8 +9,8 @@ export interface ClosedWork {
 }
 
 /**
- * Takes due workflows, longest waiting first; it keeps no lock. An unfinished one, because its workflow still runs or
- * this process died, is due again after ten seconds, then with exponential back-off up to an hour.
+ * Takes due workflows, longest waiting first; it keeps no lock. An unfinished one is due again after ten seconds, then
+ * with exponential back-off up to an hour. It stays unfinished while its workflow runs, or if this process dies.
  */
 export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> {
   const { rows } = await db.query<ClosedWork>(

@@ -18,7 +18,7 @@ interface Device {
 }
 
 /**
- * Signs a step of the operator `name` on this device: reads the case, shows the content to be signed, asks, and adds
+ * Signs a step of the operator `name` on this device. It reads the case, shows the content to be signed, asks, and adds
  * signature and nonce to the body. The operator names the wallet of another deposit than the case's own; it is not
  * taken from the API.
  */

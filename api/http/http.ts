@@ -162,8 +162,8 @@ export async function listen(
 const MAX_HEAD = 1024;
 
 /**
- * Shows input that never becomes a request: a head that is not HTTP, too large or never complete, in any number of
- * pieces, and a tunnel.
+ * Shows input that never becomes a request: a head that is not HTTP, too large or never complete, and a tunnel. A head
+ * may come in any number of pieces.
  */
 function showUnread(server: http.Server, witness: Witness): void {
   const heads = new WeakMap<Socket, string>();

@@ -70,7 +70,7 @@ const showProposal = (proposal: ProposalRow) => ({
 
 /**
  * The same with all related data. `own`: facts that the caller has just stated. Facts of others are shown, and used for
- * warnings, only after two operators stated the same and the money is booked: each reads the statement alone.
+ * warnings, only after two operators stated the same and the money is booked. So each reads the statement alone.
  */
 export async function showWholeCase(
   pool: pg.Pool,

@@ -116,8 +116,8 @@ const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
 const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
 
 /**
- * An order may be settled as unknown for lost attempts only if a restore is recorded since, or if its row is not the
- * one that its workflow began with. Older workflows do not hold the time of their row.
+ * An order may be settled as unknown for lost attempts in two cases. Either a restore is recorded since, or its row is
+ * not the one that its workflow began with. Older workflows do not hold the time of their row.
  */
 function compareRestored(
   { facts, records, tell }: Pick<Comparison, 'facts' | 'records' | 'tell'>,
@@ -331,8 +331,8 @@ function expectCredit(
 }
 
 /**
- * A machine's credit in a task that was not recorded, because it took too long: the history then learned from the row
- * that it is settled. The judge is asked about the payment that the row binds, as in the lost task.
+ * Compares a machine's credit in a task that was not recorded, because it took too long. The history then learned from
+ * the row that it is settled. The judge is asked about the payment that the row binds, as in the lost task.
  */
 function compareLostCredit(on: Comparison, input: DepositInput, row: DepositRecord, course: Course): void {
   const postingId = course.settled?.postingId ?? null;

@@ -104,7 +104,7 @@ function compareStep({ records, tell }: Comparison, update: Update, rows: readon
     tell('decision_unrecorded', `step ${decisionId} is written down as refused, ${refusal}, and its history took it`);
 }
 
-/** Refused by its failure or, for a confirmation that is in no table, by its answer. */
+/** Whether the update was refused: by its failure or, for a confirmation that is in no table, by its answer. */
 function isRefused({ refusal, outcome }: Update): boolean {
   const answer = outcome as Partial<Extract<DecisionAnswer, { kind: 'refused' }>> | null | undefined;
   return refusal !== null || answer?.refusal === 'not_written';

@@ -4,11 +4,11 @@ import { activityWords, wordsOf } from './decision-words.ts';
 
 /** The first difference between a history and the code, in words: what the history holds, and what the code does. */
 export interface ReplayDifference {
-  /** Of the event that holds the recorded decision; null: not known. */
+  /** Id of the event that holds the recorded decision; null: not known. */
   readonly eventId: number | null;
   /** Past tense: `credited the deposit (local activity credit)`; null: not known. */
   readonly did: string | null;
-  /** What follows "this code": `would record a review (local activity recordReview) instead`. */
+  /** The text after "this code": `would record a review (local activity recordReview) instead`. */
   readonly now: string;
 }
 
@@ -52,7 +52,7 @@ export function stalledTask(history: History): string | null {
 
 const START_TO_CLOSE = 1;
 
-/** What follows "this code" where it threw. */
+/** The text after "this code" if the code threw. */
 export const failureOf = (error: Error): string => `fails: ${detailOf(error)}`;
 
 /** The SDK prints its failure with all fields; the first one has the message. */

@@ -8,7 +8,7 @@ import type { Period } from './roll-forward.ts';
 /**
  * The report of an audit. Amounts are canonical decimals, MTC unless they are called fiat; times are RFC 3339 in UTC;
  * hashes are lower-case hexadecimal. Every list has a fixed order and at most {@link LISTED} entries, with the total
- * number beside it, so that the same facts give the same report.
+ * number beside it. So the same facts give the same report.
  */
 export interface AuditReport {
   readonly version: 1;

@@ -230,8 +230,8 @@ async function replayArchive(
 }
 
 /**
- * The ids of a deposit's workflows, as an array for lookups by index: its own, its cases, cases that moved money for it
- * by another order's message, and later workflows that held one of these cases.
+ * The ids of a deposit's workflows, as an array for lookups by index: its own and its cases. Also cases that moved
+ * money for it by another order's message, and later workflows that held one of these cases.
  */
 const WORKFLOWS_OF = `array(
   with cases(id, held) as (

@@ -94,7 +94,7 @@ function noteTakenAway(
 /** Temporal has no run that it does not list, unless its list lags: this many unlisted runs are asked for. */
 const UNLISTED = 500;
 
-/** Selects from the listed rows the newest, the largest credits, and others by a seed that nobody knew before. */
+/** Selects from the listed rows the newest, the largest credits, and others by an unpredictable seed. */
 async function pick(
   db: pg.ClientBase,
   rows: readonly number[],

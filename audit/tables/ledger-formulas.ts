@@ -34,8 +34,8 @@ export const NEWEST_STANDING = `(
      and not exists (select from ledger.transaction n where n.origin = t.id) group by t.deposit)`;
 
 /**
- * Rows of the archive after number $1, null: from the lowest, at most $2, each with the line that its hash covers
- * besides the hash before it.
+ * Rows of the archive after number $1 (null: from the lowest), at most $2. Each has the line that its hash covers
+ * besides the previous hash.
  */
 export const ARCHIVE_LINES = `
   select a.n::int as n, workflow_id as "workflowId", prev, hash,
