@@ -14,8 +14,8 @@ export interface CallbackDependencies {
 }
 
 /**
- * The public listener: the provider's callbacks and nothing else. The order of checks is that of docs/reference/callbacks.md#checks-in-order;
- * everything wrong with token, key, signature or time gets one and the same answer.
+ * The public listener, for the provider's callbacks and nothing else. The checks are in the order of
+ * docs/reference/callbacks.md#checks-in-order. A wrong token, key, signature or time always gets the same response.
  */
 export function createCallbackApp(deps: CallbackDependencies): Express {
   const app = createApp();
@@ -51,7 +51,7 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
 
 const CHARSETS = ['utf-8', 'utf8', 'us-ascii'];
 
-/** JSON in UTF-8 as it stands. Other parameters than the charset say nothing about JSON. */
+/** Accepts JSON in UTF-8 only. Parameters other than the charset have no meaning for JSON and are ignored. */
 const requireProviderJson = requireType((text) => {
   const [type, ...parameters] = text.split(';');
   const charsets = parameters.flatMap((one) => /^\s*charset\s*=\s*"?([^"]*?)"?\s*$/i.exec(one)?.[1] ?? []);
@@ -59,10 +59,10 @@ const requireProviderJson = requireType((text) => {
   return isJson && charsets.every((charset) => CHARSETS.includes(charset.toLowerCase()));
 });
 
-/** Refusals that the receiver itself has seen, or that say "come again". */
+/** Refusals by the receiver itself, and those that ask for a retry. */
 const SEEN_BY_RECEIVER = ['unauthorized', 'unavailable', 'internal_error'];
 
-/** Before it is answered, the receiver is shown what it did not get to see, or could not read. */
+/** Passes a request that the receiver never got, or could not read, to it before the response is sent. */
 const witness =
   (receiver: CallbackReceiver): ErrorRequestHandler =>
   async (error, request, _response, _next) => {
@@ -72,7 +72,10 @@ const witness =
     throw error;
   };
 
-/** For a private listener: a callback that a proxy has led there is looked at, and then refused like every unknown path. */
+/**
+ * For a private listener: examines a callback that a proxy misrouted to it. The request is then refused like every
+ * unknown path.
+ */
 export const showMisled =
   (refused: CallbackReceiver['refused']): RequestHandler =>
   async (request, _response, next) => {
@@ -83,23 +86,23 @@ export const showMisled =
 async function show(receiver: Pick<CallbackReceiver, 'refused'>, request: Request, code: string): Promise<void> {
   const { bytes, end } = await bodyOf(request);
   const encoding = request.headers['content-encoding'];
-  // One that is cut each time never comes whole: a wrong length, a limit on the way.
+  // A callback that is cut at every delivery never arrives whole: its length is wrong, or a limit is on the way.
   receiver.refused({ path: request.url, bytes, encoding }, end === 'cut' ? 'cut' : code);
 }
 
-/** What Express throws for an address that it cannot read. */
+/** Whether Express could not read the address. */
 const isUnreadable = (error: unknown): boolean => (error as { status?: unknown }).status === 400;
 
 interface Body {
-  /** As they came, at most 16 kB: nothing is inflated, decoded or guessed. */
+  /** As received, at most 16 kB: nothing is inflated, decoded or guessed. */
   readonly bytes: Buffer;
-  /** Where they end: with the body, at 16 kB, or where the connection did. */
+  /** The end of the bytes: that of the body, 16 kB, or that of the connection. */
   readonly end: 'whole' | 'beyond' | 'cut';
 }
 
 const bodies = new WeakMap<Request, Promise<Body>>();
 
-/** The body, read once whoever asks. What is beyond 16 kB is let go by unread. */
+/** The body, read once for all callers. Bytes beyond 16 kB are discarded. */
 function bodyOf(request: Request): Promise<Body> {
   const body = bodies.get(request) ?? readBody(request);
   bodies.set(request, body);

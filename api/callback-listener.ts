@@ -20,13 +20,15 @@ interface CallbackListenerDependencies
   readonly limits?: ListenerLimits;
 }
 
-/** By which a callback is known, whatever it looks like and wherever it came. */
+/** The keys that recognize a callback in any form and on any listener. */
 export const recognitionKeys = (rings: Rings): RecognitionKeys => ({
   provider: PROVIDERS.mtpay.createCallbacks(rings.mtpay),
   capabilities: mapKeyring(rings.callback, capabilityKey),
 });
 
-/** The public listener with what judges and keeps callbacks. Rejects when the address is taken. */
+/**
+ * Opens the public listener with the receiver that verifies and stores callbacks. Rejects when the address is taken.
+ */
 export function openCallbackListener({
   config,
   rings,
@@ -56,7 +58,7 @@ export function openCallbackListener({
   return listen(app, config.callbackListen, limits, deps.log, receiver.refused);
 }
 
-/** The last callback under a key may come both windows after the last order was placed with it. */
+/** The last callback under a key may arrive both windows after the last order was placed with it. */
 export function callbackOverlaps({ paymentWindowMs, listeningWindowMs }: CallbacksConfig['settings']) {
   const overlapMs = paymentWindowMs + listeningWindowMs;
   return { mtpay: overlapMs, callback: overlapMs };

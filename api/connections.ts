@@ -2,7 +2,7 @@ import type http from 'node:http';
 import type { Socket } from 'node:net';
 
 export interface Connections {
-  /** Those that carry no request are closed at once, the others after their answer. Resolves when the last is gone. */
+  /** Closes connections without a request at once, the others after their response. Resolves when the last is gone. */
   close(): Promise<void>;
 }
 
@@ -10,13 +10,13 @@ const CLOSE_WITHIN_MS = 15_000;
 const TELL_EVERY_MS = 60_000;
 
 /**
- * Watches the server's connections. When there are more than `max`, the one goes that has kept us waiting for longest:
- * silent, idle, or in the middle of a request. Whoever says what they want is served, however many only hold a place.
- * `tell` hears at most once a minute how many were closed for that.
+ * Watches the server's connections. Above `max` it resets the one that has kept us waiting for longest: silent, idle,
+ * or in the middle of a request. So a complete request is served, however many connections only hold a place. `tell`
+ * gets the number of closed ones, at most once a minute.
  */
 export function watchConnections(server: http.Server, max: number, tell: (closed: number) => void): Connections {
   const open = new Set<Socket>();
-  /** Those that wait for nothing from us, the longest first. */
+  /** Connections that owe us data, the longest-waiting first. */
   const waitedFor = new Set<Socket>();
   const underWay = new Set<http.ServerResponse>();
   const perSocket = new WeakMap<Socket, number>();
@@ -35,7 +35,7 @@ export function watchConnections(server: http.Server, max: number, tell: (closed
     const [longest] = waitedFor;
     if (longest === undefined) return;
     forget(longest);
-    // Without the farewell that would keep its port in use for a minute.
+    // A reset, because after an orderly close TIME_WAIT would keep its port in use for a minute.
     longest.resetAndDestroy();
     closed += 1;
     if (performance.now() - toldAt < TELL_EVERY_MS) return;
@@ -62,11 +62,11 @@ export function watchConnections(server: http.Server, max: number, tell: (closed
       const left = perSocket.get(socket)! - 1;
       perSocket.set(socket, left);
       if (left === 0 && !socket.destroyed) {
-        // From now on, and behind all the others.
+        // It waits from now on, behind all others.
         waitedFor.delete(socket);
         waitedFor.add(socket);
       }
-      // An answer that was begun before promised to keep the connection.
+      // A response that began before the close promised keep-alive.
       if (isClosing) setImmediate(() => server.closeIdleConnections());
     });
   });
@@ -81,7 +81,7 @@ export function watchConnections(server: http.Server, max: number, tell: (closed
           resolve();
         });
         for (const response of underWay) sayGoodbye(response);
-        // Node counts a connection that never said anything as one whose request is on its way.
+        // Node treats a connection without any data as one with a request under way.
         for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
         server.closeIdleConnections();
       }),

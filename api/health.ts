@@ -7,16 +7,16 @@ import { RequestRefused } from '../intake/refusal.ts';
 import { createApp, onlyMethods } from './http/http.ts';
 
 export interface HealthDependencies {
-  /** False once the process is stopping: the load balancer then sends no more. */
+  /** False once the process is stopping: the load balancer then sends no more requests. */
   readonly isAccepting: () => boolean;
-  /** Whether changes would be taken. */
+  /** Whether the database accepts changes. */
   readonly isDatabaseUp: () => Promise<boolean>;
-  /** Shown what nobody here answers. */
+  /** Examines requests that no route matches. */
   readonly refused: CallbackReceiver['refused'];
   readonly log: Log;
 }
 
-/** The private listener of a process that takes callbacks and does nothing else: `/healthz` and `/readyz`. */
+/** The private listener of a process that only takes callbacks: `/healthz` and `/readyz`. */
 export function createHealthApp({ isAccepting, isDatabaseUp, refused, log }: HealthDependencies): Express {
   const app = createApp();
   app

@@ -7,7 +7,10 @@ import { takesNoArguments } from '../config/command-line.ts';
 import { startApi } from './start.ts';
 import { stopOnSignal } from './stop.ts';
 
-/** The API process: the private listener, the public callback listener and the relay. Stops cleanly on SIGTERM and SIGINT. */
+/**
+ * The API process: the private listener, the public callback listener and the relay. Stops cleanly on SIGTERM and
+ * SIGINT.
+ */
 
 takesNoArguments('npm run api', 'the private API, the public callback endpoint, and the relay behind them.');
 
@@ -16,7 +19,7 @@ const log = createLog('api', config.logLevel);
 armCrashPoint();
 
 const { connectionOptions, namespace, dataConverter } = loadTemporal();
-// Lazy: without Temporal callbacks are still accepted, and raised later.
+// Lazy: without Temporal, callbacks are still accepted, and raised later.
 const connection = Connection.lazy(connectionOptions ?? {});
 const api = await startApi(config, new Client({ connection, namespace, dataConverter }), log);
 log.info({ api: api.apiUrl, callbacks: api.callbackUrl }, 'api ready');

@@ -3,18 +3,18 @@ import type { Log } from '../telemetry/log.ts';
 import { assertWritable, createPool, isServerFull } from '../database/pool.ts';
 
 /**
- * Who works for whom never waits for somebody else's connections: merchants and operators, the provider, the relay. With
- * the one that listens these are all connections of an API process.
+ * One pool for each kind of work, so that none waits for another's connections: merchants and operators, the provider,
+ * the relay. These and the connection that listens are all connections of an API process.
  */
 type Name = 'private' | 'callbacks' | 'relay';
 
 /**
- * The relay serves many rows at a time, and each that waits for a locked row holds a connection: a few hundred of them are
- * soon over, and come again.
+ * Milliseconds. The relay processes many rows at once, and one that waits for a row lock holds a connection. After this
+ * timeout the connection is free, and the relay retries the row.
  */
 const RELAY_LOCK_TIMEOUT_MS = 250;
 
-/** For so long after the server's disk or memory was full nobody else is sent here. */
+/** Milliseconds during which the process is not ready after the server's disk or memory was full. */
 const FULL_MS = 10_000;
 
 export interface ApiPools extends Readonly<Record<Name, pg.Pool>> {
@@ -46,7 +46,7 @@ export function openPools(url: string, max: number, log: Log): ApiPools {
     async isWritable() {
       if (performance.now() - fullAt < FULL_MS) return false;
       try {
-        // Both, because either may be taken up by what others wait for.
+        // Both pools, because the work of either may use up all of its connections.
         await Promise.all([assertWritable(pools.private), assertWritable(pools.callbacks)]);
         return true;
       } catch {

@@ -33,24 +33,24 @@ import { encodeCursor } from '../contract/requests.ts';
 export interface InternalDependencies extends CreateDependencies {
   readonly access: Access;
   readonly webUi: WebUi;
-  /** To which hosts a checkout link may lead that is served. */
+  /** Allowed hosts of served checkout links. */
   readonly links: LinkRules;
-  /** With what the seals of inbox rows are verified. */
+  /** Verifies the seals of inbox rows. */
   readonly sealTrust: () => SealTrust;
-  /** With what people's steps are verified. */
+  /** Verifies operators' steps. */
   readonly signatures: SignatureTrust;
-  /** Where histories are archived, if not in the database. */
+  /** The directory of archived histories; undefined: they are in the database. */
   readonly archiveDirectory: string | undefined;
-  /** False once the process is stopping: the load balancer then sends no more. */
+  /** False once the process is stopping: the load balancer then sends no more requests. */
   readonly isAccepting: () => boolean;
-  /** Whether changes would be taken. */
+  /** Whether the database accepts changes. */
   readonly isDatabaseUp: () => Promise<boolean>;
   readonly isTemporalUp: () => Promise<boolean>;
-  /** Shown what nobody here answers. */
+  /** Examines requests that no route matches. */
   readonly refused: CallbackReceiver['refused'];
 }
 
-/** The private listener: what merchants' backends call, health, and the document of it all. */
+/** The private listener: the API of merchants' backends and operators, health, and the document of it all. */
 export function createInternalApp(deps: InternalDependencies): Express {
   const app = createApp();
   const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
@@ -62,7 +62,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
   return app;
 }
 
-/** A row may have been written by somebody else: a link that leads elsewhere is served to nobody. */
+/** An attacker may have written the row: a link to another host is not served, and raises an alarm. */
 function show(deps: InternalDependencies, deposit: DepositView) {
   const { redirectUrl, externalOrderNumber } = deposit;
   const isServed = redirectUrl !== null && checkoutLink(redirectUrl, deps.links) === redirectUrl;
@@ -106,9 +106,9 @@ function bindHealth(deps: InternalDependencies): Bound[] {
     bind(healthOperation, (_call, respond) => respond(200, { status: 'alive' })),
     bind(readinessOperation, async (_call, respond) => {
       const [database, temporal] = await Promise.all([deps.isDatabaseUp(), deps.isTemporalUp()]);
-      // Temporal is reported and not required: callbacks are accepted, and creates answered 503, without it.
+      // Temporal is reported but not required: without it callbacks are accepted, and creates get 503.
       const ready = deps.isAccepting() && database;
-      // A worker that does nothing is not mended by sending requests elsewhere.
+      // A stalled worker does not affect readiness: requests to another instance would not help.
       const waiting = database ? await findWithoutEffect(deps.pool, WITHOUT_EFFECT_MS).catch(() => null) : null;
       return respond(ready ? 200 : 503, {
         ready,

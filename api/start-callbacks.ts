@@ -20,8 +20,9 @@ import { createBackgroundSignals } from '../intake/signal-workflow.ts';
 import type { RunningApi } from './start.ts';
 
 /**
- * The public listener alone, and its health: it knows the database and not Temporal. What it has kept an API process is told
- * of, and raises. Throws when a listener's address is taken, and `WrongSession` where a session is not what was asked for.
+ * Starts the public listener alone, with its health: it uses the database but not Temporal. It notifies an API process
+ * of a stored callback, which raises it. Throws when a listener's address is taken, and `WrongSession` if a database
+ * session lacks its requested settings.
  */
 export async function startCallbacks(config: CallbacksConfig, log: Log): Promise<RunningApi> {
   const pools = openPools(config.database.url, config.connections, log);
@@ -34,7 +35,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
     await pools.end();
     throw error;
   }
-  // Nothing waits for it.
+  // The start does not wait for it.
   void warnOfCatalogue(pools.private, log);
   const signals = createBackgroundSignals(log);
   let accepting = true;
@@ -57,7 +58,8 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
     pool: pools.callbacks,
     seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
     signal: ({ id }) => signals.begin(id, () => tellAccepted(pools.relay, id)),
-    // Whether Temporal knows deposits, who could say so here: an API does not start then (docs/guides/restore.md).
+    // This process cannot ask whether Temporal knows deposits. An API does, and then does not start
+    // (docs/guides/restore.md).
     isEmpty: async () => {
       mayBeEmpty ||= !(await isEmpty(pools.callbacks));
       return !mayBeEmpty;

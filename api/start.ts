@@ -28,7 +28,7 @@ import { createPlacementWaiter } from '../intake/placement-waiter.ts';
 export interface RunningApi {
   readonly apiUrl: string;
   readonly callbackUrl: string;
-  /** Readiness off, listeners closed, requests and signals under way finished, then the database. */
+  /** Turns readiness off, closes the listeners, finishes requests and signals under way, then closes the database. */
   close(): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ const TEMPORAL_PROBE_MS = 1_000;
 
 /**
  * Wires the API together. Throws when a listener's address is taken, `ForgottenError` on a database that was lost, and
- * `WrongSession` where a session is not what was asked for.
+ * `WrongSession` if a database session lacks its requested settings.
  */
 export async function startApi(
   config: ApiConfig,
@@ -51,7 +51,7 @@ export async function startApi(
     await warnOfLogging(pools.private, log);
     await warnOfSealKey(pools.private, log, sealKey(config.keys.rings.inboxSeal.current).id);
     await refuseIfForgotten(() => isEmpty(pools.private), client, config.restoredFromEmpty);
-    // Nothing waits for it.
+    // The start does not wait for it.
     void warnOfCatalogue(pools.private, log);
   };
   await refuse().catch(async (error: unknown) => {
@@ -66,7 +66,7 @@ export async function startApi(
     () => openConnection({ url, role: 'app_api', applicationName: me }),
     {
       [SETTLED_CHANNEL]: (externalOrderNumber) => settled.wake(externalOrderNumber),
-      // From a process that takes callbacks and does nothing else.
+      // From a process that only takes callbacks.
       [me]: (inboxId) => {
         if (/^\d{1,18}$/.test(inboxId)) signals.begin(inboxId, () => signalCallbackById(signaling, inboxId));
       },
@@ -126,7 +126,7 @@ export async function startApi(
   };
 }
 
-/** Whether it has our namespace: without that the server is of no use. */
+/** Whether Temporal responds and has our namespace: without the namespace it is of no use. */
 async function isTemporalUp(client: Client): Promise<boolean> {
   try {
     await client.withDeadline(Date.now() + TEMPORAL_PROBE_MS, () =>

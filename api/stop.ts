@@ -1,6 +1,6 @@
 import type { Log } from '../telemetry/log.ts';
 
-/** Ends the process on SIGTERM and SIGINT once `close` is through; code 1 where it fails. */
+/** Calls `close` once on SIGTERM or SIGINT, after which the process can end; its exit code is 1 if `close` rejects. */
 export function stopOnSignal(name: string, close: () => Promise<void>, log: Log): void {
   let stopping = false;
   const stop = () => {

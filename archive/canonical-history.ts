@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type History, historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { canonicalText } from '../encoding/canonical-json.ts';
 
-/** A history as it is kept: the same text, and so the same hash, whoever asks Temporal for it and whenever. */
+/** A history as it is archived: the same text, and so the same hash, for every reader and at any time. */
 export interface CanonicalHistory {
   readonly text: string;
   /** sha256 of the text in UTF-8. */
@@ -18,12 +18,15 @@ export function canonicalHistory(history: History): CanonicalHistory {
 /** The inverse, for replay. Throws when the text is no history. */
 export const parseHistory = (text: string): History => historyFromJSON(JSON.parse(text));
 
-/** Whether it is a text of this form, whatever it says: nothing is said twice in it, of which two readers take two. */
+/**
+ * Whether the text is canonical JSON, of any content. So it has no duplicate key, which two readers could read
+ * differently.
+ */
 export function isCanonical(text: string): boolean {
   try {
     return canonicalText(JSON.parse(text)) === text;
   } catch {
-    // No JSON, or nested deeper than any history is.
+    // It is not JSON, or it is nested deeper than any history.
     return false;
   }
 }

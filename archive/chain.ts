@@ -17,7 +17,7 @@ export interface ArchiveRow {
   readonly historyHash: Buffer;
   readonly bundleHash: Buffer | null;
   readonly sdk: string;
-  /** Of the engine that archived it. */
+  /** Version of the engine that archived it. */
   readonly version: string;
   readonly archivedAtUs: bigint;
 }
@@ -27,7 +27,7 @@ export interface ChainHead {
   readonly hash: Buffer;
 }
 
-/** What the first row follows. */
+/** The head before the first row. */
 export const EMPTY_CHAIN: ChainHead = { n: 0, hash: createHash('sha256').update('engine.archive').digest() };
 
 export interface NewArchiveRow extends ClosedRun {
@@ -41,7 +41,9 @@ const APPEND = statement(
   `select engine.append_archive($1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10) as n`,
 );
 
-/** Answers the number of the run's row, also when it stood already. Several of one transaction stand or fall together. */
+/**
+ * Appends the row of a run and returns its number; idempotent. Appends of one transaction commit or roll back together.
+ */
 export async function appendArchive(db: Db, row: NewArchiveRow): Promise<number> {
   const { rows } = await execute<{ n: string }>(db, APPEND, [
     row.workflowId,
@@ -72,7 +74,7 @@ export async function readArchive(db: Db, after: number, limit: number): Promise
   return rows.map(toRow);
 }
 
-/** The rows of these numbers that there are, in the order of the chain. */
+/** The existing rows with these numbers, in the order of the chain. */
 export async function archiveRows(db: Db, numbers: readonly number[]): Promise<ArchiveRow[]> {
   const { rows } = await db.query<RawRow>(`${ROWS} where n = any($1::bigint[]) order by n`, [numbers]);
   return rows.map(toRow);
@@ -90,7 +92,7 @@ export async function archivedRunsOf(db: Db, workflowIds: readonly string[]): Pr
   return rows.map(toRow);
 }
 
-/** What a row's hash covers besides the hash before it; `engine.archive_line` says the same in SQL. */
+/** The text that a row's hash covers besides the previous hash; `engine.archive_line` is the same in SQL. */
 export function archiveLine(row: ArchiveRow): string {
   return [
     row.n,
@@ -108,7 +110,7 @@ export function archiveLine(row: ArchiveRow): string {
   ].join('|');
 }
 
-/** What breaks the chain at `row`, which has to follow `head`; null: nothing. */
+/** The fault of the chain at `row`, which has to follow `head`; null: there is none. */
 export function brokenLink(row: ArchiveRow, head: ChainHead): string | null {
   if (row.n !== head.n + 1) return `row ${row.n} follows row ${head.n}`;
   if (!row.prev.equals(head.hash)) return 'does not name the hash of the row before it';

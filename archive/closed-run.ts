@@ -13,14 +13,14 @@ const CLOSING = {
 } as const;
 export type RunStatus = (typeof CLOSING)[keyof typeof CLOSING];
 
-/** What the chain says of a closed run, all of it from the history itself. */
+/** The facts of a closed run that the chain holds, all read from the history itself. */
 export interface ClosedRun {
   readonly workflowType: string;
   readonly status: RunStatus;
   /** Microseconds since 1970. */
   readonly closedAtUs: bigint;
   readonly events: number;
-  /** Of the workflow code that took the last decision; null when no worker ever took one. */
+  /** Hash of the workflow code that decided last; null: no worker ever decided, or its build id holds no hash. */
   readonly bundleHash: Buffer | null;
   readonly sdk: string;
 }

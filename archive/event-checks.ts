@@ -3,7 +3,9 @@ import proto from '@temporalio/proto';
 
 export type HistoryEvent = NonNullable<History['events']>[number];
 
-/** What cannot be true within one history, whatever else is known: `form` of its numbers and references, or `time`. */
+/**
+ * A contradiction within one history, independent of all other data: of `form` (numbers and references) or of `time`.
+ */
 export interface Oddity {
   readonly kind: 'form' | 'time';
   readonly eventId: number;
@@ -13,7 +15,10 @@ export interface Oddity {
 const { EventType } = proto.temporal.api.enums.v1;
 type Attributes = Extract<keyof HistoryEvent, `${string}EventAttributes`>;
 
-/** By name: `EVENT_TYPE_TIMER_FIRED` keeps its facts in `timerFiredEventAttributes`, and so do all. */
+/**
+ * Attribute fields by event type: `EVENT_TYPE_TIMER_FIRED` has its facts in `timerFiredEventAttributes`, like all
+ * others.
+ */
 const ATTRIBUTES_OF = new Map(Object.keys(EventType).map((name) => [name, attributesOf(name)]));
 
 function attributesOf(name: string): string {
@@ -38,7 +43,10 @@ const ofActivity = {
   startedEventId: 'activityTaskStartedEventAttributes',
 } as const;
 
-/** By the kind of event: the earlier ones that it names, each by its number. Others name none that is always there. */
+/**
+ * By the kind of event: the fields that name an earlier event by its number, and the kind of that event. Other kinds
+ * have no such field that is always set.
+ */
 const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attributes>>>>> = {
   workflowTaskStartedEventAttributes: { scheduledEventId: SCHEDULED },
   workflowTaskCompletedEventAttributes: { scheduledEventId: SCHEDULED, startedEventId: STARTED },
@@ -59,8 +67,9 @@ const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attribu
 };
 
 /**
- * Numbers without a gap, facts of the kind that the event says, and references that lead back to what they name. A
- * history with an oddity of form must not be replayed: it can bring the replaying code down, or to no end.
+ * Checks the form: numbers have no gap, and facts are of the event's type. References lead to an earlier event of the
+ * expected kind. A history with an oddity of form must not be replayed: it can crash the replaying code, or the replay
+ * never ends.
  */
 export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
   const odd: Oddity[] = [];
@@ -85,7 +94,7 @@ export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
   return [...odd, ...oddStart(events), ...oddTimers(events)];
 }
 
-/** What replaying takes for granted. */
+/** Checks the fields that a replay relies on. */
 function oddStart(events: readonly HistoryEvent[]): Oddity[] {
   const { workflowType, workflowId, originalExecutionRunId, taskQueue } =
     events[0]?.workflowExecutionStartedEventAttributes ?? {};
@@ -96,7 +105,7 @@ function oddStart(events: readonly HistoryEvent[]): Oddity[] {
   return missing.map((detail) => ({ kind: 'form', eventId: 1, detail }));
 }
 
-/** A timer ends under the id under which it was set. */
+/** Checks that a timer ends under the id under which it was set. */
 function oddTimers(events: readonly HistoryEvent[]): Oddity[] {
   return events.flatMap((event, i) => {
     const over = event.timerFiredEventAttributes ?? event.timerCanceledEventAttributes;
@@ -106,12 +115,12 @@ function oddTimers(events: readonly HistoryEvent[]): Oddity[] {
   });
 }
 
-/** Temporal may be several machines, and a history moves between them: by so much their clocks may differ. */
+/** The allowed clock difference between Temporal's machines, because a history moves between them. */
 const TEMPORAL_CLOCKS_MS = 1_000;
 
 /**
- * What happens while a workflow task is under way is written down when the task ends, with the time at which it
- * happened: after events that are younger.
+ * Events that happen during a workflow task are recorded when the task ends, with their own time. So they may follow
+ * younger events.
  */
 const WRITTEN_LATER: ReadonlySet<string> = new Set<Attributes>([
   'workflowExecutionSignaledEventAttributes',
@@ -125,7 +134,7 @@ const WRITTEN_LATER: ReadonlySet<string> = new Set<Attributes>([
   'timerFiredEventAttributes',
 ]);
 
-/** Events that are older than what they follow from; the time is that of Temporal's clock alone. */
+/** Returns events that are older than their cause, and timers that fired early. Only Temporal's clock is involved. */
 export function oddTimes(events: readonly HistoryEvent[], timeOf: (event: HistoryEvent) => string): Oddity[] {
   const odd: Oddity[] = [];
   const times = events.map((event) => Date.parse(timeOf(event)));
@@ -146,10 +155,10 @@ export function oddTimes(events: readonly HistoryEvent[], timeOf: (event: Histor
   return odd;
 }
 
-/** When an event could happen at the earliest that was written down later. */
+/** The earliest possible time of an event that was recorded later. */
 function causedAt(event: HistoryEvent, times: readonly number[], taskStarted: number): number {
   const timeAt = (id: unknown) => times[Number(id ?? 0) - 1] ?? taskStarted;
-  // Retries are not written down: a start stands right before its end, with its own time.
+  // Retries are not recorded: a start is written right before its end, with its own time.
   const started = event.activityTaskStartedEventAttributes;
   if (started) return timeAt(started.scheduledEventId);
   const ended =
@@ -160,7 +169,7 @@ function causedAt(event: HistoryEvent, times: readonly number[], taskStarted: nu
   return taskStarted;
 }
 
-/** A timer that ended before its time, in words; null: it did not. */
+/** A timer that fired before its due time, in words; null: it did not. */
 function firedEarly(
   event: HistoryEvent,
   events: readonly HistoryEvent[],

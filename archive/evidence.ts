@@ -9,14 +9,14 @@ import { POSTING_LINE } from './posting-line.ts';
 import type { Db } from '../database/pool.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
-/** One line of what happened to a deposit: when, by what record, in words, and the hash of that record. */
+/** One event of a deposit: its time, its record, a text, and the hash of that record. */
 export interface EvidenceLine {
   /** RFC 3339, UTC. */
   readonly at: string;
   /** `callback 5, attempt 2`, `posting 12`, `history deposit:A-1, event 7`, … */
   readonly source: string;
   readonly text: string;
-  /** sha256 in hexadecimal; docs/guides/audit.md says of which text. */
+  /** sha256 in hexadecimal of the text that docs/guides/audit.md defines. */
   readonly hash: string;
 }
 
@@ -29,8 +29,9 @@ export interface EvidenceDependencies {
 }
 
 /**
- * Everything that is kept about a deposit, in the order in which it happened. Null: there is no such deposit. Throws
- * when a history cannot be read: an evidence with a gap would be none.
+ * Everything that is stored about a deposit, in order of time; null: there is no such deposit. A missing or unreadable
+ * history becomes a line that reports the gap. Throws when an archived text is missing or damaged, or when Temporal
+ * cannot be reached.
  */
 export async function collectEvidence(
   deps: EvidenceDependencies,
@@ -50,15 +51,15 @@ export async function collectEvidence(
 const byTime = (a: EvidenceLine, b: EvidenceLine): number =>
   a.at < b.at ? -1 : a.at > b.at ? 1 : a.source < b.source ? -1 : 1;
 
-/** A query that answers `at`, `source`, `text`, and `record`: the text whose sha256 is the hash. */
 const TIME = `to_char(%, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const at = (column: string) => TIME.replace('%', column);
 
-/** The ids of a deposit's workflows, as an array: each is looked up, and no table is read as a whole. */
+/** The ids of a deposit's workflows, as an array: each is looked up by index, without a scan of a whole table. */
 const WORKFLOWS_OF = `array(
   select 'deposit:' || $1 union all
   select v.workflow_id from engine.review_case v join engine.callback c on c.id = v.callback where c.external_order_number = $1)`;
 
+/** Queries that return `at`, `source`, `text`, and `record`, the text whose sha256 is the hash, or `hash` itself. */
 const RECORDS: readonly string[] = [
   `select ${at('d.created_at')} as at, 'deposit ' || d.external_order_number as source,
           'asked for ' || coalesce(trim_scale(d.mtc_amount) || ' MTC', trim_scale(d.total_price) || ' ' || d.currency_code) || ' for ' || d.wallet || ', to be paid in ' || d.currency_code as text,
@@ -139,7 +140,7 @@ async function historyLines(deps: EvidenceDependencies, workflowId: string): Pro
         const facts = readHistory(await openHistory(history, deps.codecs));
         return linesOf(facts, canonicalHistory(history).hash.toString('hex'));
       } catch {
-        // The key is missing, or somebody else has started it.
+        // The key is missing, or another client started the workflow.
         return [await gapLine(deps, workflowId, 'there is a history of it that cannot be read')];
       }
     }),
@@ -147,7 +148,7 @@ async function historyLines(deps: EvidenceDependencies, workflowId: string): Pro
   return lines.flat();
 }
 
-/** A gap is said, never left out: the history is gone, was never begun, or nobody can read it. */
+/** Reports a gap as a line: the history is gone, was never begun, or cannot be read. */
 async function gapLine({ db }: EvidenceDependencies, workflowId: string, text: string): Promise<EvidenceLine> {
   const { rows } = await db.query<{ at: string }>(`select ${at('clock_timestamp()')} as at`);
   return { at: rows[0]!.at, source: `history ${workflowId}`, text, hash: sha256(text) };
@@ -187,14 +188,14 @@ const KNOWN: Readonly<Record<string, string>> = {
   decide: 'carried the decision out',
 };
 
-/** Of a step of a person that the workflow did not take, or that the books refused. */
+/** Texts of an operator's step that the workflow or the ledger refused. */
 const REFUSED: Readonly<Record<string, string>> = {
   propose: 'refused a proposal',
   confirm: 'refused a confirmation',
   withdraw: 'refused a withdrawal',
 };
 
-/** In a word; null: it was not refused. */
+/** The code of the refusal; null: it was not refused. */
 function refusalOf(step: HistoryStep): string | null {
   if (step.kind !== 'update') return null;
   const { kind, refusal } = (step.outcome ?? {}) as { readonly kind?: unknown; readonly refusal?: unknown };
@@ -212,7 +213,7 @@ function sayStep(step: HistoryStep): string {
 
 const sayEnd = (end: NonNullable<HistoryFacts['end']>): string => `ended ${end.status}: ${brief(end.result)}`;
 
-/** What a step said, without nesting: `kind credited, postingId 12`. */
+/** The content of a step, without nesting: `kind credited, postingId 12`. */
 function brief(value: unknown): string {
   if (value === null || value === undefined) return 'done';
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return `${value}`;

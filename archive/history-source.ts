@@ -1,26 +1,28 @@
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 
-/** gRPC: there is no such workflow. */
+/** gRPC code: there is no such workflow. */
 const NOT_FOUND = 5;
-/** Temporal says that it has none: some of its client's calls throw an error of their own for it, others gRPC's. */
+/**
+ * Whether Temporal has no such workflow: some calls of its client throw an error of their own for that, others gRPC's.
+ */
 export const isGone = (error: unknown): boolean => {
   const { name, code } = error as { name?: unknown; code?: unknown };
   return name === 'WorkflowNotFoundError' || code === NOT_FOUND;
 };
 
-/** What is known of a workflow id. `latestGone`: Temporal says it has no such workflow, though older runs may be left. */
+/** The runs of a workflow id. `latestGone`: Temporal has no such workflow, although older runs may be left. */
 export type Runs =
   | { readonly state: 'open' }
   | { readonly state: 'closed'; readonly runIds: readonly string[]; readonly latestGone: boolean };
 
-/** Where histories are fetched from. Everything throws when Temporal cannot be asked; trying again helps. */
+/** The source of histories. Every method throws when Temporal cannot be reached; a retry helps. */
 export interface HistorySource {
   /**
-   * The runs that the list of executions has of each id, oldest first, in one call. It lags behind: the newest may be missing.
-   * An id that is none of ours is not asked for, and not in the answer.
+   * Returns the runs of each id from Temporal's list of executions, oldest first, in one call. The list lags: the
+   * newest run may be missing. An id of another form than ours is not looked up and not in the result.
    */
   listed(workflowIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
-  /** All runs of the id, oldest first: those that are listed, and the newest. */
+  /** Returns all runs of the id, oldest first: the `listed` ones and the newest. */
   runs(workflowId: string, listed: readonly string[]): Promise<Runs>;
   /** Null: Temporal does not have it. */
   fetch(workflowId: string, runId: string): Promise<History | null>;

@@ -3,12 +3,12 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { parseHistory } from './canonical-history.ts';
 import { durationMs, type HistoryEvent, type Oddity, oddForms, oddTimes } from './event-checks.ts';
 
-/** A history that cannot be read, or a payload of it. Trying again does not help; with the right key it may. */
+/** A history, or one of its payloads, cannot be read. A retry does not help; the right key may. */
 export class HistoryUnreadable extends Error {}
 
 /**
- * What a recorded history says, without replaying it: what went in, what was told, what the world answered, and how it
- * ended. Everything is read from events; nothing is concluded here.
+ * The facts of a recorded history, without a replay: input, messages, results, and end. All of them are read from
+ * events; nothing is inferred.
  */
 export interface HistoryFacts {
   readonly workflowId: string;
@@ -17,11 +17,11 @@ export interface HistoryFacts {
   readonly startedAt: string;
   readonly input: unknown;
   readonly steps: readonly HistoryStep[];
-  /** Null while it runs. `result` is there when it completed. */
+  /** Null while it runs. `result` is set if it completed. */
   readonly end: { readonly status: EndStatus; readonly at: string; readonly result: unknown } | null;
-  /** sha256 of each workflow bundle that has decided something in it, in hexadecimal, in order. */
+  /** sha256 of each workflow bundle that decided something in it, in hexadecimal, in order. */
   readonly bundles: readonly string[];
-  /** What cannot be true within it; of a history that Temporal wrote, nothing. */
+  /** Contradictions within it; a history that Temporal wrote has none. */
   readonly odd: readonly Oddity[];
 }
 
@@ -41,9 +41,9 @@ export type HistoryStep =
       readonly at: string;
       readonly name: string;
       readonly input: unknown;
-      /** Undefined until it completed; null when it failed or answered nothing. */
+      /** Undefined until it completed; null when it failed or returned nothing. */
       readonly outcome?: unknown;
-      /** Why the workflow refused it, in the word of its failure; null: it did not, or has not said yet. */
+      /** Why the workflow refused it: the type of its failure. Null: it was not refused, or has not completed yet. */
       readonly refusal: string | null;
     }
   | {
@@ -51,7 +51,7 @@ export type HistoryStep =
       readonly eventId: number;
       readonly at: string;
       readonly name: string;
-      /** Local activities do not keep what they were given. */
+      /** Null for local activities, which record no arguments. */
       readonly input: unknown;
       readonly local: boolean;
       readonly failed: boolean;
@@ -62,7 +62,7 @@ export type HistoryStep =
       readonly eventId: number;
       readonly at: string;
       readonly fired: boolean;
-      /** For how long it was set. */
+      /** The duration that it was set for. */
       readonly durationMs: number;
     };
 
@@ -75,12 +75,12 @@ const ENDS: readonly (readonly [keyof HistoryEvent, EndStatus])[] = [
   ['workflowExecutionContinuedAsNewEventAttributes', 'continuedAsNew'],
 ];
 
-/** Whether replaying it comes to an end: not when its form is broken. */
+/** Whether a replay of it ends. It might never end if the form is broken. */
 export const isReplayable = ({ odd }: HistoryFacts): boolean => odd.every(({ kind }) => kind !== 'form');
 
 /**
- * An archived text, as it is replayed and as it is read. Throws {@link HistoryUnreadable} and nothing else, whatever the
- * text is.
+ * Parses an archived text, for replay and for reading. Throws {@link HistoryUnreadable} and no other error, for any
+ * text.
  */
 export async function readText(
   text: string,
@@ -128,7 +128,7 @@ export function readHistory(history: History): HistoryFacts {
   };
 }
 
-/** A run that was made by a reset begins with the events of the run before it, its number included. */
+/** A run made by a reset begins with the events of the previous run, including that run's id. */
 function runIdOf(events: readonly HistoryEvent[]): string {
   const reset = events.findLast((event) => event.workflowTaskFailedEventAttributes?.newRunId);
   const started = events[0]?.workflowExecutionStartedEventAttributes;
@@ -213,12 +213,12 @@ function timeOf(event: HistoryEvent): string {
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
-/** What a codec leaves as it is when it has no key, ours and Temporal's own samples alike. */
+/** The encoding of a payload that a codec without the key leaves unchanged, ours and Temporal's own samples alike. */
 const ENCRYPTED = 'binary/encrypted';
 
 /**
- * The JSON in a payload; null when there is nothing. Throws {@link HistoryUnreadable} when it is something else; it names
- * the event, where one is given.
+ * The JSON in a payload; null: it is empty. Throws {@link HistoryUnreadable} for other content; the message names the
+ * event, if it is given.
  */
 export function valueOf(payload: Payload | null | undefined, event?: HistoryEvent): unknown {
   if (payload === undefined || payload === null) return null;
@@ -236,8 +236,8 @@ export function valueOf(payload: Payload | null | undefined, event?: HistoryEven
 }
 
 /**
- * The same history with its payloads opened; without codecs it is the history itself. Throws {@link HistoryUnreadable}
- * when a key is missing or what it opens was changed: its message says which.
+ * The same history with decrypted payloads; without codecs, the history itself. Throws {@link HistoryUnreadable} when a
+ * key is missing or a ciphertext was changed; the message names which.
  */
 export async function openHistory(history: History, codecs: readonly PayloadCodec[]): Promise<History> {
   if (codecs.length === 0) return history;

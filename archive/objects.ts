@@ -8,23 +8,26 @@ import type { Db } from '../database/pool.ts';
 import { execute, statement } from '../database/statements.ts';
 export type ObjectKind = 'history' | 'bundle';
 
-/** What is stored under this hash is not the text that was put there. Trying again does not help. */
+/** The object stored under this hash has another text. A retry does not help. */
 export class ArchiveDamaged extends Error {}
-/** Nothing is stored under this hash. */
+/** No object is stored under this hash. */
 export class ArchiveMissing extends Error {}
 
 /** Texts by their sha256. */
 export interface ArchiveObjects {
-  /** Resolves when the text is on disk. Repeating it is harmless. */
+  /** Stores the text; resolves when it is on disk. Idempotent. */
   put(hash: Buffer, kind: ObjectKind, text: string): Promise<void>;
-  /** Throws {@link ArchiveMissing} and {@link ArchiveDamaged}; a text it answers has that hash. */
+  /** Returns the text, which has that hash. Throws {@link ArchiveMissing} and {@link ArchiveDamaged}. */
   get(hash: Buffer): Promise<string>;
 }
 
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);
 
-/** PostgreSQL, or the directory where one is given; what was stored before there was a directory is found as well. */
+/**
+ * Objects in the directory, if one is given, otherwise in PostgreSQL. Objects from before the directory are still found
+ * in PostgreSQL.
+ */
 export function archiveObjects(db: Db, directory: string | undefined): ArchiveObjects {
   const postgres = postgresObjects(db);
   if (directory === undefined) return postgres;
@@ -67,7 +70,7 @@ export function directoryObjects(directory: string): ArchiveObjects {
   return {
     get,
     async put(hash, _kind, text) {
-      // A damaged file is written anew.
+      // A damaged file is rewritten.
       if ((await get(hash).catch(() => null)) !== null) return;
       await writeWhole(pathOf(hash), await compress(text));
     },
@@ -96,7 +99,7 @@ async function bytesIn(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** Under its name a file is whole, whenever a process or the machine dies. */
+/** Writes a file atomically: under its name it is complete, even if the process or the machine dies. */
 async function writeWhole(path: string, bytes: Buffer): Promise<void> {
   const fresh = `${path}.${randomBytes(6).toString('hex')}`;
   await mkdir(dirname(path), { recursive: true });

@@ -1,6 +1,7 @@
 /**
- * SQL: the text that the hash of a posting covers, of a row `t` of ledger.transaction. Built-in functions only, for who
- * does not want to ask the database's own `ledger.line`. What is null at the end is left out, as in every older block.
+ * SQL: the text that the hash of a posting covers, for a row `t` of ledger.transaction. It uses built-in functions
+ * only, for readers who do not trust the database's own `ledger.line`. Nulls at the end are omitted, as in every older
+ * block.
  */
 export const POSTING_LINE = `concat_ws('|', t.id, t.key, t.kind, coalesce(t.deposit, ''), t.provider, coalesce(t.provider_code, ''),
     t.debit_code, t.credit_code, trim_scale(t.amount), trim_scale(t.fee), coalesce(t.fiat, ''),

@@ -1,16 +1,16 @@
 import type { Db } from '../database/pool.ts';
 import { execute, statement } from '../database/statements.ts';
 
-/** A workflow whose work is closed by our own tables and whose history is still to be archived. */
+/** A workflow that our own tables show as closed and whose history is not archived yet. */
 export interface ClosedWork {
   readonly workflowId: string;
-  /** As the database writes it: a Date would lose the microseconds. */
+  /** The database's text: a Date would lose the microseconds. */
   readonly closedAt: string;
 }
 
 /**
- * Takes what is due, longest waiting first. Nothing is locked: what is not finished, because its workflow is still
- * running or because this process dies, comes again after ten seconds, then ever more seldom, at last every hour.
+ * Takes due workflows, longest waiting first; it keeps no lock. An unfinished one is due again after ten seconds, then
+ * with exponential back-off up to an hour. It stays unfinished while its workflow runs, or if this process dies.
  */
 export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> {
   const { rows } = await db.query<ClosedWork>(
@@ -22,12 +22,12 @@ export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> 
 
 const DONE = statement('select engine.archive_done($1, $2)');
 
-/** Takes it off the queue; call when its runs are in the chain, or when it was noted as lost. */
+/** Removes it from the queue; call it when its runs are in the chain, or when it was recorded as lost. */
 export async function finishClosed(db: Db, work: ClosedWork): Promise<void> {
   await execute(db, DONE, [work.workflowId, work.closedAt]);
 }
 
-/** True: this was not known before. */
+/** Records a lost history. Returns true if it was not known before. */
 export async function noteLost(db: Db, work: ClosedWork, runId: string | null): Promise<boolean> {
   const { rows } = await db.query<{ isNews: boolean }>('select engine.archive_lose($1, $2) as "isNews"', [
     work.workflowId,
@@ -37,9 +37,9 @@ export async function noteLost(db: Db, work: ClosedWork, runId: string | null): 
 }
 
 export interface Backlog {
-  /** How many could be taken now. */
+  /** The number of workflows that could be taken now. */
   readonly due: number;
-  /** What was closed first of all that is not archived, due or not. */
+  /** The workflow that was closed first and is not archived, due or not. */
   readonly oldest: { readonly workflowId: string; readonly ageMs: number } | null;
 }
 

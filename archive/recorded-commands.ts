@@ -3,15 +3,15 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { valueOf } from './history.ts';
 
 /**
- * What workflow code asked for, in the order in which it asked. Each is a decision that a replay has to come to again.
- * `summary` is the text that people see in the Web UI; it decides nothing.
+ * The commands of workflow code, in their order. Each is a decision that a replay has to repeat. `summary` is the text
+ * in the Web UI; it decides nothing.
  */
 export type Command =
   | {
       readonly kind: 'activity';
       readonly name: string;
       readonly local: boolean;
-      /** Arguments; null for a local activity, whose arguments a history does not keep. */
+      /** Arguments; null for a local activity, whose arguments a history does not record. */
       readonly input: readonly unknown[] | null;
       readonly summary: string | null;
     }
@@ -24,7 +24,7 @@ export type Command =
   | { readonly kind: 'end'; readonly failed: boolean; readonly result: unknown };
 
 export interface RecordedCommand {
-  /** Where the history holds it. A local activity stands where it was answered, every other where it was asked for. */
+  /** The event that holds it: the result of a local activity, the request of every other command. */
   readonly eventId: number;
   readonly command: Command;
 }
@@ -32,7 +32,7 @@ export interface RecordedCommand {
 type Event = NonNullable<History['events']>[number];
 type Context = { readonly timers: Map<number, string | null>; readonly updates: Map<number, string> };
 
-/** Every command of a history whose payloads are open. What happened to the workflow from outside is not among them. */
+/** Every command of a history with decrypted payloads. Messages from outside are no commands. */
 export function recordedCommands(history: History): RecordedCommand[] {
   const context: Context = { timers: new Map(), updates: new Map() };
   return (history.events ?? []).flatMap((event) => {
@@ -42,7 +42,7 @@ export function recordedCommands(history: History): RecordedCommand[] {
   });
 }
 
-/** The number that the SDK gives a local activity, by the event that holds its answer; null: the event is another. */
+/** The SDK's number of a local activity, from the event that holds its result; null: the event is another. */
 export function localActivityNumber(event: Event): number | null {
   return noted(event)?.seq ?? null;
 }

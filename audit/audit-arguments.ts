@@ -93,8 +93,8 @@ function whole(name: string, text: string): number {
 }
 
 /**
- * Temporal answers some hundred a second, so of a larger archive only this many are compared, in an unpredictable
- * selection.
+ * Temporal returns some hundred histories a second. So of a larger archive only this many are compared, in an
+ * unpredictable selection.
  */
 const COPIES = 10_000;
 
@@ -103,7 +103,7 @@ function copies(text: string | undefined): number | null {
   return text === 'all' ? null : text === '0' ? 0 : whole('--temporal', text);
 }
 
-/** The size of the sample is limited, because people examine it on paper. */
+/** The size of the sample is limited, because an auditor examines it on paper. */
 function listed(text: string): number {
   const count = whole('--list', text);
   if (count > 1_000) throw new UsageError('--list: expected at most 1000');

@@ -51,8 +51,10 @@ const say = (line: string) => console.error(line);
 const show = (line: string) => console.log(line);
 
 /**
- * Runs an audit command and returns the exit code: 0, nothing is unexplained; 1, something is, or the audit could not
- * finish; 2, options or settings are invalid. `reach` connects, and is called only after the options were parsed.
+ * Runs an audit command and returns the exit code. `reach` connects, and is called only after the options were parsed.
+ * - 0: nothing is unexplained.
+ * - 1: something is unexplained, or the audit could not finish.
+ * - 2: options or settings are invalid.
  */
 export async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
   quietRuntime();

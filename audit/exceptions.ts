@@ -38,7 +38,7 @@ export interface Exceptions {
    * otherwise.
    */
   readonly bundles: ReadonlyMap<string, string>;
-  /** Deposits with more than one payment in wallets from before slots, which people have accepted. */
+  /** Accepted deposits that, from before slots, have more than one payment in wallets. */
   readonly doubles: readonly Double[];
   /** Reasons by the whole line of the catalogue, such as a grant to another login. */
   readonly catalogue: ReadonlyMap<string, string>;

@@ -9,8 +9,9 @@ import '../config/closed-output.ts';
 import '../database/command-errors.ts';
 
 /**
- * `npm run restored`: says, as the schema's owner and before the engine is started again, that the database was restored
- * to an older state (docs/guides/restore.md). It asks first, because orders that are being placed are given up.
+ * `npm run restored`: records that the database was restored to an older state (docs/guides/restore.md). Run it as the
+ * schema's owner, before the engine starts again. It asks for confirmation, because orders that are being placed are
+ * then never placed.
  */
 const flags = takesNoArguments(
   'npm run restored',

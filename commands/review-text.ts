@@ -58,7 +58,7 @@ const otherPayment = z.object({
   case: z.string().nullable(),
   outcome: z.string().nullable(),
 });
-/** What the API answers about a case, as far as it is shown. */
+/** The API's response about a case, as far as it is shown. */
 export const caseText = z.object({
   id: z.string(),
   state: z.string(),
@@ -72,7 +72,7 @@ export const caseText = z.object({
   currencyCode: z.string().nullable(),
   paymentPrice: z.string().nullable(),
   receivedAt: z.string(),
-  /** Absent in answers of an API of before. */
+  /** Absent in responses of older APIs. */
   sealed: z.boolean().nullable().optional(),
   contentHash: z.string().optional(),
   standing: z.string().nullable(),
@@ -84,7 +84,7 @@ export const caseText = z.object({
   decidedBy: z.string().nullable(),
   decidedAt: z.string().nullable(),
   postingId: z.string().nullable(),
-  // Of a case that is asked for alone.
+  // Only for a case that is requested alone.
   deposit: asked.nullable().optional(),
   credits: z.array(credit).optional(),
   otherPayments: z.array(otherPayment).optional(),
@@ -107,7 +107,7 @@ export function line(found: CaseText): string {
   return [found.openedAt, found.id, found.reason, money(found), found.wallet ?? 'no wallet', waits].join('  ');
 }
 
-/** Everything there is to say of a case. */
+/** All facts of a case. */
 export function showCaseText(found: CaseText): string {
   const lines: [string, string | null][] = [
     ['case', `${found.id} (${found.state})`],

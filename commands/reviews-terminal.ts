@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { asCalled, UsageError } from '../config/command-line.ts';
 import { line, page, caseText, showCaseText } from './review-text.ts';
 
-/** What one can say at the terminal, and what is shown there. The API decides; this only asks it. */
+/** The commands at the terminal and their output. The API decides; this code only calls it. */
 
-/** What a step is taken with, as `parseArgs` has it. */
+/** The options of a step, for `parseArgs`. */
 export const STEP_OPTIONS = {
   reason: { type: 'string' },
   keep: { type: 'boolean', default: false },
@@ -26,11 +26,14 @@ export interface ReviewOptions extends Given<typeof STEP_OPTIONS> {
   readonly deposit?: string | undefined;
   readonly posting?: string | undefined;
   readonly case?: string | undefined;
-  /** Signing only: whose wallet `to`, or the proposal's, belongs to. */
+  /** Signing only: the wallet of the deposit that `to`, or the proposal, names. */
   readonly wallet?: string | undefined;
 }
 
-/** Adds what the operator's own device makes of a step; resolves when he has seen what he signs. Null: he does not sign. */
+/**
+ * Adds the signature of the operator's own device to a step; resolves after he has seen what he signs. Null: he does
+ * not sign.
+ */
 export type StepSigner = (about: {
   readonly ask: Ask;
   readonly id: string;
@@ -39,7 +42,7 @@ export type StepSigner = (about: {
   readonly wallet: string | null;
 }) => Promise<StepBody | null>;
 
-/** What a step is asked for with. */
+/** The request body of a step. */
 export type StepBody = Readonly<Record<string, unknown>>;
 
 export interface Terminal {
@@ -61,7 +64,9 @@ FACTS, to credit what cannot be read, as you read it in the provider's statement
 
 API_URL says where the private API is, API_KEY is your personal key with the scope reviews:decide.`;
 
-/** Does what `words` say and answers the exit code: 0 done, 1 the API refused, 2 not understood. */
+/**
+ * Runs the command in `words` and returns the exit code: 0 done, 1 failed, as when the API refuses, 2 not understood.
+ */
 export async function runReviews(
   words: readonly string[],
   options: ReviewOptions,
@@ -82,7 +87,7 @@ export async function runReviews(
   }
 }
 
-/** Each command, and how many words it is said with. */
+/** Each command with its number of words. */
 const WORDS = { list: 1, show: 2, propose: 3, confirm: 3, withdraw: 3, doubt: 1 } as const;
 
 async function run(
@@ -177,12 +182,12 @@ function needed(value: string | undefined, name: string): string {
 const TIMEOUT_MS = 15_000;
 const problem = z.object({ code: z.string(), detail: z.string() });
 
-/** Calls the API; throws with the API's own words when it refuses. */
+/** Returns a function that calls the API; it throws with the API's own words when the API refuses. */
 function caller(env: Readonly<Record<string, string | undefined>>): Ask {
   const base = needed(env['API_URL'], 'API_URL');
   const key = needed(env['API_KEY'], 'API_KEY');
   if (!URL.canParse(base)) throw new UsageError('API_URL is no address such as http://127.0.0.1:8080');
-  // What `fetch` says of a header shows it.
+  // The error of `fetch` about an invalid header would show the key.
   if (!/^[\x21-\x7e]+$/.test(key))
     throw new UsageError('API_KEY is no key: it has a blank or another character that no key has');
   return async (method, path, body) => {

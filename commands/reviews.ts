@@ -2,7 +2,7 @@ import { asCalled, readArgumentsOr } from '../config/command-line.ts';
 import { runReviews, STEP_OPTIONS, REVIEWS_USAGE } from './reviews-terminal.ts';
 import '../config/closed-output.ts';
 
-/** `npm run reviews -- …`: the cases that wait for people, for a terminal. */
+/** `npm run reviews -- …`: shows cases at a terminal, and takes the steps of a decision. */
 
 const options = {
   ...STEP_OPTIONS,

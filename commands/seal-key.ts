@@ -13,9 +13,9 @@ import '../config/closed-output.ts';
 import '../database/command-errors.ts';
 
 /**
- * `npm run seal-key`: a new pair for the seals of inbox rows, as two lines of an environment file. `--register`, as the
- * schema's owner: from then on the database takes only what the API that has INBOX_SEAL_KEY, or another registered one,
- * puts into the inbox.
+ * `npm run seal-key`: prints a new key pair for the seals of inbox rows, as two lines of an environment file.
+ * `--register`, as the schema's owner: registers INBOX_SEAL_KEY instead. From then on the database accepts inbox rows
+ * only from an API with a registered key.
  */
 const flags = takesNoArguments(
   'npm run seal-key',

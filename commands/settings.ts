@@ -6,13 +6,13 @@ import { loadDataConverter } from '../config/temporal.ts';
 import '../config/closed-output.ts';
 
 /**
- * `node dist/commands/settings.js [PASSWORD…]`: reads the environment as API, worker and migrations do, and starts none of
- * them. Lists every problem at once, each with its variable, and ends with 1 if there is one. The named variables are
- * passwords that stand in addresses: each has to be set, in letters, digits, - and _. POSTGRES_CONNECTIONS is PostgreSQL's
- * own, which with a wrong number does not start again.
+ * `node dist/commands/settings.js [PASSWORD…]`: reads the environment as API, worker and migrations do, and starts none
+ * of them. Lists every problem at once, each with its variable; the exit code is 1 if there is one.
+ * - The named variables are passwords in addresses: each has to be set, in letters, digits, - and _.
+ * - POSTGRES_CONNECTIONS is read by PostgreSQL itself, which does not start with a wrong number.
  */
 const IN_AN_ADDRESS = /^[A-Za-z0-9_-]+$/;
-/** Below 100 nothing of ours has a connection left; above 9,999 PostgreSQL's memory does not do. */
+/** Below 100 our processes have too few connections; above 9,999 PostgreSQL needs too much memory. */
 const SERVER_CONNECTIONS = /^[1-9]\d{2,3}$/;
 
 const passwords = process.argv.slice(2).flatMap((name) => {

@@ -6,7 +6,7 @@ import { createSigner } from './signing.ts';
 import { typedYes } from './typed-yes.ts';
 import '../config/closed-output.ts';
 
-/** `npm run sign -- …`: an operator's steps, signed on his own device with a key that never leaves it. */
+/** `npm run sign -- …`: signs an operator's steps on his own device, with a key that never leaves it. */
 
 const USAGE = `npm run --silent sign -- --new-key FILE
 npm run sign -- --key FILE --name NAME propose|confirm|withdraw …   as npm run reviews has them
@@ -45,7 +45,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** A file that is there already is not written over, and nobody else may read the new one. */
+/** Throws `EEXIST` if the file exists. Only its owner may read the new file. */
 function makeKey(file: string): number {
   const { privateKey, publicKey } = newOperatorKey();
   writeSync(openSync(file, 'wx', 0o600), privateKey);

@@ -7,20 +7,20 @@ import type { ProposedStep, SignedFacts, SignedStep } from '../domain/signed-ste
 import { type CaseText, caseText } from './review-text.ts';
 import { type StepSigner, type StepBody } from './reviews-terminal.ts';
 
-/** What is asked for as it is written in the step: spaces at either end go, and one spelling of each letter stays. */
+/** A text as the step stores it: trimmed, and in Unicode NFC. */
 const line = (text: unknown): string => String(text).normalize('NFC').trim();
 
 interface Device {
-  /** The private key as its file has it, PKCS8 PEM. */
+  /** The private key as in its file, PKCS8 PEM. */
   readonly pem: string;
   /** Whether the operator wants to sign what he is shown. */
   readonly agrees: (shown: readonly string[]) => Promise<boolean>;
 }
 
 /**
- * Signs a step of the operator `name` on this device: looks at the case, shows what would be signed, asks, and adds
- * signature and nonce to what is sent. The wallet of another deposit than the case's own is not taken from the API: the
- * operator says it.
+ * Signs a step of the operator `name` on this device. It reads the case, shows the content to be signed, asks, and adds
+ * signature and nonce to the body. The operator names the wallet of another deposit than the case's own; it is not
+ * taken from the API.
  */
 export const createSigner =
   (name: string, { pem, agrees }: Device): StepSigner =>
@@ -48,7 +48,7 @@ export const createSigner =
 
 function proposedIn(found: CaseText, operator: string, body: StepBody): Omit<ProposedStep, 'wallet'> {
   const decision = body['decision'] as Decision;
-  // Its workflow was opened before there was such an order, and asks for its name.
+  // The case was opened before its order existed, so its workflow needs the order's name.
   const appeared =
     found.reason === 'UNKNOWN_ORDER' && decision === 'credit' && found.wallet !== null
       ? found.externalOrderNumber
@@ -77,7 +77,7 @@ function walletOf(found: CaseText, said: Omit<ProposedStep, 'wallet'>, named: st
   return named ?? found.wallet;
 }
 
-/** As the API canonicalizes them. */
+/** The facts in the canonical form of the API. */
 function factsIn(body: StepBody): SignedFacts | null {
   const facts = body['facts'] as (Omit<SignedFacts, 'statementLine'> & { readonly statementLine?: string }) | undefined;
   if (facts === undefined) return null;
@@ -90,12 +90,12 @@ function factsIn(body: StepBody): SignedFacts | null {
   };
 }
 
-/** What does not print as itself: a terminal would obey it, and could show another wallet than the one that is signed. */
+/** Characters that a terminal obeys instead of printing: they could show another wallet than the signed one. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const printable = (text: string): string =>
   text.replaceAll(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 
-/** What he signs, for his eyes. */
+/** The signed content, as lines for the operator. */
 function shownOf(found: CaseText, { step, proposed: p, reason, facts }: SignedStep): string[] {
   const amount = found.transactionAmount ?? facts?.amount;
   return [

@@ -1,7 +1,10 @@
 import { asCalled, TOOLS } from '../config/command-line.ts';
 import '../config/closed-output.ts';
 
-/** `node dist/commands/tools.js NAME …`: the commands of the engine by one name, for the service `tools` of docker-compose.yml. */
+/**
+ * `node dist/commands/tools.js NAME …`: runs a command of the engine by its name, for the service `tools` of
+ * docker-compose.yml.
+ */
 
 const LOAD: Readonly<Record<(typeof TOOLS)[number], () => Promise<unknown>>> = {
   keys: () => import('./keys.ts'),

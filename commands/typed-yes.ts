@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 
-/** Asks at the terminal; false for anything but `yes`, and where nobody answers. */
+/** Asks at the terminal; resolves to false for any answer but `yes`, and when the input ends. */
 export async function typedYes(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {

@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestHandler } from 'express';
 
-/** A working day; then the key is asked for again. */
+/** A working day; after it the operator enters the key again. */
 const SESSION_MS = 8 * 3_600_000;
-/** The people who look at histories are few; the oldest gives way. */
+/** Few operators read histories. Above this number the oldest session is dropped. */
 const MAX_SESSIONS = 100;
 const COOKIE = 'deposit_codec';
 
 export interface Sessions {
-  /** Remembers the key, in this process only, and answers what the browser gets for it. */
+  /** Stores the key, in this process only, and returns the id of its session. */
   open(key: string): string;
-  /** A request with such a cookie counts as one with the key itself: it is checked anew each time, and may be revoked. */
+  /**
+   * Treats a request with a session cookie as one with the key itself. The key is verified at every request, so it may
+   * be revoked.
+   */
   readonly restore: RequestHandler;
 }
 
@@ -34,7 +37,7 @@ export function createSessions(now: () => number = () => Date.now()): Sessions {
   };
 }
 
-/** Strict: only pages of the same site send it, and no script reads it. */
+/** Strict, so only pages of the same site send it; no script can read it. */
 export const sessionCookie = (id: string, secure: boolean): string =>
   `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${SESSION_MS / 1_000}${secure ? '; Secure' : ''}`;
 

@@ -14,7 +14,7 @@ import { listen } from '../http/http.ts';
 
 takesNoArguments('npm run codec', 'shows encrypted payloads in the Temporal Web UI.');
 
-/** A page of the Web UI asks for many payloads at once; who guesses keys is slowed down. */
+/** A page of the Web UI requests many payloads at once. `failure` slows down a client that guesses keys. */
 const LIMITS = { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 5, burst: 50 } };
 
 const config = loadCodecServerConfig();

@@ -12,14 +12,14 @@ import { readBody } from '../http/body.ts';
 
 export interface CodecServerDependencies extends AccessDependencies {
   readonly codec: PayloadCodec;
-  /** The Web UI's: the one place from which a browser may ask. */
+  /** The origin of the Web UI, the only one from which a browser may call. */
   readonly origin: string;
   readonly log: Log;
 }
 
-/** The one page with a form: it may be sent here and nowhere else. */
+/** For the one page with a form, which may be sent to this server only. */
 const LOGIN_POLICY = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-/** Several pages of a history; one payload of ours is below 2 kB. */
+/** Bytes: enough for several pages of a history. One payload of ours is below 2 kB. */
 const MAX_BYTES = 1024 * 1024;
 const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/, 'expected base64');
 const body = z.object({
@@ -30,9 +30,9 @@ const body = z.object({
 type WirePayload = z.output<typeof body>['payloads'][number];
 
 /**
- * Opens what the payload codec has closed, for the Temporal Web UI and its command line, for callers who hold an API key
- * of scope `audit:read`: as `Authorization: Bearer`, or typed in once at `/` and remembered by a cookie, because a Web UI
- * without logins of its own can send cookies only.
+ * Encodes and decodes payloads for the Temporal Web UI and its command line. Callers need an API key of scope
+ * `audit:read`: as `Authorization: Bearer`, or entered once at `/` and then remembered by a cookie. A Web UI without
+ * logins of its own can send cookies only.
  */
 export function createCodecServer(deps: CodecServerDependencies): Express {
   const app = createApp();
@@ -77,7 +77,10 @@ export function createCodecServer(deps: CodecServerDependencies): Express {
   return app;
 }
 
-/** Answers a browser's question before the question; every other origin hears nothing that it could use. */
+/**
+ * Responds to a browser's preflight request of `origin`. A request of another origin is refused, except at `/session`,
+ * to which our own form is sent.
+ */
 const allowOrigin =
   (origin: string): RequestHandler =>
   (request, response, next) => {
@@ -99,7 +102,7 @@ const allowOrigin =
     response.status(204).end();
   };
 
-/** What was written under a key that is gone stays closed; it must not hide what can be opened. */
+/** A payload whose key is gone stays encrypted. It must not hide the readable ones. */
 async function decodeOrLeave({ codec, log }: CodecServerDependencies, payload: Payload): Promise<Payload> {
   try {
     return (await codec.decode([payload]))[0]!;

@@ -2,7 +2,7 @@ import { type ErrorCode, HTTP } from '../../contract/errors.ts';
 import { ANSWERS, codesOf, PROBLEMS } from '../../contract/problems.ts';
 import { html, type Html, type HtmlPart } from '../../encoding/html.ts';
 
-/** The document as a page: read by people, without a script and without a request to any other machine. */
+/** The OpenAPI document as a page, without scripts and without requests to other machines. */
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a JSON document
 type Node = any;
@@ -104,7 +104,7 @@ ${codes.map((code) => {
 </dl>
 `;
 
-/** Text in which backticks set code apart. */
+/** Text in which backticks enclose code. */
 const spans = (text: string): Html =>
   html`${text.split('`').map((part, at) => (at % 2 === 0 ? html`${part}` : html`<code>${part}</code>`))}`;
 
@@ -123,7 +123,7 @@ ${examplesOf(schema)}
 `;
 }
 
-/** Fields of fields stand under their own dotted names. */
+/** Nested fields have rows of their own, with dotted names. */
 function propertyRows(schema: Node, prefix: string): Row[] {
   return Object.entries<Node>(schema.properties ?? {}).flatMap(([name, field]) => {
     const inner = [field, ...(field.anyOf ?? [])].find(
@@ -175,7 +175,7 @@ function typeName(schema: Node): Html {
   return html`${schema.format ?? schema.type ?? 'any'}`;
 }
 
-/** What else holds of a value, for those who write it. */
+/** The constraints on a value, for writers of requests. */
 function limits(schema: Node): Html | null {
   const one = schema.anyOf?.[0] ?? schema;
   const said: HtmlPart[] = [];

@@ -4,11 +4,14 @@ import { type Operation } from '../../contract/operation.ts';
 import { bind, type Bound } from '../http/bind.ts';
 import { docsOperation, docsStyleOperation, documentOperation } from '../../contract/deposits.ts';
 
-// The page loads its style from here and nothing from anywhere; the icon is an empty one of its own.
+// The page loads its style from this server and nothing from elsewhere. Its icon is an empty one in a data URL.
 const PAGE_POLICY =
   "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** The document of these operations and of its own, and the page that shows it. Made when it is first asked for, once. */
+/**
+ * The OpenAPI document of these operations and its own, and the page that shows it. Both are made once, at the first
+ * request.
+ */
 export function bindDocs(operations: readonly Operation[]): Bound[] {
   const document = once(() => openApiDocument([...operations, documentOperation, docsOperation, docsStyleOperation]));
   const page = once(() => docsPage(document()));

@@ -14,7 +14,7 @@ export interface AccessLimits {
 
 /** The limits' state, in this process: bounded, and empty after a restart. */
 export interface Access {
-  /** By the proof of keys that were good when they were last looked up. */
+  /** By the proof of keys that were valid at their last lookup. */
   readonly keys: Buckets;
   readonly failures: Buckets;
 }
@@ -31,12 +31,12 @@ export interface AccessDependencies {
   readonly access: Access;
 }
 
-/** The scheme in any case and any number of blanks, as RFC 9110 has it. */
+/** The scheme in any case, with any number of blanks, by RFC 9110. */
 const BEARER = /^Bearer +([A-Za-z0-9_-]{20,200})$/i;
 
 /**
- * Lets through whoever holds a living key with any of these scopes; the caller is then in `response.locals.caller`.
- * The key is looked up at every request, so that a revoked one is refused at the next.
+ * Admits callers with a valid key of any of these scopes; the caller is then in `response.locals.caller`. The key is
+ * looked up at every request, so that a revoked one is refused at the next.
  */
 export const requireScope =
   ({ pool, access }: AccessDependencies, ...anyOf: readonly Scope[]): RequestHandler =>
@@ -50,10 +50,10 @@ export const requireScope =
     next();
   };
 
-/** The caller that {@link requireScope} let through. */
+/** The caller that {@link requireScope} admitted. */
 export const callerOf = (response: Response): ProvenCaller => response.locals['caller'] as ProvenCaller;
 
-/** Throws {@link RequestRefused} `unauthorized` or `rate_limited`; which kind of bad key it was is not told. */
+/** Throws {@link RequestRefused} `unauthorized` or `rate_limited`; it does not disclose why a key is invalid. */
 export async function authenticate(
   { pool, access }: AccessDependencies,
   remote: string,

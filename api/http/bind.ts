@@ -8,7 +8,7 @@ import { bytesOf, onlyMethods, readBytes, requireJson } from './http.ts';
 
 type Read<S> = S extends z.ZodType ? z.output<S> : undefined;
 
-/** What a handler gets: everything checked already. `caller` is there where scopes are asked for. */
+/** The validated input of a handler. `caller` is set if the operation requires scopes. */
 export interface Call<O extends Operation> {
   readonly params: Read<O['params']>;
   readonly query: Read<O['query']>;
@@ -17,25 +17,25 @@ export interface Call<O extends Operation> {
 }
 
 declare const replied: unique symbol;
-/** What a handler answers with: made by {@link Respond} only, so that status and body are declared ones. */
+/** The response of a handler. Only {@link Respond} makes it, so its status and body are declared ones. */
 export interface Reply {
   readonly [replied]: true;
 }
 
-/** One of the declared statuses with its body. Refusals are thrown as `RequestRefused` instead. */
+/** Responds with a declared status and its body. Refusals are thrown as `RequestRefused` instead. */
 export type Respond<O extends Operation> = <S extends keyof O['answers'] & number>(
   status: S,
   body: z.input<O['answers'][S]['schema']>,
   headers?: Readonly<Record<string, string>>,
 ) => Reply;
 
-/** An operation with the function that does it. */
+/** An operation with its handler. */
 export interface Bound {
   readonly operation: Operation;
   readonly handle: RequestHandler;
 }
 
-/** Checks what came, lets `handle` do it, and sends what it answers. */
+/** Validates the request, calls `handle`, and sends its response. */
 export const bind = <const O extends Operation>(
   declared: O,
   handle: (call: Call<O>, respond: Respond<O>) => Promise<Reply> | Reply,
@@ -61,7 +61,10 @@ export const bind = <const O extends Operation>(
   },
 });
 
-/** Serves them: key, media type, size, then the handler; other methods of their paths are refused. */
+/**
+ * Serves the operations: checks key, media type and size, then calls the handler. Other methods of their paths are
+ * refused.
+ */
 export function serve(app: Express, deps: AccessDependencies, all: readonly Bound[]): void {
   const paths = [...new Set(all.map((bound) => bound.operation.path))];
   for (const path of paths) {

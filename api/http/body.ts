@@ -3,12 +3,15 @@ import type { FieldFault } from '../../contract/errors.ts';
 import { isObject, JsonError, JsonNumber, type JsonValue, parseStrictJson } from '../../encoding/strict-json.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 
-/** Reads strict JSON and checks it. Throws {@link RequestRefused} that names every field at fault. */
+/** Parses strict JSON and validates it. Throws {@link RequestRefused} that names every invalid field. */
 export function readBody<T extends z.ZodType>(schema: T, raw: Uint8Array): z.output<T> {
   return check(schema, plain(parse(raw)));
 }
 
-/** Checks what came in the address. Throws {@link RequestRefused} that names every field at fault. */
+/**
+ * Validates a value, such as the parameters of an address. Throws {@link RequestRefused} that names every invalid
+ * field.
+ */
 export function check<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
@@ -37,7 +40,7 @@ function parse(raw: Uint8Array): JsonValue {
   }
 }
 
-/** For zod: a number becomes one, so that it is told apart from a string; no amount is ever taken from it. */
+/** For zod: a JSON number becomes a number, so that it differs from a string. No amount is ever read from it. */
 function plain(value: JsonValue): unknown {
   if (value instanceof JsonNumber) return Number(value.text);
   if (Array.isArray(value)) return value.map((item: JsonValue) => plain(item));

@@ -8,8 +8,9 @@ import { RequestRefused } from '../../intake/refusal.ts';
 const RETRY_AFTER_SECONDS = 2;
 
 /**
- * The last handler of every listener: RFC 9457, no stack, no value of the request. `toStrangers`: a refusal ends the
- * connection, an answer that says to come again does not. `isExplained`: the listener has the page that `type` leads to.
+ * The last handler of every listener: RFC 9457, no stack, no value of the request. `toStrangers`: a refusal closes the
+ * connection; a response that asks for a retry does not. `isExplained`: the listener serves the page that `type` links
+ * to.
  */
 export const answerErrors =
   (log: Log, { toStrangers = false, isExplained = false } = {}) =>
@@ -23,7 +24,8 @@ export const answerErrors =
       response.set('retry-after', String(refusal.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
       log.warn({ error: describe(error) }, 'request answered 503');
     }
-    // Node takes one new connection in each round of its loop: whoever is refused waits for one like everybody else.
+    // Node accepts one new connection in each turn of its event loop. So a refused client queues for one like all
+    // others.
     if (toStrangers && status < 500) response.set('connection', 'close');
     if (refusal.code === 'unauthorized') response.set('www-authenticate', 'Bearer');
     response.status(status).type('application/problem+json');
@@ -41,7 +43,7 @@ export const answerErrors =
 
 function toRefused(error: unknown): RequestRefused {
   if (error instanceof RequestRefused) return error;
-  // What Express and its body reader throw.
+  // Errors of Express and its body reader.
   const { type, status } = error as { type?: unknown; status?: unknown };
   if (type === 'entity.too.large') return new RequestRefused('payload_too_large', 'at most 16 kB');
   if (type === 'encoding.unsupported')
@@ -54,7 +56,7 @@ function toRefused(error: unknown): RequestRefused {
   return new RequestRefused('internal_error', 'the request failed; it was logged');
 }
 
-/** Name, code and place of a defect; messages of the database may hold values, so they are left out. */
+/** Name, code and place of a defect. Messages of the database are left out, because they may hold values. */
 function describe(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { name: typeof error };
   const { code } = error as { code?: unknown };

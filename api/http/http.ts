@@ -11,14 +11,17 @@ export const MAX_BODY_BYTES = 16 * 1024;
 
 const POLICY = { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"] };
 
-/** An app with Express's defaults mended (docs/internals/threat-model.md, T16): no fingerprint, no weak etag, nothing cached. */
+/**
+ * Creates an app with safer defaults than Express's (docs/internals/threat-model.md, T16): no fingerprint, no weak
+ * ETag, no caching.
+ */
 export function createApp(): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', false);
   app.set('query parser', 'simple');
-  // One spelling of each address: what a proxy in front allows or refuses by path is what is served.
+  // Each address has one spelling, so that a proxy in front matches the same paths as this app.
   app.enable('case sensitive routing');
   app.enable('strict routing');
   // Without helmet's own directives: they would allow inline styles, and rewrite plain http addresses.
@@ -33,7 +36,10 @@ export function createApp(): Express {
 
 const SINGLE_HEADERS = ['authorization', 'content-type', 'content-encoding', 'host'] as const;
 
-/** Node takes the first of two and a proxy perhaps the last: what was checked there would not be what is read here. */
+/**
+ * Node takes the first of two headers, a proxy perhaps the last. So the proxy might check another value than is read
+ * here.
+ */
 const refuseAmbiguousHeaders: RequestHandler = (request, _response, next) => {
   const twice = SINGLE_HEADERS.find((name) => (request.headersDistinct[name]?.length ?? 0) > 1);
   return next(
@@ -43,7 +49,7 @@ const refuseAmbiguousHeaders: RequestHandler = (request, _response, next) => {
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*(utf-8|"utf-8")\s*)?$/i;
 
-/** 415 for what `isJson` does not know by its type, and for what is coded, before the body is read. */
+/** Refuses, before the body is read, an encoded body and a type that `isJson` does not accept, with 415. */
 export const requireType =
   (isJson: (type: string) => boolean): RequestHandler =>
   (request, _response, next) => {
@@ -57,7 +63,7 @@ export const requireType =
 
 export const requireJson = requireType((type) => JSON_TYPE.test(type));
 
-/** The body as the bytes that came; nothing is inflated, decoded or guessed. */
+/** The body as received; nothing is inflated, decoded or guessed. */
 export const readBytes = express.raw({ type: () => true, limit: MAX_BODY_BYTES, inflate: false });
 
 /** An absent body is an empty one. */
@@ -73,13 +79,13 @@ export const onlyMethods =
 export interface Listener {
   readonly url: string;
   /**
-   * Stops accepting, lets requests under way finish, and resolves when the last connection is gone: those that carry
-   * no request are closed at once, the others after their answer.
+   * Stops accepting and lets requests under way finish. Connections without a request are closed at once, the others
+   * after their response. Resolves when the last connection is gone.
    */
   close(): Promise<void>;
 }
 
-/** How much of it slow, many and large connections may take. Milliseconds, bytes and counts. */
+/** Limits on slow, many and large connections. Milliseconds, bytes and counts. */
 export interface ListenerLimits {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -90,9 +96,9 @@ export interface ListenerLimits {
 }
 
 /**
- * A connection is kept for 5 s: a balancer in front has to keep its own for less, or it will use one that is being
- * closed. The address counts as a header, so it is limited too. Above `maxConnections` the one goes that has kept us
- * waiting for longest (connections.ts).
+ * An idle connection is kept for 5 s. A load balancer in front has to keep its own for less, or it will use one that is
+ * being closed. The address counts as a header, so it is limited too. Above `maxConnections` the connection that has
+ * kept us waiting for longest is closed (connections.ts).
  */
 export const LISTENER_LIMITS: ListenerLimits = {
   headersTimeoutMs: 5_000,
@@ -103,15 +109,18 @@ export const LISTENER_LIMITS: ListenerLimits = {
   maxRequestsPerSocket: 1_000,
 };
 
-/** More may wait to be accepted than the default of 511: a storm of others must not cost a handshake its first try. */
+/**
+ * More connections may wait to be accepted than the default of 511, so that a storm of others costs no handshake its
+ * first try.
+ */
 const BACKLOG = 4_096;
 
-/** Told of what was refused, after the answer, with the code of the refusal. */
+/** Receives each message that Node refused, after the response, with a code: ours or Node's. */
 export type Witness = (message: RefusedMessage, code: string) => void;
 
 /**
- * Listens with explicit limits (docs/reference/api.md#limits). Rejects when the address is taken. With a `witness` nothing that
- * matters is lost below the app: a request needs no Host, and the witness is shown what is no HTTP.
+ * Listens with explicit limits (docs/reference/api.md#limits). Rejects when the address is taken. With a `witness` no
+ * callback is lost below the app: a request needs no Host header, and the witness receives input that is not HTTP.
  */
 export async function listen(
   app: Express,
@@ -127,13 +136,13 @@ export async function listen(
       keepAliveTimeout: limits.keepAliveMs,
       maxHeaderSize: limits.maxHeaderBytes,
       connectionsCheckingInterval: 1_000,
-      // Said here, so that no option of the process turns it on.
+      // Set here, so that no option of the process enables it.
       insecureHTTPParser: false,
       requireHostHeader: witness === undefined,
     },
     app,
   );
-  // 100-continue is Node's. Whatever else a client expects, it gets the answer that it would get without.
+  // Node handles 100-continue. A request with any other expectation is served as if it had none.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   if (witness !== undefined) showUnread(server, witness);
   server.maxRequestsPerSocket = limits.maxRequestsPerSocket;
@@ -149,24 +158,28 @@ export async function listen(
   return { url: `http://${isIPv6(at.host) ? `[${at.host}]` : at.host}:${port}`, close: () => connections.close() };
 }
 
-/** Of the head of a request, for as long as it is not whole: the address is in it. */
+/** Bytes, roughly: the start of an incomplete request head, which has the address, is kept up to this size. */
 const MAX_HEAD = 1024;
 
-/** Shows what never becomes a request: a head that is no HTTP, too large or never ends, in however many pieces, and a tunnel. */
+/**
+ * Shows input that never becomes a request: a head that is not HTTP, too large or never complete, and a tunnel. A head
+ * may come in any number of pieces.
+ */
 function showUnread(server: http.Server, witness: Witness): void {
   const heads = new WeakMap<Socket, string>();
   server.on('connection', (socket) => {
-    // Before Node reads it, so that a request that becomes whole with it is known to be.
+    // Runs before Node's parser: if this chunk completes a request, its head is then forgotten.
     socket.prependListener('data', (chunk: Buffer) => {
       const head = heads.get(socket) ?? '';
       if (head.length < MAX_HEAD) heads.set(socket, head + chunk.subarray(0, MAX_HEAD).toString('latin1'));
     });
-    // The error with which Node destroys a connection that it cannot read, after it has answered; none where we close it.
+    // Node destroys a connection that it cannot parse with this error, after its response. A connection that we close
+    // has none.
     let said: Error = Object.assign(new Error(), { code: 'cut' });
     socket.once('error', (error) => (said = error));
     socket.once('close', () => showPacket(witness, said, heads.get(socket) ?? ''));
   });
-  // One more on a connection than it may carry: Node answers 503, and the app never sees it.
+  // A request beyond the maximum of its connection: Node responds with 503, and the app never sees it.
   server.on('dropRequest', (request: http.IncomingMessage) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => void (chunks.length < MAX_BODY_BYTES / 1_024 && chunks.push(chunk)));
@@ -179,7 +192,7 @@ function showUnread(server: http.Server, witness: Witness): void {
     const { socket } = request;
     const forget = () => heads.delete(socket);
     forget();
-    // What is cut from here on the app sees itself.
+    // The app itself sees a request that is cut from here on.
     request.once('end', forget);
     response.once('close', forget);
   });
@@ -190,12 +203,12 @@ function showUnread(server: http.Server, witness: Witness): void {
   });
 }
 
-/** What is there to see of it: the packet in which the parser gave up, and how its head began. */
+/** Shows the packet at which the parser failed, and the start of the head. */
 function showPacket(witness: Witness, error: Error, head: string): void {
   const { rawPacket, code } = error as { rawPacket?: unknown; code?: unknown };
   const bytes = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, MAX_BODY_BYTES) : Buffer.alloc(0);
   if (bytes.length === 0 && head === '') return;
-  // The first line that looks like a request's, whatever stands before it.
+  // The first line that looks like a request line, after any other bytes.
   const [path = ''] = [bytes.toString('latin1'), head].flatMap(
     (text) => /^[A-Za-z]+ (\S*\/\S*)/m.exec(text)?.[1] ?? [],
   );

@@ -3,7 +3,7 @@ import { isIPv6 } from 'node:net';
 export interface Rate {
   /** Tokens a second. */
   readonly perSecond: number;
-  /** Tokens in a full bucket: what may come at once. */
+  /** Tokens in a full bucket, which may be taken at once. */
   readonly burst: number;
 }
 
@@ -14,7 +14,7 @@ interface Bucket {
 
 /** Token buckets by name, in this process only; the least recently used are forgotten beyond `capacity`. */
 export interface Buckets {
-  /** Takes a token and answers 0, or answers in how many seconds there will be one. */
+  /** Takes a token and returns 0, or returns the seconds until there is one. */
   take(name: string): number;
   /** The same without taking it. */
   wait(name: string): number;
@@ -23,7 +23,7 @@ export interface Buckets {
   readonly size: number;
 }
 
-/** A forgotten bucket is a full one, so the capacity bounds memory and costs a flood of names nothing but evictions. */
+/** A forgotten bucket counts as full. So the capacity bounds memory, and a flood of names causes only evictions. */
 export function createBuckets(rate: Rate, capacity: number, now: () => number = () => performance.now()): Buckets {
   const buckets = new Map<string, Bucket>();
 
@@ -54,7 +54,7 @@ export function createBuckets(rate: Rate, capacity: number, now: () => number = 
   };
 }
 
-/** Whom failures count against: the address, of IPv6 the /64 that one subscriber owns. */
+/** The name that failures count against: the address, or for IPv6 the /64 that one subscriber owns. */
 export function remoteName(address: string | undefined): string {
   if (address === undefined) return 'gone';
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

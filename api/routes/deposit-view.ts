@@ -18,7 +18,7 @@ export const showCredit = ({ at, reversed, ...credit }: Credit): CreditAnswer =>
   reversed: reversed === null ? null : { ...reversed, at: reversed.at.toISOString() },
 });
 
-/** The deposit as the contract says: decimals canonical, times RFC 3339 UTC, null where nothing is known. */
+/** The deposit in the form of the contract: decimals canonical, times RFC 3339 UTC, null where nothing is known. */
 export function showDeposit(deposit: DepositView, webUi: WebUi): DepositAnswer {
   const workflowId = depositWorkflowId(deposit.externalOrderNumber);
   return {
@@ -42,9 +42,9 @@ export function showDeposit(deposit: DepositView, webUi: WebUi): DepositAnswer {
     creditedAmount: deposit.creditedAmount,
     credits: deposit.credits.map(showCredit),
     otherPayments: deposit.otherPayments.map((other) => ({ ...other, openedAt: other.openedAt.toISOString() })),
-    // What is stored is acknowledged, so no further retry is expected.
+    // A stored callback is acknowledged, so no further retry is expected.
     attempts: { count: deposit.attempts.count, lastAt: time(deposit.attempts.lastAt), nextExpectedAt: null },
-    // Only while it is out of the wallet: the deposit stays CREDITED, with a second posting.
+    // Present only while the money is out of the wallet. The deposit stays CREDITED, with a second posting.
     ...(deposit.reversal === null
       ? {}
       : {

@@ -15,7 +15,7 @@ export interface EvidenceRouteDependencies {
   readonly archiveDirectory: string | undefined;
 }
 
-/** Everything that is kept about a deposit, for who may audit (docs/guides/audit.md). */
+/** Everything that is stored about a deposit, for callers that may audit (docs/guides/audit.md). */
 export const bindEvidence = (deps: EvidenceRouteDependencies): Bound =>
   bind(readEvidenceOperation, async ({ params: { externalOrderNumber }, caller }, respond) => {
     const deposit = await findDeposit(deps.pool, externalOrderNumber);

@@ -18,7 +18,10 @@ import { type StatedAmounts, slipWarnings } from '../../domain/decimal-slip.ts';
 import { type ProposalOutcome, stepOutcome } from '../../domain/decision-steps.ts';
 import { showCredit } from './deposit-view.ts';
 
-/** A case as people see it before they decide: what came, what the books hold, what may be decided, what is proposed. */
+/**
+ * A case as operators see it before they decide: the payment, its place in the books, the allowed decisions, and the
+ * proposal.
+ */
 export function showCase(found: CaseRow, verdict: SealVerdict) {
   const open = found.closedAt === null;
   const isAllowed = (decision: Decision) => decision !== 'credit' || isGenuine(verdict);
@@ -66,8 +69,8 @@ const showProposal = (proposal: ProposalRow) => ({
 });
 
 /**
- * The same with everything around it. `own`: facts that the caller has just stated. What others state is never shown, and
- * nobody is warned of it, before two people have stated the same and the money is on the books: each reads for themselves.
+ * The same with all related data. `own`: facts that the caller has just stated. Facts of others are shown, and used for
+ * warnings, only after two operators stated the same and the money is booked. So each reads the statement alone.
  */
 export async function showWholeCase(
   pool: pg.Pool,
@@ -87,7 +90,7 @@ export async function showWholeCase(
   };
 }
 
-/** The deposit that the callback claims: how it stands, and what was ordered. */
+/** The deposit that the callback claims: its state and its order. */
 const showAsked = (deposit: DepositView) => ({
   state: deposit.state,
   final: isFinal(deposit.state),
@@ -104,7 +107,9 @@ const showOther = ({ receivedAt, ...other }: OtherCallback) => ({ ...other, rece
 const paidIn = ({ amount, paymentPrice, currencyCode }: CaseRow): StatedAmounts | null =>
   amount === null || paymentPrice === null || currencyCode === null ? null : { amount, paymentPrice, currencyCode };
 
-/** Compared with the order that would get the money: the one that the waiting proposal names, or else the claimed one. */
+/**
+ * Compares the payment with the order that would get the money: that of the waiting proposal, or else the claimed one.
+ */
 async function warningsOf(
   pool: pg.Pool,
   { proposal }: CaseRow,
@@ -116,7 +121,10 @@ async function warningsOf(
   return asked === null || paid === null ? [] : slipWarnings(asked, paid);
 }
 
-/** Every step somebody took, and what became of it. `agreed`: what two people have stated, once the money is booked by it. */
+/**
+ * Every operator's step with its outcome. `agreed`: the facts that two operators stated, once the money is booked by
+ * them.
+ */
 async function showSteps(pool: pg.Pool, found: CaseRow) {
   const rows = await listDecisions(pool, found.workflowId);
   const all = await listCarried(pool, found.workflowId);

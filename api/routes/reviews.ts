@@ -22,10 +22,10 @@ import {
 import { encodeCaseCursor } from '../../contract/review-answers.ts';
 import { showCase, showWholeCase } from './review-view.ts';
 
-/** What people decide: the cases, and the steps of a decision (docs/guides/reviews.md#over-http). The caller is the operator. */
+/** Binds the cases and the steps of a decision (docs/guides/reviews.md#over-http). The caller is the operator. */
 export function bindReviews(deps: DecideDependencies): Bound[] {
   const { pool } = deps;
-  /** The case as it is by now. */
+  /** The present case. */
   const now = async (caller: ProvenCaller, id: string, own: StatedFacts | null = null) => {
     const found = await visibleCase(pool, caller, id);
     const verdicts = await verdictsOn(deps, [found]);

@@ -24,7 +24,7 @@ import type { AttemptRecord, DepositRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 import { depositWorkflowId, creditKey, reviewOutcome, postingOutcome, clearingOf } from '../../domain/ids.ts';
 
-/** A deposit's history beside its row, its callback, its postings and its case. */
+/** Compares a deposit's history with its row, its callback, its postings and its case. */
 export function compareDeposit(on: Comparison): void {
   const { facts, records, tell } = on;
   const input = facts.input as DepositInput;
@@ -60,13 +60,13 @@ export function compareDeposit(on: Comparison): void {
   compareDepositTimes(on, input, row, acceptedIn(course));
 }
 
-/** The posting that parked its payment when it was given to people. */
+/** The posting that parked its payment when it was sent to review. */
 function tipOf(accepted: Judgment | null): string | null {
   const parked = accepted?.asked.step.result as { readonly postingId?: string | null } | null | undefined;
   return accepted?.asked.step.name === 'recordReview' ? (parked?.postingId ?? null) : null;
 }
 
-/** The order in the workflow's input against the order in the row. */
+/** Compares the order in the workflow's input with the order in the row. */
 function compareOrder({ tell }: Comparison, input: DepositInput, row: DepositRecord): void {
   const { settings, reservedAt, ...asked } = input;
   const order = { ...asked, provider: providerOf(input) };
@@ -82,7 +82,7 @@ function compareOrder({ tell }: Comparison, input: DepositInput, row: DepositRec
     tell('deposit_row_differs', 'the frozen settings are others than in its history');
 }
 
-/** The provider's answer, and the end of the payment window. */
+/** Compares the provider's answer and the end of the payment window. */
 function comparePlacement({ facts, tell }: Comparison, row: DepositRecord, course: Course): void {
   const placement = placementOf(facts);
   if (placement === undefined || placement.kind === 'refused') return;
@@ -111,13 +111,13 @@ function compareLink(on: Comparison, row: DepositRecord): void {
     on.tell('link_differs', `${stands}, no attempt was answered with it`);
 }
 
-/** Causes of attempts that stand in for lost ones: after a restore nobody knows what was sent. */
+/** Causes of attempts that replace lost ones: after a restore it is unknown which orders were sent. */
 const WRITTEN_FOR_LOST: readonly (string | null)[] = ['ADOPTED', 'RESTORED'];
 const NOT_SENT: readonly (string | null)[] = ['refused', 'not_sent', 'closed'];
 
 /**
- * An order may be settled as unknown for lost attempts only if a restore is recorded since, or if its row is not the
- * one that its workflow began with. Older workflows do not hold the time of their row.
+ * An order may be settled as unknown for lost attempts in two cases. Either a restore is recorded since, or its row is
+ * not the one that its workflow began with. Older workflows do not hold the time of their row.
  */
 function compareRestored(
   { facts, records, tell }: Pick<Comparison, 'facts' | 'records' | 'tell'>,
@@ -183,7 +183,7 @@ function compareOutcomes(
   }
 }
 
-/** Payments that were credited or given to people, and those that the database named, are the bound one. */
+/** A payment that was credited or sent to review, or that the database named, must be the bound one. */
 function compareBound(on: Comparison, row: DepositRecord, course: Course): void {
   const accepted = acceptedIn(course);
   const told: readonly { readonly payment: Payment | null; readonly step: HistoryStep }[] = [
@@ -263,7 +263,7 @@ function verdictOn(
     : { late, reason: verdict.reason, detail: verdict.detail };
 }
 
-/** The activity that the history asked for against the judge's verdict. */
+/** Compares the requested activity with the judge's verdict. */
 function compareJudgement({ tell }: Comparison, { asked, reason, detail }: Judgment): void {
   if (asked.payment === null) return;
   const isCredit = asked.step.name === 'credit';
@@ -271,7 +271,7 @@ function compareJudgement({ tell }: Comparison, { asked, reason, detail }: Judgm
   if (!isCredit && reason === null) tell('decision_differs', 'the rules say credit, its history gave it to people');
 }
 
-/** The case of a payment that was given to people. */
+/** Compares the case of a payment that was sent to review. */
 function compareCase(on: Comparison, judged: Judgment | null): void {
   const { id, records, tell } = on;
   if (judged === null || judged.asked.payment === null || judged.asked.step.name !== 'recordReview') return;
@@ -331,8 +331,8 @@ function expectCredit(
 }
 
 /**
- * A machine's credit in a task that was not recorded, because it took too long: the history then learned from the row
- * that it is settled. The judge is asked about the payment that the row binds, as in the lost task.
+ * Compares a machine's credit in a task that was not recorded, because it took too long. The history then learned from
+ * the row that it is settled. The judge is asked about the payment that the row binds, as in the lost task.
  */
 function compareLostCredit(on: Comparison, input: DepositInput, row: DepositRecord, course: Course): void {
   const postingId = course.settled?.postingId ?? null;

@@ -100,7 +100,7 @@ function creditItems(workflowId: string, deposit: string, wallet: string, { aske
 function reviewRecords({ id, records }: Comparison, n: string, { asked, late, reason, detail }: Judgment): unknown[] {
   const { payment, reported, step } = asked;
   const first = { externalOrderNumber: n, inboxId: payment?.inboxId ?? null, reason, late, workflowId: id };
-  // A payment that was given to people has its reason in its case. An unbound payment has no case.
+  // A payment that was sent to review has its reason in its case. An unbound payment has no case.
   const why = unboundIn(step) === null ? (records.cases.get(id)?.detail ?? null) : detail;
   const then = { ...first, detail: why, park: reason === 'LATE' };
   return [first, then, { ...then, payment, reported }];

@@ -10,7 +10,7 @@ type Money = Omit<Payment, 'inboxId' | 'receivedAt'>;
 
 /**
  * Money that a decision booked before it went to a wallet: the received amount or, for an unreadable payment, the facts
- * that both people stated. This posting into suspense counts by itself, whatever the result of the proposal.
+ * that both operators stated. This posting into suspense counts by itself, whatever the result of the proposal.
  */
 export function compareBroughtIn(on: Comparison, subject: SubjectRecord, credits: readonly DecisionPair[]): void {
   if (credits.length === 0) return;
@@ -36,7 +36,7 @@ export function compareBroughtIn(on: Comparison, subject: SubjectRecord, credits
   }
 }
 
-/** The facts that two people stated alike, equal to the posting; null: there are none. */
+/** The facts that two operators stated alike, equal to the posting; null: there are none. */
 function statedFor({ records }: Comparison, posting: PostingRecord, credits: readonly DecisionPair[]): Money | null {
   const isPosted = (stated: StatedRecord | undefined): stated is StatedRecord =>
     stated !== undefined &&
@@ -51,7 +51,7 @@ function statedFor({ records }: Comparison, posting: PostingRecord, credits: rea
   return null;
 }
 
-/** The posting of a decision: wallet, amount, followed posting, names, `beside`, and reason. */
+/** Compares the posting of a decision: wallet, amount, followed posting, names, `beside`, and reason. */
 export function compareMoved(on: Comparison, subject: SubjectRecord, people: DecisionPair, answer: Carried): void {
   const { tell } = on;
   const { proposal, confirmation } = people;

@@ -20,15 +20,15 @@ export interface CaseDecision {
   readonly decidedBy: string;
   /** The money went into the wallet of another deposit than the one it was paid for. */
   readonly toOther: boolean;
-  /** Its history holds this; older histories do not, and ended as credited. */
+  /** Older histories do not hold this, and ended as credited. */
   readonly elsewhere?: true;
   /** The other payment that the deposit was credited with. */
   readonly settled?: { readonly postingId: string; readonly transactionCode: string | null };
 }
 
 /**
- * Compares every step of people, and every decision that was carried out: the people by the rows, and the postings.
- * Returns the last decision, if the case was decided.
+ * Compares every operator's step, and every decision that was carried out: its operators with the rows, and its
+ * postings. Returns the last decision, if the case was decided.
  */
 export function compareDecisions(on: Comparison, subject: SubjectRecord): CaseDecision | undefined {
   const rows = on.records.steps.get(on.id) ?? [];
@@ -85,7 +85,7 @@ function compareShown({ facts, id, records, tell }: Comparison, updates: readonl
     );
 }
 
-/** An accepted update of people equals the row that they stored before it. */
+/** An operator's accepted update equals the row that was stored before it. */
 function compareStep({ records, tell }: Comparison, update: Update, rows: readonly StepRecord[]): void {
   // A forged step, or one that came too late: the workflow refused it, so it changed nothing.
   if (isRefused(update)) return;
@@ -104,7 +104,7 @@ function compareStep({ records, tell }: Comparison, update: Update, rows: readon
     tell('decision_unrecorded', `step ${decisionId} is written down as refused, ${refusal}, and its history took it`);
 }
 
-/** Refused by its failure or, for a confirmation that is in no table, by its answer. */
+/** Whether the update was refused: by its failure or, for a confirmation that is in no table, by its answer. */
 function isRefused({ refusal, outcome }: Update): boolean {
   const answer = outcome as Partial<Extract<DecisionAnswer, { kind: 'refused' }>> | null | undefined;
   return refusal !== null || answer?.refusal === 'not_written';
@@ -151,7 +151,7 @@ function peopleOf(
 ): DecisionPair | null {
   const { eventId, result } = step;
   const { item, proposalId, confirmationId } = itemOf(step);
-  // Of several that name the same row, the last one: the row did not exist before it.
+  // The last of several that name the same row: the row did not exist before it.
   const confirmed = updates.findLast(
     ({ name, input: said, eventId: heardAt, refusal }) =>
       name === 'confirm' && (said as Said).decisionId === confirmationId && heardAt < eventId && refusal === null,
@@ -187,7 +187,7 @@ function itemOf({ input }: Activity): {
   return { item, proposalId: item?.proposalId, confirmationId: item?.confirmationId };
 }
 
-/** Answers without a `carried` row: the confirmation was forged, or the case was closed. */
+/** Refusals without a `carried` row: the confirmation was forged, or the case was closed. */
 const UNCARRIED = ['not_written', 'case_closed'];
 
 /**
@@ -286,7 +286,7 @@ function compareSettled({ records, tell }: Comparison, { deposit }: SubjectRecor
   tell('deposit_row_differs', `its history says credited with ${canonical(said)}, the books ${canonical(stands)}`);
 }
 
-/** The case's row. Only the workflow that holds the case last decides it. */
+/** Compares the case's row. Only the workflow that holds the case last decides it. */
 function compareClosed({ facts, id, records, tell }: Comparison, decided: CaseDecision | undefined): void {
   const stands = records.cases.get(id);
   if (stands === undefined || facts.end?.status !== 'completed') return;

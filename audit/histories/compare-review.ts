@@ -14,7 +14,7 @@ import { compareReviewTimes } from './compare-times.ts';
 import type { CallbackRecord, CaseRecord } from '../tables/rows.ts';
 import { caseWorkflowId } from '../../domain/ids.ts';
 
-/** The history of a case of its own beside its row, its callback and its postings. */
+/** Compares the history of a separate case with its row, its callback and its postings. */
 export function compareReview(on: Comparison): void {
   const { facts, records, tell } = on;
   const input = facts.input as ReviewInput;
@@ -68,7 +68,7 @@ function tipOf({ facts }: Comparison, { doubt }: ReviewInput): string | null {
   return doubt?.postingId ?? (parking?.result as { readonly postingId: string | null } | undefined)?.postingId ?? null;
 }
 
-/** Its callback and its deposit, against the inbox and the deposit's row. */
+/** Compares its callback and its deposit with the inbox and the deposit's row. */
 function compareAbout({ records, tell }: Comparison, input: ReviewInput, callback: CallbackRecord): void {
   const where = `callback ${callback.id}`;
   const said: Record<string, unknown> = {
@@ -105,7 +105,10 @@ function orderOf(deposits: Comparison['records']['deposits'], n: string | null, 
 /** Reasons of cases that doubt a credit or a decision. */
 const DOUBTS: readonly string[] = ['CREDIT_IN_DOUBT', 'DECISION_IN_DOUBT'];
 
-/** The reason of the case, its standing when it was opened, and who doubts which posting. */
+/**
+ * Compares the reason of the case, its standing when it was opened, the doubted posting, and the operator who doubts
+ * it.
+ */
 function compareCase(on: Comparison, input: ReviewInput, stands: CaseRecord): void {
   const { tell } = on;
   const { doubt, standing, payment } = input;
@@ -128,7 +131,7 @@ function compareCase(on: Comparison, input: ReviewInput, stands: CaseRecord): vo
     tell('decision_differs', `opened as ${standing}, ${doubt ? 'in' : 'not in'} doubt`);
   if (doubt === undefined ? stands.reason === 'CREDIT_IN_DOUBT' : !DOUBTS.includes(stands.reason))
     tell('decision_differs', `opened as ${stands.reason}, ${doubt ? 'in' : 'not in'} doubt`);
-  // An unreadable payment that is booked was stated by people.
+  // An unreadable payment that is booked was stated by operators.
   if ((standing === 'unreadable' && payment !== null) || (standing === 'nothing' && payment === null)) {
     const reading = payment === null ? 'a callback that cannot be read' : 'a callback that can be read';
     tell('decision_differs', `opened as ${standing}, for ${reading}`);

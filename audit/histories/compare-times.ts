@@ -5,7 +5,7 @@ import type { PaymentQuestion } from './deposit-course.ts';
 import type { CaseRecord, DepositRecord, StepRecord } from '../tables/rows.ts';
 import { CLOCKS_MS } from '../tables/times.ts';
 
-/** The times in a deposit's history against the times in its rows. */
+/** Compares the times in a deposit's history with the times in its rows. */
 export function compareDepositTimes(
   on: Comparison,
   input: DepositInput,
@@ -74,7 +74,7 @@ function compareWindows(on: Comparison, { settings }: DepositInput, row: Deposit
 }
 
 /**
- * People's steps precede their updates; postings are within the workflow's lifetime, after the step they follow from.
+ * An operator's step precedes its update; postings are within the workflow's lifetime, after the step they follow from.
  */
 function compareSteps(on: Comparison): void {
   const { facts, records } = on;

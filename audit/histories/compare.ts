@@ -15,8 +15,8 @@ export interface Mismatch {
 }
 
 /**
- * Compares one history with the tables: its decision, the postings, the callback, the deposit's row, the people who
- * decided, and the times of all of them. Pure, and never throws: a forged history is a finding.
+ * Compares one history with the tables: its decision, postings, callback and deposit row, the operators who decided,
+ * and all their times. Pure, and never throws: a forged history is a finding.
  */
 export function compareBooks(
   facts: HistoryFacts,

@@ -79,7 +79,7 @@ export function comparePayment({ tell }: Comparison, payment: Payment, callback:
 }
 
 /**
- * The outcome of a callback that the history gave to people is its case. A missing outcome is a finding about the
+ * The outcome of a callback that the history sent to review is its case. A missing outcome is a finding about the
  * callback.
  */
 export function compareCaseOutcome(

@@ -5,12 +5,12 @@ import { isPayment } from '../../workflows/payment.ts';
 import type { Activity } from './comparing.ts';
 import type { Placement } from '../../activities/placement.ts';
 
-/** A payment that the deposit's history asked the database about: to credit it, or to give it to people. */
+/** A payment that the deposit's history asked the database about: to credit it, or to send it to review. */
 export interface PaymentQuestion {
   readonly step: Activity;
   /** Null: there was none, so the history is forged. */
   readonly payment: Payment | null;
-  /** The step that told the history about it. */
+  /** The step by which the workflow learned of it. */
   readonly heard: HistoryStep | null;
   /** When the payment window ended, as far as it was known; null: there was none. */
   readonly expiresAt: string | null;
@@ -26,7 +26,7 @@ export interface PaymentQuestion {
 export interface Judgment {
   readonly asked: PaymentQuestion;
   readonly late: boolean;
-  /** Why it is for people; null: a machine may credit it. */
+  /** Why it needs review; null: a machine may credit it. */
   readonly reason: string | null;
   /** The numbers behind the reason. */
   readonly detail: string;
@@ -37,7 +37,7 @@ export interface Course {
   readonly asked: readonly PaymentQuestion[];
   /** Payments that the database named by itself, with the step of its answer. */
   readonly bound: readonly { readonly payment: Payment; readonly step: HistoryStep }[];
-  /** The row was final: the answer that said so. */
+  /** The answer that reported the row as final; null: there was none. */
   readonly settled: Settlement | null;
   /** The payment in the workflow's memory when it ended. */
   readonly payment: Payment | null;
@@ -47,7 +47,7 @@ export interface Course {
   readonly heardOfAnswer: boolean;
 }
 
-/** The payment that the database bound, and that was credited or given to people. */
+/** The payment that the database bound, and that was credited or sent to review. */
 export const acceptedIn = (course: Course): PaymentQuestion | null =>
   course.asked.findLast(({ step }) => unboundIn(step) === null) ?? null;
 

@@ -4,11 +4,11 @@ import { activityWords, wordsOf } from './decision-words.ts';
 
 /** The first difference between a history and the code, in words: what the history holds, and what the code does. */
 export interface ReplayDifference {
-  /** Of the event that holds the recorded decision; null: not known. */
+  /** Id of the event that holds the recorded decision; null: not known. */
   readonly eventId: number | null;
   /** Past tense: `credited the deposit (local activity credit)`; null: not known. */
   readonly did: string | null;
-  /** What follows "this code": `would record a review (local activity recordReview) instead`. */
+  /** The text after "this code": `would record a review (local activity recordReview) instead`. */
   readonly now: string;
 }
 
@@ -22,7 +22,7 @@ export function tellDifference({ eventId, did, now }: ReplayDifference): string 
 }
 
 /**
- * Explains which decision of a history the code changes, as far as the SDK's error tells: it compares kinds and names,
+ * Explains which decision of a history the code changes, as far as the SDK's error shows: it compares kinds and names,
  * no values. The history's payloads have to be decoded. An error of an unknown form is quoted.
  */
 export function explainDifference(history: History, error: Error): string {
@@ -52,7 +52,7 @@ export function stalledTask(history: History): string | null {
 
 const START_TO_CLOSE = 1;
 
-/** What follows "this code" where it threw. */
+/** The text after "this code" if the code threw. */
 export const failureOf = (error: Error): string => `fails: ${detailOf(error)}`;
 
 /** The SDK prints its failure with all fields; the first one has the message. */
@@ -98,7 +98,7 @@ function missingPatch(commands: readonly RecordedCommand[], detail: string): Rep
   return marker === undefined ? null : at(commands, marker.eventId, NOTHING);
 }
 
-/** The SDK core's names for its state machines, and the command that each stands for. */
+/** The SDK core's names for its state machines, each with its command. */
 const WANTED: Readonly<Record<string, string>> = {
   'Complete workflow machine': 'end',
   'Fail workflow machine': 'fail',

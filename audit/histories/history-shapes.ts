@@ -148,7 +148,7 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
   ]),
 };
 
-/** The updates that the workflow's validators accept. Their rows tell whether an operator took the step. */
+/** The updates that the workflow's validators accept. Their rows show whether an operator took the step. */
 const step = { decisionId: text, operator: text };
 const UPDATES: Readonly<Record<string, z.ZodType>> = {
   propose: z.looseObject({

@@ -67,9 +67,10 @@ export function createReplayer(code: string, dataConverter: DataConverter = {}, 
 type CreatorArguments = Parameters<(typeof ReusableVMWorkflowCreator)['create']>;
 
 /**
- * The SDK's replayer without two guards that cost more than half of its time and that an audit does not need: a thread
- * that watches each call into a workflow (the audit's own process watches the parts), and stack traces of every
- * promise, for a query that nobody sends here. It replays and compares the same.
+ * The SDK's replayer without two guards that an audit does not need. They cost more than half of its time. It replays
+ * and compares the same.
+ * - A thread watches each call into a workflow; the audit's own process watches the parts.
+ * - Stack traces of every promise serve a query that an audit never sends.
  */
 export class LeanReplay extends Worker {
   protected static override async createWorkflowCreator(

@@ -121,10 +121,7 @@ const bar = ({ x, width, y, deposits, credits }: Bar): Html => {
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 
-/**
- * The end of the scale: an even number of 1, 2 or 5 times a power of ten, at least the highest value, so that half of
- * it is whole.
- */
+/** The end of the scale: at least the highest value, and an even number, so that half of it is whole. */
 function scaleOf(highest: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(highest, 2)));
   const steps = [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power);

@@ -23,7 +23,7 @@ export interface PageFacts {
   readonly fingerprint: string;
 }
 
-/** The report as one self-contained page for people, without scripts and without requests. */
+/** The report as one self-contained page for readers, without scripts and without requests. */
 export function reportPage(report: AuditReport, facts: PageFacts): string {
   const style = styleOf(`Audit of the deposit engine, ${moment(report.audit.finishedAt)}`);
   return visibleHtml`<!doctype html>
@@ -102,7 +102,7 @@ const part = (id: string, title: string, style: string, body: Html): Html =>
 ${body}
 </section>`;
 
-/** Whose books, for which period, and who made the report. */
+/** The owner of the books, the period, and the preparer of the report. */
 const parties = (scope: AuditScope): Html => {
   const said = [
     ...(scope.entity === null ? [] : [`Entity: ${scope.entity}`]),
@@ -112,7 +112,7 @@ const parties = (scope: AuditScope): Html => {
   return said.length === 0 ? visibleHtml`` : visibleHtml`<p>${said.join(' · ')}</p>\n`;
 };
 
-/** What was audited, as a sentence. */
+/** The scope of the audit, as a sentence. */
 export function scopeText({ since, sample, deposit }: AuditScope): string {
   if (deposit !== null) return `The deposit ${deposit} alone was audited.`;
   const from =

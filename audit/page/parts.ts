@@ -39,7 +39,7 @@ export interface Column<T> {
 
 interface TableText<T> {
   readonly caption: HtmlPart;
-  /** Of the region that scrolls sideways. */
+  /** Label of the region that scrolls sideways. */
   readonly label: string;
   readonly rows: readonly T[];
   /** The first names the row. */

@@ -3,7 +3,7 @@ import { code, lines } from './parts.ts';
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport } from '../report/report.ts';
 
-/** What is not proved, and how to check the rest without our code. */
+/** The limits of the proof, and how to check the rest without our code. */
 
 export const notProved: Html = visibleHtml`<ul>
 <li><strong>That the provider released the money.</strong> The books say what it told us. Only its own statement says what it did.</li>

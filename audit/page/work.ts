@@ -4,7 +4,7 @@ import { amountText, code, leftOut, momentCell, table, whole } from './parts.ts'
 import { type Html, visibleHtml } from '../../encoding/html.ts';
 import type { AuditReport, DecisionFact, OpenWork, Person } from '../report/report.ts';
 
-/** Decisions of people, and open work. */
+/** Decisions of operators, and open work. */
 
 export const peopleTable = ({ people }: AuditReport): Html =>
   people.length === 0

@@ -131,7 +131,7 @@ export class ReportBuilder {
     for (const [group, name] of groups) this.#sums.add(group, name, group === 'count' ? 'many' : 'deposits');
   }
 
-  /** Adds a credit. A deposit has none, one or, when people credited further payments, several. */
+  /** Adds a credit. A deposit has none, one or, when operators credited further payments, several. */
   credit({ currency, mode, createdAt, amount, fiat, basis }: CreditFact): void {
     const groups: readonly (readonly [string, string])[] = [
       ['total', `${currency} ${mode}`],
@@ -155,7 +155,7 @@ export class ReportBuilder {
     this.#decisions.add(allVisible(fact));
   }
 
-  /** Adds since when a person may decide, RFC 3339; the earliest counts. */
+  /** Adds the time since which an operator may decide, RFC 3339; the earliest counts. */
   decider(name: string, since: string): void {
     const before = this.#deciders.get(name);
     if (before === undefined || since < before) this.#deciders.set(name, since);
@@ -199,7 +199,7 @@ export class ReportBuilder {
     this.#open.absorb(other.open);
   }
 
-  /** The report; what was added later is not in it. */
+  /** Returns the report, without later additions. */
   finish({ audit, heads, books, about = new Map() }: Finish): AuditReport {
     const checks = CHECK_IDS.map((id) => this.#check(id, about));
     return {

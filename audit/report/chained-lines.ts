@@ -79,7 +79,7 @@ export interface LineFile {
   readonly rows: number;
   /** The chain hash of the last line. */
   readonly head: string;
-  /** Of the file. */
+  /** sha256 of the whole file. */
   readonly sha256: string;
 }
 

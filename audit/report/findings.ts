@@ -1,9 +1,9 @@
-/** The checks of an audit, and all kinds of findings, in words for people who do not know the code. */
+/** The checks of an audit, and all kinds of findings, in words for readers who do not know the code. */
 
 interface CheckText {
   readonly title: string;
   readonly meaning: string;
-  /** What `checked` counts, in the plural. */
+  /** The unit of `checked`, in the plural. */
   readonly unit: string;
 }
 

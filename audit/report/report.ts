@@ -8,7 +8,7 @@ import type { Period } from './roll-forward.ts';
 /**
  * The report of an audit. Amounts are canonical decimals, MTC unless they are called fiat; times are RFC 3339 in UTC;
  * hashes are lower-case hexadecimal. Every list has a fixed order and at most {@link LISTED} entries, with the total
- * number beside it, so that the same facts give the same report.
+ * number beside it. So the same facts give the same report.
  */
 export interface AuditReport {
   readonly version: 1;
@@ -22,7 +22,7 @@ export interface AuditReport {
   readonly books: Books | null;
   /** The evidence of the credits without findings. */
   readonly evidence: readonly { readonly basis: Basis; readonly credits: number; readonly credited: string }[];
-  /** The people who decided, each with the number of decisions. */
+  /** The operators who decided, each with the number of decisions. */
   readonly people: readonly Person[];
   readonly checks: readonly AuditCheck[];
   /** Number of findings of all checks. */
@@ -62,7 +62,8 @@ export interface ComparedWithTemporal {
 }
 
 /**
- * Who is audited, by whom, for which period, and the selection: everything where `since`, `sample`, `deposit` are null.
+ * The owner of the books, the preparer, the period, and the selection. Null `since`, `sample` and `deposit`:
+ * everything.
  */
 export interface AuditScope extends Period {
   readonly entity: string | null;
@@ -250,14 +251,14 @@ export interface DecisionFact {
   readonly posting: string | null;
 }
 
-/** A deposit that is not closed, or a case that waits for people. */
+/** A deposit that is not closed, or a case that waits for operators. */
 export interface OpenWork {
   readonly workflowId: string;
   /** The deposit's state, or the case's reason. */
   readonly state: string;
   readonly isCase: boolean;
   readonly since: string;
-  /** When a deposit closes by itself at the latest; null: people decide. */
+  /** When a deposit closes by itself at the latest; null: operators decide. */
   readonly until: string | null;
   readonly wallet: string | null;
   /** The amount at stake, with its unit: `{ amount: '5000', unit: 'MTC' }`; null: not known. */

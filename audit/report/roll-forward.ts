@@ -8,7 +8,7 @@ import { unitsOf } from './sums.ts';
 /**
  * Opening balance, movements and closing balance of the accounts in a period: summed from the entries, by the audit's
  * own SQL on tables alone. A posting belongs to the period in which its block was sealed
- * (docs/guides/audit.md#the-period); one without a block, to the period of the time in its row.
+ * (docs/guides/audit.md#the-period). A posting without a block belongs to the period of the time in its row.
  */
 
 /** RFC 3339; `to` itself is not in it. Null: from the first posting, up to the moment of the audit. */
@@ -17,7 +17,7 @@ export interface Period {
   readonly to: string | null;
 }
 
-/** The block of each posting; `n` null: none. The first where somebody put it into several. */
+/** The block of each posting; `n` null: none. The first block, if the posting is in several. */
 export const SEALED = `(select m.id, min(m.n) as n from (select unnest(members) as id, n from ledger.block) m group by m.id)`;
 
 /** The period as parameters of SQL; unlimited where a limit is not set. */

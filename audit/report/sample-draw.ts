@@ -18,10 +18,10 @@ export interface Population {
 }
 
 /**
- * Draws from lines in their order, in constant memory. `line`: the `count` lines whose sha256 of `seed|posting` is
- * lowest. `amount`: monetary-unit sampling: the amounts are laid end to end, with selection points at a fixed interval
- * from a start that follows from the seed; a credit that contains a point is drawn. Anybody can repeat the draw by
- * hand.
+ * Draws from lines in their order, in constant memory. Anybody can repeat the draw by hand.
+ * - `line`: the `count` lines whose sha256 of `seed|posting` is lowest.
+ * - `amount`: monetary-unit sampling. The amounts are laid end to end, with selection points at a fixed interval from a
+ *   start that follows from the seed. A credit that contains a point is drawn.
  */
 export class SampleDraw {
   readonly #order: DrawOrder;

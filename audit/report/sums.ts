@@ -14,7 +14,7 @@ export class Sums {
     this.#groups.set(group, names);
   }
 
-  /** In units of 1e-8. */
+  /** Adds a decimal, in units of 1e-8. */
   addDecimal(group: string, name: string, field: string, decimal: string): void {
     this.add(group, name, field, unitsOf(decimal));
   }
@@ -27,7 +27,7 @@ export class Sums {
     return Number(this.value(group, name, field));
   }
 
-  /** In order. */
+  /** The names of a group, sorted. */
   names(group: string): string[] {
     return [...(this.#groups.get(group)?.keys() ?? [])].toSorted(compareText);
   }

@@ -2,7 +2,7 @@ import type { Drawn, ScheduleLine } from './report.ts';
 import { evidenceWord } from './schedule.ts';
 import { type Cell, csvCell } from './chained-lines.ts';
 
-/** What an auditor examines for each drawn line; the statement is the provider’s. */
+/** The items that an auditor examines for each drawn line; the statement is the provider’s. */
 export const TO_SEE = ['callback', 'history', 'statement', 'decision'] as const;
 
 const COLUMNS: Readonly<Record<string, (line: ScheduleLine) => string | null>> = {

@@ -44,7 +44,7 @@ export interface AuditDependencies {
   /** Public keys to verify the seals of inbox rows with, from the audit's own settings. */
   readonly sealTrust: SealTrust;
   /**
-   * Public keys to verify people's steps with, from settings too; steps up to id `after` need no signature. Absent:
+   * Public keys to verify operators' steps with, from settings too. Steps up to id `after` need no signature. Absent:
    * none does.
    */
   readonly signatures?: { readonly trust: SignatureTrust; readonly after: string };
@@ -56,7 +56,7 @@ export interface AuditDependencies {
    * folder.
    */
   readonly progressKey?: KeyObject;
-  /** How often what does not fit is read again. Default {@link PATIENCE}. */
+  /** How often a mismatch is read again. Default {@link PATIENCE}. */
   readonly patience?: Patience;
   /** Archived runs in one part. A killed audit repeats at most the unfinished parts. Default 250. */
   readonly partSize?: number;
@@ -230,8 +230,8 @@ async function replayArchive(
 }
 
 /**
- * The ids of a deposit's workflows, as an array for lookups by index: its own, its cases, cases that moved money for it
- * by another order's message, and later workflows that held one of these cases.
+ * The ids of a deposit's workflows, as an array for lookups by index: its own and its cases. Also cases that moved
+ * money for it by another order's message, and later workflows that held one of these cases.
  */
 const WORKFLOWS_OF = `array(
   with cases(id, held) as (

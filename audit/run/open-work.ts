@@ -38,7 +38,7 @@ export interface OpenAudit {
 
 /**
  * Audits deposits and cases that are not in the archive, by Temporal's present histories. The session's snapshot is
- * older than the histories, so what does not fit is read again, with present rows.
+ * older than the histories, so a mismatch is read again, with present rows.
  */
 export async function auditOpen(deps: OpenDependencies, deposit: string | null): Promise<OpenAudit> {
   const so: OpenAudit = { compared: [], onTheirWay: [], notArchivedYet: [] };
@@ -118,7 +118,7 @@ const MOVING: WorkflowStatus = {
   task: true,
 };
 
-/** Reports what does not fit, or excuses it by name. False: it is to be read once more. */
+/** Reports mismatches, or excuses them by name. False: the row is to be read once more. */
 function conclude(
   deps: OpenDependencies,
   so: OpenAudit,

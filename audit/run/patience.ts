@@ -5,8 +5,8 @@ import type { Mismatch } from '../histories/compare.ts';
 import type { FindingKind } from '../report/findings.ts';
 
 /**
- * How often and for how long the audit reads again what does not fit. A mismatch is excused only while Temporal shows
- * pending work that may write the missing part. Age alone excuses only a row without a workflow and a new callback
+ * How often and for how long the audit reads a mismatch again. A mismatch is excused only while Temporal shows pending
+ * work that may write the missing part. Age alone excuses only a row without a workflow and a new callback
  * (docs/guides/audit.md#what-is-excused).
  */
 export interface Patience {

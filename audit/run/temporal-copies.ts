@@ -28,7 +28,7 @@ export interface CopiesDependencies {
   readonly tell: (line: string) => void;
 }
 
-/** Concurrent requests that Temporal answers without getting slower. */
+/** Concurrent requests that Temporal serves without getting slower. */
 const LANES = 8;
 const PART = 500;
 /** The part of a limited budget for the newest rows, and the same for the largest credits: one tenth. */
@@ -94,7 +94,7 @@ function noteTakenAway(
 /** Temporal has no run that it does not list, unless its list lags: this many unlisted runs are asked for. */
 const UNLISTED = 500;
 
-/** Selects from the listed rows the newest, the largest credits, and others by a seed that nobody knew before. */
+/** Selects from the listed rows the newest, the largest credits, and others by an unpredictable seed. */
 async function pick(
   db: pg.ClientBase,
   rows: readonly number[],
@@ -252,7 +252,7 @@ function firstDifference({ steps: kept, ...own }: HistoryFacts, { steps: told, .
   return at < 0 ? null : `event ${told[at]!.eventId} says something else in Temporal`;
 }
 
-/** A sentence about the comparison, for people. */
+/** The comparison as a sentence for the report. */
 export function sayCompared({ of, asked, compared, chosenBy }: ComparedWithTemporal): string {
   const left = asked - compared;
   return [

@@ -47,11 +47,11 @@ interface Beside {
   /** The number of the archive's row of this run; null: none. */
   readonly n: string | null;
   readonly known: boolean;
-  /** A run of the workflow is in the archive: then all are. */
+  /** The archive has a run of the workflow, and then all of its runs. */
   readonly archived: boolean;
 }
 
-/** No text of PostgreSQL's holds a NUL: what is named so has no row. */
+/** PostgreSQL's texts hold no NUL, so a workflow with one in its name has no row. */
 const NOWHERE = { n: null, known: false, archived: false };
 
 /**

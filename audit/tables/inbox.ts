@@ -7,8 +7,9 @@ import type { Finding } from '../report/report.ts';
 import { CALLBACK_COLUMNS, type CallbackRecord } from './rows.ts';
 
 /**
- * Parses every stored message again, by the rules of the time when it came: its content hash is that of its row's
- * fields, a stamp was bound to it, and the API's seal is valid. `unsealed`: the number of rows from before seals.
+ * Parses every stored message again, by the rules of the time when it came. Its content hash must be that of its row's
+ * fields, a stamp must be bound to it, and the API's seal must be valid. `unsealed`: the number of rows from before
+ * seals.
  */
 export async function checkInbox(
   db: pg.ClientBase,
@@ -50,8 +51,8 @@ function faultOfSeal(id: string, verdict: SealVerdict): Finding[] {
 }
 
 /**
- * Compares the database's seal epoch and registered keys with the settings: an attacker who raises the epoch makes
- * newer rows need no seal, and one who registers a key can put rows into the inbox.
+ * Compares the database's seal epoch and registered keys with the settings. An attacker who raises the epoch makes
+ * newer rows need no seal. One who registers a key can put rows into the inbox.
  */
 export async function checkSealEpoch(
   db: pg.ClientBase,

@@ -33,7 +33,10 @@ export const NEWEST_STANDING = `(
    where t.deposit is not null and t.amount > 0 and t.credit_code like 'wallet:%'
      and not exists (select from ledger.transaction n where n.origin = t.id) group by t.deposit)`;
 
-/** Rows of the archive after number $1, null: from the lowest, at most $2, each with the line that its hash covers besides the hash before it. */
+/**
+ * Rows of the archive after number $1 (null: from the lowest), at most $2. Each has the line that its hash covers
+ * besides the previous hash.
+ */
 export const ARCHIVE_LINES = `
   select a.n::int as n, workflow_id as "workflowId", prev, hash,
          concat_ws('|', a.n, workflow_id, run_id, workflow_type, status, (extract(epoch from closed_at) * 1000000)::bigint,

@@ -8,8 +8,8 @@ const NAMED = 20;
 
 /**
  * The distinct origins of all links, without path: a few among a million links. A browser reads a backslash as a slash
- * and ignores a tab, so a link without a host by this pattern is compared as a whole; one that is cut here is too long
- * to be served.
+ * and ignores a tab. So a link without a host by this pattern is compared as a whole. A link that is cut here is too
+ * long to be served.
  */
 const PLACES = `
   select coalesce(substring(redirect_url from '^[^/?#]*//[^/?#]*'), left(redirect_url, 2001)) as place,

@@ -60,7 +60,7 @@ export interface PostingRecord {
   readonly origin: string | null;
   /** The first posting of its chain; its own id if it is the first. */
   readonly root: string;
-  /** The credit of the deposit beside which two people put it. */
+  /** The credit of the deposit beside which two operators put it. */
   readonly beside: string | null;
   /** The part of the amount that stays in suspense, because only the ordered amount was credited. */
   readonly rest: string | null;
@@ -77,7 +77,7 @@ export interface CaseRecord {
   readonly inboxId: string;
   readonly reason: string;
   readonly detail: string;
-  /** Who doubts which posting; null: the engine opened the case. */
+  /** The operator who opened it as a doubt of the posting `doubted`; null: the engine opened the case. */
   readonly openedBy: string | null;
   readonly doubted: string | null;
   readonly parked: string | null;
@@ -86,7 +86,7 @@ export interface CaseRecord {
   readonly decision: Decision | null;
   readonly decidedBy: string | null;
   readonly postingId: string | null;
-  /** The waiting proposal that people see. */
+  /** The waiting proposal that operators see. */
   readonly proposal: string | null;
 }
 
@@ -100,7 +100,7 @@ export interface CarriedRecord {
   readonly at: string;
 }
 
-/** The facts that one person read in the provider's statement, for an unreadable payment. */
+/** The facts that one operator read in the provider's statement, for an unreadable payment. */
 export interface StatedRecord {
   readonly decision: string;
   readonly transactionCode: string;

@@ -59,7 +59,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
             from ledger.transaction where provider_code is not null group by provider, provider_code having count(*) > 1`,
   },
   {
-    // One credit, and those that two people put beside another. Deposits with two payments from before slots are a
+    // One credit, and those that two operators put beside another. Deposits with two payments from before slots are a
     // finding of their own.
     kind: 'credited_twice',
     sql: `select 'deposit:' || w.deposit as place, count(*) || ' payments stand in wallets, not beside each other: postings ' || string_agg(w.id::text, ', ' order by w.id) as detail
@@ -106,7 +106,7 @@ export const UNEXPLAINED: readonly SqlCheck[] = [
                 and (s.transaction_code, s.amount, s.currency_code, s.payment_price) = (t.provider_code::text, t.amount::numeric, t.fiat, t.fiat_amount::numeric))`,
   },
   {
-    // An unreadable callback is credited as two people state it, each separately; a readable one, by its content.
+    // An unreadable callback is credited as two operators state it, each separately; a readable one, by its content.
     kind: 'credit_without_evidence',
     sql: `select 'decision ' || f.decision as place, 'states ' || f.amount || ' MTC with the code ' || f.transaction_code || ', ' ||
                  case when c.data is not null then 'and the callback can be read' else 'with a step that credits nothing' end as detail

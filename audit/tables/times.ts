@@ -78,7 +78,7 @@ export const TIMES: readonly SqlCheck[] = [
     [['an attempt was begun', 'its deadline']],
   ),
   // An order that a restore lost may have been paid before it was created again: then the callback came again
-  // afterwards. So may a payment that people credited to it.
+  // afterwards. So may a payment that operators credited to it.
   inOrder(
     `'callback ' || c.id`,
     'engine.callback c left join engine.deposit d on d.bound_callback = c.id and d.settled_by is null',
@@ -89,8 +89,8 @@ export const TIMES: readonly SqlCheck[] = [
       ['the callback came', 'the deposit was closed'],
     ],
   ),
-  // Only if a restore is recorded: otherwise somebody who may reserve deposits could claim a stored unknown message as
-  // its payment, and pretend that it came again.
+  // Only if a restore is recorded. Otherwise an attacker who may reserve deposits could claim a stored unknown message
+  // as its payment, and pretend that it came again.
   inOrder(
     `'callback ' || c.id`,
     `engine.callback c join engine.deposit d on d.bound_callback = c.id and d.settled_by is null
