@@ -73,8 +73,8 @@ function merchantsQuote(
 
 /**
  * Computes the quote of an order whose payer bears the fee. If MTC are requested, the payer pays the fee on top. If a
- * price is requested, it includes the fee. The price of the MTC is then the largest number of whole cents that leaves
- * room for the fee on it, and the rest is the fee.
+ * price is requested, it includes the fee: the price of the MTC is the largest number of whole cents that leaves room
+ * for the fee on it. The rest is the fee.
  */
 function payersQuote(
   mode: BuyCoinMode,
