@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `npm run build`: plain JavaScript, the workflow bundle and the migrations, in dist/ or in the directory that is named.
-# The directory has to be inside the repository, because what is built imports the packages of node_modules/.
+# `npm run build`: plain JavaScript, the workflow bundle and the migrations, in dist/ or in the named directory.
+# The directory must be inside the repository, because the built files import the packages of node_modules/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out="${1:-dist}"
@@ -12,9 +12,9 @@ PATH="$PWD/node_modules/.bin:$PATH"
 
 rm -rf "$out"
 tsc -p tsconfig.build.json --outDir "$out"
-# worker/start.ts takes this bundle when it is there: a production worker needs neither compiler nor sources.
+# worker/start.ts uses this bundle if it exists: a production worker needs no compiler and no sources.
 tsx worker/bundle.ts "$out/workflow-bundle.js"
-# Stands in every row of the archive. COMMIT says it where the sources came without their history, as in the image.
+# Every row of the archive contains this version. COMMIT replaces git if the sources have no history, as in the image.
 version="$(node -p 'require("./package.json").version')"
 commit="${COMMIT:-$(git rev-parse --short=12 HEAD 2>/dev/null || true)}"
 echo "$version${commit:++$commit}" > "$out/version.txt"

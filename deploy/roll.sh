@@ -16,7 +16,7 @@ replace() { # service container: true when a new one works in its place
   new=$(compose ps -q "$1" | sort | while read -r id; do echo "$before" | grep -q "$id" || echo "$id"; done)
   waited=0
   while :; do
-    # A worker has no health check: it has to run, and to say that it polls.
+    # A worker has no health check: it must run, and its log must say that it is ready.
     case $(state_of "$new") in
       "running healthy") break ;;
       "running ") if docker logs "$new" 2>&1 | grep -q '"worker ready"'; then break; fi ;;
@@ -30,7 +30,7 @@ replace() { # service container: true when a new one works in its place
     sleep 1
     waited=$((waited + 1))
   done
-  # As long as the service is given (stop_grace_period): what is under way is finished.
+  # Waits up to the service's stop_grace_period, so that running work is finished.
   docker stop "$old" >/dev/null
   docker rm "$old" >/dev/null
   echo "$1: $old is replaced by $new"

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Prints a .env for docker-compose.yml with the sandbox as the provider: every secret is made up on the spot.
+# Prints a .env for docker-compose.yml with the sandbox as the provider; generates every secret.
 #   sh deploy/sandbox-env.sh > .env && docker compose --profile sandbox up -d
-# For trying out only: plain HTTP, no real provider.
+# Only for trials: plain HTTP, no real provider.
 set -eu
-# The file that this is written to is for its owner's eyes.
+# Makes the output file readable by its owner only.
 { [ ! -f /dev/stdout ] || chmod 600 /dev/stdout; } 2>/dev/null || true
 secret() {
   head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'
 }
 
-# The key with which the API seals what it keeps, and its public half: the last 32 bytes of what openssl writes.
+# The API's key of the seals, and its public half: the last 32 bytes of openssl's output.
 last32() {
   tail -c 32 | base64 | tr '+/' '-_' | tr -d '=\n'
 }

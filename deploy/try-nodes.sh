@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# npm run test:nodes [-- VERSION…]: the README's two commands, on a clone of what is committed here, under each Node that the
-# engine is for. Each Node comes from the registry and is held against its hash. Linux on x64; some 15 minutes for each.
+# npm run test:nodes [-- VERSION…]: runs `npm ci`, `npm run check` and `npm test` on a clone of the last commit, under
+# each supported Node. Each Node comes from the registry, and its hash is checked. Linux on x64; some 15 minutes each.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,7 +30,7 @@ for version in "$@"; do
     cd "$here/clone"
     export PATH="$here/node/bin:$PATH"
     [ "$(node --version)" = "v$version" ]
-    # npm itself runs on this Node, too.
+    # npm itself runs on this Node as well.
     node "$npm" ci
     node "$npm" run check
     node "$npm" run --silent test

@@ -1,8 +1,8 @@
 #!/bin/sh
-# `docker compose up -d` for a project that runs: it is touched only when the settings can be used.
+# `docker compose up -d` for a running project: changes it only if the settings are valid.
 #   sh deploy/up.sh [--build] [--scale worker=3 …]     with COMPOSE_PROFILES=sandbox for the sandbox
-# `up` alone makes containers anew before it starts any, `settings` among them: with a wrong .env it stops what runs. And
-# Compose below 2.30 makes everything anew that waits for a container it makes anew, and all wait for `settings`.
+# `up` alone recreates containers before it starts any, including `settings`: with a wrong .env it stops running ones.
+# Compose below 2.30 also recreates every container that waits for a recreated one, and all wait for `settings`.
 set -eu
 case " $* " in *" --build "*) docker compose build -q settings ;; esac
 docker compose run --rm --no-deps -T settings

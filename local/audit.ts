@@ -8,7 +8,7 @@ import { dataDirectory } from './servers/paths.ts';
 import { startServers } from './stack/servers.ts';
 import { linkRulesOf, sealPublicKeyOf } from './servers/state.ts';
 
-/** `npm run audit`: of what the environment names, and of this clone's own servers where it names none. */
+/** `npm run audit`: audits the servers that the environment names, else this clone's own. */
 
 forgetLocalEnv(process.env);
 

@@ -9,13 +9,13 @@ import { createClient } from '../database/pool.ts';
 import { startPostgres } from './servers/postgres.ts';
 import '../config/closed-output.ts';
 
-/** `npm run catalogue`: writes database/catalogue.txt anew, from the migrations in a PostgreSQL of its own. */
+/** `npm run catalogue`: rewrites database/catalogue.txt from the migrations, in a PostgreSQL of its own. */
 
-/** What the catalogue says when every file is applied, and while each contract file is left. Needs an empty database. */
+/** Reads the catalogue with every file applied, and at each stage before a contract file. Needs an empty database. */
 export async function readManifest(client: pg.Client, scratch: string): Promise<string> {
   const files = await readMigrations(MIGRATIONS);
   const stages = new Map<string, readonly string[]>();
-  // A database that is in use, so that contract files are left.
+  // The first file makes it a database in use, for which contract files are not applied.
   const folder = join(scratch, 'migrations');
   await mkdir(folder);
   await copyFile(join(MIGRATIONS, files[0]!.name), join(folder, files[0]!.name));

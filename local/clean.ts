@@ -1,4 +1,4 @@
-/** `npm run clean`: what local stacks have left outside of their clones, listed, and removed when asked to. */
+/** `npm run clean`: lists the directories that local stacks left outside of their clones; removes them on request. */
 
 import { rmSync } from 'node:fs';
 import { errorSentence } from './servers/error-sentences.ts';
@@ -57,7 +57,7 @@ function clean(remove: boolean, unmarked: boolean): void {
   }
 }
 
-/** A path may hold a line break. */
+/** Replaces control characters: a path may hold a line break. */
 function ownerIn({ owner }: Outside): string {
   return owner?.replaceAll(/\p{Cc}/gu, '?') ?? 'made by an earlier version';
 }

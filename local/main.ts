@@ -25,7 +25,7 @@ const MISUSED = 2;
 const INTERRUPTED = 130;
 const WATCH_MS = 500;
 
-// Whoever reads the story may stop reading; the stack is stopped in order all the same.
+// The reader of the output may close the pipe; the stack still stops in order.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 forgetLocalEnv(process.env);
@@ -62,7 +62,7 @@ function refuseWhatCannotBe({ once }: LocalOptions): void {
 }
 
 async function runLocked(options: LocalOptions): Promise<number> {
-  // Keys, databases and logs: nobody else's business.
+  // It holds keys, databases and logs: private to this user.
   refuseReadOnly();
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
   const lock = join(dataDirectory, 'lock');
@@ -103,7 +103,7 @@ async function runLocked(options: LocalOptions): Promise<number> {
   }
 }
 
-/** Said once and before anything else, because every part of a start would say it in words of its own. */
+/** Checks this once and first: otherwise every part of a start would report it in its own words. */
 function refuseReadOnly(): void {
   for (const directory of [dataDirectory, cacheDirectory]) {
     const place = existsSync(directory) ? directory : root;
@@ -119,7 +119,7 @@ function refuseReadOnly(): void {
   }
 }
 
-/** The lock goes with .data; the processes of a stack whose .data was deleted are there all the same. */
+/** Deleting .data deletes the lock, but the processes of that stack still run. */
 function refuseSecond(unlock: () => void): void {
   const running = stackThatRuns(dataDirectory, STOP_ORDER);
   if (running === null) return;
@@ -130,7 +130,7 @@ function refuseSecond(unlock: () => void): void {
   );
 }
 
-/** `gone` rejects when the data directory is deleted, or another start has taken it: nothing that runs is of use then. */
+/** `gone` rejects when the data directory is deleted or another start has taken it: this stack is useless then. */
 function watchData(lock: string): { readonly gone: Promise<never>; stop(): void } {
   let timer: NodeJS.Timeout | undefined;
   const gone = new Promise<never>((_resolve, reject) => {
@@ -144,7 +144,7 @@ function watchData(lock: string): { readonly gone: Promise<never>; stop(): void 
   return { gone, stop: () => clearInterval(timer) };
 }
 
-/** Walks the sample deposit and says where everything is. */
+/** Walks the sample deposit and prints all addresses. */
 async function afterStart(
   options: LocalOptions,
   facts: StackFacts,

@@ -18,16 +18,16 @@ Starts the sandbox of the payment provider by itself. What it keeps is in DIRECT
 goes on with the same orders, keys and certificate. DATABASE_URL_SANDBOX names a PostgreSQL instead of one of its own.
 Settings: docs/reference/settings.md.`;
 
-// The engine's database and the token of its sandbox are none of this one's.
+// This sandbox must not use the engine's database, nor the token of the engine's sandbox.
 forgetLocalEnv(process.env);
 
-/** Whatever it keeps is here. */
+/** Holds everything that the sandbox keeps. */
 const directory = directoryOf(process.argv.slice(2));
 const hasDatabase = [process.env['DATABASE_URL_SANDBOX'], process.env['DATABASE_URL']].some(Boolean);
 
 process.exitCode = hasDatabase ? await run({}) : await runWithPostgres();
 
-/** Ends the program when that is not what the arguments are: with 0 for `--help`, with 2 for anything else. */
+/** Returns the directory in the arguments. Without one, ends the program: code 0 for `--help`, else code 2. */
 function directoryOf(args: readonly string[]): string {
   try {
     const options = { help: { type: 'boolean', short: 'h', default: false } } as const;
@@ -56,7 +56,7 @@ async function runWithPostgres(): Promise<number> {
   }
 }
 
-/** Runs the sandbox as the process it is in production and returns its exit code; a signal to us is one to it. */
+/** Runs the sandbox as the same process as in production, passes signals on to it, and returns its exit code. */
 async function run(database: Readonly<Record<string, string>>): Promise<number> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'sandbox/main.ts'], {
     cwd: root,
@@ -80,7 +80,7 @@ function exitOf(child: ChildProcess): Promise<number> {
   });
 }
 
-/** Made at the first start and shown where it is kept, so that scripts survive a restart. */
+/** Creates the token at the first start and keeps it in a file, so that scripts survive a restart. */
 function controlToken(): string {
   const file = join(directory, 'sandbox-control-token');
   if (!existsSync(file)) writePrivately(file, `${randomBytes(24).toString('base64url')}\n`);

@@ -1,4 +1,4 @@
-/** `npm run scenario`: something goes wrong with one deposit of the running stack, from order to end, told as it happens. */
+/** `npm run scenario`: plays one fault on one deposit of the running stack, from order to end, and prints each step. */
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ const USAGE = `npm run scenario [-- NAME | --help]
 Takes one deposit through a scenario of the sandbox, in the stack that npm start runs: arms it for a new order, orders,
 pays, and tells what becomes of it. Without a NAME it lists the scenarios; the console has them too, one click each.`;
 
-/** How long a deposit is watched after it was paid; some scenarios end in nothing happening. */
+/** How long a deposit is watched after its payment; in some scenarios nothing happens. */
 const WATCH_MS = 20_000;
 const POLL_MS = 100;
 const ended = new Set(['PLACEMENT_REFUSED', 'CREDITED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
@@ -52,7 +52,7 @@ async function main(args: string[]): Promise<number> {
 
 type Stack = { readonly api: EngineApi; readonly sandboxUrl: string; readonly controlToken: string };
 
-/** There is none to play in; the message says what to do. */
+/** No stack runs; the message says what to do. */
 class NoStackError extends Error {
   override name = 'NoStackError';
 }
@@ -93,7 +93,7 @@ async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Pro
       payerRealName: 'Sample Payer',
     })
     .catch((error: unknown) => {
-      // A refusal of the provider is an answer; the API tells it with its code.
+      // A refusal by MTPay is a result; the API reports it with its code.
       if (!(error instanceof UnexpectedAnswerError) || !/ 422: /.test(error.message)) throw error;
       tell(error.message);
       return null;
@@ -134,7 +134,7 @@ function inWords({ state, attempts, review, creditedAmount, otherPayments }: Dep
   return parts.filter((part) => part !== null).join(', ');
 }
 
-/** The customer pays if there is an order; some scenarios make none, and some have paid already. */
+/** Pays as the customer, if there is an unpaid order: some scenarios make no order, and some have paid already. */
 function pay(sandboxUrl: string, controlToken: string, number: string): Promise<string> {
   return payAtSandbox(sandboxUrl, controlToken, number).then(
     () => 'the customer pays, the seller releases',

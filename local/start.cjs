@@ -1,7 +1,7 @@
 'use strict';
 /**
- * What `npm start` and `npm run sandbox` run first, on any Node: where the loader of TypeScript would end in a stack of
- * its own, this says in a sentence what to do. `node local/start.cjs ENTRY [arguments]`.
+ * The first program of `npm start` and `npm run sandbox`, for any Node. If the TypeScript loader would end in a stack
+ * trace, it prints one sentence with the remedy instead. `node local/start.cjs ENTRY [arguments]`.
  */
 
 const { mkdtempSync, rmdirSync } = require('node:fs');
@@ -9,12 +9,12 @@ const { tmpdir } = require('node:os');
 const { join, resolve } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
-/** The oldest Node that is still mended; an older one runs, and is told of. */
+/** The oldest Node that still gets security fixes; an older one runs, with a warning. */
 const SUPPORTED_MAJOR = 22;
 
 const root = resolve(__dirname, '..');
 
-/** Why the entry cannot be loaded here; null when it can. */
+/** Returns why the entry cannot be loaded here; null if it can. */
 function complaint() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const [, oldestMajor, oldestMinor] = /(\d+)\.(\d+)/.exec(require('../package.json').engines.node).map(Number);

@@ -3,26 +3,26 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 
-/** What a TLS listener needs, as PEM, and the file its clients trust it by. */
+/** Key and certificate of a TLS listener, as PEM, and the file with the authority that its clients trust. */
 export interface ServerCertificate {
   readonly cert: string;
   readonly key: string;
-  /** Certificate of the authority that signed it; for a client's list of trusted ones. */
+  /** The certificate of the authority that signed it, for a client's list of trusted authorities. */
   readonly caFile: string;
 }
 
-/** RFC 5280's value for "no well-defined end": the sandbox must still answer when nobody remembers setting it up. */
+/** RFC 5280's value for "no well-defined end": the certificate of a forgotten sandbox must not expire. */
 const VALIDITY = { notBefore: new Date('2020-01-01T00:00:00Z'), notAfter: new Date('9999-12-31T23:59:59Z') };
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
 /**
- * An authority and a certificate of it for these hosts, as PEM. The authority's key is kept nowhere: what trusts this authority
- * trusts this one certificate and no later one.
+ * Makes an authority and a certificate of it for these hosts, as PEM. The authority's key is discarded: a client that
+ * trusts this authority trusts only this one certificate.
  */
 export async function makeCertificate(
   hosts: readonly string[],
 ): Promise<{ readonly ca: string; readonly cert: string; readonly key: string }> {
-  // Only where one is made: most starts find theirs.
+  // Imported only when a certificate is made: most starts find one.
   await import('reflect-metadata');
   const x509 = await import('@peculiar/x509');
   const pair = () => webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
@@ -80,8 +80,8 @@ async function readExisting(
 }
 
 /**
- * The certificate kept in `folder`, made there at the first start and again when it does not cover one of `hosts`.
- * `ca.pem` is what clients trust; only `server-key.pem` is a secret.
+ * Returns the certificate in `folder`, made at the first start and remade if it does not cover one of `hosts`. Clients
+ * trust `ca.pem`; only `server-key.pem` is a secret.
  */
 export async function serverCertificate(folder: string, hosts: readonly string[]): Promise<ServerCertificate> {
   const caFile = join(folder, 'ca.pem');
@@ -89,7 +89,7 @@ export async function serverCertificate(folder: string, hosts: readonly string[]
   if (existing !== null) return { ...existing, caFile };
   const { ca, cert, key } = await makeCertificate(hosts);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  // The certificate comes last: until it is there, the next start makes all of them anew.
+  // The certificate is written last: without it, the next start remakes all files.
   await replace(join(folder, 'server-key.pem'), key, 0o600);
   await replace(caFile, ca, 0o644);
   await replace(join(folder, 'server.pem'), cert, 0o644);

@@ -3,36 +3,36 @@ import { z } from 'zod';
 import { parseDuration } from './duration.ts';
 import { type Settings, settingsSchema } from './settings.ts';
 
-/** What the sandbox is started with. `settings` are first values: changes made at run time win over them. */
+/** The start configuration of the sandbox. `settings` are initial values: changes at run time take precedence. */
 export interface SandboxConfig {
   readonly listen: { readonly host: string; readonly port: number };
-  /** Where the certificate is kept; null: TLS is not spoken. */
+  /** The directory of the certificate; null: no TLS. */
   readonly tlsDirectory: string | null;
-  /** Who may call over plain HTTP; everybody else is refused, as the documents say. */
+  /** Which callers may use plain HTTP; all others are refused, as the documents say. */
   readonly plainHttp: 'none' | 'loopback' | 'any';
-  /** Origin of the checkout links; null means the address actually listened on. */
+  /** Origin of the checkout links; null: the actual listen address. */
   readonly publicUrl: string | null;
   readonly databaseUrl: string;
-  /** At most so many connections to the database. */
+  /** The maximum number of connections to the database. */
   readonly connections: number;
-  /** Inserted at start if absent; null means: use what the database holds, or make a pair. */
+  /** Inserted at the start if absent; null: use the pair in the database, or make one. */
   readonly keyPair: { readonly accessKey: string; readonly secretKey: string } | null;
   readonly controlToken: string;
-  /** The token was made up here and has to be shown to whoever starts the sandbox. */
+  /** The token was generated here and must be shown to the user who starts the sandbox. */
   readonly controlTokenIsGenerated: boolean;
-  /** Of the console; null means: the one the database holds the hash of, or make one. */
+  /** The console's password; null: keep the one whose hash is in the database, or make one. */
   readonly consolePassword: string | null;
-  /** Callbacks under way at once. */
+  /** The maximum number of concurrent callbacks. */
   readonly callbackConcurrency: number;
-  /** Decimals MTC is counted with: asked amounts may have as many, computed ones are rounded down to as many. */
+  /** Decimals of MTC amounts: requested amounts may have as many; computed ones are rounded down to as many. */
   readonly mtcDecimals: number;
-  /** IANA zone of the zoneless times in callbacks. Undocumented. */
+  /** IANA time zone of the zoneless times in callbacks. Undocumented. */
   readonly timeZone: string;
   readonly logLevel: string;
   readonly settings: Settings;
 }
 
-/** One or more variables are wrong; the message lists all of them and never a secret's value. */
+/** One or more variables are wrong; the message lists all of them, and never a secret's value. */
 export class SandboxConfigError extends Error {}
 
 const duration = z.string().transform((text, context) => {
@@ -47,7 +47,7 @@ const number = z
   .transform(Number);
 
 const hosts = z.string().transform((text) => text.split(',').map((host) => host.trim()));
-/** Not trimmed: a space belongs to the body it stands in. */
+/** Not trimmed: a space is part of the body. */
 const ackForms = z.string().transform((text) => text.split('|'));
 
 const listen = z.string().transform((text, context) => {
@@ -179,8 +179,8 @@ function configOf(env: Environment): SandboxConfig {
 }
 
 /**
- * Reads the configuration; a variable set to nothing counts as not set. The only reader of `process.env` in this
- * folder. Throws {@link SandboxConfigError} with every problem at once.
+ * Reads the configuration; an empty variable counts as unset. The only reader of `process.env` in this folder. Throws
+ * {@link SandboxConfigError} with every problem at once.
  */
 export function loadSandboxConfig(env: Readonly<Record<string, string | undefined>> = process.env): SandboxConfig {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { inTransaction, type Queryable } from './database.ts';
 
 /**
- * What can be in the log. The log is the independent truth a proof compares the engine with, so kinds are wire format:
- * new ones may be added, none renamed.
+ * The kinds of events. A proof compares the engine with this log as an independent source, so kinds are a wire format:
+ * new ones may be added, none may be renamed.
  */
 export type EventKind =
   | 'sandbox.started'
@@ -29,7 +29,7 @@ export type EventKind =
   | 'callback.answered'
   | 'callback.failed';
 
-/** Numbers, codes, hashes and states. Never a name of a person, a secret, a signature, a link or a callback URL. */
+/** Numbers, codes, hashes and states. Never a person's name, a secret, a signature, a link or a callback URL. */
 export type EventDetail = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
 export interface LoggedEvent {
@@ -40,7 +40,7 @@ export interface LoggedEvent {
   readonly detail: EventDetail;
 }
 
-/** Appends one event; within a transaction it stands or falls with what it tells of. */
+/** Appends one event; in a transaction, it commits together with the change that it describes. */
 export async function record(
   on: Queryable,
   kind: EventKind,
@@ -55,8 +55,8 @@ export async function record(
 }
 
 /**
- * The events after `after`, oldest first. The short table lock waits for writers under way, so no event with a
- * smaller id than one already read can appear later: reading on from the last id misses nothing.
+ * Returns the events after `after`, oldest first. The short table lock waits for running writers, so no event with a
+ * smaller id than one already read can appear later. Reading on from the last id misses nothing.
  */
 export async function readEvents(pool: pg.Pool, after: number, limit: number): Promise<LoggedEvent[]> {
   return inTransaction(pool, async (client) => {

@@ -1,4 +1,4 @@
-/** Text that is HTML already; everything else is escaped when it is put into a page. */
+/** Text that is already HTML; all other text is escaped in a page. */
 export class Html {
   readonly text: string;
   constructor(text: string) {
@@ -14,7 +14,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** What a template takes; null is nothing. */
+/** A value in a template; null renders nothing. */
 export type Part = string | number | Html | readonly Html[] | null;
 
 function render(part: Part): string {
@@ -24,18 +24,18 @@ function render(part: Part): string {
   return String(part).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
 
-/** A template whose values are escaped for element content and quoted attributes alike. */
+/** A template that escapes its values, both for element content and for quoted attributes. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
   return new Html(strings.reduce((text, string, index) => text + render(parts[index - 1]!) + string));
 }
 
 /**
- * Text somebody else has written. Escaping keeps it from being markup; the isolation keeps a right-to-left override in
- * it from turning round what stands next to it.
+ * Renders text from outside. Escaping prevents markup; the isolation keeps a right-to-left override in the text from
+ * reversing the text beside it.
  */
 export const foreign = (text: string): Html => html`<bdi>${text}</bdi>`;
 
-/** `36000.00` as `36,000.00`: for people only, and without a number in between. */
+/** `36000.00` as `36,000.00`: for display only, without conversion to a number. */
 export function grouped(amount: string): string {
   const [whole = '', fraction] = amount.split('.');
   const groups = whole.replace(/\B(?=(?:\d{3})+$)/g, ',');

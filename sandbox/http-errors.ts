@@ -13,7 +13,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   'request.size.invalid': 'the body is not as long as Content-Length says',
 };
 
-/** What goes wrong around a placement is answered in an envelope as well, our own failures with SYSTEM_ERROR. */
+/** Returns errors around a placement in an envelope too; our own failures as SYSTEM_ERROR. */
 export function placementErrors(logger: Logger): ErrorRequestHandler {
   return (error: Error & { type?: string }, _request, response, next) => {
     if (response.headersSent) {
@@ -28,7 +28,7 @@ export function placementErrors(logger: Logger): ErrorRequestHandler {
   };
 }
 
-/** Errors of all other paths: what the caller can put right as 4xx with a sentence, anything else as 500 without. */
+/** Handles errors of all other paths: an error of the caller as 4xx with a sentence, any other as 500 without one. */
 export function otherErrors(logger: Logger): ErrorRequestHandler {
   return (error: Error & { status?: number }, _request, response, _next) => {
     if (response.headersSent) {

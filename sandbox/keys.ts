@@ -8,12 +8,12 @@ export interface KeyPair {
   readonly secretKey: string;
 }
 
-/** A key as lists show it: without its secret, which is shown once, when the key is made. */
+/** A key in lists, without its secret, which is shown only once, when the key is created. */
 export interface KeyView {
   readonly accessKey: string;
   readonly state: 'active' | 'disabled';
   readonly createdAt: string;
-  /** Since when it is disabled, or from when it will be; null: no end is set. */
+  /** When it was or will be disabled; null: no end is set. */
   readonly disabledAt: string | null;
 }
 
@@ -21,10 +21,10 @@ const ALPHANUMERIC = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 const randomText = (length: number): string =>
   Array.from({ length }, () => ALPHANUMERIC[randomInt(ALPHANUMERIC.length)]).join('');
 
-/** A pair of the lengths the documents show, stored by nobody yet. */
+/** Returns a new key pair with the lengths in the documents; it is not stored yet. */
 export const newKeyPair = (): KeyPair => ({ accessKey: randomText(32), secretKey: randomText(64) });
 
-/** The secret of an access key in force; null if there is none. */
+/** Returns the secret of an access key in force; null if there is none. */
 export async function secretOf(on: Queryable, accessKey: string): Promise<string | null> {
   const { rows } = await on.query<{ secret_key: string }>(
     'SELECT secret_key FROM sandbox.access_key WHERE access_key = $1 AND (revoked_at IS NULL OR revoked_at > now())',
@@ -40,7 +40,7 @@ async function insert(on: Queryable, pair: KeyPair): Promise<void> {
   ]);
 }
 
-/** Every key there ever was, the newest first. */
+/** Lists every key, including disabled ones, newest first. */
 export async function listKeys(on: Queryable): Promise<KeyView[]> {
   const { rows } = await on.query<{ accessKey: string; inForce: boolean; createdAt: Date; disabledAt: Date | null }>(
     `SELECT access_key AS "accessKey", revoked_at IS NULL OR revoked_at > now() AS "inForce",
@@ -55,7 +55,7 @@ export async function listKeys(on: Queryable): Promise<KeyView[]> {
   }));
 }
 
-/** Makes a further key beside those in force. The answer is the only place its secret is ever shown. */
+/** Creates another key beside those in force. Only the return value shows its secret. */
 export async function createKey(pool: pg.Pool): Promise<KeyPair> {
   return inTransaction(pool, async (client) => {
     const pair = newKeyPair();
@@ -79,8 +79,8 @@ export async function disableKey(pool: pg.Pool, accessKey: string): Promise<bool
 }
 
 /**
- * Makes a key and sets an end to all others in force: `overlapMs` from now, which no speed divides. An end that was
- * set for sooner stays. The answer is the only place the secret is ever shown.
+ * Creates a key and sets an end to all others in force: `overlapMs` from now, not divided by the speed. An earlier end
+ * stays. Only the return value shows the secret.
  */
 export async function rotateKeys(
   pool: pg.Pool,
@@ -100,9 +100,9 @@ export async function rotateKeys(
 }
 
 /**
- * The key pair to begin with: the configured one, inserted if absent; else the oldest in force the database holds;
- * else a new one. Throws if the configured access key is stored with another secret, because every signature would
- * then fail for a reason nobody could see. A configured key that was disabled stays so: a restart undoes no rotation.
+ * Returns the initial key pair: the configured one, inserted if absent; else the oldest one in force in the database;
+ * else a new one. A configured key that was disabled stays disabled: a restart does not undo a rotation.
+ * Throws if the configured access key is stored with another secret: every signature would fail with no visible cause.
  */
 export async function firstKeyPair(
   pool: pg.Pool,

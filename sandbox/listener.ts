@@ -5,29 +5,29 @@ import type { ServerCertificate } from './certificate.ts';
 
 export interface ListenerParts {
   readonly listen: { readonly host: string; readonly port: number };
-  /** Null: TLS is not spoken. */
+  /** Null: no TLS. */
   readonly certificate: ServerCertificate | null;
-  /** Who is answered over plain HTTP; everybody else is told to use HTTPS. */
+  /** Which callers may use plain HTTP; all others get an error that asks for HTTPS. */
   readonly plainHttp: 'none' | 'loopback' | 'any';
   readonly handle: RequestListener;
 }
 
 export interface Listener {
-  /** Origin it answers at: https where TLS is spoken. */
+  /** The listener's origin; https if it speaks TLS. */
   readonly url: string;
-  /** Takes no more connections, lets requests under way end for `graceMs`, then cuts them off. */
+  /** Takes no more connections, lets running requests end for `graceMs`, then closes them. */
   close(graceMs: number): Promise<void>;
 }
 
 const TIMES = { requestTimeout: 30_000, headersTimeout: 10_000 } as const;
-/** First byte of every TLS connection; no HTTP method begins with it. */
+/** The first byte of every TLS connection; no HTTP method begins with it. */
 const TLS_HANDSHAKE = 22;
-/** How long a connection may take to show what it speaks. */
+/** The time limit for the first byte, which shows the protocol. */
 const FIRST_BYTE_MS = 10_000;
 const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/;
 
 /**
- * One port for both, so that a plain call to the address in use fails by being told why, as the documents have it:
+ * Opens one port for both protocols, so that a plain call to the address fails with a reason. The documents require it:
  * "All API requests must be made over HTTPS. Calls made over plain HTTP will fail." Rejects if the address is taken.
  */
 export async function openListener(parts: ListenerParts): Promise<Listener> {
@@ -43,7 +43,7 @@ export async function openListener(parts: ListenerParts): Promise<Listener> {
     socket.once('close', () => open.delete(socket));
   });
   const { address, family, port } = await listen(front, parts.listen);
-  // Their clocks for slow requests start with this event, and these two never listen themselves.
+  // The timers for slow requests start with this event, and these two servers never listen themselves.
   if (secure !== null) for (const server of [plain, secure]) server.emit('listening');
   const host = family === 'IPv6' ? `[${address}]` : address;
   return {
@@ -53,7 +53,7 @@ export async function openListener(parts: ListenerParts): Promise<Listener> {
       plain.closeIdleConnections();
       secure?.closeIdleConnections();
       await Promise.race([closed, new Promise((resolve) => void setTimeout(resolve, graceMs).unref())]);
-      // What is still open now are answers a fault holds back.
+      // Connections still open now wait for responses that a fault withholds.
       for (const socket of open) socket.destroy();
       plain.closeAllConnections();
       if (secure !== null) for (const server of [plain, secure]) server.close();
@@ -84,7 +84,7 @@ function guarded({ plainHttp, handle }: ListenerParts): RequestListener {
   };
 }
 
-/** Hands a connection to the server that speaks its language, with the bytes it began with put back. */
+/** Hands a connection to the server of its protocol, after putting the first bytes back. */
 function sort(socket: Socket, plain: HttpServer, secure: HttpsServer): void {
   const undecided = setTimeout(() => socket.destroy(), FIRST_BYTE_MS);
   const giveUp = (): void => socket.destroy() as never;

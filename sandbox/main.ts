@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { loadSandboxConfig, SandboxConfigError } from './config.ts';
 import { PLACEMENT_PATH, type Sandbox, startSandbox } from './server.ts';
 
-/** What keeps a sandbox from starting on many a machine, in a sentence; anything else as it is. */
+/** Turns the usual reasons of a failed start into a sentence; returns any other error unchanged. */
 function startProblem(error: unknown): unknown {
   const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [error];
   if (!(first instanceof Error)) return error;
@@ -17,7 +17,7 @@ function startProblem(error: unknown): unknown {
   return 'severity' in first ? `PostgreSQL refuses the sandbox: ${first.message} (${code}).` : error;
 }
 
-/** Secrets nobody has chosen are shown once, to whoever started the sandbox, and never logged. */
+/** Prints generated secrets once, for the user who started the sandbox; they are never logged. */
 function showGenerated(sandbox: Sandbox, controlTokenIsGenerated: boolean): void {
   if (sandbox.keyPairIsGenerated) {
     console.error(
@@ -41,7 +41,7 @@ try {
   const config = loadSandboxConfig();
   const logger = pino({ name: 'sandbox', level: config.logLevel });
   const sandbox = await startSandbox(config, logger);
-  // First what is for people, then the log.
+  // Lines for people come first, then the log.
   showGenerated(sandbox, config.controlTokenIsGenerated);
   logger.info({ url: sandbox.url }, 'sandbox listening');
   const stop = (): void => {

@@ -5,7 +5,7 @@ import { sha256 } from './wire/signature.ts';
 
 const FOLDER = new URL('./migrations/', import.meta.url);
 
-/** Any constant that no other program in this database locks: two sandboxes must not migrate at once. */
+/** The advisory lock: two sandboxes must not migrate at once. No other program in this database may use the number. */
 const ADVISORY_LOCK = 8_290_001;
 
 interface Migration {
@@ -25,14 +25,14 @@ async function migrationsOnDisk(): Promise<Migration[]> {
 }
 
 /**
- * Brings the schema `sandbox` up to date, all files in one transaction. Throws if a file that was applied before has
- * been edited or removed since: what the database holds would then be told by no file.
+ * Brings the schema `sandbox` up to date, all files in one transaction. Throws if an applied file has been edited or
+ * removed since: the files would no longer describe the database.
  */
 export async function migrate(pool: pg.Pool): Promise<void> {
   const migrations = await migrationsOnDisk();
   await inTransaction(pool, async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCK]);
-    // IF NOT EXISTS would ask for the right to create schemas even where somebody has made this one for us.
+    // IF NOT EXISTS would need the right to create schemas even if this one already exists.
     const { rowCount } = await client.query(`SELECT FROM pg_namespace WHERE nspname = 'sandbox'`);
     if (rowCount === 0) await client.query('CREATE SCHEMA sandbox');
     await client.query(

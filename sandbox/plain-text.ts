@@ -1,10 +1,10 @@
-/** Characters as Unicode and PostgreSQL count them, not as UTF-16 does: a rare ideograph is one. */
+/** Counts characters as Unicode and PostgreSQL do, not UTF-16 units: a rare ideograph is one. */
 export const charactersIn = (text: string): number => Array.from(text).length;
 
-/** What PostgreSQL stores in no text: NUL, and half of a pair of UTF-16. */
+/** Characters that PostgreSQL cannot store: NUL, and lone surrogates. */
 const UNSTORABLE = /[\0\p{Cs}]/u;
 
-/** Where a value from outside holds a text that cannot be stored, its keys included; null: nowhere. */
+/** Returns the path of a text in a value from outside that cannot be stored, keys included; null if there is none. */
 export function unstorableIn(value: unknown, path = ''): string | null {
   if (typeof value === 'string') return UNSTORABLE.test(value) ? path || 'the text' : null;
   if (typeof value !== 'object' || value === null) return null;
@@ -16,12 +16,12 @@ export function unstorableIn(value: unknown, path = ''): string | null {
   return null;
 }
 
-/** Whether an address leads anywhere: one that holds such a text does not. */
+/** Whether a URL path, decoded, can be stored. */
 export function isStorableAddress(path: string): boolean {
   try {
     return !UNSTORABLE.test(decodeURIComponent(path));
   } catch {
-    // No UTF-8; whoever reads a part of it refuses it.
+    // Not UTF-8; the handler that reads a part of it refuses it.
     return true;
   }
 }

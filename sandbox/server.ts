@@ -21,23 +21,23 @@ import { isStorableAddress } from './plain-text.ts';
 import { openSettings, type SettingsBook } from './settings.ts';
 import { STYLE_SHEET } from './style.ts';
 
-/** Where the sandbox takes placements. The documents name no path; this one is ours. */
+/** The path of placements. The documents name none; this one is ours. */
 export const PLACEMENT_PATH = '/api/buy-coin/transaction';
 
 /** A running sandbox. */
 export interface Sandbox {
-  /** Origin it answers at, without a slash at the end. */
+  /** The origin, without a trailing slash. */
   readonly url: string;
-  /** What clients trust its certificate by; null: TLS is not spoken. */
+  /** The file of the authority that clients trust; null: no TLS. */
   readonly caFile: string | null;
   readonly accessKey: string;
   readonly secretKey: string;
-  /** The key pair was made at this start and nobody has seen it yet. */
+  /** The key pair was generated at this start and is not shown yet. */
   readonly keyPairIsGenerated: boolean;
   readonly controlToken: string;
-  /** Of the console, made at this start and seen by nobody yet; null if there was one before. */
+  /** The console's password, generated at this start and not shown yet; null if there was one before. */
   readonly newConsolePassword: string | null;
-  /** Takes no more requests, finishes the callbacks under way, lets go of the database. */
+  /** Takes no more requests, finishes the running callbacks, closes the database pool. */
   close(): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ const strictHeaders = helmet({
     },
   },
   frameguard: { action: 'deny' },
-  // A browser would then use HTTPS for everything else on this host name, which is often localhost.
+  // With HSTS, a browser would use HTTPS for everything else on this host name, which is often localhost.
   strictTransportSecurity: false,
 });
 
@@ -64,7 +64,7 @@ interface Parts {
   readonly book: SettingsBook;
   readonly loop: DeliveryLoop;
   readonly publicUrl: () => string;
-  /** Requests whose work is not over although their connection may be gone. */
+  /** Requests whose work still runs, even if their connection is gone. */
   readonly underWay: Set<Promise<void>>;
 }
 
@@ -110,7 +110,7 @@ function application(parts: Parts): Express {
   return app;
 }
 
-/** Names a client may call this sandbox by. */
+/** The host names by which a client may call this sandbox. */
 function hostsOf({ listen, publicUrl }: SandboxConfig): string[] {
   const named = publicUrl === null ? [] : [new URL(publicUrl).hostname.replace(/^\[|\]$/g, '')];
   const bound = ['0.0.0.0', '::'].includes(listen.host) ? [] : [listen.host];
@@ -118,8 +118,8 @@ function hostsOf({ listen, publicUrl }: SandboxConfig): string[] {
 }
 
 /**
- * Starts a sandbox in this process: migrates, makes sure there is a key pair, listens, and takes up whatever was due.
- * Rejects if the database cannot be reached, the address is taken, or the configured keys contradict the stored ones.
+ * Starts a sandbox in this process: migrates, ensures a key pair, listens, and resumes work that is due. Rejects if the
+ * database cannot be reached, the address is taken, or the configured keys contradict the stored ones.
  */
 export async function startSandbox(
   config: SandboxConfig,
@@ -192,5 +192,5 @@ async function run(
   };
 }
 
-/** How long requests under way may take to end by themselves when the sandbox stops. */
+/** How long running requests may take to end when the sandbox stops. */
 const CLOSING_MS = 1_000;

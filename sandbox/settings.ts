@@ -20,7 +20,7 @@ const durationMs = z
   .min(0)
   .max(366 * 86_400_000);
 
-/** What can be changed while the sandbox runs. Durations are in milliseconds. */
+/** The settings that can change while the sandbox runs. Durations are in milliseconds. */
 export const settingsSchema = z.strictObject({
   /** Divides the waits between attempts and the release delay; not the limits (lifetime, window, answer timeout). */
   speed: z.number().positive().max(1e9),
@@ -28,39 +28,39 @@ export const settingsSchema = z.strictObject({
   retryReading: z.enum(['gaps', 'offsets']),
   /** Whether a retry carries a new timestamp and signature or those of the first attempt. Undocumented. */
   resign: z.enum(['fresh', 'same']),
-  /** What a repeated externalOrderNumber does: PARAMETER_ERROR, or a second order. Undocumented. */
+  /** The result of a repeated externalOrderNumber: PARAMETER_ERROR, or a second order. Undocumented. */
   repeatedOrder: z.enum(['error', 'second']),
-  /** The merchant's account is frozen: every authenticated placement is answered ACCOUNT_STATUS_ERROR. */
+  /** The merchant's account is frozen: every authenticated placement returns ACCOUNT_STATUS_ERROR. */
   frozen: z.boolean(),
-  /** Unit prices of the offers that are there from the start; `none` withdraws one. */
+  /** Unit prices of the initial offers; `none` withdraws one. */
   prices: z.strictObject({ CNY: price, HKD: price, TWD: price }),
   fees: feesSchema,
-  /** Which key signs a callback: the one that placed the order, while it is in force, or the newest. Undocumented. */
+  /** The key that signs a callback: the placing key, while it is in force, or the newest. Undocumented. */
   signsWith: z.enum(['placing', 'newest']),
-  /** Whether the seller releases by itself after the delay, or only by hand in the console; an order keeps what was set when it was paid. */
+  /** Whether the seller releases after the delay, or only by hand in the console; fixed when the order is paid. */
   autoRelease: z.boolean(),
-  /** From "I have paid" to the seller's release; divided by the speed. */
+  /** The time from "I have paid" to the seller's release; divided by the speed. */
   releaseDelayMs: durationMs,
-  /** How long an order can be paid. Undocumented; a limit for a person, so not divided by the speed. */
+  /** How long an order can be paid. Undocumented. It limits a person, so it is not divided by the speed. */
   orderLifetimeMs: durationMs.min(1),
-  /** How far a request's timestamp may be from the sandbox's clock, either way. */
+  /** The maximum difference between a request's timestamp and the sandbox's clock, in both directions. */
   timestampWindowMs: durationMs.min(1),
   /**
-   * What a timestamp does that has authenticated a placement of the same key before: nothing, or it is refused with
-   * this code. Only timestamps seen while they are refused count. Undocumented.
+   * The result for a timestamp that has already authenticated a placement of the same key: it is accepted, or refused
+   * with this code. Only timestamps seen while this setting refuses them count. Undocumented.
    */
   usedStamps: z.enum(['accept', 'TIMESTAMP_ERROR', 'SIGNATURE_ERROR']),
-  /** From connecting to the last byte of the merchant's answer to a callback. Undocumented. */
+  /** The time limit of a callback, from the connection to the last byte of the merchant's response. Undocumented. */
   answerTimeoutMs: durationMs.min(1).max(120_000),
   /** The accepted success bodies: see acknowledgement.ts. */
   acks: z.array(ackForm).min(1),
-  /** Hosts callbacks may go to; `loopback` stands for this machine. */
+  /** Allowed hosts of callbacks; `loopback` means this machine. */
   callbackHosts: z.array(z.string().min(1)),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;
 
-/** Names to change; null takes the configured value again; a price or part of the fees that is not named is kept. */
+/** The settings to change. Null restores the configured value; a price or fee field that is not named is kept. */
 export const settingsPatchSchema = z.strictObject(
   Object.fromEntries(
     Object.entries({
@@ -71,10 +71,10 @@ export const settingsPatchSchema = z.strictObject(
   ),
 );
 
-/** The settings in force and the way to change them. One process per database: others read changes when they start. */
+/** The settings in force. One process per database: another process would read changes only at its start. */
 export interface SettingsBook {
   current(): Settings;
-  /** `patch` has passed {@link settingsPatchSchema}. Stored before it counts, so it survives a restart. */
+  /** {@link settingsPatchSchema} has parsed `patch`. It is stored before it takes effect, so it survives a restart. */
   change(patch: Readonly<Record<string, unknown>>): Promise<Settings>;
 }
 

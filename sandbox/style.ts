@@ -1,4 +1,4 @@
-/** The one style sheet of checkout and console; served as a file because the pages allow no inline style. */
+/** The style sheet of checkout and console; served as a file, because the pages allow no inline style. */
 export const STYLE_SHEET = `
 :root {
   color-scheme: light;

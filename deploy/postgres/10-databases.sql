@@ -1,11 +1,11 @@
--- Run once by the PostgreSQL image, on an empty server, as its superuser: an owner and a database for each program.
--- The roles the engine works as are made by the migrations; passwords.sql gives them their passwords.
+-- The PostgreSQL image runs this once, on an empty server, as its superuser: an owner and a database for each program.
+-- The migrations create the engine's roles; passwords.sql sets their passwords.
 \set ON_ERROR_STOP on
 \getenv migrator_password MIGRATOR_DATABASE_PASSWORD
 \getenv temporal_password TEMPORAL_DATABASE_PASSWORD
 \getenv sandbox_password SANDBOX_DATABASE_PASSWORD
 
--- createrole, because 002-ledger.sql and 003-roles.sql make the roles of the engine.
+-- createrole, because 002-ledger.sql and 003-roles.sql create the roles of the engine.
 create role deposits_migrator login createrole password :'migrator_password';
 create database deposits owner deposits_migrator;
 revoke connect, temporary on database deposits from public;
@@ -15,7 +15,7 @@ create database temporal owner temporal;
 create database temporal_visibility owner temporal;
 revoke connect, temporary on database temporal, temporal_visibility from public;
 
--- Without a password nobody can log in as it, and nobody needs to unless the sandbox runs.
+-- Without a password nobody can log in as this role; only a running sandbox needs to.
 create role sandbox login;
 create database sandbox owner sandbox;
 revoke connect, temporary on database sandbox from public;
@@ -24,7 +24,8 @@ select :'sandbox_password' <> '' as sandbox_wanted \gset
   alter role sandbox password :'sandbox_password';
 \endif
 
--- Who takes thousands of locks fills the server's table of them, and nobody connects any more (docs/internals/threat-model.md).
+-- A login that takes thousands of advisory locks fills the server's lock table, and then no client can connect
+-- (docs/internals/threat-model.md).
 \connect deposits
 do $$ declare f regprocedure; begin
   for f in select oid from pg_proc where proname ~ '^pg_(try_)?advisory_' loop

@@ -1,17 +1,17 @@
--- Run after every migration, as the migrations' own role: the engine's logins get the passwords of the environment.
--- Repeatable; a changed password takes effect with the next connection.
+-- Runs after every migration, as the migrations' own role: sets the passwords of the engine's logins from the
+-- environment. Idempotent; a changed password takes effect with the next connection.
 \set ON_ERROR_STOP on
 \getenv api_password API_DATABASE_PASSWORD
 \getenv worker_password WORKER_DATABASE_PASSWORD
 \getenv decisions_password DECISIONS_DATABASE_PASSWORD
 
--- `alter role … password ''` would be taken as "no password": say so instead.
+-- `alter role … password ''` would mean "no password", so an empty one is an error.
 select :'api_password' = '' or :'worker_password' = '' or :'decisions_password' = '' as missing \gset
 \if :missing
   do $$ begin raise exception 'API_DATABASE_PASSWORD, WORKER_DATABASE_PASSWORD and DECISIONS_DATABASE_PASSWORD must be set'; end $$;
 \endif
 
--- Those of the audit, where it is run with logins of its own.
+-- The passwords of the audit's logins, if the audit has its own.
 \getenv auditor_password AUDITOR_DATABASE_PASSWORD
 \getenv archiver_password ARCHIVER_DATABASE_PASSWORD
 \if :{?auditor_password}

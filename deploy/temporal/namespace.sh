@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes sure the namespace is there and keeps closed histories long enough to be looked at and archived. The search
-# attributes are registered by the migrations, which know their names.
+# Creates the namespace if it is missing, and sets its retention so that closed histories can be read and archived. The
+# migrations register the search attributes, because they know their names.
 # Environment: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, RETENTION (default 720h).
 set -eu
 retention=${RETENTION:-720h}
 
 end=$(($(date +%s) + 120))
-# Again until it succeeds or the time is up; then its own words are the reason.
+# Retries until the command succeeds or the time is over; then prints the command's own error.
 until_done() {
   until said=$("$@" --command-timeout 10s 2>&1); do
     if [ "$(date +%s)" -ge "$end" ]; then
@@ -26,6 +26,6 @@ else
   temporal operator namespace create -n "$TEMPORAL_NAMESPACE" --retention "$retention"
 fi
 
-# A new namespace is known to every part of the server only after its caches were refreshed.
+# All parts of the server know a new namespace only after their caches are refreshed.
 until_done temporal workflow count -n "$TEMPORAL_NAMESPACE"
 echo "namespace $TEMPORAL_NAMESPACE keeps closed workflows for $retention"

@@ -14,23 +14,23 @@ export interface LoadedEngine {
   readonly load: DepositLoad;
 }
 
-/** What the parts measure on. Each thing is started when it is first asked for. */
+/** The resources that the parts measure on. Each starts at its first use. */
 export interface Bench {
   readonly scale: Scale;
   readonly servers: BenchServers;
   readonly built: Built;
   readonly undo: Undo;
-  /** A directory of this run, taken away at its end. */
+  /** A directory of this run, removed at its end. */
   readonly folder: string;
-  /** A line of progress. */
+  /** Prints a line of progress. */
   readonly tell: (line: string) => void;
-  /** The engine with its load, warm and with analyzed tables, as production always has them. */
+  /** The engine with its load, warm and with analyzed tables, as always in production. */
   engine(): Promise<LoadedEngine>;
   floors(): Promise<Floors>;
   endpoint(): Promise<BareEndpoint>;
-  /** Analyzes the tables of an engine that is there; a part begins with it. */
+  /** Analyzes the tables of a running engine; a part begins with it. */
   refresh(): Promise<void>;
-  /** Ends engine and floors: the next part begins with new processes. */
+  /** Stops engine and floors, so that the next part begins with new processes. */
   startAnew(): Promise<void>;
 }
 
@@ -77,7 +77,7 @@ export async function openBench({ temporal, ...options }: BenchSetup): Promise<B
     async startAnew() {
       const opened = [engine, floors] as const;
       [engine, floors] = [null, null];
-      // What could not be opened has nothing to end.
+      // An engine or floors that failed to open need no stop.
       const [old, oldFloors] = [await opened[0]?.catch(() => null), await opened[1]?.catch(() => null)];
       await old?.load.close();
       await old?.engine.stop();

@@ -13,7 +13,7 @@ import { TARGETS } from './targets.ts';
 
 /**
  * `npm run bench`: measures every row of docs/reference/benchmarks.md against its floor or rival in one run, on a PostgreSQL
- * and a Temporal of its own. Exit code 1 when a part failed, 2 when it was called wrongly.
+ * and a Temporal of its own. Exit code 1 if a part failed, 2 if the arguments are wrong.
  */
 
 let options;
@@ -27,7 +27,7 @@ try {
   process.exit(2);
 }
 const old = options.compare === null ? null : (JSON.parse(await readFile(options.compare, 'utf8')) as BenchRun);
-// Two runs in one clone would build into the same place, and measure each other.
+// Two runs in one clone would build into the same place and disturb each other's figures.
 let release;
 try {
   release = takeLock(join(cacheDirectory, 'bench.lock'));
@@ -44,7 +44,7 @@ const stopAll = async () => {
   process.exit(1);
 };
 process.on('uncaughtException', (error) => {
-  // A call of Temporal's client that waited for its next try when its connection was closed.
+  // A call of Temporal's client waited for its next retry when its connection was closed.
   if (error.message === 'Channel has been shut down') return;
   console.error(error);
   void stopAll();
@@ -61,5 +61,5 @@ try {
 } finally {
   await undo.run();
 }
-// The SDK's connections would keep it alive.
+// The SDK's connections would keep the process alive.
 process.exit();

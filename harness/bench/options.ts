@@ -2,13 +2,13 @@ import { parseArgs } from 'node:util';
 
 export interface BenchOptions {
   readonly size: 'full' | 'quick' | 'tiny';
-  /** The rows that are wanted; empty: all of them. */
+  /** The wanted rows; empty: all. */
   readonly only: readonly string[];
-  /** What Temporal keeps its data in: the dev server's file, or a PostgreSQL. */
+  /** The storage of Temporal: the dev server's file, or a PostgreSQL. */
   readonly temporal: 'dev' | 'postgres';
   /** An earlier run's JSON. */
   readonly compare: string | null;
-  /** Where the report goes. */
+  /** The directory of the report. */
   readonly out: string;
 }
 
@@ -20,7 +20,7 @@ export const BENCH_USAGE = `npm run bench -- [--quick | --tiny] [--only P3,P4] [
   --temporal  postgres: Temporal's server on a PostgreSQL of its own, built with Go once, instead of the dev server
   --out       where JSON, report and charts are written; by default test-output/bench`;
 
-/** Throws an Error whose message is for whoever called. */
+/** Throws an Error with a message for the caller of the command. */
 export function parseBenchOptions(args: readonly string[], ids: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...args],

@@ -5,7 +5,7 @@ import type { BenchRun } from './figures/result.ts';
 import { pageOf } from './report/page.ts';
 import { chartsOf } from './report/write.ts';
 
-/** `npm run bench:page -- RESULT.json`: makes docs/reference/benchmarks.md, its JSON and its charts of that run. */
+/** `npm run bench:page -- RESULT.json`: writes docs/reference/benchmarks.md, its JSON and its charts from that run. */
 
 const [from] = process.argv.slice(2);
 if (from === undefined) {

@@ -2,15 +2,15 @@ import type { Bench } from './bench.ts';
 import type { PartResult } from './figures/result.ts';
 
 export interface Part {
-  /** The rows of the report that it fills. */
+  /** The rows of the report that this part fills. */
   readonly ids: readonly string[];
-  /** About how long it takes; null: a quick run leaves it out unless it is named. */
+  /** The approximate duration in seconds; null: a quick run omits the part unless it is named. */
   readonly seconds: { readonly full: number; readonly quick: number | null };
-  /** `wanted`: those of its rows that are asked for. */
+  /** `wanted`: the requested rows of this part. */
   measure(bench: Bench, wanted: readonly string[]): Promise<Readonly<Record<string, PartResult>>>;
 }
 
-/** Tells of every round as it begins, in one line. */
+/** Prints one line at the start of every round. */
 export const roundsTold =
   (bench: Bench, what: string) =>
   (name: string, round: number): void =>

@@ -14,7 +14,7 @@ import type { Part } from './part.ts';
 import { rivalsPart } from './parts/rivals.ts';
 import { twinsPart } from './parts/twins.ts';
 
-/** In the order in which they are measured: what leaves many rows behind, or needs long, comes last. */
+/** In the order of measurement: parts that leave many rows behind, or take long, come last. */
 export const PARTS: readonly Part[] = [
   flowPart,
   createPart,

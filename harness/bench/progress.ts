@@ -1,12 +1,12 @@
 import type { Part } from './part.ts';
 
 export interface Progress {
-  /** A line with the time that passed and about how much is left. */
+  /** Prints a line with the elapsed time and an estimate of the rest. */
   readonly tell: (line: string) => void;
   done(part: Part): void;
 }
 
-/** Building, starting, warming up. */
+/** The seconds for the build, the start and the warm-up. */
 const START_SECONDS = 60;
 
 const clock = (ms: number): string => {
@@ -14,7 +14,7 @@ const clock = (ms: number): string => {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
 };
 
-/** What is left, by what the parts should take and by how much longer than that those before them took. */
+/** Estimates the rest from the parts' planned seconds, scaled by how much longer the earlier parts took. */
 export function createProgress(
   parts: readonly Part[],
   secondsOf: (part: Part) => number,

@@ -13,24 +13,24 @@ import { SCALES } from './scale.ts';
 const secondsOf = (part: Part, quick: boolean): number =>
   quick ? (part.seconds.quick ?? part.seconds.full) : part.seconds.full;
 
-/** Those that are wanted: named, or all; a quick run leaves out what takes long unless it is named. */
+/** Returns the wanted parts: the named ones, else all. A quick run omits long parts unless they are named. */
 export const chosenParts = (parts: readonly Part[], { size, only }: Pick<BenchOptions, 'size' | 'only'>): Part[] =>
   parts.filter(({ ids, seconds }) =>
     only.length > 0 ? ids.some((id) => only.includes(id)) : size === 'full' || seconds.quick !== null,
   );
 
-/** No part may take so many times as long as it should, and longer than it takes to start everything: a run has to end. */
+/** The time limit of a part, so that a run ends: this multiple of its planned time, and at least the start's time. */
 const PATIENCE = 5;
 const AT_LEAST_S = 300;
 
 export interface BenchHands {
   readonly undo: Undo;
   readonly interrupted: AbortSignal;
-  /** Takes a line of progress. */
+  /** Writes a line of progress. */
   readonly write: (line: string) => void;
 }
 
-/** Measures the wanted parts one after the other. A part that fails says why and stops no other; an interrupt rejects. */
+/** Measures the wanted parts in sequence. A failed part reports why and stops no other; an interrupt rejects. */
 export async function runBench(
   parts: readonly Part[],
   options: BenchOptions,
@@ -67,7 +67,7 @@ export async function runBench(
       interrupted.throwIfAborted();
       for (const id of wanted) failed[id] = (error as Error).message;
       progress.tell(`${wanted.join(', ')} failed: ${(error as Error).message}`);
-      // What it left half done is not measured on.
+      // Later parts must not measure on its unfinished work.
       await bench.startAnew().catch(() => undefined);
     }
     progress.done(part);

@@ -1,9 +1,9 @@
-/** How much is done. Rounds are at least five: a median of fewer says nothing. */
+/** The amount of work. Rounds are at least five, except in a tiny run: a median of fewer is meaningless. */
 export interface Scale {
   readonly rounds: number;
-  /** Deposits of one contender in one round, at the least, and in multiples of the deposits in flight. */
+  /** Deposits of one contender in one round: a minimum, and a multiple of the deposits in flight. */
   readonly flow: { readonly inFlight: readonly number[]; readonly atLeast: number; readonly times: number };
-  /** Callbacks of a round, and how many come in a second. */
+  /** Callbacks of a round, and their rate per second. */
   readonly ack: { readonly count: number; readonly perSecond: number };
   readonly burst: {
     readonly count: number;
@@ -11,9 +11,9 @@ export interface Scale {
     readonly stopped: boolean;
   };
   readonly creates: number;
-  /** Postings of a round for each caller, and the callers. */
+  /** The numbers of callers, and the postings of a round: a minimum, and a multiple of the callers. */
   readonly batcher: { readonly callers: readonly number[]; readonly atLeast: number; readonly times: number };
-  /** Deposits whose statements and CPU are counted. */
+  /** Deposits whose statements and CPU are measured. */
   readonly cost: { readonly count: number; readonly inFlight: number; readonly idleMs: number };
   readonly audit: number;
   readonly open: readonly number[];
@@ -51,7 +51,7 @@ const QUICK: Scale = {
   twins: { inFlight: 16, count: 40 },
 };
 
-/** To see whether every part works; its figures say nothing. */
+/** Checks only that every part works; its figures are meaningless. */
 const TINY: Scale = {
   ...QUICK,
   rounds: 1,
@@ -70,7 +70,7 @@ const TINY: Scale = {
 
 export const SCALES = { full: FULL, quick: QUICK, tiny: TINY } as const;
 
-/** Of one contender in one round. */
+/** Returns the number of items of one contender in one round. */
 export const countFor = (
   { atLeast, times }: { readonly atLeast: number; readonly times: number },
   lanes: number,

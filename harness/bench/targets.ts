@@ -1,16 +1,16 @@
-/** The rows of the report: what is measured against what, and where it is to get. One for each part of the bench. */
+/** The rows of the report: measurement, baseline and mark. One for each part of the bench. */
 
 export interface Target {
   readonly id: string;
   readonly title: string;
   readonly baseline: string;
-  /** The next mark, and in brackets the goal behind it. */
+  /** The next mark, with the final goal in brackets. */
   readonly mark: string;
-  /** Whether a figure that grew is a better one. */
+  /** Whether more or less is better. */
   readonly better: 'more' | 'less';
-  /** The numbers of `mark` by point; a point without one is shown for what it is. */
+  /** The numbers of `mark` by point; a point without one is shown without a verdict. */
   readonly marks: Readonly<Record<string, number>>;
-  /** What the mark is compared with. */
+  /** The value to compare with the mark. */
   readonly of: 'ratio' | 'ours';
 }
 

@@ -1,6 +1,6 @@
-/** Errors in a sentence, where they are the machine's or a setting's; what is a defect of ours keeps its stack. */
+/** Turns errors of the machine or of a setting into one sentence; a defect of ours keeps its stack. */
 
-/** What the machine says, in words. */
+/** System error codes in words. */
 const words: Readonly<Record<string, string>> = {
   EACCES: 'permission is denied',
   EPERM: 'it is not permitted',
@@ -28,10 +28,10 @@ type SystemError = NodeJS.ErrnoException & {
   readonly hostname?: string;
 };
 
-/** One sentence for an error of the machine, of the database or of this folder; the stack of anything else. */
+/** Returns one sentence for an error of the machine, the database or this folder; the stack of any other. */
 export function errorSentence(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // Node tries each address of a name, and tells of all.
+  // Node tries each address of a name and reports the error of each.
   if (error instanceof AggregateError && error.errors.length > 0) return errorSentence(error.errors[0]);
   const { code = '', syscall } = error as SystemError;
   const said = words[code];

@@ -1,16 +1,16 @@
-/** One local stack per clone at a time. */
+/** The lock that allows one local stack per clone at a time. */
 
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSameProcess, type ProcessRecord, recordOf } from './process.ts';
 
-/** Somebody else holds the lock. */
+/** Another process holds the lock. */
 export class LockedError extends Error {
   override name = 'LockedError';
 }
 
 /**
- * Takes the lock and returns what gives it back. A lock whose holder is gone is taken over.
+ * Takes the lock and returns the function that releases it. A lock whose holder is gone is taken over.
  * @throws LockedError with a sentence for the terminal.
  */
 export function takeLock(path: string): () => void {
@@ -36,13 +36,13 @@ export function takeLock(path: string): () => void {
   };
 }
 
-/** Whether this process still has the lock: whoever deletes the directory takes it away. */
+/** Whether this process still has the lock: deleting the directory deletes the lock. */
 export function holdsLock(path: string): boolean {
   const holder = readHolder(path);
   return holder?.pid === process.pid && isSameProcess(holder);
 }
 
-/** A link appears complete or not at all, and only one of two can make it. */
+/** Makes the lock as a link: atomic, and of two processes only one succeeds. */
 function tryLink(own: string, path: string): boolean {
   try {
     linkSync(own, path);

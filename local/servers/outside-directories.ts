@@ -1,4 +1,4 @@
-/** What local stacks keep outside of their clones: whose it is, and whether anybody needs it still. */
+/** The directories of local stacks outside of their clones: for which clone each is, and whether it is still needed. */
 
 import { type Dirent, existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,8 +6,8 @@ import { OUTSIDE, OUTSIDE_NAME, ownerOf } from './paths.ts';
 import { commandOf } from './process.ts';
 
 /**
- * `needed`: its clone is there, or a server runs on it. `forgotten`: its clone, or the .data that it stood for, is gone.
- * `unmarked`: an earlier version made it, and nobody can say for which clone.
+ * `needed`: its clone exists, or a server runs on it. `forgotten`: its clone, or the .data it was made for, is gone.
+ * `unmarked`: an earlier version made it and did not record the clone.
  */
 export type Outside = {
   readonly path: string;
@@ -17,7 +17,7 @@ export type Outside = {
   readonly bytes: number;
 };
 
-/** Every directory that a local stack of this machine has made outside of its clone, in the order of their names. */
+/** Finds every directory that a local stack of this machine made outside of its clone, ordered by name. */
 export function findOutside(parent = OUTSIDE): Outside[] {
   const paths = readdirSync(parent)
     .filter((name) => OUTSIDE_NAME.test(name))
@@ -32,12 +32,12 @@ function standingOf(path: string): Outside['standing'] {
   if (isServed(path)) return 'needed';
   const owner = ownerOf(path);
   if (owner === null) return 'unmarked';
-  // Programs belong to the clone's cache; data to the directory whose note says that they lie here.
+  // Programs belong to the clone's cache. Data belong to the directory whose note names this place.
   const isData = existsSync(join(path, 'mark'));
   return (isData ? placeIn(owner) === path : existsSync(dirname(owner))) ? 'needed' : 'forgotten';
 }
 
-/** Where the note of a database directory says that its data lie. */
+/** Reads from the note of a database directory where its data lie; null without a note. */
 function placeIn(directory: string): string | null {
   const note = join(directory, 'location');
   return existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as { at: string }).at : null;
@@ -50,7 +50,7 @@ function isServed(path: string): boolean {
   return Number.isSafeInteger(pid) && pid > 0 && commandOf(pid).includes(path);
 }
 
-/** Of a directory that changes meanwhile, about. */
+/** The size is approximate if the directory changes meanwhile. */
 function bytesIn(directory: string): number {
   let bytes = 0;
   for (const entry of entriesIn(directory)) {

@@ -1,4 +1,4 @@
-/** Loopback ports: which are free, and which ones a clone takes so that two clones do not meet. */
+/** Finds free loopback ports, and a block of ports for each clone so that two clones do not meet. */
 
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
@@ -8,7 +8,7 @@ const FIRST_PORT = 20_000;
 const BLOCK_SIZE = 10;
 const BLOCKS = 1_200;
 
-/** Why no server can listen on the port of an address of this machine now; null when one can. */
+/** Returns why no server can listen on this address and port now; null when one can. */
 export function whyNotListen(port: number, host: string): Promise<Error | null> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -22,7 +22,7 @@ export async function isPortFree(port: number, host = '127.0.0.1'): Promise<bool
   return (await whyNotListen(port, host)) === null;
 }
 
-/** A port that nothing listens on; another program may still take it before we do, so callers try again. */
+/** Returns a port on which nothing listens. Another program may still take it first, so callers retry. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -40,8 +40,8 @@ export async function freePortNear(wished: number | undefined): Promise<number> 
 }
 
 /**
- * Neighbouring free ports for a clone. The block follows from the clone's path: a clone that is stopped keeps its
- * place, because another one starts looking somewhere else.
+ * Returns neighboring free ports for a clone. A hash of the clone's path selects the block, so a stopped clone finds
+ * its ports again: another clone starts its search elsewhere.
  */
 export async function portsFor(directory: string, count: number): Promise<number[]> {
   if (count > BLOCK_SIZE) throw new RangeError(`a clone has at most ${BLOCK_SIZE} ports, ${count} were asked for`);

@@ -1,4 +1,4 @@
-/** Finding PostgreSQL programs that run on this machine, and the account they run as. */
+/** Finds PostgreSQL programs that run on this machine, and the account to run them as. */
 
 import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { renameSync, rmSync, symlinkSync } from 'node:fs';
@@ -13,7 +13,7 @@ export type Account = { readonly name: string; readonly uid: number; readonly gi
 /** A place with `postgres` and `initdb` that both run. */
 export type PostgresBinaries = { readonly directory: string; readonly major: number; readonly source: string };
 
-/** The schema uses what came with 15. */
+/** The schema uses features of PostgreSQL 15. */
 const OLDEST_MAJOR = 15;
 const RUN_TIMEOUT_MS = 10_000;
 
@@ -35,13 +35,13 @@ export async function serverAccount(): Promise<Account> {
 }
 
 /**
- * The first programs that run as the given account: on PATH, below /usr/lib/postgresql (highest first), from the npm
- * package. With `major`, only those of that version, because a data directory opens with no other.
+ * Finds the first programs that run as the given account: on PATH, below /usr/lib/postgresql (highest version first),
+ * from the npm package. With `major`, only programs of that version: a data directory opens with no other.
  * @throws PostgresNotFoundError listing what was tried.
  */
 export async function findPostgres(options: {
   readonly account: Account;
-  /** Where the npm package's programs are laid out; the account must be able to reach it. */
+  /** The npm package's programs are copied here; the account must be able to reach it. */
   readonly unpackTo: string;
   readonly major?: number;
   readonly env?: NodeJS.ProcessEnv;
@@ -88,7 +88,7 @@ function installedDirectories(env: NodeJS.ProcessEnv, systemDirectory = '/usr/li
   return [...new Set([...onPath, ...below])];
 }
 
-/** Nothing where there is no such directory, or none that we may read. */
+/** Returns an empty list if the directory does not exist or cannot be read. */
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
@@ -101,7 +101,7 @@ function hasPrograms(directory: string): boolean {
   return existsSync(join(directory, 'postgres')) && existsSync(join(directory, 'initdb'));
 }
 
-/** The major version when both programs run as the account, otherwise why not. */
+/** Returns the major version if both programs run as the account, else the reason why not. */
 async function runnableMajor(directory: string, account: Account): Promise<number | string> {
   for (const program of ['initdb', 'postgres']) {
     const answer = await run(join(directory, program), ['--version'], {
@@ -127,7 +127,7 @@ function asWhom(account: Account): string {
   return account === null ? '' : ` as user ${account.name}`;
 }
 
-/** What `spawn` needs to run a program as the account. */
+/** Returns the options of `spawn` that run a program as the account. */
 export function accountOptions(account: Account): { uid?: number; gid?: number } {
   return account === null ? {} : { uid: account.uid, gid: account.gid };
 }
@@ -137,14 +137,14 @@ function packageName(): string {
 }
 
 /**
- * Lays out the npm package's programs and returns their directory. Always a copy: the package comes without its
- * library links (install scripts are off), node_modules is not ours to write to, and as root the account may not be
- * able to reach it.
+ * Copies the npm package's programs and returns the directory of the copy. A copy is needed because:
+ * - the package lacks its library links (install scripts are off), and node_modules is not ours to write to;
+ * - if we are root, the account may be unable to reach node_modules.
  */
 function unpackPackage(parent: string): { readonly directory: string } | { readonly reason: string } {
   let native: string;
   try {
-    // The package exports only its entry point; the programs lie beside that file's directory.
+    // The package exports only its entry point; the programs are in a directory beside that file's.
     native = join(dirname(createRequire(import.meta.url).resolve(packageName())), '..', 'native');
   } catch {
     return { reason: `npm package ${packageName()}: not installed` };
@@ -152,11 +152,11 @@ function unpackPackage(parent: string): { readonly directory: string } | { reado
   const { version } = JSON.parse(readFileSync(join(native, '..', 'package.json'), 'utf8')) as { version: string };
   const target = join(parent, `postgres-${version}`);
   if (existsSync(parent) && lstatSync(parent).uid !== process.getuid?.()) {
-    // Anybody may create names in /var/tmp; programs in a directory of somebody else's would be theirs to change.
+    // Any user may create names in /var/tmp, and the owner of a directory could replace the programs in it.
     return { reason: `npm package ${packageName()}: ${parent} belongs to another user` };
   }
   if (!existsSync(target)) {
-    // Another account has to read the copy, whatever mask we were started with. All calls up to the reset are synchronous.
+    // Another account must be able to read the copy, so the mask is set. All calls up to its reset are synchronous.
     const mask = process.umask(0o022);
     mkdirSync(parent, { recursive: true });
     const fresh = mkdtempSync(join(parent, '.unpacking-'));
@@ -166,7 +166,7 @@ function unpackPackage(parent: string): { readonly directory: string } | { reado
       linkLibraries(copy);
       renameSync(copy, target);
     } catch (error) {
-      // Another start may have been quicker; its copy is as good as ours.
+      // Another start may have been faster; its copy is equal to ours.
       if (!existsSync(target)) throw error;
     } finally {
       rmSync(fresh, { recursive: true, force: true });

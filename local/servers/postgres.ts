@@ -13,9 +13,9 @@ import { type Account, accountOptions, findPostgres, serverAccount } from './pos
 import { commandOf, describeExit, type Exit, end, gone, isAlive, lastLines, run, start } from './process.ts';
 
 export type PostgresOptions = {
-  /** The logical place of the data; as root they lie outside it and the file `location` here names where. */
+  /** The logical place of the data. As root the data lie outside, and the file `location` in here names the place. */
   readonly directory: string;
-  /** The wished port; another one is taken when it is not free. Default: any. */
+  /** The preferred port; if it is taken, another one is used. Default: any. */
   readonly port?: number;
   /** False only for data that may be lost in a power cut, such as a test's. Default: true. */
   readonly fsync?: boolean;
@@ -25,7 +25,7 @@ export type PostgresOptions = {
   readonly removeOnStop?: boolean;
   /** Further server settings, given on the command line. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** `package` passes over what is installed on the machine. Default: `any`. */
+  /** `package` ignores programs installed on the machine. Default: `any`. */
   readonly binaries?: 'any' | 'package';
 };
 
@@ -34,22 +34,22 @@ export type PostgresServer = {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
-  /** Whether an earlier start had left the server running. */
+  /** Whether the server still ran from an earlier start. */
   readonly adopted: boolean;
-  /** Where the programs came from; null for an adopted server. */
+  /** The source of the programs; null for an adopted server. */
   readonly source: string | null;
-  /** Where the data lie when that is outside of the directory, and whether this start has made them. */
+  /** The place of the data if it is outside of the directory, and whether this start created them. */
   readonly outside: { readonly at: string; readonly isNew: boolean } | null;
-  /** Where data of this place lie that nothing uses any more, because the directory was deleted since. */
+  /** Places of earlier data that nothing uses, because the directory was deleted since. */
   readonly forgotten: readonly string[];
-  /** Resolves when the server is gone, for whatever reason. */
+  /** Resolves when the server is gone, for any reason. */
   readonly exited: Promise<Exit>;
-  /** Cuts clients off, writes everything down and resolves when the server is gone. */
+  /** Disconnects clients, writes everything to disk and resolves when the server is gone. */
   stop(): Promise<void>;
 };
 
 const INITDB_TIMEOUT_MS = 120_000;
-/** A server that was killed replays its log first. */
+/** Long, because a killed server replays its log first. */
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 25;
@@ -62,8 +62,8 @@ export class PostgresStartError extends Error {
 }
 
 /**
- * Starts a server on the directory's data, creating them first if there are none. A server that already runs on these
- * data is taken over instead.
+ * Starts a server on the directory's data, which it creates if there are none. A server that already runs on these
+ * data is adopted instead.
  * @throws PostgresNotFoundError when no programs are found; PostgresStartError with the log's end when it does not start.
  */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
@@ -103,17 +103,17 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
         `PostgreSQL ${failure}: ${reasonIn(log)}.\nThe end of ${logFileOf(options)}:\n${log}`,
       );
     }
-    // Somebody took the port between our look and the server's.
+    // Another program took the port after we checked it.
     if (portTaken) port = await freePort();
     else await sleep(PREDECESSOR_MS);
   }
 }
 
-/** Where one server's things are. */
+/** The paths of one server. */
 type Place = {
-  /** As the caller named it. */
+  /** As given by the caller. */
   readonly directory: string;
-  /** The directory itself, or the one outside that stands for it. */
+  /** The directory itself, or the outside one that is used in its place. */
   readonly home: string;
   readonly data: string;
   /** The superuser's password, mode 600. */
@@ -130,12 +130,12 @@ function logFileOf(options: PostgresOptions): string {
   return options.logFile ?? join(options.directory, 'server.log');
 }
 
-/** What `location` says: for which directory the data lie where, and the mark that both carry since they were born. */
+/** The content of `location`: the directory, the place of its data, and the mark that both carry from creation on. */
 type Location = { readonly for: string; readonly at: string; readonly mark?: string };
 
 /**
- * The directory that holds the data: the given one, or as root one that belongs to the server's account. The latter is
- * known by a mark of its own: when the given directory was deleted, this is a first start.
+ * Returns the directory that holds the data: the given one, or as root one that belongs to the server's account. A mark
+ * of its own identifies the latter: if the given directory was deleted, this is a first start.
  */
 function prepareHome(directory: string, account: Account): string {
   if (account === null) return directory;
@@ -143,7 +143,7 @@ function prepareHome(directory: string, account: Account): string {
   const recorded = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as Location) : null;
   if (recorded !== null && belongsTo(directory, recorded.for)) {
     requireOwn(recorded.at, account);
-    // What an earlier version made has no mark.
+    // Data of an earlier version have no mark.
     const mark = recorded.mark ?? newMark();
     if (recorded.mark === undefined) writeFileSync(join(recorded.at, 'mark'), mark);
     if (readFileSync(join(recorded.at, 'mark'), 'utf8') !== mark) {
@@ -178,11 +178,11 @@ function requireOwn(home: string, account: NonNullable<Account>): void {
     );
   }
   if (found.isDirectory() && found.uid === account.uid) return;
-  // Anybody may create names in /var/tmp; data in a directory of somebody else's would be theirs to change.
+  // Any user may create names in /var/tmp, and the owner of a directory could change the data in it.
   throw new PostgresStartError(`${home} is not a directory of user ${account.name}; move it away and start again.`);
 }
 
-/** Other directories outside that stood for this one before it was deleted. */
+/** Finds the outside directories that were used for this one before it was deleted. */
 function forgottenHomes({ directory, home }: Place): string[] {
   if (home === directory) return [];
   const parent = dirname(home);
@@ -190,7 +190,7 @@ function forgottenHomes({ directory, home }: Place): string[] {
   return names.map((name) => join(parent, name)).filter((path) => path !== home);
 }
 
-/** The server that already works on these data, if any. */
+/** Finds the server that already works on these data, if any. */
 async function findRunning({ data, passwordFile }: Place): Promise<Running | null> {
   const until = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
@@ -200,12 +200,12 @@ async function findRunning({ data, passwordFile }: Place): Promise<Running | nul
     const running = { pid: Math.abs(Number(lines[0])), port: Number(lines[3]) };
     if (!Number.isSafeInteger(running.pid) || running.pid === 0 || !isAlive(running.pid)) return null;
     if (!commandOf(running.pid).includes('postgres')) {
-      // The number now belongs to another program (a reboot); the server would take that for a living predecessor.
+      // After a reboot this pid belongs to another program; the server would mistake that for a live predecessor.
       rmSync(file, { force: true });
       return null;
     }
     if (!existsSync(passwordFile)) {
-      // An earlier version's, which trusts every local user: it is started again.
+      // A server of an earlier version trusts every local user, so it is restarted.
       await end(running.pid, { signal: 'SIGINT', timeoutMs: STOP_TIMEOUT_MS, group: false });
       return null;
     }
@@ -221,17 +221,17 @@ async function findRunning({ data, passwordFile }: Place): Promise<Running | nul
   }
 }
 
-/** Over loopback and by password; nobody in another way. */
+/** Allows access over loopback with a password, and no other. */
 const ACCESS_RULES = 'host all all 127.0.0.1/32 scram-sha-256\n';
 
-/** Creates the data beside their place and moves them there, so that an interrupted creation leaves nothing half made. */
+/** Creates the data beside their place and moves them there: an interrupted creation leaves no partial data. */
 async function createCluster(programs: string, place: Place, account: Account, sync: boolean): Promise<void> {
   const { home, data, passwordFile } = place;
   const fresh = join(home, 'data.new');
   rmSync(fresh, { recursive: true, force: true });
   const password = newPassword();
   writePrivately(passwordFile, password);
-  // As root, the account could not read ours.
+  // As root: the account cannot read our own password file.
   const handed = join(home, 'password.new');
   writePrivately(handed, password);
   if (account !== null) chownSync(handed, account.uid, account.gid);
@@ -245,7 +245,7 @@ async function createCluster(programs: string, place: Place, account: Account, s
   rmSync(handed, { force: true });
   if (made.code !== 0) {
     const reason = reasonIn(made.stderr);
-    // Such as in a container with a number for a user.
+    // For example in a container whose user is only a number.
     const advice = /look up effective user/.test(reason) ? ' Start as a user with a name, or set DATABASE_URL.' : '';
     throw new PostgresStartError(`PostgreSQL's data cannot be made in ${home}: ${reason}.${advice}`);
   }
@@ -253,13 +253,13 @@ async function createCluster(programs: string, place: Place, account: Account, s
   renameSync(fresh, data);
 }
 
-/** Why one of PostgreSQL's programs gave up, of all that it said: a full disk, a user without a name. */
+/** Finds in a PostgreSQL program's output why it failed, such as a full disk or a user without a name. */
 export function reasonIn(output: string): string {
   const found = /^(?:.*\b(?:FATAL|PANIC|ERROR|error)|initdb): +(.+)$/m.exec(output)?.[1];
   return (found ?? output.trim().split('\n').at(-1)!).replace(/\.$/, '');
 }
 
-/** Gives the superuser of data that have none a password, before a server listens: an earlier version trusted everybody. */
+/** Gives the superuser a password before a server listens: data of an earlier version have none and trust everybody. */
 async function setSuperuserPassword(programs: string, place: Place, account: Account): Promise<void> {
   const password = newPassword();
   const single = ['--single', '-D', place.data, 'postgres'];
@@ -281,7 +281,7 @@ function newPassword(): string {
   return randomBytes(24).toString('hex');
 }
 
-/** Nothing of the caller's PG… variables or language reaches the server. */
+/** Keeps the caller's PG… variables and language from the server. */
 function serverEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], LC_ALL: 'C' };
 }
@@ -303,7 +303,7 @@ function launch(program: string, data: string, port: number, account: Account, o
   });
 }
 
-/** Null when the server answers, otherwise what happened. */
+/** Resolves to null when the server responds, else to what happened. */
 async function waitUntilReady(port: number, place: Place, exited: Promise<Exit>): Promise<string | null> {
   let exit: Exit | null = null;
   void exited.then((value) => (exit = value));
@@ -316,10 +316,10 @@ async function waitUntilReady(port: number, place: Place, exited: Promise<Exit>)
   return `did not answer within ${READY_TIMEOUT_MS / 1000} s`;
 }
 
-/** Whose data the server at the port works on: nobody's we know when it does not take the password; null when nobody answers. */
+/** Reads the data directory of the server at the port: '' if it rejects the password, null if no server responds. */
 async function dataDirectoryAt(port: number, passwordFile: string): Promise<string | null> {
   const client = new pg.Client({ connectionString: urlAt(port, passwordFile), connectionTimeoutMillis: 2_000 });
-  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
   client.on('error', () => undefined);
   try {
     await client.connect();
@@ -353,7 +353,7 @@ function serverOf(
     source: fresh?.source ?? null,
     exited: fresh?.exited ?? gone(running.pid),
     async stop() {
-      // SIGINT: cut clients off and write everything down. SIGTERM would wait for clients, SIGQUIT would not write.
+      // SIGINT disconnects clients and writes all to disk. SIGTERM would wait for clients, SIGQUIT would not write.
       await end(running.pid, { signal: 'SIGINT', timeoutMs: STOP_TIMEOUT_MS, group: false });
       if (options.removeOnStop !== true) return;
       rmSync(data, { recursive: true, force: true });

@@ -1,17 +1,17 @@
-/** Processes of this machine: who they are, starting them in a group of their own, ending them and knowing it. */
+/** Identifies processes of this machine, starts them in a group of their own, ends them and confirms the end. */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How often a process that is not our child is looked at; its end cannot be awaited otherwise. */
+/** The poll interval for a process that is not our child; its end cannot be awaited otherwise. */
 const POLL_MS = 50;
 const LOG_LIMIT_BYTES = 10_000_000;
 
 /**
- * Tells a process from a later one with the same number: the moment it started, as the kernel keeps it.
- * Null when there is no such process, or only what is left of one (a zombie).
+ * Distinguishes a process from a later one with the same pid: the time when it started, as the kernel records it.
+ * Null if there is no such process, or if it is a zombie.
  */
 export function processIdentity(pid: number): string | null {
   try {
@@ -21,7 +21,7 @@ export function processIdentity(pid: number): string | null {
         .split(/\s+/);
       return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
     }
-    // The second field is the program's name in brackets and may hold anything, so fields count from the last bracket.
+    // The second field is the program's name in brackets and may hold any text, so fields count from the last bracket.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return null;
@@ -31,12 +31,12 @@ export function processIdentity(pid: number): string | null {
   }
 }
 
-/** Whether the process is there and still works (a zombie does not). */
+/** Whether the process exists and is not a zombie. */
 export function isAlive(pid: number): boolean {
   return processIdentity(pid) !== null;
 }
 
-/** The command line of a live process, for telling what it is; empty when it cannot be read. */
+/** The command line of a live process, to identify its program; empty if it cannot be read. */
 export function commandOf(pid: number): string {
   try {
     if (existsSync('/proc/self/stat')) return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
@@ -46,7 +46,7 @@ export function commandOf(pid: number): string {
   }
 }
 
-/** Live processes whose command line holds each of these texts. */
+/** Finds live processes whose command line contains each of these texts. */
 export function processesWith(texts: readonly string[]): number[] {
   const pids = existsSync('/proc/self/stat')
     ? readdirSync('/proc').map(Number)
@@ -58,7 +58,7 @@ export function processesWith(texts: readonly string[]): number[] {
   });
 }
 
-/** Who started a live process; 1 or a stranger when that one is gone; null when the process is. */
+/** The pid of a live process's parent; 1 or an unrelated pid if the parent is gone; null if the process is gone. */
 export function parentOf(pid: number): number | null {
   try {
     if (!existsSync('/proc/self/stat')) {
@@ -71,21 +71,21 @@ export function parentOf(pid: number): number | null {
   }
 }
 
-/** A process as written down for a later start, which must not take a stranger with the same number for it. */
+/** A process as recorded for a later start, which must not mistake another process with the same pid for it. */
 export type ProcessRecord = { readonly pid: number; readonly identity: string };
 
-/** What to write down about a live process; null when it is already gone. */
+/** Returns the record of a live process; null if it is already gone. */
 export function recordOf(pid: number): ProcessRecord | null {
   const identity = processIdentity(pid);
   return identity === null ? null : { pid, identity };
 }
 
-/** Whether the very process that was written down still lives. */
+/** Whether the recorded process itself is still alive. */
 export function isSameProcess(record: ProcessRecord): boolean {
   return processIdentity(record.pid) === record.identity;
 }
 
-/** Resolves when the process is gone, or false when the time is over. */
+/** Resolves to true when the process is gone, or to false after the timeout. */
 export async function waitUntilGone(pid: number, timeoutMs: number): Promise<boolean> {
   const until = performance.now() + timeoutMs;
   while (isAlive(pid)) {
@@ -95,7 +95,7 @@ export async function waitUntilGone(pid: number, timeoutMs: number): Promise<boo
   return true;
 }
 
-/** Resolves when a process that is not our child is gone. Waiting for it keeps nobody alive. */
+/** Resolves when a process that is not our child is gone. The wait does not keep our process alive. */
 export async function gone(pid: number): Promise<Exit> {
   while (isAlive(pid)) await sleep(POLL_MS, undefined, { ref: false });
   return { code: null, signal: null };
@@ -119,13 +119,13 @@ export type SpawnOptions = {
   readonly logFile: string;
 };
 
-/** A started program: its end can be awaited as often as wanted. */
+/** A started program; its end can be awaited repeatedly. */
 export type RunningProgram = { readonly pid: number; readonly exited: Promise<Exit>; readonly logOffset: number };
 
 /**
- * Starts a program as leader of its own process group, so that a Ctrl-C in the terminal reaches only us and the
- * order of stopping stays ours. Output goes straight to a file: no pipe that breaks when we are killed first.
- * Throws when the program cannot be started at all.
+ * Starts a program as leader of its own process group: Ctrl-C in the terminal reaches only us, and we decide the order
+ * of stopping. Output goes directly to a file, because a pipe would break if we were killed first.
+ * Rejects if the program cannot be started.
  */
 export async function start(program: string, args: readonly string[], options: SpawnOptions): Promise<RunningProgram> {
   const { fd, logOffset } = openLog(options.logFile);
@@ -164,8 +164,8 @@ function exitOf(child: ChildProcess): Promise<Exit> {
 }
 
 /**
- * Asks a process to end, waits, and forces it when it does not. With `group`, the forced end and the last sweep reach
- * its whole process group, so that nothing it started outlives it.
+ * Sends the signal to a process, waits, and kills it after the timeout. With `group`, the kill and a last sweep reach
+ * its whole process group, so that none of its children outlives it.
  */
 export async function end(
   pid: number,
@@ -180,7 +180,7 @@ export async function end(
   if (options.group) send(target, 'SIGKILL');
 }
 
-/** Sends a signal to a process, or with a negative number to a process group; one that is gone is no error. */
+/** Sends a signal to a process, or with a negative pid to a process group; a process that is gone is no error. */
 export function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -192,8 +192,8 @@ export function send(pid: number, signal: NodeJS.Signals): void {
 export type RunResult = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
 /**
- * Runs a program to its end and returns what it said. Never throws: a program that is missing or too slow has code
- * null and the reason in `stderr`.
+ * Runs a program to its end and returns its output. Never throws: for a program that is missing or too slow, `code` is
+ * null and `stderr` holds the reason.
  */
 export function run(
   program: string,
@@ -204,14 +204,14 @@ export function run(
     readonly cwd?: string;
     readonly uid?: number;
     readonly gid?: number;
-    /** What the program reads. Default: nothing. */
+    /** The program's standard input. Default: empty. */
     readonly input?: string;
   },
 ): Promise<RunResult> {
   return new Promise((resolve) => {
     const { timeoutMs, input = '', ...rest } = options;
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true, ...rest });
-    // A program may end without reading.
+    // A program may end without reading its input.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
     let stdout = '';
@@ -243,14 +243,14 @@ export function run(
   });
 }
 
-/** The line of a program's output that says why it ended: its last error, else the last line; null when it said nothing. */
+/** Returns the line of a program's output with its last error, else the last line; null without output. */
 export function lastWords(output: string): string | null {
   const lines = readableLines(output);
   const found = lines.findLast((line) => /^(\w*Error|error|FATAL|panic)\b.*:/.test(line)) ?? lines.at(-1);
   return found === undefined ? null : found.slice(0, 200);
 }
 
-/** Frames of a stack, places in files, bytes, members of an error. */
+/** Stack frames, places in files, bytes, members of an error. */
 const NOISE = [
   /^\s*$/,
   /^\s+at /,
@@ -262,11 +262,11 @@ const NOISE = [
   /^\s+(code|errno|syscall|address|port|path|hostname|details|metadata|options|internalRepr)\b.*[:{]/,
 ];
 
-/** Of a program's output what a person reads: no frames of a stack, no bytes, and of our own log the words. */
+/** Returns the lines of a program's output for a person: no stack frames, no bytes, and only the words of our log. */
 export function readableLines(output: string): string[] {
   const lines = output.split('\n');
   return lines.flatMap((line, index) => {
-    // Node shows the line of code, and an arrow below it.
+    // Node prints the line of code, and an arrow below it.
     if (NOISE.some((noise) => noise.test(line)) || /^\s+\^/.test(lines[index + 1] ?? '')) return [];
     return line.startsWith('{"level":') ? wordsOf(line) : [line.replace(/ \{$/, '').trimEnd()];
   });

@@ -1,4 +1,4 @@
-/** What the local stack chooses at its first start and keeps: ports, because open orders carry them, and keys. */
+/** The choices of the local stack's first start, kept for later: keys, and ports because open orders carry them. */
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -32,10 +32,10 @@ const schema = z.strictObject({
     mtpayAccess: key,
     mtpaySecret: key,
     sandboxControl: key,
-    /** Absent in a state of before; made up then. */
+    /** Absent in a state of an earlier version; it is generated then. */
     inboxSeal: key.optional(),
   }),
-  /** Made by the first start that reached the database; replaced when the database no longer knows it. */
+  /** Created by the first start that reaches the database; replaced when the database no longer has it. */
   apiKey: key.nullable(),
 });
 
@@ -53,8 +53,8 @@ function stateFile(dataDirectory: string): string {
 }
 
 /**
- * The state of the clone, made up and written down when there is none. A clone that was copied with its state gets
- * ports of its own; one that was moved keeps them.
+ * Reads the state of the clone, or creates and writes it. A clone that was copied with its state gets ports of its own;
+ * a clone that was moved keeps them.
  * @throws LocalStateError when the file is damaged.
  */
 export async function loadState(dataDirectory: string, clone: string): Promise<LocalState> {
@@ -75,25 +75,25 @@ export async function loadState(dataDirectory: string, clone: string): Promise<L
   return saveState(dataDirectory, { ...state, for: clone, ports });
 }
 
-/** Writes the state down and returns it. */
+/** Writes the state and returns it. */
 export function saveState(dataDirectory: string, state: LocalState): LocalState {
   writePrivately(stateFile(dataDirectory), `${JSON.stringify(state, null, 2)}\n`);
   return state;
 }
 
-/** As it is, and not made up; null: there is no local stack. */
+/** Reads the state without creating one; null if there is no local stack. */
 function readKept(dataDirectory: string): Kept | null {
   const file = stateFile(dataDirectory);
   return existsSync(file) ? (schema.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data ?? null) : null;
 }
 
-/** The public key of the local stack's seals; null: there is no local stack. */
+/** Returns the public key of the local stack's seals; null if there is no local stack. */
 export function sealPublicKeyOf(dataDirectory: string): string | null {
   const seed = readKept(dataDirectory)?.keys.inboxSeal;
   return seed === undefined ? null : publicSealKey(new Secret(Buffer.from(seed, 'base64url')));
 }
 
-/** Where the checkout links of the local stack's sandbox lead; nothing: there is no local stack. */
+/** Returns the link rules of the local stack's sandbox; an empty object if there is no local stack. */
 export function linkRulesOf(dataDirectory: string): { readonly links?: LinkRules } {
   const kept = readKept(dataDirectory);
   if (kept === null) return {};
@@ -126,16 +126,16 @@ function newKey(): string {
   return randomBytes(32).toString('base64url');
 }
 
-/** What open orders expect to find where it was. */
+/** The ports that open orders depend on. */
 const kept: ReadonlyArray<readonly [keyof Ports, string]> = [
   ['callback', 'the provider sends callbacks of open orders there'],
   ['sandbox', 'open checkout links lead there'],
 ];
 
 /**
- * Looks whether the ports can be had, once nothing of an earlier start listens any more: `needed` names the ones this
- * start wants. The API's moves when it is taken; the servers' are chosen by their launchers.
- * @throws LocalStateError when a port that open orders carry is taken.
+ * Checks that the `needed` ports are free, after the processes of an earlier start have ended. The API's port moves if
+ * it is taken; the launchers of the servers choose theirs.
+ * @throws LocalStateError if a port that open orders carry is taken.
  */
 export async function settlePorts(ports: Ports, needed: ReadonlySet<keyof Ports>): Promise<Ports> {
   for (const [name, reason] of kept) {

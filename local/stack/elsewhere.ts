@@ -1,4 +1,4 @@
-/** Servers of somebody else's: asked before anything starts, so that what is wrong is said in a sentence. */
+/** Checks external servers before anything starts, so that a fault is reported in one sentence. */
 
 import { Connection } from '@temporalio/client';
 import pg from 'pg';
@@ -9,11 +9,11 @@ import { LocalSettingsError, ownerUrl } from './environment.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const CALL_TIMEOUT_MS = 5_000;
-/** Codes of gRPC. */
+/** gRPC status codes. */
 const NOT_FOUND = 5;
 const REFUSED = new Set([7, 16]);
 
-/** @throws LocalSettingsError when no server answers where the settings say, or it has no such namespace. */
+/** @throws LocalSettingsError if no server responds at the configured address, or if it has no such namespace. */
 export async function askTemporalElsewhere(env: Environment): Promise<void> {
   const { address, namespace, connection } = connectionOf(env);
   try {
@@ -39,15 +39,15 @@ export async function askTemporalElsewhere(env: Environment): Promise<void> {
   }
 }
 
-/** Without what gRPC adds when it has nothing to say. */
+/** Removes the empty note that gRPC appends. */
 const reasonIn = (details: string): string => details.replace(/ Resolution note: \s*$/, '').replace(/\.$/, '');
 
-/** @throws LocalSettingsError when the database cannot be used; no address is shown with its password. */
+/** @throws LocalSettingsError if the database cannot be used; the message shows no password. */
 export async function askDatabaseElsewhere(env: Environment): Promise<void> {
   const url = ownerUrl(env, null);
   try {
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CALL_TIMEOUT_MS });
-    // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+    // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
     client.on('error', () => undefined);
     try {
       await client.connect();
@@ -68,7 +68,7 @@ export async function askDatabaseElsewhere(env: Environment): Promise<void> {
 function connectionOf(env: Environment) {
   try {
     const { connectionOptions, namespace } = loadTemporal(env);
-    // Without the client's own retries: a refused connection is the answer.
+    // The client's own retries are off: a refused connection is the result.
     const connection = Connection.lazy({ ...connectionOptions, connectTimeout: CALL_TIMEOUT_MS, interceptors: [] });
     return { address: connectionOptions.address ?? 'localhost:7233', namespace, connection };
   } catch (error) {

@@ -1,8 +1,8 @@
-/** The few calls of the engine's API and of the sandbox's control API that the local stack makes. */
+/** The calls that the local stack makes to the engine's API and the sandbox's control API. */
 
 import { z } from 'zod';
 
-/** What the local stack reads of a deposit. */
+/** The fields of a deposit that the local stack reads. */
 const deposit = z.object({
   externalOrderNumber: z.string(),
   wallet: z.string(),
@@ -35,7 +35,7 @@ const reviewCase = z.object({ id: z.string(), reason: z.string(), externalOrderN
 const caseList = z.object({ items: z.array(reviewCase), nextCursor: z.string().nullable() });
 export type Case = z.infer<typeof reviewCase>;
 
-/** The engine or the sandbox answered something else than asked for. */
+/** The engine or the sandbox returned an unexpected response. */
 export class UnexpectedAnswerError extends Error {
   override name = 'UnexpectedAnswerError';
 }
@@ -53,18 +53,18 @@ export type NewDeposit = {
 export type EngineApi = {
   createDeposit(order: NewDeposit): Promise<Deposit>;
   readDeposit(externalOrderNumber: string): Promise<Deposit>;
-  /** At most 100 of a state. */
+  /** Returns at most 100 deposits of a state. */
   listDeposits(state: string): Promise<Deposit[]>;
   readWallet(wallet: string): Promise<WalletView>;
-  /** What waits for people about an order number, oldest first. */
+  /** Returns the open cases of an order number, oldest first. */
   openCases(externalOrderNumber: string): Promise<Case[]>;
-  /** Whether the engine knows the key at all. */
+  /** Whether the engine knows the key. */
   knowsKey(): Promise<boolean>;
 };
 
 const TIMEOUT_MS = 15_000;
 
-/** Calls of the API with the given key. */
+/** Returns a client of the API with the given key. */
 export function engineApi(apiUrl: string, apiKey: string): EngineApi {
   const headers = { authorization: `Bearer ${apiKey}` };
   const get = async (path: string) => readAnswer(await call(`${apiUrl}${path}`, { headers }), path);
@@ -98,7 +98,7 @@ export function engineApi(apiUrl: string, apiKey: string): EngineApi {
   };
 }
 
-/** Pays an order as its customer would, through the sandbox's control API. */
+/** Pays an order as its customer does, through the sandbox's control API. */
 export async function payAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string): Promise<void> {
   const path = `/control/orders/${orderNumber}/pay`;
   const answer = await call(`${sandboxUrl}${path}`, {
@@ -119,7 +119,7 @@ const orderAtSandbox = z.object({
   ),
 });
 
-/** The callbacks of an order as the sandbox sees them; `problem` says why an attempt did not acknowledge. */
+/** Reads the callbacks of an order from the sandbox; `problem` states why an attempt was not acknowledged. */
 export async function deliveriesAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string) {
   const path = `/control/orders/${orderNumber}`;
   const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });
@@ -128,7 +128,7 @@ export async function deliveriesAtSandbox(sandboxUrl: string, controlToken: stri
 
 const scenario = z.object({ name: z.string(), description: z.string() });
 
-/** What can be played, by name. */
+/** Lists the scenarios by name. */
 export async function scenariosAtSandbox(sandboxUrl: string, controlToken: string) {
   const path = '/control/scenarios';
   const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });

@@ -1,4 +1,4 @@
-/** The engine's processes and the sandbox as parts: what they are started with, and how one sees that they are ready. */
+/** The engine's processes and the sandbox as parts: how each is started, and when it is ready. */
 
 import type { Places } from './environment.ts';
 import { answersOk, nodePart } from './node-part.ts';
@@ -6,12 +6,12 @@ import type { StackPart } from './supervisor.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
-/** The worker lets a placement under way finish, 45 s at most. */
+/** The worker lets a running placement finish, 45 s at most. */
 export const WORKER_STOP_MS = 50_000;
 /** The API and the sandbox only finish requests. */
 export const SERVER_STOP_MS = 20_000;
 
-/** Only the process itself says that it is the one that listens: at its address somebody else's may answer. */
+/** Looks in the process's own log: at its address, another program might respond. */
 const said = (output: () => string, word: string): boolean => output().includes(`"msg":"${word}"`);
 
 export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Environment): StackPart {
@@ -25,7 +25,7 @@ export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Envi
   });
 }
 
-/** It listens to nobody, so its word in the log has to do. */
+/** The worker has no port to check, so its log line shows that it is ready. */
 export function workerPart(dataDirectory: string, env: Environment): StackPart {
   return nodePart({
     name: 'worker',

@@ -1,4 +1,4 @@
-/** Which parts are embedded, and what each process finds in its environment. Pure: environment in, environments out. */
+/** Decides which parts are embedded, and builds each process's environment. Pure: environment in, environments out. */
 
 import { createHmac } from 'node:crypto';
 import { withDirectLoopback } from '../../config/loopback.ts';
@@ -8,7 +8,7 @@ import type { LocalState, Ports } from '../servers/state.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Which parts this start brings along; the others are somebody else's. */
+/** The parts that this start runs itself; the others are external. */
 export type EmbeddedParts = { readonly postgres: boolean; readonly temporal: boolean; readonly sandbox: boolean };
 
 /** The settings contradict each other or lack something; the message names the variables, never a value. */
@@ -17,8 +17,8 @@ export class LocalSettingsError extends Error {
 }
 
 /**
- * Reads off which embedded parts are switched off.
- * @throws LocalSettingsError when half of a setting is given.
+ * Reads which embedded parts are switched off.
+ * @throws LocalSettingsError if half of a setting is given.
  */
 export function readEmbedded(env: Environment): EmbeddedParts {
   const given = (name: string) => (env[name] ?? '') !== '';
@@ -36,7 +36,7 @@ export function readEmbedded(env: Environment): EmbeddedParts {
   return { postgres, temporal, sandbox };
 }
 
-/** Where `npm run codec` listens, for the Web UI; nowhere while the payload codec is off. */
+/** The URL of `npm run codec`, for the Web UI; undefined while the payload codec is off. */
 export function uiCodecEndpoint(env: Environment): string | undefined {
   if (set(env['TEMPORAL_CODEC_KEY']) === undefined) return undefined;
   return originOf(set(env['CODEC_LISTEN']) ?? '127.0.0.1:8082');
@@ -45,7 +45,7 @@ export function uiCodecEndpoint(env: Environment): string | undefined {
 /** The database names on the embedded server. */
 export const databases = { engine: 'deposits', sandbox: 'sandbox' } as const;
 
-/** The address of a database on the embedded server, as the superuser or as a role with a password of its own. */
+/** The URL of a database on the embedded server, for the superuser or for a role with a password of its own. */
 export function embeddedUrl(postgresUrl: string, role: string, database: string): string {
   const url = new URL(postgresUrl);
   if (role !== url.username) url.password = rolePassword(postgresUrl, role);
@@ -54,12 +54,12 @@ export function embeddedUrl(postgresUrl: string, role: string, database: string)
   return url.href;
 }
 
-/** A role's password on the embedded server; whoever has one knows no other, nor the superuser's. */
+/** A role's password on the embedded server; it reveals no other password, nor the superuser's. */
 export function rolePassword(postgresUrl: string, role: string): string {
   return createHmac('sha256', new URL(postgresUrl).password).update(role).digest('base64url');
 }
 
-/** The engine's addresses as every process and `local.env` show them. */
+/** The engine's addresses, as in every process and in `local.env`. */
 export type Places = {
   readonly apiUrl: string;
   readonly apiListen: string;
@@ -69,7 +69,7 @@ export type Places = {
   readonly sandboxUrl: string | null;
 };
 
-/** The places, from the ports of this clone or from what the user set. */
+/** Returns the places, from the user's settings, else from the ports of this clone. */
 export function placesOf(env: Environment, ports: Ports, embedded: EmbeddedParts): Places {
   const apiListen = set(env['API_LISTEN']) ?? `127.0.0.1:${ports.api}`;
   const callbackListen = set(env['CALLBACK_LISTEN']) ?? `127.0.0.1:${ports.callback}`;
@@ -88,26 +88,26 @@ function set(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
-/** What the user gives: nothing of ours goes beside a file. */
+/** The user's key: '' if it is in a file, so that no key of ours goes beside it; undefined if there is none. */
 function keyOf(env: Environment, name: string): string | undefined {
   return set(env[`${name}_FILE`]) === undefined ? set(env[name]) : '';
 }
 
-/** The public half of a seal's key; nothing where the key is in a file, or is none: then it has to be given as well. */
+/** The public half of a seal's key; '' if the key is in a file or invalid: then the user has to set it as well. */
 function publicKeyOf(seed: string): string {
   const bytes = Buffer.from(seed, 'base64url');
   return bytes.length === 32 ? publicSealKey(new Secret(bytes)) : '';
 }
 
-/** Whoever listens on all addresses is reached on loopback from here. */
+/** Returns the URL of a listen address; a server on all addresses is reached on loopback. */
 function originOf(listen: string): string {
   return `http://${listen.replace(/^(0\.0\.0\.0|\[::\]|\*):/, '127.0.0.1:')}`;
 }
 
-/** Of the embedded Temporal server. */
+/** The addresses of the embedded Temporal server. */
 export type TemporalPlace = { readonly address: string; readonly uiUrl: string | null };
 
-/** What every process's environment is made from: the user's own, and what this clone keeps. */
+/** The sources of every process's environment: the user's own, and this clone's state. */
 export type Sources = {
   readonly env: Environment;
   readonly embedded: EmbeddedParts;
@@ -115,18 +115,18 @@ export type Sources = {
   readonly ports: Ports;
 };
 
-/** For the migrations: the owner of the database. `postgresUrl` is the embedded superuser's, null an external server. */
+/** For the migrations: as the database's owner. `postgresUrl` is the embedded superuser's; null: an external server. */
 export function migrationEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
   return { ...outsideOf(sources), ...databaseOf(postgresUrl, 'DATABASE_URL', 'postgres') };
 }
 
-/** For who registers the key of the seals. */
+/** For the step that registers the key of the seals. */
 export const sealEnvironment = ({ env, keys }: Sources): Record<string, string | undefined> => ({
   INBOX_SEAL_KEY: keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal,
   INBOX_SEAL_KEY_FILE: env['INBOX_SEAL_KEY_FILE'],
 });
 
-/** For the API and the worker. Each gets the database role it works as, and no more where that is ours to say. */
+/** For the API and the worker. On the embedded server, each gets only the database roles that it needs. */
 export function engineEnvironments(
   sources: Sources,
   postgresUrl: string | null,
@@ -149,7 +149,7 @@ export function engineEnvironments(
     MTPAY_ACCESS_KEY: embedded.sandbox ? keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
     MTPAY_SECRET_KEY: embedded.sandbox ? keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),
     MTPAY_ACK: mtpayAck(env),
-    // It goes to a file, and a quieter worker would not say that it is ready.
+    // The log goes to a file, and at a higher level the worker would not log that it is ready.
     LOG_LEVEL: env['LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
   };
   return {
@@ -160,7 +160,7 @@ export function engineEnvironments(
     },
     worker: {
       ...engine,
-      // Who verifies has no use for it.
+      // The worker only verifies seals, so it gets no signing key.
       INBOX_SEAL_KEY: '',
       INBOX_SEAL_KEY_FILE: '',
       ...databaseOf(postgresUrl, 'DATABASE_URL_WORKER', 'app_worker'),
@@ -169,17 +169,17 @@ export function engineEnvironments(
   };
 }
 
-/** For the sandbox: a database of its own, and nothing of the engine's but the key pair they share. */
+/** For the sandbox: a database of its own, and only the key pair that it shares with the engine. */
 export function sandboxEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
   const { env, keys, ports } = sources;
   const listen = `127.0.0.1:${ports.sandbox}`;
   const external = set(env['DATABASE_URL_SANDBOX']) ?? env['DATABASE_URL'] ?? '';
   return {
     ...withoutKeys(outsideOf(sources)),
-    // Retries that take the provider three days come within the hour, and a checkout's delays within a blink.
+    // MTPay's retries of three days take little more than an hour, and a checkout's delays a moment.
     SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
     SANDBOX_LISTEN: listen,
-    // As for the engine: a quieter one would not say that it is ready.
+    // At a higher level the sandbox would not log that it is ready.
     SANDBOX_LOG_LEVEL: env['SANDBOX_LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
     SANDBOX_TLS: 'off',
     SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
@@ -187,19 +187,19 @@ export function sandboxEnvironment(sources: Sources, postgresUrl: string | null)
     SANDBOX_ACCESS_KEY: keys.mtpayAccess,
     SANDBOX_SECRET_KEY: keys.mtpaySecret,
     SANDBOX_CONTROL_TOKEN: keys.sandboxControl,
-    // One secret to remember on one machine: whoever has the token can do all that the console can.
+    // One secret for both on one machine: the token already permits everything that the console does.
     SANDBOX_CONSOLE_PASSWORD: keys.sandboxControl,
     DATABASE_URL_SANDBOX: postgresUrl === null ? external : embeddedUrl(postgresUrl, 'sandbox', databases.sandbox),
   };
 }
 
-/** The owner's address of the engine's database. */
+/** The owner's URL of the engine's database. */
 export function ownerUrl(env: Environment, postgresUrl: string | null): string {
   if (postgresUrl !== null) return embeddedUrl(postgresUrl, 'postgres', databases.engine);
   return set(env['DATABASE_URL_MIGRATOR']) ?? env['DATABASE_URL'] ?? '';
 }
 
-/** The body that stops the provider's retries, as every process and `local.env` have it. */
+/** The response body that stops MTPay's retries, as in every process and in `local.env`. */
 export function mtpayAck(env: Environment): string {
   return set(env['MTPAY_ACK']) ?? 'text:SUCCESS';
 }
@@ -208,11 +208,11 @@ function databaseOf(postgresUrl: string | null, variable: string, role: string):
   return postgresUrl === null ? {} : { [variable]: embeddedUrl(postgresUrl, role, databases.engine) };
 }
 
-/** What the user set, less what is about other servers than the embedded ones. */
+/** The user's variables, without those that refer to other servers than the embedded ones. */
 function outsideOf({ env, embedded }: Sources): Record<string, string> {
   const foreign = (name: string) =>
     (embedded.postgres && (/^PG[A-Z]/.test(name) || name.startsWith('DATABASE_URL'))) ||
-    // The codec's keys are about what is in the server's file, not about where a server is.
+    // The codec's keys belong to the content of the server's file, not to the server's address.
     (embedded.temporal && name.startsWith('TEMPORAL_') && !name.startsWith('TEMPORAL_CODEC_KEY')) ||
     name.startsWith('npm_');
   return Object.fromEntries(
@@ -222,9 +222,9 @@ function outsideOf({ env, embedded }: Sources): Record<string, string> {
   );
 }
 
-/** The sandbox stands outside: what opens something of the engine's is none of its business. */
+/** Removes the engine's secrets: the sandbox is an outside system. */
 function withoutKeys(env: Readonly<Record<string, string>>): Record<string, string> {
-  // An address of a proxy may hold a password.
+  // A proxy URL may hold a password.
   const isKey = (name: string) =>
     (/(_KEY|_KEY_[A-Z]+)$/.test(name) && !name.startsWith('SANDBOX_')) || name === 'MTPAY_PROXY';
   return Object.fromEntries(Object.entries(env).filter(([name]) => !isKey(name)));

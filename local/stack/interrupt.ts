@@ -1,13 +1,13 @@
-/** Ctrl-C once stops in order, twice forces. */
+/** The first Ctrl-C stops in order; the second forces. */
 
 /**
- * Signals of one Ctrl-C that arrive together are one wish: the terminal sends it to the whole group, and npm passes
- * its own on to us.
+ * Signals within this time count as one Ctrl-C: the terminal sends one to the whole group, and npm passes its own on
+ * to us.
  */
 const SAME_WISH_MS = 700;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Aborts at the first wish to stop; calls `force` at the second. */
+/** Aborts the returned signal at the first Ctrl-C or other stop signal; calls `force` at the second. */
 export function listenForInterrupts(force: () => void): AbortSignal {
   const controller = new AbortController();
   let firstAt: number | null = null;
@@ -31,7 +31,7 @@ export function untilInterrupted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Somebody asked to stop. */
+/** The user asked to stop. */
 export class InterruptedError extends Error {
   override name = 'InterruptedError';
 }

@@ -1,10 +1,10 @@
-/** `.data/local.env`: how to reach what is running, for a shell, a script, the benchmark and the tests. */
+/** `.data/local.env`: addresses and keys of the running stack, for a shell, a script, the benchmark and the tests. */
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { writePrivately } from '../servers/files.ts';
 
-/** In the order of the file; a variable that does not apply is left out. */
+/** The variables in the order of the file; one that does not apply is left out. */
 export const localEnvNames = [
   'API_URL',
   'API_KEY',
@@ -25,15 +25,15 @@ export const localEnvNames = [
 
 export type LocalEnv = { readonly [name in (typeof localEnvNames)[number]]?: string | null };
 
-/** By its marks a command knows what a terminal has from such a file; what was set otherwise since has none. */
+/** Holds hashes of the variables from the file: a command recognizes them, and values that the user set since. */
 const MARKS = 'LOCAL_ENV';
 
 const markOf = (name: string, value: string): string =>
   createHash('sha256').update(`${name}=${value}`).digest('hex').slice(0, 12);
 
 /**
- * Takes out of an environment what it has from a `local.env`, this clone's or another's: to the commands of the local stack
- * that is no server of somebody else's.
+ * Removes from an environment the variables that came from a `local.env`, of this clone or another: the commands of the
+ * local stack must not take them for an external server's.
  */
 export function forgetLocalEnv(env: NodeJS.ProcessEnv): void {
   const marks = new Set(env[MARKS]?.split(','));
@@ -41,7 +41,7 @@ export function forgetLocalEnv(env: NodeJS.ProcessEnv): void {
   delete env[MARKS];
 }
 
-/** Rewrites the file in one step, mode 600. */
+/** Replaces the file atomically, with mode 600. */
 export function writeLocalEnv(dataDirectory: string, values: LocalEnv): void {
   const given = localEnvNames.flatMap((name) => {
     const value = values[name];
@@ -55,7 +55,7 @@ export function writeLocalEnv(dataDirectory: string, values: LocalEnv): void {
   );
 }
 
-/** Readable by a shell and by `node --env-file`; only what needs quotes gets them. */
+/** Quotes a value for a shell and for `node --env-file`, only if needed. */
 function quote(value: string): string {
   return /^[\w@%+=:,./-]*$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }

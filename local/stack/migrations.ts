@@ -1,4 +1,4 @@
-/** Bringing the engine's schema up to date before anything uses it. */
+/** Brings the engine's schema up to date before anything uses it. */
 
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
@@ -14,9 +14,9 @@ import { runTask } from './node-part.ts';
 import { setRolePassword } from './servers.ts';
 
 /**
- * With somebody else's Temporal, `npm run migrate` itself, which also registers the search attributes and the archive's schedule there. The
- * embedded server has registered them, and what is left needs no process of its own: that saves a start about a second. The
- * key of the seals is registered before an API writes anything.
+ * Migrates the database and registers the key of the seals, before an API writes anything.
+ * - External Temporal: runs `npm run migrate`, which also registers the search attributes and the archive's schedule.
+ * - Embedded Temporal: registers the attributes at its start, so no process is needed; that saves about a second.
  */
 export async function migrateEngine(
   sources: Sources,
@@ -27,7 +27,7 @@ export async function migrateEngine(
     await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresUrl), dataDirectory);
   }
   const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresUrl) });
-  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
   client.on('error', () => undefined);
   await client.connect();
   try {
@@ -41,7 +41,7 @@ export async function migrateEngine(
   }
 }
 
-/** The logins of the engine's processes, which the migrations make without passwords. */
+/** Sets the passwords of the logins of the engine's processes; the migrations create them without. */
 async function setPasswords(client: pg.Client, postgresUrl: string): Promise<void> {
   const { rows } = await client.query<{ role: string }>(
     'select rolname as role from pg_roles where rolcanlogin and not rolsuper',
@@ -49,7 +49,7 @@ async function setPasswords(client: pg.Client, postgresUrl: string): Promise<voi
   for (const { role } of rows) await setRolePassword(client, postgresUrl, role);
 }
 
-/** What `npm run migrate` does on somebody else's Temporal, on the embedded one. */
+/** Registers the archive's schedule on the embedded Temporal, as `npm run migrate` does on an external one. */
 export async function scheduleArchive(sources: Sources, address: string): Promise<void> {
   const everyMs = loadArchiveEvery(sources.env);
   const connection = await Connection.connect({ address, channelArgs: withoutProxy });

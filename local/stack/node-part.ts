@@ -1,4 +1,4 @@
-/** The engine's own processes (API, worker, sandbox): started, waited for, written down, stopped. */
+/** Starts, awaits, records and stops the engine's own processes (API, worker, sandbox). */
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,13 +20,13 @@ import type { StackPart } from './supervisor.ts';
 
 export type NodePartOptions = {
   readonly name: string;
-  /** The part's entry point, from the clone's directory. */
+  /** The part's entry point, relative to the clone's directory. */
   readonly entry: string;
   readonly env: Readonly<Record<string, string>>;
   readonly dataDirectory: string;
-  /** Asked until it says yes; `output` is what the part has written since its start. */
+  /** Polled until it returns true; `output` returns the part's output since its start. */
   readonly isReady: (output: () => string) => boolean | Promise<boolean>;
-  /** How long it may take to finish what it is doing; longer than the part's own limit. */
+  /** The time that it may take to finish its work; longer than the part's own limit. */
   readonly stopTimeoutMs: number;
   readonly readyTimeoutMs?: number;
   readonly cwd?: string;
@@ -36,7 +36,7 @@ const READY_TIMEOUT_MS = 60_000;
 const TASK_TIMEOUT_MS = 90_000;
 const POLL_MS = 40;
 
-/** A part ended or did not get ready; the message carries the end of its log. */
+/** A part ended or did not become ready; the message contains the end of its log. */
 export class PartStartError extends Error {
   override name = 'PartStartError';
 }
@@ -49,7 +49,7 @@ function recordFileOf(dataDirectory: string, name: string): string {
   return join(dataDirectory, 'run', `${name}.json`);
 }
 
-/** In the command line of a part from its first moment on: a part is known by it even if it was never written down. */
+/** Part of the command line from the start on, so that a part is found even if it was never recorded. */
 function titleOf(dataDirectory: string, name: string): string {
   return `deposit-engine ${name} of ${JSON.stringify(dataDirectory)}`;
 }
@@ -58,7 +58,7 @@ function nodeArguments(dataDirectory: string, name: string, entry: readonly stri
   return [`--title=${titleOf(dataDirectory, name)}`, '--import', 'tsx', ...entry];
 }
 
-/** A part the supervisor can keep running. */
+/** Returns a part that the supervisor can keep running. */
 export function nodePart(options: NodePartOptions): StackPart {
   const { name, dataDirectory } = options;
   const logFile = logFileOf(dataDirectory, name);
@@ -112,7 +112,7 @@ async function waitUntilReady(
   return `was not ready within ${timeoutMs / 1000} s`;
 }
 
-/** The reason as the part gave it in this start, first in the line that is told of; the log has earlier ones and the rest. */
+/** The reason that the part gave in this start, first on the line; the log has the rest and earlier reasons. */
 function whatItSaid(output: string, logFile: string): string {
   const lines = readableLines(output).slice(-15);
   if (lines.length === 0) return `. It said nothing; its log is ${logFile}.`;
@@ -132,7 +132,7 @@ function readFrom(path: string, offset: number): string {
   }
 }
 
-/** Whether an address answers 200, now. */
+/** Whether a GET of the URL returns 200 now. */
 export async function answersOk(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
@@ -144,8 +144,8 @@ export async function answersOk(url: string): Promise<boolean> {
 }
 
 /**
- * Runs an entry point, with its arguments, that ends by itself, such as the migrations. Its output goes to the log.
- * @throws PartStartError when it ends with anything but 0, or not in time.
+ * Runs an entry point that ends by itself, such as the migrations, with its arguments. Its output goes to the log.
+ * @throws PartStartError if its exit code is not 0, or if it does not end in time.
  */
 export async function runTask(
   name: string,
@@ -156,7 +156,7 @@ export async function runTask(
   const logFile = logFileOf(dataDirectory, name);
   const task = await start(process.execPath, nodeArguments(dataDirectory, name, entry), { env, cwd: root, logFile });
   const kill = () => send(-task.pid, 'SIGKILL');
-  // It is in a group of its own, so a Ctrl-C that ends us would leave it behind.
+  // The task is in a group of its own, so a Ctrl-C that ends us would leave it running.
   process.once('exit', kill);
   const timer = setTimeout(kill, TASK_TIMEOUT_MS);
   const exit = await task.exited;
@@ -169,7 +169,7 @@ export async function runTask(
 
 type PartRecord = ProcessRecord & { readonly for: string };
 
-/** Written as soon as the process is there, so that a later start finds what this one leaves when it is killed. */
+/** Records a process at once, so that a later start finds it if this one is killed. */
 export function writeRecord(dataDirectory: string, name: string, pid: number): void {
   const record = recordOf(pid);
   if (record === null) return;
@@ -177,8 +177,8 @@ export function writeRecord(dataDirectory: string, name: string, pid: number): v
 }
 
 /**
- * The local stack that runs on a data directory although no lock says so, because the directory was deleted under it: the
- * process whose children carry the directory's name. Null when there is none.
+ * Finds the local stack that still runs on a data directory whose lock was deleted with the directory: the process
+ * whose children have the directory's name in their command line. Null if there is none.
  */
 export function stackThatRuns(dataDirectory: string, names: readonly string[]): number | null {
   for (const pid of names.flatMap((name) => processesWith([titleOf(dataDirectory, name)]))) {
@@ -189,9 +189,9 @@ export function stackThatRuns(dataDirectory: string, names: readonly string[]): 
 }
 
 /**
- * Ends what an earlier start left running, in the given order, and returns the names of those it found. Only the very
- * processes that were written down or carry this directory's name, and only those of this clone: a copied clone carries
- * the other's records.
+ * Ends the processes that an earlier start left running, in the given order, and returns the names of those it found.
+ * Ends only processes that were recorded or have this directory's name in their command line, and only this clone's:
+ * a copied clone has the other's records.
  */
 export async function endLeftovers(
   dataDirectory: string,
@@ -202,7 +202,7 @@ export async function endLeftovers(
     const file = recordFileOf(dataDirectory, name);
     const record = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PartRecord) : null;
     const isOurs = record !== null && belongsTo(dataDirectory, record.for) && isSameProcess(record);
-    // A start that was killed before it wrote the record has left its part all the same.
+    // A start that was killed before it wrote the record has left its part running.
     const left = new Set([...(isOurs ? [record.pid] : []), ...processesWith([titleOf(dataDirectory, name)])]);
     for (const pid of left) await end(pid, { signal, timeoutMs, group: true });
     if (left.size > 0) found.push(name);

@@ -13,22 +13,22 @@ import { loadState, type Ports } from '../servers/state.ts';
 import type { StackPart, RunningPart } from './supervisor.ts';
 import { startTemporal, type TemporalServer } from '../servers/temporal.ts';
 
-/** A server that has to come back where the engine's processes expect it finds its port taken. */
+/** A server cannot restart: the port on which the engine's processes expect it is taken. */
 export class PortTakenError extends Error {
   override name = 'PortTakenError';
 }
 
-/** What a server worked on is no longer there. */
+/** The data of a server were deleted. */
 export class DataGoneError extends Error {
   override name = 'DataGoneError';
 }
 
-/** Where the embedded servers keep what they know. */
+/** The paths of the embedded servers' data. */
 export function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
   return { postgres: join(data, 'postgres'), temporal: join(data, 'temporal', 'temporal.db') };
 }
 
-/** PostgreSQL as a part; `onUp` is told of every start. */
+/** PostgreSQL as a part; `onUp` is called at every start. */
 export function postgresPart(data: string, ports: Ports, onUp: (server: PostgresServer) => void): StackPart {
   const { postgres } = serverFiles(data);
   return serverPart('postgres', ports.postgres, data, join(postgres, 'password'), async (port) => {
@@ -40,7 +40,7 @@ export function postgresPart(data: string, ports: Ports, onUp: (server: Postgres
   });
 }
 
-/** Temporal as a part; `executable` is resolved before, because a download has no place in a restart. */
+/** Temporal as a part; `executable` is resolved before, so that a restart never waits for a download. */
 export function temporalPart(
   data: string,
   ports: Ports,
@@ -76,7 +76,7 @@ function serverPart(
     name,
     async start() {
       if (port !== null && !(await isPortFree(port))) throw new PortTakenError(`port ${port} is taken`);
-      // An empty database in its place would be worse than none.
+      // A new empty database in its place would be worse than none.
       if (port !== null && !existsSync(kept)) throw new DataGoneError(`${kept} was deleted while the server ran`);
       const running = await up(port ?? wishedPort);
       port = running.port;
@@ -93,7 +93,7 @@ function serverPart(
   };
 }
 
-/** Creates the databases on a fresh server. The sandbox's belongs to its own login, which has nothing in the other. */
+/** Creates the databases on a new server. The sandbox's belongs to its own login, which has no rights in the other. */
 export async function createDatabases(url: string): Promise<void> {
   const { engine, sandbox } = databases;
   await asOwner(url, async (client) => {
@@ -108,7 +108,7 @@ export async function createDatabases(url: string): Promise<void> {
   await asOwner(itsOwn.href, (client) => client.query(HAND_OVER));
 }
 
-/** Gives a login its password on the embedded server; `url` is the superuser's. No log ever holds the statement. */
+/** Gives a login its password on the embedded server; `url` is the superuser's. The statement is never logged. */
 export async function setRolePassword(client: pg.Client, url: string, role: string): Promise<void> {
   const password = client.escapeLiteral(rolePassword(url, role));
   await client.query(
@@ -116,7 +116,7 @@ export async function setRolePassword(client: pg.Client, url: string, role: stri
   );
 }
 
-/** What an earlier version of the local stack made as a superuser becomes the sandbox's; nothing on a fresh server. */
+/** Gives the sandbox the objects that an earlier version made as superuser; does nothing on a new server. */
 const HAND_OVER = `do $$ declare relation text; begin
   execute format('alter database %I owner to sandbox', current_database());
   if exists (select from pg_namespace where nspname = 'sandbox') then alter schema sandbox owner to sandbox; end if;
@@ -132,7 +132,7 @@ async function createDatabase(client: pg.Client, name: string, more: string): Pr
 
 async function asOwner(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client({ connectionString: url });
-  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
   client.on('error', () => undefined);
   await client.connect();
   try {
@@ -143,16 +143,16 @@ async function asOwner(url: string, work: (client: pg.Client) => Promise<unknown
 }
 
 export type Servers = {
-  /** The owner's address of the engine's database; null when that server was not wanted. */
+  /** The owner's URL of the engine's database; null if that server was not wanted. */
   readonly databaseUrl: string | null;
   readonly temporalAddress: string | null;
-  /** Ends what this call started, and nothing that ran before. */
+  /** Ends the servers that this call started, and none that ran before. */
   stop(): Promise<void>;
 };
 
 /**
- * The embedded servers of this clone for a command that needs nothing else, such as the audit: taken as they are when
- * they run, started otherwise.
+ * Provides the embedded servers of this clone for a command that needs nothing else, such as the audit. Adopts servers
+ * that run and starts the others.
  */
 export async function startServers(wanted: {
   readonly postgres: boolean;

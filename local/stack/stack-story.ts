@@ -1,4 +1,4 @@
-/** What the terminal says about the stack itself: what runs where, what died, where to look. */
+/** The terminal's lines about the stack itself: parts and their addresses, deaths, links. */
 
 import type { Deposit, EngineApi } from './engine-api.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
@@ -9,7 +9,7 @@ import type { SupervisorEvent } from './supervisor.ts';
 import type { OtherVersion } from '../servers/temporal-binary.ts';
 import type { TemporalServer } from '../servers/temporal.ts';
 
-/** A part that died is started again, and the story says so. */
+/** Reports that a part died, restarted, or failed to restart. */
 export function tellEvent(story: Story, event: SupervisorEvent): void {
   switch (event.kind) {
     case 'died':
@@ -35,7 +35,7 @@ export function describePostgres(server: PostgresServer): string {
   return `127.0.0.1:${server.port}, ${server.adopted ? 'still running from an earlier start' : `from ${server.source}`}`;
 }
 
-/** What is kept outside of the clone is named when it is made, and when nothing uses it any more. */
+/** Names directories outside of the clone when they are made, and when nothing uses them any more. */
 export function tellOutside(story: Story, { outside, forgotten }: PostgresServer): void {
   if (outside?.isNew === true) {
     story.say(`The database is in ${outside.at}: PostgreSQL does not run as root, and its user may not reach .data.`);
@@ -52,7 +52,7 @@ export function describeTemporal(server: TemporalServer): string {
   return `${server.address}, Web UI ${server.uiUrl}${server.adopted ? ', still running from an earlier start' : ''}`;
 }
 
-/** A server of another version may do what was never tried, and say so in words that nobody expects. */
+/** Warns of a server of another version: its behavior and its messages are untested. */
 export function tellOtherVersion(story: Story, { path, version, wanted }: OtherVersion): void {
   story.warn(
     `${path} is Temporal CLI ${version}; this was made and tried with ${wanted}. TEMPORAL_CLI_PATH names another.`,
@@ -61,7 +61,7 @@ export function tellOtherVersion(story: Story, { path, version, wanted }: OtherV
 
 const OPEN_STATES = ['PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED', 'CREDITING', 'IN_REVIEW'];
 
-/** Says how many deposits of earlier starts go on; nothing when there are none. */
+/** Prints how many deposits of earlier starts continue; prints nothing if there are none. */
 export async function tellOpenDeposits(story: Story, api: EngineApi): Promise<void> {
   const counts: string[] = [];
   for (const state of OPEN_STATES) {
@@ -71,7 +71,7 @@ export async function tellOpenDeposits(story: Story, api: EngineApi): Promise<vo
   if (counts.length > 0) story.say(`Open deposits of earlier starts go on: ${counts.join(', ')}.`);
 }
 
-/** Every address worth opening. Secrets are named, not shown. */
+/** Prints every address worth opening. Secrets are named, not shown. */
 export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | null): void {
   const { places, temporalUiUrl } = facts;
   story.heading('Links');
@@ -91,7 +91,7 @@ export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | nul
   story.link('logs', '.data/logs/');
 }
 
-/** A deposit to paste, with the secrets left in their file. Only for the sandbox: elsewhere it would be a real order. */
+/** Prints a deposit to paste; the secrets stay in their file. Only for the sandbox: elsewhere the order is real. */
 export function tellTryIt(story: Story, facts: StackFacts): void {
   if (facts.places.sandboxUrl === null) return;
   story.heading('Try it');

@@ -1,4 +1,4 @@
-/** The composition: servers, migrations, sandbox, worker and API, each as soon as what it needs is there. */
+/** The composition: servers, migrations, sandbox, worker and API. Each starts as soon as its dependencies are ready. */
 
 import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
@@ -30,7 +30,7 @@ import type { TemporalServer } from '../servers/temporal.ts';
 import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binary.ts';
 import { currentBundle } from './workflow-bundle.ts';
 
-/** Nothing loses what it still needs: those who call stop before those they call. */
+/** Callers stop before the processes that they call, so no process loses a dependency. */
 export const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
 type PartName = (typeof STOP_ORDER)[number];
 
@@ -41,20 +41,20 @@ export type StackOptions = {
   readonly story: Story;
 };
 
-/** What runs, for the story that follows. */
+/** The facts about the running stack, for the story. */
 export type StackFacts = {
   readonly places: Places;
   readonly api: EngineApi;
   readonly controlToken: string;
-  /** The owner's address of the engine's database. */
+  /** The owner's URL of the engine's database. */
   readonly databaseUrl: string;
   readonly temporalUiUrl: string | null;
 };
 
 export type Stack = {
-  /** Starts everything; resolves when the API answers and the worker polls, rejects with why a part did not start. */
+  /** Starts everything; resolves when the API responds and the worker polls, rejects with a failed part's error. */
   start(): Promise<StackFacts>;
-  /** Stops everything in order, also in the middle of `start`, which then rejects. */
+  /** Stops everything in order, also during `start`, which then rejects. */
   stop(): Promise<void>;
   /** Whether there is anything to stop. */
   hasStarted(): boolean;
@@ -62,7 +62,7 @@ export type Stack = {
   kill(): void;
 };
 
-/** The local stack of a clone; nothing happens before `start`. */
+/** Creates the local stack of a clone; nothing runs before `start`. */
 export function createStack(options: StackOptions): Stack {
   const crew = createCrew(options.story);
   return {
@@ -77,10 +77,10 @@ export function createStack(options: StackOptions): Stack {
   };
 }
 
-/** Starts parts, watches them, and tells the story of both. */
+/** Starts parts, watches them, and prints both. */
 type Crew = {
   readonly supervisor: Supervisor;
-  /** Of what was started. */
+  /** The pids of the started parts. */
   readonly pids: { [name in PartName]?: number };
   /** Called when a part has another pid. */
   onPidChange: () => void;
@@ -113,10 +113,10 @@ function createCrew(story: Story): Crew {
   return crew;
 }
 
-/** What is to be started, and where. */
+/** The parts to start, and their places. */
 type Plan = { readonly sources: Sources; readonly state: LocalState; readonly places: Places };
 
-/** Asks first what could make a start fail: servers elsewhere, the state of an earlier start, the addresses. */
+/** Checks first all that could make a start fail: external servers, the state of an earlier start, the addresses. */
 async function makePlan({ env, dataDirectory, clone, story }: StackOptions): Promise<Plan> {
   const embedded = readEmbedded(env);
   if (!embedded.temporal) await askTemporalElsewhere(env);
@@ -135,7 +135,7 @@ type Running = {
   readonly environments: ReturnType<typeof engineEnvironments>;
 };
 
-/** Each part as soon as what it needs is there. What is still on its way after a first failure, `stop` awaits or ends. */
+/** Starts each part when its dependencies are ready. After a failure, `stop` awaits or ends parts that still start. */
 async function startParts(options: StackOptions, { sources, places }: Plan, crew: Crew): Promise<Running> {
   const { dataDirectory } = options;
   const { embedded, ports } = sources;
@@ -153,7 +153,7 @@ async function startParts(options: StackOptions, { sources, places }: Plan, crew
     if (sandboxUrl === null) return;
     await crew.supervise(sandboxPart(dataDirectory, sandboxUrl, sandboxEnvironment(sources, url)), () => sandboxUrl);
   });
-  // Before the migrations the worker would take up open deposits over an older schema.
+  // Before the migrations, the worker would continue open deposits on an older schema.
   const engine = Promise.all([postgresUrl, temporal, migrated]).then(([url, server]) =>
     engineEnvironments(sources, url, server),
   );
@@ -204,7 +204,7 @@ async function bundleOf({ env, clone, dataDirectory }: StackOptions): Promise<st
   return given === '' ? currentBundle({ clone, cache: cacheDirectory, dataDirectory, env }) : given;
 }
 
-/** Keeps for the next start what this one has found, and for terminals where everything is. */
+/** Saves the ports and the API key for the next start, and writes `local.env` for terminals. */
 async function settle(options: StackOptions, plan: Plan, running: Running, crew: Crew): Promise<StackFacts> {
   const { env, dataDirectory } = options;
   const { places, state } = plan;
@@ -256,14 +256,14 @@ async function clearLeftovers(dataDirectory: string, embedded: EmbeddedParts, st
     { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
     { name: 'sandbox', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
-    // Servers that are wanted again are taken over as they are.
+    // Servers that are wanted again are adopted.
     ...(embedded.temporal ? [] : [{ name: 'temporal', signal: 'SIGTERM' as const, timeoutMs: SERVER_STOP_MS }]),
     ...(embedded.postgres ? [] : [{ name: 'postgres', signal: 'SIGINT' as const, timeoutMs: SERVER_STOP_MS }]),
   ]);
   if (found.length > 0) story.say(`stopped what an earlier start had left running: ${found.join(', ')}`);
 }
 
-/** The ports we hand out; one the user has set is the user's. */
+/** The ports that we assign, without those that the user sets. */
 function neededPorts(env: StackOptions['env'], embedded: EmbeddedParts): Set<keyof Ports> {
   const isSet = (name: string) => (env[name] ?? '') !== '';
   const needed = new Set<keyof Ports>();
@@ -273,7 +273,7 @@ function neededPorts(env: StackOptions['env'], embedded: EmbeddedParts): Set<key
   return needed;
 }
 
-/** @throws LocalSettingsError when nothing of ours can listen where the user wants it: somebody else does, perhaps. */
+/** @throws LocalSettingsError if we cannot listen on the user's address, for example because another program does. */
 async function askListens(env: StackOptions['env']): Promise<void> {
   for (const name of ['API_LISTEN', 'CALLBACK_LISTEN']) {
     const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(env[name] ?? '') ?? [];
@@ -294,7 +294,7 @@ function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: Te
   };
 }
 
-/** The kept key as long as the database knows it; another database does not. */
+/** Returns the kept key if the database knows it. Otherwise revokes old local keys and creates one. */
 async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: string): Promise<string> {
   if (state.apiKey !== null && (await engineApi(apiUrl, state.apiKey).knowsKey())) return state.apiKey;
   const pool = createPool({ url: databaseUrl, max: 1, applicationName: 'local-stack' });

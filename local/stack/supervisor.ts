@@ -1,4 +1,4 @@
-/** Keeps the parts of the stack running: one that dies is started again, and all are stopped in a given order. */
+/** Keeps the parts of the stack running: restarts a part that dies, and stops all in a given order. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Exit } from '../servers/process.ts';
@@ -6,19 +6,19 @@ import type { Exit } from '../servers/process.ts';
 /** A part that is up and ready. */
 export type RunningPart = {
   readonly pid: number;
-  /** Resolves when the part is gone, for whatever reason. */
+  /** Resolves when the part is gone, for any reason. */
   readonly exited: Promise<Exit>;
-  /** Resolves when nothing of the part is left; also after it died by itself. */
+  /** Resolves when all processes of the part are gone; also after it died by itself. */
   stop(): Promise<void>;
-  /** Ends it at once and without waiting, for somebody who will not wait. */
+  /** Kills it at once, without waiting. */
   kill(): void;
-  /** Why it ended, by its own words. */
+  /** The reason of its end from its own log. */
   lastWords?(): string | null;
 };
 
 export type StackPart = {
   readonly name: string;
-  /** Resolves when the part is ready; rejects with what went wrong, leaving nothing behind. */
+  /** Resolves when the part is ready; otherwise rejects with the reason and leaves nothing running. */
   start(signal: AbortSignal): Promise<RunningPart>;
 };
 
@@ -28,17 +28,17 @@ export type SupervisorEvent =
   | { readonly kind: 'failed'; readonly part: string; readonly error: unknown; readonly retryInMs: number };
 
 export type Backoff = {
-  /** The wait before the first try; doubled after every further death or failure. */
+  /** The wait before the first retry, in ms; doubled after every further death or failure. */
   readonly firstMs: number;
   readonly longestMs: number;
-  /** A part that lived this long starts with the first wait again. */
+  /** A part that ran this long starts with the first wait again. */
   readonly calmAfterMs: number;
 };
 
 export type Supervisor = {
-  /** Starts a part and keeps it running. Rejects when the first start fails; that is not retried. */
+  /** Starts a part and keeps it running. Rejects if the first start fails, without a retry. */
   supervise(part: StackPart): Promise<RunningPart>;
-  /** Stops the named parts one after the other, each awaited; names that were never started are passed over. */
+  /** Stops the named parts one after the other and awaits each; skips names that were never started. */
   stop(order: readonly string[]): Promise<void>;
   /** Ends everything at once. */
   kill(): void;
@@ -46,14 +46,14 @@ export type Supervisor = {
 
 type Kept = { readonly abort: AbortController; readonly done: Promise<void>; running: RunningPart | null };
 
-/** A part was to be started after everything was told to stop. */
+/** A part was to be started after `stop` or `kill`. */
 export class StoppedError extends Error {
   override name = 'StoppedError';
 }
 
 const defaultBackoff: Backoff = { firstMs: 100, longestMs: 10_000, calmAfterMs: 10_000 };
 
-/** A supervisor that tells what happens and never throws after a part's first start. */
+/** Creates a supervisor that reports every event and never throws after a part's first start. */
 export function createSupervisor(tell: (event: SupervisorEvent) => void, backoff = defaultBackoff): Supervisor {
   const kept = new Map<string, Kept>();
   let stopped = false;
@@ -96,7 +96,7 @@ export function createSupervisor(tell: (event: SupervisorEvent) => void, backoff
   };
 }
 
-/** One part's life until it is told to stop. */
+/** Keeps one part running until the signal aborts. */
 async function keep(
   part: StackPart,
   first: RunningPart,
@@ -111,7 +111,7 @@ async function keep(
     see(running);
     const since = performance.now();
     const exit = await Promise.race([running.exited, aborted(signal)]);
-    // Whoever is killed has no say in it.
+    // A process killed by SIGKILL writes no reason.
     const words = exit?.signal === 'SIGKILL' ? null : (running.lastWords?.() ?? null);
     await running.stop();
     see(null);

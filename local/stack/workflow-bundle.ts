@@ -1,16 +1,16 @@
-/** The bundle of the workflows, made while the servers start and kept as long as the sources stay the same. */
+/** The bundle of the workflows, built while the servers start and kept until its sources change. */
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runTask } from './node-part.ts';
 
-/** All that a bundle can hold: lint keeps every other folder out of workflows/, and the lockfile names the packages. */
+/** All sources of a bundle: lint keeps other folders out of workflows/, and the lockfile pins the packages. */
 const SOURCES = ['workflows', 'domain', 'worker/bundle.ts', 'config/failure-converter.cjs', 'package-lock.json'];
 
 /**
- * The file of the current bundle. Bundling is the largest share of a worker's start; a worker that died should be
- * back without it, and so should a second `npm start`.
+ * Returns the file of the current bundle. Bundling is the largest share of a worker's start, so a restart of the worker
+ * and a second `npm start` reuse the file.
  */
 export async function currentBundle(options: {
   readonly clone: string;

@@ -5,7 +5,7 @@ import { readArguments, UsageError } from '../../config/command-line.ts';
 export type LocalOptions = {
   readonly once: boolean;
   readonly help: boolean;
-  /** It was said without the `--`, so that npm took it for its own. */
+  /** `--once` was given without the separating `--`, so npm took it as its own flag. */
   readonly onceByNpm: boolean;
 };
 
@@ -25,7 +25,7 @@ These switch an embedded part off: TEMPORAL_ADDRESS; DATABASE_URL; MTPAY_BASE_UR
 MTPAY_SECRET_KEY (then no sample deposit is placed). TEMPORAL_CLI_PATH names a Temporal CLI to use.`;
 
 /**
- * Of `npm start --once` nothing reaches us but a variable that npm makes of it.
+ * Parses the flags. From `npm start --once`, only npm's own variable reaches us.
  * @throws UsageError for anything that is not a known flag.
  */
 export function parseArguments(

@@ -1,4 +1,4 @@
-/** Whether a deposit reached its wallet exactly once and the books balance: the API's answer against the ledger's. */
+/** Proves from the API and from the ledger that a deposit was credited exactly once and that the books balance. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -7,12 +7,12 @@ import { deliveriesAtSandbox, type EngineApi } from '../stack/engine-api.ts';
 const PATIENCE_MS = 20_000;
 const POLL_MS = 50;
 
-/** One thing looked at; `found` says what was seen. */
+/** One check; `found` states the observation. */
 export type ProofCheck = { readonly holds: boolean; readonly found: string };
 
 /**
- * Looks at the deposit through the API and in the ledger. `databaseUrl` is the owner's: it takes on the auditor's role
- * before it reads.
+ * Checks the deposit through the API and in the ledger. `databaseUrl` is the owner's: the connection sets the auditor's
+ * role before it reads.
  */
 export async function proveCreditedOnce(
   api: EngineApi,
@@ -35,7 +35,7 @@ export async function proveCreditedOnce(
   ];
 }
 
-/** Whether the sandbox takes the order's callback for acknowledged: of what it does not, it sends more for three days. */
+/** Checks that the sandbox counts the order's callback as acknowledged; otherwise it would retry for three days. */
 export async function proveAcknowledged(
   sandboxUrl: string,
   controlToken: string,
@@ -60,7 +60,7 @@ export async function proveAcknowledged(
 
 async function readLedger(databaseUrl: string, externalOrderNumber: string) {
   const client = new pg.Client({ connectionString: databaseUrl });
-  // Its queries tell of a connection that was cut; between two of them nobody would listen, and the process would end.
+  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
   client.on('error', () => undefined);
   await client.connect();
   try {

@@ -1,4 +1,4 @@
-/** One real deposit from order to wallet, told as it happens. */
+/** Walks one real deposit from order to wallet, and prints each step. */
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,7 +6,7 @@ import { type Deposit, type EngineApi, payAtSandbox } from '../stack/engine-api.
 import { proveAcknowledged } from './proof.ts';
 import { readable, type Story } from './story.ts';
 
-/** The sample deposit did not reach the wallet; the message says where it stopped. */
+/** The sample deposit did not reach the wallet; the message names its last state. */
 export class SampleFailedError extends Error {
   override name = 'SampleFailedError';
 }
@@ -15,7 +15,7 @@ export const sampleAmount = '5000';
 const WALLET = 'wallet-42';
 const PATIENCE_MS = 60_000;
 const POLL_MS = 25;
-/** States in which nothing more happens by itself. */
+/** States from which a deposit does not continue by itself. */
 const dead = new Set(['PLACEMENT_REFUSED', 'PLACEMENT_UNKNOWN', 'EXPIRED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
 
 export type SampleOptions = {
@@ -27,8 +27,8 @@ export type SampleOptions = {
 };
 
 /**
- * Orders, pays at the sandbox and waits until the wallet is credited.
- * @throws SampleFailedError when the deposit ends otherwise or not within a minute.
+ * Creates a deposit, pays it at the sandbox and waits until the wallet is credited.
+ * @throws SampleFailedError if the deposit ends differently, or not within a minute.
  */
 export async function walkSample(options: SampleOptions): Promise<Deposit> {
   const { api, story } = options;

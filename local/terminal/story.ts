@@ -1,4 +1,4 @@
-/** What the terminal shows: one line a fact, no secrets. Colours and moving bars only where a person watches. */
+/** The terminal's output: one line per fact, no secrets. Colors and moving bars only on a terminal. */
 
 import type { DownloadProgress } from '../servers/temporal-sources.ts';
 
@@ -18,14 +18,14 @@ export type Story = {
   link(name: string, where: string): void;
   say(text: string): void;
   warn(text: string): void;
-  /** A download's bar, redrawn in place; elsewhere one line at the start and one at the end. */
+  /** A download's bar, redrawn in place; without a terminal, one line at the start and one at the end. */
   progress(progress: DownloadProgress): void;
 };
 
 const NAME_WIDTH = 18;
 const BAR_WIDTH = 24;
 
-/** A story told on the given screen. */
+/** Creates a story that writes to the given screen. */
 export function createStory(screen: Screen): Story {
   const paint = (code: number, text: string) => (screen.isTerminal ? `\x1b[${code}m${text}\x1b[0m` : text);
   const bold = (text: string) => paint(1, text);
@@ -93,7 +93,7 @@ export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`;
 }
 
-/** A decimal string with its thousands set apart, for reading only: `36000.5` → `36,000.5`. */
+/** A decimal string with thousands separators, for display only: `36000.5` → `36,000.5`. */
 export function readable(decimal: string): string {
   const [whole = '', fraction] = decimal.split('.');
   const grouped = whole.replaceAll(/\B(?=(\d{3})+$)/g, ',');

@@ -3,9 +3,9 @@ import { request as requestHttps } from 'node:https';
 import { type AckForm, refusalOf } from '../wire/acknowledgement.ts';
 import type { AttemptResult } from './deliveries.ts';
 
-/** More than any success body; an answer beyond it is a failure, and its rest is not read. */
+/** Larger than any success body. A longer response is a failure, and its rest is not read. */
 const MAX_ANSWER_BYTES = 65_536;
-/** As much of the answer as the attempt's record keeps. */
+/** The length of the response that the attempt's record keeps. */
 const KEPT_CHARACTERS = 200;
 
 type Answered =
@@ -13,9 +13,10 @@ type Answered =
   | { readonly ok: false; readonly problem: string };
 
 /**
- * Sends one callback and judges the answer; never rejects. `node:http` rather than fetch: it follows no redirect and
- * decodes nothing, so the answer is judged byte by byte, and every attempt has a connection of its own, because a
- * kept-alive one that the merchant closes at the wrong moment would cost a minute until the next retry.
+ * Sends one callback and checks the response; never rejects. It uses `node:http` and not fetch, because:
+ * - it follows no redirect and decodes nothing, so the response is compared byte by byte;
+ * - every attempt has a connection of its own. A merchant may close a kept-alive one at the wrong moment, which would
+ *   cost a minute until the next retry.
  */
 export async function sendCallback(
   url: string,
@@ -48,7 +49,7 @@ export async function sendCallback(
   };
 }
 
-/** Postgres keeps no NUL; other control characters would only disturb whoever reads the record. */
+/** Replaces control characters: PostgreSQL stores no NUL, and the others make the record hard to read. */
 const printable = (text: string): string => text.slice(0, KEPT_CHARACTERS).replace(/\p{Cc}/gu, '\u00b7');
 
 function post(url: string, body: string, timeoutMs: number): Promise<Answered> {
@@ -86,7 +87,7 @@ function post(url: string, body: string, timeoutMs: number): Promise<Answered> {
   });
 }
 
-/** The error's code where it has one: messages of Node repeat addresses, which the log does not need. */
+/** Returns the error's code if there is one: Node's messages repeat addresses, which the log does not need. */
 function nameOf(error: Error): string {
   const { code } = error as NodeJS.ErrnoException;
   return code ?? error.message;

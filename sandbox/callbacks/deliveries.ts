@@ -5,10 +5,10 @@ import { RETRIES, retryDue } from '../wire/retry-schedule.ts';
 import type { Settings } from '../settings.ts';
 import { sha256 } from '../wire/signature.ts';
 
-/** PENDING: an attempt is due or under way. FAILED is what the documents call "Callback Failed". */
+/** PENDING: an attempt is due or running. FAILED: the documents call it "Callback Failed". */
 export type DeliveryState = 'PENDING' | 'ACKNOWLEDGED' | 'FAILED';
 
-/** A delivery one sender holds the lease of, with everything its next attempt needs. */
+/** A delivery that one sender has leased, with everything for its next attempt. */
 export interface LeasedDelivery {
   readonly id: number;
   readonly externalOrderNumber: string;
@@ -18,7 +18,7 @@ export interface LeasedDelivery {
   readonly secretKey: string;
   /** The key that placed the order and its header timestamp; null for orders made before that was kept. */
   readonly placement: { readonly accessKey: string; readonly secretKey: string; readonly stamp: string } | null;
-  /** 0 for the first delivery, 1 to 16 for the retries of the table, more for retries asked for by hand. */
+  /** 0 for the first delivery, 1 to 16 for the retries of the table, more for manual retries. */
   readonly retry: number;
   readonly overrides: Readonly<Record<string, string>>;
   readonly transactionCode: string;
@@ -29,7 +29,7 @@ export interface LeasedDelivery {
   readonly finishedAt: Date;
   /** One attempt and no retries. */
   readonly single: boolean;
-  /** Timestamp of the first attempt, without what faults did to it; null before it. */
+  /** Timestamp of the first attempt, before faults changed it; null before that attempt. */
   readonly firstStampMs: number | null;
 }
 
@@ -42,8 +42,8 @@ const LEASED = `d.id, d.next_retry AS retry, d.single, d.overrides, d.first_stam
   t.finished_at AS "finishedAt"`;
 
 /**
- * A key that is disabled signs nothing any more: the newest in force does instead. Only a merchant who has disabled
- * every key gets what the placing key signs.
+ * A disabled key signs no more: the newest key in force signs instead. If the merchant has disabled every key, the
+ * placing key still signs.
  */
 const joined = (signsWith: Settings['signsWith']): string => `sandbox.buy_order o
   JOIN sandbox.access_key k ON k.access_key = o.access_key
@@ -55,12 +55,12 @@ const joined = (signsWith: Settings['signsWith']): string => `sandbox.buy_order 
   ) signing, sandbox.transaction t
   WHERE o.id = d.order_id AND t.transaction_code = d.transaction_code`;
 
-/** Not held back behind a delivery that is still pending. */
+/** True for a delivery that does not wait for another, pending one. */
 const FREE = `NOT EXISTS (SELECT FROM sandbox.delivery p WHERE p.id = d.after_delivery AND p.state = 'PENDING')`;
 
 /**
- * Leases up to `limit` deliveries that are due. Rows another sender is looking at are skipped; a lease that has run
- * out, because its sender was killed, counts as none.
+ * Leases up to `limit` deliveries that are due. Skips rows that another sender has locked. An expired lease counts as
+ * none: its sender was killed.
  */
 export async function leaseDue(
   pool: pg.Pool,
@@ -83,7 +83,7 @@ export async function leaseDue(
   return rows;
 }
 
-/** A delivery whose lease the caller holds since it was inserted. */
+/** Reads a delivery that was inserted with a lease for the caller. */
 export async function readHeld(pool: pg.Pool, id: number, signsWith: Settings['signsWith']): Promise<LeasedDelivery> {
   const { rows } = await pool.query<LeasedDelivery>(
     `SELECT ${LEASED} FROM sandbox.delivery d, ${joined(signsWith)} AND d.id = $1`,
@@ -98,8 +98,8 @@ export interface OpenAttempt {
 }
 
 /**
- * Records an attempt before it is sent, so that no attempt is unknown to the books. An attempt still open from before
- * belongs to a process that died: its outcome is unknown, and this one repeats the same step of the schedule.
+ * Records an attempt before it is sent, so that every attempt is recorded. An earlier attempt that is still open
+ * belongs to a process that died: its outcome is unknown, and this one repeats its step of the schedule.
  */
 export async function beginAttempt(
   pool: pg.Pool,
@@ -135,19 +135,19 @@ export async function beginAttempt(
   });
 }
 
-/** What came of an attempt. */
+/** The result of an attempt. */
 export interface AttemptResult {
   readonly outcome: 'ACKNOWLEDGED' | 'REFUSED' | 'NO_ANSWER';
   readonly httpStatus: number | null;
   readonly contentType: string | null;
-  /** The beginning of the answer's body. */
+  /** The first characters of the response body. */
   readonly answerPrefix: string | null;
-  /** Why it does not acknowledge, or how it failed. */
+  /** Why the response does not acknowledge, or how the attempt failed. */
   readonly problem: string | null;
   readonly tookMs: number;
 }
 
-/** Closes an attempt and schedules what follows from it; returns the state the delivery is in now. */
+/** Closes an attempt, schedules the next step, and returns the new state of the delivery. */
 export async function finishAttempt(
   pool: pg.Pool,
   attempt: OpenAttempt,
@@ -208,7 +208,7 @@ async function schedule(
   return 'PENDING';
 }
 
-/** The table is used up. A delivery that was acknowledged once stays so: only a retry by hand failed. */
+/** Ends a delivery after the last retry. An acknowledged delivery stays so: only a manual retry failed. */
 async function giveUp(client: pg.PoolClient, delivery: LeasedDelivery): Promise<DeliveryState> {
   const { rows } = await client.query<{ state: DeliveryState }>(
     `UPDATE sandbox.delivery SET lease_until = NULL, failed_at = coalesce(failed_at, now()),
@@ -228,8 +228,8 @@ async function giveUp(client: pg.PoolClient, delivery: LeasedDelivery): Promise<
 }
 
 /**
- * Makes a delivery due now. A pending one brings its next retry forward; one that is acknowledged or failed gets an
- * attempt beyond the table. False if there is no such delivery or it is being sent this moment.
+ * Makes a delivery due now. A pending delivery gets its next retry earlier; an acknowledged or failed one gets an
+ * attempt beyond the table. Returns false if there is no such delivery or if it is being sent now.
  */
 export async function retryNow(pool: pg.Pool, id: number): Promise<boolean> {
   const { rowCount } = await pool.query(
@@ -241,7 +241,7 @@ export async function retryNow(pool: pg.Pool, id: number): Promise<boolean> {
   return rowCount === 1;
 }
 
-/** Milliseconds until the loop has something to do next; negative if overdue, null if nothing is planned. */
+/** Returns the milliseconds until the loop's next work; negative if overdue, null if nothing is planned. */
 export async function untilNextDue(pool: pg.Pool): Promise<number | null> {
   const { rows } = await pool.query<{ ms: number | null }>(
     `SELECT extract(epoch FROM least(

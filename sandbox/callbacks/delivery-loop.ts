@@ -29,21 +29,21 @@ export interface LoopParts {
   readonly timeZone: string;
 }
 
-/** Does what is due: expires and releases orders, sends callbacks. All of its memory is in the database. */
+/** Expires and releases orders and sends callbacks when they are due. All its state is in the database. */
 export interface DeliveryLoop {
-  /** Something may have become due earlier than the loop thinks. */
+  /** Wakes the loop: something may be due earlier than it expects. */
   wake(): void;
-  /** Sends a delivery whose lease the caller holds; resolves when its attempt is over. */
+  /** Sends a delivery that the caller has leased; resolves when its attempt is over. */
   sendHeld(id: number): Promise<void>;
-  /** Starts nothing new and waits for the attempts under way. */
+  /** Starts no new work and waits for the running attempts. */
   stop(): Promise<void>;
 }
 
-/** The longest the loop sleeps, and how long it waits after the database failed. */
+/** The longest sleep of the loop, and its wait after a database error. */
 const IDLE_MS = 1_000;
-/** The shortest it sleeps while something is due that it cannot take. */
+/** The shortest sleep, while something is due that the loop cannot take. */
 const BUSY_MS = 5;
-/** Until an attempt without a result counts as lost: the longest it can take, and time to record it. */
+/** The time until an attempt without a result counts as lost: its longest duration, and time to record it. */
 const leaseMs = (settings: Settings): number => settings.answerTimeoutMs + 2_000;
 
 export function startDeliveryLoop(parts: LoopParts): DeliveryLoop {
@@ -71,7 +71,7 @@ export function startDeliveryLoop(parts: LoopParts): DeliveryLoop {
     woken = false;
   }
 
-  /** An attempt that fails for a reason of ours keeps its lease and is repeated when that is over. */
+  /** Starts an attempt. If it fails through our own fault, it keeps its lease and is repeated when the lease ends. */
   function start(delivery: LeasedDelivery): Promise<void> {
     const sending = attempt(parts, delivery)
       .catch((error: Error) => logger.error({ deliveryId: delivery.id, reason: error.message }, 'attempt not recorded'))
@@ -83,7 +83,7 @@ export function startDeliveryLoop(parts: LoopParts): DeliveryLoop {
     return sending;
   }
 
-  /** One look at everything that is due; says how long nothing will be. */
+  /** Does everything that is due; resolves to the milliseconds until the next work. */
   async function pass(): Promise<number> {
     await expireOrders(pool);
     for (const id of await ordersToRelease(pool, concurrency)) await releaseOrder(pool, id);
@@ -95,7 +95,7 @@ export function startDeliveryLoop(parts: LoopParts): DeliveryLoop {
     return Math.min(IDLE_MS, Math.max(BUSY_MS, next ?? IDLE_MS));
   }
 
-  /** The loop outlives its database: whatever a pass could not do is still due at the next. */
+  /** Runs until it is stopped. A database error does not end it: the failed work is still due at the next pass. */
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
       const pauseMs = await pass().catch((error: Error) => {

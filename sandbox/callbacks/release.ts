@@ -6,10 +6,10 @@ import { drawReleaseFaults } from '../faults/faults.ts';
 import { lockOrder, type Order } from '../orders/orders.ts';
 import type { ReleasePlan, ReleaseWorld } from '../faults/release-faults.ts';
 
-/** Thirty-two characters, the digits among them as in the documents' sample `ATSA6E40D5FE7UZHE`. */
+/** Thirty-two characters, including digits as in the documents' sample `ATSA6E40D5FE7UZHE`. */
 const CODE_CHARACTERS = '0123456789ABCDEFGHJKLMNPQRSTUVXZ';
 
-/** `AT` and fifteen random characters: 75 bits, and the primary key would refuse a repetition. */
+/** `AT` and fifteen random characters: 75 bits, and the primary key rejects a repetition. */
 export function newTransactionCode(): string {
   return `AT${Array.from({ length: 15 }, () => CODE_CHARACTERS[randomInt(CODE_CHARACTERS.length)]).join('')}`;
 }
@@ -32,15 +32,15 @@ export interface Release {
 }
 
 export interface ReleaseOptions {
-  /** The payer has paid once more: an order that is RELEASED already gets a further transaction. */
+  /** The payer has paid again: an order that is already RELEASED gets a further transaction. */
   readonly again?: boolean;
-  /** Deliveries that are due at once are leased to the caller for so long, who sends them. */
+  /** Leases deliveries that are due at once to the caller, who sends them, for this many milliseconds. */
   readonly heldMs?: number;
 }
 
 /**
- * The seller releases the currency: one transaction and its callback, or what faults make of it. Null if the order is
- * not there to be released. Order, transactions, deliveries and log entries stand or fall together.
+ * Releases the currency as the seller: one transaction and its callback, or the faults' version of them. Returns null
+ * if the order cannot be released. Order, transactions, deliveries and log entries commit together.
  */
 export async function releaseOrder(pool: pg.Pool, id: number, options: ReleaseOptions = {}): Promise<Release | null> {
   return inTransaction(pool, async (client) => {
@@ -90,7 +90,7 @@ async function insertTransactions(client: pg.PoolClient, order: Order, plan: Rel
   }
 }
 
-/** Returns the ids of those that are held. */
+/** Inserts the deliveries and returns the ids of those leased to the caller. */
 async function insertDeliveries(
   client: pg.PoolClient,
   order: Order,

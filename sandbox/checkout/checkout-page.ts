@@ -4,16 +4,16 @@ import type { Order } from '../orders/orders.ts';
 import { LANGUAGES, type Language } from '../orders/parameters.ts';
 import { type Texts, TEXTS } from './texts.ts';
 
-/** Everything one checkout page shows. */
+/** The data of one checkout page. */
 export interface Checkout {
   readonly order: Order;
-  /** One for every way to pay the seller takes. */
+  /** One for each payment method that the seller accepts. */
   readonly payees: readonly Payee[];
-  /** Of the first transaction, once the currency is released. */
+  /** The code of the first transaction, after the release of the currency. */
   readonly transactionCode: string | null;
 }
 
-/** Seconds after which a page that can still change asks again; there are no scripts. */
+/** Seconds after which a page that can still change reloads; there are no scripts. */
 const REFRESH_SECONDS = { WAITING: 30, PAID: 2 } as const;
 
 function languages(current: Language, texts: Texts): Html {
@@ -47,11 +47,11 @@ ${main}
 `.text;
 }
 
-/** An order not paid in time is shown as expired from that moment, whether or not the loop has marked it yet. */
+/** Shows an order as expired from its deadline on, even if the loop has not marked it yet. */
 const shownState = (order: Order, now: Date): Order['state'] =>
   order.state === 'WAITING' && order.payBefore <= now ? 'EXPIRED' : order.state;
 
-/** How many of the three steps are behind the payer. */
+/** How many of the three steps the payer has completed. */
 const STEPS_DONE = { WAITING: 0, PAID: 2, RELEASED: 3 } as const;
 
 function steps(done: number, texts: Texts): Html {
@@ -85,7 +85,7 @@ ${bank === null ? null : html`<dt>${texts.bank}</dt><dd>${foreign(bank)}</dd>`}
 </dl>`;
 }
 
-/** The part a person acts on: where to pay, "I have paid", and cancelling behind a second look. */
+/** The payer's part of the page: where to pay, "I have paid", and cancel with a confirmation. */
 function paying(checkout: Checkout, language: Language, now: Date): Html {
   const texts = TEXTS[language];
   const { order, payees } = checkout;
@@ -123,7 +123,7 @@ ${transactionCode === null ? null : html`<dt>${texts.transactionCode}</dt><dd cl
 </section>`;
 }
 
-/** The checkout of one order, as it stands at `now`. */
+/** Renders the checkout of one order, in its state at `now`. */
 export function checkoutPage(checkout: Checkout, language: Language, now: Date): string {
   const texts = TEXTS[language];
   const state = shownState(checkout.order, now);
@@ -143,7 +143,7 @@ ${details(checkout, state, texts)}
   );
 }
 
-/** What a link nobody was given leads to. */
+/** Renders the page for an unknown link. */
 export function notFoundPage(language: Language): string {
   const { notFound, notFoundText } = TEXTS[language];
   return layout(

@@ -2,17 +2,17 @@ import type pg from 'pg';
 import type { Currency } from '../orders/advertisements.ts';
 import type { Order } from '../orders/orders.ts';
 
-/** One way to pay the seller, as fictitious as the money. */
+/** One way to pay the seller; fictitious, like the money. */
 export interface Payee {
-  /** As the advertisement has it. */
+  /** As in the advertisement. */
   readonly method: string;
   readonly name: string;
-  /** Null where the method is no bank's. */
+  /** Null if the method is not a bank's. */
   readonly bank: string | null;
   readonly account: string;
 }
 
-/** Accounts nobody has; bank accounts follow the look of the currency's banks. */
+/** Fictitious accounts; bank accounts have the format of the currency's banks. */
 const BANK_ACCOUNTS: Readonly<Record<Currency, string>> = {
   CNY: '6200 0000 0000 0001',
   HKD: '012-000000-002',
@@ -24,7 +24,7 @@ const ACCOUNTS: Readonly<Record<string, string>> = {
   FPS: '000000002',
 };
 
-/** Where the payer of an order may pay: every method of the advertisement it was matched with. */
+/** Returns where the payer of an order may pay: every method of the matched advertisement. */
 export async function payeesOf(pool: pg.Pool, order: Order): Promise<Payee[]> {
   const { rows } = await pool.query<{ seller: string; methods: string[] }>(
     'SELECT seller, payment_methods AS methods FROM sandbox.advertisement WHERE code = $1',

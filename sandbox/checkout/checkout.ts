@@ -16,7 +16,7 @@ export interface CheckoutParts {
 const languageOf = (request: Request, order: Order | null): Language =>
   LANGUAGES.find((language) => language === request.query['lang']) ?? order?.supportLanguage ?? 'en';
 
-/** What the receipt names; the first transaction, should a fault have made more of one order. */
+/** Reads the transaction code for the receipt; the first one, if a fault made several for one order. */
 async function transactionCodeOf(pool: pg.Pool, order: Order): Promise<string | null> {
   const { rows } = await pool.query<{ code: string }>(
     `SELECT transaction_code AS code FROM sandbox.transaction WHERE order_id = $1
@@ -27,8 +27,8 @@ async function transactionCodeOf(pool: pg.Pool, order: Order): Promise<string | 
 }
 
 /**
- * The pages behind `redirectUrl`. Whoever has the link may pay or cancel; there is nothing else to log in with. A form
- * is answered with a redirect to the page, so that reloading sends nothing twice.
+ * The pages behind `redirectUrl`. Anybody with the link may pay or cancel; there is no other login. A form returns a
+ * redirect to the page, so that a reload sends nothing twice.
  */
 export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router {
   const router = Router();
@@ -55,7 +55,7 @@ export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router 
     response.type('html').send(checkoutPage(checkout, languageOf(request, order), new Date()));
   });
 
-  // Whoever reloads, goes back or keeps the address of a form comes here by GET, and wants the page.
+  // A reload, the back button or a saved form address arrives as GET; it gets the page.
   router.get(['/:token/paid', '/:token/cancel'], async (request, response) => {
     const order = await find(request, response);
     if (order !== null) back(request, response, order);

@@ -2,7 +2,7 @@ import type { Currency } from '../orders/advertisements.ts';
 import type { OrderState } from '../orders/orders.ts';
 import type { Language } from '../orders/parameters.ts';
 
-/** What the checkout says, in one language. */
+/** The texts of the checkout in one language. */
 export interface Texts {
   readonly htmlLang: string;
   readonly languageName: string;
@@ -16,15 +16,15 @@ export interface Texts {
   readonly orderDetails: string;
   readonly youPay: string;
   readonly youPaid: string;
-  /** Of an order nobody should pay any more. */
+  /** The label of the amount in an order that must not be paid any more. */
   readonly amount: string;
   readonly bank: string;
   readonly youReceive: string;
   readonly unitPrice: string;
   readonly method: string;
-  /** The seller takes several ways to pay. */
+  /** Shown if the seller accepts several payment methods. */
   readonly chooseMethod: string;
-  /** Names of the usual ways to pay; another is shown as the seller has written it. */
+  /** Names of the usual payment methods; another one is shown as the seller wrote it. */
   readonly methods: Readonly<Record<string, string>>;
   readonly payee: string;
   readonly account: string;

@@ -26,10 +26,10 @@ import { html } from '../html.ts';
 import { unstorableIn } from '../plain-text.ts';
 import type { SettingsBook } from '../settings.ts';
 
-/** A path of the console to go to after the log-in; anything else is its first page. */
+/** Returns the console path to open after the login; for anything else, the first page. */
 const aheadOf = (text: string): string => (/^\/console(?:[/?][\w/.?=&%+-]*)?$/.test(text) ? text : '/console');
 
-/** The password page and the form behind it; everything else needs the session this begins. */
+/** The password page and its form; all other pages need the session that it creates. */
 function loginRoutes({ pool, limit }: ConsoleParts): Router {
   const router = Router();
   router.get('/login', (request, response) => showLogin(response, aheadOf(asked(request, 'ahead')), null, 200));
@@ -48,7 +48,7 @@ function loginRoutes({ pool, limit }: ConsoleParts): Router {
   return router;
 }
 
-/** Lets only requests with a session pass, and of forms only our own. */
+/** Passes only requests with a session; passes a form only if it is our own. */
 function guard({ pool }: ConsoleParts): RequestHandler {
   return async (request, response, next) => {
     const session = await findSession(pool, request);
@@ -65,7 +65,7 @@ function guard({ pool }: ConsoleParts): RequestHandler {
   };
 }
 
-/** What cannot be done is told on a page, with the way back the browser has anyway. */
+/** Shows a request that cannot be done on a page; the browser's back button leads back. */
 const problems: ErrorRequestHandler = (error: Error, request: Request, response: Response, next): void => {
   if (!(error instanceof ConsoleProblem) || response.headersSent || response.locals['session'] === undefined) {
     next(error);
@@ -81,8 +81,8 @@ const problems: ErrorRequestHandler = (error: Error, request: Request, response:
 };
 
 /**
- * `/console`: the merchant's console. Pages without scripts behind one password; a cookie that no other site can make
- * the browser send, and a token in every form besides.
+ * `/console`: the merchant's console. Pages without scripts, behind one password. No other site can make the browser
+ * send the session cookie, and every form has a token as well.
  */
 export function consoleRoutes(pool: pg.Pool, book: SettingsBook, loop: DeliveryLoop): Router {
   const parts: ConsoleParts = { pool, book, loop, limit: loginLimit() };

@@ -18,7 +18,7 @@ const MENU: readonly (readonly [path: string, name: string])[] = [
   ['/console/events', 'Event log'],
 ];
 
-/** What a form that worked is answered with, by the `done` of the address: fixed sentences, never text from outside. */
+/** Sentences after a successful form, by the URL's `done`: fixed sentences, never text from outside. */
 const DONE: Readonly<Record<string, string>> = {
   saved: 'Saved.',
   paid: 'The customer has paid. The seller’s release follows.',
@@ -32,16 +32,16 @@ const DONE: Readonly<Record<string, string>> = {
   reset: 'Every setting has its configured value again.',
 };
 
-/** What the guard has found out about the request. */
+/** Returns the session that the guard found for the request. */
 export const sessionOf = (response: Response): Session => response.locals['session'] as Session;
 
 export interface Page {
   readonly title: string;
   readonly body: Html;
-  /** Shown instead of what the address says was done. */
+  /** Shown instead of the sentence for the URL's `done`. */
   readonly problem?: string;
   readonly status?: number;
-  /** Seconds until the page asks again. */
+  /** Seconds until the page reloads. */
   readonly refreshSeconds?: number | null;
 }
 
@@ -78,7 +78,7 @@ function message(request: Request, problem: string | undefined): Html | null {
   return text === null ? null : html`<p class="message" role="status">${text}</p>`;
 }
 
-/** Sends a page of the console to a person who is logged in. */
+/** Sends a page of the console to a logged-in person. */
 export function show(request: Request, response: Response, page: Page): void {
   const path = request.originalUrl.replace(/[?#].*$/s, '').replace(/\/$/, '');
   const body = html`<header class="bar"><div><span class="brand">MTPay · Merchant console</span>
@@ -95,10 +95,10 @@ ${page.body}
     .send(document(page.title, page.refreshSeconds ?? null, 'console', body));
 }
 
-/** There are no users; this is for password managers, which want to know whose password it is. */
+/** There are no users; password managers need a name for the password. */
 export const USERNAME = html`<input type="text" name="username" value="console" autocomplete="username" hidden>`;
 
-/** The one page for whoever is not. `ahead` is where to go afterwards, a path of the console. */
+/** Sends the login page, the only one without a session. `ahead` is the console path to open after the login. */
 export function showLogin(response: Response, ahead: string, problem: string | null, status: number): void {
   const body = html`<header class="bar"><div><span class="brand">MTPay · Merchant console</span></div></header>
 <main><div class="narrow card">
@@ -119,7 +119,7 @@ ${USERNAME}
     .send(document('Log in', null, 'console', body));
 }
 
-/** A form that changes something; carries the token that proves it is ours. */
+/** A form that changes something; its token proves that it is ours. */
 export function form(response: Response, action: string, content: Html, className = ''): Html {
   return html`<form method="post" action="${action}"${className === '' ? null : html` class="${className}"`}>
 <input type="hidden" name="formToken" value="${sessionOf(response).formToken}">${content}</form>`;
@@ -133,14 +133,14 @@ export interface FieldOptions {
   readonly mono?: boolean;
 }
 
-/** Carries what a field of the form shows, so that what it says later can be told from what somebody wrote into it. */
+/** A hidden copy of a field's shown value, so that a later submit reveals whether a person edited the field. */
 const asShown = (name: string, value: string): Html =>
   html`<input type="hidden" name="${shownName(name)}" value="${value}">`;
 
-/** Whose forms are pages that stand open, with what others may change meanwhile. */
+/** An input with its hidden copy, for pages that stay open while others may change the same values. */
 export const remembered = (name: string, value: string, input: Html): Html => html`${asShown(name, value)}${input}`;
 
-/** A labelled input. */
+/** A labeled input. */
 export function field(label: string, name: string, value: string, options: FieldOptions = {}): Html {
   const { note, type = 'text', required = false, readonly = false, mono = false } = options;
   const password = type === 'password' ? html` autocomplete="current-password"` : html` autocomplete="off"`;
@@ -150,14 +150,14 @@ ${note === undefined ? null : html`<small>${note}</small>`}</label>`;
 }
 
 export function area(label: string, name: string, value: string, note?: string): Html {
-  // The line feed after the start tag is dropped by browsers; without it one in the value would be.
+  // Browsers drop a line feed after the start tag; without this one, they would drop the value's own.
   return html`<label class="field"><span>${label}</span>
 <textarea name="${name}" rows="3" class="mono" autocomplete="off" spellcheck="false">
 ${value}</textarea>
 ${note === undefined ? null : html`<small>${note}</small>`}</label>`;
 }
 
-/** A labelled list to choose from; options are `[value, text]`. */
+/** A labeled list to choose from; options are `[value, text]`. */
 export function select(
   label: string,
   name: string,
@@ -175,14 +175,14 @@ ${note === undefined ? null : html`<small>${note}</small>`}</label>`;
 export const badge = (text: string, tone: 'good' | 'bad' | 'warn' | '' = ''): Html =>
   html`<span class="badge ${tone}">${text}</span>`;
 
-/** A moment in UTC, to the second; a dash where there is none. */
+/** A moment in UTC, to the second; a dash for null. */
 export function moment(at: Date | string | null): Html {
   if (at === null) return html`–`;
   const iso = typeof at === 'string' ? at : at.toISOString();
   return html`<time datetime="${iso}">${iso.slice(0, 19).replace('T', ' ')}</time>`;
 }
 
-/** A table with column heads; `empty` is what it says without rows. */
+/** A table with column heads; `empty` is its text without rows. */
 export function table(caption: string, heads: readonly string[], rows: readonly Html[], empty: string): Html {
   if (rows.length === 0) return html`<h2>${caption}</h2><p class="quiet">${empty}</p>`;
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table>

@@ -5,13 +5,13 @@ import { asked } from './requests.ts';
 /** Lines of one page of a list. */
 export const PAGE = 50;
 
-/** The id in the address below which a page begins; null for the first page. */
+/** The id in the URL below which a page begins; null for the first page. */
 export function beforeOf(request: Request): number | null {
   const text = asked(request, 'before');
   return /^\d{1,9}$/.test(text) ? Number(text) : null;
 }
 
-/** A link to what comes after a page that is full; null if nothing does. */
+/** A link to the next page if this one is full; null otherwise. */
 export function older(
   path: string,
   query: Readonly<Record<string, string>>,

@@ -3,7 +3,7 @@ import type { DeliveryState } from '../callbacks/deliveries.ts';
 import type { EventDetail } from '../event-log.ts';
 import type { OrderState } from '../orders/orders.ts';
 
-/** An order as the console lists it. */
+/** An order in the console's list. */
 export interface OrderLine {
   readonly id: number;
   readonly externalOrderNumber: string;
@@ -50,7 +50,7 @@ export async function numberOfOrder(pool: pg.Pool, id: number): Promise<string |
   return rows[0]?.number ?? null;
 }
 
-/** A delivery with the order it belongs to and the last answer it got. */
+/** A delivery with its order and the last response it got. */
 export interface DeliveryLine {
   readonly id: number;
   readonly orderId: number;
@@ -91,7 +91,7 @@ export interface EventSearch {
   readonly limit: number;
 }
 
-/** Newest first. For people: whoever needs to miss nothing reads the control API's log forwards. */
+/** Newest first, for people. A reader that must miss no event reads the control API's log forward. */
 export async function searchEvents(pool: pg.Pool, search: EventSearch): Promise<EventLine[]> {
   const { rows } = await pool.query<EventLine>(
     `SELECT id::float8 AS id, at, kind, external_order_number AS "externalOrderNumber", detail FROM sandbox.event

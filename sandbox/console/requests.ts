@@ -9,11 +9,11 @@ export interface ConsoleParts {
   readonly pool: pg.Pool;
   readonly book: SettingsBook;
   readonly loop: DeliveryLoop;
-  /** Of passwords: at the log-in and where a secret is revealed. */
+  /** The limit of password attempts, at the login and when a secret is revealed. */
   readonly limit: LoginLimit;
 }
 
-/** What was asked for cannot be done; the message says what would be right, to the person at the console. */
+/** A request that cannot be done; the message tells the person at the console what would be right. */
 export class ConsoleProblem extends Error {
   readonly httpStatus: 400 | 403 | 404 | 409 | 429;
   constructor(httpStatus: 400 | 403 | 404 | 409 | 429, message: string) {
@@ -22,25 +22,26 @@ export class ConsoleProblem extends Error {
   }
 }
 
-/** A text of the posted form; '' where there is none. */
+/** A text field of the posted form; '' if it is absent. */
 export function posted(request: Request, name: string): string {
   const value = (request.body as Record<string, unknown> | undefined)?.[name];
   return typeof value === 'string' ? value : '';
 }
 
-/** What a field held when the page with the form was made; null where the form does not say. */
+/** The value of a field when its page was made; null if the form does not carry it. */
 export function shown(request: Request, name: string): string | null {
   return Object.hasOwn((request.body ?? {}) as object, shownName(name))
     ? lines(posted(request, shownName(name)))
     : null;
 }
 
-/** The name of the hidden field that carries it. */
+/** The name of the hidden field with a field's shown value. */
 export const shownName = (name: string): string => `shown.${name}`;
 
 /**
- * Whether the form changes a field: its text is another than the page showed. A page that has stood open meanwhile changes
- * nothing else, and what another page has changed since is told instead of undone. `current` is the field's text now.
+ * Whether the form changes a field: its text differs from the text that the page showed. A page that was open for long
+ * changes nothing else. `current` is the field's text now.
+ * Throws a {@link ConsoleProblem} if another page has changed the same field since.
  */
 export function isChanged(request: Request, name: string, current: string, label: string): boolean {
   const text = lines(posted(request, name));
@@ -55,7 +56,7 @@ export function isChanged(request: Request, name: string, current: string, label
 
 const lines = (text: string): string => text.replaceAll('\r\n', '\n');
 
-/** A text of the address; '' where there is none. */
+/** A text parameter of the URL; '' if it is absent. */
 export function asked(request: Request, name: string): string {
   const value = request.query[name];
   return typeof value === 'string' ? value.replaceAll('\0', '') : '';
@@ -63,14 +64,14 @@ export function asked(request: Request, name: string): string {
 
 const identifier = z.coerce.number().int().min(1).max(2_147_483_647);
 
-/** The id in the path; whatever is none leads to nothing rather than to a mistake. */
+/** Returns the id in the path. Throws a 404 for an invalid one, as for an id that does not exist. */
 export function idOf(request: Request): number {
   const parsed = identifier.safeParse(request.params['id']);
   if (!parsed.success) throw new ConsoleProblem(404, 'There is no such thing.');
   return parsed.data;
 }
 
-/** After a form that worked: back to a page, so that reloading sends nothing twice. */
+/** Redirects to a page after a successful form, so that a reload sends nothing twice. */
 export function done(response: Response, path: string, what: string): void {
   response.redirect(303, `${path}${path.includes('?') ? '&' : '?'}done=${what}`);
 }

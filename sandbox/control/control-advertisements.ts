@@ -12,7 +12,7 @@ import type { Settings } from '../settings.ts';
 
 const CHECK_VIOLATION = '23514';
 
-/** `/control/advertisements`: the sellers' offers. There is no way to delete one, because orders refer to it. */
+/** `/control/advertisements`: the sellers' offers. An offer cannot be deleted, because orders refer to it. */
 export function advertisementRoutes(pool: pg.Pool, settings: () => Settings): Router {
   const router = Router();
   router.get('/', async (_request, response) => {
@@ -32,7 +32,7 @@ export function advertisementRoutes(pool: pg.Pool, settings: () => Settings): Ro
   return router;
 }
 
-/** Only the database sees both limits of an offer when one of them changes. */
+/** Turns the database's check of both limits into a control error: a change names only one of them. */
 async function consistent<T>(change: Promise<T>): Promise<T> {
   return change.catch((error: Error & { code?: string }) => {
     throw error.code === CHECK_VIOLATION ? new ControlError(400, 'minPrice must not exceed maxPrice') : error;

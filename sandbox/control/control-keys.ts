@@ -12,7 +12,7 @@ const rotateBody = z.strictObject({
     .default(0),
 });
 
-/** `/control/keys`: the merchant's API tokens. A secret is in the answer that makes it and in no other. */
+/** `/control/keys`: the merchant's API tokens. Only the response that creates a key contains its secret. */
 export function keyRoutes(pool: pg.Pool): Router {
   const router = Router();
   router.get('/', async (_request, response) => {

@@ -49,7 +49,7 @@ const statementQuery = z.object({ day: statementDay, format: z.enum(['json', 'cs
 
 const numberOf = (request: Request): string => String(request.params['externalOrderNumber']);
 
-/** `/control`: what a test or script may do that no merchant can. Everything is JSON and needs the control token. */
+/** `/control`: actions for tests and scripts that no merchant has. All is JSON and needs the control token. */
 export function controlRoutes(parts: ControlParts): Router {
   const { pool, book, loop, token } = parts;
   const router = Router();
@@ -107,7 +107,7 @@ function faultRoutes(pool: pg.Pool): Router {
   return router;
 }
 
-/** The orders of a number: what they are, and what payer and merchant do with them. */
+/** The orders of a number, and the actions of payer and merchant on them. */
 function orderRoutes(parts: ControlParts): Router {
   const { pool, loop } = parts;
   const router = Router();
@@ -172,7 +172,7 @@ function bookRoutes({ pool, book, loop }: ControlParts): Router {
   return router;
 }
 
-/** The payer pays the first of these orders that can be paid, an expired one included; late money exists. */
+/** Pays the first of these orders that can be paid, even an expired one: late payments happen. */
 async function payFirst({ pool, book }: ControlParts, orders: readonly Order[], release: boolean): Promise<boolean> {
   for (const order of orders) {
     if (!(await markPaid(pool, order.id, book.current(), true))) continue;
@@ -182,7 +182,7 @@ async function payFirst({ pool, book }: ControlParts, orders: readonly Order[], 
   return false;
 }
 
-/** The payer pays an order a second time that was released before: one order, two transactions. */
+/** Pays a released order a second time: one order, two transactions. */
 async function payAgain(pool: pg.Pool, orders: readonly Order[]): Promise<boolean> {
   for (const order of orders) {
     if ((await releaseOrder(pool, order.id, { again: true })) !== null) return true;

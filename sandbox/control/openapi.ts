@@ -2,7 +2,7 @@ import { BUY_COIN_MODES, CURRENCIES } from '../orders/advertisements.ts';
 import { STATUS_CODES } from '../wire/envelope.ts';
 import { LANGUAGES } from '../orders/parameters.ts';
 
-/** What the sandbox is told about itself where the documents leave it open. */
+/** The sandbox's own facts, where the documents leave them open. */
 export interface OpenApiFacts {
   readonly url: string;
   readonly placementPath: string;
@@ -124,7 +124,7 @@ const CALLBACK = {
 
 const json = (schema: string) => ({ 'application/json': { schema: { $ref: `#/components/schemas/${schema}` } } });
 
-/** OpenAPI 3.1 of the provider's API. Written by hand; a test holds it against what the sandbox takes and sends. */
+/** OpenAPI 3.1 of MTPay's API. Written by hand; a test compares it with the sandbox's requests and responses. */
 export function openApiDocument({ url, placementPath, mtcDecimals }: OpenApiFacts): object {
   return {
     openapi: '3.1.0',

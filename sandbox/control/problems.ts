@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 type Issue = z.core.$ZodIssue;
 
-/** What the types of JSON are called. */
+/** The names of JSON types in messages. */
 const NAMES: Readonly<Record<string, string>> = {
   string: 'a text',
   number: 'a number',
@@ -15,8 +15,8 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Everything that is wrong with a value from outside, one sentence each: `immediately must be true or false`. `call` gives
- * a member's name to the person who reads; its own by default.
+ * Returns all faults of a value from outside, one sentence each: `immediately must be true or false`. `call` returns a
+ * member's name for the reader; by default the name itself.
  */
 export function problemsOf(error: z.ZodError, call: (name: string) => string = (name) => name): string[] {
   return error.issues.map((issue) => {

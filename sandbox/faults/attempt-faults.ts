@@ -5,9 +5,9 @@ import { kind } from './fault-kind.ts';
 import { newKeyPair } from '../keys.ts';
 import { sign } from '../wire/signature.ts';
 
-/** What a fault does to one attempt at a callback. */
+/** The effect of a fault on one callback attempt. */
 export interface AttemptEffect extends Partial<BodyChanges> {
-  /** The acknowledgement is not noticed: the attempt counts as refused and the schedule goes on. */
+  /** Ignores the acknowledgment: the attempt counts as refused and the schedule continues. */
   readonly ignoreAck?: boolean;
 }
 
@@ -22,7 +22,7 @@ const SPELLINGS: Readonly<Record<'quoted' | 'exponent' | 'decimal', (stamp: stri
   decimal: (stamp) => `${stamp}.0`,
 };
 
-/** Other spellings of the same amount, as libraries write them; of digits with or without decimals, above 0. */
+/** Other spellings of the same amount, as libraries write them; for digits with or without decimals, above 0. */
 const AMOUNT_SPELLINGS: Readonly<
   Record<'exponent' | 'shifted' | 'zeros', (whole: string, decimals: string) => string>
 > = {
@@ -35,14 +35,14 @@ const AMOUNT_SPELLINGS: Readonly<
   zeros: (whole, decimals) => `${whole}.${decimals.padEnd(12, '0')}`,
 };
 
-/** What another fault has put in the place of an amount stays as it is. */
+/** Respells an amount; leaves a value that another fault has put in its place. */
 function respelled([name, raw]: Field, as: keyof typeof AMOUNT_SPELLINGS): Field {
   const plain = /^(\d+)(?:\.(\d+))?$/.exec(raw);
   const isAmount = NUMBER_FIELDS.has(name) && plain !== null && /[1-9]/.test(raw);
   return isAmount ? [name, AMOUNT_SPELLINGS[as](plain[1]!, plain[2] ?? '')] : [name, raw];
 }
 
-/** Faults of one attempt: with `remaining: 1` the first attempt is off and its retry is genuine. */
+/** Faults of one attempt: with `remaining: 1` the first attempt is faulty and its retry is genuine. */
 export const ATTEMPT_FAULTS = {
   retryAcked: kind(
     'The acknowledgement is not noticed, and the callback is sent again as if it had been refused.',
@@ -125,7 +125,7 @@ export const ATTEMPT_FAULTS = {
   ),
 };
 
-/** All effects at once: offsets add up, fields change in the order of the faults, the last of the others wins. */
+/** Combines effects: offsets add up, fields change in the order of the faults, the last of the others wins. */
 export function combineAttempt(effects: readonly AttemptEffect[]): BodyChanges & { readonly ignoreAck: boolean } {
   return {
     ignoreAck: effects.some((effect) => effect.ignoreAck === true),

@@ -4,7 +4,7 @@ import type { RELEASE_FAULTS } from './release-faults.ts';
 
 type Kind = keyof typeof PLACEMENT_FAULTS | keyof typeof RELEASE_FAULTS | keyof typeof ATTEMPT_FAULTS;
 
-/** Each kind in a few words, for whoever looks for what happened and not for its name. */
+/** Each kind in a few words, for a reader who searches by the event and not by its name. */
 export const FAULT_TITLES = {
   status: 'Refused with a status code',
   http500: 'HTTP error',

@@ -7,14 +7,14 @@ import { FAULT_TITLES } from './fault-titles.ts';
 import { PLACEMENT_FAULTS, type PlacementEffect } from './placement-faults.ts';
 import { RELEASE_FAULTS, type ReleaseEffect } from './release-faults.ts';
 
-/** A fault waiting to act: on any order, or on the orders of one external order number. */
+/** An armed fault: for any order, or for the orders of one external order number. */
 export interface Fault {
   readonly id: number;
   /** `global` or an external order number. */
   readonly scope: string;
   readonly kind: string;
   readonly params: unknown;
-  /** How often it still acts; null: until it is removed. */
+  /** How many times it still acts; null: until it is removed. */
   readonly remaining: number | null;
 }
 
@@ -24,21 +24,21 @@ const skewOfAttempt: FaultKind<AttemptEffect> = {
   effect: (params) => ({ stampOffsetMs: PLACEMENT_FAULTS.clockSkew.effect(params).skewMs ?? 0 }),
 };
 
-/** The three moments faults act at. A new kind is a new row in one of these tables. */
+/** The three moments at which faults act. A new kind is a new row in one of these tables. */
 const PLACEMENT: Readonly<Record<string, FaultKind<PlacementEffect>>> = PLACEMENT_FAULTS;
 const RELEASE: Readonly<Record<string, FaultKind<ReleaseEffect>>> = RELEASE_FAULTS;
 const ATTEMPT: Readonly<Record<string, FaultKind<AttemptEffect>>> = { ...ATTEMPT_FAULTS, clockSkew: skewOfAttempt };
 
 const ALL: ReadonlyMap<string, FaultKind<unknown>> = new Map(Object.entries({ ...ATTEMPT, ...RELEASE, ...PLACEMENT }));
 
-/** One kind of misbehaviour, for people and forms. */
+/** One kind of fault, for people and forms. */
 export interface FaultCatalogueEntry {
   readonly kind: string;
-  /** What happens, in a few words. */
+  /** The event in a few words. */
   readonly title: string;
   /** When it acts. `clockSkew` acts at placements and attempts and is listed with the placements. */
   readonly moment: 'placement' | 'release' | 'attempt';
-  /** JSON Schema of the parameters; every one that is not required has a default. */
+  /** JSON Schema of the parameters; every parameter that is not required has a default. */
   readonly params: Readonly<Record<string, unknown>>;
   readonly description: string;
 }
@@ -58,10 +58,10 @@ export const FAULT_CATALOGUE: readonly FaultCatalogueEntry[] = [
 
 export const FAULT_KINDS: readonly string[] = [...ALL.keys()];
 
-/** The kind of that name; undefined if there is none. Its `parse` throws a ZodError for parameters that do not fit. */
+/** Returns the kind of that name, else undefined. Its `parse` throws a ZodError for invalid parameters. */
 export const faultKind = (name: string): FaultKind<unknown> | undefined => ALL.get(name);
 
-/** Stores a fault whose kind is known and whose parameters were parsed by it. */
+/** Stores a fault of a known kind, with parameters that the kind has parsed. */
 export async function addFault(pool: pg.Pool, fault: Omit<Fault, 'id'>): Promise<Fault> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<Fault>(
@@ -76,7 +76,7 @@ export async function addFault(pool: pg.Pool, fault: Omit<Fault, 'id'>): Promise
   });
 }
 
-/** Faults that can still act. */
+/** Lists the faults that can still act. */
 export async function listFaults(pool: pg.Pool): Promise<Fault[]> {
   const { rows } = await pool.query<Fault>(
     `SELECT id, scope, kind, params, remaining FROM sandbox.fault WHERE remaining IS NULL OR remaining > 0 ORDER BY id`,
@@ -84,7 +84,7 @@ export async function listFaults(pool: pg.Pool): Promise<Fault[]> {
   return rows;
 }
 
-/** Removes the fault of that id, or all of them; says how many there were. */
+/** Removes the fault of that id, or all faults; returns their number. */
 export async function removeFaults(pool: pg.Pool, id: number | null): Promise<number> {
   return inTransaction(pool, async (client) => {
     const { rowCount } = await client.query('DELETE FROM sandbox.fault WHERE $1::integer IS NULL OR id = $1', [id]);
@@ -94,8 +94,8 @@ export async function removeFaults(pool: pg.Pool, id: number | null): Promise<nu
 }
 
 /**
- * Takes every fault of the table that is aimed at this order or at all. A counted fault is taken once by each caller
- * and never more often than its count, whoever else asks at the same time: the row lock decides.
+ * Takes every fault of the table that is armed for this order or for all. Each caller takes a counted fault once. A row
+ * lock keeps concurrent callers from taking it more often than its count.
  */
 async function draw<Effect>(
   on: Queryable,

@@ -3,21 +3,21 @@ import { type Answer, envelopeAnswer } from '../wire/answer.ts';
 import { envelope, STATUS_CODES } from '../wire/envelope.ts';
 import { kind } from './fault-kind.ts';
 
-/** What a fault does to one placement; faults that act together are combined by {@link combinePlacement}. */
+/** The effect of a fault on one placement; {@link combinePlacement} combines faults that act together. */
 export interface PlacementEffect {
-  /** False: the request is answered without looking at it, so no order is made. */
+  /** False: the request gets a response without being read, so no order is made. */
   readonly made?: boolean;
   /** Added to the sandbox's clock for this placement: window check, Date header, currentTimestamp. */
   readonly skewMs?: number;
   readonly frozen?: boolean;
-  /** The payer pays, the seller releases and the callback is delivered before the placement is answered. */
+  /** The payer pays, the seller releases and the callback is delivered before the response to the placement. */
   readonly early?: boolean;
   readonly alter?: (answer: Answer) => Answer;
 }
 
 type Data = Record<string, unknown>;
 
-/** Rewrites `data` of a successful envelope; other answers pass unchanged. */
+/** Rewrites `data` of a successful envelope; returns other responses unchanged. */
 function alterData(answer: Answer, change: (data: Data) => Data): Answer {
   const content = JSON.parse(answer.body) as { data: Data | null; statusCode: string };
   if (content.data === null) return answer;
@@ -30,8 +30,8 @@ const ms = z.int().min(0).max(600_000);
 const HTML = '<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>';
 
 /**
- * Faults of the placement. `made` says whether the order exists afterwards all the same; every default is the nastier
- * of the two readings a merchant cannot tell apart.
+ * Faults of the placement. `made` says whether the order exists afterwards. A merchant cannot distinguish the two
+ * cases, so every default is the worse one.
  */
 export const PLACEMENT_FAULTS = {
   status: kind(
@@ -158,7 +158,7 @@ export const PLACEMENT_FAULTS = {
       alter: (answer) => ({ ...answer, trickle: { pieces: params.pieces, everyMs: params.everyMs } }),
     }),
   ),
-  /** Acts on callbacks too: see faults.ts. */
+  /** Also acts on callbacks: see faults.ts. */
   clockSkew: kind(
     'The provider’s clock is off: in the window check, the Date header, currentTimestamp and callbacks.',
     { ms: z.int().min(-10_000_000_000).max(10_000_000_000).default(3_600_000) },
@@ -166,7 +166,7 @@ export const PLACEMENT_FAULTS = {
   ),
 };
 
-/** All effects at once: one without an order wins, skews add up, answers are rewritten in the order of the faults. */
+/** Combines effects: one without an order wins, skews add up, responses are rewritten in the order of the faults. */
 export function combinePlacement(effects: readonly PlacementEffect[]): Required<PlacementEffect> {
   return {
     made: effects.every((effect) => effect.made !== false),

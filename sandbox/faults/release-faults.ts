@@ -12,32 +12,32 @@ export interface PlannedTransaction {
 }
 
 export interface PlannedDelivery {
-  /** Which of the plan's transactions it tells of. */
+  /** The index of the plan's transaction that it reports. */
   readonly transaction: number;
-  /** Data fields told otherwise than the transaction has them, as raw JSON text. */
+  /** Data fields that differ from the transaction, as raw JSON text. */
   readonly overrides: Readonly<Record<string, string>>;
   readonly delayMs: number;
-  /** Held back until the plan's first delivery is no longer pending, so that the order of arrival is certain. */
+  /** Waits until the plan's first delivery is no longer pending, so that the order of arrival is certain. */
   readonly afterFirst: boolean;
-  /** Sent once, as this retry of the table, and never again; null: the table is followed from its beginning. */
+  /** Sent only once, as this retry of the table; null: the schedule starts at the beginning of the table. */
   readonly onlyRetry: number | null;
 }
 
-/** What the release of an order will bring about; usually one transaction and one delivery. */
+/** The results of an order's release; usually one transaction and one delivery. */
 export interface ReleasePlan {
   readonly transactions: readonly PlannedTransaction[];
   readonly deliveries: readonly PlannedDelivery[];
 }
 
-/** What effects may ask of the world. */
+/** The functions that effects may call. */
 export interface ReleaseWorld {
-  /** A fresh transaction code. */
+  /** Returns a new transaction code. */
   newCode(): string;
-  /** The code of the order of that number, or of the other order released last; null if there is none. */
+  /** Returns the code of the order of that number, or of the last other order released; null if there is none. */
   codeOfOther(externalOrderNumber: string | null): Promise<string | null>;
 }
 
-/** What a fault does to a release. */
+/** The effect of a fault on a release. */
 export type ReleaseEffect = (plan: ReleasePlan, world: ReleaseWorld) => ReleasePlan | Promise<ReleasePlan>;
 
 const ms = z.int().min(0).max(10_000_000_000);
@@ -50,7 +50,7 @@ const withSecondCode = (plan: ReleasePlan, code: string, afterFirst: boolean): R
   deliveries: [...plan.deliveries, { ...REGULAR, transaction: plan.transactions.length, afterFirst }],
 });
 
-/** Faults of the release: they decide which callbacks there are, not what one attempt at them looks like. */
+/** Faults of the release: they decide which callbacks exist, not the content of one attempt. */
 export const RELEASE_FAULTS = {
   missing: kind(
     'The payer paid and the currency was released, and no callback is ever sent.',

@@ -1,11 +1,11 @@
 import type pg from 'pg';
 import { addFault, type Fault, faultKind } from './faults.ts';
 
-/** Something that happens to deposits, by its everyday name: one or more kinds of misbehaviour with their parameters. */
+/** An incident of deposits under its everyday name: one or more kinds of faults with their parameters. */
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** What the provider does, and what a merchant should make of it. */
+  /** MTPay's behavior, and the merchant's correct reaction. */
   readonly description: string;
   readonly faults: readonly { readonly kind: string; readonly params: Readonly<Record<string, unknown>> }[];
 }
@@ -25,7 +25,7 @@ const scenario = (
   }),
 });
 
-/** Ready-made: each acts on one order. The menu of single kinds has all the rest. */
+/** The ready-made scenarios; each acts on one order. The menu of single kinds has all other faults. */
 export const SCENARIOS: readonly Scenario[] = [
   scenario(
     'customer-pays-twice',
@@ -129,7 +129,7 @@ export const SCENARIOS: readonly Scenario[] = [
 
 export const scenarioNamed = (name: string): Scenario | undefined => SCENARIOS.find((each) => each.name === name);
 
-/** Arms what a scenario is made of, once each; `scope` as of a fault. */
+/** Arms each fault of a scenario once; `scope` as in {@link Fault}. */
 export async function armScenario(pool: pg.Pool, { faults }: Scenario, scope: string): Promise<Fault[]> {
   const armed: Fault[] = [];
   for (const { kind, params } of faults) {

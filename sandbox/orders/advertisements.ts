@@ -13,7 +13,7 @@ export type Currency = (typeof CURRENCIES)[number];
 export const BUY_COIN_MODES = ['MtcAmount', 'PaymentPrice'] as const;
 export type BuyCoinMode = (typeof BUY_COIN_MODES)[number];
 
-/** Where the payer is told to pay; as fictitious as the money. */
+/** The payees of the checkout; fictitious, like the money. */
 export const PAYEES: Readonly<Record<Currency, { readonly name: string; readonly account: string }>> = {
   CNY: { name: 'Sandbox Seller A', account: 'Example Bank 6200 0000 0000 0001' },
   HKD: { name: 'Sandbox Seller B', account: 'Example Bank 012-000000-002' },
@@ -36,23 +36,23 @@ const words = z
   .min(1)
   .refine((text) => charactersIn(text) <= 64, 'must have at most 64 characters');
 
-/** A new offer. Amounts are decimal texts. */
+/** The input of a new offer. Amounts are decimal texts. */
 export const newAdvertisementSchema = z.strictObject({
   currencyCode: z.enum(CURRENCIES),
   /** Fiat per MTC; null follows the setting `prices`. */
   unitPrice,
   seller: words.default('Sandbox Seller'),
-  /** Limits of one order in fiat, fee not counted; null: no upper limit. */
+  /** Limits of one order in fiat, without the fee; null: no upper limit. */
   minPrice: price.default('0'),
   maxPrice: price.nullable().default(null),
-  /** MTC for sale; null: without end. */
+  /** MTC for sale; null: unlimited. */
   remaining: mtc.nullable().default(null),
   paymentMethods: z.array(words).min(1).max(10).default(['bank transfer']),
   active: z.boolean().default(true),
 });
 export type NewAdvertisement = z.infer<typeof newAdvertisementSchema>;
 
-/** What may change about an offer; orders made before keep what they were made with. */
+/** The changeable fields of an offer; existing orders keep their values. */
 export const advertisementPatchSchema = z.strictObject({
   unitPrice: unitPrice.optional(),
   seller: words.optional(),
@@ -64,22 +64,22 @@ export const advertisementPatchSchema = z.strictObject({
 });
 export type AdvertisementPatch = z.infer<typeof advertisementPatchSchema>;
 
-/** An offer as lists show it. */
+/** An offer in lists. */
 export interface AdvertisementView {
   /** Shared by all orders matched with the offer. */
   readonly code: string;
   readonly seller: string;
   readonly currencyCode: Currency;
-  /** The price in force; null: the offer follows the setting `prices`, and that says `none`. */
+  /** The price in force; null: the offer follows the setting `prices`, which is `none`. */
   readonly unitPrice: string | null;
   readonly followsPriceSetting: boolean;
   readonly minPrice: string;
   readonly maxPrice: string | null;
-  /** MTC new orders can still have; null: without end. */
+  /** MTC still available to new orders; null: unlimited. */
   readonly remaining: string | null;
-  /** MTC of orders not yet ended. */
+  /** MTC of open orders. */
   readonly reserved: string;
-  /** MTC of orders released. */
+  /** MTC of released orders. */
   readonly sold: string;
   readonly paymentMethods: readonly string[];
   readonly active: boolean;
@@ -114,11 +114,11 @@ async function read(on: Queryable, prices: Prices, code: string | null): Promise
   });
 }
 
-/** Every offer, the oldest first; `prices` is the setting of that name. */
+/** Lists every offer, oldest first; `prices` is the setting of that name. */
 export const listAdvertisements = (on: Queryable, prices: Prices): Promise<AdvertisementView[]> =>
   read(on, prices, null);
 
-/** Makes an offer that has passed {@link newAdvertisementSchema}. */
+/** Creates an offer from values that {@link newAdvertisementSchema} has parsed. */
 export async function createAdvertisement(
   pool: pg.Pool,
   prices: Prices,
@@ -158,8 +158,8 @@ const COLUMN_OF: Readonly<Record<keyof AdvertisementPatch, string>> = {
 };
 
 /**
- * Changes an offer; `patch` has passed {@link advertisementPatchSchema}. Null if there is none of that code. Throws a
- * database error (23514) if the limits would contradict each other.
+ * Changes an offer; {@link advertisementPatchSchema} has parsed `patch`. Returns null if no offer has that code. Throws
+ * a database error (23514) if the limits would contradict each other.
  */
 export async function changeAdvertisement(
   pool: pg.Pool,
@@ -185,7 +185,7 @@ export async function changeAdvertisement(
   });
 }
 
-/** What an order was matched with. */
+/** The offer that an order was matched with. */
 export interface Match {
   readonly advertisementCode: string;
   readonly unitPrice: Decimal;
@@ -201,10 +201,10 @@ interface Candidate {
 }
 
 /**
- * Finds the best offer that can fill an order and reserves the MTC of it for the rest of the transaction and beyond:
- * the lowest unit price, which is the payer's best in both modes; among equals the oldest offer. `none`: no offer can
- * fill it. `too small`: offers could, but at their price the order comes to nothing. The conditional update decides
- * between orders that want the same MTC at once, so no offer is ever sold beyond what it has.
+ * Finds the best offer that can fill an order, and reserves its MTC.
+ * - The best offer has the lowest unit price, the payer's best in both modes; among equals, the oldest wins.
+ * - `none`: no offer can fill the order. `too small`: offers could, but at their price one amount would be zero.
+ * - A conditional update decides between concurrent orders for the same MTC, so no offer is oversold.
  */
 export async function reserve(
   client: pg.PoolClient,
@@ -232,7 +232,7 @@ export async function reserve(
   return tooSmall ? 'too small' : 'none';
 }
 
-/** Whether the price of the MTC, fee not counted, is within the offer's limits. */
+/** Whether the price of the MTC, without the fee, is within the offer's limits. */
 function fits({ minPrice, maxPrice }: Candidate, { totalPrice, feePrice }: Quote): boolean {
   const paid = minus(totalPrice, feePrice);
   return compare(paid, decimal(minPrice)) >= 0 && (maxPrice === null || compare(paid, decimal(maxPrice)) <= 0);
@@ -247,7 +247,7 @@ async function take(client: pg.PoolClient, candidate: Candidate, { mtcAmount }: 
   return rowCount === 1;
 }
 
-/** Gives the MTC of an order that will not be made, or is cancelled, back to its offer. */
+/** Returns the MTC of an order that will not be made, or is canceled, to its offer. */
 export async function giveBack(client: pg.PoolClient, advertisementCode: string, mtcAmount: string): Promise<void> {
   await client.query(
     'UPDATE sandbox.advertisement SET remaining = remaining + $2 WHERE code = $1 AND remaining IS NOT NULL',
@@ -255,7 +255,7 @@ export async function giveBack(client: pg.PoolClient, advertisementCode: string,
   );
 }
 
-/** Reserves once more what an expired order had, for a payer who pays late. False if the offer has not as much left. */
+/** Reserves an expired order's MTC again for a late payer. Returns false if the offer has too little left. */
 export async function takeAgain(client: pg.PoolClient, advertisementCode: string, mtcAmount: string): Promise<boolean> {
   const { rowCount } = await client.query(
     `UPDATE sandbox.advertisement SET remaining = remaining - $2

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Order } from './orders.ts';
 import { RETRIES } from '../wire/retry-schedule.ts';
 
-/** An attempt as the control API shows it. */
+/** An attempt in the control API. */
 export interface AttemptView {
   readonly id: number;
   readonly deliveryId: number;
@@ -20,7 +20,7 @@ export interface AttemptView {
   readonly tookMs: number | null;
 }
 
-/** A delivery as the control API and the console show it; `progress` is the sentence for people. */
+/** A delivery in the control API and the console; `progress` is a sentence for people. */
 export interface DeliveryView {
   readonly id: number;
   readonly orderId: number;
@@ -59,7 +59,7 @@ function progressOf(row: DeliveryRow): string {
     : `${step(row.nextRetry - 1)} refused, ${step(row.nextRetry)} next, ${next}`;
 }
 
-/** The deliveries of some orders with all their attempts, oldest first. */
+/** Reads the deliveries of the orders with all their attempts, oldest first. */
 export async function viewDeliveries(pool: pg.Pool, orderIds: readonly number[]): Promise<DeliveryView[]> {
   const deliveries = await pool.query<DeliveryRow>(
     `SELECT id, order_id AS "orderId", transaction_code AS "transactionCode", state, next_retry AS "nextRetry",
@@ -96,7 +96,7 @@ interface TransactionRow {
   readonly finishedAt: Date;
 }
 
-/** Orders with their transactions and deliveries, as `GET /control/orders/:externalOrderNumber` answers them. */
+/** Returns orders with their transactions and deliveries, for `GET /control/orders/:externalOrderNumber`. */
 export async function viewOrders(pool: pg.Pool, orders: readonly Order[]) {
   const ids = orders.map((order) => order.id);
   const deliveries = await viewDeliveries(pool, ids);

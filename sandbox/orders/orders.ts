@@ -9,8 +9,8 @@ import { quote } from './quote.ts';
 import type { Settings } from '../settings.ts';
 
 /**
- * The life of an order at the provider: WAITING for the payer; PAID, the payer said so and the seller has not released
- * the currency yet; RELEASED, the transaction ended; CANCELLED by the payer; EXPIRED, not paid in time.
+ * The states of an order at MTPay. WAITING: for the payer. PAID: the payer confirmed, and the seller has not released
+ * the currency yet. RELEASED: the transaction ended. CANCELLED: by the payer. EXPIRED: not paid in time.
  */
 export type OrderState = 'WAITING' | 'PAID' | 'RELEASED' | 'CANCELLED' | 'EXPIRED';
 
@@ -21,17 +21,17 @@ export interface Order {
   readonly token: string;
   readonly buyCoinMode: BuyCoinMode;
   readonly currencyCode: Currency;
-  /** Amounts are decimal texts with the digits they were computed with. */
+  /** Amounts are decimal texts with all computed digits. */
   readonly mtcAmount: string;
   readonly totalPrice: string;
   readonly unitPrice: string;
-  /** The part of `mtcAmount` the merchant does not receive, and the part of `totalPrice` that buys no MTC. */
+  /** The part of `mtcAmount` that the merchant does not receive, and the part of `totalPrice` that buys no MTC. */
   readonly feeMtc: string;
   readonly feePrice: string;
-  /** What the callback tells as transactionAmount. */
+  /** The `transactionAmount` of the callback. */
   readonly reportedAmount: string;
   readonly advertisementCode: string;
-  /** The key that placed it. */
+  /** The key that placed the order. */
   readonly accessKey: string;
   readonly callbackUrl: string;
   readonly supportLanguage: Language;
@@ -53,7 +53,7 @@ const COLUMNS = `id, external_order_number AS "externalOrderNumber", nth, token,
 export const orderByToken = async (on: Queryable, token: string): Promise<Order | null> =>
   (await on.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order WHERE token = $1`, [token])).rows[0] ?? null;
 
-/** All orders made for one number, the first made first. */
+/** Reads all orders of one number, oldest first. */
 export const ordersByNumber = async (on: Queryable, externalOrderNumber: string): Promise<Order[]> =>
   (
     await on.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order WHERE external_order_number = $1 ORDER BY nth`, [
@@ -73,15 +73,15 @@ export interface NewOrder {
   readonly stamp: string;
 }
 
-/** `repeated`: the number has an order already and that is an error. The others: see {@link reserve}. */
+/** `repeated`: the number already has an order, and the settings make that an error. The others: {@link reserve}. */
 export type Making =
   | { readonly order: Order; readonly refused: null }
   | { readonly order: null; readonly refused: 'repeated' | 'none' | 'too small' };
 
 /**
- * Makes an order on the best offer, or says why not. The database's unique constraint decides about a repeated number
- * and its row locks about the MTC of an offer, so a hundred placements at once make one order of one number and sell
- * nothing twice.
+ * Makes an order on the best offer, or returns the reason why not. The database's unique constraint decides about a
+ * repeated number, and row locks decide about the MTC of an offer. So a hundred concurrent placements of one number
+ * make one order and sell nothing twice.
  */
 export async function makeOrder(
   pool: pg.Pool,
@@ -158,13 +158,13 @@ async function insertOrder(
   return rows[0] ?? null;
 }
 
-/** A seller who waits to be told; in a hundred years the order would be released all the same. */
+/** The delay of a seller who releases only by hand: a hundred years. */
 const NEVER_MS = 100 * 366 * 86_400_000;
 
 /**
- * The payer says "I have paid". True if the order took it; false if it was not waiting any more. With `evenLate` an
- * expired order takes it too, if its offer still has the MTC: whether MTPay allows that is not documented, and money
- * does arrive late.
+ * Records the payer's "I have paid". Returns true if the order accepts it, false if it was not waiting any more. With
+ * `evenLate` an expired order accepts it too, if its offer still has the MTC: money does arrive late, and the documents
+ * do not say whether MTPay allows that.
  */
 export async function markPaid(pool: pg.Pool, id: number, settings: Settings, evenLate = false): Promise<boolean> {
   return inTransaction(pool, async (client) => {
@@ -183,7 +183,7 @@ export async function markPaid(pool: pg.Pool, id: number, settings: Settings, ev
   });
 }
 
-/** The payer gives up, and the offer has its MTC back. False if the order was not waiting any more. */
+/** Cancels an order for its payer and returns the MTC to the offer. False if the order was not waiting any more. */
 export async function cancelOrder(pool: pg.Pool, id: number): Promise<boolean> {
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<{ number: string; code: string; mtc: string }>(
@@ -198,7 +198,7 @@ export async function cancelOrder(pool: pg.Pool, id: number): Promise<boolean> {
   });
 }
 
-/** Marks orders whose time to be paid is over, and gives their MTC back to the offers. */
+/** Marks orders whose payment time is over as expired, and returns their MTC to the offers. */
 export async function expireOrders(pool: pg.Pool): Promise<void> {
   await pool.query(
     `WITH expired AS (
@@ -214,7 +214,7 @@ export async function expireOrders(pool: pg.Pool): Promise<void> {
   );
 }
 
-/** Orders whose seller is due to release the currency. */
+/** Returns the ids of orders whose release by the seller is due. */
 export async function ordersToRelease(pool: pg.Pool, limit: number): Promise<number[]> {
   const { rows } = await pool.query<{ id: number }>(
     `SELECT id FROM sandbox.buy_order WHERE state = 'PAID' AND release_at <= now() ORDER BY release_at LIMIT $1`,
@@ -223,6 +223,6 @@ export async function ordersToRelease(pool: pg.Pool, limit: number): Promise<num
   return rows.map((row) => row.id);
 }
 
-/** The orders made last, newest first. */
+/** Reads the latest orders, newest first. */
 export const latestOrders = async (pool: pg.Pool, limit: number): Promise<Order[]> =>
   (await pool.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order ORDER BY id DESC LIMIT $1`, [limit])).rows;

@@ -10,7 +10,7 @@ export type Language = (typeof LANGUAGES)[number];
 /** The parameters of one placement, checked. */
 export interface Placement {
   readonly buyCoinMode: BuyCoinMode;
-  /** MTC or fiat, as the mode says. */
+  /** In MTC or fiat, depending on the mode. */
   readonly asked: Decimal;
   readonly externalOrderNumber: string;
   readonly callbackUrl: string;
@@ -19,7 +19,7 @@ export interface Placement {
   readonly payerRealName: string;
 }
 
-/** The first parameter that does not fit; the text is shown to the merchant and begins with the parameter's name. */
+/** The first invalid parameter; the message is shown to the merchant and begins with the parameter's name. */
 export class ParameterProblem extends Error {}
 
 export interface ParameterLimits {
@@ -29,7 +29,7 @@ export interface ParameterLimits {
 
 type Members = ReadonlyMap<string, Json>;
 
-/** Undocumented by the provider; longer texts are refused. */
+/** Undocumented by MTPay; longer texts are refused. */
 const MAX_TEXT_LENGTH = 128;
 
 function text(members: Members, name: string, maxLength = MAX_TEXT_LENGTH): string {
@@ -65,8 +65,8 @@ function amount(members: Members, name: string, decimals: number): Decimal {
 }
 
 /**
- * Reads the parameters in the order of the documents' table. Throws {@link ParameterProblem} for the first that does
- * not fit. Parameters the documents do not know are ignored, and so is the amount of the other mode.
+ * Reads the parameters in the order of the documents' table. Throws {@link ParameterProblem} for the first invalid one.
+ * Ignores parameters that are not in the documents, and the amount of the other mode.
  */
 export function readPlacement(body: Json, limits: ParameterLimits): Placement {
   if (!(body instanceof Map)) throw new ParameterProblem('the body must be a JSON object');
@@ -84,7 +84,7 @@ export function readPlacement(body: Json, limits: ParameterLimits): Placement {
   return { buyCoinMode, asked, externalOrderNumber, callbackUrl, supportLanguage, currencyCode, payerRealName };
 }
 
-/** The order number a body speaks of, for the log and for faults aimed at one order; null if it names none. */
+/** Returns the order number in a body, for the log and for faults of one order; null if there is none. */
 export function orderNumberOf(body: Json): string | null {
   const value = body instanceof Map ? (body as Members).get('externalOrderNumber') : undefined;
   return typeof value === 'string' &&

@@ -4,13 +4,13 @@ import { type Fees, NO_FEES } from './fees.ts';
 
 const FIAT_DECIMALS = 2;
 
-/** What an order comes to. All MTC amounts have the decimals MTC is counted with, all prices two. */
+/** The amounts of an order. MTC amounts have the configured decimals of MTC, prices have two. */
 export interface Quote {
-  /** MTC bought; the seller gives as much. */
+  /** MTC bought; the seller gives this amount. */
   readonly mtcAmount: Decimal;
   /** Fiat the payer pays, everything included. */
   readonly totalPrice: Decimal;
-  /** The part of `mtcAmount` kept back from a merchant who bears the fee. */
+  /** The part of `mtcAmount` deducted from a merchant who bears the fee. */
   readonly feeMtc: Decimal;
   /** The part of `totalPrice` that is the fee of a payer who bears it. */
   readonly feePrice: Decimal;
@@ -20,15 +20,16 @@ export interface Quote {
 
 const isPositive = (a: Decimal): boolean => a.digits > 0n;
 
-/** `percent` of an amount and the fixed part, neither rounded. */
+/** `percent` of an amount plus the fixed part, both unrounded. */
 const feeOn = (amount: Decimal, percent: Decimal, fixed: Decimal): Decimal =>
   plus(times(amount, { digits: percent.digits, scale: percent.scale + 2 }), fixed);
 
 /**
- * Both amounts of an order. The asked one is taken as it is; the other follows from the unit price: fiat is rounded to
- * the cent, half a cent up; MTC is cut off after `mtcDecimals`, so that nobody receives more than was paid for. A fee
- * is rounded like a price (half up), and what it is part of is divided exactly: MTC = received + fee, total = price of
- * the MTC + fee. Null if any side comes to nothing.
+ * Computes the amounts of an order; null if one of them is not above zero.
+ * - The requested amount stays as it is; the other follows from the unit price.
+ * - Fiat is rounded to the cent, half up. MTC is cut off after `mtcDecimals`: nobody receives more than was paid for.
+ * - A fee is rounded half up, or is the rest of a requested price.
+ * - The sums are exact: MTC = received + fee, total = price of the MTC + fee.
  */
 export function quote(
   mode: BuyCoinMode,
@@ -71,8 +72,9 @@ function merchantsQuote(
 }
 
 /**
- * Asked for MTC, the payer pays the fee on top; asked for a price, that is all the payer pays, and the fee is in it:
- * the price of the MTC is the largest number of whole cents that leaves room for the fee on it, the rest is the fee.
+ * Computes the quote of an order whose payer bears the fee. If MTC are requested, the payer pays the fee on top. If a
+ * price is requested, it includes the fee: the price of the MTC is the largest number of whole cents that leaves room
+ * for the fee on it. The rest is the fee.
  */
 function payersQuote(
   mode: BuyCoinMode,

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { z } from 'zod';
 
-/** A UTC day that exists. */
+/** An existing UTC day. */
 export const statementDay = z.iso.date('must be a UTC day, YYYY-MM-DD');
 
 /** One line of the merchant's statement: a transaction that ended on that day. Amounts are decimal texts. */
@@ -12,17 +12,17 @@ export interface StatementLine {
   readonly currencyCode: string;
   /** Fiat per MTC. */
   readonly unitPrice: string;
-  /** Fiat the payer paid, a fee of the payer's included. */
+  /** Fiat the payer paid, including the payer's fee. */
   readonly paymentPrice: string;
   /** The part of it that is the payer's fee. */
   readonly feePrice: string;
   /** MTC bought. */
   readonly mtcAmount: string;
-  /** The part of it kept back as the merchant's fee. */
+  /** The part of it deducted as the merchant's fee. */
   readonly feeMtc: string;
-  /** MTC the merchant's account at the provider received: bought minus fee. */
+  /** MTC that the merchant's account at MTPay received: bought minus fee. */
   readonly receivedAmount: string;
-  /** What the callback told as `transactionAmount`. */
+  /** The `transactionAmount` of the callback. */
   readonly transactionAmount: string;
   readonly createdAt: string;
   readonly finishedAt: string;
@@ -30,7 +30,7 @@ export interface StatementLine {
 
 type Row = Omit<StatementLine, 'createdAt' | 'finishedAt'> & { readonly createdAt: Date; readonly finishedAt: Date };
 
-/** All transactions that ended on a UTC day (`YYYY-MM-DD`), in the order they ended, delivered or not. */
+/** Reads all transactions that ended on a UTC day (`YYYY-MM-DD`), ordered by their end, delivered or not. */
 export async function statementOf(pool: pg.Pool, day: string): Promise<StatementLine[]> {
   const { rows } = await pool.query<Row>(
     `SELECT o.external_order_number AS "externalOrderNumber", t.transaction_code AS "transactionCode",
@@ -68,8 +68,8 @@ const COLUMNS = [
 ] as const satisfies readonly (keyof StatementLine)[];
 
 /**
- * The statement as RFC 4180 has it: a header, CRLF, quotes where they are needed. An order number is the merchant's
- * text; one that a spreadsheet would take for a formula is kept as it is, because it is compared with the merchant's books.
+ * The statement as CSV (RFC 4180): a header, CRLF, quotes where needed. An order number is the merchant's text. Even if
+ * a spreadsheet would read it as a formula, it stays unchanged, because it is compared with the merchant's books.
  */
 export function statementCsv(lines: readonly StatementLine[]): string {
   const cell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

@@ -1,6 +1,6 @@
 import { sameText, sign } from '../wire/signature.ts';
 
-/** The three special headers as they came; undefined where one is absent. */
+/** The three special headers as received; undefined if absent. */
 export interface AuthenticationHeaders {
   readonly accessKey: string | undefined;
   readonly timestamp: string | undefined;
@@ -22,8 +22,8 @@ const refuse = (statusCode: Exclude<Authentication, { ok: true }>['statusCode'],
 });
 
 /**
- * Checks a request in this order: access key, timestamp, signature; the first that fails is told. The timestamp comes
- * before the signature so that a merchant whose clock is off learns that, whatever else is wrong.
+ * Checks a request in this order: access key, timestamp, signature; returns the first failure. The timestamp comes
+ * before the signature, so that a merchant learns of a wrong clock even if the signature is wrong too.
  */
 export async function authenticate(
   headers: AuthenticationHeaders,

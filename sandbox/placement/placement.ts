@@ -26,13 +26,13 @@ export interface PlacementParts {
   readonly publicUrl: () => string;
 }
 
-/** Undocumented by the provider; a longer body is refused with PARAMETER_ERROR. */
+/** Undocumented by MTPay; a longer body is refused with PARAMETER_ERROR. */
 export const MAX_BODY_BYTES = 65_536;
 
-/** Takes any body as bytes: what is wrong with it is told in an envelope, not by a parser. */
+/** Reads any body as bytes: its errors are returned in an envelope, not by a parser. */
 export const placementBody: RequestHandler = raw({ type: () => true, limit: MAX_BODY_BYTES, inflate: false });
 
-/** The body of a request: JSON, or what is wrong with it. */
+/** The body of a request: JSON, or its error. */
 type Body = { readonly json: Json; readonly problem: null } | { readonly json: null; readonly problem: string };
 
 function readBody(request: Request, bytes: Buffer): Body {
@@ -57,7 +57,7 @@ const refusal = (...of: Parameters<typeof envelope>): Decision => ({ envelope: e
 
 /**
  * Decides a placement in this order: access key, timestamp, signature, used timestamp, account, parameters,
- * advertisement, repeated number; the first that fails is answered.
+ * advertisement, repeated number. Returns the first failure.
  */
 async function decide(
   parts: PlacementParts,
@@ -111,14 +111,14 @@ function refusalOf(reason: NonNullable<Making['refused']>, placement: Placement)
   }
 }
 
-/** A refused parameter is a business result; anything else that was thrown is our own failure, told as SYSTEM_ERROR. */
+/** Returns a refused parameter as a business result, and any other thrown error as SYSTEM_ERROR, our own failure. */
 function refusalFor(error: unknown, logger: Logger): Decision {
   if (error instanceof ParameterProblem) return refusal('PARAMETER_ERROR', error.message);
   logger.error({ reason: error instanceof Error ? error.message : 'unknown' }, 'placement failed');
   return refusal('SYSTEM_ERROR', SYSTEM_ERROR_MESSAGE);
 }
 
-/** Pays, releases and calls back at once; resolves when the merchant has answered, well or badly. */
+/** Pays, releases and sends the callback at once; resolves when its attempt is over. */
 async function settleEarly({ pool, settings, loop }: PlacementParts, order: Order): Promise<void> {
   await markPaid(pool, order.id, settings());
   const release = await releaseOrder(pool, order.id, { heldMs: settings().answerTimeoutMs + 2_000 });
@@ -126,7 +126,7 @@ async function settleEarly({ pool, settings, loop }: PlacementParts, order: Orde
   loop.wake();
 }
 
-/** `POST /api/buy-coin/transaction`: places an order, or does what the faults aimed at it say. */
+/** `POST /api/buy-coin/transaction`: places an order, or applies the faults armed for it. */
 export function placementHandler(parts: PlacementParts): (request: Request, response: Response) => Promise<void> {
   const { pool, logger, loop } = parts;
   return async (request, response) => {

@@ -1,21 +1,21 @@
 /**
- * The documents say that a callback is acknowledged by an agreed success body "String Type" or "JSON Type" and print
- * neither, so the accepted bodies are a setting. One form is `text:BODY` (sent as text/plain) or `json:BODY` (sent as
- * application/json); a list of them is separated by `|`, which no body can therefore contain.
+ * One accepted form of an acknowledgment. The documents require an agreed success body, "String Type" or "JSON Type",
+ * and print neither, so the accepted bodies are a setting. A form is `text:BODY` (sent as text/plain) or `json:BODY`
+ * (sent as application/json). A list is separated by `|`, so no body can contain that character.
  */
 export interface AckForm {
   readonly contentType: 'text/plain' | 'application/json';
   readonly body: string;
 }
 
-/** Reads one form; null if it is none. */
+/** Parses one form; null if it is invalid. */
 export function parseAckForm(text: string): AckForm | null {
   const match = /^(text|json):([^|]+)$/s.exec(text);
   if (match === null) return null;
   return { contentType: match[1] === 'text' ? 'text/plain' : 'application/json', body: match[2]! };
 }
 
-/** What a merchant's endpoint answered. `body` is the bytes read as Latin-1, so that comparing it compares bytes. */
+/** The response of a merchant's endpoint. `body` is the bytes read as Latin-1, so a comparison compares bytes. */
 export interface CallbackAnswer {
   readonly httpStatus: number;
   readonly contentType: string;
@@ -23,7 +23,7 @@ export interface CallbackAnswer {
   readonly body: string;
 }
 
-/** Why an answer does not acknowledge, for the attempt's record; null if it does. */
+/** Returns why a response does not acknowledge, for the attempt's record; null if it does. */
 export function refusalOf(answer: CallbackAnswer, accepted: readonly AckForm[]): string | null {
   if (answer.httpStatus !== 200) return `HTTP status ${answer.httpStatus} instead of 200`;
   if (answer.contentEncoding !== null) return `content-encoding ${answer.contentEncoding} instead of none`;

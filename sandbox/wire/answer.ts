@@ -2,24 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Response } from 'express';
 import { type Envelope, ENVELOPE_HTTP_STATUS } from './envelope.ts';
 
-/** An answer to a placement as it will go out on the wire; faults rewrite it before it does. */
+/** The response to a placement as it will be sent; faults rewrite it before. */
 export interface Answer {
   readonly httpStatus: number;
   readonly contentType: string;
   /** Further headers. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Wait before the first byte; not divided by the speed. */
+  /** The wait before the first byte; not divided by the speed. */
   readonly delayMs: number;
-  /** `cut`: the connection is destroyed after `sentBytes` of the body. `never`: held open without an answer. */
+  /** `cut`: the connection is destroyed after `sentBytes` of the body. `never`: it stays open without a response. */
   readonly ending: 'whole' | 'cut' | 'never';
-  /** How much of the body goes out before a cut; 0 means not even the headers. */
+  /** The bytes of the body sent before a cut; 0: not even the headers are sent. */
   readonly sentBytes: number;
-  /** The body goes out in so many pieces, with a pause after each; null: at once. */
+  /** Sends the body in this many pieces, with a pause after each; null: at once. */
   readonly trickle: { readonly pieces: number; readonly everyMs: number } | null;
 }
 
-/** The regular answer: an envelope as JSON. */
+/** Returns the regular response: an envelope as JSON. */
 export function envelopeAnswer(content: Envelope): Answer {
   return {
     httpStatus: ENVELOPE_HTTP_STATUS,
@@ -33,10 +33,10 @@ export function envelopeAnswer(content: Envelope): Answer {
   };
 }
 
-/** `sent`: all of the answer left this process. `lost`: it was cut, withheld, or the merchant had gone. */
+/** `sent`: the whole response left this process. `lost`: it was cut or withheld, or the merchant had disconnected. */
 export type Sending = 'sent' | 'lost';
 
-/** Resolves when the answer is out or the connection is gone, whichever is first; never rejects. */
+/** Resolves when the response is sent or the connection is gone; never rejects. */
 export async function send(response: Response, answer: Answer, date: Date): Promise<Sending> {
   const outcome = new Promise<Sending>((resolve) => {
     response.once('finish', () => resolve('sent'));

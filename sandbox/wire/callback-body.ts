@@ -1,9 +1,9 @@
 import { sign } from './signature.ts';
 
-/** A data field and its value as raw JSON text, so that a fault can write what no JSON writer would. */
+/** A data field and its value as raw JSON text, so that a fault can write text that no JSON writer produces. */
 export type Field = readonly [name: string, raw: string];
 
-/** What a callback tells: amounts and times are texts, already as they are sent. */
+/** The content of a callback; amounts and times are texts in the sent form. */
 export interface CallbackFacts {
   readonly externalOrderNumber: string;
   readonly transactionCode: string;
@@ -17,7 +17,7 @@ export interface CallbackFacts {
 /** Sent as JSON numbers; every other field is a JSON string. */
 export const NUMBER_FIELDS: ReadonlySet<string> = new Set(['transactionAmount', 'paymentPrice']);
 
-/** A value as raw JSON text: number fields given as a plain decimal text become numbers with just these digits. */
+/** Returns a value as raw JSON text: a decimal text in a number field becomes a number with exactly its digits. */
 export function rawValue(name: string, value: unknown): string {
   const isNumber = NUMBER_FIELDS.has(name) && typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value);
   return isNumber ? value : JSON.stringify(value);
@@ -36,7 +36,7 @@ export function fieldsOf(facts: CallbackFacts): Field[] {
   ];
 }
 
-/** Replaces fields of the same name; a name that is not there is appended. */
+/** Replaces fields of the same name; appends a name that is absent. */
 export function withFields(fields: readonly Field[], replacements: ReadonlyMap<string, string>): Field[] {
   const names = new Set(fields.map(([name]) => name));
   const appended = [...replacements].filter(([name]) => !names.has(name));
@@ -46,19 +46,19 @@ export function withFields(fields: readonly Field[], replacements: ReadonlyMap<s
 const object = (members: readonly Field[]): string =>
   `{${members.map(([name, raw]) => `${JSON.stringify(name)}:${raw}`).join(',')}}`;
 
-/** What faults may put in place of a genuine signature or timestamp. */
+/** The values that faults may send in place of a genuine signature or timestamp. */
 export interface CallbackToSend {
   /** The timestamp that was signed. */
   readonly stamp: string;
-  /** Header timestamp and signature of the merchant's own placement; null if nobody knows them any more. */
+  /** Header timestamp and signature of the merchant's own placement; null if they are no longer known. */
   readonly placement: { readonly stamp: string; readonly signature: string } | null;
 }
 
-/** What a fault may change between a genuine callback and the bytes that are sent. */
+/** The changes of a fault to the bytes of a genuine callback. */
 export interface BodyChanges {
   readonly stampOffsetMs: number;
   readonly fields: (fields: readonly Field[]) => readonly Field[];
-  /** The whole of `data`, raw, instead of the fields; null: the fields. */
+  /** The whole `data` as raw text, instead of the fields; null: the fields. */
   readonly data: string | null;
   /** From the genuine signature to the raw JSON text sent in its place; null leaves the member out. */
   readonly signature: (genuine: string, sending: CallbackToSend) => string | null;
@@ -74,14 +74,14 @@ export const UNCHANGED: BodyChanges = {
   stamp: (genuine) => genuine,
 };
 
-/** The key a callback is signed with, and what is left of the placement. */
+/** The key that signs a callback, and the kept facts of the placement. */
 export interface CallbackKeys {
   readonly accessKey: string;
   readonly secretKey: string;
   readonly placement: { readonly accessKey: string; readonly secretKey: string; readonly stamp: string } | null;
 }
 
-/** The body of a callback: signature and timestamp inside it, numbers with exactly their digits. */
+/** Returns the body of a callback: signature and timestamp inside, numbers with exactly their digits. */
 export function callbackBody(
   key: CallbackKeys,
   stampMs: number,

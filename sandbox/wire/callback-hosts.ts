@@ -2,12 +2,12 @@ import { charactersIn } from '../plain-text.ts';
 
 const LOOPBACK = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
-/** Undocumented by the provider; longer ones are refused with PARAMETER_ERROR. */
+/** Undocumented by MTPay; longer URLs are refused with PARAMETER_ERROR. */
 const MAX_URL_LENGTH = 2048;
 
 /**
- * Why the sandbox will not call this URL; null if it will. It calls only hosts it was told about (`loopback` stands
- * for this machine), checked when the order is placed and again before every attempt, because the list may change.
+ * Returns why the sandbox will not call this URL; null if it will. It calls only configured hosts; `loopback` means
+ * this machine. The check runs at the placement and again before every attempt, because the list may change.
  */
 export function callbackUrlProblem(url: string, allowedHosts: readonly string[]): string | null {
   if (charactersIn(url) > MAX_URL_LENGTH) return `must have at most ${MAX_URL_LENGTH} characters`;

@@ -1,6 +1,6 @@
 /**
- * A decimal number, exactly: `digits / 10^scale`. It remembers how many decimals it was written with, so that `200.00`
- * is sent as `200.00`. No amount passes through a float.
+ * An exact decimal number: `digits / 10^scale`. It keeps its number of decimals, so that `200.00` is sent as `200.00`.
+ * No amount passes through a float.
  */
 export interface Decimal {
   readonly digits: bigint;
@@ -8,10 +8,10 @@ export interface Decimal {
 }
 
 const PLAIN = /^(0|[1-9]\d{0,14})(?:\.(\d{1,18}))?$/;
-/** What products and sums of such numbers come to. */
+/** The format of products and sums of such numbers. */
 const COMPUTED = /^(0|[1-9]\d{0,39})(?:\.(\d{1,40}))?$/;
 
-/** Reads `5000`, `32551.20`; at most 15 digits before the point and 18 after. No sign, no exponent; null otherwise. */
+/** Parses `5000`, `32551.20`: at most 15 digits before the point and 18 after, no sign, no exponent; else null. */
 export function parseDecimal(text: string): Decimal | null {
   return read(text, PLAIN);
 }
@@ -23,7 +23,7 @@ function read(text: string, form: RegExp): Decimal | null {
   return { digits: BigInt(match[1]! + fraction), scale: fraction.length };
 }
 
-/** The decimal of a text our own code has checked or computed before; throws a RangeError otherwise. */
+/** Parses a text that our own code has checked or computed; throws a RangeError for any other. */
 export function decimal(text: string): Decimal {
   const parsed = read(text, COMPUTED);
   if (parsed === null) throw new RangeError(`not a plain decimal: ${text}`);
@@ -50,7 +50,7 @@ export function compare(a: Decimal, b: Decimal): number {
   return digits < 0n ? -1 : Number(digits > 0n);
 }
 
-/** `a / b` with `scale` decimals; what lies beyond is cut off. */
+/** `a / b` with `scale` decimals; further decimals are cut off. */
 export function overRoundedDown(a: Decimal, b: Decimal, scale: number): Decimal {
   return { digits: (a.digits * power(b.scale + scale)) / (b.digits * power(a.scale)), scale };
 }
@@ -62,7 +62,7 @@ export function roundedHalfUp(a: Decimal, scale: number): Decimal {
   return { digits: (2n * a.digits + unit) / (2n * unit), scale };
 }
 
-/** How many decimals carry information: 2 for `0.250`. */
+/** The number of decimals without trailing zeros: 2 for `0.250`. */
 export function significantDecimals(a: Decimal): number {
   let { digits, scale } = a;
   while (scale > 0 && digits % 10n === 0n) {
@@ -72,7 +72,7 @@ export function significantDecimals(a: Decimal): number {
   return scale;
 }
 
-/** Text with at least `decimals` decimals and more only as far as they carry information: `200.00`, `13.888888`. */
+/** Text with at least `decimals` decimals, and more only if they are not trailing zeros: `200.00`, `13.888888`. */
 export function toText(a: Decimal, decimals: number): string {
   const scale = Math.max(decimals, significantDecimals(a));
   const digits = a.scale <= scale ? a.digits * power(scale - a.scale) : a.digits / power(a.scale - scale);

@@ -1,4 +1,4 @@
-/** The status codes of the API introduction, all of them. */
+/** All status codes of the API introduction. */
 export const STATUS_CODES = [
   'SUCCESS',
   'TIMESTAMP_ERROR',
@@ -12,8 +12,8 @@ export const STATUS_CODES = [
 export type StatusCode = (typeof STATUS_CODES)[number];
 
 /**
- * The HTTP status of every answer in an envelope, refusals included. The documents speak of "standard HTTP response
- * codes" and show none; the business result is in `statusCode`.
+ * The HTTP status of every response in an envelope, including refusals. The documents mention "standard HTTP response
+ * codes" and show none; `statusCode` holds the business result.
  */
 export const ENVELOPE_HTTP_STATUS = 200;
 
@@ -25,10 +25,10 @@ export interface Envelope {
   readonly success: boolean;
 }
 
-/** The envelope of an answer; `success` follows from the code, `data` is null unless it succeeded. */
+/** Returns the envelope of a response; `success` follows from the code, `data` is null unless it succeeded. */
 export function envelope(statusCode: StatusCode, message: string, data: unknown = null): Envelope {
   return { data, statusCode, message, success: statusCode === 'SUCCESS' };
 }
 
-/** The message of a failure that is ours, not the merchant's. */
+/** The message of our own failure, not the merchant's. */
 export const SYSTEM_ERROR_MESSAGE = 'the sandbox failed; its log says why';

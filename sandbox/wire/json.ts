@@ -1,9 +1,9 @@
 /**
- * A strict JSON reader that keeps every number as it was written, because `JSON.parse` turns `32551.20` into a float
- * before anyone can look. Objects come back as maps: no prototype to pollute, and a repeated key is refused.
+ * A strict JSON reader that keeps every number as written: `JSON.parse` would turn `32551.20` into a float. Objects are
+ * returned as maps, so no prototype can be polluted. A repeated key is refused.
  */
 
-/** A JSON number, unread: the digits as they stood in the text. */
+/** A JSON number with its digits as in the text. */
 export class JsonNumber {
   readonly text: string;
   constructor(text: string) {
@@ -13,7 +13,7 @@ export class JsonNumber {
 
 export type Json = null | boolean | string | JsonNumber | readonly Json[] | ReadonlyMap<string, Json>;
 
-/** The text is not strict JSON. `message` says what was found and where. */
+/** The text is not strict JSON. `message` states the fault and its position. */
 export class JsonSyntaxError extends Error {}
 
 const MAX_DEPTH = 32;
@@ -26,7 +26,7 @@ const LITERALS: ReadonlyMap<string, Json> = new Map<string, Json>([
   ['null', null],
 ]);
 
-/** Reads one JSON text; throws {@link JsonSyntaxError} for anything else, repeated keys and deep nesting included. */
+/** Parses one JSON text; throws {@link JsonSyntaxError} for anything else, including repeated keys and deep nesting. */
 export function parseJson(text: string): Json {
   let at = 0;
 

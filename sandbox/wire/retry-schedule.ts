@@ -8,14 +8,14 @@ export const RETRY_TABLE_MS: readonly number[] = [1, 2, 3, 8, 38, ...EIGHT_MINUT
 export const RETRIES = RETRY_TABLE_MS.length;
 
 /**
- * The documents do not say how the table is meant. `gaps`: each entry is the time since the attempt before (in sum
- * 68 h 20 min). `offsets`: each is the time since the first attempt (the last at 11 h 08 min).
+ * The documents do not define the table's meaning. `gaps`: each entry is the time since the previous attempt (in sum
+ * 68 h 20 min). `offsets`: each entry is the time since the first attempt (the last at 11 h 08 min).
  */
 export type RetryReading = 'gaps' | 'offsets';
 
 /**
- * When retry `retry` (1 to 16) is due: milliseconds after the attempt named by `since`. The speed divides the wait;
- * null once the table is used up, which is "Callback Failed".
+ * Returns when retry `retry` (1 to 16) is due, in milliseconds after the attempt named by `since`. The speed divides
+ * the wait. Null after the last entry: the documents call that "Callback Failed".
  */
 export function retryDue(
   retry: number,

@@ -3,12 +3,12 @@ import type { Figure } from './statistics.ts';
 /** Figures of one part by point: `{"8": …, "16": …}`. */
 export type Figures = Readonly<Record<string, Figure>>;
 
-/** What one part found, and tables that belong to it. */
+/** The figures of one part, and its tables. */
 export interface PartResult {
   readonly figures: Figures;
   /** Further tables of the report: a title, the columns, the rows. */
   readonly tables?: readonly Table[];
-  /** Sentences that the figures need to be understood. */
+  /** Sentences that explain the figures. */
   readonly notes?: readonly string[];
 }
 
@@ -18,7 +18,7 @@ export interface Table {
   readonly rows: readonly (readonly (string | number)[])[];
 }
 
-/** On what it was measured, and when. */
+/** The machine and versions of a measurement, and its time. */
 export interface Ground {
   readonly at: string;
   readonly version: string;
@@ -34,11 +34,11 @@ export interface Ground {
   readonly size: 'full' | 'quick' | 'tiny';
 }
 
-/** The JSON of a run: the figures of each part under its id, and beside them what the report needs. */
+/** The JSON of a run: the figures of each part under its id, and further data of the report. */
 export type BenchRun = Readonly<Record<`P${number}`, Figures>> & {
   readonly ground: Ground;
   readonly tables: Readonly<Record<string, readonly Table[]>>;
   readonly notes: Readonly<Record<string, readonly string[]>>;
-  /** Why a part has no figures. */
+  /** The reasons why parts have no figures. */
   readonly failed: Readonly<Record<string, string>>;
 };

@@ -1,13 +1,13 @@
-/** One of those that are compared: does its share of a round and resolves to what it measured. */
+/** One side of a comparison: does its share of a round and resolves to its measurement. */
 export type Contender<Sample> = (round: number) => Promise<Sample>;
 
-/** A B C, C B A, A B C …: who comes first has no advantage, and a drift of the machine falls on all alike. */
+/** A B C, C B A, A B C …: the first contender has no advantage, and a drift of the machine affects all equally. */
 export const orderOf = <T>(names: readonly T[], round: number): readonly T[] =>
   round % 2 === 0 ? names : names.toReversed();
 
 /**
- * Runs the contenders in turns. Round 0 warms up and is dropped. `told` hears of each share, warm-up included, before it
- * begins. Resolves to the samples of each contender by round.
+ * Runs the contenders in turns. Round 0 is a warm-up and is dropped. `told` is called before each share, including the
+ * warm-up. Resolves to the samples of each contender by round.
  */
 export async function inTurns<Name extends string, Sample>(
   contenders: Readonly<Record<Name, Contender<Sample>>>,

@@ -1,4 +1,4 @@
-/** What the rounds of one point say. Without a baseline the ratio is null, and `min` and `max` are those of `ours`. */
+/** The statistics of a point's rounds. Without a baseline, `ratio` is null and `min` and `max` are those of `ours`. */
 export interface Figure {
   /** Medians over the rounds, in `unit`. */
   readonly ours: number;
@@ -11,7 +11,7 @@ export interface Figure {
   readonly unit: string;
 }
 
-/** Of an even number the mean of the two in the middle. Throws RangeError when there is none. */
+/** Returns the median; for an even count, the mean of the two middle values. Throws RangeError for an empty list. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError('no value, no median');
   const sorted = values.toSorted((a, b) => a - b);
@@ -19,7 +19,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-/** Paired by round: what slowed the machine down for a moment slowed both. */
+/** Compares two series paired by round: a short slowdown of the machine affects both. */
 export function against(ours: readonly number[], baseline: readonly number[], unit: string): Figure {
   if (ours.length !== baseline.length) throw new RangeError(`${ours.length} rounds of ours, ${baseline.length} others`);
   const ratios = ours.map((value, round) => value / baseline[round]!);
@@ -34,7 +34,7 @@ export function against(ours: readonly number[], baseline: readonly number[], un
   };
 }
 
-/** A figure that is measured against nothing. */
+/** Returns a figure without a baseline. */
 export const alone = (values: readonly number[], unit: string): Figure => ({
   ours: rounded(median(values)),
   baseline: null,
@@ -45,5 +45,5 @@ export const alone = (values: readonly number[], unit: string): Figure => ({
   unit,
 });
 
-/** Three significant digits; more would pretend to know. */
+/** Rounds to three significant digits; more would suggest false precision. */
 export const rounded = (value: number): number => (Number.isFinite(value) ? Number(value.toPrecision(3)) : value);

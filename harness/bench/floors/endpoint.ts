@@ -1,7 +1,7 @@
 import express from 'express';
 import pg from 'pg';
 
-/** The least that an acknowledged callback can cost: Express and one INSERT. Run as `endpoint PORT CONNECTIONS`, with DATABASE_URL. */
+/** The minimum of an acknowledged callback: Express and one INSERT. `endpoint PORT CONNECTIONS`, with DATABASE_URL. */
 
 const [port, connections] = process.argv.slice(2).map(Number);
 const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: connections });

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 
-/** A payment provider that takes every order at once and keeps nothing: what is measured is the engine. Run as `provider PORT`. */
+/** A provider that accepts every order at once and stores nothing: only the engine is measured. `provider PORT`. */
 
 const port = Number(process.argv[2]);
 

@@ -4,7 +4,7 @@ import { WORKER_DEFAULTS } from '../../../config/settings/worker.ts';
 import { workerTuning } from '../../../worker/tuning.ts';
 import type { FloorSinks } from './workflows.ts';
 
-/** The worker of the floors, with the settings of the engine's. Run as `worker ADDRESS TASK_QUEUE BUNDLE`. */
+/** The worker of the floors, with the settings of the engine's worker. Run as `worker ADDRESS TASK_QUEUE BUNDLE`. */
 
 const [address, taskQueue, bundle] = process.argv.slice(2) as [string, string, string];
 Runtime.install({ logger: new DefaultLogger('WARN') });

@@ -8,12 +8,12 @@ import {
   type Sinks,
 } from '@temporalio/workflow';
 
-/** The floors: workflows that do as little as the shape allows. */
+/** The floors: workflows with the minimal work of their shape. */
 
 export const go = defineSignal('go');
 export const answer = defineUpdate<string>('answer');
 
-/** Tells the driver, without a word to Temporal, that the signal may come now. */
+/** Notifies the driver, without Temporal, that the signal may come now. */
 export interface FloorSinks extends Sinks {
   driver: { reached(): void };
 }
@@ -33,7 +33,7 @@ export async function empty(): Promise<void> {
   await condition(heard);
 }
 
-/** What one would write first: place, wait with a timer, credit; each step an activity. */
+/** The obvious first version: place, wait with a timer, credit; each step an activity. */
 export async function naive(): Promise<void> {
   const heard = heardGo();
   await step();
@@ -42,7 +42,7 @@ export async function naive(): Promise<void> {
   await step();
 }
 
-/** Update-with-start, answered in the first task. */
+/** Update-with-start, completed in the first task. */
 export async function answering(): Promise<void> {
   let answered = false;
   setHandler(answer, () => {

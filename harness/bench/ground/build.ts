@@ -8,18 +8,18 @@ import { build } from 'esbuild';
 import { root } from '../../../local/servers/paths.ts';
 
 const run = promisify(execFile);
-/** Inside the repository: what is built imports its packages. */
+/** Inside the repository: the built files import its packages. */
 const PLACE = '.cache/bench';
 
 export interface Built {
-  /** The engine as `npm run build` makes it. */
+  /** The engine, built by `npm run build`. */
   readonly engine: string;
   /** The floors' programs, and the bundle of their workflows. */
   readonly floors: string;
   readonly floorBundle: string;
 }
 
-/** Plain JavaScript of both, so that neither pays for a compiler. `at`: the files of another version of the engine. */
+/** Builds plain JavaScript, so that no contender pays for a compiler. `at`: the files of another engine version. */
 export async function buildEngine(at: string = root): Promise<string> {
   const { stderr } = await run('bash', ['deploy/build.sh', `${PLACE}/engine`], { cwd: at }).catch((error: unknown) => {
     const { stdout = '', stderr: told = '' } = error as { stdout?: string; stderr?: string };

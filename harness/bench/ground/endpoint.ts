@@ -6,16 +6,16 @@ import { benchProgram } from './program.ts';
 import type { BenchServers } from '../servers/servers.ts';
 import type { Undo } from './undo.ts';
 
-/** As many connections as an API process has for callbacks unless told otherwise. */
+/** The default number of connections that an API process has for callbacks. */
 const CONNECTIONS = 8;
 
 export interface BareEndpoint {
-  /** Resolves when the row is committed and the answer is here. */
+  /** Resolves when the row is committed and the response has arrived. */
   send(externalOrderNumber: string, body: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Express and one INSERT, as a process of its own with a database of its own on the same server. */
+/** Starts Express with one INSERT, as a process of its own with a database of its own on the same server. */
 export async function startEndpoint(servers: BenchServers, built: Built, undo: Undo): Promise<BareEndpoint> {
   const port = await freePort();
   await servers.admin((client) => client.query('create database bare'));

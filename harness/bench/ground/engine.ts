@@ -17,29 +17,29 @@ import type { Undo } from './undo.ts';
 const run = promisify(execFile);
 const secret = () => randomBytes(32).toString('base64url');
 
-/** The engine's processes on a database of their own, with a provider that answers at once. */
+/** The engine's processes on a database of their own, with a provider that responds at once. */
 export interface BenchEngine {
   /** The name of its database, and of its namespace in Temporal. */
   readonly database: string;
   readonly apiUrl: string;
   readonly apiKey: string;
-  /** Where the provider takes orders. */
+  /** The URL at which the provider takes orders. */
   readonly providerUrl: string;
   readonly programs: Readonly<Record<'provider' | 'api' | 'worker', BenchProgram>>;
-  /** The provider's call for a payment of this order, signed now. */
+  /** Makes the provider's callback for a payment of this order, signed now. */
   callbackOf(externalOrderNumber: string): Callback;
   admin<T>(work: (client: pg.Client) => Promise<T>): Promise<T>;
-  /** Ours and PostgreSQL's and Temporal's processes by name. */
+  /** The processes of the engine, PostgreSQL and Temporal, by name. */
   readonly pids: () => Readonly<Record<'temporal' | 'worker' | 'api' | 'postgres', readonly number[]>>;
-  /** Another API or worker of the same engine, not started. An API of its own has its own addresses. */
+  /** Another API or worker of the same engine, not started. Another API has its own addresses. */
   another(name: 'api' | 'worker'): Promise<BenchProgram & { readonly apiUrl: string; readonly callbackUrl: string }>;
   stop(): Promise<void>;
 }
 
 export interface BenchEngineOptions {
-  /** Fills the new database before anything works on it. */
+  /** Fills the new database before the processes start. */
   readonly fill?: (url: string) => Promise<void>;
-  /** False: what is open stays as it is. */
+  /** False: no worker starts, so open deposits do not change. */
   readonly worker?: boolean;
 }
 
@@ -99,7 +99,7 @@ export async function startBenchEngine(
   const [secretOfNames, secretOfPrints] = [secret(), secret()];
   const program = (name: 'api' | 'worker', at2 = ports) =>
     benchProgram(
-      // `ready` is logged at the level of information.
+      // `ready` is logged at level info.
       {
         name,
         file: join(at, `${name}/main.js`),

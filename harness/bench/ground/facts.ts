@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 export const loadNow = (): number => Math.round(loadavg()[0]! * 100) / 100;
 
-/** On what it is measured, as far as it can be known before. */
+/** The facts of the machine and the versions that are known before the measurement. */
 export async function groundOf(
   servers: BenchServers,
   size: Ground['size'],

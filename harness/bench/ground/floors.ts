@@ -7,16 +7,16 @@ import type { Undo } from './undo.ts';
 
 const TASK_QUEUE = 'floors';
 
-/** The workflows that ours are compared with, on the same server, by a worker with the same settings. */
+/** The baseline workflows, on the same server, with a worker of the same settings. */
 export interface Floors {
   readonly worker: BenchProgram;
-  /** Start, one signal that comes after the first task, end. */
+  /** Start, one signal after the first task, end. */
   readonly runEmpty: (id: string) => Promise<void>;
   /** Start, activity, timer and signal, activity, end. */
   readonly runNaive: (id: string) => Promise<void>;
-  /** Update-with-start, answered at once. */
+  /** Update-with-start, completed at once. */
   readonly runAnswering: (id: string) => Promise<void>;
-  /** Starts an empty one and resolves when its first task is done; `finish` sends the signal and waits for the end. */
+  /** Starts an empty workflow and resolves after its first task; `finish` sends the signal and waits for the end. */
   readonly open: (id: string) => Promise<void>;
   readonly finish: (id: string) => Promise<void>;
   readonly pids: () => Readonly<Record<'temporal' | 'worker', readonly number[]>>;

@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** CPU time and memory of processes, as the kernel counts them. Linux only: elsewhere both are null. */
+/** CPU time and memory of processes, from the kernel. Linux only: elsewhere both are null. */
 
-/** The kernel's unit of CPU time, which it has shown to programs since ever. */
+/** The kernel's fixed unit of CPU time in /proc. */
 const TICK_MS = 10;
 const PAGE_BYTES = 4_096;
 
 interface Stat {
   readonly parent: number;
-  /** Its own and that of its children that have ended. */
+  /** CPU time of the process and of its ended children. */
   readonly cpuMs: number;
   readonly residentBytes: number;
 }
@@ -28,7 +28,7 @@ function statOf(pid: number): Stat | null {
   }
 }
 
-/** Of these processes and the living children of them, such as PostgreSQL's backends; ms since they began. */
+/** CPU time in ms of these processes and their live children, such as PostgreSQL's backends, since their start. */
 export function cpuMsOf(pids: readonly number[]): number | null {
   if (process.platform !== 'linux') return null;
   let sum = 0;
@@ -40,10 +40,10 @@ export function cpuMsOf(pids: readonly number[]): number | null {
   return sum;
 }
 
-/** What a process holds in memory now. */
+/** The resident memory of a process in bytes; null if it is gone. */
 export const residentBytesOf = (pid: number): number | null => statOf(pid)?.residentBytes ?? null;
 
-/** Each name's CPU time while `work` is done, in ms. */
+/** Resolves to each name's CPU time during `work`, in ms. */
 export async function cpuWhile<Name extends string>(
   pids: Readonly<Record<Name, readonly number[]>>,
   work: () => Promise<unknown>,

@@ -2,14 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Undo } from './undo.ts';
 
-/** A program of the engine, a floor or a rival, as the process that it is in production. */
+/** A program of the engine, a floor or a rival, as a process like in production. */
 export interface BenchProgram {
   readonly name: string;
   pid(): number;
   isAlive(): boolean;
   start(): Promise<void>;
   end(signal?: NodeJS.Signals): Promise<void>;
-  /** The end of what it printed. */
+  /** The end of its output. */
   log(): string;
   /** The child's messages, for programs that send some. */
   onMessage(hear: (message: unknown) => void): void;
@@ -22,13 +22,13 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** What it prints when it is ready. */
+  /** The text in its output that shows readiness. */
   readonly ready: string;
 }
 
 const READY_WITHIN_MS = 60_000;
 const KEPT_OUTPUT = 200_000;
-/** SIGTERM lets a worker finish; longer than this it has no reason to take. */
+/** The time limit of a stop: SIGTERM lets a worker finish, and no worker needs longer. */
 const STOP_WITHIN_MS = 20_000;
 
 export function benchProgram({ name, file, args = [], cwd, env, ready }: ProgramOptions, undo: Undo): BenchProgram {

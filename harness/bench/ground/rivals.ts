@@ -15,7 +15,7 @@ import type { Undo } from './undo.ts';
 const run = promisify(execFile);
 const FILES = ['package.json', 'package-lock.json', '.npmrc', 'ground.mjs', 'state-machine.mjs', 'dbos.mjs'];
 
-/** Apart from the engine's packages, and only when they are measured. Resolves to where they are. */
+/** Installs the rivals apart from the engine's packages, only when they are measured. Resolves to their directory. */
 export async function installRivals(): Promise<string> {
   const at = join(root, '.cache/bench/rivals');
   await mkdir(at, { recursive: true });
@@ -28,14 +28,14 @@ export async function installRivals(): Promise<string> {
 export interface Rival {
   readonly whole: (n: string) => Promise<void>;
   readonly pids: () => Readonly<Record<'postgres' | 'rival', readonly number[]>>;
-  /** How many deposits it has credited. */
+  /** Resolves to the number of credited deposits. */
   credited(): Promise<number>;
   stop(): Promise<void>;
 }
 
 const secret = () => randomBytes(32).toString('base64url');
 
-/** A rival as a process of its own, on a database of its own, with the provider that the engine has. */
+/** Starts a rival as a process of its own, on a database of its own, with the engine's provider. */
 export async function startRival(
   name: 'state-machine' | 'dbos',
   at: string,

@@ -1,11 +1,11 @@
-/** Everything that was started, to be ended in the reverse order: at the end, at an error and at a signal alike. */
+/** Stops everything that was started, in reverse order: at the end, at an error and at a signal. */
 export interface Undo {
   add(step: () => Promise<unknown> | void): void;
-  /** Ends all of it once; a step that fails keeps no other from its turn. */
+  /** Runs all steps once; a step that fails does not skip the others. */
   run(): Promise<void>;
 }
 
-/** The exit code of shells for it. */
+/** The shell's exit code of an interrupt. */
 const INTERRUPTED = 130;
 
 export function createUndo(): Undo {
@@ -16,7 +16,7 @@ export function createUndo(): Undo {
       try {
         await step();
       } catch {
-        // What cannot be ended is gone already.
+        // A step fails if its process is already gone.
       }
     }
   };
@@ -26,7 +26,7 @@ export function createUndo(): Undo {
   };
 }
 
-/** A signal ends what was started and then the process; a second one ends the process at once. The result is aborted by the first. */
+/** The first signal aborts the result, runs `undo` and ends the process; a second one ends the process at once. */
 export function undoAtSignals(undo: Undo): AbortSignal {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

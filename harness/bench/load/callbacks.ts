@@ -8,7 +8,7 @@ export interface Callback {
   readonly body: string;
 }
 
-/** What a create asks for; every thousandth has the same wallet, so that none is the only one. */
+/** The body of a create request. Numbers that are equal modulo 1,000 share a wallet, so that wallets repeat. */
 export const orderOfBench = (externalOrderNumber: string) => ({
   externalOrderNumber,
   wallet: `wallet-${Number(/\d+$/.exec(externalOrderNumber)?.[0] ?? 0) % 1_000}`,
@@ -19,7 +19,7 @@ export const orderOfBench = (externalOrderNumber: string) => ({
   payerRealName: 'Test Person',
 });
 
-/** The provider's calls for payments of such orders. */
+/** Returns a function that makes the provider's callbacks for payments of such orders. */
 export function callbacksOf(
   baseUrl: string,
   keys: { readonly accessKey: string; readonly secretKey: string; readonly callbackKey: string },
@@ -30,7 +30,7 @@ export function callbacksOf(
     secretKey: new Secret(Buffer.from(keys.secretKey)),
   };
   return (externalOrderNumber) => {
-    // Not one that an order of ours bears: such a message is asked to come again.
+    // A timestamp that no order of ours has: the engine would ask MTPay to retry such a message.
     const timestamp = freeMillisecond(Date.now(), 1_000);
     const data = {
       externalOrderNumber,

@@ -6,26 +6,26 @@ import { orderOfBench } from './callbacks.ts';
 import { closedLoop } from './loops.ts';
 import { must, post } from './post.ts';
 
-/** What callers and the provider do with the engine, from outside. */
+/** The actions of callers and the provider on the engine, from outside. */
 export interface DepositLoad {
-  /** Resolves when the checkout link is here. */
+  /** Resolves when the checkout link has arrived. */
   create(n: string, apiUrl?: string): Promise<void>;
   /** Resolves when the payment is acknowledged. */
   pay(n: string, callbackUrl?: string): Promise<void>;
-  /** Resolves when the deposit's workflow has ended, as the floor's are waited for. */
+  /** Resolves when the deposit's workflow has ended, as for the floors. */
   ended(n: string): Promise<void>;
-  /** All three. */
+  /** Runs all three. */
   readonly whole: (n: string) => Promise<void>;
-  /** Opens so many, quickly; their numbers. */
+  /** Opens this many deposits quickly; resolves to their numbers. */
   open(count: number, lanes?: number): Promise<string[]>;
-  /** Resolves when each of these is credited; fails when one was twice, or one is not after long. */
+  /** Resolves when each is credited; rejects if one was credited twice, or is not credited in time. */
   credited(numbers: readonly string[]): Promise<void>;
-  /** Numbers that no deposit has. */
+  /** Returns numbers that no deposit has. */
   fresh(count: number): string[];
   close(): Promise<void>;
 }
 
-/** Each waits for some seconds. */
+/** Each repeat waits for some seconds. */
 const MOST_REPEATS = 8;
 const CREDITED_WITHIN_MS = 240_000;
 const LOOK_EVERY_MS = 100;
@@ -41,7 +41,7 @@ export async function loadOn(engine: BenchEngine, temporalAddress: string): Prom
   const load: DepositLoad = {
     async create(n, apiUrl = engine.apiUrl) {
       const ask = () => must(post(`${apiUrl}/v1/deposits`, JSON.stringify(orderOfBench(n)), key), 200, 201, 202);
-      // 202: not placed yet. A caller repeats it.
+      // 202: not placed yet, so the caller retries.
       let answer = await ask();
       for (let repeat = 0; answer.status === 202 && repeat < MOST_REPEATS; repeat += 1) answer = await ask();
       if (!answer.text.includes('"redirectUrl":"')) throw new Error(`no checkout link: ${answer.text.slice(0, 300)}`);

@@ -1,7 +1,7 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { build, type Histogram } from 'hdr-histogram-js';
 
-/** Does `one` for each item, `lanes` at a time, the next as soon as one is done; resolves to how many were done in a second. */
+/** Runs `one` for each item, `lanes` at a time, the next when one is done; resolves to the items per second. */
 export async function closedLoop<T>(
   items: readonly T[],
   lanes: number,
@@ -11,14 +11,14 @@ export async function closedLoop<T>(
   const startedMs = performance.now();
   await Promise.all(
     Array.from({ length: Math.min(lanes, items.length) }, async () => {
-      // One iterator for all lanes: each takes the next.
+      // All lanes share one iterator, and each takes the next item.
       for (const item of left) await one(item);
     }),
   );
   return (items.length * 1_000) / (performance.now() - startedMs);
 }
 
-/** Microseconds, from 1 to a minute, three digits. */
+/** In microseconds, from 1 µs to one minute, with three significant digits. */
 const newHistogram = (): Histogram =>
   build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
 
@@ -37,8 +37,8 @@ const latencies = (histogram: Histogram): Latencies => ({
 });
 
 /**
- * Sends each item when it is due, whether or not those before it have been answered: as callers do who know nothing of each
- * other. A latency counts from the moment the item was due, so that a stall of the server, or ours, is in every one it held up.
+ * Sends each item when it is due, even if earlier ones have no response yet, like independent callers. A latency counts
+ * from the due time, so that a stall of the server, or ours, is in every latency that it delayed.
  */
 export async function openLoop<T>(
   items: readonly T[],
@@ -58,7 +58,7 @@ export async function openLoop<T>(
   return latencies(histogram);
 }
 
-/** A timer is late by up to a millisecond or two: the last of them are waited for turn by turn. */
+/** Timers are up to two milliseconds late, so the last milliseconds are polled. */
 const TIMER_LATE_MS = 2;
 
 async function untilDue(dueMs: number): Promise<void> {
@@ -67,7 +67,7 @@ async function untilDue(dueMs: number): Promise<void> {
   while (performance.now() < dueMs) await turn();
 }
 
-/** One after the other. */
+/** Runs `one` for each item, one after the other. */
 export async function oneByOne<T>(items: readonly T[], one: (item: T) => Promise<unknown>): Promise<Latencies> {
   const histogram = newHistogram();
   for (const item of items) {

@@ -8,7 +8,7 @@ export interface Posted {
   readonly text: string;
 }
 
-/** One request over a kept connection. Rejects when there is no answer. */
+/** Sends one request over a kept-alive connection. Rejects if there is no response. */
 export const post = (
   url: string,
   body: string,
@@ -33,7 +33,7 @@ export const post = (
       },
     );
     sent.once('error', (error: NodeJS.ErrnoException) => {
-      // A kept connection that the server was just closing: nobody has read the request.
+      // The server was just closing this kept-alive connection and has not read the request.
       if (sent.reusedSocket && error.code === 'ECONNRESET') resolve(post(url, body, headers, method));
       else reject(error);
     });
@@ -41,7 +41,7 @@ export const post = (
     sent.end(body);
   });
 
-/** Throws unless the answer is one of these. */
+/** Rejects unless the status of the response is one of these. */
 export async function must(answer: Promise<Posted>, ...statuses: readonly number[]): Promise<Posted> {
   const posted = await answer;
   if (!statuses.includes(posted.status)) throw new Error(`answered ${posted.status}: ${posted.text.slice(0, 300)}`);

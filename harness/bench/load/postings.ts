@@ -3,7 +3,7 @@ import type { CallbackData, DepositSettings } from '../../../domain/order.ts';
 import type { CreditItem } from '../../../ledger/credit.ts';
 import { contentHash } from '../../../providers/content-hash.ts';
 
-/** As the API freezes them when nothing is configured. */
+/** The settings that the API freezes by default. */
 const SETTINGS: DepositSettings = {
   rateBands: { CNY: { from: '6.5', to: '8' }, HKD: { from: '7', to: '8.6' }, TWD: { from: '28', to: '36' } },
   feeBand: '0',
@@ -16,7 +16,7 @@ const WALLETS = 1_000;
 
 let made = 0;
 
-/** Deposits that await their payment, each with the callback that pays it: everything is there but the posting. */
+/** Prepares deposits that await their payment, each with the callback that pays it: only the posting is missing. */
 export async function preparePostings(owner: pg.Pool, count: number): Promise<CreditItem[]> {
   const items = Array.from({ length: count }, () => {
     const deposit = `posting-${(made += 1)}`;

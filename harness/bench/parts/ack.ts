@@ -3,7 +3,7 @@ import { against } from '../figures/statistics.ts';
 import { type Latencies, openLoop } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
 
-/** P3: callbacks come at a fixed rate, and each pays another deposit, which is credited meanwhile. */
+/** P3: callbacks at a fixed rate; each pays another deposit, which is credited meanwhile. */
 export const ackPart: Part = {
   ids: ['P3'],
   seconds: { full: 180, quick: 32 },

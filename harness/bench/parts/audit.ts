@@ -4,10 +4,10 @@ import { root } from '../../../local/servers/paths.ts';
 import { type Figure, rounded } from '../figures/statistics.ts';
 import type { Part } from '../part.ts';
 
-/** The audit's own measurement. */
+/** The program of the audit's own measurement. */
 export const AUDIT_SCALE = 'test/audit/scale/scale.ts';
 
-/** What the audit's own measurement printed: `  deposits, one process: 150/s (140 to 160)`. */
+/** Reads the output of the audit's own measurement: `  deposits, one process: 150/s (140 to 160)`. */
 export function readRates(output: string): Readonly<Record<string, { median: number; min: number; max: number }>> {
   const lines = [...output.matchAll(/^ {2}(.+): (\d+)\/s \((\d+) to (\d+)\)$/gm)];
   return Object.fromEntries(
@@ -15,7 +15,7 @@ export function readRates(output: string): Readonly<Record<string, { median: num
   );
 }
 
-/** P8: by the measurement of the audit, which has a PostgreSQL and a Temporal of its own and takes turns as well. */
+/** P8: runs the audit's measurement, which has a PostgreSQL and a Temporal of its own and takes turns as well. */
 export const auditPart: Part = {
   ids: ['P8'],
   seconds: { full: 600, quick: null },

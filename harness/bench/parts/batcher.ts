@@ -10,18 +10,18 @@ import { preparePostings } from '../load/postings.ts';
 import { countFor } from '../scale.ts';
 import { type Part, roundsTold } from '../part.ts';
 
-/** As many as a worker has unless told otherwise. */
+/** The default number of a worker's connections. */
 const CONNECTIONS = 20;
-/** Single postings are slow: so many fewer of them say the same. */
+/** The divisor of the number of single postings: they are slow, and fewer suffice. */
 const FEWER = 8;
 
-/** Flushes of the log: free, or as slow as the disk and a millisecond more. */
+/** Settings of WAL flushes: free, or with the disk's time plus one millisecond. */
 const FLUSHES = {
   '': ['fsync = off', 'commit_delay = 0'],
   ', slow flush': ['fsync = on', 'commit_delay = 1000', 'commit_siblings = 0'],
 } as const;
 
-/** P6: the ledger's statement through the batcher, alone, and one bare row a call; in this process, as in a worker. */
+/** P6: the ledger's statement through the batcher and alone, and one bare row per call; in process, as in a worker. */
 export const batcherPart: Part = {
   ids: ['P6'],
   seconds: { full: 400, quick: 35 },
@@ -52,7 +52,7 @@ export const batcherPart: Part = {
                   owner.query('insert into public.bare (a) values ($1)', ['5000']),
                 ),
               single: postings(Math.max(callers, Math.ceil(count / FEWER)), async (item) => {
-                // A lane that meets another's lock comes again, as the batcher does.
+                // A lane that meets another lane's lock retries, as the batcher does.
                 for (;;) {
                   const [outcome] = await creditAll(worker, [item]);
                   if (outcome?.outcome !== 'busy') return outcome;
@@ -81,7 +81,7 @@ const set = (bench: Bench, changes: readonly string[]): Promise<unknown> =>
     await client.query('select pg_reload_conf()');
   });
 
-/** A database of the newest schema, without a key of the seals: postings are prepared by hand. */
+/** Opens a database of the newest schema, without a key of the seals: postings are prepared by hand. */
 async function openLedger(bench: Bench) {
   const database = 'ledger_alone';
   await bench.servers.admin((client) => client.query(`create database ${database}`));

@@ -5,11 +5,11 @@ import { type Part, roundsTold } from '../part.ts';
 
 interface BurstSample {
   readonly perSecond: number;
-  /** From the first callback, or from Temporal's return, to the last credit. */
+  /** Seconds from the first callback, or from Temporal's restart, to the last credit. */
   readonly drainedAfterS: number;
 }
 
-/** P4: as many callbacks as are taken, with Temporal there and without; then everything is credited. */
+/** P4: callbacks at the maximum rate, with Temporal running and stopped; then everything is credited. */
 export const burstPart: Part = {
   ids: ['P4'],
   seconds: { full: 600, quick: 42 },

@@ -42,11 +42,11 @@ export const clonePart: Part = {
   },
 };
 
-/** Starts the stack there, takes one deposit to its credit, and stops it. Resolves to what `took` says at the credit. */
+/** Starts the clone's stack, takes one deposit to its credit, and stops it. Resolves to `took()` at the credit. */
 async function firstCredit(bench: Bench, clone: string, took: () => number): Promise<number> {
   const stack = spawn(process.execPath, ['local/start.cjs', 'local/main.ts'], {
     cwd: clone,
-    // Nothing of a stack that this terminal knows.
+    // No variables of a stack that this terminal uses.
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
     stdio: 'ignore',
     detached: true,
@@ -55,7 +55,7 @@ async function firstCredit(bench: Bench, clone: string, took: () => number): Pro
   try {
     const env = await untilFound(async () => {
       const found = parseEnv(await readFile(join(clone, '.data/local.env'), 'utf8'));
-      // The file of the start before names processes that are gone.
+      // The file of the previous start names processes that are gone.
       if (found['API_PID'] === undefined || found['API_KEY'] === undefined) return null;
       process.kill(Number(found['API_PID']), 0);
       return found;

@@ -8,10 +8,10 @@ import { openStatements, type StatementCounts } from '../servers/statements.ts';
 import { closedLoop } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
 
-/** After the last credit: what is written behind it. */
+/** The wait after the last credit, for rows that are written later. */
 const AFTERWARDS_MS = 2_500;
 
-/** P14: fixed work, and what it needed; what the idle engine needs in the same time is taken off. */
+/** P14: the cost of fixed work, minus the cost of the idle engine in the same time. */
 export const costPart: Part = {
   ids: ['P14'],
   seconds: { full: 240, quick: 75 },
@@ -48,7 +48,7 @@ async function cpuOfDeposits(bench: Bench, { engine, load }: LoadedEngine) {
   const samples = await inTurns<'ours' | 'floor', Spent>(
     {
       ours: measured(engine.pids, load.whole, AFTERWARDS_MS, (name) => idle[name as 'api']),
-      // Temporal's idle share is there with and without an engine.
+      // Temporal has an idle share with and without an engine.
       floor: measured(floors.pids, floors.runEmpty, 0, (name) => (name === 'worker' ? idle.floor : idle.temporal)),
     },
     bench.scale.rounds,

@@ -7,7 +7,7 @@ import { type Part, roundsTold } from '../part.ts';
 
 interface FlowSample {
   readonly perSecond: number;
-  /** By process, ms for each deposit. */
+  /** By process, in ms per deposit. */
   readonly cpuMs: Readonly<Record<string, number>>;
 }
 
@@ -37,7 +37,7 @@ export const flowPart: Part = {
         {
           ours: contender(engine.pids, load.whole),
           empty: contender(floors.pids, floors.runEmpty),
-          // Left out where nobody asks for it.
+          // Omitted if P2 is not wanted.
           naive: wanted.includes('P2')
             ? contender(floors.pids, floors.runNaive)
             : () => Promise.resolve({ perSecond: Number.NaN, cpuMs: {} }),

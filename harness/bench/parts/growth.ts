@@ -7,9 +7,9 @@ import { type Latencies, oneByOne } from '../load/loops.ts';
 import { must, post } from '../load/post.ts';
 import { type Part, roundsTold } from '../part.ts';
 
-/** Requests of one endpoint in a round. */
+/** The number of requests to one endpoint in a round. */
 const REQUESTS = 40;
-/** From so many on, long fields that no index holds are short: the disk has no room for more. */
+/** From this many deposits on, long fields without an index are shortened: the disk has no room for more. */
 const LEAN_FROM = 1_000_000;
 
 /** P13: the reading endpoints on databases of several sizes, in turns. */
@@ -19,7 +19,7 @@ export const growthPart: Part = {
   async measure(bench) {
     const grown: Grown[] = [];
     for (const deposits of bench.scale.growth) {
-      // What takes less than a second is nothing to tell of.
+      // Steps of less than a second are not printed.
       const tell = (line: string) =>
         void (!line.includes(': 0.') && bench.tell(`rows of ${deposits} deposits, ${line}`));
       const fill = (url: string) => generateRows(url, { deposits, lean: deposits >= LEAN_FROM }, tell);
@@ -45,7 +45,7 @@ const NOTES = [
 interface Grown {
   readonly deposits: number;
   readonly engine: BenchEngine;
-  /** Paths of the API by what they read. */
+  /** Paths of the API, by the name of the read. */
   readonly paths: Readonly<Record<string, string>>;
 }
 
@@ -70,7 +70,7 @@ async function compareSizes(bench: Bench, grown: readonly Grown[]): Promise<Reco
   return figures;
 }
 
-/** One of each, by a deposit in the middle. */
+/** Returns one path of each endpoint, for a deposit in the middle. */
 async function endpointsOf(engine: BenchEngine): Promise<Readonly<Record<string, string>>> {
   const { rows } = await engine.admin((client) =>
     client.query<{ n: string; wallet: string }>(

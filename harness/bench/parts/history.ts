@@ -5,7 +5,7 @@ import type { Part } from '../part.ts';
 
 const DEPOSITS = 5;
 
-/** P7: deterministic, and asserted in test/workflows/paths.test.ts; here for the report. */
+/** P7: deterministic, and asserted in test/workflows/paths.test.ts; measured here for the report. */
 export const historyPart: Part = {
   ids: ['P7'],
   seconds: { full: 10, quick: 5 },

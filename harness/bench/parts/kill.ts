@@ -3,14 +3,14 @@ import type { LoadedEngine } from '../bench.ts';
 import { alone, type Figure } from '../figures/statistics.ts';
 import { type Part, roundsTold } from '../part.ts';
 
-/** Deposits that are paid from the moment of the kill on, so many a second, as the provider would: again until acknowledged. */
+/** Deposits paid from the kill on, at this rate per second; each callback is retried until it is acknowledged. */
 const PAID = 20;
 const PAID_PER_SECOND = 20;
 const AGAIN_MS = 100;
 const LOOK_MS = 20;
 const WITHIN_MS = 120_000;
 
-/** P10: kill -9, started again at once as a supervisor does, and the first credit of a payment that came after it. */
+/** P10: the time from kill -9, with an immediate restart as by a supervisor, to the first credit of a later payment. */
 export const killPart: Part = {
   ids: ['P10'],
   seconds: { full: 420, quick: null },
@@ -29,7 +29,7 @@ export const killPart: Part = {
         ),
       'worker, a second one there': async () => {
         const second = await engine.another('worker');
-        // Those that are open belong to the first: the second starts when they are.
+        // The open deposits belong to the first worker: the second starts after they are open.
         const took = await trial(
           loaded,
           () => worker.end('SIGKILL'),
@@ -101,7 +101,7 @@ async function trial(
   return took;
 }
 
-/** Whatever fails meanwhile is tried again. */
+/** Retries `work` until it resolves to true, even after errors. */
 async function untilDone(work: () => Promise<boolean>, everyMs = AGAIN_MS): Promise<void> {
   for (const endMs = performance.now() + WITHIN_MS; ; await sleep(everyMs)) {
     try {

@@ -9,10 +9,10 @@ import { type Part, roundsTold } from '../part.ts';
 
 const LANES = 16;
 const SETTLE_MS = 3_000;
-/** Callbacks of a round, beyond the cache and within. */
+/** The number of callbacks in a round, beyond the cache and within it. */
 const PAID = 60;
 
-/** P9: workers that have just begun hold more and more open deposits; then the oldest and the newest are paid in turns. */
+/** P9: new workers hold a growing number of open deposits; then the oldest and the newest are paid in turns. */
 export const memoryPart: Part = {
   ids: ['P9'],
   seconds: { full: 2_400, quick: null },
@@ -54,7 +54,7 @@ export const memoryPart: Part = {
   },
 };
 
-/** CPU of everything for a callback of a deposit that its worker has forgotten, against one that it holds. Takes what it pays out of `open`. */
+/** Compares the total CPU of a callback beyond the worker's cache with one in it. Removes paid deposits from `open`. */
 async function beyondCache(bench: Bench, { engine, load }: LoadedEngine, open: string[]): Promise<Figure> {
   const paid = (take: () => string[]) => async () => {
     const numbers = take();

@@ -11,7 +11,7 @@ interface TwinsSample {
 
 const WARM_DEPOSITS = 60;
 
-/** P15: the same work by one worker and one API, and by two of each between which callers alternate. */
+/** P15: the same work by one worker and one API, and by two of each; callers alternate between the two APIs. */
 export const twinsPart: Part = {
   ids: ['P15'],
   seconds: { full: 300, quick: 29 },
@@ -21,7 +21,7 @@ export const twinsPart: Part = {
     const [worker, api] = [await engine.another('worker'), await engine.another('api')];
     const work = async (whole: (n: string, i: number) => Promise<void>): Promise<TwinsSample> => {
       const run = (many: number) => closedLoop([...load.fresh(many).entries()], inFlight, ([i, n]) => whole(n, i));
-      // A process that has just begun compiles what it runs: that is paid once, and not by each deposit.
+      // A new process compiles its code once; the deposits' figures exclude that.
       await run(WARM_DEPOSITS);
       let perSecond = 0;
       const spent = await cpuWhile(engine.pids(), async () => {

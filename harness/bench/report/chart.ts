@@ -10,7 +10,7 @@ const TOP = 60;
 const BAR = 14;
 const LEGEND = 'ratio to the baseline; the line goes from the least to the greatest round, the dashes are the mark';
 
-/** Bars of the ratios, as SVG: each with the line of its rounds, and its mark. */
+/** Draws the ratios as bars in SVG, each with the range of its rounds and its mark. */
 export function chartOf(title: string, figures: Figures, marks: Readonly<Record<string, number>>): string {
   const points = Object.entries(figures).filter(([, { ratio }]) => ratio !== null);
   const greatest = Math.max(1, ...points.flatMap(([point, { max }]) => [max, marks[point] ?? 0]));

@@ -4,10 +4,10 @@ import { TARGETS } from '../targets.ts';
 import { markdownTable, shown } from './format.ts';
 import { figuresOf, groundLine } from './markdown.ts';
 
-/** What of a figure can be compared between runs: the ratio, which a slower machine leaves alone; else the figure itself. */
+/** Returns the value to compare between runs: the ratio, which a slower machine does not change, else the figure. */
 const comparable = ({ ratio, ours }: Figure): number => ratio ?? ours;
 
-/** Every point that both runs have: then, now, and now by then. */
+/** A table of every point in both runs: then, now, and their ratio. */
 export function comparisonOf(result: BenchRun, old: BenchRun): string {
   const rows = TARGETS.flatMap(({ id, better }) =>
     Object.entries(figuresOf(result, id) ?? {}).flatMap(([point, figure]) => {
@@ -15,7 +15,7 @@ export function comparisonOf(result: BenchRun, old: BenchRun): string {
       if (before === undefined) return [];
       const [then, now] = [comparable(before), comparable(figure)];
       const change = now / then;
-      // Within the spread of either run's rounds it may be the noise.
+      // A change within the spread of both runs' rounds may be noise.
       const isNoise = now >= before.min && now <= before.max && then >= figure.min && then <= figure.max;
       const verdict = isNoise ? 'within the rounds' : change > 1 === (better === 'more') ? 'better' : 'worse';
       return [[id, point, shown(then), shown(now), shown(Number(change.toPrecision(3))), verdict]];

@@ -4,7 +4,7 @@ import { isReached, markdownTable, shown } from './format.ts';
 
 export const figuresOf = (result: BenchRun, id: string): Figures | undefined => result[id as 'P1'];
 
-/** One line about the machine, so that no figure is read without it. */
+/** One line about the machine, shown with the figures. */
 export const groundLine = (ground: Ground): string =>
   `${ground.at.slice(0, 10)}, engine ${ground.version}: ${ground.cpu}, ${ground.cores} cores, ${ground.memoryGb} GB; ` +
   `Node.js ${ground.node}, PostgreSQL ${ground.postgres}, Temporal ${ground.temporal}; load ${ground.loadBefore} before and ` +
@@ -38,11 +38,11 @@ function section(result: BenchRun, target: Target): string {
   return [head, markdownTable({ columns, rows }), ...chart, ...(result.notes[id] ?? []), ...tables].join('\n\n');
 }
 
-/** The report of a run, with every row of the targets. */
+/** The report of a run, with every target that was measured or failed. */
 export function reportOf(result: BenchRun): string {
   const wanted = TARGETS.filter(({ id }) => figuresOf(result, id) !== undefined || result.failed[id] !== undefined);
   return `${['# A run of the benchmark', groundLine(result.ground), ...wanted.map((target) => section(result, target))].join('\n\n')}\n`;
 }
 
-/** The sections of these rows alone. */
+/** The sections of all targets, without the head. */
 export const sectionsOf = (result: BenchRun): string => TARGETS.map((target) => section(result, target)).join('\n\n');

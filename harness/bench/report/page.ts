@@ -84,7 +84,7 @@ npm run bench:page -- test-output/bench/result.json     # makes this page of tha
 
 It writes \`result.json\`, \`report.md\` and the charts to \`test-output/bench\`, or to \`--out DIR\`. A part that fails is named in the report and stops no other.`;
 
-/** `docs/reference/benchmarks.md`, of that run. */
+/** Returns the text of `docs/reference/benchmarks.md` for a run. */
 export function pageOf(result: BenchRun): string {
   const sections = sectionsOf(result).replaceAll(/\]\((P\d+)\.svg\)/g, '](../pictures/bench-$1.svg)');
   const ground = `## On what\n\n${groundLine(result.ground)}.`;

@@ -6,7 +6,7 @@ import { chartOf } from './chart.ts';
 import { comparisonOf } from './compare.ts';
 import { figuresOf, isCharted, reportOf } from './markdown.ts';
 
-/** The charts of a run, by the names of their files. */
+/** The charts of a run, by file name. */
 export const chartsOf = (result: BenchRun): Readonly<Record<string, string>> =>
   Object.fromEntries(
     TARGETS.flatMap(({ id, title, marks }) => {
@@ -15,7 +15,7 @@ export const chartsOf = (result: BenchRun): Readonly<Record<string, string>> =>
     }),
   );
 
-/** Writes JSON, report and charts, and the comparison where there is an earlier run; resolves to the files' paths. */
+/** Writes JSON, report, charts, and the comparison if there is an earlier run; resolves to the paths of the files. */
 export async function writeBenchReport(result: BenchRun, old: BenchRun | null, out: string): Promise<string[]> {
   const files = {
     'result.json': `${JSON.stringify(result, null, 2)}\n`,

@@ -1,7 +1,7 @@
 import { DBOS } from '@dbos-inc/dbos-sdk';
 import { credit, inTransaction, keep, openWallet, place, pool, reserve, serve } from './ground.mjs';
 
-/** The engine's happy path on DBOS: a durable workflow in PostgreSQL, with a step for each effect and a message for the callback. */
+/** The engine's happy path on DBOS: a durable workflow with a step for each effect and a message for the callback. */
 
 const PAYMENT_WINDOW_S = 30 * 60;
 

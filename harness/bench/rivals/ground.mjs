@@ -2,7 +2,7 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import express from 'express';
 import pg from 'pg';
 
-/** What both rivals share: tables, the checks that a callback passes before money moves, and the transaction that moves it. */
+/** The shared code of both rivals: tables, the checks of a callback, and the transaction that moves the money. */
 
 const { DATABASE_URL, PROVIDER_URL, ACCESS_KEY, SECRET_KEY, CALLBACK_KEY, PORT } = process.env;
 export const pool = new pg.Pool({ connectionString: DATABASE_URL, max: 20 });
@@ -25,7 +25,7 @@ const kid = createHash('sha256').update('mtpay-cb|kid|').update(key).digest('hex
 const token = (n) => createHmac('sha256', key).update(`mtpay-cb|v1|${n}`).digest('base64url');
 const isSame = (one, other) => one.length === other.length && timingSafeEqual(Buffer.from(one), Buffer.from(other));
 
-/** The order of a genuine callback, or null: address, signature and time are checked. */
+/** Returns the order of a genuine callback, else null; checks address, signature and time. */
 export function genuine({ params, body }) {
   const message = JSON.parse(body.toString('utf8'));
   const { signature, timestamp, data } = message;
@@ -35,7 +35,7 @@ export function genuine({ params, body }) {
   return isAddressed && isSigned && Math.abs(Date.now() - timestamp) < 73 * 3_600_000 ? data : null;
 }
 
-/** Reserves the number for what is asked. A repeat with other parameters is refused. */
+/** Reserves the order number for these parameters. Refuses a repeat with other parameters. */
 export async function reserve({ externalOrderNumber: n, wallet, mtcAmount, currencyCode }) {
   const fingerprint = createHash('sha256')
     .update(JSON.stringify([wallet, mtcAmount, currencyCode]))
@@ -98,7 +98,7 @@ export async function credit(
   await client.query(`insert into outgoing (n, event) values ($1, 'credited')`, [n]);
 }
 
-/** Wallets have their accounts before anything is posted: the order of locks is deposit, then accounts by code. */
+/** Creates a wallet's account before any posting: the order of locks is deposit, then accounts by code. */
 export const openWallet = (client, wallet) =>
   client.query('insert into account (code) values ($1) on conflict do nothing', [`wallet:${wallet}`]);
 
@@ -117,7 +117,7 @@ export async function inTransaction(work) {
   }
 }
 
-/** Listens, and tells how many deposits were credited. */
+/** Listens, and reports how many deposits were credited. */
 export function serve(name, { create, callback, ended }) {
   const app = express();
   app.disable('x-powered-by');

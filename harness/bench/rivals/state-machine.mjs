@@ -1,6 +1,6 @@
 import { credit, inTransaction, keep, openWallet, place, pool, reserve, serve } from './ground.mjs';
 
-/** The engine's happy path as one would write it by hand: two requests, a row with a state, one transaction that credits. */
+/** The engine's happy path written by hand: two requests, a row with a state, one transaction that credits. */
 
 serve('state machine', {
   async create(order) {

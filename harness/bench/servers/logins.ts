@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-/** The migrations make logins without passwords: each gets the superuser's, which nobody but this run knows. */
+/** Gives each login the superuser's password, known only to this run: the migrations create logins without one. */
 export async function setLoginPasswords(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ role: string }>(
     'select rolname as role from pg_roles where rolcanlogin and not rolsuper',

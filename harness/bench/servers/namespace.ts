@@ -6,7 +6,7 @@ const KNOWN_WITHIN_MS = 60_000;
 const LOOK_MS = 250;
 const RETENTION_SECONDS = 720 * 3_600;
 
-/** A namespace of an engine's own: nothing in it is seen from another, and its database holds all that it knows. */
+/** Registers a namespace for one engine, so that it contains only the workflows of that engine's database. */
 export async function openNamespace(address: string, namespace: string): Promise<void> {
   const connection = await Connection.connect({ address });
   try {
@@ -21,7 +21,7 @@ export async function openNamespace(address: string, namespace: string): Promise
   }
 }
 
-/** A new namespace, and what can be searched in it, are known to every part of a server only after its caches were refreshed. */
+/** Waits until the server's caches know the new namespace and its search attributes. */
 async function untilKnown(client: Client): Promise<void> {
   for (const endMs = performance.now() + KNOWN_WITHIN_MS; ; await sleep(LOOK_MS)) {
     try {

@@ -1,9 +1,9 @@
-/** A server that this run did not start: what is measured on it would be somebody else's work, and their data at risk. */
+/** A server that this run did not start: its own work would distort the figures, and its data would be at risk. */
 export class ForeignServer extends Error {
   override readonly name = 'ForeignServer';
 }
 
-/** Throws {@link ForeignServer} unless the server was started now, on loopback. */
+/** Throws {@link ForeignServer} unless this run started the server, on loopback. */
 export function requireOwn(what: string, server: { readonly adopted: boolean; readonly at: string }): void {
   const { hostname } = new URL(server.at.includes('://') ? server.at : `tcp://${server.at}`);
   if (server.adopted)

@@ -8,23 +8,23 @@ import { startDevTemporal } from './temporal-server.ts';
 import type { Undo } from '../ground/undo.ts';
 
 export interface BenchServers {
-  /** As it runs now: another one after it was killed. */
+  /** The running server; replaced after a kill. */
   readonly postgres: PostgresServer;
   readonly temporalAddress: string;
-  /** The server and what belongs to it alone. */
+  /** The server's process and the processes that belong only to it. */
   pidsOfTemporal(): readonly number[];
-  /** The server's statistics of statements; false where its contrib modules are not installed. */
+  /** Whether the server has statistics of statements; false if its contrib modules are not installed. */
   readonly hasStatements: boolean;
-  /** As the superuser, on the database of that name. */
+  /** Runs `work` as the superuser on the named database. */
   admin<T>(work: (client: pg.Client) => Promise<T>, database?: string): Promise<T>;
-  /** Sets what every part begins with: see {@link BASE}. */
+  /** Restores the settings with which every part begins: see {@link BASE}. */
   settle(): Promise<void>;
   /** Kills with SIGKILL, and resolves when the process is gone. */
   killPostgres(): Promise<void>;
   startPostgres(): Promise<void>;
   killTemporal(): Promise<void>;
   stopTemporal(): Promise<void>;
-  /** On the same data, at the same address. */
+  /** Starts on the same data, at the same address. */
   startTemporal(): Promise<void>;
 }
 
@@ -32,14 +32,14 @@ const STATEMENTS = {
   shared_preload_libraries: 'pg_stat_statements',
   'pg_stat_statements.track_planning': 'on',
 };
-/** Below those that a connection gets for its own end: a client that tries a stopped server again could get that very port. */
+/** Below the ephemeral ports: a client that retries a stopped server could otherwise get that same port itself. */
 const FIRST_PORT = 20_000;
 const PORTS = 10_000;
-/** A flush costs nothing: a shared machine's disk is noise. Part P6 slows each flush down instead. */
+/** Flushes are free, because the disk of a shared machine is noise. Part P6 slows each flush down instead. */
 const BASE = ['fsync = off', 'full_page_writes = off'];
 const CAPACITY = { max_connections: '400', shared_buffers: '512MB', max_wal_size: '4GB' };
 
-/** `onPostgres`: where the programs of Temporal's server are, to run it on a PostgreSQL instead of the dev server. */
+/** `onPostgres`: the directory of Temporal's server programs, to run it on a PostgreSQL; null: the dev server. */
 export async function openServers(folder: string, undo: Undo, onPostgres: string | null): Promise<BenchServers> {
   const directory = join(folder, 'postgres');
   const { options, hasStatements, ...started } = await startStatistically(directory);
@@ -66,7 +66,7 @@ export async function openServers(folder: string, undo: Undo, onPostgres: string
   const settle = () =>
     admin(async (client) => {
       for (const change of BASE) await client.query(`alter system set ${change}`);
-      // Switched on for the part that counts statements.
+      // Only the part that counts statements switches it on.
       if (hasStatements) await client.query('alter system set pg_stat_statements.track = none');
       await client.query('select pg_reload_conf()');
     });
@@ -95,7 +95,7 @@ async function kill(pid: number): Promise<void> {
   await gone(pid);
 }
 
-/** With statistics of statements if the server has them. */
+/** Starts the server with statistics of statements if it has them. */
 async function startStatistically(directory: string) {
   const plain = { directory, removeOnStop: true, settings: CAPACITY };
   const options = { ...plain, settings: { ...CAPACITY, ...STATEMENTS } };

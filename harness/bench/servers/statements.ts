@@ -7,10 +7,10 @@ export interface StatementCounts {
   readonly planningMs: number;
   readonly executionMs: number;
   readonly walBytes: number;
-  /** Over how long it was counted; transactions over a little longer, because they are known late. */
+  /** The duration of the count; for transactions a little longer, because the server reports them late. */
   readonly ms: number;
   readonly transactionsMs: number;
-  /** Most time first. */
+  /** Ordered by total time, longest first. */
   readonly byText: readonly StatementCount[];
 }
 
@@ -22,10 +22,10 @@ interface StatementCount {
   readonly walBytes: number;
 }
 
-/** A connection that falls idle tells the server's statistics of its last transactions within ten seconds. */
+/** An idle connection reports its last transactions to the server's statistics within ten seconds. */
 const STATISTICS_LATE_MS = 11_000;
 
-/** What the engine's logins ask that database, as the server counts it: a statement from outside is a round trip. */
+/** Counts the statements of the engine's logins on a database: each statement from outside is a round trip. */
 export async function openStatements(servers: BenchServers, database: string) {
   const switchTo = (track: 'top' | 'none') =>
     servers.admin(async (admin) => {
@@ -49,10 +49,10 @@ export async function openStatements(servers: BenchServers, database: string) {
     const { rows } = await client.query<{ n: string }>(`select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as n`);
     return Number(rows[0]!.n);
   };
-  /** What was counted last is where the next count begins: nothing is to happen in between. */
+  /** The last count, from which the next one begins: nothing may run in between. */
   let known: Awaited<ReturnType<typeof transactions>> | null = null;
   return {
-    /** Counts while `work` is done. WAL is the whole server's: nothing else may write. */
+    /** Counts during `work`. WAL counts the whole server, so nothing else may write. */
     async during(work: () => Promise<unknown>): Promise<StatementCounts> {
       const before = known ?? (await transactions());
       await client.query('select pg_stat_statements_reset()');

@@ -11,7 +11,7 @@ import { openNamespace } from './namespace.ts';
 import type { BenchTemporal } from './temporal-server.ts';
 import type { Undo } from '../ground/undo.ts';
 
-/** The server of docker-compose.yml, built from its Go modules, on a PostgreSQL of its own: what is counted on the engine's is the engine's. */
+/** The version in docker-compose.yml. The server has its own PostgreSQL, so the engine's counts only the engine. */
 export const SERVER_VERSION = 'v1.32.0';
 const PACKAGES = ['cmd/server', 'cmd/tools/sql'].map((path) => `go.temporal.io/server/${path}@${SERVER_VERSION}`);
 const BUILD_TIMEOUT_MS = 3_600_000;
@@ -20,7 +20,7 @@ const SHARDS = 4;
 const READY_WITHIN_MS = 120_000;
 const STOP_TIMEOUT_MS = 30_000;
 
-/** Through Go's module proxy and its checksum database; once for a clone, minutes. Throws where there is no Go. */
+/** Builds through Go's module proxy and checksum database; takes minutes, once per clone. Rejects if there is no Go. */
 export async function buildTemporalServer(tell: (line: string) => void): Promise<string> {
   const at = join(cacheDirectory, `temporal-server-${SERVER_VERSION}`);
   if (existsSync(join(at, 'server')) && existsSync(join(at, 'sql'))) return at;
@@ -32,7 +32,7 @@ export async function buildTemporalServer(tell: (line: string) => void): Promise
   return at;
 }
 
-/** `port`: the frontend's; the seven behind it are the server's own. Started, with the namespace `default`. */
+/** Starts the server with the namespace `default`. `port`: the frontend's; the server uses the next seven as well. */
 export async function startTemporalOnPostgres(
   programs: string,
   folder: string,
@@ -50,7 +50,7 @@ export async function startTemporalOnPostgres(
   await makeSchemas(programs, postgres.url);
   const home = join(folder, 'temporal-server');
   await mkdir(home, { recursive: true });
-  // JSON is YAML.
+  // JSON is valid YAML.
   const config = join(home, 'server.yaml');
   await writeFile(config, JSON.stringify(configOf(port, database)), { mode: 0o600 });
   const logFile = join(home, 'server.log');
@@ -111,7 +111,7 @@ function configOf(
       maxConnLifetime: '1h',
     },
   });
-  // The server keeps them in columns of 16 bits: below 32768, beside the frontend's.
+  // The ports are beside the frontend's and below 32768: the server stores them in columns of 16 bits.
   const service = (nth: number) => ({
     rpc: { grpcPort: port + 2 * nth, membershipPort: port + 2 * nth + 1, bindOnLocalHost: true },
   });

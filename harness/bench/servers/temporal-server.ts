@@ -3,16 +3,16 @@ import { startTemporal } from '../../../local/servers/temporal.ts';
 import { requireOwn } from './own.ts';
 import type { Undo } from '../ground/undo.ts';
 
-/** A server that can be ended and started again on the same data, at the same address. */
+/** A server that can be stopped and restarted on the same data, at the same address. */
 export interface BenchTemporal {
   readonly address: string;
-  /** The server's own process first, then those that belong to it. */
+  /** The server's own process first, then its other processes. */
   pids(): readonly number[];
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** The dev server of the local stack, on a file. */
+/** Starts the local stack's dev server on a file. */
 export async function startDevTemporal(folder: string, port: number, undo: Undo): Promise<BenchTemporal> {
   const start = () => startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless', port });
   let temporal = await start();

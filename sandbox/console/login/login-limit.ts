@@ -1,14 +1,14 @@
-/** Wrong passwords an address may send within the window. */
+/** Wrong passwords per address within the window. */
 const TRIES = 5;
 const WINDOW_MS = 15 * 60_000;
-/** Addresses remembered at most; the one that tried first is forgotten first. */
+/** The maximum number of remembered addresses; the oldest is forgotten first. */
 const ADDRESSES = 10_000;
 
-/** Counts tries at the password. Kept in memory: a restart forgives, and whoever can restart needs no password. */
+/** Counts password attempts. In memory: a restart clears it, and a user who can restart needs no password. */
 export interface LoginLimit {
-  /** Counts a try before the password is looked at, so that tries at once are counted too. False: refuse it unseen. */
+  /** Counts an attempt before the password check, so that concurrent attempts count too. False: refuse it unchecked. */
   admit(address: string): boolean;
-  /** The password was right: the address begins anew. */
+  /** Clears the count of an address after a correct password. */
   forgive(address: string): void;
 }
 

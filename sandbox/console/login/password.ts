@@ -2,7 +2,7 @@ import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import type pg from 'pg';
 import { inTransaction } from '../../database.ts';
 
-/** 32 MiB and some 100 ms a try. */
+/** About 32 MiB and 100 ms per attempt. */
 const COST = { N: 32_768, r: 8, p: 1, maxmem: 64 * 1_048_576 } as const;
 const HASH_BYTES = 32;
 
@@ -18,7 +18,7 @@ export async function isPassword(pool: pg.Pool, given: string): Promise<boolean>
   return stored !== undefined && timingSafeEqual(await hashOf(given, stored.salt), stored.hash);
 }
 
-/** A changed password ends every session that began with the old one. */
+/** Stores the password; a changed one ends every session of the old one. */
 async function store(pool: pg.Pool, password: string): Promise<void> {
   const salt = randomBytes(16);
   const hash = await hashOf(password, salt);
@@ -33,8 +33,8 @@ async function store(pool: pg.Pool, password: string): Promise<void> {
 }
 
 /**
- * Makes sure the console has a password: the configured one, else the one the database holds the hash of, else a new
- * one, which is returned because nobody else has seen it; null in the other cases.
+ * Ensures that the console has a password: the configured one, else the one whose hash is stored, else a new one.
+ * Returns the new one, because nobody has seen it; null in the other cases.
  */
 export async function settlePassword(pool: pg.Pool, configured: string | null): Promise<string | null> {
   if (configured !== null) {

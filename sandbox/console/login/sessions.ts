@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import type pg from 'pg';
 import { sameText, sha256 } from '../../wire/signature.ts';
 
-/** With the port the browser sees, because cookies have none: two consoles on one machine would log each other out. */
+/** Contains the port that the browser uses: cookies ignore ports, so two consoles would log each other out. */
 function cookieName(request: Request): string {
   const port = /:(\d{1,5})$/.exec(request.header('host') ?? '')?.[1];
   return port === undefined ? 'sandbox_console' : `sandbox_console_${port}`;
@@ -11,7 +11,7 @@ function cookieName(request: Request): string {
 
 const LIFETIME_MS = 12 * 3_600_000;
 
-/** The person who is logged in. The form token is derived from the secret cookie, so another site cannot know it. */
+/** A logged-in session. The form token is derived from the secret cookie, so another site cannot know it. */
 export interface Session {
   readonly token: string;
   readonly formToken: string;
@@ -26,13 +26,13 @@ function cookieOf(request: Request): string | null {
   return own !== undefined && /^[\w-]{43}$/.test(own) ? own : null;
 }
 
-/** Behind a proxy that ends TLS the header says so; who forges it only spoils their own cookie. */
+/** A proxy that terminates TLS sets the header; a client that forges it only breaks its own cookie. */
 const isHttps = (request: Request): boolean => request.secure || request.header('x-forwarded-proto') === 'https';
 
 const cookieOptions = (request: Request) =>
   ({ path: '/console', httpOnly: true, sameSite: 'strict', secure: isHttps(request) }) as const;
 
-/** The session the request's cookie names; null if there is none or it is over. */
+/** Returns the session of the request's cookie; null if there is none or it has expired. */
 export async function findSession(pool: pg.Pool, request: Request): Promise<Session | null> {
   const token = cookieOf(request);
   if (token === null) return null;
@@ -43,7 +43,7 @@ export async function findSession(pool: pg.Pool, request: Request): Promise<Sess
   return rowCount === 1 ? sessionOf(token) : null;
 }
 
-/** Logs in: a new cookie every time, so that one planted before means nothing. */
+/** Logs in with a new cookie every time, against session fixation. */
 export async function beginSession(pool: pg.Pool, request: Request, response: Response): Promise<void> {
   const token = randomBytes(32).toString('base64url');
   await pool.query('DELETE FROM sandbox.console_session WHERE ends_at <= now()');
@@ -59,13 +59,13 @@ export async function endSession(pool: pg.Pool, session: Session, request: Reque
   response.clearCookie(cookieName(request), cookieOptions(request));
 }
 
-/** A form of ours, sent from a page of ours. Browsers that tell where a form came from are believed as well. */
+/** Whether the form has our token and, if the browser states its origin, comes from one of our pages. */
 export function isOwnForm(request: Request, session: Session): boolean {
   const given = (request.body as Record<string, unknown> | undefined)?.['formToken'];
   return !isForeign(request) && typeof given === 'string' && sameText(given, session.formToken);
 }
 
-/** The browser says that another site made this request. */
+/** Whether the browser reports that another site made this request. */
 export function isForeign(request: Request): boolean {
   const from = request.header('sec-fetch-site');
   return from !== undefined && from !== 'same-origin' && from !== 'none';

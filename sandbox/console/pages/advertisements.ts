@@ -18,12 +18,12 @@ import { parsePatch } from './settings-form.ts';
 
 const PATH = '/console/advertisements';
 const YES_NO = [['true', 'yes'] as const, ['false', 'no'] as const];
-/** Postgres: a check constraint, here the two limits. */
+/** PostgreSQL's code of a violated check constraint, here of the two limits. */
 const CHECK_VIOLATION = '23514';
 
 const orNull = (text: string): string | null => (text === '' ? null : text);
 
-/** What the form says; an empty field is what the field's note says it is. */
+/** Reads the form; the note of a field defines the meaning of an empty value. */
 function readForm(request: Request) {
   const text = (name: string): string => posted(request, name).trim();
   return {
@@ -46,7 +46,7 @@ function check<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new ConsoleProblem(400, `${problemsOf(parsed.error, (name) => LABELS[name] ?? name).join('; ')}.`);
 }
 
-/** Limits that contradict each other are found by the database. */
+/** Turns the database's error about contradicting limits into a {@link ConsoleProblem}. */
 async function orLimits<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -68,7 +68,7 @@ const LABELS: Readonly<Record<string, string>> = {
 
 type Texts = Readonly<Record<keyof ReturnType<typeof readForm>, string>>;
 
-/** What the fields of an offer's form hold. */
+/** Returns the values of the fields in an offer's form. */
 const textsOf = (offer: AdvertisementView): Texts => ({
   unitPrice: offer.followsPriceSetting ? '' : (offer.unitPrice ?? ''),
   remaining: offer.remaining ?? '',
@@ -125,7 +125,7 @@ function line(response: Response, offer: AdvertisementView): Html {
   ]);
 }
 
-/** Sellers' offers; the lowest price that can fill an order is matched. */
+/** The pages of the sellers' offers; an order gets the lowest price that can fill it. */
 export function advertisementPages({ pool, book }: ConsoleParts): Router {
   const router = Router();
   router.get('/', async (request, response) => {

@@ -17,7 +17,7 @@ const OUTCOME_TONES: Readonly<Record<string, 'good' | 'bad' | 'warn'>> = {
   SENDING: 'warn',
 };
 
-/** FAILED is what the documents call it. */
+/** The documents call FAILED "Callback Failed". */
 const stateBadge = (state: DeliveryState): Html => badge(state === 'FAILED' ? 'Callback Failed' : state, TONES[state]);
 
 const stepOf = (attempt: AttemptView): string => {
@@ -30,7 +30,7 @@ const stepOf = (attempt: AttemptView): string => {
   return attempt.repeated ? `${step}, once more` : step;
 };
 
-/** What the merchant answered, or why there is no answer. */
+/** The merchant's response, or the reason why there is none. */
 function answerOf(attempt: AttemptView | undefined): Html {
   if (attempt === undefined) return html`not sent yet`;
   const { httpStatus, contentType, answerPrefix, problem, tookMs } = attempt;
@@ -55,7 +55,7 @@ const retryButton = (response: Response, delivery: DeliveryView, back: string): 
     html`<input type="hidden" name="back" value="${back}"><button>Retry now</button>`,
   );
 
-/** One delivery with every attempt at it. */
+/** One delivery with all its attempts. */
 export function deliveryCard(response: Response, delivery: DeliveryView, back: string): Html {
   return html`<section class="card" aria-label="Callback delivery ${delivery.id}">
 <div class="row middle"><h2>Callback of <span class="mono">${delivery.transactionCode}</span></h2>${stateBadge(delivery.state)}</div>
@@ -105,7 +105,7 @@ ${select('State', 'state', choices, state ?? '')}<button>Show</button></form>
   });
 }
 
-/** Callback deliveries across all orders. */
+/** The pages of the callback deliveries of all orders. */
 export function deliveryPages(parts: ConsoleParts): Router {
   const { pool, loop } = parts;
   const router = Router();

@@ -2,7 +2,7 @@ import { foreign, type Html, html } from '../../html.ts';
 import { RETRIES } from '../../wire/retry-schedule.ts';
 import type { EventLine } from '../queries.ts';
 
-/** What happened, for a person. A kind that is not here is told by its name. */
+/** Sentences about events, for a person. A kind without a sentence is shown by its name. */
 const SENTENCES: Readonly<Record<string, string>> = {
   'sandbox.started': 'The sandbox has started',
   'sandbox.stopped': 'The sandbox has stopped',
@@ -30,7 +30,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 
 const BAD = new Set(['placement.lost', 'order.cancelled', 'order.expired', 'callback.failed', 'fault.applied']);
 
-/** For the mark beside it. */
+/** The tone of the mark beside an event. */
 export function toneOf({ kind, detail }: EventLine): 'good' | 'bad' | '' {
   if (BAD.has(kind)) return 'bad';
   if (kind === 'callback.answered') return detail['outcome'] === 'ACKNOWLEDGED' ? 'good' : 'bad';
@@ -39,7 +39,7 @@ export function toneOf({ kind, detail }: EventLine): 'good' | 'bad' | '' {
 
 const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
-/** Hashes and what is empty are left to the control API. */
+/** Whether a detail is shown: hashes and empty values appear only in the control API. */
 const isTold = (name: string, value: unknown): boolean =>
   value !== null && !name.endsWith('Sha256') && !(Array.isArray(value) && value.length === 0);
 
@@ -50,7 +50,7 @@ const named = (detail: readonly (readonly [string, unknown])[]): Html =>
 export const detailText = ({ detail }: EventLine): Html =>
   named(Object.entries(detail).filter(([name, value]) => isTold(name, value)));
 
-/** Ids, and what the page around a timeline says already. */
+/** Ids, and details that the page around a timeline already shows. */
 const PLAIN_IN_TIMELINE = new Set(['orderId', 'attemptId', 'deliveryId', 'nth', 'repeated', 'timestamp', 'retry']);
 
 /** "retry 3 of 16", for the events of a callback. */
@@ -61,7 +61,7 @@ function stepText({ kind, detail }: EventLine): string {
   return `, ${step}${detail['repeated'] === true ? ', once more' : ''}`;
 }
 
-/** What happened to one order: a sentence and the details worth reading. */
+/** One event of an order: a sentence and the details worth reading. */
 export function eventSentence(event: EventLine): Html {
   const detail = Object.entries(event.detail).filter(
     ([name, value]) => isTold(name, value) && !PLAIN_IN_TIMELINE.has(name),

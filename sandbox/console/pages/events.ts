@@ -6,7 +6,7 @@ import { beforeOf, older, PAGE } from '../paging.ts';
 import { asked, type ConsoleParts } from '../requests.ts';
 import { searchEvents } from '../queries.ts';
 
-/** The first parts of the kinds, which is how people look for them. */
+/** The first parts of the kinds: people search by them. */
 const KINDS = ['placement', 'order', 'callback', 'fault', 'settings', 'key', 'advertisement', 'sandbox'];
 
 /** The append-only log, newest first. */

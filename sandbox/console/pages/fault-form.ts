@@ -4,7 +4,7 @@ import { type Html, html } from '../../html.ts';
 import { area, field, select } from '../page.ts';
 import { ConsoleProblem, posted } from '../requests.ts';
 
-/** The part of JSON Schema the catalogue uses. */
+/** The part of JSON Schema that the catalogue uses. */
 interface Property {
   readonly type?: string;
   readonly enum?: readonly (string | number)[];
@@ -89,7 +89,7 @@ function parseJson(parameter: string, text: string): unknown {
   }
 }
 
-/** The parameters the form asks for; a field that is not in it is left to its default. */
+/** Reads the parameters from the form; an absent field keeps its default. */
 export function readParameters(request: Request, entry: FaultCatalogueEntry): Record<string, unknown> {
   const given = parametersOf(entry).flatMap(([parameter, property]) => {
     if (!Object.hasOwn(request.body as object, nameOf(parameter))) return [];

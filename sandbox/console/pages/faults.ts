@@ -38,7 +38,7 @@ function armed(response: Response, fault: Fault): Html {
   ]);
 }
 
-/** One kind with the form that arms it. */
+/** One kind of fault with the form that arms it. */
 function choice(response: Response, entry: FaultCatalogueEntry, scope: string, isOpen: boolean): Html {
   const fields = html`<input type="hidden" name="kind" value="${entry.kind}"><div class="grid">
 ${field('Order number', 'scope', scope, { note: 'Empty: every order.' })}
@@ -49,10 +49,10 @@ ${faultFields(entry)}
 ${form(response, PATH, fields)}</details>`;
 }
 
-/** So few are shown with their forms open. */
+/** Up to this number of kinds, the forms are shown open. */
 const FEW = 3;
 
-/** Whether every word that is looked for is in one of the texts. */
+/** Whether every word of the search is in one of the texts. */
 function has(words: string, ...texts: readonly string[]): boolean {
   const all = texts.join(' ').toLowerCase();
   return words
@@ -61,7 +61,7 @@ function has(words: string, ...texts: readonly string[]): boolean {
     .every((word) => all.includes(word));
 }
 
-/** One click each. */
+/** The scenarios; each needs one click. */
 function scenarioCard(response: Response, scenarios: readonly Scenario[], scope: string): Html {
   if (scenarios.length === 0) return html``;
   const lines = scenarios.map(({ name, title, description }) =>
@@ -144,7 +144,7 @@ function checked(kind: string, params: Record<string, unknown>): unknown {
   }
 }
 
-/** The misbehaviour menu. */
+/** The menu of faults. */
 export function faultPages(parts: ConsoleParts): Router {
   const { pool } = parts;
   const router = Router();

@@ -91,7 +91,7 @@ async function one({ pool }: ConsoleParts, request: Request, response: Response)
   const order = (await viewOrders(pool, [found]))[0]!;
   const number = order.externalOrderNumber;
   const events = (await searchEvents(pool, { number, kind: '', before: null, limit: EVENTS })).toReversed();
-  // Several orders of one number share its events; each of the page's own says which order it is about.
+  // Several orders of one number share its events, so an event that names another order is left out.
   const own = events.filter(
     ({ detail }) => detail['orderId'] === undefined || detail['orderId'] === null || detail['orderId'] === order.id,
   );
@@ -123,7 +123,7 @@ async function orderOf(pool: ConsoleParts['pool'], request: Request): Promise<Or
   return order;
 }
 
-/** Orders: the list, one of them, and what customer and seller can do with it. */
+/** The pages of orders: the list, one order, and the actions of customer and seller. */
 export function orderPages(parts: ConsoleParts): Router {
   const { pool, book, loop } = parts;
   const router = Router();

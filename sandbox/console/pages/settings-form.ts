@@ -7,7 +7,7 @@ import { problemsOf } from '../../control/problems.ts';
 import { area, field, remembered, select } from '../page.ts';
 import { ConsoleProblem, isChanged, posted } from '../requests.ts';
 
-/** What a setting is called, and the text under its field. The comments in settings.ts say it at length. */
+/** The label of a setting and the text under its field. The comments in settings.ts explain it at length. */
 const TEXTS: Readonly<Record<string, readonly [label: string, note: string]>> = {
   speed: ['Speed', 'Divides the waits between callback attempts and the release delay; 1 is the documents’ own time.'],
   retryReading: ['Retry table read as', 'gaps: time since the attempt before. offsets: time since the first attempt.'],
@@ -36,7 +36,7 @@ const ELSEWHERE = new Set(['fees', 'frozen', 'prices']);
 export const settingNames = (settings: Settings): (keyof Settings)[] =>
   (Object.keys(settings) as (keyof Settings)[]).filter((name) => !ELSEWHERE.has(name));
 
-/** The shortest text `parseDuration` reads back as the same. */
+/** The shortest text that `parseDuration` reads back as the same value. */
 export function durationText(ms: number): string {
   for (const [unit, unitMs] of [
     ['d', 86_400_000],
@@ -49,7 +49,7 @@ export function durationText(ms: number): string {
   return `${ms}ms`;
 }
 
-/** What may be chosen of a setting; null if it is not a choice. */
+/** The choices of a setting; null if it is not a choice. */
 function choicesOf(name: keyof Settings): readonly string[] | null {
   const type = settingsSchema.shape[name];
   if (type instanceof z.ZodEnum) return type.options.map(String);
@@ -64,7 +64,7 @@ function valueText(name: string, value: unknown): string {
 
 const labelOf = (name: string): string => TEXTS[name]?.[0] ?? name;
 
-/** The field of one setting. A setting this page has never heard of is shown and read as JSON. */
+/** The field of one setting. A setting unknown to this page is shown and read as JSON. */
 export function settingField(name: keyof Settings, settings: Settings): Html {
   const text = valueText(name, settings[name]);
   return remembered(name, text, inputOf(name, text));
@@ -113,7 +113,7 @@ function readJson(name: string, text: string): unknown {
   }
 }
 
-/** The settings the form changes; those left as they are stay out, so that a configured value stays the configured one. */
+/** Reads the settings that the form changes; omits an unchanged one, so that its configured value still applies. */
 export function readSettings(request: Request, current: Settings): Record<string, unknown> {
   const changed = settingNames(current).filter((name) =>
     isChanged(request, name, valueText(name, current[name]), labelOf(name)),
@@ -121,7 +121,7 @@ export function readSettings(request: Request, current: Settings): Record<string
   return parsePatch(Object.fromEntries(changed.map((name) => [name, readValue(name, posted(request, name))])));
 }
 
-/** Checks a change of settings as the control API does; what is wrong is said to the person at the console. */
+/** Checks a change of settings as the control API does; throws a {@link ConsoleProblem} with the faults. */
 export function parsePatch(patch: Record<string, unknown>): Record<string, unknown> {
   const parsed = settingsPatchSchema.safeParse(patch);
   if (parsed.success) return parsed.data;

@@ -4,7 +4,7 @@ import { badge, field, form, remembered, select, show } from '../page.ts';
 import { type ConsoleParts, done, isChanged, posted } from '../requests.ts';
 import { parsePatch, readSettings, settingField, settingNames } from './settings-form.ts';
 
-/** How the sandbox answers what the documents leave open. */
+/** The settings: the sandbox's choices where the documents leave something open. */
 export function settingPages({ book, loop }: ConsoleParts): Router {
   const router = Router();
   router.get('/', (request, response) => {
@@ -31,7 +31,7 @@ export function settingPages({ book, loop }: ConsoleParts): Router {
   return router;
 }
 
-/** Whether the merchant's account is in order. */
+/** The page that shows, freezes and unfreezes the merchant's account. */
 export function accountPages({ book }: ConsoleParts): Router {
   const router = Router();
   router.get('/', (request, response) => {
@@ -64,7 +64,7 @@ const FEES = [
   ['report', 'A callback tells'],
 ] as const;
 
-/** The handling fee, of which the documents say only that there may be one. */
+/** The page of the handling fee; the documents say only that there may be one. */
 export function feePages({ book }: ConsoleParts): Router {
   const router = Router();
   router.get('/', (request, response) => {

@@ -6,7 +6,7 @@ import { asked, ConsoleProblem, type ConsoleParts } from '../requests.ts';
 
 const PATH = '/console/statement';
 
-/** The UTC day of the address, or today. */
+/** The UTC day in the URL, else today. */
 function dayOf(request: Request): string {
   const day = asked(request, 'day');
   if (day === '') return new Date().toISOString().slice(0, 10);
@@ -26,7 +26,7 @@ const lineOf = (line: StatementLine): Html =>
     html`${grouped(line.transactionAmount)} MTC`,
   ]);
 
-/** What ended on a day, delivered or not; the documents know no statement, so its form is ours. */
+/** Transactions that ended on a day, delivered or not. The documents define no statement, so the form is ours. */
 export function statementPages({ pool }: ConsoleParts): Router {
   const router = Router();
   router.get('/', async (request, response) => {

@@ -7,10 +7,10 @@ import { ConsoleProblem, type ConsoleParts, done, posted } from '../requests.ts'
 import { isPassword } from '../login/password.ts';
 
 const PATH = '/console/tokens';
-/** Longer than any overlap that makes sense, and within what a timestamp can hold. */
+/** Longer than any sensible overlap, and within the range of a timestamp. */
 const MAX_OVERLAP_MS = 366 * 86_400_000;
 
-/** A pair in fields that one click marks whole; the only place a page shows a secret. */
+/** A key pair in fields that one click selects whole; the only place where a page shows a secret. */
 const pairCard = (
   heading: string,
   pair: KeyPair,
@@ -66,7 +66,7 @@ ${form(response, `${PATH}/rotate`, html`${field('Overlap', 'overlap', '24h', { r
   });
 }
 
-/** The secret of a key, for whoever knows the password: a session left open on a screen is not enough. */
+/** Shows a key's secret after the password is entered again: a session left open is not enough. */
 async function reveal(parts: ConsoleParts, request: Request, response: Response): Promise<void> {
   const { pool, limit } = parts;
   const address = request.ip ?? '';
