@@ -24,26 +24,26 @@ export const postingId = (description: string) =>
     .regex(/^\d+$/)
     .meta({ description, examples: ['17'] });
 /** The name of a case, which is the id of its workflow. */
-export const caseName = text('The case in which people decide about it.');
+export const caseName = text('The case in which operators decide about it.');
 
 export const creditAnswer = z
   .strictObject({
     postingId: postingId('The posting.'),
-    amount: decimal('What the wallet got, MTC.'),
+    amount: decimal('The amount that the wallet received, MTC.'),
     rest: decimal(
-      'What of the payment stays in suspense: only what was ordered was credited. Null: nothing.',
+      'The part of the payment that stays in suspense, because only the ordered amount was credited; null: none.',
     ).nullable(),
     wallet: walletName,
     transactionCode: text('The provider’s name of the payment that the money came with.').nullable(),
-    how: z.enum(['machine', 'people']).meta({ description: 'Who put it there.' }),
+    how: z.enum(['machine', 'people']).meta({ description: 'Who credited it: the machine, or operators (`people`).' }),
     at: time('When it was posted.'),
     reversed: z
       .strictObject({
-        postingId: postingId('What took it out of the wallet.'),
+        postingId: postingId('The posting that took it out of the wallet.'),
         at: time('When.'),
-        kept: z
-          .boolean()
-          .meta({ description: 'Into suspense, because only the wallet was wrong; not to the provider.' }),
+        kept: z.boolean().meta({
+          description: 'Whether it went to suspense, because only the wallet was wrong, and not to the provider.',
+        }),
       })
       .nullable()
       .meta({ description: 'Set when it was taken out of the wallet. Money that came back is another credit.' }),
@@ -52,14 +52,14 @@ export const creditAnswer = z
 export type CreditAnswer = z.output<typeof creditAnswer>;
 export const credits = z.array(creditAnswer).meta({
   description:
-    'Every posting that put money into a wallet for this deposit, oldest first, the state of the deposit aside: what people credited after it was final, too.',
+    'Every posting that put money into a wallet for this deposit, oldest first. Credits by operators after the deposit was final are included.',
 });
 export const depositStanding = z.enum(DEPOSIT_STANDINGS).meta({
   description:
-    'How many payments of this deposit stand in wallets by now: `none`, one (`credited`), one of which a rest stays in suspense (`partly`), or `more`.',
+    'How many payments of this deposit are in wallets now: `none`, one (`credited`), one with a rest in suspense (`partly`), or `more`.',
 });
 export const creditedAmount = decimal(
-  'The sum of what stands in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out.',
+  'The sum in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out.',
 ).nullable();
 
 export const depositAnswer = z
@@ -68,15 +68,15 @@ export const depositAnswer = z
     wallet: walletName,
     state: z.enum(DEPOSIT_STATES),
     final: z.boolean().meta({
-      description: 'Whether the state never changes again. What stands in wallets may: see `standing` and `credits`.',
+      description: 'Whether the state is final. The money in wallets may still change: see `standing` and `credits`.',
     }),
     refusal: z
       .strictObject({
         code: text('As in the 422 of the create: the provider’s statusCode, NOT_SENT or TOO_LATE.'),
-        message: text('For people.'),
+        message: text('An explanation for readers.'),
       })
       .nullable()
-      .meta({ description: 'Why there is no order. Only in state PLACEMENT_REFUSED.' }),
+      .meta({ description: 'Why the order was refused; only in state PLACEMENT_REFUSED.' }),
     late: z.boolean().meta({ description: 'Whether the payment came after the payment window.' }),
     buyCoinMode: z.enum(BUY_COIN_MODES),
     mtcAmount: decimal('MTC asked for; null in mode PaymentPrice.').nullable(),
@@ -95,29 +95,29 @@ export const depositAnswer = z
       .array(
         z.strictObject({
           case: caseName,
-          reason: text('Why people have to look.'),
+          reason: text('Why an operator has to decide.'),
           openedAt: time('When the case was opened.'),
           transactionCode: text('The provider’s name of the payment; null when it could not be read.').nullable(),
           amount: decimal('MTC received; null when it could not be read.').nullable(),
         }),
       )
-      .meta({ description: 'Other payments of this order number that wait for people.' }),
+      .meta({ description: 'Other payments of this order number that wait for an operator.' }),
     attempts: z.strictObject({
       count: z.int().min(0).meta({ description: 'Callbacks received for this deposit, repeats included.' }),
       lastAt: time('When the last came.').nullable(),
       nextExpectedAt: time('When the next is due.').nullable(),
     }),
     reversal: z
-      .strictObject({ postingId: text('What took the credit back.'), at: time('When.'), kept: z.boolean() })
+      .strictObject({ postingId: text('The posting that took the credit back.'), at: time('When.'), kept: z.boolean() })
       .optional()
       .meta({
         description:
-          'Only while the credit that the deposit ended with is out of its wallet; kept: it lies in suspense, and not with the provider or in another wallet.',
+          'Present while the credit that ended the deposit is out of its wallet. `kept`: it is in suspense, and not with the provider or in another wallet.',
       }),
     review: z
-      .strictObject({ reason: text('Why a person has to look.') })
+      .strictObject({ reason: text('Why an operator has to decide.') })
       .nullable()
-      .meta({ description: 'Set while, and after, a person decides.' }),
+      .meta({ description: 'Set while an operator decides, and afterwards.' }),
     workflowId: text('The deposit’s workflow in Temporal.'),
     webUi: text('The workflow in Temporal’s Web UI, where one is configured.').nullable(),
   })
@@ -134,17 +134,17 @@ export const depositList = z
 export const walletAnswer = z
   .strictObject({
     wallet: z.string().regex(IDENTIFIER),
-    balance: decimal('What the wallet holds, MTC; "0" for one that nobody has heard of.'),
+    balance: decimal('The balance of the wallet, MTC; "0" for an unknown wallet.'),
     postings: z
       .array(
         z.strictObject({
           postingId: z.string().regex(/^\d+$/),
-          kind: text('What moved the money.'),
+          kind: text('The kind of the posting.'),
           externalOrderNumber: externalOrderNumber.nullable(),
           transactionCode: text(
-            'The provider’s name of the payment that the money came with; of a release and a reversal, too.',
+            'The provider’s name of the payment that the money came with; also for a release and a reversal.',
           ).nullable(),
-          amount: decimal('What it added, MTC; negative takes away.'),
+          amount: decimal('The change of the balance, MTC; negative takes away.'),
           postedAt: time('When it was posted.'),
         }),
       )
@@ -159,7 +159,7 @@ export const evidence = z
     lines: z.array(
       z.strictObject({
         at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
-        source: text('Which record says so.'),
+        source: text('The record that states it.'),
         text: text('What happened, in words.'),
         hash: z
           .string()
@@ -177,15 +177,15 @@ export const readiness = z
   .strictObject({
     ready: z.boolean(),
     database: upOrDown,
-    temporal: upOrDown.meta({ description: 'Reported and not required.' }),
+    temporal: upOrDown.meta({ description: 'Reported; readiness does not depend on it.' }),
     withoutEffectMs: z
       .int()
       .min(0)
       .nullable()
       .meta({
         description:
-          'Age of the oldest acknowledged callback of which nothing came for two minutes: the workers, or Temporal, do not ' +
-          'work. Reported and not required. null: there is none, or the database is away.',
+          'Age of the oldest acknowledged callback without an outcome after two minutes: the workers, or Temporal, do not ' +
+          'work. Reported; readiness does not depend on it. Null: there is none, or the database is away.',
       }),
   })
   .meta({ id: 'Readiness' });

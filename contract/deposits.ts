@@ -63,22 +63,22 @@ export const createDepositOperation = operation({
   tag: 'Deposits',
   summary: 'Create a deposit',
   description:
-    'The order number is the idempotency key: the same request again is answered for the deposit that stands, and ' +
-    'places no second order. A key that is limited to wallets creates for those only. An amount is refused as ' +
-    'invalid_request when its price, its MTC or its price per MTC could not be written anywhere in the rate band of its ' +
-    'currency: a price of 0.01 to 15 digits before the point, MTC of 0.00000001 to 15 digits.',
+    'The order number is the idempotency key: a repeat of the same request returns the existing deposit and places no ' +
+    'second order. A key that is limited to wallets creates deposits for those only. An amount is refused as ' +
+    'invalid_request if no price in the rate band of its currency gives a valid order: a price of 0.01 to 15 digits ' +
+    'before the point, and MTC of 0.00000001 to 15 digits.',
   scopes: ['deposits:create'],
   body: createBody,
   answers: {
     200: {
-      description: 'The deposit stood already, with these parameters.',
+      description: 'The deposit exists already, with these parameters.',
       schema: depositAnswer,
       example: CREDITED,
       links,
     },
     201: { description: 'Created; redirectUrl is the checkout.', schema: depositAnswer, example: DEPOSIT, links },
     202: {
-      description: 'Accepted, and its placement is not settled: redirectUrl is null. Ask again.',
+      description: 'Accepted; the placement has no result yet and redirectUrl is null. Poll the deposit.',
       schema: depositAnswer,
       example: PLACING,
       links,
@@ -111,7 +111,7 @@ export const readDepositOperation = operation({
   path: '/v1/deposits/{externalOrderNumber}',
   tag: 'Deposits',
   summary: 'Read one deposit',
-  description: 'A deposit of a wallet the key is not limited to is answered as one that does not exist.',
+  description: 'A deposit of a wallet outside the limit of the key is answered as one that does not exist.',
   scopes: ['deposits:read'],
   params: order,
   answers: {
@@ -130,9 +130,9 @@ export const readEvidenceOperation = operation({
   method: 'GET',
   path: '/v1/deposits/{externalOrderNumber}/evidence',
   tag: 'Audit',
-  summary: 'Read everything that is kept about a deposit',
+  summary: 'Read all evidence about a deposit',
   description:
-    'Asked, placed, called back, judged, posted, decided, archived: one line each, in order, with the hash of its record.',
+    'One line for each record of the deposit, in order, with the hash of the record: creation, placement, callbacks, verdict, postings, decisions, archive.',
   scopes: ['audit:read'],
   params: order,
   answers: {
@@ -161,12 +161,12 @@ export const readWalletOperation = operation({
   path: '/v1/wallets/{wallet}',
   tag: 'Wallets',
   summary: 'Read a wallet',
-  description: 'A key that is limited to wallets is told 404 of every other, whether there is one or not.',
+  description: 'A key that is limited to wallets gets 404 for every other wallet, whether it exists or not.',
   scopes: ['deposits:read'],
   params: z.strictObject({ wallet: walletName }),
   answers: {
     200: {
-      description: 'Its balance and newest postings. A wallet nobody has heard of holds "0".',
+      description: 'Its balance and newest postings. An unknown wallet has the balance "0".',
       schema: walletAnswer,
       example: {
         wallet: 'wallet-42',
@@ -194,7 +194,7 @@ export const healthOperation = operation({
   tag: 'Operation',
   summary: 'Whether the process runs',
   scopes: [],
-  answers: { 200: { description: 'It does.', schema: health, example: { status: 'alive' } } },
+  answers: { 200: { description: 'The process runs.', schema: health, example: { status: 'alive' } } },
 });
 
 const READY = { ready: true, database: 'up', temporal: 'up', withoutEffectMs: null };
@@ -209,7 +209,7 @@ export const readinessOperation = operation({
   answers: {
     200: { description: 'Ready.', schema: readiness, example: READY },
     503: {
-      description: 'Stopping, or without the database.',
+      description: 'The process is stopping, or cannot reach the database.',
       schema: readiness,
       example: { ...READY, ready: false, database: 'down' },
     },

@@ -21,7 +21,7 @@ export const HTTP = {
   forbidden: { status: 403, title: 'The key may not do this' },
   not_found: { status: 404, title: 'There is no such thing' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
-  other_parameters: { status: 409, title: 'The order number stands with other parameters' },
+  other_parameters: { status: 409, title: 'The order number exists with other parameters' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be plain JSON' },
   decision_refused: { status: 409, title: 'The step was not taken' },

@@ -31,17 +31,17 @@ const problem = z
       .string()
       .regex(/^\/docs#error-\w+$/)
       .meta({
-        description: 'Where the code is explained: an address of this listener.',
+        description: 'The address on this listener that explains the code.',
         examples: [typeOf('not_found')],
       }),
     title: z.string(),
     status: z.int().min(400).max(599),
     code: z.enum(Object.keys(PROBLEMS)).meta({ description: 'For programs. A closed list.' }),
-    detail: z.string().meta({ description: 'For people: what was found, what is allowed.' }),
+    detail: z.string().meta({ description: 'For readers: the fault, and the allowed values.' }),
     errors: z
       .array(z.strictObject({ field: z.string(), message: z.string() }))
       .optional()
-      .meta({ description: 'Fields at fault, at most 20, never their values.' }),
+      .meta({ description: 'Fields at fault, at most 20, without their values.' }),
   })
   .meta({ id: 'Problem', description: 'RFC 9457.' });
 
@@ -185,8 +185,8 @@ function operationObject(schemas: Schemas, declared: Operation): Json {
 
 const DESCRIPTION =
   'The private API of the deposit engine. Amounts are decimal strings, times RFC 3339 in UTC. Unknown fields and ' +
-  'parameters are refused. Errors are RFC 9457 with a closed `code`; a method that is not listed is answered 405. What is ' +
-  'not HTTP, or more than 8 kB of address and headers, is answered 400, 408, 413 or 431 without a body.';
+  'parameters are refused. Errors are RFC 9457 with a closed `code`; a method that is not listed gets 405. ' +
+  'Malformed HTTP, or more than 8 kB of address and headers, gets 400, 408, 413 or 431 without a body.';
 
 /** Returns the OpenAPI 3.1 document, made from the schemas that check requests and describe responses. */
 export function openApiDocument(operations: readonly Operation[]): Json {
@@ -215,7 +215,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
         apiKey: {
           type: 'http',
           scheme: 'bearer',
-          description: 'An API key. Keys are issued with scopes; each operation names the scopes that will do.',
+          description: 'An API key. Keys are issued with scopes; each operation names the scopes that suffice.',
         },
       },
       responses: Object.fromEntries([...used].map((code) => [code, refusalResponse(code)])),

@@ -15,28 +15,28 @@ export interface Meaning {
 /** By kind of refusal. For the kinds `refused` and `decision_refused`, `code` is from one of the next two lists. */
 export const ANSWERS = {
   invalid_request: {
-    meaning: 'Something in the request is not as described; `errors` names each field at fault.',
-    remedy: 'Mend the fields that `errors` names. Repeating it as it is does not help.',
+    meaning: 'A field of the request is not as described; `errors` names each field at fault.',
+    remedy: 'Mend the fields that `errors` names. A retry of the same request does not help.',
   },
   unauthorized: {
-    meaning: 'No key, or not a living one: missing, malformed, unknown, expired and revoked look the same.',
-    remedy: 'Send a living key. Repeating it as it is does not help.',
+    meaning: 'The request has no valid key: missing, malformed, unknown, expired and revoked keys look the same.',
+    remedy: 'Send a valid key. A retry of the same request does not help.',
   },
   forbidden: {
-    meaning: 'The key does not have the scope, or is limited to other wallets.',
+    meaning: 'The key lacks the scope, or is limited to other wallets.',
     remedy: 'Use a key with the scope, or for the wallet.',
   },
   not_found: {
-    meaning: 'There is none, or it belongs to a wallet that the key is not limited to.',
+    meaning: 'It does not exist, or belongs to a wallet outside the limit of the key.',
     remedy: 'Check the number, and the wallets of the key.',
   },
   method_not_allowed: {
-    meaning: 'The path is there and not for this method.',
-    remedy: 'The header `Allow` says which methods there are.',
+    meaning: 'The path exists, but not for this method.',
+    remedy: 'The header `Allow` lists the methods of the path.',
   },
   other_parameters: {
-    meaning: 'The order number stands with other parameters. Nothing was changed.',
-    remedy: 'Read the deposit; a new wish needs a new order number.',
+    meaning: 'A deposit with this order number exists with other parameters. Nothing was changed.',
+    remedy: 'Read the deposit; a new request needs a new order number.',
   },
   payload_too_large: { meaning: 'The body is larger than 16 kB.', remedy: 'Send less.' },
   unsupported_media_type: {
@@ -48,26 +48,30 @@ export const ANSWERS = {
     remedy: '`code` is one of those of a step.',
   },
   refused: {
-    meaning: 'There is no order, and there will be none of this number.',
+    meaning: 'The order was not placed, and none will be placed under this number.',
     remedy: '`code` is one of the next table. A new order number may succeed.',
   },
   rate_limited: {
-    meaning: 'More requests than the key may make, or too many failed authentications from this address.',
+    meaning: 'The key made more requests than it may, or this address had too many failed authentications.',
     remedy: 'Repeat it after `Retry-After` seconds.',
   },
   unavailable: {
     meaning: 'Nothing was accepted; the same request may be repeated.',
     remedy: 'Repeat it after `Retry-After` seconds.',
   },
-  internal_error: { meaning: 'A defect of ours; it was logged.', remedy: 'Tell us; the log has the place.' },
+  internal_error: { meaning: 'A defect of the engine; it was logged.', remedy: 'Report it; the log has the place.' },
 } as const satisfies Record<ErrorCode, Meaning>;
 
 /** The `code` of a 422: the provider's statusCode, or our own reason for not calling the provider. */
 export const NOT_PLACED = {
   ...PROVIDERS.mtpay.refusals,
-  NOT_SENT: { meaning: 'MTPay was surely not reached, for as long as we try.', remedy: 'A new order number.' },
+  NOT_SENT: {
+    meaning:
+      'No order exists: MTPay was not reached in time or refused our timestamp twice, or the payer’s name is erased.',
+    remedy: 'A new order number.',
+  },
   TOO_LATE: {
-    meaning: 'The order was not sent within `PLACE_WITHIN` of its request, because workers were away.',
+    meaning: 'The order was not sent within `PLACE_WITHIN` of its request, because no worker ran.',
     remedy: 'A new order number.',
   },
 } as const satisfies Record<string, Meaning>;
@@ -76,23 +80,27 @@ export const NOT_PLACED = {
 export const NOT_TAKEN = {
   case_closed: { meaning: 'The case is decided, or a decision is being carried out.' },
   proposal_open: { meaning: 'Another proposal waits: confirm it or withdraw it.' },
-  no_proposal: { meaning: 'Nothing waits to be confirmed.' },
-  other_proposal: { meaning: 'The proposal that was named waits no more: look again.' },
+  no_proposal: { meaning: 'No proposal waits to be confirmed.' },
+  other_proposal: { meaning: 'The named proposal no longer waits: read the case again.' },
   same_operator: { meaning: 'A second person has to confirm.' },
   decision_not_allowed: { meaning: 'The case allows another decision; `allowed` names them.' },
   code_stands: { meaning: 'The transaction code was posted already, or came with another order.' },
-  reason_required: { meaning: 'A reason of 3 to 1,000 printable characters.' },
-  deposit_required: { meaning: 'The deposit that gets the money has to be named.' },
-  credited_meanwhile: { meaning: 'Another payment stands in the wallet than the one named as `beside`: look again.' },
-  facts_required: { meaning: 'What cannot be read is credited by `facts` that two people state, and nothing else is.' },
-  facts_differ: { meaning: 'The two people state another payment.' },
+  reason_required: { meaning: 'The step needs a reason of 3 to 1,000 printable characters.' },
+  deposit_required: { meaning: 'The step has to name the deposit that gets the money.' },
+  credited_meanwhile: {
+    meaning: 'The newest credit in the wallet is not the one named as `beside`: read the case again.',
+  },
+  facts_required: {
+    meaning: 'An unreadable callback needs `facts` that two people state; no other payment takes them.',
+  },
+  facts_differ: { meaning: 'The two people state different payments.' },
   withdrawn: { meaning: 'The proposal was taken back before it was carried out.' },
-  not_written: { meaning: 'The step is not in the table as the workflow was told of it.' },
-  unproven: { meaning: 'The books found no proof of what is to be moved.' },
+  not_written: { meaning: 'The row of the step differs from the signal that its workflow received, or is missing.' },
+  unproven: { meaning: 'The books found no proof for the money to be moved.' },
   not_possible: { meaning: 'The books do not move money in this way from where it is.' },
-  signature_required: { meaning: 'Steps are signed here; the step is not written.' },
-  signature_wrong: { meaning: 'The signature is not one of this operator’s over this step; not written.' },
-  signature_used: { meaning: 'A step with this nonce was taken before; not written.' },
+  signature_required: { meaning: 'Every step needs a signature here; the step is not stored.' },
+  signature_wrong: { meaning: 'No key of this operator made this signature over this step; it is not stored.' },
+  signature_used: { meaning: 'A step with this nonce was taken before; this one is not stored.' },
 } as const satisfies Record<DecisionFault | BookRefusal | keyof typeof UNSIGNED, Meaning>;
 
 /** Every `code`. */

@@ -62,7 +62,7 @@ const personName = z
   .refine((text) => NAME.test(text) && !/\p{Cs}/u.test(text), 'expected a name; control characters are not allowed')
   .transform((text) => text.normalize('NFC').trim())
   .meta({
-    description: 'The payer’s real name, in any script, at most 100 characters. Kept encrypted and never shown again.',
+    description: 'The payer’s real name, in any script, at most 100 characters. Stored encrypted and never returned.',
     examples: ['Li Ming'],
     wire: { type: 'string', minLength: 1, maxLength: 100, pattern: NAME.source },
   });
@@ -84,8 +84,13 @@ export const createBody = z
     wallet: walletName,
     buyCoinMode: z.enum(BUY_COIN_MODES).meta({ description: 'Whether the MTC or the price is given.' }),
     mtcAmount: amount(parseMtc, 8, 'MTC to buy, in mode MtcAmount.', '5000').optional(),
-    totalPrice: amount(parseFiat, 2, 'All the payer will pay, in mode PaymentPrice.', '32551.20').optional(),
-    currencyCode: z.enum(CURRENCIES).meta({ description: 'What the payer pays in.' }),
+    totalPrice: amount(
+      parseFiat,
+      2,
+      'The whole price that the payer pays, in mode PaymentPrice.',
+      '32551.20',
+    ).optional(),
+    currencyCode: z.enum(CURRENCIES).meta({ description: 'The currency that the payer pays in.' }),
     supportLanguage: z.enum(LANGUAGES).meta({ description: 'The language of the checkout.' }),
     payerRealName: personName,
   })
@@ -101,7 +106,7 @@ export const createBody = z
   })
   .meta({
     id: 'CreateDeposit',
-    description: 'A customer’s wish to pay in. Exactly one of mtcAmount and totalPrice is given, as the mode says.',
+    description: 'A customer’s request to pay in. The mode says which one of mtcAmount and totalPrice is given.',
     examples: [EXAMPLE, { ...withoutAmount, buyCoinMode: 'PaymentPrice', totalPrice: '32551.20' }],
     // The rule between the fields, stated again for readers of the document.
     oneOf: [
@@ -139,7 +144,7 @@ export const pageLimit = z
   .transform(Number)
   .default(50)
   .meta({
-    description: 'At most so many of them.',
+    description: 'The most items of a page.',
     wire: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
   });
 

@@ -19,7 +19,7 @@ const reason = z
   .refine((given) => isReason(given), REASON)
   .meta({
     description:
-      'Why, in any script, on one line; what lies beyond U+FFFF counts twice. Kept for years: no names of customers.',
+      'Why, in any script, on one line; a character beyond U+FFFF counts twice. Stored for years: no names of customers.',
     examples: ['paid twice, stands in the statement twice'],
     wire: { type: 'string', minLength: 3, maxLength: 1000, pattern: LINE.source },
   });
@@ -43,19 +43,19 @@ const facts = z
       .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected 1 to 64 of A-Z a-z 0-9 _ -')
       .meta({ description: 'The provider’s name of the payment.', examples: ['ATSA5XKQ1B7N2R9TM3'] }),
     amount: amount(parseMtc, 8, 'MTC received.', '5000'),
-    currencyCode: z.enum(CURRENCIES).meta({ description: 'What was paid in.' }),
-    paymentPrice: amount(parseFiat, 2, 'What was paid.', '36000'),
+    currencyCode: z.enum(CURRENCIES).meta({ description: 'The currency of the payment.' }),
+    paymentPrice: amount(parseFiat, 2, 'The price paid.', '36000'),
     statementLine: z
       .string()
       .regex(new RegExp(`^[^${CONTROLS}]{1,200}$`, 'u'), 'expected 1 to 200 characters on one line')
       .optional()
-      .meta({ description: 'Where in the statement it stands. No names of customers.' }),
+      .meta({ description: 'The line of the statement that has it. No names of customers.' }),
   })
   .transform(({ statementLine = null, ...read }) => ({ ...read, statementLine }))
   .meta({
     id: 'StatedFacts',
     description:
-      'Only to credit a callback that could not be read: the payment as this operator reads it in the provider’s statement. Two people state it, each for themselves, and nothing moves unless they agree.',
+      'Only to credit an unreadable callback: the payment as this operator reads it in the provider’s statement. Two people state it, each independently, and no money moves unless they agree.',
   });
 
 /** Both, or neither. The operator's own device makes them: `npm run sign`. */
@@ -66,14 +66,15 @@ const signed = {
     .transform((text) => Buffer.from(text, 'base64url'))
     .optional()
     .meta({
-      description: 'By the operator’s own device over this step (docs/guides/reviews.md#signatures); with `nonce`.',
+      description:
+        'The signature of the operator’s own device over this step (docs/guides/reviews.md#signatures); requires `nonce`.',
       wire: { type: 'string', pattern: '^[A-Za-z0-9_-]{86}$' },
     }),
   nonce: z
     .string()
     .regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'expected 16 random bytes as base64url')
     .optional()
-    .meta({ description: 'Of the signature; no two steps have one.', examples: ['q0VnR1mJQ3u8c1b6v2d3eQ'] }),
+    .meta({ description: 'The nonce of the signature; it is used once.', examples: ['q0VnR1mJQ3u8c1b6v2d3eQ'] }),
 };
 export const proposeBody = z
   .strictObject({
@@ -82,24 +83,24 @@ export const proposeBody = z
     keep: z
       .boolean()
       .default(false)
-      .meta({ description: 'Reverse only: into suspense, because only the wallet was wrong.' }),
+      .meta({ description: 'Reverse only: the money goes to suspense, because only the wallet was wrong.' }),
     toDeposit: toDeposit.optional(),
     beside: rowId(
-      'Into a wallet in which another payment of the deposit stands: that posting, as the case shows it.',
+      'For a wallet that already has another payment of the deposit: the posting of that payment, as the case shows it.',
     ).optional(),
     onlyOrdered: z.boolean().optional().meta({
       description:
-        'Credit only, of a deposit that ordered MTC and received more: the wallet gets what was ordered, the rest stays in suspense as part of the posting.',
+        'Credit only, for a deposit that ordered MTC and received more: the wallet gets the ordered amount, and the rest stays in suspense as part of the posting.',
     }),
     facts: facts.optional(),
     ...signed,
   })
   .meta({ id: 'Propose', examples: [{ decision: 'credit', reason: 'stands in the statement' }] });
 export const confirmBody = z
-  .strictObject({ proposal: rowId('The proposal you have read.'), facts: facts.optional(), ...signed })
+  .strictObject({ proposal: rowId('The proposal that the operator read.'), facts: facts.optional(), ...signed })
   .meta({ id: 'Confirm', examples: [{ proposal: '7' }] });
 export const withdrawBody = z
-  .strictObject({ proposal: rowId('The proposal you have read.'), reason, ...signed })
+  .strictObject({ proposal: rowId('The proposal that the operator read.'), reason, ...signed })
   .meta({ id: 'Withdraw', examples: [{ proposal: '7', reason: 'another transaction was meant' }] });
 
 const ONE_OF_THREE = ['externalOrderNumber', 'postingId', 'case'] as const;
@@ -117,7 +118,7 @@ export const doubtBody = z
   .meta({
     id: 'Doubt',
     description:
-      'A credit, by its deposit or by a posting of its money; or the decision of a closed case: exactly one of the three.',
+      'Exactly one of three: a credit by its deposit, a credit by a posting of its money, or the decision of a closed case.',
     examples: [{ externalOrderNumber: 'order-1001', reason: 'the provider recalled it' }],
     oneOf: ONE_OF_THREE.map((field) => ({
       properties: Object.fromEntries(ONE_OF_THREE.filter((other) => other !== field).map((other) => [other, false])),
@@ -145,7 +146,7 @@ export const caseQuery = z.strictObject({
   state: z
     .enum(['open', 'closed'])
     .default('open')
-    .meta({ description: 'Cases that wait, or those that are decided.' }),
+    .meta({ description: 'Cases that wait for a decision, or decided ones.' }),
   reason: z
     .string()
     .regex(/^[A-Z_]{3,40}$/, 'expected a reason such as SECOND_CODE')
@@ -156,15 +157,17 @@ export const caseQuery = z.strictObject({
 });
 
 const proposal = z.strictObject({
-  id: rowId('What confirm and withdraw name.'),
+  id: rowId('The id that confirm and withdraw name.'),
   decision: z.enum(DECISIONS),
   reason: text('Why.'),
   operator: text('Who proposed it.'),
   keep: z.boolean(),
   toDeposit: toDeposit.nullable(),
-  beside: rowId('The posting that the operator was shown, beside which the money is to go.').nullable(),
+  beside: rowId('The posting that the operator saw, beside which the money is to go.').nullable(),
   onlyOrdered: z.boolean(),
-  signature: text('By the operator’s own device, base64url; a confirmation’s signature covers it.').nullable(),
+  signature: text(
+    'The signature of the operator’s own device, base64url; a confirmation’s signature covers it.',
+  ).nullable(),
   at: time('When.'),
 });
 
@@ -181,25 +184,25 @@ const caseFields = {
   receivedAt: time('When the callback came.'),
   sealed: z.boolean().nullable().meta({
     description:
-      'Whether the inbox row is one that the API wrote, by its seal. `false`: nobody knows who wrote it, and it cannot be credited. Null: it is from before there were seals.',
+      'Whether the seal proves that the API wrote the inbox row. `false`: its writer is unknown, and it cannot be credited. Null: it is older than seals.',
   }),
-  contentHash: text('sha256 of what the callback says, hex: what a signature binds.'),
+  contentHash: text('sha256 of the callback’s content, hex; a signature covers it.'),
   transactionCode: text('The provider’s name of the payment.').nullable(),
   transactionAmount: decimal('MTC received; null when it could not be read.').nullable(),
-  currencyCode: text('What was paid in.').nullable(),
-  paymentPrice: decimal('What was paid.').nullable(),
-  standing: z.enum(STANDINGS).nullable().meta({ description: 'What the books hold for it; null once decided.' }),
+  currencyCode: text('The currency of the payment.').nullable(),
+  paymentPrice: decimal('The price paid.').nullable(),
+  standing: z.enum(STANDINGS).nullable().meta({ description: 'Where the books have its money; null once decided.' }),
   newestCredit: rowId(
-    'The newest posting that stands in a wallet for the claimed deposit; null: none does. What puts another payment into that wallet names it as `beside`.',
+    'The newest credit that is still in a wallet for the claimed deposit; null: none is. A decision that puts another payment into that wallet names it as `beside`.',
   ).nullable(),
-  allowed: z.array(z.enum(DECISIONS)).readonly().meta({ description: 'What can be decided.' }),
+  allowed: z.array(z.enum(DECISIONS)).readonly().meta({ description: 'The possible decisions.' }),
   needsTwo: z.boolean().meta({ description: 'Whether two different people have to agree.' }),
   reviewLimit: decimal('MTC up to which one person suffices.'),
   proposal: proposal.nullable(),
   decision: z.enum(DECISIONS).nullable(),
   decidedBy: text('Who decided, joined by +.').nullable(),
   decidedAt: time('When.').nullable(),
-  postingId: text('What the decision posted.').nullable(),
+  postingId: text('The posting of the decision.').nullable(),
 };
 
 const step = z.strictObject({
@@ -209,7 +212,7 @@ const step = z.strictObject({
   proposal: text('The proposal that is confirmed or withdrawn.').nullable(),
   keep: z.boolean(),
   toDeposit: toDeposit.nullable(),
-  beside: rowId('The posting that the operator was shown.').nullable(),
+  beside: rowId('The posting that the operator saw.').nullable(),
   onlyOrdered: z.boolean(),
   reason: text('Why.').nullable(),
   operator: text('Who took it.'),
@@ -219,17 +222,17 @@ const step = z.strictObject({
       transactionCode: text('The provider’s name of the payment.'),
       amount: decimal('MTC received.'),
       currencyCode: z.enum(CURRENCIES),
-      paymentPrice: decimal('What was paid.'),
-      statementLine: text('Where in the statement it stands.').nullable(),
+      paymentPrice: decimal('The price paid.'),
+      statementLine: text('The line of the statement that has it.').nullable(),
     })
     .nullable()
     .meta({
       description:
-        'What the operator read in the provider’s statement. Shown once the payment is on the books by it: until then each of the two reads for themselves.',
+        'The facts that the operator read in the provider’s statement. Shown once a posting has them; until then each of the two reads independently.',
     }),
   outcome: z.enum(STEP_OUTCOMES).meta({
     description:
-      '`carried`: it counted. `refused`: it did not, see `refusal`. `withdrawn`: a proposal that was taken back. `waiting`: a proposal nobody has confirmed, or a confirmation that is being carried out.',
+      '`carried`: it took effect. `refused`: it had no effect, see `refusal`. `withdrawn`: a proposal that was taken back. `waiting`: an unconfirmed proposal, or a confirmation that is being carried out.',
   }),
   refusal: text('Why it was refused: a code of the 409.').nullable(),
 });
@@ -238,8 +241,8 @@ const otherPayment = z.strictObject({
   inboxId: rowId('Its inbox row.'),
   transactionCode: text('The provider’s name of the payment; null when it could not be read.').nullable(),
   amount: decimal('MTC received; null when it could not be read.').nullable(),
-  currencyCode: text('What was paid in.').nullable(),
-  paymentPrice: decimal('What was paid.').nullable(),
+  currencyCode: text('The currency of the payment.').nullable(),
+  paymentPrice: decimal('The price paid.').nullable(),
   receivedAt: time('When the callback came.'),
   case: caseId.nullable(),
   outcome: z
@@ -247,7 +250,7 @@ const otherPayment = z.strictObject({
     .nullable()
     .meta({
       description:
-        '`open`: people have not decided; `credited`: by a machine; or what people decided; null: neither yet.',
+        '`open`: an operator has to decide. `credited`: by the machine. A decision: by operators. Null: none of these yet.',
     }),
 });
 
@@ -266,14 +269,14 @@ export const reviewCase = z
         creditedAmount,
       })
       .nullable()
-      .meta({ description: 'The claimed deposit: how it stands, and what was ordered. Null: there is none.' }),
+      .meta({ description: 'The claimed deposit: its state, and its order. Null: there is none.' }),
     credits,
     otherPayments: z.array(otherPayment).meta({ description: 'Other callbacks of this order number, oldest first.' }),
     warnings: z.array(z.string()).meta({
       description:
-        'What was paid is twice what was ordered, or more, or half of it, or less: both numbers, for people. Who proposes to credit what cannot be read is warned by the facts they state, and nobody else is before these are on the books.',
+        'A warning for operators, with both numbers: the payment is at least twice, or at most half, of the order. For an unreadable callback it uses the facts that the proposing operator states; others see it once a posting has these facts.',
     }),
-    steps: z.array(step).meta({ description: 'Every step somebody took, those that were refused too.' }),
+    steps: z.array(step).meta({ description: 'Every step of an operator, including refused ones.' }),
   })
   .meta({ id: 'Case' });
 

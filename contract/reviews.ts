@@ -157,7 +157,7 @@ export const doubtCreditOperation = operation({
   path: '/v1/reviews',
   tag: TAG,
   summary: 'Open a case about a credit',
-  description: 'Moves nothing. A credit that is in doubt already is answered with the case that is open.',
+  description: 'It moves no money. For a credit that is already in doubt it returns the open case.',
   scopes: DECIDE,
   body: doubtBody,
   answers: { 201: itself('The case.') },
@@ -183,13 +183,13 @@ export const proposeOperation = operation({
   tag: TAG,
   summary: 'Propose a decision',
   description:
-    'Where another payment of the deposit stands in its wallet, `beside` names the newest as the case shows it ' +
-    '(`newestCredit`; else 409 credited_meanwhile), and it takes two people whatever the limit. To credit a callback that ' +
-    'could not be read, and only then, `facts` say what the provider’s statement says of it (else 409 facts_required).',
+    'If another payment of the deposit is in its wallet, `beside` names the newest one as the case shows it ' +
+    '(`newestCredit`; else 409 credited_meanwhile), and two people are required at any limit. Only to credit an ' +
+    'unreadable callback, `facts` state the payment by the provider’s statement (else 409 facts_required).',
   scopes: DECIDE,
   params,
   body: proposeBody,
-  answers: { 200: itself('The case, with the proposal that waits, and what the operator is warned of.', PROPOSED) },
+  answers: { 200: itself('The case, with the proposal that waits, and the warnings for the operator.', PROPOSED) },
   refusals: ['not_found', 'decision_refused'],
 });
 
@@ -199,13 +199,13 @@ export const confirmOperation = operation({
   path: '/v1/reviews/{id}/confirm',
   tag: TAG,
   summary: 'Confirm a proposal',
-  description: 'Above the review limit by another person than the one who proposed it.',
+  description: 'Above the review limit, another person than the proposer has to confirm.',
   scopes: DECIDE,
   params,
   body: confirmBody,
   answers: {
     200: itself('The case, decided and carried out.', DECIDED),
-    202: itself('Confirmed, and still being carried out: the books are out of reach.', CONFIRMED),
+    202: itself('Confirmed, and still being carried out, because the database is out of reach.', CONFIRMED),
   },
   refusals: ['not_found', 'decision_refused'],
 });
