@@ -95,7 +95,7 @@ export const NOT_TAKEN = {
   },
   facts_differ: { meaning: 'The two people state different payments.' },
   withdrawn: { meaning: 'The proposal was taken back before it was carried out.' },
-  not_written: { meaning: 'The row of the step differs from the signal that its workflow received, or is missing.' },
+  not_written: { meaning: 'The row of the step differs from the message that its workflow received, or is missing.' },
   unproven: { meaning: 'The books found no proof for the money to be moved.' },
   not_possible: { meaning: 'The books do not move money in this way from where it is.' },
   signature_required: { meaning: 'Every step needs a signature here; the step is not stored.' },
