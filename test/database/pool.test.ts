@@ -64,6 +64,7 @@ describe('a session that is not what was asked for', () => {
       expect(await show(api, 'current_user')).toBe('app_api');
       expect(await show(api, `current_setting('search_path')`)).toBe('engine,pg_temp');
       expect(await show(api, `current_setting('geqo')`)).toBe('off');
+      expect(await show(api, `current_setting('jit')`)).toBe('off');
     }
   });
 
