@@ -23,7 +23,6 @@ export interface Answer {
   readonly headers: Headers;
   readonly text: string;
   /** The parsed body; null when it is not JSON. */
-  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into whatever came
   readonly body: any;
 }
 
@@ -34,7 +33,7 @@ export interface Engine {
   readonly temporalFile: string;
   /** With `ownTemporal`, after `temporal.stop()`: the same server, file and port. */
   startTemporal(): Promise<void>;
-  /** What the API of the next start uses. */
+  /** The Temporal client that the API of the next start uses. */
   client: Client;
   readonly env: Readonly<Record<string, string>>;
   api: RunningApi;
@@ -45,11 +44,11 @@ export interface Engine {
     body?: unknown,
     options?: { key?: string | null; raw?: string | Uint8Array; headers?: Record<string, string> },
   ): Promise<Answer>;
-  /** Calls the sandbox's control API and throws unless it agrees. */
+  /** Calls the sandbox's control API. Throws unless the status is a success. */
   control(method: string, path: string, body?: unknown): Promise<Answer['body']>;
   /** POSTs bytes to the callback listener at `url`, or at a path of it. */
   callback(pathOrUrl: string, raw: string | Uint8Array, headers?: Record<string, string>): Promise<Answer>;
-  /** The document's first example, with what is changed. */
+  /** The document's first example, with `change` applied. */
   body(change?: Record<string, unknown>): Record<string, unknown>;
   create(change?: Record<string, unknown>): Promise<Answer>;
   /** The customer pays and the seller releases at once. */
@@ -58,7 +57,7 @@ export interface Engine {
   untilState(externalOrderNumber: string, state: string): Promise<Answer['body']>;
   startWorker(): Promise<RunningWorker>;
   stopWorker(): Promise<void>;
-  /** After `api.close()`: the same addresses, the same database; with other times of the relay, where given. */
+  /** After `api.close()`: the same addresses and database; with other times of the relay, where given. */
   startApi(relay?: RelayTimes): Promise<void>;
   stopSandbox(): Promise<void>;
   /** Where the sandbox listens; null when the provider is the test's own. */
@@ -76,13 +75,13 @@ export interface EngineOptions {
   readonly ownTemporal?: boolean;
   /** Such a server, with its Web UI. */
   readonly webUi?: boolean;
-  /** Where that Web UI has encrypted payloads opened. */
+  /** The endpoint at which that Web UI decrypts payloads. */
   readonly uiCodecEndpoint?: string;
-  /** A provider of the test's own instead of the sandbox. */
+  /** The address of a test's own provider instead of the sandbox. */
   readonly provider?: string;
 }
 
-/** Quick enough that a test need not wait; the order of things is that of production. */
+/** Quick enough for a test; the order of events is that of production. */
 const QUICK_RELAY: RelayTimes = { everyMs: 250, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 const key = () => randomBytes(32).toString('base64url');
 const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
@@ -281,7 +280,7 @@ async function launchOn(
   if (options.worker !== false) await engine.startWorker();
   const stop = async () => {
     await engine.stopWorker();
-    // A test that left the API closed has seen to it.
+    // A test that left the API closed did so on purpose.
     await engine.api.close().catch(() => undefined);
     await sandbox?.close();
     await connection.close();
