@@ -23,6 +23,7 @@ export interface Answer {
   readonly headers: Headers;
   readonly text: string;
   /** The parsed body; null when it is not JSON. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into whatever came
   readonly body: any;
 }
 

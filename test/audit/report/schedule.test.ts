@@ -35,7 +35,7 @@ interface Made {
   file(suffix: string): string;
 }
 
-/** The report of an audit that found just these. */
+/** The report of an audit with these findings. */
 async function report(words: readonly string[] = [], findings: readonly Finding[] = []): Promise<Made> {
   const session = await openSession({ url: db.urlFor('auditor') }, null);
   const directory = newDirectory();
@@ -71,7 +71,7 @@ async function verified(json: string): Promise<{ readonly exit: number; readonly
   return { exit, said };
 }
 
-/** The file as somebody else leaves it; it is put back afterwards. */
+/** The file with a change by another person; it is restored afterwards. */
 async function after(path: string, change: (text: string) => string, json: string) {
   const before = textOf(path);
   const changed = change(before);

@@ -20,7 +20,7 @@ import { seal } from '../../support/seals.ts';
  */
 
 const BATCH = 500;
-/** Of twenty deposits: which recorded history each follows. */
+/** Of twenty deposits: the recorded history that each follows. */
 const SHAPES = [
   ...Array.from({ length: 12 }, () => 'credited'),
   'credited-after-cancel',
@@ -41,7 +41,7 @@ interface Made {
   readonly stamp: number;
 }
 
-/** `code`, `buildId`: the workflow code that is said to have decided everything. */
+/** `code`, `buildId`: the workflow code to which all decisions are attributed. */
 export async function makeBook(url: string, count: number, code: string, buildId: string): Promise<void> {
   const owner = new pg.Client({ connectionString: url });
   owner.on('error', () => undefined);
@@ -158,7 +158,7 @@ const pick = ({ transactionCode, transactionAmount, paymentPrice }: CallbackData
   paymentPrice,
 });
 
-/** What the recorded deposit was made with, and which offer took its order; null: none is known. */
+/** The input of the recorded deposit, and the offer that took its order; null: none is known. */
 function factsOf(shape: string): {
   readonly settings: DepositSettings;
   readonly advertisementCode: string | null;
@@ -183,7 +183,7 @@ interface Answer {
   readonly advertisementCode?: string;
 }
 
-/** Callbacks, what each is bound to, and postings; by order number, what a history says of them. */
+/** Callbacks, their bindings, and postings; returns the facts for each history by order number. */
 async function credit(
   owner: pg.Client,
   worker: pg.Pool,
@@ -251,7 +251,7 @@ async function credit(
   );
 }
 
-/** The recorded history with other ids, amounts and times, as if it had been this deposit's. */
+/** The recorded history with the ids, amounts and times of this deposit. */
 function historyOf(
   shape: string,
   buildId: string,

@@ -6,7 +6,7 @@ import { createReplayer } from '../../../audit/histories/replay.ts';
 
 /**
  * A process that replays empty workflows (a start and one signal), each read from text, by the SDK's own replayer
- * (`sdk`) or the audit's (`audit`): as many as each message says; answers how many it did in a second.
+ * (`sdk`) or the audit's (`audit`). Each message gives the count; the reply is the rate per second.
  */
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 const { code } = await bundleWorkflowCode({
