@@ -32,7 +32,7 @@ export interface AdversaryReport {
   /** Per login, chains and pairs by themselves. */
   readonly counts: Readonly<Record<string, Readonly<Partial<Record<Verdict, number>>>>>;
   readonly unseen: readonly Outcome[];
-  /** Of those committed over their login: whether the verdict was the same. */
+  /** Compares the verdicts of those committed over their login with the earlier ones. */
   readonly committed: { readonly same: number; readonly others: readonly (readonly [Outcome, Outcome])[] };
   readonly control: Control;
   readonly live: readonly LiveOutcome[];

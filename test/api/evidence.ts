@@ -89,7 +89,7 @@ export async function postings(engine: Engine, externalOrderNumber: string): Pro
   return rows.map((row) => row.amount);
 }
 
-/** The provider's view of one order: how often it was placed, and how many orders came of that. */
+/** The provider's view of one order: how often it was placed, and how many orders resulted. */
 export async function seenByProvider(
   engine: Engine,
   externalOrderNumber: string,

@@ -45,7 +45,7 @@ export async function keepBook(): Promise<Book> {
   const engine = await startEngine();
   const deposits = await doBusiness(engine);
   await archiveAll(engine);
-  // The copies are made of a database that nobody is connected to.
+  // A database is copied only while it has no connections.
   await engine.stopWorker();
   await engine.api.close();
   await engine.stopSandbox();

@@ -14,7 +14,7 @@ export interface Ran {
   readonly code: number | null;
   /** Its lines of progress. */
   readonly told: readonly string[];
-  /** Of the report: JSON and HTML. */
+  /** The paths of the report: JSON and HTML. */
   readonly paths: readonly string[];
   readonly seconds: number;
 }

@@ -318,7 +318,7 @@ describe('any payment', () => {
   const cents = (min: bigint, max: bigint) => fc.bigInt({ min, max }).map((n) => formatUnits(n * CENT));
   const nudge = (weight: number) =>
     fc.oneof({ weight, arbitrary: fc.constant(0n) }, { weight: 1, arbitrary: fc.bigInt({ min: -2n, max: 2n }) });
-  /** Near enough to the bands and to what was asked that both verdicts are common. */
+  /** Near enough to the bands and to the order that both verdicts are common. */
   const anything = fc.record({
     byMtc: fc.boolean(),
     currency,

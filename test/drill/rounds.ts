@@ -24,7 +24,7 @@ const CUTS = 8;
 const CUT_EVERY_MS = 150;
 const PROCESSES = ['api', 'worker', 'sandbox'] as const;
 const SERVERS = ['postgres', 'temporal'] as const;
-/** Of each process, as PostgreSQL knows its connections. */
+/** The application names of each process's connections in PostgreSQL. */
 const APPLICATIONS = {
   api: ['deposit-api%'],
   worker: ['deposit-worker', 'deposit-decisions'],

@@ -14,7 +14,7 @@ interface Ending {
   /** HTTP status of the creation. */
   readonly created: 201 | 202 | 422;
   readonly state: string;
-  /** Of the inbox rows, in the order of receipt; refused callbacks leave none. */
+  /** The receipts of the inbox rows, in the order of receipt; refused callbacks leave none. */
   readonly receipts?: readonly string[];
 }
 

@@ -181,7 +181,7 @@ test('what its stamp refused is no money without it: a deposit that has ended bo
   await prune(worker, WEEK);
   expect([await stampsOf(n), await ownStamp(ours)]).toEqual([[], false]);
   expect((await send(n, data, ours)).status).toBe(200);
-  // Of the last unreadable one only the stamp was stored.
+  // The last unreadable message left only its stamp.
   expect((await send(n, payment(n), ticket + 20)).status).toBe(200);
   expect((await receipts(n)).slice(20)).toEqual(['stale STALE 1', 'stale STALE 1']);
   await until('both to be cases', async () => (await inbox(engine, n)).every(({ outcome }) => outcome !== null));

@@ -31,7 +31,7 @@ const db = await createTestDatabase();
 const CREDITED = 2_000;
 const BATCH = 500;
 const OPEN = 400;
-/** Of one deposit. */
+/** The most rows that a statement about one deposit may read. */
 const FEW = 60;
 
 const reserveOne = async () => {

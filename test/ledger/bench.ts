@@ -11,9 +11,9 @@ import { atLeisure } from '../growth/rows.ts';
 import { payments } from './payments.ts';
 
 /**
- * `node --import tsx test/ledger/bench.ts --before COMMIT`: compares the cost of a credit by the schema and the
- * statement of that version with this one's, on one server without fsync, in rounds that take turns. A commit twice
- * shows the noise. Tables are analyzed. `--open N`: at a quiet moment, after which so many payments piled up.
+ * `node --import tsx test/ledger/bench.ts --before COMMIT`: compares the cost of a credit in that version and in this
+ * one, each with its schema and statement. On one server without fsync, in rounds that take turns. A commit twice shows
+ * the noise. Tables are analyzed. `--open N`: at a quiet moment, after which so many payments piled up.
  */
 
 const { values } = parseArgs({

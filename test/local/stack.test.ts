@@ -45,7 +45,7 @@ function localEnv(dataDirectory: string): Record<string, string> {
 const pidsOf = (env: Record<string, string>) =>
   ['API_PID', 'WORKER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
 
-/** Of everything the stack has started. */
+/** The process ids of all parts that the stack has started. */
 const recordedPids = (dataDirectory: string): number[] =>
   readdirSync(join(dataDirectory, 'run')).map(
     (name) => (JSON.parse(readFileSync(join(dataDirectory, 'run', name), 'utf8')) as { pid: number }).pid,

@@ -39,7 +39,7 @@ export interface Cut {
   readonly before: boolean;
 }
 
-/** What a case's workflow holds in its memory. */
+/** The memory of a case's workflow. */
 interface Memory {
   proposal: (Proposed & { readonly n: number }) | null;
   confirmed: { readonly label: string; readonly item: DecisionItem } | null;

@@ -23,7 +23,7 @@ export interface ModelOptions {
 }
 
 export interface ModelReport {
-  /** Of the lane that failed, where one did. */
+  /** The seed of the lane that failed, where one did. */
   readonly seed: number;
   readonly sequences: number;
   readonly counts: Counts;

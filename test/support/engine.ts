@@ -63,7 +63,7 @@ export interface Engine {
   stopSandbox(): Promise<void>;
   /** Where the sandbox listens; null when the provider is the test's own. */
   readonly sandboxUrl: string | null;
-  /** Fails unless every row of the ledger's own audit says 0 and no wallet was credited twice. */
+  /** Throws unless every row of the ledger's own audit is 0 and no wallet was credited twice. */
   auditLedger(): Promise<void>;
 }
 
@@ -72,7 +72,7 @@ export interface EngineOptions {
   readonly sandboxEnv?: Readonly<Record<string, string>>;
   readonly relay?: RelayTimes;
   readonly worker?: boolean;
-  /** A Temporal server that nobody else uses, instead of a namespace on the run's own. */
+  /** A Temporal server for this file alone, instead of a namespace on the run's own. */
   readonly ownTemporal?: boolean;
   /** Such a server, with its Web UI. */
   readonly webUi?: boolean;

@@ -80,7 +80,7 @@ function watch(client: Connectable, tell: (trip: Trip) => void): void {
   });
 }
 
-/** What a statement is about, in short: the function that it calls, or its first word and its table. */
+/** The subject of a statement, in short: the function that it calls, or its first word and its table. */
 export function nameOf(text: string): string {
   const called = /\b(?:engine|ledger)\.\w+(?=\(\$)/.exec(text)?.[0];
   if (called !== undefined) return `${called}()`;

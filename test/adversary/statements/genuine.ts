@@ -4,8 +4,8 @@ import { callbackData, forgedContent, forgedRaw } from './pools.ts';
 import { built, literal, part, sha256, type Value } from './statement.ts';
 
 /**
- * A call of each function as its own process would make it, or as near to one as an attacker with the login and without
- * the process's keys can come. The generator swaps one argument after the other.
+ * A call of each function as its own process would make it. An attacker with the login but not the process's keys comes
+ * as near as possible. The generator swaps one argument after the other.
  */
 export type Call = Readonly<Record<string, Value>>;
 

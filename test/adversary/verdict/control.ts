@@ -12,7 +12,7 @@ import type { Bench, Outcome } from './trial.ts';
  */
 export interface Control {
   readonly found: number;
-  /** Of those, with their checks off. Has to be all of them. */
+  /** How many of those are unseen with their checks off. Has to be all of them. */
   readonly unseenThen: number;
   /** Manipulations by the owner alone that this look at a copy does not find; for a reader, without a verdict. */
   readonly ownersOwn: readonly Outcome[];

@@ -8,7 +8,7 @@ export interface Change {
   readonly kind: 'insert' | 'update' | 'delete';
   readonly before: Row | null;
   readonly after: Row | null;
-  /** Of an update: the columns that differ. */
+  /** The columns that differ, for an update. */
   readonly columns: readonly string[];
 }
 export type Row = Readonly<Record<string, string | null>>;

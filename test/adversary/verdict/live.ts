@@ -152,7 +152,7 @@ async function namesOf(owner: pg.Pool, orders: readonly string[]): Promise<reado
   return rows.map(({ name }) => name);
 }
 
-/** Money in wallets that nobody paid, or that was paid for another wallet. */
+/** Money in wallets without a payment, or with a payment for another wallet. */
 async function misplaced(
   owner: pg.Pool,
   paid: AdversaryBook['stage']['paid'],

@@ -40,7 +40,7 @@ export interface Interception {
   say(caught: Caught): readonly Altered[];
   /** The inbox afterwards: receipt and reason of each row but a first one that was there before. */
   readonly kept: readonly string[];
-  /** Of the deposit, when the message is bound to it and judged. */
+  /** The reason of the deposit's review, when the message is bound to it and judged. */
   readonly review?: string;
   /** How many of the stored ones are good money that waits for operators in suspense; none by default. */
   readonly parked?: number;
@@ -257,7 +257,7 @@ export const INTERCEPTIONS: readonly Interception[] = [
 /** Far enough ahead that no stamp of ours is made there before the ticket was used; less than what counts as ahead. */
 const AHEAD_MS = MINUTE;
 
-/** Tickets of the provider's, each of a millisecond that nobody else has; with an offset, that far from now. */
+/** The provider's tickets, each of a unique millisecond; with an offset, that far from now. */
 export function createTickets(world: World): (offsetMs?: number) => Ticket {
   let last = 0;
   return (offsetMs) => {

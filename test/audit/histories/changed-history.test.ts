@@ -131,7 +131,7 @@ test('a theft that was written through the archive, the books and both chains is
   ]);
   expect(JSON.stringify(report)).not.toContain('wallet-credited');
   expect(report.audit.temporal).toEqual({ of: 8, asked: 8, compared: 8, chosenBy: null });
-  // Three of them: the newest, the largest credit, and one drawn by a seed.
+  // Three of them: the newest, the largest credit, and others by a seed.
   const { audit, notes } = await book.audit(copy, '--temporal', '3');
   expect(audit.temporal).toEqual({ of: 8, asked: 3, compared: 3, chosenBy: expect.stringMatching(/^\d+$/) as string });
   expect(notes.filter((note) => note.startsWith('3 of 8 archived histories were also compared'))).toHaveLength(1);

@@ -20,7 +20,7 @@ import { finish, newDirectory, newSigner } from './sample.ts';
 const db = await createTestDatabase();
 const signer = newSigner();
 let numbers: string[];
-/** Of the whole book, with a sample. */
+/** The report of the whole book, with a sample. */
 let plain: Made;
 
 beforeAll(async () => {

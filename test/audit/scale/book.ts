@@ -20,7 +20,7 @@ import { seal } from '../../support/seals.ts';
  */
 
 const BATCH = 500;
-/** Of twenty deposits: the recorded history that each follows. */
+/** The recorded history that each of twenty deposits follows. */
 const SHAPES = [
   ...Array.from({ length: 12 }, () => 'credited'),
   'credited-after-cancel',
@@ -36,7 +36,7 @@ const SHAPES = [
 interface Made {
   readonly shape: string;
   readonly order: Order;
-  /** Null: nobody paid. */
+  /** Null: not paid. */
   readonly data: CallbackData | null;
   readonly stamp: number;
 }
@@ -162,7 +162,7 @@ const pick = ({ transactionCode, transactionAmount, paymentPrice }: CallbackData
 function factsOf(shape: string): {
   readonly settings: DepositSettings;
   readonly advertisementCode: string | null;
-  /** Of its placement. */
+  /** The outcome of its placement. */
   readonly outcome: string | undefined;
 } {
   const facts = readHistory(parseHistory(shape));

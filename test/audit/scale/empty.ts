@@ -16,7 +16,7 @@ const { code } = await bundleWorkflowCode({
 const credited = await readFile(new URL('../../histories/v2/credited.json', import.meta.url), 'utf8');
 const { events } = JSON.parse(credited) as { readonly events: readonly Record<string, unknown>[] };
 const numbered = (eventId: number, change: object = {}) => ({ ...events[eventId - 1], ...change });
-/** Of a recorded deposit: its start, its signal, the two workflow tasks, its end. */
+/** Parts of a recorded deposit: its start, its signal, the two workflow tasks, its end. */
 const text = JSON.stringify({
   events: [
     ...[1, 2, 3, 4].map((id) => numbered(id)),

@@ -96,7 +96,7 @@ async function compareRates(url: string, code: string): Promise<void> {
   await db.end();
 }
 
-/** Of a process and its children. */
+/** The resident memory of a process and its children, in MB. */
 function residentMb({ pid }: ChildProcess): number {
   const rows = execFileSync('ps', ['-eo', 'pid=,ppid=,rss='], { encoding: 'utf8' }).trim().split('\n');
   const sizes = rows.map((row) => row.trim().split(/\s+/).map(Number) as [number, number, number]);

@@ -24,9 +24,9 @@ import { insertDecision, issueOperators } from '../../support/operators.ts';
 import { seal, sealed, sealTrust, testSealKey } from '../../support/seals.ts';
 
 /**
- * Rows that the logins had put aside in a database of before 027-put-aside.sql, whose contract came a day after its
- * roles, and rows that they can still put there. They move no money, consume nothing of a genuine payment, and block
- * nothing.
+ * A database of before 027-put-aside.sql, whose contract came a day after its roles. Covers the rows that the logins
+ * had put aside there, and those that they can still put there. They move no money, consume nothing of a genuine
+ * payment, and block nothing.
  */
 const name = `test_${randomBytes(6).toString('hex')}`;
 const server = required('TEST_POSTGRES_URL');

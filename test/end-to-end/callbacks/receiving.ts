@@ -80,7 +80,7 @@ export async function startReceiving() {
   /** The last alarm of a kind, with what it proves. */
   const lastAlarm = (alarm: string) => raised(api.log, api.lines).findLast((line) => line.alarm === alarm);
 
-  /** Of all that this file has sent, no secret is in a table, a history or a log: a file's last test. */
+  /** Expects no secret of this file's messages in a table, a history or a log: a file's last test. */
   async function expectNoTraces(): Promise<void> {
     const text = await traces(engine, [...api.lines, ...worker.lines]);
     const canaries = [

@@ -4,7 +4,7 @@ import { expectRefusal } from '../../api/evidence.ts';
 import { until } from '../../support/until.ts';
 import { startDeciding } from './deciding.ts';
 
-/** Of two payments of one deposit each credit names the other one that is in the wallet. */
+/** A deposit with two payments: each credit names the other one that is in the wallet. */
 const { engine, alice, bob, newWallet, deposit, arrivesAhead, credited } = await startDeciding();
 
 describe('two payments of one deposit', () => {

@@ -19,7 +19,7 @@ const PAID = ['IN_REVIEW', 'paid', 'without case', 'case closed', 'settled by no
 
 export interface Owned {
   readonly state: string;
-  /** Of the workflow under the deposit's own id. */
+  /** The status of the workflow under the deposit's own id. */
   readonly workflow: string | null;
   /** Reasons of its open cases. */
   readonly cases: readonly string[];

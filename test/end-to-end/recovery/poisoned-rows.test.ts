@@ -194,7 +194,7 @@ async function hangingClient(about: RegExp): Promise<Client> {
 
 test('a hundred and one rows that hang at every step hold up no other row for long', async () => {
   const client = await hangingClient(/a-poison-(?:callback|placing|answered|settled|case)-\d+/);
-  // Payments, and checkout links, that are not notified yet: until no relay can do so by a client that does not hang.
+  // Makes payments and checkout links due while no API runs: no relay may raise them by a client that does not hang.
   const toTell = async () => {
     await byHand(
       owner,

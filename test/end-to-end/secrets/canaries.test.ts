@@ -27,7 +27,7 @@ const answers: string[] = [];
 const logs: Source[] = [];
 let names = 0;
 
-/** A name that nobody else has. */
+/** Returns a unique name. */
 function newName(): string {
   names += 1;
   const name =

@@ -29,8 +29,8 @@ import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
 /**
- * Two API processes, a worker and the sandbox. Each of ours has a key directory of its own, so that the test can rotate
- * them one by one, in any order, while deposits are created and paid.
+ * Two API processes, a worker and the sandbox. Each of ours has a key directory of its own: the test rotates them one
+ * by one, in any order. Deposits are created and paid all the time.
  */
 
 const RINGS = ['mtpay', 'callback', 'payerName', 'fingerprint'] as const;

@@ -10,7 +10,7 @@ import { quietRuntime } from '../runtime.ts';
 /** A change someone might make to the code of workflows, and the gate's expected report about it. */
 export interface Change {
   readonly what: string;
-  /** Of this repository. */
+  /** A file of this repository. */
   readonly file: string;
   /** Every place of this text becomes `to`. */
   readonly from: string;

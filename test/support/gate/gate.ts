@@ -18,7 +18,7 @@ import type { RecordedHistory } from '../workflows/histories.ts';
 
 const path = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
-/** Nobody reads the lines of a stack trace here, and without a map the bundle is made in half the time. */
+/** Stack traces are not read here, and without a map the bundle is made in half the time. */
 const EMPTY_MAP = Buffer.from(JSON.stringify({ version: 3, file: 'gate.js', sources: [], names: [], mappings: '' }));
 /** In two parts: a loader of this file would take it for the map of the file. */
 const NO_SOURCE_MAP = ['\n//#', `sourceMappingURL=data:application/json;base64,${EMPTY_MAP.toString('base64')}`].join(

@@ -88,7 +88,7 @@ async function read(name: string): Promise<RecordedHistory> {
   return { name, workflowId: started?.workflowId ?? 'unknown', history, given: await readGiven(name) };
 }
 
-/** Empty for a recording whose local activities were never written down; a test says so. */
+/** Empty for a recording without a file of its local activities' arguments; a test fails for it. */
 async function readGiven(name: string): Promise<RecordedHistory['given']> {
   const file = join(HISTORIES, `${givenOf(name)}.json`);
   return existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as RecordedHistory['given']) : {};
