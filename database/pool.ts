@@ -45,6 +45,8 @@ const SESSION = {
   debug_print_parse: 'off',
   debug_print_rewritten: 'off',
 } as const;
+/** Not checked: a session without it is right, and slower. Compiling a statement of ours takes longer than running it. */
+const ADVICE = { jit: 'off' } as const;
 const TIMEOUTS = {
   lock_timeout: LOCK_TIMEOUT_MS,
   statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -117,7 +119,7 @@ function clientConfig({ url, role, applicationName }: ConnectionOptions): pg.Cli
   const asked = new URLSearchParams(query);
   const given = asked.get('options');
   asked.delete('options');
-  const settings = { ...SESSION, ...(role === undefined ? {} : { role }) };
+  const settings = { ...SESSION, ...ADVICE, ...(role === undefined ? {} : { role }) };
   const ours = Object.entries(settings).map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`);
   return {
     connectionString: asked.size === 0 ? address! : `${address}?${asked.toString()}`,

@@ -68,7 +68,7 @@ const VIEW = `concat('text ', ${digest(
  where w.ev_class = c.oid and x.refobjid <> c.oid))`;
 
 /** Settings of time limits and of the log, and those that a pooler needs (docs/guides/deployment.md). */
-const HARMLESS = `^(log_[^=]*|auto_explain\\.[^=]*|[^=]*_timeout|timezone|datestyle|application_name|search_path=engine, ?pg_temp|default_transaction_isolation=read committed)(=|$)`;
+const HARMLESS = `^(log_[^=]*|jit|auto_explain\\.[^=]*|[^=]*_timeout|timezone|datestyle|application_name|search_path=engine, ?pg_temp|default_transaction_isolation=read committed)(=|$)`;
 
 const grant = (to: string, object: string): string => `
   select 'grant ' || lower(a.privilege_type) || ' on ' || ${object} || ' to ' || ${who('a.grantee')} ||

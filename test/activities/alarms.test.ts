@@ -13,11 +13,11 @@ import { insertDecision } from '../support/operators.ts';
 import { sealTrust } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 
-/** What the worker's activities tell people in the log, and that it is told once the reason is there and not before. */
+/** The alarms of the worker's activities: each is logged once its reason is stored, and not before. */
 const db = await createTestDatabase();
 const [pool, decisions, api] = [db.poolFor('app_worker'), db.poolFor('app_decisions'), db.poolFor('app_api')];
 
-/** While `work` runs, the role may use nothing of the schema. */
+/** While `work` runs, the role has no rights in the schema. */
 async function without(role: string, work: () => Promise<void>): Promise<void> {
   await db.owner.query(`revoke usage on schema engine from ${role}`);
   try {
@@ -27,7 +27,7 @@ async function without(role: string, work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** A case that two people have proposed and confirmed to credit. */
+/** A case for which two operators have proposed and confirmed a credit. */
 async function decided() {
   const order = await reserved(db.owner);
   const inboxId = await inTransaction(db.owner, (client) =>
@@ -110,7 +110,7 @@ test('signal_without_payment: a workflow is told of money that the inbox does no
   expect(await credit(deps, item)).toMatchObject({ kind: 'unbound', binds: null });
   const deposit = order.externalOrderNumber;
   expect(fields('signal_without_payment')).toMatchObject([{ deposit, inboxId }]);
-  // Once per run of the workflow, which says that it was told.
+  // Once per run of the workflow, which passes on that the alarm was reported.
   await credit(deps, { ...item, reported: true });
   expect(fields('signal_without_payment')).toHaveLength(1);
 

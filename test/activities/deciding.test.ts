@@ -14,7 +14,7 @@ import { received, reserved } from '../ledger/payments.ts';
 import { until } from '../support/until.ts';
 import { sealTrust } from '../support/seals.ts';
 
-/** A decided step answers first, whatever came after it; and steps are written under their case's lock. */
+/** A decided step returns its result first, whatever followed it; and steps are written under their case's lock. */
 const db = await createTestDatabase();
 const decisions = db.poolFor('app_decisions');
 const api = db.poolFor('app_api');
@@ -37,7 +37,7 @@ const step = ({ workflowId }: Case, operator: string) => ({ workflowId, operator
 async function proposes(of: Case, operator: string, decision: Decision, more: { keep?: boolean } = {}) {
   const body = { decision, reason: 'compared with the statement', keep: more.keep ?? false, toDeposit: null };
   const { id } = await insertDecision(api, { ...step(of, operator), step: 'propose', ...body });
-  // The workflow's word that this proposal waits.
+  // The workflow's record that this proposal waits.
   await db.owner.query('update engine.review_case set proposal = $2 where workflow_id = $1', [of.workflowId, id]);
   return id;
 }
@@ -115,7 +115,7 @@ test('money taken out of a wallet and kept: the step repeated answers so, though
     kind: 'decided',
     decision: 'restore',
   });
-  // The step of before still answers what it did.
+  // A repeat of the earlier step still returns its result.
   expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(taken);
   expect(await postings(of.order.externalOrderNumber)).toEqual(['suspense', 'release', 'reversal', 'reversal']);
 });
@@ -139,7 +139,7 @@ test('where signatures are required, a decision whose steps nobody signed moves 
     detail: `step ${proposalId}: alice has not signed it`,
   });
   expect(await postings(of.order.externalOrderNumber)).toEqual([]);
-  // It came to that, whatever is asked for later.
+  // The outcome stays, whatever the request.
   expect(await decide({ pool: decisions, sealTrust, log }, item)).toEqual(answer);
 });
 
@@ -165,7 +165,7 @@ test('a confirmation that is committed while the decision waits for it needs a s
   const { id } = await insertDecision(api, { ...step(of, 'alice'), step: 'propose', ...body, signed });
   await db.owner.query('update engine.review_case set proposal = $2 where workflow_id = $1', [of.workflowId, id]);
 
-  // Whoever has the proof of a key, and no device, writes the step and commits when the decision is under way.
+  // A holder of a key's proof without a device writes the step, and commits when the decision is in progress.
   const held = await api.connect();
   await held.query('begin');
   const confirmed = await insertDecision(held, { ...step(of, 'bob'), step: 'confirm', proposal: id, reason: null });
@@ -194,7 +194,7 @@ test('a decision with an older view of the steps than its lock is refused: it wo
   expect(await postings(of.order.externalOrderNumber)).toEqual([]);
 });
 
-/** So many sessions wait for a lock here. */
+/** Waits until this many sessions wait for a lock here. */
 const waiting = (count: number) =>
   until(`${count} to wait`, async () => {
     const { rows } = await db.owner.query<{ n: number }>(

@@ -12,7 +12,7 @@ import { SECOND, SIGNATURE_ERROR, UNKNOWN, inTurn, refused, timestampError, star
 
 const { pool, start, reserved, attemptsOf } = await startPlacing();
 
-/** What the provider may say to one call, and whether there may be an order afterwards. */
+/** The possible results of one call to the provider, and whether an order may exist afterwards. */
 const SAYINGS = {
   placed: { answer: () => PLACED, mayExist: true },
   unknown: { answer: () => UNKNOWN, mayExist: true },

@@ -24,7 +24,7 @@ export const refused = (code: 'SIGNATURE_ERROR' | 'PARAMETER_ERROR'): PlacementO
 export const SIGNATURE_ERROR = refused('SIGNATURE_ERROR');
 export const STORED = { kind: 'refused', statusCode: 'SIGNATURE_ERROR', message: 'no' };
 export const UNKNOWN: PlacementOutcome = { kind: 'unknown', cause: 'HTTP 502' };
-/** `offMs`: how far the provider's clock is from ours, by the header of whole seconds; null: there is no header. */
+/** `offMs`: the offset of the provider's clock from ours, by a header of whole seconds; null: there is no header. */
 export const timestampError = (offMs: number | null = 0): PlacementOutcome => ({
   kind: 'not_sent',
   cause: 'TIMESTAMP_ERROR',
@@ -37,7 +37,7 @@ interface Call {
 }
 
 type Provider = (timestampMs: number) => PlacementOutcome | Promise<PlacementOutcome>;
-/** Gives these answers in turn, then takes every order. */
+/** Returns these results in turn, then accepts every order. */
 export function inTurn(...answers: readonly (() => PlacementOutcome)[]): Provider {
   const left = [...answers];
   return () => (left.shift() ?? (() => PLACED))();

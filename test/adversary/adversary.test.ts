@@ -14,7 +14,7 @@ test('nothing that a login of the engine may do goes unseen: it is refused, chan
     live: 0,
   });
   expect(report.unseen.map(({ attempt, why }) => `${attempt.name}: ${why}`)).toEqual([]);
-  // With the checks off that found them: otherwise nothing would ever be unseen here.
+  // With the checks off that found them: otherwise none would ever be unseen here.
   expect(report.control).toMatchObject({ found: 8, unseenThen: 8 });
   expect(report.committed.others).toEqual([]);
   // The book itself is left in the middle of its work: one payment waits for a worker.

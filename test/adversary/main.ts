@@ -6,8 +6,8 @@ import { prepareGround } from '../attack/ground/world.ts';
 import { runAdversary } from './run.ts';
 
 /**
- * `npm run adversary`: hostile statements with every login that the engine has, and what the audit says to each. Exit code
- * 1 when one is unseen, or the control finds the adversary blind.
+ * `npm run adversary`: hostile statements with every login of the engine, and the audit's verdict on each. Exit code 1
+ * when one is unseen, or when the control shows that the adversary itself detects nothing.
  */
 
 const { values } = parseArgs({

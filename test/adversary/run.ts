@@ -14,13 +14,13 @@ import { type Bench, openBench, type Outcome, type TrialOptions, type Verdict } 
 export interface AdversaryOptions {
   readonly ground: Ground;
   readonly seed: number;
-  /** So many statements of each login at most, drawn by the seed; null: all of them. The chains are always tried. */
+  /** The maximum of statements of each login, drawn by the seed; null: all of them. The chains are always tried. */
   readonly each: number | null;
   readonly pairs: number;
   readonly control: number;
-  /** One of so many is committed over its login, to a copy. */
+  /** One of this many is committed over its login, to a copy. */
   readonly committed: number;
-  /** So many kinds of effects on a running engine; 0: none is started again. */
+  /** This many kinds of effects are tried on a running engine; 0: none is started again. */
   readonly live: number;
   /** Whether the key of the API's seals is registered. Default: yes, as it should be. */
   readonly registered?: boolean;
@@ -32,13 +32,13 @@ export interface AdversaryReport {
   /** Per login, chains and pairs by themselves. */
   readonly counts: Readonly<Record<string, Readonly<Partial<Record<Verdict, number>>>>>;
   readonly unseen: readonly Outcome[];
-  /** Of those that were committed over their login: whether that came to the same. */
+  /** Compares the verdicts of those committed over their login with the earlier ones. */
   readonly committed: { readonly same: number; readonly others: readonly (readonly [Outcome, Outcome])[] };
   readonly control: Control;
   readonly live: readonly LiveOutcome[];
-  /** Functions of the engine that no genuine call was written for: they are only guessed at. */
+  /** Functions of the engine without a genuine call: their arguments are only guessed. */
   readonly guessedAt: readonly string[];
-  /** Situations of the book that were found before anybody had touched it. */
+  /** Situations of the book with findings before any statement. */
   readonly anyway: readonly string[];
   readonly seconds: number;
 }
@@ -122,7 +122,7 @@ export async function runAdversary(options: AdversaryOptions): Promise<Adversary
   }
 }
 
-/** One of so many, over the login and with a commit: each on a database of its own. */
+/** Commits one of so many over its login: each on a database of its own. */
 async function commitSome(
   book: AdversaryBook,
   outcomes: readonly Outcome[],
@@ -134,7 +134,7 @@ async function commitSome(
     const bench = await openBench(await book.copy(), book.scene, book.prepared);
     try {
       const after = await bench.commit(before.attempt);
-      // Who was let into a role by hand may do nothing there, and a login does not get in.
+      // A role set by hand inside a session may have no rights where the login cannot even connect.
       const isHarmless = [before, after].every(({ verdict }) => ['refused', 'changed nothing'].includes(verdict));
       if (after.verdict !== before.verdict && !isHarmless) others.push([before, after]);
     } finally {

@@ -9,9 +9,9 @@ import { type Engine, launchEngine } from '../support/engine.ts';
 import { findingsIn, named, steal } from './theft.ts';
 
 /**
- * `npm run theft -- --seconds 300`: audits an engine under honest traffic, which has to be clean; then commits a theft and
- * hides it for so long, while the traffic and audits go on. Exit code 1 when an audit of the honest was not clean, or one
- * of the theft did not name it. `--of FOLDER`: with the audit of another version.
+ * `npm run theft -- --seconds 300`: audits an engine under honest traffic, which has to be clean. Then commits a theft
+ * and hides it for so long, while the traffic and audits continue. Exit code 1 when an audit of the honest traffic was
+ * not clean, or one of the theft did not name it. `--of FOLDER`: with the audit of another version.
  */
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '300' }, of: { type: 'string' } } });
 const say = (line: string) => console.log(line);
@@ -22,7 +22,7 @@ function startTraffic(engine: Engine) {
   let paid = 0;
   const customers = Array.from({ length: 3 }, async () => {
     while (!over.signal.aborted) {
-      // A machine that is short of time answers later; such an order stays open.
+      // A busy machine responds later; such an order stays open.
       const { status, body } = await engine.create({ wallet: `wallet-${paid % 50}` });
       if (status !== 201) continue;
       await engine.pay((body as { externalOrderNumber: string }).externalOrderNumber);

@@ -4,16 +4,16 @@ import { byHand } from '../support/database.ts';
 import type { Engine } from '../support/engine.ts';
 
 /**
- * A theft with the worker's rights of before the walls: a credit is taken back into suspense and released to a wallet of
- * the thief, by the hand of an open deposit; and the row of that deposit says, again every second, that it has just closed,
- * so that whoever believes it looks at no history.
+ * A theft with the worker's rights from before the walls. It reverses a credit into suspense and releases it to the
+ * thief's wallet, through an open deposit. Every second it writes to the row of that deposit that it has just closed,
+ * so that a check that trusts the row reads no history.
  */
 export interface Theft {
   readonly victim: string;
   readonly thief: string;
   /** The database refused both steps to each login of a running process. */
   readonly refused: readonly string[];
-  /** Says once more that the deposit has closed just now. */
+  /** Writes once more that the deposit has closed just now. */
   refresh(): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ async function order(engine: Engine, wallet: string): Promise<string> {
   return externalOrderNumber;
 }
 
-/** What an audit found of it; empty: the thief got away. */
+/** The audit's findings about it; empty: the thief got away. */
 export const named = (findings: readonly Finding[], { thief }: Theft): readonly Finding[] =>
   findings.filter(({ kind, where }) => kind === 'posting_unexplained' && where === `deposit:${thief}`);
 

@@ -18,7 +18,7 @@ const [inRed1, inRed2, inBlue] = [await created('red-1'), await created('red-2')
 const get = (key: string, path: string) => engine.call('GET', path, undefined, { key });
 const create = (key: string, change: object) =>
   engine.call('POST', '/v1/deposits', engine.body({ ...change }), { key });
-/** All that a caller can see of an answer, less what it asked with and when. */
+/** Everything that a caller can see of a response, without the caller's own input and the time. */
 const seen = ({ status, headers, text }: Answer, asked: string) => ({
   status,
   headers: [...headers]
@@ -66,7 +66,7 @@ describe('T25: someone else’s deposit and wallet', () => {
     expect(await numbers(blue, 'limit=1')).toEqual([inBlue]);
     expect(await numbers(all, '')).toEqual([inRed1, inRed2, inBlue].toSorted());
     const page = (await get(all, '/v1/deposits?limit=1')).body;
-    // The end of another caller's page opens nothing.
+    // The cursor of another caller's page opens nothing.
     expect(await numbers(red, `cursor=${encodeURIComponent(page.nextCursor)}`)).not.toContain(inBlue);
   });
 
@@ -119,7 +119,7 @@ describe('T25: someone else’s payments, for an operator who is limited to wall
     return rows[0];
   };
 
-  /** A credited deposit, its posting, a case that was decided about it, and one that is open. */
+  /** A credited deposit, its posting, a decided case about it, and an open one. */
   async function paidTwice(wallet: string) {
     const order = await placed(engine, { wallet });
     await arrives(engine, order);

@@ -24,8 +24,8 @@ import { memoryLog, raised } from './evidence.ts';
 import { seal } from '../support/seals.ts';
 
 /**
- * One order from placement to judgement, with the clock of the API, the worker, the database or the provider apart. The
- * database is real, and its clock is put off by a function that stands before the built-in one in every search path.
+ * One order from placement to judgment, with the clock of the API, the worker, the database or the provider off. The
+ * database is real; a function that precedes the built-in one in every search path shifts its clock.
  */
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -91,7 +91,7 @@ async function as<T>(who: 'api' | 'worker', work: () => Promise<T>): Promise<T> 
   }
 }
 
-/** Takes a stamp that is at most two minutes off, and tells its time in either answer. */
+/** Accepts a stamp that is at most two minutes off, and reports its time in either response. */
 const provider = answering(async (_request, timestampMs) =>
   Math.abs(timestampMs - providerMs()) > 2 * MINUTE
     ? { kind: 'not_sent', cause: 'TIMESTAMP_ERROR', clock: { providerTimeMs: providerMs() } }
@@ -151,7 +151,7 @@ async function deliver(asked: Order) {
   return { answer, row: rows[0], alarms: raised(log, lines).map(({ alarm }) => alarm) };
 }
 
-/** What became of the payment: every word but "credited" is told to people. */
+/** The outcome of the payment: operators get a case or an alarm for all but "credited". */
 async function outcome(asked: Order): Promise<string> {
   const { answer, row, alarms } = await deliver(asked);
   if (answer === 'unauthorized') return `refused, ${alarms.join()}`;
@@ -169,12 +169,15 @@ const SMALL = [-110 * SECOND, 110 * SECOND];
 const LARGE = [-20 * MINUTE, -3 * MINUTE, 3 * MINUTE, 20 * MINUTE, 3 * DAY];
 const NOT_PLACED = 'not placed, placement_clock_skew';
 
-/** Where a clock is apart by so much from before the order on. What is not here is credited in time. */
+/** A clock is off by so much from before the order on. Values that are not listed are credited in time. */
 const ALWAYS: Partial<Record<Who, Record<number, string>>> = {
   database: { [-20 * MINUTE]: NOT_PLACED, [20 * MINUTE]: NOT_PLACED, [3 * DAY]: NOT_PLACED },
   provider: { [-20 * MINUTE]: NOT_PLACED, [20 * MINUTE]: NOT_PLACED, [3 * DAY]: NOT_PLACED },
 };
-/** Where it goes wrong between the order and its payment. The database ahead is the provider behind, and the reverse. */
+/**
+ * A clock goes wrong between the order and its payment. A database that is ahead equals a provider that is behind, and
+ * the reverse.
+ */
 const SINCE: Partial<Record<Who, Record<number, string>>> = {
   database: {
     [-20 * MINUTE]: 'refused, callback_ahead',

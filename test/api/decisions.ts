@@ -6,11 +6,11 @@ import type { Answer, Engine } from '../support/engine.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { until } from '../support/until.ts';
 
-/** What one operator does; each holds a personal key of their own. */
+/** The calls of one operator; each holds a personal key of their own. */
 export interface OperatorHands {
   readonly name: string;
   list(query?: string): Promise<Answer['body']>;
-  /** The whole answer of the same. */
+  /** The whole response of the same. */
   listed(query?: string): Promise<Answer>;
   case(id: string): Promise<Answer['body']>;
   propose(id: string, body: Record<string, unknown>): Promise<Answer>;
@@ -50,7 +50,7 @@ export async function placed(engine: Engine, change: Record<string, unknown> = {
   return { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode };
 }
 
-/** An authentic callback, acknowledged; answers what it said. */
+/** Sends an authentic callback, which is acknowledged; returns its data. */
 export async function arrives(
   engine: Engine,
   order: Order,
@@ -63,7 +63,7 @@ export async function arrives(
   return data;
 }
 
-/** The open case about a callback, once it stands where `standing` says. */
+/** Returns the open case about a callback, once its standing is `standing`. */
 export function opened(hands: OperatorHands, order: Order, reason: string, standing: string): Promise<Answer['body']> {
   return until(`a case ${reason} of ${order.externalOrderNumber}`, async () => {
     const { items } = await hands.list('?limit=200');
@@ -76,7 +76,7 @@ export function opened(hands: OperatorHands, order: Order, reason: string, stand
   });
 }
 
-/** One proposes, the other confirms; answers the case as it is then. */
+/** One proposes, the other confirms; returns the case as it is then. */
 export async function decideTogether(
   first: OperatorHands,
   second: OperatorHands,
@@ -100,7 +100,7 @@ export interface BookedPosting {
   readonly actor: string | null;
 }
 
-/** Every posting of a transaction code and whatever followed from it, oldest first. */
+/** Every posting of a transaction code and all that followed from it, oldest first. */
 export async function bookedFor(engine: Engine, transactionCode: string): Promise<BookedPosting[]> {
   const { rows } = await engine.db.owner.query<BookedPosting>(
     `with recursive line as (

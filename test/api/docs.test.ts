@@ -19,7 +19,7 @@ test('the page names every operation, schema and error of the document, and runs
     for (const one of Object.values<Document>(methods)) expect(text).toContain(`id="${one.operationId}"`);
   }
   for (const name of Object.keys(document.components.schemas)) expect(text).toContain(`id="schema-${name}"`);
-  // Where the `type` of an answer leads.
+  // The targets of the `type` of an error.
   const told = [...text.matchAll(/id="(error-\w+)"/g)].map((match) => `/docs#${match[1]}`);
   expect(told.toSorted()).toEqual(document.components.schemas.Problem.properties.code.enum.map(typeOf).toSorted());
   expect(text).not.toMatch(/<script|style=|onclick|https?:\/\/(?!pay\.mtpay\.example)/);

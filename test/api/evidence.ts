@@ -14,11 +14,11 @@ export function expectRefusal(answer: Answer, status: number, code: string): voi
     type: answer.headers.get('content-type'),
     kept: answer.headers.get('cache-control'),
   }).toEqual({ status, told: status, code, type: 'application/problem+json; charset=utf-8', kept: 'no-store' });
-  // Listeners without a page of the codes lead nowhere.
+  // Listeners without a page of the codes have no target.
   expect([`/docs#error-${code}`, 'about:blank']).toContain(answer.body.type);
 }
 
-/** How much there is of everything a request could have written. */
+/** The count of every kind of row that a request could have written. */
 export async function stored(engine: Engine): Promise<Record<string, string>> {
   const { rows } = await engine.db.owner.query<Record<string, string>>(
     `select (select count(*) from engine.deposit) as deposits,
@@ -32,7 +32,7 @@ export async function stored(engine: Engine): Promise<Record<string, string>> {
   return rows[0]!;
 }
 
-/** The row as text: the same text means that nothing was changed. */
+/** The row as text: the same text means no change. */
 export async function depositRow(engine: Engine, externalOrderNumber: string): Promise<string> {
   const { rows } = await engine.db.owner.query<{ row: string }>(
     'select d::text as row from engine.deposit d where external_order_number = $1',
@@ -80,7 +80,7 @@ export async function inbox(engine: Engine, externalOrderNumber: string): Promis
   return rows;
 }
 
-/** What a machine has credited for one deposit: amounts in MTC. */
+/** The machine's credits for one deposit: amounts in MTC. */
 export async function postings(engine: Engine, externalOrderNumber: string): Promise<string[]> {
   const { rows } = await engine.db.owner.query<{ amount: string }>(
     `select trim_scale(amount)::text as amount from ledger.transaction where deposit = $1 and kind = 'credit' order by id`,
@@ -89,7 +89,7 @@ export async function postings(engine: Engine, externalOrderNumber: string): Pro
   return rows.map((row) => row.amount);
 }
 
-/** What the provider says of one order: how often it was asked to place it, and how many orders it has made of that. */
+/** The provider's view of one order: how often it was placed, and how many orders resulted. */
 export async function seenByProvider(
   engine: Engine,
   externalOrderNumber: string,
@@ -144,13 +144,13 @@ export async function runsOf(engine: Engine, externalOrderNumber: string): Promi
 export interface MemoryLog {
   readonly log: Log;
   readonly lines: string[];
-  /** The alarms raised about one deposit, in order but for those that were counted: each as often as it was raised. */
+  /** The alarms about one deposit, in order but for the counted ones: each as often as it was raised. */
   readonly alarms: (deposit: string) => Alarm[];
-  /** What was told with each of these alarms, in order. */
+  /** The fields of each of these alarms, in order. */
   readonly fields: (alarm: Alarm) => Readonly<Record<string, unknown>>[];
 }
 
-/** A log that can be read: what the processes would print. */
+/** A readable log: the output of the processes. */
 export function memoryLog(): MemoryLog {
   const lines: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
@@ -168,7 +168,7 @@ export function memoryLog(): MemoryLog {
 
 interface Raised {
   readonly alarm: Alarm;
-  /** How many alarms the line stands for. */
+  /** How many alarms the line counts. */
   readonly times: number;
   readonly deposit?: string;
   readonly count?: number;
@@ -176,7 +176,7 @@ interface Raised {
   readonly [field: string]: unknown;
 }
 
-/** The lines that are alarms, with those that were counted until now. */
+/** The lines that are alarms, including those counted until now. */
 export function raised(log: Log, lines: readonly string[]): Raised[] {
   tellCounted(log);
   return lines
@@ -185,6 +185,6 @@ export function raised(log: Log, lines: readonly string[]): Raised[] {
     .map((line) => ({ ...line, times: line.count ?? 1 }));
 }
 
-/** How often one kind was raised, whatever it was about. */
+/** How often one kind was raised, for any deposit. */
 export const timesRaised = ({ log, lines }: Pick<MemoryLog, 'log' | 'lines'>, alarm: Alarm): number =>
   raised(log, lines).reduce((sum, line) => sum + (line.alarm === alarm ? line.times : 0), 0);

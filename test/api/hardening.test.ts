@@ -157,7 +157,7 @@ test.each<[string, number]>([
   ['deflate', 415],
   ['', 415],
 ])('a body with content-encoding "%s" is answered %d', async (encoding, status) => {
-  // It is read before it is verified: 400 and 401 mean that it was taken as it is.
+  // It is read before it is verified: 400 and 401 mean that it was read unchanged.
   const answer = await engine.callback(callbackPath, '{"signature":"","timestamp":1,"data":{}}', {
     'content-encoding': encoding,
   });
@@ -180,7 +180,7 @@ test.each([
 const connected = async (port: number, said = '') => {
   const socket = connect(port, '127.0.0.1');
   const closed = new Promise<void>((resolve) => socket.on('error', () => undefined).once('close', () => resolve()));
-  // One that is closed at once may never learn that it was connected.
+  // A socket that is closed at once may never learn that it was connected.
   await Promise.race([new Promise((resolve) => socket.once('connect', resolve)), closed]);
   socket.write(said);
   return { socket, closed };
@@ -219,7 +219,7 @@ test.each([
     );
     try {
       await until('every connection to be held', async () => open === CONNECTIONS);
-      // Whoever has just said something has not ended it.
+      // A sender that has just sent bytes has not ended the request.
       for (const { socket } of senders) if (!socket.destroyed) socket.write(more);
       const order = buildOrder();
       await reserved(engine, order);
@@ -307,7 +307,7 @@ describe('a listener of its own', () => {
     const answered = new Promise((resolve) => third.socket.once('data', resolve));
     await answered;
     expect(second.socket.destroyed).toBe(false);
-    // The third was answered last, so the one that never ended its request goes before it.
+    // The third got the latest response, so the one that never ended its request is closed before it.
     const fourth = await connected(port, quick);
     await second.closed;
     await new Promise((resolve) => fourth.socket.once('data', resolve));
@@ -323,7 +323,7 @@ describe('a listener of its own', () => {
     const busy = await connected(port, 'GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
     await until('the request to be under way', async () => release !== before);
     const heard = new Promise<string>((resolve) => busy.socket.once('data', (data) => resolve(String(data))));
-    // Whoever comes meanwhile makes room again.
+    // A newer connection makes room again.
     const turnedAway = await connected(port);
     await turnedAway.closed;
     release();

@@ -10,7 +10,7 @@ import { order as anOrder, paid } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
 import { seal } from '../support/seals.ts';
 
-/** A signature covers no content: whatever came with a stamp first is what the stamp stands for, kept or repeated. */
+/** A signature covers no content: the first content that came with a stamp owns the stamp, stored or repeated. */
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const worker = db.poolFor('app_worker');
@@ -72,10 +72,10 @@ test('kept messages: a forged content under an earlier stamp of a genuine messag
   const once = { ...paid(order), paymentPrice: '"unreadable"' };
   const genuine = (at: number) => message(order, at, once);
   const same = genuine(now - 60_000);
-  // The provider repeats what was answered 503, signed afresh.
+  // The provider repeats the message that got a 503, signed afresh.
   await routed(same);
   await routed(genuine(now - 30_000));
-  // Whoever saw the first delivery forges another content for it.
+  // A reader of the first delivery forges another content for its stamp.
   await routed(message(order, now - 60_000, { transactionCode: code() }));
   await reserved(db.owner, { externalOrderNumber: n });
   await place(n);

@@ -23,7 +23,7 @@ describe('the document', () => {
     const names = (all: readonly { method: string; path: string }[]) =>
       all.map((one) => `${one.method} ${one.path}`).toSorted();
     expect(names(listed)).toEqual(names(declared));
-    // Tags stand in the order of the page, which is no part of the claim.
+    // Tags are in the order of the page, which is not checked here.
     const { tags, ...made } = JSON.parse(JSON.stringify(openApiDocument(declared)));
     expect(document).toMatchObject(made);
     expect(document.tags).toEqual(expect.arrayContaining(tags));
@@ -165,7 +165,7 @@ describe('what the engine answers is what the document describes', () => {
   test('every refusal', async () => {
     const post = (body: unknown, options = {}) => engine.call('POST', '/v1/deposits', body, options);
     const expectRefused = (answer: Answer, status: number) => expectDescribed('/v1/deposits', 'POST', answer, status);
-    // The example of the document is what is answered, word for word.
+    // The document's example is the response, word for word.
     const expectExample = (answer: Answer, kind: string) =>
       expect(answer.body).toEqual(document.components.responses[kind].content['application/problem+json'].example);
     expectRefused(await post({}), 400);

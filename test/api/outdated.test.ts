@@ -7,10 +7,13 @@ import { byHand, createTestDatabase } from '../support/database.ts';
 import { seal } from '../support/seals.ts';
 import { memoryLog } from './evidence.ts';
 
-/** Workflows that run although their rows have ended are told to look: each of them, whatever becomes of another. */
+/**
+ * Workflows that still run although their rows have ended are signaled to look again: each of them, even if another
+ * signal fails.
+ */
 const db = await createTestDatabase();
 
-/** Temporal as far as it is asked here: these run, and whoever `fails` cannot be signalled. */
+/** The parts of Temporal that are used here: these workflows run, and signals to `fails` are rejected. */
 function running(workflowIds: readonly string[], fails: readonly string[]) {
   const told: string[] = [];
   const of = (type: string) => workflowIds.filter((id) => id.startsWith(`${type}:`));

@@ -14,7 +14,7 @@ import type { Answer, Engine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import { type MemoryLog, memoryLog } from './evidence.ts';
 
-/** Soon enough that no test waits for it; the order of things is that of production. */
+/** Quick enough for a test; the order of events is that of production. */
 export const QUICK_RELAY: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 
 export interface ApiChange {
@@ -49,7 +49,7 @@ export async function withApi<T>(engine: Engine, change: ApiChange, work: () => 
   }
 }
 
-/** While `work` runs, a worker of other settings stands in for the usual one. */
+/** While `work` runs, a worker of other settings replaces the usual one. */
 export async function withWorker<T>(
   engine: Engine,
   change: { readonly env?: Readonly<Record<string, string>>; readonly log?: Log },
@@ -73,7 +73,7 @@ export async function withWorker<T>(
   }
 }
 
-/** A line between two parts that can be cut: then connections die and new ones are refused. */
+/** A connection between two parts that can be cut: then connections are reset and new ones are refused. */
 export interface Line {
   readonly port: number;
   cut(): Promise<void>;
@@ -127,7 +127,7 @@ export async function loggedWorker(engine: Engine, env: Readonly<Record<string, 
   return memory;
 }
 
-/** Puts an API whose log can be read in the place of the engine's, at the same addresses; `between`: while there is none. */
+/** Replaces the engine's API by one with a readable log, at the same addresses; `between` runs while there is none. */
 export async function loggedApi(
   engine: Engine,
   relay: RelayTimes = QUICK_RELAY,
@@ -141,14 +141,14 @@ export async function loggedApi(
   return memory;
 }
 
-/** As the provider does, which comes again while it is told to: the first other answer. */
+/** Retries as the provider does while the response asks for it: returns the first other response. */
 export const delivered = (deliver: () => Promise<Answer>): Promise<Answer> =>
   until('an answer that does not say to come again', async () => {
     const answer = await deliver();
     return answer.status !== 503 && answer;
   });
 
-/** The acknowledgement as it is configured when nothing else is said: these bytes, this type, nothing added. */
+/** The acknowledgement by default: these bytes, this type, nothing added. */
 export function expectAck(answer: Answer, body = 'SUCCESS', type = 'text/plain'): void {
   expect({
     status: answer.status,

@@ -9,7 +9,7 @@ import { lineTo, withApi } from './parts.ts';
 const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
 const get = (path: string) => engine.call('GET', path);
 const keyOf = (name: string, ...scopes: Scope[]) => createApiKey(engine.db.owner, { name, scopes });
-/** Of a caller that has no other: nobody may hold three. */
+/** A key of a new caller: no caller may hold three. */
 const freshKey = (...scopes: Scope[]) => keyOf(`fresh-${randomUUID()}`, ...scopes);
 const change = (sql: string, name: string) =>
   engine.db.owner.query(`update engine.api_key set ${sql} where name = $1 and revoked_at is null`, [name]);
@@ -225,7 +225,7 @@ describe('the list of deposits', () => {
       const { externalOrderNumber } = (await engine.create({ wallet: WALLET })).body;
       numbers.push(externalOrderNumber);
     }
-    // Three of one moment: the page's end must tell them apart.
+    // Three of one moment: the cursor must distinguish them.
     await engine.db.owner.query(
       `update engine.deposit set created_at = '2026-01-01T00:00:00.000001Z' where external_order_number = any($1)`,
       [numbers.slice(0, 3)],

@@ -101,7 +101,7 @@ describe('what the document allows and what the API takes are the same', () => {
   });
 
   test('for the reason of a decision', () => {
-    // A text whose normal form is another may be shorter than it was: then what is kept has to be long enough.
+    // A text may be shorter in its normal form: then the stored form has to be long enough.
     const reasons = fc.oneof(
       wild.filter((text) => typeof text !== 'string' || text.normalize('NFC') === text),
       fc.constantFrom(
@@ -149,7 +149,7 @@ describe('what the document allows and what the API takes are the same', () => {
   });
 });
 
-/** As long as a body may be. Read again from every letter, each of these would hold the process up for 0.2 s. */
+/** As long as a body may be. A parser that rereads from every letter would block the process for 0.2 s. */
 test.each([
   ['letters and a control', `${'x'.repeat(15_000)}\u0001`],
   ['words and a control', `${'x '.repeat(7_500)}\u0001`],

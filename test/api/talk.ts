@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Says bytes on a bare line and listens until the other side hangs up, or we do: at once after the last byte, or after
- * a while. `pauseMs` between the pieces, so that each is a packet of its own. Answers what came, as text.
+ * Sends bytes on a raw connection and reads until the other side closes it, or we do: at once after the last byte, or
+ * after a while. `pauseMs` between the pieces, so that each is a packet of its own. Returns the received text.
  */
 export function talk(
   url: string,
@@ -27,7 +27,7 @@ export function talk(
     const socket = connect({ port: Number(port), host: hostname, noDelay: true }, () => void speak());
     const timer = withinMs === undefined ? undefined : setTimeout(() => socket.destroy(), withinMs);
     socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
-    // A line that is cut while we still speak is an answer as well.
+    // A connection that is cut while we still send is a valid result.
     socket.on('error', () => undefined);
     socket.on('close', () => {
       clearTimeout(timer);

@@ -1,6 +1,6 @@
 import type { Engine } from '../support/engine.ts';
 
-/** Everything the engine has written down: its tables, every workflow's history, and these lines of its logs. */
+/** Everything that the engine has stored: its tables, every workflow's history, and these lines of its logs. */
 export async function traces(engine: Engine, logLines: readonly string[]): Promise<string> {
   return [...(await tables(engine)), ...(await histories(engine)), ...logLines].join('\n');
 }
@@ -22,7 +22,7 @@ async function histories(engine: Engine): Promise<string[]> {
   return texts;
 }
 
-/** All texts in a value; bytes are read as the text they may be. */
+/** All texts in a value; bytes are read as text. */
 function textOf(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
   if (typeof value === 'string') return value;

@@ -39,7 +39,7 @@ function archiver(source: Partial<HistorySource> = {}) {
   return { archiveClosed, alarms };
 }
 
-/** A deposit whose workflow has ended. */
+/** A deposit that is credited: its workflow ends. */
 async function credited(): Promise<{ readonly order: string; readonly handle: WorkflowHandle }> {
   const reserved = await world.reserve();
   const handle = await world.start(reserved);
@@ -47,7 +47,7 @@ async function credited(): Promise<{ readonly order: string; readonly handle: Wo
   expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
   return { order: reserved.order.externalOrderNumber, handle };
 }
-/** Nothing has to wait for its turn. */
+/** Makes all due at once. */
 const allDue = () =>
   owner.query(`update engine.archive_due set look_at = clock_timestamp() where look_at < 'infinity'`);
 const queued = async (workflowId: string) => {
@@ -61,7 +61,7 @@ const remove = async (workflowId: string, runId?: string) => {
     workflowExecution: { workflowId, ...(runId === undefined ? {} : { runId }) },
   });
   const isGone = async () => (await histories.fetch(workflowId, runId ?? '')) === null;
-  // The server takes its time.
+  // The server deletes slowly.
   await until('the workflow to be gone', isGone, 110_000);
 };
 
@@ -136,7 +136,7 @@ describe('a closed deposit', () => {
       'the payment window',
       async () => (await world.state(externalOrderNumber)).state === 'AWAITING_PAYMENT',
     );
-    // The row ahead of its workflow, as between the commit of an activity and the end of the run.
+    // The row is ahead of its workflow, as between the commit of an activity and the end of the run.
     await owner.query('insert into engine.archive_due values ($1, clock_timestamp(), 0, clock_timestamp())', [
       handle.workflowId,
     ]);
@@ -180,7 +180,7 @@ describe('a closed deposit', () => {
 test('two archivers at once, over the same work: each run has one row, and the chain holds', async () => {
   const all = await Promise.all(Array.from({ length: 12 }, () => credited()));
   await allDue();
-  // Both are given everything: the first look does not keep the second away.
+  // Each gets every workflow: the first look does not hide them from the second.
   const source: Partial<HistorySource> = {
     async runs(workflowId, listed) {
       await owner.query('update engine.archive_due set look_at = clock_timestamp() where workflow_id = $1', [
@@ -297,7 +297,7 @@ describe('alarms', () => {
     expect(await queued(lost.workflowId)).toBe(false);
     await allDue();
     await archiveClosed(100);
-    // As the runbook has it asked for once more.
+    // Requested once more, as in the runbook.
     await owner.query('select engine.await_archive(workflow_id, closed_at) from engine.archive_lost');
     await allDue();
     await archiveClosed(100);

@@ -54,7 +54,7 @@ async function chainOf(count: number) {
     await appendArchive(db.poolFor('app_worker'), run({ workflowId: `deposit:${at}` }));
   return db;
 }
-/** What nobody may do, done by the owner with the walls switched off. */
+/** A forbidden change, made by the owner with the walls switched off. */
 async function tamper(db: TestDatabase, sql: string): Promise<void> {
   await db.owner.query(
     `alter table engine.archive disable trigger append_only; ${sql}; alter table engine.archive enable trigger append_only`,

@@ -4,11 +4,11 @@ import type { HistoryEvent } from '../../archive/event-checks.ts';
 import { readHistory } from '../../archive/history.ts';
 import { recordedHistories } from '../support/workflows/histories.ts';
 
-/** What contradicts itself within one history. Nothing that a server wrote does. */
+/** Contradictions within one history. A history that a server wrote has none. */
 const recorded = await recordedHistories();
 const SECOND = 1;
 
-/** A copy of a recorded history with something changed in it, and what is odd about it. */
+/** A copy of a recorded history with a change in it, and the contradictions found. */
 function oddities(name: string, change: (events: HistoryEvent[]) => void) {
   const { history } = recorded.find((one) => one.name === name)!;
   const copy = parseHistory(canonicalHistory(history).text);
@@ -151,7 +151,7 @@ describe('its times', () => {
     const { name, at } = recorded
       .map((one) => ({ name: one.name, at: writtenLater(one.history.events ?? []) }))
       .find((one) => one.at > 0)!;
-    // All that was written down with it is a minute younger, from the end of the task on.
+    // All events written together with it are a minute later, from the end of the task on.
     const odd = oddities(name, (events) => {
       const end = events.findLastIndex((event, i) => i < at && event.workflowTaskCompletedEventAttributes);
       for (const [i, event] of events.entries()) if (i >= end && i !== at) move(event, 60 * SECOND);
@@ -159,7 +159,7 @@ describe('its times', () => {
     expect(odd).toEqual([]);
   });
 
-  /** The place of a signal that came before the event in front of it; -1: there is none. */
+  /** The index of a signal that is older than the event before it; -1: there is none. */
   const writtenLater = (events: readonly HistoryEvent[]): number =>
     events.findIndex(
       (event, i) => event.workflowExecutionSignaledEventAttributes && timeOf(event) < timeOf(events[i - 1]!),

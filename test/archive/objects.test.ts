@@ -106,7 +106,7 @@ test('with a directory everything new goes there, and what the database has is f
   expect(await objects.get(hashOf('before'))).toBe('before');
   expect(await objects.get(hashOf('after'))).toBe('after');
   expect(await kept('after')).toEqual([]);
-  // Damage is not answered with another copy: it has to be told.
+  // Damage is not repaired by another copy: it has to be reported.
   await objects.put(hashOf('both'), 'history', 'both');
   await postgresObjects(worker).put(hashOf('both'), 'history', 'both');
   await writeFile(fileOf('both'), 'damaged');

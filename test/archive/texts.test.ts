@@ -9,12 +9,14 @@ import { HISTORIES, recordedHistories } from '../support/workflows/histories.ts'
 import { required } from '../support/database.ts';
 import { quietRuntime } from '../support/runtime.ts';
 
-/** The canonical text of a history, and what the chain reads off it. */
+/** The canonical text of a history, and the fields that the chain takes from it. */
 quietRuntime();
 const histories = await recordedHistories();
 const named = (name: string) => histories.find((recorded) => recorded.name === name)!;
 
-/** The same rule, written a second time: sorted by a replacer, which does for keys that do not look like numbers. */
+/**
+ * A second implementation of the same rule: sorted by a replacer, which works for keys that do not look like numbers.
+ */
 const sortedJson = (value: unknown) =>
   JSON.stringify(value, (_key, member: unknown) =>
     typeof member === 'object' && member !== null && !Array.isArray(member)

@@ -12,7 +12,7 @@ const defence = (
   ...edits: readonly (readonly [file: string, find: string, replace: string])[]
 ): Defence => ({ name, series, edits: edits.map(([file, find, replace]) => ({ file, find, replace })) });
 
-/** Every defence that a callback meets, in the order in which it meets them. */
+/** Every defense against a callback, in the order in which they apply. */
 export const DEFENCES: readonly Defence[] = [
   defence('content type', 'middle', ['api/callback-app.ts', 'return isJson && charsets', 'return true || charsets']),
   defence(
@@ -55,7 +55,7 @@ export const DEFENCES: readonly Defence[] = [
     '/^[0-9A-F]{64}$/',
     '/^[0-9A-Fa-f]{64}$/',
   ]),
-  // Of the whole ring: no token has to fit any key.
+  // All keys of the ring: any token matches.
   defence('token', 'signatures', [
     'providers/callback-address.ts',
     'return capable[0] ?? null',

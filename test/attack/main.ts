@@ -6,7 +6,10 @@ import { writeReport } from './report.ts';
 import { type AttackOptions, runAttack, type SeriesName } from './run.ts';
 import { runSabotage } from './sabotage.ts';
 
-/** `npm run attack`: attacks an engine of its own over HTTP. Exit code 1 when anything hostile passed or anything honest did not. */
+/**
+ * `npm run attack`: attacks an engine of its own over HTTP. Exit code 1 when a hostile message passed or an honest one
+ * did not.
+ */
 
 const ALL: readonly SeriesName[] = ['signatures', 'tokens', 'middle'];
 
@@ -17,7 +20,7 @@ const { values } = parseArgs({
     json: { type: 'string' },
     series: { type: 'string', default: 'all' },
     sabotage: { type: 'string' },
-    // What the sabotage gives to the attacks it starts.
+    // The sabotage's options for the attacks that it starts.
     given: { type: 'string', default: '{}' },
   },
 });

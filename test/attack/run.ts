@@ -13,9 +13,9 @@ export interface AttackOptions {
   readonly count: number;
   readonly series: readonly SeriesName[];
   readonly ground?: Ground;
-  /** Ends after the first part that failed; the rest would say nothing new. */
+  /** Ends after the first part that failed; the rest would add no information. */
   readonly untilRed?: boolean;
-  /** Told what is going on. */
+  /** Receives lines of progress. */
   readonly say?: (line: string) => void;
 }
 
@@ -26,11 +26,11 @@ export interface AttackReport {
   readonly seconds: number;
   readonly classes: readonly ClassReport[];
   readonly genuine: GenuineReport;
-  /** What is wrong, one line each; empty when every attack was turned away and everything honest was taken. */
+  /** The faults, one line each; empty when every attack was refused and every honest message was accepted. */
   readonly failures: readonly string[];
 }
 
-/** A share of the whole for messages altered in form, which have to be refused though they are signed. */
+/** The share of messages altered in form, which have to be refused though they are signed. */
 const FORMS_SHARE = 20;
 const MIDDLE_SHARE = 250;
 
@@ -43,7 +43,7 @@ function planOf({ series, count }: AttackOptions): [part: SeriesName | 'forms', 
   return plan;
 }
 
-/** Starts an engine of its own, attacks it, and says what came of it. */
+/** Starts an engine of its own, attacks it, and returns the report. */
 export async function runAttack(options: AttackOptions): Promise<AttackReport> {
   const say = options.say ?? (() => undefined);
   const world = await startWorld(options.ground);

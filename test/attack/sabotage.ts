@@ -15,12 +15,12 @@ export interface SabotageRow {
 }
 
 const NOT_COPIED = new Set(['node_modules', '.git', '.data', '.cache', 'dist', 'test-output', 'coverage']);
-/** Nothing is switched off: the same copy, the same command, green. */
+/** No defense is removed: the same copy, the same command, green. */
 const CONTROL: Defence = { name: 'nothing (control)', edits: [], series: 'all' };
 
 /**
- * Switches one defence off after the other, each in a copy of the sources, and runs the attack there. No
- * switch exists in the product: a defence is removed by editing the text of a copy.
+ * Removes one defense after the other, each in a copy of the sources, and runs the attack there. The product has no
+ * switch: a defense is removed by editing the text of a copy.
  */
 export async function runSabotage(options: {
   readonly which: string;
@@ -71,7 +71,7 @@ interface Site {
   readonly count: number;
 }
 
-/** The failures that the attack finds without this defence; empty when nobody noticed. */
+/** The failures that the attack finds without this defense; empty when it found none. */
 async function attackWithout(site: Site, defence: Defence): Promise<readonly string[]> {
   const at = (file: string) => join(site.copy, file);
   const untouched = new Map(defence.edits.map(({ file }) => [file, readFileSync(at(file), 'utf8')]));
@@ -89,7 +89,7 @@ const neverEnded = ({ name }: Defence): never => {
   throw new Error(`the attack without "${name}" did not come to its end`);
 };
 
-/** What is in the database or in the bundle has to be made anew when it was edited. */
+/** An edit of the database or the bundle requires a new one. */
 const changesGround = ({ edits }: Defence): boolean =>
   edits.some(({ file }) => /^(domain|workflows|database\/migrations)\//.test(file));
 
@@ -105,7 +105,7 @@ async function attack({ copy, ground, seed, count }: Site, defence: Defence): Pr
   return null;
 }
 
-/** An edit that finds nothing, or too much, is an error: the table would tell of a defence that was never removed. */
+/** Throws for an edit without a match, or with too many: the table would report a defense that was never removed. */
 export function applyEdit(source: string, { file, find, replace }: Defence['edits'][number]): string {
   const parts = source.split(find);
   if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times, and not once: ${find}`);
@@ -122,7 +122,9 @@ function run(cwd: string, args: readonly string[]): Promise<string> {
   });
 }
 
-/** What only a missing defence can do. A machine that is too busy fails as well, and that proves nothing. */
+/**
+ * Failures that only a missing defense can cause. A machine that is too busy fails as well, and that proves nothing.
+ */
 const tells = (failure: string): boolean =>
   !/no attempt was made|untouched original|waited in vain|^genuine/.test(failure);
 

@@ -10,19 +10,19 @@ import { compose, type Ticket, type Victim } from './ground/victims.ts';
 import { inParallel, type Reply, type Wire } from './ground/wire.ts';
 import type { World } from './ground/world.ts';
 
-/** What came of one class. */
+/** The results of one class. */
 export interface ClassReport {
   readonly series: string;
   readonly name: string;
   readonly rows: readonly string[];
   attempts: number;
-  /** How often each status came; 0 is a line closed without an answer. */
+  /** The count of each status; 0 is a connection closed without a response. */
   readonly answers: Record<string, number>;
-  /** Attempts that were acknowledged, kept, or not refused as they have to be. */
+  /** Attempts that were acknowledged, stored, or not refused as required. */
   accepted: number;
   /** Whether the untouched original was accepted. */
   control: boolean;
-  /** What was found that must not be there. */
+  /** Found traces that must not be there. */
   readonly found: string[];
 }
 
@@ -32,18 +32,18 @@ export interface Arena {
   readonly genuine: Genuine;
   readonly roster: Roster;
   readonly random: Random;
-  /** Every different answer 401: there has to be one. */
+  /** Every different response with status 401: there has to be one. */
   readonly unauthorized: Set<string>;
 }
 
 interface Series {
   readonly name: string;
   readonly classes: readonly AttackClass[];
-  /** What of the target's message this attacker has. */
+  /** The parts of the target's message that this attacker has. */
   base(holdings: Omit<Holdings, 'base'>): Holdings['base'];
   /** A signature this attacker may put under a message. */
   ticket(arena: Arena): Ticket;
-  /** Targets it is worth attacking. */
+  /** Targets worth an attack. */
   targets(roster: Roster): readonly Victim[];
 }
 
@@ -89,7 +89,7 @@ const TOKENS: Series = {
   targets: ({ open, settled }) => [...open, ...settled],
 };
 
-/** A message altered in form on its way: token and signature are right, and it is refused all the same. */
+/** A message altered in form on its way: token and signature are right, but it is refused. */
 const FORMS: Series = {
   name: 'forms',
   classes: SHAPE_CLASSES.filter((shape) => shape.harmless !== true && shape.few !== true),
@@ -172,10 +172,10 @@ function hold(series: Series, arena: Arena): Holdings {
   return { ...holdings, base: series.base(holdings) };
 }
 
-/** A refusal says no and nothing else: no success, no redirect, no failure of ours. */
+/** A refusal reveals nothing else: no success, no redirect, no failure of ours. */
 const isRefusal = ({ status }: Reply): boolean => status === 0 || (status >= 400 && status < 500);
 
-/** What the classes start from, as it came: acknowledged, because nothing about it was changed. */
+/** Sends the unaltered original of the classes: it has to be acknowledged. */
 async function sendOriginal({ wire, roster, random }: Arena): Promise<boolean> {
   const { path, callback } = random.pick(roster.settled);
   const { status, body } = await wire.sendAlone({ path, body: callback!.body });

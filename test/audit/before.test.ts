@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { ALONE, changePayload, findingsOf, keepBook, rewriteHistory } from './book.ts';
 
-/** A book as it was made before payments had slots: other names of postings, no word of what was carried out. */
+/** A book from before payments had slots: other keys of postings, and no record of carried-out decisions. */
 const book = await keepBook();
 const { twice, decided } = book.deposits;
 

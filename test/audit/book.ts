@@ -27,16 +27,16 @@ import { until } from '../support/until.ts';
 /** A small book with every way in which money moves, archived, and copies of it to tamper with. */
 export interface Book {
   readonly engine: Engine;
-  /** Order numbers by what became of them. */
+  /** Order numbers by their outcome. */
   readonly deposits: Readonly<Record<Kind, string>>;
   /** The workflow code that decided all of it. */
   readonly code: string;
   audit(url?: string, ...words: string[]): Promise<AuditReport>;
   /** With other code, other exceptions, or the heads of an earlier report. */
   auditWith(change: Partial<AuditDependencies>, url?: string, ...words: string[]): Promise<AuditReport>;
-  /** Two histories a part; what is finished is kept under `name`. */
+  /** Two histories a part; finished parts are stored under `name`. */
   auditInParts(name: string, tell: (line: string) => void): Promise<AuditReport>;
-  /** A database of its own in which `tamper` has been done, by somebody who may do everything. */
+  /** The address of a copy of the database in which `tamper` was run by a superuser. */
   tampered(tamper: string | ((db: pg.Client) => Promise<void>)): Promise<string>;
 }
 type Kind = 'credited' | 'price' | 'decided' | 'twice' | 'reversed' | 'rejected' | 'waiting' | 'doubtful';
@@ -45,7 +45,7 @@ export async function keepBook(): Promise<Book> {
   const engine = await startEngine();
   const deposits = await doBusiness(engine);
   await archiveAll(engine);
-  // The copies are made of a database that nobody is connected to.
+  // A database is copied only while it has no connections.
   await engine.stopWorker();
   await engine.api.close();
   await engine.stopSandbox();
@@ -53,7 +53,7 @@ export async function keepBook(): Promise<Book> {
   return { engine, deposits, ...(await copiesOf(engine, workflowBundle.code)) };
 }
 
-/** Audits of a database, and of copies of it that somebody has tampered with. */
+/** Audits of a database, and of tampered copies of it. */
 export async function copiesOf(
   { db, client }: Pick<Engine, 'db' | 'client'>,
   code: string,
@@ -94,7 +94,7 @@ export async function copiesOf(
       const copy = new URL(db.url);
       copy.pathname = `/${name}`;
       await withClient(copy.href, async (client) => {
-        // No trigger and no foreign key stands in the way of somebody who may do everything.
+        // A superuser meets no trigger and no foreign key.
         await client.query('set session_replication_role = replica');
         if (typeof tamper === 'string') await client.query(tamper);
         else await tamper(client);
@@ -104,7 +104,7 @@ export async function copiesOf(
   };
 }
 
-/** What an audit needs, with the workflow code of today, as the role `auditor` and in this process alone. */
+/** The dependencies of an audit, with the workflow code of today, as the role `auditor` and in this process alone. */
 export const auditing = (url: string, client: Client, code: string): AuditDependencies => ({
   database: { url: asRole(url, 'auditor') },
   client,
@@ -115,7 +115,7 @@ export const auditing = (url: string, client: Client, code: string): AuditDepend
   exceptions: NO_EXCEPTIONS,
   sealTrust: sealTrust(),
   links: { redirectHosts: ['127.0.0.1', 'pay.example'], plainHttpHosts: ['127.0.0.1'] },
-  // Nothing is under way any more.
+  // Nothing is pending any more.
   patience: { looks: 2, everyMs: 50, youngMs: 0, archivedWithinMs: 0 },
   processes: 1,
   tell: () => undefined,
@@ -182,7 +182,7 @@ export async function doBusiness(engine: Engine): Promise<Record<Kind, string>> 
   };
 }
 
-/** The posting with which a deposit is shown. */
+/** The posting that a deposit shows. */
 async function creditOf({ db }: Engine, { externalOrderNumber }: Order): Promise<string> {
   const { rows } = await db.owner.query<{ id: string }>(
     'select posting_id::text as id from engine.deposit where external_order_number = $1',
@@ -191,7 +191,7 @@ async function creditOf({ db }: Engine, { externalOrderNumber }: Order): Promise
   return rows[0]!.id;
 }
 
-/** Everything that closed; waits for what is about to close. */
+/** Archives all closed workflows; waits for those that are about to close. */
 export async function archiveAll({ db, client }: Pick<Engine, 'db' | 'client'>): Promise<void> {
   const pool = db.poolFor('app_worker');
   const archiver = createArchiver({
@@ -209,7 +209,7 @@ export async function archiveAll({ db, client }: Pick<Engine, 'db' | 'client'>):
   });
 }
 
-/** Everything that was found, whatever check found it, as it was found. */
+/** All findings of all checks, in the order of the report. */
 export const findingsOf = (report: AuditReport): readonly Finding[] =>
   report.checks.flatMap(({ findings }) => findings.map(({ kind, where, detail }) => ({ kind, where, detail })));
 
@@ -217,7 +217,7 @@ export interface Discrepancy {
   readonly what: string;
   readonly tamper: string | ((db: pg.Client) => Promise<void>);
   readonly kinds: readonly FindingKind[];
-  /** Part of where one of them is, or of its detail. */
+  /** Part of the location of one of them, or of its detail. */
   readonly names: string;
 }
 
@@ -227,10 +227,10 @@ export const callbackOf = (n: string) =>
 export const postingOf = (n: string, kind = 'credit') =>
   `(select id from ledger.transaction where workflow_id = 'deposit:${n}' and kind = '${kind}')`;
 
-/** Without Temporal's copies, which would give away every history that was written anew. */
+/** Without Temporal's copies, which would expose every rewritten history. */
 export const ALONE: readonly string[] = ['--temporal', '0'];
 
-/** Does it to a copy of the book, and expects that the audit names and locates it. Answers all that was found. */
+/** Tampers with a copy of the book, and expects that the audit names and locates it. Returns all findings. */
 export async function expectFound(
   book: Pick<Book, 'audit' | 'tampered'>,
   { tamper, kinds, names }: Discrepancy,
@@ -244,7 +244,7 @@ export async function expectFound(
   return findings;
 }
 
-/** Rewrites a history as somebody would who may do everything and knows the code: its object, its row, and the chain after it. */
+/** Rewrites a history as a superuser who knows the code would: its object, its row, and the chain after it. */
 export async function rewriteHistory(
   db: pg.Client,
   workflowId: string,
@@ -284,7 +284,7 @@ export async function sealAnew(db: pg.Client): Promise<void> {
     end loop; end $$`);
 }
 
-/** What stands in the payloads of a history, changed wherever it stands; payloads are base64 in it. */
+/** Replaces a text in all payloads of a history; payloads are base64 in it. */
 export const changePayload = (text: string, from: string | RegExp, to: string): string =>
   text.replace(/"data":"([A-Za-z0-9+/=]+)"/g, (whole, data: string) => {
     const plain = Buffer.from(data, 'base64').toString('utf8');

@@ -12,9 +12,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export interface Ran {
   /** Null: it was killed. */
   readonly code: number | null;
-  /** What it said on the way. */
+  /** Its lines of progress. */
   readonly told: readonly string[];
-  /** Of the report: JSON and HTML. */
+  /** The paths of the report: JSON and HTML. */
   readonly paths: readonly string[];
   readonly seconds: number;
 }
@@ -26,7 +26,10 @@ export interface Servers {
   readonly temporalNamespace?: string;
 }
 
-/** The command, as an auditor runs it. `replayed` is told of each progress, in histories; `of`: the folder of another version. */
+/**
+ * Runs the command as an auditor does. `replayed` receives each progress, in histories; `of`: the folder of another
+ * version.
+ */
 export async function runAudit(
   { databaseUrl, temporalAddress, temporalNamespace = 'default' }: Servers,
   out: string,
@@ -62,7 +65,7 @@ export async function runAudit(
   return { code, told, paths, seconds: Math.round((performance.now() - started) / 100) / 10 };
 }
 
-/** A report without the times of its audit, the names made of them, and what is signed over them. */
+/** A report without the times of its audit, the names made from them, and its signature. */
 export async function contentOf(path: string): Promise<string> {
   const report = JSON.parse(await readFile(path, 'utf8')) as AuditReport;
   const own = new Set(['signature', 'html', 'startedAt', 'finishedAt', 'file', 'chosenBy']);

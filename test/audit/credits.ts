@@ -8,8 +8,8 @@ import { seal } from '../support/seals.ts';
 const BATCH = 500;
 
 /**
- * Many credits at once, by the ledger's own function, without histories: deposit, sealed callback, posting, archive row.
- * Of every hundred one is taken back into suspense, and half of those are released again. Answers the order numbers.
+ * Many credits at once, by the ledger's own function, without histories: deposit, sealed callback, posting, archive
+ * row. Of every hundred one is reversed into suspense, and half of those are released again. Returns the order numbers.
  */
 export async function makeCredits(owner: pg.Pool, worker: pg.Pool, count: number): Promise<string[]> {
   const numbers: string[] = [];
@@ -86,7 +86,7 @@ async function insert(owner: pg.Pool, made: string): Promise<ReadonlyMap<string,
   }
 }
 
-/** As two people would have decided it, without their case. */
+/** As decided by two operators, without a case. */
 async function moveAll(owner: pg.Pool, how: 'reverse' | 'release', deposits: readonly string[]): Promise<void> {
   for (const deposit of deposits) {
     const { rows } = await owner.query<{ id: string }>(

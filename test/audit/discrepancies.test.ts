@@ -23,7 +23,7 @@ import { discrepancies } from './false-books.ts';
 import { falseRows } from './false-rows.ts';
 import { sealTrust } from '../support/seals.ts';
 
-/** A clean book gives no alarm; each thing that somebody with every right might do to it is found, named and located. */
+/** A clean book gives no alarm; each manipulation by a superuser is found, named and located. */
 const book = await keepBook();
 const { deposits } = book;
 
@@ -74,7 +74,7 @@ afterAll(async () => {
   await session.end();
 });
 
-/** What one look finds of what somebody with every right does, and takes back again. */
+/** Returns the findings of one look at a superuser's manipulation, which is then rolled back. */
 async function lookAfter(tamper: string, prepared = histories): Promise<readonly Finding[]> {
   const owner = await book.engine.db.owner.connect();
   try {
@@ -156,7 +156,7 @@ test('a restore on record is a note, and explains what was lost by it', async ()
   );
 });
 
-/** Every message as if it had been stamped, and sealed with that stamp, so much earlier. */
+/** SQL that makes the stamp of every message older by so much, and seals it with that stamp. */
 async function stampedEarlier(byMs: number): Promise<string> {
   const { rows } = await book.engine.db.owner.query<SealedRow>(`${SEALED_ROWS} where a.key_id is not null`);
   const seals = rows.map((row) => {
@@ -295,7 +295,7 @@ test('steps of people are asked for signatures where the settings say so, and a 
   ]);
 });
 
-/** Rows as an owner may write them: numbers that the engine never gives, and names of rows that are not there. */
+/** Rows that an owner may write: numbers that the engine never gives, and ids of rows that do not exist. */
 test('what stands below the lowest number is looked at, and so is a step whose message or case is another', async () => {
   const run = '5f0c1f6e-0000-4000-8000-000000000000';
   const tabs = `repeat(chr(9), ${200 - 'https:/pay.example'.length})`;
@@ -331,7 +331,7 @@ test('what stands below the lowest number is looked at, and so is a step whose m
     ['link_differs', `deposit:${deposits.waiting}`, 'which no setting allows'],
   ] as const)
     expect(findings).toContainEqual({ kind, where, detail: expect.stringContaining(detail) });
-  // All of them: the one whose message is not there is no longer passed over.
+  // All of them: a step without its message is no longer skipped.
   expect(findings.filter(({ kind }) => kind === 'step_not_signed')).toHaveLength(9);
 });
 
@@ -357,7 +357,7 @@ test('what was archived since is audited, whatever end whoever archived it wrote
   );
 });
 
-/** Answers that nothing is wrong, in the place of whatever says so of the books. */
+/** Replaces the functions and views that check the books: each reports that nothing is wrong. */
 const QUIET = `
   create or replace function ledger.audit() returns table (fault text, found bigint) language sql stable set search_path = ledger, pg_temp as
     $$ select 'broken block', 0::bigint $$;

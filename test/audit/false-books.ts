@@ -20,7 +20,7 @@ const withoutUpsert = (text: string, then: (events: readonly Event[]) => readonl
   });
 };
 
-/** What an insider may do to books, rows and the archive, each with the kinds of findings it gives. */
+/** An insider's manipulations of books, rows and the archive, each with the kinds of its findings. */
 export function discrepancies(deposits: Book['deposits']): readonly Discrepancy[] {
   return [
     {

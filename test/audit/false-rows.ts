@@ -3,7 +3,7 @@ import { type Book, callbackOf } from './book.ts';
 
 export type FalseRow = readonly [what: string, tamper: string, kind: FindingKind, names: string];
 
-/** What an insider may do beside the money, each with one kind and one name. */
+/** An insider's manipulations of other rows than money, each with one kind and one name. */
 export function falseRows(deposits: Book['deposits']): readonly FalseRow[] {
   const attemptOf = (n: string) => `engine.placement_attempt where external_order_number = '${n}'`;
   const ofDecided = `workflow_id = 'deposit:${deposits.decided}'`;

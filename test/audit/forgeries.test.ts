@@ -9,8 +9,8 @@ import { ALONE, archiveAll, changePayload, copiesOf, findingsOf, type Discrepanc
 import { moneyPaths, type Walked } from './histories/money-paths.ts';
 
 /**
- * What may be forged where it is kept who decided what, what came of it, and where the money is: each is found, named
- * and located. Done to copies of a small book by somebody with every right.
+ * Forgeries of who decided, of the outcome, and of where the money is: each is found, named and located. A superuser
+ * makes them in copies of a small book.
  */
 const world = await startWorkflowWorld('real');
 const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
@@ -26,7 +26,7 @@ const open = await walk('in suspense, and the case is open');
 await archiveAll(world);
 const book = await copiesOf(world, code);
 
-/** The messages of these paths are kept without their bytes and stamps, and no API gives the later ones their case. */
+/** The messages of these paths are stored without their bytes and stamps, and no API writes the cases of later ones. */
 const found = (report: Parameters<typeof findingsOf>[0]) =>
   findingsOf(report).filter(
     ({ kind }) => !['callback_changed', 'callback_unknown', 'callback_without_outcome'].includes(kind),

@@ -13,7 +13,7 @@ const db = await createTestDatabase();
 const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-seal-key-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What it says, and its exit code. */
+/** Its output, and its exit code. */
 const run = (args: readonly string[], env: Record<string, string>): Promise<{ code: number; said: string }> =>
   new Promise((resolve) => {
     const whole = { PATH: process.env['PATH'] ?? '', ...env };
@@ -38,7 +38,7 @@ test('npm run seal-key makes a pair; with --register the owner gives the databas
   const file = join(folder, 'key');
   writeFileSync(file, `${seed}\n`);
   const env = { DATABASE_URL: db.url, INBOX_SEAL_KEY_FILE: file };
-  // A grant from before the contract would be a way past it.
+  // A grant from before the contract would bypass it.
   await db.owner.query('grant insert (raw) on engine.callback to app_api');
   expect(await run(['--register'], env)).toEqual({ code: 1, said: expect.stringContaining('migrate -- --contract') });
   await db.owner.query('revoke insert (raw) on engine.callback from app_api');

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { createSigner } from '../../commands/signing.ts';
 import { newOperatorKey } from '../../config/keys/operator-keys.ts';
 
-/** What an operator is shown before he signs, by an API that was taken over. */
+/** The operator's view before signing, with a compromised API. */
 const { privateKey } = newOperatorKey();
 
 const evil = {

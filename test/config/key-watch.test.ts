@@ -23,7 +23,7 @@ const text = () => randomBytes(32).toString('base64url');
 const inHours = (hours: number) => new Date(Date.now() + hours * HOUR_MS).toISOString();
 const BASE = { DATABASE_URL: 'postgres://localhost/x', MTPAY_BASE_URL: 'https://api.mtpay.test', ...SEAL_ENV };
 
-/** An API's keys in files of a directory of their own, and looked at by hand. */
+/** An API's keys in files of a directory of their own, checked on demand. */
 function keysInFiles() {
   const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-keys-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -85,7 +85,7 @@ describe('keys in files', () => {
     const [access, secret] = [text(), text()];
     files.put({ MTPAY_ACCESS_KEY_NEXT: access, MTPAY_SECRET_KEY_NEXT: secret });
     lookTwice();
-    // Both access keys first, then both secrets: in the middle no two keys are equal, and both pairs are wrong.
+    // Both access keys first, then both secrets: in between no two keys are equal, and both pairs are wrong.
     writeFileSync(path('MTPAY_KEY_PREVIOUS_UNTIL'), inHours(80));
     unlinkSync(path('MTPAY_ACCESS_KEY_NEXT'));
     unlinkSync(path('MTPAY_SECRET_KEY_NEXT'));

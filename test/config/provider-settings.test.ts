@@ -58,7 +58,7 @@ describe('the provider', () => {
       contentType: 'application/json',
       body: '{"code": "OK"}',
     });
-    // What no eye sees: a provider that compares bytes would send the callback again for three days.
+    // Invisible differences: a provider that compares bytes would send the callback again for three days.
     const unseen = [
       'text:SUCCESS\r',
       'text:SUCCESS ',

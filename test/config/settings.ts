@@ -22,7 +22,7 @@ const FINGERPRINT: Env = { FINGERPRINT_KEY: keyText(), INBOX_SEAL_KEY: SEAL_ENV.
 export const api = (change: Env = {}) => loadApiConfig({ ...COMMON, ...FINGERPRINT, ...change });
 export const worker = (change: Env = {}) => loadWorkerConfig({ ...COMMON, ...change });
 
-/** The problems that are told, one a line, without the line that counts them. */
+/** The reported problems, one a line, without the line that counts them. */
 export function problems(load: () => unknown): string[] {
   try {
     load();

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { root } from '../docs/variables.ts';
 
-/** The compose project that is tried: a name, ports and a .env of its own, so that one that runs here is not touched. */
+/** The compose project under test: a name, ports and a .env of its own, so that one that runs here is not touched. */
 
 export interface Ran {
   readonly status: number;
@@ -13,11 +13,11 @@ export interface Ran {
 export interface RunOptions {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Then it is ended, and its status is not 0. */
+  /** The time limit; then the program is killed, and its status is not 0. */
   readonly withinMs?: number;
 }
 
-/** Runs a program in the repository; whatever it ends with is an answer. */
+/** Runs a program in the repository; returns its result for every exit status. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const child = spawn(command, args, {
     cwd: root,
@@ -45,7 +45,7 @@ export async function text(command: string, args: readonly string[], options: Ru
 
 export const docker = (...args: readonly string[]): Promise<string> => text('docker', args);
 
-/** Writes .env as deploy/sandbox-env.sh prints it, with what is changed, and answers the project that reads it. */
+/** Writes .env as deploy/sandbox-env.sh prints it, with `change` applied, and returns the project that reads it. */
 export async function openProject(file: string, change: Readonly<Record<string, string>>) {
   const printed = await text('sh', ['deploy/sandbox-env.sh']);
   const env = { ...parse(printed), ...change };
@@ -59,7 +59,7 @@ export async function openProject(file: string, change: Readonly<Record<string, 
     text('docker', ['compose', '--profile', 'sandbox', ...args], { ...options, env: { ...place, ...options.env } });
   return {
     env: env as Readonly<Record<string, string>>,
-    /** What `docker compose` and our scripts beside it are started with. */
+    /** The environment of `docker compose` and of our scripts beside it. */
     place: place as Readonly<Record<string, string>>,
     rewrite: write,
     compose,

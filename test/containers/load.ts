@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { docker, type Project, run, text } from './docker.ts';
 import { until } from '../support/until.ts';
 
-/** What a merchant's backend does, through the proxies: create, repeat what was answered 5xx, pay at the sandbox, read. */
+/** A merchant's backend, through the proxies: creates, retries after a 5xx, pays at the sandbox, reads. */
 
 export interface Shop {
   readonly api: string;
@@ -13,7 +13,7 @@ export interface Shop {
 
 export interface Placed {
   readonly externalOrderNumber: string;
-  /** What was answered before the last, such as `503` or `ECONNRESET`: each was repeated. */
+  /** The responses before the last, such as `503` or `ECONNRESET`: each was retried. */
   readonly repeated: readonly string[];
   readonly status: number;
   readonly state: string;
@@ -21,7 +21,7 @@ export interface Placed {
 
 const AMOUNT = 100;
 
-/** Creates `count` deposits, `perSecond`, each until it is answered with anything but "again". */
+/** Creates `count` deposits, `perSecond`, each retried until the response is final. */
 export async function createDeposits(shop: Shop, prefix: string, count: number, perSecond: number): Promise<Placed[]> {
   const all: Promise<Placed>[] = [];
   for (let n = 1; n <= count; n += 1) {
@@ -68,7 +68,7 @@ async function ask(
   }
 }
 
-/** The customer pays; false where the provider does not know the order. Asked again, it has been paid already. */
+/** The customer pays; false where the provider does not know the order. When repeated, it has been paid already. */
 export async function pay(shop: Shop, externalOrderNumber: string): Promise<boolean> {
   const path = `${shop.sandbox}/control/orders/${externalOrderNumber}/pay`;
   const answer = await until(`the sandbox to answer for ${externalOrderNumber}`, async () => {
@@ -85,7 +85,7 @@ export async function pay(shop: Shop, externalOrderNumber: string): Promise<bool
   throw new Error(`paying ${externalOrderNumber}: ${answer.status} ${await answer.text()}`);
 }
 
-/** Asks for the deposits until the state of each `is` the one, or `withinMs` is over; answers their last states. */
+/** Polls the deposits until the state of each satisfies `is`, or `withinMs` is over; returns their last states. */
 export async function statesOf(
   shop: Shop,
   numbers: readonly string[],
@@ -109,7 +109,10 @@ export interface Kill {
   readonly at: Date;
 }
 
-/** Every container of the project once, as a crash: its first process is killed from outside, and the engine starts it again. */
+/**
+ * Kills every container of the project once, as a crash does: its first process is killed from outside, and the engine
+ * starts it again.
+ */
 export async function killEach(project: Project, node: string, everyMs: number): Promise<Kill[]> {
   const names = (await project.composed(['ps', '--format', '{{.Service}} {{.ID}}'])).split('\n');
   const kills: Kill[] = [];
@@ -136,7 +139,7 @@ async function crash(id: string, node: string): Promise<void> {
   ]);
 }
 
-/** Resolves when every container runs, and is healthy where that is looked at. */
+/** Resolves when every container runs, and is healthy where it has a health check. */
 export const allUp = (project: Project): Promise<true> =>
   until(
     'every container to work',
@@ -147,7 +150,7 @@ export const allUp = (project: Project): Promise<true> =>
     240_000,
   );
 
-/** Samples how many connections PostgreSQL has, by login, until it is stopped; answers the most there were of each. */
+/** Samples the number of PostgreSQL's connections, by login, until it is stopped; returns the maximum of each. */
 export function watchConnections(project: Project): { stop(): Promise<Record<string, number>> } {
   const most: Record<string, number> = {};
   const stopped = new AbortController();

@@ -24,9 +24,9 @@ import { tryNetworks } from './networks.ts';
 import { certificate, post, tryProxy } from './proxy.ts';
 
 /**
- * `npm run test:containers [-- STEP…]`: docs/guides/deployment.md on a real Docker engine (deploy/try-containers.sh gets one). Each
- * step takes up where the one before left off; `up` comes first. Exit code 1 when one fails; the project is taken down
- * unless KEEP=1 is set.
+ * `npm run test:containers [-- STEP…]`: docs/guides/deployment.md on a real Docker engine (deploy/try-containers.sh
+ * gets one). Each step continues from the one before; `up` comes first. Exit code 1 when one fails; the project is
+ * taken down unless KEEP=1 is set.
  */
 
 const started = performance.now();
@@ -77,7 +77,7 @@ async function up(...args: readonly string[]): Promise<void> {
   await allUp(project);
 }
 
-/** The published ports are where they were, and somebody is there. */
+/** The published ports are unchanged, and each has a listener. */
 async function portsStand(): Promise<void> {
   const at = async (service: string, inside: string) => (await composed(['port', service, inside])).split(':').at(-1);
   const found = {
@@ -114,14 +114,14 @@ async function portsStand(): Promise<void> {
   demand(refused.status >= 400, `a callback of nobody is answered ${refused.status}`);
 }
 
-/** A command of the audit's service; what it prints, where it ends with this status. */
+/** Runs a command of the audit's service, expects this exit status and returns the output. */
 async function auditing(expected: number, ...command: readonly string[]): Promise<string> {
   const { status, stdout, stderr } = await compose(['run', '--rm', '-T', 'audit', ...command]);
   demand(status === expected, `audit ${command.join(' ')} ended with ${status}\n${stdout}${stderr}`);
   return stdout + stderr;
 }
 
-/** Audits the whole book, and answers the report's path in the volume. */
+/** Audits the whole book, and returns the report's path in the volume. */
 async function audit(expected: number): Promise<string> {
   const said = await auditing(expected);
   const report = said.split('\n').find((line) => line.trim().endsWith('.json'));
@@ -132,10 +132,13 @@ async function audit(expected: number): Promise<string> {
 /** Straight into the table, past every trigger, as only the database's superuser can. */
 const tamper = (statement: string) => project.sql('deposits', `set session_replication_role = replica; ${statement}`);
 
-/** Pays what the provider knows and waits; answers what was not credited, and throws where money or an order is lost. */
+/**
+ * Pays the orders that the provider knows and waits. Returns a summary of the rest; throws where money or an order is
+ * lost.
+ */
 async function finish(placed: readonly Placed[], kills: readonly Kill[], paceMs = 0): Promise<string> {
   const numbers = placed.map(({ externalOrderNumber }) => externalOrderNumber);
-  // An answer may have come before the order was placed.
+  // A response may have come before the order was placed.
   const made = await statesOf(shop, numbers, (state) => state !== '' && state !== 'PLACING', 120_000);
   const paid = new Set<string>();
   for (const number of numbers) {
@@ -146,7 +149,8 @@ async function finish(placed: readonly Placed[], kills: readonly Kill[], paceMs 
   const credited = [...states.values()].filter((state) => state === 'CREDITED').length;
   const lost = [...states].filter(([, state]) => state !== 'CREDITED');
   demand(lost.length === 0, `paid and not credited: ${lost.map(([number, state]) => `${number} ${state}`).join(', ')}`);
-  // What the provider does not know was refused or is unknown; its call has to have been under way when something died.
+  // An order that the provider does not know was refused or is unknown; its call has to have been in progress when a
+  // container died.
   const unknown = numbers.filter((number) => !paid.has(number));
   for (const number of unknown) {
     const attempts = (
@@ -209,10 +213,12 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
   async deposit() {
     return finish(await createDeposits(shop, 'first', 1, PER_SECOND), []);
   },
-  /** The key of the seals was registered on the way up: what the API has not made, its login does not get into the inbox. */
+  /**
+   * The key of the seals was registered on the way up: the API's login cannot insert rows that the API has not made.
+   */
   async inbox() {
     const row = `'nobody-1', sha256('x'), null, 'x', 'unknown_order', 'UNKNOWN_ORDER', 'x', 1, 1, sha256('x'), 'x', 1`;
-    /** Each row that a login could try, and what became of it; none is kept. */
+    /** Each row that a login could try, and its result; all are rolled back. */
     const tried = async (): Promise<string[]> => {
       const input = ['', ', null', `, sha256('x')`].map(
         (mac) =>
@@ -223,14 +229,14 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     };
     const refused = (await tried()).join(' ');
     demand(refused === 'P0E61 P0E61 P0E61', `rows without the MAC: ${refused}`);
-    // This could be red: where nothing is demanded, the same rows get in.
+    // The check can fail: without a demand for MACs the same rows are accepted.
     await tamper('create table public.demanded as table engine.seal_demand; delete from engine.seal_demand');
     const written = (await tried()).join(' ');
     await tamper('insert into engine.seal_demand table public.demanded; drop table public.demanded');
     demand(written === 'written written written', `where nothing is demanded: ${written}`);
     return 'whoever has only the login of the API writes nothing into the inbox: P0E61';
   },
-  /** From what is in the image: the whole book, one deposit, a report; and all three fail where something was tampered with. */
+  /** With the files of the image: audits the whole book, one deposit, a report; all three fail after tampering. */
   async audit() {
     const report = await audit(0);
     await auditing(0, 'node', 'dist/audit/main.js', '--deposit', 'first-1');
@@ -250,7 +256,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
   async proxy() {
     return tryProxy({ proxy: PROXY, node: NODE });
   },
-  /** A real callback once more, over TLS: the acknowledgement is what the sandbox got, byte for byte. */
+  /** A real callback once more, over TLS: the sandbox got the acknowledgement byte for byte. */
   async acknowledgement() {
     const kept = await project.sql(
       'deposits',
@@ -260,7 +266,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
       'sandbox',
       `select callback_url from sandbox.buy_order where external_order_number = 'first-1'`,
     );
-    // Kept without its signature.
+    // Stored without its signature.
     const [accessKey, secretKey] = ['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY'].map(
       (name) => new Secret(Buffer.from(project.env[name]!)),
     );
@@ -334,7 +340,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     demand(written.status !== 0, 'the auditor may delete');
     return 'keys, reviews and SQL as auditor work from the compose project';
   },
-  /** A one-shot that fails ends `up` with its reason, and nobody is left waiting. */
+  /** A one-shot that fails ends `up` with its reason, and no process is left waiting. */
   async failure() {
     project.rewrite({ MIGRATOR_DATABASE_PASSWORD: 'another' });
     const begun = performance.now();
@@ -346,7 +352,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     await up();
     return `a migration that fails ends up after ${seconds} s, with its reason in the log`;
   },
-  /** What `.env` says otherwise later: with a wrong value nothing is touched, with another right one only what has it. */
+  /** Later changes of `.env`: a wrong value changes nothing, a right one restarts only the services that use it. */
   async changes() {
     const containers = async () => (await composed(['ps', '--format', '{{.Service}} {{.ID}}'])).split('\n').toSorted();
     const changed = () => run('sh', ['deploy/up.sh'], { env: { ...project.place, COMPOSE_PROFILES: 'sandbox' } });
@@ -385,7 +391,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
           where d.external_order_number like 'quiet-%') p`,
     );
     const most = await watch.stop();
-    // A machine that others use too may answer one in twenty 503, and the backend repeats it; it never loses one.
+    // A shared machine may respond to one in twenty with a 503, and the backend retries it; none is ever lost.
     const repeats = placed.flatMap(({ repeated }) => repeated);
     demand(
       placed.every(({ state }) => state !== 'PLACEMENT_UNKNOWN') &&
@@ -432,7 +438,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     await portsStand();
     return `down and up, ${seconds} s: ${await finish(await createDeposits(shop, 'again', 1, PER_SECOND), [])}; the ports stand; the audit ends with 0: ${await audit(0)}`;
   },
-  /** Keys as files, each to those who may know it; none is left in the environment. */
+  /** Keys as files, each for the processes that may know it; none is left in the environment. */
   async keys() {
     const override = parse(readFileSync(join(root, 'deploy/keys-in-files.yml'), 'utf8'), { merge: true }) as {
       readonly services: Readonly<Record<string, { readonly environment: Readonly<Record<string, string>> }>>;

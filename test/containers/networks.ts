@@ -1,8 +1,8 @@
 import { run, text, type Project } from './docker.ts';
 
 /**
- * What can be reached from inside each container, found by connecting, against what it needs. `outside` is a machine of
- * its own that has no way back to the containers' addresses: only who is translated on the way out gets an answer.
+ * Compares the targets that each container can connect to with those that it needs. `outside` is a machine of its own
+ * without a route back to the containers' addresses: only translated connections get a response.
  */
 
 const PORTS = {
@@ -53,7 +53,7 @@ export async function tryNetworks(project: Project, node: string): Promise<strin
   try {
     const probes = Object.entries(NEEDS).map(async ([service, needs]) => {
       const [id] = await project.ids(service);
-      // Names that nobody knows are asked for outside, and take their time: each has a thread of its own.
+      // Unknown names are resolved outside, which is slow: each has a thread of its own.
       const args = ['--rm', '--network', `container:${id}`, '-e', 'UV_THREADPOOL_SIZE=16', node];
       const reached = JSON.parse(
         await text('docker', ['run', ...args, 'node', '-e', PROBE, JSON.stringify(targets)]),

@@ -8,11 +8,12 @@ import { until } from '../support/until.ts';
 import { docker, run, text } from './docker.ts';
 
 /**
- * The proxy of the callbacks alone, over TLS with a certificate from a folder, before a listener that shows what reached
- * it. Throws when a byte of a request or an answer was changed, or when anything but a callback got through.
+ * The proxy of the callbacks alone, over TLS with a certificate from a folder, before a listener that shows the
+ * received requests. Throws when a byte of a request or a response was changed, or when anything but a callback got
+ * through.
  */
 
-/** Answers with what it was sent, and with an acknowledgement that a meddling proxy would mend: blanks, no line end. */
+/** Returns its request, and an acknowledgement that a meddling proxy would change: blanks, no line end. */
 const LISTENER = `
 require('http').createServer((request, response) => {
   if (!request.url.startsWith('/v1/callbacks/')) return response.writeHead(404).end();

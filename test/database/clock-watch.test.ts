@@ -7,7 +7,7 @@ import { until } from '../support/until.ts';
 
 const db = await createTestDatabase();
 
-/** What a process says whose own clock is ahead by so much, after it has looked three times. */
+/** The log of a process whose own clock is ahead by this much, after three checks. */
 async function saidWhenAhead(offMs: number) {
   const realMs = Date.now;
   vi.spyOn(Date, 'now').mockImplementation(() => realMs() + offMs);

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { root } from '../../local/servers/paths.ts';
 
 /**
- * A connection that is cut while nobody queries it emits `error`, and a process without a listener for it ends. So
- * connections are made in few places, each of which listens.
+ * A connection that is cut between queries emits `error`, and a process without a listener for it ends. So connections
+ * are made in few places, each of which listens.
  */
 const FACTORIES = ['database/pool.ts', 'sandbox/database.ts'];
 const SKIPPED = ['node_modules', 'dist', 'test', 'harness', '.git', '.data', '.cache'];

@@ -10,7 +10,7 @@ import { createTestDatabase } from '../support/database.ts';
 
 const db = await createTestDatabase();
 
-/** What is told of a session with these settings. */
+/** The warnings about a session with these settings. */
 const toldOf = (settings: Readonly<Record<string, string>>) =>
   inTransaction(db.owner, async (client) => {
     for (const [name, value] of Object.entries({ log_parameter_max_length: '-1', ...settings }))
@@ -18,7 +18,7 @@ const toldOf = (settings: Readonly<Record<string, string>>) =>
     return (await parameterLogging(client)).map((setting) => setting.split('=')[0]);
   });
 
-// Each was tried on PostgreSQL 15: those that are told wrote what a statement was given, the others did not.
+// Each was tried on PostgreSQL 15: the reported ones logged statement parameters, the others did not.
 test.each([
   [{}, []],
   [{ log_statement: 'ddl' }, []],

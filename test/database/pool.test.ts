@@ -64,6 +64,7 @@ describe('a session that is not what was asked for', () => {
       expect(await show(api, 'current_user')).toBe('app_api');
       expect(await show(api, `current_setting('search_path')`)).toBe('engine,pg_temp');
       expect(await show(api, `current_setting('geqo')`)).toBe('off');
+      expect(await show(api, `current_setting('jit')`)).toBe('off');
     }
   });
 
@@ -80,7 +81,7 @@ describe('a session that is not what was asked for', () => {
     expect((refusal as Error).message).not.toContain(db.url);
     await expect(refuseWrongSession(api)).rejects.toBeInstanceOf(WrongSession);
     await expect(inTransaction(api, (client) => client.query('select 1'))).rejects.toBeInstanceOf(WrongSession);
-    // Nothing was accepted: whoever asked may come again.
+    // Nothing was accepted: the caller may retry.
     expect(isDatabaseAway(refusal)).toBe(true);
   });
 
@@ -233,7 +234,7 @@ describe('a connection that is cut between two queries of a transaction', () => 
     ['the sandbox', () => ended(openPool(db.url, 4, pino({ level: 'silent' })))],
   ])('has a listener before anybody gets it, in %s', async (_, make) => {
     const one = make();
-    // As the pool hands it on: the answer before and the end of the connection in one piece.
+    // Counted in the callback, at once: the response before and the end of the connection may arrive in one piece.
     const counts: number[] = [];
     const taken = [1, 2].map(async () => {
       const client = await new Promise<pg.PoolClient>((resolve, reject) => {
@@ -353,7 +354,7 @@ describe('a database that is away', () => {
     onTestFinished(() => nowhere.end());
     expect(isDatabaseAway(await nowhere.query('select 1').catch((error: unknown) => error))).toBe(true);
 
-    // A server that was stopped in order takes the file of its socket with it.
+    // A server that was stopped in order removes its socket file.
     const fileless = createPool({ url: 'postgres://nobody@%2Fnowhere/none', applicationName: 'test' });
     onTestFinished(() => fileless.end());
     const refusal: unknown = await fileless.query('select 1').catch((error: unknown) => error);
@@ -362,7 +363,7 @@ describe('a database that is away', () => {
 
     const busy = new pg.Pool({ connectionString: db.url, max: 1 });
     const client = await busy.connect();
-    // Its one connection is taken: however long it waits, it gets none.
+    // Its one connection is taken: no wait gets one.
     busy.options.connectionTimeoutMillis = 1;
     expect(isDatabaseAway(await busy.query('select 1').catch((error: unknown) => error))).toBe(true);
     client.release();

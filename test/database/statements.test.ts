@@ -62,7 +62,7 @@ describe('a statement that never varies', () => {
     expect(await kept(of)).toEqual(expect.arrayContaining([alone.name(), inside.name()]));
   });
 
-  /** What a pooler that ignores startup parameters would be given at its server. */
+  /** Sets on the role the parameters that a pooler drops at startup. */
   async function startPooler(): Promise<Pooler> {
     await db.owner.query(`alter role app_api set search_path = engine, pg_temp`);
     for (const setting of [`timezone = 'UTC'`, `lock_timeout = '2s'`, `statement_timeout = '5s'`])

@@ -14,7 +14,9 @@ import { until } from '../support/until.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { openTemporal, type TestTemporal } from '../support/temporal.ts';
 
-/** What `npm run build` makes, run as production runs it: plain node, no sources, a database and a namespace of its own. */
+/**
+ * The output of `npm run build`, run as in production: plain node, no sources, a database and a namespace of its own.
+ */
 const run = promisify(execFile);
 const built = join(root, '.cache', `build-test-${randomBytes(4).toString('hex')}`);
 const folder = mkdtempSync(join(tmpdir(), 'deposit-engine-build-'));
@@ -64,7 +66,7 @@ function start(program: string, env: Readonly<Record<string, string>>): () => st
   const child = spawn(process.execPath, [join(built, program)], {
     env: { NODE_ENV: 'production', TEMPORAL_CONFIG_FILE: '/dev/null', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Somewhere without sources or a package.json.
+    // A folder without sources or a package.json.
     cwd: folder,
   });
   let output = '';
@@ -93,7 +95,7 @@ test('the build holds the programs, the workflow bundle and the migrations, and 
   }
   expect(existsSync(join(built, 'database/migrations/001-engine.sql'))).toBe(true);
   expect(existsSync(join(built, 'sandbox/migrations/001-sandbox.sql'))).toBe(true);
-  // What rows of the archive name.
+  // The version that rows of the archive contain.
   expect(readFileSync(join(built, 'version.txt'), 'utf8')).toMatch(/^\d+\.\d+\.\d+(\+[0-9a-f]{12})?\n$/);
   for (const path of ['test', 'local', 'harness', 'docs']) expect(existsSync(join(built, path)), path).toBe(false);
 });

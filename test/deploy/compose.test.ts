@@ -14,8 +14,8 @@ import { startOf } from '../support/programs.ts';
 import { file, load, networksOf, once, ours, read, root, services, text } from './compose-file.ts';
 
 /**
- * Needs no Docker engine: the file is read as data, against the Compose Specification's schema and against what our own
- * programs know. `npm run test:containers` runs it.
+ * Needs no Docker engine: the file is read as data, and checked against the Compose Specification's schema and our own
+ * programs. `npm run test:containers` runs it.
  */
 
 /** The package's schema is written for an older reader: `id` where draft 2019-09 has `$id`, and formats of its own. */
@@ -113,7 +113,7 @@ describe('what refers to something refers to something', () => {
             condition: 'service_completed_successfully',
             once: true,
           });
-        // Else a start without the profile would fail.
+        // Otherwise a start without the profile would fail.
         if (service.profiles === undefined) expect(target!.profiles, needed).toBeUndefined();
       }
     }
@@ -147,7 +147,7 @@ describe('what refers to something refers to something', () => {
     for (const [name, { command }] of ours) {
       const [node, program, ...more] = (name === 'tools' ? file.services[name]!.entrypoint : command)!;
       expect(node, name).toBe('node');
-      // The passwords of which `settings` is told, and no arguments else.
+      // The passwords that `settings` gets, and no other arguments.
       expect(more.filter((argument) => name !== 'settings' || !argument.endsWith('_PASSWORD'))).toEqual([]);
       expect(() => read(program!.replace(/^dist\/(.*)\.js$/, '$1.ts')), program).not.toThrow();
     }
@@ -195,7 +195,7 @@ describe('settings', () => {
   const isRotated = (name: string) => /_KEY_(NEXT|PREVIOUS)$/.test(name);
   const isSecret = (name: string) => /_(PASSWORD|KEY|TOKEN)$/.test(name) || isRotated(name);
   const secrets = interpolations.filter(({ name }) => isSecret(name));
-  // The codec is off by default; audit, sandbox and tools run when they are asked for.
+  // The codec is off by default; audit, sandbox and tools run on demand.
   const isOptional = (name: string) =>
     /^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER|API_KEY$)/.test(name) || isRotated(name);
 
@@ -232,7 +232,7 @@ describe('settings', () => {
     return { ...(Object.fromEntries(filled) as Record<string, string>), NODE_ENV: 'production' };
   }
 
-  /** What `settings` says with these variables in .env; everything else is as the file has it. */
+  /** The output of `settings` with these variables in .env; all others have the file's values. */
   function settings(env: Readonly<Record<string, string>>): { readonly status: number | null; readonly said: string } {
     const args = [...startOf('commands/settings.ts'), ...file.services['settings']!.command!.slice(2)];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
@@ -274,7 +274,7 @@ describe('settings', () => {
     const override = load(read('deploy/keys-in-files.yml'));
     for (const name of ['settings', 'api', 'callbacks', 'migrate', 'worker', 'audit']) {
       const taken = Object.keys(file.services[name]!.environment!);
-      // Public keys are no secret; addresses of databases hold passwords, which PostgreSQL is told in the environment too.
+      // Public keys are no secret; addresses of databases hold passwords, which PostgreSQL gets in the environment too.
       const keys = taken.filter((key) => /(KEY|_NEXT|_PREVIOUS|_UNTIL)$/.test(key) && key !== 'AUDIT_PUBLIC_KEY');
       const expected = keys.flatMap((key) => [
         [key, ''],
@@ -315,7 +315,7 @@ function sqlReads(variable: string): boolean {
 }
 
 describe('deploy/up.sh', () => {
-  /** What it asks of docker, which answers `settings` with this status; and how it ends. */
+  /** The calls of docker, whose `settings` ends with this status; and the exit status. */
   function asks(settingsStatus: number, ...args: readonly string[]) {
     const folder = makeDirectory();
     const said = join(folder, 'said');

@@ -103,7 +103,7 @@ describe('confinement', () => {
     expect(services.filter(([, service]) => networksOf(service).includes('outbound')).map(([name]) => name)).toEqual([
       'worker',
     ]);
-    // The engine takes the first of a container's networks, by name, for everything that is not on one of them.
+    // Docker uses the first of a container's networks, by name, for all targets outside of them.
     expect(
       networksOf(file.services['worker']!)
         .filter((network) => file.networks[network]!.internal !== true)
@@ -113,7 +113,7 @@ describe('confinement', () => {
 
   test('what is published is published on this machine only', () => {
     for (const [name, { ports = [] }] of services) {
-      // One port, not a range: it is the same after a crash, and whoever is in front still finds it.
+      // One port, not a range: it is the same after a crash, and a proxy in front still finds it.
       for (const port of ports) expect(port, name).toMatch(/^(\$\{[A-Z_]+:-)?127\.0\.0\.1:\d+\}?:\d+$/);
     }
   });
@@ -122,7 +122,7 @@ describe('confinement', () => {
     for (const name of ['worker', 'api', 'callbacks']) {
       const { container_name, ports } = file.services[name]!;
       expect(container_name).toBeUndefined();
-      // A host port could be taken once only; the proxies have it.
+      // A host port can be taken only once; the proxies have it.
       expect(ports).toBeUndefined();
     }
   });
@@ -135,7 +135,7 @@ describe('confinement', () => {
   test('all connections to PostgreSQL fit into its limit, at the documented scale, with one more of each and everything else running', () => {
     const numberOf = (name: string, variable: string): number => {
       const value = file.services[name]!.environment![variable]!;
-      // What is not set is the program's own number.
+      // An unset variable means the program's default.
       const own = documentedVariables().find((one) => one.name === variable)?.default;
       return Number(value === `\${${variable}:-}` ? own : value);
     };
@@ -156,7 +156,7 @@ describe('confinement', () => {
       Object.values(others).reduce((sum, count) => sum + count);
     const limit = Number(/max_connections=\$\{POSTGRES_CONNECTIONS:-(\d+)\}/.exec(text)![1]);
     expect(all).toBeLessThanOrEqual(limit);
-    // The page says these numbers.
+    // The page gives these numbers.
     for (const said of [
       `${perWorker} each`,
       `${perApi} each`,

@@ -8,7 +8,7 @@ describe('the image', () => {
 
   test('is built in stages on one pinned glibc base', () => {
     const [, version, major] = /^ARG NODE_IMAGE=node:((\d+)\.\d+\.\d+)-\w+-slim$/m.exec(dockerfile)!;
-    // What is developed with, what the public CI tries with every PostgreSQL, and what a stand-in is made of.
+    // One Node for development, for the public CI with every PostgreSQL, and for the stand-ins.
     expect(read('.nvmrc').trim()).toBe(major);
     expect(load(read('.github/workflows/ci.yml'))).toMatchObject({
       jobs: { gate: { strategy: { matrix: { node: [major] } } } },

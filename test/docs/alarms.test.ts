@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-/** Every alarm there is has a test that names it: one that looks for it in a log. */
+/** Every alarm has a test that names it: one that looks for it in a log. */
 const alarms = /export type Alarm =([^;]+);/.exec(readFileSync(join(root, 'telemetry/log.ts'), 'utf8'))![1]!;
 const names = [...alarms.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
 
-/** How alarms are counted and told is the subject there; those that it raises are examples. */
+/** Its subject is the counting and logging of alarms; those that it raises are examples. */
 const MECHANISM = 'config/alarms.test.ts';
 
 test('every alarm is looked for by a test', () => {

@@ -4,8 +4,9 @@ import { expect, test } from 'vitest';
 import { anchors, root } from './variables.ts';
 
 /**
- * What comments and texts of programs cite is there: the page, the heading behind `#`, the rule (`, L3`) or the threat (`, T6`).
- * Migrations are never edited, so what they name may have moved to a folder below docs/; names of pages are unique.
+ * Citations in comments and texts of programs exist: the page, the heading behind `#`, the rule (`, L3`) or the threat
+ * (`, T6`). Migrations are never edited, so their pages may have moved to a folder below docs/; names of pages are
+ * unique.
  */
 const files = readdirSync(root, { withFileTypes: true })
   .filter(({ name }) => /^(?!node_modules|dist|docs)[a-z]+$/.test(name))

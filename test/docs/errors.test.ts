@@ -6,7 +6,7 @@ import { type ErrorCode, HTTP } from '../../contract/errors.ts';
 import { ANSWERS, NOT_PLACED, NOT_TAKEN, PROBLEMS, typeOf } from '../../contract/problems.ts';
 import { root } from './variables.ts';
 
-/** docs/reference/errors.md names every code there is, and none that is not there. */
+/** docs/reference/errors.md lists exactly the existing codes. */
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const PAGE = read('docs/reference/errors.md');
 const codesOf = (heading: string): string[] => {

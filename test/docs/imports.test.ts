@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { REFUSALS, STAMP_ERROR } from '../../providers/mtpay/codes.ts';
 import { root } from './variables.ts';
 
-/** Who may import whom: the table of CONTRIBUTING.md, what lint refuses, and what the sources do are the same. */
+/** The table of allowed imports in CONTRIBUTING.md, the lint rules and the sources agree. */
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sources = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -15,7 +15,7 @@ const FOLDERS = readdirSync(root, { withFileTypes: true })
   .map((entry) => entry.name)
   .filter((folder) => sources(folder).length > 0);
 
-/** By the table: a folder, and what it may import. `local` and `harness` put together whatever they need, and so do tests. */
+/** By the table: a folder, and its allowed imports. `local` and `harness` compose all parts, and so do tests. */
 const TABLE = [...read('CONTRIBUTING.md').matchAll(/^\| `(\w+)` +\| (.+?) +\|$/gm)].map(
   ([, folder, cell]) => [folder!, [...cell!.matchAll(/`(\w+)`/g)].map((match) => match[1]!)] as const,
 );
@@ -58,7 +58,9 @@ test.each(TABLE.filter(([folder]) => !['local', 'harness'].includes(folder)))(
   },
 );
 
-/** What is MTPay's alone: a port that knew it would be no port. Sources, and not the SQL, whose files are never edited. */
+/**
+ * MTPay's own terms: a port that knew them would be no port. Sources, and not the SQL, whose files are never edited.
+ */
 const MTPAYS = [...Object.keys(REFUSALS), STAMP_ERROR, 'access_key'];
 const HOME = 'providers/mtpay/';
 const engine = FOLDERS.filter((folder) => !['sandbox', 'test', 'harness'].includes(folder)).flatMap(sources);
@@ -69,7 +71,7 @@ test('an adapter is imported by the list of providers, and its codes stand nowhe
   );
   expect(importers).toEqual(['providers/providers.ts']);
   const tellers = engine.filter((file) => MTPAYS.some((word) => new RegExp(`\\b${word}\\b`).test(read(file))));
-  // The API's document has one as an example of what callers see.
+  // The API's document has one as an example for callers.
   expect(tellers.filter((file) => !file.startsWith(HOME))).toEqual(['contract/openapi.ts']);
   expect(tellers.length).toBeGreaterThan(1);
 });

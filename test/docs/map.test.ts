@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-/** test/README.md names every folder of tests, and nothing that is not there. */
+/** test/README.md names every folder of tests, and no other. */
 const here = join(root, 'test');
 const MAP = readFileSync(join(here, 'README.md'), 'utf8');
 

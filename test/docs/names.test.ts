@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-/** An exported name means one thing in the engine; the sandbox is a world of its own. */
+/** An exported name has one meaning in the engine; the sandbox has names of its own. */
 const sources = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))

@@ -71,7 +71,7 @@ describe('what the pages say is what the code has', () => {
       cells: match[2]!.split('|').map((cell) => cell.trim()),
     }));
     for (const standing of STANDINGS) {
-      // Where the money is, and then a column for each decision.
+      // The standing, and then a column for each decision.
       const [, ...effects] = rows.find(({ name, cells }) => name === standing && cells.length === 5)!.cells;
       const allowed = DECISIONS.filter((_, column) => effects[column] !== '');
       expect(allowed, standing).toEqual(allowedDecisions(standing));

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-/** What a newcomer asks, and the file or folder whose name answers it; the words have to be in it. */
+/** A newcomer's questions, and the file or folder whose name answers each; its text has to contain the words. */
 test.each([
   ['may a machine credit this payment?', 'domain/judge.ts', 'export function judge'],
   ['which states follow which?', 'domain/deposit.ts', 'export const'],
@@ -48,7 +48,7 @@ test.each([
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);
 });
 
-/** Above this a folder needs walls: nobody guesses among more names. */
+/** Above this a folder needs rooms: too many names to guess among. */
 const MOST_FILES = 15;
 
 test('no folder of the code has too many files to guess among', () => {

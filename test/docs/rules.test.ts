@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
-/** The numbered rules of docs/reference/lifecycle.md: each names code that is there, and a test by a title that is there. */
+/** The numbered rules of docs/reference/lifecycle.md: each names existing code, and a test by an existing title. */
 const page = readFileSync(join(root, 'docs/reference/lifecycle.md'), 'utf8');
 const section = /^## Rules$(.*?)^## /ms.exec(page)![1]!;
 const rules = section

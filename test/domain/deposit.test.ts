@@ -20,14 +20,14 @@ interface Edge {
   readonly to: DepositState;
 }
 
-/** What the signal named is not what the database binds: the wait goes on, or what is bound is judged in its place. */
+/** The signal's payment is not the bound one: the wait goes on, or the bound one is judged instead. */
 const UNBOUND = DEPOSIT_EVENTS.filter((event) => event.startsWith('unbound'));
 const isUnbound = (event: DepositEvent): boolean => UNBOUND.includes(event);
 const isCorrection = (from: DepositState, event: DepositEvent): boolean =>
   isUnbound(event) ||
   ((from === 'CREDITING' || from === 'IN_REVIEW') && (event === 'callbackGood' || event === 'callbackDoubtful'));
 
-/** Every move there is, found by trying every event in every state that can be reached, until nothing new appears. */
+/** Every move, found by trying every event in every reachable state, until nothing new appears. */
 function explore(
   start: DepositState = 'PLACING',
   mayHappen: (from: DepositState, event: DepositEvent) => boolean = () => true,
@@ -45,7 +45,7 @@ function explore(
 }
 
 const { reached, edges } = explore();
-/** Where the signals name what the database binds. */
+/** Signals whose payment is the bound one. */
 const uncorrected = (start?: DepositState) => explore(start, (from, event) => !isCorrection(from, event)).reached;
 const into = (state: DepositState) => edges.filter((edge) => edge.to === state);
 const events = (taken: readonly Edge[]) => [...new Set(taken.map((edge) => edge.event))].toSorted();
@@ -137,7 +137,7 @@ IN_REVIEW
   it.each(PAIRS)('has an answer to $event in $state', ({ state, event }) => {
     const step = transition(state, event);
     expect(DEPOSIT_STATES).toContain(step.state);
-    // Another payment is in review than the one that led there: that is told.
+    // Another payment is in review than the one that led there: that is announced.
     const isTold = state === 'IN_REVIEW' && event === 'callbackDoubtful';
     if (step.state === state && !isTold) expect(step.effects).toEqual([]);
   });
@@ -171,7 +171,7 @@ describe('every order of events', () => {
     for (const from of ['CREDITING', 'IN_REVIEW'] as const) {
       expect(transition(from, event)).toEqual({ state, effects: [] });
     }
-    // Nobody waits any more for what has ended.
+    // No wait leads back from a final state.
     expect(edges.filter((edge) => edge.event === event && isFinal(edge.from))).toEqual([]);
   });
 
@@ -253,7 +253,7 @@ describe('what the world is told', () => {
   it('announces every state but the one a deposit starts to be searched as, and the one that does not last', () => {
     for (const { from, event, to } of edges) {
       const isFirst = from === 'PLACING' && to === 'AWAITING_PAYMENT';
-      // Nothing was announced on the way to what is taken back.
+      // Nothing was announced on the way to a state that is left again.
       const silent = to === 'CREDITING' || isFirst || isUnbound(event);
       expect(transition(from, event).effects.includes('announce'), `${from} ${event}`).toBe(!silent);
     }

@@ -49,7 +49,7 @@ describe('a good payment', () => {
 
 describe.each(CURRENCIES)('T6: the rate band of %s', (currency) => {
   const { from, to } = settings().rateBands[currency];
-  /** What a thousand MTC cost at that rate. */
+  /** The price of a thousand MTC at that rate. */
   const thousand = (rate: string) => formatUnits(known(parseMtc(rate), 'rate') * 1_000n);
   const low = thousand(from);
   const high = thousand(to);
@@ -190,7 +190,7 @@ describe('the fee band', () => {
         fc.bigInt({ min: 100_000_000n, max: 10n ** 15n }),
         fc.bigInt({ min: 0n, max: 99_000_000n }),
         (asked, share) => {
-          // The least that is allowed, by ceiling division: asked × (1 − share), never a part of a unit less.
+          // The least allowed amount, by ceiling division: asked × (1 − share), never a part of a unit less.
           const least = (asked * (100_000_000n - share) + 99_999_999n) / 100_000_000n;
           const received = (units: bigint) =>
             reason(
@@ -318,7 +318,7 @@ describe('any payment', () => {
   const cents = (min: bigint, max: bigint) => fc.bigInt({ min, max }).map((n) => formatUnits(n * CENT));
   const nudge = (weight: number) =>
     fc.oneof({ weight, arbitrary: fc.constant(0n) }, { weight: 1, arbitrary: fc.bigInt({ min: -2n, max: 2n }) });
-  /** Near enough to the bands and to what was asked that both verdicts are common. */
+  /** Near enough to the bands and to the order that both verdicts are common. */
   const anything = fc.record({
     byMtc: fc.boolean(),
     currency,
@@ -345,7 +345,7 @@ describe('any payment', () => {
         const payment = { mtc: formatUnits(units), fiat: formatUnits(cents * CENT), currency: paidIn };
         const verdict = judged(asked, payment, { feeBand: p.feeBand });
 
-        // The same rules, worked out without the code under test: whole units, whole cents, tenths of a rate.
+        // The same rules, computed without the code under test: whole units, whole cents, tenths of a rate.
         const [low, high] = { CNY: [65n, 80n], HKD: [70n, 86n], TWD: [280n, 360n] }[p.currency] as [bigint, bigint];
         const inBand = low * units <= cents * 10_000_000n && cents * 10_000_000n <= high * units;
         const percent = { '0': 0n, '0.01': 1n, '0.5': 50n }[p.feeBand];
@@ -360,7 +360,7 @@ describe('any payment', () => {
       }),
       { numRuns: 5_000 },
     );
-    // Else the property would say nothing of credits.
+    // Otherwise the property would not cover credits.
     expect(credited).toBeGreaterThan(100);
   });
 

@@ -27,7 +27,7 @@ const message = (asked: AskedOrder, under = settings()): string | undefined => o
 
 type Payment = OrderFault['payment'];
 
-/** The payment as the provider would write it, read as it would be read. */
+/** The payment in the provider's spelling, parsed again. */
 function reading({ transactionAmount, paymentPrice }: Payment, currencyCode: Currency) {
   const numbers = `"transactionAmount":${transactionAmount},"paymentPrice":${paymentPrice}`;
   const texts = `"externalOrderNumber":"o","transactionCode":"AT1","currencyCode":"${currencyCode}"`;
@@ -35,7 +35,7 @@ function reading({ transactionAmount, paymentPrice }: Payment, currencyCode: Cur
   return readData(readEnvelope(Buffer.from(`{"signature":"","timestamp":1,"data":{${texts},${numbers},${times}}}`)));
 }
 
-/** Null when the payment comes back as it was written and makes a unit price that the books can hold. */
+/** Null when the parsed payment equals the original and its unit price fits into the books. */
 function trouble(payment: Payment, currencyCode: Currency): string | null {
   const read = reading(payment, currencyCode);
   if (!read.readable) return read.fault;
@@ -46,7 +46,7 @@ function trouble(payment: Payment, currencyCode: Currency): string | null {
   return price.split('.')[0]!.length > 20 ? 'a unit price beyond the books' : null;
 }
 
-/** What the provider may say at one rate: the other side worked out and rounded down, up and to the nearest. */
+/** The provider's possible payments at one rate: the other side computed and rounded down, up and to the nearest. */
 function paymentsAt(rate: string, asked: Order, missing: bigint): Payment[] {
   const units = known(parseUnitPrice(rate), 'rate');
   const roundings = (dividend: bigint, divisor: bigint, step: bigint) =>

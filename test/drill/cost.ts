@@ -10,9 +10,11 @@ import { openStage, type Stage } from './stage.ts';
 import { checkout, command } from './version.ts';
 
 /**
- * `npm run drill:cost -- --before COMMIT`: what a callback and a step of a decision cost over HTTP in that version and in
- * this one, as whole processes with servers of their own, in rounds that take turns. Prints the ratios, and the statements
- * of each that took more than 50 ms. A commit that is the head shows the noise.
+ * `npm run drill:cost -- --before COMMIT`: compares the cost of a callback and of a step of a decision over HTTP in
+ * that version and in this one.
+ * - Whole processes with servers of their own, in rounds that take turns.
+ * - Prints the ratios, and the statements of each that took more than 50 ms.
+ * - A commit that is the head shows the noise.
  */
 
 const { values } = parseArgs({
@@ -22,7 +24,7 @@ if (values.before === undefined) throw new Error('--before COMMIT: the version t
 const ROUNDS = Number(values.rounds);
 const SINGLE = 20;
 const BURST = 20;
-/** Of the single ones, so many are decided one step at a time, and as many of the burst's in lanes. */
+/** This many of the single ones are decided one step at a time, and as many of the burst's in lanes. */
 const DECIDED = 12;
 const LANES = 4;
 const SLOW_MS = 50;
@@ -76,7 +78,7 @@ async function round({ stage, people, measured }: Version): Promise<void> {
     measured[kind].push(performance.now() - startedMs);
     return answer;
   };
-  /** So many in a second. */
+  /** The rate per second. */
   const rate = async (kind: Kind, n: number, work: () => Promise<unknown>) => {
     const startedMs = performance.now();
     await work();
@@ -84,7 +86,7 @@ async function round({ stage, people, measured }: Version): Promise<void> {
   };
   const deliver = async (n: string, change?: Readonly<Record<string, unknown>>): Promise<void> => {
     const { url, body } = stage.callbackOf(n, change);
-    // A stamp that one of our own orders bears is asked to come again.
+    // A callback with a stamp of one of our own signatures gets a 503 and is retried.
     const { status } = must(await call(url, 'POST', '', JSON.parse(body)), [200, 503]);
     if (status === 503) await deliver(n, change);
   };
@@ -137,7 +139,7 @@ const parkedCase = (stage: Stage, key: string, n: string): Promise<string> =>
     const found = items.find(
       (one: Record<string, string>) => one['externalOrderNumber'] === n && one['standing'] === 'parked',
     );
-    // Cases of before are named by their workflow.
+    // An older version names cases by their workflow.
     return found === undefined ? false : String(found.id ?? found.workflowId);
   });
 
@@ -161,7 +163,7 @@ try {
       await stage.admin((client) => client.query(change));
   for (let n = 0; n <= ROUNDS; n += 1) {
     for (const version of n % 2 === 0 ? versions : versions.toReversed()) await round(version);
-    // The first one warms up.
+    // The first round warms up.
     if (n === 0) for (const { measured } of versions) for (const kind of KINDS) measured[kind].length = 0;
   }
   const [old, here] = versions.map(({ measured }) => measured);

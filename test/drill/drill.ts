@@ -18,7 +18,7 @@ export interface Outcome {
   /** Created and never known to the provider: 202 or 422 NOT_SENT, with nothing to pay. */
   readonly unknown: number;
   readonly seconds: number;
-  /** Empty: everything is as it should be. */
+  /** Empty: the round passed. */
   readonly faults: readonly string[];
 }
 
@@ -32,7 +32,7 @@ interface Heard {
 const SETTLED_WITHIN_MS = 180_000;
 const AT_ONCE = 8;
 const SPREAD_MS = 3_000;
-/** So many of the creates do not wait until it is done. */
+/** This share of the creates does not wait for the fault. */
 const BEFORE = 0.8;
 const agent = new Agent({ keepAlive: false, maxSockets: 300 });
 
@@ -89,7 +89,7 @@ export const order = (externalOrderNumber: string) => ({
 
 let runs = 0;
 
-/** One round: deposits that are paid and others that are created while it is done, then everything is settled and counted. */
+/** One round: deposits are paid and others created during the fault, then everything is settled and counted. */
 export async function drill(stage: Stage, round: Round, load: Load): Promise<Outcome> {
   const since = performance.now();
   runs += 1;
@@ -109,7 +109,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
         last = await call(`${stage.sandboxUrl}/control/orders/${n}/pay`, 'POST', stage.controlToken, {
           immediately: true,
         });
-        // 409: paid already, and the answer to the first try was lost.
+        // 409: paid already, and the response to the first try was lost.
         return last.status === 409 || (last.status >= 200 && last.status < 300);
       },
       SETTLED_WITHIN_MS,
@@ -117,7 +117,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     );
   };
   let made = 0;
-  // What the round before left unsettled may cost a placement its answer: such an order is not paid here.
+  // Leftovers of the round before may cost a placement its response: such an order is not paid here.
   await inLanes(Array.from({ length: load.callbacks }), () =>
     until(
       'orders to be placed',
@@ -130,7 +130,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     ).then(() => undefined),
   );
 
-  // Spread over what is done, so that each moment of it meets some.
+  // Spread over the fault, so that each moment of it meets some.
   const paying = inLanes(waiting, async (n) => {
     await sleep((SPREAD_MS * AT_ONCE) / load.callbacks);
     await pay(n);
@@ -141,7 +141,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     fresh,
     async (n) => {
       const i = fresh.indexOf(n);
-      // Some meet it in any case: a busy machine may take longer to do it than the others are spread over.
+      // Some meet the fault in any case: on a busy machine it may begin after the others have been spread.
       await (i < load.creates * BEFORE ? sleep((SPREAD_MS * i) / load.creates) : isDone);
       await until(
         `${n} to be created`,
@@ -151,7 +151,8 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
           if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
           if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
           if (status >= 200 && status < 300) return true;
-          // The database or the provider was away for longer than a placement waits: nothing was sent, and that is final.
+          // The database or the provider was away for longer than a placement waits: nothing was sent, and that is
+          // final.
           if (status === 422 && body?.code === 'NOT_SENT') return true;
           if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
           await sleep(200);
@@ -180,7 +181,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
     async () => (await call(`${stage.apiUrl}/readyz`, 'GET', stage.apiKey)).status === 200,
   );
 
-  // Everything that the provider knows is paid, and then in its wallet.
+  // Every order that the provider knows is paid, and then credited.
   const known: string[] = [];
   await inLanes(fresh, async (n) => {
     const settled = await until(
@@ -297,8 +298,8 @@ export const newestAttempt = (stage: Stage): Promise<string> =>
   });
 
 /**
- * What the provider heard since then. `lost`: no answer came. `unrecorded`: the sandbox lost its own database before it had
- * written the answer down, and sent the callback again.
+ * The provider's delivery attempts since then. `lost`: no response came. `unrecorded`: the sandbox lost its own
+ * database before it had stored the response, and sent the callback again.
  */
 export const attemptsAfter = (stage: Stage, after: string): Promise<Record<string, number>> =>
   inSandbox(stage, async (client) => {

@@ -10,11 +10,12 @@ import { openStage, type Piece, type Stage } from './stage.ts';
 import type { Strange, Strangers } from './strangers.ts';
 
 /**
- * `npm run flood`: connections to the public listener that say nothing, or never end what they say, and come back as soon
- * as they are closed; refused callbacks at a steady rate, each on a connection of its own; the provider delivers on fresh
- * connections and merchants read. `--apart`: the public listener in a process of its own, as in the compose file; otherwise
- * in the API's, as in `npm start`. Loopback only; stops by itself. Exit code 1 unless each delivery is acknowledged within
- * its first three tries.
+ * `npm run flood`: floods the public listener while the provider delivers on fresh connections and merchants read.
+ * - Idle and slow connections, which return as soon as they are closed.
+ * - Refused callbacks at a steady rate, each on a connection of its own.
+ * - `--apart`: the public listener in a process of its own, as in the compose file; otherwise in the API's, as in `npm
+ *   start`.
+ * Loopback only; stops by itself. Exit code 1 unless each delivery is acknowledged within its first three tries.
  */
 
 const { values } = parseArgs({
@@ -33,7 +34,7 @@ const [sockets, slow, refusals, seconds] = [values.sockets, values.slow, values.
 ) as [number, number, number, number];
 const TRIES = 3;
 const EVERY_MS = 1_000;
-/** Of the provider's schedule: its second try comes after a minute; here after this. */
+/** The provider's second try comes after a minute; here after this. */
 const RETRY_AFTER_MS = 1_000;
 
 const elsewhere = `127.0.0.1:${await freePort()}`;

@@ -4,9 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openStage, type Stage } from './stage.ts';
 
 /**
- * `node --import tsx test/drill/isolation.ts`: what each kind of trouble on the public listener takes from everybody
- * else. Four figures: reads and other orders' callbacks while one deposit row is locked, private health and reads under
- * refused callbacks, a burst of copies and second codes. Stops by itself after about a minute.
+ * `node --import tsx test/drill/isolation.ts`: measures how each kind of trouble on the public listener affects all
+ * other requests.
+ * - Reads and other orders' callbacks while one deposit row is locked.
+ * - Private health and reads under refused callbacks.
+ * - A burst of copies and second codes.
+ * Stops by itself after about a minute.
  */
 
 const REFUSERS = 64;
@@ -58,7 +61,7 @@ export function told(heard: readonly Heard[]): string {
   return `${statuses}; p50 ${quantile(ms, 0.5)}, p99 ${quantile(ms, 0.99)}, max ${quantile(ms, 1)}`;
 }
 
-/** One after the other for as long as `going` says. */
+/** Repeats one call after the other while `going` returns true. */
 async function repeatedly(going: () => boolean, once: () => Promise<Heard>, pauseMs = 20): Promise<Heard[]> {
   const heard: Heard[] = [];
   while (going()) {
@@ -72,7 +75,7 @@ const json = { 'content-type': 'application/json' };
 const post = (message: { url: string; body: string }) =>
   ask(message.url, { method: 'POST', headers: json, body: message.body });
 
-/** Deposits that wait for payment, written directly: nothing here needs their workflows. */
+/** Deposits that wait for payment, written directly: their workflows are not needed here. */
 export async function seed(stage: Stage, orders: readonly string[]): Promise<void> {
   await stage.admin(async (client) => {
     await client.query(
@@ -165,7 +168,7 @@ async function measure(stage: Stage): Promise<void> {
   console.log(`${burst.length} callbacks of ${BURST.orders} orders at once\n  they       ${told(burst)}`);
 }
 
-/** Linux: what the process has used of the processor so far. */
+/** Linux: the processor time of the process so far. */
 export function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;

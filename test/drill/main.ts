@@ -4,8 +4,8 @@ import { ROUNDS } from './rounds.ts';
 import { openStage, PROGRAMS } from './stage.ts';
 
 /**
- * `npm run drill`: cuts, kills, freezes, fills, makes read-only and restarts each of PostgreSQL, Temporal, API, worker and
- * sandbox under callbacks and creates. Exit code 1 when a process died that nobody ended, an answer was neither 2xx nor 503
+ * `npm run drill`: cuts, kills, freezes, fills, makes read-only and restarts each of PostgreSQL, Temporal, API, worker
+ * and sandbox under callbacks and creates. Exit code 1 when another process died, a response was neither 2xx nor 503
  * with Retry-After, or a payment was not credited exactly once.
  */
 

@@ -5,26 +5,26 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Piece, Stage } from './stage.ts';
 
-/** What is done to which piece, and what callers may meet while it is done. */
+/** One fault in one piece, and the responses that callers may get during it. */
 export interface Round {
   readonly name: string;
-  /** The piece that ends by our hand; every other must live through it. */
+  /** The piece that the drill ends; every other must survive. */
   readonly ends: keyof Stage['pieces'] | null;
-  /** The API, or the provider that calls it, is not there for a while: connections to it may fail. */
+  /** The API, or the provider that calls it, is away for a while: connections to it may fail. */
   readonly mayLoseConnections: boolean;
-  /** `/readyz` has to say no while it lasts. */
+  /** `/readyz` has to report not ready during it. */
   readonly unready: boolean;
-  /** Begins it, and answers how to end it. */
+  /** Begins it, and returns a function that ends it. */
   hit(stage: Stage): Promise<() => Promise<void>>;
 }
 
-/** What is done lasts so long, at least. */
+/** The minimal duration of a fault, in ms. */
 export const LASTS_MS = 4_000;
 const CUTS = 8;
 const CUT_EVERY_MS = 150;
 const PROCESSES = ['api', 'worker', 'sandbox'] as const;
 const SERVERS = ['postgres', 'temporal'] as const;
-/** Of each process, as PostgreSQL knows its connections. */
+/** The application names of each process's connections in PostgreSQL. */
 const APPLICATIONS = {
   api: ['deposit-api%'],
   worker: ['deposit-worker', 'deposit-decisions'],
@@ -38,7 +38,7 @@ const ended = (piece: Piece, how: 'kill' | 'stop') => async () => {
   return () => piece.start();
 };
 
-/** Cuts connections again and again, because those under way are replaced at once. */
+/** Cuts connections again and again, because cut ones are replaced at once. */
 async function cut(stage: Stage, like: readonly string[]): Promise<() => Promise<void>> {
   let count = 0;
   await stage.admin(async (client) => {
@@ -55,7 +55,7 @@ async function cut(stage: Stage, like: readonly string[]): Promise<() => Promise
   return nothing;
 }
 
-/** A server's own children go on when only it is stopped. */
+/** A server's own children continue when only it is stopped. */
 const signalAll = (pid: number, signal: NodeJS.Signals) => {
   for (const one of [pid, ...childrenOf(pid)]) {
     try {
@@ -94,10 +94,10 @@ const setting = (sql: readonly string[], undo: readonly string[]) => async (stag
   return () => run(undo);
 };
 
-/** What grows while payments come. */
+/** Tables that grow with payments. */
 const TABLES = ['engine.callback', 'engine.deposit', 'engine.placement_attempt', 'ledger.transaction'];
 
-/** These tables on a disk of their own, which somebody fills to the last byte. Only root can mount one. */
+/** Moves these tables to a disk of their own and fills it to the last byte. Only root can mount one. */
 async function full(stage: Stage): Promise<() => Promise<void>> {
   const disk = mkdtempSync(join(tmpdir(), 'deposit-engine-disk-'));
   const filler = join(disk, 'filler');
@@ -115,7 +115,7 @@ async function full(stage: Stage): Promise<() => Promise<void>> {
     await client.query(`create tablespace small location '${disk}'`);
   });
   await move('small');
-  // Without room in the pages that they have, the last one included, every further row needs another page.
+  // The existing pages, the last one included, get no free space: every further row needs another page.
   await stage.admin(async (client) => {
     for (const table of TABLES) {
       await client.query(`vacuum full ${table}`);
@@ -141,7 +141,9 @@ async function full(stage: Stage): Promise<() => Promise<void>> {
   };
 }
 
-/** Stands in for a full disk where none can be mounted: PostgreSQL itself answers 53100 to every change of these tables. */
+/**
+ * Stands in for a full disk where none can be mounted: PostgreSQL itself raises 53100 at every change of these tables.
+ */
 const FILL = [
   `create or replace function public.disk_full() returns trigger language plpgsql as $$ begin
      raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`,

@@ -19,12 +19,12 @@ import { migrateTemplate } from '../support/template.ts';
 import { until } from '../support/until.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 
-/** The whole engine as the processes it is in production, each of which can be killed, frozen and started again. */
+/** The whole engine as its production processes, each of which can be killed, frozen and started again. */
 
-/** A process, or a server, that can be ended and brought back at the same place. */
+/** A process, or a server, that can be ended and restarted at the same address. */
 export interface Piece {
   pid(): number;
-  /** False: it ended although nobody ended it. */
+  /** False: it ended without a call of `end`. */
   isAlive(): boolean;
   start(): Promise<void>;
   /** Ends it, with SIGKILL or in order. */
@@ -44,14 +44,14 @@ export interface Stage {
   readonly sandboxUrl: string;
   readonly apiKey: string;
   readonly controlToken: string;
-  /** Where the provider calls for this order, and what it sends for a payment of it. */
+  /** The provider's callback address for this order, and the body of a payment of it. */
   callbackOf(externalOrderNumber: string, change?: Readonly<Record<string, unknown>>): { url: string; body: string };
   logOf(program: Program): string;
   /** The last events of a workflow's history and what is pending in it, as JSON. */
   historyOf(workflowId: string): Promise<string>;
   /** The file of PostgreSQL's own log. */
   readonly postgresLog: string;
-  /** Another process of that program, of whatever version lies at `at`; not started. It ends with the stage. */
+  /** Another process of that program, in the version at `at`; not started. It ends with the stage. */
   another(
     name: 'api' | 'worker' | 'callbacks',
     env: Readonly<Record<string, string | undefined>>,
@@ -191,7 +191,7 @@ export async function openStage({
           async () => {
             postgres = await startPostgres({ directory, port: postgres.port, fsync: false, removeOnStop: true });
           },
-          // Its own stop would take the data away.
+          // Its own stop would delete the data.
           async () => {
             process.kill(postgres.pid, 'SIGINT');
             await until('PostgreSQL to be gone', async () => !isAlive(postgres.pid));
@@ -273,7 +273,7 @@ async function newKey(url: string): Promise<string> {
   }
 }
 
-/** A server whose process is a child of somebody else's making. */
+/** A server whose process another module starts. */
 function server(pid: () => number, start: () => Promise<void>, stop: () => Promise<void>): Piece {
   return {
     pid,

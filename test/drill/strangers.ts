@@ -3,16 +3,16 @@ import { constants, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * The strangers of flood.ts, in a process of their own that gives way to the others: bare sockets and bytes made
- * beforehand, so that what is measured is the engine and not the load. Loopback only.
+ * The strangers of flood.ts, in a process of their own with a low priority: raw sockets and precomputed bytes, so that
+ * the measurement shows the engine and not the load. Loopback only.
  */
 
-/** What they are to do. Loads are per second, times in seconds. */
+/** Their task. Loads are per second, times in seconds. */
 export interface Strangers {
   readonly port: number;
-  /** Connections that say nothing, and come back when they are closed. */
+  /** Connections that send nothing, and reconnect when they are closed. */
   readonly idle: number;
-  /** Connections that say a byte a second of a head, or of a body, and never end it; they come back too. */
+  /** Connections that send a byte a second of a head, or of a body, and never end it; they reconnect too. */
   readonly slow: number;
   /** Requests, each on a connection of its own. */
   readonly refusals: number;
@@ -22,15 +22,15 @@ export interface Strangers {
 }
 
 export interface Strange {
-  /** Idle and slow connections that were closed, and came back. */
+  /** Idle and slow connections that were closed, and reconnected. */
   closed: number;
   /** Requests whose bytes were sent. */
   sent: number;
-  /** Requests that were due and not begun: too many waited. */
+  /** Requests that were due and not begun: too many were pending. */
   notBegun: number;
-  /** By status, or by what became of the connection. */
+  /** By status, or by the end of the connection. */
   readonly answered: Record<string, number>;
-  /** From the begin of the connection to the answer. */
+  /** From the start of the connection to the response, in ms. */
   readonly ms: number[];
   cpuMs: number;
 }
@@ -54,12 +54,12 @@ function open(port: number): Socket {
   return socket.on('error', () => undefined);
 }
 
-/** Begins with `said`, goes on a byte a second where there is something to go on with, and comes back when it is closed. */
+/** Sends `said`, then `more` every second unless it is empty, and reconnects when it is closed. */
 function hold(port: number, said: string, more: string): void {
   if (isOver) return;
   const socket = open(port);
   held.add(socket);
-  // Whoever reads nothing does not notice that the other side has closed.
+  // A socket without a reader does not notice that the other side has closed.
   socket.resume();
   if (said !== '') socket.write(said);
   const drip = more === '' ? undefined : setInterval(() => socket.write(more), SLOW_MS);

@@ -10,9 +10,9 @@ import { openStage, type Piece, type Stage } from './stage.ts';
 import { checkout, command } from './version.ts';
 
 /**
- * `npm run drill:upgrade -- --from COMMIT`: an engine of that version under load becomes one of this version as
- * docs/guides/deployment.md says, each process beside its successor. Exit code 1 when anything was refused, lost, or credited
- * more than once.
+ * `npm run drill:upgrade -- --from COMMIT`: upgrades an engine of that version under load to this version as
+ * docs/guides/deployment.md describes, each process beside its successor. Exit code 1 when a request was refused or
+ * lost, or a payment was credited more than once.
  */
 
 const { values } = parseArgs({
@@ -27,10 +27,10 @@ const { values } = parseArgs({
 if (values.from === undefined) throw new Error('--from COMMIT: the version before');
 
 const LANES = 6;
-/** How long each step is left alone, so that the load meets it. */
+/** The duration of each step under load, in ms. */
 const STEP_MS = 5_000;
 
-/** What callers know the address of; whoever is behind it may change. */
+/** The fixed address for callers; the process behind it may change. */
 async function front(port: number): Promise<{ readonly server: Server; to: number }> {
   const door = {
     to: 0,
@@ -144,10 +144,10 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   const apis = () =>
     step('APIs', async () => {
       await startApi();
-      // Whoever was led to the old one a moment ago has not spoken yet.
+      // A connection that was routed to the old one a moment ago has not sent its request yet.
       await sleep(1_000);
       await oldApi.end('stop');
-      // As docs/guides/deployment.md has it: rows that the old API wrote bear no seal.
+      // By docs/guides/deployment.md: rows that the old API wrote have no seal.
       await on.admin((client) =>
         client.query(
           'insert into engine.seal_epoch (callback) select coalesce(max(id), 0) from engine.callback on conflict do nothing',
@@ -210,7 +210,7 @@ async function upgrade({ apiUrl, callbackUrl, ...on }: Stage): Promise<boolean> 
   );
   for (const { reason, n } of cases.rows) refuse(`${n} given to people: ${reason}`);
   const answers = await attemptsAfter(stage, after);
-  // An honest stamp may meet one of ours, and is then asked to come again.
+  // An honest stamp may equal one of ours, and is then refused once.
   for (const status of Object.keys(answers))
     if (status !== '200' && status !== '503') refuse(`${answers[status]} callbacks answered ${status}`);
   for (const { server } of Object.values(doors)) server.close();

@@ -28,7 +28,7 @@ export async function checkout(commit: string): Promise<{ readonly at: string; r
   };
 }
 
-/** Runs a command of the version at `at` to its end; answers what it printed. */
+/** Runs a command of the version at `at` to its end; returns its output. */
 export const command = (
   at: string,
   entry: string,

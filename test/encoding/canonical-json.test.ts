@@ -14,7 +14,7 @@ const known = fc.letrec((tie) => ({
   ),
 })).value;
 
-/** The same value with the names of every object the other way round. */
+/** The same value with the names of every object in reverse order. */
 function turned(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(turned);
   if (typeof value !== 'object' || value === null) return value;

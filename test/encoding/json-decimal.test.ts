@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { plainDecimal } from '../../encoding/json-decimal.ts';
 
-/** The value of a decimal text as a fraction over a power of ten, worked out by other means than the code's. */
+/** The value of a decimal text as a fraction over a power of ten, computed independently of the code. */
 function exact(text: string): { readonly digits: bigint; readonly scale: bigint } {
   const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)!;
   const digits = BigInt(`${sign}${whole}${fraction}`);

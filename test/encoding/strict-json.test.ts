@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isObject, JsonError, JsonNumber, type JsonValue, parseStrictJson } from '../../encoding/strict-json.ts';
 
-/** As JSON.parse would answer it: numbers as floats, objects with a prototype. */
+/** The result of JSON.parse: numbers as floats, objects with a prototype. */
 function plain(value: JsonValue): unknown {
   if (value instanceof JsonNumber) return Number(value.text);
   if (Array.isArray(value)) return value.map((item: JsonValue) => plain(item));

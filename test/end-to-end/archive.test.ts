@@ -43,7 +43,7 @@ async function chainHolds(engine: Engine): Promise<void> {
   expect(rows.map(({ n }) => Number(n))).toEqual(rows.map((_row, at) => at + 1));
   expect(rows.filter(({ ok, again }) => !ok || !again)).toEqual([]);
 }
-/** The bytes of the database, unpacked; nothing of the engine's. */
+/** Returns the unpacked bytes from the database, read without the engine's code. */
 async function textIn(engine: Engine, hash: Buffer): Promise<string> {
   const { rows } = await engine.db.owner.query<{ bytes: Buffer }>(
     'select bytes from engine.archive_object where hash = $1',

@@ -5,7 +5,10 @@ import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 
-/** As a person sees it, in a real browser. Pictures go to test-output/, which is not part of the repository. */
+/**
+ * The Web UI as an operator sees it, in a real browser. Pictures go to test-output/, which is not part of the
+ * repository.
+ */
 const executable = findBrowser();
 if (executable === null)
   console.warn('\n*** SKIPPED: no Chromium on this machine, so the pages were NOT tried in a browser ***\n');

@@ -7,9 +7,10 @@ import { countTrips, nameOf, type Trip } from '../support/trips.ts';
 import { until } from '../support/until.ts';
 
 /**
- * What one deposit on the happy path asks of PostgreSQL, counted and never timed: each line is a round trip, with the number of
- * statements that it carried out (those in functions and triggers too). A line more, or a larger number, is a cost that every
- * deposit pays from then on. A line less is to be written down here.
+ * The round trips of one deposit on the happy path to PostgreSQL, counted and never timed.
+ * - Each line is a round trip, with the number of statements executed (those in functions and triggers too).
+ * - A line more, or a larger number, is a cost of every deposit from then on.
+ * - When a line goes, remove it here.
  */
 const COST = {
   create: {
@@ -26,7 +27,7 @@ const COST = {
 
 const LOOK = 'select engine.deposit 1';
 const HOUR = 3_600_000;
-/** What a slow machine tries again is left out: the cheapest of so many counts. */
+/** Retries of a slow machine are excluded: the cheapest of so many counts. */
 const DEPOSITS = 8;
 /** Where placing takes longer, the API looks at the row again: intake/placement-waiter.ts. */
 const LOOK_MS = 500;
@@ -35,7 +36,7 @@ const db = await createTestDatabase();
 await tellPlans(db.owner, db.url, false);
 const counting = countTrips();
 afterAll(() => counting.stop());
-// Nobody looks after what is open: only the one deposit costs anything.
+// No process polls open rows: only the one deposit costs anything.
 const { engine, stop } = await launchEngine(db, required('TEST_WORKFLOW_BUNDLE'), {
   relay: { everyMs: HOUR, freshMs: HOUR, againMs: HOUR, unstartedMs: HOUR, lagMs: 6 * HOUR, withoutEffectMs: 4 * HOUR },
 });
@@ -51,7 +52,7 @@ test('a deposit costs the round trips, transactions and statements that are writ
   expect(cheapest).toEqual(COST);
 });
 
-/** A connection plans each statement once: deposits come until those that they meet have done so. */
+/** A connection plans each statement once: deposits are created until all their statements are planned. */
 const costsLess = (one: typeof COST.sum, other: typeof COST.sum): boolean =>
   one.trips < other.trips || (one.trips === other.trips && one.planned < other.planned);
 
@@ -92,7 +93,7 @@ async function costOfOne() {
   };
 }
 
-/** Without those looks of the API that are more than it makes when it is told in time. */
+/** Leaves out polls of the API beyond those that it makes when notified in time: at most `atMost`. */
 function withoutLooks(trips: readonly Trip[], atMost: number): Trip[] {
   const isLook = ({ by, text, statements }: Trip) =>
     by === 'deposit-api-private' && `${nameOf(text)} ${statements}` === LOOK;
@@ -101,7 +102,7 @@ function withoutLooks(trips: readonly Trip[], atMost: number): Trip[] {
   return trips.filter((trip) => !(isLook(trip) && more-- > 0));
 }
 
-/** The test's own hands and the sandbox aside. */
+/** Excludes the test's own connections and the sandbox. */
 const isOurs = ({ by }: Trip): boolean => by.startsWith('deposit-');
 
 /** By process, in order. */

@@ -6,7 +6,7 @@ import { expectRefusal } from '../api/evidence.ts';
 import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import { startEngine } from '../support/engine.ts';
 
-/** Everything that is kept about one deposit, as an auditor reads it. */
+/** All stored evidence of one deposit, as an auditor reads it. */
 const engine = await startEngine();
 const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
 const auditor = await createApiKey(engine.db.owner, { name: 'auditor', scopes: ['audit:read'] });

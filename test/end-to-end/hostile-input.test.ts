@@ -14,7 +14,7 @@ const listeners = [
   { url: engine.api.callbackUrl, path: new URL(callbackAddress(engine, 'x')).pathname },
 ];
 const key = await createApiKey(engine.db.owner, { name: 'slow', scopes: ['deposits:create'] });
-/** From the first test to the last somebody sends headers that do not end, and bodies that do not. */
+/** From the first test to the last a client sends headers that do not end, and bodies that do not. */
 const slow = Promise.all(
   listeners.flatMap(({ url, path }) => {
     const start = `POST ${path} HTTP/1.1\r\nHost: x\r\n`;
@@ -30,7 +30,7 @@ async function expectNothingStored(asking: () => Promise<Answer>): Promise<Answe
   return answer;
 }
 
-/** Both listeners still do what they are there for. */
+/** Both listeners still serve. */
 async function expectAtWork(): Promise<void> {
   const created = await engine.create();
   expect(created.status).toBe(201);
@@ -338,7 +338,7 @@ describe('a callback with more in it than we know', () => {
       wallet: 'wallet-hostile',
     });
     expect(await inbox(engine, externalOrderNumber)).toMatchObject([{ data, receipt: 'first' }]);
-    // The same without all that is the same content.
+    // The same without all that has the same content hash.
     expectAck(await engine.callback(callbackAddress(engine, externalOrderNumber), body));
     expect(await inbox(engine, externalOrderNumber)).toMatchObject([{ attempts: 2 }]);
   });

@@ -4,35 +4,35 @@ import { orderNumber } from '../support/builders.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 
-/** Shorter than what is slow below, so that slow is too slow. */
+/** Shorter than the slow faults below, so that they exceed the deadline. */
 const engine = await startEngine({ env: { MTPAY_DEADLINE: '2s' } });
 
 interface Ending {
   readonly params?: object;
-  /** How often the fault acts; 1 unless it says otherwise. */
+  /** How often the fault acts; 1 by default. */
   readonly remaining?: number | null;
   /** HTTP status of the creation. */
   readonly created: 201 | 202 | 422;
   readonly state: string;
-  /** Of the inbox rows, in the order of receipt; refused callbacks leave none. */
+  /** The receipts of the inbox rows, in the order of receipt; refused callbacks leave none. */
   readonly receipts?: readonly string[];
 }
 
 const CREDITED = { created: 201, state: 'CREDITED', receipts: ['first'] } as const;
-/** The order exists although nobody was told: its callback is heard all the same. */
+/** The order exists although the engine got no response: its callback is accepted all the same. */
 const UNTOLD = { created: 202, state: 'CREDITED', receipts: ['first'] } as const;
 const UNKNOWN = { created: 202, state: 'PLACEMENT_UNKNOWN' } as const;
 const REFUSED = { created: 422, state: 'PLACEMENT_REFUSED' } as const;
 const IN_REVIEW = { created: 201, state: 'IN_REVIEW', receipts: ['first'] } as const;
-/** Not bound to the deposit: a case of its own waits for people, the deposit goes on waiting for its payment. */
+/** Not bound to the deposit: a case of its own waits for operators, the deposit still waits for its payment. */
 const ASIDE = { created: 201, state: 'AWAITING_PAYMENT' } as const;
 
 const status = (statusCode: string, ending: Ending): Ending => ({ ...ending, params: { statusCode } });
 
-/** The whole menu and where each of it ends. */
+/** The whole menu of faults and the ending of each. */
 const MENU: Readonly<Record<string, readonly Ending[]>> = {
   status: [
-    // Once, it may have been the stamp, and from then on this worker stamps otherwise; refused again, it is the key.
+    // One refusal may concern the stamp, and from then on this worker stamps otherwise; a second one concerns the key.
     status('SIGNATURE_ERROR', CREDITED),
     status('TIMESTAMP_ERROR', CREDITED),
     status('SIGNATURE_ERROR', { ...REFUSED, remaining: null }),
@@ -111,7 +111,7 @@ const receiptsOf = async (externalOrderNumber: string): Promise<string[]> => {
   return rows.map(({ receipt, settled }) => (settled ? receipt : `${receipt}, open`));
 };
 
-/** Whether the second of two callbacks finds the deposit open or final is a race both sides of which are right. */
+/** Whether the second of two callbacks finds the deposit open or final is a race; both results are right. */
 const fits = (found: readonly string[], expected: readonly string[]): boolean =>
   found.length === expected.length && expected.every((each, index) => each.split(' or ').includes(found[index]!));
 
@@ -132,7 +132,8 @@ describe('the engine against the menu', () => {
     expect(created).toBe(ending.created);
     if (moment !== 'placement') await engine.control('POST', '/faults', fault);
 
-    // The provider's clock is right again, and the next order is what tells the engine; until then callbacks look stale.
+    // The provider's clock is right again; the engine learns it from the next order, and until then callbacks look
+    // stale.
     if (kind === 'clockSkew') await engine.create();
     const receipts = ending.receipts ?? [];
     if (kind !== 'early' && (receipts.length > 0 || moment === 'release')) await engine.pay(externalOrderNumber);

@@ -9,7 +9,7 @@ import { byHand as asAnybody } from '../support/database.ts';
 import { startEngine } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 
-/** What is pruned is needed by nothing: no old ticket is worth more after it, and no replay is counted otherwise. */
+/** Nothing needs the pruned rows: no old ticket gains value, and replays are still recognized. */
 const engine = await startEngine({ env: { PRUNE_AFTER: '7d' } });
 const worker = engine.db.poolFor('app_worker');
 const DAY = 24 * 3_600_000;
@@ -17,7 +17,7 @@ const WEEK = 7 * DAY;
 
 const byHand = (sql: string, values: readonly unknown[] = []) => asAnybody(engine.db.owner, sql, values);
 
-/** A deposit that was placed twenty days ago, waits for its payment and listens for so long. */
+/** A deposit that was placed twenty days ago, waits for its payment and has this listening window. */
 async function placedLongAgo(listeningMs: number) {
   const { body } = await engine.create();
   const { externalOrderNumber: n } = body;
@@ -86,7 +86,7 @@ test('a stamp is kept while its deposit would still take a message of that age, 
   expect(await receipts(n)).toEqual(['unreadable UNREADABLE 1', 'other_content STAMP_REUSED 1']);
   expect(await postings(engine, n)).toEqual([]);
 
-  // Its window is over: now both may go, and neither makes anybody richer.
+  // Its window is over: both may be pruned now, and neither is worth money.
   await byHand(
     `update engine.deposit set settings = settings || '{"listeningWindowMs": 3600000}' where external_order_number = $1`,
     [n],
@@ -181,7 +181,7 @@ test('what its stamp refused is no money without it: a deposit that has ended bo
   await prune(worker, WEEK);
   expect([await stampsOf(n), await ownStamp(ours)]).toEqual([[], false]);
   expect((await send(n, data, ours)).status).toBe(200);
-  // Of the last unreadable one nothing but the stamp was kept.
+  // The last unreadable message left only its stamp.
   expect((await send(n, payment(n), ticket + 20)).status).toBe(200);
   expect((await receipts(n)).slice(20)).toEqual(['stale STALE 1', 'stale STALE 1']);
   await until('both to be cases', async () => (await inbox(engine, n)).every(({ outcome }) => outcome !== null));

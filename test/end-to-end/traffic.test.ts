@@ -8,8 +8,8 @@ import { type Act, type Traffic, trafficOf } from '../support/traffic.ts';
 import { until } from '../support/until.ts';
 
 /**
- * Everything that can be done over HTTP to few deposits, one thing after the other and everything at once: the API never
- * answers 500, the books are right, merchants read what stands, no case is wedged, and the audit explains all of it.
+ * All operations over HTTP on few deposits, first one after the other, then concurrently. The API never responds with
+ * 500, the books are right, merchants read the books' state, no case is stuck, and the audit explains all of it.
  */
 const engine = await startEngine();
 const { audit } = await copiesOf(engine, await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8'));
@@ -23,7 +23,7 @@ const one = async <T>(sql: string, ...values: unknown[]): Promise<T> =>
 const strange = ({ what, answer, may }: Act): string[] =>
   may.includes(answer.status) ? [] : [`${what}: ${answer.status} ${answer.text.slice(0, 300)}`];
 
-/** What the books say, and what merchants read of it. */
+/** The books agree with the merchants' view. */
 async function holds({ orders }: Traffic, trail: () => string): Promise<void> {
   expect(await faultsOf(engine.db.owner), trail()).toEqual([]);
   for (const { externalOrderNumber: n } of orders)
@@ -43,7 +43,7 @@ async function holds({ orders }: Traffic, trail: () => string): Promise<void> {
     );
 }
 
-/** Whatever waits is decided: nothing is wedged. */
+/** Decides every open case: none is stuck. */
 async function decideAll({ people }: Traffic): Promise<string[]> {
   const [alice, bob] = people as [Traffic['people'][number], Traffic['people'][number]];
   const refused: string[] = [];

@@ -28,11 +28,11 @@ export interface Driven {
 const BATCH = 500;
 const FINDINGS_LIMIT = 50;
 
-/** Sends generated requests and holds every answer against the document. The same seed sends the same requests. */
+/** Sends generated requests and checks every response against the document. The same seed sends the same requests. */
 export async function drive(options: DriveOptions): Promise<Driven> {
   const checker = createChecker(options.document);
   const arbitrary = requests(options.document, checker);
-  // One example of each kind is enough to go by.
+  // One example of each kind suffices.
   const findings = new Map<string, string>();
   const known: string[] = [];
   const cases = followCases(options);
@@ -42,7 +42,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
   async function one(request: Generated): Promise<void> {
     const follow = known.length > 0 && sent % 5 === 0 && request.path.includes('{externalOrderNumber}');
     sent += 1;
-    // The link from a create: what was made is read.
+    // The link from a create: the created deposit is read.
     const linked =
       follow && request.expected === 'valid'
         ? { ...request, address: request.path.replace('{externalOrderNumber}', known[sent % known.length]!) }
@@ -54,7 +54,8 @@ export async function drive(options: DriveOptions): Promise<Driven> {
     if (request.creates && mayCreate) created += 1;
     const key = cases.confirmer(linked) ?? keyFor(options, request, mayCreate, sent);
     const answer = await send(options, linked, key);
-    // Node's own answer to more than 8 kB of address and headers, before there is an operation (docs/reference/api.md).
+    // Node's own response to more than 8 kB of address and headers, before there is an operation
+    // (docs/reference/api.md).
     if (answer.status === 431 && address.length > 7_000) return;
     const faults = [unexpected(request, options.document, answer), described(request, answer)].filter(
       (fault) => fault !== null,
@@ -94,13 +95,13 @@ function followCases({ credited, decidingKeys }: DriveOptions) {
   const proposals = new Map<string, string | null>();
   const proposedWith = new Map<string, string>();
   return {
-    /** The key of another operator than the one who proposed what is confirmed; null: it is not known who did. */
+    /** The key of another operator than the proposer of the confirmed proposal; null: the proposer is unknown. */
     confirmer({ path, body }: Generated): string | null {
       if (!path.endsWith('/confirm') || body === null) return null;
       const [, proposer] = [...proposedWith].find(([proposal]) => body.includes(`"${proposal}"`)) ?? [];
       return proposer === undefined ? null : decidingKeys.find((key) => key !== proposer)!;
     },
-    /** The same request about something that is there; as it was where it is not in order or nothing is there yet. */
+    /** The same request about an existing case; unchanged where it is invalid or no case exists yet. */
     link(request: Generated, turn: number): Generated {
       if (request.expected !== 'valid' || !request.path.startsWith('/v1/reviews')) return request;
       const body = request.body === null ? {} : (JSON.parse(request.body) as Record<string, unknown>);
@@ -109,10 +110,10 @@ function followCases({ credited, decidingKeys }: DriveOptions) {
         const about = { ...body, externalOrderNumber: credited[(turn >> 1) % Math.max(1, credited.length)] };
         return doubts ? { ...request, body: JSON.stringify(about) } : request;
       }
-      // Most proposals are left for somebody to confirm.
+      // Most proposals are left to be confirmed.
       if (request.path.endsWith('/withdraw') && turn % 8 !== 1) return request;
       const answersOne = body['proposal'] !== undefined;
-      // Which of them belong to a case the document cannot say: they are left out in most, as most cases need none.
+      // The document cannot tell which of them belong to a case: mostly they are left out, as most cases need none.
       if (turn % 3 !== 0)
         for (const field of ['beside', 'facts', 'toDeposit', 'signature', 'nonce']) delete body[field];
       const candidates = [...proposals].filter(([, proposal]) => !answersOne || proposal !== null);
@@ -129,7 +130,7 @@ function followCases({ credited, decidingKeys }: DriveOptions) {
       const { id, proposal } = (body ?? {}) as { id?: string; proposal?: { id: string } | null };
       if (id !== undefined && (status === 200 || status === 201)) proposals.set(id, proposal?.id ?? null);
       if (path.endsWith('/propose') && status === 200 && proposal) proposedWith.set(proposal.id, key);
-      // Somebody else was first.
+      // Another request was first.
       const about = [...proposals.keys()].find((one) => address.includes(encodeURIComponent(one)));
       if (about !== undefined && status === 409 && /confirm|withdraw/.test(path)) proposals.set(about, null);
     },
@@ -159,7 +160,7 @@ async function send({ apiUrl }: DriveOptions, request: Generated, key: string): 
   return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : null };
 }
 
-/** What the document led to expect and did not come; null when it did. */
+/** The missing effect that the document led to expect; null when there is none. */
 function unexpected(request: Generated, document: Document, { status, headers }: Answer): string | null {
   if (status >= 500) return 'a server error';
   if (headers.get('cache-control') !== 'no-store') return 'an answer that may be cached';
@@ -172,7 +173,7 @@ function unexpected(request: Generated, document: Document, { status, headers }:
   if (request.expected === 'invalid')
     return status === 400 || status === 413 ? null : 'what the document forbids was not refused';
   if (request.expected === 'beyond the rates')
-    // 409: the number stands already, with what could be booked.
+    // 409: the number exists already, with an amount that could be booked.
     return status === 400 || status === 409 ? null : 'an order that could not be booked was not refused';
   return status === 400 || status === 413 || status === 415 ? 'what the document allows was refused' : null;
 }

@@ -39,7 +39,7 @@ test('hundreds of generated requests get no answer that the document does not de
   expect(sent).toBe(options.count);
   expect(created).toBe(10);
   await engine.auditLedger();
-  // Along the links a credit was doubted, and what was proposed of it was confirmed; whether by two is left to chance.
+  // Along the links a credit was doubted, and its proposal confirmed; whether by two is left to chance.
   const { rows } = await engine.db.owner.query(`select distinct step from engine.decision order by 1`);
   expect(rows.map(({ step }) => step)).toEqual(expect.arrayContaining(['confirm', 'propose']));
 }, 180_000);

@@ -3,7 +3,7 @@ import { type AskedOrder, orderFault } from '../../domain/order-limits.ts';
 import { settings } from '../support/builders.ts';
 import type { Checker, Document } from '../support/pages/document.ts';
 
-/** One request, made from the document; `expected` is what the document lets one expect of it. */
+/** One request, made from the document; `expected` is the document's prediction. */
 export interface Generated {
   readonly method: string;
   /** As the document writes it. */
@@ -76,7 +76,7 @@ function textsOf({ pattern, maxLength, examples = [] }: Document): fc.Arbitrary<
   const limit = (text: string) => maxLength === undefined || Array.from(text).length <= maxLength;
   const regex = pattern === undefined ? null : new RegExp(pattern, 'u');
   const fits = (text: string) => limit(text) && (regex === null || regex.test(text));
-  // A negated class says little about what people write: random text that fits is the better sample.
+  // A negated class is no good sample of real input: random text that matches is better.
   const random =
     regex === null || pattern.includes('[^')
       ? fc
@@ -101,7 +101,7 @@ function objectsOf(document: Document, { properties, required = [] }: Document):
   });
 }
 
-/** An object with something wrong in it, mostly. */
+/** An object with an error in it, mostly. */
 const spoiled = (objects: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
   fc.oneof(
     wildJson,
@@ -114,18 +114,18 @@ const spoiled = (objects: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
     }),
   );
 
-/** As the document describes it, and yet no payment for it could be booked: which amounts those are is configured. */
+/** Valid by the document, but its payment could not be booked: those amounts depend on the settings. */
 const isBeyondRates = (body: unknown): boolean => {
   const { mtcAmount = null, totalPrice = null, ...rest } = body as Partial<AskedOrder>;
   return orderFault(settings(), { ...(rest as AskedOrder), mtcAmount, totalPrice }) !== null;
 };
 
-/** Requests to every operation, half of them in order. */
+/** Requests to every operation, half of them valid. */
 export function requests(document: Document, checker: Checker): fc.Arbitrary<Generated> {
   const all = Object.entries<Document>(document.paths).flatMap(([path, methods]) =>
     Object.entries<Document>(methods).map(([method, one]) => requestsTo(document, checker, path, method, one)),
   );
-  // Those that show the document itself are many bytes and one case.
+  // The operations that serve the document itself are many bytes and one case.
   const weights = all.map(({ path, arbitrary }) => ({ weight: path.startsWith('/v1') ? 6 : 1, arbitrary }));
   return fc.oneof(...weights);
 }

@@ -30,11 +30,11 @@ if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed) || 
   process.exit(2);
 }
 
-/** Every real deposit costs a workflow: so many are made, and everything else meets them. */
+/** Every real deposit costs a workflow: this many are created, and all other creates meet them. */
 const CREATES = 300;
 /** Test cases per operation and phase of the rounds of schemathesis: one creates, one is limited to a wallet, one decides. */
 const EXAMPLES = { creating: 40, limited: 100, deciding: 40 };
-/** Deposits that are paid, so that people have credits to doubt and cases to decide. */
+/** Deposits that are paid, so that operators have credits to doubt and cases to decide. */
 const CREDITED = 12;
 const CONCURRENCY = 8;
 
@@ -56,7 +56,7 @@ try {
   rmSync(data, { recursive: true, force: true });
 }
 
-/** Of this machine's settings only what a program needs to run. */
+/** Only those variables of this machine that a program needs to run. */
 function environment(): Record<string, string> {
   const { PATH = '', HOME = '' } = process.env;
   const monitor = fileURLToPath(new URL('monitor.mjs', import.meta.url));
@@ -65,7 +65,7 @@ function environment(): Record<string, string> {
     HOME,
     NODE_OPTIONS: `--import=${monitor}`,
     FUZZ_MONITOR: monitorFile,
-    // Limits would answer most of it; they have tests of their own.
+    // The limits would refuse most requests; they have tests of their own.
     API_RATE_LIMIT: '999999',
     API_RATE_BURST: '999999',
     API_FAILURE_LIMIT: '999999',
@@ -79,7 +79,7 @@ async function fuzz(): Promise<number> {
   const keys = await issueKeys(facts);
   const { apiUrl } = facts.places;
   const document = (await (await fetch(`${apiUrl}/openapi.json`)).json()) as Document;
-  // What came before is the start of the process: code is read and compiled.
+  // Earlier samples are the start of the process: code is read and compiled.
   const start = (await readLines<Sample>(monitorFile)).length;
   const findings: string[] = [];
   const credited = await payDeposits(facts);
@@ -124,7 +124,7 @@ async function report(start: number, created: number, found: readonly string[]):
   return findings.length === 0 ? 0 : 1;
 }
 
-/** One that may do everything but decide, one that may create for no wallet that is ever generated, and two operators'. */
+/** Four keys: one may do everything but decide, one may create for no generated wallet, two are operators'. */
 async function issueKeys(
   facts: StackFacts,
 ): Promise<Record<'creating' | 'limited' | 'deciding' | 'confirming', string>> {

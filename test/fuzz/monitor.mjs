@@ -24,7 +24,7 @@ function watch(path) {
   const lines = createWriteStream(path, { flags: 'a' });
   const statuses = {};
   let requests = 0;
-  // What the loop was given to do meanwhile, or last before.
+  // The requests that the loop began meanwhile, or last before.
   let begun = [];
   subscribe('http.server.request.start', ({ request }) => {
     begun = [...begun.slice(-4), `${request.method} ${request.url.slice(0, 80)}`];
@@ -83,7 +83,9 @@ function watch(path) {
   }, SAMPLE_MS).unref();
 }
 
-/** Of each thread, how long it ran and how long it stood in the machine's queue; empty where the system does not say. */
+/**
+ * For each thread, its running time and its time in the machine's run queue; empty where the system does not report it.
+ */
 function threadTimes() {
   const times = new Map();
   times.set('stolen', stolenMs());
@@ -98,7 +100,7 @@ function threadTimes() {
   return times;
 }
 
-/** How long the host let other machines run instead of this one, over all processors; in steps of 10 ms. */
+/** The time in which the host ran other machines instead of this one, over all processors; in steps of 10 ms. */
 function stolenMs() {
   try {
     return Number(/^cpu +(?:\d+ ){7}(\d+)/.exec(readFileSync('/proc/stat', 'latin1'))[1]) * 10;
@@ -108,9 +110,10 @@ function stolenMs() {
 }
 
 /**
- * How long the machine kept the main thread from running: while it was ready itself, while it stood still for a helper
- * thread, of the garbage collector say, that was ready, or while the host did not let this machine run at all, which the
- * scheduler counts as neither.
+ * How long the machine kept the main thread from running, in ms:
+ * - while the thread itself was ready;
+ * - while it was blocked by a ready helper thread, such as the garbage collector's;
+ * - while the host did not run this machine at all, which the scheduler counts as neither.
  */
 function scarcity(gapMs, before, after) {
   const main = String(process.pid);

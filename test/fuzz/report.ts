@@ -7,7 +7,7 @@ export interface Measured {
   readonly cpuSeconds: number;
   readonly utilizationMean: number;
   readonly delayMaxMs: number;
-  /** Longer than {@link STALL_MS} after what the process waited for the machine is taken off. */
+  /** Longer than {@link STALL_MS}, without the time that the process waited for the machine. */
   readonly stalls: readonly Late[];
   /** Late only because the machine ran something else. */
   readonly starved: readonly Late[];
@@ -49,7 +49,7 @@ export function measure(samples: readonly Sample[]): Measured {
   };
 }
 
-/** Collections make a saw; its lower teeth in each of ten parts of the second half, joined by least squares. */
+/** Collections make a saw; its lower teeth in each of ten parts of the second half, fitted by least squares. */
 function heapSlope(samples: readonly Sample[]): number {
   const half = samples.slice(Math.floor(samples.length / 2));
   const size = Math.max(1, Math.floor(half.length / 10));
@@ -63,7 +63,7 @@ function heapSlope(samples: readonly Sample[]): number {
   return spread === 0 ? 0 : mean((p) => (p.x - mx) * (p.y - my)) / spread;
 }
 
-/** What the measurements say against the API; `isLong` where there are enough of them to see a slope. */
+/** The faults of the API by these measurements; `isLong` where there are enough of them for a slope. */
 export function judge(measured: Measured, isLong: boolean): string[] {
   const serverErrors = Object.entries(measured.statuses).filter(([status]) => Number(status) >= 500);
   return [

@@ -1,13 +1,13 @@
-/** What `monitor.mjs` writes, a line at a time. */
+/** The lines that `monitor.mjs` writes. */
 
 /** Later than this is a stall. */
 export const STALL_MS = 50;
 
-/** One time the event loop came late. For `waitedMs` of it the machine ran something else though we were ready. */
+/** One delay of the event loop. For `waitedMs` of it the machine ran something else though we were ready. */
 export interface Late {
   /** Since the process began. */
   readonly atMs: number;
-  /** The last requests that began until then. */
+  /** The last requests that began before it. */
   readonly begun: readonly string[];
   readonly lateMs: number;
   /** Processor time of the main thread meanwhile: our own work. */
@@ -24,7 +24,7 @@ export interface Sample {
   readonly heapMb: number;
   readonly cpuMs: number;
   readonly utilization: number;
-  /** The longest delay that perf_hooks has seen, its own resolution taken off. */
+  /** The longest delay that perf_hooks has measured, minus its own resolution. */
   readonly delayMaxMs: number;
   readonly late: readonly Late[];
 }

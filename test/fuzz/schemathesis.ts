@@ -28,13 +28,13 @@ export interface Round {
   readonly seed: number;
   /** Test cases per operation and phase. */
   readonly examples: number;
-  /** Where configuration and output of the round go. */
+  /** The folder for the configuration and output of the round. */
   readonly folder: string;
   readonly phases?: string;
 }
 
 export interface RoundResult {
-  /** What it found that the document does not say, in its own words; empty when there is nothing. */
+  /** Its findings against the document, in its own words; empty when there are none. */
   readonly findings: string;
   readonly output: string;
 }

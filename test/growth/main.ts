@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 /**
- * `npm run growth -- --deposits 1000000`: the story of plans.test.ts on a database with so many deposits, and its figures.
- * `--lean`: long fields that no index holds are short, for as many rows as the disk has room for.
+ * `npm run growth -- --deposits 1000000`: the run of plans.test.ts on a database with so many deposits, and its
+ * figures. `--lean`: long fields outside of indexes are short, for as many rows as the disk has room for.
  */
 const { values } = parseArgs({
   options: { deposits: { type: 'string', default: '300000' }, lean: { type: 'boolean', default: false } },

@@ -24,14 +24,14 @@ import { insertDecision } from '../support/operators.ts';
 import { collectPlans, tellPlans } from './watch-plans.ts';
 
 /**
- * Tables are analyzed at a quiet moment; then payments, orders and cases pile up, as while Temporal is away. What one deposit
- * costs stays the same: counted are the rows that a statement looks at.
+ * Tables are analyzed at a quiet moment; then payments, orders and cases pile up, as while Temporal is away. The cost
+ * of one deposit stays the same, counted in rows that a statement reads.
  */
 const db = await createTestDatabase();
 const CREDITED = 2_000;
 const BATCH = 500;
 const OPEN = 400;
-/** Of one deposit. */
+/** The most rows that a statement about one deposit may read. */
 const FEW = 60;
 
 const reserveOne = async () => {

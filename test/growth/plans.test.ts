@@ -24,9 +24,9 @@ import {
 } from './watch-plans.ts';
 
 /**
- * Nothing that the engine asks reads a growing table as a whole. Every statement of a story with every kind of deposit is
- * looked at as PostgreSQL carried it out, those inside functions and triggers too. `npm run growth` is the same on a
- * database with many rows, with its sizes and times.
+ * No query of the engine reads a growing table as a whole. Checks the executed plan of every statement in a run with
+ * every kind of deposit, those inside functions and triggers too. `npm run growth` is the same on a database with many
+ * rows, with its sizes and times.
  */
 const DEPOSITS = Number(process.env['GROWTH_DEPOSITS'] ?? 0);
 const LEAN = process.env['GROWTH_LEAN'] === 'true';
@@ -37,7 +37,9 @@ const db = await createTestDatabase();
 const partial = await partialIndexes(db.owner);
 const say = (line: string) => void (DEPOSITS > 0 && process.stdout.write(`${line}\n`));
 
-/** Indexes that only others ask: an audit, two people who state facts, a credit that meets a posting of people. */
+/**
+ * Indexes that other queries use: an audit, two operators who state facts, a credit that meets an operators' posting.
+ */
 const ASKED_BY_OTHERS = [
   'engine.callback_by_code',
   'engine.callback_by_deposit',
@@ -46,7 +48,7 @@ const ASKED_BY_OTHERS = [
   'engine.review_case_by_posting',
 ];
 
-/** The pages of the documentation whose SQL is about single deposits and about what is open, not about whole books. */
+/** The pages of the documentation whose SQL is about single deposits and open rows, not about whole books. */
 const RUNBOOK = [
   ...readFileSync(new URL('../../docs/guides/runbook.md', import.meta.url), 'utf8').matchAll(
     /^ *```sql\n(.*?)^ *```$/gms,
@@ -67,7 +69,7 @@ test(
     await tellPlans(db.owner, db.url, DEPOSITS === 0);
     const seen = collectPlans();
     const { engine, stop } = await launchEngine(db, required('TEST_WORKFLOW_BUNDLE'), {
-      // Open rows that were generated have no workflows, and are adopted: not all at once.
+      // Generated open rows have no workflows, and are adopted: not all at once.
       relay: { everyMs: 100, freshMs: 0, againMs: 100, unstartedMs: 0, lagMs: DEPOSITS > 0 ? 10_000 : 100 },
     });
     try {
@@ -87,9 +89,9 @@ test(
     if (DEPOSITS > 0) tellTimes(seen);
     expect(seen.length).toBeGreaterThan(300);
     expect(wholeReads(seen, partial, DEPOSITS > 0 ? await smallTables(db.owner) : undefined)).toEqual([]);
-    // Generated rows add up to nothing.
+    // Generated rows do not add up.
     if (DEPOSITS === 0) expect(await suspenseWithoutCase(db.owner)).toBe('0');
-    // What nobody asks costs every row that is written. Connections that ended tell a moment later what they used.
+    // An unused index costs time at every write. Ended connections report their use of indexes a moment later.
     let unused: readonly string[] = [];
     const asExpected = async () => {
       unused = await unusedIndexes(db.owner);
@@ -100,7 +102,7 @@ test(
     const wide = seen.filter(({ text, pages }) => pages > pagesOf(text) && !PRUNING.test(text));
     if (DEPOSITS > 0) expect(wide.map(({ text }) => text)).toEqual([]);
 
-    /** What is for people, or for nobody. */
+    /** Callbacks for operators, or without an owner. */
     async function strangeCallbacks() {
       const deposit = await placed(engine);
       await arrives(engine, deposit, { transactionAmount: '-1' });
@@ -119,7 +121,7 @@ test(
       expect((await hands.withdraw(open.id, proposed.body.proposal.id)).status).toBe(200);
     }
 
-    /** Everything that can be asked about a deposit. */
+    /** Every query about a deposit. */
     async function readAll(n: string) {
       const evidence = await createApiKey(engine.db.owner, {
         name: `auditor-${n
@@ -164,11 +166,11 @@ test(
   DEPOSITS > 0 ? 3 * HOURS : 120_000,
 );
 
-/** 32 MB: what a statement may look at that is about one deposit or one page of a list. Pruning is about a batch. */
+/** 32 MB: the limit for a statement about one deposit or one page of a list. Pruning is about a batch. */
 const MANY_PAGES = 4_000;
 /**
- * The comparison of the catalogue, once at the start of a process: of the system's own tables, which grow with the schema and
- * not with deposits.
+ * The comparison of the catalogue, once at the start of a process: it reads system tables, which grow with the schema
+ * and not with deposits.
  */
 const CATALOGUE_PAGES = 16_000;
 const pagesOf = (text: string): number =>
@@ -182,10 +184,10 @@ async function someDeposit(owner: pg.Pool): Promise<{ readonly n: string }> {
   return rows[0]!;
 }
 
-/** Enough to know how fast it goes. */
+/** Enough to measure the rate. */
 const BATCHES = 500;
 
-/** How many rows a second go, in the batches of the worker. */
+/** Reports the rows pruned per second, in the batches of the worker. */
 async function tellPruning(worker: pg.Pool): Promise<void> {
   const times: number[] = [];
   const startedMs = performance.now();
@@ -204,14 +206,17 @@ async function tellPruning(worker: pg.Pool): Promise<void> {
   );
 }
 
-/** Autovacuum is due when a fifth of a table's rows has gone, and comes within a minute; batches of pruning are an hour apart. */
+/**
+ * Autovacuum is due when a fifth of a table's rows has been deleted, and starts within a minute; batches of pruning are
+ * an hour apart.
+ */
 async function tellVacuum(owner: pg.Client): Promise<void> {
   const startedMs = performance.now();
   await owner.query('vacuum engine.callback_stamp, engine.own_stamp, engine.outgoing');
   say(`vacuumed what was pruned in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
 }
 
-/** What 009 and 014 do to a database that has grown before they come. */
+/** Reports the time of building the indexes of 009 and 014 on a database that has grown before. */
 async function tellIndexes(owner: pg.Client): Promise<void> {
   for (const name of ['engine.callback_stamp_by_order', 'ledger.transaction_by_workflow', 'engine.outgoing_by_order']) {
     const { rows } = await owner.query<{ sql: string }>('select pg_get_indexdef($1::regclass) as sql', [name]);
@@ -236,7 +241,7 @@ async function tellSizes(owner: pg.Pool): Promise<void> {
   say(`| all | | | | ${rows.reduce((sum, row) => sum + Number(row.each), 0)} |\n`);
 }
 
-/** The slowest and the widest, each text once. */
+/** Reports the slowest and the widest statements, each text once. */
 function tellTimes(seen: readonly SeenPlan[]): void {
   const texts = new Map<string, SeenPlan[]>();
   for (const plan of seen) texts.set(plan.text, [...(texts.get(plan.text) ?? []), plan]);

@@ -1,10 +1,11 @@
 import pg from 'pg';
 
 /**
- * Rows of so many deposits over a year, as the engine would have left them: 99.5 % are credited, one in a hundred has a
- * second callback that two people sent back, a few are open. No history is stored: `archive_object` has a short text for
- * each. Numbers are for their count and order; nothing adds up. `lean`: what was long and is in no index is short, except
- * for the open ones and second callbacks.
+ * Writes the rows of so many deposits over a year, as the engine would have left them.
+ * - 99.5 % are credited, one in a hundred has a second callback that two operators sent back, a few are open.
+ * - No history is stored: `archive_object` has a short text for each.
+ * - Numbers are for their count and order; nothing adds up.
+ * - `lean`: long values outside of indexes are short, except in open rows and second callbacks.
  */
 export async function generateRows(
   url: string,
@@ -14,7 +15,7 @@ export async function generateRows(
   await atLeisure(url, async (client) => {
     const timed = async (what: string, sql: string) => {
       const startedMs = performance.now();
-      // Parameters of one plan each, as text: a number of rows, and of wallets.
+      // Literals, so that each plan fits: the numbers of rows and of wallets.
       await client.query(
         sql
           .replaceAll('$LEAN', `${lean}`)
@@ -25,7 +26,7 @@ export async function generateRows(
     };
     for (const sql of FOR_LOADING) await client.query(sql);
     await timed('functions', FUNCTIONS);
-    // In the order in which they can be made again: keys before what refers to them.
+    // In the order of their re-creation: keys before their foreign keys.
     const { rows: later } = await client.query<{ name: string; drop: string; sql: string }>(LATER);
     for (const { drop } of later.toReversed()) await client.query(drop);
     for (const [table, sql] of STATEMENTS) await timed(table, sql);
@@ -37,7 +38,7 @@ export async function generateRows(
   });
 }
 
-/** Of a server that has nothing else to do and whose data are thrown away. */
+/** For an otherwise idle server whose data are thrown away. */
 const FOR_LOADING = [
   'alter system set autovacuum = off',
   'alter system set fsync = off',
@@ -48,7 +49,7 @@ const FOR_LOADING = [
 ];
 const AS_BEFORE = ['alter system reset all', 'select pg_reload_conf()'];
 
-/** Keys, what refers to them, and other indexes: built afterwards, in the order of rows that are there, as is ten times quicker. */
+/** Keys, foreign keys and other indexes: built after the rows, which is ten times quicker. */
 const LATER = `
 select name, drop, sql from (
   select 1 as n, conname::text as name, format('alter table %s drop constraint %I', conrelid::regclass, conname) as drop,
@@ -64,7 +65,7 @@ select name, drop, sql from (
    where relnamespace in ('engine'::regnamespace, 'ledger'::regnamespace)
      and not exists (select from pg_constraint k where k.conindid = indexrelid and k.contype in ('p', 'u'))) x
  order by n, name`;
-/** What refers to keys was right when it was written. */
+/** Foreign keys were valid when their rows were written. */
 const VALIDATED = `update pg_constraint set convalidated = true where contype = 'f'`;
 
 /** A connection without the limits of the engine's pools. */
@@ -231,7 +232,7 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
   ],
 ];
 
-/** What was given by hand is not given out again. */
+/** Ids that were assigned by hand are not assigned again. */
 const FIX_IDS = `
 select setval(pg_get_serial_sequence('engine.callback', 'id'), (select coalesce(max(id), 0) + 1 from engine.callback)),
        setval(pg_get_serial_sequence('engine.decision', 'id'), (select coalesce(max(id), 0) + 1 from engine.decision)),

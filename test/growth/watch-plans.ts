@@ -1,27 +1,27 @@
 import pg from 'pg';
 
 /**
- * What PostgreSQL did for every statement of the engine in this process, those inside functions and triggers too: told by
- * auto_explain, statement by statement, so that a new query needs no entry anywhere.
+ * The executed plan of every statement of the engine in this process, those inside functions and triggers too.
+ * auto_explain reports them one by one, so that a new query needs no entry anywhere.
  */
 export interface SeenPlan {
   readonly role: string;
   readonly text: string;
   /** Milliseconds. */
   readonly ms: number;
-  /** Pages of 8 kB that were looked at. */
+  /** Pages of 8 kB that were read. */
   readonly pages: number;
-  /** Rows of a table that one of its scans looked at, those that it left out too; of the scan with the most. */
+  /** Rows that one scan of a table read, including those it filtered out; of the scan with the most. */
   readonly rows: number;
   readonly scans: readonly Scan[];
 }
 
-/** A scan that has no condition of its index, or no index. */
+/** A scan without a condition on its index, or without an index. */
 export interface Scan {
   readonly table: string;
   readonly kind: string;
   readonly index: string | null;
-  /** Somebody above it stops when enough was found. */
+  /** A node above it stops when enough rows were found. */
   readonly isLimited: boolean;
 }
 
@@ -32,7 +32,7 @@ interface Node {
   readonly 'Index Cond'?: string;
   readonly 'Shared Hit Blocks'?: number;
   readonly 'Shared Read Blocks'?: number;
-  /** On average of so many loops. */
+  /** The average over the loops. */
   readonly 'Actual Rows'?: number;
   readonly 'Actual Loops'?: number;
   readonly 'Rows Removed by Filter'?: number;
@@ -42,7 +42,7 @@ interface Node {
 
 const ROLES = new Set(['app_api', 'app_worker', 'app_decisions', 'auditor']);
 
-/** Of a database: its connections tell their plans. */
+/** Settings of a database: its connections report their plans. */
 const TELLING: Readonly<Record<string, string>> = {
   session_preload_libraries: 'auto_explain',
   'auto_explain.log_min_duration': '0',
@@ -54,16 +54,16 @@ const TELLING: Readonly<Record<string, string>> = {
   client_min_messages: 'log',
 };
 
-/** While tables are small: none is read whole by choice. */
+/** For small tables: the planner never chooses to read one whole. */
 const SMALL_TABLES = { enable_seqscan: 'off' };
 
-/** Connections of this database that are opened from now on tell their plans. */
+/** Makes connections of this database that are opened from now on report their plans. */
 export async function tellPlans(owner: pg.Pool, url: string, isSmall: boolean): Promise<void> {
   const name = new URL(url).pathname.slice(1);
   const settings = { ...TELLING, ...(isSmall ? SMALL_TABLES : {}) };
   const client = await owner.connect();
   try {
-    // Known to the server before they are set.
+    // Declares the settings to the server before they are set.
     await client.query(`load 'auto_explain'`);
     for (const [key, value] of Object.entries(settings)) {
       await client.query(`alter database ${name} set ${key} = '${value}'`);
@@ -73,7 +73,7 @@ export async function tellPlans(owner: pg.Pool, url: string, isSmall: boolean): 
   }
 }
 
-/** Collects what connections that are opened from now on are told. */
+/** Collects the plans that connections report which are opened from now on. */
 export function collectPlans(): readonly SeenPlan[] {
   const seen: SeenPlan[] = [];
   const original = Reflect.get(pg.Client.prototype, 'connect') as (...given: unknown[]) => unknown;
@@ -121,7 +121,7 @@ function scansOf(node: Node, isLimited: boolean): Scan[] {
   return [...own, ...plans.flatMap((plan) => scansOf(plan, isLimited || kind === 'Limit'))];
 }
 
-/** Tables that stay small whatever happens. */
+/** Tables that always stay small. */
 const SMALL = new Set([
   'provider_clock',
   'api_key',
@@ -135,8 +135,8 @@ const SMALL = new Set([
 ]);
 
 /**
- * What read a growing table as a whole. An index that holds few rows (a partial one) may be read whole, and so may one
- * whose order is wanted and of which the first rows are enough.
+ * Returns the scans that read a growing table as a whole. Allowed: a whole read of an index with few rows (a partial
+ * one), and one of an ordered index of which the first rows are enough.
  */
 export function wholeReads(
   seen: readonly SeenPlan[],
@@ -153,7 +153,7 @@ export function wholeReads(
   return [...new Set(faults)];
 }
 
-/** Tables that are small here: they are read whole by choice, whatever indexes there are. */
+/** Tables that are small here: the planner chooses to read them whole, whatever indexes there are. */
 export async function smallTables(db: pg.Pool): Promise<Set<string>> {
   const { rows } = await db.query<{ name: string }>(
     `select relname as name from pg_class where relkind = 'r' and pg_relation_size(oid) < 100000`,
@@ -161,7 +161,7 @@ export async function smallTables(db: pg.Pool): Promise<Set<string>> {
   return new Set(rows.map(({ name }) => name));
 }
 
-/** The indexes that hold some of their table's rows only. */
+/** The indexes that hold only some of their table's rows. */
 export async function partialIndexes(db: pg.Pool): Promise<Set<string>> {
   const { rows } = await db.query<{ name: string }>(
     'select relname as name from pg_index i join pg_class c on c.oid = i.indexrelid where indpred is not null',
@@ -169,7 +169,7 @@ export async function partialIndexes(db: pg.Pool): Promise<Set<string>> {
   return new Set(rows.map(({ name }) => name));
 }
 
-/** The indexes that nothing but looking things up is for, and that nobody has asked yet. */
+/** The indexes that exist only for lookups, and that no query has used yet. */
 export async function unusedIndexes(db: pg.Pool): Promise<string[]> {
   const { rows } = await db.query<{ name: string }>(
     `select s.schemaname || '.' || s.indexrelname as name from pg_stat_user_indexes s join pg_index i using (indexrelid)

@@ -121,7 +121,7 @@ test('progress tells what is left by the pace so far', () => {
     () => ms,
   );
   progress.tell('a');
-  // Twice as long as it should have taken, with what comes before.
+  // Twice its expected duration, with the part before.
   ms = 320_000;
   progress.done(flow!);
   progress.tell('b');

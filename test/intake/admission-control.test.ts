@@ -2,7 +2,7 @@ import { setImmediate as nextLoop } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { limitPerKey, takeTurns } from '../../intake/admission-control.ts';
 
-/** Work that goes on until it is told to end. */
+/** Work that runs until the test ends it. */
 function held() {
   const ends: (() => void)[] = [];
   const begun: string[] = [];

@@ -18,7 +18,7 @@ import { createTestDatabase } from '../support/database.ts';
 import { seal, sealed } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 
-/** What meets at once in the one round trip of a callback: every answer is the one that the longer look gave. */
+/** Concurrent callbacks in their one round trip: every response equals that of the longer look. */
 
 const db = await createTestDatabase();
 const capability = capabilityKey(new Secret(randomBytes(32)));

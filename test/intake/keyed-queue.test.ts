@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { QueueFull, KeyedQueue } from '../../intake/keyed-queue.ts';
 
-/** Work that ends when it is told to, and says with how many it was begun. */
+/** Work that the test ends; `begun` records each name with the number of requests merged into it. */
 function work() {
   const begun: [string, number][] = [];
   const ends: (() => void)[] = [];

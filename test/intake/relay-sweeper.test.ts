@@ -3,7 +3,7 @@ import { NamespaceNotFoundError } from '@temporalio/client';
 import { createSweeper, MAX_LEFT_BEHIND, type RelayStep, type SweeperOptions } from '../../intake/relay/sweeper.ts';
 import { memoryLog } from '../api/evidence.ts';
 
-/** The sweeps of the relay, without a database: which rows are served when, and what is told of those that fail. */
+/** The sweeps of the relay, without a database: the time of each row, and the reports of failing ones. */
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] }));
 afterEach(() => void vi.useRealTimers());
 
@@ -14,7 +14,7 @@ const failing = (error: Error) => (row: number) => {
 const refused = (code: number) => Object.assign(new Error('refused'), { code, details: '', metadata: {} });
 const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
 
-/** Rows 1 to `count`; what was tried, in order, and what was told. */
+/** Rows 1 to `count`; the attempts, in order, and the reports. */
 function sweeps(
   count: number,
   work: (row: number) => boolean | void | Promise<void>,
@@ -52,14 +52,14 @@ describe('a sweep', () => {
   test('goes on past a hundred and one rows that fail, and comes back to them ever more seldom', async () => {
     const { next, told } = sweeps(103, failing(new TypeError('a defect')));
     expect((await next()).tried).toHaveLength(103);
-    // They rest, and the others do not.
+    // They back off, and the others do not.
     for (const restMs of [1_000, 2_000, 4_000, 8_000, 16_000]) {
       vi.advanceTimersByTime(restMs - 1);
       expect((await next()).tried).toEqual([102, 103]);
       vi.advanceTimersByTime(1);
       expect((await next()).tried).toHaveLength(103);
     }
-    // Each is told of once.
+    // Each is reported once.
     expect(told().reduce((sum, { times }) => sum + Number(times), 0)).toBe(101);
     expect(told().at(-1)!['about']).toMatchObject({ 101: 1 });
     expect(told()[0]).toMatchObject({ step: 'numbers', row: '1', error: 'TypeError' });
@@ -143,7 +143,7 @@ describe('a sweep', () => {
   });
 });
 
-/** What never answers fails by its deadline. */
+/** Work that never returns fails by its deadline. */
 const DEADLINE_MS = 5_000;
 const hanging = () =>
   new Promise<void>((_, reject) => {
@@ -154,7 +154,7 @@ const slow = (ms: number) =>
     setTimeout(resolve, ms);
   });
 
-/** Sweep after sweep, a second apart, as the relay does it; resolves with the time until `isEnough`, in deadlines. */
+/** Sweeps a second apart, as the relay does; resolves with the time until `isEnough`, in deadlines. */
 async function deadlinesUntil({ sweeper }: ReturnType<typeof sweeps>, isEnough: () => boolean): Promise<number> {
   const startedMs = performance.now();
   const stop = new AbortController();
@@ -170,7 +170,7 @@ async function deadlinesUntil({ sweeper }: ReturnType<typeof sweeps>, isEnough: 
   return tookMs / DEADLINE_MS;
 }
 
-/** Counts how many are under way, of all and of one row. */
+/** Counts the concurrent calls, of all and of one row. */
 function counted(work: (row: number) => Promise<void>) {
   const now = new Map<number, number>();
   const most = { all: 0, one: 0 };

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type CreditItem, creditAll, createCreditor, priceOf } from '../../ledger/credit.ts';
 import { carryOutDecision } from '../../ledger/decide.ts';
 
-/** What the books are asked, and what they are not even asked: without a database. */
+/** The queries of the books, and the items refused without a query: without a database. */
 
 const item: CreditItem = {
   inboxId: '7',
@@ -17,7 +17,7 @@ const item: CreditItem = {
   workflowId: 'deposit:o-1',
 };
 
-/** Books that answer when they are told to. */
+/** Books whose results the test releases. */
 function books() {
   const asked: unknown[] = [];
   const answers: (() => void)[] = [];

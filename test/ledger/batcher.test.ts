@@ -5,7 +5,7 @@ import { createBatcher, LedgerBusy } from '../../ledger/batcher.ts';
 const databaseError = (code: string) => Object.assign(new Error(`SQLSTATE ${code}`), { code });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-/** A database that answers each item with its name, refuses batches with a bad one, and keeps account of its calls. */
+/** A database that returns the name of each item, refuses batches with a bad one, and counts its calls. */
 function database(isBad: (item: number) => boolean = () => false, code = '23514') {
   const calls: number[][] = [];
   const run = (items: readonly number[]) => {
@@ -17,7 +17,7 @@ function database(isBad: (item: number) => boolean = () => false, code = '23514'
   return { calls, run };
 }
 
-/** A database that answers when it is told to. */
+/** A database whose results the test releases. */
 function slowDatabase() {
   const waiting: { readonly items: readonly number[]; answer(): void; fail(code: string): void }[] = [];
   const run = (items: readonly number[]) =>
@@ -30,7 +30,7 @@ function slowDatabase() {
     });
   return { waiting, run };
 }
-/** Until nothing more happens without the outside. */
+/** Resolves once all work is done that needs no outside event. */
 const settled = () => new Promise((resolve) => void setImmediate(resolve));
 
 describe('a batch', () => {

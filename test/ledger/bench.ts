@@ -11,9 +11,9 @@ import { atLeisure } from '../growth/rows.ts';
 import { payments } from './payments.ts';
 
 /**
- * `node --import tsx test/ledger/bench.ts --before COMMIT`: what a credit costs by the schema and the statement of that
- * version, and by those of this one, on one server without fsync, in rounds that take turns. A commit twice shows the noise.
- * Tables are analyzed. `--open N`: at a quiet moment, and then so many payments piled up.
+ * `node --import tsx test/ledger/bench.ts --before COMMIT`: compares the cost of a credit in that version and in this
+ * one, each with its schema and statement. On one server without fsync, in rounds that take turns. A commit twice shows
+ * the noise. Tables are analyzed. `--open N`: at a quiet moment, after which so many payments piled up.
  */
 
 const { values } = parseArgs({
@@ -49,7 +49,7 @@ interface Version {
   readonly worker: pg.Pool;
   readonly owner: pg.Pool;
   readonly credit: typeof import('../../ledger/credit.ts').creditAll;
-  /** The first of a round, which may be the first of its connection, and the others. */
+  /** The first of a round, which may be the first on its connection, and the others. */
   readonly firstMs: number[];
   readonly singlesMs: number[];
   readonly perSecond: number[];
@@ -57,7 +57,7 @@ interface Version {
 
 /** The files of that version, a database of its schema, and its own credit. */
 async function open(name: string, at: string): Promise<Version> {
-  // A version before the folder `schema` has the file one floor higher.
+  // Versions before the folder `schema` have the file one folder higher.
   const migrations = ['database/schema/migrate.ts', 'database/migrate.ts'].map((file) => join(at, file));
   const { migrate } = (await import(
     migrations.find((file) => existsSync(file))!

@@ -3,7 +3,7 @@ import { createPool } from '../../database/pool.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { call, facts, payment, type Posted } from './payments.ts';
 
-/** Where money of no wallet waits: the posting, and the deposit that it claims. */
+/** Money in suspense: the posting, and the deposit that it claims. */
 export interface ParkedMoney {
   readonly id: string;
   readonly deposit: string;
@@ -14,15 +14,15 @@ export interface ParkedMoney {
 interface Step {
   readonly key?: string;
   readonly actor?: string;
-  /** The newest credit of the deposit that stands, as the two people were shown it. */
+  /** The newest credit of the deposit in its wallet, as the two operators saw it. */
   readonly beside?: string | null;
 }
 
-/** The ledger's own functions for what people decide, each call under a key of its own unless it is given one. */
+/** The ledger's own functions for decisions of operators, each call under a key of its own by default. */
 export function peoplesBooks(db: TestDatabase) {
   const worker = db.poolFor('app_worker');
   const decisions = db.poolFor('app_decisions');
-  // Nobody logs in who may call these: functions do that run as this role.
+  // No login may call these: functions do that run as this role.
   const url = `${db.url}?options=-c%20role%3Dengine_owner`;
   const books = createPool({ url, applicationName: 'books', max: 20, onIdleError: () => undefined });
   afterAll(() => books.end());
@@ -87,7 +87,7 @@ export function peoplesBooks(db: TestDatabase) {
         step.actor ?? 'alice+bob',
       ]),
 
-    /** The posting that has a deposit's slot, or the key of one that is not there; null: the slot is free. */
+    /** The posting that has a deposit's slot, or the key of one that does not exist; null: the slot is free. */
     slotOf: async (deposit: string): Promise<string | null> => {
       const { rows } = await auditor.query<{ holder: string }>(
         'select coalesce(t.id::text, s.key) as holder from ledger.slot s left join ledger.transaction t on t.key = s.key where s.deposit = $1',
@@ -96,7 +96,7 @@ export function peoplesBooks(db: TestDatabase) {
       return rows[0]?.holder ?? null;
     },
 
-    /** What of a deposit lies in wallets, oldest first. */
+    /** The credits of a deposit in wallets, oldest first. */
     standingOf: async (deposit: string): Promise<string[]> => {
       const { rows } = await auditor.query<{ id: string }>('select id from ledger.standing($1) order by id', [deposit]);
       return rows.map(({ id }) => id);

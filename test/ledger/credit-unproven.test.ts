@@ -77,7 +77,7 @@ describe('an item that the inbox does not prove', () => {
 });
 
 describe('a payment that people have in hand', () => {
-  /** As the worker writes it down when the judge has given the payment to people, and as their decision leaves it. */
+  /** As the worker stores it when the judge refuses the payment, and as the operators' decision leaves it. */
   const inHand = ({ order, inboxId }: Payment, state: string) =>
     inTransaction(db.owner, async (client) => {
       await openDepositCase(client, { inboxId, reason: 'AMOUNT_MISMATCH', late: false });

@@ -62,7 +62,7 @@ describe('a credit', () => {
     ]);
   });
 
-  /** Ids of postings are given out again after a restore: the time stands in the name of what was told. */
+  /** Ids of postings are assigned again after a restore: the key of the notification contains the time. */
   async function tellingOf(postingId: string): Promise<string> {
     const { rows } = await auditor.query<{ us: string }>(
       'select (extract(epoch from posted_at) * 1000000)::bigint as us from ledger.transaction where id = $1',

@@ -12,7 +12,7 @@ export const outcomes = (answers: readonly { readonly outcome: string }[]) => {
   return count;
 };
 
-/** A wallet with this one credit of 5,000, as it is shown. */
+/** A wallet with this one credit of 5,000, as the API shows it. */
 export const shown = ({ order, data }: Payment, { postingId, postedAt }: CreditOutcome) => ({
   wallet: order.wallet,
   balance: '5000',
@@ -47,7 +47,7 @@ export async function creditBooks() {
     (await db.owner.query('select id, kind, body from engine.outgoing where external_order_number = $1', [deposit]))
       .rows;
 
-  /** What of a deposit a posting changes. */
+  /** The state of a deposit that a posting changes. */
   async function standing({ order, inboxId }: Payment) {
     const deposit = await findDeposit(db.owner, order.externalOrderNumber);
     const callback = await findCallback(db.owner, inboxId);
@@ -62,7 +62,7 @@ export async function creditBooks() {
     };
   }
 
-  /** The books are whole, and owe every wallet what the provider says it released: a file's last test. */
+  /** The books are whole, and owe every wallet the amounts that the provider released: a file's last test. */
   async function expectPaidIsOwed(): Promise<void> {
     await expectCleanBooks(auditor);
     const { rows } = await auditor.query<{ account: string; sum: string }>(

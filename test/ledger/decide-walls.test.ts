@@ -9,7 +9,10 @@ import { insertDecision, proofFor } from '../support/operators.ts';
 import { balanceOf, creditUntilFree, expectCleanBooks, newWallet, payment, postingsOf, received } from './payments.ts';
 import type { DecisionAnswer } from '../../domain/decision.ts';
 
-/** What the logins of decisions and of the worker can do with the engine's own functions, past the engine's own code. */
+/**
+ * The calls that the logins of decisions and of the worker can make of the engine's functions, bypassing the engine's
+ * code.
+ */
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const worker = db.poolFor('app_worker');
@@ -60,7 +63,7 @@ async function ask(name: 'bring_in' | 'decide', of: string, proposal: string, co
   return rows[0]!.answer;
 }
 
-/** Both doors, each refuses it so, and nothing is booked. */
+/** Both functions refuse it with this code, and nothing is booked. */
 async function refused(of: Case, proposal: string, confirmation: string, refusal: string): Promise<void> {
   for (const name of ['decide', 'bring_in'] as const) {
     expect(await ask(name, of.workflowId, proposal, confirmation), name).toMatchObject({ kind: 'refused', refusal });
@@ -108,7 +111,7 @@ describe('the login of decisions moves money as two rows of people say, and not'
     await refused(one, q, k, 'not_written');
     await refused(one, k, k, 'not_written');
     await refused(one, p, p, 'not_written');
-    // What is somebody else's message is nothing that the proposal came to.
+    // The refused confirmations of another case leave no outcome.
     expect(await carriedOut(one, p, k)).toMatchObject({ kind: 'decided' });
     expect(await carriedOut(other, q, l)).toMatchObject({ kind: 'decided' });
   });

@@ -25,11 +25,14 @@ import {
 
 const anyRow = () => Promise.resolve(true);
 
-/** A confirmed decision in the books: which rows it waits for, and who waits for it (docs/reference/ledger.md#locks). */
+/**
+ * A confirmed decision in the books: the rows it waits for, and the transactions that wait for it
+ * (docs/reference/ledger.md#locks).
+ */
 const db = await createTestDatabase();
 const { worker, decisions, auditor, slotOf, standingOf } = peoplesBooks(db);
 
-/** A second payment of a deposit, the case about it, and a decision that two people have confirmed. */
+/** A second payment of a deposit, its case, and a decision that two operators have confirmed. */
 async function confirmed(of: Payment, decision: Decision = 'credit'): Promise<DecisionItem> {
   const inboxId = await inTransaction(db.owner, (client) =>
     received(client, paid(of.order), { receipt: 'other_content', bound: false }),
@@ -55,7 +58,7 @@ describe('a confirmed credit of a second payment', () => {
     expect(parked!.key).toBe(`suspense:mtpay:${parked!.provider_code}`);
     expect(released).toMatchObject({ key: `after:${parked!.id}`, provider_code: null });
     expect(answer).toMatchObject({ postingId: released!.id });
-    // Asked again, whatever came after it, it answers the same.
+    // A repeat returns the same, whatever followed.
     expect(await carryOutDecision(decisions, item, anyRow)).toEqual(answer);
     expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'decided', answer });
   });

@@ -4,12 +4,15 @@ import { DECISIONS, entersWallet, isReason, needsTwo, proposalFault, STANDINGS }
 import { formatUnits } from '../../domain/money.ts';
 import { createTestDatabase } from '../support/database.ts';
 
-/** The rules stand twice: here for the workflow and the API, and in the database, which moves the money (020-decide.sql). */
+/**
+ * The rules exist twice: here for the workflow and the API, and in the database, which moves the money
+ * (020-decide.sql).
+ */
 const { owner } = await createTestDatabase();
 
 const both = [false, true];
 const REASONS = ['paid twice', 'ab'];
-/** Everything that a proposal can be about a case, what the table of steps refuses included. */
+/** Every possible proposal for a case, including those that the table of steps refuses. */
 const ALL = STANDINGS.flatMap((standing) =>
   DECISIONS.flatMap((decision) =>
     both.flatMap((keep) =>
@@ -61,7 +64,7 @@ test('it has one person suffice where the workflow has', async () => {
 });
 
 test('it takes the reasons that the workflow takes', async () => {
-  // Of every kind of character one, and as many as are about too few or too many.
+  // One of every kind of character, and counts just around the limits.
   const some =
     'a| |\t|\n|\u00a0|\u3000|\ufeff|\u2029|\u0085|\u009f|\u00ad|\u061c|\u200b|\u200e|\u202e|\u2069|付|\u0301|😀';
   const character = fc.constantFrom(...some.split('|'));

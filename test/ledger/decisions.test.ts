@@ -15,7 +15,7 @@ import {
   payments,
 } from './payments.ts';
 
-/** The ledger's own functions for what people decide. */
+/** The ledger's own functions for decisions of operators. */
 const db = await createTestDatabase();
 const { worker, books, auditor, park, release, reverse, giveBack, chainOf, standingOf } = peoplesBooks(db);
 
@@ -349,7 +349,7 @@ describe('everything at once', () => {
       for (; !storm.over || looks === 0; looks += 1) expect(await snapshot()).toEqual([]);
       return looks;
     })();
-    // Whatever was credited is asked for once more at the same time.
+    // Every credit is requested once more at the same time.
     const rivals = some.filter((_, i) => i % 3 !== 2).map(({ item }) => creditUntilFree(worker, [item]));
     await Promise.all([...work.map((one) => one()), ...rivals]);
     storm.over = true;

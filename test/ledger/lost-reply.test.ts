@@ -10,7 +10,7 @@ const db = await createTestDatabase();
 const worker = db.poolFor('app_worker');
 const auditor = db.poolFor('auditor');
 
-/** The worker's database behind a line that can lose the answer to a statement the server has carried out. */
+/** The worker's database behind a proxy that can lose the response to a statement after its commit. */
 async function cuttableLine() {
   const server = new URL(db.urlFor('app_worker'));
   const port = Number(server.port);
@@ -21,7 +21,7 @@ async function cuttableLine() {
     upstream.on('error', () => client.destroy());
     client.pipe(upstream);
     upstream.on('data', (answer) => {
-      // The server answers a statement once, after its commit: nothing of that gets through.
+      // The server responds to a statement once, after its commit: no byte of that gets through.
       if (cutting) client.resetAndDestroy();
       else client.write(answer);
     });
@@ -46,7 +46,7 @@ it('a credit whose answer was lost after the commit answers duplicate when it is
   const some = await payments(db.owner, 3);
   const items = some.map((one) => one.item);
   const { pool, cut } = await cuttableLine();
-  // The connection is there and warm; only the answer is lost.
+  // The connection is open and warm; only the response is lost.
   await pool.query('select 1');
   cut(true);
   await expect(creditAll(pool, items)).rejects.toThrow(/ECONNRESET|terminated/);

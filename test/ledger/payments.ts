@@ -20,7 +20,7 @@ export async function reserved(db: pg.Pool | pg.ClientBase, change: Partial<Orde
   return asked;
 }
 
-/** An authentic callback in the inbox, by default the first of its deposit and bound to it. Answers its inbox id. */
+/** An authentic callback in the inbox, by default the first of its deposit and bound to it. Returns its inbox id. */
 export async function received(
   client: pg.ClientBase,
   data: CallbackData,
@@ -41,7 +41,7 @@ export interface Payment {
   readonly item: CreditItem;
 }
 
-/** What is posted for a deposit's own bound callback. */
+/** The item for a deposit's own bound callback. */
 export const itemFor = (asked: Order, inboxId: string, data: CallbackData, late = false): CreditItem => ({
   inboxId,
   deposit: asked.externalOrderNumber,
@@ -108,7 +108,7 @@ export async function payment(
   return one!;
 }
 
-/** As a worker does in the end: what was busy, because somebody else held its rows, is asked for again until it is not. */
+/** As a worker does in the end: retries items that were busy because their rows were locked. */
 export async function creditUntilFree(db: pg.Pool, items: readonly CreditItem[]): Promise<CreditOutcome[]> {
   const answers = await creditAll(db, items);
   const busy = [...answers.keys()].filter((i) => answers[i]!.outcome === 'busy');
@@ -165,7 +165,7 @@ export async function balanceOf(db: pg.Pool | pg.ClientBase, account: string): P
   return rows[0]?.amount ?? '0';
 }
 
-/** What the audit finds, and whether every block of the chain is whole. */
+/** The audit's findings, and whether every block of the chain is whole. */
 export async function faultsOf(db: pg.Pool | pg.ClientBase): Promise<string[]> {
   const { rows } = await db.query<{ fault: string }>('select fault from ledger.audit() where found > 0 order by fault');
   return rows.map((row) => row.fault);
@@ -175,7 +175,7 @@ export async function brokenBlocks(db: pg.Pool | pg.ClientBase): Promise<string[
   return rows.map((row) => row.n);
 }
 
-/** As auditor: nothing wrong, and there is something that could be. */
+/** As auditor: no fault, and rows that could have one. */
 export async function expectCleanBooks(auditor: pg.Pool): Promise<void> {
   expect(await faultsOf(auditor)).toEqual([]);
   expect(await brokenBlocks(auditor)).toEqual([]);
@@ -193,7 +193,7 @@ export async function lockDeposit(client: pg.ClientBase, externalOrderNumber: st
   ]);
 }
 
-/** An order that was sent before anything came. */
+/** An order that was sent before any callback came. */
 export const sentBefore = (owner: pg.Pool, externalOrderNumber: string) =>
   owner.query(
     `insert into engine.placement_attempt (external_order_number, n, started_at, deadline, outcome) values ($1, 1, 'epoch', now(), 'placed')`,

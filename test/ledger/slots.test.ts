@@ -17,7 +17,9 @@ import {
   payments,
 } from './payments.ts';
 
-/** One payment of a deposit at a time lies in a wallet, whoever put it there (docs/reference/ledger.md#slots). */
+/**
+ * One payment of a deposit at a time is in a wallet, credited by machine or operators (docs/reference/ledger.md#slots).
+ */
 const db = await createTestDatabase();
 const { worker, decisions, books, auditor, park, release, reverse, giveBack, slotOf, standingOf, chainOf } =
   peoplesBooks(db);
@@ -253,7 +255,7 @@ describe('a payment beside another', () => {
     await put(1, second.id);
     expect(await put(0, first, { key: 'after:again' })).toEqual({ outcome: 'duplicate', id: second.id });
     expect(await wallet(to)).toBe('-15000');
-    // What it stands beside is a fact of it.
+    // The credit beside which it was put belongs to its facts.
     expect(await put(0, null, { key: 'after:again' })).toEqual({ outcome: 'conflict', id: second.id });
   });
 

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await creditAll(worker, [e!]);
 });
 
-/** Does as a superuser would who has turned every wall off, looks at what the audit says, and leaves no trace. */
+/** Tampers as a superuser with every wall off, returns the audit's findings, and rolls back. */
 async function tampered(sql: string, prepare = 'select') {
   const client = await db.owner.connect();
   try {
@@ -75,7 +75,7 @@ const ZERO = 'books do not add up to zero';
 const SUSPENSE = 'suspense differs from its open cases';
 const SLOT = 'slot differs from what stands in wallets';
 const LINEAGE = 'lineage differs from its origins';
-/** What was parked, released by two people: a chain of two postings, in a block of its own. */
+/** Parked money, released by two operators: a chain of two postings, in a block of its own. */
 const RELEASED = `select ledger.release('after:1', ${PARKED}, 'd-released', 'w-released', 0, 'review:1', 'alice+bob', 'because')`;
 const RELEASE = `(select id from ledger.transaction where kind = 'release')`;
 
@@ -202,7 +202,7 @@ describe('a change behind the walls is found', () => {
   ])('%s', async (_, sql, faults) => {
     const found = await tampered(sql);
     expect(found.faults).toEqual(faults.toSorted());
-    // The chain alone says so whenever a posting or a block is not what was sealed.
+    // The chain alone detects every posting or block that differs from its seal.
     expect(found.broken.length > 0).toBe(faults.includes(BLOCK));
   });
 

@@ -19,7 +19,7 @@ beforeAll(async () => {
   await creditAll(pools.app_worker, [posted.item]);
 });
 
-/** Runs as somebody in a transaction that is always rolled back; answers the SQLSTATE, or null when it was allowed. */
+/** Runs as a role in a transaction that is always rolled back; returns the SQLSTATE, or null when it was allowed. */
 async function refusal(pool: pg.Pool, sql: string, role?: string): Promise<string | null> {
   const client = await pool.connect();
   try {

@@ -56,11 +56,11 @@ test('with embedded servers each process gets its own role and nobody but the mi
   for (const [index, role] of roles.entries()) {
     expect(own[index]?.replace(/^postgres:\/\/(\w+):[\w-]{43}@127\.0\.0\.1:6/, '$1@')).toMatch(role);
   }
-  // Who verifies seals cannot make any.
+  // A verifier of seals cannot make any.
   expect(api).toMatchObject(SEAL_ENV);
   expect(worker).toMatchObject({ ...SEAL_ENV, INBOX_SEAL_KEY: '' });
   expect(JSON.stringify(sandbox)).not.toContain(SEAL_ENV.INBOX_SEAL_KEY);
-  // Nobody can log in with another's password.
+  // No process can log in with another's password.
   expect(new Set(own.map((url) => new URL(url ?? '').password)).size).toBe(3);
   expect(JSON.stringify([api, worker, sandbox])).not.toContain('its-password');
   expect(embeddedUrl(server, 'app_api', 'deposits')).toBe(own[0]);

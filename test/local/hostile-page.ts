@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net';
 import type { BrowserContext } from 'playwright-core';
 import type { Listener } from './listeners.ts';
 
-/** What a page would have done, given the ids it knows or has guessed. */
+/** The targets of a page, with ids that it knows or has guessed. */
 export interface Target {
   readonly workflowId: string;
   readonly externalOrderNumber: string;
 }
 
-/** What the functions that run in the page find there. */
+/** An element in the page, as the functions that run there see it. */
 interface Element {
   append(child: Element): void;
   submit(): void;
@@ -18,7 +18,7 @@ declare const document: { readonly cookie: string; readonly body: Element; creat
 
 const json = JSON.stringify;
 
-/** Paths and bodies that change something where they are answered; every one is sent to every listener. */
+/** Paths and bodies that change something where they are accepted; every one is sent to every listener. */
 function wishes({ workflowId, externalOrderNumber }: Target): ReadonlyArray<readonly [path: string, body: string]> {
   const workflow = `/namespaces/default/workflows/${encodeURIComponent(workflowId)}`;
   const every = { visibilityQuery: 'ExecutionStatus="Running"', reason: 'page', jobId: 'page' };
@@ -48,9 +48,9 @@ function wishes({ workflowId, externalOrderNumber }: Target): ReadonlyArray<read
 }
 
 /**
- * A page of another site, open in the same browser as the stack's pages. It sends what pages may send without being
- * asked first: forms and `no-cors` requests of the three simple content types, and requests that a preflight would have
- * to allow. Returns how many answers arrived, whatever they said.
+ * A page of another site, open in the same browser as the stack's pages. It sends all that pages may send without a
+ * preflight: forms and `no-cors` requests of the three simple content types. It also tries requests that need a
+ * preflight. Returns how many responses arrived, of any content.
  */
 export async function sendFromOtherSite(
   browser: BrowserContext,
@@ -76,7 +76,7 @@ export async function sendFromOtherSite(
 
 /**
  * The same, after the page's own name was pointed at this machine: to the browser the page and the listener are then
- * one site, and cookies, custom headers and JSON go through. Returns the listeners that answered at all.
+ * one site, and cookies, custom headers and JSON go through. Returns the listeners that responded.
  */
 export async function sendAfterRebinding(
   browser: BrowserContext,
@@ -134,7 +134,7 @@ async function send(given: { bases: string[]; wishes: ReadonlyArray<readonly [st
   return answered;
 }
 
-/** Runs in the page; returns the answers' states. */
+/** Runs in the page; returns the statuses of the responses. */
 export async function sendAsOwn(wished: ReadonlyArray<readonly [string, string]>): Promise<number[]> {
   const states: number[] = [];
   const token = /_csrf=([^;]+)/.exec(document.cookie)?.[1] ?? 'page';

@@ -7,7 +7,7 @@ export interface Listener {
   readonly port: number;
 }
 
-/** Whether this machine tells who listens where. */
+/** Whether this machine shows the owners of listeners. */
 export const knowsListeners = existsSync('/proc/net/tcp');
 
 /** Every TCP listener of the processes and of all that they have started. */
@@ -47,13 +47,13 @@ function parentOf(pid: string): number {
 function socketsOf(pid: number): string[] {
   const folder = `/proc/${pid}/fd`;
   return readable(() => readdirSync(folder), []).flatMap((fd) => {
-    // One that was only open for the list is gone.
+    // A descriptor that was only open for the list is gone.
     const inode = /^socket:\[(\d+)\]$/.exec(readable(() => readlinkSync(`${folder}/${fd}`), ''))?.[1];
     return inode === undefined ? [] : [inode];
   });
 }
 
-/** Processes and what they have open come and go. */
+/** Processes and their descriptors come and go. */
 function readable<T>(read: () => T, otherwise: T): T {
   try {
     return read();

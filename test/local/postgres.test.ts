@@ -28,7 +28,7 @@ async function ask(url: string, sql: string): Promise<unknown> {
   }
 }
 
-/** Where the data of a logical directory lie. */
+/** The data folder of a logical directory. */
 function dataOf(directory: string): string {
   const note = join(directory, 'location');
   const home = existsSync(note) ? (JSON.parse(readFileSync(note, 'utf8')) as { at: string }).at : directory;
@@ -95,7 +95,7 @@ test('a number in the pid file that belongs to another program by now is not tak
   expect(isAlive(stranger.pid)).toBe(true);
 });
 
-/** What keeps a login without the password out; undefined when nothing does. */
+/** The error for a login without the password; undefined when there is none. */
 const refusal = (url: string, user: string) =>
   ask(url.replace(/\/\/.*@/, `//${user}@`), 'select 1').then(
     () => undefined,
@@ -151,7 +151,7 @@ test.skipIf(!isRoot)(
     expect(existsSync(outside)).toBe(true);
     await second.stop();
     expect(existsSync(second.outside?.at ?? '')).toBe(false);
-    // Its owner is gone; of a running server's and of an earlier version's directory the same is not said.
+    // Its owner is gone; the directories of a running server and of an earlier version have another standing.
     const standing = (path: string) => findOutside().find((each) => each.path === path)?.standing;
     expect(standing(outside)).toBe('forgotten');
     rmSync(join(outside, 'owner'));

@@ -19,7 +19,7 @@ import { sendAfterRebinding, sendAsOwn, sendFromOtherSite } from './hostile-page
 import { knowsListeners, listenersOf } from './listeners.ts';
 import { makeDataDirectory, until } from './support.ts';
 
-/** Nothing of the test run's own servers reaches the stack. */
+/** Keeps the test run's own servers away from the stack. */
 function plainEnvironment(): NodeJS.ProcessEnv {
   const foreign = /^(TEST_|DATABASE_URL|TEMPORAL_ADDRESS|MTPAY_)/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
@@ -45,7 +45,7 @@ function localEnv(dataDirectory: string): Record<string, string> {
 const pidsOf = (env: Record<string, string>) =>
   ['API_PID', 'WORKER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
 
-/** Of everything the stack has started. */
+/** The process ids of all parts that the stack has started. */
 const recordedPids = (dataDirectory: string): number[] =>
   readdirSync(join(dataDirectory, 'run')).map(
     (name) => (JSON.parse(readFileSync(join(dataDirectory, 'run', name), 'utf8')) as { pid: number }).pid,
@@ -75,7 +75,7 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   const credited = await walkSample(sample);
   const findings = await proveCreditedOnce(facts.api, facts.databaseUrl, credited.externalOrderNumber, '5000');
   expect(findings.filter(({ holds }) => !holds)).toEqual([]);
-  // The proof can fail: of another amount there is no posting.
+  // The proof can fail: for another amount there is no posting.
   const wrong = await proveCreditedOnce(facts.api, facts.databaseUrl, credited.externalOrderNumber, '4999');
   expect(wrong.filter(({ holds }) => !holds)).toHaveLength(1);
 
@@ -97,7 +97,7 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   expect(running.told()).toContain('MTPAY_ACK says what is answered.');
   await wantAcks(null);
 
-  // What waits for people is found by the order that it is about.
+  // A payment in review is found by its order.
   await armAtSandbox(sandboxUrl, facts.controlToken, 'customer-pays-twice', 'pays-twice');
   await facts.api.createDeposit(orderOf('pays-twice', 'wallet-6'));
   await until('the link', async () => (await facts.api.readDeposit('pays-twice')).redirectUrl !== null);
@@ -112,7 +112,7 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   onTestFinished(() => owner.end());
   expect(await registeredSealKeys(owner)).toHaveLength(1);
 
-  // An audit of this stack knows where its checkout links may lead.
+  // An audit of this stack knows the allowed targets of checkout links.
   const { links } = linkRulesOf(dataDirectory);
   expect(await checkHosts(owner, links!)).toEqual([]);
   await owner.query('begin; set local session_replication_role = replica');
@@ -147,7 +147,7 @@ describe.skipIf(chromium === null || !knowsListeners)('a page of another site', 
     const browser = await launchBrowser(chromium ?? '');
     onTestFinished(() => browser.close());
     const context = await browser.newContext();
-    // Logged in and open beside it, as a person would have them.
+    // Logged in and open beside it, as an operator would have them.
     const consolePage = await context.newPage();
     await consolePage.goto(`${facts.places.sandboxUrl}/console/orders`);
     await consolePage.locator('input[type=password]').fill(facts.controlToken);
@@ -168,7 +168,7 @@ describe.skipIf(chromium === null || !knowsListeners)('a page of another site', 
     expect(await sendAfterRebinding(context, named, target)).toContain(Number(new URL(facts.temporalUiUrl ?? '').port));
     expect(await everything()).toEqual(before);
 
-    // Who belongs there still can.
+    // Requests of its own pages still work.
     const path = `/api/v1/namespaces/default/workflows/${encodeURIComponent(open.workflowId)}/terminate`;
     expect(await webUi.evaluate(sendAsOwn, [[path, '{}'] as const])).toEqual([200]);
   }, 180_000);
@@ -199,11 +199,12 @@ test('cut connections end no process, and every deposit of that time is credited
         state = (await facts.api.readDeposit(number).catch(() => null))?.state ?? 'PLACING';
         return state !== 'PLACING';
       });
-      // The provider and the worker lose their connections as well; what may have been sent is never sent again.
+      // The provider and the worker lose their connections as well; an order that may have been sent is never sent
+      // again.
       if (state !== 'AWAITING_PAYMENT') return null;
       await insist(`${number} to be paid`, async () => {
         await payAtSandbox(sandboxUrl, facts.controlToken, number).catch((error: Error) => {
-          // It was paid, and the answer was cut off.
+          // It was paid, and the response was cut off.
           if (!/ 409: /.test(error.message)) throw error;
         });
       });
@@ -268,14 +269,14 @@ async function cutConnections(times: number): Promise<number> {
   return cut;
 }
 
-/** Every row of both databases, and every workflow with its state: what a page could have changed. */
+/** Every row of both databases, and every workflow with its state: all that a page could have changed. */
 async function everything(): Promise<{ tables: Record<string, string>; workflows: string[] }> {
   const tables: Record<string, string> = {};
   const { DATABASE_URL: url = '' } = localEnv(dataDirectory);
   for (const database of ['deposits', 'sandbox']) {
     const client = new pg.Client({ connectionString: url.replace(/\/deposits$/, `/${database}`) });
     await client.connect();
-    // The sandbox's log counts what it refuses as well; the archive goes on by its own schedule.
+    // The sandbox's log counts its refusals as well; the archive continues by its own schedule.
     const { rows } = await client.query<{ name: string }>(
       `select format('%I.%I', schemaname, tablename) as name from pg_tables
         where schemaname in ('engine', 'ledger', 'sandbox') and (schemaname, tablename) <> ('sandbox', 'event')

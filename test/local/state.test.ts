@@ -91,7 +91,7 @@ test('a taken callback or sandbox port stops the start with a sentence; a taken 
     ),
   );
   await expect(settlePorts({ ...ports, sandbox: taken }, needed)).rejects.toThrow(/sandbox.*open checkout links lead/);
-  // Without the embedded sandbox its port is nobody's business.
+  // Without the embedded sandbox its port may be taken.
   expect(await settlePorts({ ...ports, sandbox: taken }, new Set(['api', 'callback'] as const))).toBeTruthy();
 
   const settled = await settlePorts({ ...ports, api: taken }, needed);
@@ -135,7 +135,7 @@ test('what a terminal has from local.env is taken out again, and what was set si
   const terminal: NodeJS.ProcessEnv = { ...marked, MTPAY_BASE_URL: 'https://mtpay.example', PATH: '/bin' };
   forgetLocalEnv(terminal);
   expect(terminal).toEqual({ MTPAY_BASE_URL: 'https://mtpay.example', PATH: '/bin', WORKER_PID: '17' });
-  // Nobody's file: as it is.
+  // A file without an owner: unchanged.
   const other: NodeJS.ProcessEnv = { ...env };
   forgetLocalEnv(other);
   expect(other).toEqual(env);
@@ -155,7 +155,7 @@ test('the lock is held by one, refused to another with a sentence, and taken ove
   expect(() => takeLock(path)).toThrow(LockedError);
   expect(holdsLock(path)).toBe(true);
   rmSync(path);
-  // Whoever deletes the directory takes the lock with it, and so does another start.
+  // A deletion of the directory removes the lock with it, and so does another start.
   expect(holdsLock(path)).toBe(false);
   writeFileSync(path, JSON.stringify(recordOf(process.ppid)));
   expect(holdsLock(path)).toBe(false);

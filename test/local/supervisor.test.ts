@@ -198,11 +198,11 @@ test('a later start ends what an earlier one left, and no stranger with the same
   const parts = ['api', 'worker', 'sandbox'].map((name) => ({ name, signal: 'SIGTERM' as const, timeoutMs: 5_000 }));
   const left = await sleeper();
   writeRecord(directory, 'api', left);
-  // The number of this record now belongs to another process than the one written down.
+  // The number of this record now belongs to another process than the recorded one.
   const stranger = await sleeper();
   const record = { pid: stranger, identity: 'an earlier process', for: directory };
   writeFileSync(join(directory, 'run', 'worker.json'), JSON.stringify(record));
-  // This one was written down by the clone that ours is a copy of.
+  // The clone from which ours was copied recorded this one.
   const neighbour = await sleeper();
   writeRecord(directory, 'sandbox', neighbour);
   const copied = readFileSync(join(directory, 'run', 'sandbox.json'), 'utf8');
@@ -221,7 +221,7 @@ test('a part whose start was killed before it could write it down is found by it
   const parts = [{ name: 'worker', signal: 'SIGTERM' as const, timeoutMs: 5_000 }];
   expect(await endLeftovers(`${directory}2`, parts)).toEqual([]);
   expect(isAlive(pid)).toBe(true);
-  // We are no `npm start`.
+  // This process is no `npm start`.
   expect(stackThatRuns(directory, ['worker'])).toBeNull();
   supervisor.kill();
   await until('the end by the supervisor', () => !isAlive(pid));

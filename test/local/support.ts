@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 
-/** `onTestFinished`, or `afterAll` for what the tests of a file share. */
+/** `onTestFinished`, or `afterAll` for resources that the tests of a file share. */
 type WhenDone = (work: () => void) => void;
 
 /** A directory of the test's own, gone when the test is over. */
@@ -16,7 +16,7 @@ export function makeDirectory(whenDone: WhenDone = onTestFinished): string {
   return directory;
 }
 
-/** A `.data` of the test's own, with what PostgreSQL keeps outside of it when we are root. */
+/** A `.data` of the test's own, with the folder that PostgreSQL keeps outside of it when we are root. */
 export function makeDataDirectory(whenDone: WhenDone = onTestFinished): string {
   const data = join(makeDirectory(whenDone), '.data');
   whenDone(() => {
@@ -36,7 +36,7 @@ export function writeScript(path: string, body: string): string {
   return path;
 }
 
-/** Waits until something holds; fails with what it was waiting for. */
+/** Polls until the condition holds; fails with its description. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + 40_000;
   while (!(await holds())) {

@@ -16,7 +16,7 @@ import { makeDirectory, writeScript } from './support.ts';
 const SYSTEM_PATH = '/usr/bin:/bin';
 const RUNS = 'echo "temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)"';
 
-/** What Go says of the module that is pinned. */
+/** Go's own checksum of the pinned module. */
 const SUM = JSON.stringify({ Sum: temporalCli.go?.sum });
 
 /** A machine with nothing but a shell: programs are added by writing scripts into `bin`. */

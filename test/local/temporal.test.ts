@@ -27,7 +27,7 @@ const makeOddFile = () => join(makeDirectory(), `%41?b#c d'e"f é中`, 'temporal
 
 test('the server keeps histories 30 days, knows the search attributes, and survives a restart on its file', async () => {
   const dbFile = makeOddFile();
-  // A company's network: whoever asks the proxy for this machine gets nothing.
+  // A company's network: a request to the proxy for this machine fails.
   vi.stubEnv('http_proxy', 'http://127.0.0.1:9');
   onTestFinished(() => void vi.unstubAllEnvs());
   const first = await started({ dbFile });

@@ -33,16 +33,16 @@ import {
 } from './reference.ts';
 import { CODES } from './world.ts';
 
-/** What one command means in the state it meets: what the reference does, and what the engine is made to do. */
+/** One command in the state it meets: its effect on the reference, and its calls of the engine. */
 export interface Plan {
   readonly text: string;
   readonly play: Play;
   run(driver: Driver): Promise<string>;
-  /** Two of one kind on one thing cannot happen at once, because a workflow does one thing after the other. */
+  /** Two of one kind on one thing cannot run at once, because a workflow runs one step after the other. */
   readonly alone?: string;
 }
 
-/** A command before it meets a state: some numbers that choose. Null: it means nothing there. */
+/** A command before it meets a state: some numbers that choose. Null: it has no meaning there. */
 export interface Part {
   readonly name: string;
   plan(ref: Reference, free: number): Plan | null;
@@ -133,7 +133,7 @@ export interface Wish {
   readonly code: number;
 }
 
-/** A proposal that may be wrong, as people are. */
+/** A proposal that may be wrong, like an operator's. */
 function proposalFor(ref: Reference, label: string, wish: Wish) {
   const standing = standingOf(ref, label);
   const decision = pick(ALLOWED[standing], wish.decision)!;
@@ -177,7 +177,10 @@ const proposing = (wish: Wish): Part => ({
   },
 });
 
-/** `other`: whether somebody else confirms, where it need not be; `differs`: reads other facts; `stale`: means an older proposal. */
+/**
+ * `other`: whether another operator confirms, where one suffices; `differs`: states other facts; `stale`: refers to an
+ * older proposal.
+ */
 export interface Assent {
   readonly other: boolean;
   readonly differs: boolean;
@@ -210,7 +213,7 @@ const confirming = (of: number, assent: Assent): Part => ({
   },
 });
 
-/** Proposed and confirmed at once, which is what mostly happens. */
+/** Proposed and confirmed at once, the usual case. */
 const deciding = (wish: Wish, assent: Assent): Part => ({
   name: `decide${assent.kill === 0 ? '' : `, killed after ${assent.kill}`}`,
   plan(ref, n) {
@@ -281,7 +284,7 @@ const doubting = (of: number): Part => ({
   },
 });
 
-/** The credit of a deposit, or what became of it. */
+/** The credit of a deposit, wherever it is now. */
 const doubtingDeposit = (order: number): Part => ({
   name: 'doubt deposit',
   plan(ref) {
@@ -299,7 +302,7 @@ const doubtingDeposit = (order: number): Part => ({
   },
 });
 
-/** The first of these that means something where it comes, so that few commands of a sequence are lost. */
+/** The first of these that has a meaning in its state, so that few commands of a sequence are lost. */
 const orElse = (...parts: readonly Part[]): Part => {
   let name = parts[0]!.name;
   return {
@@ -317,7 +320,7 @@ const orElse = (...parts: readonly Part[]): Part => {
   };
 };
 
-/** Asks what was decided before once more. */
+/** Repeats an earlier decision. */
 class AskAgain implements fc.AsyncCommand<Holder, Driver> {
   readonly which: number;
   constructor(which: number) {
@@ -334,7 +337,7 @@ class AskAgain implements fc.AsyncCommand<Holder, Driver> {
   toString = () => `ask again ${this.which}`;
 }
 
-/** What is locked while two commands start, so that they meet. */
+/** The locks held while two commands start, so that they meet. */
 type Held = 'nothing' | 'cases' | 'deposits';
 
 /** One command, or two at once on connections of their own. */
@@ -416,7 +419,7 @@ const assent: fc.Arbitrary<Assent> = fc.record({
   differs: fc.constantFrom(false, false, false, true),
   stale: fc.constantFrom(false, false, false, false, false, true),
   kill: fc.constantFrom<Kill[]>(0, 0, 0, 0, 0, 0, 1, 2),
-  // Seldom, because the next connection has everything to plan anew.
+  // Rare, because the next connection has to plan everything anew.
   cut: fc.oneof(
     { weight: 9, arbitrary: fc.constant(null) },
     { weight: 1, arbitrary: fc.record({ statement: fc.integer({ min: 1, max: 10 }), before: fc.boolean() }) },
@@ -447,7 +450,7 @@ const changed = fc
   .tuple(fc.oneof(fc.constant(provideOrder), order.map(windowEnds), closed), fresh)
   .map(([first, before]) => orElse(first, before));
 
-/** What may happen while something else does. */
+/** Commands that may run concurrently with another. */
 const together = fc.oneof(
   fresh,
   odd,

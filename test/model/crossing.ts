@@ -5,11 +5,14 @@ import { itemFor, newWallet } from '../ledger/payments.ts';
 import { order, paid, settings, transactionCode } from '../support/builders.ts';
 import type { TestDatabase } from '../support/database.ts';
 
-/** Transaction codes enter the books in one order, so that batches which claim the same ones do not wait for each other. */
+/** Transaction codes enter the books in one order, so that batches with the same codes cannot deadlock. */
 
 const CODES = 60;
 
-/** Two batches at once, whose deposits claim the same codes the other way round. Answers how many batches were deadlocked. */
+/**
+ * Runs two batches at once, whose deposits claim the same codes in opposite order. Returns how many batches were
+ * deadlocked.
+ */
 export async function crossCodes(db: TestDatabase, rounds: number): Promise<number> {
   const worker = db.poolFor('app_worker');
   let deadlocks = 0;

@@ -33,37 +33,40 @@ import { byHand } from '../support/database.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
 export type Kill = 0 | 1 | 2;
-/** Where the connection breaks while a decision is carried out; 0: nowhere. */
+/** The point at which the connection breaks while a decision is carried out; 0: none. */
 export interface Cut {
   readonly statement: number;
   readonly before: boolean;
 }
 
-/** What a case's workflow holds in its memory. */
+/** The memory of a case's workflow. */
 interface Memory {
   proposal: (Proposed & { readonly n: number }) | null;
   confirmed: { readonly label: string; readonly item: DecisionItem } | null;
-  /** How many decisions it has heard the end of: what was read of the row before is old. */
+  /** The count of decisions whose end it has received: earlier reads of the row are stale. */
   concluded: number;
 }
 
-/** Told what happened, for the counts of a run. */
+/** Counts events of a run. */
 export interface Tally {
   count(kind: string, name: string): void;
 }
 
-/** Used once, whatever runs beside: a stamp that we have signed ourselves makes any message with it a reflection. */
+/**
+ * Each used once, by concurrent sequences too: a stamp that we have signed ourselves makes any message with it a
+ * reflection.
+ */
 let stamps = Date.now();
 
 const isLost = (error: unknown): boolean => (error as { code?: string }).code === 'ECONNRESET';
 
-/** There is no such money, or its case is open. */
+/** The money does not exist, or its case is open. */
 function nothingToDoubt(error: unknown): null {
   if ((error as { code?: string }).code !== 'P0E36') throw error;
   return null;
 }
 
-/** The engine without Temporal: each method is what one message makes the real code do, and a few lines of the workflow. */
+/** The engine without Temporal: each method runs the real code for one message, and a few lines of the workflow. */
 export class Driver {
   readonly names: Names;
   readonly #site: Site;
@@ -74,7 +77,7 @@ export class Driver {
   readonly carried: { readonly item: DecisionItem; readonly answer: DecisionAnswer }[] = [];
   /** The commands so far, in words. */
   readonly told: string[] = [];
-  /** As of the last step. */
+  /** State as of the last step. */
   index: Index = { inbox: {}, labels: new Map(), tokens: new Map(), postings: new Map() };
 
   constructor(site: Site, names: Names, tally: Tally) {
@@ -87,7 +90,7 @@ export class Driver {
     return this.#site;
   }
 
-  /** As Temporal calls an activity: again, until the outcome is known. */
+  /** As Temporal calls an activity: retries until the outcome is known. */
   async #again<T>(activity: () => Promise<T>, isKilled = false): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -150,7 +153,7 @@ export class Driver {
     }
   }
 
-  /** The deposit's workflow hears of its payment; every other callback gets a case, which parks what is good money. */
+  /** Signals the deposit's workflow about its payment; every other callback gets a case, which parks good money. */
   async #raise(callback: NonNullable<Routing['signal']>): Promise<void> {
     const { api, worker } = this.#site;
     const order = this.names.orders.indexOf(callback.externalOrderNumber);
@@ -193,7 +196,7 @@ export class Driver {
     return 'settled' in found ? 'settled' : 'paid';
   }
 
-  /** `acts`: the workflow waits for the answer; else it is a retry whose answer nobody hears. */
+  /** `acts`: the workflow waits for the result; otherwise it is a retry whose result is lost. */
   async machine(order: number, acts: boolean, manner: 'once' | 'twice' | 'lost'): Promise<string> {
     const { worker } = this.#site;
     const payment = this.#heard.get(order)!;
@@ -253,7 +256,7 @@ export class Driver {
     return inboxId === undefined ? null : findOpenCase(this.#site.api, inboxId);
   }
 
-  /** The case as its workflow sees it: never as it was before a decision that the workflow has heard the end of. */
+  /** The case as its workflow sees it: never older than a decision whose end the workflow has received. */
   async #held(label: string, workflowId: string): Promise<{ readonly found: CaseRow | null; readonly memory: Memory }> {
     const memory = this.#memory(workflowId);
     for (;;) {
@@ -274,7 +277,7 @@ export class Driver {
     };
   }
 
-  /** Null: the table does not take the step. */
+  /** Null: the table rejects the step. */
   async #write(step: Parameters<typeof insertDecision>[1]): Promise<string | null> {
     try {
       return (await insertDecision(this.#site.api, step)).id;
@@ -355,7 +358,7 @@ export class Driver {
     return this.#carryOut(memory, kill, cut);
   }
 
-  /** The worker is back: what was under way is asked again. */
+  /** The worker is back: repeats the interrupted activity. */
   async resume(label: string): Promise<string> {
     const held = [...this.#cases.values()].find(({ confirmed }) => confirmed?.label === label)!;
     return this.#carryOut(held, 0, null);
@@ -378,7 +381,7 @@ export class Driver {
       if (kill !== 1 || !isLost(error)) throw error;
       return 'killed';
     }
-    // What is told to a worker that is dead is lost.
+    // A signal to a dead worker is lost.
     if (kill === 2) return 'killed';
     memory.concluded += 1;
     memory.confirmed = null;
@@ -391,7 +394,7 @@ export class Driver {
     return { decided: 'decided', withdrawn: 'goes on', refused: 'refused' }[answer.kind];
   }
 
-  /** `order`: whatever was credited to that deposit; null: the last decision of a closed case, or the posting. */
+  /** `order`: doubts the credit of that deposit; null: the last decision of a closed case, or the posting. */
   async doubt(label: string, order: number | null): Promise<string> {
     const { api, owner } = this.#site;
     const inboxId = this.index.inbox[label]!;
@@ -409,7 +412,7 @@ export class Driver {
     return doubted.opened ? 'opened' : 'open already';
   }
 
-  /** What was carried out once answers the same for ever, whatever came after it. */
+  /** A decision that was carried out returns the same forever, whatever followed. */
   async askAgain(which: number): Promise<string> {
     const { item, answer } = this.carried[which % this.carried.length]!;
     const now = await this.#again(() => decide({ pool: this.#site.decisions, sealTrust, log }, item));

@@ -7,7 +7,10 @@ import { type ModelReport, runModel } from './run.ts';
 import { measureDelay, runStorm } from './storm.ts';
 import { openSite } from './world.ts';
 
-/** `npm run model`: sequences of everything that may happen to a deposit, against the reference. Exit code 1 when one differs. */
+/**
+ * `npm run model`: sequences of every possible command on a deposit, against the reference. Exit code 1 when one
+ * differs.
+ */
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +24,7 @@ const { values } = parseArgs({
   },
 });
 
-/** Two at work while a third waits for the disk. */
+/** Two work while a third waits for the disk. */
 const LANES = 3;
 
 const CROSSING_ROUNDS = 40;

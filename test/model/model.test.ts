@@ -16,7 +16,7 @@ test('every sequence of payments, decisions, doubts and crashes leaves the books
   console.log(`seed ${seed}: ${report.sequences} sequences in ${report.seconds.toFixed(1)} s`);
   expect(report.failure ?? '').toBe('');
   expect(report.sequences).toBe(SEQUENCES);
-  // It cannot pass because nothing happened.
+  // It cannot pass without any events.
   const { command = {}, tried = {} } = report.counts;
   expect(Object.values(command).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(5 * SEQUENCES);
   expect(Object.keys(command)).toEqual(expect.arrayContaining(['machine once', 'decide', 'doubt', 'decide, at once']));
@@ -44,7 +44,8 @@ test('batches that claim the same transaction codes crosswise never wait for eac
 
 test('a row that somebody holds does not delay the credit of another deposit in the same batch', async () => {
   const { free, besideHeldDeposit, besideHeldCallback } = await measureDelay(await createTestDatabase(), 7);
-  // They are let go only when the credit is answered: waiting for them would take the two seconds of the lock's timeout.
+  // The locks are released only after the credit has returned: a credit that waits for them would take the lock timeout
+  // of two seconds.
   expect(besideHeldDeposit).toBeLessThan(10 * free + 200);
   expect(besideHeldCallback).toBeLessThan(10 * free + 200);
 }, 60_000);

@@ -14,18 +14,18 @@ import { within } from './seams.ts';
 import { newNames, newReference, placeOrder, type Site } from './world.ts';
 import { insertDecision } from '../support/operators.ts';
 
-/** What fast-check carries from command to command. */
+/** The state that fast-check carries from command to command. */
 export interface Holder {
   ref: Reference;
   seen: Seen | null;
   readonly tally: Tally;
-  /** Situations of cases whose decisions were tried already in this sequence. */
+  /** Situations of cases whose decisions were already tried in this sequence. */
   readonly tried: Set<string>;
 }
 
 export class Mismatch extends Error {}
 
-/** Every order in which the stretches of these commands may have run, and where it leads. */
+/** Every possible interleaving of the stretches of these commands, and its resulting state. */
 function* outcomes(
   ref: Reference,
   plays: readonly Play[],
@@ -43,7 +43,7 @@ function* outcomes(
   else for (const who of waiting) yield* outcomes(ref, plays, [...schedule, who]);
 }
 
-/** Finds the order of events that explains what is there, and checks what has to hold whatever happened. */
+/** Finds the interleaving that explains the tables, and checks the invariants. */
 export async function settle(
   holder: Holder,
   driver: Driver,
@@ -89,7 +89,7 @@ function rule(holds: boolean, name: string, detail: string): void {
   if (!holds) throw new Mismatch(`${name}: ${detail}`);
 }
 
-/** What has to hold in the books, whatever the model says. */
+/** The invariants of the books, independent of the model. */
 function checkBooks(ref: Reference, seen: Seen): void {
   for (const row of seen.deposits ?? []) {
     const standing = row.standing ?? [];
@@ -113,7 +113,9 @@ function checkBooks(ref: Reference, seen: Seen): void {
   rule(seen.stranded === 0, 'M6 nothing in suspense without an open case', `${seen.stranded} payments`);
 }
 
-/** The row follows the books: what is bound and how it ended never changes, and a credit stood when it was shown. */
+/**
+ * The row follows the books: binding and final state never change, and a credit was in the wallet when it was shown.
+ */
 function checkRows({ seen: before }: Holder, seen: Seen, single: boolean): void {
   for (const row of seen.deposits ?? []) {
     const was = before?.deposits?.find(({ n }) => n === row.n);
@@ -144,15 +146,17 @@ const SOME_FACTS: StatedFacts = {
 };
 
 /**
- * Trying is the greater part of a run's time, so not every situation is tried: of those that are met all the time one in
- * eight, of the others one in two. Which, follows from the situation alone, so that a replay tries the same.
+ * Trials are the greater part of a run's time, so not every situation is tried: one in eight of the common ones, one in
+ * two of the others. The choice follows from the situation alone, so that a replay tries the same.
  */
 function isTried(situation: string, standing: Standing): boolean {
   const often = ['nothing', 'unreadable', 'elsewhere', 'parked'].includes(standing);
   return createHash('sha256').update(situation).digest()[0]! % (often ? 8 : 2) === 0;
 }
 
-/** M10: what may be decided can be decided. Tried in a transaction that is rolled back, once for each situation. */
+/**
+ * M10: every allowed decision can be carried out. Tried in a transaction that is rolled back, once for each situation.
+ */
 async function tryDecisions(holder: Holder, driver: Driver, seen: Seen): Promise<void> {
   const picture = expected(holder.ref);
   for (const { id, callback } of seen.cases ?? []) {

@@ -2,7 +2,7 @@ import { cloneTemplate, type TestDatabase } from '../support/database.ts';
 import { runModel } from './run.ts';
 import { openSite } from './world.ts';
 
-/** A cure taken out again, in a database of its own: the product has no switch. */
+/** A fix removed again, in a database of its own: the product has no switch. */
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly { readonly in: string; readonly find: string; readonly replace: string }[];
@@ -14,7 +14,7 @@ const GIVE_BACK = 'ledger.give_back(text,bigint,text,text,text)';
 const CARRY_OUT = 'engine.carry_out(text,bigint,bigint,text,text)';
 const REFUSED = 'engine.decision_refused(engine.case_now,engine.decision,engine.decision)';
 const INTO_A_WALLET = "where not (r.amount > 0 and r.credit_code like 'wallet:%')";
-/** As keys were made before: one reversal for each callback, whatever came in between. */
+/** Keys of the old form: one reversal for each callback, whatever came in between. */
 const FIXED_KEY = {
   find: 't.key := new_key;',
   replace: "t.key := regexp_replace(by_workflow, ':reversal:.*', '') || ':reverse';",
@@ -70,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
 ];
 
-/** Replaces a function by itself with another text. Finding nothing, or too much, is an error: nothing was taken out. */
+/** Replaces a part of a function's text. Throws without a match, or with too many: nothing was removed. */
 async function edit(db: TestDatabase, { in: name, find, replace }: Mutant['edits'][number]): Promise<void> {
   const { rows } = await db.owner.query<{ source: string }>('select pg_get_functiondef($1::regprocedure) as source', [
     name,
@@ -82,9 +82,9 @@ async function edit(db: TestDatabase, { in: name, find, replace }: Mutant['edits
 
 export interface MutantRow {
   readonly name: string;
-  /** Sequences until it was found; null: it never was. */
+  /** Sequences until it was found; null: never. */
   readonly sequences: number | null;
-  /** The first line of what was found. */
+  /** The first line of the failure. */
   readonly found: string;
 }
 

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { at, inWallet, type Reference } from './reference.ts';
 import { DEPOSITS, hashOf, type Names } from './world.ts';
 
-/** What the tables say of one sequence, in one statement and so in one snapshot. */
+/** The tables' content for one sequence, in one statement and so in one snapshot. */
 export interface Seen {
   readonly deposits: readonly {
     readonly n: string;
@@ -78,7 +78,7 @@ export async function observe(db: pg.Pool | pg.ClientBase, names: Names): Promis
   return rows[0]!;
 }
 
-/** One shape for what is expected and what is there, so that a difference can be read. */
+/** One shape for expected and actual state, so that a difference is readable. */
 export interface Picture {
   readonly deposits: Readonly<Record<string, string>>;
   readonly money: Readonly<Record<string, string>>;

@@ -19,12 +19,12 @@ import {
 } from './reference.ts';
 
 /**
- * What each command does to the reference. A `yield` is where another command may come in between: each stretch is one
- * transaction of the engine, or one turn of a workflow. The returned word is what the caller is told.
+ * The effect of each command on the reference. At a `yield` another command may run: each stretch is one transaction of
+ * the engine, or one turn of a workflow. The returned word is the caller's result.
  */
 export type Play = (ref: Reference) => Generator<void, string>;
 
-/** Nothing can come in between. */
+/** No other command can run in between. */
 const inOneTurn = (turn: (ref: Reference) => string): Play =>
   function* (ref) {
     yield* [];
@@ -41,7 +41,7 @@ export interface Delivery {
   readonly manner: Manner;
 }
 
-/** Why a callback is not bound; null: it is. The gravest first. */
+/** Why a callback is not bound; null: it is. The gravest reason first. */
 function reasonAgainst(ref: Reference, { order, code, manner }: Delivery): string | null {
   const deposit = ref.deposits[order]!;
   if (code === null) return 'UNREADABLE';
@@ -60,7 +60,7 @@ export const receive = (message: Delivery): Play =>
     const { label, order, code, amount, manner } = message;
     const deposit = ref.deposits[order]!;
     if (manner === 'waited') {
-      // Hours pass before it comes, not while it is taken.
+      // Hours pass before its receipt, not during it.
       if (!deposit.known && Object.values(ref.callbacks).some((one) => one.order === order)) ref.aged.push(order);
       yield;
     }
@@ -114,7 +114,10 @@ export const close = (order: number): Play =>
     return 'closed';
   });
 
-/** The workflow judges what it has heard of, credits it or gives it to people; later runs are retries whose answer nobody hears. */
+/**
+ * The workflow judges the signaled payment, and credits it or opens a case; later runs are retries whose result is
+ * lost.
+ */
 export const machine = (order: number): Play =>
   function* (ref) {
     const deposit = ref.deposits[order]!;
@@ -160,7 +163,7 @@ export const needsTwo = (ref: Reference, label: string, { beside }: Pick<Proposa
   return code === null || beside !== null || amount > limit;
 };
 
-/** Whether the rules forbid it, whoever proposes. */
+/** Whether the rules forbid it, for every operator. */
 function isForbidden(ref: Reference, label: string, { decision, keep, to, beside }: Proposal): boolean {
   const standing = standingOf(ref, label);
   if (!ALLOWED[standing].includes(decision)) return true;
@@ -193,7 +196,7 @@ export const withdraw = (label: string, n: number): Play =>
     return 'taken';
   };
 
-/** `kill`: the worker is killed after that transaction, and what it was told is lost. */
+/** `kill`: the worker is killed after that transaction, and its result is lost. */
 export const confirm = (label: string, n: number, by: number, facts: Facts | null, kill: 0 | 1 | 2): Play =>
   function* (ref) {
     const found = ref.cases[label]!;
@@ -230,7 +233,7 @@ function* carryOut(ref: Reference, label: string, kill: 0 | 1 | 2): Generator<vo
   return proposal.answer;
 }
 
-/** What stands against carrying it out, whatever the money. */
+/** The obstacles to carrying it out, apart from the money. */
 function isRefused(ref: Reference, label: string, proposal: Proposal, facts: Facts | null): boolean {
   if (proposal.withdrawn || isForbidden(ref, label, proposal)) return true;
   if (proposal.decision !== 'credit' || ref.callbacks[label]!.code !== null) return false;
@@ -273,7 +276,7 @@ function destination(ref: Reference, label: string, { decision, keep, to }: Prop
   return standing === 'withdrawn' ? cameFrom : null;
 }
 
-/** What the deposit's row says afterwards: only its own payment, or one that nothing is bound before, ends it. */
+/** The deposit's row afterwards: only its own payment ends it, or one that is credited while none is bound. */
 function conclude(ref: Reference, label: string, to: Place | null, { doubt }: Case): void {
   const own = depositOf(ref, label);
   if (own === null) return;
@@ -291,7 +294,7 @@ function conclude(ref: Reference, label: string, to: Place | null, { doubt }: Ca
   }
 }
 
-/** Somebody doubts the money of a code, or the decision of a closed case. */
+/** An operator doubts the money of a code, or the decision of a closed case. */
 export const doubt = (label: string): Play =>
   inOneTurn((ref) => {
     const found = ref.cases[label];

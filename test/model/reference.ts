@@ -1,9 +1,12 @@
 import type { Decision, Standing } from '../../domain/decision.ts';
 import type { DepositState } from '../../domain/deposit.ts';
 
-/** The reference ledger: what the books and the rows have to be, said once more and without SQL. Plain data, so that it can be cloned. */
+/**
+ * The reference ledger: the required state of books and rows, specified once more and without SQL. Plain data, so that
+ * it can be cloned.
+ */
 
-/** A wallet is named by the deposit whose payment lies in it. */
+/** A wallet is named by the deposit whose payment is in it. */
 export type Place = 'none' | 'suspense' | 'provider' | `wallet:${number}`;
 
 /** The money of one transaction code: whose callback brought it onto the books, and every place it has been in. */
@@ -21,11 +24,11 @@ export interface Deposit {
   bound: string | null;
   /** The posting that the row shows. */
   posting: string | null;
-  /** Codes a machine has credited it with, ever. */
+  /** All codes that a machine ever credited to it. */
   readonly machine: string[];
-  /** What lies in its wallet, oldest first: postings as `code#place`. */
+  /** The credits in its wallet, oldest first: postings as `code#place`. */
   readonly standing: string[];
-  /** Whether its workflow has heard of the payment, and still acts upon it. */
+  /** Whether its workflow has received the payment, and still acts upon it. */
   flow: 'waiting' | 'heard' | 'over';
 }
 
@@ -35,7 +38,7 @@ export interface Callback {
   readonly code: string | null;
   readonly amount: number;
   readonly late: boolean;
-  /** It came before its order was there: one person is never enough for it. */
+  /** Received before its order existed: one operator never suffices for it. */
   readonly early: boolean;
   acked: boolean;
   reviewed: boolean;
@@ -57,7 +60,7 @@ export interface Proposal {
   answer: string | null;
 }
 
-/** What people have in hand about one callback. `confirmed`: its workflow carries a confirmation out. */
+/** The case about one callback. `confirmed`: its workflow carries a confirmation out. */
 export interface Case {
   open: boolean;
   doubt: boolean;
@@ -71,7 +74,7 @@ export interface Reference {
   readonly callbacks: Record<string, Callback>;
   readonly cases: Record<string, Case>;
   readonly proposals: Record<number, Proposal>;
-  /** Postings that two people put beside another. */
+  /** Postings that two operators put beside another. */
   readonly besides: string[];
   /** Unknown orders that were claimed for the first time hours ago. */
   readonly aged: number[];
@@ -85,14 +88,14 @@ export const newest = (ref: Reference, deposit: number): string | null =>
 /** The newest posting of a code. */
 export const tipOf = (ref: Reference, code: string): string => `${code}#${ref.money[code]!.path.length}`;
 
-/** Brings money onto the books. False: the code is used up. */
+/** Brings money onto the books. False: the code is used already. */
 export function book(ref: Reference, code: string, owner: string, amount: number): boolean {
   if (ref.money[code] !== undefined) return false;
   ref.money[code] = { owner, amount, path: ['suspense'] };
   return true;
 }
 
-/** Into a wallet only where nothing stands, or beside the newest that does. */
+/** Moves into a wallet only if it holds no credit, or beside its newest one. */
 export function move(ref: Reference, code: string, to: Place, beside: string | null = null): boolean {
   const money = ref.money[code]!;
   if (inWallet(to) && newest(ref, depositIn(to)) !== beside) return false;
@@ -121,7 +124,7 @@ export function creditByMachine(ref: Reference, code: string, owner: string, dep
   return 'credited';
 }
 
-/** The code that a callback's money is booked under, or would be; null: it cannot be read and nothing was stated yet. */
+/** The code under which a callback's money is or would be booked; null: it is unreadable and not stated yet. */
 export const codeOf = (ref: Reference, label: string): string | null =>
   ref.callbacks[label]!.code ?? Object.keys(ref.money).find((code) => ref.money[code]!.owner === label) ?? null;
 
@@ -134,7 +137,7 @@ export function standingOf(ref: Reference, label: string): Standing {
   return inWallet(money.path.at(-2) ?? 'none') ? 'withdrawn' : 'parked';
 }
 
-/** What people may decide, by where the money is. */
+/** The decisions that operators may take, by where the money is. */
 export const ALLOWED: Readonly<Record<Standing, readonly Decision[]>> = {
   nothing: ['credit', 'reject'],
   parked: ['credit', 'reject'],

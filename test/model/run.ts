@@ -14,21 +14,21 @@ export interface ModelOptions {
   readonly seed: number;
   readonly path?: string;
   readonly replay?: string;
-  /** Stops at the first failure instead of looking for the shortest sequence that shows it. */
+  /** Stops at the first failure instead of shrinking the sequence. */
   readonly hasty?: boolean;
-  /** Sequences that run beside each other, each lane from a seed of its own: the given one, the next, and so on. */
+  /** Concurrent sequences, each lane from a seed of its own: the given one, the next, and so on. */
   readonly lanes?: number;
-  /** Told now and then how far it is. */
+  /** Receives the progress now and then. */
   readonly progress?: (sequences: number) => void;
 }
 
 export interface ModelReport {
-  /** Of the lane that failed, where one did. */
+  /** The seed of the lane that failed, where one did. */
   readonly seed: number;
   readonly sequences: number;
   readonly counts: Counts;
   readonly seconds: number;
-  /** What fast-check says of the shortest sequence that fails; null: there is none. */
+  /** fast-check's report on the shortest failing sequence; null: there is none. */
   readonly failure: string | null;
 }
 
@@ -82,7 +82,7 @@ async function runLane(run: Run, seed: number, count: number): Promise<{ seed: n
   });
   let isFirst = true;
   const property = fc.asyncProperty(commands, async (sequence) => {
-    // The other lanes stop where one has failed, which then looks for its shortest sequence alone.
+    // The other lanes stop when one has failed, which then shrinks its sequence alone.
     if (run.failed && isFirst) return;
     const n = isFirst ? (run.sequences += 1) : 0;
     try {

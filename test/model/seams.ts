@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-/** Pools that behave as the world sometimes does. The code under test is the real one; only what it is given differs. */
+/** Pools with faults of the real world. The code under test is the real one; only its pool differs. */
 
 type Queries = (...args: readonly unknown[]) => Promise<pg.QueryResult>;
 
@@ -28,7 +28,7 @@ export function killedAfter(pool: pg.Pool, transactions: number): pg.Pool {
   });
 }
 
-/** The connection breaks at that statement, before it is sent or before its answer comes. */
+/** The connection breaks at that statement, before it is sent or before its response arrives. */
 export function cutAt(pool: pg.Pool, statement: number, before: boolean): pg.Pool {
   let left = statement;
   return poolOf(async () => {
@@ -45,8 +45,8 @@ export function cutAt(pool: pg.Pool, statement: number, before: boolean): pg.Poo
 }
 
 /**
- * Transactions inside one that its owner will roll back: each is a savepoint. It is never released, because whoever
- * waits for a released one waits for the whole transaction, even after it was rolled back to a savepoint before.
+ * Transactions inside one that its owner will roll back: each is a savepoint. It is never released: a waiter for a
+ * released one waits for the whole transaction, even after a rollback to an earlier savepoint.
  */
 export function within(client: pg.PoolClient): pg.Pool {
   const instead: Readonly<Record<string, string>> = {

@@ -19,13 +19,13 @@ import { seal, sealTrust } from '../support/seals.ts';
 import { insertDecision, proofFor } from '../support/operators.ts';
 
 export interface StormReport {
-  /** Transactions of credits, decisions, callbacks and what goes with them, as PostgreSQL counts them. */
+  /** Transactions of credits, decisions, callbacks and their related work, as PostgreSQL counts them. */
   readonly transactions: number;
-  /** SQLSTATE 40P01 as somebody got it, and as PostgreSQL counted it. */
+  /** SQLSTATE 40P01 as callers got it, and as PostgreSQL counted it. */
   readonly deadlocks: number;
   readonly deadlocksCounted: number;
   readonly did: Readonly<Record<string, number>>;
-  /** What does not hold in the books afterwards. */
+  /** Broken invariants of the books afterwards. */
   readonly faults: readonly string[];
   readonly seconds: number;
 }
@@ -43,7 +43,7 @@ interface Asked {
   heard: Payment | null;
 }
 
-/** Everything at once on few deposits and wallets, until so many things were done. */
+/** Concurrent commands on few deposits and wallets, until this many are done. */
 export async function runStorm(
   db: TestDatabase,
   options: { readonly count: number; readonly seed: number },
@@ -95,7 +95,7 @@ export async function runStorm(
 }
 
 async function counters(owner: pg.Pool): Promise<{ transactions: number; deadlocks: number }> {
-  // Each process tells its numbers about once a second.
+  // Each backend reports its statistics about once a second.
   await new Promise((resolve) => void setTimeout(resolve, 1_200));
   const { rows } = await owner.query<{ transactions: number; deadlocks: number }>(
     `select (xact_commit + xact_rollback)::int as transactions, deadlocks::int from pg_stat_database where datname = current_database()`,
@@ -138,7 +138,7 @@ async function act(storm: Storm, random: Random): Promise<void> {
   else await close(storm.worker, random.pick(storm.asked).order.externalOrderNumber, 'UNPAID', null);
 }
 
-/** A payment of a deposit, or one that came before: first, second, or of a code that another deposit claims as well. */
+/** A payment of a deposit, or a repeated one: first, second, or with a code that another deposit claims as well. */
 async function receive({ api, worker, asked, shared, done }: Storm, random: Random): Promise<void> {
   const one = random.pick(asked);
   const code = random.int(4) === 0 ? random.pick(shared) : `${one.order.externalOrderNumber}-${random.int(4)}`;
@@ -175,7 +175,7 @@ const itemOf = ({ order: of, heard }: Asked): CreditItem => {
   return itemFor(of, inboxId, { ...payment, externalOrderNumber: of.externalOrderNumber } as unknown as CallbackData);
 };
 
-/** A batch in any order, with retries of what was credited before; what is not taken goes to people. */
+/** A batch in any order, with retries of earlier credits; refused ones get a case. */
 async function creditSome({ worker, asked, done }: Storm, random: Random): Promise<void> {
   const some = asked
     .filter(({ heard }) => heard !== null)
@@ -193,7 +193,7 @@ async function creditSome({ worker, asked, done }: Storm, random: Random): Promi
   }
 }
 
-/** Any open case, anything that may be decided, sometimes for another deposit, mostly beside what stands there. */
+/** Any open case, any allowed decision, sometimes for another deposit, mostly beside the wallet's newest credit. */
 async function decideOne({ api, worker, decisions, asked, done }: Storm, random: Random): Promise<void> {
   const { rows } = await api.query<{ id: string }>(
     'select workflow_id as id from engine.review_case where closed_at is null order by random() limit 1',
@@ -223,7 +223,7 @@ async function decideOne({ api, worker, decisions, asked, done }: Storm, random:
     const item = { workflowId: found.workflowId, proposalId: proposal.id, confirmationId: confirmation.id };
     const [answer] = await Promise.all([
       decide({ pool: decisions, sealTrust, log }, item),
-      // The same once more at the same time, as after a timeout; or somebody takes it back.
+      // A concurrent repeat, as after a timeout; or a withdrawal.
       random.int(6) === 0 ? decide({ pool: decisions, sealTrust, log }, item) : undefined,
       random.int(6) === 0
         ? insertDecision(api, {
@@ -258,13 +258,13 @@ async function doubt({ api, asked, done }: Storm, random: Random): Promise<void>
   if (doubted !== null) done(doubted.opened ? 'doubted' : 'open already');
 }
 
-/** There is no such money, or somebody moved it just now. */
+/** The money does not exist, or it was moved just now. */
 function noDoubt(error: unknown): null {
   if (!/^P0E3[67]$/.test((error as { code?: string }).code ?? '')) throw error;
   return null;
 }
 
-/** What has to hold in the books, whoever came when. */
+/** Returns the broken invariants of the books, for any order of events. */
 export async function faultsOf(owner: pg.Pool): Promise<string[]> {
   const { rows } = await owner.query<{ fault: string; found: number }>(
     `select fault, found::int as found from ledger.audit() where found > 0
@@ -291,12 +291,15 @@ export async function faultsOf(owner: pg.Pool): Promise<string[]> {
 export interface Delay {
   /** Milliseconds that a credit takes, median. */
   readonly free: number;
-  /** The same while somebody holds the row of another deposit of the same batch, and that of another callback. */
+  /** The same while the row of another deposit in the same batch is locked; and while that of another callback is. */
   readonly besideHeldDeposit: number;
   readonly besideHeldCallback: number;
 }
 
-/** How long a credit takes while the row of an unrelated one is held by hand. It is let go only once the credit is answered. */
+/**
+ * How long a credit takes while the row of an unrelated one is locked. The lock is released only after the credit has
+ * returned.
+ */
 export async function measureDelay(db: TestDatabase, rounds: number): Promise<Delay> {
   const worker = db.poolFor('app_worker');
   const credit = createCreditor(worker);

@@ -19,7 +19,7 @@ export const DEPOSITS = [
 export const CODES = ['A', 'B', 'C', 'D'] as const;
 export const PEOPLE = ['alice', 'bob', 'carol'] as const;
 
-/** The pools of the engine's processes, each in its own role, and ours, which may see everything. */
+/** The pools of the engine's processes, each in its own role, and the superuser's. */
 export interface Site {
   readonly url: string;
   readonly owner: pg.Pool;
@@ -58,7 +58,7 @@ export function openSite(db: TestDatabase): Site {
 
 export const log = createLog('model', 'silent');
 
-/** Names of one sequence: nothing of it meets another sequence, so nothing has to be cleaned up. */
+/** Names of one sequence: no other sequence uses them, so there is no cleanup. */
 export interface Names {
   readonly orders: readonly string[];
   readonly wallets: readonly string[];
@@ -76,7 +76,7 @@ export function newNames(): Names {
 
 export const PRICE = 7.2;
 
-/** The content that a label stands for. */
+/** The content of a label. */
 export const dataOf = (names: Names, label: string, order: number, code: string, amount: number): CallbackData => ({
   externalOrderNumber: names.orders[order]!,
   transactionCode: names.codes[code]!,
@@ -126,7 +126,7 @@ export const orderOf = (names: Names, order: number): Order => ({
   currencyCode: 'CNY',
 });
 
-/** Two deposits are placed, the third order is not there yet. */
+/** Two deposits are placed, the third order does not exist yet. */
 export const newReference = (): Reference => ({
   deposits: DEPOSITS.map((_, i) => ({
     known: i < 2,

@@ -3,8 +3,8 @@ import type * as FastCheck from 'fast-check';
 import { TestRunner } from 'vitest';
 
 /**
- * In the place of fast-check: a hundred tries find nearly always what thousands find, and nobody reads the smallest failure.
- * A property that needs thousands to say anything is left out: a mutant would take seconds, and cheaper tests should notice it.
+ * Replaces fast-check: a hundred tries find nearly all that thousands find, and nobody reads the smallest failure. A
+ * property that needs thousands of tries is left out: a mutant would take seconds, and cheaper tests should notice it.
  */
 const real = createRequire(import.meta.url)('fast-check') as typeof FastCheck;
 const RUNS = 100;

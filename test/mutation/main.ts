@@ -9,9 +9,9 @@ import { optionsOf } from './options.ts';
 import { isRoom, ROOMS, type Room } from './rooms.ts';
 
 /**
- * `npm run mutation [-- ROOM…]`: changes the code of a room in every place, one change at a time, and looks whether its
- * tests notice (docs/internals/mutation.md). Exit code 1 when they notice less than 90 of 100, or one survives that the page
- * does not explain.
+ * `npm run mutation [-- ROOM…]`: changes the code of a room in every place, one change at a time, and checks whether
+ * its tests notice (docs/internals/mutation.md). Exit code 1 when they notice less than 90 of 100, or one survives that
+ * the page does not explain.
  */
 
 const LEAST = 90;
@@ -37,10 +37,10 @@ async function install(): Promise<void> {
   if ((await run('npm', ['ci', '--silent'], {}, tools)) !== 0) throw new Error('npm ci failed');
 }
 
-/** What was found, file by file. */
+/** Returns the mutants, file by file. */
 async function mutate(room: Room): Promise<Readonly<Record<string, { source: string; mutants: readonly Mutant[] }>>> {
   const options = optionsOf(room);
-  // What a run that was ended has left behind.
+  // Leftovers of an interrupted run.
   await rm(join(root, options.tempDirName), { recursive: true, force: true });
   const config = join(out, `${room}.config.json`);
   await writeFile(config, JSON.stringify(options));

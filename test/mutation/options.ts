@@ -1,6 +1,6 @@
 import { ROOMS, type Room } from './rooms.ts';
 
-/** What Stryker is told about a room; paths from the root. */
+/** Stryker's options for a room; paths from the root. */
 export const optionsOf = (room: Room) => ({
   mutate: ROOMS[room].mutate,
   testRunner: 'vitest',

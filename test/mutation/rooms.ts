@@ -1,4 +1,6 @@
-/** What is mutated, room by room, and the tests that have to notice. `database`: some of them ask a real PostgreSQL. */
+/**
+ * The mutated code, room by room, and the tests that have to notice. `database`: some of them need a real PostgreSQL.
+ */
 export const ROOMS = {
   domain: {
     mutate: ['domain/**/*.ts', 'config/keys/samples.ts'],

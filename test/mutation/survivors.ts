@@ -1,4 +1,4 @@
-/** A change, and what came of it, as Stryker reports it. Lines and columns begin at 1. */
+/** A change, and its result, as Stryker reports it. Lines and columns begin at 1. */
 export interface Mutant {
   readonly status: string;
   readonly replacement: string;
@@ -28,13 +28,10 @@ export function textOf(source: string, { location: { start, end } }: Mutant): st
   return oneLine(lines.join('\n'));
 }
 
-/** Of code in a table: what stands between its backticks. */
+/** The text between the backticks of a table cell with code. */
 const unquoted = (cell: string): string => cell.replaceAll(/^`+ ?| ?`+$/g, '').replaceAll('\\|', '|');
 
-/**
- * The rows of docs/internals/mutation.md: a file; the code that is changed, or the name of the constant that it stands in; what
- * stands in its place.
- */
+/** The rows of docs/internals/mutation.md: a file; the changed code, or the name of its constant; its replacement. */
 export const explained = (page: string) =>
   [...page.matchAll(/^\| `([\w/.-]+\.ts)` +\| ((?:\\\||[^|])+?) +\| ((?:\\\||[^|])+?) +\|/gm)].map(
     ([, file, code, change]) => ({

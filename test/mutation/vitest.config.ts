@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type Reporter, type TestModule, type TestSpecification, type Vitest } from 'vitest/node';
 import { ROOMS, type Room } from './rooms.ts';
 
-/** What is quick, first: one failure is enough. */
+/** Quick files first: one failure suffices. */
 class QuickFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     // oxlint-disable-next-line unicorn/no-array-sort -- the sequencer's own method
@@ -33,7 +33,7 @@ export default defineConfig({
     reporters: process.env['STRYKER_MUTATOR_WORKER'] === undefined ? ['default'] : [new Unloaded()],
     sequence: { sequencer: QuickFirst },
     setupFiles: ['test/support/one-after-the-other.ts'],
-    // What hangs for a mutant's sake is red long before Stryker gives its process up.
+    // A test that hangs because of a mutant fails long before Stryker kills its process.
     testTimeout: 15_000,
     hookTimeout: 15_000,
   },

@@ -23,7 +23,7 @@ const learn = (aheadMs: number, clock = createProviderClock(worker)) => {
   const sentAt = performance.now();
   return clock.learn(Date.now() + 50 + aheadMs, sentAt, sentAt + 100);
 };
-/** What was learned, to the nearest second. */
+/** The learned skew, to the nearest second. */
 const writtenSeconds = async () => Math.round(Number((await written())[0]!.skew_ms) / 1_000) || 0;
 const written = async () => (await db.owner.query('select skew_ms from engine.provider_clock')).rows;
 
@@ -103,7 +103,10 @@ describe("the provider's clock", () => {
 
 describe('by arithmetic', () => {
   const DATABASE_MS = 1_000_000;
-  /** A database that looks at its clock when it answers, one that counts; and our clock, which stands still between. */
+  /**
+   * A database that reads its clock when it responds, and that counts its queries; and our clock, which stops in
+   * between.
+   */
   function still(skewMs = 0) {
     const asked: string[] = [];
     const written: unknown[] = [];

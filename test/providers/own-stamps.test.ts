@@ -6,7 +6,7 @@ const SECOND = 1_000;
 const MINUTE = 60_000;
 const grid = fc.integer({ min: 1, max: 60 }).map((seconds) => seconds * SECOND);
 const now = fc.integer({ min: 1_600_000_000_000, max: 2_000_000_000_000 });
-/** What the learned skew leaves behind a moment of ours. */
+/** The fraction of a millisecond that the learned skew adds to our time. */
 const fraction = fc.double({ min: 0, max: 0.999, noNaN: true });
 
 describe('a stamp on the grid', () => {
@@ -93,7 +93,10 @@ describe('how often an honest stamp meets one of ours', () => {
     };
   }
 
-  /** The share of honest stamps that are stamps of ours, when orders come at that rate; `cutMs` cuts the honest ones. */
+  /**
+   * The share of honest stamps that equal stamps of ours, when orders come at that rate; `cutMs` rounds the honest ones
+   * down.
+   */
   function share(gridMs: number, perSecond: number, cutMs = 1): number {
     const next = numbers(20_260_301);
     const stamps = createOwnStamps(gridMs);

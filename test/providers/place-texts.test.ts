@@ -149,7 +149,7 @@ describe('what is kept of an answer', () => {
     });
   });
 
-  /** Servers that throw everything they were told back. */
+  /** Servers that echo their whole request. */
   const echo = (request: string): [string, string][] => [
     ['as the message of a refusal', http(400, refusal('PARAMETER_ERROR', { message: request }))],
     ['as the message of a system error', http(200, refusal('SYSTEM_ERROR', { message: request }))],

@@ -35,7 +35,7 @@ export const place = (to: MtpayOptions, order = request(), call: Partial<CallOpt
     .prepare(order, AT)
     .send({ deadlineMs: 10_000, maySend: () => true, ...call });
 
-/** Places once against a stand-in that answers so; it is called once and never again. */
+/** Places once against a stand-in with this response; it is called once and never again. */
 export async function placedAgainst(
   answer: Answer,
   change: Partial<MtpayOptions> = {},

@@ -261,7 +261,7 @@ describe('a key that is registered', () => {
   });
 
   it('vouches for a row from before seals where people have it, and for no other', async () => {
-    // As before the key was registered: nobody writes such a row any more.
+    // As before the key was registered: no process writes such a row any more.
     const [old, given] = [await kept(), await kept()];
     await insertCase(db.owner, { workflowId: `review:${given}`, inboxId: given, reason: 'SECOND_CODE', detail: '' });
     await byOwner.markReviewed(db.owner, given, `review:${given}`);

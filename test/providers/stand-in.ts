@@ -12,14 +12,14 @@ export interface Received {
 }
 
 export interface StandIn {
-  /** `localhost:<port>`, as it stands in URLs. */
+  /** `localhost:<port>`, as in URLs. */
   readonly host: string;
   readonly received: readonly Received[];
   /** How many connections were opened, with or without a request on them. */
   connections(): number;
 }
 
-/** What a stand-in does with a complete request: it has the bare socket and may do anything. */
+/** A stand-in's reaction to a complete request: it has the raw socket and may do anything. */
 export type Answer = (socket: Socket, request: Received) => void;
 
 /** A server in the provider's place for one test, below HTTP so that it can break every rule of it. */
@@ -69,14 +69,14 @@ function complete(text: string): Received | null {
   return { line, headers, body };
 }
 
-/** A well-formed HTTP answer; `headers` may contradict it. */
+/** A well-formed HTTP response; `headers` may contradict it. */
 export function http(status: number, body: string, headers: Readonly<Record<string, string | number>> = {}): string {
   const all = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} Said\r\n${lines.join('')}\r\n${body}`;
 }
 
-/** A server that speaks first, whatever is asked of it. */
+/** A server that sends first, before any request. */
 export async function babbler(text: string): Promise<{ readonly host: string }> {
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined);
@@ -87,7 +87,7 @@ export async function babbler(text: string): Promise<{ readonly host: string }> 
   return { host: `localhost:${(server.address() as net.AddressInfo).port}` };
 }
 
-/** A port on which nobody listens. */
+/** A port without a listener. */
 export async function closedPort(): Promise<number> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
@@ -96,7 +96,7 @@ export async function closedPort(): Promise<number> {
   return port;
 }
 
-/** A company's proxy: opens connections to whoever is asked for, or refuses with a status; keeps what passes through it. */
+/** A company's proxy: opens connections to any requested host, or refuses with a status; records its traffic. */
 export async function openProxy(status = 200) {
   const asked: Array<{ readonly target: string; readonly login: string | undefined }> = [];
   const passed: Buffer[] = [];

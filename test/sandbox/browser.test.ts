@@ -32,11 +32,11 @@ if (executable === null) {
   );
 }
 
-/** Whatever is asked for, no other machine can be found. */
+/** No name resolves to another machine. */
 const ALONE = 'MAP * ~NOTFOUND, EXCLUDE 127.0.0.1';
 const LANGUAGES = ['en', 'zh_CN', 'zh_TW'] as const;
 const SIZES = { phone: PHONE, desk: DESK } as const;
-/** What people and programs write where a name belongs. */
+/** Hostile texts of users and programs in place of a name. */
 const HOSTILE = {
   markup: `<script>document.title='taken'</script><img src="https://example.com/x" onerror=alert(1)>'"&amp;`,
   'right to left': '\u202eevil\u2066 שלום مرحبا',
@@ -62,7 +62,7 @@ describe.skipIf(executable === null)('in a real browser', () => {
   });
   afterAll(() => browser?.close());
 
-  /** Nothing a page asked for may have left this machine, and nothing may have been refused by the page's own policy. */
+  /** No request of a page may have left this machine, and the page's own policy may have refused none. */
   afterEach(async () => {
     const { context, requested, complaints } = visitor;
     await context.clearCookies();
@@ -70,7 +70,7 @@ describe.skipIf(executable === null)('in a real browser', () => {
     expect(complaints.splice(0)).toEqual([]);
   });
 
-  /** One tab for all, because opening one takes longer than what is done in it. */
+  /** One tab for all, because opening one takes longer than its use. */
   async function open(url: string, viewport = DESK): Promise<Page> {
     await visitor.page.setViewportSize(viewport);
     await visitor.page.goto(url);
@@ -84,11 +84,11 @@ describe.skipIf(executable === null)('in a real browser', () => {
   }
 
   const heading = (page: Page): Promise<string> => page.locator('h1').innerText();
-  /** The page asks again by itself; this is only for not having to wait for it. */
+  /** The page reloads by itself; this only avoids the wait. */
   const becomes = (page: Page, title: string): Promise<true> =>
     eventually(async () => {
       if ((await heading(page)) === title) return true;
-      // It may be about to ask again at this very moment.
+      // It may be about to reload at this very moment.
       await page.reload().catch(() => undefined);
       return undefined;
     });
@@ -190,12 +190,12 @@ describe.skipIf(executable === null)('in a real browser', () => {
   test('the checkout and the console can be used by everybody, by the rules of axe-core', async () => {
     const { link } = await checkoutOf();
     await openConsole('/console');
-    // Looking takes scripts, which the pages forbid.
+    // axe-core takes scripts, which the pages forbid.
     const context = await browser.newContext({ bypassCSP: true, storageState: await visitor.context.storageState() });
     const page = await context.newPage();
     for (const url of [link, `${sandbox.url}/console/orders`, `${sandbox.url}/console/settings`]) {
       await page.goto(url);
-      // Without scripts a page learns what has become of an order by being asked for again.
+      // Without scripts a page learns the state of an order by a reload.
       expect([url, await inaccessible(page, ['meta-refresh'])]).toEqual([url, []]);
     }
     await context.close();
@@ -236,7 +236,7 @@ describe.skipIf(executable === null)('in a real browser', () => {
         (await orders(sandbox, number))[0]!.deliveries.some(({ attempts }) => attempts[0]?.outcome === 'REFUSED'),
       );
       await page.reload();
-      // The page may be asking again by itself at this very moment.
+      // The page may be reloading by itself at this very moment.
       await page.getByText('HTTP 401').first().waitFor();
       await screenshot(page, 'console-order-refused');
       await page.getByRole('button', { name: 'Retry now' }).click();
@@ -335,7 +335,7 @@ describe.skipIf(executable === null)('in a real browser', () => {
   });
 });
 
-/** Puts a text in every place somebody else can fill, past every limit of the doors: whatever came in must not matter. */
+/** Puts a text in every place that an outsider can fill, past every limit of the endpoints. */
 async function hostileOrder(url: string, number: string, hostile: string): Promise<{ id: number; token: string }> {
   const database = new pg.Client({ connectionString: url });
   await database.connect();

@@ -55,7 +55,7 @@ describe('what no database stores (NUL, half a character)', () => {
         ]);
       }
     }
-    // A browser sends no half character, and a form with NUL is somebody's own.
+    // A browser sends no half character, and a form with NUL is handmade.
     for (const [path, fields] of [
       ['/console/faults', { kind: 'cut', scope: '\0' }],
       ['/console/settings', { acks: 'text:\0' }],

@@ -59,7 +59,7 @@ describe.each<{ reading: RetryReading; speed: number }>([
   });
 });
 
-/** An endpoint that cuts every connection until it is told to come back. */
+/** An endpoint that cuts every connection until the test restores it. */
 async function startEndpoint() {
   const state = { isUp: false, refused: 0, underWay: 0, most: 0, acknowledged: 0 };
   const server = createServer((request, response) => {

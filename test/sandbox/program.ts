@@ -6,12 +6,12 @@ import { ACCESS_KEY, CONTROL_TOKEN, eventually, PLAIN, SECRET_KEY } from './supp
 
 export interface Program {
   readonly child: ChildProcess;
-  /** As far as a client needs it. */
+  /** The parts that a client needs. */
   readonly sandbox: Sandbox;
   readonly output: () => string;
 }
 
-/** The sandbox as a process of its own, from the moment it says that it listens. Killed with the file. */
+/** The sandbox as a process of its own, once it logs that it listens. Killed with the file. */
 export async function runProgram(databaseUrl: string, env: Record<string, string> = {}): Promise<Program> {
   const child = spawn(process.execPath, startOf('sandbox/main.ts'), {
     env: {

@@ -50,7 +50,7 @@ describe.skipIf(!hasPython)('a client written from the documents alone, in anoth
       },
     });
     answers = createInterface({ input: python.stdout! })[Symbol.asyncIterator]();
-    // The test's own hand at the provider goes over loopback, which is allowed; the client knows only HTTPS.
+    // The test itself calls the provider over loopback, which is allowed; the client knows only HTTPS.
     sandbox = { ...secure, url: secure.url.replace('https:', 'http:') };
   });
   afterAll(async () => {

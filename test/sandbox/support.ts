@@ -74,17 +74,17 @@ export interface MerchantAnswer {
   readonly body?: string | Buffer;
   /** Breaks the connection instead. */
   readonly destroy?: boolean;
-  /** Never answers. */
+  /** Never responds. */
   readonly silent?: boolean;
 }
 
 export const SUCCESS: MerchantAnswer = { headers: { 'content-type': 'text/plain' }, body: 'SUCCESS' };
 
-/** A merchant's callback endpoint that keeps what it got. */
+/** A merchant's callback endpoint that records its requests. */
 export interface Merchant {
   readonly url: string;
   readonly callbacks: Callback[];
-  /** How the next callbacks are answered. */
+  /** The response to the next callbacks. */
   answer: (callback: Callback) => MerchantAnswer | Promise<MerchantAnswer>;
   /** The callbacks for one order, once there are at least `count`. */
   received(externalOrderNumber: string, count?: number): Promise<Callback[]>;
@@ -235,7 +235,7 @@ export async function fault(
   return body.id as number;
 }
 
-/** Everything the log says about one order number. */
+/** All log events of one order number. */
 export async function logOf(sandbox: Sandbox, number: string): Promise<LoggedEvent[]> {
   const { body } = await control(sandbox, 'GET', '/log?limit=10000');
   return (body.events as LoggedEvent[]).filter((event) => event.externalOrderNumber === number);

@@ -7,7 +7,7 @@ const SCREENSHOTS = new URL('../../test-output/', import.meta.url).pathname;
 export const PHONE = { width: 360, height: 740 };
 export const DESK = { width: 1280, height: 800 };
 
-/** What a page asked for, and what it complained about. */
+/** The requests of a page, and its complaints. */
 export interface Visit {
   readonly page: Page;
   readonly context: BrowserContext;
@@ -27,13 +27,13 @@ export async function visit(browser: Browser, viewport = DESK): Promise<Visit> {
   return { page, context, requested, complaints };
 }
 
-/** Kept in test-output/ for whoever wants to look. */
+/** Stores a picture in test-output/ for readers. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
-/** Whether something is wider than the window, so that one would have to scroll sideways. */
+/** Whether an element is wider than the window, so that one would have to scroll sideways. */
 export async function isTooWide(page: Page): Promise<boolean> {
   const inner = await page.evaluate('document.documentElement.scrollWidth');
   return Number(inner) > page.viewportSize()!.width;

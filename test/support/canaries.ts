@@ -1,4 +1,4 @@
-/** What must not be found, and what it is called in a report: the report itself must not show it either. */
+/** Texts that must not be found, by the name that a report uses: the report itself must not show them either. */
 export type Canaries = Readonly<Record<string, string>>;
 
 /** A text in which canaries are looked for, and where it came from. */
@@ -9,14 +9,15 @@ export interface Source {
 
 /** Shorter ones would be found by chance. */
 const MIN_LENGTH = 6;
-/** base64 that begins at an unlucky byte shares no end with the whole; what is left of it must still be telling. */
+/** base64 that begins at an unlucky byte shares no end with the whole; the rest must still be telling. */
 const MIN_BASE64 = 8;
 
 /**
- * Every place where a canary stands, as `NAME as SPELLING in SOURCE`. Found in any case; written in hexadecimal, in base64
- * or base64url at any offset within a longer text, URL-encoded, in JSON or JavaScript escapes, in UTF-16, as a list of
- * byte values, reversed, or with white space between its characters; and all of these once more inside base64 or
- * hexadecimal, as in an exported history or a dumped `bytea`.
+ * Returns every place where a canary occurs, as `NAME as SPELLING in SOURCE`. Spellings, in any case:
+ * - hexadecimal; base64 or base64url at any offset within a longer text;
+ * - URL-encoded; JSON or JavaScript escapes; UTF-16; a list of byte values;
+ * - reversed; with white space between its characters;
+ * - all of these once more inside base64 or hexadecimal, as in an exported history or a dumped `bytea`.
  */
 export function findCanaries(canaries: Canaries, sources: readonly Source[]): string[] {
   const spelt = Object.entries(canaries).flatMap(([name, value]) => {
@@ -79,7 +80,7 @@ const escapesOf = (character: string): string =>
     .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
     .join('');
 
-/** What base64 makes of the bytes when others stand before and behind them: only the characters that are theirs alone. */
+/** Returns the characters of base64 that depend on these bytes alone, when other bytes precede and follow them. */
 function base64At(bytes: Buffer, offset: number): string {
   const text = Buffer.concat([Buffer.alloc(offset), bytes])
     .toString('base64')
@@ -90,7 +91,7 @@ function base64At(bytes: Buffer, offset: number): string {
   return inner.length < MIN_BASE64 ? '' : inner;
 }
 
-/** What long runs of base64 and hexadecimal say, twice deep: a payload within an exported history within a dump. */
+/** Decodes long runs of base64 and hexadecimal, two levels deep: a payload within an exported history within a dump. */
 function decoded(text: string, depth = 2): string[] {
   if (depth === 0) return [];
   const base64 = [...text.matchAll(/[A-Za-z0-9+/_-]{12,}={0,2}/g)].map(([run]) =>

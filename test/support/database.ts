@@ -43,7 +43,7 @@ export async function cloneTemplate(
   const pools: pg.Pool[] = [];
   const open = (address: string, max: number) => {
     const pool = createPool({ url: address, applicationName: 'test', max, onIdleError: () => undefined });
-    // The hands of a test wait for a busy machine as long as the test does; the engine's own pools do not.
+    // A test waits for a busy machine up to its own timeout; the engine's own pools do not.
     pool.options.connectionTimeoutMillis = 50_000;
     pools.push(pool);
     return pool;
@@ -56,7 +56,7 @@ export async function cloneTemplate(
   return { db: { url: url.href, urlFor, owner, poolFor: (role) => open(urlFor(role), 20) }, drop };
 }
 
-/** The pool, and how often it was asked. */
+/** The pool, and the number of its queries. */
 export function counted(pool: pg.Pool): { readonly pool: pg.Pool; readonly asked: () => number } {
   let asked = 0;
   const query = (...given: Parameters<typeof pool.query>) => {
@@ -66,7 +66,7 @@ export function counted(pool: pg.Pool): { readonly pool: pg.Pool; readonly asked
   return { pool: Object.assign(Object.create(pool) as pg.Pool, { query }), asked: () => asked };
 }
 
-/** As somebody would do it who may do everything: no trigger is asked. */
+/** Runs a statement as a superuser, with triggers disabled. */
 export async function byHand(owner: pg.Pool, sql: string, values: readonly unknown[] = []): Promise<void> {
   const client = await owner.connect();
   try {

@@ -34,7 +34,7 @@ export interface Engine {
   readonly temporalFile: string;
   /** With `ownTemporal`, after `temporal.stop()`: the same server, file and port. */
   startTemporal(): Promise<void>;
-  /** What the API of the next start uses. */
+  /** The Temporal client that the API of the next start uses. */
   client: Client;
   readonly env: Readonly<Record<string, string>>;
   api: RunningApi;
@@ -45,11 +45,11 @@ export interface Engine {
     body?: unknown,
     options?: { key?: string | null; raw?: string | Uint8Array; headers?: Record<string, string> },
   ): Promise<Answer>;
-  /** Calls the sandbox's control API and throws unless it agrees. */
+  /** Calls the sandbox's control API. Throws unless the status is a success. */
   control(method: string, path: string, body?: unknown): Promise<Answer['body']>;
   /** POSTs bytes to the callback listener at `url`, or at a path of it. */
   callback(pathOrUrl: string, raw: string | Uint8Array, headers?: Record<string, string>): Promise<Answer>;
-  /** The document's first example, with what is changed. */
+  /** The document's first example, with `change` applied. */
   body(change?: Record<string, unknown>): Record<string, unknown>;
   create(change?: Record<string, unknown>): Promise<Answer>;
   /** The customer pays and the seller releases at once. */
@@ -58,12 +58,12 @@ export interface Engine {
   untilState(externalOrderNumber: string, state: string): Promise<Answer['body']>;
   startWorker(): Promise<RunningWorker>;
   stopWorker(): Promise<void>;
-  /** After `api.close()`: the same addresses, the same database; with other times of the relay, where given. */
+  /** After `api.close()`: the same addresses and database; with other times of the relay, where given. */
   startApi(relay?: RelayTimes): Promise<void>;
   stopSandbox(): Promise<void>;
   /** Where the sandbox listens; null when the provider is the test's own. */
   readonly sandboxUrl: string | null;
-  /** Fails unless every row of the ledger's own audit says 0 and no wallet was credited twice. */
+  /** Throws unless every row of the ledger's own audit is 0 and no wallet was credited twice. */
   auditLedger(): Promise<void>;
 }
 
@@ -72,17 +72,17 @@ export interface EngineOptions {
   readonly sandboxEnv?: Readonly<Record<string, string>>;
   readonly relay?: RelayTimes;
   readonly worker?: boolean;
-  /** A Temporal server that nobody else uses, instead of a namespace on the run's own. */
+  /** A Temporal server for this file alone, instead of a namespace on the run's own. */
   readonly ownTemporal?: boolean;
   /** Such a server, with its Web UI. */
   readonly webUi?: boolean;
-  /** Where that Web UI has encrypted payloads opened. */
+  /** The endpoint at which that Web UI decrypts payloads. */
   readonly uiCodecEndpoint?: string;
-  /** A provider of the test's own instead of the sandbox. */
+  /** The address of a test's own provider instead of the sandbox. */
   readonly provider?: string;
 }
 
-/** Quick enough that a test need not wait; the order of things is that of production. */
+/** Quick enough for a test; the order of events is that of production. */
 const QUICK_RELAY: RelayTimes = { everyMs: 250, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 const key = () => randomBytes(32).toString('base64url');
 const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
@@ -281,7 +281,7 @@ async function launchOn(
   if (options.worker !== false) await engine.startWorker();
   const stop = async () => {
     await engine.stopWorker();
-    // A test that left the API closed has seen to it.
+    // A test that left the API closed did so on purpose.
     await engine.api.close().catch(() => undefined);
     await sandbox?.close();
     await connection.close();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** Walks the items, so many at a time: for work that waits most of its time. Rejects with the first failure. */
+/** Processes the items, so many at a time: for work that mostly waits. Rejects with the first failure. */
 export async function inLanes<T>(
   items: Iterable<T>,
   lanes: number,
@@ -13,7 +13,7 @@ export async function inLanes<T>(
   await Promise.all(Array.from({ length: lanes }, walk));
 }
 
-/** Checks a property of such work in lanes beside each other, each from a seed of its own; `numRuns` in all. */
+/** Checks a property of such work in concurrent lanes, each from a seed of its own; `numRuns` in all. */
 export async function assertInLanes<T>(
   property: fc.IAsyncProperty<T>,
   { numRuns, lanes }: { readonly numRuns: number; readonly lanes: number },

@@ -1,6 +1,6 @@
 import { afterAll, vi } from 'vitest';
 
-/** Files share a process, one after the other: what one of them has put in the place of something is gone for the next. */
+/** Files share a process, one after the other: replacements that one file makes are undone before the next. */
 const before = { ...process.env };
 afterAll(() => {
   vi.restoreAllMocks();

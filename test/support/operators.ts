@@ -4,7 +4,7 @@ import type { Secret } from '../../config/keys/secret.ts';
 import { proofOf } from '../../database/queries/api-keys.ts';
 import { insertDecision as insert, type NewDecision, type WrittenStep } from '../../database/queries/decisions.ts';
 
-/** People of the tests, with keys that follow from their names; the template database has issued them. */
+/** Operators of the tests, with keys derived from their names; the template database has issued them. */
 export const OPERATORS = ['alice', 'bob', 'carol'] as const;
 
 export const operatorKey = (name: string): string =>
@@ -18,7 +18,7 @@ export async function issueOperators(owner: pg.Pool | pg.ClientBase): Promise<vo
   }
 }
 
-/** A step as the API writes it down, by one of {@link OPERATORS}. */
+/** A step as the API stores it, by one of {@link OPERATORS}. */
 export const insertDecision = (
   db: pg.Pool | pg.ClientBase,
   { operator, ...step }: NewDecision & { readonly operator: string },

@@ -2,10 +2,7 @@ import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 const SLOWEST = 10;
 
-/**
- * Ends the run with the slowest ten cases and one plain line, `N passed, N failed, N skipped`, for readers that are not
- * people.
- */
+/** Ends the run with the slowest ten cases and one plain line, `N passed, N failed, N skipped`, for programs. */
 export default class PlainSummary implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const count = { passed: 0, failed: 0, skipped: 0, pending: 0 };

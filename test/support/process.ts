@@ -19,7 +19,9 @@ const ENTRIES = {
 } as const;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Starts a part as the process it is in production and waits until it says `ready`. Ended with the test, whatever happens. */
+/**
+ * Starts a part as a process, as in production, and waits until it logs `ready`. Stops it after the test in any case.
+ */
 export async function startPart(
   part: keyof typeof ENTRIES,
   env: Readonly<Record<string, string>>,

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { root } from '../../local/servers/paths.ts';
 
-/** What tests start as a process of its own, by its path in the repository. */
+/** The programs that tests start as processes, by their path in the repository. */
 const PROGRAMS = [
   'api/main.ts',
   'api/callbacks-main.ts',
@@ -21,12 +21,12 @@ const PROGRAMS = [
 ] as const;
 export type Program = (typeof PROGRAMS)[number];
 
-/** Where global-setup.ts has built them; undefined in commands that run without Vitest. */
+/** The folder into which global-setup.ts built them; undefined in commands that run without Vitest. */
 const BUILT = 'TEST_PROGRAMS';
 
 /**
- * Builds them into `folder`, which lies in the repository: they import its packages. Through tsx each start of a process
- * takes 0.6 s of a core more. A module finds its files where its source is.
+ * Builds them into `folder`, which lies in the repository: they import its packages. Through tsx each start of a
+ * process takes 0.6 s of a core more. A module finds its files next to its source.
  */
 export async function buildPrograms(folder: string): Promise<void> {
   await build({

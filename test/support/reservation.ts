@@ -1,7 +1,7 @@
 import type { Reservation } from '../../database/queries/deposits.ts';
 import type { Db } from '../../database/pool.ts';
 
-/** A reservation in a schema of any age; nothing is read of what later migrations add. */
+/** A reservation in a schema of any age; reads no column that later migrations add. */
 export async function reserveInAny(db: Db, deposit: Reservation): Promise<void> {
   await db.query(
     `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, total_price, currency_code,

@@ -4,9 +4,9 @@ import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/w
 let installed = false;
 
 /**
- * Temporal's native runtime logs to the terminal unless told otherwise, once per process. Workers of this process run their
- * workflows in its own thread: a thread loads the SDK anew for each worker, a second of a core. The workers that tests
- * start as processes have one, as in production.
+ * Configures Temporal's native runtime, once per process: by default it logs to the terminal. Workers of this process
+ * run their workflows on its own thread: a thread loads the SDK anew for each worker, a second of a core. The workers
+ * that tests start as processes have one, as in production.
  */
 export function quietRuntime(): void {
   process.env['TEMPORAL_DEBUG'] = '1';
@@ -20,7 +20,7 @@ export function quietRuntime(): void {
       },
     });
   } catch (error) {
-    // A file before this one in the same process has replayed something, and the runtime is there.
+    // An earlier file in the same process has replayed something, so the runtime exists.
     if (!(error instanceof IllegalStateError)) throw error;
   }
 }

@@ -34,7 +34,10 @@ export function sealed<Row extends Omit<NewCallback, 'seal'>>(
   return { ...callback, seal: seal({ ...facts, sealedMs: Date.now() }) };
 }
 
-/** The kept messages of an order that were received so, as if they had come so much earlier, and been sealed then. `owner` is a superuser. */
+/**
+ * Moves the stored messages of an order with this receipt back in time, and seals them for that time. `owner` is a
+ * superuser.
+ */
 export async function cameEarlier(
   owner: pg.Pool,
   externalOrderNumber: string,

@@ -13,7 +13,7 @@ export async function setPasswords(client: pg.Client): Promise<void> {
   for (const { role } of rows) await client.query(`alter role ${role} password '${client.password}'`);
 }
 
-/** `migrateTo`: brings a database to the schema; the newest one, unless said. */
+/** `migrateTo`: brings a database to the schema; by default to the newest one. */
 export async function migrateTemplate(url: string, migrateTo?: (url: string) => Promise<void>): Promise<void> {
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();

@@ -20,7 +20,7 @@ export interface TestTemporal {
 /** A server that one file may stop, start again and put another file under. */
 export interface OwnTemporal {
   readonly temporal: TestTemporal;
-  /** Where the server keeps everything. */
+  /** The file in which the server keeps everything. */
   readonly file: string;
   /** After `stop()`: the same file and port. */
   readonly restart: () => Promise<TestTemporal>;
@@ -28,12 +28,11 @@ export interface OwnTemporal {
   readonly remove: () => Promise<void>;
 }
 
-/** As long as everywhere: half of it is when the engine warns that a history may be lost. */
+/** As in production: the engine warns of a lost history at half of it. */
 const RETENTION_SECONDS = 720 * 3600;
 
 /**
- * What the server deletes is gone at once. By default it first waits until it has noted that the workflow has closed, which
- * it does twice a minute.
+ * Deletes at once. By default the server first waits until it has recorded that the workflow closed, twice a minute.
  */
 const SETTINGS = {
   'history.transferProcessorEnsureCloseBeforeDelete': false,

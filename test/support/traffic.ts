@@ -5,25 +5,25 @@ import { createRandom, type Random } from '../attack/random.ts';
 import { paid, transactionCode } from './builders.ts';
 import { callbackAddress, callbackBody } from './messages/callbacks.ts';
 
-/** One thing that somebody did over HTTP, and what it was answered. */
+/** One request over HTTP, and its response. */
 export interface Act {
   readonly what: string;
   readonly answer: Answer;
-  /** What it may be answered, whatever else goes on. */
+  /** The statuses that are allowed, whatever else goes on. */
   readonly may: readonly number[];
 }
 
 export interface Traffic {
   readonly orders: readonly Order[];
   readonly people: readonly OperatorHands[];
-  /** Something that may happen to these deposits: orders, payments of every kind, doubts, steps of people, reads. */
+  /** Does something to these deposits: orders, payments of every kind, doubts, steps of operators, reads. */
   act(): Promise<Act | null>;
 }
 
 const reason = 'compared with the statement';
 const FACTS = { amount: '5000', currencyCode: 'CNY', paymentPrice: '36000' };
 
-/** Few deposits of few wallets, few people, few transaction codes that more than one deposit claims. */
+/** Few deposits of few wallets, few operators, few transaction codes that more than one deposit claims. */
 export async function trafficOf(engine: Engine, name: string, seed: number): Promise<Traffic> {
   const random = createRandom(seed);
   const orders: Order[] = [];
@@ -41,7 +41,7 @@ interface Of {
   readonly people: readonly OperatorHands[];
   readonly codes: readonly string[];
   readonly random: Random;
-  /** What was stated with a proposal, to be stated again with its confirmation. */
+  /** The statement of a proposal, to be repeated with its confirmation. */
   readonly stated: Map<string, Record<string, string>>;
 }
 

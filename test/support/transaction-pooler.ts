@@ -11,8 +11,8 @@ const GREETING = Buffer.concat([
 ]);
 
 /**
- * Stands in for a pooler in transaction mode that knows nothing of prepared statements: two sessions of the server take turns,
- * one transaction each. For one client that waits for its answers.
+ * Stands in for a pooler in transaction mode without support for prepared statements: two sessions of the server take
+ * turns, one transaction each. For one client that waits for its responses.
  */
 export async function startTransactionPooler(url: string): Promise<Pooler> {
   const logins = await Promise.all(

@@ -1,6 +1,6 @@
 import pg from 'pg';
 
-/** A message to PostgreSQL with its answer: the unit that a slow network is paid by. */
+/** A message to PostgreSQL with its response: the unit of cost on a slow network. */
 export interface Trip {
   /** The connection's `application_name`. */
   readonly by: string;
@@ -9,11 +9,11 @@ export interface Trip {
   readonly isPlanned: boolean;
   /** A transaction ended with it. */
   readonly isLast: boolean;
-  /** Statements that were carried out for it, those of functions and triggers too; told by auto_explain. */
+  /** Statements executed for it, including those of functions and triggers; reported by auto_explain. */
   readonly statements: number;
 }
 
-/** As the driver has it inside; its types leave it out. */
+/** The driver's internal connection; its types leave it out. */
 interface Connection {
   query: (this: Connection, text: string) => void;
   parse: (this: Connection, message: { readonly text: string; readonly name?: string }, ...more: unknown[]) => void;
@@ -26,8 +26,8 @@ type Connectable = pg.Client & {
 };
 
 /**
- * Counts what connections that are opened from now on send, by what comes back: PostgreSQL says that it is ready once for
- * each trip, and whether it is in a transaction. `take` answers what came since the last time.
+ * Counts the round trips of connections that are opened from now on, by the server's responses. PostgreSQL sends
+ * ReadyForQuery once for each trip, with its transaction state. `take` returns the trips since its last call.
  */
 export function countTrips(): { readonly take: () => Trip[]; readonly stop: () => void } {
   let trips: Trip[] = [];
@@ -73,14 +73,14 @@ function watch(client: Connectable, tell: (trip: Trip) => void): void {
     if (/^duration: [0-9.]+ ms {2}plan:\n/.test(message ?? '')) statements += 1;
   });
   connection.on('readyForQuery', ({ status }) => {
-    // After the login nothing was sent.
+    // Nothing was sent since the login.
     if (sent !== null) tell({ by: connectionParameters.application_name, ...sent, isLast: status === 'I', statements });
     sent = null;
     statements = 0;
   });
 }
 
-/** What a statement is about, in short: the function that it calls, or its first word and its table. */
+/** The subject of a statement, in short: the function that it calls, or its first word and its table. */
 export function nameOf(text: string): string {
   const called = /\b(?:engine|ledger)\.\w+(?=\(\$)/.exec(text)?.[0];
   if (called !== undefined) return `${called}()`;

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** An answer costs about as much as 10 ms of a core: what does not come at once is asked for more seldom. */
+/** A check costs about 10 ms of a core, so the poll backs off. */
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
 
 /**
- * Asks until there is an answer; fails with `what` when there is none for long, and with what `instead` says there is. A
- * condition, never a measured time.
+ * Polls until there is a result. Throws after a long time without one, with `what` and the report of `instead`. Waits
+ * for a condition, never for a measured time.
  */
 export async function until<T>(
   what: string,

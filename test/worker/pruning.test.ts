@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { pruneInBatches } from '../../database/queries/prune.ts';
 
-/** A database on which no more than `can` rows are deleted before a statement is cut off; it has `left` of them. */
+/** A database in which a statement for more than `can` rows times out; it has `left` of them. */
 function slowDisk(can: number, left: number) {
   const asked: number[] = [];
   const query = (_sql: string, [, atMost]: [number, number]) => {

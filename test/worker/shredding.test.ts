@@ -26,7 +26,7 @@ test('a deposit whose name was erased answers its repeats, refuses other names a
   const first = await engine.call('POST', '/v1/deposits', body);
   const { externalOrderNumber } = first.body;
   expect(await nameOf(externalOrderNumber)).not.toBeNull();
-  // It looks at its start; five minutes are too long for a test.
+  // It checks at its start; five minutes are too long for a test.
   await restartWorker();
   await erased(externalOrderNumber);
   const again = await engine.call('POST', '/v1/deposits', body);
@@ -47,7 +47,7 @@ test('an order that could not be placed before its name was erased is refused, a
     return found.rows.length === 1 && found;
   });
   const { n } = rows[0]!;
-  // One try was surely not sent, so that its age alone does not refuse it; then nothing went on for a day.
+  // One try was certainly not sent, so that the age alone does not refuse it; then nothing happened for a day.
   await engine.db.owner.query(
     `insert into engine.placement_attempt (external_order_number, n, deadline, outcome, answer)
      values ($1, 1, now(), 'not_sent', '{"kind":"not_sent","cause":"ECONNREFUSED"}')`,

@@ -83,7 +83,7 @@ test('a stale payment is not parked; rejected it leaves nothing behind', async (
   await recordHistory('review-reject', of.handle);
 });
 
-/** The case of somebody who doubts a credit. */
+/** The case of an operator who doubts a credit. */
 const doubted = (of: Reserved, payment: Payment, postingId: string, reason: string) =>
   openCase({
     inboxId: payment.inboxId,
@@ -178,7 +178,7 @@ test('the id that the next row will get is confirmed by hand: when it is there, 
 test('a decision that the books refuse leaves the case open, and another one is carried out', async () => {
   const of = await second('SECOND_CODE');
   await until('the money to be parked', async () => (await kinds(of.reserved)).includes('suspense'));
-  // Nothing is named beside which it is to be put.
+  // The proposal names no credit beside which to put it.
   expect(await confirms('bob', of, await proposes('alice', of, 'credit'))).toMatchObject({
     kind: 'refused',
     refusal: 'credited_meanwhile',
@@ -218,7 +218,7 @@ test('a decision carried out twice is one posting: the answer of the first was l
   expect(await kinds(of.reserved)).toEqual(['suspense', 'release']);
 });
 
-/** An activity that fails as a local one, and whose durable run has its effect and answers when it is told to. */
+/** An activity that fails as a local one; its durable run takes effect and returns after `release`. */
 function slow(activity: 'park' | 'recordReview', about: string) {
   let release = () => {};
   let tookEffect = () => {};

@@ -9,8 +9,8 @@ import { until } from '../support/until.ts';
 import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
- * Steps that somebody tells Temporal by hand, while the database is slow to say that nobody wrote them down: no case is
- * frozen, ended or answered by rows that are not its own.
+ * Steps sent to Temporal by hand, while the database is slow to show that they have no rows. No case is frozen, ended
+ * or answered by rows of another case.
  */
 const world = await startWorkflowWorld('real');
 const { openCase, proposes, confirms, withdraws } = peopleOf(world);
@@ -25,7 +25,7 @@ const outcome = (work: Promise<unknown>) =>
     (error: Error & { cause?: unknown }) => error.cause,
   );
 
-/** A proposal and its confirmation, both by hand, the confirmation before the proposal is found out. */
+/** A proposal and its confirmation, both by hand, the confirmation before the proposal is found to be forged. */
 async function bothByHand(of: Awaited<ReturnType<typeof short>>, proposalId: string, decisionId: string) {
   const slow = held('recordProposal', of.reserved.order.externalOrderNumber);
   const proposed = outcome(
@@ -99,7 +99,9 @@ test('a refused decision has moved nothing: the other deposit was paid while the
   expect(await codes()).toBe(0);
 });
 
-/** Temporal is at an older state than the row, as after a restore: back to the last task before now; answers what runs then. */
+/**
+ * Resets Temporal to a state older than the row, as after a restore: to the last task before now. Returns the new run.
+ */
 async function rewinds(
   of: { readonly handle: WorkflowHandle },
   meanwhile: () => Promise<void>,
@@ -191,7 +193,7 @@ test('a rejection in doubt says nothing of a payment that was put into the walle
   });
 });
 
-// A case looks at its row: PostgreSQL was restored to an older state, and the row says otherwise than the workflow knows.
+// A case reads its row after a restore of PostgreSQL to an older state: the row differs from the workflow's memory.
 
 test('its proposal is none of the row’s: it is dropped, and another is taken', async () => {
   const of = await short();

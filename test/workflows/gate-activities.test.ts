@@ -2,12 +2,12 @@ import { type Change, describeChanges } from '../support/gate/changes.ts';
 import { both, ended, gave, neededTheDurable, ofKind, ofType, ran, updated } from '../support/gate/predicates.ts';
 
 /**
- * What workflows ask of the world, changed in one place after the other: the gate catches each change in every recorded
- * path it touches, in no other, and names the decision.
+ * Activity calls of workflows, changed one place at a time: the gate catches each change in every recorded path it
+ * touches, in no other, and names the decision.
  */
 const effects = 'workflows/effects.ts';
 
-/** Another activity in the place of this one, be it local or durable. */
+/** Another activity in place of this one, local or durable. */
 const SWAPPED: readonly Change[] = (
   [
     [
@@ -82,7 +82,7 @@ const MADE_LOCAL: readonly Change[] = (
   says: new RegExp(`\\(activity ${name}\\); this code would .*\\(local activity ${name}\\) instead`),
 }));
 
-/** The SDK's replay does not compare what activities are given. */
+/** The SDK's replay does not compare arguments of activities. */
 const GIVEN_OTHERWISE: readonly Change[] = [
   {
     what: 'another amount is credited',

@@ -20,8 +20,8 @@ import {
 import { took } from '../support/gate/steps.ts';
 
 /**
- * What workflows decide by themselves: how long they wait, what a rule says, what they announce and answer. Changed in
- * one place after the other, each is caught in every recorded path it touches, in no other, and named.
+ * Decisions of workflows themselves: durations of waits, rules, search attributes, results. Changed one place at a
+ * time, each is caught in every recorded path it touches, in no other, and named.
  */
 const deposit = 'workflows/deposit.ts';
 const waiting = 'workflows/waiting.ts';
@@ -30,7 +30,7 @@ const OPEN_STATES = DEPOSIT_STATES.filter((state) => !isFinal(state));
 const paymentWindow = waited('payment window', (settings) => settings.paymentWindowMs);
 const listening = waited('listening window', (settings) => settings.listeningWindowMs);
 const listeningUnknown = waited('listening window', (s) => s.paymentWindowMs + s.listeningWindowMs);
-/** A wait that was interrupted and went on: until the deadline of its first moment, so less than a whole window. */
+/** A wait that was interrupted and continued: until its first deadline, so less than a whole window. */
 const wentOn: Touches = (path) => path.commands.some(({ kind }) => kind === 'timer') && !allWhole(path);
 const allWhole: Touches = ({ commands, facts }) => {
   const { paymentWindowMs, listeningWindowMs } = (facts.input as { settings: DepositSettings }).settings;
@@ -38,10 +38,13 @@ const allWhole: Touches = ({ commands, facts }) => {
   return commands.every((command) => command.kind !== 'timer' || whole.includes(command.durationMs));
 };
 
-/** Somebody told of a payment while the order was being placed, so the first wait of an unknown one goes on already. */
+/**
+ * A payment was signaled while the order was being placed, so the first wait of an unknown one is already a continued
+ * one.
+ */
 const toldWhilePlacing: Touches = both(wentOn, ran('settlePlacement', 'durable', ofKind('unknown')));
 
-/** The SDK's replay does not compare durations: a timer that is moved is seen by the gate alone. */
+/** The SDK's replay does not compare durations: only the gate sees a moved timer. */
 const TIMERS: readonly Change[] = [
   {
     what: 'the payment window is longer',
@@ -95,7 +98,7 @@ const TIMERS: readonly Change[] = [
   },
 ];
 
-/** A payment was told of while the deposit closed: nothing was asked about it, and it ended without one. */
+/** A payment was signaled while the deposit closed: no activity asked about it, and it ended without one. */
 const toldTooLate = both(
   signalled('callbackAccepted'),
   ended('state', (state) => state === 'UNPAID'),
@@ -198,7 +201,7 @@ const CONDITIONS: readonly Change[] = [
     file: 'workflows/decisions.ts',
     from: "if (answer.kind === 'withdrawn') return 'withdrawn';",
     to: '',
-    // Later answers say themselves where the money is.
+    // Later results contain the standing themselves.
     touches: ran('decide', 'durable', (answer) => ofKind('withdrawn')(answer) && !('standing' in (answer as object))),
     says: /showed which proposal waits .*; this code would refuse the update propose instead/,
   },

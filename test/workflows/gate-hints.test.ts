@@ -11,8 +11,8 @@ import { type Reserved, startWorkflowWorld } from '../support/workflows/workflow
 
 /**
  * Paths of hints that differ from those of hints.test.ts by one decision: in each state in which the row may have ended
- * already, and for each way in which what was told is not what is bound. Without a recording of it a changed step of the
- * transition table would be seen by nobody.
+ * already, and for each difference between hint and bound payment. Without these recordings no test would see a changed
+ * step of the transition table.
  */
 const world = await startWorkflowWorld('real');
 const { keep, openCase } = peopleOf(world);
@@ -28,7 +28,7 @@ async function inState(state: 'AWAITING_PAYMENT' | 'EXPIRED', settings: Partial<
   return { reserved, handle };
 }
 
-/** The row is written inside a task: what comes before that task has ended would join it. */
+/** The row is written inside a task: a signal before the end of that task would join it. */
 const untilWaiting = (handle: WorkflowHandle, timers: number) =>
   until('the window to run', async () => {
     const events = (await handle.fetchHistory()).events ?? [];
@@ -48,7 +48,7 @@ const ends = (reserved: Reserved, state: 'CREDITED' | 'REJECTED') =>
     [numberOf(reserved), state],
   );
 
-/** A payment that no row of the inbox holds; judged doubtful when it is short. */
+/** A payment that no inbox row holds; judged doubtful when it is short. */
 const forged = (reserved: Reserved, transactionAmount = '5000'): Payment => {
   const { currencyCode, paymentPrice } = paid(reserved.order);
   const facts = { transactionCode: transactionCode(), transactionAmount, currencyCode, paymentPrice };
@@ -56,7 +56,7 @@ const forged = (reserved: Reserved, transactionAmount = '5000'): Payment => {
 };
 const SHORT = '1';
 
-/** Tells of a doubtful payment, and waits until the database was asked about it. */
+/** Signals a doubtful payment, and waits until the database was asked about it. */
 async function tells(reserved: Reserved, handle: WorkflowHandle, payment: Payment): Promise<void> {
   let isAsked = false;
   world.instead('recordReview', numberOf(reserved), async (real) => {
@@ -123,7 +123,7 @@ test.each(['expired', 'unknown'] as const)('a doubtful payment that is not bound
 });
 
 test.each([
-  // What stands in the inbox, what is told of it, and what comes of it.
+  // The content of the inbox, the change in the hint, and the outcome.
   ['credited-told-otherwise', '5000', { transactionCode: transactionCode() }, 'CREDITED'],
   ['credited-told-short', '5000', { transactionAmount: '4999' }, 'CREDITED'],
   ['in-review-told-shorter', '4999', { transactionAmount: '4998' }, 'IN_REVIEW'],
@@ -160,7 +160,7 @@ test('a payment that is not bound, told while the deposit closes: it ends withou
   const handle = await world.start(reserved);
   let failures = 1;
   world.instead('close', numberOf(reserved), async (close) => {
-    // A task of the workflow waits for what is local and hears nothing meanwhile.
+    // A workflow task waits for its local activities and receives nothing meanwhile.
     if (failures-- > 0) throw away();
     await handle.signal(callbackAccepted, forged(reserved));
     await until('the signal to be heard', () => isHeard(handle));

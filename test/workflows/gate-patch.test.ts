@@ -14,8 +14,9 @@ import { quietRuntime } from '../support/runtime.ts';
 import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
- * The worked example of docs/internals/changing-workflows.md, worked: CREDITING is announced, without a patch and with one, and a
- * deposit runs on the patched code. Every line of code and every sentence that the page quotes is the one used here.
+ * Runs the worked example of docs/internals/changing-workflows.md: CREDITING is announced, without a patch and with
+ * one, and a deposit runs on the patched code. Every line of code and every sentence that the page quotes is the one
+ * used here.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFile(join(root, file), 'utf8');

@@ -10,7 +10,7 @@ import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
  * Paths that differ from those of paths.test.ts by one decision: each rule of the judge decides in one of them, and
- * each activity is once the durable one. Without a recording of it a changed decision would be seen by nobody.
+ * each activity is once the durable one. Without these recordings no test would see a changed decision.
  */
 const world = await startWorkflowWorld('real');
 
@@ -141,7 +141,7 @@ const untilInReview = ({ externalOrderNumber }: Order, reason: ReviewReason) =>
 
 const events = async (handle: WorkflowHandle) => (await handle.fetchHistory()).events ?? [];
 
-/** What waits for people is ended by hand. */
+/** Ends a workflow that waits for operators, by hand. */
 async function finish(name: string, handle: WorkflowHandle): Promise<void> {
   await recordHistory(name, handle);
   if ((await handle.describe()).status.name === 'RUNNING') await handle.terminate('the test is over');

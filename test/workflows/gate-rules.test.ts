@@ -2,12 +2,12 @@ import { type Change, describeChanges } from '../support/gate/changes.ts';
 import { announced, both, either, gave, not, ofType, ran, updated } from '../support/gate/predicates.ts';
 
 /**
- * The rules that workflows ask: the judge's, those of second payments, those of people. One condition altered after the
- * other, each is caught in every recorded path where it decided, in no other, and named.
+ * The rules that workflows apply: the judge's, those of second payments, those of decisions. Conditions are altered one
+ * at a time; each is caught in every recorded path where it decided, in no other, and named.
  */
 const judge = 'domain/judge.ts';
 
-/** The judge said so, be it of what the database binds or of what somebody told. */
+/** The judge returned this reason, for the database's bound payment or for a signaled one. */
 const reviewed = (reason: string) =>
   either(
     announced('ReviewReason', reason),
@@ -157,7 +157,7 @@ const CHANGES: readonly Change[] = [
       not(ran('park')),
       not(updated('propose', ({ decision }: { decision: string }) => decision === 'reverse')),
     ),
-    // Where a second proposal waited behind the first, it is the one that counts now.
+    // Where a second proposal waited behind the first, the second one now counts.
     says: /showed which proposal waits .*; this code would (refuse the update propose instead|do so with argument 2)/,
   },
 ];

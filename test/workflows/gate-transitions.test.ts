@@ -10,7 +10,7 @@ const STEPS = Object.entries(TRANSITIONS).flatMap(([state, steps]) =>
 
 const TABLE_ENDS = '/** The next state and its effects;';
 
-/** What is announced is announced no more, and the other way round. */
+/** Turns an announced step into a silent one, and the reverse. */
 function turned(state: OpenState, event: DepositEvent, { state: next, effects }: Transition): Change {
   const isAnnounced = effects.includes('announce');
   const others = effects.filter((effect) => effect !== 'announce');

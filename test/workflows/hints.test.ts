@@ -13,8 +13,8 @@ import { PLACED } from '../support/workflows/provider.ts';
 import { type Reserved, startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
- * Signals and updates are hints: what somebody sends to Temporal by hand changes nothing that the database does not say
- * as well, and the real payment settles. And a deposit that people settled ends, wherever its workflow waits.
+ * Signals and updates are hints: one sent to Temporal by hand changes nothing that the database does not confirm, and
+ * the real payment settles. And a deposit that operators settled ends, wherever its workflow waits.
  */
 const world = await startWorkflowWorld('real');
 const { keep, openCase, proposes, confirms } = peopleOf(world);
@@ -60,7 +60,7 @@ test.each([
   // Some are judged good and some doubtful.
   await asked(handle, 'credit', 'recordReview');
   await pays(reserved, handle);
-  // A server of its own limits refuses a long summary with the whole workflow task, again and again.
+  // A server with limits of its own refuses a long summary with the whole workflow task, again and again.
   const { events } = await handle.fetchHistory();
   const summaries = events!.map(({ userMetadata }) => userMetadata?.summary?.data?.length ?? 0);
   expect(Math.max(...summaries)).toBeLessThanOrEqual(400);
@@ -87,7 +87,7 @@ test('the real payment is told while a forged one is being asked about: it is no
   const asking = new Promise<void>((resolve) => (ask = resolve));
   let runs = 0;
   world.instead('recordReview', externalOrderNumber, async (real) => {
-    // What is local holds the workflow's task: it is asked durably, and signals are heard meanwhile.
+    // A local activity blocks the workflow's task: a durable one asks, and signals arrive meanwhile.
     if (runs++ === 0) throw away();
     const said = await real();
     ask();
@@ -223,7 +223,7 @@ test('a hint to look again at an open row changes nothing', async () => {
 
 const HINTS = 200;
 const { EventType } = proto.temporal.api.enums.v1;
-/** What a workflow has asked for and was answered, without the hints themselves and the tasks in which it heard them. */
+/** The activities that a workflow requested and their results, without the hints and the tasks that delivered them. */
 const askedFor = async (handle: WorkflowHandle) =>
   ((await handle.fetchHistory()).events ?? []).filter(
     ({ eventType }) => !/WORKFLOW_TASK|SIGNALED/.test(EventType[Number(eventType)] ?? ''),
@@ -243,7 +243,7 @@ test(`${HINTS} hints while the database is slow: it is asked twice more, and the
   slow.release();
   await asked(handle, 'credit');
   await pays(reserved, handle);
-  // The look that was slow, the first of the forged payments, one look for all the rest, and what paid it.
+  // The slow look, the first of the forged payments, one look for all the rest, and the credit.
   expect((await askedFor(handle)) - before).toBeLessThan(20);
 });
 
@@ -279,7 +279,7 @@ test('a proposal, a withdrawal and a confirmation that nobody wrote down wedge n
   await recordHistory('decided-after-forged-steps', of.handle);
 });
 
-/** An authentic callback that is not bound, and the case about it, credited by two people. */
+/** An authentic callback that is not bound, and the case about it, credited by two operators. */
 async function creditedByPeople(reserved: Reserved) {
   const payment = await keep(paid(reserved.order), 'ahead', 'STAMP_AHEAD');
   const input = { ...about(reserved, payment.inboxId), reason: 'STAMP_AHEAD', payment } as const;
@@ -364,7 +364,7 @@ async function releasedTo(reserved: Reserved) {
   return concluded as { postingId: string };
 }
 
-/** A deposit whose own payment goes to people, because another deposit's money was put into its wallet before. */
+/** A deposit whose own payment needs a decision, because another deposit's money was put into its wallet before. */
 async function comesSecond(wallet: string) {
   const reserved = await world.reserve({ wallet });
   const handle = await world.start(reserved);

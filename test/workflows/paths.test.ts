@@ -24,7 +24,7 @@ const untilState = ({ externalOrderNumber }: Order, state: string) =>
     return row.state === state && row;
   });
 
-/** Ends a workflow that waits for people, so that its history is whole; the deposit row is not touched. */
+/** Ends a workflow that waits for operators, so that its history is whole; the deposit row is unchanged. */
 async function finish(name: string, handle: WorkflowHandle): Promise<void> {
   await recordHistory(name, handle);
   await handle.terminate('the test is over');
@@ -44,7 +44,7 @@ test('the happy path costs 14 events, 2 workflow tasks, 6 billable actions, one 
   const reserved = await world.reserve();
   const handle = await world.start(reserved);
   await untilState(reserved.order, 'AWAITING_PAYMENT');
-  // The row is written inside the first task: the payment must not join that task, or the count would flatter us.
+  // The row is written inside the first task: the payment must not join that task, or the count would be too low.
   await until('the payment window to run', async () =>
     ((await handle.fetchHistory()).events ?? []).some((event) => event.timerStartedEventAttributes),
   );
@@ -191,7 +191,7 @@ test('placement unknown, answered late: awaiting payment, then credited', async 
   const handle = await world.start(reserved);
   await untilState(reserved.order, 'PLACEMENT_UNKNOWN');
   const expiresAt = new Date(Date.now() + 60_000).toISOString();
-  // As the worker leaves it when the answer comes after all; the signal alone would be ignored.
+  // As the worker stores a late response of the provider; the signal alone would be ignored.
   await world.db.owner.query(
     `update engine.deposit set redirect_url = 'https://pay.example/1', expires_at = $2 where external_order_number = $1`,
     [externalOrderNumber, expiresAt],
@@ -255,7 +255,7 @@ test('the placement could not be reported: it is settled from its attempts, and 
     calls += 1;
     return PLACED;
   });
-  // The answer is stored, and then the activity's own answer is lost.
+  // The provider's response is stored, and then the activity's own result is lost.
   world.instead('placeOrder', externalOrderNumber, async (place) => {
     await place();
     throw new Error('connection refused');
@@ -277,7 +277,7 @@ test('no attempt was ever made: settled as NOT_SENT, and a late run cannot send'
   });
   let late: Promise<unknown> = Promise.resolve();
   world.instead('placeOrder', externalOrderNumber, async (place) => {
-    // A run that the worker has given up on, and that wakes up when all is settled.
+    // A run that the worker has given up on, and that resumes when all is settled.
     late = woken.then(place);
     throw new Error('connection refused');
   });

@@ -9,16 +9,17 @@ import { isSettled } from '../support/workflows/histories.ts';
 import { quietRuntime } from '../support/runtime.ts';
 
 /**
- * Recorded histories replay from their files, without a server: what a deploy must not break. A recording that this code
- * would have decided otherwise fails with the decision in words; the tests gate-*.test.ts prove that none is missed.
+ * Recorded histories replay from their files, without a server: a deploy must not break them. A recording that this
+ * code would have decided otherwise fails with the decision in words; the tests gate-*.test.ts prove that none is
+ * missed.
  */
 quietRuntime();
 const paths = await recordedPaths();
 const recordings = paths.map(({ recorded }) => recorded);
 
 /**
- * The paths of v1, those that came with decisions, those in which a single rule decides, and those of hints:
- * what is told is not what is bound, or the row has ended already.
+ * The paths of v1, those added with decisions, those in which a single rule decides, and those of hints: the hint
+ * differs from the bound payment, or the row has ended already.
  */
 const PATHS = [
   'credited',
@@ -162,7 +163,7 @@ describe('every recording replays on this code', async () => {
   test.each(recordings.map(({ name }) => name))('%s', (name) => {
     const difference = changed.get(name);
     if (difference !== undefined) throw new Error(failure(name, difference.sentence));
-    // The bundle that workers run, without the gate's ear in it.
+    // The bundle that workers run, without the gate's interceptors.
     expect(onProduct.has(name)).toBe(true);
     expect(onProduct.get(name)).toBeUndefined();
   });

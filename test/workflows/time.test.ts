@@ -6,7 +6,7 @@ import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 /** The real windows, 30 minutes and 73 hours, on a server that skips time. */
 const world = await startWorkflowWorld('time-skipping');
 
-// The database's clock does not skip: here it lets every window end when the workflow says so.
+// The database's clock does not skip: here it lets every window end when the workflow ends it.
 const { rows } = await world.db.owner.query<{ step: string }>(
   `select pg_get_functiondef('engine.deposit_step'::regproc) as step`,
 );
@@ -19,7 +19,7 @@ test('a deposit that is paid after its payment window is credited, and flagged l
   await world.sleep('31m');
   expect((await world.state(externalOrderNumber)).state).toBe('EXPIRED');
   const payment = await world.receive(paid(reserved.order));
-  // The database's clock does not skip: what would have been written is written.
+  // The database's clock does not skip: the row is moved to the time it would have.
   const skippedMs = 31 * 60_000;
   await cameEarlier(world.db.owner, externalOrderNumber, -skippedMs, 'first');
   const receivedAt = new Date(Date.parse(payment.receivedAt) + skippedMs).toISOString();

@@ -20,13 +20,13 @@ import {
   WITHOUT_WORKER,
 } from './scene.ts';
 
-/** An engine's database with one of everything in it, which nobody is working on any more. */
+/** An engine's database with one of each situation in it; no process works on it any more. */
 export interface AdversaryBook {
   readonly engine: Engine;
   readonly stage: Stage;
   readonly scene: Scene;
   readonly prepared: Prepared;
-  /** The address of a database that is a copy of it. */
+  /** Returns the address of a copy of the database. */
   copy(): Promise<string>;
   stop(): Promise<void>;
 }

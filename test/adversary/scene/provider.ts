@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 
-/** A provider that answers as each order is to go; nothing is remembered and nobody is called back. */
+/** A provider with a set response for each order; it stores nothing and sends no callbacks. */
 export interface Provider {
   readonly url: string;
-  /** Of the orders to come, by their number. Default: placed. */
+  /** Sets the responses to later orders, by their number. Default: placed. */
   answers(externalOrderNumber: string, how: 'refused' | 'cut'): void;
   close(): Promise<void>;
 }

@@ -11,8 +11,8 @@ import { until } from '../../support/until.ts';
 import type { Provider } from './provider.ts';
 
 /**
- * What an adversary may aim at: one deposit or message of each kind there is, and everything that is known of it. A
- * statement names a part of a situation, so that it can be done to another deposit in the same situation.
+ * The targets of an adversary: one deposit or message of each kind, and all that is known of it. A statement names a
+ * part of a situation, so that it can be repeated for another deposit in the same situation.
  */
 export const SITUATIONS = [
   'waiting',
@@ -95,17 +95,17 @@ export async function readSubject(owner: pg.Pool, situation: Situation, order: s
   return { situation, ...rows[0]! };
 }
 
-/** A payment that the provider has really told of. */
+/** A payment that the provider has really reported. */
 export interface Paid {
   readonly code: string;
   readonly order: string;
   readonly wallet: string;
 }
 
-/** Brings deposits into a situation, on an engine that runs; its worker is stopped where nothing may go on by itself. */
+/** Brings deposits into a situation, on a running engine; its worker is stopped where no step may follow by itself. */
 export interface Stage {
   readonly engine: Engine;
-  /** In any number, each of its own; answers their order numbers. */
+  /** Makes any number of them, each its own; returns their order numbers. */
   makeAll(situations: readonly Situation[]): Promise<string[]>;
   /** A genuine message of the provider about an order. */
   pays(order: Order): Promise<void>;
@@ -113,9 +113,9 @@ export interface Stage {
   readonly paid: readonly Paid[];
 }
 
-/** Of these nothing may become anything while the adversary is at work. */
+/** These must not proceed while the adversary is at work. */
 export const WITHOUT_WORKER: ReadonlySet<Situation> = new Set(['placing', 'pending', 'agreed']);
-/** Windows that are over before anybody has looked. */
+/** Windows that are over before any poll. */
 const SHORT = { paymentWindowMs: 50, listeningWindowMs: 60 };
 const AT_ONCE = 8;
 
@@ -124,10 +124,10 @@ export function createStage(engine: Engine, provider: Provider): Stage {
   const payerNameKey = new Secret(Buffer.from(engine.env['PAYER_NAME_KEY']!, 'base64url'));
   let made = 0;
   const payments: Paid[] = [];
-  /** What is done once no worker runs any more. */
+  /** Steps for after the last worker has stopped. */
   const last: (() => Promise<unknown>)[] = [];
 
-  /** As the API reserves it, with windows of its own; started by whoever asks for it. */
+  /** Reserves as the API does, with windows of its own; the caller starts it. */
   async function reserved(order: Order, change: Partial<DepositSettings>) {
     await reserve(owner, reservation(order, { settings: buildSettings(change) }, payerNameKey));
     await startDeposit(engine.client, (await findDeposit(owner, order.externalOrderNumber))!);
@@ -178,7 +178,7 @@ export function createStage(engine: Engine, provider: Provider): Stage {
   const by = (name: string, path: string, body: unknown) =>
     until(`${name}: ${path}`, async () => {
       const answer = await engine.call('POST', path, body, { key: operatorKey(name) });
-      // A case is seen a moment before its workflow holds it.
+      // A case is visible a moment before its workflow holds it.
       if (answer.status === 503 || answer.status === 404) return null;
       if (answer.status !== 200 && answer.status !== 201) throw new Error(`${name} ${path}: ${answer.text}`);
       return answer;
@@ -262,7 +262,7 @@ export function createStage(engine: Engine, provider: Provider): Stage {
       await by('alice', step(id, 'withdraw'), { proposal, reason: 'thought again' });
       return order;
     },
-    // Two people have said so, and nobody has carried it out yet.
+    // Two operators have decided, and the decision is not carried out yet.
     agreed: async () => {
       const { order, id } = await short('agreed');
       const proposal = await proposes(id, { decision: 'credit' });
@@ -330,7 +330,7 @@ export function createStage(engine: Engine, provider: Provider): Stage {
   };
 }
 
-/** Every payment has an outcome, and what has closed is closed for its workflow too: it is due for the archive. */
+/** Every payment has an outcome, and closed rows have closed workflows: all are due for the archive. */
 const atRest = (owner: pg.Pool) =>
   until('every payment to have an outcome', async () => {
     const { rows } = await owner.query<{ n: number }>(

@@ -3,7 +3,7 @@ import { callbackData, forgedContent, forgedRaw } from './pools.ts';
 import type { Situation } from '../scene/scene.ts';
 import { type Attempt, built, part, type Statement, type Value } from './statement.ts';
 
-/** Chains that people have thought of: each was a theft once, or would be one if a single wall were missing. */
+/** Chains from experience: each was a theft once, or would be one without some single wall. */
 
 type Step = readonly [role: string, sql: string, ...values: readonly Value[]];
 
@@ -12,7 +12,7 @@ const chain = (name: string, ...steps: readonly Step[]): Attempt => ({
   steps: steps.map(([role, sql, ...values]): Statement => ({ role, by: objectOf(sql), text: sql, sql, values })),
 });
 
-/** The function or the table that a statement is about, as legal.ts names it. */
+/** The function or table of a statement, as legal.ts names it. */
 function objectOf(sql: string): string {
   const called = /(?:select|from)\s+(?:\* from\s+)?((?:engine|ledger)\.\w+)\(/i.exec(sql)?.[1];
   if (called !== undefined) return called;
@@ -59,7 +59,7 @@ const forge = (of: Situation, sealed: Situation): Step => [
   part(sealed, 'sealKey'),
   built('now', () => String(Date.now())),
 ];
-/** Whatever callback the deposit is bound to now. */
+/** The callback that the deposit is bound to now, whichever it is. */
 const CREDIT_BOUND = `select * from engine.credit((select jsonb_agg(i || jsonb_build_object('inbox_id', (select d.bound_callback from engine.deposit d where d.external_order_number = i->>'deposit')))
   from jsonb_array_elements($1::jsonb) i))`;
 const CREDIT = 'select * from engine.credit($1::jsonb)';

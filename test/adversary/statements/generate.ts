@@ -5,7 +5,7 @@ import { poolFor } from './pools.ts';
 import type { Part, Situation } from '../scene/scene.ts';
 import { literal, part, type Statement, type Value } from './statement.ts';
 
-/** Statements that each login might try, from what the catalogue says that it may do; and a probe of what it may not. */
+/** Statements that each login might try, from its rights in the catalogue; and a probe of a right that it lacks. */
 export function statementsOf(powers: Powers, seed: number): readonly Statement[] {
   return [
     ...powers.tables.flatMap((table) => onTable(powers.role, table)),
@@ -28,7 +28,7 @@ const probes = (role: string, name: string): Statement[] => [
   plain(role, `truncate ${name}`, `truncate ${name} cascade`),
 ];
 
-/** A row by which each table is known: of whom its key is a part. */
+/** A row that identifies each table: the situation of which its key is a part. */
 const ROWS: Readonly<Record<string, { readonly where: string; readonly by: Part; readonly of: readonly Situation[] }>> =
   {
     'engine.deposit': {
@@ -112,7 +112,7 @@ function inserts(role: string, table: Table): Statement[] {
   );
 }
 
-/** What a login may not read it puts there as something else. */
+/** Replaces a column that the login may not read by another value. */
 function readable(name: string, columns: Table['columns'], listed: string[]): string {
   columns.forEach((column, i) => {
     if (column.name === 'payer_name') listed[i] = `'\\x00'::bytea`;
@@ -142,7 +142,7 @@ function called(role: string, { name, args }: Routine, values: readonly Value[])
   };
 }
 
-/** The genuine call, and it with each argument swapped in turn. */
+/** The genuine call, and copies of it with each argument swapped in turn. */
 function swapped(role: string, routine: Routine, call: Call): Statement[] {
   const base = routine.args.map(({ name }) => call[name] ?? literal(null));
   return [
@@ -157,7 +157,7 @@ function swapped(role: string, routine: Routine, call: Call): Statement[] {
 
 const GUESSES = 25;
 
-/** Of a function that nobody has written a genuine call for. */
+/** Calls of a function without a genuine call. */
 function guessed(role: string, routine: Routine, seed: number): Statement[] {
   const random = createRandom(seed);
   return Array.from({ length: routine.isReading ? 2 : GUESSES }, () =>
@@ -169,7 +169,7 @@ function guessed(role: string, routine: Routine, seed: number): Statement[] {
   );
 }
 
-/** Functions without a genuine call, so that a new one is seen. */
+/** Functions without a genuine call, so that the report shows a new one. */
 export const withoutGenuine = (powers: Powers): readonly string[] =>
   powers.routines
     .filter(({ name, args }) => name.startsWith('engine.') && args.length > 0 && GENUINE[name] === undefined)

@@ -4,15 +4,15 @@ import { callbackData, forgedContent, forgedRaw } from './pools.ts';
 import { built, literal, part, sha256, type Value } from './statement.ts';
 
 /**
- * A call of each function as its own process would make it, or as near to one as somebody comes who has the login and not
- * the process's keys. The generator swaps one argument after the other.
+ * A call of each function as its own process would make it. An attacker with the login but not the process's keys comes
+ * as near as possible. The generator swaps one argument after the other.
  */
 export type Call = Readonly<Record<string, Value>>;
 
 const nothing = literal(null);
 const now = built('now', () => String(Date.now()));
 
-/** An item of engine.credit, as the worker takes it from the inbox row; `change`: what it says instead. */
+/** An item of engine.credit, as the worker takes it from the inbox row; `change`: fields that differ. */
 const item = (of: Situation, change: Readonly<Record<string, unknown>> = {}): Value =>
   built(`a credit of ${of}${Object.keys(change).length === 0 ? '' : ` with ${JSON.stringify(change)}`}`, (scene) => {
     const { order, wallet, callback, data } = scene[of];
@@ -32,7 +32,7 @@ const item = (of: Situation, change: Readonly<Record<string, unknown>> = {}): Va
     ];
   });
 
-/** A message that nobody has signed, with the stamp and the seal of another. */
+/** An unsigned message, with the stamp and the seal of another. */
 const forged = (of: Situation, sealOf: Situation, receipt: string, reason: string | null): Call => ({
   of_order: part(of, 'order'),
   content: built(`a forged content of ${of}`, (scene) => forgedContent(scene, of)),
@@ -47,7 +47,7 @@ const forged = (of: Situation, sealOf: Situation, receipt: string, reason: strin
   by_seal_key: part(sealOf, 'sealKey'),
   at_sealed_ms: now,
 });
-/** A genuine message of one order, put beside another. */
+/** A genuine message of one order, replayed beside another. */
 const replayed = (of: Situation, from: Situation): Call => ({
   ...forged(of, from, 'first', null),
   content: part(from, 'content'),
@@ -57,7 +57,7 @@ const replayed = (of: Situation, from: Situation): Call => ({
   at_sealed_ms: part(from, 'sealedMs'),
 });
 
-/** What the API says of it in one look: a stamp of this moment, and an order that was sent in time. */
+/** The API's arguments for it in one look: a stamp of this moment, and an order that was sent in time. */
 const firstLook = (message: Call): Call => ({
   ...Object.fromEntries(Object.entries(message).filter(([name]) => name !== 'as_receipt' && name !== 'reason')),
   age_ms: literal(0),

@@ -2,11 +2,13 @@ import type { Random } from '../../attack/random.ts';
 import type { Outcome, TrialOptions } from '../verdict/trial.ts';
 import type { Attempt } from './statement.ts';
 
-/** Two that were accepted, one after the other: of every kind of effect one, before and after one of every other. */
+/**
+ * Pairs of accepted statements, one after the other: one of every kind of effect, before and after one of every other.
+ */
 
 export interface Pair {
   readonly attempt: Attempt;
-  /** What was found of each alone has to be found of both. */
+  /** The findings of each alone have to be among those of both. */
   readonly options: TrialOptions;
 }
 
@@ -29,7 +31,7 @@ export function pairsOf(
   return pairs.map(([first, second]) => {
     const mustName = [first, second]
       .filter(({ verdict }) => verdict === 'found')
-      // What is new has another number every time.
+      // A new row has another number every time.
       .map(({ named }) => named.filter(isKnown))
       .filter((names) => names.length > 0);
     return {

@@ -3,7 +3,7 @@ import { contentHash } from '../../../providers/content-hash.ts';
 import { type Part, type Scene, type Situation } from '../scene/scene.ts';
 import { built, literal, part, sha256, type Value } from './statement.ts';
 
-/** Plausible values for what an argument or a column is called, and for its type where its name says nothing. */
+/** Plausible values for the name of an argument or a column, and for its type where its name matches none. */
 
 const of = (name: Part, ...situations: readonly Situation[]): Value[] => situations.map((one) => part(one, name));
 const literals = (...values: readonly unknown[]) => values.map(literal);
@@ -89,7 +89,7 @@ const RECEIPTS = literals(
 const STATES = literals(...DEPOSIT_STATES);
 const PROOFS = literals(sha256('evil'), null);
 
-/** By name; a name that means two things is told apart by its type. */
+/** By name; for a name with two meanings the type decides. */
 const NAMED: readonly (readonly [pattern: RegExp, values: readonly Value[]])[] = [
   [/^(of_order|order|external_order_number|of_deposit|to_deposit|deposit)$/, ORDERS],
   [/^(of_callback|of_inbox|callback|inbox_id|bound_callback)$/, CALLBACKS],
@@ -138,7 +138,7 @@ export const callbackData = (scene: Scene, of: Situation, change: Readonly<Recor
 });
 export const forgedContent = (scene: Scene, of: Situation, change: Readonly<Record<string, unknown>> = {}) =>
   contentHash(callbackData(scene, of, change) as Parameters<typeof contentHash>[0]);
-/** As a message that says so would be written. */
+/** Returns the bytes of a message with this content. */
 export const forgedRaw = (scene: Scene, of: Situation, change: Readonly<Record<string, unknown>> = {}) => {
   const { transactionAmount, paymentPrice, ...rest } = callbackData(scene, of, change);
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
@@ -163,7 +163,7 @@ const ANSWERS = literals(
   null,
 );
 
-/** What a value may be; `sample`: a genuine one, numbers are varied around it. */
+/** Possible values; `sample`: a genuine one, numbers are varied around it. */
 export function poolFor(name: string, type: string, words: readonly string[] = []): readonly Value[] {
   const named = NAMED.find(([pattern]) => pattern.test(name))?.[1];
   const texts = words.map(literal);

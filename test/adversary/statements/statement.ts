@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { Part, Scene, Situation } from '../scene/scene.ts';
 
-/** A value of a statement: a part of what stands in a scene, or the same everywhere. */
+/** A value of a statement: a part of the scene, or a constant. */
 export interface Value {
   readonly text: string;
   readonly take: (scene: Scene) => unknown;
 }
 
-/** One hostile statement. It says the same about every scene, so that it can be done to another deposit. */
+/** One hostile statement. It names parts instead of values, so that it can be repeated for another deposit. */
 export interface Statement {
   readonly role: string;
-  /** What it uses: `engine.credit`, `update engine.deposit`. */
+  /** The function or table that it uses: `engine.credit`, `update engine.deposit`. */
   readonly by: string;
   readonly text: string;
   readonly sql: string;
@@ -37,7 +37,7 @@ function say(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
 }
 
-/** The situations that it looks at; in another scene these are to be others. */
+/** The situations that it refers to; another scene has other values for them. */
 export function situationsOf(attempt: Attempt, scene: Scene): readonly Situation[] {
   const seen = new Set<Situation>();
   const watched = new Proxy(scene, {

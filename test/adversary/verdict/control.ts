@@ -5,15 +5,16 @@ import type { Attempt } from '../statements/statement.ts';
 import type { Bench, Outcome } from './trial.ts';
 
 /**
- * Whether the adversary sees when a wall and a check are gone. Statements that no login may make are carried out with every
- * trigger and grant out of the way: the audit finds them. Then with the checks that found them switched off: they have to
- * be unseen, or whoever counts the unseen is blind.
+ * Checks that the adversary notices a missing wall and a missing check.
+ * - Statements that no login may run are carried out without triggers and grants: the audit finds them.
+ * - Then the checks that found them are switched off: now all have to be unseen, or the count of unseen ones is
+ *   worthless.
  */
 export interface Control {
   readonly found: number;
-  /** Of those, with their checks off. Has to be all of them. */
+  /** How many of those are unseen with their checks off. Has to be all of them. */
   readonly unseenThen: number;
-  /** What the owner alone can do and this look at a copy does not find; a list for people, and no verdict. */
+  /** Manipulations by the owner alone that this look at a copy does not find; for a reader, without a verdict. */
   readonly ownersOwn: readonly Outcome[];
 }
 
@@ -44,7 +45,7 @@ export async function runControl(bench: Bench, powers: Powers, random: Random, a
     if (whole.verdict !== 'found') continue;
     left -= 1;
     counts.found += 1;
-    // Some checks find it at once, and others when it is late.
+    // Some checks find it at once, and others only later.
     const off = new Set(whole.everyKind);
     let blind = await bench.try(attempt, { unbound: true, without: off });
     for (let more = 2; more > 0 && blind.verdict === 'found'; more -= 1) {

@@ -1,14 +1,14 @@
 import type pg from 'pg';
 
-/** What stands in the tables, and what a statement has changed in it. */
+/** The content of the tables, and a statement's changes to it. */
 
-/** A row that came, went, or is another now. Values are texts, as PostgreSQL writes them. */
+/** A row that was inserted, deleted or updated. Values are texts, as PostgreSQL writes them. */
 export interface Change {
   readonly table: string;
   readonly kind: 'insert' | 'update' | 'delete';
   readonly before: Row | null;
   readonly after: Row | null;
-  /** Of an update: the columns that differ. */
+  /** The columns that differ, for an update. */
   readonly columns: readonly string[];
 }
 export type Row = Readonly<Record<string, string | null>>;
@@ -40,7 +40,7 @@ export async function readWrites(db: pg.ClientBase): Promise<ReadonlyMap<string,
 }
 
 async function readImage(db: pg.ClientBase, { name, key, columns }: Table): Promise<ReadonlyMap<string, Row>> {
-  // Packed texts are large: their hash stands for them.
+  // Packed texts are large: compared by their hash.
   const listed = columns.map((column) =>
     column === 'bytes' ? `md5(t.bytes) as bytes` : `t."${column}"::text as "${column}"`,
   );
@@ -55,7 +55,7 @@ export async function readImages(db: pg.ClientBase, tables: Tables): Promise<Ima
   return images;
 }
 
-/** What has changed since these images were taken, in tables that were written to since `writes`. */
+/** The changes since these images were taken, in tables that were written to since `writes`. */
 export async function changesSince(
   db: pg.ClientBase,
   tables: Tables,
@@ -70,7 +70,7 @@ export async function changesSince(
   return changes;
 }
 
-/** What has changed between two images of everything. */
+/** The changes between two images of everything. */
 export const differences = (before: Images, after: Images): readonly Change[] =>
   [...before].flatMap(([name, rows]) => inTable(name, rows, after.get(name)!));
 
@@ -90,8 +90,8 @@ function inTable(table: string, before: ReadonlyMap<string, Row>, after: Readonl
 }
 
 /**
- * What a finding may call the objects of a change: `deposit:n`, `callback 7`, `posting 3`, a case, an account. Of a row
- * that belongs to another the other's names too.
+ * The names of the objects of a change in a finding: `deposit:n`, `callback 7`, `posting 3`, a case, an account. For a
+ * row that belongs to another, the other's names too.
  */
 export function namesOf({ table, before, after }: Change, images: Images): readonly string[] {
   const names = new Set<string>();
@@ -181,7 +181,7 @@ export function namesOf({ table, before, after }: Change, images: Images): reado
   return [...names];
 }
 
-/** Whether a text names it, and not one whose name begins or goes on like it. */
+/** Whether a text contains the name, and not only a longer one that includes it. */
 export function isNamedIn(text: string, name: string): boolean {
   for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
     const [left, right] = [text[at - 1] ?? ' ', text[at + name.length] ?? ' '];

@@ -2,15 +2,15 @@ import type { Change } from './images.ts';
 import type { Attempt } from '../statements/statement.ts';
 
 /**
- * Changes that a login may make by itself, one by one, with the reason why the audit need not find them: nothing of what
- * anybody owns is another afterwards, and no machine moves money by it.
+ * Changes that a login may make, one by one, with the reason why the audit need not find them: they change no one's
+ * property, and no machine moves money because of them.
  */
 interface Legal {
   readonly role: string;
-  /** By what it is done, as a statement names it. */
+  /** The function or table, as a statement names it. */
   readonly by: string;
   readonly reason: string;
-  /** Whether it is just this change. */
+  /** Whether the entry covers this change. */
   readonly covers: (change: Change) => boolean;
 }
 
@@ -172,8 +172,8 @@ export const LEGAL: readonly Legal[] = [
 ];
 
 /**
- * What a running engine takes for its own work, so that its history says the same afterwards. Nobody else's money is
- * moved by it; the live stage sees to that for each.
+ * Changes that a running engine treats as its own work, so that its history agrees afterwards. They move no money of
+ * others; the live stage checks that for each.
  */
 export const TAKEN_UP: readonly { readonly role: string; readonly by: string; readonly reason: string }[] = [
   { role: 'app_api', by: 'engine.open_case', reason: 'The case that the engine would open, and people decide it.' },
@@ -210,7 +210,7 @@ export const TAKEN_UP: readonly { readonly role: string; readonly by: string; re
   { role: 'app_decisions', by: 'engine.decide', reason: 'What two people wrote down is carried out.' },
 ];
 
-/** Null: not everything that it changed is listed. Of a row that two steps changed, each column is one step's. */
+/** Null: not every change is listed. Of a row that two steps changed, each column is one step's. */
 export function legalReason({ steps }: Attempt, changes: readonly Change[]): string | null {
   const reasons = new Set<string>();
   for (const change of changes.flatMap(columnByColumn)) {
@@ -224,8 +224,8 @@ export function legalReason({ steps }: Attempt, changes: readonly Change[]): str
 }
 
 /**
- * Whether a message was only counted, and more than fifty times: of these the count alone is kept, so that what a step by
- * itself would lack on record is nowhere missing after another.
+ * Whether a message was only counted, and more than fifty times: the rows of such attempts are not stored. So the
+ * missing row of one step alone is no gap after another step.
  */
 export const isCountedPastFifty = (changes: readonly Change[]): boolean =>
   changes.every(

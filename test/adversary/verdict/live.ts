@@ -12,7 +12,7 @@ import { readSubject, type Scene, type Situation, type Subject } from '../scene/
 import { situationsOf } from '../statements/statement.ts';
 import { type Outcome, strike } from './trial.ts';
 
-/** What is an input to the machine: a static look cannot see what the machine makes of it. */
+/** Inputs of the machine: a static look cannot show its reaction to them. */
 const INPUTS = new Set([
   'engine.callback',
   'engine.callback_attempt',
@@ -34,7 +34,7 @@ export interface LiveOutcome {
   readonly why: string;
 }
 
-/** One of every kind of effect on what the machine reads. */
+/** One of every kind of effect on the machine's inputs. */
 export function survivorsOf(outcomes: readonly Outcome[], atMost: number): readonly Outcome[] {
   const kinds = new Map<string, Outcome>();
   for (const outcome of outcomes) {
@@ -59,8 +59,8 @@ interface Victim {
 }
 
 /**
- * Does all of them at once, each to deposits of its own, on the engine that wrote the book; lets it run until it is quiet,
- * and looks at everything. The customers of what was waiting pay meanwhile.
+ * Runs all of them at once, each against deposits of its own, on the engine that wrote the book. Lets the engine run
+ * until it is quiet, and checks everything. The customers of waiting deposits pay meanwhile.
  */
 export async function runLive(
   book: AdversaryBook,
@@ -75,7 +75,7 @@ export async function runLive(
   await engine.stopWorker();
   for (const victim of victims) {
     const { refusal, done } = await strike(engine.db.url, victim.outcome.attempt, victim.scene);
-    // What was done before something was refused is done.
+    // Statements before the refused one stay in effect.
     victim.refusal = done === 0 ? refusal : null;
   }
   await engine.startWorker();
@@ -91,7 +91,7 @@ export async function runLive(
             totalPrice: null,
             currencyCode: 'CNY',
           })
-          // What an adversary has ended takes no payment any more: the provider keeps telling.
+          // A deposit that an adversary has ended takes no payment any more: the provider keeps retrying.
           .catch(() => undefined);
   await untilQuiet(owner);
   await archiveAll(engine).catch(() => undefined);
@@ -139,7 +139,7 @@ async function prepareVictims(
   });
 }
 
-/** All that there is of these orders by now, as findings name it. */
+/** All current objects of these orders, by their names in findings. */
 async function namesOf(owner: pg.Pool, orders: readonly string[]): Promise<readonly string[]> {
   const { rows } = await owner.query<{ name: string }>(
     `select n as name from unnest($1::text[]) n union all select 'deposit:' || n from unnest($1::text[]) n
@@ -152,7 +152,7 @@ async function namesOf(owner: pg.Pool, orders: readonly string[]): Promise<reado
   return rows.map(({ name }) => name);
 }
 
-/** Money in wallets that nobody paid, or that was paid for another wallet. */
+/** Money in wallets without a payment, or with a payment for another wallet. */
 async function misplaced(
   owner: pg.Pool,
   paid: AdversaryBook['stage']['paid'],

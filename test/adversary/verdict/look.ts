@@ -12,15 +12,17 @@ import { openSession } from '../../../audit/tables/session.ts';
 import type { LinkRules } from '../../../providers/checkout-link.ts';
 import { sealTrust } from '../../support/seals.ts';
 
-/** The audit's comparison inside somebody else's transaction: the histories are read once, the clock is a parameter. */
+/**
+ * The audit's comparison inside the transaction of a statement: the histories are read once, the clock is a parameter.
+ */
 
 export interface Prepared {
   readonly histories: readonly PreparedHistory[];
-  /** So many rows the archive had. */
+  /** The row count of the archive. */
   readonly archived: number;
-  /** Where a checkout link may lead. */
+  /** The allowed targets of checkout links. */
   readonly links: LinkRules;
-  /** What is young then stays so, however long the adversary takes. */
+  /** The time of the look: young rows stay young, however long the adversary takes. */
   readonly at: Date;
 }
 
@@ -38,11 +40,13 @@ export async function prepare(url: string, client: Client, code: string, links: 
   }
 }
 
-/** How late it is: as the statement was made, and when nothing is excused for being young any more. */
+/** The time of the look: as the statement was made, and when no row is excused as young any more. */
 export const LATER = ['now', 'later'] as const;
 export type Later = (typeof LATER)[number];
 
-/** As the audit's own session is, for the rest of a transaction that is taken back (audit/tables/session.ts). */
+/**
+ * Sets up the session as the audit's own, for the rest of a transaction that is rolled back (audit/tables/session.ts).
+ */
 export async function becomeAuditor(db: pg.ClientBase): Promise<void> {
   await db.query('set local role auditor; set local search_path = pg_catalog, pg_temp; set local jit = off');
 }
@@ -60,11 +64,11 @@ export async function look(
   return [...found, ...catalogue.findings, ...(await lookAtNewRows(session, archived))];
 }
 
-/** Whether the database is otherwise made than this version makes it. */
+/** Whether the database's schema differs from this version's. */
 export const catalogueFindings = async (db: pg.ClientBase): Promise<readonly Finding[]> =>
   (await checkCatalogue(db, NO_EXCEPTIONS)).findings;
 
-/** What came into the archive is read like everything that is in it. Replays show what code decides, and are left out. */
+/** Reads new rows of the archive like all others in it. Replays show the decisions of code, and are left out. */
 async function lookAtNewRows(db: pg.ClientBase, archived: number): Promise<Finding[]> {
   const { rows } = await db.query<{ n: string }>('select n from engine.archive where n > $1 order by n', [archived]);
   if (rows.length === 0) return [];
@@ -81,7 +85,7 @@ async function lookAtNewRows(db: pg.ClientBase, archived: number): Promise<Findi
 
 const names = new Map<string, string>();
 
-/** The same session; what is asked again is not planned again. */
+/** The same session, with prepared statements: a repeated query is not planned again. */
 const preparing = (db: pg.ClientBase): pg.ClientBase =>
   new Proxy(db, {
     get(target, property) {

@@ -22,7 +22,7 @@ export type Verdict = (typeof VERDICTS)[number];
 
 export interface Outcome {
   readonly attempt: Attempt;
-  /** When it was tried: times of its changes are told from then. */
+  /** The time of the attempt: times of its changes are relative to it. */
   readonly atMs: number;
   readonly verdict: Verdict;
   /** SQLSTATE and message, the finding, or the reason why it is legal. */
@@ -30,29 +30,29 @@ export interface Outcome {
   readonly changes: readonly Change[];
   /** Names of touched objects that a finding names. */
   readonly named: readonly string[];
-  /** Kinds of all that was found. */
+  /** The kinds of all findings. */
   readonly everyKind: readonly FindingKind[];
 }
 
 export interface TrialOptions {
   /** Checks that are switched off. */
   readonly without?: ReadonlySet<FindingKind>;
-  /** With every trigger and foreign key off, as whoever may do everything. */
+  /** With every trigger and foreign key off, as for a superuser. */
   readonly unbound?: boolean;
-  /** One of each has to be named. Default: one of the objects that were touched. */
+  /** A finding has to name one of each. Default: one of the touched objects. */
   readonly mustName?: readonly (readonly string[])[];
-  /** What came of its parts alone: where the whole changes no more than one of them, it is judged as that one. */
+  /** The verdicts on its parts alone: where the whole changes no more than one of them, it is judged as that one. */
   readonly alone?: readonly Outcome[];
 }
 
-/** One database in which nothing stays, until something is committed. */
+/** One database in which every attempt is rolled back, until one is committed. */
 export interface Bench {
-  /** Over the logins themselves, each step committed. Once, for nothing is as it was then. */
+  /** Runs the attempt over the logins themselves, each step committed. Only once: the database differs afterwards. */
   commit(attempt: Attempt): Promise<Outcome>;
   try(attempt: Attempt, options?: TrialOptions): Promise<Outcome>;
-  /** What was found before anybody had touched it, as it was made. */
+  /** The findings in the untouched book, as it was made. */
   readonly anyway: ReadonlySet<string>;
-  /** Whether something is called so that was there before. */
+  /** Whether an object of this name was there before. */
   isKnown(name: string): boolean;
   close(): Promise<void>;
 }
@@ -72,7 +72,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
       ),
     ),
   );
-  /** What is found anyway, because the book was left in the middle of its work. */
+  /** Findings without any attempt, because the book was left in the middle of its work. */
   const anyway = new Map<Later, ReadonlySet<string>>();
   for (const later of LATER) {
     const findings = await within(db, async () => {
@@ -108,7 +108,7 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
     return { verdict: 'unseen', why: changes.map(inShort).join('; '), named: [], everyKind: [] };
   }
 
-  /** Of what has changed no row: a function, a trigger, a right may be another. */
+  /** Judges an attempt that changed no row: it may have changed a function, a trigger or a right. */
   async function judgeCatalogue({ steps }: Attempt): Promise<Judged> {
     const nothing: Judged = { verdict: 'changed nothing', why: '', named: [], everyKind: [] };
     if (!steps.some(({ sql }) => /^(alter|create|drop|grant|revoke)\b/i.test(sql))) return nothing;
@@ -154,7 +154,9 @@ export async function openBench(url: string, scene: Scene, prepared: Prepared): 
   };
 }
 
-/** Over the real logins, each step committed. `refusal` null: all were accepted; `done`: so many were before it. */
+/**
+ * Over the real logins, each step committed. `refusal` null: all were accepted; `done`: the count of steps before it.
+ */
 export async function strike(
   url: string,
   { steps }: Attempt,
@@ -192,7 +194,7 @@ async function carryOut(db: pg.ClientBase, { steps }: Attempt, scene: Scene, unb
       await carryOutStep(db, step, scene);
       await db.query('set local role none');
     }
-    // What a commit would ask.
+    // The constraint checks of a commit.
     await db.query('set constraints all immediate');
     return null;
   } catch (error) {
@@ -227,7 +229,7 @@ async function within<T>(db: pg.ClientBase, work: () => Promise<T>): Promise<T> 
 }
 
 const textOf = ({ where, detail }: Finding): string => `${where}: ${detail}`;
-/** What was done, times of today aside: statements of which the same comes are judged alike. */
+/** The effect, without times of today: statements with the same effect are judged alike. */
 const effectOf = ({ steps }: Attempt, changes: readonly Change[]): string =>
   JSON.stringify([steps.map(({ role, by }) => [role, by]), changes]).replaceAll(
     /20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?/g,
@@ -244,7 +246,7 @@ const withoutHash = (changes: readonly Change[]): string =>
     ),
   );
 
-/** Whether two have changed the same to the same: a time, or a stamp, is the same, or as far from when each was tried. */
+/** Whether two had the same effect: times and stamps are equal, or equally far from the time of their attempt. */
 export function isSameEffect(
   one: Pick<Outcome, 'atMs' | 'changes'>,
   other: Pick<Outcome, 'atMs' | 'changes'>,

@@ -1,7 +1,7 @@
 import type { World } from './world.ts';
 import type { Victim } from './victims.ts';
 
-/** Who is there, so that everything else that is found can only come from an attacker. */
+/** The honest parties; any other row can only come from an attacker. */
 export interface Roster {
   /** Deposits nobody has paid. */
   readonly open: Victim[];
@@ -28,7 +28,7 @@ const EVIDENCE = `
          (select count(*) - count(distinct deposit) from ledger.transaction where kind = 'credit')::int as "second credits",
          (select count(*) from ledger.transaction where kind not in ('credit', 'suspense'))::int as "postings only people can make"`;
 
-/** What the database holds that nobody honest has sent, by its name; empty when there is nothing. */
+/** Rows of the database that no honest party has caused, by name; empty when there are none. */
 export async function findTraces(world: World, roster: Roster): Promise<Record<string, number>> {
   const numbers = (victims: readonly Victim[]) => victims.map((victim) => victim.order.externalOrderNumber);
   const { rows } = await world.engine.db.owner.query<Record<string, number>>(EVIDENCE, [
@@ -49,11 +49,11 @@ export async function auditFaults(world: World): Promise<string[]> {
   return rows.map((row) => row.fault);
 }
 
-/** What was credited for one deposit by the machine: amounts in MTC, oldest first. */
+/** The machine's credits for one deposit: amounts in MTC, oldest first. */
 export const postings = (world: World, externalOrderNumber: string): Promise<string[]> =>
   amounts(world, externalOrderNumber, 'credit');
 
-/** What waits in suspense for people, of one deposit: amounts in MTC, oldest first. */
+/** Payments of one deposit in suspense that wait for operators: amounts in MTC, oldest first. */
 export const parkings = (world: World, externalOrderNumber: string): Promise<string[]> =>
   amounts(world, externalOrderNumber, 'suspense');
 

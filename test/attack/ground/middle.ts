@@ -4,12 +4,12 @@ import { type Caught, createTickets, type Interception, INTERCEPTIONS } from '..
 import type { Arena, ClassReport } from '../series.ts';
 import { compose, createVictim, type Victim } from './victims.ts';
 
-/** Deposits under way at once: each of them is a workflow. */
+/** Deposits in progress at once: each of them is a workflow. */
 const LANES = 6;
 
 /**
- * The third series: one who holds a token and genuine signatures for it alters messages on their way. Nothing can
- * refuse that; so nothing of it may move money, and all of it has to lie before people.
+ * The third series: an attacker with a token and genuine signatures for it alters messages on their way. No check can
+ * refuse those: so none of them may move money, and all of them have to reach operators.
  */
 export async function runMiddle(arena: Arena, count: number): Promise<ClassReport[]> {
   const ticket = createTickets(arena.world);
@@ -84,7 +84,7 @@ async function payBySignature(arena: Arena, ticket: Caught['ticket'], victim: Vi
   return { ...victim, callback: { body, ticket: signed } };
 }
 
-/** What is wrong once every message has its owner. */
+/** Returns the faults once every message has an owner. */
 async function faultsOf(arena: Arena, interception: Interception, victim: Victim): Promise<string[]> {
   const { world } = arena;
   const n = victim.order.externalOrderNumber;

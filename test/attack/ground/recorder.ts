@@ -1,7 +1,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** One request as it went over the wire, and what was answered. */
+/** One request as it went over the wire, and its response. */
 export interface Recorded {
   readonly path: string;
   readonly headers: http.IncomingHttpHeaders;
@@ -12,12 +12,12 @@ export interface Recorded {
 export interface Recorder {
   readonly url: string;
   readonly requests: readonly Recorded[];
-  /** Where requests go on to; set before the first one comes. */
+  /** Sets the origin to which requests are forwarded; called before the first one. */
   forwardTo(origin: string): void;
   close(): Promise<void>;
 }
 
-/** Stands on the line between two parts and keeps every request that passes: what a reader of the traffic holds. */
+/** A recording proxy between two parts: holds the same as a reader of the traffic. */
 export async function startRecorder(): Promise<Recorder> {
   const requests: Recorded[] = [];
   let target: URL | null = null;

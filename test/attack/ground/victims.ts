@@ -10,14 +10,14 @@ export interface Ticket {
   readonly timestampMs: number;
 }
 
-/** A deposit and all that can be read of it on the lines to and from the provider. */
+/** A deposit and everything about it that is readable on the connections to and from the provider. */
 export interface Victim {
   readonly order: Order;
-  /** Where its callback goes: the path with key id and token. */
+  /** The path of its callback, with key id and token. */
   readonly path: string;
   /** The signature of our own placement call. */
   readonly outbound: Ticket;
-  /** What a genuine callback says, or will say. */
+  /** The content of a genuine callback, past or future. */
   readonly data: CallbackData;
   /** The genuine callback as it came, when the deposit is paid already. */
   readonly callback: { readonly body: string; readonly ticket: Ticket } | null;
@@ -59,7 +59,7 @@ export async function createVictim(world: World, shape: Shape, mtc = '5000'): Pr
   };
 }
 
-/** The customer pays at the sandbox, which tells us; resolves when the wallet is credited. */
+/** The customer pays at the sandbox, which sends a callback; resolves when the wallet is credited. */
 export async function settle(world: World, victim: Victim): Promise<Victim> {
   const { externalOrderNumber } = victim.order;
   await world.engine.pay(externalOrderNumber);
@@ -79,7 +79,7 @@ export async function settle(world: World, victim: Victim): Promise<Victim> {
   };
 }
 
-/** A callback as the provider writes it, under any ticket. Amounts go in as JSON numbers in their own spelling. */
+/** A callback as the provider writes it, under any ticket. Amounts are JSON numbers in their own spelling. */
 export function compose(data: CallbackData, { signature, timestampMs }: Ticket): string {
   const { transactionAmount, paymentPrice, ...texts } = data;
   const fields = Object.entries(texts).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);

@@ -1,34 +1,34 @@
 import http from 'node:http';
 import { talk } from '../../api/talk.ts';
 
-/** One attempt as it is sent. `wire` replaces everything else by bytes on a bare line. */
+/** One attempt as it is sent. `wire` replaces everything else by bytes on a raw connection. */
 export interface Attempt {
   readonly path: string;
   readonly body: string | Uint8Array;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The listener it goes to; the callback listener unless it says otherwise. */
+  /** The listener that receives it; by default the callback listener. */
   readonly listener?: 'api';
   readonly wire?: string;
 }
 
-/** What came back. Status 0: the line was closed without an answer. */
+/** The response. Status 0: the connection was closed without one. */
 export interface Reply {
   readonly status: number;
   readonly body: string;
-  /** Status, headers and body less what differs between any two answers; null for bytes on a bare line. */
+  /** Status, headers and body without the parts that always differ; null for bytes on a raw connection. */
   readonly fingerprint: string | null;
 }
 
 export interface Wire {
   send(attempt: Attempt): Promise<Reply>;
-  /** On a line of its own, as the provider sends: a kept-alive one may be closed just as it is used. */
+  /** On a connection of its own, as the provider sends: a kept-alive one may be closed just as it is used. */
   sendAlone(attempt: Attempt): Promise<Reply>;
   close(): void;
 }
 
 const CONCURRENT = 32;
-/** A bare line is given up after this long. */
+/** The timeout of a raw connection. */
 const BARE_LINE_MS = 2_000;
 const NOT_COMPARED = new Set(['date', 'connection', 'keep-alive']);
 
@@ -55,7 +55,7 @@ function ask(
   return new Promise((resolve) => {
     const lost = () => resolve({ status: 0, body: '', fingerprint: null });
     const request = http.request(
-      // Not a URL object: that would put the path right before it is sent.
+      // Not a URL object: that would normalize the path before it is sent.
       {
         agent,
         hostname,
@@ -81,14 +81,14 @@ function replyOf({ statusCode = 0, headers }: http.IncomingMessage, body: string
   return { status: statusCode, body, fingerprint: JSON.stringify([statusCode, compared, body]) };
 }
 
-/** The most welcome of all answers on that line: hidden behind a refusal, one acknowledgement is enough. */
+/** Returns the best response for an attacker on that connection: one acknowledgement behind a refusal is enough. */
 async function sayBare(origin: string, bytes: string): Promise<Reply> {
   const heard = await talk(origin, [bytes], { withinMs: BARE_LINE_MS });
   const statuses = [...heard.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map((match) => Number(match[1]));
   return { status: statuses.find((status) => status < 300) ?? statuses[0] ?? 0, body: heard, fingerprint: null };
 }
 
-/** Works through `tasks` with a bounded number under way. */
+/** Runs `tasks` with bounded concurrency. */
 export async function inParallel<T>(tasks: Iterable<T>, work: (task: T) => Promise<void>): Promise<void> {
   const queue = tasks[Symbol.iterator]();
   const lane = async () => {

@@ -9,17 +9,17 @@ import { type Engine, launchEngine } from '../../support/engine.ts';
 import { migrateTemplate } from '../../support/template.ts';
 import { type Recorder, startRecorder } from './recorder.ts';
 
-/** A running engine whose lines to and from the provider are read. */
+/** A running engine whose connections to and from the provider are recorded. */
 export interface World {
   readonly engine: Engine;
-  /** What we sent the provider: signed headers and bodies with callback addresses in them. */
+  /** Our requests to the provider: signed headers and bodies with callback addresses in them. */
   readonly placements: Recorder;
-  /** What the provider sent us. */
+  /** The provider's requests to us. */
   readonly callbacks: Recorder;
   stop(): Promise<void>;
 }
 
-/** A Postgres and a workflow bundle that somebody else has started, as the test suite has. */
+/** A Postgres and a workflow bundle that the caller has started, as the test suite has. */
 export interface Ground {
   readonly postgresUrl: string;
   readonly workflowBundle: string;
@@ -27,10 +27,10 @@ export interface Ground {
 
 /** MTC above which nothing is credited here, so that the cap can be tried. */
 export const CREDIT_CAP = '60000';
-/** Soon over, so that late payments are part of every run. */
+/** Short, so that late payments are part of every run. */
 const PAYMENT_WINDOW = '10s';
 
-/** Everything of its own: database, Temporal, sandbox, worker, API. */
+/** Starts everything of its own: database, Temporal, sandbox, worker, API. */
 export async function startWorld(given?: Ground): Promise<World> {
   const own = given === undefined ? await prepareGround() : null;
   const ground = given ?? own!.ground;

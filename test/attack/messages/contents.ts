@@ -4,7 +4,7 @@ import type { AttackClass, Holdings } from '../ground/holdings.ts';
 import { guessPath } from './tokens.ts';
 import { compose, plusUnits, type Ticket, timesPrice } from '../ground/victims.ts';
 
-/** What the attacker would have us believe of the target, or of somebody. */
+/** The attacker's claims about the target, or about another deposit. */
 const CLAIMS: Readonly<Record<string, readonly [rows: string, claim: (holdings: Holdings) => CallbackData]>> = {
   'a captured signature on another order': [
     'T1',
@@ -96,7 +96,7 @@ export type Dress = (
   compose: (ticket: Ticket) => string,
 ) => { readonly path: string; readonly body: string };
 
-/** Messages that say something else than was paid. */
+/** Messages that differ from the actual payment. */
 export function contentClasses(dress: Dress): readonly AttackClass[] {
   return [
     ...Object.entries(CLAIMS).map(
@@ -143,7 +143,7 @@ export function contentClasses(dress: Dress): readonly AttackClass[] {
   ];
 }
 
-/** Our own placement turned round: its headers as they were, or its signature under a callback (T2). */
+/** Our own placement reflected: its headers as they were, or its signature under a callback (T2). */
 export const REFLECTION_CLASSES: readonly AttackClass[] = [
   {
     name: 'the signature of the placement under a callback',

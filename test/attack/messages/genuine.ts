@@ -12,16 +12,16 @@ export interface GenuineReport {
   credited: number;
   /** Callbacks by kind, all of which have to be acknowledged. */
   readonly sent: Record<string, number>;
-  /** Answered 503 because the stamp was one of ours, and acknowledged later. */
+  /** Got a 503 because the stamp was one of ours, and were acknowledged later. */
   delayed: number;
   /** One line for each that was not acknowledged or not credited exactly once. */
   readonly rejected: string[];
 }
 
-/** Honest traffic beside the attack: deposits that are paid, and all the repeats a provider may send. */
+/** Honest traffic beside the attack: deposits that are paid, and all the repeats that a provider may send. */
 export interface Genuine {
   readonly report: GenuineReport;
-  /** Ends it where it stands. */
+  /** Ends it at once. */
   stop(): Promise<void>;
   /** Ends it, pays what has expired meanwhile, and compares every deposit with its postings. */
   finish(): Promise<void>;
@@ -31,7 +31,7 @@ export interface Genuine {
 const PAUSE_MS = 250;
 const LATE = 3;
 
-/** Each a message of the same content, as a provider may spell it. */
+/** Messages of the same content, in the possible spellings of a provider. */
 const REPEATS: Readonly<Record<string, (world: World, victim: Victim) => string>> = {
   'the same bytes again': (_, { callback }) => callback!.body,
   'signed afresh': (world, { data }) => callbackBody(world.engine, data),
@@ -58,7 +58,7 @@ export async function startGenuine(world: World, wire: Wire, roster: Roster, ran
     return victim;
   };
 
-  /** Sends what a provider would until it is acknowledged; a stamp that was ours by chance is refused once. */
+  /** Sends as the provider does until it is acknowledged; a stamp that was ours by chance is refused once. */
   async function repeat(victim: Victim, kind: string): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       count(kind);
@@ -76,7 +76,7 @@ export async function startGenuine(world: World, wire: Wire, roster: Roster, ran
     const settled = await settle(world, victim);
     count(kind);
     all.push(settled);
-    // Times are the provider's own text and part of the content: taken from what it said.
+    // Times are the provider's own text and part of the content: taken from its callback.
     const { data } = JSON.parse(settled.callback!.body) as { data: Victim['data'] };
     const told = {
       ...settled,
@@ -123,7 +123,7 @@ export async function startGenuine(world: World, wire: Wire, roster: Roster, ran
     },
   };
 
-  /** What was attacked all the time and never paid is a deposit like any other: now its payment comes. */
+  /** The deposits that were attacked all the time and never paid are like any others: now their payments come. */
   async function payOpen(): Promise<void> {
     for (const victim of roster.open) {
       const n = victim.order.externalOrderNumber;

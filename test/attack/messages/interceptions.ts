@@ -6,21 +6,23 @@ import { callbackAddress, providerKey } from '../../support/messages/callbacks.t
 import { compose, plusUnits, type Shape, type Ticket, type Victim } from '../ground/victims.ts';
 import { CREDIT_CAP, type World } from '../ground/world.ts';
 
-/** What the one in the middle has: the provider's genuine signature for this order, and the order's address. */
+/**
+ * The material of an attacker in the middle: the provider's genuine signature for this order, and the order's address.
+ */
 export interface Caught {
   readonly world: World;
   readonly victim: Victim;
-  /** A deposit of somebody else's that was paid and credited. */
+  /** A deposit of another customer that was paid and credited. */
   readonly other: Victim;
-  /** A genuine signature, this many milliseconds from now; each is another stamp. */
+  /** A genuine signature, this many milliseconds from now; each has another stamp. */
   ticket(offsetMs?: number): Ticket;
 }
 
-/** One message that is sent on, and how it has to be answered. */
+/** One forwarded message, and its required response. */
 export interface Altered {
   readonly body: string;
   readonly answer: 200 | 401 | 503;
-  /** Another answer that chance may bring about; what is kept has to be the same. */
+  /** Another response that chance may cause; the stored rows have to be the same. */
   readonly orElse?: 200;
   /** Another address than the victim's. */
   readonly path?: string;
@@ -31,16 +33,16 @@ export interface Interception {
   readonly name: string;
   readonly rows: readonly string[];
   readonly shapes: readonly Shape[];
-  /** MTC of the order; 5000 unless it says otherwise. */
+  /** MTC of the order; 5000 by default. */
   readonly mtc?: string;
   /** Whether the deposit was paid and credited before. */
   readonly paidBefore?: true;
   say(caught: Caught): readonly Altered[];
   /** The inbox afterwards: receipt and reason of each row but a first one that was there before. */
   readonly kept: readonly string[];
-  /** Of the deposit, when the message is bound to it and judged. */
+  /** The reason of the deposit's review, when the message is bound to it and judged. */
   readonly review?: string;
-  /** How many of the kept are good money that waits for people in suspense; none unless it says otherwise. */
+  /** How many of the stored ones are good money that waits for operators in suspense; none by default. */
   readonly parked?: number;
 }
 
@@ -51,7 +53,7 @@ const byMtc = (['CNY', 'HKD', 'TWD'] as const).map(
 const byPrice = (['CNY', 'HKD', 'TWD'] as const).map(
   (currencyCode): Shape => ({ buyCoinMode: 'PaymentPrice', currencyCode }),
 );
-/** The flood sends more than is kept of one kind: what is beyond is counted, and acknowledged if it cannot be money. */
+/** The flood sends more than is stored of one kind: the rest is counted, and acknowledged if it cannot be money. */
 const FLOOD = 25;
 const KEPT = 20;
 
@@ -82,7 +84,7 @@ const judged = (
   say: (caught) => [ack(caught, change(caught.victim))],
 });
 
-/** Different from the deposit's own payment, which stands already: acknowledged, and for people. */
+/** Different from the deposit's own payment, which is credited already: acknowledged, and for operators. */
 const beside = (name: string, reason: string, say: Interception['say'], receipt = 'other_content'): Interception => ({
   name,
   rows: ['T5'],
@@ -255,7 +257,7 @@ export const INTERCEPTIONS: readonly Interception[] = [
 /** Far enough ahead that no stamp of ours is made there before the ticket was used; less than what counts as ahead. */
 const AHEAD_MS = MINUTE;
 
-/** Tickets of the provider's, each of a millisecond that nobody else has; with an offset, that far from now. */
+/** The provider's tickets, each of a unique millisecond; with an offset, that far from now. */
 export function createTickets(world: World): (offsetMs?: number) => Ticket {
   let last = 0;
   return (offsetMs) => {

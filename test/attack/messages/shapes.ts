@@ -11,11 +11,11 @@ const SIGNATURE = /"signature":\s*("(?:[^"\\]|\\.)*"|[^,]*)/;
 
 const inData = (body: string, member: string) => body.replace(DATA, () => `"data":{${member},`);
 
-/** A raw request; what follows it on the same line hides behind it. */
+/** A raw request; whatever follows it on the same connection hides behind it. */
 const bareRequest = (path: string, headers: readonly string[], body: string) =>
   [`POST ${path} HTTP/1.1`, 'Host: x', 'Content-Type: application/json', ...headers, '', body].join('\r\n');
 
-/** Forms of a message that are none, whoever signed it and wherever it is sent. */
+/** Malformed messages, for every signer and every address. */
 const REFUSED: Readonly<Record<string, readonly [rows: string, reshape: Reshape]>> = {
   'a key twice': ['T14', ({ base, random }) => inData(base.body, `"paymentPrice":${random.int(9) + 1}`)],
   'a key twice with one value': [
@@ -197,7 +197,7 @@ const REFUSED: Readonly<Record<string, readonly [rows: string, reshape: Reshape]
   ],
 };
 
-/** Dressed up, and a callback all the same where token and signature are right. */
+/** Unusual, but valid callbacks where token and signature are right. */
 const HARMLESS: Readonly<Record<string, readonly [rows: string, reshape: Reshape]>> = {
   'unknown fields': [
     'T15',

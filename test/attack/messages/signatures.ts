@@ -11,7 +11,7 @@ const SAMPLE = {
 const hmac = (algorithm: string, secret: string, text: string) =>
   createHmac(algorithm, secret).update(text).digest('hex').toUpperCase();
 
-/** What may stand where the signature stands, as JSON. None of them is one. */
+/** Values in place of the signature, as JSON. None of them is one. */
 const FORGERIES: Readonly<Record<string, (holdings: Holdings) => string>> = {
   'random digits': ({ random }) => `"${random.hex(64)}"`,
   'an empty signature': ({ random }) => random.pick(['""', '" "', String.raw`"\u0000"`]),
@@ -47,7 +47,7 @@ const FORGERIES: Readonly<Record<string, (holdings: Holdings) => string>> = {
 const stampOf = ({ callback, outbound }: Holdings['target']): number =>
   callback?.ticket.timestampMs ?? outbound.timestampMs;
 
-/** The target's own message with something else for a signature. */
+/** The target's own message with another value for its signature. */
 export function forgeSignature(holdings: Holdings, as?: string): string {
   const { random, target } = holdings;
   const forged = (as === undefined ? random.pick(Object.values(FORGERIES)) : FORGERIES[as]!)(holdings);

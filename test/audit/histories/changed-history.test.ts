@@ -8,11 +8,11 @@ import { until } from '../../support/until.ts';
 import { type Place, placesOf } from './places.ts';
 
 /**
- * Somebody changes any one place of any history, and makes its hash, its row and the chain fit. The audit finds it, or
+ * A forger changes any one place of any history, and adjusts its hash, its row and the chain. The audit finds it, or
  * the place is one that proves nothing.
  */
 
-/** Fields of an event that say how Temporal and the SDK did it, and nothing of what was told, decided or answered. */
+/** Fields of an event that describe the mechanics of Temporal and the SDK, and no input, decision or result. */
 const PROVES_NOTHING: Readonly<Record<string, string>> = {
   taskId: 'the server’s own counter',
   requestId: 'by which the server knows a repeated call',
@@ -47,7 +47,7 @@ const PROVES_NOTHING: Readonly<Record<string, string>> = {
 };
 const provesNothing = ({ path, change }: Place): boolean =>
   fieldsOf(path).some((field) => field in PROVES_NOTHING) ||
-  // A provider that is not named is the one there is.
+  // An absent provider means the only one.
   (change === 'left out' && / of nothing$|\.provider$/.test(path));
 const fieldsOf = (path: string): string[] => path.replaceAll('[]', '').split('.').slice(1);
 
@@ -60,7 +60,7 @@ const url = await book.tampered('select 1');
 const db = new pg.Client({ connectionString: url });
 await db.connect();
 afterAll(() => db.end());
-// No trigger stands in the way of somebody who may do everything.
+// A superuser meets no trigger.
 await db.query('set session_replication_role = replica');
 
 const { rows } = await db.query<{ id: string; deposit: string; bytes: Buffer }>(
@@ -106,7 +106,7 @@ test('whatever is changed in a history is found, and never ends the audit', asyn
   expect(findingsOf(await book.audit(url))).toEqual([]);
 }, 300_000);
 
-/** Of one deposit, all of it: its wallet, wherever it is kept, with both chains. */
+/** Forges one deposit completely: its wallet, in every place, with both chains. */
 const { credited, decided, rejected, price } = book.deposits;
 const stolen = async (copy: pg.Client) => {
   await rewriteHistory(copy, `deposit:${credited}`, (text) => changePayload(text, 'wallet-credited', 'wallet-evil'));
@@ -131,7 +131,7 @@ test('a theft that was written through the archive, the books and both chains is
   ]);
   expect(JSON.stringify(report)).not.toContain('wallet-credited');
   expect(report.audit.temporal).toEqual({ of: 8, asked: 8, compared: 8, chosenBy: null });
-  // The newest, the largest credit, and others by a seed: of three some draw finds it.
+  // Three of them: the newest, the largest credit, and others by a seed.
   const { audit, notes } = await book.audit(copy, '--temporal', '3');
   expect(audit.temporal).toEqual({ of: 8, asked: 3, compared: 3, chosenBy: expect.stringMatching(/^\d+$/) as string });
   expect(notes.filter((note) => note.startsWith('3 of 8 archived histories were also compared'))).toHaveLength(1);
@@ -152,7 +152,7 @@ test('a history that names another run, one without its row, and one that Tempor
       [`deposit:${decided}`, run],
     );
     await rewriteHistory(client, `deposit:${decided}`, (text) => text.replaceAll(of.rows[0]!.run, run));
-    // As if it had ended long before another, and after those that Temporal still has.
+    // Dated long before another, and after those that Temporal still has.
     await client.query(`delete from engine.archive where workflow_id = 'deposit:${rejected}'; delete from engine.deposit where external_order_number = '${rejected}';
       update engine.archive set closed_at = closed_at + interval '1 day' where workflow_id = 'deposit:${credited}';
       update engine.archive set closed_at = closed_at + interval '2 hours' where workflow_id = 'deposit:${price}'`);
@@ -168,7 +168,7 @@ test('a history that names another run, one without its row, and one that Tempor
     ]),
   );
   expect(report.audit.temporal).toMatchObject({ of: 7, asked: 7, compared: 5 });
-  // Temporal has others that ended before it, by two hours: that it is gone is told by its row.
+  // Temporal has others that ended two hours before it: the archive row shows that it is missing.
   const n = histories.findIndex(({ id }) => id === `deposit:${price}`) + 1;
   expect(report.notes.filter((note) => note.startsWith('Temporal does not have'))).toEqual([
     expect.stringMatching(

@@ -5,7 +5,7 @@ import { wordsOf } from '../../../audit/histories/decision-words.ts';
 import { explainDifference } from '../../../audit/histories/difference.ts';
 import { recordedHistories } from '../../support/workflows/histories.ts';
 
-/** What the SDK 1.24.0 said when recorded histories were replayed on code that was changed for it, to the letter. */
+/** The SDK 1.24.0's literal messages for recorded histories replayed on changed code. */
 const nondeterminism = (detail: string): Error =>
   new Error(
     `Replay failed with a nondeterminism error. This means that the workflow code as written is not compatible with the history that was fed in. Details: Workflow activation completion failed: Failure { failure: Some(Failure { message: "[TMPRL1100] Nondeterminism error: ${detail}", source: "", stack_trace: "", encoded_attributes: None, cause: None, failure_info: Some(ApplicationFailureInfo(ApplicationFailureInfo { r#type: "", non_retryable: false, details: None, next_retry_delay: None, category: Unspecified })) }), force_cause: NonDeterministicError }`,

@@ -15,14 +15,14 @@ import { depositWorkflowId } from '../../../domain/ids.ts';
 const refused = async () => ({ kind: 'refused', code: 'NO_ADVERTISEMENT', message: 'no offer' }) as const;
 const SHORT = { paymentWindowMs: 200, listeningWindowMs: 400 };
 
-/** Every way that a deposit and a case of its own can go, by name; each is walked to its end. */
+/** Every path of a deposit and of a case of its own, by name; each is walked to its end. */
 export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => Promise<unknown>>> {
   const { keep, openCase, proposes, confirms, withdraws } = peopleOf(world);
   const { untilState, pays, short, unplaced, paidAtLast, late, credited, second, about, doubted, together, failing } =
     situations(world);
   const { owner } = world.db;
   const api = world.db.poolFor('app_api');
-  /** As the relay does it for an open row whose workflow was stopped, or never began. */
+  /** As the relay does it for an open row whose workflow was terminated, or never started. */
   async function startedAgain(reserved: Reserved) {
     const { externalOrderNumber } = reserved.order;
     await adoptDeposit(api, externalOrderNumber);
@@ -98,7 +98,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
     'everything settled durably': async () => {
       const reserved = await world.reserve({}, { paymentWindowMs: 200 });
       for (const activity of ['recordState', 'credit'] as const) failing(activity, reserved, 1);
-      // It is stored, and then the activity's own answer is lost.
+      // The row is stored, and then the activity's own result is lost.
       world.instead('placeOrder', reserved.order.externalOrderNumber, async (place) => {
         await place();
         throw away();
@@ -134,7 +134,7 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       const handle = await world.start(reserved);
       await untilState(reserved, 'AWAITING_PAYMENT');
       await world.receive(paid(reserved.order));
-      // A task that would end the workflow is thrown away when something has come meanwhile, with what it asked locally.
+      // A task that would end the workflow is discarded when a signal has arrived meanwhile, with its local activities.
       world.instead('credit', reserved.order.externalOrderNumber, async (credit) => {
         const answer = await credit();
         await handle.signal(lookAgain);

@@ -21,13 +21,13 @@ import { until } from '../../support/until.ts';
 import { PLACED } from '../../support/workflows/provider.ts';
 import type { Reserved, WorkflowWorld } from '../../support/workflows/workflow-world.ts';
 
-/** Whose way it was: the deposit, and the case that was decided about it. */
+/** The walked path: the deposit, and the case that was decided about it. */
 export interface Walked {
   readonly deposit: string;
   readonly id: string;
 }
 
-/** Ways on which people settle a deposit, money goes back and forth, or somebody says what is not so, each to its end. */
+/** Paths on which operators settle a deposit, money moves back and forth, or a statement is false; each to its end. */
 export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => Promise<unknown>>> {
   const { keep, openCase, proposes, confirms } = peopleOf(world);
   const { late, untilState, pays, short, unplaced, paidAtLast, credited, second, about, together, failing } =
@@ -72,7 +72,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     return { handle: await openCase({ ...input, transactionCode: code, standing: 'nothing' }), inboxId };
   }
 
-  /** A case about what is credited of a deposit, or of a case that was decided. */
+  /** A case about the credit of a deposit, or about a decided case. */
   async function doubts(of: Reserved, by: DoubtTarget, k: number, standing: ReviewInput['standing']) {
     const doubtful = await owner.query<{ inboxId: string; postingId: string | null }>(
       'select callback as "inboxId", posting as "postingId" from engine.doubtful($1, $2, $3)',
@@ -105,7 +105,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     return (await outcome(together(other, 'credit', { toDeposit: order.externalOrderNumber }))).postingId;
   }
 
-  /** Paid when people had put another payment into its wallet. */
+  /** Paid after operators had put another payment into its wallet. */
   async function paidSecond(wallet: string) {
     const reserved = await world.reserve({ wallet });
     const handle = await world.start(reserved);
@@ -138,7 +138,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     statementLine: 'line 7 of the statement',
   });
 
-  /** One proposes to credit, the other confirms, and each states what it is. */
+  /** One operator proposes to credit, the other confirms, and each states the payment's data. */
   async function states({ handle }: Case, first: StatedFacts, then: StatedFacts = first) {
     const of = { workflowId: handle.workflowId };
     const body = { decision: 'credit', reason: 'read in the statement', keep: false, toDeposit: null } as const;
@@ -150,7 +150,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     return outcome(handle.executeUpdate(confirm, { args }));
   }
 
-  /** A message that cannot be read, of which two people state what it says: each a step of their own. */
+  /** An unreadable message, whose data two operators state: each a step of their own. */
   async function unreadable() {
     const reserved = await world.reserve();
     const { inboxId } = await keep(paid(reserved.order), 'unreadable', 'UNREADABLE', { data: null });
@@ -322,7 +322,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
       const then = await doubts(reserved, { externalOrderNumber }, 2, 'credited');
       await together(then, 'reverse');
       await then.handle.result();
-      // It has gone back to the provider, and was right after all.
+      // It was returned to the provider, and was right after all.
       const last = await doubts(reserved, { externalOrderNumber }, 3, 'returned');
       await together(last, 'restore');
       expect(await last.handle.result()).toMatchObject({ decision: 'restore' });
@@ -381,7 +381,7 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
       expect(await together(again, 'restore')).toMatchObject({ refusal: 'credited_meanwhile' });
       await together(again, 'restore', { beside: of.beside });
       await again.handle.result();
-      // The first of the two goes, and the second keeps the slot.
+      // The first of the two is reversed, and the second keeps the slot.
       const first = await doubts(of.reserved, { postingId: of.beside }, 1, 'credited');
       await together(first, 'reverse');
       await first.handle.result();

@@ -18,17 +18,17 @@ import { archiveAll, auditing, findingsOf } from '../book.ts';
 import { everyPath } from './every-path.ts';
 import { situations } from '../../support/workflows/situations.ts';
 
-/** Every way that a deposit and a case can go, on real workflows, and an audit of all of it; and one that none goes. */
+/** Audits every path of a deposit and a case, on real workflows; and one path that none takes. */
 const world = await startWorkflowWorld('real');
 const { short, untilState } = situations(world);
 const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
 const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
 afterAll(() => rm(out, { recursive: true, force: true }));
 
-/** There is no API: what it would do a moment later stays undone. */
+/** No API runs: its later work stays undone. */
 const patience = { looks: 2, everyMs: 50, youngMs: 300_000, archivedWithinMs: 0 };
 
-/** The messages of this test are kept without their bytes and stamps; everything else that is found. */
+/** Every finding except missing bytes and stamps: the messages of this test are stored without them. */
 async function audited(...words: string[]) {
   await archiveAll(world);
   const command = { ...parseCommand(words), out, fresh: true };
@@ -44,7 +44,7 @@ test('none of them is an alarm', async () => {
   const failures: string[] = [];
   const walk = ([name, path]: (typeof ways)[number]) =>
     path().catch((error: Error) => failures.push(`${name}: ${error.message}`));
-  // While one guesses the id of the next row, nobody else writes one. Of the others a good part is waiting.
+  // While one path guesses the id of the next row, no other may write one. Many of the other paths mostly wait.
   const guesses = ([name]: (typeof ways)[number]) => name.startsWith('the next row’s id');
   expect(ways.filter(guesses)).toHaveLength(1);
   await inLanes(ways.filter(guesses), 1, walk);
@@ -74,7 +74,10 @@ test('the evidence of a deposit tells a confirmation that was refused from one t
   expect(said).toMatch(/^accepted a confirmation: /m);
 });
 
-/** Ends a deposit's workflow and starts another in its place, with limits of their own: whoever may write to Temporal. */
+/**
+ * Terminates a deposit's workflow and starts another with limits of its own, as an attacker who may write to Temporal
+ * can.
+ */
 async function startAgain({ order, settings }: Reserved, handle: DepositHandle): Promise<DepositHandle> {
   await handle.terminate('by hand');
   const { externalOrderNumber } = order;

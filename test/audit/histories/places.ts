@@ -1,4 +1,4 @@
-/** Every place in the text of a history where somebody could change something, payloads opened. */
+/** A place in the text of a history that a forger could change, payloads decoded. */
 export interface Place {
   /** `workflowExecutionSignaled.input.payloads[].payload.transactionAmount`. */
   readonly path: string;
@@ -50,13 +50,13 @@ function within(node: Json, path: string, find: Find): Place[] {
 }
 
 const leftOut = (value: Json, path: string, apply: (history: Json) => void): Place => ({
-  // A payload of nothing says as much as none.
+  // A payload of null is the same as none.
   path: JSON.stringify(value).includes(encode('binary/null')) ? `${path} of nothing` : path,
   change: 'left out',
   apply,
 });
 
-/** What is in a payload: JSON again. */
+/** Decodes a payload: JSON again. */
 function ofPayload(payload: Json, path: string, find: Find): Place[] {
   if (payload.data === undefined) return [];
   const rewrite = (history: Json, change: (root: Json) => void) => {
@@ -79,7 +79,7 @@ const ofMetadata = (payload: Json, path: string, find: Find): Place[] =>
     return valueAt(decode(value), `${path}.metadata.${field}`, put);
   });
 
-/** `put` gives what stands there to a function and puts back what it answers. */
+/** `put` calls a function with the value there and stores its result. */
 function valueAt(value: Json, path: string, put: (history: Json, change: (value: Json) => Json) => void): Place {
   const place = (change: Change, to: (value: Json, how: number) => Json): Place => ({
     path,
@@ -92,14 +92,14 @@ function valueAt(value: Json, path: string, put: (history: Json, change: (value:
   return place('letter', otherLetter);
 }
 
-/** By ten minutes to a day, forwards or back; what is finer than milliseconds stays. */
+/** Moves a time by ten minutes to a day, forwards or back; digits finer than milliseconds stay. */
 function movedTime(time: string, how: number): string {
   const by = (10 + (how % 1430)) * MINUTE * (how % 2 === 0 ? 1 : -1);
   const moved = new Date(Date.parse(time) + by).toISOString();
   return time.length > moved.length ? moved.slice(0, -1) + time.slice(moved.length - 1) : moved;
 }
 
-/** One character, another of its own kind, so that a number stays a number and a name a name. */
+/** Replaces one character by another of its kind, so that a number stays a number and a name a name. */
 function otherLetter(text: string, how: number): string {
   const at = how % Math.max(1, text.length);
   const stands = text[at] ?? '';

@@ -12,7 +12,7 @@ import { Secret } from '../../../config/keys/secret.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { recordedHistories } from '../../support/workflows/histories.ts';
 
-/** Whatever stands where a history should stand: it is said what is wrong with it, and nothing else fails. */
+/** Arbitrary content in place of a history: the audit reports the fault, and no other check fails. */
 const recorded = await recordedHistories();
 const named = (name: string) => recorded.find((one) => one.name === name)!.history;
 const textOf = (name: string) => canonicalHistory(named(name)).text;
@@ -90,7 +90,7 @@ describe('an encrypted history', async () => {
   });
 });
 
-/** The same history as a server holds it whose clients encrypt. */
+/** The same history as stored on a server whose clients encrypt. */
 async function encryptedWith(codec: PayloadCodec): Promise<string> {
   const encrypt = async (value: unknown): Promise<unknown> => {
     if (Array.isArray(value)) return Promise.all(value.map(encrypt));
@@ -234,7 +234,7 @@ describe('a history whose facts have another shape', () => {
         const { workflowId } = facts;
         put(facts, way, value);
         const found = compareHistory(facts, recordsOf(facts));
-        // The shapes leave nothing over for the last resort.
+        // The shapes leave nothing for the catch-all.
         expect(found.filter(({ detail }) => detail.startsWith('comparing it failed'))).toEqual([]);
         inboxIdsIn(facts);
         subjectOf(facts);
@@ -247,7 +247,7 @@ describe('a history whose facts have another shape', () => {
 
 type Holder = readonly [holder: Record<string, unknown>, field: string];
 
-/** Puts a value somewhere into what somebody wrote: the first number chooses what, each further one a field of it. */
+/** Puts a value somewhere into foreign facts: the first number chooses the item, each further one a field of it. */
 function put(facts: HistoryFacts, [first = 0, ...way]: readonly number[], value: unknown): void {
   const holders: Holder[] = [facts, facts.end, ...facts.steps].flatMap((holder) =>
     ['workflowType', 'name', 'input', 'result', 'outcome']
@@ -261,11 +261,11 @@ function put(facts: HistoryFacts, [first = 0, ...way]: readonly number[], value:
     const fields = Object.keys(below);
     [holder, field] = [below as Record<string, unknown>, fields[step % fields.length]!];
   }
-  // Names are texts whatever stands in a history.
+  // Names are texts in every history.
   holder[field] = ['name', 'workflowType'].includes(field) ? JSON.stringify([value]) : value;
 }
 
-/** A row for whatever deposit the history names, so that the comparing goes on behind it. */
+/** A row for any deposit that the history names, so that the comparison continues after it. */
 function recordsOf(facts: HistoryFacts): Records {
   const input = facts.input as { externalOrderNumber?: string; settings?: unknown } | null | undefined;
   const row = { settings: null, state: 'CREDITED', createdAt: facts.startedAt, expiresAt: null };

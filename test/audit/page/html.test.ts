@@ -22,7 +22,7 @@ const good = sampleReport({ lines: 40 });
 const bad = sampleReport({ findings: everyKind, lines: 10 });
 /** A thousand credits, and a sample of them. */
 const long = sampleReport();
-/** Days, and the names that the program itself chooses from, stay; every other text is hostile. */
+/** Days, and names from the program's own fixed lists, stay; every other text is hostile. */
 const attacked: AuditReport = {
   ...hostile(bad),
   days: bad.days.map((day) => ({ ...hostile(day), day: day.day })),
@@ -167,7 +167,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
     },
   );
 
-  /** Nothing but tables, charts and commands scrolls sideways; headings, regions and links are in order. */
+  /** Only tables, charts and commands scroll sideways; headings, regions and links are in order. */
   async function readable(page: Page): Promise<void> {
     const [whole, seen] = await page.evaluate<number[]>(
       '[document.documentElement.scrollWidth, document.documentElement.clientWidth]',
@@ -208,7 +208,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
     );
     expect(pages).toBeGreaterThan(4);
     await page.emulateMedia({ media: 'print' });
-    // Nothing is cut off: on paper nobody scrolls. A4 less the margins.
+    // Nothing is cut off: paper does not scroll. A4 less the margins.
     await page.setViewportSize({ width: 688, height: 900 });
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(688);
     expect(await page.evaluate('getComputedStyle(document.querySelector("thead")).display')).toBe('table-header-group');
@@ -234,7 +234,7 @@ describe.skipIf(chromium === null)('in a browser', () => {
   });
 });
 
-/** WCAG's, of two `rgb(r, g, b)`. */
+/** The contrast ratio of WCAG, of two `rgb(r, g, b)`. */
 function contrast(one: string, other: string): number {
   const luminance = (colour: string) => {
     const [r, g, b] = [...colour.matchAll(/\d+/g)]

@@ -10,7 +10,7 @@ import { type ReportSigningKey, reportSigningKey } from '../../../audit/report/s
 import { DEPOSIT_STATES, type DepositState } from '../../../domain/deposit.ts';
 import { BUY_COIN_MODES, CURRENCIES } from '../../../domain/order.ts';
 
-/** A report with something of everything, made by the builder from invented facts; the same at every call. */
+/** A report with every kind of content, made by the builder from invented facts; the same at every call. */
 
 export interface SampleOptions {
   readonly deposits?: number;
@@ -132,7 +132,7 @@ export function fill(builder: ReportBuilder, { deposits = 1_260, days = 29, find
   return builder;
 }
 
-/** Any state and amount, with more of the usual ones. */
+/** Any state and amount; the usual ones more often. */
 function addDeposit(builder: ReportBuilder, n: number, createdMs: number): void {
   const usual: readonly DepositState[] = ['CREDITED', 'CREDITED', 'CREDITED', 'CREDITED', 'UNPAID'];
   const state = n % 41 === 0 ? DEPOSIT_STATES[(n / 41) % DEPOSIT_STATES.length]! : usual[(n * 7) % usual.length]!;
@@ -224,7 +224,7 @@ const sampleFinding = (kind: FindingKind, n: number): Finding => ({
   detail: `expected 4,521 MTC to wallet-${n}, found 4,512 MTC to wallet-${n + 1}; ${hashOf(`${kind} ${n}`)}`,
 });
 
-/** One of each kind, and of some more than are listed. */
+/** One of each kind, and of some more than the report lists. */
 export const everyKind: Readonly<Record<FindingKind, number>> = Object.fromEntries(
   FINDING_KINDS.map((kind, n) => [kind, kind === 'entries_differ' ? 30 : 1 + (n % 3)]),
 ) as Record<FindingKind, number>;
@@ -237,7 +237,7 @@ export const newDirectory = (): string => mkdtempSync(join(tmpdir(), 'audit-'));
 const HOSTILE =
   '</style></title></textarea><script>fetch("http://127.0.0.1:1/")</script><img src=http://127.0.0.1:1/x onerror=alert(1)>"\' onload=x {}@import url(http://127.0.0.1:1/y); \u202Etxt\u0000\u2028';
 
-/** Every text in it made hostile, with what it was in front, so that each is another. */
+/** Appends hostile text to every text in it; the original stays in front, so that all differ. */
 export function hostile<T>(value: T): T {
   if (typeof value === 'string') return `${value}${HOSTILE}` as T;
   if (Array.isArray(value)) return value.map((item) => hostile<unknown>(item)) as T;

@@ -20,7 +20,7 @@ import { finish, newDirectory, newSigner } from './sample.ts';
 const db = await createTestDatabase();
 const signer = newSigner();
 let numbers: string[];
-/** Of the whole book, with a sample. */
+/** The report of the whole book, with a sample. */
 let plain: Made;
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ interface Made {
   file(suffix: string): string;
 }
 
-/** The report of an audit that found just these. */
+/** The report of an audit with these findings. */
 async function report(words: readonly string[] = [], findings: readonly Finding[] = []): Promise<Made> {
   const session = await openSession({ url: db.urlFor('auditor') }, null);
   const directory = newDirectory();
@@ -71,7 +71,7 @@ async function verified(json: string): Promise<{ readonly exit: number; readonly
   return { exit, said };
 }
 
-/** The file as somebody else leaves it; it is put back afterwards. */
+/** The file with a change by another person; it is restored afterwards. */
 async function after(path: string, change: (text: string) => string, json: string) {
   const before = textOf(path);
   const changed = change(before);

@@ -66,7 +66,7 @@ describe('verify', () => {
     const { json } = writeReport(sampleReport(small), owner, newDirectory());
     const bytes = readFileSync(json);
     const missed: number[] = [];
-    // Every byte of the short parts and of the signature; of the rest some, another bit each time.
+    // Every byte of the short parts and of the signature; a sample of the rest, another bit each time.
     for (let at = 0; at < bytes.length; at += at < 400 || at > bytes.length - 900 ? 1 : 29) {
       const changed = Buffer.from(bytes);
       changed[at] = changed[at]! ^ (1 << (at % 8));

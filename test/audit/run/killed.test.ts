@@ -8,7 +8,7 @@ import { openTemporal } from '../../support/temporal.ts';
 import { contentOf, runAudit } from '../command.ts';
 import { makeBook } from '../scale/book.ts';
 
-/** A part of 250 and one of 50: when the one has ended, the other has not. */
+/** A part of 250 and one of 50: when the short one has ended, the long one has not. */
 const COUNT = 300;
 
 test('an audit that is killed goes on with what it had not finished, and comes to the same report', async () => {

@@ -26,7 +26,7 @@ describe('a posting that no step explains', () => {
     ['suspense', busyWith('park'), true],
     ['suspense', busyWith('decide'), true],
     ['suspense', busyWith('credit'), false],
-    // Decisions are an activity of their own: no task of a workflow moves money that stands.
+    // Decisions are an activity of their own: no workflow task moves money in a wallet.
     ['release', tasked, false],
     ['reversal', tasked, false],
     ['release', busyWith('credit', 'park', 'recordReview'), false],

@@ -20,7 +20,7 @@ import { seal } from '../../support/seals.ts';
  */
 
 const BATCH = 500;
-/** Of twenty deposits: which recorded history each follows. */
+/** The recorded history that each of twenty deposits follows. */
 const SHAPES = [
   ...Array.from({ length: 12 }, () => 'credited'),
   'credited-after-cancel',
@@ -36,12 +36,12 @@ const SHAPES = [
 interface Made {
   readonly shape: string;
   readonly order: Order;
-  /** Null: nobody paid. */
+  /** Null: not paid. */
   readonly data: CallbackData | null;
   readonly stamp: number;
 }
 
-/** `code`, `buildId`: the workflow code that is said to have decided everything. */
+/** `code`, `buildId`: the workflow code to which all decisions are attributed. */
 export async function makeBook(url: string, count: number, code: string, buildId: string): Promise<void> {
   const owner = new pg.Client({ connectionString: url });
   owner.on('error', () => undefined);
@@ -158,11 +158,11 @@ const pick = ({ transactionCode, transactionAmount, paymentPrice }: CallbackData
   paymentPrice,
 });
 
-/** What the recorded deposit was made with, and which offer took its order; null: none is known. */
+/** The input of the recorded deposit, and the offer that took its order; null: none is known. */
 function factsOf(shape: string): {
   readonly settings: DepositSettings;
   readonly advertisementCode: string | null;
-  /** Of its placement. */
+  /** The outcome of its placement. */
   readonly outcome: string | undefined;
 } {
   const facts = readHistory(parseHistory(shape));
@@ -183,7 +183,7 @@ interface Answer {
   readonly advertisementCode?: string;
 }
 
-/** Callbacks, what each is bound to, and postings; by order number, what a history says of them. */
+/** Callbacks, their bindings, and postings; returns the facts for each history by order number. */
 async function credit(
   owner: pg.Client,
   worker: pg.Pool,
@@ -251,7 +251,7 @@ async function credit(
   );
 }
 
-/** The recorded history with other ids, amounts and times, as if it had been this deposit's. */
+/** The recorded history with the ids, amounts and times of this deposit. */
 function historyOf(
   shape: string,
   buildId: string,

@@ -6,7 +6,7 @@ import { createReplayer } from '../../../audit/histories/replay.ts';
 
 /**
  * A process that replays empty workflows (a start and one signal), each read from text, by the SDK's own replayer
- * (`sdk`) or the audit's (`audit`): as many as each message says; answers how many it did in a second.
+ * (`sdk`) or the audit's (`audit`). Each message gives the count; the reply is the rate per second.
  */
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 const { code } = await bundleWorkflowCode({
@@ -16,7 +16,7 @@ const { code } = await bundleWorkflowCode({
 const credited = await readFile(new URL('../../histories/v2/credited.json', import.meta.url), 'utf8');
 const { events } = JSON.parse(credited) as { readonly events: readonly Record<string, unknown>[] };
 const numbered = (eventId: number, change: object = {}) => ({ ...events[eventId - 1], ...change });
-/** Of a recorded deposit: its start, its signal, the two workflow tasks, its end. */
+/** Parts of a recorded deposit: its start, its signal, the two workflow tasks, its end. */
 const text = JSON.stringify({
   events: [
     ...[1, 2, 3, 4].map((id) => numbered(id)),

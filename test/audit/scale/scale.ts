@@ -16,9 +16,9 @@ import { contentOf, runAudit } from '../command.ts';
 import { makeBook } from './book.ts';
 
 /**
- * How fast an audit is, that its memory does not grow, and that one that is killed goes on to the same report:
- * `node --import tsx test/audit/scale/scale.ts --count 100000`. Makes a PostgreSQL and a Temporal of its own and ends them.
- * Rates are compared within one run, in turns; what a rate alone says is worth little on a shared machine.
+ * Measures the speed of an audit, checks that its memory does not grow, and that a killed one resumes to the same
+ * report: `node --import tsx test/audit/scale/scale.ts --count 100000`. Starts a PostgreSQL and a Temporal of its own
+ * and ends them. Rates are compared within one run, in turns; a rate alone means little on a shared machine.
  */
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 const { values } = parseArgs({
@@ -31,7 +31,7 @@ const MANY = Math.min(COUNT, 1_000);
 const folder = await mkdtemp(join(tmpdir(), 'deposit-scale-'));
 const seconds = (since: number) => Math.round((performance.now() - since) / 100) / 10;
 
-/** In turns, the first round thrown away; histories per second, medians. */
+/** In turns, the first round discarded; histories per second, medians. */
 async function inTurns(works: Readonly<Record<string, () => Promise<number>>>): Promise<(name: string) => number> {
   const rates = new Map(Object.keys(works).map((name) => [name, [] as number[]]));
   for (let round = 0; round <= ROUNDS; round += 1) {
@@ -96,7 +96,7 @@ async function compareRates(url: string, code: string): Promise<void> {
   await db.end();
 }
 
-/** Of a process and its children. */
+/** The resident memory of a process and its children, in MB. */
 function residentMb({ pid }: ChildProcess): number {
   const rows = execFileSync('ps', ['-eo', 'pid=,ppid=,rss='], { encoding: 'utf8' }).trim().split('\n');
   const sizes = rows.map((row) => row.trim().split(/\s+/).map(Number) as [number, number, number]);
@@ -153,5 +153,5 @@ try {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 }
-// The SDK's runtime would keep it alive.
+// The SDK's runtime would keep the process alive.
 process.exit();

@@ -16,14 +16,14 @@ import { makeCredits } from '../credits.ts';
 import { finish, newSigner } from '../report/sample.ts';
 
 /**
- * How long the schedule takes and how much memory, and the verifying of its files:
- * `node --import tsx test/audit/scale/schedule.ts --count 100000`. Makes a PostgreSQL of its own and ends it.
+ * Measures time and memory of making the schedule and of verifying its files: `node --import tsx
+ * test/audit/scale/schedule.ts --count 100000`. Starts a PostgreSQL of its own and ends it.
  */
 const { values } = parseArgs({ options: { count: { type: 'string', default: '10000' } } });
 const folder = await mkdtemp(join(tmpdir(), 'deposit-schedule-'));
 const postgres = await startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true });
 const seconds = (since: number) => (performance.now() - since) / 1_000;
-/** So many are credited by the ledger; the others are copies of them. */
+/** This many are credited by the ledger; the others are copies of them. */
 const ONE_BOOK = 1_000;
 const mb = (bytes: number) => Math.round(bytes / 1024 / 1024);
 try {
@@ -56,7 +56,7 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** As many books side by side: the rows of the one again, with ids, names and times of their own. */
+/** Copies the rows of the book, with ids, names and times of their own, until there are as many books. */
 async function multiply(url: string, books: number): Promise<void> {
   const owner = new pg.Client({ connectionString: url });
   await owner.connect();

@@ -16,7 +16,7 @@ const db = await createTestDatabase();
 const scratch = await mkdtemp(join(tmpdir(), 'deposit-catalogue-'));
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-/** What the auditor finds after this was done; all of it is undone, the roles of the whole server too. */
+/** The auditor's findings after this SQL; all of it is undone, the server's roles too. */
 async function after(sql: string, exceptions = NO_EXCEPTIONS) {
   const client = await db.owner.connect();
   try {
@@ -32,7 +32,7 @@ async function after(sql: string, exceptions = NO_EXCEPTIONS) {
 
 const told = async (sql: string) => (await after(sql)).findings.map(({ where, detail }) => `${where} ${detail}`);
 
-/** A database that nothing was done to. */
+/** An untouched database. */
 async function emptyDatabase(): Promise<pg.Client> {
   const name = `catalogue_${randomBytes(6).toString('hex')}`;
   const admin = await connect(required('TEST_POSTGRES_URL'));
@@ -85,7 +85,7 @@ const RELEASE = 'ledger.release(text, bigint, text, text, numeric, text, text, t
 
 type Change = readonly [what: string, sql: string, told: string | RegExp];
 
-/** All at once, which is quicker. */
+/** All in one run, which is quicker. */
 const CHANGES: readonly Change[] = [
   [
     'a trigger that is switched off',

@@ -6,14 +6,15 @@ import { creditAll } from '../../../ledger/credit.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { call, facts, payments } from '../../ledger/payments.ts';
 
-/** The audit's own formulas say what the database's functions and views say while nobody has touched those. */
+/** The audit's own formulas agree with the database's functions and views, as long as those are untouched. */
 const db = await createTestDatabase();
 const [a, b, c, d] = (await payments(db.owner, 4)).map((one) => one.item);
 await creditAll(db.poolFor('app_worker'), [a!, b!]);
 await call(db.owner, 'park', [facts(c!, { key: 'suspense:c' })]);
 await call(db.owner, 'park', [facts(d!, { key: 'suspense:d' })]);
 const PARKED = (code: string) => `(select id from ledger.transaction where key = 'suspense:${code}')`;
-// One keeps a rest in suspense, another goes beside it; one is reversed with what stands beside it, and one given back.
+// One release keeps a rest in suspense, another goes beside it; one is reversed with its neighbor, and one is given
+// back.
 await db.owner.query(`
   select ledger.release('after:1', ${PARKED('c')}, 'd-1', 'w-1', 0, 'review:1', 'alice+bob', 'a | b
     with “signs”', null, 1);
@@ -21,7 +22,7 @@ await db.owner.query(`
   select ledger.give_back('after:3', ${PARKED('d')}, 'review:2', 'alice', 'it was recalled');
   update engine.deposit set closed_at = clock_timestamp() where external_order_number = '${d!.deposit}'`);
 
-/** Rows of either that the other has not. */
+/** Rows that only one of the two has. */
 const differs = async (ours: string, theirs: string) =>
   (await db.owner.query(`(${ours} except all ${theirs}) union all (${theirs} except all ${ours})`)).rows;
 

@@ -14,7 +14,7 @@ const FIELDS = [
   '"transactionCreateTime":"2021-07-01T00:00:00"',
 ];
 const raw = Buffer.from(`{"signature":"[signature]","timestamp":1625546438154,"data":{${FIELDS.join(',')}}}`);
-/** What a message that could not be read was stored with: its fields in order, numbers as written. */
+/** The content hash of an unreadable message: its fields in order, numbers as written. */
 const hashOfUnreadable = createHash('sha256')
   .update(`unreadable|{${FIELDS.join(',')}}`)
   .digest();

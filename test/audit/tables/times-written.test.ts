@@ -2,12 +2,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { createTestDatabase } from '../../support/database.ts';
 
-/** What decides what an audit looks at may be no time that the suspect can write. */
+/** No time that the suspect can write may choose the rows that an audit checks. */
 const db = await createTestDatabase();
 
 const RUNTIME = ['app_api', 'app_worker', 'app_decisions'];
 
-/** Columns that the audit's SQL holds against a clock; `since` in it is one of the first two. */
+/** Columns that the audit's SQL compares with a clock; `since` in it is one of the first two. */
 const HELD: Readonly<Record<string, string>> = {
   'deposit.created_at': 'the database says it as the row is made',
   'callback.received_at': 'the same',
@@ -18,7 +18,7 @@ const HELD: Readonly<Record<string, string>> = {
 };
 const NAMES = new Set(['since', ...Object.keys(HELD).map((name) => name.split('.')[1]!)]);
 
-/** Functions of runtime roles that are told a time, and what they do with it. */
+/** Functions of runtime roles with a time as argument, and its use. */
 const TOLD: Readonly<Record<string, string>> = {
   adopt_deposit: 'until: windows of an order that is taken over; the audit reads them in no condition',
   append_archive: 'closed: compared with the end of the history itself, of every row that is audited',

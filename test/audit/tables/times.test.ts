@@ -4,8 +4,8 @@ import type { FindingKind } from '../../../audit/report/findings.ts';
 import { ALONE, chainAnew, type Discrepancy, expectFound, findingsOf, keepBook, rewriteHistory } from '../book.ts';
 
 /**
- * What is recorded as earlier than what caused it, and what one message came to twice: done to a copy of the book by
- * somebody with every right, hashes and chain made to fit where the story needs it.
+ * Effects recorded before their cause, and two outcomes of one message: made in a copy of the book by a superuser.
+ * Hashes and chain are adjusted where the scenario needs it.
  */
 const book = await keepBook();
 const { credited, decided, twice, doubtful, rejected, reversed } = book.deposits;
@@ -16,11 +16,11 @@ const postingOf = (n: string, kind = 'credit') =>
 const stepOf = (n: string, step: string) => `workflow_id = 'deposit:${n}' and step = '${step}'`;
 
 const TIME = /"eventTime":"([^"]+)"/g;
-/** So much later; what is finer than milliseconds stays. */
+/** Later by this much; digits finer than milliseconds stay. */
 const moved = (time: string, byMs: number): string =>
   `${new Date(Date.parse(time) + byMs).toISOString().slice(0, 23)}${time.slice(23)}`;
 
-/** Moves the events that `which` names, counted from 1, and the archive's row with the last of them. */
+/** Moves the events that `which` selects, counted from 1, and the archive's row with the last of them. */
 const moveEvents = (n: string, byMs: number, which: (eventId: number) => boolean) => async (db: pg.Client) => {
   let eventId = 0;
   await rewriteHistory(db, `deposit:${n}`, (text) =>
@@ -195,7 +195,7 @@ test.each(CONTRADICTIONS)('$what is found, named and located', async (discrepanc
 test('an attempt that was begun after its deadline is told, and not one that was closed unsent', async () => {
   const findings = await expectFound(book, {
     what: 'both',
-    // A row of an attempt that was never begun has two times of one moment, and the deadline may be microseconds earlier.
+    // A row of an attempt that never began has two times of one moment, and the deadline may be microseconds earlier.
     tamper: `insert into engine.placement_attempt (external_order_number, n, started_at, deadline, outcome, answer)
         select external_order_number, 2, started_at, started_at - interval '5 microseconds', 'closed', '{"kind":"closed","cause":"NOT_SENT"}'
           from engine.placement_attempt where external_order_number = '${credited}';

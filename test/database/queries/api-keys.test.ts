@@ -32,7 +32,7 @@ describe('an API key', () => {
       `select k::text as row, proof_hash from engine.api_key k where name = 'shop'`,
     );
     expect(rows[0]!.row).not.toContain(key.slice(4));
-    // Not sha256 of the key itself: that is what proves it.
+    // Not the sha256 of the key: that one is the proof.
     expect(rows[0]!.proof_hash).toEqual(sha256(sha256(key)));
     expect(await findCaller(api, await create('everywhere'))).toMatchObject({ wallets: null });
   });
@@ -154,7 +154,7 @@ describe('the log of keys', () => {
 
 describe('a row from before there were pairs', () => {
   it('keeps working and can be revoked, whatever its name and scopes', async () => {
-    // As an older version wrote it: past the rules for new rows.
+    // A row of an older version: past the rules for new rows.
     await db.owner.query(`alter table engine.api_key disable trigger admit`);
     const key = `dek_${'o'.repeat(43)}`;
     await db.owner.query(

@@ -48,9 +48,9 @@ async function message(change: Partial<InboxRow> = {}): Promise<InboxRow> {
     ...change,
   };
 }
-/** Whatever its kind, and bound to nothing. */
+/** A row of any kind, bound to nothing. */
 const insert = (callback: InboxRow) => insertByOwner(db.owner, callback);
-/** As the API does when a message has come. */
+/** As the API does for a received message. */
 const receive = (callback: Omit<NewCallback, 'seal'>, stamp = newStamp(), copies = 1) =>
   inTransaction(api, (client) => insertCallback(client, sealed(callback, stamp), stamp, copies));
 const UNKNOWN = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER', acked: false } as const;
@@ -127,7 +127,7 @@ describe('an inbox row', () => {
     const unknown = await message(UNKNOWN);
     const kept = { deposit: null, acked: false };
     expect(await receive({ ...unknown, externalOrderNumber: orderNumber() })).toMatchObject(kept);
-    // Its order has turned up in the meantime: it waits for its routing as others do.
+    // Its order exists meanwhile: it waits for its routing as others do.
     expect(await receive(unknown)).toMatchObject(kept);
   });
 

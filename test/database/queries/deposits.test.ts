@@ -254,7 +254,7 @@ describe('a deposit that is closed', () => {
 describe('reservations whose workflow was perhaps never started', () => {
   it('are those still placing and old enough, oldest first, and no more than asked for', async () => {
     await db.owner.query('update engine.deposit set created_at = clock_timestamp()');
-    // The last before the server's clock was put back.
+    // The last one dates from before the server's clock was put back.
     const ages = [10, 40, 31, 90, 20, -259_200];
     const made = ages.map(() => reservation());
     for (const [i, one] of made.entries()) {
@@ -299,7 +299,7 @@ describe('a list of deposits', () => {
     const wallet = newWallet();
     const made = Array.from({ length: 7 }, () => reservation({ wallet }));
     for (const one of made) await reserve(api, one);
-    // The second to the fifth at the very same moment: the number decides.
+    // The second to the fifth at the very same moment: the number determines their order.
     await db.owner.query(
       `update engine.deposit set created_at = '2026-03-01T12:00:00.123456Z' where external_order_number = any($1)`,
       [made.slice(1, 5).map((one) => one.externalOrderNumber)],

@@ -12,7 +12,7 @@ import { byHand, createTestDatabase } from '../../support/database.ts';
 import { insertCallback } from '../../support/messages/inbox.ts';
 import { seal, sealed } from '../../support/seals.ts';
 
-/** One look that judges and writes the usual message: it takes what `route` takes for `first`, and nothing else. */
+/** One look that judges and writes the usual message: it accepts exactly what `route` accepts as `first`. */
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -103,7 +103,7 @@ describe('one look', () => {
 });
 
 describe('one look and a longer one', () => {
-  /** Mostly nothing stands against it, so that each thing does so alone. */
+  /** Mostly no obstacle, so that each obstacle occurs alone. */
   const mostly = <T>(usual: readonly T[], ...others: readonly T[]) =>
     fc.oneof({ weight: 6, arbitrary: fc.constantFrom(...usual) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
   const situation = fc.record({

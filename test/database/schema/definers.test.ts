@@ -12,7 +12,7 @@ interface Definer {
   readonly isPublic: boolean;
 }
 
-/** Functions that run with the rights of whoever owns them: what is wrong in one, every caller may use. */
+/** Functions that run with their owner's rights: every caller may exploit a fault in one. */
 const { rows: definers } = await db.owner.query<Definer>(
   `select p.oid::regprocedure::text as name, pg_get_userbyid(p.proowner) as owner, l.lanname as language,
           coalesce(p.proconfig, '{}') as settings, p.prosrc as source,
@@ -40,7 +40,7 @@ test.each(definers)('$name is executed by whom it was granted to, and makes no s
   expect(it.source).not.toMatch(/\bexecute\b/i);
 });
 
-// A body is text until a session calls it, and each session may have `standard_conforming_strings` as it likes.
+// A body is text until a session calls it, and each session may set `standard_conforming_strings`.
 test('no function reads a backslash, but for one to which both readings are the same', async () => {
   const { rows } = await db.owner.query<{ name: string }>(
     `select proname as name from pg_proc where pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace)

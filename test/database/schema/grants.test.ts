@@ -5,15 +5,15 @@ import { createTestDatabase } from '../../support/database.ts';
 
 const db = await createTestDatabase();
 const page = readFileSync(new URL('../../../docs/reference/database-roles.md', import.meta.url), 'utf8');
-/** What is allowed: the one list, for readers and for this test. */
+/** The grants allowed: one list, for readers and for this test. */
 const documented = /^```grants\n(.*?)^```$/ms.exec(page)![1]!;
 
 const GROUPS = ['engine_owner', 'ledger_owner', 'ledger_poster', 'ledger_decider', 'ledger_reader'];
 const LOGINS = ['app_api', 'app_worker', 'app_decisions', 'auditor', 'archiver'];
 
 /**
- * Every grant on anything in the engine's schemas, by the catalogue, the owner's own aside; what nobody has revoked from
- * PUBLIC counts as granted. `columns` is null where the whole table is meant.
+ * Every grant on any object of the engine's schemas, by the catalogue, the owner's own aside. A grant to PUBLIC that
+ * was never revoked counts too. `columns` is null where the whole table is meant.
  */
 const GRANTS = `
 with grants as (
@@ -63,7 +63,7 @@ async function found(on: pg.Pool | pg.ClientBase = db.owner): Promise<string> {
     .join('');
 }
 
-/** Each line under the role it belongs to. */
+/** Each line under its role. */
 function withRole(list: string): string[] {
   let role = '';
   return list.split('\n').map((line) => {

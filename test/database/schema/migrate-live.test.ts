@@ -12,7 +12,7 @@ import { createTestDatabase } from '../../support/database.ts';
 import { sealed } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 
-/** Migrations beside a running engine: who reads, creates and receives is never stopped by one. */
+/** Migrations beside a running engine: none of them blocks readers, creates or callbacks. */
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const FILES = (await readdir(MIGRATIONS)).toSorted();
@@ -25,7 +25,7 @@ async function connect(name: string): Promise<pg.Client> {
   return client;
 }
 
-/** An audit: it has looked at a table and goes on for hours. */
+/** An audit: it has read a table and stays in its transaction for hours. */
 async function longReader() {
   const client = await connect('deposit-audit');
   await client.query('begin isolation level repeatable read read only');
@@ -33,7 +33,7 @@ async function longReader() {
   return { end: () => client.query('rollback') };
 }
 
-/** The migrations that are there, and one more. */
+/** The existing migrations and one more. */
 async function withOneMore(sql: string): Promise<{ readonly folder: string; readonly name: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -120,7 +120,7 @@ describe('behind a long reader and under traffic', () => {
     await reader.end();
     expect(await migrated).toEqual([name]);
     const { slowestMs, failures } = await load.stop();
-    // Without a limit of its own the file would hold everybody up until the reader ends: their own limit is 2 s.
+    // Without a limit of its own the file would block all others until the reader ends: their own limit is 2 s.
     expect(failures).toEqual([]);
     expect(slowestMs).toBeLessThan(2_000);
     expect(told[0]).toMatch(

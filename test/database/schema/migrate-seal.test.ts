@@ -15,7 +15,7 @@ import { startOf } from '../../support/programs.ts';
 
 const db = await createTestDatabase();
 
-/** `npm run migrate` with this key, or none; what it says. */
+/** Runs `npm run migrate` with this key, or none; returns its output. */
 async function migrate(seed: Buffer | null, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await migrated(seed, ...args);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -38,7 +38,7 @@ const nameOf = (seed: Buffer) => sealKey(new Secret(seed)).id;
 
 test('migrate registers the key of the seals, where no API of before can be at work or that is said', async () => {
   expect(await migrate(null)).toContain('INBOX_SEAL_KEY is not set');
-  // A row that may be of an API of before MACs.
+  // A row that an API from before MACs may have written.
   await byHand(
     db.owner,
     `insert into engine.callback (external_order_number, content_hash, raw, receipt, acked) values ('old-1', sha256('x'), 'x', 'first', true)`,
@@ -50,11 +50,11 @@ test('migrate registers the key of the seals, where no API of before can be at w
   expect(await migrate(second)).toContain(`INBOX_SEAL_KEY ${nameOf(second)} is registered`);
   expect(await migrate(second)).not.toContain('INBOX_SEAL_KEY');
   expect(await registeredSealKeys(db.owner)).toEqual([nameOf(first), nameOf(second)]);
-  // A new database: no row could be of anybody else.
+  // A new database: no other API can have written a row.
   await byHand(db.owner, 'delete from engine.seal_mac');
   await byHand(db.owner, 'delete from engine.callback');
   expect(await migrate(first)).toContain(`INBOX_SEAL_KEY ${nameOf(first)} is registered`);
-  // What makes seals is in no table.
+  // The key that makes seals is in no table.
   const { rows } = await db.owner.query<{ all: string }>(
     "select string_agg(m::text, e'\\n') as all from engine.seal_mac m",
   );

@@ -84,7 +84,7 @@ it('an API of before goes on finding its callers until the contract, by keys tha
     expect(found.rows).toEqual([{ name }]);
   }
   await migrate(client);
-  // What proves a key is no more in the file of the table, as a copy of the disk has it.
+  // The proof of a key is gone from the file of the table too, as a copy of the disk has it.
   await client.query('checkpoint');
   const file = await client.query(
     `select position(sha256('new') in pg_read_binary_file(pg_relation_filepath('engine.api_key'))) as at`,

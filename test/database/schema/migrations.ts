@@ -27,7 +27,7 @@ export async function emptyDatabase(): Promise<{ readonly url: string; readonly 
   return { url: url.href, client: await connect(url.href) };
 }
 
-/** The migrations in a folder of their own, to be changed. */
+/** A copy of the migrations in a folder of its own, to be changed. */
 export async function copyOfMigrations(files: readonly string[] = FILES): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
   onTestFinished(() => rm(folder, { recursive: true }));

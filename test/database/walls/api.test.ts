@@ -15,7 +15,7 @@ import { order, orderNumber, paid } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 import { seal, sealed } from '../../support/seals.ts';
 
-/** Whoever has the API's login, and nothing else: what no message can do, it cannot do either. */
+/** An attacker with the API's login and nothing else can do no more than a message can. */
 const db = await createTestDatabase();
 const login = db.poolFor('app_api');
 
@@ -26,7 +26,7 @@ const first = { receipt: 'first', reviewReason: null } as const;
 const unknown = { receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;
 
 const payment = (n: string) => paid(order({ externalOrderNumber: n }));
-/** As the API does when a message has come. */
+/** As the API does for a received message. */
 function receive(n: string, as: Parameters<typeof rerouteCallback>[2] = first, data = payment(n)) {
   const stamp = { keyId: 'key', timestampMs: randomBytes(5).readUIntBE(0, 5) };
   const content = { externalOrderNumber: n, contentHash: contentHash(data), data, raw: Buffer.from('{}'), ...as };
@@ -121,7 +121,7 @@ describe('a deposit', () => {
     const n = await waiting();
     await byHand(db.owner, 'update engine.deposit set state = $2 where external_order_number = $1', [n, state]);
     await expect(receive(n)).rejects.toMatchObject(noMessage);
-    // Nor by a row that is there already.
+    // Nor by an existing row.
     const kept = await receive(n, unknown);
     const reroute = inTransaction(login, (client) => rerouteCallback(client, kept.id, first, null));
     await expect(reroute).rejects.toMatchObject(noMessage);
@@ -198,7 +198,7 @@ describe('a message', () => {
     await markRaised(login, id, true);
     expect(await callbackRow(id)).toMatchObject({ outcome: null });
     const kept = await receive(orderNumber(), unknown);
-    // Nobody has acknowledged it.
+    // It is not acknowledged.
     expect(await openOwnCase(login, kept.id)).toBeNull();
     await markRaised(login, kept.id, true);
     expect(await callbackRow(kept.id)).toMatchObject({ outcome: null, raised_at: null });
@@ -233,7 +233,7 @@ describe('a case', () => {
         .by;
     expect(await handOver(null)).toBe(`${workflowId}:again:1`);
     expect(await handOver(null)).toBeNull();
-    // Whatever the session makes of a backslash, no name is given out twice.
+    // However the session reads a backslash, no name is assigned twice.
     const session = await login.connect();
     await session.query('begin; set local standard_conforming_strings = off');
     const handed = await session.query('select engine.hand_over($1, $2) as by', [workflowId, `${workflowId}:again:1`]);

@@ -15,7 +15,7 @@ import { orderNumber, paid } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 import { sealed } from '../../support/seals.ts';
 
-/** The logins of API and worker together, and no key: what they put into the inbox is refused by the database itself. */
+/** The logins of API and worker together, without a key: the database itself refuses their inbox rows. */
 const db = await createTestDatabase();
 const [api, worker] = [db.poolFor('app_api'), db.poolFor('app_worker')];
 const generation = () => {
@@ -45,7 +45,7 @@ const ordered = async () => {
   const order = await reserved(db.owner);
   return { order, data: paid(order) };
 };
-/** An API of before gives no MAC. */
+/** An older API gives no MAC. */
 const insertAsBefore = (row: Row, { signature, key, sealedMs }: NewSeal) =>
   api.query<{ id: string }>(`select id from engine.receive($1, $2, $3, $4, $5, $6, 'key', 1, 1, $7, $8, $9)`, [
     row.externalOrderNumber,
@@ -58,7 +58,7 @@ const insertAsBefore = (row: Row, { signature, key, sealedMs }: NewSeal) =>
     key,
     sealedMs,
   ]);
-/** Seal and MAC that are none. */
+/** An invalid seal and MAC. */
 const invented = (key: string): NewSeal => ({
   signature: randomBytes(64),
   key,

@@ -19,7 +19,10 @@ import { order, paid, settings, reservation } from '../../support/builders.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { insertDecision, proofFor } from '../../support/operators.ts';
 
-/** One person, and the logins of API, worker and decisions: a genuine message of an order that is not there is no money for them. */
+/**
+ * One operator, and the logins of API, worker and decisions: a genuine message about an absent order is no money for
+ * them.
+ */
 const db = await createTestDatabase();
 const [api, worker] = [db.poolFor('app_api'), db.poolFor('app_worker')];
 const key = sealKey(new Secret(randomBytes(32)));
@@ -129,7 +132,7 @@ it('what people have rejected no machine credits, whatever became of the deposit
   const first = await message(asked, 'first', null, data);
   const second = await caseOf(await message(asked, 'other_content', 'SECOND_CODE'));
   expect(await decides(second, 'credit')).toMatchObject({ kind: 'decided' });
-  // Its own workflow has not given it to people: the API's login has.
+  // Not its own workflow but the API's login gave it to operators.
   expect(await decides(await caseOf(first), 'reject')).toMatchObject({ kind: 'decided', decision: 'reject' });
   const item = itemFor(asked, first, data);
   await openDoubt(api, proofFor('alice'), { externalOrderNumber: asked.externalOrderNumber }, 'it was never paid');

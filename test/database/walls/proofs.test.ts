@@ -11,7 +11,10 @@ import { createTestDatabase } from '../../support/database.ts';
 import { proofFor } from '../../support/operators.ts';
 import { payment, received, reserved } from '../../ledger/payments.ts';
 
-/** The API's own login speaks for nobody: each step takes the proof of a person's key (docs/internals/threat-model.md#people). */
+/**
+ * The API's login can act for no operator: each step takes the proof of a person's key
+ * (docs/internals/threat-model.md#people).
+ */
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 
@@ -34,7 +37,7 @@ async function issues(name: string, more: Partial<NewKey> = {}) {
   return { keyId, proof: proofOf(key) };
 }
 
-/** What the database keeps of keys, as a backup shows it. */
+/** The database's record of keys, as a backup shows it. */
 const kept = async (): Promise<Secret[]> =>
   (await db.owner.query<{ proof_hash: Buffer }>('select proof_hash from engine.api_key')).rows.map(
     (row) => new Secret(row.proof_hash),

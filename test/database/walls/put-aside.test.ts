@@ -24,8 +24,9 @@ import { insertDecision, issueOperators } from '../../support/operators.ts';
 import { seal, sealed, sealTrust, testSealKey } from '../../support/seals.ts';
 
 /**
- * What the logins had put aside in a database of before 027-put-aside.sql, whose contract came a day after its roles, and what
- * they can still put there: it moves no money, uses up nothing of a genuine payment, and stops nobody.
+ * A database of before 027-put-aside.sql, whose contract came a day after its roles. Covers the rows that the logins
+ * had put aside there, and those that they can still put there. They move no money, consume nothing of a genuine
+ * payment, and block nothing.
  */
 const name = `test_${randomBytes(6).toString('hex')}`;
 const server = required('TEST_POSTGRES_URL');
@@ -60,7 +61,7 @@ async function reserved() {
   await reserveInAny(api, reservation(asked));
   return asked;
 }
-/** A message of a new order; `forged`: with a seal and a MAC that are none. */
+/** A message of a new order; `forged`: with an invalid seal and MAC. */
 async function message(
   {
     receipt = 'first',
@@ -89,7 +90,7 @@ async function caseOf(id: string): Promise<string> {
   const { rows } = await api.query<{ id: string }>('select id from engine.open_case($1)', [id]);
   return rows[0]!.id;
 }
-/** A credit that two people are said to have decided, by these two rows. */
+/** A credit that two operators seem to have decided, by these two rows. */
 const decided = (workflowId: string, proposalId: string, confirmationId: string) =>
   carryOutDecision(decisions, { workflowId, proposalId, confirmationId }, () => Promise.resolve(true));
 async function proved(workflowId: string) {

@@ -13,7 +13,7 @@ describe('a change of state', () => {
     const { rows } = await db.owner.query<{ definition: string }>(
       `select pg_get_triggerdef(oid) as definition from pg_trigger where tgrelid = 'engine.deposit'::regclass and tgname = 'state'`,
     );
-    // Two columns compared with rows of literals, however this version of PostgreSQL writes them.
+    // Two columns compared with rows of literals, however this version of PostgreSQL prints them.
     const states = [...rows[0]!.definition.matchAll(/'([A-Z_]+)'::text/g)].map((match) => match[1]!);
     const pairs = states.flatMap((state, i) => (i % 2 === 0 ? [`${state}>${states[i + 1]}`] : []));
     expect(new Set(pairs)).toEqual(shownTransitions());

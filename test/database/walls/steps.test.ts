@@ -10,7 +10,7 @@ import { createTestDatabase } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 import { received, reserved } from '../../ledger/payments.ts';
 
-/** What people do about a case is admitted under the lock of the case, whoever writes it down. */
+/** A step of an operator is admitted under the lock of the case, from any writer. */
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 
@@ -40,7 +40,7 @@ async function opensCase({ limit = '0', amount = '5000' } = {}): Promise<Case> {
   );
 }
 
-/** A case about a message that could not be read. */
+/** A case about an unreadable message. */
 async function opensUnreadable(): Promise<Case> {
   const order = await reserved(db.owner);
   const { id } = await inTransaction(db.owner, (client) =>
@@ -77,7 +77,7 @@ const confirms = (of: Case, operator: string, proposal: string) =>
 const withdraws = (of: Case, operator: string, proposal: string) =>
   write({ ...of, operator, step: 'withdraw', proposal, reason: 'thought again' });
 
-/** A proposal that the case's workflow has taken up. */
+/** A proposal that the case's workflow has accepted. */
 async function waiting(of: Case, operator = 'alice', more: { readonly beside?: string } = {}): Promise<string> {
   const proposal = await proposes(of, operator, more);
   await noteProposal(db.owner, of.workflowId, proposal);

@@ -13,7 +13,7 @@ import { brokenBlocks, call, facts, faultsOf, payment, payments } from '../../le
 import { createTestDatabase, required } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 
-/** Whoever continues a chain waits for its turn: at a row that no login can lock, and not at an advisory lock. */
+/** The writer of a chain waits for its turn: at a row that no login can lock, and not at an advisory lock. */
 const db = await createTestDatabase();
 const worker = db.poolFor('app_worker');
 
@@ -102,7 +102,7 @@ it('comes to a posting of before that still waits for the lock of before, when a
   const [parked] = await call(pool, 'park', [facts(one!.item, { key: 'suspense:turns' })]);
   const holder = await connect(urlOf(client));
   await holder.query(`select pg_advisory_lock(hashtext('ledger.block'))`);
-  // It touches no balance that a credit touches: nothing but the turn is between the two.
+  // It touches no balance that a credit touches: they share the turn only.
   const waits = pool.query<{ outcome: string }>(
     `select outcome from ledger.release('after:1', $1, $2, $3, 0, 'review:1', 'alice+bob', 'ours')`,
     [parked!.id, one!.item.deposit, one!.item.wallet],

@@ -20,7 +20,10 @@ import { insertCallback as insertByOwner, markReviewed } from '../../support/mes
 import { insertDecision } from '../../support/operators.ts';
 import { until } from '../../support/until.ts';
 
-/** What the logins of API and worker can have put aside before a key was registered, or taken away: no machine credits it. */
+/**
+ * Rows that the logins of API and worker can have put aside before a key was registered, or taken away: no machine
+ * credits them.
+ */
 const db = await createTestDatabase();
 const worker = db.poolFor('app_worker');
 const generation = () => {
@@ -43,7 +46,7 @@ async function session(role: Role, begin = ''): Promise<pg.Client> {
   return client;
 }
 
-/** A message of a new order; whose the seal is: null, of nobody. */
+/** A message of a new order; `by`: the key of its seal, null: an invalid one. */
 async function message(by: typeof own | null, receipt: 'first' | 'other_content' = 'first') {
   const order = await reserved(db.owner);
   const data = paid(order);
@@ -81,7 +84,7 @@ const itemOf = ({ order, id, data }: Written): string =>
       late: false,
     },
   ]);
-/** The case of a second payment, whose row came before anything was demanded. */
+/** The case of a second payment, whose row is older than the demand for MACs. */
 async function unvouched(by: typeof own | null) {
   const { row, seal, order } = await message(by, 'other_content');
   const deposit = order.externalOrderNumber;
@@ -101,7 +104,7 @@ describe('by what was put aside nothing is minted', () => {
       'in a transaction that was open',
       'forged, and not refused yet',
     ].map((what) => before[what]!.id);
-  /** Whoever reads the table itself waits behind it. */
+  /** A reader of the table itself waits behind it. */
   const demandWaits = () =>
     until('the demand to wait', async () => {
       const { rowCount } = await db.owner.query(
@@ -118,7 +121,7 @@ describe('by what was put aside nothing is minted', () => {
     };
     before['forged'] = await write(null);
     before['with an outcome that it never had'] = await write(null);
-    // As the logins of API and worker could, before the contract.
+    // The logins of API and worker could do so before the contract.
     await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = $1`, [
       before['with an outcome that it never had'].id,
     ]);
@@ -142,7 +145,7 @@ describe('by what was put aside nothing is minted', () => {
     await registerSealKey(db.owner, own.key, false);
     before['noted'] = await write(own);
     before['forged, and not refused yet'] = await write(null);
-    // Else what they do were committed when a MAC is demanded.
+    // Otherwise their changes would be committed when MACs are demanded.
     const demanded = demandMacs(db.owner);
     await demandWaits();
     await crediting.query('rollback');
@@ -241,7 +244,7 @@ describe('by what was put aside nothing is minted', () => {
         });
         await noteProposal(db.owner, workflowId, proposal);
         const confirmation = await step('bob', { step: 'confirm', proposal, reason: null });
-        // The login's own word on the seal.
+        // The login's own claim about the seal.
         return carryOutDecision(
           db.poolFor('app_decisions'),
           { workflowId, proposalId: proposal, confirmationId: confirmation },

@@ -12,7 +12,7 @@ import { order as buildOrder, settings } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 
-/** What whoever has the worker's login can do: each of these was possible by its grants. */
+/** The rights of an attacker with the worker's login: its grants once allowed each of these. */
 
 const db = await createTestDatabase();
 const worker = db.poolFor('app_worker');
@@ -40,7 +40,7 @@ const begin = (n: string, change: object = {}) =>
   });
 const stateOf = async (n: string) => (await findDeposit(db.owner, n))!.state;
 
-/** So many sessions wait for a lock here. */
+/** Waits until this many sessions wait for a lock here. */
 const waiting = (count: number) =>
   until(`${count} to wait`, async () => {
     const { rows } = await db.owner.query<{ n: number }>(

@@ -11,11 +11,14 @@ import { startEngine } from '../../support/engine.ts';
 import { startPart } from '../../support/process.ts';
 import { until } from '../../support/until.ts';
 
-/** The relay raises nothing by itself here: what is raised was told. */
+/** The relay raises nothing by itself here: only notified callbacks are raised. */
 const NO_RELAY = { everyMs: 100, freshMs: 3_600_000, againMs: 3_600_000, unstartedMs: 3_600_000 };
 const engine = await startEngine({ relay: NO_RELAY });
 
-/** What it may know, and an address of its own: neither Temporal nor a key that it does not verify or seal with. */
+/**
+ * The environment of the listener, with an address of its own: no Temporal, and only keys that it verifies or seals
+ * with.
+ */
 async function environment(): Promise<Readonly<Record<string, string>>> {
   const known = /^(DATABASE_URL_API|MTPAY_(ACCESS|SECRET)_KEY|CALLBACK_KEY|INBOX_SEAL_(KEY|PUBLIC_KEYS))$/;
   return {
@@ -69,7 +72,7 @@ test('names of rows that nobody kept, and of rows that are done, move nothing', 
       `select pg_notify(application_name, $1) from pg_stat_activity where application_name like 'deposit_api_listen_%' and datname = current_database()`,
       [told],
     );
-  // It still hears.
+  // It still receives callbacks.
   const other = paid(await placed());
   const alone = await startCallbacks(loadCallbacksConfig(await environment()), memoryLog().log);
   onTestFinished(() => alone.close());
@@ -111,7 +114,7 @@ test('on a database without any deposit it keeps nothing, unless that is meant',
     memoryLog().log,
   );
   onTestFinished(() => meant.close());
-  // Not acknowledged yet: its order is unknown. But it is kept.
+  // Not acknowledged yet, since its order is unknown, but stored.
   expect((await send(meant.callbackUrl, data)).status).toBe(503);
   await until('the message to be kept', async () => (await count()) === 1);
 });

@@ -139,7 +139,7 @@ describe('a second payment of one deposit', () => {
     const deposit = await placed();
     const n = deposit.externalOrderNumber;
     const codes = Array.from({ length: 20 }, () => transactionCode());
-    // Ahead of the clock: a little behind it lie the stamps that we signed ourselves.
+    // Ahead of the clock: our own stamps lie a little behind it.
     const at = Date.now();
     const answers = await Promise.all(
       codes.map((code, i) => delivered(() => say(paid(deposit, { transactionCode: code }), at + i))),
@@ -209,7 +209,7 @@ describe('other content', () => {
     await engine.untilState(n, 'IN_REVIEW');
     for (let i = 1; i <= 23; i += 1) {
       const answer = await say({ ...data, transactionAmount: String(i + 1) });
-      // What could be read may be money: what is not kept is not acknowledged.
+      // A readable message may be a payment: if it is not stored, it is not acknowledged.
       if (i <= 20) expectAck(answer);
       else expectRefusal(answer, 503, 'unavailable');
     }
@@ -219,7 +219,8 @@ describe('other content', () => {
       4,
     ]);
     expect(api.alarms(n).filter((alarm) => alarm === 'callback_flood')).toHaveLength(3);
-    // What is not kept leaves its stamp: no other content is taken under it. Each of the 23 had a ticket of its own.
+    // An unstored message leaves its stamp: no other content is accepted under it. Each of the 23 had a ticket of its
+    // own.
     expect(await stampsOf(n)).toBe(24);
     expectAck(await say({ ...data, transactionAmount: '-1' }));
     await expectReview(deposit, 'unreadable', 'UNREADABLE');
@@ -268,7 +269,7 @@ describe('many at once for one order', () => {
     ]);
     const at = Date.now();
     const data = paid(hot);
-    /** As the provider does: a 503 is not the end. */
+    /** The provider retries after a 503. */
     const untilAck = async (of: CallbackData): Promise<void> => {
       const answer = await say(of, at);
       return answer.status === 503 ? untilAck(of) : expectAck(answer);
@@ -287,7 +288,7 @@ describe('many at once for one order', () => {
   });
 });
 
-/** Last, because it looks at what all the others have left behind. */
+/** Last, because it checks the traces of all other tests. */
 describe('what is left behind', () => {
   test('T3: no table, history or log holds a signature, a token, a key or the payer’s name', expectNoTraces);
 

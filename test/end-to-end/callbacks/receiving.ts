@@ -10,7 +10,7 @@ import { callbackAddress, callbackBody, providerKey } from '../../support/messag
 import { type Answer, startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
-/** No relay starts what a test has only reserved. */
+/** No relay starts the deposits that a test has only reserved. */
 const NO_START = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 3_600_000 };
 const PAYER = 'Zhuge Liangliang';
 
@@ -19,7 +19,7 @@ export async function startReceiving() {
   const engine = await startEngine({ worker: false });
   const api = await loggedApi(engine, NO_START);
   const worker = await loggedWorker(engine);
-  /** Every body that was sent: what is in them must not be found elsewhere. */
+  /** Every body that was sent: its secrets must not be found elsewhere. */
   const sent: string[] = [];
   const addresses = new Set<string>();
 
@@ -43,7 +43,7 @@ export async function startReceiving() {
     expect(await postings(engine, externalOrderNumber)).toEqual([amount]);
   }
 
-  /** The newest inbox row is a case of its own, in people's hands; the deposit and its money are untouched by it. */
+  /** The newest inbox row is a case of its own, open for operators; the deposit and its money are unchanged. */
   async function expectReview({ externalOrderNumber }: Order, receipt: string, reason: string): Promise<InboxRow> {
     const row = await until(`a review ${reason}`, async () => {
       const newest = (await inbox(engine, externalOrderNumber)).at(-1);
@@ -69,7 +69,7 @@ export async function startReceiving() {
     return answer;
   }
 
-  /** Refused as above; its address and its signature are right, so that people are told, once. */
+  /** Refused as above; its address and its signature are right, so one alarm is raised. */
   async function expectTold(asking: () => Promise<Answer>, status: number, code: string): Promise<Answer> {
     const before = timesRaised(api, 'callback_not_readable');
     const answer = await expectUntouched(asking, status, code);
@@ -80,7 +80,7 @@ export async function startReceiving() {
   /** The last alarm of a kind, with what it proves. */
   const lastAlarm = (alarm: string) => raised(api.log, api.lines).findLast((line) => line.alarm === alarm);
 
-  /** Of all that this file has sent, no secret is in a table, a history or a log: a file's last test. */
+  /** Expects no secret of this file's messages in a table, a history or a log: a file's last test. */
   async function expectNoTraces(): Promise<void> {
     const text = await traces(engine, [...api.lines, ...worker.lines]);
     const canaries = [
@@ -95,7 +95,7 @@ export async function startReceiving() {
     expect(canaries.filter((canary) => text.includes(canary))).toEqual([]);
     const stamps = await engine.db.owner.query<{ timestamp_ms: string }>('select timestamp_ms from engine.own_stamp');
     expect(text).not.toContain(sign(providerKey(engine), Number(stamps.rows[0]!.timestamp_ms)));
-    // What is looked for would be found: these are there, in a table, a history's payload and a log.
+    // The search works: these are there, in a table, a history's payload and a log.
     expect(text).toContain('"[signature]"');
     expect(text).toContain('"paymentWindowMs":1800000');
     expect(text).toContain('"alarm":"callback_review"');

@@ -95,7 +95,7 @@ describe('what proves nothing', () => {
     expect(alarms()).toBe(before);
     await engine.callback(at(`${kid}/${respelled}`), genuine());
     expect(alarms()).toBe(before + 1);
-    // Only claimed: whoever holds a signature can write any number beside it.
+    // Only claimed: the holder of a signature can write any number beside it.
     const alarm = lastAlarm('callback_good_signature_wrong_token')!;
     expect(alarm).toMatchObject({ claimed: deposit.externalOrderNumber });
     expect(alarm).not.toHaveProperty('deposit');

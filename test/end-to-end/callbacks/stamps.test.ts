@@ -124,7 +124,7 @@ describe('a stamp of our own that comes back as a callback', () => {
   });
 });
 
-/** Last, because it looks at what all the others have left behind. */
+/** Last, because it checks the traces of all other tests. */
 describe('what is left behind', () => {
   test('T3: no table, history or log holds a signature, a token, a key or the payer’s name', expectNoTraces);
 

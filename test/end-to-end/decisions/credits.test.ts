@@ -5,7 +5,7 @@ import { byHand } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 import { startDeciding } from './deciding.ts';
 
-/** The money of one deposit, whoever moves it and however often: what the books hold is what merchants and people read. */
+/** The money of one deposit, however often it moves: merchants and operators read the same as the books hold. */
 const { engine, alice, bob, newWallet, deposit, arrivesAhead, credited } = await startDeciding();
 
 test('a credit is taken out and put back as often as people decide, and every reader sees where the money is', async () => {
@@ -129,7 +129,7 @@ describe('a payment that no machine may bind', () => {
     const own = await arrives(engine, order);
     await engine.untilState(order.externalOrderNumber, 'CREDITED');
 
-    // Proposed when nothing stood in the wallet: the books refuse it, and nothing is parked for it.
+    // Proposed while the wallet held no credit: the books refuse it, and nothing is parked for it.
     expectRefusal(await bob.confirm(id, early), 409, 'credited_meanwhile');
     const found = await bob.case(id);
     expect(found).toMatchObject({

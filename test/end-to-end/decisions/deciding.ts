@@ -5,7 +5,7 @@ import { paid } from '../../support/builders.ts';
 import { startEngine } from '../../support/engine.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';
 
-/** An engine with two people who decide about the money of its deposits; stopped when the file is done. */
+/** An engine with two operators who decide about the money of its deposits; stopped when the file is done. */
 export async function startDeciding() {
   const engine = await startEngine();
   const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];

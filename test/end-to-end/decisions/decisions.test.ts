@@ -5,7 +5,7 @@ import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 import { byHand } from '../../support/database.ts';
 
-/** What no machine may decide, decided by people: the whole engine, each operator with a personal key. */
+/** Operators decide the cases that no machine may decide: the whole engine, each operator with a personal key. */
 const engine = await startEngine();
 const [alice, bob, carol] = [
   await operator(engine, 'alice'),
@@ -16,7 +16,7 @@ const [alice, bob, carol] = [
 let wallets = 0;
 const newWallet = () => `wallet-decided-${(wallets += 1)}`;
 
-/** A deposit whose payment has the wrong price: the judge will not have it, nothing is posted. */
+/** A deposit whose payment has the wrong price: the judge refuses it, nothing is posted. */
 async function mismatched() {
   const order = await placed(engine, { wallet: newWallet() });
   const data = await arrives(engine, order, { paymentPrice: 36001, transactionAmount: '4999' });
@@ -326,7 +326,7 @@ describe('a credit that was wrong', () => {
     expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'to whom?' }), 409, 'deposit_required');
     await decideTogether(bob, carol, id, { decision: 'credit', toDeposit: right.externalOrderNumber });
     expect(await walletBalance(engine, right.wallet)).toBe('5000');
-    // The merchant of either deposit reads where the money is; it is not in suspense any more.
+    // The merchant of either deposit reads where the money is: no longer in suspense.
     expect(await engine.deposit(order.externalOrderNumber)).toMatchObject({
       creditedAmount: '0',
       credits: [{ reversed: { kept: true } }],

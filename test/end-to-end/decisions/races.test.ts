@@ -7,7 +7,7 @@ import { cameEarlier } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 import { confirm } from '../../../workflows/messages.ts';
 
-/** Steps that come while a decision is being carried out: each counts or is refused, and what people are told is so. */
+/** Steps that arrive while a decision is carried out: each counts or is refused, and the response reports which. */
 const engine = await startEngine();
 const [alice, bob, carol] = [
   await operator(engine, 'alice'),
@@ -16,7 +16,7 @@ const [alice, bob, carol] = [
 ];
 const reason = 'by the statement';
 
-/** The decisions' role may carry nothing out for a while: what is to be carried out waits. */
+/** The role of decisions lacks its rights for a while: decisions wait. */
 async function whileAway(work: () => Promise<void>): Promise<void> {
   await engine.db.owner.query(
     'revoke execute on function engine.bring_in(text, bigint, bigint, text) from app_decisions',

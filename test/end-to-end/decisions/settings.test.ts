@@ -5,7 +5,7 @@ import { expectRefusal } from '../../api/evidence.ts';
 import { startEngine } from '../../support/engine.ts';
 import { assertInLanes } from '../../support/lanes.ts';
 
-/** Decisions where one person suffices up to a limit, and where late money waits for people. */
+/** Decisions where one operator suffices up to a limit, and where late money waits for operators. */
 const engine = await startEngine({ env: { REVIEW_LIMIT: '1000' } });
 const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
 const hasty = await startEngine({ env: { LATE_POLICY: 'review', PAYMENT_WINDOW: '200ms' } });
@@ -51,7 +51,7 @@ describe('the review limit', () => {
     expect(beside.body).toMatchObject({ needsTwo: true });
     expectRefusal(await alice.confirm(id, beside.body.proposal.id), 409, 'same_operator');
     await alice.withdraw(id, beside.body.proposal.id);
-    // Alone again: what stands there is taken out first.
+    // Alone again: the credit in the wallet is reversed first.
     const doubt = await alice.doubt({ externalOrderNumber: order.externalOrderNumber, reason: 'recalled' });
     await decideTogether(alice, alice, doubt.body.id, { decision: 'reverse' });
     expect(await decideTogether(alice, alice, id, { decision: 'credit' })).toMatchObject({ decidedBy: 'alice' });
@@ -109,7 +109,7 @@ test('a hundred confirmations of two people at once decide once', async () => {
   const answers = await Promise.all(
     Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? alice : bob).confirm(id, body.proposal.id)),
   );
-  // Ten at a time is as much as one workflow hears; the others may come again.
+  // One workflow takes ten updates at a time; the others may retry.
   expect(answers.filter(({ status }) => status === 200 || status === 202).length).toBeLessThanOrEqual(1);
   expect(answers.every(({ status }) => [200, 202, 409, 503].includes(status))).toBe(true);
   await engine.untilState(order.externalOrderNumber, 'CREDITED');

@@ -16,7 +16,9 @@ import { startEngine } from '../../support/engine.ts';
 import { byHand } from '../../support/database.ts';
 import { startOf } from '../../support/programs.ts';
 
-/** Where every step is signed on the operator's own device: keys alone, a stolen session or a replayed step decide nothing. */
+/**
+ * Every step is signed on the operator's own device: keys alone, a stolen session or a replayed step decide nothing.
+ */
 const folder = await mkdtemp(join(tmpdir(), 'operators-'));
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -34,7 +36,7 @@ const engine = await startEngine({ env });
 const keys: Record<string, string> = {};
 for (const name of ['alice', 'bob'])
   keys[name] = await createApiKey(engine.db.owner, { name, scopes: ['reviews:decide', 'deposits:read'] });
-/** Somebody who has no device here. */
+/** An operator without a device here. */
 const carol = await operator(engine, 'carol');
 
 let wallets = 0;
@@ -45,7 +47,7 @@ async function mismatched(amount = '4999') {
   return { order, id: id as string };
 }
 
-/** What a device would send: the body with its signature, and nothing is sent. */
+/** A device's request: the body with its signature, not sent. */
 async function signedBody(name: string, words: string, options: ReviewOptions = {}, device = name): Promise<StepBody> {
   let body: StepBody = {};
   const signer = createSigner(name, { pem: await readFile(fileOf(device), 'utf8'), agrees: async () => true });
@@ -77,7 +79,7 @@ test('two people decide with `npm run sign`; what each signs is shown first, and
   for (const { stdout, stderr } of [proposed, confirmed]) expect(stdout + stderr).not.toContain('PRIVATE');
   const { trust, after } = loadSignatureConfig(env);
   expect(await findUnsigned(engine.db.owner, trust, after, 2)).toEqual([]);
-  // Whoever may do everything to the table is found by it.
+  // Detects a change by a superuser of the table.
   await byHand(engine.db.owner, `update engine.decision set reason = 'another' where id = $1`, [number]);
   expect((await findUnsigned(engine.db.owner, trust, after, 2)).map((found) => found.id)).toContain(number);
   await byHand(engine.db.owner, `update engine.decision set reason = 'seen' where id = $1`, [number]);
@@ -129,7 +131,7 @@ describe('refused, and nothing is written', () => {
 
 test('two keys together move nothing past the API: the worker asks for both signatures', async () => {
   const { order, id } = await mismatched();
-  // An API that was taken over, or one that was told to ask for none.
+  // A compromised API, or one configured to require no signatures.
   await withApi(engine, { env: { DECISION_SIGNATURES: 'off' } }, async () => {
     const proposed = await post('alice', id, 'propose', { decision: 'credit', ...credit });
     expect(proposed.status, proposed.text).toBe(200);

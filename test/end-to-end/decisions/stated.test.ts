@@ -3,7 +3,7 @@ import { arrives, decideTogether, opened, placed, walletBalance } from '../../ap
 import { expectRefusal } from '../../api/evidence.ts';
 import { startDeciding } from './deciding.ts';
 
-/** What two people read in the statement, each for themselves, stands for a message that no machine can read. */
+/** Two operators each read the statement; their data replaces a message that no machine can read. */
 const { engine, alice, bob, newWallet, deposit, credited } = await startDeciding();
 
 describe('a callback that cannot be read', () => {
@@ -27,7 +27,7 @@ describe('a callback that cannot be read', () => {
     expectRefusal(differs, 409, 'facts_differ');
     expect(differs.body.detail).toContain('amount');
     expect(await walletBalance(engine, order.wallet)).toBe('0');
-    // The next try is to be made from the statement, and not from the other's numbers.
+    // The next attempt has to be made from the statement, and not from the other operator's numbers.
     const between = await bob.case(id);
     expect(between.steps.map((step: { facts: unknown }) => step.facts)).toEqual([null, null]);
     expect(JSON.stringify([between, differs.body, await deposit(order)])).not.toContain('4321');
@@ -74,7 +74,7 @@ describe('a callback that cannot be read', () => {
     await decideTogether(alice, bob, id, { decision: 'reject' });
     expect((await bob.case(id)).steps.every((step: { facts: unknown }) => step.facts === null)).toBe(true);
 
-    // The rejection is doubted: the new case may credit it, as two people state it.
+    // The rejection is doubted: the new case may credit it, with the data that two operators state.
     const doubt = (await alice.doubt({ case: id, reason: 'it is in the statement' })).body.id;
     const stated = await alice.propose(doubt, { ...credit, facts });
     expect((await bob.confirm(doubt, stated.body.proposal.id, facts)).status).toBe(200);
@@ -87,7 +87,7 @@ describe('a callback that cannot be read', () => {
     const { order, id, facts } = await unreadable(data.transactionCode);
     const foreign = await alice.propose(id, { ...credit, facts });
     expectRefusal(await bob.confirm(id, foreign.body.proposal.id, facts), 409, 'code_stands');
-    // The provider sends a readable one meanwhile: it is the deposit's own, and what is stated of it comes too late.
+    // The provider sends a readable one meanwhile: it is the deposit's own, and the statement about it is too late.
     const readable = await arrives(engine, order);
     await engine.untilState(order.externalOrderNumber, 'CREDITED');
     const { newestCredit } = await alice.case(id);

@@ -4,7 +4,7 @@ import { expectRefusal } from '../../api/evidence.ts';
 import { until } from '../../support/until.ts';
 import { startDeciding } from './deciding.ts';
 
-/** Of two payments of one deposit each credit names the one that stands beside it. */
+/** A deposit with two payments: each credit names the other one that is in the wallet. */
 const { engine, alice, bob, newWallet, deposit, arrivesAhead, credited } = await startDeciding();
 
 describe('two payments of one deposit', () => {
@@ -18,14 +18,14 @@ describe('two payments of one deposit', () => {
       { transactionCode: ahead.transactionCode, case: unbound.id, outcome: 'open' },
     ]);
     await decideTogether(alice, bob, unbound.id, { decision: 'credit' });
-    // Its own payment has a case of its own, which is not decided by this.
+    // Its own payment has a case of its own, unaffected by this decision.
     expect(await deposit(order)).toMatchObject({
       state: 'IN_REVIEW',
       final: false,
       standing: 'credited',
       creditedAmount: '5000',
       credits: [{ transactionCode: ahead.transactionCode, how: 'people' }],
-      // What is in review is its own payment.
+      // Its own payment is in review.
       review: { reason: 'AMOUNT_MISMATCH' },
       otherPayments: [],
     });
@@ -100,7 +100,7 @@ describe('two payments of one deposit', () => {
     const seen = await deposit(order);
     expect(seen).toMatchObject({ state: 'CREDITED', standing: 'more', creditedAmount: '10000' });
     expect(seen).not.toHaveProperty('reversal');
-    // The newest is taken out again, by the name of its first posting: the other one has the place from then on.
+    // The newest is reversed again, by the id of its first posting: from then on the other one takes the slot.
     const again = (await alice.doubt({ postingId: seen.credits[0].postingId, reason: 'once more' })).body;
     expect(again).toMatchObject({ standing: 'credited' });
     await decideTogether(alice, bob, again.id, { decision: 'reverse' });

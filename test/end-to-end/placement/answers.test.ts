@@ -13,7 +13,7 @@ interface Received {
 }
 type Reply = (response: ServerResponse, received: Received) => void;
 
-/** A provider that answers whatever a test wants, and remembers what it was sent. */
+/** A provider that returns the response a test sets, and records its requests. */
 const received: Received[] = [];
 const replies = new Map<string, Reply>();
 const provider = createServer((request, response) => {

@@ -15,13 +15,16 @@ import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 
-/** No relay starts what a test has reserved, unless the test asks for one. */
+/** No relay starts the deposits that a test has reserved, unless the test asks for one. */
 const NO_START = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 3_600_000 };
 const engine = await startEngine({ relay: NO_START });
 const post = (body: unknown) => engine.call('POST', '/v1/deposits', body);
 const purged = await deleteOne();
 
-/** Has one deposit credited and asks Temporal to forget it; a dev server takes its time, so the last test looks. */
+/**
+ * Gets one deposit credited and deletes its workflow from Temporal; a dev server deletes slowly, so the last test
+ * checks.
+ */
 async function deleteOne() {
   const body = engine.body({ wallet: 'wallet-purged' });
   const created = await post(body);
@@ -38,7 +41,7 @@ async function deleteOne() {
   return { body, externalOrderNumber, workflowId, link: created.body.redirectUrl, credited, whileClosed };
 }
 
-/** The provider was asked once and has one order; one attempt is on record. */
+/** The provider received one request and has one order; one attempt is stored. */
 async function expectOneOrder(externalOrderNumber: string): Promise<void> {
   expect(await seenByProvider(engine, externalOrderNumber)).toEqual({ placements: 1, orders: 1 });
   expect(await attempts(engine, externalOrderNumber)).toMatchObject([{ n: 1, outcome: 'placed' }]);

@@ -24,7 +24,7 @@ const post = (body: unknown) => engine.call('POST', '/v1/deposits', body);
 
 type Faults = readonly (readonly [kind: string, params?: Readonly<Record<string, unknown>>])[];
 
-/** Creates a deposit whose placement meets these faults, every time it is tried. */
+/** Creates a deposit whose placement meets these faults, at every attempt. */
 async function createWith(faults: Faults, change: Record<string, unknown> = {}) {
   const body = engine.body(change);
   const externalOrderNumber = String(body['externalOrderNumber']);
@@ -32,7 +32,7 @@ async function createWith(faults: Faults, change: Record<string, unknown> = {}) 
   return { body, externalOrderNumber, answer: await post(body) };
 }
 
-/** Refused for good: a repeat gets the same answer and the provider hears no more of it. */
+/** Refused for good: a repeat gets the same response and the provider gets no further request. */
 async function expectRefused(made: Awaited<ReturnType<typeof createWith>>, code: string, placements: number) {
   const { body, externalOrderNumber, answer } = made;
   expectRefusal(answer, 422, code);
@@ -64,7 +64,7 @@ describe('an answer that says no', () => {
     expect(made.answer.body.detail).toContain('in the words of the provider');
     expect(await attempts(engine, made.externalOrderNumber)).toMatchObject([{ n: 1, outcome: 'refused' }]);
     const alarms = alarmed ? ['placement_refused_by_configuration'] : [];
-    // A step whose task is lost on a slow machine is done again, and says so again.
+    // A workflow task that is lost on a slow machine is retried, and raises its alarm again.
     const told = () => [...new Set(worker.alarms(made.externalOrderNumber))];
     await expect.poll(told, { timeout: 10_000 }).toEqual(alarms);
   });

@@ -12,7 +12,7 @@ import { startEngine } from '../../support/engine.ts';
 import { type Part, startPart } from '../../support/process.ts';
 
 /**
- * Each part is killed with SIGKILL by itself at a named point (telemetry/crash-points.ts), another takes over, and in the end the
+ * Each part is killed with SIGKILL at a named point (telemetry/crash-points.ts), another takes over, and in the end the
  * money is there once. API and worker are real processes here.
  */
 const engine = await startEngine({ worker: false, env: { MTPAY_DEADLINE: '2s', WORKFLOW_BUNDLE: await hasty() } });
@@ -29,8 +29,8 @@ await engine.api.close();
 await engine.startApi();
 
 /**
- * The workflows, which hear after 4 s instead of 15 that an activity's worker is dead. With the 3 s that a workflow's task has
- * here, everything is as it is in production, only sooner.
+ * The workflows, with a timeout of 4 s instead of 15 for the dead worker of an activity. With the 3 s of a workflow
+ * task here, everything is as in production, only sooner.
  */
 async function hasty(): Promise<string> {
   const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
@@ -56,8 +56,8 @@ const workerThat = (crashAt?: string): Promise<Part> =>
   startPart('worker', { ...engine.env, ...(crashAt === undefined ? {} : { CRASH_AT: crashAt }) });
 
 /**
- * The row says so when the books do; the workflow hears of it a moment later. What is not in its history yet when its worker
- * ends is done again by the next one, who may be doomed at just that point.
+ * The row shows it when the books do; the workflow's history follows a moment later. If its worker ends before that,
+ * the next one repeats the step, and may be set to crash at just that point.
  */
 async function credited(externalOrderNumber: string): Promise<void> {
   await engine.untilState(externalOrderNumber, 'CREDITED');
@@ -147,7 +147,7 @@ describe('the worker is killed', () => {
 });
 
 describe('the API is killed', () => {
-  /** The API of this process makes way for one that will die, and comes back after it. */
+  /** The API of this process is closed for one that will crash, and is started again after it. */
   async function whileApiDies(crashAt: string, work: () => Promise<void>): Promise<void> {
     await engine.startWorker();
     await engine.api.close();
@@ -189,7 +189,7 @@ describe('the API is killed', () => {
   test.each(['cb.afterVerify', 'cb.afterCommit', 'cb.afterSignal'])(
     'at %s: the provider’s retry or the relay brings it, one credit',
     async (point) => {
-      // Retries within seconds instead of minutes; the order of things stays.
+      // Retries within seconds instead of minutes; the order of events stays.
       await engine.control('PUT', '/settings', { speed: 600 });
       const body = engine.body();
       await whileApiDies(point, async () => {

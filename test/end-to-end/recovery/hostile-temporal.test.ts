@@ -11,7 +11,7 @@ import { noteRestored } from '../../../database/queries/placements.ts';
 import { until } from '../../support/until.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 
-/** Whoever may write to Temporal starts workflows by hand: what they say stops nobody else's work. */
+/** An attacker who may write to Temporal starts workflows by hand: their content stops no other work. */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
 const engine = await startEngine({ relay: RELAY });
 const { client } = engine;
@@ -34,7 +34,7 @@ test('one with a memo that nobody can open, or a name that no table holds, hides
   await until('all to be told', async () => [hostile, lost, 'a?b'].every((n) => told().includes(n)), 20_000);
   const cases = () => log.fields('case_row_missing').map((fields) => fields['case']);
   await until('cases', async () => ['review:?', 'review:999999-00000000'].every((id) => cases().includes(id)), 20_000);
-  // The audit and the archiver go on as well.
+  // The audit and the archiver continue as well.
   const fresh = await engine.db.owner.connect();
   try {
     await fresh.query('begin');
@@ -69,7 +69,7 @@ test('one that ended in place of a deposit, and nobody can open what it came to:
   await endByHand(client, await byHandStarted('deposit', id), SEALED);
   const found = await opened(alice, order, 'RESTORED', 'unreadable');
   expect((await alice.case(found.id)).detail ?? JSON.stringify(await alice.case(found.id))).toContain('cannot be read');
-  // Its evidence says so, and goes on.
+  // Its evidence reports it, and continues.
   const key = await createApiKey(engine.db.owner, { name: 'auditor', scopes: ['audit:read'] });
   const evidence = await engine.call('GET', `/v1/deposits/${order.externalOrderNumber}/evidence`, undefined, { key });
   expect(evidence).toMatchObject({ status: 200 });

@@ -16,9 +16,9 @@ import { sealed } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 
 /**
- * Two deposits and three transaction codes, thrown at the engine in any order and at once: first payments, repeats,
- * second codes, one code for two deposits, altered content, and operators who decide meanwhile. Whatever happens, money
- * moves once. Real Postgres, real workflows, real HTTP.
+ * Two deposits and three transaction codes, in any order and concurrently: first payments, repeats, second codes, one
+ * code for two deposits, altered content, and operators who decide meanwhile. In every case money moves once. Real
+ * Postgres, real workflows, real HTTP.
  */
 const engine = await startEngine();
 const alice = await operator(engine, 'alice');
@@ -55,7 +55,7 @@ function dataOf(order: Order, code: string, content: Throw['content']): Callback
   return paid(order, { transactionCode: code, ...other });
 }
 
-/** Each acknowledged callback has come to its one outcome, and no deposit is on its way. */
+/** Each acknowledged callback has its one outcome, and no deposit is in a passing state. */
 async function settled(orders: readonly Order[]): Promise<void> {
   await until('every callback to have its outcome', async () => {
     const { rows } = await engine.db.owner.query(
@@ -78,7 +78,7 @@ async function expectMovedOnce(orders: readonly Order[], codes: readonly string[
     [codes],
   );
   expect(incoming.rows.every((row) => row.n === 1)).toBe(true);
-  // No wallet has more than what came in for good: each code at most once.
+  // No wallet holds more than the genuine payments: each code at most once.
   const { rows } = await engine.db.owner.query<{ credited: string }>(
     `select coalesce(sum(amount), 0)::text as credited from ledger.transaction t
       where kind in ('credit', 'release') and deposit = any($1)`,
@@ -113,7 +113,7 @@ test('T23: however callbacks and decisions interleave, a deposit is credited by 
   await engine.auditLedger();
 }, 180_000);
 
-/** Both operators credit whatever may be credited, each proposing and confirming at once. */
+/** Both operators credit every payment that may be credited, each proposing and confirming at once. */
 async function decideAll(orders: readonly Order[]): Promise<void> {
   const { items } = await alice.list('?limit=200');
   const mine = items.filter((found: { externalOrderNumber: string }) =>

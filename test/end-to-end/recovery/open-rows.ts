@@ -11,15 +11,15 @@ import type { Engine } from '../../support/engine.ts';
 import { insertBound } from '../../support/messages/inbox.ts';
 import { until } from '../../support/until.ts';
 
-/** A relay in a hurry. */
+/** A relay with short intervals. */
 export const QUICK: RelayTimes = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
 
-/** States of {@link write} with a payment; the last three stand so by no way of ours. */
+/** States of {@link write} with a payment; the engine itself never writes the last three. */
 const PAID = ['IN_REVIEW', 'paid', 'without case', 'case closed', 'settled by nothing'];
 
 export interface Owned {
   readonly state: string;
-  /** Of the workflow under the deposit's own id. */
+  /** The status of the workflow under the deposit's own id. */
   readonly workflow: string | null;
   /** Reasons of its open cases. */
   readonly cases: readonly string[];
@@ -28,7 +28,7 @@ export interface Owned {
   readonly orders: number;
 }
 
-/** Rows written by hand, workflows that ended some other way, and who owns what. */
+/** Writes rows by hand and workflows that ended otherwise; reads the owner of each row. */
 export function openRows(engine: Engine) {
   const { owner } = engine.db;
   const payerNameKey = loadApiConfig(engine.env).keys.rings.payerName.current;
@@ -41,7 +41,7 @@ export function openRows(engine: Engine) {
     });
   }
 
-  /** A workflow under the deposit's id that ended so, or is gone again; nobody's worker has it. */
+  /** A workflow under the deposit's id that ended in this way, or is deleted again; no worker polls its queue. */
   async function past(n: string, how: string): Promise<void> {
     if (how === 'never started') return;
     const taskQueue = await startByHand(engine.client, 'deposit', depositWorkflowId(n));
@@ -56,7 +56,7 @@ export function openRows(engine: Engine) {
     }
   }
 
-  /** A row as it stands in this state, whatever became of its workflow. */
+  /** Writes a row in this state, whatever happened to its workflow. */
   async function write(n: string, state: string): Promise<void> {
     const order = buildOrder({ externalOrderNumber: n });
     await inTransaction(owner, async (client) => {
@@ -81,7 +81,7 @@ export function openRows(engine: Engine) {
       if (shown === state) return;
       const callback = await insertBound(client, paid(order));
       if (state === 'paid') {
-        // Its workflow had heard of it, so nothing raises it for a while.
+        // Its workflow was signaled, so nothing raises it for a while.
         await client.query(
           `update engine.callback set received_at = clock_timestamp() - interval '1 day', raised_at = clock_timestamp() where id = $1`,
           [callback.id],

@@ -84,13 +84,13 @@ test('Postgres stopped: 503 and no acknowledgement, the provider retries, credit
 });
 
 const owner = async (...statements: readonly string[]) => {
-  // Without the engine's own settings: this one may change what others may not.
+  // Without the engine's own settings: this client may change settings that others may not.
   const client = new pg.Client({ connectionString: engine.db.url, options: '-c default_transaction_read_only=off' });
   await client.connect();
   for (const statement of statements) await client.query(statement);
   await client.end();
 };
-/** What callers hear, whatever happens: 2xx, or 503 and when to come again. */
+/** The response to callers in every case: 2xx, or 503 with a Retry-After. */
 const isHeard = ({ status, headers }: { status: number; headers: Headers }) =>
   (status >= 200 && status < 300) || (status === 503 && /^\d+$/.test(headers.get('retry-after') ?? ''));
 const ready = async () => (await engine.call('GET', '/readyz')).status === 200;
@@ -129,7 +129,7 @@ test('connections cut again and again under callbacks and creates: 2xx or 503, n
   await cutting;
   expect(cuts).toBeGreaterThan(0);
   expect(heard.filter((answer) => !isHeard(answer)).map(({ status, text }) => [status, text])).toEqual([]);
-  // The provider and the merchant come again.
+  // The provider and the merchant retry.
   for (const n of numbers) await until(`${n} to be acknowledged`, async () => (await genuine(n)).status === 200);
   for (const body of more)
     await until('a create', async () => (await engine.call('POST', '/v1/deposits', body)).status < 300);
@@ -140,7 +140,7 @@ test('a read-only server, and then a full disk: 503 and not ready, the connectio
   const [n, later] = (await Promise.all([engine.create(), engine.create()])).map(
     ({ body }) => body.externalOrderNumber as string,
   ) as [string, string];
-  // Each backend reads the setting in its own time, so each door that writes is asked until it has.
+  // Each backend reads the setting in its own time, so each writing endpoint is polled until it has.
   const doors = [() => genuine(n), () => engine.create()];
   await owner('alter system set default_transaction_read_only = on', 'select pg_reload_conf()');
   try {
@@ -159,7 +159,7 @@ test('a read-only server, and then a full disk: 503 and not ready, the connectio
   }
   await until('to be ready', ready);
 
-  // Stands in for the disk: the server itself says that it is full, to whoever changes the inbox.
+  // Stands in for a full disk: the server itself reports one to each transaction that changes the inbox.
   await owner(
     `create function public.disk_full() returns trigger language plpgsql as $$ begin
        raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`,
@@ -184,7 +184,8 @@ test('one locked deposit takes nothing from the others: their callbacks, reads a
   await client.query('begin');
   await client.query('select from engine.deposit where external_order_number = $1 for update', [held]);
   const hot = Array.from({ length: 80 }, (_, i) => genuine(held!, { transactionCode: `HOT${i}` }));
-  // More than wait are turned away at once, the rest after a while; nobody is kept for longer than the lock may last.
+  // Requests beyond the queue's size get a 503 at once, the rest after a while; none waits longer than the lock
+  // timeout.
   expect(isHeard(await Promise.race(hot))).toBe(true);
   for (const n of others) expect((await genuine(n)).status).toBe(200);
   expect((await engine.call('GET', `/v1/deposits/${held}`)).status).toBe(200);
@@ -215,7 +216,7 @@ test('a terminated deposit: its callback is acknowledged and lands in a review, 
   const review = await engine.client.workflow.getHandle(reviewWorkflowId(kept)).describe();
   expect(review.status.name).toBe('RUNNING');
   expect(review.searchAttributes['ReviewReason']).toEqual(['WORKFLOW_GONE']);
-  // The merchant reads that people have it.
+  // The merchant reads that the payment is in review.
   expect((await engine.deposit(externalOrderNumber)).otherPayments).toMatchObject([
     { case: reviewWorkflowId(kept), reason: 'WORKFLOW_GONE' },
   ]);

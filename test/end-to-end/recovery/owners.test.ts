@@ -13,7 +13,10 @@ import { cameEarlier } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 import { openRows, QUICK, type Owned } from './open-rows.ts';
 
-/** Every open row has an owner: a running workflow, or people who were told. On a real PostgreSQL and a real Temporal. */
+/**
+ * Every open row has an owner: a running workflow, or operators who were alarmed. On a real PostgreSQL and a real
+ * Temporal.
+ */
 const engine = await startEngine();
 const IDLE = { everyMs: 100, freshMs: 500, againMs: 2_000, unstartedMs: 60_000, withoutEffectMs: 400 };
 const idle = await loggedApi(engine, IDLE);
@@ -80,7 +83,7 @@ describe('while no worker runs', () => {
     await arrives(engine, order);
     const { id } = await opened(alice, order, 'SECOND_CODE', 'parked');
     const { body } = await alice.propose(id, { decision: 'reject', reason: 'compared with the statement' });
-    // An API that wrote the step and died before it told the workflow.
+    // An API that wrote the step and crashed before it signaled the workflow.
     await byHand(
       owner,
       `insert into engine.decision (callback, step, operator, workflow_id, proposal, at)
@@ -97,7 +100,7 @@ describe('while no worker runs', () => {
 });
 
 let api: MemoryLog;
-/** From here on the relay is in a hurry. */
+/** From here on the relay has short intervals. */
 const hurry = async () => {
   api ??= await loggedApi(engine, QUICK);
 };
@@ -148,7 +151,7 @@ describe('an open row of which the workflow is not there', () => {
     PLACEMENT_UNKNOWN: waits('PLACEMENT_UNKNOWN'),
     AWAITING_PAYMENT: waits('AWAITING_PAYMENT'),
     EXPIRED: waits('EXPIRED'),
-    // A payment is bound, and nothing came of it yet.
+    // A payment is bound, without an outcome yet.
     paid: bound(
       (workflow) => people('AWAITING_PAYMENT', workflow, 'WORKFLOW_GONE', 'workflow_gone'),
       people('AWAITING_PAYMENT', 'COMPLETED', 'WORKFLOW_GONE', 'workflow_gone'),
@@ -157,7 +160,7 @@ describe('an open row of which the workflow is not there', () => {
       () => people('IN_REVIEW', 'RUNNING', 'LATE', 'workflow_gone'),
       people('IN_REVIEW', 'COMPLETED', 'LATE', 'case_reopened'),
     ),
-    // It is for people, and nobody has it.
+    // The payment needs a decision by operators, and no workflow holds it.
     'without case': bound(
       () => people('IN_REVIEW', 'RUNNING', 'LATE', 'case_rebuilt', 'workflow_gone'),
       people('IN_REVIEW', 'COMPLETED', 'LATE', 'case_rebuilt', 'case_reopened'),

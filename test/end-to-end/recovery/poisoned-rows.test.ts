@@ -15,13 +15,13 @@ import { sealed } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 import { openRows, QUICK } from './open-rows.ts';
 
-/** What cannot be served holds up nothing behind it. */
+/** A row that cannot be served blocks nothing behind it. */
 const engine = await startEngine();
 let api: MemoryLog = await loggedApi(engine, QUICK);
 const { owner } = engine.db;
 const { statusOf, write, ownerOf } = openRows(engine);
 
-/** Rows that fail whenever they are served, and come first: a hundred and one in front of each step. */
+/** Rows that fail whenever they are served, and come first: 101 ahead of each step. */
 async function poison(): Promise<void> {
   const each = `generate_series(1, 101) i`;
   const deposits = (name: string) =>
@@ -40,7 +40,7 @@ async function poison(): Promise<void> {
       callbacks('callback', 'first', true),
       // reservations: none can be started.
       deposits('placing'),
-      // late answers, and deposits: without the time that is to be told, and none can be started.
+      // late answers, and deposits: without the time that is to be reported, and none can be started.
       deposits('answered'),
       `update engine.deposit set state = 'PLACEMENT_UNKNOWN', redirect_url = 'https://pay.example/1' where ${where('answered')}`,
       // cases: none can be started.
@@ -71,7 +71,7 @@ async function poison(): Promise<void> {
   });
 }
 
-/** One good row for each step that comes behind all of those; resolves when each was served. */
+/** One good row for each step, behind all of those; resolves when each was served. */
 async function servesBehind(): Promise<void> {
   const [answered, settled] = [await placed(engine), await placed(engine)];
   await engine.pay(settled.externalOrderNumber);
@@ -154,7 +154,7 @@ async function servesBehind(): Promise<void> {
 test('a hundred and one rows that fail at every step hide no other row: each step serves what comes behind them', async () => {
   await poison();
   await servesBehind();
-  // Not one of the others was.
+  // None of the others was served.
   const { rows } = await owner.query<{ n: string; left: number }>(
     `select substring(external_order_number from 'a-poison-([a-z]+)-') as n, count(*)::int as left
        from (select external_order_number from engine.deposit where state in ('PLACING', 'PLACEMENT_UNKNOWN', 'EXPIRED') or told_at is null
@@ -172,7 +172,7 @@ test('a hundred and one rows that fail at every step hide no other row: each ste
 type Interceptor = NonNullable<ConnectionOptions['interceptors']>[number];
 const hung = new Set<string>();
 
-/** A client whose calls with such an id are never answered, until their deadline. */
+/** A client whose calls about a matching id never return, until their deadline. */
 async function hangingClient(about: RegExp): Promise<Client> {
   const hanging: Interceptor = (options, nextCall) => {
     const call = nextCall(options);
@@ -181,7 +181,7 @@ async function hangingClient(about: RegExp): Promise<Client> {
       const [id] = about.exec(Buffer.from(message).toString('latin1')) ?? [];
       if (id === undefined) return send(context, message);
       hung.add(id);
-      // The server waits for the message, and the call for its answer.
+      // The server waits for the message, and the call for its response.
       call.halfClose = () => undefined;
     };
     call.sendMessage = (message) => call.sendMessageWithContext({}, message);
@@ -194,7 +194,7 @@ async function hangingClient(about: RegExp): Promise<Client> {
 
 test('a hundred and one rows that hang at every step hold up no other row for long', async () => {
   const client = await hangingClient(/a-poison-(?:callback|placing|answered|settled|case)-\d+/);
-  // Payments, and links, that somebody is to be told of: while no relay could tell them by a client that does not hang.
+  // Makes payments and checkout links due while no API runs: no relay may raise them by a client that does not hang.
   const toTell = async () => {
     await byHand(
       owner,
@@ -211,13 +211,13 @@ test('a hundred and one rows that hang at every step hold up no other row for lo
     `select from engine.deposit where external_order_number like 'a-poison-unknown-%' for no key update`,
   );
   try {
-    // Another process, which has met none of them.
+    // Another process, which has seen none of them.
     api = await loggedApi(engine, QUICK, client, toTell);
     await servesBehind();
   } finally {
     locker.release(true);
   }
-  // The last of them may be begun a moment after the row behind was served.
+  // The last call may begin a moment after the row behind was served.
   await until('all to have hung', async () => hung.size === 5 * 101);
   const steps = [...hung].map((id) => id.replace(/\d+$/, ''));
   expect(new Set(steps).size).toBe(5);

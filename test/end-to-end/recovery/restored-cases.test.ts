@@ -12,7 +12,7 @@ import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 
-/** What people decide about a case that a restore has brought about ends no deposit that somebody else owns. */
+/** A decision in a case that a restore has caused ends no deposit that another workflow owns. */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 300, lagMs: 300 };
 const engine = await startEngine({ relay: RELAY });
 const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
@@ -22,7 +22,7 @@ test('a case RESTORED that is rejected does not end a deposit whose own payment 
   const order = await placed(engine);
   const n = order.externalOrderNumber;
   await engine.client.workflow.getHandle(depositWorkflowId(n)).terminate('to be another');
-  // Whoever may write to Temporal may have written any of it.
+  // An attacker who may write to Temporal may have written any of it.
   const result = plain({ state: 'UNPAID', transactionCode: '\n'.repeat(100_000) });
   await endByHand(engine.client, await startByHand(engine.client, 'deposit', depositWorkflowId(n)), result);
   const restored = await opened(alice, order, 'RESTORED', 'unreadable');
@@ -62,7 +62,7 @@ test('a case that was rebuilt after a restore, rejected by people, does not end 
   const answer = await engine.callback(callbackAddress(engine, n), callbackBody(engine, stray, Date.now() - 600_000));
   expect(answer.status).toBe(200);
   const lost = await opened(alice, order, 'STAMP_BEFORE_ORDER', 'nothing');
-  // So that nothing of ours writes meanwhile.
+  // So that the relay writes nothing meanwhile.
   await loggedApi(engine, { ...RELAY, everyMs: 60_000 });
   // PostgreSQL is restored to a moment after the order and before the stray message.
   await inTransaction(owner, async (client) => {
@@ -80,7 +80,7 @@ test('a case that was rebuilt after a restore, rejected by people, does not end 
   const found = await opened(alice, order, 'CASE_RESTORED', 'unreadable');
   expect(log.alarms(n)).toContain('case_rebuilt');
   expect((await engine.deposit(n)).state).toBe('AWAITING_PAYMENT');
-  // The stray message was no payment: two people say so.
+  // The stray message was no payment: two operators reject it.
   await decideTogether(alice, bob, found.id, { decision: 'reject' });
   expect((await engine.deposit(n)).state).toBe('AWAITING_PAYMENT');
   await engine.pay(n);

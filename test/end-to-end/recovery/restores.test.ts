@@ -19,8 +19,8 @@ import { confirm } from '../../../workflows/messages.ts';
 import { startOf } from '../../support/programs.ts';
 
 /**
- * PostgreSQL or Temporal restored to an older state, on real servers, with traffic before and after: what docs/guides/restore.md
- * says the engine does by itself. Nothing is credited twice, nothing is placed twice, and nobody is forgotten.
+ * PostgreSQL or Temporal restored to an older state, on real servers, with traffic before and after. Checks the claims
+ * of docs/guides/restore.md: nothing is credited twice, nothing is placed twice, and every deposit has an owner.
  */
 const RELAY = { everyMs: 100, freshMs: 500, againMs: 1_000, unstartedMs: 500, lagMs: 500 };
 const engine = await startEngine({
@@ -55,7 +55,7 @@ async function stopped(work: () => Promise<void>, relay?: RelayTimes): Promise<v
   await engine.startApi(relay);
 }
 
-/** A backup of one of the two, and how it is restored; taken while everything stands still. */
+/** A backup of one of the two, and its restore; taken while nothing is running. */
 const postgres = {
   backup: () =>
     stopped(() =>
@@ -120,7 +120,7 @@ async function paidTwice() {
   await until('the money to wait', async () => (await postingsOf(n)).includes('suspense'));
   return { n, id: id as string };
 }
-/** Two people take each step; steps that nobody heard of yet are repeated. */
+/** Two operators take each step; steps that did not reach the workflow are repeated. */
 async function decide(id: string, propose: object, confirm: object = {}) {
   const proposed = await until(`${id} to be proposed`, async () => {
     const answer = await as('alice', 'POST', `/v1/reviews/${id}/propose`, { reason: 'by the statement', ...propose });
@@ -193,7 +193,7 @@ describe('PostgreSQL is older than Temporal', () => {
     expect(await ordersAtProvider(n)).toBe(1);
     expect(await statusOf(`deposit:${n}`)).toBe('RUNNING');
     await engine.pay(n);
-    // When it was sent is lost, so no machine can tell an old signature from this one.
+    // The time of sending is lost, so no machine can distinguish an old signature from this one.
     const found = await openCase(n);
     expect(found).toMatchObject({ reason: 'STAMP_BEFORE_ORDER' });
     await decide(found.id, { decision: 'credit' });
@@ -282,7 +282,7 @@ describe('PostgreSQL is older than Temporal', () => {
     await engine.stopWorker();
     const body = asked();
     const n = body['externalOrderNumber'] as string;
-    // Nobody places it: the caller is told to ask again.
+    // Nothing places it: the caller gets a 202 and has to ask again.
     expect((await engine.call('POST', '/v1/deposits', body)).status).toBe(202);
     await postgres.backup();
     await engine.untilState(n, 'AWAITING_PAYMENT');
@@ -305,7 +305,10 @@ describe('PostgreSQL is restored twice to the same state', () => {
     const balance = async () => (await engine.call('GET', '/v1/wallets/wallet-42')).body.balance as string;
     const before = await balance();
     await postgres.backup();
-    /** Every workflow that ever held the case; and the cases of the next inbox row, which is given out in each life. */
+    /**
+     * Every workflow that ever held the case; and the cases of the next inbox row, whose id is assigned again in each
+     * life.
+     */
     const [holders, others] = [new Set<string>(), new Set<string>()];
     for (const life of [1, 2, 3]) {
       if (life > 1) await postgres.restore();
@@ -345,7 +348,7 @@ describe('a case of which the table and the workflow know different steps', () =
     ).rows[0]!;
     await postgres.backup();
     const { body } = await as('alice', 'POST', `/v1/reviews/${id}/propose`, reject);
-    // The books are away when it is to be carried out; this outage is why the backup is restored.
+    // The books are away when the decision is to be carried out; this outage is why the backup is restored.
     await engine.db.owner.query(
       'revoke execute on function engine.bring_in(text, bigint, bigint, text) from app_decisions',
     );
@@ -441,7 +444,7 @@ describe('Temporal is restored to just before', () => {
     await engine.pay(waiting.n);
     await engine.untilState(waiting.n, 'CREDITED');
     await decide(id, { decision: 'reject' });
-    // As if it had all happened this very moment: the first look leaves it alone, as what may only lag behind.
+    // All of it dated to this very moment: the first look leaves it alone, since it may only lag behind.
     const now = async () => {
       await byHand(
         engine.db.owner,

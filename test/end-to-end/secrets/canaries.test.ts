@@ -17,8 +17,8 @@ import { until } from '../../support/until.ts';
 import { type Program, startOf } from '../../support/programs.ts';
 
 /**
- * Names, signatures, tokens and keys go through the engine as processes of their own that log all they can, on good ways
- * and bad ones; then everything that is left behind is searched for them.
+ * Names, signatures, tokens and keys pass through the engine, in processes of its own with the most verbose log, in
+ * success and failure. Then all output and storage is searched for them.
  */
 
 const secret = () => randomBytes(32).toString('base64url');
@@ -27,7 +27,7 @@ const answers: string[] = [];
 const logs: Source[] = [];
 let names = 0;
 
-/** A name that nobody else has. */
+/** Returns a unique name. */
 function newName(): string {
   names += 1;
   const name =
@@ -42,7 +42,7 @@ interface Placement {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Readonly<Record<string, string>>;
 }
-/** Everything that was sent, thrown back in one text. */
+/** All of the request, echoed in one text. */
 const echo = ({ headers, body }: Placement) =>
   `${body['payerRealName']} ${headers['signature']} ${headers['access_key']} ${body['callbackUrl']} ${headers['signature']!.toLowerCase()}`;
 const envelope = (change: Record<string, unknown>, data: unknown) =>
@@ -57,7 +57,7 @@ const refused = (message: string, statusCode = 'PARAMETER_ERROR') =>
 const send = (response: ServerResponse, text: string, status = 200) =>
   response.writeHead(status, { 'content-type': 'application/json' }).end(text);
 
-/** What the provider does, by the wallet of the order, which it never hears of: see {@link ways}. */
+/** The provider's behavior, by the wallet of the order, which never reaches the provider: see {@link ways}. */
 const ways = new Map<string, (response: ServerResponse, sent: Placement) => void>();
 const provider = createServer((request, response) => {
   const chunks: Buffer[] = [];
@@ -95,7 +95,7 @@ canaries['an API key'] = apiKey;
 const codecKey = secret();
 canaries['TEMPORAL_CODEC_KEY'] = codecKey;
 
-/** Bodies of what was refused are searched; what a caller asked for and got is the caller's. */
+/** Bodies of refusals are searched; the body of a success belongs to its caller. */
 async function call(method: string, path: string, body?: unknown, options = {}): Promise<Answer> {
   const answer = await engine.call(method, path, body, { key: apiKey, ...options });
   if (answer.status >= 400) answers.push(`${answer.text}\n${JSON.stringify([...answer.headers])}`);
@@ -110,7 +110,7 @@ async function callback(url: string, raw: string | Uint8Array, headers = {}): Pr
   return answer.status;
 }
 
-/** An order the provider answers in this way. */
+/** An order that the provider treats in this way. */
 async function create(way: (response: ServerResponse, sent: Placement) => void): Promise<Answer & { n: string }> {
   const n = orderNumber();
   ways.set(n, way);
@@ -199,7 +199,7 @@ async function callbacksThatAreRefused(n: string): Promise<void> {
   canaries['the token of o-nobody'] = callbackAddress(engine, 'o-nobody').split('/').at(-1)!;
 }
 
-/** The database refuses rows and shows them whole in its messages and details, as it does by itself at a constraint. */
+/** The database refuses rows and shows them whole in its messages and details, as PostgreSQL does at a constraint. */
 async function databaseErrors(): Promise<void> {
   await engine.db.owner.query(`
     create function engine.refuse() returns trigger language plpgsql as
@@ -224,7 +224,7 @@ async function databaseErrors(): Promise<void> {
   }
 }
 
-/** Ends with an error because something in its settings is wrong: what it then prints. */
+/** Ends with an error because of a wrong setting. Adds its output. */
 async function crash(entry: Program, env: Record<string, string>): Promise<void> {
   const child = spawn(process.execPath, startOf(entry), {
     cwd: fileURLToPath(new URL('../../..', import.meta.url)),
@@ -253,7 +253,10 @@ async function tables(): Promise<Source[]> {
   );
 }
 
-/** Histories as they are exported, and what the server tells of each: memo, search attributes, summaries, pending failures. */
+/**
+ * Exported histories, and the server's description of each workflow: memo, search attributes, summaries, pending
+ * failures.
+ */
 async function histories(): Promise<Source[]> {
   const sources: Source[] = [];
   for await (const { workflowId, runId } of engine.client.workflow.list()) {
@@ -342,7 +345,7 @@ test('and falls over wrong settings', async () => {
     ['worker/main.ts', { MTPAY_BASE_URL: `https://user:${password}@[bad` }],
     ['worker/main.ts', { MTPAY_CA_FILE: '/nowhere' }],
     ['worker/migrate.ts', { DATABASE_URL_MIGRATOR: broken }],
-    // Nobody listens there: it gets as far as asking.
+    // Nothing listens there: the program gets as far as connecting.
     ['worker/migrate.ts', { DATABASE_URL_MIGRATOR: `postgres://app:${password}@127.0.0.1:1/x` }],
   ];
   for (let at = 0; at < falls.length; at += 3)

@@ -66,7 +66,7 @@ describe.skipIf(engine === null)('an encrypted deposit in the Web UI', () => {
     expect(await shown(page)).not.toContain('wallet-encrypted');
     await page.screenshot({ path: `${PICTURES}/codec-closed.png` });
 
-    // A person gives the key to the codec server, and tells the Web UI to send the cookie that comes of it.
+    // An operator enters the key at the codec server, and sets the Web UI to send the cookie.
     await page.goto(codec.url);
     await page.getByLabel('API key').fill(key);
     await page.getByRole('button', { name: 'Continue' }).click();

@@ -29,8 +29,8 @@ import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
 /**
- * Two API processes, a worker and the sandbox; each of ours with a key directory of its own, so that they can be led
- * through a rotation one after the other, in any order, while deposits are created and paid all the time.
+ * Two API processes, a worker and the sandbox. Each of ours has a key directory of its own: the test rotates them one
+ * by one, in any order. Deposits are created and paid all the time.
  */
 
 const RINGS = ['mtpay', 'callback', 'payerName', 'fingerprint'] as const;
@@ -114,7 +114,7 @@ async function balance() {
   return { targets, url: `http://127.0.0.1:${address.port}` };
 }
 
-/** Changes the files of one process and waits until it says that it has taken them. */
+/** Changes the key files of one process and waits until it logs the change. */
 async function lead(part: Part, change: Parameters<KeyFiles['put']>[0]): Promise<void> {
   const loaded = () => logs[part].lines.filter((line) => line.includes('"keys loaded"')).length;
   const before = loaded();
@@ -124,7 +124,7 @@ async function lead(part: Part, change: Parameters<KeyFiles['put']>[0]): Promise
 const alarms = (part: Part, alarm: string) =>
   raised(logs[part].log, logs[part].lines).filter((line) => line.alarm === alarm);
 
-/** Announced to all, in this order; then signing, in this order; each step with the work going on. */
+/** Announces the keys to all, in this order, then signs with them, in this order; the work continues at each step. */
 async function rotate(from: Generation, to: Generation, order: readonly Part[]): Promise<void> {
   await Promise.all(order.map((part) => lead(part, slot(to, '_NEXT'))));
   const switched = { ...to, ...none('_NEXT'), ...slot(from, '_PREVIOUS'), ...ends(inHours(80)) };
@@ -140,7 +140,7 @@ interface Made {
   paid: boolean;
 }
 const made: Made[] = [];
-/** Deposits from here on are repeated: those before were made under a fingerprint key that has ended. */
+/** Deposits from here on are repeated: the fingerprint key of those before has ended. */
 let oldest = 0;
 const wrong: string[] = [];
 const load = { on: true };
@@ -152,7 +152,10 @@ const post = (url: string, body: unknown) =>
     headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKey}` },
     body: JSON.stringify(body),
   });
-/** The work: of three deposits two are paid at once, and one later; after each an old create is repeated elsewhere. */
+/**
+ * The work: of three deposits two are paid at once, and one later; after each a repeat of an old create goes to another
+ * process.
+ */
 async function work(): Promise<void> {
   while (load.on) {
     const n = (started += 1);
@@ -183,7 +186,7 @@ const payTheRest = () =>
 /** A callback with another signature: that of these keys, now. */
 const resigned = (body: string, keys: Generation, at = Date.now()) =>
   body.replace(/"signature":"\w+"/, `"signature":"${sign(keyOf(keys), at)}"`).replace(/("timestamp":)\d+/, `$1${at}`);
-/** Where callbacks of this order come to, under these keys. */
+/** The callback address of this order, under these keys. */
 const addressUnder = (keys: Generation, number: string) =>
   callbackUrl(
     engine.api.callbackUrl,
@@ -256,7 +259,7 @@ describe('rotation of every key under load', () => {
       expect(await postings(engine, deposit.number)).toEqual(['5000']);
     }
     await engine.auditLedger();
-    // At this rate some are stamped in a millisecond of our own, and asked for once more; nothing else was.
+    // At this rate some have the stamp of one of our own signatures, and are requested once more; no others were.
     const reflected = [...alarms('one', 'callback_reflected'), ...alarms('two', 'callback_reflected')];
     expect(again).toEqual(reflected.map(() => 503));
     for (const part of PARTS) expect(alarms(part, 'keys_not_taken'), part).toEqual([]);
@@ -313,7 +316,7 @@ test('T2: a stamp of our own is known as ours under the key that signed it, be i
 });
 
 describe('T27: a leaked key is cut at once', () => {
-  /** All processes at once, and how long it took until each had it. */
+  /** Changes all processes at once; returns how long it took until each had the change. */
   const cut = async (change: Record<string, string | null>) => {
     const startedMs = performance.now();
     await Promise.all(PARTS.map((part) => lead(part, change)));
@@ -322,7 +325,7 @@ describe('T27: a leaked key is cut at once', () => {
 
   test('of the provider: forgeries stop, and the payments of open orders are credited under the new key', async () => {
     const [taken, open] = [await placed(), await placed()];
-    // Until it is cut, whoever has the pair and an address is believed.
+    // Until the cut, a holder of the pair and an address is believed.
     expectAck(await engine.callback(addressUnder(third.keys, taken), forgedFor(taken, third.keys)));
 
     const { accessKey, secretKey } = await engine.control('POST', '/keys/rotate', { overlapMs: 0 });

@@ -5,7 +5,7 @@ import { isOnGrid } from '../../../providers/own-stamps.ts';
 import { startEngine } from '../../support/engine.ts';
 import { until } from '../../support/until.ts';
 
-/** As wide as it may be: orders of one minute share a stamp, however slow the machine is. */
+/** The widest step allowed: orders of one minute share a stamp, however slow the machine is. */
 const MINUTE = 60_000;
 const engine = await startEngine({ worker: false });
 const grid = { OWN_STAMP_GRID: '60s' };
@@ -20,7 +20,7 @@ async function create(): Promise<string> {
   return String(body['externalOrderNumber']);
 }
 
-/** The stamp the provider has made the order of. */
+/** The stamp under which the provider has made the order. */
 async function stampOf(externalOrderNumber: string): Promise<number> {
   const { rows } = await engine.db.owner.query<{ stamp: string }>(
     'select placed_stamp as stamp from sandbox.buy_order where external_order_number = $1',

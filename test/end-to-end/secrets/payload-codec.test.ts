@@ -38,7 +38,7 @@ interface ExportedPayload {
   readonly data?: string;
 }
 
-/** The payloads of an exported history but for search attributes, which Temporal indexes and so has to read. */
+/** The payloads of an exported history, without search attributes: Temporal indexes those and so has to read them. */
 function payloadsOf(value: unknown, name = ''): ExportedPayload[] {
   if (typeof value !== 'object' || value === null || name === 'searchAttributes') return [];
   if ((value as Partial<ExportedPayload>).metadata?.['encoding'] !== undefined) return [value as ExportedPayload];
@@ -47,7 +47,7 @@ function payloadsOf(value: unknown, name = ''): ExportedPayload[] {
 const textOf = (base64 = '') => Buffer.from(base64, 'base64').toString('latin1');
 const isEncrypted = ({ metadata }: ExportedPayload) => textOf(metadata['encoding']) === 'binary/encrypted';
 
-/** What the SDK's native core itself notes of a local activity, below the codec: its name and its times. */
+/** The SDK's native core itself records this of a local activity, below the codec: its name and its times. */
 const NOTES = ['activity_id', 'activity_type', 'attempt', 'backoff', 'complete_time', 'original_schedule_time', 'seq'];
 const isNote = ({ data }: ExportedPayload) =>
   textOf(data).startsWith('{') &&
@@ -166,7 +166,7 @@ test('texts of failures are encrypted as well: of an activity that failed for a 
   await engine.untilState(externalOrderNumber, 'CREDITED');
 });
 
-/** A failure that comes from within a workflow: asked for what it does not tell, it names what it does. */
+/** A failure from within a workflow: at an unknown query, its message lists the known ones. */
 const refusedQuery = (client: Client, order: string) =>
   handleOf(client, order)
     .query('nothing')
@@ -194,7 +194,7 @@ test('a worker with another key fails the task and not the deposit, which goes o
     return events?.find((event) => (event.workflowTaskFailedEventAttributes ?? null) !== null);
   });
   expect((await handle.describe()).status.name).toBe('RUNNING');
-  // Encrypted with the other key: who has that one reads which key is missing.
+  // Encrypted with the other key: a holder of that one reads which key is missing.
   expect(failed.workflowTaskFailedEventAttributes!.failure!.message).toBe('Encoded failure');
   const [told] = await loadDataConverter(engine.env).payloadCodecs![0]!.decode([
     failed.workflowTaskFailedEventAttributes!.failure!.encodedAttributes!,
@@ -230,7 +230,7 @@ test('a deposit from before the codec was switched on is finished by a worker th
   const handle = handleOf(encrypting, externalOrderNumber);
   await until('the workflow to end', async () => (await handle.describe()).status.name === 'COMPLETED');
   const json = await exported(handle);
-  // Its input and summary are as they were written, everything since is encrypted.
+  // Its input and summary are as they were written; all later payloads are encrypted.
   expect(clearTexts(json).some((text) => text.includes('paymentWindowMs'))).toBe(true);
   expect(clearTexts(json).some((text) => text.includes('transactionCode'))).toBe(false);
   expect(payloadsOf(JSON.parse(json)).filter(isEncrypted).length).toBeGreaterThan(2);

@@ -27,7 +27,10 @@ import { insertDecision } from '../../support/operators.ts';
 import { testSealKey } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
 
-/** Whoever may write to the database writes a payment of his own into the inbox; relay, worker and audit are the real ones. */
+/**
+ * An attacker who may write to the database writes a payment of his own into the inbox. Relay, worker and audit are
+ * real.
+ */
 const engine = await startEngine({ relay: { everyMs: 50, freshMs: 50, againMs: 500, unstartedMs: 30_000 } });
 const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
 const login = new pg.Client({ connectionString: engine.db.urlFor('app_api') });
@@ -40,7 +43,10 @@ await engine.untilState(honest.externalOrderNumber, 'CREDITED');
 
 type Taken = 'no seal' | 'the seal of a genuine row' | 'a seal of his own';
 
-/** All that the API's login can do, and the owner: a genuine row's bytes with another order, code and amounts. Answers the row. */
+/**
+ * Uses all rights of the API's login, and the owner: writes a genuine row's bytes with another order, code and amounts.
+ * Returns the row.
+ */
 async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = {}): Promise<string> {
   const n = evil.externalOrderNumber;
   const { rows } = await login.query<{ raw: Buffer; data: CallbackData; seal: Buffer; key: string; ms: string }>(
@@ -57,7 +63,7 @@ async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = 
   };
   const content = { externalOrderNumber: n, contentHash: contentHash(data), data, raw: bytes };
   if (taken !== 'no seal') return receive({ ...content, receipt: 'first', reviewReason: null }, seals[taken]);
-  // No function takes a row without one, so the owner has to put it there.
+  // No function accepts a row without a seal, so the owner has to insert it.
   const first = { deposit: n, receipt: 'first', reviewReason: null, acked: true, seal: null } as const;
   const stamp = { keyId: 'forged', timestampMs: Date.now() };
   const { id } = await insertCallback(engine.db.owner, { ...content, ...first, raw: Buffer.from(bytes) }, stamp);
@@ -65,7 +71,7 @@ async function forge(evil: Order, taken: Taken, change: Partial<CallbackData> = 
   return id;
 }
 
-/** The one way into the inbox that the API's login has, with whatever seal. Answers the row. */
+/** The API login's one way into the inbox, with this seal. Returns the row. */
 async function receive(
   row: { externalOrderNumber: string; contentHash: Buffer; data: CallbackData | null; raw: string } & Disposition,
   seal: readonly unknown[],
@@ -117,7 +123,7 @@ test('people cannot credit it as it stands, in whatever way it is asked for, and
   await engine.untilState(n, 'IN_REVIEW');
   const id = `deposit:${n}`;
   expectRefusal(await alice.propose(id, { decision: 'credit', reason: 'looks fine' }), 409, 'decision_not_allowed');
-  // Steps that are written past the API, by people's own keys, are refused where the money would move.
+  // Steps that are written past the API, with the operators' own keys, are refused where the money would move.
   const body = { workflowId: id, decision: 'credit', reason: 'looks fine', keep: false, toDeposit: null } as const;
   const { id: proposal } = await insertDecision(login, { ...body, step: 'propose', operator: 'alice' });
   const proposed = {
@@ -165,7 +171,7 @@ test('what is forged for people is not parked, and not credited by what two of t
   expectRefusal(await alice.propose(unreadable.id, stated), 409, 'decision_not_allowed');
   for (const { id } of [readable, unreadable])
     expect(await decideTogether(alice, bob, id, { decision: 'reject' })).toMatchObject({ state: 'closed' });
-  // A case parks its money before it hears anybody.
+  // A case parks its money before it accepts a step.
   expect(await bookedFor(engine, 'ATMINTED')).toEqual([]);
 });
 
@@ -195,7 +201,7 @@ test('the key of the seals is not registered and another is: nothing is taken, e
     expect((await arriving()).status).toBe(200);
   });
   await engine.untilState(order.externalOrderNumber, 'CREDITED');
-  // What the first test did with the same login is refused by the database from now on.
+  // The database now refuses the writes that the first test made with the same login.
   const evil = await placed(engine, { wallet: 'wallet-evil' });
   await expect(forge(evil, 'a seal of his own')).rejects.toMatchObject({ code: NO_MAC });
 });

@@ -216,7 +216,9 @@ test('no more callbacks are under way at once than configured, and all get their
   expect(most).toBe(16);
 });
 
-/** The loop releases before it sends, so the second of two releases comes after a whole look at what is to be sent. */
+/**
+ * The loop releases before it sends, so the second of two releases comes after a whole pass over the pending callbacks.
+ */
 async function loopHasPassed(): Promise<void> {
   await control(sandbox, 'PUT', '/settings', { releaseDelayMs: 0 });
   for (const number of [await place(sandbox, merchant), await place(sandbox, merchant)]) {

@@ -3,7 +3,7 @@ import type { Sandbox } from '../../../sandbox/server.ts';
 import { control, openSandbox, orders } from '../support.ts';
 
 export const CONSOLE_PASSWORD = 'console-password-of-the-tests';
-/** Nothing is released by itself. */
+/** No order is released by itself. */
 export const CONSOLE_ENV = {
   SANDBOX_CONSOLE_PASSWORD: CONSOLE_PASSWORD,
   SANDBOX_AUTO_RELEASE: 'no',
@@ -16,7 +16,7 @@ export interface Shown {
   readonly text: string;
 }
 
-/** Somebody logged in at the console, without a browser. */
+/** A user logged in at the console, without a browser. */
 export interface ConsoleClient {
   readonly cookie: string;
   readonly formToken: string;
@@ -80,7 +80,7 @@ export const formsTo = (page: string, action: string): string[] =>
     .filter(([, to]) => to === action)
     .map(([, , content]) => content!);
 
-/** A sandbox whose console somebody is logged in at, with a merchant who takes its callbacks. */
+/** A sandbox with a user logged in at its console, and a merchant who accepts its callbacks. */
 export async function startConsole() {
   const { databaseUrl, merchant, sandbox } = await openSandbox(CONSOLE_ENV);
   return {

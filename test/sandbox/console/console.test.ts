@@ -17,7 +17,7 @@ import {
   SUCCESS,
 } from '../support.ts';
 
-/** Who gets in, and what every page does. */
+/** The login, and the common properties of every page. */
 const { client, inDatabase, merchant, sandbox, settings } = await startConsole();
 const PAGES = [
   '/console',
@@ -130,7 +130,7 @@ test('without a configured password one is made and shown once; another one ends
   expect(first.newConsolePassword).toMatch(/^[\w-]{24}$/);
   const session = await logIn(first, first.newConsolePassword!);
   await first.close();
-  // The same cookie, as it is called at another port.
+  // The same cookie, under its name at another port.
   const headersAt = ({ url: at }: Sandbox) => ({ cookie: session.cookie.replace(/_\d+=/, `_${new URL(at).port}=`) });
   const second = await start(url);
   expect(second.newConsolePassword).toBeNull();

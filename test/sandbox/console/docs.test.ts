@@ -33,7 +33,7 @@ const unpadded = (table: string) => table.replaceAll(/ *\| */g, '|').replaceAll(
 test('the table of misbehaviour is the catalogue', async () => {
   const [, table] =
     /<!-- faults: begin -->\n\n?(.*?)\n\n?<!-- faults: end -->/s.exec(await read('docs/start/sandbox.md')) ?? [];
-  // When it fails, the message holds the text to put there; the formatter pads the columns.
+  // When it fails, the message holds the new text; the formatter pads the columns.
   expect(unpadded(table ?? '')).toBe(unpadded(faultTable()));
 });
 

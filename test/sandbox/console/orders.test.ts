@@ -14,7 +14,7 @@ import {
   SUCCESS,
 } from '../support.ts';
 
-/** What becomes of orders by hand. */
+/** Orders that are changed by hand. */
 const { client, idOf, inDatabase, merchant, sandbox } = await startConsole();
 
 describe('orders', () => {
@@ -44,7 +44,7 @@ describe('orders', () => {
     expect((await client.post(`${path}/release`)).status).toBe(409);
     expect((await client.post(`${path}/pay`)).headers.get('location')).toBe(`${path}?done=paid`);
     expect((await client.post(`${path}/cancel`)).status).toBe(409);
-    // Nothing but the button releases it, although no delay is set: what is due is released, and it is not.
+    // Only the button releases it, although no delay is set: a due order is released, and this one is not.
     const due = await place(sandbox, merchant);
     await client.post(`/console/orders/${await idOf(due)}/pay`);
     await inDatabase(`UPDATE sandbox.buy_order SET release_at = now() WHERE external_order_number = '${due}'`);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { CONSOLE_ENV, fieldsOf, formsTo, logIn, startConsole } from './client.ts';
 import { control, createDatabase, orders, pay, place, placementBody, send, start } from '../support.ts';
 
-/** What is set at the console, and the lists that it shows. */
+/** Settings made at the console, and its lists. */
 const { client, idOf, inDatabase, merchant, sandbox, settings } = await startConsole();
 
 describe('settings', () => {

@@ -122,7 +122,7 @@ describe('a release of several callbacks under a fault', () => {
     let most = 0;
     merchant.answer = async () => {
       most = Math.max(most, (underWay += 1));
-      // None is answered before there are so many of them.
+      // No response before there are so many of them.
       await eventually(() => (most > 8 ? true : undefined));
       underWay -= 1;
       return SUCCESS;
@@ -196,7 +196,7 @@ describe('an attempt under a fault', () => {
     ['0.1', '1E-1', '1e-1'],
     ['10.50', '1.05E+1', '1050e-2'],
     ['7', '7E+0', '7e-0'],
-    // What another fault has put there is no amount to spell.
+    // Not an amount: another fault has changed it.
     ['"a lot"', '"a lot"', '"a lot"'],
     ['0', '0', '0'],
   ])('amountSpelling writes %s exactly', (written, exponent, shifted) => {

@@ -12,7 +12,7 @@ import {
   SUCCESS,
 } from '../support.ts';
 
-/** A quick sandbox that faults are put into, one test after the other, and which of them were. */
+/** A quick sandbox for faults, one test after the other, and a record of the tried ones. */
 export async function startFaulty() {
   const { sandbox, merchant } = await openSandbox({ SANDBOX_SPEED: '100000' });
   const tried = new Set<string>();

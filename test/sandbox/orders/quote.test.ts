@@ -40,7 +40,7 @@ describe('no unit is created or lost', () => {
         const total = units(found.totalPrice, 2);
         const feePrice = units(found.feePrice, 2);
         const reported = units(found.reportedAmount, MTC_DECIMALS);
-        // The asked side is untouched, and every part is at least nothing and less than the whole.
+        // The requested side is unchanged, and every part is at least nothing and less than the whole.
         expect(mode === 'MtcAmount' ? mtc : total).toBe(asked);
         expect(mtc > 0n && total > 0n && feeMtc >= 0n && feeMtc < mtc && feePrice >= 0n && feePrice < total).toBe(true);
         expect(taken.borneBy === 'payer' ? feeMtc : feePrice).toBe(0n);

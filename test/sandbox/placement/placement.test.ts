@@ -117,7 +117,7 @@ describe('authentication', () => {
       await control(sandbox, 'PUT', '/settings', { usedStamps });
       const timestamp = now(offsetMs);
       const headers = { timestamp, signature: signed(timestamp) };
-      // A signature that is wrong uses nothing up.
+      // A request with a wrong signature does not use its timestamp up.
       expect((await send(sandbox, placementBody(merchant), { timestamp, signature: 'x' })).statusCode).toBe(
         'SIGNATURE_ERROR',
       );

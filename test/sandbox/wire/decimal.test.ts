@@ -16,7 +16,7 @@ import { quote } from '../../../sandbox/orders/quote.ts';
 const positive = (maxScale: number): fc.Arbitrary<Decimal> =>
   fc.record({ digits: fc.bigInt({ min: 1n, max: 10n ** 15n }), scale: fc.integer({ min: 0, max: maxScale }) });
 
-/** a <=> b, by cross multiplication: a way of its own. */
+/** a <=> b, by cross multiplication: independent of the code. */
 const compare = (a: Decimal, b: Decimal): bigint =>
   a.digits * 10n ** BigInt(b.scale) - b.digits * 10n ** BigInt(a.scale);
 

@@ -7,19 +7,19 @@ import { bundleForGate, type Caught, differences } from './gate.ts';
 import { type Path, recordedPaths, type Touches } from './predicates.ts';
 import { quietRuntime } from '../runtime.ts';
 
-/** A change someone might make to the code of workflows, and what the gate has to say about it. */
+/** A change someone might make to the code of workflows, and the gate's expected report about it. */
 export interface Change {
   readonly what: string;
-  /** Of this repository. */
+  /** A file of this repository. */
   readonly file: string;
   /** Every place of this text becomes `to`. */
   readonly from: string;
   readonly to: string;
   /** Which recorded paths the change touches, read from what they recorded. */
   readonly touches: Touches;
-  /** What the gate's sentence has to name in each of them. */
+  /** Matches the gate's sentence in each of them. */
   readonly says: RegExp;
-  /** It would bear on paths that other changes send its way: it gets a copy of its own. */
+  /** The change would affect paths to which other changes lead: it gets a copy of its own. */
   readonly isAlone?: true;
 }
 
@@ -38,7 +38,7 @@ export function describeChanges(title: string, changes: readonly Change[]): void
       expect(strays).toEqual([]);
       for (const [name, { sentence, fromError }] of caught) {
         expect(sentence, name).toMatch(change.says);
-        // The audit has the SDK's error alone: whatever it says has to have words.
+        // The audit has the SDK's error alone: every such error needs a sentence.
         expect(fromError ?? '', name).not.toMatch(/TMPRL|Nondeterminism|machine/);
       }
     });
@@ -47,7 +47,7 @@ export function describeChanges(title: string, changes: readonly Change[]): void
 
 interface Outcome {
   readonly touched: readonly string[];
-  /** Of the paths it touches, those that the gate caught. */
+  /** The touched paths that the gate caught. */
   readonly caught: ReadonlyMap<string, Caught>;
   /** Paths that were caught and that no change in this copy touches. */
   readonly strays: readonly string[];
@@ -62,7 +62,10 @@ interface Copy {
   found?: Promise<ReadonlyMap<string, Caught>>;
 }
 
-/** Makes the changes in copies of the code, in a folder for them, and replays every path on each; answers when asked. */
+/**
+ * Makes the changes in copies of the code, in a folder for them, and replays every path on each. Returns a function
+ * that resolves with the results.
+ */
 async function makeChanges(
   changes: readonly Change[],
   paths: readonly Path[],
@@ -71,7 +74,7 @@ async function makeChanges(
   const touchedBy = (change: Change) => paths.filter(change.touches).map(({ recorded }) => recorded.name);
   const all = changes.map((change) => ({ change, touched: touchedBy(change) }));
   const copies: Copy[] = [];
-  // What touches most comes first: it fills a copy alone, and the rest needs fewer of them.
+  // The changes that touch most come first: each fills a copy alone, and the rest needs fewer copies.
   for (const { change, touched } of all.toSorted((a, b) => b.touched.length - a.touched.length)) {
     const copy = (await firstFitting(copies, change, touched)) ?? { changes: new Map(), sources: new Map() };
     if (!copies.includes(copy)) copies.push(copy);
@@ -126,7 +129,10 @@ async function replayOn(
   );
 }
 
-/** Copies the code of workflows into a folder of its own in the workshop, these files changed; answers its index.ts. */
+/**
+ * Copies the code of workflows into a folder of its own in the workshop, with these files changed. Returns its
+ * index.ts.
+ */
 export async function copyWorkflows(workshop: string, sources: ReadonlyMap<string, string>): Promise<string> {
   const folder = await mkdtemp(join(workshop, 'copy-'));
   await Promise.all(

@@ -3,9 +3,11 @@ import { wordsOf } from '../../../audit/histories/decision-words.ts';
 import { type ReplayDifference, instead, NOTHING } from '../../../audit/histories/difference.ts';
 
 /**
- * The first decision in which a recording and a replay differ; null: none. Names, durations of timers and announcements
- * have to be equal. Of what is given to activities and answered, all that was recorded has to be there again: more is
- * allowed, because optional fields may be added. Texts of summaries decide nothing.
+ * Returns the first decision in which a recording and a replay differ, or null.
+ * - Names, durations of timers and search attributes have to be equal.
+ * - Arguments and results of activities have to contain everything recorded. More is allowed: optional fields may be
+ *   added.
+ * - Texts of summaries are ignored.
  */
 export function firstDifference(
   recorded: readonly RecordedCommand[],
@@ -21,7 +23,7 @@ export function firstDifference(
     const [name, was, is] = value;
     return { eventId, did: `${did} with ${name} ${was}`, now: `would do so with ${name} ${is}` };
   }
-  // Recordings end when nothing is under way: what code does after that, it does while the recording waits.
+  // Recordings end when nothing is pending: a further command of the code is one made while the recording waits.
   const more = replayed[recorded.length];
   if (more === undefined) return null;
   return {
@@ -31,7 +33,7 @@ export function firstDifference(
   };
 }
 
-/** What is decided, without the values that may become more and the texts that may change. */
+/** The decision, without the values that may grow and the texts that may change. */
 const whatOf = (command: Command): string =>
   JSON.stringify({ ...command, summary: null, input: null, answer: null, result: null });
 
@@ -44,7 +46,7 @@ function valuesOf(command: Command): unknown {
 type OtherValue = readonly [name: string, was: string, is: string];
 
 function firstOtherValue(was: unknown, is: unknown, name = 'the value'): OtherValue | null {
-  // A local activity whose arguments were not recorded, or an answer that says nothing: there is nothing to compare.
+  // A local activity whose arguments were not recorded, or an empty result: nothing to compare.
   if (name === 'the value' && was === null) return null;
   if (typeof was !== 'object' || was === null || typeof is !== 'object' || is === null) {
     return was === is ? null : [name, shown(was), shown(is)];

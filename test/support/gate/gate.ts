@@ -11,23 +11,23 @@ import { GateTrace } from './trace.ts';
 import type { RecordedHistory } from '../workflows/histories.ts';
 
 /**
- * The replay gate: recorded histories run through workflow code, and every decision is compared with the recorded one.
- * The SDK's own replay compares kinds and names of commands. That a timer runs as long, that an activity is given the
- * same, that the end is the same, it does not say; the gate does.
+ * The replay gate: runs recorded histories through workflow code and compares every decision with the recorded one. The
+ * SDK's own replay compares kinds and names of commands. The gate also compares durations of timers, arguments of
+ * activities and the result.
  */
 
 const path = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
-/** Nobody reads the lines of a stack trace here, and without a map the bundle is made in half the time. */
+/** Stack traces are not read here, and without a map the bundle is made in half the time. */
 const EMPTY_MAP = Buffer.from(JSON.stringify({ version: 3, file: 'gate.js', sources: [], names: [], mappings: '' }));
-/** In two parts: whoever loads this file would take it for the map of the file. */
+/** In two parts: a loader of this file would take it for the map of the file. */
 const NO_SOURCE_MAP = ['\n//#', `sourceMappingURL=data:application/json;base64,${EMPTY_MAP.toString('base64')}`].join(
   ' ',
 );
 
 /**
- * Workflows with the gate's ear in them; `entry` is another index.ts where a test has a changed copy. With a `cache`,
- * a folder, what was bundled once is not compiled again.
+ * Bundles workflows with the gate's interceptors; `entry` is another index.ts where a test has a changed copy. With a
+ * `cache`, a folder, unchanged input is not compiled again.
  */
 export async function bundleForGate(
   entry: string = path('../../../workflows/index.ts'),
@@ -69,7 +69,7 @@ async function* replay(code: string, recordings: readonly RecordedHistory[]): As
   }
 }
 
-/** What the gate says of a recording that this code would have decided otherwise. */
+/** The gate's report on a recording that this code would have decided otherwise. */
 export interface Caught {
   /** Which decision changed, in words. */
   readonly sentence: string;
@@ -77,7 +77,7 @@ export interface Caught {
   readonly fromError: string | null;
 }
 
-/** By the recording's name; a recording that is decided as it was is not in it. */
+/** By the recording's name; recordings without a difference are left out. */
 export async function differences(
   code: string,
   recordings: readonly RecordedHistory[],
@@ -99,14 +99,17 @@ function differenceOf({ recorded, commands, error }: Replayed): string | null {
   return tellDifference(hasThrown ? { ...difference, now: failureOf(error) } : difference);
 }
 
-/** The recorded decisions, with what local activities were given: no history keeps that. */
+/** The recorded decisions, with the arguments of local activities: no history keeps those. */
 export const decisionsOf = ({ history, given }: RecordedHistory): RecordedCommand[] =>
   recordedCommands(history).map(({ eventId, command }) => ({
     eventId,
     command: command.kind === 'activity' && command.local ? { ...command, input: given[eventId] ?? null } : command,
   }));
 
-/** What the code that made a recording gives its local activities, by event. Throws when it would decide otherwise. */
+/**
+ * Returns the arguments that the code of a recording gives its local activities, by event. Throws when it would decide
+ * otherwise.
+ */
 export async function givenLocally(code: string, recorded: RecordedHistory): Promise<RecordedHistory['given']> {
   for await (const { commands, error } of replay(code, [recorded])) {
     if (error !== undefined) throw error;

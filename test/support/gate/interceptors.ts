@@ -1,8 +1,8 @@
 import { proxySinks, type Sinks, type WorkflowInterceptors } from '@temporalio/workflow';
 
 /**
- * Bundled with the workflows by the replay gate only. It hands out what happens to a workflow and what the workflow
- * asks for, and changes neither: the SDK's replay compares kinds and names of commands, the gate their values as well.
+ * Bundled with the workflows by the replay gate only. Passes activations and commands on and changes neither. The SDK's
+ * replay compares kinds and names of commands, the gate their values as well.
  */
 export interface GateSinks extends Sinks {
   readonly gate: {

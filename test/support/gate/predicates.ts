@@ -4,7 +4,7 @@ import type { DepositSettings } from '../../../domain/order.ts';
 import { decisionsOf } from './gate.ts';
 import { type RecordedHistory, recordedHistories } from '../workflows/histories.ts';
 
-/** A recorded path and what it says of itself: which of its decisions a change would touch is read here, not replayed. */
+/** A recorded path with its facts. They show which of its decisions a change would touch, without a replay. */
 export interface Path {
   readonly recorded: RecordedHistory;
   readonly facts: HistoryFacts;
@@ -22,7 +22,7 @@ export const recordedPaths = async (): Promise<Path[]> =>
 
 type ActivityStep = Extract<HistoryStep, { kind: 'activity' }>;
 
-/** An activity of this name was done, there or anywhere, with an answer of this kind. */
+/** An activity of this name completed, there or anywhere, with a result of this kind. */
 export const ran =
   (name: string, where?: 'local' | 'durable', answered: (result: unknown) => boolean = () => true): Touches =>
   ({ facts }) =>
@@ -36,13 +36,13 @@ export const neededTheDurable: Touches = ({ facts }) => activities(facts).some((
 
 const activities = ({ steps }: HistoryFacts): ActivityStep[] => steps.filter((step) => step.kind === 'activity');
 
-/** What an activity answered, by the `kind` of the answer. */
+/** Matches the `kind` of an activity's result. */
 export const ofKind =
   (kind: string) =>
   (result: unknown): boolean =>
     (result as { readonly kind?: unknown } | null)?.kind === kind;
 
-/** An activity was given this: the first argument that fits. */
+/** An activity was called with a first argument that matches. */
 export const gave =
   (name: string, fits: (...input: never[]) => boolean): Touches =>
   ({ commands }) =>
@@ -54,7 +54,7 @@ export const gave =
         fits(...(command.input as never[])),
     );
 
-/** A timer for this ran, as long as the frozen settings say. */
+/** A timer for this purpose ran, with the duration of the frozen settings. */
 export const waited =
   (summary: string, ms: (settings: DepositSettings) => number): Touches =>
   ({ commands, facts }) =>
@@ -81,7 +81,7 @@ export const signalled =
   ({ facts }) =>
     facts.steps.some((step) => step.kind === 'signal' && step.name === name);
 
-/** An update was taken up, with this content or any. */
+/** An update was accepted, with this content or any. */
 export const updated =
   (name: string, fits: (input: never) => boolean = () => true): Touches =>
   ({ facts }) =>
@@ -92,13 +92,13 @@ export const ofType =
   ({ facts }) =>
     facts.workflowType === workflowType;
 
-/** Its result has this member, with a value that fits. */
+/** The workflow's result has this member, with a value that matches. */
 export const ended =
   (member: string, fits: (value: unknown) => boolean): Touches =>
   ({ facts }) =>
     facts.end?.status === 'completed' && fits((facts.end.result as Record<string, unknown> | null)?.[member]);
 
-/** Somebody asked for a cancel. */
+/** A cancel was requested. */
 export const cancelled: Touches = ({ recorded }) =>
   (recorded.history.events ?? []).some((event) => event.workflowExecutionCancelRequestedEventAttributes);
 

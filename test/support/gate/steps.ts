@@ -3,11 +3,11 @@ import { type DepositEvent, type DepositState, isFinal, transition } from '../..
 import type { Path, Touches } from './predicates.ts';
 
 /**
- * The steps of the transition table that a recorded deposit took, read from what its activities answered. A step whose
- * row turned out to be another before it was announced is left out: nobody heard of it.
+ * Returns the steps of the transition table that a recorded deposit took, read from the results of its activities. A
+ * step is left out if its row had changed before the step was announced: no search attribute shows it.
  */
 
-/** The members of the answers that decide. */
+/** The members of the results that decide. */
 interface Answer {
   readonly kind?: string;
   readonly decision?: string;
@@ -46,7 +46,7 @@ class Reader {
   readonly steps: string[] = [];
   #state: DepositState = 'PLACING';
   #waited: keyof typeof BACK = 'PLACEMENT_UNKNOWN';
-  /** Judged, and the activity that comes next says how. */
+  /** The payment was judged; the next activity shows the decision. */
   #isJudged = false;
 
   read(name: string, answer: Answer | null): void {

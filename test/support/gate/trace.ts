@@ -5,10 +5,10 @@ import { valueOf } from '../../../archive/history.ts';
 type Jobs = readonly coresdk.workflow_activation.IWorkflowActivationJob[];
 type Asked = coresdk.workflow_commands.IWorkflowCommand;
 
-/** Collects what one replayed workflow asks for, in the order in which its history would hold it. */
+/** Collects the commands of one replayed workflow, in the order in which its history would hold them. */
 export class GateTrace {
   readonly #done: Command[] = [];
-  /** Local activities without an answer, by number, and how much was done when they were asked for. */
+  /** Local activities without a result, by number, and the count of commands at the time of each request. */
   readonly #open = new Map<number, { readonly command: Command; readonly after: number }>();
   readonly #timers = new Map<number, string | null>();
   readonly #updates = new Map<string, string>();
@@ -28,7 +28,7 @@ export class GateTrace {
     const cancelled = new Set(commands.flatMap(({ cancelTimer }) => (cancelTimer ? [cancelTimer.seq] : [])));
     const started = new Set(commands.flatMap(({ startTimer }) => (startTimer ? [startTimer.seq] : [])));
     for (const asked of commands) {
-      // A timer that is not needed any more when it is asked for is never started: no history holds it.
+      // A timer that is canceled in the activation that requests it is never started: no history holds it.
       if (asked.startTimer && cancelled.has(asked.startTimer.seq)) continue;
       if (asked.cancelTimer && started.has(asked.cancelTimer.seq)) continue;
       const command = this.#waiting(asked) ?? this.#updating(asked) ?? commandOf(asked);
@@ -40,8 +40,8 @@ export class GateTrace {
   }
 
   /**
-   * A history holds a local activity where it was answered. One that the history does not have is never answered: it
-   * stands where it was asked for, because it is what the code wanted there.
+   * A history holds a local activity at its result. One that the history does not have never gets a result: it is
+   * placed where it was requested, because the code wanted it there.
    */
   commands(): readonly Command[] {
     const commands: Command[] = [...this.#done];

@@ -5,13 +5,13 @@ import { freeMillisecond } from '../../../providers/own-stamps.ts';
 import { type MtpayKey, sign } from '../../../providers/mtpay/signature.ts';
 import type { Engine } from '../engine.ts';
 
-/** The provider's key as the engine knows it: what a test signs callbacks with. */
+/** The provider's key as the engine knows it: tests sign callbacks with it. */
 export const providerKey = (engine: Engine): MtpayKey => ({
   accessKey: new Secret(Buffer.from(engine.env['MTPAY_ACCESS_KEY']!)),
   secretKey: new Secret(Buffer.from(engine.env['MTPAY_SECRET_KEY']!)),
 });
 
-/** Where the provider was told to call for this order. */
+/** The callback address that the provider got for this order. */
 export const callbackAddress = (engine: Engine, externalOrderNumber: string): string =>
   callbackUrl(
     engine.api.callbackUrl,
@@ -19,11 +19,11 @@ export const callbackAddress = (engine: Engine, externalOrderNumber: string): st
     externalOrderNumber,
   );
 
-/** A callback as the provider writes it; `number` fields go in as they stand, so that any spelling can be tried. */
+/** A callback as the provider writes it; `number` fields are inserted verbatim, so that any spelling can be tried. */
 export function callbackBody(
   engine: Engine,
   data: CallbackData | Readonly<Record<string, unknown>>,
-  // Not one that an order of ours may bear: such a message is answered 503 once.
+  // Not a stamp that an order of ours may have: such a message gets a 503 once.
   timestampMs = freeMillisecond(Date.now(), 1_000),
 ): string {
   const { transactionAmount, paymentPrice, ...rest } = data as Record<string, string | number | undefined>;

@@ -5,7 +5,7 @@ import { contentHash } from '../../../providers/content-hash.ts';
 import { sealed } from '../seals.ts';
 import type { Seal } from '../../../config/keys/inbox-seal.ts';
 
-/** The inbox as its owner writes it, for rows that no message becomes: nothing of what `engine.receive` demands is asked. */
+/** Writes the inbox as its owner, for rows that no message becomes: the checks of `engine.receive` do not run. */
 
 export interface InboxRow extends Omit<NewCallback, 'seal'> {
   readonly deposit: string | null;
@@ -13,7 +13,7 @@ export interface InboxRow extends Omit<NewCallback, 'seal'> {
   readonly seal: Seal | null;
 }
 
-/** Bound to nothing; with the stamp of its message, if it has one. */
+/** Not bound to a deposit; with the stamp of its message, if it has one. */
 export async function insertCallback(
   owner: pg.Pool | pg.ClientBase,
   row: InboxRow,
@@ -50,7 +50,7 @@ export async function insertCallback(
   return (await findCallback(owner, rows[0]!.id))!;
 }
 
-/** The callback that an order's payment brings, as the API writes it: by default the first of its deposit. */
+/** The callback for an order's payment, as the API writes it: by default the first of its deposit. */
 export const insertReceived = (
   owner: pg.Pool | pg.ClientBase,
   data: CallbackData,
@@ -89,7 +89,7 @@ export async function bindCallback(
   ]);
 }
 
-/** The case that a callback is in, as its outcome. */
+/** Stores the case of a callback as its outcome. */
 export async function markReviewed(owner: pg.Pool | pg.ClientBase, id: string, workflowId: string): Promise<void> {
   await owner.query('update engine.callback set outcome = $2 where id = $1 and outcome is null', [
     id,

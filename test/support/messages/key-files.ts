@@ -2,9 +2,9 @@ import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface KeyFiles {
-  /** `NAME_FILE` for every name, and the names themselves not set. */
+  /** `NAME_FILE` for every name; the names themselves are not set. */
   readonly env: Readonly<Record<string, string>>;
-  /** Writes a new version of the whole directory, null taking a file away, and swaps it in, in one instant. */
+  /** Writes a new version of the whole directory and swaps it in atomically; null removes a file. */
   put(change: Readonly<Record<string, string | null>>): void;
 }
 

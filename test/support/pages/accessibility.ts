@@ -15,8 +15,8 @@ interface Ran {
 }
 
 /**
- * What axe-core holds against the page as it is shown, by all of its rules: `rule: what is asked for, at element`; the first
- * place of each. `without`: rules that are left out. Throws when it looked at nothing.
+ * Returns the violations that axe-core finds on the page as shown, by all of its rules except `without`: `rule:
+ * requirement, at element`, the first place of each. Throws when axe-core checked nothing.
  */
 export async function inaccessible(page: Page, without: readonly string[] = []): Promise<string[]> {
   await page.evaluate(axe);
@@ -31,7 +31,7 @@ export async function inaccessible(page: Page, without: readonly string[] = []):
   );
 }
 
-/** Headings go down by one level at a time, links within the page lead somewhere, and no two places have one name. */
+/** Expects headings that go down by one level at a time, links within the page that have a target, and unique ids. */
 export async function expectOrderly(page: Page): Promise<void> {
   const levels = await page.evaluate<number[]>(
     '[...document.querySelectorAll("h1,h2,h3,h4")].map((one) => Number(one.tagName[1]))',

@@ -4,7 +4,7 @@ import { type Browser, chromium } from 'playwright-core';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** A browser of the machine's: none is ever downloaded. Null when there is none. */
+/** Returns an installed browser of this machine, or null; downloads none. */
 export function findBrowser(): string | null {
   const paths = (process.env['PATH'] ?? '')
     .split(delimiter)
@@ -21,7 +21,7 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Quiet; by `names` every name below `.test` is this machine, and the others are looked up. */
+/** Headless; by `names` every name below `.test` is this machine, and the others are looked up. */
 export const launchBrowser = (executablePath: string, names = 'MAP *.test 127.0.0.1'): Promise<Browser> =>
   chromium.launch({
     executablePath,

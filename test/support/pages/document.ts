@@ -3,11 +3,11 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 // oxlint-disable-next-line typescript/no-explicit-any -- a JSON document
 export type Document = any;
 
-/** Holds values against the schemas of an OpenAPI document. */
+/** Validates values against the schemas of an OpenAPI document. */
 export interface Checker {
-  /** What is wrong with a value at a JSON pointer's schema; null when nothing is. */
+  /** Returns the fault of a value by the schema at a JSON pointer, or null. */
   fault(pointer: string, value: unknown): string | null;
-  /** The same for an answer of an operation: an undescribed status or type is a fault too. */
+  /** The same for a response of an operation: an undescribed status or type is a fault too. */
   answerFault(
     path: string,
     method: string,

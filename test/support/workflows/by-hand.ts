@@ -5,18 +5,18 @@ import { temporal } from '@temporalio/proto';
 type Payload = temporal.api.common.v1.IPayload;
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-/** A payload that everybody can open. */
+/** A payload that is not encrypted. */
 export const plain = (value: unknown): Payload => ({
   metadata: { encoding: bytes('json/plain') },
   data: bytes(JSON.stringify(value)),
 });
-/** A payload that no codec of anybody's opens. */
+/** A payload that no codec can decrypt. */
 export const SEALED: Payload = {
   metadata: { encoding: bytes('binary/encrypted') },
   data: bytes('nobody has the key'),
 };
 
-/** Starts a workflow as whoever may write to Temporal can, on a task queue that no worker polls: the queue's name. */
+/** Starts a workflow as a writer to Temporal can, on a task queue that no worker polls. Returns the queue's name. */
 export async function startByHand(
   client: Client,
   type: 'deposit' | 'review',
@@ -37,7 +37,7 @@ export async function startByHand(
   return taskQueue;
 }
 
-/** Ends the workflow of that queue in its worker's place: completed with a result, or failed. */
+/** Closes the workflow of that queue in place of its worker: completed with a result, or failed. */
 export async function endByHand(client: Client, taskQueue: string, result: Payload | 'failed'): Promise<void> {
   const { namespace } = client.options;
   const { taskToken } = await client.withDeadline(Date.now() + 20_000, () =>

@@ -7,7 +7,7 @@ import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-uti
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { until } from '../until.ts';
 
-/** One recorded history per path of a deposit, for each released version: what must replay for ever. */
+/** One recorded history per path of a deposit, for each released version: all must replay forever. */
 export const HISTORIES = fileURLToPath(new URL('../../histories', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** The version whose paths are recorded now. */
@@ -18,13 +18,13 @@ export interface RecordedHistory {
   readonly name: string;
   readonly workflowId: string;
   readonly history: History;
-  /** What local activities were given, by the event that holds their answer: histories do not keep it. */
+  /** The arguments of local activities, by the event that holds their result: histories do not keep them. */
   readonly given: Readonly<Record<number, readonly unknown[]>>;
 }
 
 /**
- * Writes the history of a path when recording was asked for (`npm run histories`), once nothing is under way in it, and
- * what its local activities were given. What is recorded stays: a recording of changed code proves nothing about the old.
+ * If recording is on (`npm run histories`), writes the history of a path once nothing is pending in it, and the
+ * arguments of its local activities. A recording is never replaced: one of changed code proves nothing about the old.
  */
 export async function recordHistory(name: string, handle: WorkflowHandle): Promise<void> {
   const isRecorded = existsSync(join(HISTORIES, VERSION, `${name}.json`));
@@ -40,9 +40,9 @@ export async function recordHistory(name: string, handle: WorkflowHandle): Promi
 
 let bundled: Promise<string> | undefined;
 
-/** Replays a recording on the code that made it and writes down what that gave to its local activities. */
+/** Replays a recording on the code that made it and writes down the arguments of its local activities. */
 async function recordGiven(name: string): Promise<void> {
-  // Only here: the gate brings the whole worker along.
+  // A dynamic import: the gate loads the whole worker.
   const { bundleForGate, givenLocally } = await import('../gate/gate.ts');
   bundled ??= bundleForGate();
   const given = await givenLocally(await bundled, await read(name));
@@ -64,7 +64,7 @@ const ANSWERED = [
   'activityTaskCompletedEventAttributes',
 ] as const;
 
-/** Every task and every activity that was asked for has been answered: no decision is missing at the end. */
+/** Every requested task and activity has a result: no decision is missing at the end. */
 export function isSettled({ events }: History): boolean {
   const count = (attributes: readonly (keyof NonNullable<History['events']>[number])[]) =>
     (events ?? []).filter((event) => attributes.some((name) => event[name])).length;
@@ -88,7 +88,7 @@ async function read(name: string): Promise<RecordedHistory> {
   return { name, workflowId: started?.workflowId ?? 'unknown', history, given: await readGiven(name) };
 }
 
-/** Empty for a recording whose local activities were never written down; a test says so. */
+/** Empty for a recording without a file of its local activities' arguments; a test fails for it. */
 async function readGiven(name: string): Promise<RecordedHistory['given']> {
   const file = join(HISTORIES, `${givenOf(name)}.json`);
   return existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as RecordedHistory['given']) : {};

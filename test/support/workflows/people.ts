@@ -15,11 +15,11 @@ export interface Case {
   readonly inboxId: string;
 }
 
-/** What people do about cases, without the API: the rows are written as it writes them, and then the workflow is told. */
+/** The steps of operators in cases, without the API: writes the rows as the API does, then signals the workflow. */
 export function peopleOf(world: WorkflowWorld) {
   const about = (by: string, { handle }: Case) => ({ workflowId: handle.workflowId, operator: by });
   return {
-    /** Keeps a payment that is not the deposit's own, acknowledged; `as`: without a deposit, or as it cannot be read. */
+    /** Stores and acknowledges a payment that is not the deposit's own; `as`: without a deposit, or unreadable. */
     keep: async (
       data: CallbackData,
       receipt: Receipt,

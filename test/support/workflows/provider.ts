@@ -1,7 +1,7 @@
 import { causeOf } from '../../../providers/mtpay/codes.ts';
 import type { CallOptions, PlacementOutcome, PlacementPort, PlacementRequest } from '../../../providers/port.ts';
 
-/** A provider with MTPay's codes that answers as it is told, and so sees what the engine would have sent. */
+/** A provider with MTPay's codes that returns the given response, and so sees the engine's requests. */
 export const answering = (
   place: (request: PlacementRequest, timestampMs: number, call: CallOptions) => Promise<PlacementOutcome>,
 ): PlacementPort => ({

@@ -6,17 +6,17 @@ import { type Case, peopleOf } from './people.ts';
 import { until } from '../until.ts';
 import type { DepositHandle, Reserved, WorkflowWorld } from './workflow-world.ts';
 
-/** As the driver says it of a database that is not there. */
+/** The driver's error for a database that is away. */
 export const away = () => Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
 
-/** What is needed to bring a deposit or a case to where something may happen to it. */
+/** Brings a deposit or a case to a situation of interest. */
 export function situations(world: WorkflowWorld) {
   const { keep, openCase, proposes, confirms } = peopleOf(world);
 
   const untilState = ({ order }: Reserved, state: string) =>
     until(`the deposit to be ${state}`, async () => (await world.state(order.externalOrderNumber)).state === state);
 
-  /** The workflow has asked the database: a local activity of one of these names was answered. */
+  /** The workflow has queried the database: a local activity of one of these names returned. */
   const asked = (handle: WorkflowHandle, ...activities: string[]) =>
     until(`${activities.join(' or ')} to be answered`, async () =>
       ((await handle.fetchHistory()).events ?? []).some((event) => {
@@ -26,7 +26,7 @@ export function situations(world: WorkflowWorld) {
       }),
     );
 
-  /** A deposit that is paid; `change`: otherwise than it was asked. */
+  /** A deposit that is paid; `change` makes the payment differ from the order. */
   async function pays(reserved: Reserved, change: Partial<CallbackData> = {}) {
     const handle = await world.start(reserved);
     const payment = await world.receive(paid(reserved.order, change));
@@ -40,7 +40,7 @@ export function situations(world: WorkflowWorld) {
     return of;
   }
 
-  /** A deposit of which nobody knows whether the provider has its order. */
+  /** A deposit for which nobody knows whether the provider has its order. */
   async function unplaced() {
     const reserved = await world.reserve();
     world.answers(reserved.order.externalOrderNumber, async () => ({ kind: 'unknown', cause: 'ECONNRESET' }));
@@ -55,7 +55,7 @@ export function situations(world: WorkflowWorld) {
     await handle.result();
   }
 
-  /** Paid after its window, where the policy asks for people: its money waits in suspense. */
+  /** Paid after its window, where the policy requires a decision by operators: its money waits in suspense. */
   async function late() {
     const reserved = await world.reserve({}, { paymentWindowMs: 200, latePolicy: 'review' });
     const handle = await world.start(reserved);
@@ -72,7 +72,7 @@ export function situations(world: WorkflowWorld) {
     return { ...of, postingId };
   }
 
-  /** A second payment of a credited deposit, and the case about it; `beforeCase` is told its workflow id. */
+  /** A second payment of a credited deposit, and the case about it; `beforeCase` receives its workflow id. */
   async function second(reason: 'SECOND_CODE' | 'STALE', beforeCase: (workflowId: string) => void = () => {}) {
     const { reserved, postingId } = await credited();
     const payment = await keep(paid(reserved.order), 'final', reason);
@@ -107,7 +107,7 @@ export function situations(world: WorkflowWorld) {
     ...[decision, more]: [Parameters<typeof proposes>[2], Parameters<typeof proposes>[3]?]
   ) => confirms('bob', of, await proposes('alice', of, decision, more));
 
-  /** Fails so often, as when the database is away: what is local is tried again as durable. */
+  /** Fails so many times, as when the database is away: local activities are retried as durable ones. */
   function failing(activity: Parameters<typeof world.instead>[0], { order }: Reserved, times: number): void {
     let left = times;
     world.instead(activity, order.externalOrderNumber, async (real) => {
@@ -117,8 +117,8 @@ export function situations(world: WorkflowWorld) {
   }
 
   /**
-   * What is asked about a row is answered when `release` is called: as the row is `then`, or as it was when it was asked
-   * (`before`). What is local holds the workflow's task, so it is asked durably, and messages are heard meanwhile.
+   * Delays the result about a row until `release` is called: the row as it is `then`, or as it was at the request
+   * (`before`). A local activity blocks the workflow's task, so a durable one asks, and messages arrive meanwhile.
    */
   function held(activity: Parameters<typeof world.instead>[0], about: string, says: 'then' | 'before' = 'then') {
     let release = () => {};

@@ -36,7 +36,7 @@ export interface WorkflowWorld {
   readonly client: Client;
   /** Time skipping only: lets time pass. */
   sleep(duration: string): Promise<void>;
-  /** What the provider answers to the next placement of this order. Default: placed. */
+  /** Sets the provider's response to the next placement of this order. Default: placed. */
   answers(externalOrderNumber: string, answer: () => Promise<PlacementOutcome>): void;
   /** Replaces an activity for one order, to force a fault. */
   instead(
