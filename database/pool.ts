@@ -78,7 +78,26 @@ export function createPool(options: PoolOptions): pg.Pool {
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   pool.on('connect', surviveCut);
+  pool.query = ((...statement: [string, unknown[]?]) =>
+    onOneConnection(pool, (client) => client.query(...statement))) as typeof pool.query;
   return pool;
+}
+
+/**
+ * Runs one statement. The driver's own `pool.query` throws the connection away after every error, even after a lock
+ * timeout or a refusal by one of our functions; this keeps one that the next statement can use.
+ */
+async function onOneConnection<T>(pool: pg.Pool, run: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    return await run(client);
+  } catch (error) {
+    if (isConnectionUseless(error) || isStale(error) || codeOf(error) === '') broken = error as Error;
+    throw error;
+  } finally {
+    client.release(broken);
+  }
 }
 
 /**

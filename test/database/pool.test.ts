@@ -187,6 +187,31 @@ describe('a connection', () => {
   });
 });
 
+describe('one statement', () => {
+  it.each([
+    ['that a function of ours refuses', `do $$ begin raise exception 'refused' using errcode = 'P0E61'; end $$`],
+    ['that waits too long for a lock', `do $$ begin raise exception 'late' using errcode = '55P03'; end $$`],
+    ['that is no SQL', 'nonsense'],
+  ])('%s leaves its connection to the next one', async (_what, statement) => {
+    const one = pool({ max: 1 });
+    const before = await show(one, 'pg_backend_pid()');
+    await expect(one.query(statement)).rejects.toThrow();
+    expect(await show(one, 'pg_backend_pid()')).toBe(before);
+  });
+
+  it.each([
+    ['that says the server takes no changes', `do $$ begin raise exception 'no' using errcode = '25006'; end $$`],
+    ['that says the server goes away', `do $$ begin raise exception 'no' using errcode = '57P01'; end $$`],
+    ['whose plan is stale', `do $$ begin raise exception 'no' using errcode = '42804'; end $$`],
+    ['that ends its own connection', 'select pg_terminate_backend(pg_backend_pid())'],
+  ])('%s leaves the next one another connection', async (_what, statement) => {
+    const one = pool({ max: 1 });
+    const before = await show(one, 'pg_backend_pid()');
+    await expect(one.query(statement)).rejects.toThrow();
+    expect(await show(one, 'pg_backend_pid()')).not.toBe(before);
+  });
+});
+
 describe('a transaction', () => {
   const rows = async (of: pg.Pool) =>
     (await of.query(`select name from engine.api_key where name like 'tx-%'`)).rowCount;
