@@ -1,4 +1,5 @@
-import { type Built, buildAll } from './ground/build.ts';
+import { checkout } from '../version.ts';
+import { type Built, buildAll, buildEngine } from './ground/build.ts';
 import { type BareEndpoint, startEndpoint } from './ground/endpoint.ts';
 import { type BenchEngine, startBenchEngine } from './ground/engine.ts';
 import { type Floors, startFloors } from './ground/floors.ts';
@@ -26,6 +27,8 @@ export interface Bench {
   readonly tell: (line: string) => void;
   /** The engine with its load, warm and with analyzed tables, as always in production. */
   engine(): Promise<LoadedEngine>;
+  /** The engine of the version that `--before` names, likewise. */
+  before(): Promise<LoadedEngine>;
   floors(): Promise<Floors>;
   endpoint(): Promise<BareEndpoint>;
   /** Analyzes the tables of a running engine; a part begins with it. */
@@ -39,9 +42,10 @@ const WARM_LANES = 8;
 
 export interface BenchSetup extends Pick<Bench, 'scale' | 'undo' | 'folder' | 'tell'> {
   readonly temporal: 'dev' | 'postgres';
+  readonly before: string | null;
 }
 
-export async function openBench({ temporal, ...options }: BenchSetup): Promise<Bench> {
+export async function openBench({ temporal, before: commit, ...options }: BenchSetup): Promise<Bench> {
   const { undo, folder, tell } = options;
   tell('building the engine and the floors');
   const built = await buildAll();
@@ -49,10 +53,17 @@ export async function openBench({ temporal, ...options }: BenchSetup): Promise<B
   tell('starting PostgreSQL and Temporal');
   const servers = await openServers(folder, undo, onPostgres);
   let engine: Promise<LoadedEngine> | null = null;
+  let before: Promise<LoadedEngine> | null = null;
   let floors: Promise<Floors> | null = null;
   let endpoint: Promise<BareEndpoint> | null = null;
-  async function openEngine(): Promise<LoadedEngine> {
-    const started = await startBenchEngine(servers, built, undo);
+  async function openBefore(): Promise<LoadedEngine> {
+    tell(`building the engine of ${commit}`);
+    const { at, drop } = await checkout(commit!);
+    undo.add(drop);
+    return openEngine({ ...built, engine: await buildEngine(at) });
+  }
+  async function openEngine(of: Built = built): Promise<LoadedEngine> {
+    const started = await startBenchEngine(servers, of, undo);
     try {
       const load = await loadOn(started, servers.temporalAddress);
       undo.add(() => load.close());
@@ -69,19 +80,22 @@ export async function openBench({ temporal, ...options }: BenchSetup): Promise<B
     servers,
     built,
     engine: () => (engine ??= openEngine()),
+    before: () => (before ??= openBefore()),
     floors: () => (floors ??= startFloors(servers, built, undo)),
     endpoint: () => (endpoint ??= startEndpoint(servers, built, undo)),
     async refresh() {
-      if (engine !== null) await analyze((await engine).engine);
+      for (const opened of [engine, before]) if (opened !== null) await analyze((await opened).engine);
     },
     async startAnew() {
-      const opened = [engine, floors] as const;
-      [engine, floors] = [null, null];
+      const [engines, oldFloors] = [[engine, before], floors];
+      [engine, before, floors] = [null, null, null];
       // An engine or floors that failed to open need no stop.
-      const [old, oldFloors] = [await opened[0]?.catch(() => null), await opened[1]?.catch(() => null)];
-      await old?.load.close();
-      await old?.engine.stop();
-      await oldFloors?.stop();
+      for (const opened of engines) {
+        const old = await opened?.catch(() => null);
+        await old?.load.close();
+        await old?.engine.stop();
+      }
+      await (await oldFloors?.catch(() => null))?.stop();
     },
   };
 }

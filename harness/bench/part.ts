@@ -6,6 +6,8 @@ export interface Part {
   readonly ids: readonly string[];
   /** The approximate duration in seconds; null: a quick run omits the part unless it is named. */
   readonly seconds: { readonly full: number; readonly quick: number | null };
+  /** The option without which the part is omitted. */
+  readonly needs?: 'before';
   /** `wanted`: the requested rows of this part. */
   measure(bench: Bench, wanted: readonly string[]): Promise<Readonly<Record<string, PartResult>>>;
 }

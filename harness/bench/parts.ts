@@ -1,6 +1,7 @@
 import { ackPart } from './parts/ack.ts';
 import { auditPart } from './parts/audit.ts';
 import { batcherPart } from './parts/batcher.ts';
+import { beforePart } from './parts/before.ts';
 import { burstPart } from './parts/burst.ts';
 import { clonePart } from './parts/clone.ts';
 import { costPart } from './parts/cost.ts';
@@ -17,6 +18,7 @@ import { twinsPart } from './parts/twins.ts';
 /** In the order of measurement: parts that leave many rows behind, or take long, come last. */
 export const PARTS: readonly Part[] = [
   flowPart,
+  beforePart,
   createPart,
   costPart,
   historyPart,

@@ -13,11 +13,18 @@ import { SCALES } from './scale.ts';
 const secondsOf = (part: Part, quick: boolean): number =>
   quick ? (part.seconds.quick ?? part.seconds.full) : part.seconds.full;
 
-/** Returns the wanted parts: the named ones, else all. A quick run omits long parts unless they are named. */
-export const chosenParts = (parts: readonly Part[], { size, only }: Pick<BenchOptions, 'size' | 'only'>): Part[] =>
-  parts.filter(({ ids, seconds }) =>
-    only.length > 0 ? ids.some((id) => only.includes(id)) : size === 'full' || seconds.quick !== null,
-  );
+/**
+ * Returns the wanted parts: the named ones, else all whose option is given. A quick run omits long parts unless they are
+ * named.
+ */
+export const chosenParts = (
+  parts: readonly Part[],
+  { size, only, before }: Pick<BenchOptions, 'size' | 'only' | 'before'>,
+): Part[] =>
+  parts.filter(({ ids, seconds, needs }) => {
+    if (needs === 'before' && before === null) return false;
+    return only.length > 0 ? ids.some((id) => only.includes(id)) : size === 'full' || seconds.quick !== null;
+  });
 
 /** The time limit of a part, so that a run ends: this multiple of its planned time, and at least the start's time. */
 const PATIENCE = 5;
@@ -36,14 +43,14 @@ export async function runBench(
   options: BenchOptions,
   { undo, interrupted, write }: BenchHands,
 ): Promise<BenchRun> {
-  const { size, only, temporal } = options;
+  const { size, only, temporal, before } = options;
   const quick = size !== 'full';
   const chosen = chosenParts(parts, options);
   const progress = createProgress(chosen, (part) => secondsOf(part, quick), write);
   const folder = await mkdtemp(join(tmpdir(), 'deposit-engine-bench-'));
   undo.add(() => rm(folder, { recursive: true, force: true }));
   const startedMs = performance.now();
-  const bench = await openBench({ scale: SCALES[size], temporal, undo, folder, tell: progress.tell });
+  const bench = await openBench({ scale: SCALES[size], temporal, before, undo, folder, tell: progress.tell });
   const ground = await groundOf(bench.servers, size, temporal);
   const figures: Record<string, Figures> = {};
   const tables: Record<string, readonly Table[]> = {};

@@ -3,6 +3,8 @@ export interface Scale {
   readonly rounds: number;
   /** Deposits of one contender in one round: a minimum, and a multiple of the deposits in flight. */
   readonly flow: { readonly inFlight: readonly number[]; readonly atLeast: number; readonly times: number };
+  /** The same of this version and the one before. */
+  readonly before: Scale['flow'];
   /** Callbacks of a round, and their rate per second. */
   readonly ack: { readonly count: number; readonly perSecond: number };
   readonly burst: {
@@ -25,6 +27,7 @@ export interface Scale {
 const FULL: Scale = {
   rounds: 7,
   flow: { inFlight: [8, 16, 32, 64], atLeast: 100, times: 3 },
+  before: { inFlight: [8, 16, 32, 64], atLeast: 100, times: 3 },
   ack: { count: 200, perSecond: 40 },
   burst: { count: 300, inFlight: 64, stopped: true },
   creates: 60,
@@ -41,6 +44,7 @@ const QUICK: Scale = {
   ...FULL,
   rounds: 5,
   flow: { inFlight: [8, 32], atLeast: 32, times: 1 },
+  before: { inFlight: [8, 16, 32, 64], atLeast: 48, times: 1 },
   ack: { count: 40, perSecond: 40 },
   burst: { count: 64, inFlight: 64, stopped: false },
   creates: 15,
@@ -56,6 +60,7 @@ const TINY: Scale = {
   ...QUICK,
   rounds: 1,
   flow: { inFlight: [8], atLeast: 8, times: 1 },
+  before: { inFlight: [8], atLeast: 8, times: 1 },
   ack: { count: 10, perSecond: 40 },
   burst: { count: 20, inFlight: 8, stopped: true },
   creates: 3,

@@ -167,4 +167,13 @@ export const TARGETS: readonly Target[] = [
   target('P15', 'CPU of a deposit with two workers and two APIs', 'one worker and one API', '≤ 1.1', 'less', 'ratio', {
     'CPU per deposit': 1.1,
   }),
+  target(
+    'P16',
+    'Deposits per second of the complete engine, by deposits in flight',
+    'the version that --before names',
+    'at least as many',
+    'more',
+    'ratio',
+    each(IN_FLIGHT, 1),
+  ),
 ];

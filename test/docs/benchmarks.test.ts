@@ -20,7 +20,8 @@ test('the JSON has the figures of every row, or says why there are none; a small
   for (const { id } of TARGETS) {
     const figures = result[id as 'P1'];
     if (figures === undefined) {
-      if (result.ground.size === 'full') expect(result.failed[id], id).toEqual(expect.any(String));
+      // P16 compares with another version, if one is named.
+      if (result.ground.size === 'full' && id !== 'P16') expect(result.failed[id], id).toEqual(expect.any(String));
       continue;
     }
     expect(Object.keys(figures).length, id).toBeGreaterThan(0);

@@ -7,7 +7,7 @@ import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { call, creditsOf, order } from './drill.ts';
 import { openStage, type Stage } from './stage.ts';
-import { checkout, command } from './version.ts';
+import { checkout, command } from '../../harness/version.ts';
 
 /**
  * `npm run drill:cost -- --before COMMIT`: compares the cost of a callback and of a step of a decision over HTTP in

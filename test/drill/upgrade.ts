@@ -7,7 +7,7 @@ import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { attemptsAfter, call, creditsOf, newestAttempt, order } from './drill.ts';
 import { openStage, type Piece, type Stage } from './stage.ts';
-import { checkout, command } from './version.ts';
+import { checkout, command } from '../../harness/version.ts';
 
 /**
  * `npm run drill:upgrade -- --from COMMIT`: upgrades an engine of that version under load to this version as

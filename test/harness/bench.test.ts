@@ -98,14 +98,21 @@ test('rows are chosen by name, and a quick run leaves out what takes long unless
   expect(() => parseBenchOptions(['--only', 'P99'], ids)).toThrow('P99');
   expect(() => parseBenchOptions(['--temporal', '127.0.0.1:7233'], ids)).toThrow('expected dev or postgres');
   const chosen = (size: 'full' | 'quick', ...only: string[]) =>
-    chosenParts(PARTS, { size, only }).flatMap((p) => p.ids);
-  expect(chosen('full').toSorted()).toEqual(ids.toSorted());
+    chosenParts(PARTS, { size, only, before: null }).flatMap((p) => p.ids);
+  expect(chosen('full').toSorted()).toEqual(ids.filter((id) => id !== 'P16').toSorted());
+  // There is another version to compare with only where one is named.
+  expect(() => parseBenchOptions(['--only', 'P16'], ids)).toThrow('--before COMMIT is missing');
+  const { size, only, before } = parseBenchOptions(['--only', 'P16', '--before', 'HEAD~1'], ids);
+  expect(chosenParts(PARTS, { size, only, before }).flatMap((p) => p.ids)).toEqual(['P16']);
   expect(chosen('quick')).not.toContain('P9');
   expect(chosen('quick', 'P9')).toEqual(['P9']);
 });
 
 test('a quick run is meant to take six minutes, and both have at least five rounds', () => {
-  const quick = chosenParts(PARTS, { size: 'quick', only: [] }).reduce((sum, { seconds }) => sum + seconds.quick!, 0);
+  const quick = chosenParts(PARTS, { size: 'quick', only: [], before: null }).reduce(
+    (sum, { seconds }) => sum + seconds.quick!,
+    0,
+  );
   expect(quick).toBeLessThanOrEqual(300);
   expect([SCALES.full.rounds, SCALES.quick.rounds].every((rounds) => rounds >= 5)).toBe(true);
 });

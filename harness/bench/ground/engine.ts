@@ -45,7 +45,7 @@ export interface BenchEngineOptions {
 
 export async function startBenchEngine(
   servers: BenchServers,
-  { engine: at }: Built,
+  { engine: at, floors }: Built,
   undo: Undo,
   { fill, worker = true }: BenchEngineOptions = {},
 ): Promise<BenchEngine> {
@@ -109,7 +109,6 @@ export async function startBenchEngine(
       },
       undo,
     );
-  const floors = join(at, '../floors');
   const provider = benchProgram(
     {
       name: 'provider',

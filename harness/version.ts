@@ -3,7 +3,7 @@ import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { root } from '../../local/servers/paths.ts';
+import { root } from '../local/servers/paths.ts';
 
 const run = promisify(execFile);
 
