@@ -63,7 +63,7 @@ interface FindingText {
 }
 
 const RESTORE = 'Find out who could write there and when; compare with a backup and with the heads in earlier reports.';
-const STOP = 'Have people look at the deposit and its evidence before more money moves on this wallet.';
+const STOP = 'Have operators examine the deposit and its evidence before more money moves on this wallet.';
 
 /** All kinds of findings, each with one sentence on its meaning and one on its remedy; in the order of the checks. */
 export const FINDINGS = {
@@ -82,27 +82,26 @@ export const FINDINGS = {
   archive_order_broken: {
     check: 'archive',
     title: 'Archive rows out of order',
-    means: 'A row does not continue the one before it: rows were swapped, put in, or chained anew.',
+    means: 'A row does not continue the one before it: rows were swapped, inserted, or chained again.',
     todo: RESTORE,
   },
   chain_cut: {
     check: 'archive',
     title: 'Chain shorter than before',
-    means: 'A chain does not pass through a head that was seen earlier: its end was cut off or written anew.',
+    means: 'A chain does not pass through a head that was seen earlier: its end was cut off or rewritten.',
     todo: 'Find out whether an older backup was restored. If not, treat it as tampering.',
   },
   history_damaged: {
     check: 'archive',
     title: 'History changed',
-    means:
-      'The kept text of a history does not hash to what its archive row says, or has not the form in which the archive writes one: at least one byte was changed.',
+    means: 'The stored text of a history does not hash to the value in its archive row: at least one byte was changed.',
     todo: RESTORE,
   },
   history_differs: {
     check: 'archive',
     title: 'Archived history is not Temporal’s',
     means:
-      'Temporal still has this history, and it is not the one that the archive keeps: the archive was written anew, with hashes made to fit.',
+      'Temporal still has this history, and it is not the one that the archive keeps: the archive was rewritten, with hashes made to fit.',
     todo: 'Save Temporal’s copy at once, before its retention ends; audit the deposit by it, and find out who could write to the archive.',
   },
   history_missing: {
@@ -126,8 +125,7 @@ export const FINDINGS = {
   bundle_missing: {
     check: 'archive',
     title: 'Code of a decision not kept',
-    means:
-      'The history names a bundle of workflow code that is not kept, or whose kept text does not hash to its name.',
+    means: 'The history names a bundle of workflow code that is not stored, or whose text does not hash to its name.',
     todo: 'Put the bundle back from the release it came from; its hash tells which one is right.',
   },
   replay_differs: {
@@ -145,13 +143,13 @@ export const FINDINGS = {
   times_contradict: {
     check: 'books',
     title: 'Times contradict each other',
-    means: 'Something is recorded as earlier than what caused it, or outside the life of its workflow.',
+    means: 'An event is recorded as earlier than its cause, or outside the life of its workflow.',
     todo: 'Look for a clock that was set, and for a time that was changed; the hashes tell which.',
   },
   posting_missing: {
     check: 'books',
     title: 'Posting missing',
-    means: 'The history recorded a posting that does not stand in the ledger.',
+    means: 'The history recorded a posting that is not in the ledger.',
     todo: 'Compare the ledger with a backup; the customer’s balance is probably wrong.',
   },
   posting_unexplained: {
@@ -163,47 +161,47 @@ export const FINDINGS = {
   posting_differs: {
     check: 'books',
     title: 'Posting differs from its decision',
-    means: 'The posting stands with another amount, fee, wallet, price or name than the history decided.',
+    means: 'The posting has another amount, fee, wallet, price or name than the history decided.',
     todo: STOP,
   },
   credited_twice: {
     check: 'evidence',
     title: 'Credited twice',
     means:
-      'One deposit, or one transaction of the provider, was credited more than once; or two payments of a deposit stand in wallets, and no two people put the one beside the other.',
+      'One deposit, or one transaction of the provider, was credited more than once; or two payments of a deposit are in wallets, and no two people put the one beside the other.',
     todo: STOP,
   },
   double_at_migration: {
     check: 'evidence',
     title: 'Two payments from before',
     means:
-      'More than one payment of a deposit stood in wallets before that took two people who name the other one. Nobody has said since that it is right.',
-    todo: 'Compare with the provider’s statement. Undo what is one too many by a doubt; what is right is written into the list of exceptions, with the reason.',
+      'More than one payment of a deposit was in wallets before that needed two people who name the other one. No operator has confirmed it since.',
+    todo: 'Compare with the provider’s statement. Undo a wrong credit by a doubt; write a right one into the list of exceptions, with the reason.',
   },
   deposit_row_differs: {
     check: 'books',
     title: 'Deposit row is not what happened',
-    means: 'State, posting, lateness or times in the row that people and programs read are not those of the history.',
-    todo: 'The row is only a view; correct it from the history, and find out what changed or did not change it.',
+    means: 'State, posting, lateness or times in the deposit’s row, which the API shows, differ from the history.',
+    todo: 'The row is only a view; correct it from the history, and find out what changed it or failed to change it.',
   },
   link_differs: {
     check: 'books',
     title: 'Checkout link is another one',
     means: 'The row of a deposit leads customers to another address than the one that the provider answered with.',
-    todo: 'Stop serving the deposit, warn whoever was sent there, and find out who wrote to the database.',
+    todo: 'Stop serving the deposit, warn the customers who were sent there, and find out who wrote to the database.',
   },
   attempt_differs: {
     check: 'books',
     title: 'Attempt at placing differs',
     means:
-      'What was sent to the provider for an order, with which stamp, and what it answered is not on record as the history says.',
-    todo: 'Ask the provider for the order; find out who could take away or write attempts and stamps.',
+      'The recorded request for an order, its stamp, or the provider’s answer differs from the history, or is missing.',
+    todo: 'Ask the provider for the order; find out who could delete or write attempts and stamps.',
   },
   notification_differs: {
     check: 'books',
     title: 'Notification of what did not happen',
-    means: 'What is told to the outside is not what was posted or decided, or what happened is told to nobody.',
-    todo: 'Stop its delivery and tell the receiver what is right; find out who wrote to the database.',
+    means: 'A notification differs from what was posted or decided, or an event has no notification.',
+    todo: 'Stop its delivery and send the receiver the right facts; find out who wrote to the database.',
   },
   deposit_unexplained: {
     check: 'books',
@@ -215,12 +213,12 @@ export const FINDINGS = {
     check: 'books',
     title: 'History without a deposit',
     means: 'A workflow ran, and there is no row for its deposit or its case: the row was removed.',
-    todo: 'Put the row back from a backup; the history says what has to stand in it.',
+    todo: 'Put the row back from a backup; the history has its content.',
   },
   callback_without_outcome: {
     check: 'callbacks',
     title: 'Acknowledged callback without an outcome',
-    means: 'The provider was told that its message was taken, and nothing came of it: a payment may have been lost.',
+    means: 'A message was acknowledged and has no outcome: a payment may have been lost.',
     todo: 'See whether the deposit is still being worked on; otherwise open a case for the callback.',
   },
   callback_with_two_outcomes: {
@@ -238,21 +236,20 @@ export const FINDINGS = {
   callback_changed: {
     check: 'callbacks',
     title: 'Callback changed',
-    means: 'The kept message does not hash to what was recorded when it came, or is not what was read from it.',
+    means: 'The stored message does not hash to the recorded value, or its fields differ from its bytes.',
     todo: RESTORE,
   },
   callback_unknown: {
     check: 'callbacks',
     title: 'Callback without a source',
-    means:
-      'A callback is kept for which no authentic message is on record, or that claims an order that is not its own.',
+    means: 'A callback is stored without a recorded authentic message, or claims an order that is not its own.',
     todo: STOP,
   },
   callback_not_sealed: {
     check: 'callbacks',
     title: 'Callback without a seal',
     means:
-      'The API seals every message that it keeps. This row is younger than that, and bears none: it is not known who wrote it.',
+      'The API seals every message that it keeps. This row is newer than seals and has none: its writer is unknown.',
     todo: STOP,
   },
   seal_broken: {
@@ -265,7 +262,7 @@ export const FINDINGS = {
   credit_without_evidence: {
     check: 'evidence',
     title: 'Credit without evidence',
-    means: 'A wallet was credited, and neither an authentic callback nor a decision of people stands behind it.',
+    means: 'A wallet was credited without an authentic callback and without a decision of operators.',
     todo: STOP,
   },
   evidence_differs: {
@@ -278,21 +275,20 @@ export const FINDINGS = {
     check: 'evidence',
     title: 'Decided by one person',
     means:
-      'The frozen limit, or a payment beside another, or one that cannot be read, asks for two different people, and one proposed and confirmed.',
-    todo: 'Have a second person decide the case anew; find out how the rule was passed by.',
+      'The frozen limit, or a payment beside another, or one that cannot be read, requires two different people, but one proposed and confirmed.',
+    todo: 'Have a second person decide the case again; find out how the rule was bypassed.',
   },
   decision_unrecorded: {
     check: 'evidence',
     title: 'Decision not on record',
-    means:
-      'The steps in the history, in the tables of decisions and of what they came to, and on the posting do not name the same people and facts.',
+    means: 'The history, the tables of steps and outcomes, and the posting do not name the same operators and facts.',
     todo: RESTORE,
   },
   step_not_signed: {
     check: 'evidence',
     title: 'Step without its operator’s signature',
     means:
-      'A step that people are said to have taken bears a signature that none of the operator’s keys made over it; or none, where each needs one.',
+      'A recorded step has a signature that none of the operator’s keys made over it, or none where each step needs one.',
     todo: STOP,
   },
   key_unexplained: {
@@ -311,7 +307,7 @@ export const FINDINGS = {
   posting_unsealed: {
     check: 'ledger',
     title: 'Posting outside the ledger’s chain',
-    means: 'A posting stands in no block or in two, or a block names one that is not there.',
+    means: 'A posting is in no block or in two, or a block names one that does not exist.',
     todo: RESTORE,
   },
   posting_unbalanced: {
@@ -330,19 +326,19 @@ export const FINDINGS = {
     check: 'ledger',
     title: 'Balance is not the sum of its entries',
     means: 'The kept balance of an account, or all accounts together, do not add up.',
-    todo: 'Compute the balances anew from the entries, and find out what wrote the wrong one.',
+    todo: 'Recompute the balances from the entries, and find out what wrote the wrong one.',
   },
   money_unexplained: {
     check: 'ledger',
     title: 'Suspense or clearing not explained',
-    means: 'Money waits in suspense without an open case, or clearing holds what no posting explains.',
-    todo: 'Go through the postings of the account; open a case for each that nobody decides.',
+    means: 'Money waits in suspense without an open case, or clearing has an amount that no posting explains.',
+    todo: 'Go through the postings of the account; open a case for each without one.',
   },
   slot_differs: {
     check: 'ledger',
     title: 'Slot is not what stands in wallets',
     means:
-      'What keeps a second payment of a deposit out of the wallets does not name the newest that stands there, or is gone: the next one could get in.',
+      'The slot, which keeps a second payment of a deposit out of the wallets, does not name the newest payment there, or is gone: the next one could get in.',
     todo: STOP,
   },
   lineage_differs: {
@@ -355,8 +351,8 @@ export const FINDINGS = {
     check: 'catalogue',
     title: 'Not what this version makes',
     means:
-      'A function, trigger, constraint, index, grant or role is not as the migrations of this version make it, or they were not applied as they are: what the database refuses and answers cannot be relied on.',
-    todo: 'Find out who changed it and when, and what was possible meanwhile; bring it back by the migrations. What is right and stays goes into the list of exceptions, with the reason.',
+      'A function, trigger, constraint, index, grant or role is not as the migrations of this version make it, or they were not applied as they are: the database’s checks and answers cannot be relied on.',
+    todo: 'Find out who changed it and when, and what was possible meanwhile; bring it back by the migrations. A right change that stays goes into the list of exceptions, with the reason.',
   },
   not_readable: {
     check: 'replay',

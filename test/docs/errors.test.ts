@@ -48,3 +48,14 @@ test('the fragment of every `type` is an anchor here, beside the words that the 
   });
   expect(rows).toEqual(expected);
 });
+
+test('a finding has the words of the report', () => {
+  const section = PAGE.split('## Findings of the audit')[1]!.split('\n## ')[0]!;
+  const words = [...section.matchAll(/^\| `(\w+)` +\| (.*?) +\| (.*?) +\|$/gm)].map(([, code, means, todo]) => [
+    code,
+    { means, todo },
+  ]);
+  expect(Object.fromEntries(words)).toEqual(
+    Object.fromEntries(Object.entries(FINDINGS).map(([code, { means, todo }]) => [code, { means, todo }])),
+  );
+});
