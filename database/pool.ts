@@ -78,22 +78,31 @@ export function createPool(options: PoolOptions): pg.Pool {
   });
   pool.on('error', (error) => options.onIdleError?.(error));
   pool.on('connect', surviveCut);
-  pool.query = ((...statement: [string, unknown[]?]) =>
-    onOneConnection(pool, (client) => client.query(...statement))) as typeof pool.query;
+  pool.query = ((asked: string | pg.QueryConfig, values?: unknown[]) =>
+    onOneConnection(pool, isSingle(asked, values), (client) => client.query(asked, values))) as typeof pool.query;
   return pool;
 }
 
+/** True for exactly one statement. A text without values may hold several, and leave its transaction open. */
+const isSingle = (asked: string | pg.QueryConfig, values: readonly unknown[] = []): boolean =>
+  typeof asked === 'string' ? values.length > 0 : asked.name !== undefined || (asked.values ?? []).length > 0;
+
 /**
- * Runs one statement. The driver's own `pool.query` throws the connection away after every error, even after a lock
- * timeout or a refusal by one of our functions; this keeps one that the next statement can use.
+ * Runs a query. The driver's own `pool.query` throws the connection away after every error, even after a lock timeout or
+ * a refusal by one of our functions. This keeps one that the next query can use.
  */
-async function onOneConnection<T>(pool: pg.Pool, run: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+async function onOneConnection<T>(
+  pool: pg.Pool,
+  isOneStatement: boolean,
+  run: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
     return await run(client);
   } catch (error) {
-    if (isConnectionUseless(error) || isStale(error) || codeOf(error) === '') broken = error as Error;
+    const isUseless = isConnectionUseless(error) || isStale(error) || codeOf(error) === '';
+    if (isUseless || !isOneStatement) broken = error as Error;
     throw error;
   } finally {
     client.release(broken);

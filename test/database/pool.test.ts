@@ -188,27 +188,32 @@ describe('a connection', () => {
 });
 
 describe('one statement', () => {
-  it.each([
-    ['that a function of ours refuses', `do $$ begin raise exception 'refused' using errcode = 'P0E61'; end $$`],
-    ['that waits too long for a lock', `do $$ begin raise exception 'late' using errcode = '55P03'; end $$`],
-    ['that is no SQL', 'nonsense'],
-  ])('%s leaves its connection to the next one', async (_what, statement) => {
+  const failing = `create function pg_temp.fail(code text) returns int language plpgsql as $$
+    begin raise exception 'on purpose' using errcode = code; end $$`;
+  const keepsConnection = async (statement: string, values?: unknown[]) => {
     const one = pool({ max: 1 });
+    await one.query(failing);
     const before = await show(one, 'pg_backend_pid()');
-    await expect(one.query(statement)).rejects.toThrow();
-    expect(await show(one, 'pg_backend_pid()')).toBe(before);
+    await expect(one.query(statement, values)).rejects.toThrow();
+    return (await show(one, 'pg_backend_pid()')) === before;
+  };
+
+  it.each([
+    ['that a function of ours refuses', 'select pg_temp.fail($1)', 'P0E61'],
+    ['that waits too long for a lock', 'select pg_temp.fail($1)', '55P03'],
+    ['that names what does not exist', 'select * from nothing.there where 1 = $1', 1],
+  ])('%s leaves its connection to the next one', async (_what, statement, value) => {
+    expect(await keepsConnection(statement, [value])).toBe(true);
   });
 
   it.each([
-    ['that says the server takes no changes', `do $$ begin raise exception 'no' using errcode = '25006'; end $$`],
-    ['that says the server goes away', `do $$ begin raise exception 'no' using errcode = '57P01'; end $$`],
-    ['whose plan is stale', `do $$ begin raise exception 'no' using errcode = '42804'; end $$`],
-    ['that ends its own connection', 'select pg_terminate_backend(pg_backend_pid())'],
-  ])('%s leaves the next one another connection', async (_what, statement) => {
-    const one = pool({ max: 1 });
-    const before = await show(one, 'pg_backend_pid()');
-    await expect(one.query(statement)).rejects.toThrow();
-    expect(await show(one, 'pg_backend_pid()')).not.toBe(before);
+    ['that says the server takes no changes', 'select pg_temp.fail($1)', ['25006']],
+    ['that says the server goes away', 'select pg_temp.fail($1)', ['57P01']],
+    ['whose plan is stale', 'select pg_temp.fail($1)', ['42804']],
+    ['that ends its own connection', 'select pg_terminate_backend($1::int + pg_backend_pid())', [0]],
+    ['that is one of several, whose transaction it leaves aborted', 'begin; select * from nothing.there', undefined],
+  ])('%s leaves the next one another connection', async (_what, statement, values) => {
+    expect(await keepsConnection(statement, values)).toBe(false);
   });
 });
 
