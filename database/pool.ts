@@ -85,7 +85,8 @@ export function createPool(options: PoolOptions): pg.Pool {
 
 /**
  * Runs one statement. The driver's own `pool.query` throws the connection away after every error, even after a lock
- * timeout or a refusal by one of our functions; this keeps one that the next statement can use.
+ * timeout or a refusal by one of our functions; this keeps one that the next statement can use. An error that is not
+ * PostgreSQL's does not show in which state the connection is.
  */
 async function onOneConnection<T>(pool: pg.Pool, run: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
@@ -93,7 +94,7 @@ async function onOneConnection<T>(pool: pg.Pool, run: (client: pg.PoolClient) =>
   try {
     return await run(client);
   } catch (error) {
-    if (isConnectionUseless(error) || isStale(error) || codeOf(error) === '') broken = error as Error;
+    if (!(error instanceof pg.DatabaseError) || isConnectionUseless(error) || isStale(error)) broken = error as Error;
     throw error;
   } finally {
     client.release(broken);
@@ -238,11 +239,14 @@ const codeOf = (error: unknown): string => {
 };
 
 /**
- * True when the next query should go to another connection. This one was lost, does not answer, or leads to a server
- * that takes no changes or has no room for them. The address may lead to another server by now.
+ * True when the next query should go to another connection:
+ * - This one was lost, does not answer, or leads to a server that takes no changes or has no room for them. The address
+ *   may lead to another server by now.
+ * - Its session contradicts the schema (classes 0A, 42 and XX). It may have compiled a function for objects that a
+ *   migration has replaced, and only another session compiles it anew.
  */
 const isConnectionUseless = (error: unknown): boolean =>
-  /^(08|25006|25P03|53|57P|58)/.test(codeOf(error)) ||
+  /^(08|0A|25006|25P03|25P04|42|53|57P|58|XX)/.test(codeOf(error)) ||
   /Query read timeout/.test((error as Error | null)?.message ?? '');
 
 /** True when the disk, memory or connections of the server are exhausted, and the request is not at fault. */

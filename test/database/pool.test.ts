@@ -191,7 +191,7 @@ describe('one statement', () => {
   it.each([
     ['that a function of ours refuses', `do $$ begin raise exception 'refused' using errcode = 'P0E61'; end $$`],
     ['that waits too long for a lock', `do $$ begin raise exception 'late' using errcode = '55P03'; end $$`],
-    ['that is no SQL', 'nonsense'],
+    ['with a number out of its range', 'select 1 / 0'],
   ])('%s leaves its connection to the next one', async (_what, statement) => {
     const one = pool({ max: 1 });
     const before = await show(one, 'pg_backend_pid()');
@@ -203,12 +203,25 @@ describe('one statement', () => {
     ['that says the server takes no changes', `do $$ begin raise exception 'no' using errcode = '25006'; end $$`],
     ['that says the server goes away', `do $$ begin raise exception 'no' using errcode = '57P01'; end $$`],
     ['whose plan is stale', `do $$ begin raise exception 'no' using errcode = '42804'; end $$`],
+    ['that says its transaction took too long', `do $$ begin raise exception 'no' using errcode = '25P04'; end $$`],
     ['that ends its own connection', 'select pg_terminate_backend(pg_backend_pid())'],
   ])('%s leaves the next one another connection', async (_what, statement) => {
     const one = pool({ max: 1 });
     const before = await show(one, 'pg_backend_pid()');
     await expect(one.query(statement)).rejects.toThrow();
     expect(await show(one, 'pg_backend_pid()')).not.toBe(before);
+  });
+
+  it('whose session knows types that are gone fails once, because the next one gets another session', async () => {
+    const domain = 'create domain engine.pieces as integer check (value > 0)';
+    await db.owner.query(`${domain}; create function engine.count_pieces() returns integer language plpgsql as $$
+      declare n engine.pieces := 1; begin return n; end $$`);
+    const one = pool({ max: 1 });
+    expect(await show(one, 'engine.count_pieces()')).toBe('1');
+    await db.owner.query(`drop domain engine.pieces; ${domain}`);
+    await expect(show(one, 'engine.count_pieces()')).rejects.toThrow(/type with OID \d+ does not exist/);
+    expect(await show(one, 'engine.count_pieces()')).toBe('1');
+    await db.owner.query('drop function engine.count_pieces; drop domain engine.pieces');
   });
 });
 
