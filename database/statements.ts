@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
-import type { Db } from './pool.ts';
+import { type Db, inTransaction } from './pool.ts';
 
 /** A statement whose text never varies. PostgreSQL parses and plans it once for each connection, under its name. */
 export interface Statement {
@@ -41,23 +41,29 @@ export function noteSession(pool: pg.Pool, client: pg.ClientBase, pid: number): 
  * Runs a statement under its name where that is safe, otherwise as plain text. When a change of the schema has made its
  * plan useless, a pool retries it. A transaction is lost then, and `inTransaction` begins it again.
  */
-export function execute<Row extends pg.QueryResultRow>(
+export async function execute<Row extends pg.QueryResultRow>(
   db: Db,
   { text, name, renew }: Statement,
   values: readonly unknown[] = [],
 ): Promise<pg.QueryResult<Row>> {
-  const once = async () => {
-    if (!direct.has(db) || pooled.has(db))
-      return values.length === 0 ? db.query<Row>(text) : db.query<Row>(text, [...values]);
+  const once = async (on: Db) => {
+    if (!direct.has(on) || pooled.has(on))
+      return values.length === 0 ? on.query<Row>(text) : on.query<Row>(text, [...values]);
     const used = name();
     try {
-      return await db.query<Row>({ name: used, text, values: [...values] });
+      return await on.query<Row>({ name: used, text, values: [...values] });
     } catch (error) {
       if (isStale(error)) renew(used);
       throw error;
     }
   };
-  return db instanceof pg.Pool ? unlessStale(db, once) : once();
+  try {
+    return await once(db);
+  } catch (error) {
+    if (!(db instanceof pg.Pool && isStale(error))) throw error;
+    // In a transaction: a pooler closes the session of a client that leaves in one, and keeps every other.
+    return inTransaction(db, once);
+  }
 }
 
 /**
