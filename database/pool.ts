@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { isStale, noteSession, unlessStale } from './statements.ts';
+import { isStale, noteSession, unlessStale } from './sessions.ts';
 
 /** The database roles of 003-roles.sql; each process works as one of them. */
 export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
@@ -89,7 +89,8 @@ const isSingle = (asked: string | pg.QueryConfig, values: readonly unknown[] = [
 
 /**
  * Runs a query. The driver's own `pool.query` throws the connection away after every error, even after a lock timeout or
- * a refusal by one of our functions. This keeps one that the next query can use.
+ * a refusal by one of our functions. This keeps one that the next query can use. An error that is not PostgreSQL's does
+ * not show in which state the connection is.
  */
 async function onOneConnection<T>(
   pool: pg.Pool,
@@ -101,7 +102,7 @@ async function onOneConnection<T>(
   try {
     return await run(client);
   } catch (error) {
-    const isUseless = isConnectionUseless(error) || isStale(error) || codeOf(error) === '';
+    const isUseless = !(error instanceof pg.DatabaseError) || isConnectionUseless(error) || isStale(error);
     if (isUseless || !isOneStatement) broken = error as Error;
     throw error;
   } finally {
@@ -247,11 +248,14 @@ const codeOf = (error: unknown): string => {
 };
 
 /**
- * True when the next query should go to another connection. This one was lost, does not answer, or leads to a server
- * that takes no changes or has no room for them. The address may lead to another server by now.
+ * True when the next query should go to another connection:
+ * - This one was lost, does not answer, or leads to a server that takes no changes or has no room for them. The address
+ *   may lead to another server by now.
+ * - Its session contradicts the schema (classes 0A, 42 and XX). It may have compiled a function for objects that a
+ *   migration has replaced, and only another session compiles it anew.
  */
 const isConnectionUseless = (error: unknown): boolean =>
-  /^(08|25006|25P03|53|57P|58)/.test(codeOf(error)) ||
+  /^(08|0A|25006|25P03|25P04|42|53|57P|58|XX)/.test(codeOf(error)) ||
   /Query read timeout/.test((error as Error | null)?.message ?? '');
 
 /** True when the disk, memory or connections of the server are exhausted, and the request is not at fault. */

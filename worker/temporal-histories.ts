@@ -4,8 +4,8 @@ import { unopened } from '../config/temporal.ts';
 
 /** gRPC: not found. */
 const NOT_FOUND = 5;
-/** The form of all our workflow ids. */
-const PLAIN = /^[\w.:-]+$/;
+/** The form of all our workflow ids; longer ones could make the query of a batch larger than a call may be. */
+const PLAIN = /^[\w.:-]{1,200}$/;
 const ASK_RETENTION_AGAIN_MS = 10 * 60_000;
 
 /** Reads histories as Temporal stores them, without decrypting anything. */

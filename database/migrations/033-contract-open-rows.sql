@@ -1,5 +1,5 @@
 -- callback_open (032-open-rows.sql) has taken its place.
-drop index engine.callback_to_raise;
+drop index concurrently if exists engine.callback_to_raise;
 -- deposit_by_state finds what waits to be placed in the same order. Beside it this one only misled: nearly empty when its table was
 -- analyzed, it was read from end to end for single orders, also when many waited.
-drop index engine.deposit_unstarted;
+drop index concurrently if exists engine.deposit_unstarted;

@@ -117,7 +117,9 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
       const text = await readFile(`${folder}/${name}`, 'utf8');
       const steps = readSteps(text);
       if (steps === null) {
-        throw new MigrationError(`${name}: only "create index concurrently if not exists …" may stand before the mark`);
+        throw new MigrationError(
+          `${name}: only "create index concurrently if not exists …" and "drop index concurrently if exists …" may stand before the mark`,
+        );
       }
       return { name, sha256: createHash('sha256').update(text).digest('hex'), ...steps };
     }),
@@ -254,8 +256,8 @@ async function lockTables(client: pg.ClientBase, sql: string, lockTimeoutMs: num
 }
 
 /**
- * Builds an index beside the traffic. One that a killed run has left half built, or that is another than the file has,
- * is dropped and built again.
+ * Builds or drops an index beside the traffic. One that a killed run has left half built, or that is another than the
+ * file has, is dropped and built again.
  */
 async function buildIndex(
   client: pg.ClientBase,
@@ -266,6 +268,7 @@ async function buildIndex(
   // It waits for transactions that are older than itself, and nobody waits behind it.
   await client.query(`set lock_timeout = ${patienceMs}`);
   try {
+    if (index.does === 'drop') return void (await client.query(index.sql));
     const { rows } = await client.query<{ valid: boolean }>(
       'select indisvalid as valid from pg_index where indexrelid = to_regclass($1)',
       [index.name],

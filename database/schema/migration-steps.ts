@@ -1,5 +1,6 @@
-/** An index that is built beside the traffic, outside any transaction. */
+/** An index that is built or dropped beside the traffic, outside any transaction. */
 export interface IndexStep {
+  readonly does: 'build' | 'drop';
   /** With its schema. */
   readonly name: string;
   readonly sql: string;
@@ -15,10 +16,12 @@ export interface MigrationSteps {
 const MARK = /^-- In one transaction:$/m;
 const INDEX =
   /^create (unique )?index (?:concurrently if not exists )?([a-z_][a-z0-9_]*) on ((?:engine|ledger)\.)([a-z_]+ .*)$/;
+const DROPPED = /^drop index concurrently if exists ((?:engine|ledger)\.[a-z_][a-z0-9_]*)$/;
 
 /**
  * Reads a migration. Null: there is something else than an index before the mark. A file of nothing but indexes needs
- * no mark. Its indexes are built beside the traffic too, however they are written: so is 009-lookups.sql.
+ * no mark. Its indexes are built beside the traffic too, however they are written: so is 009-lookups.sql. An index that
+ * is dropped in a transaction locks its table for itself, so one is dropped here as well.
  */
 export function readSteps(text: string): MigrationSteps | null {
   const mark = MARK.exec(text);
@@ -37,9 +40,12 @@ const statementsOf = (text: string): string[] =>
     .filter((statement) => statement !== '');
 
 function indexStep(statement: string): IndexStep | null {
+  const dropped = DROPPED.exec(statement)?.[1];
+  if (dropped !== undefined) return { does: 'drop', name: dropped, sql: statement };
   const [, unique = '', name, schema, rest] = INDEX.exec(statement) ?? [];
   if (name === undefined) return null;
   return {
+    does: 'build',
     name: `${schema}${name}`,
     sql: `create ${unique}index concurrently if not exists ${name} on ${schema}${rest}`,
   };

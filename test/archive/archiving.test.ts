@@ -204,8 +204,11 @@ test('two archivers at once, over the same work: each run has one row, and the c
 
 test('a batch is listed in one call, and an id that somebody made up holds up nobody else', async () => {
   const done = await Promise.all([credited(), credited(), credited()]);
-  const madeUp = "deposit:' or WorkflowId != '";
-  await owner.query('select engine.await_archive($1, clock_timestamp())', [madeUp]);
+  const quoted = "deposit:' or WorkflowId != '";
+  // Together more than the server takes in one call.
+  const long = Array.from({ length: 50 }, (_, i) => `deposit:${i}${'x'.repeat(100_000)}`);
+  const madeUp = [quoted, ...long];
+  for (const id of madeUp) await owner.query('select engine.await_archive($1, clock_timestamp())', [id]);
   await allDue();
   const asked: (readonly string[])[] = [];
   const { archiveClosed } = archiver({
@@ -217,8 +220,8 @@ test('a batch is listed in one call, and an id that somebody made up holds up no
   await expect(archiveClosed(100)).rejects.toThrow('is no id of ours');
   expect(asked).toHaveLength(1);
   for (const { handle } of done) expect(await rowsOf(handle.workflowId)).toHaveLength(1);
-  expect(await queued(madeUp)).toBe(true);
-  await owner.query('delete from engine.archive_due where workflow_id = $1', [madeUp]);
+  for (const id of [quoted, long[0]!]) expect(await queued(id)).toBe(true);
+  await owner.query('delete from engine.archive_due where workflow_id = any($1)', [madeUp]);
 });
 
 describe('a workflow id with several runs', () => {

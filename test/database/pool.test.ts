@@ -201,7 +201,7 @@ describe('one statement', () => {
   it.each([
     ['that a function of ours refuses', 'select pg_temp.fail($1)', 'P0E61'],
     ['that waits too long for a lock', 'select pg_temp.fail($1)', '55P03'],
-    ['that names what does not exist', 'select * from nothing.there where 1 = $1', 1],
+    ['with a number out of its range', 'select 1 / $1::int', 0],
   ])('%s leaves its connection to the next one', async (_what, statement, value) => {
     expect(await keepsConnection(statement, [value])).toBe(true);
   });
@@ -210,10 +210,25 @@ describe('one statement', () => {
     ['that says the server takes no changes', 'select pg_temp.fail($1)', ['25006']],
     ['that says the server goes away', 'select pg_temp.fail($1)', ['57P01']],
     ['whose plan is stale', 'select pg_temp.fail($1)', ['42804']],
+    ['that says its transaction took too long', 'select pg_temp.fail($1)', ['25P04']],
+    ['that the server has not', 'select pg_temp.fail($1)', ['0A000']],
+    ['that met a defect of the server', 'select pg_temp.fail($1)', ['XX000']],
     ['that ends its own connection', 'select pg_terminate_backend($1::int + pg_backend_pid())', [0]],
     ['that is one of several, whose transaction it leaves aborted', 'begin; select * from nothing.there', undefined],
   ])('%s leaves the next one another connection', async (_what, statement, values) => {
     expect(await keepsConnection(statement, values)).toBe(false);
+  });
+
+  it('whose session knows types that are gone fails once, because the next one gets another session', async () => {
+    const domain = 'create domain engine.pieces as integer check (value > 0)';
+    await db.owner.query(`${domain}; create function engine.count_pieces() returns integer language plpgsql as $$
+      declare n engine.pieces := 1; begin return n; end $$`);
+    const one = pool({ max: 1 });
+    expect(await show(one, 'engine.count_pieces()')).toBe('1');
+    await db.owner.query(`drop domain engine.pieces; ${domain}`);
+    await expect(show(one, 'engine.count_pieces()')).rejects.toThrow(/type with OID \d+ does not exist/);
+    expect(await show(one, 'engine.count_pieces()')).toBe('1');
+    await db.owner.query('drop function engine.count_pieces; drop domain engine.pieces');
   });
 });
 

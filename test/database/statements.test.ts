@@ -109,11 +109,10 @@ describe('a statement that never varies', () => {
     for (const of of pools) for (const n of [1, 2]) expect((await execute(of, ONE, [n])).rows).toEqual([{ n: n + 1 }]);
   });
 
-  it('goes on when functions were compiled for rows of before: the inbox has one column more', async () => {
-    const api = createPool({ url: db.urlFor('app_api'), applicationName: 'test', max: 2 });
-    onTestFinished(() => api.end());
+  /** Takes payments of orders of their own. */
+  function payments(api: pg.Pool) {
     let last = 1_600_000_000_000;
-    const take = async (by: typeof routeFirst) => {
+    return async (by: typeof routeFirst) => {
       const asked = await reserved(db.owner);
       await sentBefore(db.owner, asked.externalOrderNumber);
       const data = paid(asked);
@@ -129,16 +128,33 @@ describe('a statement that never varies', () => {
       };
       return (await by(api, message, seal))?.signal?.data;
     };
-    const ways: (typeof routeFirst)[] = [
-      routeFirst,
-      (of, message) => inTransaction(of, (client) => route(client, message, seal)),
-    ];
+  }
+  const WAYS: (typeof routeFirst)[] = [
+    routeFirst,
+    (of, message) => inTransaction(of, (client) => route(client, message, seal)),
+  ];
+  const oneColumnMore = (name: string) => db.owner.query(`alter table engine.callback add column ${name} text`);
+
+  it('goes on when functions were compiled for rows of before: the inbox has one column more', async () => {
+    const api = createPool({ url: db.urlFor('app_api'), applicationName: 'test', max: 2 });
+    onTestFinished(() => api.end());
+    const take = payments(api);
     const takeTwiceAtOnce = (by: typeof routeFirst) => Promise.all([take(by), take(by)]);
-    for (const [i, way] of ways.entries()) {
-      for (const by of ways) await takeTwiceAtOnce(by);
-      await db.owner.query(`alter table engine.callback add column new_${i} text`);
+    for (const [i, way] of WAYS.entries()) {
+      for (const by of WAYS) await takeTwiceAtOnce(by);
+      await oneColumnMore(`new_${i}`);
       for (let n = 0; n < 3; n += 1)
         expect(await takeTwiceAtOnce(way)).toEqual([expect.any(Object), expect.any(Object)]);
+    }
+  });
+
+  it('goes on so behind a pooler too, whose sessions outlive the connection that meets them', async () => {
+    const pooler = await startPooler();
+    const take = payments(pool(pooler.url));
+    for (const [i, way] of WAYS.entries()) {
+      for (const by of [...WAYS, ...WAYS]) await take(by);
+      await oneColumnMore(`newer_${i}`);
+      for (let n = 0; n < 3; n += 1) expect(await take(way)).toEqual(expect.any(Object));
     }
   });
 

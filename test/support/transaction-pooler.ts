@@ -12,38 +12,54 @@ const GREETING = Buffer.concat([
 
 /**
  * Stands in for a pooler in transaction mode without support for prepared statements: two sessions of the server take
- * turns, one transaction each. For one client that waits for its responses.
+ * turns, one transaction each. The session of a client that leaves in a transaction is closed, as by PgBouncer. For one
+ * client that waits for its responses.
  */
 export async function startTransactionPooler(url: string): Promise<Pooler> {
-  const logins = await Promise.all(
-    Array.from({ length: 2 }, async () => {
-      const login = createClient({ connectionString: url });
-      await login.connect();
-      const { stream } = (login as unknown as { connection: { stream: Socket } }).connection;
-      stream.removeAllListeners('data');
-      return stream;
-    }),
-  );
-  const idle = [...logins];
+  const all = new Set<Socket>();
+  const login = async () => {
+    const session = createClient({ connectionString: url });
+    await session.connect();
+    const { stream } = (session as unknown as { connection: { stream: Socket } }).connection;
+    stream.removeAllListeners('data');
+    all.add(stream);
+    return stream;
+  };
+  const idle = [login(), login()];
+  await Promise.all(idle);
   const server = createServer((client) => {
-    let at: Socket | null = null;
+    let at: Promise<Socket> | null = null;
     let isGreeted = false;
+    let isInTransaction = false;
+    const leave = () => {
+      // A statement alone: its session is idle in a moment.
+      if (at === null || !isInTransaction) return;
+      void at.then((session) => session.destroy());
+      at = null;
+      idle.push(login());
+    };
     client.on('data', (sent) => {
       if (!isGreeted) {
         isGreeted = client.write(GREETING) || true;
         return;
       }
-      // Terminate: the sessions go on without this client.
-      if (sent[0] === 0x58) return void client.end();
+      // Terminate.
+      if (sent[0] === 0x58) {
+        leave();
+        return void client.end();
+      }
       at ??= take();
-      at.write(sent);
+      void at.then((session) => session.write(sent));
     });
-    const take = (): Socket => {
-      const session = idle.shift()!;
+    const take = async (): Promise<Socket> => {
+      const taken = idle.shift()!;
+      const session = await taken;
       const answer = (bytes: Buffer) => {
-        if (bytes.subarray(-READY.length).equals(READY)) {
+        const end = bytes.subarray(-READY.length);
+        if (end.subarray(0, -1).equals(READY.subarray(0, -1))) isInTransaction = !end.equals(READY);
+        if (end.equals(READY)) {
           session.off('data', answer);
-          idle.push(session);
+          idle.push(taken);
           at = null;
         }
         client.write(bytes);
@@ -51,6 +67,7 @@ export async function startTransactionPooler(url: string): Promise<Pooler> {
       return session.on('data', answer);
     };
     client.on('error', () => undefined);
+    client.on('close', leave);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const there = new URL(url);
@@ -58,7 +75,8 @@ export async function startTransactionPooler(url: string): Promise<Pooler> {
   return {
     url: there.href,
     async close() {
-      for (const stream of logins) stream.destroy();
+      await Promise.allSettled(idle);
+      for (const stream of all) stream.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };

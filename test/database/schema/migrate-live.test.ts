@@ -246,6 +246,36 @@ create table engine.more ();
     await db.owner.query('drop index engine.deposit_more; drop table engine.more');
   });
 
+  it('indexes of several tables are dropped beside the traffic', async () => {
+    const { folder, name } = await withOneMore(`
+drop index concurrently if exists engine.callback_more;
+-- Nobody looks it up.
+drop index concurrently if exists engine.deposit_more;
+`);
+    await db.owner.query(`create index callback_more on engine.callback (raised_at);
+      create index deposit_more on engine.deposit (wallet, state)`);
+    const reader = await longReader();
+    const load = traffic();
+    await until('traffic', () => Promise.resolve(load.done() > 20));
+    const told: string[] = [];
+    const migrated = migrate(await connect('deposit-migrate'), folder, { tell: (line) => told.push(line) });
+    await until('it to wait for the reader', async () => {
+      const waiting = `select from pg_stat_activity where application_name = 'deposit-migrate' and wait_event_type = 'Lock'`;
+      return (await db.owner.query(waiting)).rowCount === 1;
+    });
+    const before = load.done();
+    await until('traffic beside it', () => Promise.resolve(load.done() > before + 20));
+    await reader.end();
+    expect(await migrated).toEqual([name]);
+    const { failures } = await load.stop();
+    expect(failures).toEqual([]);
+    expect(told).toEqual([]);
+    const { rows } = await db.owner.query(
+      `select to_regclass('engine.callback_more') as callback, to_regclass('engine.deposit_more') as deposit`,
+    );
+    expect(rows).toEqual([{ callback: null, deposit: null }]);
+  });
+
   it('another runner is waited for without holding the first one’s index up', async () => {
     const { folder, name } = await withOneMore(
       'create index concurrently if not exists deposit_more on engine.deposit (wallet, state);',
@@ -264,8 +294,12 @@ create table engine.more ();
 describe('the steps of a file', () => {
   it('are indexes first, then one transaction', () => {
     const indexes = [
-      { name: 'engine.a', sql: 'create index concurrently if not exists a on engine.t (x)' },
-      { name: 'ledger.b', sql: 'create unique index concurrently if not exists b on ledger.t (y) where y is not null' },
+      { does: 'build', name: 'engine.a', sql: 'create index concurrently if not exists a on engine.t (x)' },
+      {
+        does: 'build',
+        name: 'ledger.b',
+        sql: 'create unique index concurrently if not exists b on ledger.t (y) where y is not null',
+      },
     ];
     const both = `-- why\ncreate index concurrently if not exists a on engine.t (x);\ncreate unique index b\n  on ledger.t (y) where y is not null;\n`;
     expect(readSteps(both)).toEqual({ indexes, sql: '' });
@@ -275,6 +309,15 @@ describe('the steps of a file', () => {
     });
     expect(readSteps('create table engine.t ();\ncreate index a on engine.t (x);')).toMatchObject({ indexes: [] });
     expect(readSteps('create table engine.t ();\n-- In one transaction:\nselect 1;')).toBeNull();
+  });
+
+  it('hold every index that a file drops: in a transaction it would lock its table for itself', async () => {
+    const drop = { does: 'drop', name: 'engine.a', sql: 'drop index concurrently if exists engine.a' };
+    expect(readSteps('drop index concurrently if exists engine.a;\n')).toEqual({ indexes: [drop], sql: '' });
+    expect(readSteps('drop index engine.a;\n-- In one transaction:\nselect 1;')).toBeNull();
+    const files = FILES.filter((file) => file > '032');
+    const texts = await Promise.all(files.map((file) => readFile(join(MIGRATIONS, file), 'utf8')));
+    expect(files.filter((_file, i) => /\bdrop index\b/.test(readSteps(texts[i]!)!.sql))).toEqual([]);
   });
 
   it('of 009, which was written before, are its indexes: on a large database they are built beside the traffic', async () => {
