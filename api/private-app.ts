@@ -1,6 +1,6 @@
 import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findWithoutEffect } from '../database/queries/callbacks.ts';
+import { findLongestWithoutEffect } from '../database/queries/callbacks.ts';
 import { type DepositView, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
 import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
@@ -109,12 +109,14 @@ function bindHealth(deps: InternalDependencies): Bound[] {
       // Temporal is reported but not required: without it callbacks are accepted, and creates get 503.
       const ready = deps.isAccepting() && database;
       // A stalled worker does not affect readiness: requests to another instance would not help.
-      const waiting = database ? await findWithoutEffect(deps.pool, WITHOUT_EFFECT_MS).catch(() => null) : null;
+      const withoutEffectMs = database
+        ? await findLongestWithoutEffect(deps.pool, WITHOUT_EFFECT_MS).catch(() => null)
+        : null;
       return respond(ready ? 200 : 503, {
         ready,
         database: upOrDown(database),
         temporal: upOrDown(temporal),
-        withoutEffectMs: waiting?.ageMs ?? null,
+        withoutEffectMs,
       });
     }),
   ];

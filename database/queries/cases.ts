@@ -1,7 +1,7 @@
 import type { Secret } from '../../config/keys/secret.ts';
 import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
-import { ageMsOf, isOld, type Page, toPage } from './rows.ts';
+import { ageMsOf, duePage, isOld, type Looked, type Page, pageTime, toDuePage, toPage } from './rows.ts';
 import type { Db } from '../pool.ts';
 
 /** A case, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
@@ -158,6 +158,9 @@ export interface CaseFilter {
   readonly limit: number;
 }
 
+const OF_DEPOSITS =
+  'join engine.callback c on c.id = v.callback join engine.deposit d on d.external_order_number = c.external_order_number';
+
 /** Returns cases, oldest first. `end` is where the next page begins, null when there is none. */
 export async function listCases(
   db: Db,
@@ -166,12 +169,23 @@ export async function listCases(
   readonly items: CaseRow[];
   readonly end: { readonly openedAt: string; readonly workflowId: string } | null;
 }> {
+  const isOpen = filter.state === 'open';
+  // One index has the cases by age, another those of a reason; neither fits the other's condition.
+  const ofState =
+    filter.reason === undefined
+      ? `num_nulls(v.closed_at) = ${isOpen ? 1 : 0} and $1::text is null`
+      : `num_nonnulls(v.closed_at) = ${isOpen ? 0 : 1} and v.reason = $1`;
+  // Deposits are joined only for their wallets.
+  const [ofDeposits, ofWallets] = filter.wallets === null ? ['', ''] : [OF_DEPOSITS, ' or d.wallet = any($2)'];
+  // The page before the rest: what a case is about is looked up for its cases only.
   const { rows } = await db.query<RawCase & { cursor_at: string }>(
-    `select v.*, to_char(v.opened_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as cursor_at from engine.case_now v
-      where v.closed_at is ${filter.state === 'open' ? '' : 'not '}null and ($1::text is null or v.reason = $1)
-        and ($2::text[] is null or v.wallet = any($2))
-        and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4))
-      order by v.opened_at, v.workflow_id limit $5`,
+    `select v.*, ${pageTime('v.opened_at')} as cursor_at from engine.case_now v
+      where v.workflow_id = any(array(
+        select v.workflow_id from engine.review_case v ${ofDeposits}
+         where ${ofState} and ($2::text[] is null${ofWallets})
+           and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4))
+         order by v.opened_at, v.workflow_id limit $5))
+      order by v.opened_at, v.workflow_id`,
     [
       filter.reason ?? null,
       filter.wallets,
@@ -278,19 +292,23 @@ export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | n
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
-/** Returns open cases that are older than this, in the order of their ids. */
+/** Returns open cases that are older than this, oldest first. */
 export async function findOpenCases(
   db: Db,
   olderThanMs: number,
   after: readonly string[] | null,
   limit: number,
 ): Promise<Page<CaseRow>> {
-  const { rows } = await db.query<RawCase>(
-    `select * from engine.case_now v where v.closed_at is null and v.workflow_id > $1 and ${isOld('v.opened_at', '$2')}
-      order by v.workflow_id limit $3`,
-    [after?.[0] ?? '', olderThanMs, limit],
+  const { rows } = await db.query<RawCase & { cursor_at: string }>(
+    `select v.*, ${pageTime('v.opened_at')} as cursor_at from engine.case_now v
+      where v.workflow_id = any(array(
+        select v.workflow_id from engine.review_case v
+         where num_nulls(v.closed_at) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2) and ${isOld('v.opened_at', '$3')}
+         order by v.opened_at, v.workflow_id limit $4))
+      order by v.opened_at, v.workflow_id`,
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
   );
-  return toPage(rows, limit, toCase, (row) => [row.workflow_id]);
+  return toPage(rows, limit, toCase, (row) => [row.cursor_at, row.workflow_id]);
 }
 
 /** A deposit that waits for a decision, and no case about its payment is open. */
@@ -306,39 +324,51 @@ export interface WithoutCase {
  * One statement, because a decision closes the case and the deposit at once. Looks up the case of each deposit, and
  * never reads the open cases as a whole.
  */
+const HAS_NO_CASE = `
+  (select true from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) is null`;
 const WITHOUT_CASE = `
-  select d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
-         ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"
-    from engine.deposit d left join engine.callback c on c.id = d.bound_callback
-    left join lateral (select true as is_open from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) v on true
-   where v.is_open is null`;
+  d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
+  ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"`;
 
-/**
- * Returns deposits in IN_REVIEW (or in CREDITING, which no row has) without an open case, in the order of their
- * numbers.
- */
+/** Returns deposits in IN_REVIEW (or in CREDITING, which no row has) without an open case, oldest first. */
 export async function findWithoutCase(
   db: Db,
   after: readonly string[] | null,
   limit: number,
 ): Promise<Page<WithoutCase>> {
-  const { rows } = await db.query<WithoutCase>(
-    `${WITHOUT_CASE} and d.state in ('IN_REVIEW', 'CREDITING') and d.external_order_number > $1
-      order by d.external_order_number limit $2`,
-    [after?.[0] ?? '', limit],
+  const { rows } = await db.query<WithoutCase & Looked>(
+    duePage({
+      // One index scan per state: a scan of both would sort them whole.
+      looked: (limit) =>
+        ['IN_REVIEW', 'CREDITING']
+          .map(
+            (state) => `(select d.external_order_number, d.state, d.bound_callback, d.created_at from engine.deposit d
+              where d.state = '${state}' and (d.created_at, d.external_order_number) > ($1::timestamptz, $2)
+              order by d.created_at, d.external_order_number limit ${limit})`,
+          )
+          .join(' union all '),
+      order: ['created_at', 'external_order_number'],
+      cursor: `array[${pageTime('d.created_at')}, d.external_order_number]`,
+      isDue: HAS_NO_CASE,
+      columns: WITHOUT_CASE,
+      joined: 'left join engine.callback c on c.id = d.bound_callback',
+      limit: '$3',
+    }),
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
   );
-  return toPage(
-    rows,
-    limit,
-    (row) => row,
-    ({ externalOrderNumber }) => [externalOrderNumber],
-  );
+  return toDuePage(rows, limit, ({ externalOrderNumber, state, inboxId, ageMs }) => ({
+    externalOrderNumber,
+    state,
+    inboxId,
+    ageMs,
+  }));
 }
 
 /** Returns an open deposit whose payment has an outcome and no open case; null: the deposit is not such a one. */
 export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
   const { rows } = await db.query<WithoutCase>(
-    `${WITHOUT_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
+    `select ${WITHOUT_CASE} from engine.deposit d left join engine.callback c on c.id = d.bound_callback
+      where ${HAS_NO_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
     [externalOrderNumber],
   );
   return rows[0] ?? null;
@@ -365,7 +395,7 @@ export async function findNotCarriedOut(
         select min(k.at) as at from engine.decision k
          where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
            and not exists (select from engine.refused_step r where r.decision = k.id)) k
-      where v.closed_at is null and ${isOld('k.at', '$1')}
+      where v.closed_at is null and v.proposal is not null and ${isOld('k.at', '$1')}
         and not exists (select from engine.carried r where r.proposal = v.proposal)
       order by k.at limit 1`,
     [olderThanMs],

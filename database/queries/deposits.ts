@@ -175,21 +175,31 @@ export async function listDeposits(
   db: Db,
   filter: DepositFilter,
 ): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
-  const { rows } = await db.query<RawDepositView>(
-    `${VIEW}
-      where ($1::text is null or d.state = $1) and ($2::text is null or d.wallet = $2)
-        and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))
-        and ($6::text[] is null or d.wallet = any($6))
-      order by d.created_at desc, d.external_order_number desc limit $5`,
-    [
-      filter.state ?? null,
-      filter.wallet ?? null,
-      filter.after?.createdAt ?? null,
-      filter.after?.externalOrderNumber ?? null,
-      filter.limit + 1,
-      filter.wallets ?? null,
-    ],
-  );
+  const { state, wallet, wallets = null } = filter;
+  const ofState = '($1::text is null or d.state = $1)';
+  const others = `($2::text is null or d.wallet = $2) and ($6::text[] is null or d.wallet = any($6))
+    and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))`;
+  const newestFirst = 'order by d.created_at desc, d.external_order_number desc limit $5';
+  // The newest of each value before the newest of all: a scan by age would pass the deposits that have another one.
+  const newestOfEach = (
+    column: 'state' | 'wallet',
+    values: string,
+    where: string,
+  ) => `d.external_order_number = any(array(
+    select d.external_order_number from (select distinct unnest(${values}) as value) of
+     cross join lateral (select d.external_order_number, d.created_at from engine.deposit d
+                          where d.${column} = of.value and ${where} ${newestFirst}) d ${newestFirst}))`;
+  let which = `${ofState} and ${others}`;
+  if (wallets !== null) which = newestOfEach('wallet', '$6::text[]', which);
+  else if (state !== undefined && wallet === undefined) which = newestOfEach('state', 'array[$1::text]', others);
+  const { rows } = await db.query<RawDepositView>(`${VIEW} where ${which} ${newestFirst}`, [
+    state ?? null,
+    wallet ?? null,
+    filter.after?.createdAt ?? null,
+    filter.after?.externalOrderNumber ?? null,
+    filter.limit + 1,
+    wallets,
+  ]);
   const page = rows.slice(0, filter.limit);
   const last = rows.length > filter.limit ? page.at(-1) : undefined;
   return {

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type Page, pageTime, toPage } from './rows.ts';
+import { duePage, type Looked, type Page, pageTime, toDuePage } from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, statement } from '../statements.ts';
 
@@ -236,17 +236,21 @@ export async function findAnsweredLate(
   after: readonly string[] | null,
   limit: number,
 ): Promise<Page<{ readonly externalOrderNumber: string; readonly expiresAt: Date }>> {
-  const { rows } = await db.query<{ external_order_number: string; expires_at: Date; cursor_at: string }>(
-    `select external_order_number, expires_at, ${pageTime('created_at')} as cursor_at from engine.deposit
-      where state = 'PLACEMENT_UNKNOWN' and redirect_url is not null
-        and (created_at, external_order_number) > ($1::timestamptz, $2)
-      order by created_at, external_order_number limit $3`,
+  const { rows } = await db.query<Looked & { external_order_number: string; expires_at: Date }>(
+    duePage({
+      looked: () =>
+        `select d.external_order_number, d.expires_at, d.created_at, d.redirect_url from engine.deposit d
+          where d.state = 'PLACEMENT_UNKNOWN' and (d.created_at, d.external_order_number) > ($1::timestamptz, $2)`,
+      order: ['created_at', 'external_order_number'],
+      cursor: `array[${pageTime('d.created_at')}, d.external_order_number]`,
+      isDue: 'redirect_url is not null',
+      columns: 'd.external_order_number, d.expires_at',
+      limit: '$3',
+    }),
     [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
   );
-  return toPage(
-    rows,
-    limit,
-    (row) => ({ externalOrderNumber: row.external_order_number, expiresAt: row.expires_at }),
-    (row) => [row.cursor_at, row.external_order_number],
-  );
+  return toDuePage(rows, limit, (row) => ({
+    externalOrderNumber: row.external_order_number,
+    expiresAt: row.expires_at,
+  }));
 }

@@ -63,3 +63,56 @@ export const ageMsOf = (time: string): string =>
  */
 export const isOld = (time: string, ms: string): string =>
   `(${time} < clock_timestamp() - ${ms} * interval '1 millisecond' or ${time} > clock_timestamp() + interval '1 minute')`;
+
+/** Rows that a page of {@link duePage} looks at for each one that is asked for, at most. */
+const LOOKS_AT = 10;
+
+/** A row of {@link duePage}. */
+export interface Looked {
+  /** False: none is due, and the row has only the fields below. */
+  readonly isDue: boolean;
+  /** How many rows the page looked at. */
+  readonly looked: number;
+  readonly lastCursor: string[];
+  readonly cursor: string[];
+}
+
+/**
+ * SQL: a page of rows that mostly need nothing. It looks at a limited number of rows and returns those of them that are
+ * due, so a page may be short or empty and not be the last.
+ */
+export const duePage = (of: {
+  /** `select … from … where …` after the cursor; its columns are those of `d` below. */
+  readonly looked: (limit: string) => string;
+  readonly order: readonly string[];
+  /** SQL: an array of text, of a row `d`. */
+  readonly cursor: string;
+  /** SQL: whether a row `d` is due. */
+  readonly isDue: string;
+  /** SQL: the columns that are wanted of `d`, and a join for them. */
+  readonly columns: string;
+  readonly joined?: string;
+  readonly limit: string;
+}): string => {
+  const order = of.order.join(', ');
+  const atMost = `${LOOKS_AT} * ${of.limit}::int`;
+  return `
+  with looked as (${of.looked(atMost)} order by ${order} limit ${atMost})
+  select ${of.columns}, d.external_order_number is not null as "isDue", l.looked, l.cursor as "lastCursor", ${of.cursor} as cursor
+    from (select count(*) over ()::int as looked, ${of.cursor} as cursor from looked d order by ${of.order.map((column) => `${column} desc`).join(', ')} limit 1) l
+    left join lateral (select * from looked d where ${of.isDue} order by ${order} limit ${of.limit}) d on true ${of.joined ?? ''}
+   order by ${of.order.map((column) => `d.${column}`).join(', ')}`;
+};
+
+/** Makes a page of the rows of {@link duePage}; the next one begins after the last row that this one looked at. */
+export function toDuePage<Raw extends Looked, Row>(
+  raw: readonly Raw[],
+  limit: number,
+  toRow: (row: Raw) => Row,
+): Page<Row> {
+  const due = raw.filter(({ isDue }) => isDue);
+  const rows = due.map(toRow);
+  if (due.length === limit) return { rows, end: due.at(-1)!.cursor };
+  const [first] = raw;
+  return { rows, end: first === undefined || first.looked < LOOKS_AT * limit ? null : first.lastCursor };
+}

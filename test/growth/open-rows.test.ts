@@ -117,7 +117,8 @@ test('what one deposit costs does not grow with what is open', async () => {
     expect(await carryOutDecision(decisions, item, () => Promise.resolve(true))).toMatchObject({ kind: 'decided' });
     expect(await openOwnCase(api, own.inboxId)).not.toBeNull();
     await listKept(api, 'kept-7');
-    const page = [null, FEW / 2] as const;
+    // A page looks at ten rows for each that is asked for, at most (lists.test.ts).
+    const page = [null, FEW / 10] as const;
     await findToRaise(api, { freshMs: 0, againMs: 0, atMostMs: 0 }, ...page);
     await findKeptOrders(api, 0, ...page);
     await findOpenDeposits(api, ['PLACING'], 0, ...page);

@@ -81,7 +81,7 @@ test(
       await askRunbook(known?.n ?? deposits.credited);
       await prune(db.poolFor('app_worker'), 7 * 24 * HOURS, 100);
       await until('two sweeps', () =>
-        Promise.resolve(seen.filter(({ text }) => text.includes('outcome is null and acked')).length > 10),
+        Promise.resolve(seen.filter(({ text }) => text.includes('acked and ((raised_at is null')).length > 10),
       );
     } finally {
       await stop();
@@ -154,7 +154,7 @@ test(
         expect([200, 500]).toContain(answer.status);
       }
       const hands = await operator(engine, `o-${Math.random().toString(36).slice(2)}`);
-      for (const query of ['?limit=50', '?state=closed&limit=50']) await hands.list(query);
+      for (const query of ['?limit=50', '?state=closed&limit=50', '?reason=SECOND_CODE']) await hands.list(query);
     }
 
     async function askRunbook(n: string) {

@@ -13,6 +13,8 @@ export interface SeenPlan {
   readonly pages: number;
   /** Rows that one scan of a table read, including those it filtered out; of the scan with the most. */
   readonly rows: number;
+  /** Rows that all scans of tables read together. */
+  readonly total: number;
   readonly scans: readonly Scan[];
 }
 
@@ -100,16 +102,20 @@ function note(seen: SeenPlan[], role: string, message: string): void {
     ms: Number(found[1]),
     pages: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
     rows: rowsOf(plan),
+    total: totalOf(plan),
     scans: scansOf(plan, false),
   });
 }
 
-function rowsOf(node: Node): number {
+/** Rows that this node reads from a table. */
+function ownRows(node: Node): number {
   const looked =
     (node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0);
   const isScan = node['Relation Name'] !== undefined && node['Node Type'].endsWith('Scan');
-  return Math.max(isScan ? looked * (node['Actual Loops'] ?? 0) : 0, ...(node.Plans ?? []).map(rowsOf));
+  return isScan ? looked * (node['Actual Loops'] ?? 0) : 0;
 }
+const rowsOf = (node: Node): number => Math.max(ownRows(node), ...(node.Plans ?? []).map(rowsOf));
+const totalOf = (node: Node): number => (node.Plans ?? []).reduce((sum, plan) => sum + totalOf(plan), ownRows(node));
 
 function scansOf(node: Node, isLimited: boolean): Scan[] {
   const { 'Node Type': kind, 'Relation Name': table, Plans: plans = [] } = node;

@@ -6,6 +6,7 @@ import {
   countKept,
   findByContent,
   findCallback,
+  findLongestWithoutEffect,
   findToRaise,
   findWithoutEffect,
   insertCallback,
@@ -371,9 +372,29 @@ describe('rows that a workflow has to be told of', () => {
     }
   });
 
+  it('are found behind those that wait, page by page: a page may be empty and not be the last', async () => {
+    const ids = [];
+    for (let i = 0; i < 26; i += 1) ids.push((await insert(await message())).id);
+    await byHand(
+      db.owner,
+      `update engine.callback set received_at = '2020-01-01T00:00:00.000001Z'::timestamptz + id * interval '1 microsecond' where id = any($1)`,
+      [ids],
+    );
+    const due = ids.pop()!;
+    for (const id of ids) await markRaised(api, id);
+    const first = await pageOf(null, 1);
+    expect(first).toMatchObject({ rows: [], end: [expect.any(String), ids[9]] });
+    const second = await pageOf(first.end, 1);
+    expect(second.rows).toEqual([]);
+    expect((await pageOf(second.end, 1)).rows.map((row) => row.id)).toEqual([due]);
+    expect((await toRaise())[0]).toBe(due);
+    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = any($1)`, [[...ids, due]]);
+  });
+
   it('are told of as one, with the age of the oldest, when nothing came of them for long', async () => {
     await db.owner.query(`update engine.callback set outcome = 'posting:1' where outcome is null`);
     expect(await findWithoutEffect(api, 0)).toBeNull();
+    expect(await findLongestWithoutEffect(api, 0)).toBeNull();
     const [young, old, unknown] = [await message(), await message(), await message({ acked: false })];
     const ids = [];
     for (const [one, seconds] of [
@@ -388,9 +409,12 @@ describe('rows that a workflow has to be told of', () => {
     const told = await findWithoutEffect(api, 120_000);
     expect(told).toMatchObject({ count: 1, deposit: old.externalOrderNumber, inboxId: ids[1] });
     expect(told!.ageMs).toBeGreaterThanOrEqual(300_000);
+    expect(await findLongestWithoutEffect(api, 120_000)).toBeGreaterThanOrEqual(told!.ageMs);
     expect(await findWithoutEffect(api, 30_000)).toMatchObject({ count: 2, inboxId: ids[1] });
     expect(await findWithoutEffect(api, 400_000)).toBeNull();
+    expect(await findLongestWithoutEffect(api, 400_000)).toBeNull();
     await setBack(ids[0]!, 'received_at', -259_200);
+    expect(await findLongestWithoutEffect(api, 400_000)).toBeLessThan(0);
     expect(await findWithoutEffect(api, 400_000)).toMatchObject({ count: 1, inboxId: ids[0] });
   });
 

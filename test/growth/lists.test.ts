@@ -1,0 +1,129 @@
+import { expect, test } from 'vitest';
+import { findKeptOrders, findLongestWithoutEffect, findToRaise } from '../../database/queries/callbacks.ts';
+import { findNotCarriedOut, findOpenCases, findWithoutCase, listCases } from '../../database/queries/cases.ts';
+import { listDeposits } from '../../database/queries/deposits.ts';
+import { findAnsweredLate } from '../../database/queries/placements.ts';
+import { createPool } from '../../database/pool.ts';
+import { settings } from '../support/builders.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
+import { collectPlans, tellPlans } from './watch-plans.ts';
+
+/**
+ * The rows that a page reads do not grow with the rows that it does not return. Counted for few and for many open rows:
+ * with statistics from a quiet moment before them, and with new ones.
+ */
+const db = await createTestDatabase();
+const [FEW, MANY] = [200, 4_000];
+const CLOSED = 500;
+const LIMIT = 10;
+/** A table as small as this is read as a whole, because its index is not cheaper. */
+const SMALL = CLOSED + FEW;
+const GROWTH = 1.5;
+const HOUR_MS = 3_600_000;
+
+const fill = (sql: string, from: number, to: number) => byHand(db.owner, sql, [from, to]);
+
+/** Deposits, oldest first, with a message each unless `said` is null. */
+async function deposits(name: string, state: string, said: string | null, from: number, to: number): Promise<void> {
+  await byHand(
+    db.owner,
+    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, created_at)
+     select '${name}-' || i, 'w-${name}', 'MtcAmount', 5000, 'CNY', 'en', '', $3, '${state}', now() - interval '2 days' + i * interval '1 second' from generate_series($1::int, $2::int) i`,
+    [from, to, settings()],
+  );
+  if (said === null) return;
+  await messages(name, said, true, from, to);
+  await fill(
+    `update engine.deposit d set bound_callback = c.id from engine.callback c, generate_series($1::int, $2::int) i
+      where c.deposit = d.external_order_number and d.external_order_number = '${name}-' || i`,
+    from,
+    to,
+  );
+}
+
+/** Raised five minutes ago at an age of a day: not due for long. */
+const messages = (name: string, outcome: string, acked: boolean, from: number, to: number) =>
+  fill(
+    `insert into engine.callback (external_order_number, deposit, transaction_code, content_hash, data, raw, receipt, acked, outcome, raised_at, received_at)
+     select '${name}-' || i, case when ${acked} then '${name}-' || i end, 'AT${name}' || i, sha256(convert_to('${name}' || i, 'UTF8')),
+            '{"transactionAmount": "5000"}', '', 'first', ${acked}, ${outcome}, case when ${acked} then now() - interval '5 minutes' end,
+            now() - interval '1 hour' * case when ${acked} then 24 else 1 end + i * interval '1 millisecond' from generate_series($1::int, $2::int) i`,
+    from,
+    to,
+  );
+
+/** Every fiftieth has another reason. */
+const cases = (name: string, closed: string, from: number, to: number) =>
+  fill(
+    `insert into engine.review_case (workflow_id, callback, reason, opened_at, closed_at, decision, decided_by)
+     select 'deposit:' || c.external_order_number, c.id, case when i % 50 = 0 then 'STALE' else 'LATE' end, c.received_at, ${closed}
+       from generate_series($1::int, $2::int) i join engine.callback c on c.external_order_number = '${name}-' || i`,
+    from,
+    to,
+  );
+
+async function pileUp(from: number, to: number): Promise<void> {
+  await deposits('waiting', 'AWAITING_PAYMENT', 'null', from, to);
+  await deposits('review', 'IN_REVIEW', `'review:deposit:review-' || i`, from, to);
+  await cases('review', 'null, null, null', from, to);
+  await deposits('unknown', 'PLACEMENT_UNKNOWN', null, from, to);
+  await messages('kept', 'null', false, from, to);
+}
+
+test('the rows that a page reads do not grow with those that it does not return', async () => {
+  await deposits('credited', 'CREDITED', `'posting:' || i`, 1, CLOSED);
+  await deposits('closed', 'CREDITED', `'review:deposit:closed-' || i`, 1, CLOSED);
+  await deposits('unpaid', 'UNPAID', null, 1, CLOSED / 50);
+  await cases('closed', `now(), 'reject', 'alice+bob'`, 1, CLOSED);
+  await db.owner.query('vacuum analyze');
+  await tellPlans(db.owner, db.url, false);
+  const seen = collectPlans();
+  const api = createPool({ url: db.urlFor('app_api'), role: 'app_api', applicationName: 'watched', max: 1 });
+  const all = { wallets: null, limit: LIMIT };
+  const page = [null, LIMIT] as const;
+  const reads: Record<string, () => Promise<unknown>> = {
+    'open cases': () => listCases(api, { ...all, state: 'open' }),
+    'open cases of a reason': () => listCases(api, { ...all, state: 'open', reason: 'STALE' }),
+    'open cases of a reason that none has': () => listCases(api, { ...all, state: 'open', reason: 'SECOND_CODE' }),
+    'closed cases': () => listCases(api, { ...all, state: 'closed' }),
+    'the last closed cases': () =>
+      listCases(api, { ...all, state: 'closed', after: { openedAt: new Date().toISOString(), workflowId: '' } }),
+    'open cases for the relay': () => findOpenCases(api, 60_000, ...page),
+    'payments to raise': () => findToRaise(api, { freshMs: 0, againMs: 60_000, atMostMs: HOUR_MS }, ...page),
+    'the oldest payment without effect': () => findLongestWithoutEffect(api, 0),
+    'stored messages of unknown orders': () => findKeptOrders(api, 6 * HOUR_MS, ...page),
+    'deposits without a case': () => findWithoutCase(api, ...page),
+    'late answers': () => findAnsweredLate(api, ...page),
+    'deposits of a state': () => listDeposits(api, { state: 'CREDITED', limit: LIMIT }),
+    'deposits of wallets': () => listDeposits(api, { wallets: ['w-credited', 'w-closed'], limit: LIMIT }),
+  };
+  /** Rows by name, of all tables together. */
+  async function count(): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (const [name, read] of Object.entries(reads)) {
+      const before = seen.length;
+      await read();
+      counts[name] = seen.slice(before).reduce((sum, { total }) => sum + total, 0);
+    }
+    return counts;
+  }
+  try {
+    await api.query('select');
+    await pileUp(1, FEW);
+    const few = await count();
+    await pileUp(FEW + 1, MANY);
+    const many = await count();
+    await db.owner.query('vacuum analyze');
+    // Counts what was proposed, so only statistics of now lead it past the other cases.
+    reads['decisions that were not carried out'] = () => findNotCarriedOut(api, 0);
+    const analyzed = await count();
+    const grown = (now: Record<string, number>) =>
+      Object.entries(now)
+        .filter(([name, rows]) => rows > Math.max(GROWTH * (few[name] ?? 0), SMALL))
+        .map(([name, rows]) => `${name}: ${few[name] ?? 0} rows, then ${rows}`);
+    expect(grown(many)).toEqual([]);
+    expect(grown(analyzed)).toEqual([]);
+  } finally {
+    await api.end();
+  }
+});
