@@ -1,3 +1,3 @@
 -- review_case_by_age (035-lists-of-cases.sql) has taken their place.
-drop index engine.review_case_all;
-drop index engine.review_case_open;
+drop index concurrently if exists engine.review_case_all;
+drop index concurrently if exists engine.review_case_open;
