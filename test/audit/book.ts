@@ -201,12 +201,19 @@ export async function archiveAll({ db, client }: Pick<Engine, 'db' | 'client'>):
     version: 'test',
     log: createLog('test', 'silent'),
   });
-  await until('everything that closed to be archived', async () => {
-    await db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
-    await archiver.archiveClosed(100);
-    const { rows } = await db.owner.query<{ n: number }>('select count(*)::int as n from engine.archive_due');
-    return rows[0]!.n === 0;
-  });
+  let left: readonly string[] = [];
+  await until(
+    'everything that closed to be archived',
+    async () => {
+      await db.owner.query('update engine.archive_due set look_at = clock_timestamp()');
+      await archiver.archiveClosed(100);
+      const { rows } = await db.owner.query<{ id: string }>('select workflow_id as id from engine.archive_due');
+      left = rows.map(({ id }) => id);
+      return left.length === 0;
+    },
+    undefined,
+    () => `, left: ${left.join(', ')}`,
+  );
 }
 
 /** All findings of all checks, in the order of the report. */

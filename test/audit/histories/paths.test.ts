@@ -25,6 +25,9 @@ const code = await readFile(required('TEST_WORKFLOW_BUNDLE'), 'utf8');
 const out = await mkdtemp(join(tmpdir(), 'deposit-audit-'));
 afterAll(() => rm(out, { recursive: true, force: true }));
 
+/** Far more than any path takes, so that one that hangs is named. */
+const LONGEST_PATH_MS = 150_000;
+
 /** No API runs: its later work stays undone. */
 const patience = { looks: 2, everyMs: 50, youngMs: 300_000, archivedWithinMs: 0 };
 
@@ -42,8 +45,15 @@ test('none of them is an alarm', async () => {
   await archiveObjects(world.db.poolFor('app_worker'), undefined).put(sha256(code), 'bundle', code);
   const ways = Object.entries(everyPath(world));
   const failures: string[] = [];
-  const walk = ([name, path]: (typeof ways)[number]) =>
-    path().catch((error: Error) => failures.push(`${name}: ${error.message}`));
+  const walk = ([name, path]: (typeof ways)[number]) => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error('not walked to its end')), LONGEST_PATH_MS);
+    });
+    return Promise.race([path(), late])
+      .catch((error: Error) => failures.push(`${name}: ${error.message}`))
+      .finally(() => clearTimeout(timer));
+  };
   // While one path guesses the id of the next row, no other may write one. Many of the other paths mostly wait.
   const guesses = ([name]: (typeof ways)[number]) => name.startsWith('the next row’s id');
   expect(ways.filter(guesses)).toHaveLength(1);
