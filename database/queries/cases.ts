@@ -321,11 +321,12 @@ export interface WithoutCase {
 }
 
 /**
- * One statement, because a decision closes the case and the deposit at once. Looks up the case of each deposit, and
- * never reads the open cases as a whole.
+ * SQL: no case of deposit `d` is open. Looked up for each deposit, in the statement that reads it, because a decision
+ * closes the case and the deposit at once.
  */
 const HAS_NO_CASE = `
   (select true from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) is null`;
+/** SQL: the columns of a {@link WithoutCase}, of a deposit `d` and its callback `c`. */
 const WITHOUT_CASE = `
   d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
   ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"`;

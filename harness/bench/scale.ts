@@ -9,7 +9,8 @@ export interface Scale {
   readonly ack: { readonly count: number; readonly perSecond: number };
   readonly burst: {
     readonly count: number;
-    readonly inFlight: number /** Also with Temporal stopped. */;
+    readonly inFlight: number;
+    /** Also with Temporal stopped. */
     readonly stopped: boolean;
   };
   readonly creates: number;
