@@ -30,7 +30,7 @@ export interface Walked {
 /** Paths on which operators settle a deposit, money moves back and forth, or a statement is false; each to its end. */
 export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => Promise<unknown>>> {
   const { keep, openCase, proposes, confirms } = peopleOf(world);
-  const { late, untilState, pays, short, unplaced, paidAtLast, credited, second, about, together, failing } =
+  const { late, untilState, pays, short, unplaced, paidAtLast, credited, second, about, together, failing, endHeld } =
     situations(world);
   const { owner } = world.db;
 
@@ -117,10 +117,14 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     return { reserved, handle, inboxId: payment.inboxId, beside };
   }
 
-  async function settles(reserved: Reserved, handle: WorkflowHandle, isTold = true) {
+  async function settles(
+    reserved: Reserved,
+    handle: WorkflowHandle,
+    then: () => unknown = () => handle.signal(lookAgain),
+  ) {
     const of = await ahead(reserved);
     await together(of, 'credit');
-    if (isTold) await handle.signal(lookAgain);
+    await then();
     expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
     return walked(reserved, of);
   }
@@ -195,16 +199,18 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
       expect(await handle.result()).toMatchObject({ state: 'CREDITED' });
     },
     'settled by people and heard of by nobody': async () => {
-      const reserved = await world.reserve({}, { paymentWindowMs: 1_500 });
+      const reserved = await world.reserve({}, { paymentWindowMs: 200 });
+      const expire = endHeld(reserved, 'EXPIRED');
       const handle = await world.start(reserved);
       await untilState(reserved, 'AWAITING_PAYMENT');
-      await settles(reserved, handle, false);
+      await settles(reserved, handle, expire);
     },
     'settled by people, unheard until its payment window and its listening window are over': async () => {
-      const reserved = await world.reserve({}, { paymentWindowMs: 200, listeningWindowMs: 1_500 });
+      const reserved = await world.reserve({}, { paymentWindowMs: 200, listeningWindowMs: 200 });
+      const close = endHeld(reserved, 'UNPAID');
       const handle = await world.start(reserved);
       await untilState(reserved, 'EXPIRED');
-      await settles(reserved, handle, false);
+      await settles(reserved, handle, close);
     },
     'a hint about a row that is open': async () => {
       const reserved = await world.reserve();
@@ -260,9 +266,11 @@ export function moneyPaths(world: WorkflowWorld): Readonly<Record<string, () => 
     },
     'a payment of nobody after the payment window, and then none': async () => {
       const reserved = await world.reserve({}, { paymentWindowMs: 200, listeningWindowMs: 1_000 });
+      const close = endHeld(reserved, 'UNPAID');
       const handle = await world.start(reserved);
       await untilState(reserved, 'EXPIRED');
       await handle.signal(callbackAccepted, forged(reserved, { receivedAt: 'x' }));
+      close();
       expect(await handle.result()).toMatchObject({ state: 'UNPAID' });
     },
     'a payment of nobody whose answer was lost, and then the real one': async () => {

@@ -6,6 +6,7 @@ import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { startPostgres } from '../../../local/servers/postgres.ts';
 import { expectRefusal, memoryLog } from '../../api/evidence.ts';
+import { placed } from '../../api/decisions.ts';
 import { QUICK_RELAY, withApi } from '../../api/parts.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';
 import { byHand, required } from '../../support/database.ts';
@@ -110,8 +111,9 @@ const genuine = (externalOrderNumber: string, change = {}) =>
   );
 
 test('connections cut again and again under callbacks and creates: 2xx or 503, no process ends, each is credited once', async () => {
-  const created = await Promise.all(Array.from({ length: 20 }, () => engine.create()));
-  const numbers = created.map(({ body }) => body.externalOrderNumber as string);
+  const numbers = (await Promise.all(Array.from({ length: 20 }, () => placed(engine)))).map(
+    ({ externalOrderNumber }) => externalOrderNumber,
+  );
   let cuts = 0;
   const cutting = (async () => {
     for (let round = 0; round < 5; round += 1) {

@@ -117,6 +117,20 @@ export function situations(world: WorkflowWorld) {
   }
 
   /**
+   * The window that ends in `state` passes at once, and its end is written when `release` is called. Whatever a test does
+   * before happens while the workflow waits, however slow the machine is.
+   */
+  function endHeld({ order }: Reserved, state: 'EXPIRED' | 'UNPAID'): () => void {
+    let release = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    world.instead(state === 'UNPAID' ? 'close' : 'recordState', order.externalOrderNumber, async (real, _n, as) => {
+      if (as === state) await released;
+      return real();
+    });
+    return release;
+  }
+
+  /**
    * Delays the result about a row until `release` is called: the row as it is `then`, or as it was at the request
    * (`before`). A local activity blocks the workflow's task, so a durable one asks, and messages arrive meanwhile.
    */
@@ -140,6 +154,7 @@ export function situations(world: WorkflowWorld) {
     untilState,
     asked,
     held,
+    endHeld,
     pays,
     short,
     unplaced,

@@ -39,11 +39,7 @@ export interface WorkflowWorld {
   /** Sets the provider's response to the next placement of this order. Default: placed. */
   answers(externalOrderNumber: string, answer: () => Promise<PlacementOutcome>): void;
   /** Replaces an activity for one order, to force a fault. */
-  instead(
-    name: keyof Activities,
-    externalOrderNumber: string,
-    stand: (real: () => Promise<unknown>) => Promise<unknown>,
-  ): void;
+  instead(name: keyof Activities, externalOrderNumber: string, stand: StandIn): void;
   /** Reserves the row as the API does. */
   reserve(change?: Partial<Order>, settings?: Partial<DepositSettings>): Promise<Reserved>;
   start(reserved: Reserved): Promise<DepositHandle>;
@@ -55,6 +51,8 @@ export interface WorkflowWorld {
   ): Promise<{ state: string; late: boolean; review_reason: string | null; posting_id: string | null }>;
   postings(externalOrderNumber: string): Promise<number>;
 }
+/** Runs instead of an activity; `args` are those of the activity, whose own run is `real`. */
+type StandIn = (real: () => Promise<unknown>, ...args: readonly unknown[]) => Promise<unknown>;
 export interface Reserved {
   readonly order: Order;
   readonly settings: DepositSettings;
@@ -68,7 +66,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
   const temporal = server === 'real' ? await realServer() : await timeSkippingServer();
   const payerNameKey = secret();
   const answers = new Map<string, () => Promise<PlacementOutcome>>();
-  const instead = new Map<string, (real: () => Promise<unknown>) => Promise<unknown>>();
+  const instead = new Map<string, StandIn>();
   const pool = db.poolFor('app_worker');
   const { activities } = createActivities({
     pool,
@@ -151,10 +149,7 @@ export async function startWorkflowWorld(server: 'real' | 'time-skipping'): Prom
 }
 
 /** Every activity takes the order number first, or an object that names it. */
-function withStandIns(
-  real: Activities,
-  instead: Map<string, (real: () => Promise<unknown>) => Promise<unknown>>,
-): Activities {
+function withStandIns(real: Activities, instead: Map<string, StandIn>): Activities {
   const wrap = ([name, activity]: [string, (...args: never[]) => Promise<unknown>]) => [
     name,
     (...args: [string | number | { deposit?: string; externalOrderNumber?: string; workflowId?: string }]) => {
@@ -164,7 +159,7 @@ function withStandIns(
       const order = named?.replace(/^deposit:/, '');
       const stand = instead.get(`${name} ${order}`);
       const run = () => activity(...(args as unknown as never[]));
-      return stand === undefined ? run() : stand(run);
+      return stand === undefined ? run() : stand(run, ...args);
     },
   ];
   return Object.fromEntries(Object.entries(real).map((entry) => wrap(entry as never))) as Activities;
