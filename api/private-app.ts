@@ -1,6 +1,6 @@
 import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findLongestWithoutEffect } from '../database/queries/callbacks.ts';
+import { findLongestWithoutEffect } from '../database/queries/due-rows.ts';
 import { type DepositView, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
 import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';

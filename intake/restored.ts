@@ -5,14 +5,9 @@ import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
 import { unopened } from '../config/temporal.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, insertRestored } from '../database/queries/callbacks.ts';
-import {
-  casesWithoutRow,
-  decidedLongAgo,
-  regainCase,
-  withoutCaseOf,
-  type WithoutCase,
-} from '../database/queries/cases.ts';
-import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/queries/deposits.ts';
+import { casesWithoutRow, decidedLongAgo, regainCase } from '../database/queries/cases.ts';
+import { type OpenDeposit, type WithoutCase, withoutCaseOf } from '../database/queries/due-rows.ts';
+import { adoptDeposit, endedOrMissing } from '../database/queries/deposits.ts';
 import { wasRestoredSince } from '../database/queries/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { readClocks } from '../database/queries/provider-clock.ts';

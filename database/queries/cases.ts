@@ -1,7 +1,7 @@
 import type { Secret } from '../../config/keys/secret.ts';
 import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
-import { ageMsOf, duePage, isOld, type Looked, type Page, pageTime, toDuePage, toPage } from './rows.ts';
+import { pageTime } from './rows.ts';
 import type { Db } from '../pool.ts';
 
 /** A case, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
@@ -58,7 +58,7 @@ export interface ProposalRow {
   readonly at: Date;
 }
 
-interface RawCase {
+export interface RawCase {
   workflow_id: string;
   held_by: string | null;
   callback: string;
@@ -99,7 +99,7 @@ interface RawCase {
   proposed_at: Date | null;
 }
 
-const toCase = (row: RawCase): CaseRow => ({
+export const toCase = (row: RawCase): CaseRow => ({
   workflowId: row.workflow_id,
   heldBy: row.held_by,
   inboxId: row.callback,
@@ -292,131 +292,10 @@ export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | n
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
-/** Returns open cases that are older than this, oldest first. */
-export async function findOpenCases(
-  db: Db,
-  olderThanMs: number,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<CaseRow>> {
-  const { rows } = await db.query<RawCase & { cursor_at: string }>(
-    `select v.*, ${pageTime('v.opened_at')} as cursor_at from engine.case_now v
-      where v.workflow_id = any(array(
-        select v.workflow_id from engine.review_case v
-         where num_nulls(v.closed_at) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2) and ${isOld('v.opened_at', '$3')}
-         order by v.opened_at, v.workflow_id limit $4))
-      order by v.opened_at, v.workflow_id`,
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
-  );
-  return toPage(rows, limit, toCase, (row) => [row.cursor_at, row.workflow_id]);
-}
-
-/** A deposit that waits for a decision, and no case about its payment is open. */
-export interface WithoutCase {
-  readonly externalOrderNumber: string;
-  readonly state: string;
-  readonly inboxId: string | null;
-  /** Of the payment since it was received, or of the deposit where there is none. */
-  readonly ageMs: number;
-}
-
-/**
- * SQL: no case of deposit `d` is open. Looked up for each deposit, in the statement that reads it, because a decision
- * closes the case and the deposit at once.
- */
-const HAS_NO_CASE = `
-  (select true from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) is null`;
-/** SQL: the columns of a {@link WithoutCase}, of a deposit `d` and its callback `c`. */
-const WITHOUT_CASE = `
-  d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
-  ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"`;
-
-/** Returns deposits in IN_REVIEW (or in CREDITING, which no row has) without an open case, oldest first. */
-export async function findWithoutCase(
-  db: Db,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<WithoutCase>> {
-  const { rows } = await db.query<WithoutCase & Looked>(
-    duePage({
-      // One index scan per state: a scan of both would sort them whole.
-      looked: (limit) =>
-        ['IN_REVIEW', 'CREDITING']
-          .map(
-            (state) => `(select d.external_order_number, d.state, d.bound_callback, d.created_at from engine.deposit d
-              where d.state = '${state}' and (d.created_at, d.external_order_number) > ($1::timestamptz, $2)
-              order by d.created_at, d.external_order_number limit ${limit})`,
-          )
-          .join(' union all '),
-      order: ['created_at', 'external_order_number'],
-      cursor: `array[${pageTime('d.created_at')}, d.external_order_number]`,
-      isDue: HAS_NO_CASE,
-      columns: WITHOUT_CASE,
-      joined: 'left join engine.callback c on c.id = d.bound_callback',
-      limit: '$3',
-    }),
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
-  );
-  return toDuePage(rows, limit, ({ externalOrderNumber, state, inboxId, ageMs }) => ({
-    externalOrderNumber,
-    state,
-    inboxId,
-    ageMs,
-  }));
-}
-
-/** Returns an open deposit whose payment has an outcome and no open case; null: the deposit is not such a one. */
-export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
-  const { rows } = await db.query<WithoutCase>(
-    `select ${WITHOUT_CASE} from engine.deposit d left join engine.callback c on c.id = d.bound_callback
-      where ${HAS_NO_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
-    [externalOrderNumber],
-  );
-  return rows[0] ?? null;
-}
-
 /** Writes the case of a deposit in review once more, if its payment never had another. Returns its id, or null. */
 export async function regainCase(db: Db, externalOrderNumber: string): Promise<string | null> {
   const { rows } = await db.query<{ id: string | null }>('select engine.regain_case($1) as id', [externalOrderNumber]);
   return rows[0]!.id;
-}
-
-/**
- * Returns decisions that were confirmed longer ago than this and have no result: how many, and the oldest; null: there
- * are none.
- */
-export async function findNotCarriedOut(
-  db: Db,
-  olderThanMs: number,
-): Promise<{ readonly count: number; readonly case: string; readonly ageMs: number } | null> {
-  const { rows } = await db.query<{ case: string; count: number; ageMs: number }>(
-    `select v.workflow_id as case, (count(*) over ())::int as count, ${ageMsOf('k.at')} as "ageMs"
-       from engine.review_case v
-      cross join lateral (
-        select min(k.at) as at from engine.decision k
-         where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
-           and not exists (select from engine.refused_step r where r.decision = k.id)) k
-      where v.closed_at is null and v.proposal is not null and ${isOld('k.at', '$1')}
-        and not exists (select from engine.carried r where r.proposal = v.proposal)
-      order by k.at limit 1`,
-    [olderThanMs],
-  );
-  return rows[0] ?? null;
-}
-
-/**
- * Returns the amount in suspense that is in no open case: decimal text, "0" when all of it is. The rest of a payment
- * whose ordered part went into a wallet belongs to that credit. One statement, so that nothing is booked in between.
- */
-export async function suspenseWithoutCase(db: Db): Promise<string> {
-  const { rows } = await db.query<{ amount: string }>(
-    `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
-              - coalesce((select sum(case when t.amount > 0 then t.amount - t.fee else -t.amount end)
-                            from (select distinct v.tip from engine.case_now v where v.closed_at is null and v.standing in ('parked', 'withdrawn')) o
-                            join ledger.transaction t on t.id = o.tip), 0)
-              - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
-  );
-  return rows[0]!.amount;
 }
 
 /** Notes which proposal waits, for readers of the row; the workflow is the one that knows. */

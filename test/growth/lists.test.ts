@@ -1,8 +1,15 @@
 import { expect, test } from 'vitest';
-import { findKeptOrders, findLongestWithoutEffect, findToRaise } from '../../database/queries/callbacks.ts';
-import { findNotCarriedOut, findOpenCases, findWithoutCase, listCases } from '../../database/queries/cases.ts';
+import {
+  findAnsweredLate,
+  findKeptOrders,
+  findLongestWithoutEffect,
+  findNotCarriedOut,
+  findOpenCases,
+  findToRaise,
+  findWithoutCase,
+} from '../../database/queries/due-rows.ts';
+import { listCases } from '../../database/queries/cases.ts';
 import { listDeposits } from '../../database/queries/deposits.ts';
-import { findAnsweredLate } from '../../database/queries/placements.ts';
 import { createPool } from '../../database/pool.ts';
 import { settings } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';
