@@ -32,8 +32,7 @@ export async function openStatements(servers: BenchServers, database: string) {
       await admin.query(`alter system set pg_stat_statements.track = ${track}`);
       await admin.query('select pg_reload_conf()');
     });
-  const url = new URL(servers.postgres.url);
-  const client = new pg.Client({ connectionString: url.href, application_name: 'bench' });
+  const client = new pg.Client({ connectionString: servers.postgres.url, application_name: 'bench' });
   await client.connect();
   await client.query('create extension if not exists pg_stat_statements');
   await switchTo('top');
