@@ -17,7 +17,7 @@ import { type BuilderState, ReportBuilder } from '../report/builder.ts';
 import { checkCatalogue } from '../tables/catalogue.ts';
 import type { Exceptions } from '../exceptions.ts';
 import { aboutPlaces } from '../report/finding-facts.ts';
-import { findInTables } from '../tables/snapshot.ts';
+import { findInTables } from '../tables/table-findings.ts';
 import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
 import { PATIENCE, type Patience } from './patience.ts';
 import { findPostingsLeft } from '../tables/population.ts';
