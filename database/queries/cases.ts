@@ -202,34 +202,6 @@ export async function listCases(
   };
 }
 
-export interface NewCase {
-  readonly workflowId: string;
-  readonly inboxId: string;
-  readonly reason: ReviewReason;
-  readonly detail: string;
-  readonly openedBy?: string;
-  readonly doubted?: string;
-}
-
-/** False: the case exists already, or another is open about the same callback. */
-export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
-  const row = {
-    workflow_id: opened.workflowId,
-    callback: opened.inboxId,
-    reason: opened.reason,
-    detail: opened.detail,
-  };
-  // `openDoubt` writes the doubt of an operator: the API's login may not name these columns.
-  const doubt = { opened_by: opened.openedBy, doubted: opened.doubted };
-  const given = Object.entries({ ...row, ...doubt }).filter(([, value]) => value !== undefined);
-  const { rowCount } = await db.query(
-    `insert into engine.review_case (${given.map(([column]) => column).join(', ')})
-     values (${given.map((_, i) => `$${i + 1}`).join(', ')}) on conflict do nothing`,
-    given.map(([, value]) => value),
-  );
-  return rowCount === 1;
-}
-
 /** The money in doubt: the credit of a deposit, a posting of any chain, or the decision of a closed case. */
 export type DoubtTarget =
   | { readonly externalOrderNumber: string }

@@ -149,25 +149,11 @@ export async function refuseStep(db: Db, proof: Secret, decisionId: string, refu
 }
 
 /** The result of a proposal. */
-export interface CarriedRow<Answer = unknown> {
+export interface CarriedRow {
   readonly proposal: string;
   readonly confirmation: string;
   readonly outcome: 'decided' | 'withdrawn' | 'refused';
-  readonly answer: Answer;
-}
-
-/** Returns the result of a proposal of this case; null: it has none yet, or is of another case. */
-export async function findCarried<Answer>(
-  db: Db,
-  workflowId: string,
-  proposal: string,
-): Promise<CarriedRow<Answer> | null> {
-  const { rows } = await db.query<CarriedRow<Answer>>(
-    `select k.proposal, k.confirmation, k.outcome, k.answer
-       from engine.carried k join engine.decision d on d.id = k.proposal where d.id = $2 and d.workflow_id = $1`,
-    [workflowId, proposal],
-  );
-  return rows[0] ?? null;
+  readonly answer: unknown;
 }
 
 /** Returns why steps of a case were refused, by step. */

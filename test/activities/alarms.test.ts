@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { recordState } from '../../activities/binding.ts';
 import { createGenuineCreditor, credit } from '../../activities/crediting.ts';
 import { decide, recordProposal } from '../../activities/deciding.ts';
-import { insertCase } from '../../database/queries/cases.ts';
+import { insertCase } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { startPruning } from '../../worker/pruning.ts';
 import { memoryLog } from '../api/evidence.ts';
@@ -34,7 +34,7 @@ async function decided() {
     received(client, paid(order), { receipt: 'other_content', bound: false }),
   );
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT' });
   const body = { decision: 'credit', reason: 'compared', keep: false, toDeposit: null } as const;
   const { id: proposalId } = await insertDecision(api, { workflowId, operator: 'alice', step: 'propose', ...body });
   await recordProposal(pool, memoryLog().log, workflowId, proposalId);
