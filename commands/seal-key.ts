@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { publicSealKey, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadSealConfig, loadSealKey } from '../config/settings/seals.ts';
@@ -40,7 +39,7 @@ async function register(): Promise<void> {
     const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
     const trust = { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch };
     const pool = createPool({
-      url: loadOwnerUrl(join(process.cwd(), '.data', 'local.env')),
+      url: loadOwnerUrl(),
       max: 1,
       applicationName: 'deposit-seal-key',
     });

@@ -9,6 +9,7 @@ import { createPool } from '../../database/pool.ts';
 import { createAccess } from '../http/authenticate.ts';
 import { createCodecServer } from './codec-server.ts';
 import { listen } from '../http/http.ts';
+import { stopOnSignal } from '../stop.ts';
 
 /** `npm run codec`: shows encrypted payloads in the Temporal Web UI. Stops cleanly on SIGTERM and SIGINT. */
 
@@ -34,14 +35,4 @@ const listener = await listen(createCodecServer({ pool, access, codec, origin: c
 void warnOfLogging(pool, log);
 log.info({ codec: listener.url, origin: config.origin }, 'codec ready');
 
-const stop = () => {
-  listener
-    .close()
-    .then(() => pool.end())
-    .catch((error: Error) => {
-      log.error({ error: error.message }, 'codec server did not stop cleanly');
-      process.exitCode = 1;
-    });
-};
-process.once('SIGTERM', stop);
-process.once('SIGINT', stop);
+stopOnSignal('codec server', () => listener.close().then(() => pool.end()), log);
