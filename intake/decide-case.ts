@@ -401,28 +401,21 @@ async function tell<T>(
   refuse: (fault: DecisionFault) => Promise<boolean>,
   ask: () => Promise<T>,
 ): Promise<T | undefined> {
-  try {
-    return await askOnce(deps, found, ask);
-  } catch (error) {
-    const fault = faultIn(error);
-    if (fault === undefined) throw error;
-    let last: unknown = error;
-    for (const pauseMs of ASK_AGAIN_MS) {
-      const lastFault = faultIn(last);
-      if (lastFault === undefined || !MAY_PASS.includes(lastFault)) break;
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await askOnce(deps, found, ask);
+    } catch (error) {
+      const [fault, pauseMs] = [faultIn(error), ASK_AGAIN_MS[tries]];
+      if (fault === undefined) throw error;
+      if (pauseMs === undefined || !MAY_PASS.includes(fault)) {
+        if (await refuse(fault)) return undefined;
+        throw error;
+      }
       await handleOf(deps, found)
         .signal(lookAgain)
         .catch(() => undefined);
       await sleep(pauseMs);
-      try {
-        return await askOnce(deps, found, ask);
-      } catch (again) {
-        last = again;
-      }
     }
-    const refusedFor = faultIn(last);
-    if (refusedFor !== undefined && (await refuse(refusedFor))) return undefined;
-    throw last;
   }
 }
 
