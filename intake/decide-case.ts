@@ -30,9 +30,8 @@ import {
 import { signalSettled } from './signal-workflow.ts';
 import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { type SignatureTrust, operatorKeyOf } from '../config/keys/operator-keys.ts';
-import type { ProvenCaller } from '../database/queries/api-keys.ts';
-import { mayUse } from '../database/queries/api-keys.ts';
-import { UNSIGNED } from '../contract/errors.ts';
+import { mayUse, type ProvenCaller } from '../database/queries/api-keys.ts';
+import { type ErrorCode, UNSIGNED } from '../contract/errors.ts';
 import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './admission-control.ts';
 import { isPlain } from '../domain/ids.ts';
@@ -245,7 +244,7 @@ async function write(
     const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
     if ((error as { constraint?: unknown }).constraint === 'decision_nonce') throw unsigned('signature_used');
     if (fault === undefined) return refusedByProof(error);
-    throw Object.assign(refusal(fault), { cause: error });
+    throw refusal(fault, error);
   }
 }
 
@@ -301,17 +300,17 @@ async function verified(
 }
 
 /** The refusals that depend on the key, by SQLSTATE: it may have been revoked since the request was admitted. */
-const REFUSED_BY_PROOF: Readonly<Record<string, () => RequestRefused>> = {
-  P0E30: () => new RequestRefused('not_found', 'no such case'),
-  P0E35: () => new RequestRefused('unauthorized', 'the API key may not decide any more'),
-  P0E36: () => new RequestRefused('not_found', 'no such credit, no such deposit, and no such closed case'),
-  P0E37: () => new RequestRefused('unavailable', 'another case about this money was decided just now: repeat'),
+const REFUSED_BY_PROOF: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  P0E30: ['not_found', 'no such case'],
+  P0E35: ['unauthorized', 'the API key may not decide any more'],
+  P0E36: ['not_found', 'no such credit, no such deposit, and no such closed case'],
+  P0E37: ['unavailable', 'another case about this money was decided just now: repeat'],
 };
 
 /** Throws the {@link RequestRefused} for a refusal by the database, or the error itself. */
 export function refusedByProof(error: unknown): never {
   const refused = REFUSED_BY_PROOF[String((error as { code?: unknown }).code)];
-  throw refused === undefined ? error : Object.assign(refused(), { cause: error });
+  throw refused === undefined ? error : new RequestRefused(...refused, { cause: error });
 }
 
 /** Only a credit of an unreadable callback takes facts: each of two operators reads them in the statement. */
@@ -375,7 +374,8 @@ const WORDS: Readonly<Record<DecisionFault, string>> = {
   not_written: 'the step is not in the table as it was told',
 };
 
-const refusal = (fault: DecisionFault) => new RequestRefused('decision_refused', WORDS[fault], { shownCode: fault });
+const refusal = (fault: DecisionFault, cause?: unknown) =>
+  new RequestRefused('decision_refused', WORDS[fault], { shownCode: fault, cause });
 
 /**
  * Faults that a retry may cure, after a signal to look at the row:
@@ -431,19 +431,12 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
     const cause = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
     const type = cause instanceof ApplicationFailure ? cause.type : undefined;
     const fault = DECISION_FAULTS.find((known) => known === type);
-    if (fault !== undefined) throw Object.assign(refusal(fault), { cause: error });
+    if (fault !== undefined) throw refusal(fault, error);
     // The case was decided meanwhile. If not, its workflow was not started yet or is gone, and the relay starts one.
     const gone = error instanceof WorkflowNotFoundError;
-    if (gone && (await findCase(pool, found.workflowId))?.closedAt instanceof Date) {
-      throw Object.assign(refusal('case_closed'), { cause: error });
-    }
-    throw Object.assign(
-      new RequestRefused(
-        'unavailable',
-        'the step is written down and nobody heard of it yet; look at the case, then repeat',
-      ),
-      { cause: error },
-    );
+    if (gone && (await findCase(pool, found.workflowId))?.closedAt instanceof Date) throw refusal('case_closed', error);
+    const detail = 'the step is written down and nobody heard of it yet; look at the case, then repeat';
+    throw new RequestRefused('unavailable', detail, { cause: error });
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../../local/servers/paths.ts';
 import { SEAL_ENV } from '../support/seals.ts';
+import { inLanes } from '../../telemetry/lanes.ts';
 import { until } from '../support/until.ts';
 import { call, creditsOf, order } from './drill.ts';
 import { openStage, type Stage } from './stage.ts';
@@ -114,13 +115,7 @@ async function round({ stage, people, measured }: Version): Promise<void> {
     await deliver(n, { transactionCode: `second-${n}` });
     many.push(await parkedCase(stage, alice, n));
   }
-  await rate('decisions/s', DECIDED, () =>
-    Promise.all(
-      Array.from({ length: LANES }, async () => {
-        for (let id = many.shift(); id !== undefined; id = many.shift()) await confirm(id, await propose(id));
-      }),
-    ),
-  );
+  await rate('decisions/s', DECIDED, () => inLanes(many, LANES, async (id) => confirm(id, await propose(id))));
 }
 
 type Heard = Awaited<ReturnType<typeof call>>;

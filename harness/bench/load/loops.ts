@@ -1,5 +1,6 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { build, type Histogram } from 'hdr-histogram-js';
+import { inLanes } from '../../../telemetry/lanes.ts';
 import { cpuWhile } from '../ground/processes.ts';
 
 /** Runs `one` for each item, `lanes` at a time, the next when one is done; resolves to the items per second. */
@@ -8,14 +9,8 @@ export async function closedLoop<T>(
   lanes: number,
   one: (item: T) => Promise<unknown>,
 ): Promise<number> {
-  const left = items.values();
   const startedMs = performance.now();
-  await Promise.all(
-    Array.from({ length: Math.min(lanes, items.length) }, async () => {
-      // All lanes share one iterator, and each takes the next item.
-      for (const item of left) await one(item);
-    }),
-  );
+  await inLanes(items, lanes, one);
   return (items.length * 1_000) / (performance.now() - startedMs);
 }
 

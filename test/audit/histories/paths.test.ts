@@ -11,7 +11,7 @@ import { parseCommand } from '../../../audit/audit-arguments.ts';
 import { required } from '../../support/database.ts';
 import { depositStart } from '../../../workflows/messages.ts';
 import { paid } from '../../support/builders.ts';
-import { inLanes } from '../../support/lanes.ts';
+import { inLanes } from '../../../telemetry/lanes.ts';
 import { until } from '../../support/until.ts';
 import { type DepositHandle, type Reserved, startWorkflowWorld } from '../../support/workflows/workflow-world.ts';
 import { archiveAll, auditing, findingsOf } from '../book.ts';
