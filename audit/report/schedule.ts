@@ -261,7 +261,7 @@ export async function describeBooks(
   const schedule = scheduleSums(count, sums, flagged, accounts);
   if (!schedule.agrees) {
     const detail = `its lines add up to ${schedule.wallets} MTC into wallets and ${schedule.clearing} into clearing, and the accounts moved by other sums`;
-    builder.find('ledger', { kind: 'entries_differ', where: 'the schedule', detail });
+    builder.find({ kind: 'entries_differ', where: 'the schedule', detail });
   }
   return {
     accounts,

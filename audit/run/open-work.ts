@@ -17,7 +17,6 @@ import {
 import type { Finding } from '../report/report.ts';
 import { openSession } from '../tables/session.ts';
 import { findWithoutRow } from './visibility.ts';
-import { FINDINGS } from '../report/findings.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
 export interface OpenDependencies extends WorkDependencies {
@@ -81,7 +80,7 @@ function settle(
   if (ageMs <= patience.archivedWithinMs) so.notArchivedYet.push(row.id);
   else {
     const detail = `closed ${facts.end.at}, and not in the archive`;
-    builder.find(FINDINGS.history_missing.check, { kind: 'history_missing', where: row.id, detail });
+    builder.find({ kind: 'history_missing', where: row.id, detail });
   }
   return true;
 }
@@ -128,13 +127,10 @@ function conclude(
 ): boolean {
   const { row, facts, mismatches } = one;
   const { youngMs } = deps.patience;
-  const tell = (findings: readonly Finding[]) => {
-    for (const finding of findings) deps.builder.find(FINDINGS[finding.kind].check, finding);
-  };
   if (!isLast) return false;
   if (facts === null) {
     if (row.ageMs <= youngMs) so.onTheirWay.push(row.id);
-    else tell(withoutHistory(row));
+    else deps.builder.findAll(withoutHistory(row));
     return true;
   }
   // The history has grown since the rows were read, so they are from two moments.
@@ -145,7 +141,7 @@ function conclude(
     (mismatch) => !mayFollow(mismatch, isMoving ? MOVING : doing, ageOf(mismatch), youngMs),
   );
   if (open.length < mismatches.length) so.onTheirWay.push(row.id);
-  tell(open.map(({ finding }) => finding));
+  deps.builder.findAll(open.map(({ finding }) => finding));
   return true;
 }
 
@@ -168,7 +164,7 @@ async function look(deps: OpenDependencies, rows: readonly OpenWorkflow[], count
     } catch (error) {
       // The key is missing, or it is no history of ours.
       const { message: detail } = error as Error;
-      if (counted) deps.builder.find(FINDINGS.not_readable.check, { kind: 'not_readable', where: row.id, detail });
+      if (counted) deps.builder.find({ kind: 'not_readable', where: row.id, detail });
       looked.push({ row, facts: null, events: 0, isGone: false, mismatches: [] });
       continue;
     }
@@ -224,7 +220,7 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
     const doing = deposit === null ? null : await describeWorkflow(deps.client, depositWorkflowId(deposit));
     const isTaken = doing !== null && (doing.task || doing.activities.length > 0);
     if (isTaken || ageMs <= deps.patience.youngMs) onTheirWay.push(finding.where);
-    else deps.builder.find(FINDINGS[finding.kind].check, finding);
+    else deps.builder.find(finding);
   }
   return onTheirWay;
 }
@@ -234,7 +230,7 @@ export async function auditUnknown(deps: OpenDependencies): Promise<readonly num
   const db = await openSession(deps.database, null);
   try {
     const { findings, archived } = await findWithoutRow(deps.client, db);
-    for (const finding of findings) deps.builder.find(FINDINGS[finding.kind].check, finding);
+    deps.builder.findAll(findings);
     return archived;
   } finally {
     await db.end();
