@@ -24,7 +24,7 @@ import { openSigner } from './report/machine-key.ts';
 import { fetchOpen } from './run/open-work.ts';
 import { quietRuntime } from './histories/quiet-runtime.ts';
 import { type AuditCommand, parseCommand, AUDIT_USAGE } from './audit-arguments.ts';
-import { openSession } from './tables/session.ts';
+import { inSession } from './tables/session.ts';
 import { headsOf, verifyReport } from './report/verify.ts';
 import { visible } from '../encoding/visible.ts';
 import '../config/closed-output.ts';
@@ -137,23 +137,14 @@ async function tellEvidence(
   directory: string | undefined,
   externalOrderNumber: string,
 ): Promise<void> {
-  const db = await openSession(auditor, null);
-  try {
-    const lines = await collectEvidence(
-      {
-        db,
-        objects: archiveObjects(db, directory),
-        codecs: dataConverter.payloadCodecs ?? [],
-        fetchOpen: (workflowId) => fetchOpen(client, workflowId),
-      },
-      externalOrderNumber,
-    );
-    if (lines === null) throw new UsageError(`there is no deposit ${externalOrderNumber}`);
-    for (const { at, source, text, hash } of lines)
-      show(`${at}  ${hash.slice(0, 12)}  ${visible(`${source}: ${text}`)}`);
-  } finally {
-    await db.end();
-  }
+  const codecs = dataConverter.payloadCodecs ?? [];
+  const lines = await inSession(auditor, (db) => {
+    const objects = archiveObjects(db, directory);
+    const open = (workflowId: string) => fetchOpen(client, workflowId);
+    return collectEvidence({ db, objects, codecs, fetchOpen: open }, externalOrderNumber);
+  });
+  if (lines === null) throw new UsageError(`there is no deposit ${externalOrderNumber}`);
+  for (const { at, source, text, hash } of lines) show(`${at}  ${hash.slice(0, 12)}  ${visible(`${source}: ${text}`)}`);
 }
 
 /** Archives workflows that closed recently, before the archive is audited. */

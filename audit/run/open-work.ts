@@ -15,7 +15,7 @@ import {
   withoutHistory,
 } from '../tables/population.ts';
 import type { Finding } from '../report/report.ts';
-import { openSession } from '../tables/session.ts';
+import { inSession } from '../tables/session.ts';
 import { findWithoutRow } from './visibility.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
@@ -95,17 +95,14 @@ async function lookAgain(
   // First Temporal's pending work, then the rows, then the history: a history that has not grown meanwhile belongs to
   // the rows.
   const doing = await Promise.all(before.map(({ id }) => describeWorkflow(deps.client, id)));
-  const db = await openSession(deps.database, null);
-  try {
-    const looked = await look({ ...deps, db }, await unarchivedAmong(db, before), false);
-    return looked.flatMap((one) => {
-      const now = doing[before.findIndex(({ id }) => id === one.row.id)] ?? null;
-      if (settle(deps, so, one)) return [];
-      return conclude(deps, so, one, now, isLast) ? [] : [one.row];
-    });
-  } finally {
-    await db.end();
-  }
+  const looked = await inSession(deps.database, async (db) =>
+    look({ ...deps, db }, await unarchivedAmong(db, before), false),
+  );
+  return looked.flatMap((one) => {
+    const now = doing[before.findIndex(({ id }) => id === one.row.id)] ?? null;
+    if (settle(deps, so, one)) return [];
+    return conclude(deps, so, one, now, isLast) ? [] : [one.row];
+  });
 }
 
 /** The history grew between two reads: the same as if every activity and the task were pending. */
@@ -207,13 +204,8 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   let waiting = await callbacksWaiting(deps.db);
   for (let looks = deps.patience.looks; waiting.length > 0 && looks > 0; looks -= 1) {
     await wait(deps.patience.everyMs);
-    const db = await openSession(deps.database, null);
-    try {
-      const ids = waiting.map(({ id }) => id);
-      waiting = await callbacksWaiting(db, ids);
-    } finally {
-      await db.end();
-    }
+    const ids = waiting.map(({ id }) => id);
+    waiting = await inSession(deps.database, (db) => callbacksWaiting(db, ids));
   }
   const onTheirWay: string[] = [];
   for (const { deposit, ageMs, finding } of waiting) {
@@ -227,12 +219,7 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
 
 /** Audits workflows without a row, in a new session. Returns the rows of the archive that Temporal lists. */
 export async function auditUnknown(deps: OpenDependencies): Promise<readonly number[]> {
-  const db = await openSession(deps.database, null);
-  try {
-    const { findings, archived } = await findWithoutRow(deps.client, db);
-    deps.builder.findAll(findings);
-    return archived;
-  } finally {
-    await db.end();
-  }
+  const { findings, archived } = await inSession(deps.database, (db) => findWithoutRow(deps.client, db));
+  deps.builder.findAll(findings);
+  return archived;
 }
