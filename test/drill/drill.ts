@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { inLanes } from '../../telemetry/lanes.ts';
 import { until } from '../support/until.ts';
 import { LASTS_MS, type Round } from './rounds.ts';
@@ -269,14 +270,7 @@ export async function creditsOf(stage: Stage, orders: readonly string[]): Promis
 async function inSandbox<T>(stage: Stage, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const url = new URL(stage.db.url);
   url.pathname = '/sandbox';
-  const client = new pg.Client({ connectionString: url.href });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
+  return withClient({ connectionString: url.href }, work);
 }
 
 export const newestAttempt = (stage: Stage): Promise<string> =>

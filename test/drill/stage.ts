@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { Secret } from '../../config/keys/secret.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { root } from '../../local/servers/paths.ts';
@@ -156,16 +157,8 @@ export async function openStage({
       SANDBOX_LOG_LEVEL: 'warn',
       ...more,
     };
-    const admin = async <T>(work: (client: pg.Client) => Promise<T>): Promise<T> => {
-      const client = new pg.Client({ connectionString: db.url, options: '-c default_transaction_read_only=off' });
-      client.on('error', () => undefined);
-      await client.connect();
-      try {
-        return await work(client);
-      } finally {
-        await client.end();
-      }
-    };
+    const admin = <T>(work: (client: pg.Client) => Promise<T>): Promise<T> =>
+      withClient({ connectionString: db.url, options: '-c default_transaction_read_only=off' }, work);
     await admin((client) => client.query('create database sandbox'));
 
     const programsBy = Object.fromEntries(
