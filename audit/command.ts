@@ -56,7 +56,7 @@ const show = (line: string) => console.log(line);
  * - 1: something is unexplained, or the audit could not finish.
  * - 2: options or settings are invalid.
  */
-export async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
+async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
   quietRuntime();
   try {
     if (args[0] === 'verify') {

@@ -57,7 +57,7 @@ export function unboundIn(step: Activity): UnboundAnswer | null {
   return result?.kind === 'unbound' ? (result as UnboundAnswer) : null;
 }
 
-export const settlementOf = ({ state, postingId, late, transactionCode }: Settlement): Settlement => ({
+const settlementOf = ({ state, postingId, late, transactionCode }: Settlement): Settlement => ({
   state,
   postingId,
   late,

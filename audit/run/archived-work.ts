@@ -166,7 +166,7 @@ export async function replayFault(
 }
 
 /** Compares histories with the tables. */
-export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
+async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
   deps.builder.checked('books', all.length);
   for (const mismatches of await compareAll(deps, all)) deps.builder.findAll(mismatches.map(({ finding }) => finding));
 }

@@ -13,7 +13,7 @@ const LOG_LIMIT_BYTES = 10_000_000;
  * Distinguishes a process from a later one with the same pid: the time when it started, as the kernel records it.
  * Null if there is no such process, or if it is a zombie.
  */
-export function processIdentity(pid: number): string | null {
+function processIdentity(pid: number): string | null {
   try {
     if (!existsSync('/proc/self/stat')) {
       const [state, ...started] = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], { encoding: 'utf8' })
@@ -89,7 +89,7 @@ export function isSameProcess(record: ProcessRecord): boolean {
 }
 
 /** Resolves to true when the process is gone, or to false after the timeout. */
-export async function waitUntilGone(pid: number, timeoutMs: number): Promise<boolean> {
+async function waitUntilGone(pid: number, timeoutMs: number): Promise<boolean> {
   const until = performance.now() + timeoutMs;
   while (isAlive(pid)) {
     if (performance.now() > until) return false;

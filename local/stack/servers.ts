@@ -15,17 +15,17 @@ import type { StackPart, RunningPart } from './supervisor.ts';
 import { startTemporal, type TemporalServer } from '../servers/temporal.ts';
 
 /** A server cannot restart: the port on which the engine's processes expect it is taken. */
-export class PortTakenError extends Error {
+class PortTakenError extends Error {
   override name = 'PortTakenError';
 }
 
 /** The data of a server were deleted. */
-export class DataGoneError extends Error {
+class DataGoneError extends Error {
   override name = 'DataGoneError';
 }
 
 /** The paths of the embedded servers' data. */
-export function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
+function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
   return { postgres: join(data, 'postgres'), temporal: join(data, 'temporal', 'temporal.db') };
 }
 
