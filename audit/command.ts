@@ -9,11 +9,10 @@ import { archiveObjects } from '../archive/objects.ts';
 import { type AuditDatabases, loadAuditKeys } from '../config/settings/audit.ts';
 import { loadLinkRules, loadSignatureConfig } from '../config/settings/audit.ts';
 import { ConfigError, type DatabaseConfig } from '../config/settings/read-environment.ts';
-import { loadSealConfig } from '../config/settings/seals.ts';
+import { loadSealTrust } from '../config/settings/seals.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
 import type { LinkRules } from '../providers/checkout-link.ts';
-import { sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { temporalHistories } from '../worker/temporal-histories.ts';
 import { engineVersion } from '../worker/version.ts';
 import { workflowSource } from '../worker/workflow-source.ts';
@@ -85,7 +84,7 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
   let connection: Connection | undefined;
   try {
     const signer = openSigner(keys, place.machineKeyFile);
-    const seals = loadSealConfig(place.sealPublicKey, env);
+    const sealTrust = loadSealTrust(place.sealPublicKey, env);
     connection = await Connection.connect(temporal.connectionOptions ?? {});
     const client = new Client({ connection, namespace: temporal.namespace, dataConverter });
     const archiveDirectory = env['ARCHIVE_DIRECTORY'] === '' ? undefined : env['ARCHIVE_DIRECTORY'];
@@ -100,7 +99,7 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
         code: workflowBundle.code,
         codeVersion: engineVersion(),
         exceptions,
-        sealTrust: { publicKeys: sealPublicKeys(seals.publicKeys), epoch: seals.sealEpoch },
+        sealTrust,
         signatures,
         ...(links === undefined ? {} : { links }),
         processes: command.processes ?? availableParallelism(),

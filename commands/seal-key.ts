@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { publicSealKey, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
+import { publicSealKey, sealKey } from '../config/keys/inbox-seal.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
-import { loadSealConfig, loadSealKey } from '../config/settings/seals.ts';
+import { loadSealKey, loadSealTrust } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { Secret } from '../config/keys/secret.ts';
@@ -36,8 +36,7 @@ async function register(): Promise<void> {
   try {
     const seed = loadSealKey();
     const key = sealKey(seed);
-    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
-    const trust = { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch };
+    const trust = loadSealTrust(publicSealKey(seed));
     const pool = createPool({
       url: loadOwnerUrl(),
       max: 1,

@@ -3,9 +3,9 @@
 import { Client, Connection } from '@temporalio/client';
 import type pg from 'pg';
 import { withClient } from '../../database/pool.ts';
-import { publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
+import { publicSealKey, sealKey } from '../../config/keys/inbox-seal.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
-import { loadSealConfig, loadSealKey } from '../../config/settings/seals.ts';
+import { loadSealKey, loadSealTrust } from '../../config/settings/seals.ts';
 import { withoutProxy } from '../../config/loopback.ts';
 import { migrate } from '../../database/schema/migrate.ts';
 import { registerAndVouch } from '../../providers/sealed-rows.ts';
@@ -30,8 +30,7 @@ export async function migrateEngine(
   await withClient({ connectionString: ownerUrl(sources.env, postgresUrl) }, async (client) => {
     if (sources.embedded.temporal) await migrate(client);
     const seed = loadSealKey(sealEnvironment(sources));
-    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed), sources.env);
-    await registerAndVouch(client, sealKey(seed), { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch });
+    await registerAndVouch(client, sealKey(seed), loadSealTrust(publicSealKey(seed), sources.env));
     if (postgresUrl !== null) await setPasswords(client, postgresUrl);
   });
 }
