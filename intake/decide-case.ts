@@ -18,7 +18,7 @@ import {
 } from '../database/queries/decisions.ts';
 import { findDeposit } from '../database/queries/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../providers/sealed-rows.ts';
-import type { SignedStep } from '../domain/signed-step.ts';
+import type { ProposedStep, SignedStep } from '../domain/signed-step.ts';
 import {
   DECISION_FAULTS,
   type Decision,
@@ -80,15 +80,7 @@ async function isForged(deps: DecideDependencies, found: CaseRow): Promise<boole
   return !isGenuine((await verdictsOn(deps, [found])).get(found.inboxId)!);
 }
 
-export interface ProposeBody {
-  readonly decision: Decision;
-  readonly reason: string;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
-  /** The newest credit of the deposit that gets the money, as the operator saw it. */
-  readonly beside: string | null;
-  /** The wallet gets what was ordered, and the rest of what was received stays in suspense. */
-  readonly onlyOrdered: boolean;
+export interface ProposeBody extends Omit<ProposedStep, 'operator' | 'wallet'> {
   /** The facts in the provider's statement, where the callback cannot be read. */
   readonly facts: StatedFacts | null;
 }
@@ -261,7 +253,7 @@ async function verified(
   found: CaseRow,
   of: StepSignature & {
     readonly step: SignedStep['step'];
-    readonly proposal: Omit<SignedStep['proposed'], 'wallet'> & { readonly signature: string | null };
+    readonly proposal: Omit<ProposedStep, 'wallet'> & { readonly signature: string | null };
     readonly reason: string | null;
     readonly facts: StatedFacts | null;
   },

@@ -1,5 +1,5 @@
 import type { Secret } from '../../config/keys/secret.ts';
-import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
+import type { Decision, DecisionAnswer, Proposal, Standing } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
 import { pageTime } from './rows.ts';
 import type { Db } from '../pool.ts';
@@ -44,15 +44,7 @@ export interface CaseRow {
   readonly posting: string | null;
 }
 
-export interface ProposalRow {
-  readonly decisionId: string;
-  readonly decision: Decision;
-  readonly reason: string;
-  readonly operator: string;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
-  readonly beside: string | null;
-  readonly onlyOrdered: boolean;
+export interface ProposalRow extends Required<Proposal> {
   /** base64url; null: it has none. */
   readonly signature: string | null;
   readonly at: Date;

@@ -1,6 +1,7 @@
 import type { Secret } from '../../config/keys/secret.ts';
 import type { Decision, Proposal } from '../../domain/decision.ts';
 import type { Currency } from '../../domain/order.ts';
+import type { SignedFacts, SignedStep } from '../../domain/signed-step.ts';
 import type { Db } from '../pool.ts';
 
 /** One step of an operator; append-only. A row records who wanted what; whether it counted is in the case's history. */
@@ -10,7 +11,7 @@ export interface DecisionRow {
   readonly uid: string | null;
   readonly workflowId: string;
   readonly inboxId: string;
-  readonly step: 'propose' | 'confirm' | 'withdraw';
+  readonly step: SignedStep['step'];
   readonly decision: Decision | null;
   readonly proposal: string | null;
   readonly keep: boolean;
@@ -29,12 +30,8 @@ const COLUMNS = `id, uid, workflow_id as "workflowId", callback as "inboxId", st
  * The facts of an unreadable payment, as one of two operators reads them in the provider's statement. Decimals
  * canonical.
  */
-export interface StatedFacts {
-  readonly transactionCode: string;
-  readonly amount: string;
+export interface StatedFacts extends SignedFacts {
   readonly currencyCode: Currency;
-  readonly paymentPrice: string;
-  readonly statementLine: string | null;
 }
 
 /** The signature that the operator's own device made for a step, verified. */
