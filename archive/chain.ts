@@ -3,22 +3,20 @@ import type { ClosedRun, RunStatus } from './closed-run.ts';
 import type { Db } from '../database/pool.ts';
 import { execute, statement } from '../database/statements.ts';
 
-/** A row of the chain, one for each archived run. Times are microseconds since 1970. */
-export interface ArchiveRow {
+export interface NewArchiveRow extends ClosedRun {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly historyHash: Buffer;
+  /** Version of the engine that archived it. */
+  readonly version: string;
+}
+
+/** A row of the chain, one for each archived run. */
+export interface ArchiveRow extends NewArchiveRow {
   readonly n: number;
   readonly prev: Buffer;
   readonly hash: Buffer;
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly workflowType: string;
-  readonly status: RunStatus;
-  readonly closedAtUs: bigint;
-  readonly events: number;
-  readonly historyHash: Buffer;
-  readonly bundleHash: Buffer | null;
-  readonly sdk: string;
-  /** Version of the engine that archived it. */
-  readonly version: string;
+  /** Microseconds since 1970. */
   readonly archivedAtUs: bigint;
 }
 
@@ -29,13 +27,6 @@ export interface ChainHead {
 
 /** The head before the first row. */
 export const EMPTY_CHAIN: ChainHead = { n: 0, hash: createHash('sha256').update('engine.archive').digest() };
-
-export interface NewArchiveRow extends ClosedRun {
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly historyHash: Buffer;
-  readonly version: string;
-}
 
 const APPEND = statement(
   `select engine.append_archive($1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10) as n`,

@@ -1,12 +1,8 @@
 import pg from 'pg';
 import type { BenchServers } from './servers.ts';
 
-export interface StatementCounts {
-  readonly calls: number;
+export interface StatementCounts extends Omit<StatementCount, 'text'> {
   readonly transactions: number;
-  readonly planningMs: number;
-  readonly executionMs: number;
-  readonly walBytes: number;
   /** The duration of the count; for transactions a little longer, because the server reports them late. */
   readonly ms: number;
   readonly transactionsMs: number;
