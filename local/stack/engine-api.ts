@@ -159,11 +159,15 @@ async function readAnswer(answer: Response, path: string): Promise<unknown> {
   throw new UnexpectedAnswerError(`${path} answers ${answer.status}: ${wordsOf(text)}`);
 }
 
-/** The code and the words of an RFC 9457 body; of any other body its beginning. */
+const refusal = z.union([
+  z.object({ code: z.string(), detail: z.string() }).transform(({ code, detail }) => `${code}, ${detail}`),
+  z.object({ error: z.string() }).transform(({ error }) => error),
+]);
+
+/** The words of the engine's or the sandbox's refusal; of any other body its beginning. */
 function wordsOf(text: string): string {
   try {
-    const { code, detail } = z.object({ code: z.string(), detail: z.string() }).parse(JSON.parse(text));
-    return `${code}, ${detail}`;
+    return refusal.parse(JSON.parse(text));
   } catch {
     return text.slice(0, 500);
   }

@@ -98,6 +98,8 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   await wantAcks(null);
 
   // A payment in review is found by its order.
+  await expect(facts.api.readDeposit('none')).rejects.toThrow('/none answers 404: not_found, no deposit none');
+  await expect(payAtSandbox(sandboxUrl, facts.controlToken, 'none')).rejects.toThrow(/ answers 404: [^{]+$/);
   await expect(armAtSandbox(sandboxUrl, facts.controlToken, 'luck', 'pays-twice')).rejects.toThrow(
     /^There is no scenario "luck": .*customer-pays-twice/,
   );
