@@ -151,7 +151,10 @@ async function start(deps: CreateDependencies, row: DepositRow): Promise<boolean
       'Temporal did not take the start',
     );
     throw Object.assign(
-      new RequestRefused('unavailable', 'the deposit is reserved and no order was placed yet; repeat the same request'),
+      new RequestRefused(
+        'unavailable',
+        'the deposit is reserved and its order may not be placed yet; the same request may be repeated',
+      ),
       { cause: error },
     );
   }

@@ -103,7 +103,7 @@ export interface StepSignature {
 /**
  * Proposes a decision. Like every step it is stored first, in the operator's name, and then sent to the case's
  * workflow, which alone decides whether it counts. Throws {@link RequestRefused} `decision_refused` with the fault as
- * its code, or `unavailable` (retry the same request).
+ * its code, or `unavailable`: the step is stored and may still count.
  */
 export async function proposeDecision(
   deps: DecideDependencies,
@@ -447,7 +447,7 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
     throw Object.assign(
       new RequestRefused(
         'unavailable',
-        'the step is written down and nobody heard of it yet; look at the case, then repeat',
+        'the step is stored and its case did not answer in time: it may still count; read the case, then repeat it',
       ),
       { cause: error },
     );
