@@ -7,6 +7,7 @@ import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
 import { type AuditDatabases, loadAuditKeys } from '../config/settings/audit.ts';
+import { tellMisspelt } from '../config/known-variables.ts';
 import { loadLinkRules, loadSignatureConfig } from '../config/settings/audit.ts';
 import { ConfigError, type DatabaseConfig } from '../config/settings/read-environment.ts';
 import { loadSealTrust } from '../config/settings/seals.ts';
@@ -57,8 +58,13 @@ const show = (line: string) => console.log(line);
  */
 async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
   quietRuntime();
+  if (args.includes('--help') || args.includes('-h')) {
+    show(AUDIT_USAGE);
+    return 0;
+  }
   try {
     if (args[0] === 'verify') {
+      if (args.length > 2) throw new UsageError(`${args[2]} is too much`);
       const { publicKey } = loadAuditKeys({ toSign: false });
       return await verifyReport(args[1], { pinned: publicKey, say: show });
     }
@@ -72,6 +78,7 @@ async function auditCommand(args: readonly string[], reach: () => Promise<AuditP
 
 async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Promise<number> {
   const env = process.env;
+  tellMisspelt(say, env);
   const keys = loadAuditKeys({ toSign: true }, env);
   const exceptions = await readExceptions(command.exceptions);
   const dataConverter = loadDataConverter(env);

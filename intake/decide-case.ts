@@ -94,7 +94,7 @@ export interface StepSignature {
 /**
  * Proposes a decision. Like every step it is stored first, in the operator's name, and then sent to the case's
  * workflow, which alone decides whether it counts. Throws {@link RequestRefused} `decision_refused` with the fault as
- * its code, or `unavailable` (retry the same request).
+ * its code, or `unavailable`: the step is stored and may still count.
  */
 export async function proposeDecision(
   deps: DecideDependencies,
@@ -427,7 +427,8 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
     // The case was decided meanwhile. If not, its workflow was not started yet or is gone, and the relay starts one.
     const gone = error instanceof WorkflowNotFoundError;
     if (gone && (await findCase(pool, found.workflowId))?.closedAt instanceof Date) throw refusal('case_closed', error);
-    const detail = 'the step is written down and nobody heard of it yet; look at the case, then repeat';
+    const detail =
+      'the step is stored and its case did not answer in time: it may still count; read the case, then repeat it';
     throw new RequestRefused('unavailable', detail, { cause: error });
   }
 }

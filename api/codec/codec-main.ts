@@ -1,5 +1,6 @@
+import { tellMisspelt } from '../../config/known-variables.ts';
 import { loadCodecServerConfig } from '../../config/settings/codec-server.ts';
-import { ConfigError } from '../../config/settings/read-environment.ts';
+import { ConfigError, loadedOrExit } from '../../config/settings/read-environment.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { takesNoArguments } from '../../config/command-line.ts';
 import { loadPayloadKeys } from '../../config/temporal.ts';
@@ -18,9 +19,13 @@ takesNoArguments('npm run codec', 'shows encrypted payloads in the Temporal Web 
 /** A page of the Web UI requests many payloads at once. `failure` slows down a client that guesses keys. */
 const LIMITS = { key: { perSecond: 500, burst: 1_000 }, failure: { perSecond: 5, burst: 50 } };
 
-const config = loadCodecServerConfig();
-const keys = loadPayloadKeys();
+const { config, keys } = loadedOrExit(() => {
+  const found = { config: loadCodecServerConfig(), keys: loadPayloadKeys() };
+  if (found.keys === null) throw new ConfigError('TEMPORAL_CODEC_KEY: is not set');
+  return { ...found, keys: found.keys };
+});
 const log = createLog('codec', config.logLevel);
+tellMisspelt((line) => log.warn(line));
 const pool = createPool({
   url: config.database.url,
   role: 'app_api',
@@ -28,7 +33,6 @@ const pool = createPool({
   max: 4,
   onIdleError: (error) => log.warn({ error: error.message }, 'database connection lost'),
 });
-if (keys === null) throw new ConfigError('TEMPORAL_CODEC_KEY: is not set');
 const codec = createPayloadCodec(keys);
 const access = createAccess(LIMITS);
 const listener = await listen(createCodecServer({ pool, access, codec, origin: config.origin, log }), config.listen);

@@ -1,6 +1,7 @@
 /** The calls that the local stack makes to the engine's API and the sandbox's control API. */
 
 import { z } from 'zod';
+import { UsageError } from '../../config/command-line.ts';
 
 /** The fields of a deposit that the local stack reads. */
 const deposit = z.object({
@@ -118,8 +119,10 @@ export async function scenariosAtSandbox(sandboxUrl: string, controlToken: strin
   return z.object({ scenarios: z.array(scenario) }).parse(found).scenarios;
 }
 
-/** Arms a scenario for one order. */
+/** Arms a scenario for one order. Throws `UsageError` with all names if there is none of this name. */
 export async function armAtSandbox(sandboxUrl: string, controlToken: string, name: string, orderNumber: string) {
+  const names = (await scenariosAtSandbox(sandboxUrl, controlToken)).map((one) => one.name);
+  if (!names.includes(name)) throw new UsageError(`There is no scenario ${JSON.stringify(name)}: ${names.join(', ')}`);
   return scenario.parse(await ask(sandboxUrl, controlToken, '/control/scenarios', { name, scope: orderNumber }));
 }
 
@@ -135,5 +138,19 @@ async function ask(url: string, token: string, path: string, body?: unknown): Pr
   const answer = await call(url, token, path, body);
   const text = await answer.text();
   if (answer.ok) return text === '' ? null : JSON.parse(text);
-  throw new UnexpectedAnswerError(`${path} answers ${answer.status}: ${text.slice(0, 500)}`);
+  throw new UnexpectedAnswerError(`${path} answers ${answer.status}: ${wordsOf(text)}`);
+}
+
+const refusal = z.union([
+  z.object({ code: z.string(), detail: z.string() }).transform(({ code, detail }) => `${code}, ${detail}`),
+  z.object({ error: z.string() }).transform(({ error }) => error),
+]);
+
+/** The words of the engine's or the sandbox's refusal; of any other body its beginning. */
+function wordsOf(text: string): string {
+  try {
+    return refusal.parse(JSON.parse(text));
+  } catch {
+    return text.slice(0, 500);
+  }
 }

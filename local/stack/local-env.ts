@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writePrivately } from '../servers/files.ts';
 
 /** The variables in the order of the file; one that does not apply is left out. */
-const localEnvNames = [
+export const localEnvNames = [
   'API_URL',
   'API_KEY',
   'CALLBACK_BASE_URL',

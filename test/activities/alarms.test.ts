@@ -56,6 +56,22 @@ test('ledger_unavailable: the worker’s role may not post, so the credit is tri
   expect(fields('ledger_unavailable')).toHaveLength(1);
 });
 
+test('ledger_conflict: the ledger refuses the payment of a deposit, and the case says what it refused', async () => {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const inboxId = await inTransaction(db.owner, (client) => received(client, data));
+  const { log, fields } = memoryLog();
+  const item = itemFor(order, inboxId, data);
+  const refused = Object.assign(new Error('a value'), { code: '23514' });
+  const deps = { pool, log, post: () => Promise.reject(refused) };
+  expect(await credit(deps, item)).toEqual({
+    kind: 'conflict',
+    reason: 'LEDGER_REJECTED',
+    detail: 'the ledger refused the posting (SQLSTATE 23514): compare posting and inbox row',
+  });
+  expect(fields('ledger_conflict')).toMatchObject([{ deposit: order.externalOrderNumber, code: '23514' }]);
+});
+
 test('ledger_unavailable: so it is with what people have decided', async () => {
   const item = await decided();
   const { log, fields } = memoryLog();

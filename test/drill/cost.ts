@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { root } from '../../local/servers/paths.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { inLanes } from '../../telemetry/lanes.ts';
 import { until } from '../support/until.ts';
 import { call, creditsOf, order } from './drill.ts';
 import { openStage, type Stage } from './stage.ts';
-import { checkout, command } from '../../harness/version.ts';
+import { checkout, command, commitOr } from '../../harness/version.ts';
 
 /**
  * `npm run drill:cost -- --before COMMIT`: compares the cost of a callback and of a step of a decision over HTTP in
@@ -18,11 +18,11 @@ import { checkout, command } from '../../harness/version.ts';
  * - A commit that is the head shows the noise.
  */
 
-const { values } = parseArgs({
-  options: { before: { type: 'string' }, rounds: { type: 'string', default: '10' } },
-});
-if (values.before === undefined) throw new Error('--before COMMIT: the version to compare with');
-const ROUNDS = Number(values.rounds);
+const USAGE = 'npm run drill:cost -- --before COMMIT [--rounds 10]';
+const options = { before: { type: 'string' }, rounds: { type: 'string', default: '10' } } as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const earlier = commitOr(USAGE, 'before', values.before);
+const ROUNDS = wholeOr(USAGE, 'rounds', values.rounds, 1);
 const SINGLE = 20;
 const BURST = 20;
 /** This many of the single ones are decided one step at a time, and as many of the burst's in lanes. */
@@ -143,10 +143,10 @@ const at = (all: readonly number[], share: number): number => {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 };
 
-const before = await checkout(values.before);
+const before = await checkout(earlier);
 const versions: Version[] = [];
 try {
-  versions.push(await open(values.before, before.at, before.drop));
+  versions.push(await open(earlier, before.at, before.drop));
   versions.push(await open('now', root, async () => undefined));
   // The text without its parameters: some of them are secrets.
   for (const { stage } of versions)
