@@ -40,13 +40,20 @@ async function schema(client: pg.Client): Promise<string[]> {
   return rows.map((row) => row.line);
 }
 
-/** Migrates on a connection that ends at its nth query: before it, or by the server while it runs. True: it did not. */
+/**
+ * Migrates on a connection that ends at its nth query: before it, or by the server while it runs. An index waits for an
+ * older transaction then, so that it is left half built. True: the connection did not end.
+ */
 async function migratedWithin(url: string, queries: number, folder: string): Promise<boolean> {
-  const client = createClient({ connectionString: url });
-  await client.connect();
+  const [client, older] = [createClient({ connectionString: url }), createClient({ connectionString: url })];
+  await Promise.all([client.connect(), older.connect()]);
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-  const admin = await connect(url);
+  const { pid } = rows[0]!;
   const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const isWaiting = async () => {
+    const { rowCount } = await older.query(`select from pg_locks where pid = $1 and not granted`, [pid]);
+    return rowCount !== 0;
+  };
   let asked = 0;
   const query = client.query.bind(client) as (...given: unknown[]) => Promise<unknown>;
   Object.assign(client, {
@@ -54,8 +61,12 @@ async function migratedWithin(url: string, queries: number, folder: string): Pro
       asked += 1;
       if (asked !== queries) return query(...given);
       if (queries % 2 === 0) stream.destroy();
-      const answer = query(...given);
-      if (queries % 2 === 1) await admin.query('select pg_terminate_backend($1)', [rows[0]!.pid]);
+      else await older.query('begin isolation level repeatable read; select from engine.callback limit 1');
+      let isDone = false;
+      const answer = query(...given).finally(() => (isDone = true));
+      void answer.catch(() => undefined);
+      if (queries % 2 === 1) await until('the query to wait or end', async () => isDone || (await isWaiting()));
+      await older.query('select pg_terminate_backend($1)', [pid]);
       return answer;
     },
   });
@@ -63,11 +74,9 @@ async function migratedWithin(url: string, queries: number, folder: string): Pro
     await migrate(client, folder);
     return asked < queries;
   } catch {
-    await admin.query('select pg_terminate_backend($1)', [rows[0]!.pid]);
     return false;
   } finally {
-    await client.end().catch(() => undefined);
-    await admin.end();
+    await Promise.all([client, older].map((one) => one.end().catch(() => undefined)));
   }
 }
 
@@ -95,6 +104,8 @@ describe('an empty database', () => {
     expect(runs).toBeGreaterThan(10);
     expect(await applied(killed.client)).toEqual(FILES);
     expect(await schema(killed.client)).toEqual(await schema(fresh.client));
+    const { rows } = await killed.client.query('select indexrelid::regclass from pg_index where not indisvalid');
+    expect(rows).toEqual([]);
   });
 
   it('is migrated once by two runners at the same moment: the second waits and finds nothing to do', async () => {
