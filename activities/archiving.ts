@@ -27,7 +27,8 @@ export interface ArchiveProgress {
 
 export interface Archiver {
   /**
-   * Archives workflows whose rows are closed, at most `limit`. Throws when one of them could not be fetched or stored.
+   * Archives workflows whose rows are closed, about `limit` and at most twice as many. Throws when one of them could not
+   * be fetched or stored.
    */
   readonly archiveClosed: (limit: number) => Promise<ArchiveProgress>;
   /** Raises an alarm for a history that has waited for half of Temporal's retention. Returns how many are due. */
@@ -53,7 +54,8 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
   return {
     watchAge,
     async archiveClosed(limit) {
-      const claimed = await claimClosed(deps.pool, limit);
+      // Each workflow comes twice: to be archived, and to be confirmed, which costs little.
+      const claimed = await claimClosed(deps.pool, 2 * limit);
       const ids = claimed.map(({ workflowId }) => workflowId);
       const listed = await deps.histories.listed(ids);
       const rows = await archivedRunsOf(deps.pool, ids);
