@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { canonicalHistory } from '../archive/canonical-history.ts';
-import { appendArchive, type NewArchiveRow } from '../archive/chain.ts';
+import { appendArchive, archivedRunsOf, type ArchiveRow, type NewArchiveRow } from '../archive/chain.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } from '../archive/queue.ts';
-import { closedRun } from '../archive/closed-run.ts';
+import { closedRun, runsNamedBy } from '../archive/closed-run.ts';
 import type { HistorySource } from '../archive/history-source.ts';
 import { inLanes } from '../telemetry/lanes.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
@@ -28,7 +28,8 @@ export interface ArchiveProgress {
 
 export interface Archiver {
   /**
-   * Archives workflows whose rows are closed, at most `limit`. Throws when one of them could not be fetched or stored.
+   * Archives workflows whose rows are closed, about `limit` and at most twice as many. Throws when one of them could not
+   * be fetched or stored.
    */
   readonly archiveClosed: (limit: number) => Promise<ArchiveProgress>;
   /** Raises an alarm for a history that has waited for half of Temporal's retention. Returns how many are due. */
@@ -54,14 +55,20 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
   return {
     watchAge,
     async archiveClosed(limit) {
-      const waiting = await claimClosed(deps.pool, limit);
-      // A run that the list does not have yet is the newest, which `runs` adds, or its workflow is claimed once more.
-      const listed = await deps.histories.listed(waiting.map(({ workflowId }) => workflowId));
+      // Each workflow comes twice: to be archived, and to be confirmed, which costs little.
+      const claimed = await claimClosed(deps.pool, 2 * limit);
+      const ids = claimed.map(({ workflowId }) => workflowId);
+      const listed = await deps.histories.listed(ids);
+      const rows = await archivedRunsOf(deps.pool, ids);
+      const held = (work: ClosedWork) => rows.filter(({ workflowId }) => workflowId === work.workflowId);
+      const isWhole = (work: ClosedWork) => isConfirmed(work, held(work), listed.get(work.workflowId));
+      await finishClosed(deps.pool, claimed.filter(isWhole));
+      const waiting = claimed.filter((work) => !isWhole(work));
       const failures: unknown[] = [];
       let archived = 0;
       await inLanes(waiting.toReversed(), AT_ONCE, async (next) => {
         try {
-          if (await archiveOne(deps, next, listed.get(next.workflowId))) archived += 1;
+          if (await archiveOne(deps, next, held(next), listed.get(next.workflowId))) archived += 1;
         } catch (error) {
           failures.push(error);
         }
@@ -74,10 +81,29 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
   };
 }
 
-/** Archives all runs of a workflow, or none while it is open. Returns whether a run of it is in the archive. */
+/**
+ * The list lags, so a workflow leaves the queue only when a list that was taken after its runs were archived names
+ * exactly these runs. A run that a former list lacked is in it, and is archived then.
+ */
+function isConfirmed(
+  { closedAtUs }: ClosedWork,
+  held: readonly ArchiveRow[],
+  listed: readonly string[] | undefined,
+): boolean {
+  if (listed === undefined || listed.length !== held.length) return false;
+  // Closed anew: a run of after that is not held yet.
+  if (!held.some(({ archivedAtUs }) => archivedAtUs > BigInt(closedAtUs))) return false;
+  return held.every(({ runId }) => listed.includes(runId));
+}
+
+/**
+ * Archives the runs of a workflow that the archive does not hold, or none while it is open. Returns whether there were
+ * any. Takes it off the queue when there was none, and the list has the newest run or Temporal has the workflow no more.
+ */
 async function archiveOne(
   deps: ArchivingDependencies,
   work: ClosedWork,
+  held: readonly ArchiveRow[],
   listed: readonly string[] | undefined,
 ): Promise<boolean> {
   if (listed === undefined)
@@ -85,35 +111,47 @@ async function archiveOne(
   const runs = await deps.histories.runs(work.workflowId, listed);
   if (runs.state === 'open') return false;
   const rows: NewArchiveRow[] = [];
-  let gone: string | null | undefined = runs.latestGone ? null : undefined;
-  for (const runId of runs.runIds) {
-    const row = await keepHistory(deps, work.workflowId, runId);
-    if (row === 'open') return false;
-    if (row === 'gone') gone = runId;
-    else rows.push(row);
+  const gone: (string | null)[] = [];
+  const seen = new Set(held.map(({ runId }) => runId));
+  const toKeep = [...runs.runIds];
+  for (const runId of toKeep) {
+    if (seen.has(runId)) continue;
+    seen.add(runId);
+    const kept = await keepHistory(deps, work.workflowId, runId);
+    if (kept === 'open') return false;
+    if (kept === 'gone') gone.push(runId);
+    else {
+      rows.push(kept.row);
+      toKeep.push(...kept.names);
+    }
   }
-  // In one transaction, so that a workflow with a row in the archive has all its runs there.
-  const isNews = await inTransaction(deps.pool, async (client) => {
+  if (runs.latest === null && held.length === 0 && gone.length === 0) gone.push(null);
+  rows.sort((a, b) => Number(a.closedAtUs - b.closedAtUs));
+  const isDone = rows.length === 0 && (runs.latest === null || listed.includes(runs.latest));
+  // In one transaction, so that a workflow with a row in the archive has all its runs there that are known.
+  const news = await inTransaction(deps.pool, async (client) => {
     for (const row of rows) await appendArchive(client, row);
-    const isNews = gone !== undefined && (await noteLost(client, work, gone));
-    await finishClosed(client, work);
-    return isNews;
+    const news: (string | null)[] = [];
+    for (const runId of gone) if (await noteLost(client, work, runId)) news.push(runId);
+    if (isDone) await finishClosed(client, [work]);
+    return news;
   });
-  if (isNews) raiseAlarm(deps.log, 'history_lost', { workflowId: work.workflowId, runId: gone });
+  for (const runId of news) raiseAlarm(deps.log, 'history_lost', { workflowId: work.workflowId, runId });
   return rows.length > 0;
 }
 
-/** Stores the text, which has no effect without a row, and returns the fields of the row. */
+/** Stores the text, which has no effect without a row, and returns the fields of the row and the runs that it names. */
 async function keepHistory(
   deps: ArchivingDependencies,
   workflowId: string,
   runId: string,
-): Promise<NewArchiveRow | 'open' | 'gone'> {
+): Promise<{ readonly row: NewArchiveRow; readonly names: readonly string[] } | 'open' | 'gone'> {
   const history = await deps.histories.fetch(workflowId, runId);
   if (history === null) return 'gone';
   const run = closedRun(history);
   if (run === null) return 'open';
   const { text, hash } = canonicalHistory(history);
   await deps.objects.put(hash, 'history', text);
-  return { ...run, workflowId, runId, historyHash: hash, version: deps.version };
+  const row = { ...run, workflowId, runId, historyHash: hash, version: deps.version };
+  return { row, names: runsNamedBy(history) };
 }

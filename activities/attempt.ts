@@ -78,7 +78,8 @@ export const isOfStamp = (cause: RefusalCause | null): boolean => cause === 'clo
 /** An order that was surely not sent is retried for this long, because the caller waits 8 s for the answer. */
 export const RETRY_FOR_MS = 5_000;
 export const FIRST_PAUSE_MS = 250;
-const LOOK_AGAIN_MS = 1_000;
+/** At most so long between two looks at an attempt of another run. */
+export const LOOK_AGAIN_MS = 1_000;
 /**
  * A clock that is off by this much explains a refused timestamp by itself; by less it does not. The provider's time
  * comes from a header of whole seconds.

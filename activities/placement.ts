@@ -14,6 +14,7 @@ import {
   attempt,
   FIRST_PAUSE_MS,
   isOfStamp,
+  LOOK_AGAIN_MS,
   type PlacementDependencies,
   type ProviderDependencies,
   RETRY_FOR_MS,
@@ -106,10 +107,14 @@ async function placeWithin(
       continue;
     }
     const made = await attempt(deps, deposit, stands, signal);
-    const answer = made?.stands ?? null;
-    // Null: another run has claimed the attempt, and its outcome is read in the next round.
-    if (answer !== null && answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, made!);
-    if (answer !== null && !isOfStamp(deps.provider.causeOf(answer.cause))) {
+    // Another run has claimed the attempt. Its outcome is read in a later round, for as long as it takes.
+    if (made === null) {
+      await sleep(Math.min(pauseMs, LOOK_AGAIN_MS), undefined, signal === undefined ? {} : { signal });
+      continue;
+    }
+    const { stands: answer } = made;
+    if (answer.kind !== 'not_sent') return conclude(deps, externalOrderNumber, made);
+    if (!isOfStamp(deps.provider.causeOf(answer.cause))) {
       // No pause beyond the time for retries: the caller would wait for a try that is not made.
       const leftMs = RETRY_FOR_MS - (performance.now() - startedMs);
       await sleep(Math.min(pauseMs, Math.max(0, leftMs)), undefined, signal === undefined ? {} : { signal });

@@ -25,6 +25,31 @@ export interface ClosedRun {
   readonly sdk: string;
 }
 
+/**
+ * The other runs of the workflow that a history names: those it continues, those it was reset from or to, and the one
+ * that follows.
+ */
+export function runsNamedBy(history: History): string[] {
+  const named = (history.events ?? []).flatMap((event) => {
+    const started = event.workflowExecutionStartedEventAttributes;
+    const reset = event.workflowTaskFailedEventAttributes;
+    const end =
+      event.workflowExecutionCompletedEventAttributes ??
+      event.workflowExecutionFailedEventAttributes ??
+      event.workflowExecutionTimedOutEventAttributes ??
+      event.workflowExecutionContinuedAsNewEventAttributes;
+    return [
+      started?.firstExecutionRunId,
+      started?.originalExecutionRunId,
+      started?.continuedExecutionRunId,
+      reset?.baseRunId,
+      reset?.newRunId,
+      end?.newExecutionRunId,
+    ];
+  });
+  return [...new Set(named)].filter((runId): runId is string => Boolean(runId));
+}
+
 /** Null while the run is open. */
 export function closedRun(history: History): ClosedRun | null {
   const events = history.events ?? [];

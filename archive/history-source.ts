@@ -10,16 +10,16 @@ export const isGone = (error: unknown): boolean => {
   return name === 'WorkflowNotFoundError' || code === NOT_FOUND;
 };
 
-/** The runs of a workflow id. `latestGone`: Temporal has no such workflow, although older runs may be left. */
+/** The runs of a workflow id. `latest` null: Temporal has no such workflow, although older runs may be left. */
 export type Runs =
   | { readonly state: 'open' }
-  | { readonly state: 'closed'; readonly runIds: readonly string[]; readonly latestGone: boolean };
+  | { readonly state: 'closed'; readonly runIds: readonly string[]; readonly latest: string | null };
 
 /** The source of histories. Every method throws when Temporal cannot be reached; a retry helps. */
 export interface HistorySource {
   /**
-   * Returns the runs of each id from Temporal's list of executions, oldest first, in one call. The list lags: the
-   * newest run may be missing. An id of another form than ours is not looked up and not in the result.
+   * Returns the runs of each id from Temporal's list of executions, oldest first, in one call. The list lags: any run
+   * may be missing. An id of another form than ours is not looked up and not in the result.
    */
   listed(workflowIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
   /** Returns all runs of the id, oldest first: the `listed` ones and the newest. */

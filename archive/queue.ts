@@ -6,33 +6,44 @@ export interface ClosedWork {
   readonly workflowId: string;
   /** The database's text: a Date would lose the microseconds. */
   readonly closedAt: string;
+  /** The same in microseconds since 1970. */
+  readonly closedAtUs: string;
 }
 
 /**
  * Takes due workflows, longest waiting first; it keeps no lock. An unfinished one is due again after ten seconds, then
- * with exponential back-off up to an hour. It stays unfinished while its workflow runs, or if this process dies.
+ * with exponential back-off up to an hour. It stays unfinished while its workflow runs, until its runs are confirmed, or
+ * if this process dies.
  */
 export async function claimClosed(db: Db, limit: number): Promise<ClosedWork[]> {
   const { rows } = await db.query<ClosedWork>(
-    `select workflow_id as "workflowId", closed_at::text as "closedAt" from engine.archive_look($1)`,
+    `select workflow_id as "workflowId", closed_at::text as "closedAt",
+            (extract(epoch from closed_at) * 1000000)::bigint as "closedAtUs" from engine.archive_look($1)`,
     [limit],
   );
   return rows;
 }
 
-const DONE = statement('select engine.archive_done($1, $2)');
+const DONE = statement(
+  'select engine.archive_done(w.id, w.closed_at) from unnest($1::text[], $2::timestamptz[]) w(id, closed_at)',
+);
 
-/** Removes it from the queue; call it when its runs are in the chain, or when it was recorded as lost. */
-export async function finishClosed(db: Db, work: ClosedWork): Promise<void> {
-  await execute(db, DONE, [work.workflowId, work.closedAt]);
+/** Removes these from the queue; call it when all their runs are in the chain, or were recorded as lost. */
+export async function finishClosed(db: Db, work: readonly ClosedWork[]): Promise<void> {
+  if (work.length === 0) return;
+  await execute(db, DONE, [work.map(({ workflowId }) => workflowId), work.map(({ closedAt }) => closedAt)]);
 }
 
-/** Records a lost history. Returns true if it was not known before. */
+/**
+ * Records a lost history: the first of a workflow, null where no run is known. Returns true if this one is not the
+ * recorded one.
+ */
 export async function noteLost(db: Db, work: ClosedWork, runId: string | null): Promise<boolean> {
-  const { rows } = await db.query<{ isNews: boolean }>('select engine.archive_lose($1, $2) as "isNews"', [
-    work.workflowId,
-    runId,
-  ]);
+  const { rows } = await db.query<{ isNews: boolean }>(
+    `select engine.archive_lose($1, $2) or not exists (
+              select from engine.archive_lost l where l.workflow_id = $1 and l.run_id is not distinct from $2) as "isNews"`,
+    [work.workflowId, runId],
+  );
   return rows[0]!.isNews;
 }
 

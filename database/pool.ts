@@ -59,6 +59,9 @@ const TIMEOUTS = {
  */
 export class WrongSession extends Error {}
 
+/** A transaction was rolled back although its work resolved. A defect of that work. */
+export class NotCommitted extends Error {}
+
 /** SQLSTATE: the server takes no changes. */
 const READ_ONLY = '25006';
 
@@ -238,7 +241,9 @@ async function runOnce<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promis
   try {
     await client.query('begin');
     const result = await work(client);
-    await client.query('commit');
+    const { command } = await client.query('commit');
+    // PostgreSQL ends a failed transaction so too, without an error.
+    if (command !== 'COMMIT') throw new NotCommitted('a statement failed, and its error was not passed on');
     return result;
   } catch (error) {
     if (isConnectionUseless(error) || isStale(error)) broken ??= error as Error;

@@ -44,6 +44,13 @@ export async function checkout(commit: string): Promise<{ readonly at: string; r
   };
 }
 
+/** The commit of the files at `at`, with `-dirty` where they differ from it; empty without a repository. */
+export const commitOf = (at: string): Promise<string> =>
+  run('git', ['-C', at, 'describe', '--always', '--abbrev=12', '--dirty', '--exclude', '*']).then(
+    ({ stdout }) => stdout.trim(),
+    () => '',
+  );
+
 /** Runs a command of the version at `at` to its end; returns its output. */
 export const command = (
   at: string,

@@ -56,6 +56,8 @@ class EmptyDatabase extends Error {
 }
 
 const UNIQUE_VIOLATION = '23505';
+/** The database counts no more copies at once, and refuses a message with more. */
+const MAX_COPIES = 1_000;
 /** Shorter than the provider's timeout. The queue of one order never grows beyond what an honest provider sends. */
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 
@@ -175,7 +177,7 @@ function createRoutingQueue({
     const { externalOrderNumber, timestampMs } = message;
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
     const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
-      const counted = { ...message, copies };
+      const counted = { ...message, copies: Math.min(copies, MAX_COPIES) };
       // Skipped when `routeFirst` can run at once: it recognizes a repeat by itself.
       const isAlone = mayBeFirst(counted) && !orders.isBusy(externalOrderNumber);
       const repeated = isAlone ? null : await routeRepeat(pool, counted);

@@ -30,7 +30,7 @@ export function temporalHistories(client: Client): HistorySource {
       const latest = await unlessGone(() => unopened(client).getHandle(workflowId).describe());
       if (latest?.status.name === 'RUNNING') return { state: 'open' };
       const newest = latest === null || listed.includes(latest.runId) ? [] : [latest.runId];
-      return { state: 'closed', runIds: [...listed, ...newest], latestGone: latest === null };
+      return { state: 'closed', runIds: [...listed, ...newest], latest: latest?.runId ?? null };
     },
     async fetch(workflowId, runId) {
       const handle = client.workflow.getHandle(workflowId, runId);

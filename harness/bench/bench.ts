@@ -1,4 +1,5 @@
-import { checkout } from '../version.ts';
+import { root } from '../../local/servers/paths.ts';
+import { checkout, commitOf } from '../version.ts';
 import { type Built, buildAll, buildEngine } from './ground/build.ts';
 import { type BareEndpoint, startEndpoint } from './ground/endpoint.ts';
 import { type BenchEngine, startBenchEngine } from './ground/engine.ts';
@@ -11,6 +12,8 @@ import { closedLoop } from './load/loops.ts';
 import type { Scale } from './scale.ts';
 
 export interface LoadedEngine {
+  /** The commit that it was built from; with `-dirty` where the files differ from it. */
+  readonly commit: string;
   readonly engine: BenchEngine;
   readonly load: DepositLoad;
 }
@@ -60,16 +63,17 @@ export async function openBench({ temporal, before: commit, ...options }: BenchS
     tell(`building the engine of ${commit}`);
     const { at, drop } = await checkout(commit!);
     undo.add(drop);
-    return openEngine({ ...built, engine: await buildEngine(at) });
+    return openEngine({ ...built, engine: await buildEngine(at) }, at);
   }
-  async function openEngine(of: Built = built): Promise<LoadedEngine> {
+  async function openEngine(of: Built = built, at = root): Promise<LoadedEngine> {
+    const commit = await commitOf(at);
     const started = await startBenchEngine(servers, of, undo);
     try {
       const load = await loadOn(started, servers.temporalAddress);
       undo.add(() => load.close());
       await closedLoop(load.fresh(WARM_DEPOSITS), WARM_LANES, load.whole);
       await analyze(started);
-      return { engine: started, load };
+      return { commit, engine: started, load };
     } catch (error) {
       await started.stop();
       throw error;

@@ -1,16 +1,18 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { FIRST_PAUSE_MS } from '../../activities/attempt.ts';
 import { placeOrder, settlePlacement } from '../../activities/placement.ts';
 import { adoptDeposit, findDeposit } from '../../database/queries/deposits.ts';
 import { openAttempt, settleAttempt } from '../../database/queries/placements.ts';
 import { isOnGrid } from '../../providers/own-stamps.ts';
 import { settings } from '../support/builders.ts';
 import type { ProviderName } from '../../domain/order.ts';
+import { until } from '../support/until.ts';
 import { PLACED } from '../support/workflows/provider.ts';
 import { SECOND, SIGNATURE_ERROR, UNKNOWN, inTurn, refused, timestampError, startPlacing } from './placing.ts';
 
-const { pool, start, reserved, attemptsOf } = await startPlacing();
+const { db, pool, start, reserved, attemptsOf } = await startPlacing();
 
 /** The possible results of one call to the provider, and whether an order may exist afterwards. */
 const SAYINGS = {
@@ -139,6 +141,51 @@ function failing(of: typeof pool) {
   };
   return { pool: proxied, goAway };
 }
+
+describe('an attempt that another run holds', () => {
+  it('is waited for, and no second order is sent', async () => {
+    const externalOrderNumber = await reserved();
+    const held = { externalOrderNumber, n: 1, deadlineMs: 60_000, keyId: 'key', timestampMs: Date.now() };
+    expect(await openAttempt(pool, held)).toBe(true);
+    const { deps, calls } = start();
+    const placing = placeOrder(deps, externalOrderNumber);
+    await settleAttempt(pool, externalOrderNumber, 1, PLACED);
+    expect(await placing).toMatchObject({ kind: 'placed' });
+    expect(calls).toEqual([]);
+  });
+
+  it('and does not show is asked for with pauses, until the activity is canceled', async () => {
+    const begin = 'engine.begin_attempt(text, integer, bigint, text, bigint)';
+    const { rows } = await db.owner.query<{ text: string }>(
+      `select pg_get_functiondef('${begin}'::regprocedure) as text`,
+    );
+    await db.owner.query(
+      'create table engine.claim (at timestamptz default clock_timestamp()); grant insert on engine.claim to engine_owner',
+    );
+    await db.owner.query(
+      `create or replace function engine.begin_attempt(of_order text, attempt integer, deadline_ms bigint, with_key text, stamp_ms bigint)
+       returns boolean language sql volatile security definer set search_path = engine as $$ insert into claim default values; select false $$`,
+    );
+    onTestFinished(async () => {
+      await db.owner.query(rows[0]!.text);
+      await db.owner.query('drop table engine.claim');
+    });
+    const gaps = async () => {
+      const { rows } = await db.owner.query<{ ms: string | null }>(
+        'select extract(epoch from at - lag(at) over (order by at)) * 1000 as ms from engine.claim order by at offset 1',
+      );
+      return rows.map(({ ms }) => Number(ms));
+    };
+    const canceled = new AbortController();
+    const { deps, calls } = start();
+    const failed = expect(placeOrder(deps, await reserved(), undefined, canceled.signal)).rejects.toThrow('abort');
+    await until('four claims', async () => (await gaps()).length >= 3);
+    canceled.abort();
+    await failed;
+    expect((await gaps()).filter((ms) => ms < 0.9 * FIRST_PAUSE_MS)).toEqual([]);
+    expect(calls).toEqual([]);
+  });
+});
 
 describe('a database that is away for a moment', () => {
   const cut = Object.assign(new Error('terminating connection'), { code: '57P01' });

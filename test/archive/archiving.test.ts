@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Worker } from '@temporalio/worker';
-import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createArchiver } from '../../activities/archiving.ts';
 import { archiveFirst } from '../../audit/command.ts';
 import { canonicalHistory, parseHistory } from '../../archive/canonical-history.ts';
@@ -77,6 +77,16 @@ beforeAll(async () => {
   await owner.query(`update engine.archive_due set look_at = 'infinity' where workflow_id = $1`, [lost.workflowId]);
 });
 
+/** What the test before has left on the queue. */
+beforeEach(async () => {
+  await until('an empty queue', async () => {
+    await allDue();
+    await archiver().archiveClosed(100);
+    const { rowCount } = await owner.query(`select from engine.archive_due where look_at < 'infinity'`);
+    return rowCount === 0;
+  });
+});
+
 describe('a closed deposit', () => {
   test('is archived once, however often that is done, and its hashes are those of what Temporal holds', async () => {
     const { order, handle } = await credited();
@@ -117,7 +127,7 @@ describe('a closed deposit', () => {
   });
 
   test('replays from the archive after it has left Temporal', async () => {
-    expect(await histories.runs(kept.workflowId, [])).toMatchObject({ latestGone: true });
+    expect(await histories.runs(kept.workflowId, [])).toMatchObject({ latest: null });
     const [row] = await rowsOf(kept.workflowId);
     const history = parseHistory(await objects.get(row!.historyHash));
     expect(canonicalHistory(history).hash.equals(row!.historyHash)).toBe(true);
@@ -224,49 +234,49 @@ test('a batch is listed in one call, and an id that somebody made up holds up no
   await owner.query('delete from engine.archive_due where workflow_id = any($1)', [madeUp]);
 });
 
-describe('a workflow id with several runs', () => {
-  /** A case whose workflow was terminated, opened again, and closed. */
-  async function openedTwice() {
-    const { order } = await credited();
-    const { rows } = await owner.query<{ id: string; uid: string | null }>(
-      'select id, uid from engine.callback where deposit = $1',
-      [order],
+/** A case whose workflow was terminated, opened again, and closed. */
+async function openedTwice() {
+  const { order } = await credited();
+  const { rows } = await owner.query<{ id: string; uid: string | null }>(
+    'select id, uid from engine.callback where deposit = $1',
+    [order],
+  );
+  const inboxId = rows[0]!.id;
+  const id = reviewWorkflowId(rows[0]!);
+  await owner.query(`insert into engine.review_case (workflow_id, callback, reason) values ($1, $2, 'SECOND_CODE')`, [
+    id,
+    inboxId,
+  ]);
+  const start = reviewStart({
+    workflowId: id,
+    inboxId,
+    externalOrderNumber: order,
+    reason: 'SECOND_CODE',
+    transactionCode: null,
+    payment: null,
+  });
+  const runs: string[] = [];
+  for (const why of ['by mistake', 'decided by hand']) {
+    const handle = await world.client.workflow.start('review', start);
+    runs.push(handle.firstExecutionRunId);
+    await until('a workflow task', async () =>
+      ((await handle.fetchHistory()).events ?? []).some((event) => event.workflowTaskCompletedEventAttributes),
     );
-    const inboxId = rows[0]!.id;
-    const id = reviewWorkflowId(rows[0]!);
-    await owner.query(`insert into engine.review_case (workflow_id, callback, reason) values ($1, $2, 'SECOND_CODE')`, [
-      id,
-      inboxId,
-    ]);
-    const start = reviewStart({
-      workflowId: id,
-      inboxId,
-      externalOrderNumber: order,
-      reason: 'SECOND_CODE',
-      transactionCode: null,
-      payment: null,
-    });
-    const runs: string[] = [];
-    for (const why of ['by mistake', 'decided by hand']) {
-      const handle = await world.client.workflow.start('review', start);
-      runs.push(handle.firstExecutionRunId);
-      await until('a workflow task', async () =>
-        ((await handle.fetchHistory()).events ?? []).some((event) => event.workflowTaskCompletedEventAttributes),
-      );
-      await handle.terminate(why);
-    }
-    await until('both runs to be listed', async () => {
-      const known = await histories.listed([id]);
-      return known.get(id)?.length === 2;
-    });
-    const close = () =>
-      owner.query(
-        `update engine.review_case set closed_at = clock_timestamp(), decision = 'reject', decided_by = 'alice' where workflow_id = $1`,
-        [id],
-      );
-    return { id, runs, close };
+    await handle.terminate(why);
   }
+  await until('both runs to be listed', async () => {
+    const known = await histories.listed([id]);
+    return known.get(id)?.length === 2;
+  });
+  const close = () =>
+    owner.query(
+      `update engine.review_case set closed_at = clock_timestamp(), decision = 'reject', decided_by = 'alice' where workflow_id = $1`,
+      [id],
+    );
+  return { id, runs, close };
+}
 
+describe('a workflow id with several runs', () => {
   test('is archived whole: the terminated run, then the one that followed', async () => {
     const { id, runs, close } = await openedTwice();
     await close();
@@ -288,6 +298,123 @@ describe('a workflow id with several runs', () => {
     await archiveClosed(100);
     expect((await rowsOf(id)).map(({ runId }) => runId)).toEqual([runs[1]]);
     expect(alarms()).toMatchObject([{ alarm: 'history_lost', workflowId: id, runId: runs[0] }]);
+  });
+});
+
+describe('a run that a list lacks', () => {
+  const reset = async (workflowId: string, runId: string) => {
+    const { workflowService, options } = world.client;
+    const { events } = await world.client.workflow.getHandle(workflowId, runId).fetchHistory();
+    const decided = events!.find((event) => event.workflowTaskCompletedEventAttributes)!;
+    const { runId: made } = await workflowService.resetWorkflowExecution({
+      namespace: options.namespace,
+      workflowExecution: { workflowId, runId },
+      reason: 'by hand',
+      workflowTaskFinishEventId: decided.eventId!,
+      requestId: randomUUID(),
+    });
+    return made;
+  };
+  const runsOf = async (id: string) => (await rowsOf(id)).map(({ runId }) => runId);
+  const look = async (source: Partial<HistorySource> = {}) => {
+    await allDue();
+    await archiver(source).archiveClosed(100);
+  };
+  const lookUntilConfirmed = (id: string) =>
+    until('the runs to be confirmed', async () => {
+      await look();
+      return !(await queued(id));
+    });
+  /** Lists these runs of it, if Temporal does. */
+  const listing = (id: string, lists: (runId: string) => boolean): Partial<HistorySource> => ({
+    listed: async (ids) => {
+      const all = new Map(await histories.listed(ids));
+      const runs = all.get(id);
+      return runs === undefined ? all : all.set(id, runs.filter(lists));
+    },
+  });
+
+  test('is archived: two resets between the list and the look at its newest run', async () => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    const made: string[] = [];
+    await look({
+      runs: async (workflowId, listed) => {
+        if (workflowId === id && made.length === 0) {
+          made.push(await reset(id, runs[1]!), await reset(id, runs[1]!));
+          await world.client.workflow.getHandle(id).terminate('decided by hand');
+        }
+        return histories.runs(workflowId, listed);
+      },
+    });
+    expect(await runsOf(id)).toEqual([...runs, made[1]]);
+    expect(await queued(id)).toBe(true);
+    await lookUntilConfirmed(id);
+    expect(await runsOf(id)).toEqual([...runs, ...made]);
+  });
+
+  test.each([
+    ['the earlier one', (runs: readonly string[], runId: string) => runId !== runs[0]],
+    ['both', () => false],
+  ])('is archived once a list has it: %s', async (_, lists) => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    const lagging = listing(id, (runId) => lists(runs, runId));
+    await look(lagging);
+    expect(await runsOf(id)).toEqual([runs[1]]);
+    expect(await queued(id)).toBe(true);
+    await lookUntilConfirmed(id);
+    expect((await runsOf(id)).toSorted()).toEqual([...runs].toSorted());
+  });
+
+  test('is waited for while the list lacks the newest, however often it is looked at', async () => {
+    const { handle } = await credited();
+    for (let looks = 0; looks < 3; looks += 1) await look(listing(handle.workflowId, () => false));
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+    expect(await queued(handle.workflowId)).toBe(true);
+    await lookUntilConfirmed(handle.workflowId);
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+  });
+
+  test('is found by the run that was reset from it, although no list ever has it', async () => {
+    const { id, runs, close } = await openedTwice();
+    const newest = await reset(id, runs[0]!);
+    await world.client.workflow.getHandle(id).terminate('decided by hand');
+    await close();
+    await look(listing(id, (runId) => runId === newest));
+    expect(await runsOf(id)).toEqual([runs[0], newest]);
+    await lookUntilConfirmed(id);
+  });
+
+  test('and that Temporal has no more is told by its name', async () => {
+    const { id, runs, close } = await openedTwice();
+    const newest = await reset(id, runs[0]!);
+    await world.client.workflow.getHandle(id).terminate('decided by hand');
+    await close();
+    const { archiveClosed, alarms } = archiver({
+      ...listing(id, (runId) => runId === newest),
+      fetch: async (workflowId, runId) => (runId === runs[0] ? null : histories.fetch(workflowId, runId)),
+    });
+    for (let looks = 0; looks < 2; looks += 1) {
+      await allDue();
+      await archiveClosed(100);
+    }
+    expect(alarms()).toMatchObject([{ alarm: 'history_lost', workflowId: id, runId: runs[0] }]);
+    await lookUntilConfirmed(id);
+  });
+
+  test('of a workflow that closed anew is waited for, too', async () => {
+    const { handle } = await credited();
+    await look();
+    await owner.query(`update engine.archive_due set closed_at = clock_timestamp() + interval '1 minute'`);
+    const again = await reset(handle.workflowId, (await handle.describe()).runId);
+    await world.client.workflow
+      .getHandle(handle.workflowId)
+      .terminate('by hand')
+      .catch(() => undefined);
+    await look(listing(handle.workflowId, (runId) => runId !== again));
+    expect(await runsOf(handle.workflowId)).toContain(again);
+    await lookUntilConfirmed(handle.workflowId);
   });
 });
 

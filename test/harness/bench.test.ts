@@ -8,6 +8,8 @@ import { ForeignServer, requireOwn } from '../../harness/bench/servers/own.ts';
 import { createUndo } from '../../harness/bench/ground/undo.ts';
 import { closedLoop, openLoop } from '../../harness/bench/load/loops.ts';
 import { parseBenchOptions } from '../../harness/bench/options.ts';
+import type { Bench } from '../../harness/bench/bench.ts';
+import { beforePart } from '../../harness/bench/parts/before.ts';
 import { AUDIT_SCALE, readRates } from '../../harness/bench/parts/audit.ts';
 import { PARTS } from '../../harness/bench/parts.ts';
 import { createProgress } from '../../harness/bench/progress.ts';
@@ -47,6 +49,25 @@ test('contenders take turns, reversed in every round, and the warm-up is dropped
   const samples = await inTurns({ a: contender('a'), b: contender('b'), c: contender('c') }, 2);
   expect(turns.join(' ')).toBe('a0 b0 c0 c1 b1 a1 a2 b2 c2');
   expect(samples).toEqual({ a: [1, 2], b: [1, 2], c: [1, 2] });
+});
+
+test('two versions begin alike, prove what they credited, and leave nothing running', async () => {
+  const did: string[] = [];
+  const engine = (commit: string) => async () => {
+    did.push(`start ${commit}`);
+    const load = {
+      fresh: (count: number) => Array.from({ length: count }, (_, i) => `${i}`),
+      whole: () => Promise.resolve(),
+      credited: async (numbers: readonly string[]) => void did.push(`${commit} credited ${numbers.length}`),
+    };
+    return { commit, load, engine: { pids: () => ({}) } };
+  };
+  const startAnew = async () => void did.push('anew');
+  const bench = { scale: SCALES.tiny, tell: () => undefined, startAnew, engine: engine('a'), before: engine('b') };
+  const { P16 } = await beforePart.measure(bench as unknown as Bench, ['P16']);
+  const [a, b] = ['a credited 8', 'b credited 8'];
+  expect(did).toEqual(['anew', 'start a', 'start b', a, b, b, a, 'anew']);
+  expect(P16!.notes).toEqual(['Now is a, before is b.']);
 });
 
 test('a server that was there before, or is not on loopback, is refused', () => {

@@ -103,3 +103,23 @@ describe('one look', () => {
     expect(api.alarms()).toEqual([]);
   });
 });
+
+it('more identical messages at once than the database counts are stored all the same', async () => {
+  const api = startReceiver();
+  // All ask for the clock before they wait for each other.
+  api.pool.options.connectionTimeoutMillis = 50_000;
+  const asked = await reserved(db.owner);
+  const n = asked.externalOrderNumber;
+  await sentBefore(db.owner, n);
+  const [at, data] = [newStamp(), paid(asked)];
+  const others: Promise<string>[] = [];
+  await inTransaction(db.owner, async (client) => {
+    await client.query('select from engine.deposit where external_order_number = $1 for update', [n]);
+    const first = api.arrives(asked, at, data);
+    await waitsForLock(api);
+    for (let i = 0; i < 1_500; i += 1) others.push(api.arrives(asked, at, data));
+    await expect(first).rejects.toMatchObject({ code: '55P03' });
+  });
+  expect(new Set(await Promise.all(others))).toEqual(new Set(['ack']));
+  expect(await inbox(n)).toEqual([{ receipt: 'first', acked: true, attempts: 1_000, bound: true }]);
+});

@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
-import { promisify } from 'node:util';
 import type { Ground } from '../figures/result.ts';
 import { temporalCli } from '../../../local/servers/temporal-versions.ts';
 import { root } from '../../../local/servers/paths.ts';
 import { engineVersion } from '../../../worker/version.ts';
+import { commitOf } from '../../version.ts';
 import { SERVER_VERSION } from '../servers/temporal-postgres.ts';
 import type { BenchServers } from '../servers/servers.ts';
-
-const run = promisify(execFile);
 
 export const loadNow = (): number => Math.round(loadavg()[0]! * 100) / 100;
 
@@ -21,13 +18,10 @@ export async function groundOf(
   const postgres = await servers.admin((client) =>
     client.query<{ v: string }>(`select current_setting('server_version') as v`),
   );
-  const commit = await run('git', ['-C', root, 'rev-parse', '--short=12', 'HEAD']).then(
-    ({ stdout }) => `+${stdout.trim()}`,
-    () => '',
-  );
+  const commit = await commitOf(root);
   return {
     at: new Date().toISOString(),
-    version: `${engineVersion()}${commit}`,
+    version: commit === '' ? engineVersion() : `${engineVersion()}+${commit}`,
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     memoryGb: Math.round(totalmem() / 2 ** 30),

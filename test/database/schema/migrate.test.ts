@@ -1,4 +1,5 @@
 import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type pg from 'pg';
@@ -6,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { credit } from '../../../activities/crediting.ts';
 import { compareCatalogue } from '../../../database/schema/catalogue.ts';
 import { migrate, MigrationError, MIGRATIONS } from '../../../database/schema/migrate.ts';
-import { createPool } from '../../../database/pool.ts';
+import { createClient, createPool } from '../../../database/pool.ts';
 import { countUnvouched, registerSealKey } from '../../../database/queries/seal-macs.ts';
 import { creditAll } from '../../../ledger/credit.ts';
 import { type PostgresServer, startPostgres } from '../../../local/servers/postgres.ts';
@@ -39,6 +40,46 @@ async function schema(client: pg.Client): Promise<string[]> {
   return rows.map((row) => row.line);
 }
 
+/**
+ * Migrates on a connection that ends at its nth query: before it, or by the server while it runs. An index waits for an
+ * older transaction then, so that it is left half built. True: the connection did not end.
+ */
+async function migratedWithin(url: string, queries: number, folder: string): Promise<boolean> {
+  const [client, older] = [createClient({ connectionString: url }), createClient({ connectionString: url })];
+  await Promise.all([client.connect(), older.connect()]);
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  const { pid } = rows[0]!;
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const isWaiting = async () => {
+    const { rowCount } = await older.query(`select from pg_locks where pid = $1 and not granted`, [pid]);
+    return rowCount !== 0;
+  };
+  let asked = 0;
+  const query = client.query.bind(client) as (...given: unknown[]) => Promise<unknown>;
+  Object.assign(client, {
+    query: async (...given: unknown[]) => {
+      asked += 1;
+      if (asked !== queries) return query(...given);
+      if (queries % 2 === 0) stream.destroy();
+      else await older.query('begin isolation level repeatable read; select from engine.callback limit 1');
+      let isDone = false;
+      const answer = query(...given).finally(() => (isDone = true));
+      void answer.catch(() => undefined);
+      if (queries % 2 === 1) await until('the query to wait or end', async () => isDone || (await isWaiting()));
+      await older.query('select pg_terminate_backend($1)', [pid]);
+      return answer;
+    },
+  });
+  try {
+    await migrate(client, folder);
+    return asked < queries;
+  } catch {
+    return false;
+  } finally {
+    await Promise.all([client, older].map((one) => one.end().catch(() => undefined)));
+  }
+}
+
 describe('an empty database', () => {
   it('is brought to the newest schema, and a second run applies nothing', async () => {
     const { client } = await emptyDatabase();
@@ -48,6 +89,23 @@ describe('an empty database', () => {
     expect(before.length).toBeGreaterThan(200);
     expect(await migrate(client)).toEqual([]);
     expect(await schema(client)).toEqual(before);
+  });
+
+  it('is migrated to the same schema by runs that are killed at any query', { timeout: 180_000 }, async () => {
+    const [killed, fresh] = [await emptyDatabase(), await emptyDatabase()];
+    await migrate(fresh.client);
+    const SINCE = FILES.findIndex((file) => file.startsWith('032'));
+    await migrate(killed.client, await copyOfMigrations(FILES.slice(0, SINCE)));
+    let runs = 0;
+    for (let upTo = SINCE + 1; upTo <= FILES.length; upTo += 1) {
+      const folder = await copyOfMigrations(FILES.slice(0, upTo));
+      for (let queries = 1; !(await migratedWithin(killed.url, queries, folder)); queries += 1) runs += 1;
+    }
+    expect(runs).toBeGreaterThan(10);
+    expect(await applied(killed.client)).toEqual(FILES);
+    expect(await schema(killed.client)).toEqual(await schema(fresh.client));
+    const { rows } = await killed.client.query('select indexrelid::regclass from pg_index where not indisvalid');
+    expect(rows).toEqual([]);
   });
 
   it('is migrated once by two runners at the same moment: the second waits and finds nothing to do', async () => {
