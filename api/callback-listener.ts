@@ -7,7 +7,7 @@ import { createProviderClock } from '../providers/clock.ts';
 import { PROVIDERS } from '../providers/providers.ts';
 import { createCallbackApp } from './callback-app.ts';
 import { type Listener, listen, LISTENER_LIMITS, type ListenerLimits } from './http/http.ts';
-import { takeTurns } from '../intake/admission-control.ts';
+import { countUnderWay, takeTurns, type UnderWay } from '../intake/admission-control.ts';
 import { createReceiver, type ReceiveDependencies } from '../intake/receive-callback.ts';
 import type { RecognitionKeys } from '../intake/message-recognition.ts';
 
@@ -17,6 +17,8 @@ interface CallbackListenerDependencies
   extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'signal' | 'isEmpty' | 'log'> {
   readonly config: Pick<CallbacksConfig, 'ack' | 'callbackListen'>;
   readonly rings: Rings;
+  /** Counts the callbacks that wait for their response. */
+  readonly underWay?: UnderWay;
   readonly limits?: ListenerLimits;
 }
 
@@ -32,6 +34,7 @@ export const recognitionKeys = (rings: Rings): RecognitionKeys => ({
 export function openCallbackListener({
   config,
   rings,
+  underWay = countUnderWay(),
   limits = LISTENER_LIMITS,
   ...deps
 }: CallbackListenerDependencies): Promise<Listener> {
@@ -44,13 +47,14 @@ export function openCallbackListener({
   const app = createCallbackApp({
     receiver: {
       ...receiver,
-      receive: async (request) => {
-        await turn().catch((error: unknown) => {
-          raiseAlarm(deps.log, 'callback_not_stored', { error: 'TooManyWait' });
-          throw error;
-        });
-        return receiver.receive(request);
-      },
+      receive: (request) =>
+        underWay.run(async () => {
+          await turn().catch((error: unknown) => {
+            raiseAlarm(deps.log, 'callback_not_stored', { error: 'TooManyWait' });
+            throw error;
+          });
+          return receiver.receive(request);
+        }),
     },
     ack: config.ack,
     log: deps.log,

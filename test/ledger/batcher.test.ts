@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createBatcher, LedgerBusy } from '../../ledger/batcher.ts';
+import { createBatcher, BatcherFull } from '../../ledger/batcher.ts';
 
 const databaseError = (code: string) => Object.assign(new Error(`SQLSTATE ${code}`), { code });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -176,7 +176,7 @@ describe('a full queue', () => {
     const underWay = add(0);
     await settled();
     const queued = [1, 2, 3].map((item) => add(item));
-    await expect(add(4)).rejects.toThrow(new LedgerBusy('3 postings are waiting already'));
+    await expect(add(4)).rejects.toThrow(new BatcherFull('3 are waiting already'));
     for (let i = 0; i < 4; i += 1) {
       waiting[i]!.answer();
       await settled();

@@ -85,6 +85,12 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_api',
+    by: 'engine.receive_firsts',
+    reason: 'The same of several messages.',
+    covers: any(counted, updates('engine.own_stamp', 'reflected_at', 'reflected_for')),
+  },
+  {
+    role: 'app_api',
     by: 'engine.hand_over',
     reason: 'A case that is held by nobody waits until the relay has looked.',
     covers: updates('engine.review_case', 'held_by'),
