@@ -1,4 +1,3 @@
-import { setImmediate as nextLoop } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { unopened } from '../config/temporal.ts';
 import type pg from 'pg';
@@ -169,13 +168,13 @@ async function exists(client: Client, externalOrderNumber: string): Promise<bool
 export interface BackgroundSignals {
   /** Repeats of one row become one. The relay raises a lost one again, and backs off. */
   begin(inboxId: string, work: () => Promise<void>): void;
-  /** Resolves when nothing waits or is under way. */
+  /** Begins those that wait; resolves when nothing is under way. */
   drain(): Promise<void>;
 }
 
 const MAX_UNDER_WAY = 64;
 /** More would only queue in memory while Temporal is away: the relay takes the rest from the table. */
-const MAX_WAITING = 2_000;
+const MAX_WAITING = 1_000;
 /** The relay raises a row that is older than 10 s by itself. */
 const MAX_WAIT_MS = 5_000;
 /** A signal gives way to callbacks for so long. */
@@ -190,6 +189,7 @@ export function createBackgroundSignals(log: Log, mustWait: () => boolean = () =
   const waiting = new Map<string, { readonly work: () => Promise<void>; readonly sinceMs: number }>();
   const underWay = new Map<string, Promise<void>>();
   let isLooking = false;
+  let isDraining = false;
 
   function start(inboxId: string, work: () => Promise<void>): void {
     const task = work()
@@ -206,7 +206,7 @@ export function createBackgroundSignals(log: Log, mustWait: () => boolean = () =
     for (const [inboxId, { work, sinceMs }] of waiting) {
       const waitedMs = performance.now() - sinceMs;
       if (underWay.size >= MAX_UNDER_WAY) return;
-      if (waitedMs < GIVES_WAY_MS && mustWait()) return lookLater();
+      if (!isDraining && waitedMs < GIVES_WAY_MS && mustWait()) return lookLater();
       waiting.delete(inboxId);
       if (waitedMs < MAX_WAIT_MS) start(inboxId, work);
     }
@@ -229,10 +229,9 @@ export function createBackgroundSignals(log: Log, mustWait: () => boolean = () =
       setImmediate(pump);
     },
     async drain() {
-      while (waiting.size > 0 || underWay.size > 0) {
-        await Promise.all(underWay.values());
-        if (waiting.size > 0) await nextLoop();
-      }
+      isDraining = true;
+      pump();
+      while (underWay.size > 0) await Promise.all(underWay.values());
     },
   };
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createBatcher, BatcherFull } from '../../ledger/batcher.ts';
 
 const databaseError = (code: string) => Object.assign(new Error(`SQLSTATE ${code}`), { code });
@@ -187,6 +187,30 @@ describe('a full queue', () => {
     await settled();
     waiting[4]!.answer();
     expect(await again).toBe('answer 5');
+  });
+});
+
+describe('an item that waits too long', () => {
+  it('is given up, was not sent, and the others are answered', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { waiting, run } = slowDatabase();
+    const add = createBatcher(run, { lanes: 1, maxWaitMs: 100 });
+    const sent = add(0);
+    await vi.advanceTimersByTimeAsync(0);
+    const first = add(1);
+    await vi.advanceTimersByTimeAsync(60);
+    const second = add(2);
+    const given = expect(first).rejects.toThrow(new BatcherFull('waited too long'));
+    await vi.advanceTimersByTimeAsync(60);
+    await given;
+    waiting[0]!.answer();
+    await vi.advanceTimersByTimeAsync(0);
+    // Sent ones are waited for.
+    await vi.advanceTimersByTimeAsync(1_000);
+    waiting[1]!.answer();
+    expect(await Promise.all([sent, second])).toEqual(['answer 0', 'answer 2']);
+    expect(waiting.map(({ items }) => items)).toEqual([[0], [2]]);
   });
 });
 
