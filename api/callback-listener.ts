@@ -7,18 +7,16 @@ import { createProviderClock } from '../providers/clock.ts';
 import { PROVIDERS } from '../providers/providers.ts';
 import { createCallbackApp } from './callback-app.ts';
 import { type Listener, listen, LISTENER_LIMITS, type ListenerLimits } from './http/http.ts';
-import { countUnderWay, takeTurns, type UnderWay } from '../intake/admission-control.ts';
+import { takeTurns } from '../intake/admission-control.ts';
 import { createReceiver, type ReceiveDependencies } from '../intake/receive-callback.ts';
 import type { RecognitionKeys } from '../intake/message-recognition.ts';
 
 type Rings = { readonly [name in 'mtpay' | 'callback']: Keyring<KeyTypes[name]> };
 
 interface CallbackListenerDependencies
-  extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'signal' | 'isEmpty' | 'log'> {
+  extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'signal' | 'isEmpty' | 'underWay' | 'log'> {
   readonly config: Pick<CallbacksConfig, 'ack' | 'callbackListen'>;
   readonly rings: Rings;
-  /** Counts the callbacks that wait for their response. */
-  readonly underWay?: UnderWay;
   readonly limits?: ListenerLimits;
 }
 
@@ -34,7 +32,6 @@ export const recognitionKeys = (rings: Rings): RecognitionKeys => ({
 export function openCallbackListener({
   config,
   rings,
-  underWay = countUnderWay(),
   limits = LISTENER_LIMITS,
   ...deps
 }: CallbackListenerDependencies): Promise<Listener> {
@@ -47,14 +44,13 @@ export function openCallbackListener({
   const app = createCallbackApp({
     receiver: {
       ...receiver,
-      receive: (request) =>
-        underWay.run(async () => {
-          await turn().catch((error: unknown) => {
-            raiseAlarm(deps.log, 'callback_not_stored', { error: 'TooManyWait' });
-            throw error;
-          });
-          return receiver.receive(request);
-        }),
+      receive: async (request) => {
+        await turn().catch((error: unknown) => {
+          raiseAlarm(deps.log, 'callback_not_stored', { error: 'TooManyWait' });
+          throw error;
+        });
+        return receiver.receive(request);
+      },
     },
     ack: config.ack,
     log: deps.log,

@@ -11,6 +11,7 @@ import { MAX_AHEAD_MS } from '../domain/stamp-limits.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
 import { BatcherFull, createBatcher } from '../ledger/batcher.ts';
+import { countUnderWay, type UnderWay } from './admission-control.ts';
 import { RequestRefused } from './refusal.ts';
 import { QueueFull, KeyedQueue } from './keyed-queue.ts';
 import { recognizeMessage, type RefusedMessage } from './message-recognition.ts';
@@ -27,6 +28,8 @@ export interface ReceiveDependencies {
   readonly signal: (callback: CallbackRow) => void;
   /** Whether the database holds no deposit although it should; absent: it may be empty. */
   readonly isEmpty?: () => Promise<boolean>;
+  /** Counts the authentic messages that are not stored yet. */
+  readonly underWay?: UnderWay;
   readonly log: Log;
 }
 
@@ -61,8 +64,8 @@ const UNIQUE_VIOLATION = '23505';
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 /**
  * Messages of different orders that wait at the same time share a statement and a commit. A message has at most 16 kB,
- * so a statement has at most some 1 MB. The lanes are fewer than the connections of the pool: a message that needs a
- * transaction of its own gets one.
+ * so a statement has at most some 1 MB. By default the lanes are half of the pool's connections: a message that
+ * needs a transaction of its own gets one.
  */
 const BATCH_LIMITS = { max: 16, lanes: 4, queueMax: 4_000, maxWaitMs: LANE_LIMITS.maxWaitMs };
 
@@ -71,7 +74,7 @@ const BATCH_LIMITS = { max: 16, lanes: 4, queueMax: 4_000, maxWaitMs: LANE_LIMIT
  * acknowledged. Nothing is stored before the signature was verified. No message with a right address or a right
  * signature ends without a row or an alarm.
  */
-export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
+export function createReceiver({ underWay = countUnderWay(), ...deps }: ReceiveDependencies): CallbackReceiver {
   const queue = createRoutingQueue(deps);
   return {
     async receive({ kid, token, raw }) {
@@ -85,7 +88,7 @@ export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
         crashPoint('cb.afterVerify');
         if ((await deps.isEmpty?.()) === true) throw new EmptyDatabase();
 
-        const { answer, signal, alarm } = await queue(message);
+        const { answer, signal, alarm } = await underWay.run(() => queue(message));
         crashPoint('cb.afterCommit');
         if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: signal?.id });
         // After the commit: the acknowledgement means "durable here" and never waits for Temporal.

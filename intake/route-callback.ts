@@ -111,8 +111,6 @@ export async function routeFirst(
       return { answer: 'ack', signal: look.row, alarm: null };
     case 'repeat':
       return repeated(look.row);
-    case 'reflected':
-      return REFLECTED;
     case undefined:
       return null;
   }

@@ -3,7 +3,7 @@ grant create on schema engine to engine_owner;
 set local role engine_owner;
 set local search_path = engine, pg_temp;
 
--- receive_first() of several messages, in statements that take all of them: nothing is decided otherwise, and one message costs a third.
+-- receive_first() of several messages, in statements that take all of them: nothing is decided otherwise, and one of sixteen costs a quarter.
 -- items: [{of_order, content, says, bytes, by_key, …}], bytes as '\x…'; a row tells of an item by its position. No row: nothing was changed,
 -- and the message is looked at alone. That is also the answer where it would have to wait, so no batch waits for another:
 --  - A repeat is counted on its row, and anything else needs its deposit: somebody else may have locked it.

@@ -222,13 +222,9 @@ export interface FirstMessage extends Omit<NewCallback, keyof Disposition> {
  * What became of a message:
  * - `first`: the deposit's payment, written as {@link insertCallback} does.
  * - `repeat`: counted on an acknowledged row.
- * - `reflected`: its stamp is one of ours and has come back for the first time.
  * - Null: anything else, also a row that somebody else has locked; nothing was changed.
  */
-export type FirstLook =
-  | { readonly kind: 'first' | 'repeat'; readonly row: CallbackRow }
-  | { readonly kind: 'reflected' }
-  | null;
+export type FirstLook = { readonly kind: 'first' | 'repeat'; readonly row: CallbackRow } | null;
 
 const RECEIVE_FIRSTS = statement(`select ord, did, ${COLUMNS.replaceAll('c.', '(c).')} from engine.receive_firsts($1)`);
 
@@ -253,14 +249,11 @@ export async function receiveFirsts(pool: pg.Pool, messages: readonly FirstMessa
     at_sealed_ms: message.seal.sealedMs,
     by_mac: hex(message.seal.mac),
   }));
-  const { rows } = await execute<RawCallbackRow & { ord: string; did: 'first' | 'repeat' | 'reflected' }>(
-    pool,
-    RECEIVE_FIRSTS,
-    [JSON.stringify(items)],
-  );
+  const { rows } = await execute<RawCallbackRow & { ord: string; did: 'first' | 'repeat' }>(pool, RECEIVE_FIRSTS, [
+    JSON.stringify(items),
+  ]);
   const looks = messages.map((): FirstLook => null);
-  for (const row of rows)
-    looks[Number(row.ord) - 1] = row.did === 'reflected' ? { kind: row.did } : { kind: row.did, row: toCallback(row) };
+  for (const row of rows) looks[Number(row.ord) - 1] = { kind: row.did, row: toCallback(row) };
   return looks;
 }
 

@@ -5,6 +5,7 @@ import { Secret } from '../../config/keys/secret.ts';
 import { createPool, inTransaction, isDatabaseAway } from '../../database/pool.ts';
 import { insertCallback } from '../../database/queries/callbacks.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
+import { countUnderWay } from '../../intake/admission-control.ts';
 import { createReceiver } from '../../intake/receive-callback.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
@@ -36,6 +37,7 @@ function startReceiver(max = 20) {
   });
   onTestFinished(() => pool.end().catch(() => undefined));
   const { log, lines } = memoryLog();
+  const underWay = countUnderWay();
   const receiver = createReceiver({
     pool,
     provider: PROVIDERS.mtpay.createCallbacks(fixedKeyring(mtpay)),
@@ -43,6 +45,7 @@ function startReceiver(max = 20) {
     clock: createProviderClock(pool),
     seal,
     signal: () => undefined,
+    underWay,
     log,
   });
   const arrives = (asked: Order, at = newStamp(), change: Partial<CallbackData> = {}) => {
@@ -55,7 +58,7 @@ function startReceiver(max = 20) {
     ];
     return receiver.receive({ kid, token, raw: Buffer.from(raw) });
   };
-  return { pool, arrives, alarms: () => raised(log, lines).map(({ alarm }) => alarm) };
+  return { pool, arrives, underWay: underWay.count, alarms: () => raised(log, lines).map(({ alarm }) => alarm) };
 }
 type Api = ReturnType<typeof startReceiver>;
 
@@ -187,9 +190,10 @@ describe('messages of many orders at once', () => {
       waiting = Promise.all(held.map((asked) => api.arrives(asked).finally(() => (answered += 1))));
       await waitForLocks(api, held.length);
       expect(await api.arrives(free!)).toBe('ack');
-      expect(answered).toBe(0);
+      expect([answered, api.underWay()]).toEqual([0, held.length]);
     });
     expect(await waiting!).toEqual(held.map(() => 'ack'));
+    expect(api.underWay()).toBe(0);
     for (const asked of [free!, ...held]) await expectFirst(asked);
   });
 

@@ -86,8 +86,8 @@ export const LEGAL: readonly Legal[] = [
   {
     role: 'app_api',
     by: 'engine.receive_firsts',
-    reason: 'The same of several messages.',
-    covers: any(counted, updates('engine.own_stamp', 'reflected_at', 'reflected_for')),
+    reason: 'Repeats are counted, as by the function that it calls.',
+    covers: counted,
   },
   {
     role: 'app_api',
