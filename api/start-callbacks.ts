@@ -39,8 +39,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   // The start does not wait for it.
   void warnOfCatalogue(pools.private, log);
   const callbacks = countUnderWay();
-  // So many have a connection each.
-  const signals = createBackgroundSignals(log, () => callbacks.count() > config.connections);
+  const signals = createBackgroundSignals(log, () => callbacks.count() > 0);
   let accepting = true;
   let mayBeEmpty = config.restoredFromEmpty;
 

@@ -60,8 +60,7 @@ export async function startApi(
   });
   const settled = createPlacementWaiter();
   const callbacks = countUnderWay();
-  // So many have a connection each.
-  const signals = createBackgroundSignals(log, () => callbacks.count() > config.connections);
+  const signals = createBackgroundSignals(log, () => callbacks.count() > 0);
   const signaling = { pool: pools.relay, client, log };
   const me = listenerName();
   const listening = startNotificationListener(

@@ -28,7 +28,7 @@ export interface ReceiveDependencies {
   readonly signal: (callback: CallbackRow) => void;
   /** Whether the database holds no deposit although it should; absent: it may be empty. */
   readonly isEmpty?: () => Promise<boolean>;
-  /** Counts the authentic messages that are not stored yet. */
+  /** Counts the authentic messages that wait for the database, but not for a lock. */
   readonly underWay?: UnderWay;
   readonly log: Log;
 }
@@ -74,7 +74,7 @@ const BATCH_LIMITS = { max: 16, lanes: 4, queueMax: 4_000, maxWaitMs: LANE_LIMIT
  * acknowledged. Nothing is stored before the signature was verified. No message with a right address or a right
  * signature ends without a row or an alarm.
  */
-export function createReceiver({ underWay = countUnderWay(), ...deps }: ReceiveDependencies): CallbackReceiver {
+export function createReceiver(deps: ReceiveDependencies): CallbackReceiver {
   const queue = createRoutingQueue(deps);
   return {
     async receive({ kid, token, raw }) {
@@ -88,7 +88,7 @@ export function createReceiver({ underWay = countUnderWay(), ...deps }: ReceiveD
         crashPoint('cb.afterVerify');
         if ((await deps.isEmpty?.()) === true) throw new EmptyDatabase();
 
-        const { answer, signal, alarm } = await underWay.run(() => queue(message));
+        const { answer, signal, alarm } = await queue(message);
         crashPoint('cb.afterCommit');
         if (alarm !== null) raiseAlarm(deps.log, alarm, { deposit, inboxId: signal?.id });
         // After the commit: the acknowledgement means "durable here" and never waits for Temporal.
@@ -174,14 +174,14 @@ async function date(deps: ReceiveDependencies, keyId: string, claimed: CallbackM
  * of one content do not wait for other contents: an acknowledged one is only counted. Identical ones that wait become
  * one.
  */
-function createRoutingQueue({
-  pool,
-  seal,
-}: Pick<ReceiveDependencies, 'pool' | 'seal'>): (message: Message) => Promise<Routing> {
+function createRoutingQueue(
+  deps: Pick<ReceiveDependencies, 'pool' | 'seal' | 'underWay'>,
+): (message: Message) => Promise<Routing> {
+  const { pool } = deps;
   const contents = new KeyedQueue<Routing>(LANE_LIMITS);
   const orders = new KeyedQueue<Routing>(LANE_LIMITS);
   const told = new WeakSet<Routing>();
-  const routeOnce = createRouter(pool, seal);
+  const routeOnce = createRouter(deps);
   return async (message) => {
     const { externalOrderNumber, timestampMs } = message;
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
@@ -203,12 +203,18 @@ function createRoutingQueue({
  * A message of an unknown order waits for no lock. So two processes can meet in the unique index, even if the order is
  * known by then. The second one tries again and finds the row of the first.
  */
-function createRouter(pool: pg.Pool, seal: Sealer): (message: Message) => Promise<Routing> {
+function createRouter({
+  pool,
+  seal,
+  underWay = countUnderWay(),
+}: Pick<ReceiveDependencies, 'pool' | 'seal' | 'underWay'>): (message: Message) => Promise<Routing> {
   const batched = createBatcher((messages: readonly FirstMessage[]) => receiveFirsts(pool, messages), BATCH_LIMITS);
   const lookAt = (message: FirstMessage): Promise<FirstLook> =>
-    batched(message).catch((error: unknown) => {
-      throw error instanceof BatcherFull ? new QueueFull(error.message) : error;
-    });
+    underWay
+      .run(() => batched(message))
+      .catch((error: unknown) => {
+        throw error instanceof BatcherFull ? new QueueFull(error.message) : error;
+      });
   return async (message) => {
     const anyhow = () => inTransaction(pool, (client) => route(client, message, seal));
     try {

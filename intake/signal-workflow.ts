@@ -182,8 +182,8 @@ const GIVES_WAY_MS = 1_000;
 const LOOK_EVERY_MS = 10;
 
 /**
- * `mustWait`: callbacks wait for their acknowledgement, which has a deadline. Signals take as much of the processor, so
- * they come after it.
+ * `mustWait`: callbacks wait for their acknowledgement, which has a deadline. A signal costs more of the processor than
+ * an acknowledgement, so it comes after those.
  */
 export function createBackgroundSignals(log: Log, mustWait: () => boolean = () => false): BackgroundSignals {
   const waiting = new Map<string, { readonly work: () => Promise<void>; readonly sinceMs: number }>();
