@@ -1,5 +1,5 @@
 import { isDatabaseAway } from '../database/pool.ts';
-import { LedgerBusy } from '../ledger/batcher.ts';
+import { BatcherFull } from '../ledger/batcher.ts';
 
 /** Another transaction has locked a row that the posting needs. Nothing was posted; retry later. */
 export class RowBusy extends Error {}
@@ -17,7 +17,7 @@ export function classifyLedgerFailure(error: unknown): LedgerFailure {
   const code = typeof given === 'string' ? given : '';
   // Amounts without a valid unit price.
   if (error instanceof RangeError) return 'rejected';
-  if (error instanceof LedgerBusy || error instanceof RowBusy || /^(40|55P03)/.test(code)) return 'retry';
+  if (error instanceof BatcherFull || error instanceof RowBusy || /^(40|55P03)/.test(code)) return 'retry';
   if (/^(22|23|P0)/.test(code)) return 'rejected';
   if (/^(42|28|3D|53|58|XX)/.test(code)) return 'retry and alarm';
   return isDatabaseAway(error) ? 'retry' : 'retry and alarm';

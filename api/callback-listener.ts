@@ -14,7 +14,7 @@ import type { RecognitionKeys } from '../intake/message-recognition.ts';
 type Rings = { readonly [name in 'mtpay' | 'callback']: Keyring<KeyTypes[name]> };
 
 interface CallbackListenerDependencies
-  extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'signal' | 'isEmpty' | 'log'> {
+  extends Pick<ReceiveDependencies, 'pool' | 'seal' | 'signal' | 'isEmpty' | 'underWay' | 'log'> {
   readonly config: Pick<CallbacksConfig, 'ack' | 'callbackListen'>;
   readonly rings: Rings;
   readonly limits?: ListenerLimits;

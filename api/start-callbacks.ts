@@ -15,6 +15,7 @@ import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callb
 import { createHealthApp } from './health.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { openPools } from './pools.ts';
+import { countUnderWay } from '../intake/admission-control.ts';
 import { createWitness } from '../intake/receive-callback.ts';
 import { createBackgroundSignals } from '../intake/signal-workflow.ts';
 import type { RunningApi } from './start.ts';
@@ -37,7 +38,8 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   }
   // The start does not wait for it.
   void warnOfCatalogue(pools.private, log);
-  const signals = createBackgroundSignals(log);
+  const callbacks = countUnderWay();
+  const signals = createBackgroundSignals(log, () => callbacks.count() > 0);
   let accepting = true;
   let mayBeEmpty = config.restoredFromEmpty;
 
@@ -55,6 +57,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   const callbackListener = await openCallbackListener({
     config,
     rings,
+    underWay: callbacks,
     pool: pools.callbacks,
     seal: createSealer(mapKeyring(rings.inboxSeal, sealKey)),
     signal: ({ id }) => signals.begin(id, () => tellAccepted(pools.relay, id)),

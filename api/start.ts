@@ -17,7 +17,7 @@ import { nameKeys } from '../providers/key-names.ts';
 import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callback-listener.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { createInternalApp } from './private-app.ts';
-import { limitPerKey } from '../intake/admission-control.ts';
+import { countUnderWay, limitPerKey } from '../intake/admission-control.ts';
 import { startNotificationListener } from '../database/notification-listener.ts';
 import { openPools } from './pools.ts';
 import { createWitness } from '../intake/receive-callback.ts';
@@ -59,7 +59,8 @@ export async function startApi(
     throw error;
   });
   const settled = createPlacementWaiter();
-  const signals = createBackgroundSignals(log);
+  const callbacks = countUnderWay();
+  const signals = createBackgroundSignals(log, () => callbacks.count() > 0);
   const signaling = { pool: pools.relay, client, log };
   const me = listenerName();
   const listening = startNotificationListener(
@@ -103,6 +104,7 @@ export async function startApi(
   const callbackListener = await openCallbackListener({
     config,
     rings,
+    underWay: callbacks,
     pool: pools.callbacks,
     seal,
     signal: (callback) => signals.begin(callback.id, () => signalCallback(signaling, callback)),

@@ -62,3 +62,24 @@ export function takeTurns(shareMs = SHARE_MS): () => Promise<void> {
       if (!isPumping) void pump();
     });
 }
+
+/** Counts the work that is under way. */
+export interface UnderWay {
+  readonly count: () => number;
+  readonly run: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+export function countUnderWay(): UnderWay {
+  let count = 0;
+  return {
+    count: () => count,
+    async run(work) {
+      count += 1;
+      try {
+        return await work();
+      } finally {
+        count -= 1;
+      }
+    },
+  };
+}

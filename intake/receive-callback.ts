@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keys/keyring.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
-import type { CallbackRow } from '../database/queries/callbacks.ts';
+import { type CallbackRow, type FirstLook, type FirstMessage, receiveFirsts } from '../database/queries/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
 import { NO_MAC } from '../database/queries/seal-macs.ts';
 import { type CapabilityKey, capabilityOf } from '../providers/callback-address.ts';
@@ -10,6 +10,8 @@ import type { ProviderClock } from '../providers/clock.ts';
 import { MAX_AHEAD_MS } from '../domain/stamp-limits.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
 import { type CallbackMessage, type CallbackPort, MalformedCallback } from '../providers/port.ts';
+import { BatcherFull, createBatcher } from '../ledger/batcher.ts';
+import { countUnderWay, type UnderWay } from './admission-control.ts';
 import { RequestRefused } from './refusal.ts';
 import { QueueFull, KeyedQueue } from './keyed-queue.ts';
 import { recognizeMessage, type RefusedMessage } from './message-recognition.ts';
@@ -26,6 +28,8 @@ export interface ReceiveDependencies {
   readonly signal: (callback: CallbackRow) => void;
   /** Whether the database holds no deposit although it should; absent: it may be empty. */
   readonly isEmpty?: () => Promise<boolean>;
+  /** Counts the authentic messages that wait for the database, but not for a lock. */
+  readonly underWay?: UnderWay;
   readonly log: Log;
 }
 
@@ -60,6 +64,12 @@ const UNIQUE_VIOLATION = '23505';
 const MAX_COPIES = 1_000;
 /** Shorter than the provider's timeout. The queue of one order never grows beyond what an honest provider sends. */
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
+/**
+ * Messages of different orders that wait at the same time share a statement and a commit. A message has at most 16 kB,
+ * so a statement has at most some 1 MB. By default the lanes are half of the pool's connections: a message that
+ * needs a transaction of its own gets one.
+ */
+const BATCH_LIMITS = { max: 16, lanes: 4, queueMax: 4_000, maxWaitMs: LANE_LIMITS.maxWaitMs };
 
 /**
  * Checks a callback in the order of docs/reference/callbacks.md#checks-in-order and makes it durable before it is
@@ -166,13 +176,14 @@ async function date(deps: ReceiveDependencies, keyId: string, claimed: CallbackM
  * of one content do not wait for other contents: an acknowledged one is only counted. Identical ones that wait become
  * one.
  */
-function createRoutingQueue({
-  pool,
-  seal,
-}: Pick<ReceiveDependencies, 'pool' | 'seal'>): (message: Message) => Promise<Routing> {
+function createRoutingQueue(
+  deps: Pick<ReceiveDependencies, 'pool' | 'seal' | 'underWay'>,
+): (message: Message) => Promise<Routing> {
+  const { pool } = deps;
   const contents = new KeyedQueue<Routing>(LANE_LIMITS);
   const orders = new KeyedQueue<Routing>(LANE_LIMITS);
   const told = new WeakSet<Routing>();
+  const routeOnce = createRouter(deps);
   return async (message) => {
     const { externalOrderNumber, timestampMs } = message;
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
@@ -181,7 +192,7 @@ function createRoutingQueue({
       // Skipped when `routeFirst` can run at once: it recognizes a repeat by itself.
       const isAlone = mayBeFirst(counted) && !orders.isBusy(externalOrderNumber);
       const repeated = isAlone ? null : await routeRepeat(pool, counted);
-      return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(pool, counted, seal));
+      return repeated ?? orders.run(externalOrderNumber, content, () => routeOnce(counted));
     });
     // One of the identical messages signals the workflow.
     if (told.has(routing)) return { ...routing, signal: null };
@@ -194,12 +205,25 @@ function createRoutingQueue({
  * A message of an unknown order waits for no lock. So two processes can meet in the unique index, even if the order is
  * known by then. The second one tries again and finds the row of the first.
  */
-async function routeOnce(pool: pg.Pool, message: Message, seal: Sealer) {
-  const anyhow = () => inTransaction(pool, (client) => route(client, message, seal));
-  try {
-    return (mayBeFirst(message) ? await routeFirst(pool, message, seal) : null) ?? (await anyhow());
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
-    return anyhow();
-  }
+function createRouter({
+  pool,
+  seal,
+  underWay = countUnderWay(),
+}: Pick<ReceiveDependencies, 'pool' | 'seal' | 'underWay'>): (message: Message) => Promise<Routing> {
+  const batched = createBatcher((messages: readonly FirstMessage[]) => receiveFirsts(pool, messages), BATCH_LIMITS);
+  const lookAt = (message: FirstMessage): Promise<FirstLook> =>
+    underWay
+      .run(() => batched(message))
+      .catch((error: unknown) => {
+        throw error instanceof BatcherFull ? new QueueFull(error.message) : error;
+      });
+  return async (message) => {
+    const anyhow = () => inTransaction(pool, (client) => route(client, message, seal));
+    try {
+      return (mayBeFirst(message) ? await routeFirst(lookAt, message, seal) : null) ?? (await anyhow());
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
+      return anyhow();
+    }
+  };
 }

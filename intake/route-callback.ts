@@ -10,12 +10,13 @@ import {
   countKept,
   findByContent,
   findCallback,
+  type FirstLook,
+  type FirstMessage,
   insertCallback,
   type KeptCallback,
   listKept,
   type NewCallback,
   newestKept,
-  receiveFirst,
   rerouteCallback,
   type Disposition,
   type Stamp,
@@ -93,21 +94,23 @@ export async function route(client: pg.ClientBase, message: Message, seal: Seale
 export const mayBeFirst = ({ reading, aheadMs }: Message): boolean => reading.readable && aheadMs <= AHEAD_NOISE_MS;
 
 /**
- * Routes the usual message in one round trip: a first payment without an objection, or its repeat. The row is sealed as
- * `first` in advance, and the database stores it as nothing else. Null: nothing was changed, and {@link route} decides.
+ * Routes the usual message in one look, which it may share with others: a first payment without an objection, or its
+ * repeat. The row is sealed as `first` in advance, and the database stores it as nothing else. Null: nothing was
+ * changed, and {@link route} decides.
  */
-export async function routeFirst(pool: pg.Pool, message: Message, seal: Sealer): Promise<Routing | null> {
+export async function routeFirst(
+  lookAt: (message: FirstMessage) => Promise<FirstLook>,
+  message: Message,
+  seal: Sealer,
+): Promise<Routing | null> {
   const { aheadMs, stampedMs, copies = 1 } = message;
   const [ageMs, sentByMs] = [-aheadMs, stampedMs + BEFORE_ORDER_SLACK_MS];
-  const row = sealed(message, FIRST, seal);
-  const look = await receiveFirst(pool, row, stampOf(message), { ageMs, sentByMs, copies });
+  const look = await lookAt({ ...sealed(message, FIRST, seal), stamp: stampOf(message), ageMs, sentByMs, copies });
   switch (look?.kind) {
     case 'first':
       return { answer: 'ack', signal: look.row, alarm: null };
     case 'repeat':
       return repeated(look.row);
-    case 'reflected':
-      return REFLECTED;
     case undefined:
       return null;
   }

@@ -153,30 +153,74 @@ async function exists(client: Client, externalOrderNumber: string): Promise<bool
   }
 }
 
-/** Signals about inbox rows in the background. Failures, and rows beyond the limit, are left to the relay. */
+/** Signals about inbox rows in the background. Failures, and rows that wait too long, are left to the relay. */
 export interface BackgroundSignals {
   /** Repeats of one row become one. The relay raises a lost one again, and backs off. */
   begin(inboxId: string, work: () => Promise<void>): void;
-  /** Resolves when nothing is under way. */
+  /** Begins those that wait; resolves when nothing is under way. */
   drain(): Promise<void>;
 }
 
-/** More at once would only queue in memory while Temporal is away: the relay takes the rest from the table. */
 const MAX_UNDER_WAY = 64;
+/** More would only queue in memory while Temporal is away: the relay takes the rest from the table. */
+const MAX_WAITING = 1_000;
+/** The relay raises a row that is older than 10 s by itself. */
+const MAX_WAIT_MS = 5_000;
+/** A signal gives way to callbacks for so long. */
+const GIVES_WAY_MS = 1_000;
+const LOOK_EVERY_MS = 10;
 
-export function createBackgroundSignals(log: Log): BackgroundSignals {
+/**
+ * `mustWait`: callbacks wait for their acknowledgement, which has a deadline. A signal costs more of the processor than
+ * an acknowledgement, so it comes after those.
+ */
+export function createBackgroundSignals(log: Log, mustWait: () => boolean = () => false): BackgroundSignals {
+  const waiting = new Map<string, { readonly work: () => Promise<void>; readonly sinceMs: number }>();
   const underWay = new Map<string, Promise<void>>();
+  let isLooking = false;
+  let isDraining = false;
+
+  function start(inboxId: string, work: () => Promise<void>): void {
+    const task = work()
+      .then(() => crashPoint('cb.afterSignal'))
+      .catch((error: Error) => log.warn({ inboxId, error: error.name }, 'left to the relay'))
+      .finally(() => {
+        underWay.delete(inboxId);
+        pump();
+      });
+    underWay.set(inboxId, task);
+  }
+
+  function pump(): void {
+    for (const [inboxId, { work, sinceMs }] of waiting) {
+      const waitedMs = performance.now() - sinceMs;
+      if (underWay.size >= MAX_UNDER_WAY) return;
+      if (!isDraining && waitedMs < GIVES_WAY_MS && mustWait()) return lookLater();
+      waiting.delete(inboxId);
+      if (waitedMs < MAX_WAIT_MS) start(inboxId, work);
+    }
+  }
+
+  function lookLater(): void {
+    if (isLooking) return;
+    isLooking = true;
+    setTimeout(() => {
+      isLooking = false;
+      pump();
+    }, LOOK_EVERY_MS);
+  }
+
   return {
     begin(inboxId, work) {
-      if (underWay.size >= MAX_UNDER_WAY || underWay.has(inboxId)) return;
-      const task = work()
-        .then(() => crashPoint('cb.afterSignal'))
-        .catch((error: Error) => log.warn({ inboxId, error: error.name }, 'left to the relay'))
-        .finally(() => underWay.delete(inboxId));
-      underWay.set(inboxId, task);
+      if (waiting.size >= MAX_WAITING || waiting.has(inboxId) || underWay.has(inboxId)) return;
+      waiting.set(inboxId, { work, sinceMs: performance.now() });
+      // After the acknowledgement is written.
+      setImmediate(pump);
     },
     async drain() {
-      await Promise.all(underWay.values());
+      isDraining = true;
+      pump();
+      while (underWay.size > 0) await Promise.all(underWay.values());
     },
   };
 }

@@ -2,6 +2,7 @@ interface Waiting<I, O> {
   readonly item: I;
   readonly resolve: (answer: O) => void;
   readonly reject: (error: unknown) => void;
+  readonly timer: NodeJS.Timeout | undefined;
 }
 
 export interface BatcherOptions {
@@ -10,10 +11,12 @@ export interface BatcherOptions {
   /** Batches in progress at once: one works while the other flushes; more would wait for the clearing account's row. */
   readonly lanes?: number;
   readonly queueMax?: number;
+  /** An item that was not sent by then is given up; default: it waits as long as it takes. Milliseconds. */
+  readonly maxWaitMs?: number;
 }
 
-/** The batcher accepts no more items. Nothing was sent; retry later. */
-export class LedgerBusy extends Error {}
+/** The batcher accepts no more items, or the item waited too long. Nothing was sent; retry later. */
+export class BatcherFull extends Error {}
 
 export interface Batcher<I, O> {
   (item: I): Promise<O>;
@@ -34,7 +37,7 @@ const isItemsOwnFault = (error: unknown): boolean =>
  */
 export function createBatcher<I, O>(
   run: (items: readonly I[]) => Promise<readonly O[]>,
-  { max = 200, lanes = 2, queueMax = 5_000 }: BatcherOptions = {},
+  { max = 200, lanes = 2, queueMax = 5_000, maxWaitMs }: BatcherOptions = {},
 ): Batcher<I, O> {
   const queue: Waiting<I, O>[] = [];
   const idle: (() => void)[] = [];
@@ -57,7 +60,9 @@ export function createBatcher<I, O>(
 
   function pump(): void {
     for (; busy < lanes && queue.length > 0; busy += 1) {
-      void settle(queue.splice(0, max)).finally(() => {
+      const batch = queue.splice(0, max);
+      for (const { timer } of batch) clearTimeout(timer);
+      void settle(batch).finally(() => {
         busy -= 1;
         pump();
       });
@@ -67,8 +72,14 @@ export function createBatcher<I, O>(
 
   const add = (item: I) =>
     new Promise<O>((resolve, reject) => {
-      if (queue.length >= queueMax) return reject(new LedgerBusy(`${queueMax} postings are waiting already`));
-      queue.push({ item, resolve, reject });
+      if (queue.length >= queueMax) return reject(new BatcherFull(`${queueMax} are waiting already`));
+      const giveUp = () => {
+        queue.splice(queue.indexOf(waiting), 1);
+        reject(new BatcherFull('waited too long'));
+      };
+      const timer = maxWaitMs === undefined ? undefined : setTimeout(giveUp, maxWaitMs);
+      const waiting = { item, resolve, reject, timer };
+      queue.push(waiting);
       return queueMicrotask(pump);
     });
   return Object.assign(add, {

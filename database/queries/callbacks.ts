@@ -208,53 +208,57 @@ export async function insertCallback(
   return toCallback(rows[0]!);
 }
 
+/** A message that becomes its deposit's payment unless something stands against it. */
+export interface FirstMessage extends Omit<NewCallback, keyof Disposition> {
+  readonly stamp: Stamp;
+  /** Of its stamp, by the provider's clock. */
+  readonly ageMs: number;
+  /** Its order has to be sent by then, UTC milliseconds. */
+  readonly sentByMs: number;
+  readonly copies: number;
+}
+
 /**
- * The result of {@link receiveFirst}.
+ * What became of a message:
  * - `first`: the deposit's payment, written as {@link insertCallback} does.
  * - `repeat`: counted on an acknowledged row.
- * - `reflected`: its stamp is one of ours and has come back for the first time.
- * - Null: anything else, and nothing was changed.
+ * - Null: anything else, also a row that somebody else has locked; nothing was changed.
  */
-export type FirstLook =
-  | { readonly kind: 'first' | 'repeat'; readonly row: CallbackRow }
-  | { readonly kind: 'reflected' }
-  | null;
+export type FirstLook = { readonly kind: 'first' | 'repeat'; readonly row: CallbackRow } | null;
 
-const RECEIVE_FIRST = statement(
-  `select did, ${COLUMNS.replaceAll('c.', '(c).')}
-     from engine.receive_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-);
+const RECEIVE_FIRSTS = statement(`select ord, did, ${COLUMNS.replaceAll('c.', '(c).')} from engine.receive_firsts($1)`);
 
 /**
- * Judges a message and writes it as `first` if there is no objection, in one round trip. `ageMs`: of its stamp, by the
- * provider's clock. `sentByMs`: its order has to be sent by then, UTC milliseconds. Throws SQLSTATE P0E61 as
- * {@link insertCallback} does.
+ * Judges messages and writes each as `first` if there is no objection, in one round trip and one transaction. Waits for
+ * no lock of a deposit. One answer per message, in order. Throws SQLSTATE P0E61 as {@link insertCallback} does; then
+ * none is written.
  */
-export async function receiveFirst(
-  pool: pg.Pool,
-  { externalOrderNumber, contentHash, data, raw, seal }: Omit<NewCallback, keyof Disposition>,
-  stamp: Stamp,
-  { ageMs, sentByMs, copies }: { readonly ageMs: number; readonly sentByMs: number; readonly copies: number },
-): Promise<FirstLook> {
-  const { rows } = await execute<RawCallbackRow & { did: 'first' | 'repeat' | 'reflected' }>(pool, RECEIVE_FIRST, [
-    externalOrderNumber,
-    contentHash,
-    data,
-    raw,
-    stamp.keyId,
-    stamp.timestampMs,
-    copies,
-    ageMs,
-    sentByMs,
-    seal.signature,
-    seal.key,
-    seal.sealedMs,
-    seal.mac,
+export async function receiveFirsts(pool: pg.Pool, messages: readonly FirstMessage[]): Promise<FirstLook[]> {
+  const items = messages.map((message) => ({
+    of_order: message.externalOrderNumber,
+    content: hex(message.contentHash),
+    says: message.data,
+    bytes: hex(message.raw),
+    by_key: message.stamp.keyId,
+    at_ms: message.stamp.timestampMs,
+    copies: message.copies,
+    age_ms: message.ageMs,
+    sent_by_ms: message.sentByMs,
+    by_seal: hex(message.seal.signature),
+    by_seal_key: message.seal.key,
+    at_sealed_ms: message.seal.sealedMs,
+    by_mac: hex(message.seal.mac),
+  }));
+  const { rows } = await execute<RawCallbackRow & { ord: string; did: 'first' | 'repeat' }>(pool, RECEIVE_FIRSTS, [
+    JSON.stringify(items),
   ]);
-  const [row] = rows;
-  if (row === undefined) return null;
-  return row.did === 'reflected' ? { kind: row.did } : { kind: row.did, row: toCallback(row) };
+  const looks = messages.map((): FirstLook => null);
+  for (const row of rows) looks[Number(row.ord) - 1] = { kind: row.did, row: toCallback(row) };
+  return looks;
 }
+
+const hex = (bytes: Uint8Array): string =>
+  `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
 
 /** The time in a signed message, and the provider's key that signed it. */
 export interface Stamp {

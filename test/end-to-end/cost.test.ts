@@ -18,11 +18,11 @@ const COST = {
     'deposit-worker': ['select engine.deposit 2', 'engine.begin_attempt() 5', 'engine.conclude_attempt() 12'],
   },
   credit: {
-    'deposit-api-callbacks': ['engine.receive_first() 25'],
+    'deposit-api-callbacks': ['engine.receive_firsts() 10'],
     'deposit-api-relay': ['engine.raised() 2'],
     'deposit-worker': ['select engine.callback 1', 'engine.credit() 29'],
   },
-  sum: { trips: 10, transactions: 10, planned: 0, statements: 81 },
+  sum: { trips: 10, transactions: 10, planned: 0, statements: 66 },
 };
 
 const LOOK = 'select engine.deposit 1';

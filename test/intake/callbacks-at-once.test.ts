@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { fixedKeyring } from '../../config/keys/keyring.ts';
 import { Secret } from '../../config/keys/secret.ts';
-import { createPool, inTransaction } from '../../database/pool.ts';
+import { createPool, inTransaction, isDatabaseAway } from '../../database/pool.ts';
 import { insertCallback } from '../../database/queries/callbacks.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
+import { countUnderWay } from '../../intake/admission-control.ts';
 import { createReceiver } from '../../intake/receive-callback.ts';
 import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
 import { createProviderClock } from '../../providers/clock.ts';
@@ -16,9 +17,10 @@ import { reserved, sentBefore } from '../ledger/payments.ts';
 import { order, paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { seal, sealed } from '../support/seals.ts';
+import { countTrips, nameOf } from '../support/trips.ts';
 import { until } from '../support/until.ts';
 
-/** Concurrent callbacks in their one round trip: every response equals that of the longer look. */
+/** Concurrent callbacks, which share round trips: every response equals that of the longer look. */
 
 const db = await createTestDatabase();
 const capability = capabilityKey(new Secret(randomBytes(32)));
@@ -27,9 +29,15 @@ let last = Date.now() - 600_000;
 const newStamp = () => (last += 1);
 
 function startReceiver(max = 20) {
-  const pool = createPool({ url: db.urlFor('app_api'), applicationName: `api-${randomBytes(3).toString('hex')}`, max });
+  const pool = createPool({
+    url: db.urlFor('app_api'),
+    applicationName: `api-${randomBytes(3).toString('hex')}`,
+    max,
+    lockTimeoutMs: 4_900,
+  });
   onTestFinished(() => pool.end().catch(() => undefined));
   const { log, lines } = memoryLog();
+  const underWay = countUnderWay();
   const receiver = createReceiver({
     pool,
     provider: PROVIDERS.mtpay.createCallbacks(fixedKeyring(mtpay)),
@@ -37,6 +45,7 @@ function startReceiver(max = 20) {
     clock: createProviderClock(pool),
     seal,
     signal: () => undefined,
+    underWay,
     log,
   });
   const arrives = (asked: Order, at = newStamp(), change: Partial<CallbackData> = {}) => {
@@ -49,17 +58,17 @@ function startReceiver(max = 20) {
     ];
     return receiver.receive({ kid, token, raw: Buffer.from(raw) });
   };
-  return { pool, arrives, alarms: () => raised(log, lines).map(({ alarm }) => alarm) };
+  return { pool, arrives, underWay: underWay.count, alarms: () => raised(log, lines).map(({ alarm }) => alarm) };
 }
 type Api = ReturnType<typeof startReceiver>;
 
-const waitsForLock = (api: Api) =>
-  until('it to wait for a lock', async () => {
-    const { rows } = await db.owner.query(
-      `select from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
+const waitForLocks = (api: Api, count = 1) =>
+  until(`${count} to wait for a lock`, async () => {
+    const { rows } = await db.owner.query<{ pid: number }>(
+      `select pid from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
       [api.pool.options.application_name],
     );
-    return rows.length > 0 || null;
+    return rows.length >= count && rows.map(({ pid }) => pid);
   });
 
 const inbox = async (n: string) =>
@@ -96,7 +105,7 @@ describe('one look', () => {
       await sentBefore(db.owner, n);
       answer = api.arrives(asked, at, { ...data });
       void answer.catch(() => undefined);
-      await waitsForLock(api);
+      await waitForLocks(api);
     });
     expect(await answer!).toBe('ack');
     expect(await inbox(n)).toEqual([{ receipt: 'first', acked: true, attempts: 2, bound: true }]);
@@ -116,10 +125,136 @@ it('more identical messages at once than the database counts are stored all the 
   await inTransaction(db.owner, async (client) => {
     await client.query('select from engine.deposit where external_order_number = $1 for update', [n]);
     const first = api.arrives(asked, at, data);
-    await waitsForLock(api);
+    await waitForLocks(api);
     for (let i = 0; i < 1_500; i += 1) others.push(api.arrives(asked, at, data));
     await expect(first).rejects.toMatchObject({ code: '55P03' });
   });
   expect(new Set(await Promise.all(others))).toEqual(new Set(['ack']));
   expect(await inbox(n)).toEqual([{ receipt: 'first', acked: true, attempts: 1_000, bound: true }]);
+});
+
+describe('messages of many orders at once', () => {
+  const sentOrders = (count: number) =>
+    Promise.all(
+      Array.from({ length: count }, async () => {
+        const asked = await reserved(db.owner);
+        await sentBefore(db.owner, asked.externalOrderNumber);
+        return asked;
+      }),
+    );
+  const FIRST = { receipt: 'first', acked: true, attempts: 1, bound: true };
+  const expectFirst = async ({ externalOrderNumber: n }: Order, attempts = 1) =>
+    expect(await inbox(n), n).toEqual([{ ...FIRST, attempts }]);
+  /** Lets nobody write into the inbox while `work` runs. */
+  const whileInboxIsLocked = (work: () => Promise<void>) =>
+    inTransaction(db.owner, async (client) => {
+      await client.query('lock table engine.callback in share mode');
+      await work();
+    });
+
+  it('share round trips and commits; one alone has its own, at once', async () => {
+    const counting = countTrips();
+    onTestFinished(() => counting.stop());
+    const api = startReceiver();
+    const [alone, ...orders] = await sentOrders(65);
+    counting.take();
+    expect(await api.arrives(alone!)).toBe('ack');
+    const trips = () =>
+      counting
+        .take()
+        .filter(({ by, text }) => by === api.pool.options.application_name && text.includes('engine.'))
+        .map(({ text, isLast }) => [nameOf(text), isLast]);
+    const one = ['engine.receive_firsts()', true];
+    expect(trips().filter(([name]) => name !== 'select engine.provider_clock')).toEqual([one]);
+    expect(await Promise.all(orders.map((asked) => api.arrives(asked)))).toEqual(orders.map(() => 'ack'));
+    const shared = trips();
+    // Four go at once, and the others while these are under way.
+    expect(shared.length).toBeLessThanOrEqual(8);
+    expect(shared).toEqual(shared.map(() => one));
+    for (const asked of [alone!, ...orders]) await expectFirst(asked);
+    expect(api.alarms()).toEqual([]);
+  });
+
+  it('one that PostgreSQL refuses fails no other', async () => {
+    const api = startReceiver();
+    const orders = await sentOrders(24);
+    const [bad, ...good] = orders;
+    await db.owner.query(
+      `create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'never' using errcode = '22023'; end $$;
+       create trigger refuse before insert on engine.callback for each row
+         when (new.external_order_number = '${bad!.externalOrderNumber}') execute function public.refuse()`,
+    );
+    onTestFinished(async () => void (await db.owner.query('drop function public.refuse() cascade')));
+    let answers: Promise<PromiseSettledResult<string>[]>;
+    await whileInboxIsLocked(async () => {
+      answers = Promise.allSettled([...good.slice(0, 12), bad!, ...good.slice(12)].map((asked) => api.arrives(asked)));
+      await waitForLocks(api);
+      expect(api.underWay()).toBe(orders.length);
+    });
+    expect((await answers!).length + api.underWay()).toBe(orders.length);
+    const [refused, ...others] = (await answers!).toSorted((a, b) => (a.status > b.status ? -1 : 1));
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: '22023' } });
+    expect(others).toEqual(good.map(() => ({ status: 'fulfilled', value: 'ack' })));
+    for (const asked of good) await expectFirst(asked);
+    expect(await inbox(bad!.externalOrderNumber)).toEqual([]);
+    expect(api.alarms()).toEqual(['callback_not_stored']);
+  });
+
+  it('are not held up by locked deposits, however many wait for those', async () => {
+    const api = startReceiver();
+    const [free, ...held] = await sentOrders(7);
+    let waiting: Promise<string[]>;
+    await inTransaction(db.owner, async (client) => {
+      await client.query('select from engine.deposit where external_order_number = any($1) for update', [
+        held.map(({ externalOrderNumber }) => externalOrderNumber),
+      ]);
+      let answered = 0;
+      waiting = Promise.all(held.map((asked) => api.arrives(asked).finally(() => (answered += 1))));
+      await waitForLocks(api, held.length);
+      expect(await api.arrives(free!)).toBe('ack');
+      // No signal gives way to those that wait for a lock.
+      expect([answered, api.underWay()]).toEqual([0, 0]);
+    });
+    expect(await waiting!).toEqual(held.map(() => 'ack'));
+    for (const asked of [free!, ...held]) await expectFirst(asked);
+  });
+
+  it('whose connection ends before the commit are all refused, none is stored, and each is taken when it comes again', async () => {
+    const api = startReceiver();
+    const orders = await sentOrders(40);
+    let refused = 0;
+    let answers: Promise<PromiseSettledResult<string>[]>;
+    await whileInboxIsLocked(async () => {
+      const arrive = (asked: Order) =>
+        api.arrives(asked).catch((error: unknown) => {
+          refused += 1;
+          throw error;
+        });
+      answers = Promise.allSettled(orders.map(arrive));
+      while (refused < 12)
+        await db.owner.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [await waitForLocks(api)]);
+    });
+    const found = await answers!;
+    const lost = orders.filter((_, i) => found[i]!.status === 'rejected');
+    expect(lost.length).toBeGreaterThanOrEqual(12);
+    for (const answer of found) if (answer.status === 'rejected') expect(isDatabaseAway(answer.reason)).toBe(true);
+    for (const { externalOrderNumber: n } of lost) expect(await inbox(n)).toEqual([]);
+    expect(await Promise.all(lost.map((asked) => api.arrives(asked)))).toEqual(lost.map(() => 'ack'));
+    for (const asked of orders) await expectFirst(asked);
+  });
+
+  it('that come again at once, with new stamps, are counted', async () => {
+    const api = startReceiver();
+    const orders = await sentOrders(20);
+    await Promise.all(orders.map((asked) => api.arrives(asked)));
+    // The same content: a transaction code is made for each payment.
+    const contents = new Map(orders.map((asked) => [asked, paid(asked)]));
+    const other = await Promise.all(orders.map((asked) => api.arrives(asked, newStamp(), contents.get(asked))));
+    expect(other).toEqual(orders.map(() => 'ack'));
+    expect(await Promise.all(orders.map((asked) => api.arrives(asked, newStamp(), contents.get(asked))))).toEqual(
+      other,
+    );
+    for (const { externalOrderNumber: n } of orders)
+      expect(await inbox(n)).toEqual([FIRST, { receipt: 'other_content', acked: true, attempts: 2, bound: false }]);
+  });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { createBatcher, LedgerBusy } from '../../ledger/batcher.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { createBatcher, BatcherFull } from '../../ledger/batcher.ts';
 
 const databaseError = (code: string) => Object.assign(new Error(`SQLSTATE ${code}`), { code });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -176,7 +176,7 @@ describe('a full queue', () => {
     const underWay = add(0);
     await settled();
     const queued = [1, 2, 3].map((item) => add(item));
-    await expect(add(4)).rejects.toThrow(new LedgerBusy('3 postings are waiting already'));
+    await expect(add(4)).rejects.toThrow(new BatcherFull('3 are waiting already'));
     for (let i = 0; i < 4; i += 1) {
       waiting[i]!.answer();
       await settled();
@@ -187,6 +187,30 @@ describe('a full queue', () => {
     await settled();
     waiting[4]!.answer();
     expect(await again).toBe('answer 5');
+  });
+});
+
+describe('an item that waits too long', () => {
+  it('is given up, was not sent, and the others are answered', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { waiting, run } = slowDatabase();
+    const add = createBatcher(run, { lanes: 1, maxWaitMs: 100 });
+    const sent = add(0);
+    await vi.advanceTimersByTimeAsync(0);
+    const first = add(1);
+    await vi.advanceTimersByTimeAsync(60);
+    const second = add(2);
+    const given = expect(first).rejects.toThrow(new BatcherFull('waited too long'));
+    await vi.advanceTimersByTimeAsync(60);
+    await given;
+    waiting[0]!.answer();
+    await vi.advanceTimersByTimeAsync(0);
+    // Sent ones are waited for.
+    await vi.advanceTimersByTimeAsync(1_000);
+    waiting[1]!.answer();
+    expect(await Promise.all([sent, second])).toEqual(['answer 0', 'answer 2']);
+    expect(waiting.map(({ items }) => items)).toEqual([[0], [2]]);
   });
 });
 

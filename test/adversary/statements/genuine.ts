@@ -64,6 +64,19 @@ const firstLook = (message: Call): Call => ({
   sent_by_ms: now,
 });
 
+/** Such messages at once. */
+const atOnce = (...messages: readonly Call[]): Value =>
+  built(messages.map((message) => Object.values(message).map(({ text }) => text)).join(' and '), (scene) =>
+    messages.map((message) =>
+      Object.fromEntries(
+        Object.entries(message).map(([name, value]) => {
+          const taken = value.take(scene);
+          return [name, Buffer.isBuffer(taken) ? `\\x${taken.toString('hex')}` : taken];
+        }),
+      ),
+    ),
+  );
+
 const alice = literal(proofFor('alice').reveal());
 const bob = literal(proofFor('bob').reveal());
 const step = (proof: Value, of: Situation, change: Readonly<Record<string, Value>>): Call => ({
@@ -134,6 +147,13 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
     firstLook(forged('unknown', 'unknown', 'first', null)),
     firstLook(replayed('waiting', 'pending')),
     firstLook(replayed('credited', 'credited')),
+  ],
+  'engine.receive_firsts': [
+    { items: atOnce(firstLook(forged('waiting', 'credited', 'first', null))) },
+    {
+      items: atOnce(firstLook(forged('unknown', 'unknown', 'first', null)), firstLook(replayed('waiting', 'pending'))),
+    },
+    { items: atOnce(firstLook(replayed('credited', 'credited')), firstLook(replayed('credited', 'credited'))) },
   ],
   'engine.reroute': [
     {

@@ -85,6 +85,12 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_api',
+    by: 'engine.receive_firsts',
+    reason: 'Repeats are counted, as by the function that it calls.',
+    covers: counted,
+  },
+  {
+    role: 'app_api',
     by: 'engine.hand_over',
     reason: 'A case that is held by nobody waits until the relay has looked.',
     covers: updates('engine.review_case', 'held_by'),

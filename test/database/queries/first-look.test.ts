@@ -1,18 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
+import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { findCallback, receiveFirst, type Stamp } from '../../../database/queries/callbacks.ts';
+import {
+  type CallbackRow,
+  findCallback,
+  type FirstMessage,
+  receiveFirsts,
+  type Stamp,
+} from '../../../database/queries/callbacks.ts';
 import { findDeposit } from '../../../database/queries/deposits.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../../domain/deposit.ts';
-import { type Message, route, routeFirst } from '../../../intake/route-callback.ts';
+import { type Message, route, routeFirst, type Routing } from '../../../intake/route-callback.ts';
 import { reserved, sentBefore } from '../../ledger/payments.ts';
-import { orderNumber, paid } from '../../support/builders.ts';
+import { order, orderNumber, paid } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 import { insertCallback } from '../../support/messages/inbox.ts';
 import { seal, sealed } from '../../support/seals.ts';
 
-/** One look that judges and writes the usual message: it accepts exactly what `route` accepts as `first`. */
+/** One look that judges and writes the usual messages: it accepts exactly what `route` accepts as `first`. */
 
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
@@ -28,7 +35,7 @@ async function paidOrder(isSent = true) {
 }
 type Paid = Awaited<ReturnType<typeof paidOrder>>;
 
-const look = ({ asked, content, stamp }: Paid, copies = 1) => {
+function messageOf({ asked, content, stamp }: Paid, copies = 1): FirstMessage {
   const row = {
     externalOrderNumber: asked.externalOrderNumber,
     contentHash: content,
@@ -37,8 +44,21 @@ const look = ({ asked, content, stamp }: Paid, copies = 1) => {
     receipt: 'first' as const,
     reviewReason: null,
   };
-  return receiveFirst(api, sealed(row, stamp), stamp, { ageMs: 0, sentByMs: stamp.timestampMs, copies });
-};
+  return { ...sealed(row, stamp), stamp, ageMs: 0, sentByMs: stamp.timestampMs, copies };
+}
+
+const look = async (of: Paid, copies = 1) => (await receiveFirsts(api, [messageOf(of, copies)]))[0]!;
+const again = (of: Paid): Paid => ({ ...of, stamp: newStamp() });
+const otherOf = (of: Paid): Paid => ({ ...again(of), content: randomBytes(32) });
+const own = (of: Paid) =>
+  byHand(db.owner, 'insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
+    of.stamp.keyId,
+    of.stamp.timestampMs,
+  ]);
+const lockDeposit = (client: pg.ClientBase, of: Paid) =>
+  client.query('select from engine.deposit where external_order_number = $1 for update', [
+    of.asked.externalOrderNumber,
+  ]);
 
 async function attempts(id: string) {
   const { rows } = await db.owner.query(
@@ -68,37 +88,113 @@ describe('one look', () => {
   it('counts what comes again, and waits for nobody who holds the deposit', async () => {
     const of = await paidOrder();
     const { row } = (await look(of)) as { readonly row: { readonly id: string } };
-    const again = newStamp();
+    const later = again(of);
     const seen = await inTransaction(db.owner, async (client) => {
-      await client.query('select from engine.deposit where external_order_number = $1 for update', [
-        of.asked.externalOrderNumber,
-      ]);
-      return look({ ...of, stamp: again }, 2);
+      await lockDeposit(client, of);
+      return look(later, 2);
     });
     expect(seen).toEqual({ kind: 'repeat', row });
     expect((await findCallback(api, row.id))!.attempts).toBe(3);
-    expect(await attempts(row.id)).toEqual([of.stamp, again, again].map((stamp, i) => ({ n: i + 1, ...stamp })));
+    expect(await attempts(row.id)).toEqual(
+      [of.stamp, later.stamp, later.stamp].map((stamp, i) => ({ n: i + 1, ...stamp })),
+    );
   });
 
-  it('leaves one of fifty that come at once', async () => {
+  it('leaves one of fifty that come at once, counts others, and has the rest looked at alone', async () => {
     const of = await paidOrder();
-    const looks = await Promise.all(Array.from({ length: 50 }, () => look({ ...of, stamp: newStamp() })));
+    const looks = await Promise.all(Array.from({ length: 50 }, () => look(again(of))));
     const count = (kind: string) => looks.filter((one) => one?.kind === kind).length;
-    expect([count('first'), count('repeat')]).toEqual([1, 49]);
+    expect(count('first')).toBe(1);
+    expect(count('first') + count('repeat') + looks.filter((one) => one === null).length).toBe(50);
     const { rows } = await db.owner.query<{ attempts: number }>(
       'select attempts from engine.callback where external_order_number = $1',
       [of.asked.externalOrderNumber],
     );
-    expect(rows).toEqual([{ attempts: 50 }]);
+    expect(rows).toEqual([{ attempts: 1 + count('repeat') }]);
   });
 
-  it('sees a stamp of ours come back once, and leaves the next time to a longer look', async () => {
+  it('leaves a stamp of ours, which other orders share, to a longer look, and notes nothing', async () => {
     const of = await paidOrder();
-    await byHand(db.owner, 'insert into engine.own_stamp (key_id, timestamp_ms) values ($1, $2)', [
-      of.stamp.keyId,
-      of.stamp.timestampMs,
-    ]);
-    expect([await look(of), await look(of)]).toEqual([{ kind: 'reflected' }, null]);
+    await own(of);
+    expect(await look(of)).toBeNull();
+    const { rows } = await db.owner.query(
+      'select reflected_at from engine.own_stamp where key_id = $1 and timestamp_ms = $2',
+      [of.stamp.keyId, of.stamp.timestampMs],
+    );
+    expect(rows).toEqual([{ reflected_at: null }]);
+  });
+});
+
+describe('messages that share a look', () => {
+  it('are judged each for itself, in order, and none waits for what somebody else has locked', async () => {
+    const [first, repeated, countedElsewhere, heldElsewhere, reflected, twoContents, twice, bound] = await Promise.all(
+      Array.from({ length: 8 }, () => paidOrder()),
+    );
+    const unknown: Paid = { asked: order(), content: randomBytes(32), stamp: newStamp() };
+    await own(reflected!);
+    const before = await Promise.all([repeated!, countedElsewhere!, bound!].map((of) => look(of)));
+    const [repeatedRow, countedRow] = before.map((one) => (one as { readonly row: CallbackRow }).row);
+    const looks = await inTransaction(db.owner, async (client) => {
+      await lockDeposit(client, heldElsewhere!);
+      await client.query('select from engine.callback where id = $1 for update', [countedRow!.id]);
+      return receiveFirsts(
+        api,
+        [
+          unknown,
+          first!,
+          again(repeated!),
+          again(countedElsewhere!),
+          heldElsewhere!,
+          reflected!,
+          twoContents!,
+          otherOf(twoContents!),
+          twice!,
+          again(twice!),
+          otherOf(bound!),
+        ].map((of) => messageOf(of)),
+      );
+    });
+    const kinds = [null, 'first', 'repeat', null, null, null, 'first', null, 'first', null, null];
+    expect(looks.map((one) => one?.kind ?? null)).toEqual(kinds);
+    const rowAt = (i: number) => (looks[i] as { readonly row: CallbackRow }).row;
+    expect(rowAt(2)).toEqual(repeatedRow);
+    const bindings = [
+      [1, first!],
+      [6, twoContents!],
+      [8, twice!],
+    ] as const;
+    for (const [i, of] of bindings) {
+      expect(await findCallback(api, rowAt(i).id)).toEqual(rowAt(i));
+      expect((await findDeposit(api, of.asked.externalOrderNumber))!.boundCallback).toBe(rowAt(i).id);
+      expect(await attempts(rowAt(i).id)).toEqual([{ n: 1, ...of.stamp }]);
+    }
+    // Nothing was changed of those without an answer, and the longer look takes them.
+    expect((await findDeposit(api, heldElsewhere!.asked.externalOrderNumber))!.boundCallback).toBeNull();
+    expect((await findCallback(api, countedRow!.id))!.attempts).toBe(1);
+    expect(await look(heldElsewhere!)).toMatchObject({ kind: 'first' });
+  });
+
+  it('fail together when PostgreSQL refuses one of them, and nothing is written', async () => {
+    const [good, bad] = [await paidOrder(), await paidOrder()];
+    await expect(receiveFirsts(api, [messageOf(good), messageOf(bad, 0)])).rejects.toMatchObject({ code: 'P0E60' });
+    expect((await findDeposit(api, good.asked.externalOrderNumber))!.boundCallback).toBeNull();
+    expect(await look(good)).toMatchObject({ kind: 'first' });
+  });
+
+  it('do not wait for those of another look, whatever their order', async () => {
+    const orders = await Promise.all(Array.from({ length: 8 }, () => paidOrder()));
+    const looks = await Promise.all(
+      [orders, orders.toReversed()].flatMap((some) =>
+        [1, 2, 3, 4].map(() =>
+          receiveFirsts(
+            api,
+            some.map((of) => messageOf(again(of))),
+          ),
+        ),
+      ),
+    );
+    const firsts = looks.flat().filter((one) => one?.kind === 'first');
+    expect(firsts).toHaveLength(orders.length);
   });
 });
 
@@ -187,20 +283,31 @@ describe('one look and a longer one', () => {
           receivedMs: Date.now(),
         };
         const undone = new Error('undone');
-        const long = await new Promise<Awaited<ReturnType<typeof route>>>((resolve, reject) => {
-          inTransaction(api, async (client) => {
-            resolve(await route(client, message, seal));
-            throw undone;
-          }).catch((error: unknown) => void (error === undone || reject(error as Error)));
+        let long: Routing | undefined;
+        // Undone before the short look: that would not wait for its locks.
+        await inTransaction(api, async (client) => {
+          long = await route(client, message, seal);
+          throw undone;
+        }).catch((error: unknown) => {
+          if (error !== undone) throw error;
         });
-        const short = await routeFirst(api, message, seal);
-        const isFirst = long.signal?.receipt === 'first' && at.kept === 'no';
+        // Beside another message, which is taken whatever becomes of this one.
+        const neighbor = await paidOrder();
+        const short = await routeFirst(
+          async (one) => {
+            const [beside, found] = await receiveFirsts(api, [messageOf(neighbor), one]);
+            expect(beside).toMatchObject({ kind: 'first' });
+            return found!;
+          },
+          message,
+          seal,
+        );
+        const isFirst = long!.signal?.receipt === 'first' && at.kept === 'no';
         if (isFirst) {
           taken += 1;
           const { id, uid, receivedAt } = short!.signal!;
-          expect(short).toEqual({ ...long, signal: { ...long.signal, id, uid, receivedAt } });
-        } else if (at.own === 'once' && at.kept !== 'other_content') expect(short).toEqual(long);
-        else if (at.kept === 'other_content') expect(short).toMatchObject({ answer: 'ack', alarm: null });
+          expect(short).toEqual({ ...long, signal: { ...long!.signal, id, uid, receivedAt } });
+        } else if (at.kept === 'other_content') expect(short).toMatchObject({ answer: 'ack', alarm: null });
         else expect(short).toBeNull();
       }),
       { numRuns: 60, endOnFailure: true },

@@ -288,6 +288,21 @@ describe('many at once for one order', () => {
   });
 });
 
+describe('many at once for many orders', () => {
+  test('are each acknowledged once and credited once, and their repeats credit nothing', async () => {
+    const deposits = await Promise.all(Array.from({ length: 64 }, () => placed()));
+    const payments = deposits.map((deposit) => paid(deposit));
+    for (const round of [1, 2]) {
+      for (const answer of await Promise.all(payments.map((data) => delivered(() => say(data))))) expectAck(answer);
+      for (const [i, deposit] of deposits.entries()) {
+        await expectCredited(deposit, payments[i]!.transactionCode);
+        const row = { receipt: 'first', acked: true, attempts: round, outcome: expect.stringMatching(/^posting:\d+$/) };
+        expect(await inbox(engine, deposit.externalOrderNumber)).toMatchObject([row]);
+      }
+    }
+  });
+});
+
 /** Last, because it checks the traces of all other tests. */
 describe('what is left behind', () => {
   test('T3: no table, history or log holds a signature, a token, a key or the payer’s name', expectNoTraces);

@@ -5,8 +5,8 @@ import { Client } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { afterAll, describe, expect, test } from 'vitest';
 import { arrives, bookedFor, opened, operator, placed } from '../../api/decisions.ts';
-import type { Order } from '../../../domain/order.ts';
-import { transactionCode } from '../../support/builders.ts';
+import type { CallbackData, Order } from '../../../domain/order.ts';
+import { paid, transactionCode } from '../../support/builders.ts';
 import { required } from '../../support/database.ts';
 import { startEngine } from '../../support/engine.ts';
 import { type Part, startPart } from '../../support/process.ts';
@@ -199,4 +199,18 @@ describe('the API is killed', () => {
       await creditedOnce(String(body['externalOrderNumber']));
     },
   );
+
+  test('at cb.afterCommit of callbacks that share a commit: their retries or the relay bring them, one credit each', async () => {
+    const placing: Order[] = [];
+    let heard: PromiseSettledResult<unknown>[] = [];
+    const payments = new Map<Order, CallbackData>();
+    await whileApiDies('cb.afterCommit:3', async () => {
+      placing.push(...(await Promise.all(Array.from({ length: 16 }, () => placed(engine)))));
+      for (const order of placing) payments.set(order, paid(order));
+      heard = await Promise.allSettled(placing.map((order) => arrives(engine, order, payments.get(order))));
+    });
+    expect(heard.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(12);
+    for (const order of placing) await arrives(engine, order, payments.get(order));
+    for (const { externalOrderNumber } of placing) await creditedOnce(externalOrderNumber);
+  });
 });

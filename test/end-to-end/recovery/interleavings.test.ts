@@ -2,7 +2,7 @@ import proto from '@temporalio/proto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CallbackData, Order } from '../../../domain/order.ts';
-import { receiveFirst } from '../../../database/queries/callbacks.ts';
+import { receiveFirsts } from '../../../database/queries/callbacks.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 import { contentHash } from '../../../providers/content-hash.ts';
 import { arrives, opened, operator, placed } from '../../api/decisions.ts';
@@ -181,10 +181,8 @@ test('a payment that waits in its workflow for a worker is told once; one that w
     receipt: 'first' as const,
     reviewReason: null,
   };
-  const as = { ageMs: 0, sentByMs: stamp.timestampMs, copies: 1 };
-  expect(await receiveFirst(engine.db.poolFor('app_api'), sealed(row, stamp), stamp, as)).toMatchObject({
-    kind: 'first',
-  });
+  const message = { ...sealed(row, stamp), stamp, ageMs: 0, sentByMs: stamp.timestampMs, copies: 1 };
+  expect(await receiveFirsts(engine.db.poolFor('app_api'), [message])).toMatchObject([{ kind: 'first' }]);
   await byHand(
     engine.db.owner,
     'update engine.callback set raised_at = received_at where external_order_number = $1 and raised_at is null',
