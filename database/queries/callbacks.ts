@@ -4,7 +4,19 @@ import type { DepositState } from '../../domain/deposit.ts';
 import type { CallbackData, Payment } from '../../domain/order.ts';
 import type { Receipt, ReviewReason } from '../../domain/review.ts';
 import type { NewSeal, Sealer } from '../../config/keys/inbox-seal.ts';
-import { ageMsOf, duePage, isOld, type Looked, type Page, pageTime, toDuePage } from './rows.ts';
+import {
+  ageMsOf,
+  COUNTED,
+  COUNTED_ROWS,
+  type Counted,
+  duePage,
+  isOld,
+  type Looked,
+  oldRows,
+  type Page,
+  pageTime,
+  toDuePage,
+} from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, type Statement, statement } from '../statements.ts';
 
@@ -368,22 +380,21 @@ export async function findToRaise(
 }
 
 /** Acknowledged payments without an outcome. Rows of stored messages that are not acknowledged do not count. */
-export interface WithoutEffect {
-  readonly count: number;
+export interface WithoutEffect extends Counted {
   /** Of the oldest, since it was received; negative where the server's clock was put back since. */
   readonly ageMs: number;
   readonly deposit: string;
   readonly inboxId: string;
 }
 
+const oldWithoutEffect = (columns: string, limit: number): string =>
+  oldRows(`select ${columns} from engine.callback where outcome is null and acked`, 'received_at', '$1', limit);
+
 /** Null: there are none older than this. */
 export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<WithoutEffect | null> {
   const { rows } = await db.query<WithoutEffect>(
-    `select external_order_number as deposit, id as "inboxId", (count(*) over ())::int as count,
-            ${ageMsOf('received_at')} as "ageMs"
-       from engine.callback
-      where outcome is null and acked and ${isOld('received_at', '$1')}
-      order by received_at limit 1`,
+    `select external_order_number as deposit, id as "inboxId", ${COUNTED}, ${ageMsOf('received_at')} as "ageMs"
+       from (${oldWithoutEffect('external_order_number, id, received_at', COUNTED_ROWS)}) c order by received_at limit 1`,
     [olderThanMs],
   );
   return rows[0] ?? null;
@@ -394,12 +405,8 @@ export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<Wi
  * Does not count them, so that it may be asked often.
  */
 export async function findLongestWithoutEffect(db: Db, olderThanMs: number): Promise<number | null> {
-  const first = (when: string) => `(select received_at from engine.callback
-    where outcome is null and acked and received_at ${when} order by received_at limit 1)`;
   const { rows } = await db.query<{ ageMs: number }>(
-    `select ${ageMsOf('received_at')} as "ageMs"
-       from (${first(`< (select clock_timestamp() - $1 * interval '1 millisecond')`)} union all
-             ${first(`> (select clock_timestamp() + interval '1 minute')`)}) c order by received_at limit 1`,
+    `select ${ageMsOf('received_at')} as "ageMs" from (${oldWithoutEffect('received_at', 1)}) c order by received_at limit 1`,
     [olderThanMs],
   );
   return rows[0]?.ageMs ?? null;

@@ -1,8 +1,20 @@
+import type pg from 'pg';
 import type { Secret } from '../../config/keys/secret.ts';
 import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
-import { ageMsOf, duePage, isOld, type Looked, type Page, pageTime, toDuePage, toPage } from './rows.ts';
-import type { Db } from '../pool.ts';
+import {
+  ageMsOf,
+  COUNTED,
+  type Counted,
+  duePage,
+  isOld,
+  type Looked,
+  type Page,
+  pageTime,
+  toDuePage,
+  toPage,
+} from './rows.ts';
+import { type Db, inTransaction } from '../pool.ts';
 
 /** A case, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
 export interface CaseRow {
@@ -158,9 +170,6 @@ export interface CaseFilter {
   readonly limit: number;
 }
 
-const OF_DEPOSITS =
-  'join engine.callback c on c.id = v.callback join engine.deposit d on d.external_order_number = c.external_order_number';
-
 /** Returns cases, oldest first. `end` is where the next page begins, null when there is none. */
 export async function listCases(
   db: Db,
@@ -175,16 +184,19 @@ export async function listCases(
     filter.reason === undefined
       ? `num_nulls(v.closed_at) = ${isOpen ? 1 : 0} and $1::text is null`
       : `num_nonnulls(v.closed_at) = ${isOpen ? 0 : 1} and v.reason = $1`;
-  // Deposits are joined only for their wallets.
-  const [ofDeposits, ofWallets] = filter.wallets === null ? ['', ''] : [OF_DEPOSITS, ' or d.wallet = any($2)'];
+  const oldestFirst = 'order by v.opened_at, v.workflow_id limit $5';
+  const oldest = (where: string) => `
+    select v.workflow_id, v.opened_at from engine.review_case v
+     where ${ofState} and ${where} and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4)) ${oldestFirst}`;
+  // The oldest of each wallet before the oldest of all, as the newest in listDeposits.
+  const ofWallets = `
+    select v.workflow_id from (select distinct unnest($2::text[]) as wallet) of
+     cross join lateral (${oldest('v.wallet = of.wallet')}) v ${oldestFirst}`;
+  const page = filter.wallets === null ? `select workflow_id from (${oldest('$2::text[] is null')}) v` : ofWallets;
   // The page before the rest: what a case is about is looked up for its cases only.
   const { rows } = await db.query<RawCase & { cursor_at: string }>(
     `select v.*, ${pageTime('v.opened_at')} as cursor_at from engine.case_now v
-      where v.workflow_id = any(array(
-        select v.workflow_id from engine.review_case v ${ofDeposits}
-         where ${ofState} and ($2::text[] is null${ofWallets})
-           and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4))
-         order by v.opened_at, v.workflow_id limit $5))
+      where v.workflow_id = any(array(${page})) and ($2::text[] is null or v.wallet = any($2))
       order by v.opened_at, v.workflow_id`,
     [
       filter.reason ?? null,
@@ -194,10 +206,10 @@ export async function listCases(
       filter.limit + 1,
     ],
   );
-  const page = rows.slice(0, filter.limit);
-  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  const found = rows.slice(0, filter.limit);
+  const last = rows.length > filter.limit ? found.at(-1) : undefined;
   return {
-    items: page.map(toCase),
+    items: found.map(toCase),
     end: last === undefined ? null : { openedAt: last.cursor_at, workflowId: last.workflow_id },
   };
 }
@@ -381,43 +393,102 @@ export async function regainCase(db: Db, externalOrderNumber: string): Promise<s
   return rows[0]!.id;
 }
 
+/** Proposals that may wait for their second operator, before the newest of them are all that is looked at. */
+const PROPOSALS = 1_000;
+
 /**
  * Returns decisions that were confirmed longer ago than this and have no result: how many, and the oldest; null: there
- * are none.
+ * are none. Looks at the newest proposals of open cases, a limited number.
  */
 export async function findNotCarriedOut(
   db: Db,
   olderThanMs: number,
-): Promise<{ readonly count: number; readonly case: string; readonly ageMs: number } | null> {
-  const { rows } = await db.query<{ case: string; count: number; ageMs: number }>(
-    `select v.workflow_id as case, (count(*) over ())::int as count, ${ageMsOf('k.at')} as "ageMs"
-       from engine.review_case v
+): Promise<(Counted & { readonly case: string; readonly ageMs: number }) | null> {
+  const { rows } = await db.query<Counted & { case: string; ageMs: number }>(
+    `select v.workflow_id as case, ${COUNTED}, ${ageMsOf('k.at')} as "ageMs"
+       from (select v.workflow_id, v.proposal from engine.review_case v
+              where v.closed_at is null and v.proposal is not null order by v.proposal desc limit ${PROPOSALS}) v
       cross join lateral (
         select min(k.at) as at from engine.decision k
          where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
            and not exists (select from engine.refused_step r where r.decision = k.id)) k
-      where v.closed_at is null and v.proposal is not null and ${isOld('k.at', '$1')}
-        and not exists (select from engine.carried r where r.proposal = v.proposal)
+      where ${isOld('k.at', '$1')} and not exists (select from engine.carried r where r.proposal = v.proposal)
       order by k.at limit 1`,
     [olderThanMs],
   );
   return rows[0] ?? null;
 }
 
+/** Returns cases whose deposit has turned up since they were opened: a key that is limited to its wallet does not list them yet. */
+export async function findWithoutWallet(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
+  const { rows } = await db.query<Looked & { workflow_id: string }>(
+    duePage({
+      looked: () => `select v.workflow_id, v.opened_at, v.callback from engine.review_case v
+        where num_nulls(v.wallet) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2)`,
+      order: ['opened_at', 'workflow_id'],
+      cursor: `array[${pageTime('d.opened_at')}, d.workflow_id]`,
+      isDue: `exists (select from engine.callback c join engine.deposit o on o.external_order_number = c.external_order_number
+                       where c.id = d.callback)`,
+      key: 'workflow_id',
+      columns: 'd.workflow_id',
+      limit: '$3',
+    }),
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
+  );
+  return toDuePage(rows, limit, (row) => row.workflow_id);
+}
+
+/** Writes the wallet of a case whose deposit has turned up. False: there was nothing to write. */
+export async function nameWallet(db: Db, workflowId: string): Promise<boolean> {
+  const { rows } = await db.query<{ named: boolean }>('select engine.name_wallet($1) as named', [workflowId]);
+  return rows[0]!.named;
+}
+
+const CASES_AT_ONCE = 500;
+
+/** Returns the money in suspense that open cases are about, one posting for each. */
+async function heldByCases(
+  db: Db,
+  after: readonly string[],
+): Promise<Page<{ readonly tip: string; readonly amount: string } | null>> {
+  const { rows } = await db.query<{ tip: string; amount: string | null; cursor: string[] }>(
+    `select v.tip, array[${pageTime('v.opened_at')}, v.workflow_id] as cursor,
+            (select case when t.amount > 0 then t.amount - t.fee else -t.amount end
+               from ledger.transaction t where t.id = v.tip and v.standing in ('parked', 'withdrawn'))::text as amount
+       from engine.case_now v
+      where v.workflow_id = any(array(
+        select v.workflow_id from engine.review_case v
+         where num_nulls(v.closed_at) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2)
+         order by v.opened_at, v.workflow_id limit $3))
+      order by v.opened_at, v.workflow_id`,
+    [...after, CASES_AT_ONCE],
+  );
+  const held = ({ tip, amount }: (typeof rows)[number]) => (amount === null ? null : { tip, amount });
+  return toPage(rows, CASES_AT_ONCE, held, ({ cursor }) => cursor);
+}
+
 /**
  * Returns the amount in suspense that is in no open case: decimal text, "0" when all of it is. The rest of a payment
- * whose ordered part went into a wallet belongs to that credit. One statement, so that nothing is booked in between.
+ * whose ordered part went into a wallet belongs to that credit. One snapshot, so that nothing is booked in between; no
+ * statement reads more than {@link CASES_AT_ONCE} cases.
  */
-export async function suspenseWithoutCase(db: Db): Promise<string> {
-  const { rows } = await db.query<{ amount: string }>(
-    `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
-              - coalesce((select sum(case when t.amount > 0 then t.amount - t.fee else -t.amount end)
-                            from (select distinct v.tip from engine.case_now v where v.closed_at is null and v.standing in ('parked', 'withdrawn')) o
-                            join ledger.transaction t on t.id = o.tip), 0)
-              - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
-  );
-  return rows[0]!.amount;
-}
+export const suspenseWithoutCase = (pool: pg.Pool): Promise<string> =>
+  inTransaction(pool, async (client) => {
+    await client.query('set transaction isolation level repeatable read, read only');
+    const held = new Map<string, string>();
+    for (let after: readonly string[] | null = ['-infinity', '']; after !== null; ) {
+      const page: Page<{ readonly tip: string; readonly amount: string } | null> = await heldByCases(client, after);
+      for (const money of page.rows) if (money !== null) held.set(money.tip, money.amount);
+      after = page.end;
+    }
+    const { rows } = await client.query<{ amount: string }>(
+      `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
+                - coalesce((select sum(held) from unnest($1::numeric[]) held), 0)
+                - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
+      [[...held.values()]],
+    );
+    return rows[0]!.amount;
+  });
 
 /** Notes which proposal waits, for readers of the row; the workflow is the one that knows. */
 export async function noteProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {
