@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 /**
- * `npm run growth -- --deposits 1000000`: the run of plans.test.ts on a database with so many deposits, and its
+ * `npm run growth:plans -- --deposits 1000000`: the run of plans.test.ts on a database with so many deposits, and its
  * figures. `--lean`: long fields outside of indexes are short, for as many rows as the disk has room for.
  */
 const { values } = parseArgs({

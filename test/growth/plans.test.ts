@@ -25,7 +25,7 @@ import {
 
 /**
  * No query of the engine reads a growing table as a whole. Checks the executed plan of every statement in a run with
- * every kind of deposit, those inside functions and triggers too. `npm run growth` is the same on a database with many
+ * every kind of deposit, those inside functions and triggers too. `npm run growth:plans` is the same on a database with many
  * rows, with its sizes and times.
  */
 const DEPOSITS = Number(process.env['GROWTH_DEPOSITS'] ?? 0);

@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { findWithoutEffect } from '../../../database/queries/callbacks.ts';
-import { findWithoutWallet, listCases, nameWallet } from '../../../database/queries/cases.ts';
+import {
+  findWithoutWallet,
+  listCases,
+  nameWallet,
+  openDepositCase,
+  suspenseWithoutCase,
+} from '../../../database/queries/cases.ts';
 import { findNotPlaced, listDeposits } from '../../../database/queries/deposits.ts';
+import { payments } from '../../ledger/payments.ts';
 import { settings } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 
@@ -121,4 +128,24 @@ test('deposits of wallets, of a state and of both are the newest of all that fit
   expect(await numbers({ wallets: [], state: 'CREDITED' })).toEqual([]);
   const { end } = await listDeposits(api, { wallet: 'pink', limit: 2 });
   expect(await numbers({ wallet: 'pink', after: end })).toEqual(pink.slice(2));
+});
+
+test('money in suspense is compared with the cases of every slice', async () => {
+  const [payment] = await payments(owner, 1);
+  const { inboxId } = payment!;
+  await openDepositCase(db.poolFor('app_worker'), { inboxId, reason: 'LATE', late: true, park: true });
+  await byHand(
+    owner,
+    `with said as (
+       insert into engine.callback (external_order_number, content_hash, raw, receipt, review_reason, acked)
+       select 'slice-' || i, sha256(convert_to('slice' || i, 'UTF8')), '', 'unreadable', 'UNREADABLE', true from generate_series(1, 1100) i returning id)
+     insert into engine.review_case (workflow_id, callback, reason, opened_at) select 'review:' || id, id, 'UNREADABLE', now() - interval '1 hour' from said`,
+  );
+  expect(await suspenseWithoutCase(api)).toBe('0');
+  await byHand(
+    owner,
+    `update engine.review_case set closed_at = now(), decision = 'reject', decided_by = 'alice' where callback = $1`,
+    [inboxId],
+  );
+  expect(await suspenseWithoutCase(api)).toBe('5000');
 });
