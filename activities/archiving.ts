@@ -5,6 +5,7 @@ import type { ArchiveObjects } from '../archive/objects.ts';
 import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } from '../archive/queue.ts';
 import { closedRun } from '../archive/closed-run.ts';
 import type { HistorySource } from '../archive/history-source.ts';
+import { inLanes } from '../telemetry/lanes.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
 import { plainName } from '../domain/ids.ts';
 import { inTransaction } from '../database/pool.ts';
@@ -58,16 +59,13 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
       const listed = await deps.histories.listed(waiting.map(({ workflowId }) => workflowId));
       const failures: unknown[] = [];
       let archived = 0;
-      const work = async () => {
-        for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-          try {
-            if (await archiveOne(deps, next, listed.get(next.workflowId))) archived += 1;
-          } catch (error) {
-            failures.push(error);
-          }
+      await inLanes(waiting.toReversed(), AT_ONCE, async (next) => {
+        try {
+          if (await archiveOne(deps, next, listed.get(next.workflowId))) archived += 1;
+        } catch (error) {
+          failures.push(error);
         }
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      });
       const left = await watchAge();
       // The failed ones are retried soon; the others are done.
       if (failures.length > 0) throw failures[0];

@@ -17,6 +17,8 @@ export type CreditResult =
   | {
       readonly kind: 'conflict';
       readonly reason: 'LEDGER_CONFLICT' | 'LEDGER_REJECTED' | 'OTHER_PAYMENT_CREDITED' | 'SEAL_BROKEN';
+      /** What the ledger refused, for LEDGER_REJECTED; absent in older histories. */
+      readonly detail?: string;
     }
   | UnboundAnswer;
 
@@ -34,14 +36,15 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
   const { log } = deps;
   crashPoint('credit.beforeTx');
   // An item that the database could not parse would fail its whole batch.
-  if (!isRowId(item.inboxId) || Number.isNaN(Date.parse(item.receivedAt ?? '1970-01-01'))) return unproven(deps, item);
+  if (!isRowId(item.inboxId) || Number.isNaN(Date.parse(item.receivedAt ?? '1970-01-01')))
+    return unproven(deps, item, UNPROVEN);
   let answer: CreditOutcome;
   try {
     answer = await deps.post(item);
   } catch (error) {
     const failure = classifyLedgerFailure(error);
     const code = (error as { code?: unknown }).code;
-    if (failure === 'rejected') return unproven(deps, item, code);
+    if (failure === 'rejected') return unproven(deps, item, refusalWith(code), code);
     if (failure === 'retry and alarm') raiseAlarm(log, 'ledger_unavailable', { deposit: item.deposit, code });
     throw error;
   }
@@ -51,7 +54,7 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
     throw new RowBusy(`a row of deposit ${deposit} is locked, or nobody vouches for it`);
   }
   crashPoint('credit.afterCommit');
-  if (answer.outcome === 'unproven') return unproven(deps, item);
+  if (answer.outcome === 'unproven') return unproven(deps, item, UNPROVEN);
   if (answer.outcome === 'unsealed') return unsealed(deps, item);
   if (answer.outcome === 'conflict') {
     raiseAlarm(log, 'ledger_conflict', { deposit: item.deposit, inboxId: item.inboxId, outcome: answer.outcome });
@@ -61,8 +64,20 @@ export async function credit(deps: CreditDependencies, item: CreditItem): Promis
   return { kind: 'credited', postingId: answer.postingId!, postedAt: answer.postedAt! };
 }
 
+const UNPROVEN =
+  'the ledger found no proof: the inbox row or the deposit has other facts, or the payment has a case already';
+
+/** Without the database's message, which may hold values. */
+const refusalWith = (code: unknown): string =>
+  `the ledger refused the posting${typeof code === 'string' ? ` (SQLSTATE ${code})` : ''}: compare posting and inbox row`;
+
 /** The item is not the payment that the database binds; or it is, and the ledger refuses it: then it becomes a case. */
-async function unproven(deps: CreditDependencies, item: CreditItem, code?: unknown): Promise<CreditResult> {
+async function unproven(
+  deps: CreditDependencies,
+  item: CreditItem,
+  detail: string,
+  code?: unknown,
+): Promise<CreditResult> {
   const { deposit, inboxId, reported } = item;
   const found = await unboundOf(
     deps.pool,
@@ -72,7 +87,7 @@ async function unproven(deps: CreditDependencies, item: CreditItem, code?: unkno
   );
   if (found !== null) return found;
   raiseAlarm(deps.log, 'ledger_conflict', { deposit, inboxId, outcome: 'unproven', code });
-  return { kind: 'conflict', reason: 'LEDGER_REJECTED' };
+  return { kind: 'conflict', reason: 'LEDGER_REJECTED', detail };
 }
 
 /** The row is the named one but has no valid seal: it becomes a case, unless the deposit is settled. */

@@ -3,7 +3,7 @@ import type { Log } from '../telemetry/log.ts';
 import { CALLBACK_PATH } from '../providers/callback-address.ts';
 import { answerErrors } from './http/errors.ts';
 import { RequestRefused } from '../intake/refusal.ts';
-import { createApp, MAX_BODY_BYTES, onlyMethods, requireType } from './http/http.ts';
+import { createApp, MAX_BODY_BYTES, noSuchPath, onlyMethods, requireType } from './http/http.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 
 export interface CallbackDependencies {
@@ -41,9 +41,7 @@ export function createCallbackApp(deps: CallbackDependencies): Express {
       }
     })
     .all(onlyMethods('POST'));
-  app.use(() => {
-    throw new RequestRefused('not_found', 'no such path');
-  });
+  app.use(noSuchPath);
   app.use(witness(deps.receiver));
   app.use(answerErrors(deps.log, { toStrangers: true }));
   return app;

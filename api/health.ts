@@ -3,8 +3,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 import { showMisled } from './callback-app.ts';
 import { answerErrors } from './http/errors.ts';
-import { RequestRefused } from '../intake/refusal.ts';
-import { createApp, onlyMethods } from './http/http.ts';
+import { createApp, noSuchPath, onlyMethods } from './http/http.ts';
 
 export interface HealthDependencies {
   /** False once the process is stopping: the load balancer then sends no more requests. */
@@ -31,9 +30,7 @@ export function createHealthApp({ isAccepting, isDatabaseUp, refused, log }: Hea
       response.status(ready ? 200 : 503).json({ ready, database: database ? 'up' : 'down' });
     })
     .all(onlyMethods('GET'));
-  app.use(showMisled(refused), () => {
-    throw new RequestRefused('not_found', 'no such path');
-  });
+  app.use(showMisled(refused), noSuchPath);
   app.use(answerErrors(log));
   return app;
 }

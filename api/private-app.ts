@@ -1,6 +1,6 @@
 import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/log.ts';
-import { findLongestWithoutEffect } from '../database/queries/callbacks.ts';
+import { findLongestWithoutEffect } from '../database/queries/due-rows.ts';
 import { type DepositView, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
 import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
@@ -15,7 +15,7 @@ import type { CallbackReceiver } from '../intake/receive-callback.ts';
 import { RequestRefused } from '../intake/refusal.ts';
 import { showMisled } from './callback-app.ts';
 import { bindEvidence } from './routes/evidence.ts';
-import { createApp } from './http/http.ts';
+import { createApp, noSuchPath } from './http/http.ts';
 import { bind, type Bound, serve } from './http/bind.ts';
 import {
   createDepositOperation,
@@ -55,9 +55,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
   const app = createApp();
   const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
   serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
-  app.use(showMisled(deps.refused), () => {
-    throw new RequestRefused('not_found', 'no such path');
-  });
+  app.use(showMisled(deps.refused), noSuchPath);
   app.use(answerErrors(deps.log, { isExplained: true }));
   return app;
 }

@@ -3,22 +3,20 @@ import type { ClosedRun, RunStatus } from './closed-run.ts';
 import type { Db } from '../database/pool.ts';
 import { execute, statement } from '../database/statements.ts';
 
-/** A row of the chain, one for each archived run. Times are microseconds since 1970. */
-export interface ArchiveRow {
+export interface NewArchiveRow extends ClosedRun {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly historyHash: Buffer;
+  /** Version of the engine that archived it. */
+  readonly version: string;
+}
+
+/** A row of the chain, one for each archived run. */
+export interface ArchiveRow extends NewArchiveRow {
   readonly n: number;
   readonly prev: Buffer;
   readonly hash: Buffer;
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly workflowType: string;
-  readonly status: RunStatus;
-  readonly closedAtUs: bigint;
-  readonly events: number;
-  readonly historyHash: Buffer;
-  readonly bundleHash: Buffer | null;
-  readonly sdk: string;
-  /** Version of the engine that archived it. */
-  readonly version: string;
+  /** Microseconds since 1970. */
   readonly archivedAtUs: bigint;
 }
 
@@ -29,13 +27,6 @@ export interface ChainHead {
 
 /** The head before the first row. */
 export const EMPTY_CHAIN: ChainHead = { n: 0, hash: createHash('sha256').update('engine.archive').digest() };
-
-export interface NewArchiveRow extends ClosedRun {
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly historyHash: Buffer;
-  readonly version: string;
-}
 
 const APPEND = statement(
   `select engine.append_archive($1, $2, $3, $4, timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10) as n`,
@@ -68,12 +59,6 @@ export async function archiveHead(db: Db): Promise<ChainHead> {
   return rows[0] === undefined ? EMPTY_CHAIN : { n: Number(rows[0].n), hash: rows[0].hash };
 }
 
-/** Rows after number `after` in the order of the chain, at most `limit`. */
-export async function readArchive(db: Db, after: number, limit: number): Promise<ArchiveRow[]> {
-  const { rows } = await db.query<RawRow>(`${ROWS} where n > $1 order by n limit $2`, [after, limit]);
-  return rows.map(toRow);
-}
-
 /** The existing rows with these numbers, in the order of the chain. */
 export async function archiveRows(db: Db, numbers: readonly number[]): Promise<ArchiveRow[]> {
   const { rows } = await db.query<RawRow>(`${ROWS} where n = any($1::bigint[]) order by n`, [numbers]);
@@ -90,32 +75,6 @@ export async function archivedRuns(db: Db, workflowId: string): Promise<ArchiveR
 export async function archivedRunsOf(db: Db, workflowIds: readonly string[]): Promise<ArchiveRow[]> {
   const { rows } = await db.query<RawRow>(`${ROWS} where workflow_id = any($1) order by n`, [workflowIds]);
   return rows.map(toRow);
-}
-
-/** The text that a row's hash covers besides the previous hash; `engine.archive_line` is the same in SQL. */
-export function archiveLine(row: ArchiveRow): string {
-  return [
-    row.n,
-    row.workflowId,
-    row.runId,
-    row.workflowType,
-    row.status,
-    row.closedAtUs,
-    row.events,
-    row.historyHash.toString('hex'),
-    row.bundleHash?.toString('hex') ?? '',
-    row.sdk,
-    row.version,
-    row.archivedAtUs,
-  ].join('|');
-}
-
-/** The fault of the chain at `row`, which has to follow `head`; null: there is none. */
-export function brokenLink(row: ArchiveRow, head: ChainHead): string | null {
-  if (row.n !== head.n + 1) return `row ${row.n} follows row ${head.n}`;
-  if (!row.prev.equals(head.hash)) return 'does not name the hash of the row before it';
-  const hash = createHash('sha256').update(row.prev).update(archiveLine(row), 'utf8').digest();
-  return hash.equals(row.hash) ? null : 'its hash is not that of its fields';
 }
 
 interface RawRow {

@@ -51,8 +51,7 @@ export async function collectEvidence(
 const byTime = (a: EvidenceLine, b: EvidenceLine): number =>
   a.at < b.at ? -1 : a.at > b.at ? 1 : a.source < b.source ? -1 : 1;
 
-const TIME = `to_char(%, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
-const at = (column: string) => TIME.replace('%', column);
+const at = (column: string) => `to_char(${column}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 /** The ids of a deposit's workflows, as an array: each is looked up by index, without a scan of a whole table. */
 const WORKFLOWS_OF = `array(
@@ -156,19 +155,16 @@ async function gapLine({ db }: EvidenceDependencies, workflowId: string, text: s
 
 /** The hash of each line is that of the whole history: an event alone proves nothing. */
 function linesOf(facts: HistoryFacts, hash: string): EvidenceLine[] {
-  const source = `history ${facts.workflowId}`;
-  const line = (time: string, eventId: number, text: string): EvidenceLine => ({
+  const line = (time: string, place: string, text: string): EvidenceLine => ({
     at: time,
-    source: `${source}, event ${eventId}`,
+    source: `history ${facts.workflowId}, ${place}`,
     text,
     hash,
   });
-  const steps = facts.steps.map((step) => line(step.at, step.eventId, sayStep(step)));
-  const end = facts.end === null ? [] : [line(facts.end.at, Number.MAX_SAFE_INTEGER, sayEnd(facts.end))];
-  return [line(facts.startedAt, 1, `the workflow ${facts.workflowType} began`), ...steps, ...end].map((one) => ({
-    ...one,
-    source: one.source.replace(`event ${Number.MAX_SAFE_INTEGER}`, 'its end'),
-  }));
+  const began = line(facts.startedAt, 'event 1', `the workflow ${facts.workflowType} began`);
+  const steps = facts.steps.map((step) => line(step.at, `event ${step.eventId}`, sayStep(step)));
+  const end = facts.end === null ? [] : [line(facts.end.at, 'its end', sayEnd(facts.end))];
+  return [began, ...steps, ...end];
 }
 
 const KNOWN: Readonly<Record<string, string>> = {

@@ -27,44 +27,38 @@ export interface HistoryFacts {
 
 export type EndStatus = 'completed' | 'failed' | 'canceled' | 'terminated' | 'timedOut' | 'continuedAsNew';
 
+interface RecordedEvent {
+  readonly eventId: number;
+  readonly at: string;
+}
+
+interface RecordedCall extends RecordedEvent {
+  readonly name: string;
+  /** Null for local activities, which record no arguments. */
+  readonly input: unknown;
+}
+
 export type HistoryStep =
-  | {
-      readonly kind: 'signal';
-      readonly eventId: number;
-      readonly at: string;
-      readonly name: string;
-      readonly input: unknown;
-    }
-  | {
+  | (RecordedCall & { readonly kind: 'signal' })
+  | (RecordedCall & {
       readonly kind: 'update';
-      readonly eventId: number;
-      readonly at: string;
-      readonly name: string;
-      readonly input: unknown;
       /** Undefined until it completed; null when it failed or returned nothing. */
       readonly outcome?: unknown;
       /** Why the workflow refused it: the type of its failure. Null: it was not refused, or has not completed yet. */
       readonly refusal: string | null;
-    }
-  | {
+    })
+  | (RecordedCall & {
       readonly kind: 'activity';
-      readonly eventId: number;
-      readonly at: string;
-      readonly name: string;
-      /** Null for local activities, which record no arguments. */
-      readonly input: unknown;
       readonly local: boolean;
       readonly failed: boolean;
       readonly result: unknown;
-    }
-  | {
+    })
+  | (RecordedEvent & {
       readonly kind: 'timer';
-      readonly eventId: number;
-      readonly at: string;
       readonly fired: boolean;
       /** The duration that it was set for. */
       readonly durationMs: number;
-    };
+    });
 
 const ENDS: readonly (readonly [keyof HistoryEvent, EndStatus])[] = [
   ['workflowExecutionCompletedEventAttributes', 'completed'],

@@ -7,13 +7,13 @@ import { createArchiver } from '../activities/archiving.ts';
 import { collectEvidence } from '../archive/evidence.ts';
 import { archiveObjects } from '../archive/objects.ts';
 import { type AuditDatabases, loadAuditKeys } from '../config/settings/audit.ts';
+import { tellMisspelt } from '../config/known-variables.ts';
 import { loadLinkRules, loadSignatureConfig } from '../config/settings/audit.ts';
 import { ConfigError, type DatabaseConfig } from '../config/settings/read-environment.ts';
-import { loadSealConfig } from '../config/settings/seals.ts';
+import { loadSealTrust } from '../config/settings/seals.ts';
 import { loadDataConverter, type TemporalConfig } from '../config/temporal.ts';
 import { createPool } from '../database/pool.ts';
 import type { LinkRules } from '../providers/checkout-link.ts';
-import { sealPublicKeys } from '../config/keys/inbox-seal.ts';
 import { temporalHistories } from '../worker/temporal-histories.ts';
 import { engineVersion } from '../worker/version.ts';
 import { workflowSource } from '../worker/workflow-source.ts';
@@ -24,7 +24,7 @@ import { openSigner } from './report/machine-key.ts';
 import { fetchOpen } from './run/open-work.ts';
 import { quietRuntime } from './histories/quiet-runtime.ts';
 import { type AuditCommand, parseCommand, AUDIT_USAGE } from './audit-arguments.ts';
-import { openSession } from './tables/session.ts';
+import { inSession } from './tables/session.ts';
 import { headsOf, verifyReport } from './report/verify.ts';
 import { visible } from '../encoding/visible.ts';
 import '../config/closed-output.ts';
@@ -56,10 +56,15 @@ const show = (line: string) => console.log(line);
  * - 1: something is unexplained, or the audit could not finish.
  * - 2: options or settings are invalid.
  */
-export async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
+async function auditCommand(args: readonly string[], reach: () => Promise<AuditPlace>): Promise<number> {
   quietRuntime();
+  if (args.includes('--help') || args.includes('-h')) {
+    show(AUDIT_USAGE);
+    return 0;
+  }
   try {
     if (args[0] === 'verify') {
+      if (args.length > 2) throw new UsageError(`${args[2]} is too much`);
       const { publicKey } = loadAuditKeys({ toSign: false });
       return await verifyReport(args[1], { pinned: publicKey, say: show });
     }
@@ -73,6 +78,7 @@ export async function auditCommand(args: readonly string[], reach: () => Promise
 
 async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Promise<number> {
   const env = process.env;
+  tellMisspelt(say, env);
   const keys = loadAuditKeys({ toSign: true }, env);
   const exceptions = await readExceptions(command.exceptions);
   const dataConverter = loadDataConverter(env);
@@ -85,7 +91,7 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
   let connection: Connection | undefined;
   try {
     const signer = openSigner(keys, place.machineKeyFile);
-    const seals = loadSealConfig(place.sealPublicKey, env);
+    const sealTrust = loadSealTrust(place.sealPublicKey, env);
     connection = await Connection.connect(temporal.connectionOptions ?? {});
     const client = new Client({ connection, namespace: temporal.namespace, dataConverter });
     const archiveDirectory = env['ARCHIVE_DIRECTORY'] === '' ? undefined : env['ARCHIVE_DIRECTORY'];
@@ -100,7 +106,7 @@ async function run(command: AuditCommand, reach: () => Promise<AuditPlace>): Pro
         code: workflowBundle.code,
         codeVersion: engineVersion(),
         exceptions,
-        sealTrust: { publicKeys: sealPublicKeys(seals.publicKeys), epoch: seals.sealEpoch },
+        sealTrust,
         signatures,
         ...(links === undefined ? {} : { links }),
         processes: command.processes ?? availableParallelism(),
@@ -137,23 +143,14 @@ async function tellEvidence(
   directory: string | undefined,
   externalOrderNumber: string,
 ): Promise<void> {
-  const db = await openSession(auditor, null);
-  try {
-    const lines = await collectEvidence(
-      {
-        db,
-        objects: archiveObjects(db, directory),
-        codecs: dataConverter.payloadCodecs ?? [],
-        fetchOpen: (workflowId) => fetchOpen(client, workflowId),
-      },
-      externalOrderNumber,
-    );
-    if (lines === null) throw new UsageError(`there is no deposit ${externalOrderNumber}`);
-    for (const { at, source, text, hash } of lines)
-      show(`${at}  ${hash.slice(0, 12)}  ${visible(`${source}: ${text}`)}`);
-  } finally {
-    await db.end();
-  }
+  const codecs = dataConverter.payloadCodecs ?? [];
+  const lines = await inSession(auditor, (db) => {
+    const objects = archiveObjects(db, directory);
+    const open = (workflowId: string) => fetchOpen(client, workflowId);
+    return collectEvidence({ db, objects, codecs, fetchOpen: open }, externalOrderNumber);
+  });
+  if (lines === null) throw new UsageError(`there is no deposit ${externalOrderNumber}`);
+  for (const { at, source, text, hash } of lines) show(`${at}  ${hash.slice(0, 12)}  ${visible(`${source}: ${text}`)}`);
 }
 
 /** Archives workflows that closed recently, before the archive is audited. */

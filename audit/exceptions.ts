@@ -67,7 +67,7 @@ export async function readExceptions(path: string): Promise<Exceptions> {
 }
 
 /** The detail of the finding about such a deposit. Other postings give another detail, which no exception explains. */
-export const doubleDetail = (postings: readonly string[]): string =>
+const doubleDetail = (postings: readonly string[]): string =>
   `postings ${postings.join(', ')} stood beside each other when that became a rule`;
 
 /** The exception that explains a finding. */

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type pg from 'pg';
 import { asCalled, UsageError } from '../config/command-line.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
@@ -25,7 +24,7 @@ async function main(args: readonly string[]): Promise<number> {
       console.log(asCalled(KEYS_USAGE));
       return 0;
     }
-    const url = loadOwnerUrl(join(process.cwd(), '.data', 'local.env'));
+    const url = loadOwnerUrl();
     const pool = createPool({ url, max: 1, applicationName: 'deposit-keys' });
     try {
       if (command.kind === 'create') return await create(pool, command.wanted);

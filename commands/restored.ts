@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { asCalled, takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
@@ -24,7 +23,7 @@ const MISUSED = 2;
 async function main(): Promise<number> {
   let url: string;
   try {
-    url = loadOwnerUrl(join(process.cwd(), '.data', 'local.env'));
+    url = loadOwnerUrl();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     console.error(error.message);

@@ -1,4 +1,4 @@
-import { asCalled, readArgumentsOr } from '../config/command-line.ts';
+import { readArgumentsOr } from '../config/command-line.ts';
 import { runReviews, STEP_OPTIONS, REVIEWS_USAGE } from './reviews-terminal.ts';
 import '../config/closed-output.ts';
 
@@ -10,12 +10,9 @@ const options = {
   deposit: { type: 'string' },
   posting: { type: 'string' },
   case: { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 const { values, positionals } = readArgumentsOr(REVIEWS_USAGE, options);
-if (values.help) console.log(asCalled(REVIEWS_USAGE));
-else
-  process.exitCode = await runReviews(positionals, values, process.env, {
-    out: (line) => console.log(line),
-    error: (line) => console.error(line),
-  });
+process.exitCode = await runReviews(positionals, values, process.env, {
+  out: (line) => console.log(line),
+  error: (line) => console.error(line),
+});

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
-import { publicSealKey, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
+import { publicSealKey, sealKey } from '../config/keys/inbox-seal.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
-import { loadSealConfig, loadSealKey } from '../config/settings/seals.ts';
+import { loadSealKey, loadSealTrust } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { Secret } from '../config/keys/secret.ts';
@@ -37,10 +36,9 @@ async function register(): Promise<void> {
   try {
     const seed = loadSealKey();
     const key = sealKey(seed);
-    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
-    const trust = { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch };
+    const trust = loadSealTrust(publicSealKey(seed));
     const pool = createPool({
-      url: loadOwnerUrl(join(process.cwd(), '.data', 'local.env')),
+      url: loadOwnerUrl(),
       max: 1,
       applicationName: 'deposit-seal-key',
     });

@@ -1,3 +1,4 @@
+import { tellMisspelt } from '../config/known-variables.ts';
 import { loadApiConfig } from '../config/settings/api.ts';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/settings/migration.ts';
 import { ConfigError } from '../config/settings/read-environment.ts';
@@ -26,6 +27,7 @@ const server =
 const loaders = [loadWorkerConfig, loadApiConfig, loadMigrationUrl, loadArchiveEvery, loadDataConverter];
 const problems = new Set([...passwords, ...server, ...loaders.flatMap((load) => problemsOf(() => load()))]);
 
+tellMisspelt((line) => console.error(line));
 if (problems.size > 0) {
   console.error(`the settings have ${problems.size} problem(s) (docs/reference/settings.md):`);
   for (const problem of [...problems].toSorted()) console.error(`  ${problem}`);

@@ -18,18 +18,13 @@ const options = {
   name: { type: 'string' },
   yes: { type: 'boolean', default: false },
   wallet: { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false },
   ...STEP_OPTIONS,
 } as const;
 const { values, positionals } = readArgumentsOr(USAGE, options);
 
 async function main(): Promise<number> {
-  const { 'new-key': newKey, key, name, yes, help, ...said } = values;
+  const { 'new-key': newKey, key, name, yes, ...said } = values;
   try {
-    if (help) {
-      console.log(USAGE);
-      return 0;
-    }
     if (newKey !== undefined) return makeKey(newKey);
     if (key === undefined || name === undefined) throw new Error(`--key and --name are needed\n\n${USAGE}`);
     const agrees = async (shown: readonly string[]) => {

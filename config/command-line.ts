@@ -36,15 +36,38 @@ export function readArguments<const O extends Options>(
   }
 }
 
-/** Calls {@link readArguments} for this process. On an error prints the usage and exits with 2. */
-export function readArgumentsOr<const O extends Options>(usage: string, options: O): Arguments<O> {
+/** Ends this process with 2: the command line is not understood. Nothing was done. */
+export function endMisused(message: string, usage: string): never {
+  process.stderr.write(`${message}.\n\n${asCalled(usage)}\n`);
+  process.exit(2);
+}
+
+/**
+ * Calls {@link readArguments} for this process. `--help` prints the usage and exits with 0; an error prints it too and
+ * exits with 2.
+ */
+export function readArgumentsOr<const O extends Options>(
+  usage: string,
+  options: O,
+  rules?: { readonly allowPositionals: boolean },
+): Arguments<O> {
+  const help = { help: { type: 'boolean', short: 'h', default: false } } as const;
   try {
-    return readArguments(process.argv.slice(2), options);
+    const found = readArguments(process.argv.slice(2), { ...options, ...help }, rules);
+    const { help: isAsked, ...values } = found.values as { readonly help: boolean };
+    if (!isAsked) return { ...found, values } as Arguments<O>;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`${error.message}.\n\n${asCalled(usage)}\n`);
-    process.exit(2);
+    endMisused(error.message, usage);
   }
+  process.stdout.write(`${asCalled(usage)}\n`);
+  process.exit(0);
+}
+
+/** Reads the number of an option; if it is none, prints the usage and exits with 2. */
+export function wholeOr(usage: string, option: string, text: string, least = 0): number {
+  if (/^\d{1,10}$/.test(text) && Number(text) >= least) return Number(text);
+  return endMisused(`--${option}: expected a whole number from ${least}`, usage);
 }
 
 /**

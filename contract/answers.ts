@@ -24,9 +24,9 @@ export const postingId = (description: string) =>
     .regex(/^\d+$/)
     .meta({ description, examples: ['17'] });
 /** The name of a case, which is the id of its workflow. */
-export const caseName = text('The case in which operators decide about it.');
+const caseName = text('The case in which operators decide about it.');
 
-export const creditAnswer = z
+const creditAnswer = z
   .strictObject({
     postingId: postingId('The posting.'),
     amount: decimal('The amount that the wallet received, MTC.'),

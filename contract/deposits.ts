@@ -78,7 +78,8 @@ export const createDepositOperation = operation({
     },
     201: { description: 'Created; redirectUrl is the checkout.', schema: depositAnswer, example: DEPOSIT, links },
     202: {
-      description: 'Accepted; the placement has no result yet and redirectUrl is null. Poll the deposit.',
+      description:
+        'Accepted; the placement has no result yet and redirectUrl is null. Read the deposit after Retry-After seconds, or repeat the request: it places no second order.',
       schema: depositAnswer,
       example: PLACING,
       links,

@@ -31,6 +31,9 @@ export const HTTP = {
   internal_error: { status: 500, title: 'A defect of ours' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>;
 
+/** `Retry-After` of a 202 and of a 503 that names no other time. */
+export const RETRY_AFTER_SECONDS = 2;
+
 /** `detail` of every 401 about a key; it does not reveal what is wrong with the key. */
 export const NO_LIVING_KEY =
   'no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked';

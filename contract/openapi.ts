@@ -22,7 +22,7 @@ const EXAMPLES: Readonly<
   refused: { code: 'NO_ADVERTISEMENT', detail: 'the provider refused the order: no advertisement' },
   decision_refused: { code: 'case_closed', detail: 'the case is decided, or a decision is being carried out' },
   rate_limited: { detail: 'too many requests; the header Retry-After says when to go on' },
-  unavailable: { detail: 'nothing was accepted; the same request may be repeated' },
+  unavailable: { detail: 'the database did not finish it; the same request may be repeated' },
 };
 
 const problem = z
@@ -88,9 +88,7 @@ function refusalResponse(code: Documented): Json {
   return {
     description: describe(code),
     ...(code === 'unauthorized' ? { headers: { 'WWW-Authenticate': header('Bearer', { type: 'string' }) } } : {}),
-    ...(code === 'rate_limited' || code === 'unavailable'
-      ? { headers: { 'Retry-After': header('Seconds to wait.', { type: 'integer', minimum: 1 }) } }
-      : {}),
+    ...(code === 'rate_limited' || code === 'unavailable' ? { headers: RETRY_AFTER } : {}),
     content: {
       'application/problem+json': {
         schema: {
@@ -112,8 +110,9 @@ const describe = (kind: Documented): string =>
     .join(' ');
 
 const header = (description: string, schema: Json) => ({ description, required: true, schema });
+const RETRY_AFTER = { 'Retry-After': header('Seconds to wait.', { type: 'integer', minimum: 1 }) };
 
-function answerResponse(schemas: Schemas, answer: Answer, isCreated: boolean): Json {
+function answerResponse(schemas: Schemas, answer: Answer, isCreated: boolean, isUnfinished: boolean): Json {
   const links = Object.entries(answer.links ?? {}).map(([operationId, parameters]) => [
     operationId,
     {
@@ -121,9 +120,13 @@ function answerResponse(schemas: Schemas, answer: Answer, isCreated: boolean): J
       parameters: Object.fromEntries(Object.entries(parameters).map(([name, at]) => [name, `$response.body#${at}`])),
     },
   ]);
+  const headers = {
+    ...(isCreated ? { Location: header('The deposit.', { type: 'string' }) } : {}),
+    ...(isUnfinished ? RETRY_AFTER : {}),
+  };
   return {
     description: answer.description,
-    ...(isCreated ? { headers: { Location: header('The deposit.', { type: 'string' }) } } : {}),
+    ...(Object.keys(headers).length === 0 ? {} : { headers }),
     content: {
       [answer.contentType ?? 'application/json']: {
         schema: schemas.write(answer.schema, 'output'),
@@ -158,7 +161,12 @@ function operationObject(schemas: Schemas, declared: Operation): Json {
       ([status, answer]) =>
         [
           status,
-          answerResponse(schemas, answer, declared.method === 'POST' && declared.answers[201] !== undefined),
+          answerResponse(
+            schemas,
+            answer,
+            declared.method === 'POST' && declared.answers[201] !== undefined,
+            status === '202',
+          ),
         ] as const,
     ),
     ...refusals.map((code) => [String(HTTP[code].status), { $ref: `#/components/responses/${code}` }] as const),

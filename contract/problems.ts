@@ -56,8 +56,8 @@ export const ANSWERS = {
     remedy: 'Repeat it after `Retry-After` seconds.',
   },
   unavailable: {
-    meaning: 'Nothing was accepted; the same request may be repeated.',
-    remedy: 'Repeat it after `Retry-After` seconds.',
+    meaning: 'The request was not finished in time; `detail` says what is stored, and nothing counts twice.',
+    remedy: 'Repeat it after `Retry-After` seconds; a step about a case only after a look at the case.',
   },
   internal_error: { meaning: 'A defect of the engine; it was logged.', remedy: 'Report it; the log has the place.' },
 } as const satisfies Record<ErrorCode, Meaning>;

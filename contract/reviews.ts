@@ -176,6 +176,11 @@ export const readReviewOperation = operation({
   refusals: ['not_found'],
 });
 
+/** Said of each step: 503 is no refusal. */
+const AFTER_503 =
+  'After 503 the step is stored and may still count: read the case before you repeat it. ' +
+  'A repeated step needs a new signature, if it has one.';
+
 export const proposeOperation = operation({
   id: 'proposeDecision',
   method: 'POST',
@@ -185,7 +190,8 @@ export const proposeOperation = operation({
   description:
     'If another payment of the deposit is in its wallet, `beside` names the newest one as the case shows it ' +
     '(`newestCredit`; else 409 credited_meanwhile), and two people are required at any limit. Only to credit an ' +
-    'unreadable callback, `facts` state the payment by the provider’s statement (else 409 facts_required).',
+    'unreadable callback, `facts` state the payment by the provider’s statement (else 409 facts_required). ' +
+    AFTER_503,
   scopes: DECIDE,
   params,
   body: proposeBody,
@@ -199,13 +205,13 @@ export const confirmOperation = operation({
   path: '/v1/reviews/{id}/confirm',
   tag: TAG,
   summary: 'Confirm a proposal',
-  description: 'Above the review limit, another person than the proposer has to confirm.',
+  description: `Above the review limit, another person than the proposer has to confirm. ${AFTER_503}`,
   scopes: DECIDE,
   params,
   body: confirmBody,
   answers: {
     200: itself('The case, decided and carried out.', DECIDED),
-    202: itself('Confirmed, and still being carried out, because the database is out of reach.', CONFIRMED),
+    202: itself('Confirmed, and not carried out within 8 s. Read the case after Retry-After seconds.', CONFIRMED),
   },
   refusals: ['not_found', 'decision_refused'],
 });
@@ -216,6 +222,7 @@ export const withdrawOperation = operation({
   path: '/v1/reviews/{id}/withdraw',
   tag: TAG,
   summary: 'Withdraw a proposal',
+  description: AFTER_503,
   scopes: DECIDE,
   params,
   body: withdrawBody,

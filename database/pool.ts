@@ -136,6 +136,17 @@ export function createClient(config: pg.ClientConfig): pg.Client {
   return client;
 }
 
+/** Runs `work` on a connection of {@link createClient}, and ends it. */
+export async function withClient<T>(config: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = createClient(config);
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
 /**
  * The pool removes its own listener when it hands a client out, and the caller adds one a moment later. The end of a
  * connection that arrived together with the answer before would have no listener, and would end the process.

@@ -10,6 +10,12 @@ if [ "$(uname -sm)" != 'Linux x86_64' ]; then
   echo 'This needs Linux on x64: the Nodes that it fetches are for that.' >&2
   exit 2
 fi
+for version in "$@"; do
+  if ! [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]]; then
+    echo 'npm run test:nodes [-- VERSION…]: versions of Node, such as 24.22.3' >&2
+    exit 2
+  fi
+done
 [ $# -gt 0 ] || set -- 20.20.2 22.23.5 24.22.3 26.12.1
 npm="$(command -v npm)"
 folder="$(mktemp -d)"

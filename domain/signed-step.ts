@@ -1,4 +1,4 @@
-import type { Decision } from './decision.ts';
+import type { Proposal } from './decision.ts';
 
 /**
  * The content that an operator signs on their own device: one step, with every fact that distinguishes it from another.
@@ -26,16 +26,9 @@ export interface SignedStep {
   readonly nonce: string;
 }
 
-export interface ProposedStep {
-  readonly operator: string;
-  readonly decision: Decision;
-  readonly reason: string;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
+export interface ProposedStep extends Required<Omit<Proposal, 'decisionId'>> {
   /** The wallet that a credit goes to; null for other decisions. */
   readonly wallet: string | null;
-  readonly beside: string | null;
-  readonly onlyOrdered: boolean;
 }
 
 export interface SignedFacts {

@@ -1,11 +1,27 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { endMisused } from '../config/command-line.ts';
 import { root } from '../local/servers/paths.ts';
 
 const run = promisify(execFile);
+
+/** Returns the name of a commit that an option gives; if git has none of that name, prints the usage and exits with 2. */
+export function commitOr(usage: string, option: string, name: string | undefined): string {
+  if (name === undefined) return endMisused(`--${option} COMMIT is missing`, usage);
+  const found = spawnSync('git', [
+    '-C',
+    root,
+    'rev-parse',
+    '--verify',
+    '--quiet',
+    '--end-of-options',
+    `${name}^{commit}`,
+  ]);
+  return found.status === 0 ? name : endMisused(`--${option}: git has no commit ${JSON.stringify(name)}`, usage);
+}
 
 /** The files of that version, with the packages of this one where it asks for the same. */
 export async function checkout(commit: string): Promise<{ readonly at: string; readonly drop: () => Promise<void> }> {

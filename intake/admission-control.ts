@@ -5,7 +5,7 @@ import { QueueFull, type QueueLimits, KeyedQueue } from './keyed-queue.ts';
 /**
  * Work about one order queues here, so that an order whose row is locked takes one connection and not the whole pool.
  */
-export const ORDER_LIMITS: QueueLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
+const ORDER_LIMITS: QueueLimits = { maxWaiting: 200, maxWaitMs: 3_000 };
 
 /**
  * Runs `work` in its turn. Throws {@link RequestRefused} `unavailable` when it gets none; `work` has not begun then.

@@ -150,10 +150,8 @@ async function start(deps: CreateDependencies, row: DepositRow): Promise<boolean
       { deposit: row.externalOrderNumber, error: (error as Error).name },
       'Temporal did not take the start',
     );
-    throw Object.assign(
-      new RequestRefused('unavailable', 'the deposit is reserved and no order was placed yet; repeat the same request'),
-      { cause: error },
-    );
+    const detail = 'the deposit is reserved and its order may not be placed yet; the same request may be repeated';
+    throw new RequestRefused('unavailable', detail, { cause: error });
   }
 }
 

@@ -18,7 +18,7 @@ import {
 } from '../database/queries/decisions.ts';
 import { findDeposit } from '../database/queries/deposits.ts';
 import { findSealed, isGenuine, type SealTrust, type SealVerdict, verdictOn } from '../providers/sealed-rows.ts';
-import type { SignedStep } from '../domain/signed-step.ts';
+import type { ProposedStep, SignedStep } from '../domain/signed-step.ts';
 import {
   DECISION_FAULTS,
   type Decision,
@@ -30,9 +30,8 @@ import {
 import { signalSettled } from './signal-workflow.ts';
 import { confirm, lookAgain, propose, withdraw } from '../workflows/messages.ts';
 import { type SignatureTrust, operatorKeyOf } from '../config/keys/operator-keys.ts';
-import type { ProvenCaller } from '../database/queries/api-keys.ts';
-import { mayUse } from '../database/queries/api-keys.ts';
-import { UNSIGNED } from '../contract/errors.ts';
+import { mayUse, type ProvenCaller } from '../database/queries/api-keys.ts';
+import { type ErrorCode, UNSIGNED } from '../contract/errors.ts';
 import { RequestRefused } from './refusal.ts';
 import type { LimitPerKey } from './admission-control.ts';
 import { isPlain } from '../domain/ids.ts';
@@ -81,15 +80,7 @@ async function isForged(deps: DecideDependencies, found: CaseRow): Promise<boole
   return !isGenuine((await verdictsOn(deps, [found])).get(found.inboxId)!);
 }
 
-export interface ProposeBody {
-  readonly decision: Decision;
-  readonly reason: string;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
-  /** The newest credit of the deposit that gets the money, as the operator saw it. */
-  readonly beside: string | null;
-  /** The wallet gets what was ordered, and the rest of what was received stays in suspense. */
-  readonly onlyOrdered: boolean;
+export interface ProposeBody extends Omit<ProposedStep, 'operator' | 'wallet'> {
   /** The facts in the provider's statement, where the callback cannot be read. */
   readonly facts: StatedFacts | null;
 }
@@ -103,7 +94,7 @@ export interface StepSignature {
 /**
  * Proposes a decision. Like every step it is stored first, in the operator's name, and then sent to the case's
  * workflow, which alone decides whether it counts. Throws {@link RequestRefused} `decision_refused` with the fault as
- * its code, or `unavailable` (retry the same request).
+ * its code, or `unavailable`: the step is stored and may still count.
  */
 export async function proposeDecision(
   deps: DecideDependencies,
@@ -245,7 +236,7 @@ async function write(
     const fault = REFUSED_BY_TABLE[String((error as { code?: unknown }).code)];
     if ((error as { constraint?: unknown }).constraint === 'decision_nonce') throw unsigned('signature_used');
     if (fault === undefined) return refusedByProof(error);
-    throw Object.assign(refusal(fault), { cause: error });
+    throw refusal(fault, error);
   }
 }
 
@@ -262,7 +253,7 @@ async function verified(
   found: CaseRow,
   of: StepSignature & {
     readonly step: SignedStep['step'];
-    readonly proposal: Omit<SignedStep['proposed'], 'wallet'> & { readonly signature: string | null };
+    readonly proposal: Omit<ProposedStep, 'wallet'> & { readonly signature: string | null };
     readonly reason: string | null;
     readonly facts: StatedFacts | null;
   },
@@ -301,17 +292,17 @@ async function verified(
 }
 
 /** The refusals that depend on the key, by SQLSTATE: it may have been revoked since the request was admitted. */
-const REFUSED_BY_PROOF: Readonly<Record<string, () => RequestRefused>> = {
-  P0E30: () => new RequestRefused('not_found', 'no such case'),
-  P0E35: () => new RequestRefused('unauthorized', 'the API key may not decide any more'),
-  P0E36: () => new RequestRefused('not_found', 'no such credit, no such deposit, and no such closed case'),
-  P0E37: () => new RequestRefused('unavailable', 'another case about this money was decided just now: repeat'),
+const REFUSED_BY_PROOF: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  P0E30: ['not_found', 'no such case'],
+  P0E35: ['unauthorized', 'the API key may not decide any more'],
+  P0E36: ['not_found', 'no such credit, no such deposit, and no such closed case'],
+  P0E37: ['unavailable', 'another case about this money was decided just now: repeat'],
 };
 
 /** Throws the {@link RequestRefused} for a refusal by the database, or the error itself. */
 export function refusedByProof(error: unknown): never {
   const refused = REFUSED_BY_PROOF[String((error as { code?: unknown }).code)];
-  throw refused === undefined ? error : Object.assign(refused(), { cause: error });
+  throw refused === undefined ? error : new RequestRefused(...refused, { cause: error });
 }
 
 /** Only a credit of an unreadable callback takes facts: each of two operators reads them in the statement. */
@@ -375,7 +366,8 @@ const WORDS: Readonly<Record<DecisionFault, string>> = {
   not_written: 'the step is not in the table as it was told',
 };
 
-const refusal = (fault: DecisionFault) => new RequestRefused('decision_refused', WORDS[fault], { shownCode: fault });
+const refusal = (fault: DecisionFault, cause?: unknown) =>
+  new RequestRefused('decision_refused', WORDS[fault], { shownCode: fault, cause });
 
 /**
  * Faults that a retry may cure, after a signal to look at the row:
@@ -401,28 +393,21 @@ async function tell<T>(
   refuse: (fault: DecisionFault) => Promise<boolean>,
   ask: () => Promise<T>,
 ): Promise<T | undefined> {
-  try {
-    return await askOnce(deps, found, ask);
-  } catch (error) {
-    const fault = faultIn(error);
-    if (fault === undefined) throw error;
-    let last: unknown = error;
-    for (const pauseMs of ASK_AGAIN_MS) {
-      const lastFault = faultIn(last);
-      if (lastFault === undefined || !MAY_PASS.includes(lastFault)) break;
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await askOnce(deps, found, ask);
+    } catch (error) {
+      const [fault, pauseMs] = [faultIn(error), ASK_AGAIN_MS[tries]];
+      if (fault === undefined) throw error;
+      if (pauseMs === undefined || !MAY_PASS.includes(fault)) {
+        if (await refuse(fault)) return undefined;
+        throw error;
+      }
       await handleOf(deps, found)
         .signal(lookAgain)
         .catch(() => undefined);
       await sleep(pauseMs);
-      try {
-        return await askOnce(deps, found, ask);
-      } catch (again) {
-        last = again;
-      }
     }
-    const refusedFor = faultIn(last);
-    if (refusedFor !== undefined && (await refuse(refusedFor))) return undefined;
-    throw last;
   }
 }
 
@@ -438,19 +423,13 @@ async function askOnce<T>({ pool, client }: DecideDependencies, found: CaseRow, 
     const cause = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
     const type = cause instanceof ApplicationFailure ? cause.type : undefined;
     const fault = DECISION_FAULTS.find((known) => known === type);
-    if (fault !== undefined) throw Object.assign(refusal(fault), { cause: error });
+    if (fault !== undefined) throw refusal(fault, error);
     // The case was decided meanwhile. If not, its workflow was not started yet or is gone, and the relay starts one.
     const gone = error instanceof WorkflowNotFoundError;
-    if (gone && (await findCase(pool, found.workflowId))?.closedAt instanceof Date) {
-      throw Object.assign(refusal('case_closed'), { cause: error });
-    }
-    throw Object.assign(
-      new RequestRefused(
-        'unavailable',
-        'the step is written down and nobody heard of it yet; look at the case, then repeat',
-      ),
-      { cause: error },
-    );
+    if (gone && (await findCase(pool, found.workflowId))?.closedAt instanceof Date) throw refusal('case_closed', error);
+    const detail =
+      'the step is stored and its case did not answer in time: it may still count; read the case, then repeat it';
+    throw new RequestRefused('unavailable', detail, { cause: error });
   }
 }
 

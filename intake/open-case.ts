@@ -11,7 +11,7 @@ import { readClocks } from '../database/queries/provider-clock.ts';
 import { type Operator, refusedByProof, visibleCase } from './decide-case.ts';
 import { RequestRefused } from './refusal.ts';
 import type { DoubtBody } from '../contract/review-answers.ts';
-import { depositInput, RPC_TIMEOUT_MS, startReview } from './start-workflow.ts';
+import { depositInput, describeInTime, inTime, startReview } from './start-workflow.ts';
 import { isPlain } from '../domain/ids.ts';
 
 export interface CaseDependencies {
@@ -32,9 +32,7 @@ export async function doubtCredit(deps: CaseDependencies, operator: Operator, bo
   try {
     await startCase(deps, found);
   } catch (error) {
-    throw Object.assign(new RequestRefused('unavailable', 'the case is written down and not open yet; repeat'), {
-      cause: error,
-    });
+    throw new RequestRefused('unavailable', 'the case is written down and not open yet; repeat', { cause: error });
   }
   return found;
 }
@@ -107,9 +105,7 @@ export async function whereIs(
   lagMs: number,
 ): Promise<'running' | 'ended' | 'stopped' | 'gone'> {
   try {
-    const { status, closeTime } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-      unopened(client).getHandle(workflowId).describe(),
-    );
+    const { status, closeTime } = await describeInTime(client, workflowId);
     if (status.name === 'RUNNING' || status.name === 'PAUSED') return 'running';
     if (status.name !== 'COMPLETED') return 'stopped';
     const { databaseMs } = await readClocks(pool);
@@ -154,9 +150,9 @@ export async function perhapsNotRunning<Row>(
  */
 export async function saidBy(client: Client, workflowId: string): Promise<string> {
   try {
-    const result = (await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-      resultOf(client, workflowId),
-    )) as Partial<Record<string, unknown>> | null;
+    const result = (await inTime(client, () => resultOf(client, workflowId))) as Partial<
+      Record<string, unknown>
+    > | null;
     const said = ['decision', 'decidedBy', 'state', 'postingId', 'transactionCode']
       .filter((field) => isPlain(result?.[field]))
       .map((field) => `${field} ${String(result![field])}`);

@@ -6,6 +6,7 @@ interface RefusalOptions {
   readonly shownCode?: string;
   /** Whole seconds after which a retry may help. */
   readonly retryAfterSeconds?: number;
+  readonly cause?: unknown;
 }
 
 /**
@@ -18,7 +19,7 @@ export class RequestRefused extends Error {
   readonly shownCode: string;
   readonly retryAfterSeconds: number | undefined;
   constructor(code: ErrorCode, detail: string, options: RefusalOptions = {}) {
-    super(detail);
+    super(detail, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.faults = options.faults ?? [];
     this.shownCode = options.shownCode ?? code;

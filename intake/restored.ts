@@ -1,18 +1,14 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { PayloadCodec } from '@temporalio/common';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
 import { unopened } from '../config/temporal.ts';
+import { inLanes } from '../telemetry/lanes.ts';
 import { raiseAlarm } from '../telemetry/log.ts';
 import { findCallback, insertRestored } from '../database/queries/callbacks.ts';
-import {
-  casesWithoutRow,
-  decidedLongAgo,
-  regainCase,
-  withoutCaseOf,
-  type WithoutCase,
-} from '../database/queries/cases.ts';
-import { adoptDeposit, endedOrMissing, type OpenDeposit } from '../database/queries/deposits.ts';
+import { casesWithoutRow, decidedLongAgo, regainCase } from '../database/queries/cases.ts';
+import { type OpenDeposit, type WithoutCase, withoutCaseOf } from '../database/queries/due-rows.ts';
+import { adoptDeposit, endedOrMissing } from '../database/queries/deposits.ts';
 import { wasRestoredSince } from '../database/queries/placements.ts';
 import { inTransaction } from '../database/pool.ts';
 import { readClocks } from '../database/queries/provider-clock.ts';
@@ -22,7 +18,7 @@ import { lookAgain, type ReviewInput } from '../workflows/messages.ts';
 import { saidBy, whereIs } from './open-case.ts';
 import { signalLookAgain, signalCallback, type SignalDependencies } from './signal-workflow.ts';
 import type { Sealer } from '../config/keys/inbox-seal.ts';
-import { RPC_TIMEOUT_MS, startDeposit } from './start-workflow.ts';
+import { describeInTime, inTime, startDeposit, unlessGone } from './start-workflow.ts';
 import { depositWorkflowId, isPlain, plainName } from '../domain/ids.ts';
 
 /**
@@ -76,9 +72,7 @@ export async function tellOverdue(
 ): Promise<boolean> {
   if (!isOverdue(deposit, overdueMs)) return false;
   const { externalOrderNumber, state, settings } = deposit;
-  const { startTime } = await deps.client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-    unopened(deps.client).getHandle(depositWorkflowId(externalOrderNumber)).describe(),
-  );
+  const { startTime } = await describeInTime(deps.client, depositWorkflowId(externalOrderNumber));
   const { databaseMs } = await readClocks(deps.pool);
   const windowMs = settings.paymentWindowMs + (state === 'AWAITING_PAYMENT' ? 0 : settings.listeningWindowMs);
   if (databaseMs - startTime.getTime() < windowMs + overdueMs) return false;
@@ -137,11 +131,6 @@ async function showEnded(deps: RestoreDependencies, { externalOrderNumber }: Dep
   return true;
 }
 
-/** A workflow that has ended meanwhile needs no signal. */
-function unlessGone(error: unknown): void {
-  if (!(error instanceof WorkflowNotFoundError)) throw error;
-}
-
 const CHUNK = 500;
 const AT_A_TIME = 8;
 
@@ -154,18 +143,12 @@ const AT_A_TIME = 8;
 export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, stop: AbortSignal): Promise<void> {
   const { client, pool, log } = deps;
   const failures: unknown[] = [];
-  const each = async (workflowIds: readonly string[], work: (workflowId: string) => Promise<void>) => {
-    const queue = workflowIds.values();
-    await Promise.all(
-      Array.from({ length: AT_A_TIME }, async () => {
-        for (const id of queue) if (!stop.aborted) await work(id).catch((error: unknown) => failures.push(error));
-      }),
-    );
-  };
+  const each = (workflowIds: readonly string[], work: (workflowId: string) => Promise<void>) =>
+    inLanes(workflowIds, AT_A_TIME, async (id) => {
+      if (!stop.aborted) await work(id).catch((error: unknown) => failures.push(error));
+    });
   const wake = (workflowId: string) =>
-    client
-      .withDeadline(Date.now() + RPC_TIMEOUT_MS, () => client.workflow.getHandle(workflowId).signal(lookAgain))
-      .catch(unlessGone);
+    inTime(client, () => client.workflow.getHandle(workflowId).signal(lookAgain)).catch(unlessGone);
   await inChunks(client, 'deposit', stop, async (workflowIds) => {
     const numbers = workflowIds.map((id) => id.replace(/^deposit:/, ''));
     const { ended, missing } = await endedOrMissing(pool, numbers.filter(isPlain), lagMs);
@@ -189,9 +172,7 @@ export async function wakeOutdated(deps: RestoreDependencies, lagMs: number, sto
  * and operators state for themselves what they credit. Idempotent.
  */
 async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promise<void> {
-  const handle = deps.client.workflow.getHandle(workflowId);
-  const inTime = <T>(call: () => Promise<T>) => deps.client.withDeadline(Date.now() + RPC_TIMEOUT_MS, call);
-  const { startTime } = await inTime(() => unopened(deps.client).getHandle(workflowId).describe());
+  const { startTime } = await describeInTime(deps.client, workflowId);
   const about = (await wasRestoredSince(deps.pool, startTime)) ? await subjectOf(deps.client, workflowId) : null;
   if (about === null) return raiseAlarm(deps.log, 'case_row_missing', { case: plainName(workflowId) });
   const row = await inTransaction(deps.pool, (client) =>
@@ -199,7 +180,8 @@ async function rebuildCase(deps: RestoreDependencies, workflowId: string): Promi
   );
   raiseAlarm(deps.log, 'case_rebuilt', { case: workflowId, deposit: about.externalOrderNumber, inboxId: row?.id });
   if (row !== null) await signalCallback(deps, row);
-  await inTime(() => handle.terminate('its row was lost with the database, and another case holds what it was about'));
+  const why = 'its row was lost with the database, and another case holds what it was about';
+  await inTime(deps.client, () => deps.client.workflow.getHandle(workflowId).terminate(why));
 }
 
 /** Returns the input of a running case, in words; null: the workflow is not ours. */
@@ -207,9 +189,7 @@ async function subjectOf(
   client: Client,
   workflowId: string,
 ): Promise<{ readonly externalOrderNumber: string; readonly said: string } | null> {
-  const sealed = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-    client.workflow.getHandle(workflowId).fetchHistory(),
-  );
+  const sealed = await inTime(client, () => client.workflow.getHandle(workflowId).fetchHistory());
   const input = await inputOf(sealed, client.options.loadedDataConverter.payloadCodecs);
   const { externalOrderNumber, reason, inboxId, transactionCode, payment } = input;
   if (!isPlain(workflowId) || typeof externalOrderNumber !== 'string' || !IDENTIFIER.test(externalOrderNumber))

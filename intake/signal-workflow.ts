@@ -1,5 +1,4 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { unopened } from '../config/temporal.ts';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import { type Log, raiseAlarm } from '../telemetry/log.ts';
@@ -8,7 +7,7 @@ import { findDeposit, markTold } from '../database/queries/deposits.ts';
 import type { Standing } from '../domain/decision.ts';
 import { callbackAccepted, lookAgain, orderAnswered } from '../workflows/messages.ts';
 import { findPosting } from '../ledger/read.ts';
-import { depositInput, RPC_TIMEOUT_MS, startDeposit, startReview } from './start-workflow.ts';
+import { depositInput, describeInTime, inTime, startDeposit, startReview, unlessGone } from './start-workflow.ts';
 import { depositWorkflowId } from '../domain/ids.ts';
 
 export interface SignalDependencies {
@@ -65,7 +64,7 @@ async function signalMissing(deps: SignalDependencies, callback: CallbackRow): P
 
 async function signal({ client }: SignalDependencies, callback: CallbackRow): Promise<void> {
   const handle = client.workflow.getHandle(depositWorkflowId(callback.externalOrderNumber));
-  await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.signal(callbackAccepted, paymentOf(callback)));
+  await inTime(client, () => handle.signal(callbackAccepted, paymentOf(callback)));
 }
 
 /**
@@ -126,28 +125,19 @@ export async function signalAnswered(
   { externalOrderNumber, expiresAt }: { readonly externalOrderNumber: string; readonly expiresAt: Date },
 ): Promise<void> {
   const handle = client.workflow.getHandle(depositWorkflowId(externalOrderNumber));
-  await client
-    .withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-      handle.signal(orderAnswered, { expiresAt: expiresAt.toISOString() }),
-    )
-    .catch((error: unknown) => {
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
-    });
+  await inTime(client, () => handle.signal(orderAnswered, { expiresAt: expiresAt.toISOString() })).catch(unlessGone);
 }
 
 /** Signals the deposit's workflow to look at its row. */
 export const signalLookAgain = (client: Client, externalOrderNumber: string): Promise<void> =>
-  client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-    client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain),
-  );
+  inTime(client, () => client.workflow.getHandle(depositWorkflowId(externalOrderNumber)).signal(lookAgain));
 
 /**
  * Whether a task or an activity of the workflow waits for a worker or is in progress. False for a run that began after
  * `toldAt`, as by a reset: it was perhaps never signaled.
  */
 async function hasWork(client: Client, externalOrderNumber: string, toldAt: Date): Promise<boolean> {
-  const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
-  const { status, startTime, raw } = await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
+  const { status, startTime, raw } = await describeInTime(client, depositWorkflowId(externalOrderNumber));
   const { pendingWorkflowTask, pendingActivities } = raw;
   const isTold = status.name === 'RUNNING' && startTime < toldAt;
   return isTold && ((pendingWorkflowTask ?? null) !== null || (pendingActivities ?? []).length > 0);
@@ -155,8 +145,7 @@ async function hasWork(client: Client, externalOrderNumber: string, toldAt: Date
 
 async function exists(client: Client, externalOrderNumber: string): Promise<boolean> {
   try {
-    const handle = unopened(client).getHandle(depositWorkflowId(externalOrderNumber));
-    await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () => handle.describe());
+    await describeInTime(client, depositWorkflowId(externalOrderNumber));
     return true;
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;

@@ -1,9 +1,22 @@
-import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import { unopened } from '../config/temporal.ts';
 import type { DepositRow } from '../database/queries/rows.ts';
 import { depositStart, type DepositInput, type ReviewInput, reviewStart } from '../workflows/messages.ts';
 
-/** The deadline of one call to Temporal, in ms; after it Temporal counts as away. */
-export const RPC_TIMEOUT_MS = 5_000;
+const RPC_TIMEOUT_MS = 5_000;
+
+/** Makes one call to Temporal; after five seconds Temporal counts as away. */
+export const inTime = <T>(client: Client, call: () => Promise<T>): Promise<T> =>
+  client.withDeadline(Date.now() + RPC_TIMEOUT_MS, call);
+
+/** Reads where a workflow is, and none of its data. Throws `WorkflowNotFoundError`, and when Temporal is away. */
+export const describeInTime = (client: Client, workflowId: string) =>
+  inTime(client, () => unopened(client).getHandle(workflowId).describe());
+
+/** A workflow that has ended meanwhile needs no signal. */
+export function unlessGone(error: unknown): void {
+  if (!(error instanceof WorkflowNotFoundError)) throw error;
+}
 
 /**
  * Starts `deposit:<n>`, or finds it running; idempotent. `reuse`: whether the id of a stopped run may be used once
@@ -41,7 +54,7 @@ export async function startReview(client: Client, input: ReviewInput): Promise<v
 
 async function isStarted(client: Client, start: () => Promise<unknown>): Promise<boolean> {
   try {
-    await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, start);
+    await inTime(client, start);
     return true;
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;

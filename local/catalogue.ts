@@ -2,14 +2,17 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { takesNoArguments } from '../config/command-line.ts';
-import { CATALOGUE, catalogueLines, manifestOf } from '../database/schema/catalogue.ts';
+import { CATALOGUE, catalogueLines, FUNCTIONS, functionTexts, manifestOf } from '../database/schema/catalogue.ts';
 import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/schema/migrate.ts';
 import type pg from 'pg';
 import { createClient } from '../database/pool.ts';
 import { startPostgres } from './servers/postgres.ts';
 import '../config/closed-output.ts';
 
-/** `npm run catalogue`: rewrites database/catalogue.txt from the migrations, in a PostgreSQL of its own. */
+/**
+ * `npm run catalogue`: rewrites database/catalogue.txt and database/functions.sql from the migrations, in a PostgreSQL of
+ * its own.
+ */
 
 /** Reads the catalogue with every file applied, and at each stage before a contract file. Needs an empty database. */
 export async function readManifest(client: pg.Client, scratch: string): Promise<string> {
@@ -23,22 +26,25 @@ export async function readManifest(client: pg.Client, scratch: string): Promise<
   let through = '';
   for (const { name } of files.filter((file) => isContract(file.name))) {
     await migrate(client, MIGRATIONS, { contract: { through } });
-    stages.set(name, await read(client));
+    stages.set(name, await read(client, catalogueLines));
     through = name;
   }
   await migrate(client);
-  return manifestOf(await read(client), stages);
+  return manifestOf(await read(client, catalogueLines), stages);
 }
 
-async function read(client: pg.Client): Promise<string[]> {
+/** Reads the text of every function of a migrated database. */
+export const readFunctions = (client: pg.Client): Promise<string> => read(client, functionTexts);
+
+async function read<T>(client: pg.Client, from: (db: pg.ClientBase) => Promise<T>): Promise<T> {
   await client.query('begin read only; set local search_path = pg_catalog, pg_temp');
-  const lines = await catalogueLines(client);
+  const found = await from(client);
   await client.query('commit');
-  return lines;
+  return found;
 }
 
 async function main(): Promise<void> {
-  takesNoArguments('npm run catalogue', 'writes database/catalogue.txt anew, from the migrations.');
+  takesNoArguments('npm run catalogue', 'writes database/catalogue.txt and database/functions.sql anew.');
   const scratch = await mkdtemp(join(tmpdir(), 'deposit-catalogue-'));
   const server = await startPostgres({ directory: join(scratch, 'postgres'), fsync: false, removeOnStop: true });
   const client = createClient({ connectionString: server.url });
@@ -46,6 +52,7 @@ async function main(): Promise<void> {
     await client.connect();
     const text = await readManifest(client, scratch);
     await writeFile(CATALOGUE, text);
+    await writeFile(FUNCTIONS, await readFunctions(client));
     console.log(`${CATALOGUE}: ${text.split('\n').length - 2} lines, by PostgreSQL ${server.source ?? ''}`);
   } finally {
     await client.end();

@@ -3,6 +3,7 @@
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../config/command-line.ts';
+import { tellMisspelt } from '../config/known-variables.ts';
 import { withDirectLoopback } from '../config/loopback.ts';
 import { type LocalOptions, parseArguments, usage } from './terminal/arguments.ts';
 import { errorSentence } from './servers/error-sentences.ts';
@@ -86,6 +87,7 @@ async function runLocked(options: LocalOptions): Promise<number> {
   try {
     if (options.onceByNpm) story.warn('npm takes --once for its own; it was meant for us: npm start -- --once');
     story.heading('Starting');
+    tellMisspelt((line) => story.warn(line));
     const facts = await Promise.race([stack.start(), ended]);
     const code = await Promise.race([afterStart(options, facts, story, interrupt), ended]);
     if (code !== 'stay up') return code;

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { tellMisspelt } from '../config/known-variables.ts';
 import { writePrivately } from './servers/files.ts';
 import { takeLock } from './servers/lock.ts';
 import { dataDirectory, root } from './servers/paths.ts';
@@ -23,6 +24,7 @@ forgetLocalEnv(process.env);
 
 /** Holds everything that the sandbox keeps. */
 const directory = directoryOf(process.argv.slice(2));
+tellMisspelt((line) => console.error(line));
 const hasDatabase = [process.env['DATABASE_URL_SANDBOX'], process.env['DATABASE_URL']].some(Boolean);
 
 process.exitCode = hasDatabase ? await run({}) : await runWithPostgres();

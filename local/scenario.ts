@@ -35,10 +35,11 @@ async function main(args: string[]): Promise<number> {
   try {
     const options = { help: { type: 'boolean', short: 'h', default: false } } as const;
     const { values, positionals } = readArguments(args, options);
-    if (values.help || positionals.length > 1) {
+    if (values.help) {
       console.log(USAGE);
-      return values.help ? 0 : 2;
+      return 0;
     }
+    if (positionals.length > 1) throw new UsageError('One NAME at most');
     const stack = runningStack();
     if (positionals[0] === undefined) await list(stack);
     else await play(stack, positionals[0]);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { problemsOf } from './control/problems.ts';
 import { parseDuration } from './duration.ts';
 import { type Settings, settingsSchema } from './settings.ts';
 
@@ -186,6 +187,6 @@ export function loadSandboxConfig(env: Readonly<Record<string, string | undefine
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = environment.safeParse(set);
   if (parsed.success) return configOf(parsed.data);
-  const problems = parsed.error.issues.map((issue) => `  ${String(issue.path[0])} ${issue.message}`);
+  const problems = problemsOf(parsed.error).map((problem) => `  ${problem.replace(/^(\w+)\.\d+ /, '$1 ')}`);
   throw new SandboxConfigError(`The sandbox cannot start:\n${problems.join('\n')}`);
 }

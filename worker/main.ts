@@ -1,5 +1,7 @@
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { armCrashPoint } from '../telemetry/crash-points.ts';
+import { tellMisspelt } from '../config/known-variables.ts';
+import { loadedOrExit } from '../config/settings/read-environment.ts';
 import { loadWorkerConfig } from '../config/settings/worker.ts';
 import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/command-line.ts';
@@ -10,9 +12,10 @@ import { startWorker } from './start.ts';
 
 takesNoArguments('npm run worker', 'runs the workflows and activities of deposits.');
 
-const config = loadWorkerConfig();
+const [config, temporal] = loadedOrExit(() => [loadWorkerConfig(), loadTemporal()] as const);
 const log = createLog('worker', config.logLevel);
 armCrashPoint();
+tellMisspelt((line) => log.warn(line));
 
 Runtime.install({
   logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
@@ -28,7 +31,7 @@ Runtime.install({
   }),
 });
 
-const worker = await startWorker(config, loadTemporal(), log);
+const worker = await startWorker(config, temporal, log);
 log.info('worker ready');
 await worker.ended;
 log.info('worker stopped');

@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import { publicSealKey, sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
+import { publicSealKey, sealKey } from '../config/keys/inbox-seal.ts';
 import { loadArchiveEvery, loadMigrationUrl } from '../config/settings/migration.ts';
-import { loadSealConfig, loadSealKeyIfSet } from '../config/settings/seals.ts';
+import { loadSealKeyIfSet, loadSealTrust } from '../config/settings/seals.ts';
 import { takesNoArguments } from '../config/command-line.ts';
+import { tellMisspelt } from '../config/known-variables.ts';
 import type { Secret } from '../config/keys/secret.ts';
 import { isTemporalGiven, loadTemporal, type TemporalConfig } from '../config/temporal.ts';
 import { KEEPS_TRANSACTIONS, keptTransactions, parameterLogging } from '../database/log-settings.ts';
@@ -37,6 +38,7 @@ const PAUSE_MS = 2_000;
 /** gRPC: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED, UNAUTHENTICATED. */
 const REFUSALS: readonly unknown[] = [3, 7, 12, 16];
 
+tellMisspelt((line) => console.log(line));
 // Read before anything is changed: a wrong setting must not leave half of the work done.
 const archiveEveryMs = loadArchiveEvery();
 const seed = loadSealKeyIfSet();
@@ -76,12 +78,9 @@ async function register(seed: Secret): Promise<void> {
     );
     return;
   }
-  const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed));
+  const trust = loadSealTrust(publicSealKey(seed));
   try {
-    const { isNew, vouched, held } = await registerAndVouch(client, key, {
-      publicKeys: sealPublicKeys(publicKeys),
-      epoch: sealEpoch,
-    });
+    const { isNew, vouched, held } = await registerAndVouch(client, key, trust);
     if (isNew) console.log(`INBOX_SEAL_KEY ${key.id} is registered`);
     if (vouched > 0) console.log(`messages that waited and bear a genuine seal: ${vouched}`);
     if (held > 0) {

@@ -115,7 +115,7 @@ const CHAPTERS: Readonly<Record<OpenState, (memory: Memory) => Promise<DepositEv
     const result = await credit(creditItem(input, facts));
     if (result.kind === 'unbound') return unbound(memory, result);
     if (result.kind === 'conflict') {
-      facts.review = { reason: result.reason, detail: CONFLICTS[result.reason] };
+      facts.review = { reason: result.reason, detail: result.detail ?? CONFLICTS[result.reason] };
       if (result.reason === 'LEDGER_CONFLICT') facts.standing = 'elsewhere';
       return 'creditConflict';
     }
@@ -163,9 +163,10 @@ const startOf = ({ reservedAt, provider }: DepositInput) => ({
   ...(provider === undefined ? {} : { provider }),
 });
 
-/** The detail of the case for a credit that the ledger refused. */
+/** The detail of the case for a credit that the ledger refused, unless the activity has words of its own for it. */
 const CONFLICTS = {
   LEDGER_CONFLICT: 'the ledger holds other facts: compare posting and inbox row',
+  // Of older histories: their activity did not say what was refused.
   LEDGER_REJECTED: 'the ledger holds other facts: compare posting and inbox row',
   SEAL_BROKEN: 'its inbox row bears no seal of the API: nobody knows who wrote it',
   OTHER_PAYMENT_CREDITED: 'people have credited another payment of this deposit: see its credits',

@@ -6,7 +6,7 @@ import { type AccessDependencies, authenticate, requireScope } from '../http/aut
 import { createSessions, LOGIN_PAGE, sessionCookie, welcomePage } from './codec-login.ts';
 import { answerErrors } from '../http/errors.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
-import { bytesOf, createApp, onlyMethods, requireJson } from '../http/http.ts';
+import { bytesOf, createApp, noSuchPath, onlyMethods, requireJson } from '../http/http.ts';
 import { remoteName } from '../http/rate-limit.ts';
 import { readBody } from '../http/body.ts';
 
@@ -70,9 +70,7 @@ export function createCodecServer(deps: CodecServerDependencies): Express {
   app.get('/healthz', (_request, response) => {
     response.json({ status: 'alive' });
   });
-  app.use(() => {
-    throw new RequestRefused('not_found', 'no such path');
-  });
+  app.use(noSuchPath);
   app.use(answerErrors(deps.log));
   return app;
 }

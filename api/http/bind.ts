@@ -1,5 +1,6 @@
 import type { Express, RequestHandler } from 'express';
 import { z } from 'zod';
+import { RETRY_AFTER_SECONDS } from '../../contract/errors.ts';
 import type { Operation } from '../../contract/operation.ts';
 import type { ProvenCaller } from '../../database/queries/api-keys.ts';
 import { type AccessDependencies, callerOf, requireScope } from './authenticate.ts';
@@ -45,6 +46,7 @@ export const bind = <const O extends Operation>(
     const read = (schema: z.ZodObject | undefined, value: unknown) => check(schema ?? z.strictObject({}), value);
     const respond = (status: number, body: unknown, headers = {}) => {
       response.status(status).set(headers);
+      if (status === 202) response.set('retry-after', String(RETRY_AFTER_SECONDS));
       const type = declared.answers[status]?.contentType;
       if (type === undefined) response.json(body);
       else response.type(type).send(body);

@@ -29,7 +29,7 @@ function parse(raw: Uint8Array): JsonValue {
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
   } catch (error) {
-    throw Object.assign(new RequestRefused('invalid_request', 'the body is not UTF-8'), { cause: error });
+    throw new RequestRefused('invalid_request', 'the body is not UTF-8', { cause: error });
   }
   try {
     return parseStrictJson(text);

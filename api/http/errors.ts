@@ -1,11 +1,9 @@
 import type { NextFunction, Request, Response } from 'express';
 import type { Log } from '../../telemetry/log.ts';
-import { HTTP } from '../../contract/errors.ts';
+import { HTTP, RETRY_AFTER_SECONDS } from '../../contract/errors.ts';
 import { typeOf } from '../../contract/problems.ts';
 import { isDatabaseAway } from '../../database/pool.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
-
-const RETRY_AFTER_SECONDS = 2;
 
 /**
  * The last handler of every listener: RFC 9457, no stack, no value of the request. `toStrangers`: a refusal closes the
@@ -52,7 +50,7 @@ function toRefused(error: unknown): RequestRefused {
     return new RequestRefused('invalid_request', 'the request could not be read');
   }
   if (isDatabaseAway(error))
-    return new RequestRefused('unavailable', 'nothing was accepted; the same request may be repeated');
+    return new RequestRefused('unavailable', 'the database did not finish it; the same request may be repeated');
   return new RequestRefused('internal_error', 'the request failed; it was logged');
 }
 

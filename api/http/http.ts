@@ -76,6 +76,10 @@ export const onlyMethods =
     next(new RequestRefused('method_not_allowed', `allowed: ${methods.join(', ')}`));
   };
 
+export const noSuchPath: RequestHandler = () => {
+  throw new RequestRefused('not_found', 'no such path');
+};
+
 export interface Listener {
   readonly url: string;
   /**

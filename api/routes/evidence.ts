@@ -6,6 +6,7 @@ import { isGone } from '../../archive/history-source.ts';
 import { findDeposit } from '../../database/queries/deposits.ts';
 import { mayUse } from '../../database/queries/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
+import { inTime } from '../../intake/start-workflow.ts';
 import { bind, type Bound } from '../http/bind.ts';
 import { readEvidenceOperation } from '../../contract/deposits.ts';
 
@@ -34,20 +35,12 @@ export const bindEvidence = (deps: EvidenceRouteDependencies): Bound =>
     return respond(200, { externalOrderNumber, lines: [...(lines ?? [])] });
   });
 
-const RPC_TIMEOUT_MS = 5_000;
-
 async function fetchOpen(client: Client, workflowId: string) {
   try {
-    return await client.withDeadline(Date.now() + RPC_TIMEOUT_MS, () =>
-      client.workflow.getHandle(workflowId).fetchHistory(),
-    );
+    return await inTime(client, () => client.workflow.getHandle(workflowId).fetchHistory());
   } catch (error) {
     if (isGone(error)) return null;
-    throw Object.assign(
-      new RequestRefused('unavailable', 'the history could not be read; the same request may be repeated'),
-      {
-        cause: error,
-      },
-    );
+    const detail = 'the history could not be read; the same request may be repeated';
+    throw new RequestRefused('unavailable', detail, { cause: error });
   }
 }

@@ -55,16 +55,9 @@ export function showCase(found: CaseRow, verdict: SealVerdict) {
   };
 }
 
-const showProposal = (proposal: ProposalRow) => ({
-  id: proposal.decisionId,
-  decision: proposal.decision,
-  reason: proposal.reason,
-  operator: proposal.operator,
-  keep: proposal.keep,
-  toDeposit: proposal.toDeposit,
-  beside: proposal.beside,
-  onlyOrdered: proposal.onlyOrdered,
-  signature: proposal.signature,
+const showProposal = ({ decisionId, ...proposal }: ProposalRow) => ({
+  id: decisionId,
+  ...proposal,
   at: proposal.at.toISOString(),
 });
 

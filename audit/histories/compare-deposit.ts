@@ -40,7 +40,7 @@ export function compareDeposit(on: Comparison): void {
   compareOutcomes(on, row, course);
   compareBound(on, row, course);
   compareSettled(on, row, course);
-  const judged = course.asked.map((asked) => judgedOf(input, asked));
+  const judged = course.asked.map((asked) => judgedOf(on, input, asked));
   for (const one of judged) compareJudgement(on, one);
   const accepted = judged.findLast(({ asked }) => unboundIn(asked.step) === null) ?? null;
   const payment = accepted?.asked.payment ?? null;
@@ -221,9 +221,6 @@ function compareSettled({ records, tell }: Comparison, row: DepositRecord, { set
 const codeOf = (records: Comparison['records'], root: string): string | null =>
   records.named.get(root)?.transactionCode ?? null;
 
-/** The ledger refused the credit: these cases have a fixed detail. */
-const BY_THE_BOOKS = '';
-
 const BOOKS = 'the ledger holds other facts: compare posting and inbox row';
 /** The same texts as in workflows/deposit.ts. */
 const CONFLICTS: Readonly<Record<string, string>> = {
@@ -233,15 +230,13 @@ const CONFLICTS: Readonly<Record<string, string>> = {
   OTHER_PAYMENT_CREDITED: 'people have credited another payment of this deposit: see its credits',
 };
 
-/** The numbers behind the reason, or the fixed text instead of them. */
-function detailOf({ facts }: Comparison, { reason, detail }: Judgment): string {
-  if (detail !== BY_THE_BOOKS) return detail;
+function judgedOf({ facts }: Comparison, input: DepositInput, asked: PaymentQuestion): Judgment {
+  const verdict = verdictOn(input, asked);
+  if (verdict.reason !== 'PAID_THOUGH_REFUSED') return { asked, ...verdict };
   const placement = placementOf(facts);
   const refusal = placement?.kind === 'refused' ? placement.reason : null;
-  return reason === 'PAID_THOUGH_REFUSED' ? `the provider had answered ${refusal}` : (CONFLICTS[reason ?? ''] ?? '');
+  return { asked, ...verdict, detail: `the provider had answered ${refusal}` };
 }
-
-const judgedOf = (input: DepositInput, asked: PaymentQuestion): Judgment => ({ asked, ...verdictOn(input, asked) });
 
 function verdictOn(
   input: DepositInput,
@@ -253,11 +248,14 @@ function verdictOn(
   }: Pick<PaymentQuestion, 'payment' | 'expiresAt' | 'thoughRefused' | 'conflict'>,
 ): Omit<Judgment, 'asked'> {
   if (payment === null) return { late: false, reason: null, detail: '' };
-  if (thoughRefused) return { late: false, reason: 'PAID_THOUGH_REFUSED', detail: BY_THE_BOOKS };
+  if (thoughRefused) return { late: false, reason: 'PAID_THOUGH_REFUSED', detail: '' };
   const { inboxId: _, receivedAt, ...callback } = payment;
   const verdict = judge(input.settings, input, { callback, receivedAt, expiresAt });
   const { late } = verdict;
-  if (conflict !== null) return { late, reason: conflict, detail: BY_THE_BOOKS };
+  if (conflict !== null) {
+    const { reason, detail } = conflict;
+    return { late, reason, detail: detail ?? CONFLICTS[reason] ?? '' };
+  }
   return verdict.kind === 'credit'
     ? { late, reason: null, detail: '' }
     : { late, reason: verdict.reason, detail: verdict.detail };
@@ -272,17 +270,17 @@ function compareJudgement({ tell }: Comparison, { asked, reason, detail }: Judgm
 }
 
 /** Compares the case of a payment that was sent to review. */
-function compareCase(on: Comparison, judged: Judgment | null): void {
-  const { id, records, tell } = on;
+function compareCase({ id, records, tell }: Comparison, judged: Judgment | null): void {
   if (judged === null || judged.asked.payment === null || judged.asked.step.name !== 'recordReview') return;
   const stands = records.cases.get(id);
-  const { reason, asked } = judged;
+  const { reason, detail, asked } = judged;
   if (stands === undefined) return tell('decision_unrecorded', 'its history gave it to people, and there is no case');
   if (reason !== null && stands.reason !== reason)
     tell('decision_differs', `given to people as ${stands.reason}, the rules say ${reason}`);
-  // In histories of v1 the activity has no detail in its input.
-  if (reason !== null && asked.step.result !== null && stands.detail !== detailOf(on, judged))
-    tell('decision_differs', `people are told “${stands.detail}”, the rules say “${detailOf(on, judged)}”`);
+  // In histories of v1 the activity has no detail in its input. A worker of before has the fixed text of the reason.
+  const isTold = stands.detail === detail || stands.detail === CONFLICTS[reason ?? ''];
+  if (reason !== null && asked.step.result !== null && !isTold)
+    tell('decision_differs', `people are told “${stands.detail}”, the rules say “${detail}”`);
   const { inboxId } = asked.payment!;
   if (stands.inboxId !== inboxId)
     tell('evidence_differs', `the case is about callback ${stands.inboxId}, its history about ${inboxId}`);

@@ -37,10 +37,6 @@ export function compareBooks(
   ];
 }
 
-/** {@link compareBooks}, but returns the findings alone. */
-export const compareHistory = (...of: Parameters<typeof compareBooks>): Finding[] =>
-  compareBooks(...of).map(({ finding }) => finding);
-
 /** The postings that this history decided, which another run under the same id need not explain. */
 export const explainedBy = (facts: HistoryFacts, records: Records): ReadonlySet<string> =>
   look(facts, records).explained ?? new Set();

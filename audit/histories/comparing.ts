@@ -21,7 +21,6 @@ export interface Comparison {
   readonly tell: (kind: FindingKind, detail: string, where?: string) => void;
 }
 
-export type Signal = Extract<HistoryStep, { kind: 'signal' }>;
 export type Update = Extract<HistoryStep, { kind: 'update' }>;
 export type Activity = Extract<HistoryStep, { kind: 'activity' }>;
 

@@ -16,8 +16,8 @@ export interface PaymentQuestion {
   readonly expiresAt: string | null;
   /** It was found when the order was to be closed as refused. */
   readonly thoughRefused: boolean;
-  /** Why the ledger refused the same payment one step before. */
-  readonly conflict: string | null;
+  /** Why the ledger refused the same payment one step before; `detail` null: its history has no words for it. */
+  readonly conflict: { readonly reason: string; readonly detail: string | null } | null;
   /** A signal without a payment had been reported already. */
   readonly reported: boolean;
 }
@@ -57,7 +57,7 @@ export function unboundIn(step: Activity): UnboundAnswer | null {
   return result?.kind === 'unbound' ? (result as UnboundAnswer) : null;
 }
 
-export const settlementOf = ({ state, postingId, late, transactionCode }: Settlement): Settlement => ({
+const settlementOf = ({ state, postingId, late, transactionCode }: Settlement): Settlement => ({
   state,
   postingId,
   late,
@@ -71,7 +71,7 @@ interface Now {
   expiresAt: string | null;
   heardOfAnswer: boolean;
   thoughRefused: boolean;
-  conflict: string | null;
+  conflict: PaymentQuestion['conflict'];
   reported: boolean;
   settled: Settlement | null;
 }
@@ -137,8 +137,9 @@ export function courseOf(facts: HistoryFacts): Course {
       case 'recordReview': {
         const { payment, heard, expiresAt, thoughRefused, conflict, reported } = now;
         asked.push({ step, payment, heard, expiresAt, thoughRefused, conflict, reported });
-        const answer = step.result as { readonly kind?: string; readonly reason?: string } | null;
-        now.conflict = answer?.kind === 'conflict' ? (answer.reason ?? null) : null;
+        const answer = step.result as Readonly<Partial<Record<'kind' | 'reason' | 'detail', string>>> | null;
+        now.conflict =
+          answer?.kind === 'conflict' ? { reason: answer.reason ?? '', detail: answer.detail ?? null } : null;
         const unbound = unboundIn(step);
         if (unbound === null) break;
         now.reported = true;

@@ -128,6 +128,7 @@ const ANSWERS: Readonly<Record<string, z.ZodType>> = {
     z.strictObject({
       kind: z.literal('conflict'),
       reason: z.enum(['LEDGER_CONFLICT', 'LEDGER_REJECTED', 'OTHER_PAYMENT_CREDITED', 'SEAL_BROKEN']),
+      detail: text.optional(),
     }),
     unbound,
   ]),

@@ -4,7 +4,7 @@ import { formatUnits } from '../../domain/money.ts';
 import { BUY_COIN_MODES, type BuyCoinMode, CURRENCIES, type Currency } from '../../domain/order.ts';
 import { CappedList, type CappedState, natural } from './capped-list.ts';
 import { compareText } from '../../encoding/canonical-json.ts';
-import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS, type FindingKind } from './findings.ts';
+import { CHECK_IDS, type CheckId, CHECKS, FINDING_KINDS, type FindingKind, FINDINGS } from './findings.ts';
 import {
   type AuditCheck,
   type AuditFacts,
@@ -89,10 +89,15 @@ export class ReportBuilder {
     this.#sums.add('checked', check, 'many', BigInt(many));
   }
 
-  find(check: CheckId, finding: Finding): void {
+  find(finding: Finding): void {
+    const { check } = FINDINGS[finding.kind];
     this.#sums.add('found', check, finding.kind);
     this.#places.add({ where: finding.where, kind: finding.kind });
     this.#listOf(check).add(allVisible(finding));
+  }
+
+  findAll(findings: readonly Finding[]): void {
+    for (const finding of findings) this.find(finding);
   }
 
   /** The places of the findings that will be listed. */

@@ -11,7 +11,7 @@ import { fingerprintOf, type NamedLineFile, type SignedReport, type ReportSignin
 import { workingPaper } from './working-paper.ts';
 
 /** The default folder of reports; git ignores it. */
-export const REPORT_DIRECTORY = 'audit-reports';
+const REPORT_DIRECTORY = 'audit-reports';
 
 export interface WrittenReport {
   /** Paths of the two files. */

@@ -66,34 +66,22 @@ const LINES = `
    where $3::text is null or t.deposit = $3
    order by b.n nulls last, t.id`;
 
-interface LineRow {
-  readonly posting: string;
-  readonly kind: string;
-  readonly at: string;
+interface LineRow extends Omit<ScheduleLine, 'line' | 'wallet' | 'currency' | 'evidence' | 'findings'> {
   readonly postedAt: string;
   readonly inPeriod: boolean;
-  readonly deposit: string | null;
   readonly debit: string;
   readonly credit: string;
-  readonly amount: string;
-  readonly fee: string;
   readonly rest: string | null;
   readonly currency: Currency | null;
-  readonly paid: string | null;
   readonly price: string | null;
-  readonly code: string | null;
   readonly origin: string | null;
   readonly workflow: string;
-  readonly decidedBy: string | null;
   readonly proposal: string | null;
   readonly confirmation: string | null;
-  readonly callback: string | null;
   readonly contentHash: string | null;
   readonly isUnsealed: boolean;
   readonly alike: number;
-  readonly archiveRow: string | null;
   readonly historyHash: string | null;
-  readonly block: string | null;
   readonly blockHash: string | null;
   readonly orderCurrency: Currency | null;
   readonly mode: BuyCoinMode | null;
@@ -261,7 +249,7 @@ export async function describeBooks(
   const schedule = scheduleSums(count, sums, flagged, accounts);
   if (!schedule.agrees) {
     const detail = `its lines add up to ${schedule.wallets} MTC into wallets and ${schedule.clearing} into clearing, and the accounts moved by other sums`;
-    builder.find('ledger', { kind: 'entries_differ', where: 'the schedule', detail });
+    builder.find({ kind: 'entries_differ', where: 'the schedule', detail });
   }
   return {
     accounts,

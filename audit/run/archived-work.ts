@@ -14,7 +14,6 @@ import type { Replayer } from '../histories/replay.ts';
 import type { Finding } from '../report/report.ts';
 import { readRecords, type Records } from '../tables/rows.ts';
 import { cut, type AuditPart } from '../audit-arguments.ts';
-import { FINDINGS } from '../report/findings.ts';
 import { heldAgainWorkflowId } from '../../domain/ids.ts';
 
 export interface WorkDependencies {
@@ -56,10 +55,6 @@ export async function auditArchived(deps: WorkDependencies, part: AuditPart): Pr
   }
 }
 
-const tell = ({ builder }: WorkDependencies, findings: readonly Finding[]) => {
-  for (const finding of findings) builder.find(FINDINGS[finding.kind].check, finding);
-};
-
 async function read(deps: WorkDependencies, numbers: AuditPart): Promise<Kept[]> {
   const all: Kept[] = [];
   for (const row of await archiveRows(deps.db, numbers)) {
@@ -75,9 +70,8 @@ async function fetchText(deps: WorkDependencies, row: ArchiveRow): Promise<strin
     return await deps.objects.get(row.historyHash);
   } catch (error) {
     if (!(error instanceof ArchiveDamaged || error instanceof ArchiveMissing)) throw error;
-    tell(deps, [
-      { kind: 'history_damaged', where: `archive row ${row.n}`, detail: `${row.workflowId}: ${error.message}` },
-    ]);
+    const detail = `${row.workflowId}: ${error.message}`;
+    deps.builder.find({ kind: 'history_damaged', where: `archive row ${row.n}`, detail });
     return null;
   }
 }
@@ -89,13 +83,8 @@ async function replayAll(deps: WorkDependencies, all: readonly Kept[]): Promise<
     if (opened === null) continue;
     if (row.bundleHash !== null) {
       const { sdk, version } = row;
-      deps.builder.bundle({
-        hash: row.bundleHash.toString('hex'),
-        sdk,
-        version,
-        replayedOn: on.replayedOn,
-        kept: on.kept,
-      });
+      const { replayedOn, kept } = on;
+      deps.builder.bundle({ hash: row.bundleHash.toString('hex'), sdk, version, replayedOn, kept });
     }
     await auditReplay(deps, on.replayer, opened.facts, opened.history);
     read.push(opened.facts);
@@ -111,16 +100,16 @@ async function open(
 ): Promise<{ readonly history: History; readonly facts: HistoryFacts } | null> {
   try {
     const read = await readText(text, deps.dataConverter.payloadCodecs ?? []);
-    tell(deps, contradictions(row, read.history, read.facts));
+    deps.builder.findAll(contradictions(row, read.history, read.facts));
     if (!isCanonical(text)) {
       const detail = `${row.workflowId}: its text is not in the form of the archive, and may say something else to another reader`;
-      tell(deps, [{ kind: 'history_damaged', where: `archive row ${row.n}`, detail }]);
+      deps.builder.find({ kind: 'history_damaged', where: `archive row ${row.n}`, detail });
     }
     return read;
   } catch (error) {
     if (!(error instanceof HistoryUnreadable)) throw error;
     const detail = `${row.workflowId}: ${error.message}`;
-    tell(deps, [{ kind: 'not_readable', where: `archive row ${row.n}`, detail }]);
+    deps.builder.find({ kind: 'not_readable', where: `archive row ${row.n}`, detail });
     return null;
   }
 }
@@ -155,7 +144,7 @@ async function auditReplay(deps: WorkDependencies, replayer: Replayer, facts: Hi
   deps.builder.count('histories');
   const fault = await replayFault(deps, replayer, facts, history);
   if (isReplayable(facts)) deps.builder.checked('replay');
-  tell(deps, fault);
+  deps.builder.findAll(fault);
 }
 
 /** The finding of a replay; empty when the code decides as recorded. */
@@ -177,13 +166,9 @@ export async function replayFault(
 }
 
 /** Compares histories with the tables. */
-export async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
+async function auditFacts(deps: WorkDependencies, all: readonly HistoryFacts[]): Promise<void> {
   deps.builder.checked('books', all.length);
-  for (const mismatches of await compareAll(deps, all))
-    tell(
-      deps,
-      mismatches.map(({ finding }) => finding),
-    );
+  for (const mismatches of await compareAll(deps, all)) deps.builder.findAll(mismatches.map(({ finding }) => finding));
 }
 
 /** The differences of each history, in order. */

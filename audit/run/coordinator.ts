@@ -17,20 +17,19 @@ import { type BuilderState, ReportBuilder } from '../report/builder.ts';
 import { checkCatalogue } from '../tables/catalogue.ts';
 import type { Exceptions } from '../exceptions.ts';
 import { aboutPlaces } from '../report/finding-facts.ts';
-import { findInTables } from '../tables/snapshot.ts';
+import { findInTables } from '../tables/table-findings.ts';
 import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
 import { PATIENCE, type Patience } from './patience.ts';
 import { findPostingsLeft } from '../tables/population.ts';
 import { createPartAuditor, createReplayers, type Replayers } from './part-auditor.ts';
 import { openProgress } from './progress.ts';
-import type { AuditReport, Finding } from '../report/report.ts';
+import type { AuditReport } from '../report/report.ts';
 import { type AuditCommand, choose, cut, type AuditPart } from '../audit-arguments.ts';
 import { openSession, snapshotOf } from '../tables/session.ts';
 import { type BookFiles, describeBooks } from '../report/schedule.ts';
 import { compareCopies, sayCompared } from './temporal-copies.ts';
 import { countCases, countDeposits, countTables } from '../tables/totals.ts';
 import { auditInParts } from './child-processes.ts';
-import { FINDINGS } from '../report/findings.ts';
 
 export interface AuditDependencies {
   readonly database: DatabaseConfig;
@@ -109,12 +108,12 @@ export async function audit(
     const temporal = await compareCopies(copies, chosen, listed, command.temporal);
     builder.note(sayCompared(temporal));
     await replayers.close();
-    find(builder, await findPostingsLeft(session, so.compared, command.deposit));
+    builder.findAll(await findPostingsLeft(session, so.compared, command.deposit));
     noteNames(builder, 'On their way, and not counted as explained', so.onTheirWay);
     noteNames(builder, 'Closed a moment ago, compared, and not in the archive yet', so.notArchivedYet);
     const catalogue = await checkCatalogue(session, deps.exceptions);
     builder.checked('catalogue', catalogue.checked);
-    find(builder, catalogue.findings);
+    builder.findAll(catalogue.findings);
     await lookAtTables(deps, session, builder, command);
     for (const note of catalogue.notes) builder.note(note);
     if (deps.headsFrom !== undefined) builder.note(`Both chains were compared with the heads in ${deps.headsFrom}.`);
@@ -163,9 +162,8 @@ async function checkBundles(session: pg.Client, objects: ArchiveObjects, builder
     try {
       await objects.get(hash);
     } catch (error) {
-      find(builder, [
-        { kind: 'bundle_missing', where: `bundle ${hash.toString('hex')}`, detail: (error as Error).message },
-      ]);
+      const detail = (error as Error).message;
+      builder.find({ kind: 'bundle_missing', where: `bundle ${hash.toString('hex')}`, detail });
     }
   }
 }
@@ -177,10 +175,6 @@ function noteNames(builder: ReportBuilder, what: string, names: readonly string[
   const more = names.length > NAMED ? `, and ${names.length - NAMED} more` : '';
   builder.note(`${what}: ${names.length}: ${names.slice(0, NAMED).join(', ')}${more}`);
 }
-
-const find = (builder: ReportBuilder, findings: readonly Finding[]) => {
-  for (const finding of findings) builder.find(FINDINGS[finding.kind].check, finding);
-};
 
 interface Replaying {
   readonly session: pg.Client;
@@ -266,11 +260,11 @@ async function lookAtTables(
 ): Promise<void> {
   const { findings, notes, callbacks, since } = await findInTables(session, deps);
   for (const [name, at] of since) builder.decider(name, at);
-  find(builder, findings);
+  builder.findAll(findings);
   for (const note of notes) builder.note(note);
   builder.count('callbacks', callbacks);
   builder.checked('callbacks', callbacks);
-  if (deps.heads !== undefined) find(builder, await checkHeads(session, deps.heads));
+  if (deps.heads !== undefined) builder.findAll(await checkHeads(session, deps.heads));
   await countTables(session, builder);
   await countDeposits(session, builder, command);
   await countCases(session, builder, command);

@@ -15,9 +15,8 @@ import {
   withoutHistory,
 } from '../tables/population.ts';
 import type { Finding } from '../report/report.ts';
-import { openSession } from '../tables/session.ts';
+import { inSession } from '../tables/session.ts';
 import { findWithoutRow } from './visibility.ts';
-import { FINDINGS } from '../report/findings.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
 export interface OpenDependencies extends WorkDependencies {
@@ -81,7 +80,7 @@ function settle(
   if (ageMs <= patience.archivedWithinMs) so.notArchivedYet.push(row.id);
   else {
     const detail = `closed ${facts.end.at}, and not in the archive`;
-    builder.find(FINDINGS.history_missing.check, { kind: 'history_missing', where: row.id, detail });
+    builder.find({ kind: 'history_missing', where: row.id, detail });
   }
   return true;
 }
@@ -96,17 +95,14 @@ async function lookAgain(
   // First Temporal's pending work, then the rows, then the history: a history that has not grown meanwhile belongs to
   // the rows.
   const doing = await Promise.all(before.map(({ id }) => describeWorkflow(deps.client, id)));
-  const db = await openSession(deps.database, null);
-  try {
-    const looked = await look({ ...deps, db }, await unarchivedAmong(db, before), false);
-    return looked.flatMap((one) => {
-      const now = doing[before.findIndex(({ id }) => id === one.row.id)] ?? null;
-      if (settle(deps, so, one)) return [];
-      return conclude(deps, so, one, now, isLast) ? [] : [one.row];
-    });
-  } finally {
-    await db.end();
-  }
+  const looked = await inSession(deps.database, async (db) =>
+    look({ ...deps, db }, await unarchivedAmong(db, before), false),
+  );
+  return looked.flatMap((one) => {
+    const now = doing[before.findIndex(({ id }) => id === one.row.id)] ?? null;
+    if (settle(deps, so, one)) return [];
+    return conclude(deps, so, one, now, isLast) ? [] : [one.row];
+  });
 }
 
 /** The history grew between two reads: the same as if every activity and the task were pending. */
@@ -128,13 +124,10 @@ function conclude(
 ): boolean {
   const { row, facts, mismatches } = one;
   const { youngMs } = deps.patience;
-  const tell = (findings: readonly Finding[]) => {
-    for (const finding of findings) deps.builder.find(FINDINGS[finding.kind].check, finding);
-  };
   if (!isLast) return false;
   if (facts === null) {
     if (row.ageMs <= youngMs) so.onTheirWay.push(row.id);
-    else tell(withoutHistory(row));
+    else deps.builder.findAll(withoutHistory(row));
     return true;
   }
   // The history has grown since the rows were read, so they are from two moments.
@@ -145,7 +138,7 @@ function conclude(
     (mismatch) => !mayFollow(mismatch, isMoving ? MOVING : doing, ageOf(mismatch), youngMs),
   );
   if (open.length < mismatches.length) so.onTheirWay.push(row.id);
-  tell(open.map(({ finding }) => finding));
+  deps.builder.findAll(open.map(({ finding }) => finding));
   return true;
 }
 
@@ -168,7 +161,7 @@ async function look(deps: OpenDependencies, rows: readonly OpenWorkflow[], count
     } catch (error) {
       // The key is missing, or it is no history of ours.
       const { message: detail } = error as Error;
-      if (counted) deps.builder.find(FINDINGS.not_readable.check, { kind: 'not_readable', where: row.id, detail });
+      if (counted) deps.builder.find({ kind: 'not_readable', where: row.id, detail });
       looked.push({ row, facts: null, events: 0, isGone: false, mismatches: [] });
       continue;
     }
@@ -211,32 +204,22 @@ export async function auditWaiting(deps: OpenDependencies): Promise<string[]> {
   let waiting = await callbacksWaiting(deps.db);
   for (let looks = deps.patience.looks; waiting.length > 0 && looks > 0; looks -= 1) {
     await wait(deps.patience.everyMs);
-    const db = await openSession(deps.database, null);
-    try {
-      const ids = waiting.map(({ id }) => id);
-      waiting = await callbacksWaiting(db, ids);
-    } finally {
-      await db.end();
-    }
+    const ids = waiting.map(({ id }) => id);
+    waiting = await inSession(deps.database, (db) => callbacksWaiting(db, ids));
   }
   const onTheirWay: string[] = [];
   for (const { deposit, ageMs, finding } of waiting) {
     const doing = deposit === null ? null : await describeWorkflow(deps.client, depositWorkflowId(deposit));
     const isTaken = doing !== null && (doing.task || doing.activities.length > 0);
     if (isTaken || ageMs <= deps.patience.youngMs) onTheirWay.push(finding.where);
-    else deps.builder.find(FINDINGS[finding.kind].check, finding);
+    else deps.builder.find(finding);
   }
   return onTheirWay;
 }
 
 /** Audits workflows without a row, in a new session. Returns the rows of the archive that Temporal lists. */
 export async function auditUnknown(deps: OpenDependencies): Promise<readonly number[]> {
-  const db = await openSession(deps.database, null);
-  try {
-    const { findings, archived } = await findWithoutRow(deps.client, db);
-    for (const finding of findings) deps.builder.find(FINDINGS[finding.kind].check, finding);
-    return archived;
-  } finally {
-    await db.end();
-  }
+  const { findings, archived } = await inSession(deps.database, (db) => findWithoutRow(deps.client, db));
+  deps.builder.findAll(findings);
+  return archived;
 }

@@ -8,12 +8,12 @@ import { type ArchiveRow, archiveRows } from '../../archive/chain.ts';
 import { type HistoryFacts, openHistory, readHistory } from '../../archive/history.ts';
 import { ArchiveDamaged, ArchiveMissing, type ArchiveObjects } from '../../archive/objects.ts';
 import { isGone } from '../../archive/history-source.ts';
+import { inLanes } from '../../telemetry/lanes.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { canonical } from '../histories/comparing.ts';
 import { describeWorkflow } from './patience.ts';
-import type { ComparedWithTemporal, Finding } from '../report/report.ts';
+import type { ComparedWithTemporal } from '../report/report.ts';
 import { choose, cut } from '../audit-arguments.ts';
-import { FINDINGS } from '../report/findings.ts';
 
 /**
  * Compares archived histories with Temporal's own. Somebody with all rights in the database can rewrite a history, its
@@ -55,16 +55,13 @@ export async function compareCopies(
   for (const part of cut(asked, PART)) {
     const waiting = await archiveRows(deps.db, part);
     missing += part.length - waiting.length;
-    const lane = async () => {
-      for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
-        const { n, closedAtUs } = row;
-        if (await compareCopy(deps, row, inTurn)) {
-          compared += 1;
-          if (oldestUs === null || closedAtUs < oldestUs) oldestUs = closedAtUs;
-        } else gone.push({ n, closedAtUs });
-      }
-    };
-    await Promise.all(Array.from({ length: LANES }, lane));
+    await inLanes(waiting, LANES, async (row) => {
+      const { n, closedAtUs } = row;
+      if (await compareCopy(deps, row, inTurn)) {
+        compared += 1;
+        if (oldestUs === null || closedAtUs < oldestUs) oldestUs = closedAtUs;
+      } else gone.push({ n, closedAtUs });
+    });
     if (asked.length > PART) deps.tell(`compared with Temporal up to archive row ${part.at(-1)}`);
   }
   if (oldestUs !== null) noteTakenAway(deps.builder, gone, oldestUs);
@@ -148,10 +145,12 @@ function takeTurns(): Turns {
 /** Compares one run; returns whether Temporal still has it. */
 async function compareCopy(deps: CopiesDependencies, row: ArchiveRow, inTurn: Turns): Promise<boolean> {
   const { client, builder } = deps;
-  const tell = (detail: string) => {
-    const finding: Finding = { kind: 'history_differs', where: `archive row ${row.n}`, detail };
-    builder.find(FINDINGS[finding.kind].check, { ...finding, detail: `${row.workflowId}: ${detail}` });
-  };
+  const tell = (detail: string) =>
+    builder.find({
+      kind: 'history_differs',
+      where: `archive row ${row.n}`,
+      detail: `${row.workflowId}: ${detail}`,
+    });
   const told = await orNone(() => client.workflow.getHandle(row.workflowId, row.runId).fetchHistory());
   if (told === null) {
     const runId = await inTurn(() => unarchivedRun(deps, row));

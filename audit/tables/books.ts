@@ -152,7 +152,7 @@ interface ArchiveLine {
 }
 
 /** Verifies the chain of the archive, hashed in this process. */
-export async function checkArchiveChain(db: pg.ClientBase): Promise<Finding[]> {
+async function checkArchiveChain(db: pg.ClientBase): Promise<Finding[]> {
   const found: Finding[] = [];
   const find = (kind: FindingKind, n: number, detail: string) =>
     found.length < NAMED && found.push({ kind, where: `archive row ${n}`, detail });

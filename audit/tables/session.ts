@@ -19,6 +19,16 @@ export async function openSession(database: DatabaseConfig, snapshot: string | n
   return client;
 }
 
+/** Runs `work` in a session of its own, on the newest rows. */
+export async function inSession<T>(database: DatabaseConfig, work: (db: pg.Client) => Promise<T>): Promise<T> {
+  const db = await openSession(database, null);
+  try {
+    return await work(db);
+  } finally {
+    await db.end();
+  }
+}
+
 export async function snapshotOf(session: pg.Client): Promise<string> {
   const { rows } = await session.query<{ snapshot: string }>('select pg_export_snapshot() as snapshot');
   return rows[0]!.snapshot;

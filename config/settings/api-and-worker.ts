@@ -19,6 +19,10 @@ export const shared = {
   INBOX_SEAL_EPOCH: sealEpoch.optional(),
   ...signatures,
   RESTORED_FROM_EMPTY: z.enum(['0', '1']).default('0'),
+  CRASH_AT: z
+    .string()
+    .regex(/^[\w.]+(:[1-9]\d{0,5})?$/, 'expected POINT or POINT:N, N a whole number from 1')
+    .optional(),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 };
 

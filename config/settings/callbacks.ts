@@ -18,6 +18,7 @@ export const listeners = {
   PAYMENT_WINDOW: duration.default(30 * UNIT_MS.m),
   LISTENING_WINDOW: duration.default(73 * UNIT_MS.h),
   RESTORED_FROM_EMPTY: shared.RESTORED_FROM_EMPTY,
+  CRASH_AT: shared.CRASH_AT,
   LOG_LEVEL: shared.LOG_LEVEL,
 };
 const callbacksSchema = z.object(listeners);

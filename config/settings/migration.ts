@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
@@ -27,11 +28,11 @@ export function loadMigrationUrl(env: Environment = process.env): string {
 
 /**
  * Reads the address of the schema's owner for a command: DATABASE_URL_MIGRATOR or DATABASE_URL, else that of the local
- * stack from the given file. Throws `ConfigError` when none is set.
+ * stack that was started here. Throws `ConfigError` when none is set.
  */
-export function loadOwnerUrl(localEnvFile: string, env: Environment = process.env): string {
+export function loadOwnerUrl(env: Environment = process.env): string {
   const isSet = ['DATABASE_URL_MIGRATOR', 'DATABASE_URL'].some((name) => (env[name] ?? '') !== '');
-  return loadMigrationUrl(isSet ? env : localStack(localEnvFile));
+  return loadMigrationUrl(isSet ? env : localStack(join(process.cwd(), '.data', 'local.env')));
 }
 
 function localStack(file: string): Environment {

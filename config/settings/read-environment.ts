@@ -9,6 +9,17 @@ import { hosts } from './variable-types.ts';
 /** The environment is wrong; `message` lists every problem at once. Retrying does not help. */
 export class ConfigError extends Error {}
 
+/** Calls loaders at the start of a process. If they refuse, prints the problems without a stack and exits with 1. */
+export function loadedOrExit<T>(load: () => T): T {
+  try {
+    return load();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
 /** An address of the database; each process works there with its own role. */
 export interface DatabaseConfig {
   readonly url: string;

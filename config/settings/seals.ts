@@ -1,20 +1,18 @@
+import { type SealPublicKeys, sealPublicKeys } from '../keys/inbox-seal.ts';
 import { keyVariables, parseKeys } from '../keys/keys.ts';
 import type { Secret } from '../keys/secret.ts';
 import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { configError } from './read-environment.ts';
 import { sealEpoch } from './variable-types.ts';
 
-/** The settings for verifying the seals of inbox rows. */
-export interface SealConfig {
-  readonly publicKeys: Secret;
-  readonly sealEpoch: string | null;
-}
-
 /**
  * Reads the settings for verifying the seals of inbox rows. `ours`: the public key if INBOX_SEAL_PUBLIC_KEYS is not
  * set, such as the local stack's. Throws {@link ConfigError}.
  */
-export function loadSealConfig(ours: string | null = null, env: Environment = process.env): SealConfig {
+export function loadSealTrust(
+  ours: string | null,
+  env: Environment = process.env,
+): { readonly publicKeys: SealPublicKeys; readonly epoch: string | null } {
   const { values, problems: unread } = withSecretFiles(env, keyVariables(['inboxSealPublic']));
   const given = { INBOX_SEAL_PUBLIC_KEYS: values['INBOX_SEAL_PUBLIC_KEYS'] ?? ours ?? undefined };
   const { keys, problems } = parseKeys(given, ['inboxSealPublic'], { samples: true });
@@ -22,7 +20,7 @@ export function loadSealConfig(ours: string | null = null, env: Environment = pr
   const wrong = epoch.success ? [] : epoch.error.issues.map(({ message }) => `INBOX_SEAL_EPOCH: ${message}`);
   const all = [...unread, ...problems, ...wrong];
   if (keys === null || all.length > 0) throw configError(all);
-  return { publicKeys: keys.inboxSealPublic.current, sealEpoch: epoch.data ?? null };
+  return { publicKeys: sealPublicKeys(keys.inboxSealPublic.current), epoch: epoch.data ?? null };
 }
 
 /** Reads the private key of the seals, for its registration. Throws {@link ConfigError}. */

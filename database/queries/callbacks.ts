@@ -4,19 +4,6 @@ import type { DepositState } from '../../domain/deposit.ts';
 import type { CallbackData, Payment } from '../../domain/order.ts';
 import type { Receipt, ReviewReason } from '../../domain/review.ts';
 import type { NewSeal, Sealer } from '../../config/keys/inbox-seal.ts';
-import {
-  ageMsOf,
-  COUNTED,
-  COUNTED_ROWS,
-  type Counted,
-  duePage,
-  isOld,
-  type Looked,
-  oldRows,
-  type Page,
-  pageTime,
-  toDuePage,
-} from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, type Statement, statement } from '../statements.ts';
 
@@ -38,7 +25,7 @@ export interface CallbackRow {
   readonly outcome: string | null;
 }
 
-interface RawCallbackRow {
+export interface RawCallbackRow {
   id: string;
   uid: string | null;
   external_order_number: string;
@@ -53,9 +40,10 @@ interface RawCallbackRow {
   outcome: string | null;
 }
 
-const COLUMNS = `c.id, c.uid, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.raised_at, c.outcome`;
+/** SQL: the columns of a {@link RawCallbackRow}, of a callback `c`. */
+export const COLUMNS = `c.id, c.uid, c.external_order_number, c.deposit, c.data, c.receipt, c.review_reason, c.received_at, c.attempts, c.acked, c.raised_at, c.outcome`;
 
-const toCallback = (row: RawCallbackRow): CallbackRow => ({
+export const toCallback = (row: RawCallbackRow): CallbackRow => ({
   id: row.id,
   uid: row.uid,
   externalOrderNumber: row.external_order_number,
@@ -339,110 +327,6 @@ export const isSamePayment = (a: Payment, b: Payment): boolean =>
   a.currencyCode === b.currencyCode &&
   a.paymentPrice === b.paymentPrice &&
   a.receivedAt === b.receivedAt;
-
-/** The times after which an acknowledged row without an outcome is raised, in ms. */
-export interface RaiseTimes {
-  /** Since it was received, when it was never raised. */
-  readonly freshMs: number;
-  /** Since it was raised, when it was raised soon after it had come; later it is raised when its age has doubled. */
-  readonly againMs: number;
-  /** At most so long after it was raised. */
-  readonly atMostMs: number;
-}
-
-/**
- * Returns acknowledged rows without an outcome that their workflow has to be signaled about, even if it was before;
- * oldest first. Those that were raised and still wait are looked at, a limited number for each page: it may be short, or
- * empty, and not be the last.
- */
-export async function findToRaise(
-  db: Db,
-  times: RaiseTimes,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<CallbackRow>> {
-  const { rows } = await db.query<RawCallbackRow & Looked>(
-    duePage({
-      looked: () =>
-        `select ${COLUMNS} from engine.callback c where c.outcome is null and (c.received_at, c.id) > ($4::timestamptz, $5::bigint)`,
-      order: ['received_at', 'id'],
-      cursor: `array[${pageTime('d.received_at')}, d.id::text]`,
-      isDue: `acked and ((raised_at is null and ${isOld('received_at', '$1')})
-        or raised_at > clock_timestamp() + interval '1 minute'
-        or raised_at < clock_timestamp() - greatest($2 * interval '1 millisecond',
-                                                    least($3 * interval '1 millisecond', raised_at - received_at)))`,
-      columns: COLUMNS.replaceAll('c.', 'd.'),
-      limit: '$6',
-    }),
-    [times.freshMs, times.againMs, times.atMostMs, after?.[0] ?? '-infinity', after?.[1] ?? '0', limit],
-  );
-  return toDuePage(rows, limit, toCallback);
-}
-
-/** Acknowledged payments without an outcome. Rows of stored messages that are not acknowledged do not count. */
-export interface WithoutEffect extends Counted {
-  /** Of the oldest, since it was received; negative where the server's clock was put back since. */
-  readonly ageMs: number;
-  readonly deposit: string;
-  readonly inboxId: string;
-}
-
-const oldWithoutEffect = (columns: string, limit: number): string =>
-  oldRows(`select ${columns} from engine.callback where outcome is null and acked`, 'received_at', '$1', limit);
-
-/** Null: there are none older than this. */
-export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<WithoutEffect | null> {
-  const { rows } = await db.query<WithoutEffect>(
-    `select external_order_number as deposit, id as "inboxId", ${COUNTED}, ${ageMsOf('received_at')} as "ageMs"
-       from (${oldWithoutEffect('external_order_number, id, received_at', COUNTED_ROWS)}) c order by received_at limit 1`,
-    [olderThanMs],
-  );
-  return rows[0] ?? null;
-}
-
-/**
- * Returns since when the oldest acknowledged payment without an outcome waits, in ms; null: none is older than this.
- * Does not count them, so that it may be asked often.
- */
-export async function findLongestWithoutEffect(db: Db, olderThanMs: number): Promise<number | null> {
-  const { rows } = await db.query<{ ageMs: number }>(
-    `select ${ageMsOf('received_at')} as "ageMs" from (${oldWithoutEffect('received_at', 1)}) c order by received_at limit 1`,
-    [olderThanMs],
-  );
-  return rows[0]?.ageMs ?? null;
-}
-
-/**
- * Returns orders with stored messages that wait for a routing: the order has turned up and its placing was begun, or it
- * has been unknown for longer than this.
- */
-export async function findKeptOrders(
-  db: Db,
-  unknownForMs: number,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<string>> {
-  const { rows } = await db.query<Looked & { external_order_number: string }>(
-    duePage({
-      // Row by row, in the order of their index: PostgreSQL might group all of them for a page.
-      looked: () =>
-        `select c.external_order_number from engine.callback c
-          where num_nulls(c.outcome) = 1 and not c.acked and c.external_order_number > $1`,
-      order: ['external_order_number'],
-      cursor: 'array[d.external_order_number]',
-      isDue: `coalesce(
-        (select o.state <> 'PLACING' or exists (select from engine.placement_attempt a where a.external_order_number = o.external_order_number)
-           from engine.deposit o where o.external_order_number = d.external_order_number),
-        (select min(c.received_at) < clock_timestamp() - $2 * interval '1 millisecond' from engine.callback c
-          where num_nulls(c.outcome) = 1 and not c.acked and c.external_order_number = d.external_order_number))`,
-      columns: 'd.external_order_number',
-      limit: '$3',
-    }),
-    [after?.[0] ?? '', unknownForMs, limit],
-  );
-  const page = toDuePage(rows, limit, (row) => row.external_order_number);
-  return { ...page, rows: [...new Set(page.rows)] };
-}
 
 /** A stored message as it came last: its content, its stamp, and when. */
 export interface KeptCallback extends CallbackRow {

@@ -1,20 +1,8 @@
-import type pg from 'pg';
 import type { Secret } from '../../config/keys/secret.ts';
-import type { Decision, DecisionAnswer, Standing } from '../../domain/decision.ts';
+import type { Decision, DecisionAnswer, Proposal, Standing } from '../../domain/decision.ts';
 import type { ReviewReason } from '../../domain/review.ts';
-import {
-  ageMsOf,
-  COUNTED,
-  type Counted,
-  duePage,
-  isOld,
-  type Looked,
-  type Page,
-  pageTime,
-  toDuePage,
-  toPage,
-} from './rows.ts';
-import { type Db, inTransaction } from '../pool.ts';
+import { pageTime } from './rows.ts';
+import type { Db } from '../pool.ts';
 
 /** A case, with the callback and the deposit it is about. Decimals canonical, ids text, times Date. */
 export interface CaseRow {
@@ -56,21 +44,13 @@ export interface CaseRow {
   readonly posting: string | null;
 }
 
-export interface ProposalRow {
-  readonly decisionId: string;
-  readonly decision: Decision;
-  readonly reason: string;
-  readonly operator: string;
-  readonly keep: boolean;
-  readonly toDeposit: string | null;
-  readonly beside: string | null;
-  readonly onlyOrdered: boolean;
+export interface ProposalRow extends Required<Proposal> {
   /** base64url; null: it has none. */
   readonly signature: string | null;
   readonly at: Date;
 }
 
-interface RawCase {
+export interface RawCase {
   workflow_id: string;
   held_by: string | null;
   callback: string;
@@ -111,7 +91,7 @@ interface RawCase {
   proposed_at: Date | null;
 }
 
-const toCase = (row: RawCase): CaseRow => ({
+export const toCase = (row: RawCase): CaseRow => ({
   workflowId: row.workflow_id,
   heldBy: row.held_by,
   inboxId: row.callback,
@@ -214,34 +194,6 @@ export async function listCases(
   };
 }
 
-export interface NewCase {
-  readonly workflowId: string;
-  readonly inboxId: string;
-  readonly reason: ReviewReason;
-  readonly detail: string;
-  readonly openedBy?: string;
-  readonly doubted?: string;
-}
-
-/** False: the case exists already, or another is open about the same callback. */
-export async function insertCase(db: Db, opened: NewCase): Promise<boolean> {
-  const row = {
-    workflow_id: opened.workflowId,
-    callback: opened.inboxId,
-    reason: opened.reason,
-    detail: opened.detail,
-  };
-  // `openDoubt` writes the doubt of an operator: the API's login may not name these columns.
-  const doubt = { opened_by: opened.openedBy, doubted: opened.doubted };
-  const given = Object.entries({ ...row, ...doubt }).filter(([, value]) => value !== undefined);
-  const { rowCount } = await db.query(
-    `insert into engine.review_case (${given.map(([column]) => column).join(', ')})
-     values (${given.map((_, i) => `$${i + 1}`).join(', ')}) on conflict do nothing`,
-    given.map(([, value]) => value),
-  );
-  return rowCount === 1;
-}
-
 /** The money in doubt: the credit of a deposit, a posting of any chain, or the decision of a closed case. */
 export type DoubtTarget =
   | { readonly externalOrderNumber: string }
@@ -304,191 +256,11 @@ export async function findOpenCase(db: Db, inboxId: string): Promise<CaseRow | n
   return rows[0] === undefined ? null : toCase(rows[0]);
 }
 
-/** Returns open cases that are older than this, oldest first. */
-export async function findOpenCases(
-  db: Db,
-  olderThanMs: number,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<CaseRow>> {
-  const { rows } = await db.query<RawCase & { cursor_at: string }>(
-    `select v.*, ${pageTime('v.opened_at')} as cursor_at from engine.case_now v
-      where v.workflow_id = any(array(
-        select v.workflow_id from engine.review_case v
-         where num_nulls(v.closed_at) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2) and ${isOld('v.opened_at', '$3')}
-         order by v.opened_at, v.workflow_id limit $4))
-      order by v.opened_at, v.workflow_id`,
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
-  );
-  return toPage(rows, limit, toCase, (row) => [row.cursor_at, row.workflow_id]);
-}
-
-/** A deposit that waits for a decision, and no case about its payment is open. */
-export interface WithoutCase {
-  readonly externalOrderNumber: string;
-  readonly state: string;
-  readonly inboxId: string | null;
-  /** Of the payment since it was received, or of the deposit where there is none. */
-  readonly ageMs: number;
-}
-
-/**
- * SQL: no case of deposit `d` is open. Looked up for each deposit, in the statement that reads it, because a decision
- * closes the case and the deposit at once.
- */
-const HAS_NO_CASE = `
-  (select true from engine.review_case v where v.callback = d.bound_callback and v.closed_at is null limit 1) is null`;
-/** SQL: the columns of a {@link WithoutCase}, of a deposit `d` and its callback `c`. */
-const WITHOUT_CASE = `
-  d.external_order_number as "externalOrderNumber", d.state, d.bound_callback as "inboxId",
-  ${ageMsOf('coalesce(c.received_at, d.created_at)')} as "ageMs"`;
-
-/** Returns deposits in IN_REVIEW (or in CREDITING, which no row has) without an open case, oldest first. */
-export async function findWithoutCase(
-  db: Db,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<WithoutCase>> {
-  const { rows } = await db.query<WithoutCase & Looked>(
-    duePage({
-      // One index scan per state: a scan of both would sort them whole.
-      looked: (limit) =>
-        ['IN_REVIEW', 'CREDITING']
-          .map(
-            (state) => `(select d.external_order_number, d.state, d.bound_callback, d.created_at from engine.deposit d
-              where d.state = '${state}' and (d.created_at, d.external_order_number) > ($1::timestamptz, $2)
-              order by d.created_at, d.external_order_number limit ${limit})`,
-          )
-          .join(' union all '),
-      order: ['created_at', 'external_order_number'],
-      cursor: `array[${pageTime('d.created_at')}, d.external_order_number]`,
-      isDue: HAS_NO_CASE,
-      columns: WITHOUT_CASE,
-      joined: 'left join engine.callback c on c.id = d.bound_callback',
-      limit: '$3',
-    }),
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
-  );
-  return toDuePage(rows, limit, ({ externalOrderNumber, state, inboxId, ageMs }) => ({
-    externalOrderNumber,
-    state,
-    inboxId,
-    ageMs,
-  }));
-}
-
-/** Returns an open deposit whose payment has an outcome and no open case; null: the deposit is not such a one. */
-export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promise<WithoutCase | null> {
-  const { rows } = await db.query<WithoutCase>(
-    `select ${WITHOUT_CASE} from engine.deposit d left join engine.callback c on c.id = d.bound_callback
-      where ${HAS_NO_CASE} and c.outcome is not null and d.closed_at is null and d.external_order_number = $1`,
-    [externalOrderNumber],
-  );
-  return rows[0] ?? null;
-}
-
 /** Writes the case of a deposit in review once more, if its payment never had another. Returns its id, or null. */
 export async function regainCase(db: Db, externalOrderNumber: string): Promise<string | null> {
   const { rows } = await db.query<{ id: string | null }>('select engine.regain_case($1) as id', [externalOrderNumber]);
   return rows[0]!.id;
 }
-
-/** Proposals that may wait for their second operator, before the newest of them are all that is looked at. */
-const PROPOSALS = 1_000;
-
-/**
- * Returns decisions that were confirmed longer ago than this and have no result: how many, and the oldest; null: there
- * are none. Looks at the newest proposals of open cases, a limited number.
- */
-export async function findNotCarriedOut(
-  db: Db,
-  olderThanMs: number,
-): Promise<(Counted & { readonly case: string; readonly ageMs: number }) | null> {
-  const { rows } = await db.query<Counted & { case: string; ageMs: number }>(
-    `select v.workflow_id as case, ${COUNTED}, ${ageMsOf('k.at')} as "ageMs"
-       from (select v.workflow_id, v.proposal from engine.review_case v
-              where v.closed_at is null and v.proposal is not null order by v.proposal desc limit ${PROPOSALS}) v
-      cross join lateral (
-        select min(k.at) as at from engine.decision k
-         where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
-           and not exists (select from engine.refused_step r where r.decision = k.id)) k
-      where ${isOld('k.at', '$1')} and not exists (select from engine.carried r where r.proposal = v.proposal)
-      order by k.at limit 1`,
-    [olderThanMs],
-  );
-  return rows[0] ?? null;
-}
-
-/** Returns cases whose deposit has turned up since they were opened: a key that is limited to its wallet does not list them yet. */
-export async function findWithoutWallet(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
-  const { rows } = await db.query<Looked & { workflow_id: string }>(
-    duePage({
-      looked: () => `select v.workflow_id, v.opened_at, v.callback from engine.review_case v
-        where num_nulls(v.wallet) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2)`,
-      order: ['opened_at', 'workflow_id'],
-      cursor: `array[${pageTime('d.opened_at')}, d.workflow_id]`,
-      isDue: `exists (select from engine.callback c join engine.deposit o on o.external_order_number = c.external_order_number
-                       where c.id = d.callback)`,
-      key: 'workflow_id',
-      columns: 'd.workflow_id',
-      limit: '$3',
-    }),
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
-  );
-  return toDuePage(rows, limit, (row) => row.workflow_id);
-}
-
-/** Writes the wallet of a case whose deposit has turned up. False: there was nothing to write. */
-export async function nameWallet(db: Db, workflowId: string): Promise<boolean> {
-  const { rows } = await db.query<{ named: boolean }>('select engine.name_wallet($1) as named', [workflowId]);
-  return rows[0]!.named;
-}
-
-const CASES_AT_ONCE = 500;
-
-/** Returns the money in suspense that open cases are about, one posting for each. */
-async function heldByCases(
-  db: Db,
-  after: readonly string[],
-): Promise<Page<{ readonly tip: string; readonly amount: string } | null>> {
-  const { rows } = await db.query<{ tip: string; amount: string | null; cursor: string[] }>(
-    `select v.tip, array[${pageTime('v.opened_at')}, v.workflow_id] as cursor,
-            (select case when t.amount > 0 then t.amount - t.fee else -t.amount end
-               from ledger.transaction t where t.id = v.tip and v.standing in ('parked', 'withdrawn'))::text as amount
-       from engine.case_now v
-      where v.workflow_id = any(array(
-        select v.workflow_id from engine.review_case v
-         where num_nulls(v.closed_at) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2)
-         order by v.opened_at, v.workflow_id limit $3))
-      order by v.opened_at, v.workflow_id`,
-    [...after, CASES_AT_ONCE],
-  );
-  const held = ({ tip, amount }: (typeof rows)[number]) => (amount === null ? null : { tip, amount });
-  return toPage(rows, CASES_AT_ONCE, held, ({ cursor }) => cursor);
-}
-
-/**
- * Returns the amount in suspense that is in no open case: decimal text, "0" when all of it is. The rest of a payment
- * whose ordered part went into a wallet belongs to that credit. One snapshot, so that nothing is booked in between; no
- * statement reads more than {@link CASES_AT_ONCE} cases.
- */
-export const suspenseWithoutCase = (pool: pg.Pool): Promise<string> =>
-  inTransaction(pool, async (client) => {
-    await client.query('set transaction isolation level repeatable read, read only');
-    const held = new Map<string, string>();
-    for (let after: readonly string[] | null = ['-infinity', '']; after !== null; ) {
-      const page: Page<{ readonly tip: string; readonly amount: string } | null> = await heldByCases(client, after);
-      for (const money of page.rows) if (money !== null) held.set(money.tip, money.amount);
-      after = page.end;
-    }
-    const { rows } = await client.query<{ amount: string }>(
-      `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
-                - coalesce((select sum(held) from unnest($1::numeric[]) held), 0)
-                - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
-      [[...held.values()]],
-    );
-    return rows[0]!.amount;
-  });
 
 /** Notes which proposal waits, for readers of the row; the workflow is the one that knows. */
 export async function noteProposal(db: Db, workflowId: string, decisionId: string | null): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Secret } from '../../config/keys/secret.ts';
 import type { Decision, Proposal } from '../../domain/decision.ts';
 import type { Currency } from '../../domain/order.ts';
+import type { SignedFacts, SignedStep } from '../../domain/signed-step.ts';
 import type { Db } from '../pool.ts';
 
 /** One step of an operator; append-only. A row records who wanted what; whether it counted is in the case's history. */
@@ -10,7 +11,7 @@ export interface DecisionRow {
   readonly uid: string | null;
   readonly workflowId: string;
   readonly inboxId: string;
-  readonly step: 'propose' | 'confirm' | 'withdraw';
+  readonly step: SignedStep['step'];
   readonly decision: Decision | null;
   readonly proposal: string | null;
   readonly keep: boolean;
@@ -29,12 +30,8 @@ const COLUMNS = `id, uid, workflow_id as "workflowId", callback as "inboxId", st
  * The facts of an unreadable payment, as one of two operators reads them in the provider's statement. Decimals
  * canonical.
  */
-export interface StatedFacts {
-  readonly transactionCode: string;
-  readonly amount: string;
+export interface StatedFacts extends SignedFacts {
   readonly currencyCode: Currency;
-  readonly paymentPrice: string;
-  readonly statementLine: string | null;
 }
 
 /** The signature that the operator's own device made for a step, verified. */
@@ -149,25 +146,11 @@ export async function refuseStep(db: Db, proof: Secret, decisionId: string, refu
 }
 
 /** The result of a proposal. */
-export interface CarriedRow<Answer = unknown> {
+export interface CarriedRow {
   readonly proposal: string;
   readonly confirmation: string;
   readonly outcome: 'decided' | 'withdrawn' | 'refused';
-  readonly answer: Answer;
-}
-
-/** Returns the result of a proposal of this case; null: it has none yet, or is of another case. */
-export async function findCarried<Answer>(
-  db: Db,
-  workflowId: string,
-  proposal: string,
-): Promise<CarriedRow<Answer> | null> {
-  const { rows } = await db.query<CarriedRow<Answer>>(
-    `select k.proposal, k.confirmation, k.outcome, k.answer
-       from engine.carried k join engine.decision d on d.id = k.proposal where d.id = $2 and d.workflow_id = $1`,
-    [workflowId, proposal],
-  );
-  return rows[0] ?? null;
+  readonly answer: unknown;
 }
 
 /** Returns why steps of a case were refused, by step. */

@@ -2,19 +2,7 @@ import { type Credit, type DepositStanding, sumOf } from '../../domain/credits.t
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
-import {
-  ageMsOf,
-  COUNTED,
-  COUNTED_ROWS,
-  type Counted,
-  DEPOSIT_COLUMNS,
-  type DepositRow,
-  isOld,
-  oldRows,
-  type Page,
-  pageTime,
-  toPage,
-} from './rows.ts';
+import { DEPOSIT_COLUMNS, type DepositRow, pageTime } from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, statement } from '../statements.ts';
 import {
@@ -327,83 +315,8 @@ export async function markClosed(
   return rows[0]!.done;
 }
 
-/** Returns deposits that operators settled and whose workflow was not signaled yet. */
-export async function findToTell(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
-  const { rows } = await db.query<{ n: string }>(
-    `select external_order_number as n from engine.deposit
-      where settled_by is not null and told_at is null and external_order_number > $1
-      order by external_order_number limit $2`,
-    [after?.[0] ?? '', limit],
-  );
-  return toPage(
-    rows,
-    limit,
-    ({ n }) => n,
-    ({ n }) => [n],
-  );
-}
-
 export async function markTold(db: Db, externalOrderNumber: string): Promise<void> {
   await db.query('select engine.told($1)', [externalOrderNumber]);
-}
-
-/** The states of open deposits that the relay looks after; IN_REVIEW is looked after with its case. */
-export const WAITING = ['PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED'] as const;
-
-export interface OpenDeposit extends DepositRow {
-  /**
-   * How long its row has waited since its own settings ended the wait, in ms; negative: not yet. Null: it has no such
-   * time.
-   */
-  readonly overdueMs: number | null;
-}
-
-/** Returns open deposits in these states that are older than this, oldest first. */
-export async function findOpenDeposits(
-  db: Db,
-  states: readonly ('PLACING' | (typeof WAITING)[number])[],
-  olderThanMs: number,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<OpenDeposit>> {
-  // One index scan per state: a scan of all together would sort them whole.
-  const pages = states.map(
-    (state) => `(select ${DEPOSIT_COLUMNS} from engine.deposit d where d.state = '${state}'
-       and (d.created_at, d.external_order_number) > ($1::timestamptz, $2) and ${isOld('d.created_at', '$3')}
-      order by d.created_at, d.external_order_number limit $4)`,
-  );
-  const { rows } = await db.query<OpenDeposit & { cursor: string }>(
-    `select d.*, ${pageTime('d."createdAt"')} as cursor,
-            (extract(epoch from clock_timestamp() - case d.state when 'PLACING' then null when 'AWAITING_PAYMENT' then d."expiresAt"
-               else coalesce(d."listeningUntil", d."createdAt" + ((d.settings->>'paymentWindowMs')::bigint
-                             + (d.settings->>'listeningWindowMs')::bigint) * interval '1 millisecond') end) * 1000)
-            ::bigint::float8 as "overdueMs"
-       from (${pages.join(' union all ')}) d order by "createdAt", "externalOrderNumber" limit $4`,
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', olderThanMs, limit],
-  );
-  return toPage(
-    rows,
-    limit,
-    (row) => row,
-    (row) => [row.cursor, row.externalOrderNumber],
-  );
-}
-
-/**
- * Returns the reservations that were neither placed nor refused: how many are older than this, and the oldest; null:
- * none is.
- */
-export async function findNotPlaced(
-  db: Db,
-  olderThanMs: number,
-): Promise<(Counted & { readonly deposit: string; readonly ageMs: number }) | null> {
-  const placing = `select external_order_number, created_at from engine.deposit where state = 'PLACING'`;
-  const { rows } = await db.query<Counted & { deposit: string; ageMs: number }>(
-    `select external_order_number as deposit, ${COUNTED}, ${ageMsOf('created_at')} as "ageMs"
-       from (${oldRows(placing, 'created_at', '$1', COUNTED_ROWS)}) d order by created_at limit 1`,
-    [olderThanMs],
-  );
-  return rows[0] ?? null;
 }
 
 /** Returns which of these deposits have no row, and which were credited or rejected longer ago than this. */

@@ -1,5 +1,4 @@
 import type pg from 'pg';
-import { duePage, type Looked, type Page, pageTime, toDuePage } from './rows.ts';
 import type { Db } from '../pool.ts';
 import { execute, statement } from '../statements.ts';
 
@@ -210,47 +209,4 @@ export async function concludeAttempt(
 ): Promise<Concluded> {
   const { rows } = await execute<Concluded>(pool, CONCLUDE, [externalOrderNumber, n, answer]);
   return rows[0]!;
-}
-
-/**
- * Returns when the first attempt began, and the words of a refusal. An attempt that was written for a lost one
- * (`adopt_deposit`) does not show when the order was sent.
- */
-export async function placementFacts(
-  db: Db,
-  externalOrderNumber: string,
-): Promise<{ readonly firstSentMs: number | null; readonly message: string | null }> {
-  const { rows } = await db.query<{ first_ms: string | null; message: string | null }>(
-    `select (extract(epoch from min(started_at) filter (where answer->>'cause' is distinct from 'ADOPTED')) * 1000)::bigint as first_ms,
-            max(answer->>'message') filter (where outcome = 'refused') as message
-       from engine.placement_attempt where external_order_number = $1`,
-    [externalOrderNumber],
-  );
-  const row = rows[0]!;
-  return { firstSentMs: row.first_ms === null ? null : Number(row.first_ms), message: row.message };
-}
-
-/** Returns deposits that wait as unknown although their answer has come since: their workflow has to be signaled. */
-export async function findAnsweredLate(
-  db: Db,
-  after: readonly string[] | null,
-  limit: number,
-): Promise<Page<{ readonly externalOrderNumber: string; readonly expiresAt: Date }>> {
-  const { rows } = await db.query<Looked & { external_order_number: string; expires_at: Date }>(
-    duePage({
-      looked: () =>
-        `select d.external_order_number, d.expires_at, d.created_at, d.redirect_url from engine.deposit d
-          where d.state = 'PLACEMENT_UNKNOWN' and (d.created_at, d.external_order_number) > ($1::timestamptz, $2)`,
-      order: ['created_at', 'external_order_number'],
-      cursor: `array[${pageTime('d.created_at')}, d.external_order_number]`,
-      isDue: 'redirect_url is not null',
-      columns: 'd.external_order_number, d.expires_at',
-      limit: '$3',
-    }),
-    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
-  );
-  return toDuePage(rows, limit, (row) => ({
-    externalOrderNumber: row.external_order_number,
-    expiresAt: row.expires_at,
-  }));
 }

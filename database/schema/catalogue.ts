@@ -15,6 +15,20 @@ import { inTransaction } from '../pool.ts';
 /** Written by `npm run catalogue`. */
 export const CATALOGUE = fileURLToPath(new URL('../catalogue.txt', import.meta.url));
 
+/** Written by `npm run catalogue`, to be read: migrations replace parts of functions, so none has the whole text. */
+export const FUNCTIONS = fileURLToPath(new URL('../functions.sql', import.meta.url));
+
+/** Returns the text of every function, as the file {@link FUNCTIONS}; same conditions as {@link catalogueLines}. */
+export async function functionTexts(db: pg.ClientBase): Promise<string> {
+  const { rows } = await db.query<{ text: string }>(
+    `select pg_get_functiondef(p.oid) as text from pg_proc p
+      where p.pronamespace in ('engine'::regnamespace, 'ledger'::regnamespace) and p.prokind <> 'a'
+      order by p.oid::regprocedure::text collate "C"`,
+  );
+  const head = '-- The present text of every function. Made by `npm run catalogue`; nothing runs this file.';
+  return [head, ...rows.map(({ text }) => `${text.trimEnd()};`)].join('\n\n').concat('\n');
+}
+
 /**
  * Returns the lines of this database. Reads in the transaction of the caller, who has set
  * `search_path = pg_catalog, pg_temp`. Any role may.

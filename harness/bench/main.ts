@@ -1,21 +1,26 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { endMisused, UsageError } from '../../config/command-line.ts';
 import { LockedError, takeLock } from '../../local/servers/lock.ts';
 import { cacheDirectory } from '../../local/servers/paths.ts';
-import type { BenchRun } from './figures/result.ts';
 import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
 import { PARTS } from './parts.ts';
 import { reportOf } from './report/markdown.ts';
+import { readRun } from './report/read.ts';
 import { writeBenchReport } from './report/write.ts';
 import { runBench } from './run.ts';
 import { TARGETS } from './targets.ts';
+import { commitOr } from '../version.ts';
 
 /**
  * `npm run bench`: measures every row of docs/reference/benchmarks.md against its floor or rival in one run, on a PostgreSQL
  * and a Temporal of its own. Exit code 1 if a part failed, 2 if the arguments are wrong.
  */
 
+if (process.argv.some((word) => word === '--help' || word === '-h')) {
+  console.log(BENCH_USAGE);
+  process.exit(0);
+}
 let options;
 try {
   options = parseBenchOptions(
@@ -23,10 +28,11 @@ try {
     TARGETS.map(({ id }) => id),
   );
 } catch (error) {
-  console.error(`${(error as Error).message}\n\n${BENCH_USAGE}`);
-  process.exit(2);
+  if (!(error instanceof UsageError)) throw error;
+  endMisused(error.message, BENCH_USAGE);
 }
-const old = options.compare === null ? null : (JSON.parse(await readFile(options.compare, 'utf8')) as BenchRun);
+if (options.before !== null) commitOr(BENCH_USAGE, 'before', options.before);
+const old = options.compare === null ? null : readRun(options.compare, BENCH_USAGE);
 // Two runs in one clone would build into the same place and disturb each other's figures.
 let release;
 try {

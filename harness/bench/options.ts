@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { readArguments, UsageError } from '../../config/command-line.ts';
 
 export interface BenchOptions {
   readonly size: 'full' | 'quick' | 'tiny';
@@ -24,30 +24,29 @@ export const BENCH_USAGE = `npm run bench -- [--quick | --tiny] [--only P3,P4] [
   --before    also P16: this version against that one, whole engines in turns
   --out       where JSON, report and charts are written; by default test-output/bench`;
 
-/** Throws an Error with a message for the caller of the command. */
+/** Throws {@link UsageError}. */
 export function parseBenchOptions(args: readonly string[], ids: readonly string[]): BenchOptions {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      quick: { type: 'boolean', default: false },
-      tiny: { type: 'boolean', default: false },
-      only: { type: 'string', default: '' },
-      compare: { type: 'string' },
-      temporal: { type: 'string', default: 'dev' },
-      before: { type: 'string' },
-      out: { type: 'string', default: 'test-output/bench' },
-    },
-  });
+  const options = {
+    quick: { type: 'boolean', default: false },
+    tiny: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    compare: { type: 'string' },
+    temporal: { type: 'string', default: 'dev' },
+    before: { type: 'string' },
+    out: { type: 'string', default: 'test-output/bench' },
+  } as const;
+  const { values } = readArguments(args, options, { allowPositionals: false });
   const only = values.only
     .split(',')
     .map((id) => id.trim().toUpperCase())
     .filter((id) => id !== '');
   const unknown = only.filter((id) => !ids.includes(id));
-  if (unknown.length > 0) throw new Error(`--only ${unknown.join(',')}: expected some of ${ids.join(', ')}`);
+  if (unknown.length > 0) throw new UsageError(`--only ${unknown.join(',')}: expected some of ${ids.join(', ')}`);
   const { temporal } = values;
   if (temporal !== 'dev' && temporal !== 'postgres')
-    throw new Error(`--temporal ${temporal}: expected dev or postgres`);
-  if (only.includes('P16') && values.before === undefined) throw new Error('--only P16: --before COMMIT is missing');
+    throw new UsageError(`--temporal ${temporal}: expected dev or postgres`);
+  if (only.includes('P16') && values.before === undefined)
+    throw new UsageError('--only P16: --before COMMIT is missing');
   const size = values.tiny ? 'tiny' : values.quick ? 'quick' : 'full';
   return { size, only, temporal, compare: values.compare ?? null, before: values.before ?? null, out: values.out };
 }

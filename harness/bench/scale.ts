@@ -3,8 +3,6 @@ export interface Scale {
   readonly rounds: number;
   /** Deposits of one contender in one round: a minimum, and a multiple of the deposits in flight. */
   readonly flow: { readonly inFlight: readonly number[]; readonly atLeast: number; readonly times: number };
-  /** The same of this version and the one before. */
-  readonly before: Scale['flow'];
   /** Callbacks of a round, and their rate per second. */
   readonly ack: { readonly count: number; readonly perSecond: number };
   readonly burst: {
@@ -28,7 +26,6 @@ export interface Scale {
 const FULL: Scale = {
   rounds: 7,
   flow: { inFlight: [8, 16, 32, 64], atLeast: 100, times: 3 },
-  before: { inFlight: [8, 16, 32, 64], atLeast: 100, times: 3 },
   ack: { count: 200, perSecond: 40 },
   burst: { count: 300, inFlight: 64, stopped: true },
   creates: 60,
@@ -45,7 +42,6 @@ const QUICK: Scale = {
   ...FULL,
   rounds: 5,
   flow: { inFlight: [8, 32], atLeast: 32, times: 1 },
-  before: { inFlight: [8, 16, 32, 64], atLeast: 48, times: 1 },
   ack: { count: 40, perSecond: 40 },
   burst: { count: 64, inFlight: 64, stopped: false },
   creates: 15,
@@ -61,7 +57,6 @@ const TINY: Scale = {
   ...QUICK,
   rounds: 1,
   flow: { inFlight: [8], atLeast: 8, times: 1 },
-  before: { inFlight: [8], atLeast: 8, times: 1 },
   ack: { count: 10, perSecond: 40 },
   burst: { count: 20, inFlight: 8, stopped: true },
   creates: 3,

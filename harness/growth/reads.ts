@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { archiveHead, readArchive } from '../../archive/chain.ts';
+import { archiveHead, archiveRows } from '../../archive/chain.ts';
 import { archiveBacklog, claimClosed } from '../../archive/queue.ts';
 import { checkCatalogue } from '../../audit/tables/catalogue.ts';
 import { readRecords } from '../../audit/tables/rows.ts';
@@ -8,20 +8,21 @@ import { NO_EXCEPTIONS } from '../../audit/exceptions.ts';
 import { createPool } from '../../database/pool.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import {
+  findAnsweredLate,
   findKeptOrders,
   findLongestWithoutEffect,
-  findToRaise,
-  findWithoutEffect,
-} from '../../database/queries/callbacks.ts';
-import {
   findNotCarriedOut,
+  findNotPlaced,
   findOpenCases,
+  findOpenDeposits,
+  findToRaise,
+  findToTell,
   findWithoutCase,
+  findWithoutEffect,
   findWithoutWallet,
   suspenseWithoutCase,
-} from '../../database/queries/cases.ts';
-import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../../database/queries/deposits.ts';
-import { findAnsweredLate } from '../../database/queries/placements.ts';
+  WAITING,
+} from '../../database/queries/due-rows.ts';
 import { RELAY_TIMES, WITHOUT_EFFECT_MS } from '../../intake/relay/relay.ts';
 import { UNKNOWN_ORDER_MS } from '../../intake/route-callback.ts';
 import type { BenchEngine } from '../bench/ground/engine.ts';
@@ -120,7 +121,7 @@ export async function readsOf(
   const relay = (one: () => Promise<unknown>): Read => ({ group: 'relay', one });
   const { freshMs, againMs, unstartedMs } = RELAY_TIMES;
   const head = await archiveHead(session);
-  const middle = Math.floor(head.n / 2);
+  const numbers = Array.from({ length: HISTORIES }, (_, i) => Math.floor(head.n / 2) + i + 1);
   return {
     worker,
     all: {
@@ -166,7 +167,7 @@ export async function readsOf(
       'the head of the archive': audit(() => archiveHead(session)),
       'the catalogue': audit(() => checkCatalogue(session, NO_EXCEPTIONS)),
       'the rows of 50 histories': audit(async () => {
-        const runs = await readArchive(session, middle, HISTORIES);
+        const runs = await archiveRows(session, numbers);
         const ids = runs.map(({ workflowId }) => workflowId);
         const orders = ids.map((id) => id.replace(/^deposit:/, ''));
         await readRecords(session, ids, orders, []);

@@ -1,17 +1,22 @@
 import { crashPoint } from '../../telemetry/crash-points.ts';
 import { raiseAlarm } from '../../telemetry/log.ts';
 import type { Loop } from '../../telemetry/loop.ts';
-import { findKeptOrders, findToRaise, findWithoutEffect } from '../../database/queries/callbacks.ts';
 import {
+  findAnsweredLate,
+  findKeptOrders,
   findNotCarriedOut,
+  findNotPlaced,
   findOpenCases,
+  findOpenDeposits,
+  findToRaise,
+  findToTell,
   findWithoutCase,
+  findWithoutEffect,
   findWithoutWallet,
   nameWallet,
   suspenseWithoutCase,
-} from '../../database/queries/cases.ts';
-import { findNotPlaced, findOpenDeposits, findToTell, WAITING } from '../../database/queries/deposits.ts';
-import { findAnsweredLate } from '../../database/queries/placements.ts';
+  WAITING,
+} from '../../database/queries/due-rows.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { mendCase } from '../open-case.ts';
 import { signalCallback, signalAnswered, signalSettled } from '../signal-workflow.ts';

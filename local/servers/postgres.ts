@@ -5,12 +5,12 @@ import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync,
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo, cacheDirectory, markOwner, outsideDirectory } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
 import { type Account, accountOptions, findPostgres, serverAccount } from './postgres-binaries.ts';
-import { commandOf, describeExit, type Exit, end, gone, isAlive, lastLines, run, start } from './process.ts';
+import { commandOf, type Exit, end, gone, isAlive, lastLines, run, start, untilReady } from './process.ts';
 
 export type PostgresOptions = {
   /** The logical place of the data. As root the data lie outside, and the file `location` in here names the place. */
@@ -53,6 +53,7 @@ const INITDB_TIMEOUT_MS = 120_000;
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 25;
+const READINESS = { timeoutMs: READY_TIMEOUT_MS, everyMs: POLL_MS, late: 'did not answer' };
 const PREDECESSOR_MS = 1_000;
 const ATTEMPTS = 3;
 const WRONG_PASSWORD = '28P01';
@@ -88,7 +89,8 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   let port = await freePortNear(options.port);
   for (let attempt = 1; ; attempt += 1) {
     const started = await launch(join(binaries.directory, 'postgres'), data, port, account, options);
-    const failure = await waitUntilReady(port, place, started.exited);
+    const isReady = async () => (await dataDirectoryAt(port, place.passwordFile)) === realpathSync(data);
+    const failure = await untilReady(started.exited, isReady, READINESS);
     if (failure === null) {
       const fresh = { exited: started.exited, source: binaries.source, isNew: major === null };
       return serverOf({ pid: started.pid, port }, place, options, fresh);
@@ -303,32 +305,16 @@ function launch(program: string, data: string, port: number, account: Account, o
   });
 }
 
-/** Resolves to null when the server responds, else to what happened. */
-async function waitUntilReady(port: number, place: Place, exited: Promise<Exit>): Promise<string | null> {
-  let exit: Exit | null = null;
-  void exited.then((value) => (exit = value));
-  const until = performance.now() + READY_TIMEOUT_MS;
-  while (performance.now() < until) {
-    if (exit !== null) return describeExit(exit);
-    if ((await dataDirectoryAt(port, place.passwordFile)) === realpathSync(place.data)) return null;
-    await sleep(POLL_MS);
-  }
-  return `did not answer within ${READY_TIMEOUT_MS / 1000} s`;
-}
-
 /** Reads the data directory of the server at the port: '' if it rejects the password, null if no server responds. */
 async function dataDirectoryAt(port: number, passwordFile: string): Promise<string | null> {
-  const client = new pg.Client({ connectionString: urlAt(port, passwordFile), connectionTimeoutMillis: 2_000 });
-  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
-  client.on('error', () => undefined);
+  const config = { connectionString: urlAt(port, passwordFile), connectionTimeoutMillis: 2_000 };
   try {
-    await client.connect();
-    const { rows } = await client.query<{ data_directory: string }>('show data_directory');
+    const { rows } = await withClient(config, (client) =>
+      client.query<{ data_directory: string }>('show data_directory'),
+    );
     return rows[0]?.data_directory ?? null;
   } catch (error) {
     return (error as { code?: unknown }).code === WRONG_PASSWORD ? '' : null;
-  } finally {
-    await client.end().catch(() => {});
   }
 }
 

@@ -13,7 +13,7 @@ const LOG_LIMIT_BYTES = 10_000_000;
  * Distinguishes a process from a later one with the same pid: the time when it started, as the kernel records it.
  * Null if there is no such process, or if it is a zombie.
  */
-export function processIdentity(pid: number): string | null {
+function processIdentity(pid: number): string | null {
   try {
     if (!existsSync('/proc/self/stat')) {
       const [state, ...started] = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], { encoding: 'utf8' })
@@ -21,14 +21,18 @@ export function processIdentity(pid: number): string | null {
         .split(/\s+/);
       return state === undefined || state === '' || state.startsWith('Z') ? null : started.join(' ');
     }
-    // The second field is the program's name in brackets and may hold any text, so fields count from the last bracket.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const fields = statOf(pid);
     if (fields[0] === 'Z' || fields[0] === 'X') return null;
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${fields[19]}`;
   } catch {
     return null;
   }
+}
+
+/** The fields of the kernel's record after the second: that is the program's name in brackets and may hold any text. */
+function statOf(pid: number): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 /** Whether the process exists and is not a zombie. */
@@ -64,8 +68,7 @@ export function parentOf(pid: number): number | null {
     if (!existsSync('/proc/self/stat')) {
       return Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' }));
     }
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    return Number(statOf(pid)[1]);
   } catch {
     return null;
   }
@@ -86,7 +89,7 @@ export function isSameProcess(record: ProcessRecord): boolean {
 }
 
 /** Resolves to true when the process is gone, or to false after the timeout. */
-export async function waitUntilGone(pid: number, timeoutMs: number): Promise<boolean> {
+async function waitUntilGone(pid: number, timeoutMs: number): Promise<boolean> {
   const until = performance.now() + timeoutMs;
   while (isAlive(pid)) {
     if (performance.now() > until) return false;
@@ -108,6 +111,27 @@ export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signa
 export function describeExit(exit: Exit): string {
   if (exit.signal !== null) return `was ended by ${exit.signal}`;
   return exit.code === null ? 'ended' : `ended with code ${exit.code}`;
+}
+
+/**
+ * Polls until `isReady` resolves to true, and resolves to null then. Else resolves to what happened: the text that
+ * `isReady` resolved to, the program's end, or `late` and the time limit.
+ */
+export async function untilReady(
+  exited: Promise<Exit>,
+  isReady: () => Promise<boolean | string>,
+  { timeoutMs, everyMs, late }: { readonly timeoutMs: number; readonly everyMs: number; readonly late: string },
+): Promise<string | null> {
+  let exit: Exit | null = null;
+  void exited.then((value) => (exit = value));
+  const until = performance.now() + timeoutMs;
+  while (performance.now() < until) {
+    if (exit !== null) return describeExit(exit);
+    const ready = await isReady();
+    if (ready !== false) return ready === true ? null : ready;
+    await sleep(everyMs);
+  }
+  return `${late} within ${timeoutMs / 1000} s`;
 }
 
 export type SpawnOptions = {

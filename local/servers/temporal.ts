@@ -2,24 +2,13 @@
 
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { withoutProxy } from '../../config/loopback.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
 import { freePort, freePortNear } from './ports.ts';
-import {
-  describeExit,
-  type Exit,
-  end,
-  gone,
-  isAlive,
-  isSameProcess,
-  lastLines,
-  type ProcessRecord,
-  processesWith,
-} from './process.ts';
-import { recordOf, start, type RunningProgram } from './process.ts';
+import { type Exit, end, gone, isAlive, isSameProcess, lastLines, type ProcessRecord } from './process.ts';
+import { processesWith, recordOf, start, type RunningProgram, untilReady } from './process.ts';
 import { resolveTemporalCli, withReadableHome } from './temporal-binary.ts';
 import { type Door, type HiddenPlace, hiddenPlace, openDoor } from './web-ui-door.ts';
 
@@ -68,9 +57,8 @@ const depositSearchAttributes: Readonly<Record<string, string>> = {
 
 /** The retention of histories of closed deposits; the dev server's own default is one day. */
 const RETENTION_SECONDS = 720 * 3600;
-const READY_TIMEOUT_MS = 60_000;
+const READINESS = { timeoutMs: 60_000, everyMs: 50, late: 'did not serve' };
 const STOP_TIMEOUT_MS = 15_000;
-const POLL_MS = 50;
 const CALL_TIMEOUT_MS = 2_000;
 const ATTEMPTS = 3;
 /** `grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING`; the enum is not exported for use here. */
@@ -102,7 +90,9 @@ export async function startTemporal(options: TemporalOptions): Promise<TemporalS
     const ui = hidden === null ? null : { port: wishedUiPort, hidden };
     const note: Note = { for: dbFile, pid: started.pid, identity, port, httpPort, ui };
     writeNote(note);
-    const failure = (await waitUntilServing(addressAt(port), started.exited)) ?? (await httpApiFault(httpPort));
+    const address = addressAt(port);
+    const isReady = async () => (await isServing(address)) && keepHistories(address);
+    const failure = (await untilReady(started.exited, isReady, READINESS)) ?? (await httpApiFault(httpPort));
     if (failure === null) return serverOf(await withDoor(note, false), started);
     if (isAlive(started.pid)) await end(started.pid, { signal: 'SIGTERM', timeoutMs: STOP_TIMEOUT_MS, group: true });
     const log = lastLines(logFileOf(options), 15);
@@ -218,19 +208,6 @@ function launch(
     env: Object.fromEntries(own),
     logFile: logFileOf(options),
   });
-}
-
-/** Resolves to null when the server serves and the retention is set, else to what happened. */
-async function waitUntilServing(address: string, exited: Promise<Exit>): Promise<string | null> {
-  let exit: Exit | null = null;
-  void exited.then((value) => (exit = value));
-  const until = performance.now() + READY_TIMEOUT_MS;
-  while (performance.now() < until) {
-    if (exit !== null) return describeExit(exit);
-    if ((await isServing(address)) && (await keepHistories(address))) return null;
-    await sleep(POLL_MS);
-  }
-  return `did not serve within ${READY_TIMEOUT_MS / 1000} s`;
 }
 
 /** Whether a Temporal server at the address reports that it serves. */

@@ -1,7 +1,7 @@
 /** Checks external servers before anything starts, so that a fault is reported in one sentence. */
 
 import { Connection } from '@temporalio/client';
-import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { loadTemporal } from '../../config/temporal.ts';
 import { errorSentence } from '../servers/error-sentences.ts';
 import { LocalSettingsError, ownerUrl } from './environment.ts';
@@ -46,14 +46,7 @@ const reasonIn = (details: string): string => details.replace(/ Resolution note:
 export async function askDatabaseElsewhere(env: Environment): Promise<void> {
   const url = ownerUrl(env, null);
   try {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CALL_TIMEOUT_MS });
-    // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-    } finally {
-      await client.end().catch(() => undefined);
-    }
+    await withClient({ connectionString: url, connectionTimeoutMillis: CALL_TIMEOUT_MS }, async () => undefined);
   } catch (cause) {
     const found = URL.canParse(url)
       ? errorSentence(cause).split('\n')[0]

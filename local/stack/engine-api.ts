@@ -1,6 +1,7 @@
 /** The calls that the local stack makes to the engine's API and the sandbox's control API. */
 
 import { z } from 'zod';
+import { UsageError } from '../../config/command-line.ts';
 
 /** The fields of a deposit that the local stack reads. */
 const deposit = z.object({
@@ -66,18 +67,9 @@ const TIMEOUT_MS = 15_000;
 
 /** Returns a client of the API with the given key. */
 export function engineApi(apiUrl: string, apiKey: string): EngineApi {
-  const headers = { authorization: `Bearer ${apiKey}` };
-  const get = async (path: string) => readAnswer(await call(`${apiUrl}${path}`, { headers }), path);
+  const get = (path: string) => ask(apiUrl, apiKey, path);
   return {
-    async createDeposit(order) {
-      const path = '/v1/deposits';
-      const answer = await call(`${apiUrl}${path}`, {
-        method: 'POST',
-        headers: { ...headers, 'content-type': 'application/json' },
-        body: JSON.stringify(order),
-      });
-      return deposit.parse(await readAnswer(answer, path));
-    },
+    createDeposit: async (order) => deposit.parse(await ask(apiUrl, apiKey, '/v1/deposits', order)),
     readDeposit: async (number) => deposit.parse(await get(`/v1/deposits/${number}`)),
     listDeposits: async (state) => list.parse(await get(`/v1/deposits?state=${state}&limit=100`)).items,
     readWallet: async (name) => wallet.parse(await get(`/v1/wallets/${name}`)),
@@ -91,7 +83,7 @@ export function engineApi(apiUrl: string, apiKey: string): EngineApi {
       return found;
     },
     async knowsKey() {
-      const answer = await call(`${apiUrl}/v1/deposits?limit=1`, { headers });
+      const answer = await call(apiUrl, apiKey, '/v1/deposits?limit=1');
       await answer.arrayBuffer();
       return answer.status !== 401;
     },
@@ -100,13 +92,7 @@ export function engineApi(apiUrl: string, apiKey: string): EngineApi {
 
 /** Pays an order as its customer does, through the sandbox's control API. */
 export async function payAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string): Promise<void> {
-  const path = `/control/orders/${orderNumber}/pay`;
-  const answer = await call(`${sandboxUrl}${path}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${controlToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ immediately: true }),
-  });
-  await readAnswer(answer, path);
+  await ask(sandboxUrl, controlToken, `/control/orders/${orderNumber}/pay`, { immediately: true });
 }
 
 const orderAtSandbox = z.object({
@@ -121,37 +107,50 @@ const orderAtSandbox = z.object({
 
 /** Reads the callbacks of an order from the sandbox; `problem` states why an attempt was not acknowledged. */
 export async function deliveriesAtSandbox(sandboxUrl: string, controlToken: string, orderNumber: string) {
-  const path = `/control/orders/${orderNumber}`;
-  const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });
-  return orderAtSandbox.parse(await readAnswer(answer, path)).orders.flatMap(({ deliveries }) => deliveries);
+  const order = orderAtSandbox.parse(await ask(sandboxUrl, controlToken, `/control/orders/${orderNumber}`));
+  return order.orders.flatMap(({ deliveries }) => deliveries);
 }
 
 const scenario = z.object({ name: z.string(), description: z.string() });
 
 /** Lists the scenarios by name. */
 export async function scenariosAtSandbox(sandboxUrl: string, controlToken: string) {
-  const path = '/control/scenarios';
-  const answer = await call(`${sandboxUrl}${path}`, { headers: { authorization: `Bearer ${controlToken}` } });
-  return z.object({ scenarios: z.array(scenario) }).parse(await readAnswer(answer, path)).scenarios;
+  const found = await ask(sandboxUrl, controlToken, '/control/scenarios');
+  return z.object({ scenarios: z.array(scenario) }).parse(found).scenarios;
 }
 
-/** Arms a scenario for one order. */
+/** Arms a scenario for one order. Throws `UsageError` with all names if there is none of this name. */
 export async function armAtSandbox(sandboxUrl: string, controlToken: string, name: string, orderNumber: string) {
-  const path = '/control/scenarios';
-  const answer = await call(`${sandboxUrl}${path}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${controlToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ name, scope: orderNumber }),
+  const names = (await scenariosAtSandbox(sandboxUrl, controlToken)).map((one) => one.name);
+  if (!names.includes(name)) throw new UsageError(`There is no scenario ${JSON.stringify(name)}: ${names.join(', ')}`);
+  return scenario.parse(await ask(sandboxUrl, controlToken, '/control/scenarios', { name, scope: orderNumber }));
+}
+
+/** A GET, or a POST of the body. */
+const call = (url: string, token: string, path: string, body?: unknown): Promise<Response> =>
+  fetch(`${url}${path}`, {
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
   });
-  return scenario.parse(await readAnswer(answer, path));
-}
 
-function call(url: string, init: RequestInit): Promise<Response> {
-  return fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
-}
-
-async function readAnswer(answer: Response, path: string): Promise<unknown> {
+async function ask(url: string, token: string, path: string, body?: unknown): Promise<unknown> {
+  const answer = await call(url, token, path, body);
   const text = await answer.text();
   if (answer.ok) return text === '' ? null : JSON.parse(text);
-  throw new UnexpectedAnswerError(`${path} answers ${answer.status}: ${text.slice(0, 500)}`);
+  throw new UnexpectedAnswerError(`${path} answers ${answer.status}: ${wordsOf(text)}`);
+}
+
+const refusal = z.union([
+  z.object({ code: z.string(), detail: z.string() }).transform(({ code, detail }) => `${code}, ${detail}`),
+  z.object({ error: z.string() }).transform(({ error }) => error),
+]);
+
+/** The words of the engine's or the sandbox's refusal; of any other body its beginning. */
+function wordsOf(text: string): string {
+  try {
+    return refusal.parse(JSON.parse(text));
+  } catch {
+    return text.slice(0, 500);
+  }
 }

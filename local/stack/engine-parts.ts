@@ -11,39 +11,32 @@ export const WORKER_STOP_MS = 50_000;
 /** The API and the sandbox only finish requests. */
 export const SERVER_STOP_MS = 20_000;
 
-/** Looks in the process's own log: at its address, another program might respond. */
-const said = (output: () => string, word: string): boolean => output().includes(`"msg":"${word}"`);
-
-export function sandboxPart(dataDirectory: string, sandboxUrl: string, env: Environment): StackPart {
-  return nodePart({
-    name: 'sandbox',
-    entry: 'sandbox/main.ts',
+/** Ready by `word` in its own log, because at its address another program might respond; then by a GET of `url`. */
+const enginePart = (
+  name: 'api' | 'worker' | 'sandbox',
+  dataDirectory: string,
+  env: Environment,
+  {
+    word,
+    url,
+    stopTimeoutMs = SERVER_STOP_MS,
+  }: { readonly word: string; readonly url?: string; readonly stopTimeoutMs?: number },
+): StackPart =>
+  nodePart({
+    name,
+    entry: `${name}/main.ts`,
     env,
     dataDirectory,
-    isReady: (output) => said(output, 'sandbox listening') && answersOk(`${sandboxUrl}/healthz`),
-    stopTimeoutMs: SERVER_STOP_MS,
+    isReady: (output) => output().includes(`"msg":"${word}"`) && (url === undefined || answersOk(url)),
+    stopTimeoutMs,
   });
-}
 
-/** The worker has no port to check, so its log line shows that it is ready. */
-export function workerPart(dataDirectory: string, env: Environment): StackPart {
-  return nodePart({
-    name: 'worker',
-    entry: 'worker/main.ts',
-    env,
-    dataDirectory,
-    isReady: (output) => said(output, 'worker ready'),
-    stopTimeoutMs: WORKER_STOP_MS,
-  });
-}
+export const sandboxPart = (dataDirectory: string, sandboxUrl: string, env: Environment): StackPart =>
+  enginePart('sandbox', dataDirectory, env, { word: 'sandbox listening', url: `${sandboxUrl}/healthz` });
 
-export function apiPart(dataDirectory: string, places: Places, env: Environment): StackPart {
-  return nodePart({
-    name: 'api',
-    entry: 'api/main.ts',
-    env,
-    dataDirectory,
-    isReady: (output) => said(output, 'api ready') && answersOk(`${places.apiUrl}/readyz`),
-    stopTimeoutMs: SERVER_STOP_MS,
-  });
-}
+/** The worker has no port to check. */
+export const workerPart = (dataDirectory: string, env: Environment): StackPart =>
+  enginePart('worker', dataDirectory, env, { word: 'worker ready', stopTimeoutMs: WORKER_STOP_MS });
+
+export const apiPart = (dataDirectory: string, places: Places, env: Environment): StackPart =>
+  enginePart('api', dataDirectory, env, { word: 'api ready', url: `${places.apiUrl}/readyz` });

@@ -88,6 +88,11 @@ function set(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
+/** The log goes to a file; at a higher level no part would log that it is ready. A wrong level is left to be refused. */
+function readyLevel(level: string | undefined): string {
+  return ['warn', 'error', 'silent'].includes(level ?? '') ? 'info' : (set(level) ?? 'info');
+}
+
 /** The user's key: '' if it is in a file, so that no key of ours goes beside it; undefined if there is none. */
 function keyOf(env: Environment, name: string): string | undefined {
   return set(env[`${name}_FILE`]) === undefined ? set(env[name]) : '';
@@ -149,8 +154,7 @@ export function engineEnvironments(
     MTPAY_ACCESS_KEY: embedded.sandbox ? keys.mtpayAccess : (env['MTPAY_ACCESS_KEY'] ?? ''),
     MTPAY_SECRET_KEY: embedded.sandbox ? keys.mtpaySecret : (env['MTPAY_SECRET_KEY'] ?? ''),
     MTPAY_ACK: mtpayAck(env),
-    // The log goes to a file, and at a higher level the worker would not log that it is ready.
-    LOG_LEVEL: env['LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
+    LOG_LEVEL: readyLevel(env['LOG_LEVEL']),
   };
   return {
     api: {
@@ -179,8 +183,7 @@ export function sandboxEnvironment(sources: Sources, postgresUrl: string | null)
     // MTPay's retries of three days take little more than an hour, and a checkout's delays a moment.
     SANDBOX_SPEED: set(env['SANDBOX_SPEED']) ?? '60',
     SANDBOX_LISTEN: listen,
-    // At a higher level the sandbox would not log that it is ready.
-    SANDBOX_LOG_LEVEL: env['SANDBOX_LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
+    SANDBOX_LOG_LEVEL: readyLevel(env['SANDBOX_LOG_LEVEL']),
     SANDBOX_TLS: 'off',
     SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
     SANDBOX_PUBLIC_URL: `http://${listen}`,

@@ -1,10 +1,11 @@
 /** Brings the engine's schema up to date before anything uses it. */
 
 import { Client, Connection } from '@temporalio/client';
-import pg from 'pg';
-import { publicSealKey, sealKey, sealPublicKeys } from '../../config/keys/inbox-seal.ts';
+import type pg from 'pg';
+import { withClient } from '../../database/pool.ts';
+import { publicSealKey, sealKey } from '../../config/keys/inbox-seal.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
-import { loadSealConfig, loadSealKey } from '../../config/settings/seals.ts';
+import { loadSealKey, loadSealTrust } from '../../config/settings/seals.ts';
 import { withoutProxy } from '../../config/loopback.ts';
 import { migrate } from '../../database/schema/migrate.ts';
 import { registerAndVouch } from '../../providers/sealed-rows.ts';
@@ -26,19 +27,12 @@ export async function migrateEngine(
   if (!sources.embedded.temporal) {
     await runTask('migrations', ['worker/migrate.ts'], migrationEnvironment(sources, postgresUrl), dataDirectory);
   }
-  const client = new pg.Client({ connectionString: ownerUrl(sources.env, postgresUrl) });
-  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
+  await withClient({ connectionString: ownerUrl(sources.env, postgresUrl) }, async (client) => {
     if (sources.embedded.temporal) await migrate(client);
     const seed = loadSealKey(sealEnvironment(sources));
-    const { publicKeys, sealEpoch } = loadSealConfig(publicSealKey(seed), sources.env);
-    await registerAndVouch(client, sealKey(seed), { publicKeys: sealPublicKeys(publicKeys), epoch: sealEpoch });
+    await registerAndVouch(client, sealKey(seed), loadSealTrust(publicSealKey(seed), sources.env));
     if (postgresUrl !== null) await setPasswords(client, postgresUrl);
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Sets the passwords of the logins of the engine's processes; the migrations create them without. */

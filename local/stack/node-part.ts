@@ -2,20 +2,18 @@
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { writePrivately } from '../servers/files.ts';
 import { belongsTo, root } from '../servers/paths.ts';
+import { commandOf, describeExit, end, isSameProcess, lastLines, lastWords, parentOf } from '../servers/process.ts';
 import {
-  commandOf,
-  describeExit,
-  type Exit,
-  end,
-  isSameProcess,
-  lastLines,
-  lastWords,
-  parentOf,
+  processesWith,
+  type ProcessRecord,
+  readableLines,
+  recordOf,
+  send,
+  start,
+  untilReady,
 } from '../servers/process.ts';
-import { processesWith, type ProcessRecord, readableLines, recordOf, send, start } from '../servers/process.ts';
 import type { StackPart } from './supervisor.ts';
 
 export type NodePartOptions = {
@@ -76,7 +74,12 @@ export function nodePart(options: NodePartOptions): StackPart {
         rmSync(recordFileOf(dataDirectory, name), { force: true });
       };
       const output = () => readFrom(logFile, started.logOffset);
-      const failure = await waitUntilReady(options, started.exited, output, signal);
+      const isReady = async () => (signal.aborted ? 'was stopped before it was ready' : options.isReady(output));
+      const failure = await untilReady(started.exited, isReady, {
+        timeoutMs: options.readyTimeoutMs ?? READY_TIMEOUT_MS,
+        everyMs: POLL_MS,
+        late: 'was not ready',
+      });
       if (failure === null) {
         const kill = () => send(-started.pid, 'SIGKILL');
         return {
@@ -91,25 +94,6 @@ export function nodePart(options: NodePartOptions): StackPart {
       throw new PartStartError(`${name} ${failure}${whatItSaid(output(), logFile)}`);
     },
   };
-}
-
-async function waitUntilReady(
-  options: NodePartOptions,
-  exited: Promise<Exit>,
-  output: () => string,
-  signal: AbortSignal,
-): Promise<string | null> {
-  let exit: Exit | null = null;
-  void exited.then((value) => (exit = value));
-  const timeoutMs = options.readyTimeoutMs ?? READY_TIMEOUT_MS;
-  const until = performance.now() + timeoutMs;
-  while (performance.now() < until) {
-    if (exit !== null) return describeExit(exit);
-    if (signal.aborted) return 'was stopped before it was ready';
-    if (await options.isReady(output)) return null;
-    await sleep(POLL_MS);
-  }
-  return `was not ready within ${timeoutMs / 1000} s`;
 }
 
 /** The reason that the part gave in this start, first on the line; the log has the rest and earlier reasons. */

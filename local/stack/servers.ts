@@ -2,7 +2,8 @@
 
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { databases, embeddedUrl, rolePassword } from './environment.ts';
 import { writeRecord } from './node-part.ts';
 import { dataDirectory, root } from '../servers/paths.ts';
@@ -14,17 +15,17 @@ import type { StackPart, RunningPart } from './supervisor.ts';
 import { startTemporal, type TemporalServer } from '../servers/temporal.ts';
 
 /** A server cannot restart: the port on which the engine's processes expect it is taken. */
-export class PortTakenError extends Error {
+class PortTakenError extends Error {
   override name = 'PortTakenError';
 }
 
 /** The data of a server were deleted. */
-export class DataGoneError extends Error {
+class DataGoneError extends Error {
   override name = 'DataGoneError';
 }
 
 /** The paths of the embedded servers' data. */
-export function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
+function serverFiles(data: string): { readonly postgres: string; readonly temporal: string } {
   return { postgres: join(data, 'postgres'), temporal: join(data, 'temporal', 'temporal.db') };
 }
 
@@ -96,7 +97,7 @@ function serverPart(
 /** Creates the databases on a new server. The sandbox's belongs to its own login, which has no rights in the other. */
 export async function createDatabases(url: string): Promise<void> {
   const { engine, sandbox } = databases;
-  await asOwner(url, async (client) => {
+  await withClient({ connectionString: url }, async (client) => {
     const { rowCount } = await client.query('select from pg_roles where rolname = $1', [sandbox]);
     if (rowCount === 0) await client.query(`create role ${sandbox} login`);
     await setRolePassword(client, url, sandbox);
@@ -105,7 +106,7 @@ export async function createDatabases(url: string): Promise<void> {
   });
   const itsOwn = new URL(url);
   itsOwn.pathname = `/${sandbox}`;
-  await asOwner(itsOwn.href, (client) => client.query(HAND_OVER));
+  await withClient({ connectionString: itsOwn.href }, (client) => client.query(HAND_OVER));
 }
 
 /** Gives a login its password on the embedded server; `url` is the superuser's. The statement is never logged. */
@@ -128,18 +129,6 @@ end $$`;
 async function createDatabase(client: pg.Client, name: string, more: string): Promise<void> {
   const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
   if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)} ${more}`);
-}
-
-async function asOwner(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 export type Servers = {

@@ -1,7 +1,13 @@
 /** The composition: servers, migrations, sandbox, worker and API. Each starts as soon as its dependencies are ready. */
 
+import { loadApiConfig } from '../../config/settings/api.ts';
+import { loadArchiveEvery } from '../../config/settings/migration.ts';
+import { ConfigError } from '../../config/settings/read-environment.ts';
+import { loadWorkerConfig } from '../../config/settings/worker.ts';
+import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
+import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
@@ -125,8 +131,27 @@ async function makePlan({ env, dataDirectory, clone, story }: StackOptions): Pro
   await clearLeftovers(dataDirectory, embedded, story);
   await askListens(env);
   const ports = await settlePorts(found.ports, neededPorts(env, embedded));
+  const sources = { env, embedded, keys: found.keys, ports };
+  askSettings(sources);
   const state = saveState(dataDirectory, { ...found, ports });
-  return { state, sources: { env, embedded, keys: state.keys, ports }, places: placesOf(env, ports, embedded) };
+  return { state, sources, places: placesOf(env, ports, embedded) };
+}
+
+/** @throws LocalSettingsError that names each wrong variable of a part, before anything is started. */
+function askSettings(sources: Sources): void {
+  const { embedded } = sources;
+  const postgresUrl = embedded.postgres ? 'postgres://postgres@127.0.0.1:1/postgres' : null;
+  const { api, worker } = engineEnvironments(sources, postgresUrl, null);
+  try {
+    loadApiConfig(api);
+    loadWorkerConfig(worker);
+    loadDataConverter(api);
+    loadArchiveEvery(sources.env);
+    if (embedded.sandbox) loadSandboxConfig(sandboxEnvironment(sources, postgresUrl));
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof SandboxConfigError)) throw error;
+    throw new LocalSettingsError(error.message, { cause: error });
+  }
 }
 
 type Running = {

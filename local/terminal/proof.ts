@@ -1,7 +1,7 @@
 /** Proves from the API and from the ledger that a deposit was credited exactly once and that the books balance. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { deliveriesAtSandbox, type EngineApi } from '../stack/engine-api.ts';
 
 const PATIENCE_MS = 20_000;
@@ -58,12 +58,8 @@ export async function proveAcknowledged(
   }
 }
 
-async function readLedger(databaseUrl: string, externalOrderNumber: string) {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  // Queries report a cut connection. Between two queries, an 'error' without a listener would end the process.
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
+const readLedger = (databaseUrl: string, externalOrderNumber: string) =>
+  withClient({ connectionString: databaseUrl }, async (client) => {
     await client.query('set role auditor');
     const postings = await client.query<{ count: string }>(
       'select count(*) from ledger.transaction where deposit = $1',
@@ -74,7 +70,4 @@ async function readLedger(databaseUrl: string, externalOrderNumber: string) {
       postings: Number(postings.rows[0]?.count),
       audit: audit.rows.map(({ fault, found }) => ({ fault, found: Number(found) })),
     };
-  } finally {
-    await client.end();
-  }
-}
+  });

@@ -7,7 +7,7 @@ import { proveAcknowledged } from './proof.ts';
 import { readable, type Story } from './story.ts';
 
 /** The sample deposit did not reach the wallet; the message names its last state. */
-export class SampleFailedError extends Error {
+class SampleFailedError extends Error {
   override name = 'SampleFailedError';
 }
 

@@ -10,7 +10,7 @@ import type { ReleasePlan, ReleaseWorld } from '../faults/release-faults.ts';
 const CODE_CHARACTERS = '0123456789ABCDEFGHJKLMNPQRSTUVXZ';
 
 /** `AT` and fifteen random characters: 75 bits, and the primary key rejects a repetition. */
-export function newTransactionCode(): string {
+function newTransactionCode(): string {
   return `AT${Array.from({ length: 15 }, () => CODE_CHARACTERS[randomInt(CODE_CHARACTERS.length)]).join('')}`;
 }
 

@@ -13,13 +13,6 @@ export type Currency = (typeof CURRENCIES)[number];
 export const BUY_COIN_MODES = ['MtcAmount', 'PaymentPrice'] as const;
 export type BuyCoinMode = (typeof BUY_COIN_MODES)[number];
 
-/** The payees of the checkout; fictitious, like the money. */
-export const PAYEES: Readonly<Record<Currency, { readonly name: string; readonly account: string }>> = {
-  CNY: { name: 'Sandbox Seller A', account: 'Example Bank 6200 0000 0000 0001' },
-  HKD: { name: 'Sandbox Seller B', account: 'Example Bank 012-000000-002' },
-  TWD: { name: 'Sandbox Seller C', account: 'Example Bank 812-000000000003' },
-};
-
 type Prices = Settings['prices'];
 
 const isDecimal = (decimals: number, from: 'zero' | 'above zero') => (text: string) => {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { DeliveryState } from '../callbacks/deliveries.ts';
 import type { Order } from './orders.ts';
 import { RETRIES } from '../wire/retry-schedule.ts';
 
@@ -25,7 +26,7 @@ export interface DeliveryView {
   readonly id: number;
   readonly orderId: number;
   readonly transactionCode: string;
-  readonly state: 'PENDING' | 'ACKNOWLEDGED' | 'FAILED';
+  readonly state: DeliveryState;
   readonly progress: string;
   readonly nextRetry: number;
   readonly nextAttemptAt: string | null;
@@ -33,14 +34,8 @@ export interface DeliveryView {
   readonly attempts: readonly AttemptView[];
 }
 
-interface DeliveryRow {
-  readonly id: number;
-  readonly orderId: number;
-  readonly transactionCode: string;
-  readonly state: DeliveryView['state'];
-  readonly nextRetry: number;
+interface DeliveryRow extends Omit<DeliveryView, 'progress' | 'nextAttemptAt' | 'attempts'> {
   readonly nextAttemptAt: Date;
-  readonly sending: boolean;
 }
 
 const iso = (at: Date | null): string | null => at?.toISOString() ?? null;

@@ -222,7 +222,3 @@ export async function ordersToRelease(pool: pg.Pool, limit: number): Promise<num
   );
   return rows.map((row) => row.id);
 }
-
-/** Reads the latest orders, newest first. */
-export const latestOrders = async (pool: pg.Pool, limit: number): Promise<Order[]> =>
-  (await pool.query<Order>(`SELECT ${COLUMNS} FROM sandbox.buy_order ORDER BY id DESC LIMIT $1`, [limit])).rows;

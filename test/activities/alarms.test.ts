@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { recordState } from '../../activities/binding.ts';
 import { createGenuineCreditor, credit } from '../../activities/crediting.ts';
 import { decide, recordProposal } from '../../activities/deciding.ts';
-import { insertCase } from '../../database/queries/cases.ts';
+import { insertCase } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { startPruning } from '../../worker/pruning.ts';
 import { memoryLog } from '../api/evidence.ts';
@@ -34,7 +34,7 @@ async function decided() {
     received(client, paid(order), { receipt: 'other_content', bound: false }),
   );
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT' });
   const body = { decision: 'credit', reason: 'compared', keep: false, toDeposit: null } as const;
   const { id: proposalId } = await insertDecision(api, { workflowId, operator: 'alice', step: 'propose', ...body });
   await recordProposal(pool, memoryLog().log, workflowId, proposalId);
@@ -54,6 +54,22 @@ test('ledger_unavailable: the worker’s role may not post, so the credit is tri
   expect(fields('ledger_unavailable')).toMatchObject([{ deposit: order.externalOrderNumber, code: '42501' }]);
   expect(await credit(deps, item)).toMatchObject({ kind: 'credited' });
   expect(fields('ledger_unavailable')).toHaveLength(1);
+});
+
+test('ledger_conflict: the ledger refuses the payment of a deposit, and the case says what it refused', async () => {
+  const order = await reserved(db.owner);
+  const data = paid(order);
+  const inboxId = await inTransaction(db.owner, (client) => received(client, data));
+  const { log, fields } = memoryLog();
+  const item = itemFor(order, inboxId, data);
+  const refused = Object.assign(new Error('a value'), { code: '23514' });
+  const deps = { pool, log, post: () => Promise.reject(refused) };
+  expect(await credit(deps, item)).toEqual({
+    kind: 'conflict',
+    reason: 'LEDGER_REJECTED',
+    detail: 'the ledger refused the posting (SQLSTATE 23514): compare posting and inbox row',
+  });
+  expect(fields('ledger_conflict')).toMatchObject([{ deposit: order.externalOrderNumber, code: '23514' }]);
 });
 
 test('ledger_unavailable: so it is with what people have decided', async () => {

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { decide } from '../../activities/deciding.ts';
 import { createLog } from '../../telemetry/log.ts';
 import { newOperatorKey, parseOperatorKeys, signStep } from '../../config/keys/operator-keys.ts';
-import { findCase, insertCase } from '../../database/queries/cases.ts';
+import { findCase } from '../../database/queries/cases.ts';
+import { insertCase } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
 import { paid } from '../support/builders.ts';
@@ -28,7 +29,7 @@ async function unbound() {
     received(client, data, { receipt: 'other_content', bound: false }),
   );
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'OTHER_CONTENT' });
   return { order, data, inboxId, workflowId };
 }
 type Case = Pick<Awaited<ReturnType<typeof unbound>>, 'inboxId' | 'workflowId'>;

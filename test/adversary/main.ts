@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { root } from '../../local/servers/paths.ts';
 import { prepareGround } from '../attack/ground/world.ts';
 import { runAdversary } from './run.ts';
@@ -10,35 +10,35 @@ import { runAdversary } from './run.ts';
  * when one is unseen, or when the control shows that the adversary itself detects nothing.
  */
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    each: { type: 'string' },
-    pairs: { type: 'string', default: '800' },
-    control: { type: 'string', default: '60' },
-    committed: { type: 'string', default: '50' },
-    live: { type: 'string', default: '60' },
-    unregistered: { type: 'boolean', default: false },
-  },
-});
-
-const whole = (name: string, text: string): number => {
-  if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name}: expected a whole number, found ${text}`);
-  return Number(text);
+const USAGE = `npm run adversary -- [--seed 1] [--each N] [--pairs 800] [--control 60] [--committed 50] [--live 60]
+                     [--unregistered]`;
+const options = {
+  seed: { type: 'string', default: '1' },
+  each: { type: 'string' },
+  pairs: { type: 'string', default: '800' },
+  control: { type: 'string', default: '60' },
+  committed: { type: 'string', default: '50' },
+  live: { type: 'string', default: '60' },
+  unregistered: { type: 'boolean', default: false },
+} as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const whole = (name: Exclude<keyof typeof options, 'each' | 'unregistered'>) => wholeOr(USAGE, name, values[name]);
+const asked = {
+  seed: whole('seed'),
+  each: values.each === undefined ? null : wholeOr(USAGE, 'each', values.each),
+  pairs: whole('pairs'),
+  control: whole('control'),
+  committed: whole('committed'),
+  live: whole('live'),
+  registered: !values.unregistered,
 };
 
 const say = (line: string) => console.log(line);
 const { ground, stop } = await prepareGround();
 try {
   const report = await runAdversary({
+    ...asked,
     ground,
-    seed: whole('seed', values.seed),
-    each: values.each === undefined ? null : whole('each', values.each),
-    pairs: whole('pairs', values.pairs),
-    control: whole('control', values.control),
-    committed: whole('committed', values.committed),
-    live: whole('live', values.live),
-    registered: !values.unregistered,
     say,
   });
   const folder = join(root, 'test-output');

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { prepareGround } from '../attack/ground/world.ts';
 import { runAudit } from '../audit/command.ts';
 import { cloneTemplate } from '../support/database.ts';
@@ -13,7 +13,11 @@ import { findingsIn, named, steal } from './theft.ts';
  * and hides it for so long, while the traffic and audits continue. Exit code 1 when an audit of the honest traffic was
  * not clean, or one of the theft did not name it. `--of FOLDER`: with the audit of another version.
  */
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '300' }, of: { type: 'string' } } });
+const USAGE = `npm run theft -- [--seconds 300] [--of FOLDER]
+  --of  a folder with another version: its audit`;
+const options = { seconds: { type: 'string', default: '300' }, of: { type: 'string' } } as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const hiddenMs = wholeOr(USAGE, 'seconds', values.seconds, 1) * 1_000;
 const say = (line: string) => console.log(line);
 
 /** Deposits that are made and paid, a few at once, until it is stopped. */
@@ -56,7 +60,7 @@ try {
   const theft = await steal(engine);
   say(`refused to the logins of processes: ${theft.refused.join(', ')}`);
   const refreshing = setInterval(() => void theft.refresh().catch(() => undefined), 1_000);
-  const until = performance.now() + Number(values.seconds) * 1_000;
+  const until = performance.now() + hiddenMs;
   while (performance.now() < until) {
     const { code, paths, seconds } = await audit();
     const found = paths[0] === undefined ? [] : named(await findingsIn(paths[0]), theft);

@@ -56,6 +56,13 @@ describe('the document', () => {
       ).toEqual([]);
       if (method === 'POST') expect(described).toEqual(expect.arrayContaining(['413', '415']));
       if (path.includes('{')) expect(described).toContain('404');
+      for (const unfinished of ['202', '429', '503'].filter(
+        (status) => needed.length > 0 && described.includes(status),
+      )) {
+        const { $ref = '', headers } = one.responses[unfinished];
+        const said = headers ?? document.components.responses[$ref.split('/').at(-1)].headers;
+        expect(said, `${method} ${path} ${unfinished}`).toHaveProperty('Retry-After');
+      }
     }
   });
 

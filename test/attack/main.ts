@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { endMisused, readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { root } from '../../local/servers/paths.ts';
+import { DEFENCES } from './defences.ts';
 import { writeReport } from './report.ts';
 import { type AttackOptions, runAttack, type SeriesName } from './run.ts';
 import { runSabotage } from './sabotage.ts';
@@ -13,29 +14,27 @@ import { runSabotage } from './sabotage.ts';
 
 const ALL: readonly SeriesName[] = ['signatures', 'tokens', 'middle'];
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    count: { type: 'string' },
-    json: { type: 'string' },
-    series: { type: 'string', default: 'all' },
-    sabotage: { type: 'string' },
-    // The sabotage's options for the attacks that it starts.
-    given: { type: 'string', default: '{}' },
-  },
-});
-
-const whole = (name: string, text: string): number => {
-  if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name}: expected a whole number, found ${text}`);
-  return Number(text);
-};
+const USAGE = `npm run attack -- [--seed 1] [--count N] [--series all|both|${ALL.join('|')}] [--json FILE]
+npm run attack -- --sabotage all|DEFENCE,… [--seed 1] [--count N]
+defences:
+${DEFENCES.map(({ name }) => `  ${name}`).join('\n')}`;
+const options = {
+  seed: { type: 'string', default: '1' },
+  count: { type: 'string' },
+  json: { type: 'string' },
+  series: { type: 'string', default: 'all' },
+  sabotage: { type: 'string' },
+  // The sabotage's options for the attacks that it starts.
+  given: { type: 'string', default: '{}' },
+} as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const whole = (name: string, text: string): number => wholeOr(USAGE, name, text);
 
 function seriesOf(text: string): readonly SeriesName[] {
   if (text === 'all') return ALL;
   if (text === 'both') return ['signatures', 'tokens'];
   const found = ALL.find((name) => name === text);
-  if (found === undefined) throw new Error(`--series: expected all, both, ${ALL.join(', ')}, found ${text}`);
-  return [found];
+  return found === undefined ? endMisused(`--series ${text}: there is no such series`, USAGE) : [found];
 }
 
 const output = join(root, 'test-output');
@@ -46,6 +45,10 @@ const file = (name: string) => {
 };
 const say = (line: string) => console.log(line);
 const seed = whole('seed', values.seed);
+
+const removed = values.sabotage === undefined || values.sabotage === 'all' ? [] : values.sabotage.split(',');
+const unknown = removed.find((name) => !DEFENCES.some((defence) => defence.name === name));
+if (unknown !== undefined) endMisused(`--sabotage ${unknown}: there is no such defence`, USAGE);
 
 if (values.sabotage === undefined) {
   const given = JSON.parse(values.given) as Pick<AttackOptions, 'ground' | 'untilRed'>;

@@ -31,8 +31,6 @@ export async function runSabotage(options: {
   const wanted = [CONTROL, ...DEFENCES].filter(
     ({ name }) => options.which === 'all' || options.which.split(',').includes(name),
   );
-  if (wanted.length === 0)
-    throw new Error(`--sabotage: expected all or one of:\n${DEFENCES.map(({ name }) => `  ${name}`).join('\n')}`);
   const rows: SabotageRow[] = [];
   const copy = copySources();
   const { ground, stop } = await prepareGround();

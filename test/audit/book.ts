@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Client } from '@temporalio/client';
-import pg from 'pg';
+import type pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { afterAll, expect } from 'vitest';
 import { createArchiver } from '../../activities/archiving.ts';
 import { sha256 } from '../../archive/canonical-history.ts';
@@ -64,7 +65,7 @@ export async function copiesOf(
   const original = new URL(db.url).pathname.slice(1);
   afterAll(async () => {
     await rm(out, { recursive: true, force: true });
-    await withClient(admin, async (client) => {
+    await withClient({ connectionString: admin }, async (client) => {
       for (const name of copies) await client.query(`drop database if exists ${name} with (force)`);
     });
   });
@@ -87,13 +88,13 @@ export async function copiesOf(
     async tampered(tamper) {
       const name = `book_${randomBytes(6).toString('hex')}`;
       copies.push(name);
-      await withClient(admin, async (client) => {
+      await withClient({ connectionString: admin }, async (client) => {
         await client.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = $1`, [original]);
         await client.query(`create database ${name} template ${original}`);
       });
       const copy = new URL(db.url);
       copy.pathname = `/${name}`;
-      await withClient(copy.href, async (client) => {
+      await withClient({ connectionString: copy.href }, async (client) => {
         // A superuser meets no trigger and no foreign key.
         await client.query('set session_replication_role = replica');
         if (typeof tamper === 'string') await client.query(tamper);
@@ -125,17 +126,6 @@ function asRole(url: string, role: string): string {
   const own = new URL(url);
   own.username = role;
   return own.href;
-}
-
-async function withClient(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 /** Every way in which money moves, once. */

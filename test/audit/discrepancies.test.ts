@@ -4,7 +4,7 @@ import { SEALED_ROWS, type SealedRow } from '../../providers/sealed-rows.ts';
 import { seal } from '../support/seals.ts';
 import { afterAll, expect, test } from 'vitest';
 import { archiveObjects } from '../../archive/objects.ts';
-import { lookAt, prepareHistories } from '../../audit/tables/snapshot.ts';
+import { lookAt, prepareHistories } from './snapshot.ts';
 import type { Finding } from '../../audit/report/report.ts';
 import { createReplayer } from '../../audit/histories/replay.ts';
 import { openSession } from '../../audit/tables/session.ts';

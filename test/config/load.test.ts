@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { sealPublicKeys } from '../../config/keys/inbox-seal.ts';
 import { KeySource } from '../../config/keys/key-source.ts';
 import { Secret } from '../../config/keys/secret.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadMigrationUrl } from '../../config/settings/migration.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
-import { loadSealConfig } from '../../config/settings/seals.ts';
+import { loadSealTrust } from '../../config/settings/seals.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { api, COMMON, keyText, problems, worker } from './settings.ts';
 
@@ -222,11 +223,11 @@ describe('the seals of inbox rows', () => {
 
   it('are verified by the audit with its own settings, or with those of the local stack where it is that', () => {
     const ours = SEAL_ENV.INBOX_SEAL_PUBLIC_KEYS;
-    expect(problems(() => loadSealConfig(null, {}))).toEqual(['INBOX_SEAL_PUBLIC_KEYS: is not set']);
-    expect(loadSealConfig(ours, {})).toMatchObject({ sealEpoch: null });
+    expect(problems(() => loadSealTrust(null, {}))).toEqual(['INBOX_SEAL_PUBLIC_KEYS: is not set']);
+    expect(loadSealTrust(ours, {})).toMatchObject({ epoch: null });
     const given = keyText();
-    const { publicKeys, sealEpoch } = loadSealConfig(ours, { INBOX_SEAL_PUBLIC_KEYS: given, INBOX_SEAL_EPOCH: '0' });
-    expect([publicKeys.reveal().toString(), sealEpoch]).toEqual([given, '0']);
-    expect(problems(() => loadSealConfig(ours, { INBOX_SEAL_EPOCH: 'x' }))).toHaveLength(1);
+    const { publicKeys, epoch } = loadSealTrust(ours, { INBOX_SEAL_PUBLIC_KEYS: given, INBOX_SEAL_EPOCH: '0' });
+    expect([[...publicKeys.keys()], epoch]).toEqual([[...sealPublicKeys(new Secret(Buffer.from(given))).keys()], '0']);
+    expect(problems(() => loadSealTrust(ours, { INBOX_SEAL_EPOCH: 'x' }))).toHaveLength(1);
   });
 });

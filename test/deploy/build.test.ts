@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../local/servers/ports.ts';
 import { root } from '../docs/variables.ts';
@@ -52,13 +52,9 @@ afterAll(async () => {
 });
 
 async function asOwner(url: string, sql: string, values: readonly unknown[] = []): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+  await withClient({ connectionString: url }, async (client) => {
     await client.query(sql, [...values]);
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Starts a built program. The environment is whole: nothing of the tests' own reaches it. */

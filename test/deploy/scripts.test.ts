@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { findCaller } from '../../database/queries/api-keys.ts';
 import { migrate } from '../../database/schema/migrate.ts';
-import { createPool } from '../../database/pool.ts';
+import { createPool, withClient } from '../../database/pool.ts';
 import { type PostgresServer, startPostgres } from '../../local/servers/postgres.ts';
 import { root } from '../docs/variables.ts';
 import { startOf } from '../support/programs.ts';
@@ -52,13 +52,9 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     run('psql', [url, '-X', '-q', '-f', join(root, 'deploy/postgres', script)], { env: { ...process.env, ...env } });
 
   async function query<T extends pg.QueryResultRow>(role: string, database: string, sql: string): Promise<T[]> {
-    const client = new pg.Client({ connectionString: address(role, database) });
-    await client.connect();
-    try {
+    return withClient({ connectionString: address(role, database) }, async (client) => {
       return (await client.query<T>(sql)).rows;
-    } finally {
-      await client.end();
-    }
+    });
   }
 
   test('first the owners and their databases', async () => {
@@ -78,14 +74,10 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
   });
 
   test('then the migrations, by an owner who is no superuser', async () => {
-    const client = new pg.Client({ connectionString: address('deposits_migrator', 'deposits') });
-    await client.connect();
-    try {
+    await withClient({ connectionString: address('deposits_migrator', 'deposits') }, async (client) => {
       expect((await migrate(client)).length).toBeGreaterThan(2);
       expect(await migrate(client)).toEqual([]);
-    } finally {
-      await client.end();
-    }
+    });
   });
 
   test('then the passwords of the logins, without which nobody gets in, and again without harm', async () => {

@@ -6,8 +6,9 @@ import { anchors, root } from './variables.ts';
 /**
  * Citations in comments and texts of programs exist: the page, the heading behind `#`, the rule (`, L3`) or the threat
  * (`, T6`). Migrations are never edited, so their pages may have moved to a folder below docs/; names of pages are
- * unique.
+ * unique. Their functions have the same comments.
  */
+const isOfMigrations = (file: string) => file.includes('migrations/') || file === join('database', 'functions.sql');
 const files = readdirSync(root, { withFileTypes: true })
   .filter(({ name }) => /^(?!node_modules|dist|docs)[a-z]+$/.test(name))
   .flatMap(({ name }) =>
@@ -30,7 +31,7 @@ const cited = ['.env.example', 'docker-compose.yml', 'Dockerfile', ...files].fla
 test('every citation of a page is one of a page, a heading and a rule that are there', () => {
   expect(cited.length).toBeGreaterThan(100);
   const dead = cited.filter(({ file, path, heading, row }) => {
-    const page = pages.get(path) ?? (file.includes('migrations/') ? byName.get(basename(path)) : undefined);
+    const page = pages.get(path) ?? (isOfMigrations(file) ? byName.get(basename(path)) : undefined);
     if (page === undefined) return true;
     if (heading !== undefined && !anchors(page).includes(heading)) return true;
     return row !== undefined && !page.includes(`**${row}. `) && !page.includes(`| ${row} `);
@@ -52,7 +53,7 @@ test('a comment names a page by its path', () => {
 test('a comment names a file of the code that is there', () => {
   const paths = files.map((file) => `/${file}`);
   const named = files
-    .filter((file) => !file.includes('migrations/'))
+    .filter((file) => !isOfMigrations(file))
     .flatMap((file) =>
       readFileSync(join(root, file), 'utf8')
         .split('\n')

@@ -10,6 +10,7 @@ test.each([
   ['what happens to a deposit, step by step?', 'workflows/deposit.ts', 'export async function deposit'],
   ['how is a callback checked and kept?', 'intake/receive-callback.ts', 'createReceiver'],
   ['who signals a workflow again, when nobody heard?', 'intake/relay/relay.ts', 'relay'],
+  ['which rows does the relay look after?', 'database/queries/due-rows.ts', 'findToRaise'],
   ['how does a person’s decision get in?', 'intake/decide-case.ts', 'decide'],
   ['which requests and answers are there?', 'contract/deposits.ts', 'operation('],
   ['which status has an error?', 'contract/errors.ts', 'status'],

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { root } from '../../local/servers/paths.ts';
 import { SEAL_ENV } from '../support/seals.ts';
+import { inLanes } from '../../telemetry/lanes.ts';
 import { until } from '../support/until.ts';
 import { call, creditsOf, order } from './drill.ts';
 import { openStage, type Stage } from './stage.ts';
-import { checkout, command } from '../../harness/version.ts';
+import { checkout, command, commitOr } from '../../harness/version.ts';
 
 /**
  * `npm run drill:cost -- --before COMMIT`: compares the cost of a callback and of a step of a decision over HTTP in
@@ -17,11 +18,11 @@ import { checkout, command } from '../../harness/version.ts';
  * - A commit that is the head shows the noise.
  */
 
-const { values } = parseArgs({
-  options: { before: { type: 'string' }, rounds: { type: 'string', default: '10' } },
-});
-if (values.before === undefined) throw new Error('--before COMMIT: the version to compare with');
-const ROUNDS = Number(values.rounds);
+const USAGE = 'npm run drill:cost -- --before COMMIT [--rounds 10]';
+const options = { before: { type: 'string' }, rounds: { type: 'string', default: '10' } } as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const earlier = commitOr(USAGE, 'before', values.before);
+const ROUNDS = wholeOr(USAGE, 'rounds', values.rounds, 1);
 const SINGLE = 20;
 const BURST = 20;
 /** This many of the single ones are decided one step at a time, and as many of the burst's in lanes. */
@@ -114,13 +115,7 @@ async function round({ stage, people, measured }: Version): Promise<void> {
     await deliver(n, { transactionCode: `second-${n}` });
     many.push(await parkedCase(stage, alice, n));
   }
-  await rate('decisions/s', DECIDED, () =>
-    Promise.all(
-      Array.from({ length: LANES }, async () => {
-        for (let id = many.shift(); id !== undefined; id = many.shift()) await confirm(id, await propose(id));
-      }),
-    ),
-  );
+  await rate('decisions/s', DECIDED, () => inLanes(many, LANES, async (id) => confirm(id, await propose(id))));
 }
 
 type Heard = Awaited<ReturnType<typeof call>>;
@@ -148,10 +143,10 @@ const at = (all: readonly number[], share: number): number => {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 };
 
-const before = await checkout(values.before);
+const before = await checkout(earlier);
 const versions: Version[] = [];
 try {
-  versions.push(await open(values.before, before.at, before.drop));
+  versions.push(await open(earlier, before.at, before.drop));
   versions.push(await open('now', root, async () => undefined));
   // The text without its parameters: some of them are secrets.
   for (const { stage } of versions)

@@ -1,6 +1,8 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
+import { withClient } from '../../database/pool.ts';
+import { inLanes } from '../../telemetry/lanes.ts';
 import { until } from '../support/until.ts';
 import { LASTS_MS, type Round } from './rounds.ts';
 import type { Stage } from './stage.ts';
@@ -68,15 +70,6 @@ export const call = (url: string, method: string, key: string, body?: unknown): 
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 
-async function inLanes<T>(items: readonly T[], work: (item: T) => Promise<void>, lanes = AT_ONCE): Promise<void> {
-  const left = [...items];
-  await Promise.all(
-    Array.from({ length: lanes }, async () => {
-      while (left.length > 0) await work(left.shift()!);
-    }),
-  );
-}
-
 export const order = (externalOrderNumber: string) => ({
   externalOrderNumber,
   wallet: 'wallet-drill',
@@ -118,7 +111,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
   };
   let made = 0;
   // Leftovers of the round before may cost a placement its response: such an order is not paid here.
-  await inLanes(Array.from({ length: load.callbacks }), () =>
+  await inLanes(Array.from({ length: load.callbacks }), AT_ONCE, () =>
     until(
       'orders to be placed',
       async () => {
@@ -131,38 +124,34 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
   );
 
   // Spread over the fault, so that each moment of it meets some.
-  const paying = inLanes(waiting, async (n) => {
+  const paying = inLanes(waiting, AT_ONCE, async (n) => {
     await sleep((SPREAD_MS * AT_ONCE) / load.callbacks);
     await pay(n);
   });
   let begun = () => undefined as void;
   const isDone = new Promise<void>((resolve) => (begun = resolve));
-  const creating = inLanes(
-    fresh,
-    async (n) => {
-      const i = fresh.indexOf(n);
-      // Some meet the fault in any case: on a busy machine it may begin after the others have been spread.
-      await (i < load.creates * BEFORE ? sleep((SPREAD_MS * i) / load.creates) : isDone);
-      await until(
-        `${n} to be created`,
-        async () => {
-          const { status, retryAfter, body } = await create(n);
-          counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
-          if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
-          if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
-          if (status >= 200 && status < 300) return true;
-          // The database or the provider was away for longer than a placement waits: nothing was sent, and that is
-          // final.
-          if (status === 422 && body?.code === 'NOT_SENT') return true;
-          if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
-          await sleep(200);
-          return status >= 400 && status < 500;
-        },
-        SETTLED_WITHIN_MS,
-      );
-    },
-    load.creates,
-  );
+  const creating = inLanes(fresh, load.creates, async (n) => {
+    const i = fresh.indexOf(n);
+    // Some meet the fault in any case: on a busy machine it may begin after the others have been spread.
+    await (i < load.creates * BEFORE ? sleep((SPREAD_MS * i) / load.creates) : isDone);
+    await until(
+      `${n} to be created`,
+      async () => {
+        const { status, retryAfter, body } = await create(n);
+        counts[status === 0 ? 'lost' : status] = (counts[status === 0 ? 'lost' : status] ?? 0) + 1;
+        if (status === 503 && !/^\d+$/.test(retryAfter ?? '')) faults.add('a 503 without Retry-After');
+        if (status === 0 && !round.mayLoseConnections) faults.add('a create lost its connection');
+        if (status >= 200 && status < 300) return true;
+        // The database or the provider was away for longer than a placement waits: nothing was sent, and that is
+        // final.
+        if (status === 422 && body?.code === 'NOT_SENT') return true;
+        if (status !== 0 && status !== 503) faults.add(`a create was answered ${status} ${String(body?.code)}`);
+        await sleep(200);
+        return status >= 400 && status < 500;
+      },
+      SETTLED_WITHIN_MS,
+    );
+  });
   const alive = Object.entries(stage.pieces).map(([name, piece]) => ({ name, pid: piece.pid() }));
   await sleep(150);
   const undo = await round.hit(stage).finally(begun);
@@ -183,7 +172,7 @@ export async function drill(stage: Stage, round: Round, load: Load): Promise<Out
 
   // Every order that the provider knows is paid, and then credited.
   const known: string[] = [];
-  await inLanes(fresh, async (n) => {
+  await inLanes(fresh, AT_ONCE, async (n) => {
     const settled = await until(
       `${n} to be placed or unknown`,
       async () => {
@@ -281,14 +270,7 @@ export async function creditsOf(stage: Stage, orders: readonly string[]): Promis
 async function inSandbox<T>(stage: Stage, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const url = new URL(stage.db.url);
   url.pathname = '/sandbox';
-  const client = new pg.Client({ connectionString: url.href });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
+  return withClient({ connectionString: url.href }, work);
 }
 
 export const newestAttempt = (stage: Stage): Promise<string> =>

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { ask, cpuMs, type Heard, quantile, seed, told } from './isolation.ts';
 import { openStage, type Piece, type Stage } from './stage.ts';
@@ -18,20 +18,19 @@ import type { Strange, Strangers } from './strangers.ts';
  * Loopback only; stops by itself. Exit code 1 unless each delivery is acknowledged within its first three tries.
  */
 
-const { values } = parseArgs({
-  options: {
-    sockets: { type: 'string', default: '6000' },
-    slow: { type: 'string', default: '0' },
-    refusals: { type: 'string', default: '500' },
-    seconds: { type: 'string', default: '60' },
-    apart: { type: 'boolean', default: false },
-    /** A folder for a profile of each process. */
-    profile: { type: 'string' },
-  },
-});
-const [sockets, slow, refusals, seconds] = [values.sockets, values.slow, values.refusals, values.seconds].map(
-  Number,
-) as [number, number, number, number];
+const USAGE = `npm run flood -- [--sockets 6000] [--slow 0] [--refusals 500] [--seconds 60] [--apart] [--profile FOLDER]
+  --profile  a folder for a profile of each process`;
+const options = {
+  sockets: { type: 'string', default: '6000' },
+  slow: { type: 'string', default: '0' },
+  refusals: { type: 'string', default: '500' },
+  seconds: { type: 'string', default: '60' },
+  apart: { type: 'boolean', default: false },
+  profile: { type: 'string' },
+} as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const whole = (name: 'sockets' | 'slow' | 'refusals' | 'seconds') => wholeOr(USAGE, name, values[name]);
+const [sockets, slow, refusals, seconds] = [whole('sockets'), whole('slow'), whole('refusals'), whole('seconds')];
 const TRIES = 3;
 const EVERY_MS = 1_000;
 /** The provider's second try comes after a minute; here after this. */

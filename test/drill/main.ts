@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { endMisused, readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { drill } from './drill.ts';
 import { ROUNDS } from './rounds.ts';
 import { openStage, PROGRAMS } from './stage.ts';
@@ -9,18 +9,19 @@ import { openStage, PROGRAMS } from './stage.ts';
  * with Retry-After, or a payment was not credited exactly once.
  */
 
-const { values } = parseArgs({
-  options: {
-    callbacks: { type: 'string', default: '200' },
-    creates: { type: 'string', default: '50' },
-    /** Names of rounds, or their beginnings, separated by commas. */
-    only: { type: 'string', default: '' },
-  },
-});
-const load = { callbacks: Number(values.callbacks), creates: Number(values.creates) };
+const USAGE = `npm run drill -- [--callbacks 200] [--creates 50] [--only ROUND,…]
+rounds, by their names or how these begin: ${ROUNDS.map(({ name }) => name).join(', ')}`;
+const options = {
+  callbacks: { type: 'string', default: '200' },
+  creates: { type: 'string', default: '50' },
+  only: { type: 'string', default: '' },
+} as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const whole = (name: 'callbacks' | 'creates') => wholeOr(USAGE, name, values[name], 1);
+const load = { callbacks: whole('callbacks'), creates: whole('creates') };
 const wanted = values.only.split(',').filter((name) => name !== '');
 const rounds = ROUNDS.filter(({ name }) => wanted.length === 0 || wanted.some((one) => name.startsWith(one)));
-if (rounds.length === 0) throw new Error(`--only: none of ${ROUNDS.map(({ name }) => name).join(', ')}`);
+if (rounds.length === 0) endMisused(`--only ${values.only}: there is no such round`, USAGE);
 
 const stage = await openStage();
 const told = (counts: Readonly<Record<string, number>>) =>

@@ -5,14 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
-import { Secret } from '../../config/keys/secret.ts';
+import { withClient } from '../../database/pool.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { root } from '../../local/servers/paths.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { startPostgres } from '../../local/servers/postgres.ts';
 import { startTemporal } from '../../local/servers/temporal.ts';
-import { callbackUrl, capabilityKey } from '../../providers/callback-address.ts';
-import { sign } from '../../providers/mtpay/signature.ts';
+import { callbacksOf } from '../../harness/bench/load/callbacks.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 import { cloneTemplate, type TestDatabase } from '../support/database.ts';
 import { migrateTemplate } from '../support/template.ts';
@@ -156,16 +155,8 @@ export async function openStage({
       SANDBOX_LOG_LEVEL: 'warn',
       ...more,
     };
-    const admin = async <T>(work: (client: pg.Client) => Promise<T>): Promise<T> => {
-      const client = new pg.Client({ connectionString: db.url, options: '-c default_transaction_read_only=off' });
-      client.on('error', () => undefined);
-      await client.connect();
-      try {
-        return await work(client);
-      } finally {
-        await client.end();
-      }
-    };
+    const admin = <T>(work: (client: pg.Client) => Promise<T>): Promise<T> =>
+      withClient({ connectionString: db.url, options: '-c default_transaction_read_only=off' }, work);
     await admin((client) => client.query('create database sandbox'));
 
     const programsBy = Object.fromEntries(
@@ -205,31 +196,7 @@ export async function openStage({
           () => temporal.stop(),
         ),
       },
-      callbackOf(externalOrderNumber, change = {}) {
-        const key = capabilityKey(new Secret(Buffer.from(callbackKey, 'base64url')));
-        const stamp = Date.now();
-        const signature = sign(
-          {
-            accessKey: new Secret(Buffer.from(mtpay.accessKey)),
-            secretKey: new Secret(Buffer.from(mtpay.secretKey)),
-          },
-          stamp,
-        );
-        const data = {
-          externalOrderNumber,
-          transactionCode: `T-${externalOrderNumber}`,
-          currencyCode: 'CNY',
-          transactionAmount: 5_000,
-          paymentPrice: 36_000,
-          transactionCreateTime: '2021-07-01T00:00:00',
-          paymentFinishedTime: '2021-07-01T00:05:00',
-          ...change,
-        };
-        return {
-          url: callbackUrl(`http://127.0.0.1:${ports.callback}`, key, externalOrderNumber),
-          body: JSON.stringify({ signature, timestamp: stamp, data }),
-        };
-      },
+      callbackOf: callbacksOf(`http://127.0.0.1:${ports.callback}`, { ...mtpay, callbackKey }),
       logOf: (name) => programsBy[name].log(),
       historyOf: (workflowId) => historyOf(temporal.address, workflowId),
       postgresLog: join(directory, 'server.log'),

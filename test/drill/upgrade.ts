@@ -1,13 +1,13 @@
 import { connect, createServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr } from '../../config/command-line.ts';
 import { root } from '../../local/servers/paths.ts';
 import { freePort } from '../../local/servers/ports.ts';
 import { SEAL_ENV } from '../support/seals.ts';
 import { until } from '../support/until.ts';
 import { attemptsAfter, call, creditsOf, newestAttempt, order } from './drill.ts';
 import { openStage, type Piece, type Stage } from './stage.ts';
-import { checkout, command } from '../../harness/version.ts';
+import { checkout, command, commitOr } from '../../harness/version.ts';
 
 /**
  * `npm run drill:upgrade -- --from COMMIT`: upgrades an engine of that version under load to this version as
@@ -15,16 +15,17 @@ import { checkout, command } from '../../harness/version.ts';
  * lost, or a payment was credited more than once.
  */
 
-const { values } = parseArgs({
-  options: {
-    from: { type: 'string' },
-    /** The new worker before the new API, as the usual order is. */
-    'workers-first': { type: 'boolean', default: false },
-    /** The key of the seals is registered in the version before, and payments wait for a worker while the database is migrated. */
-    registered: { type: 'boolean', default: false },
-  },
-});
-if (values.from === undefined) throw new Error('--from COMMIT: the version before');
+const USAGE = `npm run drill:upgrade -- --from COMMIT [--workers-first] [--registered]
+  --workers-first  the new worker before the new API, as the usual order is
+  --registered     the key of the seals is registered in the version before, and payments wait for a worker while the
+                   database is migrated`;
+const options = {
+  from: { type: 'string' },
+  'workers-first': { type: 'boolean', default: false },
+  registered: { type: 'boolean', default: false },
+} as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const from = commitOr(USAGE, 'from', values.from);
 
 const LANES = 6;
 /** The duration of each step under load, in ms. */
@@ -49,7 +50,7 @@ async function front(port: number): Promise<{ readonly server: Server; to: numbe
   return door;
 }
 
-const before = await checkout(values.from);
+const before = await checkout(from);
 let stage: Stage | null = null;
 try {
   stage = await openStage({

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { inLanes } from '../../telemetry/lanes.ts';
 import { createChecker, type Document } from '../support/pages/document.ts';
 import { type Generated, requests } from './generate.ts';
 
@@ -77,10 +78,7 @@ export async function drive(options: DriveOptions): Promise<Driven> {
   for (let batch = 0; sent < options.count; batch += 1) {
     const size = Math.min(BATCH, options.count - sent);
     const queue = fc.sample(arbitrary, { numRuns: size, seed: options.seed * 100_003 + batch });
-    const work = async () => {
-      for (let next = queue.pop(); next !== undefined; next = queue.pop()) await one(next);
-    };
-    await Promise.all(Array.from({ length: options.concurrency }, work));
+    await inLanes(queue, options.concurrency, one);
   }
   return { sent, created, findings: [...findings.values()] };
 }

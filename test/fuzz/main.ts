@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { issueKey, type NewKey } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { root } from '../../local/servers/paths.ts';
@@ -21,14 +21,10 @@ import { findSchemathesis, readLines, runSchemathesis } from './schemathesis.ts'
  * watched from inside the API process. Exit 0 only without a finding. Reports in test-output/.
  */
 
-const { values } = parseArgs({
-  options: { count: { type: 'string', default: '50000' }, seed: { type: 'string', default: '1' } },
-});
-const [count, seed] = [Number(values.count), Number(values.seed)];
-if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed) || seed < 0) {
-  console.error('usage: npm run fuzz -- [--count N] [--seed S], both whole numbers');
-  process.exit(2);
-}
+const USAGE = 'npm run fuzz -- [--count 50000] [--seed 1]';
+const options = { count: { type: 'string', default: '50000' }, seed: { type: 'string', default: '1' } } as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
+const [count, seed] = [wholeOr(USAGE, 'count', values.count, 1), wholeOr(USAGE, 'seed', values.seed)];
 
 /** Every real deposit costs a workflow: this many are created, and all other creates meet them. */
 const CREATES = 300;

@@ -1,20 +1,19 @@
 import { expect, test } from 'vitest';
 import {
+  findAnsweredLate,
   findKeptOrders,
   findLongestWithoutEffect,
-  findToRaise,
-  findWithoutEffect,
-} from '../../database/queries/callbacks.ts';
-import {
   findNotCarriedOut,
+  findNotPlaced,
   findOpenCases,
+  findToRaise,
   findWithoutCase,
+  findWithoutEffect,
   findWithoutWallet,
-  listCases,
   suspenseWithoutCase,
-} from '../../database/queries/cases.ts';
-import { findNotPlaced, listDeposits } from '../../database/queries/deposits.ts';
-import { findAnsweredLate } from '../../database/queries/placements.ts';
+} from '../../database/queries/due-rows.ts';
+import { listCases } from '../../database/queries/cases.ts';
+import { listDeposits } from '../../database/queries/deposits.ts';
 import { createPool } from '../../database/pool.ts';
 import { settings } from '../support/builders.ts';
 import { byHand, createTestDatabase } from '../support/database.ts';

@@ -1,17 +1,22 @@
 import { expect, test } from 'vitest';
-import { findKeptOrders, findToRaise, listKept, markRaised, openOwnCase } from '../../database/queries/callbacks.ts';
+import { listKept, markRaised, openOwnCase } from '../../database/queries/callbacks.ts';
+import {
+  findAnsweredLate,
+  findKeptOrders,
+  findOpenDeposits,
+  findToRaise,
+  findToTell,
+  WAITING,
+} from '../../database/queries/due-rows.ts';
 import { findCase, findOpenCase, noteProposal, openDepositCase, parkCaseMoney } from '../../database/queries/cases.ts';
 import {
   findForPlacement,
-  findOpenDeposits,
   findSettlement,
-  findToTell,
   listDeposits,
   reserve,
   viewDeposit,
-  WAITING,
 } from '../../database/queries/deposits.ts';
-import { findAnsweredLate, openAttempt, settleAttempt } from '../../database/queries/placements.ts';
+import { openAttempt, settleAttempt } from '../../database/queries/placements.ts';
 import { createPool } from '../../database/pool.ts';
 import { waitsForVoucher } from '../../database/queries/seal-macs.ts';
 import { creditAll } from '../../ledger/credit.ts';

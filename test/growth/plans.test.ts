@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { suspenseWithoutCase } from '../../database/queries/cases.ts';
+import { suspenseWithoutCase } from '../../database/queries/due-rows.ts';
 import { prune, pruneInBatches } from '../../database/queries/prune.ts';
 import { createPool } from '../../database/pool.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';

@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 
 /**
  * Writes the rows of so many deposits over a year, as the engine would have left them.
@@ -69,16 +70,8 @@ select name, drop, sql from (
 const VALIDATED = `update pg_constraint set convalidated = true where contype = 'f'`;
 
 /** A connection without the limits of the engine's pools. */
-export async function atLeisure(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
-}
+export const atLeisure = (url: string, work: (client: pg.Client) => Promise<void>): Promise<void> =>
+  withClient({ connectionString: url }, work);
 
 const FUNCTIONS = `
 create function pg_temp.n(i bigint) returns text language sql immutable as $$ select 'o-' || substr(md5(i::text), 1, 20) $$;

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { insertCase, noteProposal } from '../../database/queries/cases.ts';
+import { noteProposal } from '../../database/queries/cases.ts';
+import { insertCase } from '../support/operators.ts';
 import { refuseStep, type NewDecision } from '../../database/queries/decisions.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { paid } from '../support/builders.ts';
@@ -26,7 +27,7 @@ async function unbound() {
     received(client, paid(order), { receipt: 'other_content', bound: false }),
   );
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE' });
   return { order, inboxId, workflowId };
 }
 type Case = Awaited<ReturnType<typeof unbound>>;

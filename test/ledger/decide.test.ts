@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { insertCase, noteProposal } from '../../database/queries/cases.ts';
-import { findCarried } from '../../database/queries/decisions.ts';
+import { noteProposal } from '../../database/queries/cases.ts';
+import { insertCase } from '../support/operators.ts';
+import { listCarried } from '../../database/queries/decisions.ts';
 import { findDeposit } from '../../database/queries/deposits.ts';
 import { inTransaction } from '../../database/pool.ts';
 import type { Decision } from '../../domain/decision.ts';
@@ -38,7 +39,7 @@ async function confirmed(of: Payment, decision: Decision = 'credit'): Promise<De
     received(client, paid(of.order), { receipt: 'other_content', bound: false }),
   );
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE' });
   const by = (operator: string) => ({ workflowId, operator });
   const body = { step: 'propose', decision, reason: 'paid twice', keep: false, toDeposit: null } as const;
   const { id: proposalId } = await insertDecision(db.owner, { ...by('alice'), ...body });
@@ -60,7 +61,10 @@ describe('a confirmed credit of a second payment', () => {
     expect(answer).toMatchObject({ postingId: released!.id });
     // A repeat returns the same, whatever followed.
     expect(await carryOutDecision(decisions, item, anyRow)).toEqual(answer);
-    expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'decided', answer });
+    expect((await listCarried(db.owner, item.workflowId)).get(item.proposalId)).toMatchObject({
+      outcome: 'decided',
+      answer,
+    });
   });
 
   it('is refused where its row is not genuine; a rejection is not asked for that, nor is what was carried out', async () => {
@@ -89,7 +93,10 @@ describe('a confirmed credit of a second payment', () => {
     const item = await confirmed(await payment(db.owner));
     const answer = await recordRefused(decisions, item, 'the ledger refused it');
     expect(answer).toMatchObject({ kind: 'refused', refusal: 'not_possible', detail: 'the ledger refused it' });
-    expect(await findCarried(db.owner, item.workflowId, item.proposalId)).toMatchObject({ outcome: 'refused', answer });
+    expect((await listCarried(db.owner, item.workflowId)).get(item.proposalId)).toMatchObject({
+      outcome: 'refused',
+      answer,
+    });
   });
 
   it('is refused where the machine was first: its money is not booked, so that its code is not used up', async () => {

@@ -102,6 +102,26 @@ test('a listener that the user has chosen and somebody else has is told before a
   }
 });
 
+test('a wrong setting of a part is told before anything is started, with the form that is expected', async () => {
+  for (const [name, value, said] of [
+    ['SANDBOX_SPEED', 'abc', 'SANDBOX_SPEED must be a number'],
+    ['SANDBOX_LOG_LEVEL', 'loud', 'SANDBOX_LOG_LEVEL must be one of trace, debug'],
+    ['LOG_LEVEL', 'loud', 'LOG_LEVEL: Invalid option: expected one of "debug"'],
+    ['API_LISTEN', 'hidden', 'API_LISTEN: expected host:port'],
+    ['MTPAY_DEADLINE', 'soon', 'MTPAY_DEADLINE: expected a duration'],
+    ['ARCHIVE_EVERY', 'soon', 'ARCHIVE_EVERY: expected a duration'],
+    ['CRASH_AT', 'credit.afterCommit:soon', 'CRASH_AT: expected POINT or POINT:N'],
+  ] as const) {
+    let told = '';
+    const story = createStory({ isTerminal: false, columns: 80, write: (text) => (told += text) });
+    const env = { PATH: process.env['PATH'], [name]: value };
+    const stack = createStack({ env, dataDirectory: makeDataDirectory(), clone: root, story });
+    onTestFinished(() => stack.stop());
+    await expect(stack.start()).rejects.toThrow(said);
+    expect({ told, hasStarted: stack.hasStarted() }).toEqual({ told: '', hasStarted: false });
+  }
+});
+
 test('of the output of a program that died its reason is shown, without stacks, bytes and code', async () => {
   const taken = await occupyPort();
   const program = `require('node:net').createServer().listen(${taken}, '127.0.0.1')`;

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findPostgres, PostgresNotFoundError } from '../../local/servers/postgres-binaries.ts';
 import { type PostgresOptions, type PostgresServer, reasonIn, startPostgres } from '../../local/servers/postgres.ts';
@@ -18,14 +19,10 @@ async function started(options: Partial<PostgresOptions> & { directory: string }
 }
 
 async function ask(url: string, sql: string): Promise<unknown> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+  return withClient({ connectionString: url }, async (client) => {
     const { rows } = await client.query({ text: sql, rowMode: 'array' });
     return rows[0]?.[0];
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** The data folder of a logical directory. */

@@ -26,6 +26,65 @@ test.each(['api', 'callbacks', 'worker', 'codec', 'migrate', 'sandbox', 'clean',
   },
 );
 
+/** The entries of package.json that are programs of ours. */
+const entries = Object.entries(scripts).flatMap(([name, command]) => {
+  const entry = /^node (?:--import tsx|local\/start\.cjs) (\S+)$/.exec(command)?.[1];
+  return entry === undefined ? [] : [[name, entry] as const];
+});
+const textOf = (entry: string) => readFileSync(join(root, entry), 'utf8');
+
+test('every command reads its arguments with the reader that refuses unknown ones', () => {
+  expect(entries.length).toBeGreaterThan(25);
+  const own: Readonly<Record<string, string>> = {
+    start: 'local/terminal/arguments.ts',
+    keys: 'commands/key-arguments.ts',
+    bench: 'harness/bench/options.ts',
+    audit: 'audit/audit-arguments.ts',
+  };
+  const others = entries.filter(
+    ([name, entry]) => !/\b(readArguments(Or)?|takesNoArguments)\(/.test(textOf(own[name] ?? entry)),
+  );
+  expect(others).toEqual([['sandbox', 'local/sandbox-alone.ts']]);
+});
+
+test.each([
+  ['bench:page', ['nosuch.json']],
+  ['growth', ['--deposits', 'many']],
+  ['drill:upgrade', ['--from', 'nosuch']],
+  ['keys', ['create', 'shop', '--scopes']],
+  ['scenario', ['one', 'two']],
+])('%s %j is misused: a line and the usage, and no stack', async (name, args) => {
+  const { code, stdout, stderr } = await program(name, ...args);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain(`npm run ${name === 'keys' ? '--silent keys' : name}`);
+  expect(stderr).not.toMatch(/\n +at /);
+});
+
+test('a process whose settings are wrong lists them and ends with 1, without a stack', async () => {
+  const { code, stderr } = await program('callbacks');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^the configuration has \d+ problem\(s\):\n {2}MTPAY_ACCESS_KEY: is not set\n/);
+  expect(stderr).not.toMatch(/\n +at /);
+});
+
+test('a variable that is nearly one of ours is named by migrations, and by every process', async () => {
+  const { command, args } = { command: process.execPath, args: scripts['migrate']!.split(' ').slice(1) };
+  const { code, stdout } = await run(command, args, {
+    timeoutMs: 60_000,
+    cwd: root,
+    env: { PATH: process.env['PATH'], DATABASE_URL: 'postgres://u@127.0.0.1:1/x', ARCHIVE_EVRY: 'hush' },
+  });
+  expect({ code, stdout }).toEqual({
+    code: 1,
+    stdout: 'variables that look like ours, and that nothing reads: ARCHIVE_EVRY (ARCHIVE_EVERY?)\n',
+  });
+  const processes = ['api', 'callbacks', 'worker', 'codec', 'start', 'sandbox'];
+  const silent = entries.filter(
+    ([name, entry]) => processes.includes(name) && !textOf(entry).includes('tellMisspelt('),
+  );
+  expect(silent).toEqual([]);
+});
+
 test.each(['migrate', 'sandbox'])('%s says what it does', async (name) => {
   const { code, stdout } = await program(name, '--help');
   expect(code).toBe(0);

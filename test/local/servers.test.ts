@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../database/schema/migrate.ts';
 import { embeddedUrl } from '../../local/stack/environment.ts';
@@ -65,13 +66,9 @@ test('a server that is not wanted is not started', async () => {
 test("the sandbox's database is its own login's, also one that an earlier version made as a superuser", async () => {
   const { databaseUrl } = await started(makeDataDirectory());
   const ask = async (user: string, database: string, sql: string) => {
-    const client = new pg.Client({ connectionString: embeddedUrl(databaseUrl ?? '', user, database) });
-    await client.connect();
-    try {
+    return withClient({ connectionString: embeddedUrl(databaseUrl ?? '', user, database) }, async (client) => {
       return (await client.query(sql)).rows;
-    } finally {
-      await client.end();
-    }
+    });
   };
   await ask(
     'postgres',

@@ -98,6 +98,11 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   await wantAcks(null);
 
   // A payment in review is found by its order.
+  await expect(facts.api.readDeposit('none')).rejects.toThrow('/none answers 404: not_found, no deposit none');
+  await expect(payAtSandbox(sandboxUrl, facts.controlToken, 'none')).rejects.toThrow(/ answers 404: [^{]+$/);
+  await expect(armAtSandbox(sandboxUrl, facts.controlToken, 'luck', 'pays-twice')).rejects.toThrow(
+    /^There is no scenario "luck": .*customer-pays-twice/,
+  );
   await armAtSandbox(sandboxUrl, facts.controlToken, 'customer-pays-twice', 'pays-twice');
   await facts.api.createDeposit(orderOf('pays-twice', 'wallet-6'));
   await until('the link', async () => (await facts.api.readDeposit('pays-twice')).redirectUrl !== null);

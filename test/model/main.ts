@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { crossCodes } from './crossing.ts';
 import { prepareDatabase } from './ground.ts';
@@ -12,30 +12,34 @@ import { openSite } from './world.ts';
  * differs.
  */
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    count: { type: 'string', default: '10000' },
-    path: { type: 'string' },
-    replay: { type: 'string' },
-    mutants: { type: 'boolean', default: false },
-    hasty: { type: 'boolean', default: false },
-    storm: { type: 'string' },
-  },
-});
+const USAGE = `npm run model -- [--count 10000] [--seed=N] [--path PATH --replay REPLAY] [--hasty]
+npm run model -- --mutants [--count 10000] [--seed=N]
+npm run model -- --storm COUNT [--seed=N]`;
+const options = {
+  seed: { type: 'string' },
+  count: { type: 'string', default: '10000' },
+  path: { type: 'string' },
+  replay: { type: 'string' },
+  mutants: { type: 'boolean', default: false },
+  hasty: { type: 'boolean', default: false },
+  storm: { type: 'string' },
+} as const;
+const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
 
 /** Two work while a third waits for the disk. */
 const LANES = 3;
 
 const CROSSING_ROUNDS = 40;
 
-const whole = (name: string, text: string): number => {
-  if (!/^-?\d{1,10}$/.test(text)) throw new Error(`--${name}: expected a whole number, found ${text}`);
-  return Number(text);
-};
-
 const say = (line: string) => console.log(line);
-const seed = values.seed === undefined ? Date.now() % 2 ** 31 : whole('seed', values.seed);
+/** A seed that a failure names may be negative. */
+const signOf = (text: string) => (text.startsWith('-') ? -1 : 1);
+const seed =
+  values.seed === undefined
+    ? Date.now() % 2 ** 31
+    : signOf(values.seed) * wholeOr(USAGE, 'seed', values.seed.replace(/^-/, ''));
+const count = wholeOr(USAGE, 'count', values.count, 1);
+const stormCount = values.storm === undefined ? null : wholeOr(USAGE, 'storm', values.storm, 1);
 const { url, stop } = await prepareDatabase();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
@@ -43,7 +47,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 try {
-  if (values.storm !== undefined) await storm(url, whole('storm', values.storm));
+  if (stormCount !== null) await storm(url, stormCount);
   else if (values.mutants) await findMutants(url);
   else await compare(url);
 } finally {
@@ -51,7 +55,7 @@ try {
 }
 
 async function findMutants(url: string): Promise<void> {
-  const rows = await runMutants(url, { count: whole('count', values.count), seed }, ({ name, sequences, found }) =>
+  const rows = await runMutants(url, { count, seed }, ({ name, sequences, found }) =>
     say(`${sequences === null ? 'NOT FOUND' : `found by sequence ${sequences}`}: ${name}\n  ${found}`),
   );
   process.exitCode = rows.every(({ sequences }) => sequences !== null) ? 0 : 1;
@@ -86,7 +90,7 @@ async function compare(url: string): Promise<void> {
   const site = openSite(db);
   try {
     const report = await runModel(site, {
-      count: whole('count', values.count),
+      count,
       seed,
       lanes: values.path === undefined ? LANES : 1,
       hasty: values.hasty,

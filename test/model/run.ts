@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { COMMANDS } from './commands.ts';
 import type { Tally } from './driver.ts';
 import { runSequence } from './model.ts';
@@ -110,15 +110,11 @@ async function runLane(run: Run, seed: number, count: number): Promise<{ seed: n
 
 /** On a connection of its own: it takes longer than a statement of the engine may. */
 async function audit({ url }: Site): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+  await withClient({ connectionString: url }, async (client) => {
     const { rows } = await client.query<{ fault: string; found: string }>(
       'select fault, found::text as found from ledger.audit() where found > 0',
     );
     const faults = rows.map((row) => `${row.fault} ${row.found}`);
     if (faults.length > 0) throw new Error(`the audit of the books: ${faults.join(', ')}`);
-  } finally {
-    await client.end();
-  }
+  });
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { endMisused, readArgumentsOr } from '../../config/command-line.ts';
 import { root } from '../docs/variables.ts';
 import { prepareDatabase } from '../model/ground.ts';
 import { explainer, type Mutant, scoreOf, textOf } from './survivors.ts';
@@ -19,9 +20,11 @@ const out = join(root, 'test-output/mutation');
 /** Installed apart: only this command needs it, and it is as many packages as everything else together. */
 const tools = join(root, '.cache/mutation');
 
-const rooms = process.argv.slice(2);
-const unknown = rooms.filter((name) => !isRoom(name));
-if (unknown.length > 0) throw new Error(`${unknown.join(', ')}: expected some of ${Object.keys(ROOMS).join(', ')}`);
+const USAGE = `npm run mutation [-- ROOM…]
+rooms: ${Object.keys(ROOMS).join(', ')}`;
+const rooms = readArgumentsOr(USAGE, {}).positionals;
+const unknown = rooms.find((name) => !isRoom(name));
+if (unknown !== undefined) endMisused(`There is no room ${JSON.stringify(unknown)}`, USAGE);
 const wanted = (rooms.length === 0 ? Object.keys(ROOMS) : rooms) as Room[];
 
 async function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv, cwd = root): Promise<number> {

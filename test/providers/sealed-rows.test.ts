@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { insertCase } from '../../database/queries/cases.ts';
+import { insertCase } from '../support/operators.ts';
 import { insertCallback, insertRestored, rerouteCallback } from '../../database/queries/callbacks.ts';
 import * as byOwner from '../support/messages/inbox.ts';
 import { inTransaction } from '../../database/pool.ts';
@@ -263,7 +263,7 @@ describe('a key that is registered', () => {
   it('vouches for a row from before seals where people have it, and for no other', async () => {
     // As before the key was registered: no process writes such a row any more.
     const [old, given] = [await kept(), await kept()];
-    await insertCase(db.owner, { workflowId: `review:${given}`, inboxId: given, reason: 'SECOND_CODE', detail: '' });
+    await insertCase(db.owner, { workflowId: `review:${given}`, inboxId: given, reason: 'SECOND_CODE' });
     await byOwner.markReviewed(db.owner, given, `review:${given}`);
     await tamper(
       `update engine.callback set seal = null, seal_key = null, sealed_ms = null, vouched_by = null where id in (${old}, ${given})`,
@@ -314,7 +314,7 @@ describe('a key that is registered', () => {
 
   it('finds the row of a case, or none', async () => {
     const id = await kept();
-    await insertCase(db.owner, { workflowId: `review:${id}`, inboxId: id, reason: 'SECOND_CODE', detail: '' });
+    await insertCase(db.owner, { workflowId: `review:${id}`, inboxId: id, reason: 'SECOND_CODE' });
     expect(await findSealedOfCase(worker, `review:${id}`)).toMatchObject({ id, given: false });
     expect(await findSealedOfCase(worker, 'review:0')).toBeNull();
   });

@@ -38,6 +38,23 @@ test('only a database is needed; everything else has a stated default', () => {
   expect(config).toMatchObject({ tlsDirectory: '.data/sandbox-tls', plainHttp: 'none' });
 });
 
+test('a problem says the form that is expected', () => {
+  const wrong = {
+    DATABASE_URL,
+    SANDBOX_SPEED: 'abc',
+    SANDBOX_CONNECTIONS: '1.5',
+    SANDBOX_LOG_LEVEL: 'loud',
+    SANDBOX_RELEASE_DELAY: 'soon',
+  };
+  expect(problemsOf(wrong).split('\n')).toEqual([
+    'The sandbox cannot start:',
+    '  SANDBOX_CONNECTIONS must be a whole number',
+    '  SANDBOX_LOG_LEVEL must be one of trace, debug, info, warn, error, silent',
+    '  SANDBOX_SPEED must be a number',
+    '  SANDBOX_RELEASE_DELAY must be a duration such as 500ms, 2s, 30m, 73h',
+  ]);
+});
+
 test('a database of its own goes before the common one', () => {
   const own = 'postgres://localhost/own';
   expect(loadSandboxConfig({ DATABASE_URL, DATABASE_URL_SANDBOX: own }).databaseUrl).toBe(own);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { TEMPLATE } from './template.ts';
-import { createPool, type Role } from '../../database/pool.ts';
+import { createPool, type Role, withClient } from '../../database/pool.ts';
 
 export function required(name: string): string {
   const value = process.env[name];
@@ -84,11 +84,7 @@ export async function byHand(owner: pg.Pool, sql: string, values: readonly unkno
 
 /** One statement on a connection of its own. */
 export async function asAdmin(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+  await withClient({ connectionString: url }, async (client) => {
     await client.query(sql);
-  } finally {
-    await client.end();
-  }
+  });
 }

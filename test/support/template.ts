@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withClient } from '../../database/pool.ts';
 import { migrate } from '../../database/schema/migrate.ts';
 import { issueOperators } from './operators.ts';
 
@@ -22,15 +23,11 @@ export async function migrateTemplate(url: string, migrateTo?: (url: string) => 
   const template = new URL(url);
   template.pathname = `/${TEMPLATE}`;
   if (migrateTo !== undefined) await migrateTo(template.href);
-  const client = new pg.Client({ connectionString: template.href });
-  await client.connect();
-  try {
+  await withClient({ connectionString: template.href }, async (client) => {
     if (migrateTo === undefined) {
       await migrate(client);
       await issueOperators(client);
     }
     await setPasswords(client);
-  } finally {
-    await client.end();
-  }
+  });
 }

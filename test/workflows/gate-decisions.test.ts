@@ -164,6 +164,14 @@ const CONDITIONS: readonly Change[] = [
     says: /recorded a review .*; this code would announce DepositState CREDITED/,
   },
   {
+    what: 'a case does not say what the ledger refused',
+    file: deposit,
+    from: 'result.detail ?? CONFLICTS[result.reason]',
+    to: 'CONFLICTS[result.reason]',
+    touches: ran('credit', undefined, (answer) => Object.hasOwn(Object(answer) as object, 'detail')),
+    says: /recorded a review .* with detail "the ledger refused .*; this code would do so with detail "the ledger holds/,
+  },
+  {
     what: 'every good payment goes to people',
     isAlone: true,
     file: waiting,

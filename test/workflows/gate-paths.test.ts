@@ -54,7 +54,20 @@ test('a payment that people have in hand already: the machine does not credit it
   const handle = await world.start(reserved);
   await world.signal(handle, await world.receive(paid(reserved.order)));
   await untilInReview(reserved.order, 'LEDGER_REJECTED');
+  expect(await detailOf(handle)).toContain('the ledger found no proof');
   await finish('in-review-ledger-rejected', handle);
+});
+
+test('a payment that the ledger refuses: its case says what was refused', async () => {
+  const reserved = await world.reserve();
+  const detail = 'the ledger refused the posting (SQLSTATE 23514): compare posting and inbox row';
+  const { externalOrderNumber } = reserved.order;
+  world.instead('credit', externalOrderNumber, async () => ({ kind: 'conflict', reason: 'LEDGER_REJECTED', detail }));
+  const handle = await world.start(reserved);
+  await world.signal(handle, await world.receive(paid(reserved.order)));
+  await untilInReview(reserved.order, 'LEDGER_REJECTED');
+  expect(await detailOf(handle)).toBe(detail);
+  await finish('in-review-ledger-refused', handle);
 });
 
 test('placement unknown, then paid another amount: in review', async () => {
@@ -138,6 +151,11 @@ const untilInReview = ({ externalOrderNumber }: Order, reason: ReviewReason) =>
     const row = await world.state(externalOrderNumber);
     return row.state === 'IN_REVIEW' && row.review_reason === reason;
   });
+
+async function detailOf({ workflowId }: WorkflowHandle): Promise<string | undefined> {
+  const of = 'select detail from engine.review_case where workflow_id = $1';
+  return (await world.db.owner.query<{ detail: string }>(of, [workflowId])).rows[0]?.detail;
+}
 
 const events = async (handle: WorkflowHandle) => (await handle.fetchHistory()).events ?? [];
 

@@ -18,8 +18,8 @@ const paths = await recordedPaths();
 const recordings = paths.map(({ recorded }) => recorded);
 
 /**
- * The paths of v1, those added with decisions, those in which a single rule decides, and those of hints: the hint
- * differs from the bound payment, or the row has ended already.
+ * The paths of v1, those added with decisions, those in which a single rule decides, one in which the ledger says what
+ * it refuses, and those of hints: the hint differs from the bound payment, or the row has ended already.
  */
 const PATHS = [
   'credited',
@@ -71,6 +71,7 @@ const RULED = [
   'review-parked-durably',
   'unpaid-durably',
 ];
+const REFUSED = ['in-review-ledger-refused'];
 const HINTED = [
   'credited-after-false-hint',
   'credited-after-false-hint-durably',
@@ -118,7 +119,7 @@ describe('the recordings', () => {
   test('there is one for every path of every release', () => {
     const v1 = PATHS.map((name) => `v1/${name}`);
     const v2 = [...PATHS, ...DECIDED, ...RULED].map((name) => `v2/${name}`);
-    const v3 = [...PATHS, ...DECIDED, ...RULED, ...HINTED].map((name) => `v3/${name}`);
+    const v3 = [...PATHS, ...DECIDED, ...RULED, ...REFUSED, ...HINTED].map((name) => `v3/${name}`);
     expect(recordings.map(({ name }) => name).toSorted()).toEqual([...v1, ...v2, ...v3].toSorted());
   });
 

@@ -34,6 +34,19 @@ export function against(ours: readonly number[], baseline: readonly number[], un
   };
 }
 
+/** {@link against}, of one field of the rounds' samples. */
+export const againstBy = <Field extends string>(
+  field: Field,
+  ours: readonly Readonly<Record<Field, number>>[],
+  baseline: readonly Readonly<Record<Field, number>>[],
+  unit: string,
+): Figure =>
+  against(
+    ours.map((sample) => sample[field]),
+    baseline.map((sample) => sample[field]),
+    unit,
+  );
+
 /** Returns a figure without a baseline. */
 export const alone = (values: readonly number[], unit: string): Figure => ({
   ours: rounded(median(values)),

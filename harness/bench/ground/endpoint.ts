@@ -12,22 +12,19 @@ const CONNECTIONS = 8;
 export interface BareEndpoint {
   /** Resolves when the row is committed and the response has arrived. */
   send(externalOrderNumber: string, body: string): Promise<void>;
-  stop(): Promise<void>;
 }
 
 /** Starts Express with one INSERT, as a process of its own with a database of its own on the same server. */
 export async function startEndpoint(servers: BenchServers, built: Built, undo: Undo): Promise<BareEndpoint> {
   const port = await freePort();
   await servers.admin((client) => client.query('create database bare'));
-  const url = new URL(servers.postgres.url);
-  url.pathname = '/bare';
   const program = benchProgram(
     {
       name: 'bare endpoint',
       file: join(built.floors, 'endpoint.mjs'),
       args: [`${port}`, `${CONNECTIONS}`],
       cwd: built.floors,
-      env: { DATABASE_URL: url.href },
+      env: { DATABASE_URL: servers.urlOf('bare') },
       ready: 'endpoint ready',
     },
     undo,
@@ -37,6 +34,5 @@ export async function startEndpoint(servers: BenchServers, built: Built, undo: U
     async send(externalOrderNumber, body) {
       await must(post(`http://127.0.0.1:${port}/callbacks/${externalOrderNumber}`, body), 200);
     },
-    stop: () => program.end(),
   };
 }

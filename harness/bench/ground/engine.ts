@@ -54,12 +54,7 @@ export async function startBenchEngine(
   const database = `engine_${randomBytes(4).toString('hex')}`;
   await servers.admin((client) => client.query(`create database ${database}`));
   await openNamespace(servers.temporalAddress, database);
-  const urlFor = (role?: string): string => {
-    const url = new URL(servers.postgres.url);
-    url.pathname = `/${database}`;
-    if (role !== undefined) url.username = role;
-    return url.href;
-  };
+  const urlFor = (login?: string) => servers.urlOf(database, login);
   const seal = randomBytes(32);
   const seals = { INBOX_SEAL_KEY: seal.toString('base64url'), INBOX_SEAL_PUBLIC_KEYS: publicSealKey(new Secret(seal)) };
   const command = (file: string, ...args: string[]) =>

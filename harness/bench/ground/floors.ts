@@ -16,9 +16,8 @@ export interface Floors {
   readonly runNaive: (id: string) => Promise<void>;
   /** Update-with-start, completed at once. */
   readonly runAnswering: (id: string) => Promise<void>;
-  /** Starts an empty workflow and resolves after its first task; `finish` sends the signal and waits for the end. */
+  /** Starts an empty workflow and resolves after its first task. */
   readonly open: (id: string) => Promise<void>;
-  readonly finish: (id: string) => Promise<void>;
   readonly pids: () => Readonly<Record<'temporal' | 'worker', readonly number[]>>;
   stop(): Promise<void>;
 }
@@ -50,14 +49,10 @@ export async function startFloors(servers: BenchServers, built: Built, undo: Und
     await isReached;
     return handle;
   };
-  const finish = async (workflowId: string) => {
-    const handle = client.workflow.getHandle(workflowId);
+  const whole = async (type: string, id: string) => {
+    const handle = await start(type, id);
     await handle.signal('go');
     await handle.result();
-  };
-  const whole = async (type: string, id: string) => {
-    await start(type, id);
-    await finish(id);
   };
   return {
     worker,
@@ -73,7 +68,6 @@ export async function startFloors(servers: BenchServers, built: Built, undo: Und
       await client.workflow.executeUpdateWithStart('answer', { startWorkflowOperation, args: [] });
     },
     open: async (id) => void (await start('empty', id)),
-    finish,
     pids: () => ({ temporal: servers.pidsOfTemporal(), worker: [worker.pid()] }),
     async stop() {
       await worker.end();

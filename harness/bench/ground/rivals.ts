@@ -45,8 +45,6 @@ export async function startRival(
 ): Promise<Rival> {
   const database = `rival_${name.replaceAll('-', '_')}`;
   await servers.admin((client) => client.query(`create database ${database}`));
-  const databaseUrl = new URL(servers.postgres.url);
-  databaseUrl.pathname = `/${database}`;
   const port = await freePort();
   const keys = { accessKey: secret(), secretKey: secret(), callbackKey: secret() };
   const program = benchProgram(
@@ -56,7 +54,7 @@ export async function startRival(
       cwd: at,
       env: {
         PORT: `${port}`,
-        DATABASE_URL: databaseUrl.href,
+        DATABASE_URL: servers.urlOf(database),
         PROVIDER_URL: providerUrl,
         ACCESS_KEY: keys.accessKey,
         SECRET_KEY: keys.secretKey,

@@ -19,17 +19,17 @@ export const orderOfBench = (externalOrderNumber: string) => ({
   payerRealName: 'Test Person',
 });
 
-/** Returns a function that makes the provider's callbacks for payments of such orders. */
+/** Returns a function that makes the provider's callbacks for payments of such orders; `change`: other fields. */
 export function callbacksOf(
   baseUrl: string,
   keys: { readonly accessKey: string; readonly secretKey: string; readonly callbackKey: string },
-): (externalOrderNumber: string) => Callback {
+): (externalOrderNumber: string, change?: Readonly<Record<string, unknown>>) => Callback {
   const capability = capabilityKey(new Secret(Buffer.from(keys.callbackKey, 'base64url')));
   const pair = {
     accessKey: new Secret(Buffer.from(keys.accessKey)),
     secretKey: new Secret(Buffer.from(keys.secretKey)),
   };
-  return (externalOrderNumber) => {
+  return (externalOrderNumber, change = {}) => {
     // A timestamp that no order of ours has: the engine would ask MTPay to retry such a message.
     const timestamp = freeMillisecond(Date.now(), 1_000);
     const data = {
@@ -40,6 +40,7 @@ export function callbacksOf(
       paymentPrice: 36_000,
       transactionCreateTime: '2021-07-01T00:00:00',
       paymentFinishedTime: '2021-07-01T00:05:00',
+      ...change,
     };
     return {
       url: callbackUrl(baseUrl, capability, externalOrderNumber),

@@ -1,5 +1,7 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { build, type Histogram } from 'hdr-histogram-js';
+import { inLanes } from '../../../telemetry/lanes.ts';
+import { cpuWhile } from '../ground/processes.ts';
 
 /** Runs `one` for each item, `lanes` at a time, the next when one is done; resolves to the items per second. */
 export async function closedLoop<T>(
@@ -7,15 +9,31 @@ export async function closedLoop<T>(
   lanes: number,
   one: (item: T) => Promise<unknown>,
 ): Promise<number> {
-  const left = items.values();
   const startedMs = performance.now();
-  await Promise.all(
-    Array.from({ length: Math.min(lanes, items.length) }, async () => {
-      // All lanes share one iterator, and each takes the next item.
-      for (const item of left) await one(item);
-    }),
-  );
+  await inLanes(items, lanes, one);
   return (items.length * 1_000) / (performance.now() - startedMs);
+}
+
+export interface Spent {
+  readonly perSecond: number;
+  /** CPU per item in ms: of all processes, and of each. */
+  readonly cpuMs: number;
+  readonly cpuMsOf: Readonly<Record<string, number>>;
+}
+
+/** Runs {@link closedLoop} and counts the CPU of these processes meanwhile. */
+export async function countedLoop<T>(
+  pids: Readonly<Record<string, readonly number[]>>,
+  items: readonly T[],
+  lanes: number,
+  one: (item: T) => Promise<unknown>,
+): Promise<Spent> {
+  let perSecond = 0;
+  const spent = await cpuWhile(pids, async () => {
+    perSecond = await closedLoop(items, lanes, one);
+  });
+  const each = Object.entries(spent).map(([name, ms]) => [name, ms / items.length] as const);
+  return { perSecond, cpuMs: each.reduce((sum, [, ms]) => sum + ms, 0), cpuMsOf: Object.fromEntries(each) };
 }
 
 /** In microseconds, from 1 µs to one minute, with three significant digits. */

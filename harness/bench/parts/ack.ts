@@ -1,5 +1,5 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against } from '../figures/statistics.ts';
+import { againstBy } from '../figures/statistics.ts';
 import { type Latencies, openLoop } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
 
@@ -24,12 +24,7 @@ export const ackPart: Part = {
       bench.scale.rounds,
       roundsTold(bench, `callbacks, ${perSecond} a second`),
     );
-    const figure = (which: keyof Latencies) =>
-      against(
-        samples.ours.map((sample) => sample[which]),
-        samples.bare.map((sample) => sample[which]),
-        'ms',
-      );
+    const figure = (which: keyof Latencies) => againstBy(which, samples.ours, samples.bare, 'ms');
     return { P3: { figures: { p50: figure('p50Ms'), p99: figure('p99Ms'), max: figure('maxMs') } } };
   },
 };

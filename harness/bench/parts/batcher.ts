@@ -89,10 +89,9 @@ async function openLedger(bench: Bench) {
     await migrate(client);
     await client.query('create table public.bare (id bigint generated always as identity primary key, a numeric)');
   }, database);
-  const url = new URL(bench.servers.postgres.url);
-  url.pathname = `/${database}`;
-  const owner = new pg.Pool({ connectionString: url.href, max: CONNECTIONS });
-  const worker = createPool({ url: url.href, role: 'app_worker', applicationName: 'bench', max: CONNECTIONS });
+  const url = bench.servers.urlOf(database);
+  const owner = new pg.Pool({ connectionString: url, max: CONNECTIONS });
+  const worker = createPool({ url, role: 'app_worker', applicationName: 'bench', max: CONNECTIONS });
   const drop = async () => {
     await Promise.all([owner.end(), worker.end()]);
     await bench.servers.admin((client) => client.query(`drop database ${database} with (force)`));

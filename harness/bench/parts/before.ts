@@ -1,50 +1,34 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against, type Figure, median, rounded } from '../figures/statistics.ts';
+import { againstBy, type Figure, median, rounded } from '../figures/statistics.ts';
 import type { LoadedEngine } from '../bench.ts';
-import { cpuWhile } from '../ground/processes.ts';
-import { closedLoop } from '../load/loops.ts';
+import { countedLoop, type Spent } from '../load/loops.ts';
 import { countFor } from '../scale.ts';
 import { type Part, roundsTold } from '../part.ts';
-
-interface Sample {
-  readonly perSecond: number;
-  /** Of all processes, in ms per deposit. */
-  readonly cpuMs: number;
-}
 
 /** P16: whole deposits in a closed loop, by this version and by the one that `--before` names. */
 export const beforePart: Part = {
   ids: ['P16'],
-  seconds: { full: 700, quick: 90 },
+  seconds: { full: 700, quick: 45 },
   needs: 'before',
   async measure(bench) {
     const engines = { now: await bench.engine(), before: await bench.before() };
-    const { inFlight, ...counts } = bench.scale.before;
+    const { inFlight, ...counts } = bench.scale.flow;
     const figures: Record<string, Figure> = {};
-    const cpu: (string | number)[][] = [];
+    const rows: (string | number)[][] = [];
     for (const lanes of inFlight) {
-      const count = countFor(counts, lanes);
       const contender =
         ({ engine, load }: LoadedEngine) =>
-        async (): Promise<Sample> => {
-          const numbers = load.fresh(count);
-          let perSecond = 0;
-          const spent = await cpuWhile(engine.pids(), async () => {
-            perSecond = await closedLoop(numbers, lanes, load.whole);
-          });
-          return { perSecond, cpuMs: Object.values(spent).reduce((sum, ms) => sum + ms, 0) / count };
-        };
-      const samples = await inTurns<'now' | 'before', Sample>(
+        () =>
+          countedLoop(engine.pids(), load.fresh(countFor(counts, lanes)), lanes, load.whole);
+      const { now, before } = await inTurns<'now' | 'before', Spent>(
         { now: contender(engines.now), before: contender(engines.before) },
         bench.scale.rounds,
         roundsTold(bench, `deposits of both versions, ${lanes} in flight`),
       );
-      const rates = (name: keyof typeof samples) => samples[name].map(({ perSecond }) => perSecond);
-      figures[lanes] = against(rates('now'), rates('before'), 'deposits/s');
-      const ms = (name: keyof typeof samples) => rounded(median(samples[name].map(({ cpuMs }) => cpuMs)));
-      cpu.push([lanes, ms('now'), ms('before')]);
+      figures[lanes] = againstBy('perSecond', now, before, 'deposits/s');
+      rows.push([lanes, ...[now, before].map((of) => rounded(median(of.map(({ cpuMs }) => cpuMs))))]);
     }
     const title = 'CPU ms per deposit of all processes';
-    return { P16: { figures, tables: [{ title, columns: ['in flight', 'now', 'before'], rows: cpu }] } };
+    return { P16: { figures, tables: [{ title, columns: ['in flight', 'now', 'before'], rows }] } };
   },
 };

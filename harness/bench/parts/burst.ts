@@ -1,5 +1,5 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against, alone, type Figure } from '../figures/statistics.ts';
+import { againstBy, alone, type Figure } from '../figures/statistics.ts';
 import { closedLoop } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
 
@@ -50,14 +50,13 @@ export const burstPart: Part = {
       bench.scale.rounds,
       roundsTold(bench, `a burst of ${count} callbacks`),
     );
-    const rates = (name: keyof typeof samples) => samples[name].map(({ perSecond }) => perSecond);
     const drained = (name: keyof typeof samples) => samples[name].map(({ drainedAfterS }) => drainedAfterS);
     const figures: Record<string, Figure> = {
-      'Temporal up': against(rates('up'), rates('bare'), 'callbacks/s'),
+      'Temporal up': againstBy('perSecond', samples.up, samples.bare, 'callbacks/s'),
       [`drained ${count}, up`]: alone(drained('up'), 's'),
     };
     if (withStopped) {
-      figures['Temporal stopped'] = against(rates('stopped'), rates('bare'), 'callbacks/s');
+      figures['Temporal stopped'] = againstBy('perSecond', samples.stopped, samples.bare, 'callbacks/s');
       figures[`drained ${count}, after Temporal’s return`] = alone(drained('stopped'), 's');
     }
     return { P4: { figures, notes: ['Every callback was acknowledged and credited once; the run fails otherwise.'] } };

@@ -1,5 +1,5 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against } from '../figures/statistics.ts';
+import { againstBy } from '../figures/statistics.ts';
 import { type Latencies, oneByOne } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
 
@@ -19,12 +19,7 @@ export const createPart: Part = {
       bench.scale.rounds,
       roundsTold(bench, 'creates, one at a time'),
     );
-    const figure = (which: keyof Latencies) =>
-      against(
-        samples.ours.map((sample) => sample[which]),
-        samples['update-with-start'].map((sample) => sample[which]),
-        'ms',
-      );
+    const figure = (which: keyof Latencies) => againstBy(which, samples.ours, samples['update-with-start'], 'ms');
     return { P5: { figures: { p50: figure('p50Ms'), p99: figure('p99Ms') } } };
   },
 };

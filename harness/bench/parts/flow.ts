@@ -1,15 +1,8 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against, type Figure, median, rounded } from '../figures/statistics.ts';
-import { cpuWhile } from '../ground/processes.ts';
-import { closedLoop } from '../load/loops.ts';
+import { againstBy, type Figure, median, rounded } from '../figures/statistics.ts';
+import { countedLoop, type Spent } from '../load/loops.ts';
 import { countFor } from '../scale.ts';
 import { type Part, roundsTold } from '../part.ts';
-
-interface FlowSample {
-  readonly perSecond: number;
-  /** By process, in ms per deposit. */
-  readonly cpuMs: Readonly<Record<string, number>>;
-}
 
 /** P1 and P2: whole deposits in a closed loop, beside the two floors. */
 export const flowPart: Part = {
@@ -24,32 +17,24 @@ export const flowPart: Part = {
     for (const lanes of inFlight) {
       const count = countFor(counts, lanes);
       const contender =
-        (pids: () => Readonly<Record<string, readonly number[]>>, one: (n: string) => Promise<void>) => async () => {
-          const numbers = load.fresh(count);
-          let perSecond = 0;
-          const spent = await cpuWhile(pids(), async () => {
-            perSecond = await closedLoop(numbers, lanes, one);
-          });
-          const cpuMs = Object.fromEntries(Object.entries(spent).map(([name, ms]) => [name, ms / count]));
-          return { perSecond, cpuMs } satisfies FlowSample;
-        };
-      const samples = await inTurns<'ours' | 'empty' | 'naive', FlowSample>(
+        (pids: () => Readonly<Record<string, readonly number[]>>, one: (n: string) => Promise<void>) => () =>
+          countedLoop(pids(), load.fresh(count), lanes, one);
+      const samples = await inTurns<'ours' | 'empty' | 'naive', Spent>(
         {
           ours: contender(engine.pids, load.whole),
           empty: contender(floors.pids, floors.runEmpty),
           // Omitted if P2 is not wanted.
           naive: wanted.includes('P2')
             ? contender(floors.pids, floors.runNaive)
-            : () => Promise.resolve({ perSecond: Number.NaN, cpuMs: {} }),
+            : () => Promise.resolve({ perSecond: Number.NaN, cpuMs: Number.NaN, cpuMsOf: {} }),
         },
         bench.scale.rounds,
         roundsTold(bench, `deposits, ${lanes} in flight`),
       );
-      const rates = (name: keyof typeof samples) => samples[name].map(({ perSecond }) => perSecond);
-      P1[lanes] = against(rates('ours'), rates('empty'), 'deposits/s');
-      P2[lanes] = against(rates('ours'), rates('naive'), 'deposits/s');
+      P1[lanes] = againstBy('perSecond', samples.ours, samples.empty, 'deposits/s');
+      P2[lanes] = againstBy('perSecond', samples.ours, samples.naive, 'deposits/s');
       for (const name of ['ours', 'empty', 'naive'] as const) {
-        const by = (process: string) => samples[name].map(({ cpuMs }) => cpuMs[process] ?? 0);
+        const by = (process: string) => samples[name].map(({ cpuMsOf }) => cpuMsOf[process] ?? 0);
         const processes = ['temporal', 'worker', 'api', 'postgres'].map((process) => median(by(process)));
         const all = processes.reduce((sum, ms) => sum + ms, 0);
         if (all > 0) cpu.push([lanes, name, ...processes.map(rounded), rounded(all)]);

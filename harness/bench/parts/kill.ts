@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoadedEngine } from '../bench.ts';
 import { alone, type Figure } from '../figures/statistics.ts';
+import type { BenchProgram } from '../ground/program.ts';
 import { type Part, roundsTold } from '../part.ts';
 
 /** Deposits paid from the kill on, at this rate per second; each callback is retried until it is acknowledged. */
@@ -19,45 +20,21 @@ export const killPart: Part = {
     const loaded = await bench.engine();
     const { engine } = loaded;
     const { worker, api } = engine.programs;
+    const { servers } = bench;
     const seconds: Record<string, number[]> = {};
     const trials: Readonly<Record<string, () => Promise<number>>> = {
-      worker: () =>
-        trial(
-          loaded,
-          () => worker.end('SIGKILL'),
-          () => worker.start(),
-        ),
+      worker: () => trial(loaded, killing(worker)),
       'worker, a second one there': async () => {
         const second = await engine.another('worker');
         // The open deposits belong to the first worker: the second starts after they are open.
-        const took = await trial(
-          loaded,
-          () => worker.end('SIGKILL'),
-          async () => undefined,
-          () => second.start(),
-        );
+        const took = await trial(loaded, { ...killing(worker), start: async () => undefined }, () => second.start());
         await worker.start();
         await second.end();
         return took;
       },
-      api: () =>
-        trial(
-          loaded,
-          () => api.end('SIGKILL'),
-          () => api.start(),
-        ),
-      postgres: () =>
-        trial(
-          loaded,
-          () => bench.servers.killPostgres(),
-          () => bench.servers.startPostgres(),
-        ),
-      temporal: () =>
-        trial(
-          loaded,
-          () => bench.servers.killTemporal(),
-          () => bench.servers.startTemporal(),
-        ),
+      api: () => trial(loaded, killing(api)),
+      postgres: () => trial(loaded, { kill: () => servers.killPostgres(), start: () => servers.startPostgres() }),
+      temporal: () => trial(loaded, { kill: () => servers.killTemporal(), start: () => servers.startTemporal() }),
     };
     for (const [name, kill] of Object.entries(trials)) {
       for (let round = 0; round <= bench.scale.rounds; round += 1) {
@@ -74,17 +51,27 @@ export const killPart: Part = {
   },
 };
 
+interface Kill {
+  readonly kill: () => Promise<void>;
+  /** Restarts the killed part. */
+  readonly start: () => Promise<void>;
+}
+
+const killing = (program: BenchProgram): Kill => ({
+  kill: () => program.end('SIGKILL'),
+  start: () => program.start(),
+});
+
 async function trial(
   { load, engine }: LoadedEngine,
-  kill: () => Promise<unknown>,
-  startAgain: () => Promise<void>,
+  { kill, start }: Kill,
   before: () => Promise<void> = () => Promise.resolve(),
 ): Promise<number> {
   const numbers = await load.open(PAID);
   await before();
   await kill();
   const killedMs = performance.now();
-  const started = startAgain();
+  const started = start();
   const payments = numbers.map(async (n, i) => {
     await sleep((i * 1_000) / PAID_PER_SECOND);
     await untilDone(() => load.pay(n).then(() => true));

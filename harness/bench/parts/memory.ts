@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bench, LoadedEngine } from '../bench.ts';
 import { inTurns } from '../figures/rounds.ts';
 import { against, type Figure } from '../figures/statistics.ts';
-import { cpuWhile, residentBytesOf } from '../ground/processes.ts';
-import { closedLoop } from '../load/loops.ts';
+import { residentBytesOf } from '../ground/processes.ts';
+import { closedLoop, countedLoop } from '../load/loops.ts';
 import { WORKER_DEFAULTS } from '../../../config/settings/worker.ts';
 import { type Part, roundsTold } from '../part.ts';
 
@@ -57,14 +57,11 @@ export const memoryPart: Part = {
 /** Compares the total CPU of a callback beyond the worker's cache with one in it. Removes paid deposits from `open`. */
 async function beyondCache(bench: Bench, { engine, load }: LoadedEngine, open: string[]): Promise<Figure> {
   const paid = (take: () => string[]) => async () => {
-    const numbers = take();
-    const spent = await cpuWhile(engine.pids(), () =>
-      closedLoop(numbers, LANES, async (n) => {
-        await load.pay(n);
-        await load.ended(n);
-      }),
-    );
-    return Object.values(spent).reduce((sum, ms) => sum + ms, 0) / numbers.length;
+    const { cpuMs } = await countedLoop(engine.pids(), take(), LANES, async (n) => {
+      await load.pay(n);
+      await load.ended(n);
+    });
+    return cpuMs;
   };
   const { beyond, within } = await inTurns<'beyond' | 'within', number>(
     {

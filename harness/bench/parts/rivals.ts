@@ -1,14 +1,8 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against, median, rounded } from '../figures/statistics.ts';
-import { cpuWhile } from '../ground/processes.ts';
+import { againstBy, median, rounded } from '../figures/statistics.ts';
 import { installRivals, startRival } from '../ground/rivals.ts';
-import { closedLoop } from '../load/loops.ts';
+import { countedLoop, type Spent } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
-
-interface RivalSample {
-  readonly perSecond: number;
-  readonly cpuMs: number;
-}
 
 /** P12: the same deposits by the engine, by a state machine in PostgreSQL, and by DBOS. */
 export const rivalsPart: Part = {
@@ -23,21 +17,14 @@ export const rivalsPart: Part = {
     const [machine, dbos] = [await start('state-machine'), await start('dbos')];
     const { count, inFlight } = bench.scale.rivals;
     const contender =
-      (pids: () => Readonly<Record<string, readonly number[]>>, whole: (n: string) => Promise<void>) =>
-      async (): Promise<RivalSample> => {
-        const numbers = load.fresh(count);
-        let perSecond = 0;
-        const spent = await cpuWhile(pids(), async () => {
-          perSecond = await closedLoop(numbers, inFlight, whole);
-        });
-        return { perSecond, cpuMs: Object.values(spent).reduce((sum, ms) => sum + ms, 0) / count };
-      };
+      (pids: () => Readonly<Record<string, readonly number[]>>, whole: (n: string) => Promise<void>) => () =>
+        countedLoop(pids(), load.fresh(count), inFlight, whole);
     const contenders = {
       ours: contender(engine.pids, load.whole),
       machine: contender(machine.pids, machine.whole),
       dbos: contender(dbos.pids, dbos.whole),
     };
-    const samples = await inTurns<keyof typeof contenders, RivalSample>(
+    const samples = await inTurns<keyof typeof contenders, Spent>(
       contenders,
       bench.scale.rounds,
       roundsTold(bench, 'rivals'),
@@ -48,14 +35,13 @@ export const rivalsPart: Part = {
       if (credited !== expected) throw new Error(`a rival credited ${credited} of ${expected}`);
       await rival.stop();
     }
-    const rates = (name: keyof typeof contenders) => samples[name].map(({ perSecond }) => perSecond);
     const rows = (['ours', 'machine', 'dbos'] as const).map((name) => [
       { ours: 'ours', machine: 'state machine', dbos: 'DBOS' }[name],
       rounded(median(samples[name].map(({ cpuMs }) => cpuMs))),
     ]);
     const figures = {
-      'state machine': against(rates('ours'), rates('machine'), 'deposits/s'),
-      DBOS: against(rates('ours'), rates('dbos'), 'deposits/s'),
+      'state machine': againstBy('perSecond', samples.ours, samples.machine, 'deposits/s'),
+      DBOS: againstBy('perSecond', samples.ours, samples.dbos, 'deposits/s'),
     };
     return {
       P12: { figures, tables: [{ title: 'CPU ms per deposit of all processes', columns: ['who', 'ms'], rows }] },

@@ -1,13 +1,7 @@
 import { inTurns } from '../figures/rounds.ts';
-import { against } from '../figures/statistics.ts';
-import { cpuWhile } from '../ground/processes.ts';
-import { closedLoop } from '../load/loops.ts';
+import { againstBy } from '../figures/statistics.ts';
+import { closedLoop, countedLoop, type Spent } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
-
-interface TwinsSample {
-  readonly cpuMs: number;
-  readonly perSecond: number;
-}
 
 const WARM_DEPOSITS = 60;
 
@@ -19,17 +13,13 @@ export const twinsPart: Part = {
     const { engine, load } = await bench.engine();
     const { count, inFlight } = bench.scale.twins;
     const [worker, api] = [await engine.another('worker'), await engine.another('api')];
-    const work = async (whole: (n: string, i: number) => Promise<void>): Promise<TwinsSample> => {
-      const run = (many: number) => closedLoop([...load.fresh(many).entries()], inFlight, ([i, n]) => whole(n, i));
+    const work = async (whole: (n: string, i: number) => Promise<void>): Promise<Spent> => {
+      const one = ([i, n]: [number, string]) => whole(n, i);
       // A new process compiles its code once; the deposits' figures exclude that.
-      await run(WARM_DEPOSITS);
-      let perSecond = 0;
-      const spent = await cpuWhile(engine.pids(), async () => {
-        perSecond = await run(count);
-      });
-      return { cpuMs: Object.values(spent).reduce((sum, ms) => sum + ms, 0) / count, perSecond };
+      await closedLoop([...load.fresh(WARM_DEPOSITS).entries()], inFlight, one);
+      return countedLoop(engine.pids(), [...load.fresh(count).entries()], inFlight, one);
     };
-    const samples = await inTurns<'two' | 'one', TwinsSample>(
+    const samples = await inTurns<'two' | 'one', Spent>(
       {
         async two() {
           for (const one of [worker, api]) if (!one.isAlive()) await one.start();
@@ -49,15 +39,9 @@ export const twinsPart: Part = {
       roundsTold(bench, 'two workers and two APIs against one and one'),
     );
     for (const one of [worker, api]) await one.end();
-    const figure = (which: keyof TwinsSample, unit: string) =>
-      against(
-        samples.two.map((sample) => sample[which]),
-        samples.one.map((sample) => sample[which]),
-        unit,
-      );
     const figures = {
-      'CPU per deposit': figure('cpuMs', 'ms'),
-      'deposits per second': figure('perSecond', 'deposits/s'),
+      'CPU per deposit': againstBy('cpuMs', samples.two, samples.one, 'ms'),
+      'deposits per second': againstBy('perSecond', samples.two, samples.one, 'deposits/s'),
     };
     return { P15: { figures } };
   },

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
+import { withClient } from '../../../database/pool.ts';
 import { type PostgresServer, PostgresStartError, startPostgres } from '../../../local/servers/postgres.ts';
 import { gone } from '../../../local/servers/process.ts';
 import { requireOwn } from './own.ts';
@@ -10,6 +11,8 @@ import type { Undo } from '../ground/undo.ts';
 export interface BenchServers {
   /** The running server; replaced after a kill. */
   readonly postgres: PostgresServer;
+  /** The address of a database, as the superuser or with the superuser's password as another login. */
+  urlOf(database: string, login?: string): string;
   readonly temporalAddress: string;
   /** The server's process and the processes that belong only to it. */
   pidsOfTemporal(): readonly number[];
@@ -51,18 +54,14 @@ export async function openServers(folder: string, undo: Undo, onPostgres: string
     onPostgres === null
       ? await startDevTemporal(folder, port, undo)
       : await startTemporalOnPostgres(onPostgres, folder, port, undo);
-  const admin: BenchServers['admin'] = async (work, database = 'postgres') => {
+  const urlOf = (database: string, login?: string): string => {
     const url = new URL(postgres.url);
     url.pathname = `/${database}`;
-    const client = new pg.Client({ connectionString: url.href, application_name: 'bench' });
-    client.on('error', () => undefined);
-    await client.connect();
-    try {
-      return await work(client);
-    } finally {
-      await client.end();
-    }
+    url.username = login ?? url.username;
+    return url.href;
   };
+  const admin: BenchServers['admin'] = (work, database = 'postgres') =>
+    withClient({ connectionString: urlOf(database), application_name: 'bench' }, work);
   const settle = () =>
     admin(async (client) => {
       for (const change of BASE) await client.query(`alter system set ${change}`);
@@ -75,6 +74,7 @@ export async function openServers(folder: string, undo: Undo, onPostgres: string
     get postgres() {
       return postgres;
     },
+    urlOf,
     hasStatements,
     admin,
     settle,

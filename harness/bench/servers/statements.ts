@@ -1,12 +1,8 @@
 import pg from 'pg';
 import type { BenchServers } from './servers.ts';
 
-export interface StatementCounts {
-  readonly calls: number;
+export interface StatementCounts extends Omit<StatementCount, 'text'> {
   readonly transactions: number;
-  readonly planningMs: number;
-  readonly executionMs: number;
-  readonly walBytes: number;
   /** The duration of the count; for transactions a little longer, because the server reports them late. */
   readonly ms: number;
   readonly transactionsMs: number;
@@ -32,8 +28,7 @@ export async function openStatements(servers: BenchServers, database: string) {
       await admin.query(`alter system set pg_stat_statements.track = ${track}`);
       await admin.query('select pg_reload_conf()');
     });
-  const url = new URL(servers.postgres.url);
-  const client = new pg.Client({ connectionString: url.href, application_name: 'bench' });
+  const client = new pg.Client({ connectionString: servers.postgres.url, application_name: 'bench' });
   await client.connect();
   await client.query('create extension if not exists pg_stat_statements');
   await switchTo('top');

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import { withClient } from '../../../database/pool.ts';
 import { cacheDirectory } from '../../../local/servers/paths.ts';
 import { startPostgres } from '../../../local/servers/postgres.ts';
 import { end, isAlive, lastLines, run, start } from '../../../local/servers/process.ts';
@@ -77,10 +77,8 @@ export async function startTemporalOnPostgres(
 
 async function makeSchemas(programs: string, url: string): Promise<void> {
   const { hostname, port, username, password } = new URL(url);
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
   for (const [database, schema] of Object.entries(SCHEMAS)) {
-    await client.query(`create database ${database}`);
+    await withClient({ connectionString: url }, (client) => client.query(`create database ${database}`));
     const target = ['--plugin', 'postgres12_pgx', '--ep', hostname, '-p', port, '-u', username, '--db', database];
     for (const step of [
       ['setup-schema', '-v', '0.0'],
@@ -91,7 +89,6 @@ async function makeSchemas(programs: string, url: string): Promise<void> {
       if (made.code !== 0) throw new Error(`${step[0]} of ${database}: ${made.stderr.slice(-500)}`);
     }
   }
-  await client.end();
 }
 
 function configOf(

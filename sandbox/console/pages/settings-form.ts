@@ -37,7 +37,7 @@ export const settingNames = (settings: Settings): (keyof Settings)[] =>
   (Object.keys(settings) as (keyof Settings)[]).filter((name) => !ELSEWHERE.has(name));
 
 /** The shortest text that `parseDuration` reads back as the same value. */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
   for (const [unit, unitMs] of [
     ['d', 86_400_000],
     ['h', 3_600_000],

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import pg from 'pg';
+import { withClient } from '../../../database/pool.ts';
 import { registerSealKey } from '../../../database/queries/seal-macs.ts';
 import { cloneTemplate } from '../../support/database.ts';
 import { type Engine, launchEngine } from '../../support/engine.ts';
@@ -70,7 +70,7 @@ export async function writeBook(
       const name = `adversary_${randomBytes(6).toString('hex')}`;
       const original = new URL(db.url).pathname.slice(1);
       copies.push(name);
-      await asAdmin(ground.postgresUrl, async (admin) => {
+      await withClient({ connectionString: ground.postgresUrl }, async (admin) => {
         await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [original]);
         await admin.query(`create database ${name} template ${original}`);
       });
@@ -82,7 +82,7 @@ export async function writeBook(
       await stop();
       await provider.close();
       await drop();
-      await asAdmin(ground.postgresUrl, async (admin) => {
+      await withClient({ connectionString: ground.postgresUrl }, async (admin) => {
         for (const name of copies) await admin.query(`drop database if exists ${name} with (force)`);
       });
     },
@@ -93,14 +93,3 @@ const linksOf = (url: string) => {
   const { host } = new URL(url);
   return { redirectHosts: [host], plainHttpHosts: [host] };
 };
-
-async function asAdmin(url: string, work: (admin: pg.Client) => Promise<void>): Promise<void> {
-  const admin = new pg.Client({ connectionString: url });
-  admin.on('error', () => undefined);
-  await admin.connect();
-  try {
-    await work(admin);
-  } finally {
-    await admin.end();
-  }
-}

@@ -1,4 +1,5 @@
 import { DEPOSIT_STATES } from '../../../domain/deposit.ts';
+import { RECEIPTS } from '../../../domain/review.ts';
 import { contentHash } from '../../../providers/content-hash.ts';
 import { type Part, type Scene, type Situation } from '../scene/scene.ts';
 import { built, literal, part, sha256, type Value } from './statement.ts';
@@ -75,17 +76,6 @@ const CONTENTS = [
 const SEALS = [...of('seal', 'credited', 'pending', 'unknown', 'second'), ...literals(Buffer.alloc(64, 7), null)];
 const TEXTS = literals('evil', '', "x'; drop table engine.deposit --", null);
 const WALLETS = [...of('wallet', 'credited', 'waiting'), ...literals('wallet-evil', null)];
-const RECEIPTS = literals(
-  'first',
-  'other_content',
-  'stale',
-  'ahead',
-  'reflected',
-  'unreadable',
-  'unknown_order',
-  'final',
-  'restored',
-);
 const STATES = literals(...DEPOSIT_STATES);
 const PROOFS = literals(sha256('evil'), null);
 
@@ -105,7 +95,7 @@ const NAMED: readonly (readonly [pattern: RegExp, values: readonly Value[]])[] =
   [/^(by_seal|seal|signature)$/, SEALS],
   [/^(proof|proof_hash)$/, PROOFS],
   [/wallet/, WALLETS],
-  [/^(as_receipt|receipt)$/, RECEIPTS],
+  [/^(as_receipt|receipt)$/, literals(...RECEIPTS)],
   [/^(to_state|state)$/, STATES],
   [/^step$/, literals('propose', 'confirm', 'withdraw')],
   [/^decision$/, literals('credit', 'reject', 'reverse', 'restore', null)],

@@ -5,7 +5,7 @@ import { auditArchived } from '../../../audit/run/archived-work.ts';
 import { ReportBuilder } from '../../../audit/report/builder.ts';
 import { checkCatalogue } from '../../../audit/tables/catalogue.ts';
 import { NO_EXCEPTIONS } from '../../../audit/exceptions.ts';
-import { lookAt, type PreparedHistory, prepareHistories } from '../../../audit/tables/snapshot.ts';
+import { lookAt, type PreparedHistory, prepareHistories } from '../../audit/snapshot.ts';
 import { createReplayer, type Replayer } from '../../../audit/histories/replay.ts';
 import type { Finding } from '../../../audit/report/report.ts';
 import { openSession } from '../../../audit/tables/session.ts';

@@ -1,3 +1,4 @@
+import { inLanes } from '../../../telemetry/lanes.ts';
 import { until } from '../../support/until.ts';
 import { inboxOf, parkings, postings } from './evidence.ts';
 import { type Caught, createTickets, type Interception, INTERCEPTIONS } from '../messages/interceptions.ts';
@@ -17,16 +18,10 @@ export async function runMiddle(arena: Arena, count: number): Promise<ClassRepor
   const reports = INTERCEPTIONS.map(emptyReport);
   const queue = INTERCEPTIONS.flatMap((interception, at) =>
     Array.from({ length: each }, (_, turn) => ({ interception, report: reports[at]!, turn })),
-  ).values();
-  const lane = async () => {
-    for (let next = queue.next(); next.done !== true; next = queue.next()) {
-      const { interception, report, turn } = next.value;
-      await intercept(arena, ticket, interception, report, turn).catch((error: Error) =>
-        report.found.push(error.message),
-      );
-    }
-  };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  );
+  await inLanes(queue, LANES, ({ interception, report, turn }) =>
+    intercept(arena, ticket, interception, report, turn).catch((error: Error) => report.found.push(error.message)),
+  );
   return reports;
 }
 

@@ -1,4 +1,5 @@
 import http from 'node:http';
+import { inLanes } from '../../../telemetry/lanes.ts';
 import { talk } from '../../api/talk.ts';
 
 /** One attempt as it is sent. `wire` replaces everything else by bytes on a raw connection. */
@@ -89,10 +90,5 @@ async function sayBare(origin: string, bytes: string): Promise<Reply> {
 }
 
 /** Runs `tasks` with bounded concurrency. */
-export async function inParallel<T>(tasks: Iterable<T>, work: (task: T) => Promise<void>): Promise<void> {
-  const queue = tasks[Symbol.iterator]();
-  const lane = async () => {
-    for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
-  };
-  await Promise.all(Array.from({ length: CONCURRENT }, lane));
-}
+export const inParallel = <T>(tasks: Iterable<T>, work: (task: T) => Promise<void>): Promise<void> =>
+  inLanes(tasks, CONCURRENT, work);

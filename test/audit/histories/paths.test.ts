@@ -8,10 +8,10 @@ import { collectEvidence } from '../../../archive/evidence.ts';
 import { fetchOpen } from '../../../audit/run/open-work.ts';
 import { audit } from '../../../audit/run/coordinator.ts';
 import { parseCommand } from '../../../audit/audit-arguments.ts';
-import { required } from '../../support/database.ts';
+import { byHand, required } from '../../support/database.ts';
 import { depositStart } from '../../../workflows/messages.ts';
 import { paid } from '../../support/builders.ts';
-import { inLanes } from '../../support/lanes.ts';
+import { inLanes } from '../../../telemetry/lanes.ts';
 import { until } from '../../support/until.ts';
 import { type DepositHandle, type Reserved, startWorkflowWorld } from '../../support/workflows/workflow-world.ts';
 import { archiveAll, auditing, findingsOf } from '../book.ts';
@@ -82,6 +82,29 @@ test('the evidence of a deposit tells a confirmation that was refused from one t
   expect(said).toMatch(/confirmed proposal \d+.*; it counted, and came to decided with posting \d+$/m);
   expect(said).toMatch(/^refused a confirmation, [a-z_]+: /m);
   expect(said).toMatch(/^accepted a confirmation: /m);
+});
+
+test('a case about a credit that the ledger refused has the words of its history, or the fixed text of older ones', async () => {
+  const conflict = { kind: 'conflict', reason: 'LEDGER_REJECTED' };
+  const refused = async (result: object): Promise<string> => {
+    const reserved = await world.reserve();
+    const { externalOrderNumber } = reserved.order;
+    world.instead('credit', externalOrderNumber, async () => result);
+    const handle = await world.start(reserved);
+    await world.signal(handle, await world.receive(paid(reserved.order)));
+    await untilState(reserved, 'IN_REVIEW');
+    return externalOrderNumber;
+  };
+  const [older, n] = [await refused(conflict), await refused({ ...conflict, detail: 'SQLSTATE 23514' })];
+  const differs = async (order: string) =>
+    (await audited('--deposit', order)).found.filter(({ kind }) => kind === 'decision_differs');
+  expect(await differs(older)).toEqual([]);
+  expect(await differs(n)).toEqual([]);
+  const change = `update engine.review_case set detail = 'all is well' where workflow_id = $1`;
+  await byHand(world.db.owner, change, [`deposit:${n}`]);
+  expect(await differs(n)).toMatchObject([
+    { where: `deposit:${n}`, detail: expect.stringContaining('SQLSTATE 23514') },
+  ]);
 });
 
 /**

@@ -4,13 +4,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalHistory, isCanonical } from '../../../archive/canonical-history.ts';
 import { type HistoryFacts, HistoryUnreadable, readHistory, readText } from '../../../archive/history.ts';
-import { compareHistory, explainedBy, inboxIdsIn, subjectOf } from '../../../audit/histories/compare.ts';
+import { compareBooks, explainedBy, inboxIdsIn, subjectOf } from '../../../audit/histories/compare.ts';
 import { type DepositRecord, type Records, readRecords } from '../../../audit/tables/rows.ts';
 import { shapeFaults } from '../../../audit/histories/history-shapes.ts';
 import { createPayloadCodec, type PayloadKeys } from '../../../encoding/payload-codec.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { recordedHistories } from '../../support/workflows/histories.ts';
+
+const compareHistory = (...of: Parameters<typeof compareBooks>) => compareBooks(...of).map(({ finding }) => finding);
 
 /** Arbitrary content in place of a history: the audit reports the fault, and no other check fails. */
 const recorded = await recordedHistories();

@@ -26,8 +26,8 @@ describe('the builder', () => {
   test('gives the same report whatever the order, and from parts that were kept as text in between', () => {
     const many = { deposits: 40, findings: { ...everyKind, entries_differ: 3 * LISTED } };
     const whole = finish(fill(new ReportBuilder(), many));
-    const facts: ((builder: ReportBuilder) => void)[] = whole.checks.flatMap(({ id, findings }) =>
-      findings.map((finding) => (builder: ReportBuilder) => builder.find(id, finding)),
+    const facts: ((builder: ReportBuilder) => void)[] = whole.checks.flatMap(({ findings }) =>
+      findings.map((finding) => (builder: ReportBuilder) => builder.find(finding)),
     );
     const forward = new ReportBuilder();
     const backward = new ReportBuilder();
@@ -47,12 +47,12 @@ describe('the builder', () => {
   test('keeps at most a thousand findings of a check, the first ones, and counts all of them', () => {
     const builder = new ReportBuilder();
     for (let n = 5_000; n > 0; n -= 1) {
-      builder.find('ledger', { kind: 'posting_missing', where: `posting ${n}`, detail: 'expected it, found nothing' });
+      builder.find({ kind: 'entries_differ', where: `posting ${n}`, detail: 'expected it, found nothing' });
     }
     expect(builder.state().findings.ledger?.listed).toHaveLength(LISTED);
     const check = finish(builder).checks.find(({ id }) => id === 'ledger')!;
     expect(check.found).toBe(5_000);
-    expect(check.kinds).toEqual([{ kind: 'posting_missing', found: 5_000 }]);
+    expect(check.kinds).toEqual([{ kind: 'entries_differ', found: 5_000 }]);
     expect(check.findings.map(({ where }) => where)).toEqual(
       Array.from({ length: LISTED }, (_, at) => `posting ${at + 1}`),
     );
@@ -61,7 +61,7 @@ describe('the builder', () => {
 
   test('spells out what cannot be seen, and cuts what nobody reads', () => {
     const builder = new ReportBuilder();
-    builder.find('books', {
+    builder.find({
       kind: 'posting_differs',
       where: 'posting 1\n\u202E',
       detail: `\u0000\uD800${'x'.repeat(1e6)}`,

@@ -42,7 +42,7 @@ async function report(words: readonly string[] = [], findings: readonly Finding[
   const open = openFiles(directory);
   try {
     const builder = new ReportBuilder();
-    for (const finding of findings) builder.find('books', finding);
+    builder.findAll(findings);
     const books = await describeBooks(session, builder, parseCommand(words), open);
     const about = await aboutPlaces(session, builder.listedPlaces());
     const made = finish(builder, { books, about });

@@ -7,9 +7,9 @@ import pino from 'pino';
 import { afterAll, describe, expect, it, onTestFinished, test } from 'vitest';
 import { checkCatalogue } from '../../../audit/tables/catalogue.ts';
 import { NO_EXCEPTIONS } from '../../../audit/exceptions.ts';
-import { CATALOGUE, warnOfCatalogue } from '../../../database/schema/catalogue.ts';
+import { CATALOGUE, FUNCTIONS, warnOfCatalogue } from '../../../database/schema/catalogue.ts';
 import { isContract, migrate, MIGRATIONS } from '../../../database/schema/migrate.ts';
-import { readManifest } from '../../../local/catalogue.ts';
+import { readFunctions, readManifest } from '../../../local/catalogue.ts';
 import { createTestDatabase, required } from '../../support/database.ts';
 
 const db = await createTestDatabase();
@@ -48,9 +48,11 @@ async function emptyDatabase(): Promise<pg.Client> {
   return client;
 }
 
-test('a database that the migrations made has just the lines of database/catalogue.txt', async () => {
-  const made = await readManifest(await emptyDatabase(), scratch);
+test('a database that the migrations made has just the lines of database/catalogue.txt, and the functions of functions.sql', async () => {
+  const client = await emptyDatabase();
+  const made = await readManifest(client, scratch);
   expect(made, 'run npm run catalogue').toBe(await readFile(CATALOGUE, 'utf8'));
+  expect(await readFunctions(client), 'run npm run catalogue').toBe(await readFile(FUNCTIONS, 'utf8'));
 });
 
 test('one whose contract is left is compared with what it is until then, and that it is left is said in one line', async () => {

@@ -6,9 +6,6 @@ import {
   countKept,
   findByContent,
   findCallback,
-  findLongestWithoutEffect,
-  findToRaise,
-  findWithoutEffect,
   insertCallback,
   markRaised,
   type NewCallback,
@@ -294,130 +291,7 @@ describe('a stamp that we signed ourselves', () => {
   });
 });
 
-describe('rows that a workflow has to be told of', () => {
-  const TIMES = { freshMs: 10_000, againMs: 60_000, atMostMs: 3_600_000 };
-  const pageOf = (after: readonly string[] | null, limit: number) => findToRaise(api, TIMES, after, limit);
-  const toRaise = async (limit = 1_000) => (await pageOf(null, limit)).rows.map((row) => row.id);
-
-  it('are acknowledged ones without effect that were not raised soon, or not lately', async () => {
-    const rows = [];
-    const cases: [string, Partial<InboxRow>, number, number | null, string | null, boolean][] = [
-      ['fresh', {}, 5, null, null, false],
-      ['never raised', {}, 11, null, null, true],
-      ['raised lately', {}, 70, 50, null, false],
-      ['raised when it was young, and still without effect', {}, 90, 61, null, true],
-      ['raised at once, long ago', {}, 5, 61, null, true],
-      ['raised at an age that it has not doubled', {}, 300, 149, null, false],
-      ['raised at an age that it has doubled', {}, 300, 151, null, true],
-      ['raised at an age of days, within the hour', {}, 400_000, 3_500, null, false],
-      ['raised at an age of days, before that', {}, 400_000, 3_700, null, true],
-      ['never raised, and of before the clock was put back', {}, -259_200, null, null, true],
-      ['raised before the clock was put back', {}, -259_200, -259_200, null, true],
-      ['of before that, and raised since', {}, -259_200, 50, null, false],
-      ['posted', {}, 300, null, 'posting:1', false],
-      ['in review', {}, 90, 61, 'review:deposit:1', false],
-      ['not acknowledged', { acked: false }, 300, null, null, false],
-    ];
-    for (const [name, change, received, raised, outcome, expected] of cases) {
-      const { id } = await insert(await message(change));
-      await setBack(id, 'received_at', received);
-      if (raised !== null) await setBack(id, 'raised_at', raised);
-      await db.owner.query('update engine.callback set outcome = $2 where id = $1', [id, outcome]);
-      rows.push({ name, id, expected });
-    }
-    const found = await toRaise();
-    for (const { name, id, expected } of rows) expect(found.includes(id), name).toBe(expected);
-  });
-
-  it('come oldest first, no more than asked for, and are left alone once raised or decided', async () => {
-    const ids = [];
-    for (const seconds of [1_000_000, 3_000_000, 2_000_000]) {
-      const { id } = await insert(await message());
-      await setBack(id, 'received_at', seconds);
-      ids.push(id);
-    }
-    const [newest, oldest, middle] = ids as [string, string, string];
-    expect((await toRaise()).slice(0, 3)).toEqual([oldest, middle, newest]);
-    expect(await toRaise(1)).toEqual([oldest]);
-    await markRaised(api, oldest);
-    expect(await toRaise()).not.toContain(oldest);
-    await openOwnCase(api, middle);
-    await markRaised(api, middle, true);
-    expect(await toRaise()).not.toContain(middle);
-    expect(await toRaise()).toContain(newest);
-    const { uid, outcome } = (await findCallback(api, middle))!;
-    expect(outcome).toBe(`review:review:${middle}-${uid!.slice(0, 8)}`);
-  });
-
-  it('are read page by page to the last, however alike their times', async () => {
-    const ids = [];
-    for (let i = 0; i < 7; i += 1) ids.push((await insert(await message())).id);
-    await byHand(
-      db.owner,
-      `update engine.callback set received_at = '2021-01-01T00:00:00.123456Z' where id = any($1)`,
-      [ids.slice(1, 6)],
-    );
-    const all = await toRaise();
-    expect(all).toEqual(expect.arrayContaining(ids.slice(1, 6)));
-    for (const limit of [1, 2, 3]) {
-      const seen: string[] = [];
-      let after: readonly string[] | null = null;
-      do {
-        const page = await pageOf(after, limit);
-        seen.push(...page.rows.map((row) => row.id));
-        after = page.end;
-      } while (after !== null);
-      // Rows of other tests become due meanwhile.
-      expect(seen.filter((id) => all.includes(id))).toEqual(all);
-    }
-  });
-
-  it('are found behind those that wait, page by page: a page may be empty and not be the last', async () => {
-    const ids = [];
-    for (let i = 0; i < 26; i += 1) ids.push((await insert(await message())).id);
-    await byHand(
-      db.owner,
-      `update engine.callback set received_at = '2020-01-01T00:00:00.000001Z'::timestamptz + id * interval '1 microsecond' where id = any($1)`,
-      [ids],
-    );
-    const due = ids.pop()!;
-    for (const id of ids) await markRaised(api, id);
-    const first = await pageOf(null, 1);
-    expect(first).toMatchObject({ rows: [], end: [expect.any(String), ids[9]] });
-    const second = await pageOf(first.end, 1);
-    expect(second.rows).toEqual([]);
-    expect((await pageOf(second.end, 1)).rows.map((row) => row.id)).toEqual([due]);
-    expect((await toRaise())[0]).toBe(due);
-    await db.owner.query(`update engine.callback set outcome = 'posting:1' where id = any($1)`, [[...ids, due]]);
-  });
-
-  it('are told of as one, with the age of the oldest, when nothing came of them for long', async () => {
-    await db.owner.query(`update engine.callback set outcome = 'posting:1' where outcome is null`);
-    expect(await findWithoutEffect(api, 0)).toBeNull();
-    expect(await findLongestWithoutEffect(api, 0)).toBeNull();
-    const [young, old, unknown] = [await message(), await message(), await message({ acked: false })];
-    const ids = [];
-    for (const [one, seconds] of [
-      [young, 60],
-      [old, 300],
-      [unknown, 900],
-    ] as const) {
-      const { id } = await insert(one);
-      await setBack(id, 'received_at', seconds);
-      ids.push(id);
-    }
-    const told = await findWithoutEffect(api, 120_000);
-    expect(told).toMatchObject({ count: 1, deposit: old.externalOrderNumber, inboxId: ids[1] });
-    expect(told!.ageMs).toBeGreaterThanOrEqual(300_000);
-    expect(await findLongestWithoutEffect(api, 120_000)).toBeGreaterThanOrEqual(told!.ageMs);
-    expect(await findWithoutEffect(api, 30_000)).toMatchObject({ count: 2, inboxId: ids[1] });
-    expect(await findWithoutEffect(api, 400_000)).toBeNull();
-    expect(await findLongestWithoutEffect(api, 400_000)).toBeNull();
-    await setBack(ids[0]!, 'received_at', -259_200);
-    expect(await findLongestWithoutEffect(api, 400_000)).toBeLessThan(0);
-    expect(await findWithoutEffect(api, 400_000)).toMatchObject({ count: 1, inboxId: ids[0] });
-  });
-
+describe('callbacks that were raised', () => {
   it('have one outcome, which names their own case; without one they have none', async () => {
     const { id } = await insert(await message());
     await markRaised(api, id, true);

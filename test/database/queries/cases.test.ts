@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { findWithoutEffect } from '../../../database/queries/callbacks.ts';
+import { listCases, openDepositCase } from '../../../database/queries/cases.ts';
+import { listDeposits } from '../../../database/queries/deposits.ts';
 import {
+  findNotPlaced,
+  findWithoutEffect,
   findWithoutWallet,
-  listCases,
   nameWallet,
-  openDepositCase,
   suspenseWithoutCase,
-} from '../../../database/queries/cases.ts';
-import { findNotPlaced, listDeposits } from '../../../database/queries/deposits.ts';
+} from '../../../database/queries/due-rows.ts';
 import { payments } from '../../ledger/payments.ts';
 import { settings } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';

@@ -3,7 +3,6 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   findDeposit,
   findForPlacement,
-  findOpenDeposits,
   listDeposits,
   markClosed,
   type PageEnd,
@@ -41,11 +40,6 @@ const ended = (number: string, state: DepositState) =>
     db.owner,
     `update engine.deposit set state = $2, expires_at = clock_timestamp(), listening_until = clock_timestamp() where external_order_number = $1`,
     [number, state],
-  );
-const aged = (number: string, seconds: number) =>
-  db.owner.query(
-    `update engine.deposit set created_at = clock_timestamp() - $2 * interval '1 second' where external_order_number = $1`,
-    [number, seconds],
   );
 const stateOf = async (number: string) => (await findDeposit(api, number))!.state;
 
@@ -248,49 +242,6 @@ describe('a deposit that is closed', () => {
       closedAt: expect.any(Date),
     });
     expect(await told).toMatchObject({ channel: SETTLED_CHANNEL, payload: wanted.externalOrderNumber });
-  });
-});
-
-describe('reservations whose workflow was perhaps never started', () => {
-  it('are those still placing and old enough, oldest first, and no more than asked for', async () => {
-    await db.owner.query('update engine.deposit set created_at = clock_timestamp()');
-    // The last one dates from before the server's clock was put back.
-    const ages = [10, 40, 31, 90, 20, -259_200];
-    const made = ages.map(() => reservation());
-    for (const [i, one] of made.entries()) {
-      await reserve(api, one);
-      await aged(one.externalOrderNumber, ages[i]!);
-    }
-    await inState(made[3]!.externalOrderNumber, 'AWAITING_PAYMENT');
-    const found = async (limit: number) =>
-      (await findOpenDeposits(api, ['PLACING'], 30_000, null, limit)).rows.map((one) =>
-        made.findIndex((m) => m.externalOrderNumber === one.externalOrderNumber),
-      );
-    expect(await found(10)).toEqual([1, 2, 5]);
-    expect(await found(1)).toEqual([1]);
-    await inState(made[1]!.externalOrderNumber, 'PLACEMENT_UNKNOWN');
-    expect(await found(10)).toEqual([2, 5]);
-  });
-
-  it('are read page by page to the last, in whichever of the states, however alike their times', async () => {
-    const made = Array.from({ length: 7 }, () => reservation());
-    for (const one of made) await reserve(api, one);
-    const numbers = made.map((one) => one.externalOrderNumber).toSorted();
-    for (const n of numbers.slice(0, 3)) await inState(n, 'EXPIRED');
-    await db.owner.query(
-      `update engine.deposit set created_at = '2021-03-01T12:00:00.123456Z' where external_order_number = any($1)`,
-      [numbers],
-    );
-    for (const limit of [1, 2, 7]) {
-      const seen: string[] = [];
-      let after: readonly string[] | null = null;
-      do {
-        const page = await findOpenDeposits(api, ['PLACING', 'EXPIRED'], 30_000, after, limit);
-        seen.push(...page.rows.map((one) => one.externalOrderNumber));
-        after = page.end;
-      } while (after !== null && seen.length < 7);
-      expect(seen.slice(0, 7)).toEqual(numbers);
-    }
   });
 });
 

@@ -9,15 +9,13 @@ import {
 } from '../../../database/queries/deposits.ts';
 import {
   closeAttempts,
-  findAnsweredLate,
   lastAttempt,
   notSent,
   openAttempt,
-  placementFacts,
   settleAttempt,
   type StoredAnswer,
 } from '../../../database/queries/placements.ts';
-
+import { findAnsweredLate } from '../../../database/queries/due-rows.ts';
 import { reserved } from '../../ledger/payments.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 
@@ -318,23 +316,7 @@ describe('refusals of stamps', () => {
   });
 });
 
-describe('the facts of a placement', () => {
-  it('are when it was first sent and the words of a refusal', async () => {
-    const number = await placing();
-    expect(await placementFacts(api, number)).toEqual({ firstSentMs: null, message: null });
-    await open(number, 1);
-    await settle(number, NOT_SENT, 1);
-    await open(number, 2);
-    await settle(number, REFUSED, 2);
-    const { rows } = await db.owner.query<{ started_at: Date }>(
-      'select started_at from engine.placement_attempt where external_order_number = $1 and n = 1',
-      [number],
-    );
-    const facts = await placementFacts(api, number);
-    expect(facts.message).toBe('too small');
-    expect(Math.abs(facts.firstSentMs! - rows[0]!.started_at.getTime())).toBeLessThanOrEqual(1);
-  });
-
+describe('the words of a refusal', () => {
   it('are shown to callers once the deposit is closed as refused', async () => {
     const number = await placing();
     await open(number);

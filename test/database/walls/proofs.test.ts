@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { issueKey, type NewKey, proofOf, revokeKeys } from '../../../database/queries/api-keys.ts';
-import { findCase, insertCase, openDoubt, noteProposal } from '../../../database/queries/cases.ts';
+import { findCase, openDoubt, noteProposal } from '../../../database/queries/cases.ts';
+import { insertCase } from '../../support/operators.ts';
 import { insertDecision, listDecisions, refuseStep } from '../../../database/queries/decisions.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { Secret } from '../../../config/keys/secret.ts';
@@ -25,7 +26,7 @@ async function opensCase() {
     received(client, paid(order), { receipt: 'other_content', bound: false }),
   );
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE' });
   return { order, inboxId, workflowId };
 }
 const proposal = { step: 'propose', decision: 'credit', reason: 'seen', keep: false, toDeposit: null } as const;

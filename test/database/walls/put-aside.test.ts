@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { credit } from '../../../activities/crediting.ts';
 import { sealKey } from '../../../config/keys/inbox-seal.ts';
@@ -10,7 +9,7 @@ import { Secret } from '../../../config/keys/secret.ts';
 import { insertCallback, insertRestored, type Stamp } from '../../../database/queries/callbacks.ts';
 import { reserveInAny } from '../../support/reservation.ts';
 import { migrate, MIGRATIONS } from '../../../database/schema/migrate.ts';
-import { createPool, inTransaction, type Role } from '../../../database/pool.ts';
+import { createPool, inTransaction, type Role, withClient } from '../../../database/pool.ts';
 import { registerSealKey } from '../../../database/queries/seal-macs.ts';
 import { creditAll } from '../../../ledger/credit.ts';
 import { carryOutDecision } from '../../../ledger/decide.ts';
@@ -45,13 +44,9 @@ const [owner, api, worker, decisions] = [
   poolFor('app_decisions'),
 ];
 async function asAdmin(sql: string): Promise<void> {
-  const admin = new pg.Client({ connectionString: server });
-  await admin.connect();
-  try {
+  await withClient({ connectionString: server }, async (admin) => {
     await admin.query(sql);
-  } finally {
-    await admin.end();
-  }
+  });
 }
 
 const STAMP: Stamp = { keyId: 'key', timestampMs: Date.now() };

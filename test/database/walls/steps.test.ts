@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { insertCase, noteProposal } from '../../../database/queries/cases.ts';
+import { noteProposal } from '../../../database/queries/cases.ts';
+import { insertCase } from '../../support/operators.ts';
 import { insertDecision } from '../../support/operators.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { insertCallback } from '../../support/messages/inbox.ts';
@@ -21,7 +22,7 @@ interface Case {
 
 async function opened(inboxId: string): Promise<Case> {
   const workflowId = `review:${inboxId}`;
-  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId, reason: 'SECOND_CODE' });
   return { workflowId, inboxId };
 }
 

@@ -5,7 +5,8 @@ import { createSealer, type NewSeal, publicSealKey, sealKey, sealPublicKeys } fr
 import { fixedKeyring } from '../../../config/keys/keyring.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { insertCallback, type NewCallback, type Stamp } from '../../../database/queries/callbacks.ts';
-import { insertCase, noteProposal } from '../../../database/queries/cases.ts';
+import { noteProposal } from '../../../database/queries/cases.ts';
+import { insertCase } from '../../support/operators.ts';
 import { createPool, inTransaction, type Role } from '../../../database/pool.ts';
 import { demandMacs, registerSealKey } from '../../../database/queries/seal-macs.ts';
 import type { CallbackData } from '../../../domain/order.ts';
@@ -90,7 +91,7 @@ async function unvouched(by: typeof own | null) {
   const deposit = order.externalOrderNumber;
   const { id } = await insertByOwner(db.owner, { ...row, deposit, acked: true, seal }, STAMP);
   const workflowId = `review:${id}`;
-  await insertCase(db.owner, { workflowId, inboxId: id, reason: 'SECOND_CODE', detail: '' });
+  await insertCase(db.owner, { workflowId, inboxId: id, reason: 'SECOND_CODE' });
   await markReviewed(db.owner, id, workflowId);
   return { workflowId };
 }

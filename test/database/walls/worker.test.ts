@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { openDepositCase, insertCase, parkCaseMoney, noteProposal } from '../../../database/queries/cases.ts';
+import { openDepositCase, parkCaseMoney, noteProposal } from '../../../database/queries/cases.ts';
+import { insertCase } from '../../support/operators.ts';
 import { findDeposit, markClosed, writeState } from '../../../database/queries/deposits.ts';
 import { closeAttempts, openAttempt, settleAttempt } from '../../../database/queries/placements.ts';
 import { writeSkew } from '../../../database/queries/provider-clock.ts';
@@ -356,8 +357,8 @@ describe('a deposit is taken on by the worker', () => {
   it('shows no proposal in a case but one of its own', async () => {
     const [one, other] = [await payment(db.owner), await payment(db.owner)];
     const id = `review:${one.inboxId}`;
-    await insertCase(db.owner, { workflowId: id, inboxId: one.inboxId, reason: 'SECOND_CODE', detail: '' });
-    await insertCase(db.owner, { workflowId: 'review:x', inboxId: other.inboxId, reason: 'SECOND_CODE', detail: '' });
+    await insertCase(db.owner, { workflowId: id, inboxId: one.inboxId, reason: 'SECOND_CODE' });
+    await insertCase(db.owner, { workflowId: 'review:x', inboxId: other.inboxId, reason: 'SECOND_CODE' });
     const { rows } = await db.owner.query<{ id: string }>(
       `insert into engine.decision (callback, workflow_id, step, decision, reason, operator) values ($1, 'review:x', 'propose', 'reject', 'not ours', 'alice') returning id`,
       [other.inboxId],

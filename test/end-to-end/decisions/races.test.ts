@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { arrives, opened, operator, placed } from '../../api/decisions.ts';
+import { expectRefusal } from '../../api/evidence.ts';
 import { paid } from '../../support/builders.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';
 import { startEngine } from '../../support/engine.ts';
@@ -80,6 +81,27 @@ test('a confirmation that was refused moves nothing later, whoever tells it agai
   const again = { decisionId: rows[0]!.id, proposalId: proposal, operator: 'bob' };
   expect(await handle.executeUpdate(confirm, { args: [again] })).toMatchObject({ refusal: 'not_written' });
   expect((await bob.confirm(id, proposal)).status).toBe(200);
+});
+
+test('a step that its case does not answer in time is 503 with Retry-After; repeated after a look at the case, it counts once', async () => {
+  const order = await placed(engine);
+  await arrives(engine, order, { transactionAmount: '4999' });
+  const { id } = await opened(alice, order, 'AMOUNT_MISMATCH', 'nothing');
+  const step = { decision: 'reject', reason };
+  await engine.stopWorker();
+  const unanswered = await alice.propose(id, step);
+  expectRefusal(unanswered, 503, 'unavailable');
+  expect(unanswered.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+  await engine.startWorker();
+  const shown = await until('the proposal', async () => {
+    const found = await alice.case(id);
+    if (found.proposal !== null) return found;
+    expect([200, 409, 503]).toContain((await alice.propose(id, step)).status);
+    return null;
+  });
+  expect(shown.proposal).toMatchObject({ operator: 'alice', decision: 'reject' });
+  expectRefusal(await alice.propose(id, step), 409, 'proposal_open');
+  expect((await bob.confirm(id, shown.proposal.id)).body).toMatchObject({ state: 'closed', decision: 'reject' });
 });
 
 test('an order that appears after its callback became a case: it is credited without being named, and read truly', async () => {

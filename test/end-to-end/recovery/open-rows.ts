@@ -1,5 +1,5 @@
 import { loadApiConfig } from '../../../config/settings/api.ts';
-import { insertCase } from '../../../database/queries/cases.ts';
+import { insertCase } from '../../support/operators.ts';
 import { reserve } from '../../../database/queries/deposits.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
@@ -99,7 +99,7 @@ export function openRows(engine: Engine) {
         [n],
       );
       if (state === 'without case') return;
-      await insertCase(client, { workflowId, inboxId: callback.id, reason: 'LATE', detail: '' });
+      await insertCase(client, { workflowId, inboxId: callback.id, reason: 'LATE' });
       if (state === 'case closed')
         await client.query(
           `update engine.review_case set closed_at = clock_timestamp(), decision = 'reject', decided_by = 'alice+bob' where workflow_id = $1`,

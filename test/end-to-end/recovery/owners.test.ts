@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { findNotCarriedOut, suspenseWithoutCase } from '../../../database/queries/cases.ts';
+import { findNotCarriedOut, suspenseWithoutCase } from '../../../database/queries/due-rows.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
 import { arrives, opened, operator, placed } from '../../api/decisions.ts';
 import { attempts, expectRefusal, fault, inbox, type MemoryLog, postings, seenByProvider } from '../../api/evidence.ts';

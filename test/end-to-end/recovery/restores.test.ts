@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { copyFile, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { withClient } from '../../../database/pool.ts';
 import { describe, expect, test } from 'vitest';
 import type { RelayTimes } from '../../../intake/relay/relay.ts';
 import { ForgottenError } from '../../../database/empty-database.ts';
@@ -37,13 +38,9 @@ type Operator = keyof typeof operators;
 
 const database = new URL(engine.db.url).pathname.slice(1);
 async function asAdmin(...statements: string[]): Promise<void> {
-  const admin = new pg.Client({ connectionString: required('TEST_POSTGRES_URL') });
-  await admin.connect();
-  try {
+  await withClient({ connectionString: required('TEST_POSTGRES_URL') }, async (admin) => {
     for (const statement of statements) await admin.query(statement);
-  } finally {
-    await admin.end();
-  }
+  });
 }
 const alone = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}'`;
 

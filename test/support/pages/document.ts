@@ -35,7 +35,10 @@ export function createChecker(document: Document): Checker {
       const given = document.paths[path]?.[method.toLowerCase()]?.responses[status];
       if (given === undefined) return `${method} ${path} does not describe ${status}`;
       const at = given.$ref === undefined ? own : given.$ref.slice(1);
-      const content = (given.$ref === undefined ? given : document.components.responses[at.split('/').at(-1)]).content;
+      const { content, headers: required = {} } =
+        given.$ref === undefined ? given : document.components.responses[at.split('/').at(-1)];
+      for (const name of Object.keys(required))
+        if (!headers.has(name)) return `${method} ${path} describes ${name} for ${status}, which is missing`;
       const type = headers.get('content-type')?.split(';')[0] ?? '';
       if (content[type] === undefined) return `${method} ${path} does not describe ${type} for ${status}`;
       const value = type.endsWith('json') ? body : text;

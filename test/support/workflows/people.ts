@@ -1,6 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { insertReceived } from '../messages/inbox.ts';
-import { insertCase } from '../../../database/queries/cases.ts';
+import { insertCase } from '../operators.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import type { Decision } from '../../../domain/decision.ts';
 import type { CallbackData, Payment } from '../../../domain/order.ts';
