@@ -48,7 +48,7 @@ export async function noteLost(db: Db, work: ClosedWork, runId: string | null): 
 }
 
 export interface Backlog {
-  /** The number of workflows that could be taken now. */
+  /** The number of workflows that could be taken now, at most 1,000. */
   readonly due: number;
   /** The workflow that was closed first and is not archived, due or not. */
   readonly oldest: { readonly workflowId: string; readonly ageMs: number } | null;
@@ -56,7 +56,8 @@ export interface Backlog {
 
 export async function archiveBacklog(db: Db): Promise<Backlog> {
   const { rows } = await db.query<{ due: number; workflow_id: string | null; age_ms: string | null }>(
-    `select (select count(*)::int from engine.archive_due where look_at <= clock_timestamp()) as due, o.workflow_id,
+    `select (select count(*)::int from (select from engine.archive_due where look_at <= (select clock_timestamp())
+                                         order by look_at limit 1000) d) as due, o.workflow_id,
             (extract(epoch from clock_timestamp() - o.closed_at) * 1000)::bigint as age_ms
        from (values (1)) one
        left join lateral (select workflow_id, closed_at from engine.archive_due order by closed_at limit 1) o on true`,

@@ -360,6 +360,18 @@ CREATE OR REPLACE FUNCTION engine.case_of(of_callback bigint, uid uuid)
 AS $function$
   select 'review:' || of_callback || coalesce('-' || left(uid::text, 8), '') $function$;
 
+CREATE OR REPLACE FUNCTION engine.case_wallet()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+begin
+  new.wallet := (select d.wallet from callback c join deposit d on d.external_order_number = c.external_order_number where c.id = new.callback);
+  return new;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.close_attempts(of_order text, attempt integer, why text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -989,6 +1001,20 @@ declare made bigint := issue_key(proof, of_name, may, only_wallets, lives_ms);
 begin
   perform log_key(made, 'made');
   return made;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.name_wallet(of_case text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+begin
+  update review_case v set wallet = d.wallet
+    from callback c join deposit d on d.external_order_number = c.external_order_number
+   where v.workflow_id = of_case and num_nulls(v.wallet) = 1 and c.id = v.callback;
+  return found;
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.next_attempt(of_order text)

@@ -150,9 +150,6 @@ export interface CaseFilter {
   readonly limit: number;
 }
 
-const OF_DEPOSITS =
-  'join engine.callback c on c.id = v.callback join engine.deposit d on d.external_order_number = c.external_order_number';
-
 /** Returns cases, oldest first. `end` is where the next page begins, null when there is none. */
 export async function listCases(
   db: Db,
@@ -167,16 +164,19 @@ export async function listCases(
     filter.reason === undefined
       ? `num_nulls(v.closed_at) = ${isOpen ? 1 : 0} and $1::text is null`
       : `num_nonnulls(v.closed_at) = ${isOpen ? 0 : 1} and v.reason = $1`;
-  // Deposits are joined only for their wallets.
-  const [ofDeposits, ofWallets] = filter.wallets === null ? ['', ''] : [OF_DEPOSITS, ' or d.wallet = any($2)'];
+  const oldestFirst = 'order by v.opened_at, v.workflow_id limit $5';
+  const oldest = (where: string) => `
+    select v.workflow_id, v.opened_at from engine.review_case v
+     where ${ofState} and ${where} and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4)) ${oldestFirst}`;
+  // The oldest of each wallet before the oldest of all, as the newest in listDeposits.
+  const ofWallets = `
+    select v.workflow_id from (select distinct unnest($2::text[]) as wallet) of
+     cross join lateral (${oldest('v.wallet = of.wallet')}) v ${oldestFirst}`;
+  const page = filter.wallets === null ? `select workflow_id from (${oldest('$2::text[] is null')}) v` : ofWallets;
   // The page before the rest: what a case is about is looked up for its cases only.
   const { rows } = await db.query<RawCase & { cursor_at: string }>(
     `select v.*, ${pageTime('v.opened_at')} as cursor_at from engine.case_now v
-      where v.workflow_id = any(array(
-        select v.workflow_id from engine.review_case v ${ofDeposits}
-         where ${ofState} and ($2::text[] is null${ofWallets})
-           and ($3::timestamptz is null or (v.opened_at, v.workflow_id) > ($3, $4))
-         order by v.opened_at, v.workflow_id limit $5))
+      where v.workflow_id = any(array(${page})) and ($2::text[] is null or v.wallet = any($2))
       order by v.opened_at, v.workflow_id`,
     [
       filter.reason ?? null,
@@ -186,10 +186,10 @@ export async function listCases(
       filter.limit + 1,
     ],
   );
-  const page = rows.slice(0, filter.limit);
-  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  const found = rows.slice(0, filter.limit);
+  const last = rows.length > filter.limit ? found.at(-1) : undefined;
   return {
-    items: page.map(toCase),
+    items: found.map(toCase),
     end: last === undefined ? null : { openedAt: last.cursor_at, workflowId: last.workflow_id },
   };
 }

@@ -1,5 +1,5 @@
 import { type Credit, type DepositStanding, sumOf } from '../../domain/credits.ts';
-import type { DepositState } from '../../domain/deposit.ts';
+import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
 import type { DepositSettings, Language, Order } from '../../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import { DEPOSIT_COLUMNS, type DepositRow, pageTime } from './rows.ts';
@@ -176,30 +176,30 @@ export async function listDeposits(
   filter: DepositFilter,
 ): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
   const { state, wallet, wallets = null } = filter;
-  const ofState = '($1::text is null or d.state = $1)';
-  const others = `($2::text is null or d.wallet = $2) and ($6::text[] is null or d.wallet = any($6))
-    and ($3::timestamptz is null or (d.created_at, d.external_order_number) < ($3, $4))`;
-  const newestFirst = 'order by d.created_at desc, d.external_order_number desc limit $5';
+  const newestFirst = 'order by d.created_at desc, d.external_order_number desc limit $3';
+  const newest = (where: string) =>
+    `select d.external_order_number, d.created_at from engine.deposit d
+      where ${where} and ($1::timestamptz is null or (d.created_at, d.external_order_number) < ($1, $2)) ${newestFirst}`;
+  const allowed = wallet === undefined ? wallets : [wallet].filter((one) => wallets?.includes(one) !== false);
   // The newest of each value before the newest of all: a scan by age would pass the deposits that have another one.
-  const newestOfEach = (
-    column: 'state' | 'wallet',
-    values: string,
-    where: string,
-  ) => `d.external_order_number = any(array(
-    select d.external_order_number from (select distinct unnest(${values}) as value) of
-     cross join lateral (select d.external_order_number, d.created_at from engine.deposit d
-                          where d.${column} = of.value and ${where} ${newestFirst}) d ${newestFirst}))`;
-  let which = `${ofState} and ${others}`;
-  if (wallets !== null) which = newestOfEach('wallet', '$6::text[]', which);
-  else if (state !== undefined && wallet === undefined) which = newestOfEach('state', 'array[$1::text]', others);
-  const { rows } = await db.query<RawDepositView>(`${VIEW} where ${which} ${newestFirst}`, [
-    state ?? null,
-    wallet ?? null,
-    filter.after?.createdAt ?? null,
-    filter.after?.externalOrderNumber ?? null,
-    filter.limit + 1,
-    wallets,
-  ]);
+  const of: Readonly<Record<string, readonly string[]>> = {
+    ...(allowed === null ? {} : { wallet: allowed }),
+    ...(allowed === null && state === undefined ? {} : { state: state === undefined ? DEPOSIT_STATES : [state] }),
+  };
+  const columns = Object.keys(of);
+  const newestOfEach = `
+    select d.external_order_number, d.created_at from ${columns.map((column, i) => `(select distinct unnest($${i + 4}::text[]) as ${column}) of_${column}`).join(' cross join ')}
+     cross join lateral (${newest(columns.map((column) => `d.${column} = of_${column}.${column}`).join(' and '))}) d ${newestFirst}`;
+  const { rows } = await db.query<RawDepositView>(
+    `${VIEW} where d.external_order_number = any(array(
+      select d.external_order_number from (${columns.length === 0 ? newest('true') : newestOfEach}) d)) ${newestFirst}`,
+    [
+      filter.after?.createdAt ?? null,
+      filter.after?.externalOrderNumber ?? null,
+      filter.limit + 1,
+      ...Object.values(of),
+    ],
+  );
   const page = rows.slice(0, filter.limit);
   const last = rows.length > filter.limit ? page.at(-1) : undefined;
   return {

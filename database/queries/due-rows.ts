@@ -1,13 +1,18 @@
-import type { Db } from '../pool.ts';
+import type pg from 'pg';
+import { type Db, inTransaction } from '../pool.ts';
 import { type CallbackRow, COLUMNS, type RawCallbackRow, toCallback } from './callbacks.ts';
 import { type CaseRow, type RawCase, toCase } from './cases.ts';
 import {
   ageMsOf,
+  COUNTED,
+  COUNTED_ROWS,
+  type Counted,
   DEPOSIT_COLUMNS,
   type DepositRow,
   duePage,
   isOld,
   type Looked,
+  oldRows,
   type Page,
   pageTime,
   toDuePage,
@@ -56,22 +61,21 @@ export async function findToRaise(
 }
 
 /** Acknowledged payments without an outcome. Rows of stored messages that are not acknowledged do not count. */
-export interface WithoutEffect {
-  readonly count: number;
+export interface WithoutEffect extends Counted {
   /** Of the oldest, since it was received; negative where the server's clock was put back since. */
   readonly ageMs: number;
   readonly deposit: string;
   readonly inboxId: string;
 }
 
+const oldWithoutEffect = (columns: string, limit: number): string =>
+  oldRows(`select ${columns} from engine.callback where outcome is null and acked`, 'received_at', '$1', limit);
+
 /** Null: there are none older than this. */
 export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<WithoutEffect | null> {
   const { rows } = await db.query<WithoutEffect>(
-    `select external_order_number as deposit, id as "inboxId", (count(*) over ())::int as count,
-            ${ageMsOf('received_at')} as "ageMs"
-       from engine.callback
-      where outcome is null and acked and ${isOld('received_at', '$1')}
-      order by received_at limit 1`,
+    `select external_order_number as deposit, id as "inboxId", ${COUNTED}, ${ageMsOf('received_at')} as "ageMs"
+       from (${oldWithoutEffect('external_order_number, id, received_at', COUNTED_ROWS)}) c order by received_at limit 1`,
     [olderThanMs],
   );
   return rows[0] ?? null;
@@ -82,12 +86,8 @@ export async function findWithoutEffect(db: Db, olderThanMs: number): Promise<Wi
  * Does not count them, so that it may be asked often.
  */
 export async function findLongestWithoutEffect(db: Db, olderThanMs: number): Promise<number | null> {
-  const first = (when: string) => `(select received_at from engine.callback
-    where outcome is null and acked and received_at ${when} order by received_at limit 1)`;
   const { rows } = await db.query<{ ageMs: number }>(
-    `select ${ageMsOf('received_at')} as "ageMs"
-       from (${first(`< (select clock_timestamp() - $1 * interval '1 millisecond')`)} union all
-             ${first(`> (select clock_timestamp() + interval '1 minute')`)}) c order by received_at limit 1`,
+    `select ${ageMsOf('received_at')} as "ageMs" from (${oldWithoutEffect('received_at', 1)}) c order by received_at limit 1`,
     [olderThanMs],
   );
   return rows[0]?.ageMs ?? null;
@@ -174,12 +174,11 @@ export async function findOpenDeposits(
 export async function findNotPlaced(
   db: Db,
   olderThanMs: number,
-): Promise<{ readonly count: number; readonly deposit: string; readonly ageMs: number } | null> {
-  const { rows } = await db.query<{ count: number; deposit: string; ageMs: number }>(
-    `select external_order_number as deposit, (count(*) over ())::int as count, ${ageMsOf('created_at')} as "ageMs"
-       from engine.deposit
-      where state = 'PLACING' and ${isOld('created_at', '$1')}
-      order by created_at limit 1`,
+): Promise<(Counted & { readonly deposit: string; readonly ageMs: number }) | null> {
+  const placing = `select external_order_number, created_at from engine.deposit where state = 'PLACING'`;
+  const { rows } = await db.query<Counted & { deposit: string; ageMs: number }>(
+    `select external_order_number as deposit, ${COUNTED}, ${ageMsOf('created_at')} as "ageMs"
+       from (${oldRows(placing, 'created_at', '$1', COUNTED_ROWS)}) d order by created_at limit 1`,
     [olderThanMs],
   );
   return rows[0] ?? null;
@@ -309,40 +308,99 @@ export async function withoutCaseOf(db: Db, externalOrderNumber: string): Promis
   return rows[0] ?? null;
 }
 
+/** Proposals that may wait for their second operator, before the newest of them are all that is looked at. */
+const PROPOSALS = 1_000;
+
 /**
  * Returns decisions that were confirmed longer ago than this and have no result: how many, and the oldest; null: there
- * are none.
+ * are none. Looks at the newest proposals of open cases, a limited number.
  */
 export async function findNotCarriedOut(
   db: Db,
   olderThanMs: number,
-): Promise<{ readonly count: number; readonly case: string; readonly ageMs: number } | null> {
-  const { rows } = await db.query<{ case: string; count: number; ageMs: number }>(
-    `select v.workflow_id as case, (count(*) over ())::int as count, ${ageMsOf('k.at')} as "ageMs"
-       from engine.review_case v
+): Promise<(Counted & { readonly case: string; readonly ageMs: number }) | null> {
+  const { rows } = await db.query<Counted & { case: string; ageMs: number }>(
+    `select v.workflow_id as case, ${COUNTED}, ${ageMsOf('k.at')} as "ageMs"
+       from (select v.workflow_id, v.proposal from engine.review_case v
+              where v.closed_at is null and v.proposal is not null order by v.proposal desc limit ${PROPOSALS}) v
       cross join lateral (
         select min(k.at) as at from engine.decision k
          where k.workflow_id = v.workflow_id and k.proposal = v.proposal and k.step = 'confirm'
            and not exists (select from engine.refused_step r where r.decision = k.id)) k
-      where v.closed_at is null and v.proposal is not null and ${isOld('k.at', '$1')}
-        and not exists (select from engine.carried r where r.proposal = v.proposal)
+      where ${isOld('k.at', '$1')} and not exists (select from engine.carried r where r.proposal = v.proposal)
       order by k.at limit 1`,
     [olderThanMs],
   );
   return rows[0] ?? null;
 }
 
+/** Returns cases whose deposit has turned up since they were opened: a key that is limited to its wallet does not list them yet. */
+export async function findWithoutWallet(db: Db, after: readonly string[] | null, limit: number): Promise<Page<string>> {
+  const { rows } = await db.query<Looked & { workflow_id: string }>(
+    duePage({
+      looked: () => `select v.workflow_id, v.opened_at, v.callback from engine.review_case v
+        where num_nulls(v.wallet) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2)`,
+      order: ['opened_at', 'workflow_id'],
+      cursor: `array[${pageTime('d.opened_at')}, d.workflow_id]`,
+      isDue: `exists (select from engine.callback c join engine.deposit o on o.external_order_number = c.external_order_number
+                       where c.id = d.callback)`,
+      key: 'workflow_id',
+      columns: 'd.workflow_id',
+      limit: '$3',
+    }),
+    [after?.[0] ?? '-infinity', after?.[1] ?? '', limit],
+  );
+  return toDuePage(rows, limit, (row) => row.workflow_id);
+}
+
+/** Writes the wallet of a case whose deposit has turned up. False: there was nothing to write. */
+export async function nameWallet(db: Db, workflowId: string): Promise<boolean> {
+  const { rows } = await db.query<{ named: boolean }>('select engine.name_wallet($1) as named', [workflowId]);
+  return rows[0]!.named;
+}
+
+const CASES_AT_ONCE = 500;
+
+/** Returns the money in suspense that open cases are about, one posting for each. */
+async function heldByCases(
+  db: Db,
+  after: readonly string[],
+): Promise<Page<{ readonly tip: string; readonly amount: string } | null>> {
+  const { rows } = await db.query<{ tip: string; amount: string | null; cursor: string[] }>(
+    `select v.tip, array[${pageTime('v.opened_at')}, v.workflow_id] as cursor,
+            (select case when t.amount > 0 then t.amount - t.fee else -t.amount end
+               from ledger.transaction t where t.id = v.tip and v.standing in ('parked', 'withdrawn'))::text as amount
+       from engine.case_now v
+      where v.workflow_id = any(array(
+        select v.workflow_id from engine.review_case v
+         where num_nulls(v.closed_at) = 1 and (v.opened_at, v.workflow_id) > ($1::timestamptz, $2)
+         order by v.opened_at, v.workflow_id limit $3))
+      order by v.opened_at, v.workflow_id`,
+    [...after, CASES_AT_ONCE],
+  );
+  const held = ({ tip, amount }: (typeof rows)[number]) => (amount === null ? null : { tip, amount });
+  return toPage(rows, CASES_AT_ONCE, held, ({ cursor }) => cursor);
+}
+
 /**
  * Returns the amount in suspense that is in no open case: decimal text, "0" when all of it is. The rest of a payment
- * whose ordered part went into a wallet belongs to that credit. One statement, so that nothing is booked in between.
+ * whose ordered part went into a wallet belongs to that credit. One snapshot, so that nothing is booked in between; no
+ * statement reads more than {@link CASES_AT_ONCE} cases.
  */
-export async function suspenseWithoutCase(db: Db): Promise<string> {
-  const { rows } = await db.query<{ amount: string }>(
-    `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
-              - coalesce((select sum(case when t.amount > 0 then t.amount - t.fee else -t.amount end)
-                            from (select distinct v.tip from engine.case_now v where v.closed_at is null and v.standing in ('parked', 'withdrawn')) o
-                            join ledger.transaction t on t.id = o.tip), 0)
-              - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
-  );
-  return rows[0]!.amount;
-}
+export const suspenseWithoutCase = (pool: pg.Pool): Promise<string> =>
+  inTransaction(pool, async (client) => {
+    await client.query('set transaction isolation level repeatable read, read only');
+    const held = new Map<string, string>();
+    for (let after: readonly string[] | null = ['-infinity', '']; after !== null; ) {
+      const page: Page<{ readonly tip: string; readonly amount: string } | null> = await heldByCases(client, after);
+      for (const money of page.rows) if (money !== null) held.set(money.tip, money.amount);
+      after = page.end;
+    }
+    const { rows } = await client.query<{ amount: string }>(
+      `select trim_scale(coalesce((select -b.amount from ledger.account a join ledger.balance b on b.account_id = a.id where a.code = 'suspense:mtpay'), 0)
+                - coalesce((select sum(held) from unnest($1::numeric[]) held), 0)
+                - coalesce((select sum(t.rest) from ledger.transaction t where t.rest is not null), 0))::text as amount`,
+      [[...held.values()]],
+    );
+    return rows[0]!.amount;
+  });

@@ -64,6 +64,32 @@ export const ageMsOf = (time: string): string =>
 export const isOld = (time: string, ms: string): string =>
   `(${time} < clock_timestamp() - ${ms} * interval '1 millisecond' or ${time} > clock_timestamp() + interval '1 minute')`;
 
+/**
+ * SQL: the rows of `select … from … where …` that are {@link isOld}, at most `limit` from before and from the future, oldest
+ * first. By an index in the order of `time`: it ends at the limit.
+ */
+export const oldRows = (select: string, time: string, ms: string, limit: number): string =>
+  [
+    `< (select clock_timestamp() - ${ms} * interval '1 millisecond')`,
+    `> (select clock_timestamp() + interval '1 minute')`,
+  ]
+    .map((when) => `(${select} and ${time} ${when} order by ${time} limit ${limit})`)
+    .join(' union all ');
+
+/** A count ends here, because rows pile up just when something is wrong. */
+const COUNTED_AT_MOST = 1_000;
+/** One more is looked for. */
+export const COUNTED_ROWS = COUNTED_AT_MOST + 1;
+
+/** How many rows there are. `hasMore`: at least so many. */
+export interface Counted {
+  readonly count: number;
+  readonly hasMore: boolean;
+}
+
+/** SQL: the columns of {@link Counted}, of all rows of a statement that reads at most {@link COUNTED_ROWS} of a kind. */
+export const COUNTED = `least(count(*) over (), ${COUNTED_AT_MOST})::int as count, count(*) over () > ${COUNTED_AT_MOST} as "hasMore"`;
+
 /** Rows that a page of {@link duePage} looks at for each one that is asked for, at most. */
 const LOOKS_AT = 10;
 
@@ -93,12 +119,14 @@ export const duePage = (of: {
   readonly columns: string;
   readonly joined?: string;
   readonly limit: string;
+  /** The column of `d` that is never null. Default: the order number. */
+  readonly key?: string;
 }): string => {
   const order = of.order.join(', ');
   const atMost = `${LOOKS_AT} * ${of.limit}::int`;
   return `
   with looked as (${of.looked(atMost)} order by ${order} limit ${atMost})
-  select ${of.columns}, d.external_order_number is not null as "isDue", l.looked, l.cursor as "lastCursor", ${of.cursor} as cursor
+  select ${of.columns}, d.${of.key ?? 'external_order_number'} is not null as "isDue", l.looked, l.cursor as "lastCursor", ${of.cursor} as cursor
     from (select count(*) over ()::int as looked, ${of.cursor} as cursor from looked d order by ${of.order.map((column) => `${column} desc`).join(', ')} limit 1) l
     left join lateral (select * from looked d where ${of.isDue} order by ${order} limit ${of.limit}) d on true ${of.joined ?? ''}
    order by ${of.order.map((column) => `d.${column}`).join(', ')}`;

@@ -1,6 +1,4 @@
-import type { Part } from './part.ts';
-
-export interface Progress {
+export interface Progress<Part> {
   /** Prints a line with the elapsed time and an estimate of the rest. */
   readonly tell: (line: string) => void;
   done(part: Part): void;
@@ -15,12 +13,12 @@ const clock = (ms: number): string => {
 };
 
 /** Estimates the rest from the parts' planned seconds, scaled by how much longer the earlier parts took. */
-export function createProgress(
+export function createProgress<Part>(
   parts: readonly Part[],
   secondsOf: (part: Part) => number,
   write: (line: string) => void,
   nowMs: () => number = () => performance.now(),
-): Progress {
+): Progress<Part> {
   const startedMs = nowMs();
   const all = parts.reduce((sum, part) => sum + secondsOf(part), START_SECONDS);
   let expectedDone = 0;

@@ -12,6 +12,8 @@ import {
   findToTell,
   findWithoutCase,
   findWithoutEffect,
+  findWithoutWallet,
+  nameWallet,
   suspenseWithoutCase,
   WAITING,
 } from '../../database/queries/due-rows.ts';
@@ -168,6 +170,15 @@ function giveOwners(
       },
       lagMs / 6,
     ),
+    serving(
+      {
+        name: 'cases without a wallet',
+        page: (after, limit) => findWithoutWallet(pool, after, limit),
+        idOf: (workflowId) => workflowId,
+        work: (workflowId) => nameWallet(pool, workflowId),
+      },
+      lagMs,
+    ),
   ];
 }
 
@@ -183,9 +194,9 @@ function tellPeople(
       if (waiting !== null) raiseAlarm(log, 'payment_without_effect', { ...waiting });
       // While no payment comes, nothing else shows that no worker works.
       const notPlaced = await findNotPlaced(pool, withoutEffectMs);
-      if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', notPlaced);
+      if (notPlaced !== null) raiseAlarm(log, 'deposit_not_placed', { ...notPlaced });
       const notCarriedOut = await findNotCarriedOut(pool, withoutEffectMs);
-      if (notCarriedOut !== null) raiseAlarm(log, 'decision_without_effect', notCarriedOut);
+      if (notCarriedOut !== null) raiseAlarm(log, 'decision_without_effect', { ...notCarriedOut });
       return [waiting, notPlaced, notCarriedOut].every((found) => found === null) ? withoutEffectMs / 4 : againMs;
     }),
     asking('suspense', async () => {

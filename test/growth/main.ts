@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
 
 /**
- * `npm run growth -- --deposits 1000000`: the run of plans.test.ts on a database with so many deposits, and its
+ * `npm run growth:plans -- --deposits 1000000`: the run of plans.test.ts on a database with so many deposits, and its
  * figures. `--lean`: long fields outside of indexes are short, for as many rows as the disk has room for.
  */
 const USAGE = 'npm run growth -- [--deposits 300000] [--lean]';

@@ -187,8 +187,8 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
   ['lineage', `insert into ledger.lineage select id, origin from ledger.transaction where origin is not null`],
   [
     'review_case',
-    `insert into engine.review_case (workflow_id, callback, reason, parked, opened_at, closed_at, decision, decided_by, posting)
-     select 'review:' || row || '-00000000', row, 'SECOND_CODE', row, pg_temp.at(i, $N) + interval '9 minutes', pg_temp.at(i, $N) + interval '2 hours', 'reject', 'alice+bob', $N + row
+    `insert into engine.review_case (workflow_id, callback, wallet, reason, parked, opened_at, closed_at, decision, decided_by, posting)
+     select 'review:' || row || '-00000000', row, 'w-' || i % $W, 'SECOND_CODE', row, pg_temp.at(i, $N) + interval '9 minutes', pg_temp.at(i, $N) + interval '2 hours', 'reject', 'alice+bob', $N + row
        from ${SECONDS}`,
   ],
   [

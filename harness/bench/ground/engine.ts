@@ -41,13 +41,15 @@ export interface BenchEngineOptions {
   readonly fill?: (url: string) => Promise<void>;
   /** False: no worker starts, so open deposits do not change. */
   readonly worker?: boolean;
+  /** Further settings of its processes. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export async function startBenchEngine(
   servers: BenchServers,
   { engine: at, floors }: Built,
   undo: Undo,
-  { fill, worker = true }: BenchEngineOptions = {},
+  { fill, worker = true, env: more = {} }: BenchEngineOptions = {},
 ): Promise<BenchEngine> {
   const database = `engine_${randomBytes(4).toString('hex')}`;
   await servers.admin((client) => client.query(`create database ${database}`));
@@ -90,6 +92,7 @@ export async function startBenchEngine(
     TEMPORAL_NAMESPACE: database,
     LOG_LEVEL: 'warn',
     ...seals,
+    ...more,
   });
   const [secretOfNames, secretOfPrints] = [secret(), secret()];
   const program = (name: 'api' | 'worker', at2 = ports) =>
@@ -117,9 +120,11 @@ export async function startBenchEngine(
   );
   const programs = { provider, api: program('api'), worker: program('worker') };
   for (const one of Object.values(programs)) if (worker || one.name !== 'worker') await one.start();
-  const more: BenchProgram[] = [];
+  const others: BenchProgram[] = [];
   const alive = (name: 'api' | 'worker') =>
-    [programs[name], ...more.filter((one) => one.name === name)].filter((one) => one.isAlive()).map((one) => one.pid());
+    [programs[name], ...others.filter((one) => one.name === name)]
+      .filter((one) => one.isAlive())
+      .map((one) => one.pid());
   return {
     database,
     apiUrl: `http://127.0.0.1:${ports.api}`,
@@ -137,12 +142,12 @@ export async function startBenchEngine(
     async another(name) {
       const own = await listens();
       const started = program(name, own);
-      more.push(started);
+      others.push(started);
       const urls = { apiUrl: `http://127.0.0.1:${own.api}`, callbackUrl: `http://127.0.0.1:${own.callback}` };
       return Object.assign(started, urls);
     },
     async stop() {
-      for (const one of [...more, programs.worker, programs.api, provider]) await one.end();
+      for (const one of [...others, programs.worker, programs.api, provider]) await one.end();
     },
   };
 }

@@ -187,6 +187,7 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
     { of_callback: part('pending', 'callback'), in_case: literal(true) },
     { of_callback: part('second', 'callback'), in_case: literal(false) },
   ],
+  'engine.name_wallet': [{ of_case: part('unknown', 'case') }, { of_case: part('doubtful', 'case') }],
   'engine.regain_case': [{ of_order: part('doubtful', 'order') }, { of_order: part('waiting', 'order') }],
   'engine.hand_over': [
     { of_case: part('second', 'case'), was_held_by: nothing },
