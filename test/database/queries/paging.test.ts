@@ -49,9 +49,9 @@ async function add(name: string, count: number, agoMs: number, by: By = hand): P
     values,
   );
   await by(
-    `insert into engine.review_case (workflow_id, callback, reason, opened_at)
-     select 'deposit:' || c.external_order_number, c.id, case when c.id % 3 = 0 then 'STALE' else 'LATE' end, c.received_at
-       from engine.callback c where c.external_order_number like '${name}-' || $1::int || '-%' and c.acked`,
+    `insert into engine.review_case (workflow_id, callback, reason, opened_at, wallet)
+     select 'deposit:' || c.external_order_number, c.id, case when c.id % 3 = 0 then 'STALE' else 'LATE' end, c.received_at, d.wallet
+       from engine.callback c join engine.deposit d using (external_order_number) where c.external_order_number like '${name}-' || $1::int || '-%' and c.acked`,
     [first],
   );
   return Array.from({ length: count }, (_, i) => `${name}-${first}-${i + 1}`);
