@@ -64,11 +64,11 @@ type Api = ReturnType<typeof startReceiver>;
 
 const waitForLocks = (api: Api, count = 1) =>
   until(`${count} to wait for a lock`, async () => {
-    const { rows } = await db.owner.query<{ pid: number }>(
-      `select pid from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
+    const { rows } = await db.owner.query(
+      `select from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
       [api.pool.options.application_name],
     );
-    return rows.length >= count && rows.map(({ pid }) => pid);
+    return rows.length >= count;
   });
 
 const inbox = async (n: string) =>
@@ -211,8 +211,13 @@ describe('messages of many orders at once', () => {
           throw error;
         });
       answers = Promise.allSettled(orders.map(arrive));
-      while (refused < 12)
-        await db.owner.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [await waitForLocks(api)]);
+      await until('twelve to be refused', async () => {
+        await db.owner.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
+          [api.pool.options.application_name],
+        );
+        return refused >= 12;
+      });
     });
     const found = await answers!;
     const lost = orders.filter((_, i) => found[i]!.status === 'rejected');
