@@ -8,7 +8,7 @@ import { findSealed, isGenuine, type SealedRow, type SealTrust, verdictOn } from
 import type { Payment } from '../domain/order.ts';
 import { type Batcher, createBatcher } from '../ledger/batcher.ts';
 import { createCreditor, type CreditOutcome, type CreditItem } from '../ledger/credit.ts';
-import { isRowId, type UnboundAnswer, unboundOf } from './binding.ts';
+import { isRowId, type UnboundAnswer, unboundOf } from './bound-payment.ts';
 import { classifyLedgerFailure, RowBusy } from './failures.ts';
 
 /** `credited` covers the outcomes `posted` and `duplicate`: the credit exists, once. */

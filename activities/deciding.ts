@@ -25,7 +25,7 @@ import type { Standing, DecisionAnswer } from '../domain/decision.ts';
 import type { Payment } from '../domain/order.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { carryOutDecision as decideInBooks, type DecisionItem, recordRefused } from '../ledger/decide.ts';
-import { isRowId, type UnboundAnswer, unboundOf } from './binding.ts';
+import { isRowId, type UnboundAnswer, unboundOf } from './bound-payment.ts';
 import { classifyLedgerFailure } from './failures.ts';
 import type { Db } from '../database/pool.ts';
 

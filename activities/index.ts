@@ -8,7 +8,7 @@ import type { CreditItem } from '../ledger/credit.ts';
 import type { DecisionItem } from '../ledger/decide.ts';
 import { createArchiver } from './archiving.ts';
 import type { PlacementDependencies } from './attempt.ts';
-import { recordState, settlement } from './binding.ts';
+import { recordState, settlement } from './bound-payment.ts';
 import { close } from './closing.ts';
 import { createGenuineCreditor, credit } from './crediting.ts';
 import { caseOutcome, decide, parkCase, recordProposal, recordReview, type ReviewRecord } from './deciding.ts';
@@ -64,6 +64,6 @@ export function createActivities(deps: ActivityDependencies) {
 }
 
 export type { Settlement } from '../database/queries/deposits.ts';
-export type { UnboundAnswer } from './binding.ts';
+export type { UnboundAnswer } from './bound-payment.ts';
 export type { ReviewRecord } from './deciding.ts';
 export type Activities = ReturnType<typeof createActivities>['activities'];

@@ -16,7 +16,7 @@ import { RequestRefused } from '../intake/refusal.ts';
 import { showMisled } from './callback-app.ts';
 import { bindEvidence } from './routes/evidence.ts';
 import { createApp, noSuchPath } from './http/http.ts';
-import { bind, type Bound, serve } from './http/bind.ts';
+import { bind, type Bound, serve } from './http/operation-route.ts';
 import {
   createDepositOperation,
   healthOperation,

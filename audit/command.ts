@@ -22,12 +22,12 @@ import { readExceptions } from './exceptions.ts';
 import { openFiles, writeReport } from './report/files.ts';
 import { openSigner } from './report/machine-key.ts';
 import { fetchOpen } from './run/open-work.ts';
-import { quietRuntime } from './histories/quiet-runtime.ts';
+import { quietRuntime } from './histories/runtime-log.ts';
 import { type AuditCommand, parseCommand, AUDIT_USAGE } from './audit-arguments.ts';
 import { inSession } from './tables/session.ts';
 import { headsOf, verifyReport } from './report/verify.ts';
 import { visible } from '../encoding/visible.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 /** The audit as a command: proves every credit, or names those that it cannot prove. */
 

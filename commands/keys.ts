@@ -5,7 +5,7 @@ import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { issueKey, KeyError, type ListedKey, listKeys, type NewKey, revokeKeys } from '../database/queries/api-keys.ts';
 import { createPool } from '../database/pool.ts';
 import { parseKeyCommand, KEYS_USAGE } from './key-arguments.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 import '../database/command-errors.ts';
 
 /**

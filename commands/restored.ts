@@ -4,7 +4,7 @@ import { loadOwnerUrl } from '../config/settings/migration.ts';
 import { noteRestored } from '../database/queries/placements.ts';
 import { createPool } from '../database/pool.ts';
 import { typedYes } from './typed-yes.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 import '../database/command-errors.ts';
 
 /**

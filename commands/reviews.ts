@@ -1,6 +1,6 @@
 import { readArgumentsOr } from '../config/command-line.ts';
 import { runReviews, STEP_OPTIONS, REVIEWS_USAGE } from './reviews-terminal.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 /** `npm run reviews -- …`: shows cases at a terminal, and takes the steps of a decision. */
 

@@ -8,7 +8,7 @@ import { Secret } from '../config/keys/secret.ts';
 import { createPool } from '../database/pool.ts';
 import { canWriteInboxItself, DemandHeldUp, registeredSealKeys } from '../database/queries/seal-macs.ts';
 import { registerAndVouch } from '../providers/sealed-rows.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 import '../database/command-errors.ts';
 
 /**

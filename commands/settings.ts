@@ -4,7 +4,7 @@ import { loadArchiveEvery, loadMigrationUrl } from '../config/settings/migration
 import { ConfigError } from '../config/settings/read-environment.ts';
 import { loadWorkerConfig } from '../config/settings/worker.ts';
 import { loadDataConverter } from '../config/temporal.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 /**
  * `node dist/commands/settings.js [PASSWORD…]`: reads the environment as API, worker and migrations do, and starts none

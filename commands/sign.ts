@@ -4,7 +4,7 @@ import { newOperatorKey } from '../config/keys/operator-keys.ts';
 import { runReviews, STEP_OPTIONS } from './reviews-terminal.ts';
 import { createSigner } from './signing.ts';
 import { typedYes } from './typed-yes.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 /** `npm run sign -- …`: signs an operator's steps on his own device, with a key that never leaves it. */
 

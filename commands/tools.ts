@@ -1,5 +1,5 @@
 import { asCalled, TOOLS } from '../config/command-line.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 /**
  * `node dist/commands/tools.js NAME …`: runs a command of the engine by its name, for the service `tools` of

@@ -7,7 +7,7 @@ import { isContract, migrate, MIGRATIONS, readMigrations } from '../database/sch
 import type pg from 'pg';
 import { createClient } from '../database/pool.ts';
 import { startPostgres } from './servers/postgres.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 /**
  * `npm run catalogue`: rewrites database/catalogue.txt and database/functions.sql from the migrations, in a PostgreSQL of

@@ -5,7 +5,7 @@ import { errorSentence } from './servers/error-sentences.ts';
 import { findOutside, type Outside } from './servers/outside-directories.ts';
 import { OUTSIDE } from './servers/paths.ts';
 import { readArguments, UsageError } from '../config/command-line.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 const USAGE = `npm run clean [-- --remove [--unmarked] | --help]
 

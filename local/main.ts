@@ -19,7 +19,7 @@ import { sampleAmount, walkSample } from './terminal/sample.ts';
 import { createStack, type StackFacts, STOP_ORDER } from './stack/stack.ts';
 import { tellLinks, tellOpenDeposits, tellTryIt } from './stack/stack-story.ts';
 import { createStory, seconds, type Story } from './terminal/story.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 const FAILED = 1;
 const MISUSED = 2;

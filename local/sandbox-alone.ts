@@ -11,7 +11,7 @@ import { takeLock } from './servers/lock.ts';
 import { dataDirectory, root } from './servers/paths.ts';
 import { startPostgres } from './servers/postgres.ts';
 import { forgetLocalEnv } from './stack/local-env.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 const USAGE = `npm run sandbox [-- DIRECTORY | --help]
 

@@ -17,7 +17,7 @@ import {
 } from './stack/engine-api.ts';
 import { dataDirectory } from './servers/paths.ts';
 import { readArguments, UsageError } from '../config/command-line.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 
 const USAGE = `npm run scenario [-- NAME | --help]
 

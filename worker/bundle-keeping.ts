@@ -1,7 +1,7 @@
 import { sha256 } from '../archive/canonical-history.ts';
 import type { ArchiveObjects } from '../archive/objects.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type Loop, startLoop } from '../telemetry/loop.ts';
+import { type Loop, startLoop } from '../telemetry/background-loop.ts';
 
 const AGAIN_MS = 5_000;
 

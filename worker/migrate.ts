@@ -20,7 +20,7 @@ import {
 import { registerAndVouch } from '../providers/sealed-rows.ts';
 import { ensureArchiveSchedule } from './schedule.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
-import '../config/closed-output.ts';
+import '../config/broken-pipe.ts';
 import '../database/command-errors.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Log } from '../telemetry/log.ts';
-import type { Loop } from '../telemetry/loop.ts';
+import type { Loop } from '../telemetry/background-loop.ts';
 import { PRUNE_BATCH, pruneInBatches } from '../database/queries/prune.ts';
 import { startSweeping } from './periodic-sweep.ts';
 

@@ -8,7 +8,7 @@ import { watchKeys } from '../config/keys/key-watch.ts';
 import { mapKeyring } from '../config/keys/keyring.ts';
 import type { WorkerConfig } from '../config/settings/worker.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type Loop, startLoop } from '../telemetry/loop.ts';
+import { type Loop, startLoop } from '../telemetry/background-loop.ts';
 import type { TemporalConfig } from '../config/temporal.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { isEmpty } from '../database/queries/deposits.ts';

@@ -11,7 +11,7 @@ import {
   withdrawalFault,
   type DecisionAnswer,
 } from '../domain/decision.ts';
-import { caseOutcome, decide, recordProposal } from './effects.ts';
+import { caseOutcome, decide, recordProposal } from './activity-calls.ts';
 import { confirm, propose, withdraw } from './messages.ts';
 
 /** The case as it is when it opens. */

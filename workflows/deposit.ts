@@ -8,8 +8,8 @@ import {
   transition,
 } from '../domain/deposit.ts';
 import { hearPeople } from './decisions.ts';
-import { credit, place } from './effects.ts';
-import type { DepositFacts } from './facts.ts';
+import { credit, place } from './activity-calls.ts';
+import type { DepositFacts } from './deposit-facts.ts';
 import { type DepositInput } from './messages.ts';
 import { announce, showDepositDetails } from './web-ui.ts';
 import {

@@ -3,7 +3,7 @@ import type { Decision, Standing } from '../domain/decision.ts';
 import { judge } from '../domain/judge.ts';
 import type { ReviewReason } from '../domain/review.ts';
 import { hearPeople } from './decisions.ts';
-import { park } from './effects.ts';
+import { park } from './activity-calls.ts';
 import { lookAgain, type ReviewInput } from './messages.ts';
 import { announceDecision, showReviewDetails } from './web-ui.ts';
 import { caseWorkflowId } from '../domain/ids.ts';

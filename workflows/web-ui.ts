@@ -4,7 +4,7 @@ import { allowedDecisions, type Decision, type Standing } from '../domain/decisi
 import type { DepositState } from '../domain/deposit.ts';
 import { grouped } from '../domain/money.ts';
 import type { CaseProgress } from './decisions.ts';
-import type { DepositFacts } from './facts.ts';
+import type { DepositFacts } from './deposit-facts.ts';
 import {
   DepositStateKey,
   type DepositInput,

@@ -1,7 +1,7 @@
 import { docsPage, docsStyle } from './docs-page.ts';
 import { openApiDocument } from '../../contract/openapi.ts';
 import { type Operation } from '../../contract/operation.ts';
-import { bind, type Bound } from '../http/bind.ts';
+import { bind, type Bound } from '../http/operation-route.ts';
 import { docsOperation, docsStyleOperation, documentOperation } from '../../contract/deposits.ts';
 
 // The page loads its style from this server and nothing from elsewhere. Its icon is an empty one in a data URL.

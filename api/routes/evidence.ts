@@ -7,7 +7,7 @@ import { findDeposit } from '../../database/queries/deposits.ts';
 import { mayUse } from '../../database/queries/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 import { inTime } from '../../intake/start-workflow.ts';
-import { bind, type Bound } from '../http/bind.ts';
+import { bind, type Bound } from '../http/operation-route.ts';
 import { readEvidenceOperation } from '../../contract/deposits.ts';
 
 export interface EvidenceRouteDependencies {

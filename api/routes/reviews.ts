@@ -10,7 +10,7 @@ import {
 } from '../../intake/decide-case.ts';
 import type { ProvenCaller } from '../../database/queries/api-keys.ts';
 import { doubtCredit } from '../../intake/open-case.ts';
-import { bind, type Bound } from '../http/bind.ts';
+import { bind, type Bound } from '../http/operation-route.ts';
 import {
   confirmOperation,
   doubtCreditOperation,

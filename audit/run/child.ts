@@ -4,7 +4,7 @@ import { archiveObjects } from '../../archive/objects.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import type { BuilderState } from '../report/builder.ts';
 import { createPartAuditor, createReplayers, type PartAuditor } from './part-auditor.ts';
-import { quietRuntime } from '../histories/quiet-runtime.ts';
+import { quietRuntime } from '../histories/runtime-log.ts';
 import type { AuditPart } from '../audit-arguments.ts';
 import { openSession } from '../tables/session.ts';
 

@@ -19,7 +19,7 @@ import type { Exceptions } from '../exceptions.ts';
 import { aboutPlaces } from '../report/finding-facts.ts';
 import { findInTables } from '../tables/table-findings.ts';
 import { auditOpen, auditUnknown, auditWaiting } from './open-work.ts';
-import { PATIENCE, type Patience } from './patience.ts';
+import { PATIENCE, type Patience } from './second-look.ts';
 import { findPostingsLeft } from '../tables/population.ts';
 import { createPartAuditor, createReplayers, type Replayers } from './part-auditor.ts';
 import { openProgress } from './progress.ts';

@@ -6,7 +6,7 @@ import { isGone } from '../../archive/history-source.ts';
 import type { DatabaseConfig } from '../../config/settings/read-environment.ts';
 import { compareAll, replayFault, type WorkDependencies } from './archived-work.ts';
 import { type Mismatch, subjectOf } from '../histories/compare.ts';
-import { describeWorkflow, type WorkflowStatus, mayFollow, type Patience } from './patience.ts';
+import { describeWorkflow, type WorkflowStatus, mayFollow, type Patience } from './second-look.ts';
 import {
   callbacksWaiting,
   type OpenWorkflow,

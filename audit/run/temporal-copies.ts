@@ -11,7 +11,7 @@ import { isGone } from '../../archive/history-source.ts';
 import { inLanes } from '../../telemetry/lanes.ts';
 import type { ReportBuilder } from '../report/builder.ts';
 import { canonical } from '../histories/comparing.ts';
-import { describeWorkflow } from './patience.ts';
+import { describeWorkflow } from './second-look.ts';
 import type { ComparedWithTemporal } from '../report/report.ts';
 import { choose, cut } from '../audit-arguments.ts';
 

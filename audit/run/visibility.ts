@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type pg from 'pg';
 import { unopened } from '../../config/temporal.ts';
-import { describeWorkflow } from './patience.ts';
+import { describeWorkflow } from './second-look.ts';
 import type { Finding } from '../report/report.ts';
 import { plainName } from '../../domain/ids.ts';
 

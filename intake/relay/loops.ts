@@ -1,8 +1,8 @@
 import { type Log, raiseAlarm } from '../../telemetry/log.ts';
-import { type Loop, startLoop } from '../../telemetry/loop.ts';
+import { type Loop, startLoop } from '../../telemetry/background-loop.ts';
 import { perhapsNotRunning } from '../open-case.ts';
 import type { RestoreDependencies } from '../restored.ts';
-import { MAX_REST_AWAY_MS } from './rests.ts';
+import { MAX_REST_AWAY_MS } from './back-off.ts';
 import { createSweeper, type RelayStep } from './sweeper.ts';
 
 /** The kinds of loops that the relay consists of. Each backs off while it fails, and raises `relay_failed` once. */

@@ -1,6 +1,6 @@
 import { crashPoint } from '../../telemetry/crash-points.ts';
 import { raiseAlarm } from '../../telemetry/log.ts';
-import type { Loop } from '../../telemetry/loop.ts';
+import type { Loop } from '../../telemetry/background-loop.ts';
 import {
   findAnsweredLate,
   findKeptOrders,

@@ -1,6 +1,6 @@
 import type { Log } from '../../telemetry/log.ts';
 import type { Page } from '../../database/queries/rows.ts';
-import { createRests } from './rests.ts';
+import { createRests } from './back-off.ts';
 
 /** One kind of row that the relay looks after. */
 export interface RelayStep<Row> {

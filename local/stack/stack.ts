@@ -9,7 +9,7 @@ import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-k
 import { createPool } from '../../database/pool.ts';
 import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
 import { type EngineApi, engineApi } from './engine-api.ts';
-import { askDatabaseElsewhere, askTemporalElsewhere } from './elsewhere.ts';
+import { askDatabaseElsewhere, askTemporalElsewhere } from './external-servers.ts';
 import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type EmbeddedParts, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
 import {

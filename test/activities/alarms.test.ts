@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { recordState } from '../../activities/binding.ts';
+import { recordState } from '../../activities/bound-payment.ts';
 import { createGenuineCreditor, credit } from '../../activities/crediting.ts';
 import { decide, recordProposal } from '../../activities/deciding.ts';
 import { insertCase } from '../support/operators.ts';

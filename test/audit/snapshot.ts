@@ -9,7 +9,7 @@ import type { Replayer } from '../../audit/histories/replay.ts';
 import type { Finding } from '../../audit/report/report.ts';
 import { holdersOf, recordsOf, replayFault } from '../../audit/run/archived-work.ts';
 import { endedThoughOpen, fetchOpen } from '../../audit/run/open-work.ts';
-import { PATIENCE } from '../../audit/run/patience.ts';
+import { PATIENCE } from '../../audit/run/second-look.ts';
 import { callbacksWaiting, findPostingsLeft, unarchivedRows, withoutHistory } from '../../audit/tables/population.ts';
 import { findInTables, type Trusts } from '../../audit/tables/table-findings.ts';
 

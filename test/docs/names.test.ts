@@ -33,7 +33,7 @@ test('an exported name is made in one file; an activity has the name of its call
         new RegExp(`^ {6}${name}: `, 'm').test(activities) &&
         files.length === 2 &&
         files[0]!.startsWith('activities/') &&
-        files[1] === 'workflows/effects.ts'
+        files[1] === 'workflows/activity-calls.ts'
       ),
   );
   expect(Object.fromEntries(found)).toEqual({});

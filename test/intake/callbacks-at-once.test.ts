@@ -65,11 +65,11 @@ type Api = ReturnType<typeof startReceiver>;
 
 const waitForLocks = (api: Api, count = 1) =>
   until(`${count} to wait for a lock`, async () => {
-    const { rows } = await db.owner.query(
-      `select from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
+    const { rows } = await db.owner.query<{ pid: number }>(
+      `select pid from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
       [api.pool.options.application_name],
     );
-    return rows.length >= count;
+    return rows.length >= count && rows.map(({ pid }) => pid);
   });
 
 const inbox = async (n: string) =>

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { UsageError } from '../../config/command-line.ts';
 import { parseArguments } from '../../local/terminal/arguments.ts';
 import { errorSentence } from '../../local/servers/error-sentences.ts';
-import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
+import { askDatabaseElsewhere, askTemporalElsewhere } from '../../local/stack/external-servers.ts';
 import { root } from '../../local/servers/paths.ts';
 import { readableLines, run } from '../../local/servers/process.ts';
 import { createStack } from '../../local/stack/stack.ts';

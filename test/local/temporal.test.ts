@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { askTemporalElsewhere } from '../../local/stack/elsewhere.ts';
+import { askTemporalElsewhere } from '../../local/stack/external-servers.ts';
 import { isAlive } from '../../local/servers/process.ts';
 import { startTemporal, type TemporalOptions, TemporalStartError } from '../../local/servers/temporal.ts';
 import { makeDirectory, occupyPort, writeScript } from './support.ts';

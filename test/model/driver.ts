@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { recordState } from '../../activities/binding.ts';
+import { recordState } from '../../activities/bound-payment.ts';
 import { close } from '../../activities/closing.ts';
 import { credit } from '../../activities/crediting.ts';
 import { decide, parkCase, recordProposal, recordReview } from '../../activities/deciding.ts';

@@ -5,7 +5,7 @@ import { both, ended, gave, neededTheDurable, ofKind, ofType, ran, updated } fro
  * Activity calls of workflows, changed one place at a time: the gate catches each change in every recorded path it
  * touches, in no other, and names the decision.
  */
-const effects = 'workflows/effects.ts';
+const effects = 'workflows/activity-calls.ts';
 
 /** Another activity in place of this one, local or durable. */
 const SWAPPED: readonly Change[] = (

@@ -96,7 +96,7 @@ test('a timer of another duration is caught, in the words of the page', async ()
 
 test('what may be changed freely is not caught: texts, timeouts, retries, optional fields', async () => {
   const free = await changedIn({
-    'workflows/effects.ts': [["'place the order'", "'place it'"]],
+    'workflows/activity-calls.ts': [["'place the order'", "'place it'"]],
     'workflows/web-ui.ts': [['A person has to decide', 'Somebody has to decide']],
     'workflows/activity-options.ts': [
       ["startToCloseTimeout: '15s'", "startToCloseTimeout: '20s'"],

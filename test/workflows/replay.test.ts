@@ -133,7 +133,7 @@ describe('the recordings', () => {
     expect(silent.map(({ name }) => name)).toEqual([]);
   });
 
-  const effects = readFileSync(new URL('../../workflows/effects.ts', import.meta.url), 'utf8');
+  const effects = readFileSync(new URL('../../workflows/activity-calls.ts', import.meta.url), 'utf8');
   const asked = [...effects.matchAll(/\b(local|durable)\(.*\)\.(\w+)\(/g)].map((match) => [match[2]!, match[1]!]);
 
   test.each(asked)('one of them has the activity %s, %s', (name, where) => {

@@ -23,5 +23,5 @@ test('every program that writes lines takes it like that', () => {
   const writing = sources.filter((path) => /console\.log\(/.test(readFileSync(join(root, path), 'utf8')));
   expect(writing.length).toBeGreaterThan(6);
   for (const path of writing)
-    expect(readFileSync(join(root, path), 'utf8'), path).toMatch(/^import '(\.\.\/)+config\/closed-output\.ts';$/m);
+    expect(readFileSync(join(root, path), 'utf8'), path).toMatch(/^import '(\.\.\/)+config\/broken-pipe\.ts';$/m);
 });

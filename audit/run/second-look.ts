@@ -58,7 +58,7 @@ const POSTED_BY: Readonly<Record<string, readonly string[]>> = {
   credit: ['credit'],
   suspense: ['recordReview', 'park', 'decide'],
 };
-/** Decisions are carried out by an activity of their own, never inside a task (workflows/effects.ts). */
+/** Decisions are carried out by an activity of their own, never inside a task (workflows/activity-calls.ts). */
 const DECIDED_BY = ['decide'];
 
 /** The kinds of findings that occur while an effect is in the tables and its step is not in the history yet. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Mismatch } from '../../../audit/histories/compare.ts';
 import type { FindingKind } from '../../../audit/report/findings.ts';
-import { type WorkflowStatus, mayFollow, PATIENCE } from '../../../audit/run/patience.ts';
+import { type WorkflowStatus, mayFollow, PATIENCE } from '../../../audit/run/second-look.ts';
 import type { PostingRecord } from '../../../audit/tables/rows.ts';
 
 const idle: WorkflowStatus = { runId: '', events: 10, runs: true, activities: [], task: false };
