@@ -54,8 +54,12 @@ export function within(client: pg.PoolClient): pg.Pool {
     commit: 'select',
     rollback: 'rollback to savepoint inner_one',
   };
-  const query: Queries = (...args) =>
-    (client.query as unknown as Queries)(...(args.length === 1 ? [instead[String(args[0])] ?? args[0]] : args));
+  const query: Queries = async (...args) => {
+    const given = args.length === 1 ? [instead[String(args[0])] ?? args[0]] : args;
+    const result = await (client.query as unknown as Queries)(...given);
+    // Of a failed transaction PostgreSQL refuses even the `select`.
+    return args[0] === 'commit' ? { ...result, command: 'COMMIT' } : result;
+  };
   const inner = new Proxy(through(client, query), {
     get: (target, name) => (name === 'release' ? () => undefined : (Reflect.get(target, name) as unknown)),
   });
