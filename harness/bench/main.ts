@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { endMisused, UsageError } from '../../config/command-line.ts';
 import { LockedError, takeLock } from '../../local/servers/lock.ts';
 import { cacheDirectory } from '../../local/servers/paths.ts';
+import type { BenchRun } from './figures/result.ts';
 import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
 import { PARTS } from './parts.ts';
 import { reportOf } from './report/markdown.ts';
-import { readRun } from './report/read.ts';
+import { readResult } from '../result-file.ts';
 import { writeBenchReport } from './report/write.ts';
 import { runBench } from './run.ts';
 import { TARGETS } from './targets.ts';
@@ -32,7 +33,8 @@ try {
   endMisused(error.message, BENCH_USAGE);
 }
 if (options.before !== null) commitOr(BENCH_USAGE, 'before', options.before);
-const old = options.compare === null ? null : readRun(options.compare, BENCH_USAGE);
+const old =
+  options.compare === null ? null : readResult<BenchRun>(options.compare, 'npm run bench', 'failed', BENCH_USAGE);
 // Two runs in one clone would build into the same place and disturb each other's figures.
 let release;
 try {

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { readArguments, UsageError } from '../../config/command-line.ts';
 
 export interface GrowthOptions {
   /** Deposits of each database, fewest first. */
@@ -17,18 +17,16 @@ export const GROWTH_USAGE = `npm run growth -- [--deposits 1000,100000,1000000,1
   --lean      from a million on, long values outside of indexes are short: ten million need some 40 GB instead of 56
   --out       the JSON; by default test-output/growth.json. It is written after each size`;
 
-/** Throws an Error with a message for the caller of the command. */
+/** Throws {@link UsageError}. */
 export function parseGrowthOptions(args: readonly string[]): GrowthOptions {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      deposits: { type: 'string', default: '1000,100000' },
-      lean: { type: 'boolean', default: false },
-      out: { type: 'string', default: 'test-output/growth.json' },
-    },
-  });
+  const options = {
+    deposits: { type: 'string', default: '1000,100000' },
+    lean: { type: 'boolean', default: false },
+    out: { type: 'string', default: 'test-output/growth.json' },
+  } as const;
+  const { values } = readArguments(args, options, { allowPositionals: false });
   const sizes = values.deposits.split(',').map(Number);
   if (!sizes.every((size) => Number.isSafeInteger(size) && size >= LEAST) || new Set(sizes).size < sizes.length)
-    throw new Error(`--deposits ${values.deposits}: expected different whole numbers from ${LEAST} on`);
+    throw new UsageError(`--deposits ${values.deposits}: expected different whole numbers from ${LEAST} on`);
   return { sizes: sizes.toSorted((a, b) => a - b), leanFrom: values.lean ? LEAN_FROM : null, out: values.out };
 }

@@ -1,17 +1,17 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { endMisused, readArgumentsOr } from '../../config/command-line.ts';
 import { root } from '../../local/servers/paths.ts';
 import type { GrowthRun } from './figures.ts';
+import { readResult } from '../result-file.ts';
 import { growthPage, prunedBy } from './report.ts';
 
 /** `npm run growth:page -- RESULT.json`: writes docs/reference/growth-measured.md and its JSON from that run. */
 
-const [from] = process.argv.slice(2);
-if (from === undefined) {
-  console.error('npm run growth:page -- RESULT.json: a run of npm run growth');
-  process.exit(2);
-}
-const run = JSON.parse(await readFile(from, 'utf8')) as GrowthRun;
+const USAGE = 'npm run growth:page -- RESULT.json    a result of npm run growth';
+const [from, more] = readArgumentsOr(USAGE, {}).positionals;
+if (from === undefined || more !== undefined) endMisused('One RESULT.json is needed', USAGE);
+const run = readResult<GrowthRun>(from, 'npm run growth', 'sizes', USAGE);
 const docs = join(root, 'docs');
 const pruned = prunedBy(await readFile(join(docs, 'internals/growth.md'), 'utf8'));
 await writeFile(join(docs, 'reference/growth-measured.json'), `${JSON.stringify(run, null, 2)}\n`);

@@ -39,6 +39,7 @@ test('every command reads its arguments with the reader that refuses unknown one
     start: 'local/terminal/arguments.ts',
     keys: 'commands/key-arguments.ts',
     bench: 'harness/bench/options.ts',
+    growth: 'harness/growth/options.ts',
     audit: 'audit/audit-arguments.ts',
   };
   const others = entries.filter(
@@ -49,6 +50,7 @@ test('every command reads its arguments with the reader that refuses unknown one
 
 test.each([
   ['bench:page', ['nosuch.json']],
+  ['growth:page', ['nosuch.json']],
   ['growth', ['--deposits', 'many']],
   ['drill:upgrade', ['--from', 'nosuch']],
   ['keys', ['create', 'shop', '--scopes']],
