@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { fixedKeyring } from '../../config/keys/keyring.ts';
 import { Secret } from '../../config/keys/secret.ts';
@@ -80,35 +81,49 @@ const inbox = async (n: string) =>
     )
   ).rows;
 
+/**
+ * Another process keeps the message of an order that turns up meanwhile, and commits when `work` is done. Returns the
+ * message's stamp and content.
+ */
+async function whileKeptElsewhere(
+  asked: Order,
+  work: (at: number, data: CallbackData) => Promise<void>,
+): Promise<void> {
+  const data = paid(asked);
+  const at = newStamp();
+  const stamp = { keyId: mtpay.id, timestampMs: at };
+  const row = {
+    externalOrderNumber: asked.externalOrderNumber,
+    contentHash: contentHash(data),
+    data,
+    raw: Buffer.from('{}'),
+    receipt: 'unknown_order' as const,
+    reviewReason: 'UNKNOWN_ORDER' as const,
+  };
+  const other = createPool({ url: db.urlFor('app_api'), applicationName: 'other', max: 1 });
+  onTestFinished(() => other.end());
+  await inTransaction(other, async (client) => {
+    await insertCallback(client, sealed(row, stamp), stamp);
+    await reserved(db.owner, asked);
+    await sentBefore(db.owner, asked.externalOrderNumber);
+    await work(at, data);
+  });
+}
+
 describe('one look', () => {
   it('binds a message that another process keeps as one of an unknown order, when the order turns up meanwhile', async () => {
     const api = startReceiver();
     const asked = order();
-    const n = asked.externalOrderNumber;
-    const data = paid(asked);
-    const at = newStamp();
-    const stamp = { keyId: mtpay.id, timestampMs: at };
-    const row = {
-      externalOrderNumber: n,
-      contentHash: contentHash(data),
-      data,
-      raw: Buffer.from('{}'),
-      receipt: 'unknown_order' as const,
-      reviewReason: 'UNKNOWN_ORDER' as const,
-    };
-    const other = createPool({ url: db.urlFor('app_api'), applicationName: 'other', max: 1 });
-    onTestFinished(() => other.end());
     let answer: Promise<string>;
-    await inTransaction(other, async (client) => {
-      await insertCallback(client, sealed(row, stamp), stamp);
-      await reserved(db.owner, asked);
-      await sentBefore(db.owner, n);
-      answer = api.arrives(asked, at, { ...data });
+    await whileKeptElsewhere(asked, async (at, data) => {
+      answer = api.arrives(asked, at, data);
       void answer.catch(() => undefined);
       await waitForLocks(api);
     });
     expect(await answer!).toBe('ack');
-    expect(await inbox(n)).toEqual([{ receipt: 'first', acked: true, attempts: 2, bound: true }]);
+    expect(await inbox(asked.externalOrderNumber)).toEqual([
+      { receipt: 'first', acked: true, attempts: 2, bound: true },
+    ]);
     expect(api.alarms()).toEqual([]);
   });
 });
@@ -125,12 +140,20 @@ describe('messages of many orders at once', () => {
   const FIRST = { receipt: 'first', acked: true, attempts: 1, bound: true };
   const expectFirst = async ({ externalOrderNumber: n }: Order, attempts = 1) =>
     expect(await inbox(n), n).toEqual([{ ...FIRST, attempts }]);
-  /** Lets nobody write into the inbox while `work` runs. */
-  const whileInboxIsLocked = (work: () => Promise<void>) =>
-    inTransaction(db.owner, async (client) => {
+  /** Lets nobody write into the inbox while `work` runs, and batches wait for it. */
+  async function whileInboxIsLocked(work: () => Promise<void>): Promise<void> {
+    const { rows } = await db.owner.query<{ found: string }>(
+      `select substring(array_to_string(proconfig, ' ') from 'lock_timeout=(\\w+)') as found from pg_proc where proname = 'receive_firsts'`,
+    );
+    const set = (timeout: string) =>
+      db.owner.query(`alter function engine.receive_firsts(jsonb) set lock_timeout = '${timeout}'`);
+    await set('1h');
+    onTestFinished(async () => void (await set(rows[0]!.found)));
+    await inTransaction(db.owner, async (client) => {
       await client.query('lock table engine.callback in share mode');
       await work();
     });
+  }
 
   it('share round trips and commits; one alone has its own, at once', async () => {
     const counting = countTrips();
@@ -181,8 +204,8 @@ describe('messages of many orders at once', () => {
   });
 
   it('are not held up by locked deposits, however many wait for those', async () => {
-    const api = startReceiver();
-    const [free, ...held] = await sentOrders(7);
+    const api = startReceiver(8);
+    const [free, ...held] = await sentOrders(13);
     let waiting: Promise<string[]>;
     await inTransaction(db.owner, async (client) => {
       await client.query('select from engine.deposit where external_order_number = any($1) for update', [
@@ -190,28 +213,46 @@ describe('messages of many orders at once', () => {
       ]);
       let answered = 0;
       waiting = Promise.all(held.map((asked) => api.arrives(asked).finally(() => (answered += 1))));
-      await waitForLocks(api, held.length);
-      expect(await api.arrives(free!)).toBe('ack');
+      await waitForLocks(api, 4);
       // No signal gives way to those that wait for a lock.
-      expect([answered, api.underWay()]).toEqual([0, 0]);
+      await until('all of them have been looked at', () => Promise.resolve(api.underWay() === 0));
+      expect(await api.arrives(free!)).toBe('ack');
+      expect(answered).toBe(0);
     });
     expect(await waiting!).toEqual(held.map(() => 'ack'));
     for (const asked of [free!, ...held]) await expectFirst(asked);
   });
 
+  it('are not held up by one that another process keeps as one of an unknown order, and has not committed', async () => {
+    const api = startReceiver();
+    const asked = order();
+    const others = await sentOrders(20);
+    let answer: Promise<string>;
+    await whileKeptElsewhere(asked, async (at, data) => {
+      const before = others.slice(0, 10).map((one) => api.arrives(one));
+      answer = api.arrives(asked, at, data);
+      void answer.catch(() => undefined);
+      const after = others.slice(10).map((one) => api.arrives(one));
+      expect(await Promise.all([...before, ...after])).toEqual(others.map(() => 'ack'));
+    });
+    expect(await answer!).toBe('ack');
+    for (const one of others) await expectFirst(one);
+    await expectFirst(asked, 2);
+  });
+
   it('whose connection ends before the commit are all refused, none is stored, and each is taken when it comes again', async () => {
     const api = startReceiver();
     const orders = await sentOrders(40);
-    let refused = 0;
+    const refused: Order[] = [];
     let answers: Promise<PromiseSettledResult<string>[]>;
     await whileInboxIsLocked(async () => {
       const arrive = (asked: Order) =>
         api.arrives(asked).catch((error: unknown) => {
-          refused += 1;
+          refused.push(asked);
           throw error;
         });
       answers = Promise.allSettled(orders.map(arrive));
-      while (refused < 12)
+      while (refused.length < 12)
         await db.owner.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [await waitForLocks(api)]);
     });
     const found = await answers!;
@@ -221,6 +262,26 @@ describe('messages of many orders at once', () => {
     for (const { externalOrderNumber: n } of lost) expect(await inbox(n)).toEqual([]);
     expect(await Promise.all(lost.map((asked) => api.arrives(asked)))).toEqual(lost.map(() => 'ack'));
     for (const asked of orders) await expectFirst(asked);
+  });
+
+  it('and a thousand times the same one are counted; one more is refused, and not lost in the count', async () => {
+    const api = startReceiver();
+    const [asked] = await sentOrders(1);
+    const [at, data] = [newStamp(), paid(asked!)];
+    let answers: Promise<string>[] = [];
+    await inTransaction(db.owner, async (client) => {
+      await client.query('select from engine.deposit where external_order_number = $1 for update', [
+        asked!.externalOrderNumber,
+      ]);
+      answers = [api.arrives(asked!, at, data)];
+      await waitForLocks(api);
+      answers.push(...Array.from({ length: 1_001 }, () => api.arrives(asked!, at, data)));
+    });
+    const found = await Promise.all(answers);
+    expect(found.filter((answer) => answer === 'ack')).toHaveLength(1_001);
+    expect(found.filter((answer) => answer === 'unavailable')).toHaveLength(1);
+    await expectFirst(asked!, 1_001);
+    expect(api.alarms()).toEqual(['callback_not_stored']);
   });
 
   it('that come again at once, with new stamps, are counted', async () => {
@@ -236,5 +297,31 @@ describe('messages of many orders at once', () => {
     );
     for (const { externalOrderNumber: n } of orders)
       expect(await inbox(n)).toEqual([FIRST, { receipt: 'other_content', acked: true, attempts: 2, bound: false }]);
+  });
+
+  it('of two processes, with shared stamps and several contents, are each acknowledged and counted once', async () => {
+    const apis = [startReceiver(8), startReceiver(8)];
+    const orders = await sentOrders(30);
+    const stamps = Array.from({ length: 4 }, () => newStamp());
+    const contents = orders.flatMap((asked) => [paid(asked), paid(asked)].map((data) => ({ asked, data })));
+    const acked = new Map<CallbackData, number>();
+    const waves = fc.sample(fc.shuffledSubarray(contents, { minLength: contents.length / 2 }), 12);
+    await Promise.all(
+      waves.flatMap((wave, i) =>
+        wave.map(async ({ asked, data }, j) => {
+          const answer = await apis[i % 2]!.arrives(asked, stamps[(i + j) % 4], data);
+          if (answer === 'ack') acked.set(data, (acked.get(data) ?? 0) + 1);
+        }),
+      ),
+    );
+    for (const { asked, data } of contents) {
+      const { rows } = await db.owner.query(
+        'select c.acked, c.attempts from engine.callback c where c.external_order_number = $1 and c.content_hash = $2',
+        [asked.externalOrderNumber, contentHash(data)],
+      );
+      expect(rows).toEqual(acked.has(data) ? [{ acked: true, attempts: acked.get(data)! }] : []);
+    }
+    for (const { externalOrderNumber: n } of orders)
+      expect((await inbox(n)).filter(({ bound }) => bound as boolean)).toHaveLength(1);
   });
 });
