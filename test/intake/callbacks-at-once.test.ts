@@ -14,6 +14,7 @@ import { contentHash } from '../../providers/content-hash.ts';
 import { named, sign } from '../../providers/mtpay/signature.ts';
 import { PROVIDERS } from '../../providers/providers.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
+import { lineTo } from '../api/parts.ts';
 import { reserved, sentBefore } from '../ledger/payments.ts';
 import { order, paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -29,15 +30,16 @@ const mtpay = named({ accessKey: new Secret(randomBytes(32)), secretKey: new Sec
 let last = Date.now() - 600_000;
 const newStamp = () => (last += 1);
 
-function startReceiver(max = 20) {
+function startReceiver(max = 20, url = db.urlFor('app_api')) {
   const pool = createPool({
-    url: db.urlFor('app_api'),
+    url,
     applicationName: `api-${randomBytes(3).toString('hex')}`,
     max,
     lockTimeoutMs: 4_900,
   });
   onTestFinished(() => pool.end().catch(() => undefined));
   const { log, lines } = memoryLog();
+  const signaled: string[] = [];
   const underWay = countUnderWay();
   const receiver = createReceiver({
     pool,
@@ -45,7 +47,7 @@ function startReceiver(max = 20) {
     capabilities: fixedKeyring(capability),
     clock: createProviderClock(pool),
     seal,
-    signal: () => undefined,
+    signal: ({ externalOrderNumber }) => void signaled.push(externalOrderNumber),
     underWay,
     log,
   });
@@ -59,7 +61,13 @@ function startReceiver(max = 20) {
     ];
     return receiver.receive({ kid, token, raw: Buffer.from(raw) });
   };
-  return { pool, arrives, underWay: underWay.count, alarms: () => raised(log, lines).map(({ alarm }) => alarm) };
+  return {
+    pool,
+    arrives,
+    signaled,
+    underWay: underWay.count,
+    alarms: () => raised(log, lines).map(({ alarm }) => alarm),
+  };
 }
 type Api = ReturnType<typeof startReceiver>;
 
@@ -262,6 +270,41 @@ describe('messages of many orders at once', () => {
     for (const { externalOrderNumber: n } of lost) expect(await inbox(n)).toEqual([]);
     expect(await Promise.all(lost.map((asked) => api.arrives(asked)))).toEqual(lost.map(() => 'ack'));
     for (const asked of orders) await expectFirst(asked);
+  });
+
+  it('whose commit is not heard of are all refused, and each is counted and signaled when it comes again', async () => {
+    const address = new URL(db.urlFor('app_api'));
+    const line = await lineTo({ host: address.hostname, port: Number(address.port) });
+    onTestFinished(() => line.cut());
+    address.port = String(line.port);
+    const api = startReceiver(8, address.href);
+    const [orders, warm] = [await sentOrders(40), await sentOrders(40)];
+    const contents = new Map(orders.map((asked) => [asked, paid(asked)]));
+    expect(await Promise.all(warm.map((asked) => api.arrives(asked)))).toEqual(warm.map(() => 'ack'));
+    api.signaled.splice(0);
+    line.deafen();
+    const answers = Promise.allSettled(orders.map((asked) => api.arrives(asked, newStamp(), contents.get(asked))));
+    const stored = await until('a batch to be stored', async () => {
+      const { rows } = await db.owner.query<{ n: string }>(
+        'select external_order_number as n from engine.callback where external_order_number = any($1)',
+        [orders.map(({ externalOrderNumber }) => externalOrderNumber)],
+      );
+      return rows.length > 0 && rows.map(({ n }) => n);
+    });
+    await line.cut();
+    for (const answer of await answers) {
+      expect(answer.status).toBe('rejected');
+      expect(isDatabaseAway((answer as PromiseRejectedResult).reason)).toBe(true);
+    }
+    expect(api.signaled).toEqual([]);
+    await line.mend();
+    for (const asked of orders) expect(await api.arrives(asked, newStamp(), contents.get(asked))).toBe('ack');
+    expect(api.signaled).toEqual(orders.map(({ externalOrderNumber }) => externalOrderNumber));
+    const attempts = await Promise.all(
+      orders.map(async (asked) => (await inbox(asked.externalOrderNumber))[0]?.attempts),
+    );
+    for (const [i, asked] of orders.entries()) await expectFirst(asked, attempts[i] === 2 ? 2 : 1);
+    expect(attempts.filter((n) => n === 2).length).toBeGreaterThanOrEqual(stored.length);
   });
 
   it('and a thousand times the same one are counted; one more is refused, and not lost in the count', async () => {
