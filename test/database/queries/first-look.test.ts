@@ -134,6 +134,10 @@ describe('one look', () => {
     expect(rows).toEqual([{ attempts: 1 + count('repeat') }]);
   });
 
+  it('leaves what cannot be read to a longer look', async () => {
+    expect(await receiveFirsts(api, [{ ...messageOf(await paidOrder()), data: null }])).toEqual([null]);
+  });
+
   it('leaves a stamp of ours, which other orders share, to a longer look, and notes nothing', async () => {
     const of = await paidOrder();
     await own(of);
@@ -231,7 +235,9 @@ describe('one look and a longer one', () => {
     /** Our clock's fraction of a millisecond in the stamp. */
     fractionMs: mostly([0], 0.25, -0.25),
     isBound: mostly([false], true),
-    stands: mostly(['nothing', 'this'], 'another'),
+    isAdopted: mostly([false], true),
+    isSentAgain: mostly([false], true),
+    stands: mostly(['nothing', 'this'], 'another', 'another that was kept'),
     own: mostly(['no'], 'once', 'again'),
     kept: mostly(['no' as const], 'unknown_order' as const, 'other_content' as const),
     aheadMs: mostly([0, 0.25, -HOUR, -LISTENING_MS], -80 * HOUR, -LISTENING_MS - 0.001),
@@ -256,11 +262,30 @@ describe('one look and a longer one', () => {
           await hand('update engine.deposit set state = $2 where external_order_number = $1', [n, at.state]);
           if (at.sentMs !== null)
             await hand(
-              `insert into engine.placement_attempt (external_order_number, n, started_at, deadline)
-               values ($1, 1, to_timestamp($2::float8 / 1000), now())`,
-              [n, stamp.timestampMs - at.sentMs],
+              `insert into engine.placement_attempt (external_order_number, n, started_at, deadline, answer)
+               select $1, n, to_timestamp($2::float8 / 1000) + (n - 1) * interval '2 hours', now(), $3
+                 from generate_series(1, $4) n`,
+              [
+                n,
+                stamp.timestampMs - at.sentMs,
+                at.isAdopted ? { kind: 'unknown', cause: 'ADOPTED' } : null,
+                at.isSentAgain ? 2 : 1,
+              ],
             );
-          if (at.stands !== 'nothing')
+          if (at.stands === 'another that was kept')
+            await insertCallback(
+              db.owner,
+              {
+                ...inbox,
+                deposit: null,
+                contentHash: randomBytes(32),
+                receipt: 'unknown_order',
+                reviewReason: 'UNKNOWN_ORDER',
+                acked: false,
+              },
+              stamp,
+            );
+          else if (at.stands !== 'nothing')
             await hand('insert into engine.callback_stamp values ($1, $2, $3, $4)', [
               stamp.keyId,
               stamp.timestampMs,
@@ -335,7 +360,7 @@ describe('one look and a longer one', () => {
         } else if (at.kept === 'other_content') expect(short).toMatchObject({ answer: 'ack', alarm: null });
         else expect(short).toBeNull();
       }),
-      { numRuns: 100, endOnFailure: true },
+      { numRuns: 150, endOnFailure: true },
     );
     expect(taken).toBeGreaterThan(10);
   });
