@@ -39,7 +39,7 @@ export async function startCallbacks(config: CallbacksConfig, log: Log): Promise
   // The start does not wait for it.
   void warnOfCatalogue(pools.private, log);
   const callbacks = countUnderWay();
-  const signals = createBackgroundSignals(log, () => callbacks.count() > 0);
+  const signals = createBackgroundSignals(log, callbacks.isBurst);
   let accepting = true;
   let mayBeEmpty = config.restoredFromEmpty;
 

@@ -60,7 +60,7 @@ export async function startApi(
   });
   const settled = createPlacementWaiter();
   const callbacks = countUnderWay();
-  const signals = createBackgroundSignals(log, () => callbacks.count() > 0);
+  const signals = createBackgroundSignals(log, callbacks.isBurst);
   const signaling = { pool: pools.relay, client, log };
   const me = listenerName();
   const listening = startNotificationListener(

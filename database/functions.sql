@@ -1288,38 +1288,6 @@ begin
   return query select * from write_message(of_order, content, says, bytes, as_receipt, reason, by_key, at_ms, copies, by_seal, by_seal_key, at_sealed_ms, by_registered);
 end $function$;
 
-CREATE OR REPLACE FUNCTION engine.receive_first(of_order text, content bytea, says jsonb, bytes bytea, by_key text, at_ms bigint, copies integer, age_ms double precision, sent_by_ms double precision, by_seal bytea, by_seal_key text, at_sealed_ms bigint, by_mac bytea)
- RETURNS TABLE(did text, c engine.callback)
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'engine', 'pg_temp'
- SET jit TO 'off'
-AS $function$
-declare a record;
-begin
-  select x.* into c from callback x where x.external_order_number = of_order and x.content_hash = content and x.acked;
-  if c.id is null then
-    select * into a from arriving(of_order, content, by_key, at_ms);
-    if a.acked then
-      select x.* into c from callback x where x.id = a.known;
-    end if;
-  end if;
-  if c.id is not null then
-    perform count_attempt(c.id, by_key, at_ms, copies);
-    did := 'repeat';
-  elsif a.reflected = 'first time' then
-    did := 'reflected';
-  elsif a.known is null and a.reflected is null and a.bound is null and says is not null
-        and a.state not in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID')
-        and coalesce(a.stands_for = content, true) and age_ms <= a.listening_ms and a.first_sent_ms <= sent_by_ms then
-    select r.* into c from receive(of_order, content, says, bytes, 'first', null, by_key, at_ms, copies, by_seal, by_seal_key, at_sealed_ms, by_mac) r;
-    did := 'first';
-  else
-    return;
-  end if;
-  return next;
-end $function$;
-
 CREATE OR REPLACE FUNCTION engine.receive_firsts(items jsonb)
  RETURNS TABLE(ord bigint, did text, c engine.callback)
  LANGUAGE plpgsql
@@ -1327,25 +1295,30 @@ CREATE OR REPLACE FUNCTION engine.receive_firsts(items jsonb)
  SET search_path TO 'engine', 'pg_temp'
  SET jit TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
+ SET lock_timeout TO '500ms'
 AS $function$
 #variable_conflict use_column
 declare
   r record;
-  free text[] := array(select d.external_order_number from deposit d
-                        where d.external_order_number = any(array(select x->>'of_order' from jsonb_array_elements(items) x))
-                          for no key update skip locked);
+  repeats bigint[] := '{}';
+  free text[];
 begin
-  -- From here on: what the former holders of the locks wrote can be seen.
   for r in
     select x.n, x.by_key, x.at_ms, x.copies, k.id
       from rows from (jsonb_to_recordset(items) as (of_order text, content bytea, by_key text, at_ms bigint, copies integer))
            with ordinality x(of_order, content, by_key, at_ms, copies, n)
      cross join lateral (select k.id from callback k where k.external_order_number = x.of_order and k.content_hash = x.content and k.acked limit 1) k
   loop
+    repeats := repeats || r.n;
     return query select r.n, 'repeat', k from callback k where k.id = r.id for no key update skip locked;
     if found then perform count_attempt(r.id, r.by_key, r.at_ms, r.copies); end if;
   end loop;
 
+  free := array(select d.external_order_number from deposit d
+                 where d.external_order_number = any(array(select x.i->>'of_order' from jsonb_array_elements(items) with ordinality x(i, n)
+                                                            where x.n <> all(repeats)))
+                   for no key update skip locked);
+  -- From here on: what the former holders of the locks wrote can be seen.
   return query
     with item as materialized (
       select distinct on (x.of_order) x.*

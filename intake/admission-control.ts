@@ -63,9 +63,14 @@ export function takeTurns(shareMs = SHARE_MS): () => Promise<void> {
     });
 }
 
+/** Steady load has fewer under way at any moment. */
+const BURST = 8;
+
 /** Counts the work that is under way. */
 export interface UnderWay {
   readonly count: () => number;
+  /** More is under way than under steady load. */
+  readonly isBurst: () => boolean;
   readonly run: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
@@ -73,6 +78,7 @@ export function countUnderWay(): UnderWay {
   let count = 0;
   return {
     count: () => count,
+    isBurst: () => count > BURST,
     async run(work) {
       count += 1;
       try {

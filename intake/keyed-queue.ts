@@ -10,6 +10,9 @@ export interface QueueLimits {
   readonly maxWaitMs: number;
 }
 
+/** So many equal pieces of work become one: the database counts no more at once. */
+const MAX_EQUAL = 1_000;
+
 interface Waiting<T> {
   readonly work: (times: number) => Promise<T>;
   /** The callers that wait for this piece of work. */
@@ -49,6 +52,7 @@ export class KeyedQueue<T> {
   #wait(waiting: Map<string, Waiting<T>>, name: string, work: (times: number) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const same = waiting.get(name);
+      if ((same?.askers.length ?? 0) >= MAX_EQUAL) return reject(new QueueFull('too many wait for the same'));
       if (same !== undefined) return same.askers.push({ resolve, reject });
       if (waiting.size >= this.#limits.maxWaiting) return reject(new QueueFull('too many wait'));
       const giveUp = () => {

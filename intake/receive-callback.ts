@@ -60,16 +60,16 @@ class EmptyDatabase extends Error {
 }
 
 const UNIQUE_VIOLATION = '23505';
-/** The database counts no more copies at once, and refuses a message with more. */
-const MAX_COPIES = 1_000;
 /** Shorter than the provider's timeout. The queue of one order never grows beyond what an honest provider sends. */
 const LANE_LIMITS = { maxWaiting: 100, maxWaitMs: 4_000 };
 /**
  * Messages of different orders that wait at the same time share a statement and a commit. A message has at most 16 kB,
- * so a statement has at most some 1 MB. By default the lanes are half of the pool's connections: a message that
- * needs a transaction of its own gets one.
+ * so a statement has at most some 1 MB.
  */
-const BATCH_LIMITS = { max: 16, lanes: 4, queueMax: 4_000, maxWaitMs: LANE_LIMITS.maxWaitMs };
+const BATCH = 16;
+/** At once; with few connections half of them. */
+const MAX_BATCHES = 4;
+const QUEUE_LIMITS = { queueMax: 4_000, maxWaitMs: LANE_LIMITS.maxWaitMs };
 
 /**
  * Checks a callback in the order of docs/reference/callbacks.md#checks-in-order and makes it durable before it is
@@ -188,7 +188,7 @@ function createRoutingQueue(
     const { externalOrderNumber, timestampMs } = message;
     const content = `${externalOrderNumber} ${message.reading.contentHash.toString('base64')}`;
     const routing = await contents.run(content, `${message.keyId} ${timestampMs}`, async (copies) => {
-      const counted = { ...message, copies: Math.min(copies, MAX_COPIES) };
+      const counted = { ...message, copies };
       // Skipped when `routeFirst` can run at once: it recognizes a repeat by itself.
       const isAlone = mayBeFirst(counted) && !orders.isBusy(externalOrderNumber);
       const repeated = isAlone ? null : await routeRepeat(pool, counted);
@@ -210,20 +210,35 @@ function createRouter({
   seal,
   underWay = countUnderWay(),
 }: Pick<ReceiveDependencies, 'pool' | 'seal' | 'underWay'>): (message: Message) => Promise<Routing> {
-  const batched = createBatcher((messages: readonly FirstMessage[]) => receiveFirsts(pool, messages), BATCH_LIMITS);
-  const lookAt = (message: FirstMessage): Promise<FirstLook> =>
-    underWay
-      .run(() => batched(message))
-      .catch((error: unknown) => {
-        throw error instanceof BatcherFull ? new QueueFull(error.message) : error;
-      });
+  const { max } = pool.options;
+  const batches = Math.min(MAX_BATCHES, Math.ceil(max / 2));
+  const lookAt = batchesOf((messages: readonly FirstMessage[]) => receiveFirsts(pool, messages), BATCH, batches);
+  // These may wait for a lock, and leave the batches their connections.
+  const routeAlone = batchesOf(
+    async ([message]: readonly Message[]) => [await inTransaction(pool, (client) => route(client, message!, seal))],
+    1,
+    Math.max(1, max - batches),
+  );
+  const look = (message: FirstMessage): Promise<FirstLook> => underWay.run(() => lookAt(message));
   return async (message) => {
-    const anyhow = () => inTransaction(pool, (client) => route(client, message, seal));
     try {
-      return (mayBeFirst(message) ? await routeFirst(lookAt, message, seal) : null) ?? (await anyhow());
+      return (mayBeFirst(message) ? await routeFirst(look, message, seal) : null) ?? (await routeAlone(message));
     } catch (error) {
       if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error;
-      return anyhow();
+      return routeAlone(message);
     }
   };
+}
+
+/** Runs items in batches, so many at once. Rejects with {@link QueueFull} when an item was not begun. */
+function batchesOf<I, O>(
+  run: (items: readonly I[]) => Promise<readonly O[]>,
+  max: number,
+  lanes: number,
+): (item: I) => Promise<O> {
+  const add = createBatcher(run, { max, lanes, ...QUEUE_LIMITS });
+  return (item) =>
+    add(item).catch((error: unknown) => {
+      throw error instanceof BatcherFull ? new QueueFull(error.message) : error;
+    });
 }

@@ -183,7 +183,7 @@ const REFLECTED: Routing = { answer: 'unavailable', signal: null, alarm: 'callba
 type Judged = Pick<Message, 'reading' | 'aheadMs' | 'stampedMs'>;
 
 /**
- * Returns the gravest objection to binding this message to the deposit, or `first`. `engine.receive_first` has the case
+ * Returns the gravest objection to binding this message to the deposit, or `first`. `engine.receive_firsts` has the case
  * without an objection in SQL: change both together (test/database/queries/first-look.test.ts compares them).
  */
 function decide(message: Judged, deposit: Arrival & { readonly state: DepositState }, reflected: boolean): Disposition {

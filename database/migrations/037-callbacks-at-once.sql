@@ -3,32 +3,40 @@ grant create on schema engine to engine_owner;
 set local role engine_owner;
 set local search_path = engine, pg_temp;
 
--- receive_first() of several messages, in statements that take all of them: nothing is decided otherwise, and one of sixteen costs a quarter.
--- items: [{of_order, content, says, bytes, by_key, …}], bytes as '\x…'; a row tells of an item by its position. No row: nothing was changed,
--- and the message is looked at alone. That is also the answer where it would have to wait, so no batch waits for another:
+-- Messages that become `first` if nothing stands against them, and repeats of acknowledged ones, which are counted without the deposit's
+-- lock. Each statement takes all of them: one of sixteen costs a quarter of one alone.
+-- items: [{of_order, content, says, bytes, by_key, …}], bytes as '\x…'; a row tells of an item by its position. The order has to be sent by
+-- `sent_by_ms`; `age_ms` is the stamp's, by the provider's clock. No row: decide() of intake/route-callback.ts has to look at the message
+-- alone, and nothing was changed. That is also the answer where it would have to wait, so no batch waits for another:
 --  - A repeat is counted on its row, and anything else needs its deposit: somebody else may have locked it.
 --  - Several orders share the row of a stamp of ours, and two messages of one batch an order.
+-- One wait cannot be skipped: for a transaction that writes the same content, as one of an unknown order, and does not end. A batch gives up
+-- after half a second (55P03), and each of its messages is looked at alone.
 -- What is looked up is a subquery or has a limit, so that it is looked up by an index for each message, however many rows there are.
 create function receive_firsts(items jsonb) returns table (ord bigint, did text, c callback)
-language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off set plan_cache_mode = force_generic_plan set lock_timeout = '500ms' as $$
 #variable_conflict use_column
 declare
   r record;
-  free text[] := array(select d.external_order_number from deposit d
-                        where d.external_order_number = any(array(select x->>'of_order' from jsonb_array_elements(items) x))
-                          for no key update skip locked);
+  repeats bigint[] := '{}';
+  free text[];
 begin
-  -- From here on: what the former holders of the locks wrote can be seen.
   for r in
     select x.n, x.by_key, x.at_ms, x.copies, k.id
       from rows from (jsonb_to_recordset(items) as (of_order text, content bytea, by_key text, at_ms bigint, copies integer))
            with ordinality x(of_order, content, by_key, at_ms, copies, n)
      cross join lateral (select k.id from callback k where k.external_order_number = x.of_order and k.content_hash = x.content and k.acked limit 1) k
   loop
+    repeats := repeats || r.n;
     return query select r.n, 'repeat', k from callback k where k.id = r.id for no key update skip locked;
     if found then perform count_attempt(r.id, r.by_key, r.at_ms, r.copies); end if;
   end loop;
 
+  free := array(select d.external_order_number from deposit d
+                 where d.external_order_number = any(array(select x.i->>'of_order' from jsonb_array_elements(items) with ordinality x(i, n)
+                                                            where x.n <> all(repeats)))
+                   for no key update skip locked);
+  -- From here on: what the former holders of the locks wrote can be seen.
   return query
     with item as materialized (
       select distinct on (x.of_order) x.*

@@ -228,12 +228,14 @@ export type FirstLook = { readonly kind: 'first' | 'repeat'; readonly row: Callb
 
 const RECEIVE_FIRSTS = statement(`select ord, did, ${COLUMNS.replaceAll('c.', '(c).')} from engine.receive_firsts($1)`);
 
+const LOCK_TIMEOUT = '55P03';
+
 /**
  * Judges messages and writes each as `first` if there is no objection, in one round trip and one transaction. Waits for
- * no lock of a deposit. One answer per message, in order. Throws SQLSTATE P0E61 as {@link insertCallback} does; then
- * none is written.
+ * no lock of a deposit, and half a second for any other. One answer per message, in order. Throws SQLSTATE P0E61 as
+ * {@link insertCallback} does; then none is written.
  */
-export async function receiveFirsts(pool: pg.Pool, messages: readonly FirstMessage[]): Promise<FirstLook[]> {
+export async function receiveFirsts(db: Db, messages: readonly FirstMessage[]): Promise<FirstLook[]> {
   const items = messages.map((message) => ({
     of_order: message.externalOrderNumber,
     content: hex(message.contentHash),
@@ -249,10 +251,13 @@ export async function receiveFirsts(pool: pg.Pool, messages: readonly FirstMessa
     at_sealed_ms: message.seal.sealedMs,
     by_mac: hex(message.seal.mac),
   }));
-  const { rows } = await execute<RawCallbackRow & { ord: string; did: 'first' | 'repeat' }>(pool, RECEIVE_FIRSTS, [
-    JSON.stringify(items),
-  ]);
   const looks = messages.map((): FirstLook => null);
+  const { rows } = await execute<RawCallbackRow & { ord: string; did: 'first' | 'repeat' }>(db, RECEIVE_FIRSTS, [
+    JSON.stringify(items),
+  ]).catch((error: unknown) => {
+    if ((error as { code?: unknown }).code !== LOCK_TIMEOUT) throw error;
+    return { rows: [] };
+  });
   for (const row of rows) looks[Number(row.ord) - 1] = { kind: row.did, row: toCallback(row) };
   return looks;
 }

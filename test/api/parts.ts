@@ -76,19 +76,24 @@ export async function withWorker<T>(
 /** A connection between two parts that can be cut: then connections are reset and new ones are refused. */
 export interface Line {
   readonly port: number;
+  /** What the far part sends on the connections of now is lost. */
+  deafen(): void;
   cut(): Promise<void>;
   mend(): Promise<void>;
 }
 
 export async function lineTo(target: { readonly host: string; readonly port: number }): Promise<Line> {
   const sockets = new Set<Socket>();
+  const heard = new Map<Socket, Socket>();
   const server = createServer((near) => {
     const far = connect(target);
+    heard.set(far, near);
     for (const socket of [near, far]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
       socket.on('close', () => {
         sockets.delete(socket);
+        heard.delete(socket);
         near.destroy();
         far.destroy();
       });
@@ -102,6 +107,9 @@ export async function lineTo(target: { readonly host: string; readonly port: num
   if (address === null || typeof address === 'string') throw new Error('no port');
   return {
     port: address.port,
+    deafen() {
+      for (const [far, near] of heard) far.unpipe(near).resume();
+    },
     cut: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,6 +1,6 @@
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { limitPerKey, takeTurns } from '../../intake/admission-control.ts';
+import { countUnderWay, limitPerKey, takeTurns } from '../../intake/admission-control.ts';
 
 /** Work that runs until the test ends it. */
 function held() {
@@ -87,4 +87,20 @@ test('turns leave the event loop to others in between, and all get theirs in ord
   await others;
   expect(order).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   expect(rounds).toBeGreaterThanOrEqual(7);
+});
+
+describe('work under way', () => {
+  test('is a burst above eight at once, and none any more when it has ended', async () => {
+    const underWay = countUnderWay();
+    const { work, endOne } = held();
+    const all = Array.from({ length: 8 }, (_, i) => underWay.run(work(`${i}`)));
+    expect([underWay.count(), underWay.isBurst()]).toEqual([8, false]);
+    const more = underWay.run(work('8'));
+    const failing = underWay.run(() => Promise.reject(new Error('refused')));
+    expect([underWay.count(), underWay.isBurst()]).toEqual([10, true]);
+    await expect(failing).rejects.toThrow('refused');
+    for (let i = 0; i < 9; i += 1) endOne();
+    await Promise.all([...all, more]);
+    expect([underWay.count(), underWay.isBurst()]).toEqual([0, false]);
+  });
 });

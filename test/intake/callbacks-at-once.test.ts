@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
+import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { fixedKeyring } from '../../config/keys/keyring.ts';
 import { Secret } from '../../config/keys/secret.ts';
@@ -14,6 +14,7 @@ import { contentHash } from '../../providers/content-hash.ts';
 import { named, sign } from '../../providers/mtpay/signature.ts';
 import { PROVIDERS } from '../../providers/providers.ts';
 import { memoryLog, raised } from '../api/evidence.ts';
+import { lineTo } from '../api/parts.ts';
 import { reserved, sentBefore } from '../ledger/payments.ts';
 import { order, paid } from '../support/builders.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -29,15 +30,16 @@ const mtpay = named({ accessKey: new Secret(randomBytes(32)), secretKey: new Sec
 let last = Date.now() - 600_000;
 const newStamp = () => (last += 1);
 
-function startReceiver(max = 20) {
+function startReceiver(max = 20, url = db.urlFor('app_api')) {
   const pool = createPool({
-    url: db.urlFor('app_api'),
+    url,
     applicationName: `api-${randomBytes(3).toString('hex')}`,
     max,
     lockTimeoutMs: 4_900,
   });
   onTestFinished(() => pool.end().catch(() => undefined));
   const { log, lines } = memoryLog();
+  const signaled: string[] = [];
   const underWay = countUnderWay();
   const receiver = createReceiver({
     pool,
@@ -45,7 +47,7 @@ function startReceiver(max = 20) {
     capabilities: fixedKeyring(capability),
     clock: createProviderClock(pool),
     seal,
-    signal: () => undefined,
+    signal: ({ externalOrderNumber }) => void signaled.push(externalOrderNumber),
     underWay,
     log,
   });
@@ -59,17 +61,23 @@ function startReceiver(max = 20) {
     ];
     return receiver.receive({ kid, token, raw: Buffer.from(raw) });
   };
-  return { pool, arrives, underWay: underWay.count, alarms: () => raised(log, lines).map(({ alarm }) => alarm) };
+  return {
+    pool,
+    arrives,
+    signaled,
+    underWay: underWay.count,
+    alarms: () => raised(log, lines).map(({ alarm }) => alarm),
+  };
 }
 type Api = ReturnType<typeof startReceiver>;
 
 const waitForLocks = (api: Api, count = 1) =>
   until(`${count} to wait for a lock`, async () => {
-    const { rows } = await db.owner.query<{ pid: number }>(
-      `select pid from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
+    const { rows } = await db.owner.query(
+      `select from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
       [api.pool.options.application_name],
     );
-    return rows.length >= count && rows.map(({ pid }) => pid);
+    return rows.length >= count;
   });
 
 const inbox = async (n: string) =>
@@ -81,58 +89,51 @@ const inbox = async (n: string) =>
     )
   ).rows;
 
+/**
+ * Another process keeps the message of an order that turns up meanwhile, and commits when `work` is done. Returns the
+ * message's stamp and content.
+ */
+async function whileKeptElsewhere(
+  asked: Order,
+  work: (at: number, data: CallbackData) => Promise<void>,
+): Promise<void> {
+  const data = paid(asked);
+  const at = newStamp();
+  const stamp = { keyId: mtpay.id, timestampMs: at };
+  const row = {
+    externalOrderNumber: asked.externalOrderNumber,
+    contentHash: contentHash(data),
+    data,
+    raw: Buffer.from('{}'),
+    receipt: 'unknown_order' as const,
+    reviewReason: 'UNKNOWN_ORDER' as const,
+  };
+  const other = createPool({ url: db.urlFor('app_api'), applicationName: 'other', max: 1 });
+  onTestFinished(() => other.end());
+  await inTransaction(other, async (client) => {
+    await insertCallback(client, sealed(row, stamp), stamp);
+    await reserved(db.owner, asked);
+    await sentBefore(db.owner, asked.externalOrderNumber);
+    await work(at, data);
+  });
+}
+
 describe('one look', () => {
   it('binds a message that another process keeps as one of an unknown order, when the order turns up meanwhile', async () => {
     const api = startReceiver();
     const asked = order();
-    const n = asked.externalOrderNumber;
-    const data = paid(asked);
-    const at = newStamp();
-    const stamp = { keyId: mtpay.id, timestampMs: at };
-    const row = {
-      externalOrderNumber: n,
-      contentHash: contentHash(data),
-      data,
-      raw: Buffer.from('{}'),
-      receipt: 'unknown_order' as const,
-      reviewReason: 'UNKNOWN_ORDER' as const,
-    };
-    const other = createPool({ url: db.urlFor('app_api'), applicationName: 'other', max: 1 });
-    onTestFinished(() => other.end());
     let answer: Promise<string>;
-    await inTransaction(other, async (client) => {
-      await insertCallback(client, sealed(row, stamp), stamp);
-      await reserved(db.owner, asked);
-      await sentBefore(db.owner, n);
-      answer = api.arrives(asked, at, { ...data });
+    await whileKeptElsewhere(asked, async (at, data) => {
+      answer = api.arrives(asked, at, data);
       void answer.catch(() => undefined);
       await waitForLocks(api);
     });
     expect(await answer!).toBe('ack');
-    expect(await inbox(n)).toEqual([{ receipt: 'first', acked: true, attempts: 2, bound: true }]);
+    expect(await inbox(asked.externalOrderNumber)).toEqual([
+      { receipt: 'first', acked: true, attempts: 2, bound: true },
+    ]);
     expect(api.alarms()).toEqual([]);
   });
-});
-
-it('more identical messages at once than the database counts are stored all the same', async () => {
-  const api = startReceiver();
-  const asked = await reserved(db.owner);
-  const n = asked.externalOrderNumber;
-  await sentBefore(db.owner, n);
-  const [at, data] = [newStamp(), paid(asked)];
-  const others: Promise<string>[] = [];
-  await inTransaction(db.owner, async (client) => {
-    await client.query('select from engine.deposit where external_order_number = $1 for update', [n]);
-    const first = api.arrives(asked, at, data);
-    const [pid] = await waitForLocks(api);
-    for (let i = 0; i < 1_500; i += 1) others.push(api.arrives(asked, at, data));
-    // The time is known: all of them wait for the first by now.
-    await setImmediate();
-    await client.query('select pg_cancel_backend($1)', [pid]);
-    await expect(first).rejects.toMatchObject({ code: '57014' });
-  });
-  expect(new Set(await Promise.all(others))).toEqual(new Set(['ack']));
-  expect(await inbox(n)).toEqual([{ receipt: 'first', acked: true, attempts: 1_000, bound: true }]);
 });
 
 describe('messages of many orders at once', () => {
@@ -147,12 +148,20 @@ describe('messages of many orders at once', () => {
   const FIRST = { receipt: 'first', acked: true, attempts: 1, bound: true };
   const expectFirst = async ({ externalOrderNumber: n }: Order, attempts = 1) =>
     expect(await inbox(n), n).toEqual([{ ...FIRST, attempts }]);
-  /** Lets nobody write into the inbox while `work` runs. */
-  const whileInboxIsLocked = (work: () => Promise<void>) =>
-    inTransaction(db.owner, async (client) => {
+  /** Lets nobody write into the inbox while `work` runs, and batches wait for it. */
+  async function whileInboxIsLocked(work: () => Promise<void>): Promise<void> {
+    const { rows } = await db.owner.query<{ found: string }>(
+      `select substring(array_to_string(proconfig, ' ') from 'lock_timeout=(\\w+)') as found from pg_proc where proname = 'receive_firsts'`,
+    );
+    const set = (timeout: string) =>
+      db.owner.query(`alter function engine.receive_firsts(jsonb) set lock_timeout = '${timeout}'`);
+    await set('1h');
+    onTestFinished(async () => void (await set(rows[0]!.found)));
+    await inTransaction(db.owner, async (client) => {
       await client.query('lock table engine.callback in share mode');
       await work();
     });
+  }
 
   it('share round trips and commits; one alone has its own, at once', async () => {
     const counting = countTrips();
@@ -203,8 +212,8 @@ describe('messages of many orders at once', () => {
   });
 
   it('are not held up by locked deposits, however many wait for those', async () => {
-    const api = startReceiver();
-    const [free, ...held] = await sentOrders(7);
+    const api = startReceiver(8);
+    const [free, ...held] = await sentOrders(13);
     let waiting: Promise<string[]>;
     await inTransaction(db.owner, async (client) => {
       await client.query('select from engine.deposit where external_order_number = any($1) for update', [
@@ -212,24 +221,42 @@ describe('messages of many orders at once', () => {
       ]);
       let answered = 0;
       waiting = Promise.all(held.map((asked) => api.arrives(asked).finally(() => (answered += 1))));
-      await waitForLocks(api, held.length);
-      expect(await api.arrives(free!)).toBe('ack');
+      await waitForLocks(api, 4);
       // No signal gives way to those that wait for a lock.
-      expect([answered, api.underWay()]).toEqual([0, 0]);
+      await until('all of them have been looked at', () => Promise.resolve(api.underWay() === 0));
+      expect(await api.arrives(free!)).toBe('ack');
+      expect(answered).toBe(0);
     });
     expect(await waiting!).toEqual(held.map(() => 'ack'));
     for (const asked of [free!, ...held]) await expectFirst(asked);
   });
 
+  it('are not held up by one that another process keeps as one of an unknown order, and has not committed', async () => {
+    const api = startReceiver();
+    const asked = order();
+    const others = await sentOrders(20);
+    let answer: Promise<string>;
+    await whileKeptElsewhere(asked, async (at, data) => {
+      const before = others.slice(0, 10).map((one) => api.arrives(one));
+      answer = api.arrives(asked, at, data);
+      void answer.catch(() => undefined);
+      const after = others.slice(10).map((one) => api.arrives(one));
+      expect(await Promise.all([...before, ...after])).toEqual(others.map(() => 'ack'));
+    });
+    expect(await answer!).toBe('ack');
+    for (const one of others) await expectFirst(one);
+    await expectFirst(asked, 2);
+  });
+
   it('whose connection ends before the commit are all refused, none is stored, and each is taken when it comes again', async () => {
     const api = startReceiver();
     const orders = await sentOrders(40);
-    let refused = 0;
+    const refused: Order[] = [];
     let answers: Promise<PromiseSettledResult<string>[]>;
     await whileInboxIsLocked(async () => {
       const arrive = (asked: Order) =>
         api.arrives(asked).catch((error: unknown) => {
-          refused += 1;
+          refused.push(asked);
           throw error;
         });
       answers = Promise.allSettled(orders.map(arrive));
@@ -238,7 +265,7 @@ describe('messages of many orders at once', () => {
           `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
           [api.pool.options.application_name],
         );
-        return refused >= 12;
+        return refused.length >= 12;
       });
     });
     const found = await answers!;
@@ -248,6 +275,61 @@ describe('messages of many orders at once', () => {
     for (const { externalOrderNumber: n } of lost) expect(await inbox(n)).toEqual([]);
     expect(await Promise.all(lost.map((asked) => api.arrives(asked)))).toEqual(lost.map(() => 'ack'));
     for (const asked of orders) await expectFirst(asked);
+  });
+
+  it('whose commit is not heard of are all refused, and each is counted and signaled when it comes again', async () => {
+    const address = new URL(db.urlFor('app_api'));
+    const line = await lineTo({ host: address.hostname, port: Number(address.port) });
+    onTestFinished(() => line.cut());
+    address.port = String(line.port);
+    const api = startReceiver(8, address.href);
+    const [orders, warm] = [await sentOrders(40), await sentOrders(40)];
+    const contents = new Map(orders.map((asked) => [asked, paid(asked)]));
+    expect(await Promise.all(warm.map((asked) => api.arrives(asked)))).toEqual(warm.map(() => 'ack'));
+    api.signaled.splice(0);
+    line.deafen();
+    const answers = Promise.allSettled(orders.map((asked) => api.arrives(asked, newStamp(), contents.get(asked))));
+    const stored = await until('a batch to be stored', async () => {
+      const { rows } = await db.owner.query<{ n: string }>(
+        'select external_order_number as n from engine.callback where external_order_number = any($1)',
+        [orders.map(({ externalOrderNumber }) => externalOrderNumber)],
+      );
+      return rows.length > 0 && rows.map(({ n }) => n);
+    });
+    await line.cut();
+    for (const answer of await answers) {
+      expect(answer.status).toBe('rejected');
+      expect(isDatabaseAway((answer as PromiseRejectedResult).reason)).toBe(true);
+    }
+    expect(api.signaled).toEqual([]);
+    await line.mend();
+    for (const asked of orders) expect(await api.arrives(asked, newStamp(), contents.get(asked))).toBe('ack');
+    expect(api.signaled).toEqual(orders.map(({ externalOrderNumber }) => externalOrderNumber));
+    const attempts = await Promise.all(
+      orders.map(async (asked) => (await inbox(asked.externalOrderNumber))[0]?.attempts),
+    );
+    for (const [i, asked] of orders.entries()) await expectFirst(asked, attempts[i] === 2 ? 2 : 1);
+    expect(attempts.filter((n) => n === 2).length).toBeGreaterThanOrEqual(stored.length);
+  });
+
+  it('and a thousand times the same one are counted; one more is refused, and not lost in the count', async () => {
+    const api = startReceiver();
+    const [asked] = await sentOrders(1);
+    const [at, data] = [newStamp(), paid(asked!)];
+    let answers: Promise<string>[] = [];
+    await inTransaction(db.owner, async (client) => {
+      await client.query('select from engine.deposit where external_order_number = $1 for update', [
+        asked!.externalOrderNumber,
+      ]);
+      answers = [api.arrives(asked!, at, data)];
+      await waitForLocks(api);
+      answers.push(...Array.from({ length: 1_001 }, () => api.arrives(asked!, at, data)));
+    });
+    const found = await Promise.all(answers);
+    expect(found.filter((answer) => answer === 'ack')).toHaveLength(1_001);
+    expect(found.filter((answer) => answer === 'unavailable')).toHaveLength(1);
+    await expectFirst(asked!, 1_001);
+    expect(api.alarms()).toEqual(['callback_not_stored']);
   });
 
   it('that come again at once, with new stamps, are counted', async () => {
@@ -263,5 +345,31 @@ describe('messages of many orders at once', () => {
     );
     for (const { externalOrderNumber: n } of orders)
       expect(await inbox(n)).toEqual([FIRST, { receipt: 'other_content', acked: true, attempts: 2, bound: false }]);
+  });
+
+  it('of two processes, with shared stamps and several contents, are each acknowledged and counted once', async () => {
+    const apis = [startReceiver(8), startReceiver(8)];
+    const orders = await sentOrders(30);
+    const stamps = Array.from({ length: 4 }, () => newStamp());
+    const contents = orders.flatMap((asked) => [paid(asked), paid(asked)].map((data) => ({ asked, data })));
+    const acked = new Map<CallbackData, number>();
+    const waves = fc.sample(fc.shuffledSubarray(contents, { minLength: contents.length / 2 }), 12);
+    await Promise.all(
+      waves.flatMap((wave, i) =>
+        wave.map(async ({ asked, data }, j) => {
+          const answer = await apis[i % 2]!.arrives(asked, stamps[(i + j) % 4], data);
+          if (answer === 'ack') acked.set(data, (acked.get(data) ?? 0) + 1);
+        }),
+      ),
+    );
+    for (const { asked, data } of contents) {
+      const { rows } = await db.owner.query(
+        'select c.acked, c.attempts from engine.callback c where c.external_order_number = $1 and c.content_hash = $2',
+        [asked.externalOrderNumber, contentHash(data)],
+      );
+      expect(rows).toEqual(acked.has(data) ? [{ acked: true, attempts: acked.get(data)! }] : []);
+    }
+    for (const { externalOrderNumber: n } of orders)
+      expect((await inbox(n)).filter(({ bound }) => bound as boolean)).toHaveLength(1);
   });
 });

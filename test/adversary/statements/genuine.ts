@@ -141,15 +141,9 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
     forged('unknown', 'unknown', 'unknown_order', 'UNKNOWN_ORDER'),
     replayed('waiting', 'pending'),
   ],
-  'engine.receive_first': [
-    firstLook(forged('waiting', 'credited', 'first', null)),
-    firstLook(forged('credited', 'credited', 'first', null)),
-    firstLook(forged('unknown', 'unknown', 'first', null)),
-    firstLook(replayed('waiting', 'pending')),
-    firstLook(replayed('credited', 'credited')),
-  ],
   'engine.receive_firsts': [
     { items: atOnce(firstLook(forged('waiting', 'credited', 'first', null))) },
+    { items: atOnce(firstLook(forged('credited', 'credited', 'first', null))) },
     {
       items: atOnce(firstLook(forged('unknown', 'unknown', 'first', null)), firstLook(replayed('waiting', 'pending'))),
     },

@@ -79,12 +79,6 @@ export const LEGAL: readonly Legal[] = [
   },
   {
     role: 'app_api',
-    by: 'engine.receive_first',
-    reason: 'A repeat is counted, and a stamp of ours is noted, as by the functions that it calls.',
-    covers: any(counted, updates('engine.own_stamp', 'reflected_at', 'reflected_for')),
-  },
-  {
-    role: 'app_api',
     by: 'engine.receive_firsts',
     reason: 'Repeats are counted, as by the function that it calls.',
     covers: counted,

@@ -12,9 +12,10 @@ import {
 import { findDeposit } from '../../../database/queries/deposits.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../../domain/deposit.ts';
+import { BEFORE_ORDER_SLACK_MS } from '../../../domain/stamp-limits.ts';
 import { type Message, route, routeFirst, type Routing } from '../../../intake/route-callback.ts';
 import { reserved, sentBefore } from '../../ledger/payments.ts';
-import { order, orderNumber, paid } from '../../support/builders.ts';
+import { order, orderNumber, paid, settings } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 import { insertCallback } from '../../support/messages/inbox.ts';
 import { seal, sealed } from '../../support/seals.ts';
@@ -24,6 +25,7 @@ import { seal, sealed } from '../../support/seals.ts';
 const db = await createTestDatabase();
 const api = db.poolFor('app_api');
 const HOUR = 3_600_000;
+const LISTENING_MS = settings().listeningWindowMs;
 
 let last = 1_600_000_000_000;
 const newStamp = (): Stamp => ({ keyId: 'key', timestampMs: (last += 1) });
@@ -100,6 +102,25 @@ describe('one look', () => {
     );
   });
 
+  it('counts what comes again without a lock of the deposit, for which its credit would wait', async () => {
+    const [of, first] = [await paidOrder(), await paidOrder()];
+    await look(of);
+    const isFree = async ({ asked }: Paid) => {
+      const { rows } = await db.owner.query(
+        'select from engine.deposit where external_order_number = $1 for no key update skip locked',
+        [asked.externalOrderNumber],
+      );
+      return rows.length === 1;
+    };
+    await inTransaction(api, async (client) => {
+      expect(await receiveFirsts(client, [messageOf(again(of)), messageOf(first)])).toMatchObject([
+        { kind: 'repeat' },
+        { kind: 'first' },
+      ]);
+      expect([await isFree(of), await isFree(first)]).toEqual([true, false]);
+    });
+  });
+
   it('leaves one of fifty that come at once, counts others, and has the rest looked at alone', async () => {
     const of = await paidOrder();
     const looks = await Promise.all(Array.from({ length: 50 }, () => look(again(of))));
@@ -111,6 +132,10 @@ describe('one look', () => {
       [of.asked.externalOrderNumber],
     );
     expect(rows).toEqual([{ attempts: 1 + count('repeat') }]);
+  });
+
+  it('leaves what cannot be read to a longer look', async () => {
+    expect(await receiveFirsts(api, [{ ...messageOf(await paidOrder()), data: null }])).toEqual([null]);
   });
 
   it('leaves a stamp of ours, which other orders share, to a longer look, and notes nothing', async () => {
@@ -206,12 +231,17 @@ describe('one look and a longer one', () => {
     isKnown: mostly([true], false),
     state: mostly<DepositState>(['AWAITING_PAYMENT', 'PLACING', 'EXPIRED'], ...DEPOSIT_STATES),
     /** Before its stamp; null: never. */
-    sentMs: mostly<number | null>([HOUR, -4 * 60_000], null, -HOUR),
+    sentMs: mostly<number | null>([HOUR, -4 * 60_000, -BEFORE_ORDER_SLACK_MS], null, -HOUR, -BEFORE_ORDER_SLACK_MS - 1),
+    /** Our clock's fraction of a millisecond in the stamp. */
+    fractionMs: mostly([0], 0.25, -0.25),
     isBound: mostly([false], true),
-    stands: mostly(['nothing', 'this'], 'another'),
+    isAdopted: mostly([false], true),
+    isSentAgain: mostly([false], true),
+    stands: mostly(['nothing', 'this'], 'another', 'another that was kept'),
     own: mostly(['no'], 'once', 'again'),
     kept: mostly(['no' as const], 'unknown_order' as const, 'other_content' as const),
-    aheadMs: mostly([0, 0.25, -HOUR], -80 * HOUR),
+    aheadMs: mostly([0, 0.25, -HOUR, -LISTENING_MS], -80 * HOUR, -LISTENING_MS - 0.001),
+    copies: mostly([1, 2], 60, 1_000),
   });
 
   it('take the same message for the payment, whatever stands against it', async () => {
@@ -232,11 +262,30 @@ describe('one look and a longer one', () => {
           await hand('update engine.deposit set state = $2 where external_order_number = $1', [n, at.state]);
           if (at.sentMs !== null)
             await hand(
-              `insert into engine.placement_attempt (external_order_number, n, started_at, deadline)
-               values ($1, 1, to_timestamp($2::float8 / 1000), now())`,
-              [n, stamp.timestampMs - at.sentMs],
+              `insert into engine.placement_attempt (external_order_number, n, started_at, deadline, answer)
+               select $1, n, to_timestamp($2::float8 / 1000) + (n - 1) * interval '2 hours', now(), $3
+                 from generate_series(1, $4) n`,
+              [
+                n,
+                stamp.timestampMs - at.sentMs,
+                at.isAdopted ? { kind: 'unknown', cause: 'ADOPTED' } : null,
+                at.isSentAgain ? 2 : 1,
+              ],
             );
-          if (at.stands !== 'nothing')
+          if (at.stands === 'another that was kept')
+            await insertCallback(
+              db.owner,
+              {
+                ...inbox,
+                deposit: null,
+                contentHash: randomBytes(32),
+                receipt: 'unknown_order',
+                reviewReason: 'UNKNOWN_ORDER',
+                acked: false,
+              },
+              stamp,
+            );
+          else if (at.stands !== 'nothing')
             await hand('insert into engine.callback_stamp values ($1, $2, $3, $4)', [
               stamp.keyId,
               stamp.timestampMs,
@@ -279,7 +328,8 @@ describe('one look and a longer one', () => {
           kept: () => Buffer.from('{}'),
           reading: { readable: true, data: paid(asked), contentHash: content },
           aheadMs: at.aheadMs,
-          stampedMs: stamp.timestampMs,
+          stampedMs: stamp.timestampMs + at.fractionMs,
+          copies: at.copies,
           receivedMs: Date.now(),
         };
         const undone = new Error('undone');
@@ -310,7 +360,7 @@ describe('one look and a longer one', () => {
         } else if (at.kept === 'other_content') expect(short).toMatchObject({ answer: 'ack', alarm: null });
         else expect(short).toBeNull();
       }),
-      { numRuns: 60, endOnFailure: true },
+      { numRuns: 150, endOnFailure: true },
     );
     expect(taken).toBeGreaterThan(10);
   });

@@ -4,13 +4,20 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fixedKeyring } from '../../../config/keys/keyring.ts';
 import { createSealer, type NewSeal, sealKey } from '../../../config/keys/inbox-seal.ts';
 import { Secret } from '../../../config/keys/secret.ts';
-import { insertCallback, insertRestored, type NewCallback, type Stamp } from '../../../database/queries/callbacks.ts';
+import {
+  type FirstMessage,
+  insertCallback,
+  insertRestored,
+  type NewCallback,
+  receiveFirsts,
+  type Stamp,
+} from '../../../database/queries/callbacks.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { NO_MAC, registeredSealKeys, registerSealKey } from '../../../database/queries/seal-macs.ts';
 import type { CallbackData } from '../../../domain/order.ts';
 import { creditAll } from '../../../ledger/credit.ts';
 import { contentHash } from '../../../providers/content-hash.ts';
-import { itemFor, reserved } from '../../ledger/payments.ts';
+import { itemFor, reserved, sentBefore } from '../../ledger/payments.ts';
 import { orderNumber, paid } from '../../support/builders.ts';
 import { byHand, createTestDatabase } from '../../support/database.ts';
 import { sealed } from '../../support/seals.ts';
@@ -134,6 +141,45 @@ describe('once a key is registered', () => {
     await expect(insert(row, sealedBy(own, row), { ...STAMP, ...change })).rejects.toMatchObject(refused);
     const { mac, sealedMs, ...seal } = sealedBy(own, row);
     await expect(insert(row, { ...seal, mac, sealedMs: sealedMs + 1 })).rejects.toMatchObject(refused);
+  });
+
+  it('nor is one minted among genuine ones that share a statement, of which none is written then', async () => {
+    const message = async (): Promise<FirstMessage> => {
+      const { data } = await ordered();
+      await sentBefore(db.owner, data.externalOrderNumber);
+      const seal = sealedBy(own, rowOf(data));
+      return { ...rowOf(data), seal, stamp: STAMP, ageMs: 0, sentByMs: Date.now(), copies: 1 };
+    };
+    const forgeries: ((of: FirstMessage) => Partial<FirstMessage>)[] = [
+      () => ({ seal: invented(own.key.id) }),
+      (of) => ({ seal: sealedBy(generation(), { ...rowOf(of.data!), raw: of.raw }) }),
+      ({ seal }) => ({ seal: { ...seal, key: next.key.id } }),
+      ({ seal }) => ({ seal: { ...seal, sealedMs: seal.sealedMs + 1 } }),
+      (of) => ({ seal: sealedBy(own, { ...rowOf(of.data!), receipt: 'other_content' }) }),
+      () => ({ contentHash: randomBytes(32) }),
+      () => ({ raw: Buffer.from('{}') }),
+      ({ data }) => ({ data: { ...data!, transactionAmount: '5001' } }),
+      ({ data }) => ({ data: { ...data!, transactionCreateTime: undefined as never } }),
+      ({ data }) => ({ data: { ...data!, externalOrderNumber: orderNumber() } }),
+      () => ({ stamp: { ...STAMP, timestampMs: STAMP.timestampMs + 1 } }),
+      () => ({ stamp: { ...STAMP, keyId: 'other' } }),
+    ];
+    const genuine = await message();
+    for (const forged of forgeries) {
+      const of = await message();
+      await expect(receiveFirsts(api, [genuine, { ...of, ...forged(of) }]), forged.toString()).rejects.toMatchObject(
+        refused,
+      );
+    }
+    const stillReads = inTransaction(api, async (client) => {
+      await client.query('set transaction isolation level repeatable read');
+      return receiveFirsts(client, [genuine]);
+    });
+    await expect(stillReads).rejects.toMatchObject({ code: '25000' });
+    const [taken] = await receiveFirsts(api, [genuine]);
+    expect(taken).toMatchObject({ kind: 'first' });
+    const { rows } = await db.owner.query('select vouched_by from engine.callback where id = $1', [taken!.row.id]);
+    expect(rows).toEqual([{ vouched_by: own.key.id }]);
   });
 
   it('whatever a message says in its texts is hashed by the database as by the API', async () => {
