@@ -183,3 +183,9 @@ export async function unusedIndexes(db: pg.Pool): Promise<string[]> {
   );
   return rows.map(({ name }) => name);
 }
+
+/** No table of this database is analyzed by itself: the statistics are those of the moment that the test chose. */
+export const analyzeByHandOnly = (owner: pg.Pool): Promise<unknown> =>
+  owner.query(`do $$ declare t regclass; begin
+    for t in select c.oid from pg_class c where c.relkind = 'r' and c.relnamespace::regnamespace::text in ('engine', 'ledger')
+    loop execute format('alter table %s set (autovacuum_enabled = false)', t); end loop; end $$`);
