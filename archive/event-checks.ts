@@ -37,7 +37,10 @@ function kindOf(event: HistoryEvent): Attributes | null {
 
 const SCHEDULED = 'workflowTaskScheduledEventAttributes';
 const STARTED = 'workflowTaskStartedEventAttributes';
-const decidedIn = { workflowTaskCompletedEventId: 'workflowTaskCompletedEventAttributes' } as const;
+const COMPLETED = 'workflowTaskCompletedEventAttributes';
+/** One workflow task runs at a time: an event that names one names the last. */
+const ONE_AT_A_TIME: ReadonlySet<Attributes> = new Set([SCHEDULED, STARTED, COMPLETED]);
+const decidedIn = { workflowTaskCompletedEventId: COMPLETED } as const;
 const ofActivity = {
   scheduledEventId: 'activityTaskScheduledEventAttributes',
   startedEventId: 'activityTaskStartedEventAttributes',
@@ -74,6 +77,7 @@ const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attribu
 export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
   const odd: Oddity[] = [];
   const kinds = events.map(kindOf);
+  const last = new Map<Attributes, number>();
   for (const [i, event] of events.entries()) {
     const eventId = i + 1;
     const tell = (detail: string) => odd.push({ kind: 'form', eventId, detail });
@@ -87,11 +91,15 @@ export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
     const held = event[kind] as Readonly<Record<string, unknown>>;
     for (const [field, to] of Object.entries(NAMES[kind] ?? {})) {
       const named = Number(held[field] ?? 0);
+      const kindOfIt = to.replace('EventAttributes', '');
       if (named >= eventId || kinds[named - 1] !== to)
-        tell(`has ${field} ${named}, which is not an earlier ${to.replace('EventAttributes', '')}`);
+        tell(`has ${field} ${named}, which is not an earlier ${kindOfIt}`);
+      else if (ONE_AT_A_TIME.has(to) && named !== last.get(to))
+        tell(`has ${field} ${named}, which is not the last ${kindOfIt} before it`);
     }
+    last.set(kind, eventId);
   }
-  return [...odd, ...oddStart(events), ...oddTimers(events)];
+  return [...odd, ...oddStart(events), ...oddTimers(events), ...oddActivities(events)];
 }
 
 /** Checks the fields that a replay relies on. */
@@ -112,6 +120,17 @@ function oddTimers(events: readonly HistoryEvent[]): Oddity[] {
     const set = events[Number(over?.startedEventId ?? 0) - 1]?.timerStartedEventAttributes;
     if (!over || over.timerId === set?.timerId) return [];
     return [{ kind: 'form', eventId: i + 1, detail: `ends timer ${over.timerId}, set was ${set?.timerId}` } as const];
+  });
+}
+
+/** Checks that an activity ends as the one that was scheduled and started. */
+function oddActivities(events: readonly HistoryEvent[]): Oddity[] {
+  return events.flatMap((event, i) => {
+    const over = event.activityTaskCompletedEventAttributes ?? event.activityTaskFailedEventAttributes;
+    const started = events[Number(over?.startedEventId ?? 0) - 1]?.activityTaskStartedEventAttributes;
+    if (!over || !started || Number(over.scheduledEventId) === Number(started.scheduledEventId)) return [];
+    const detail = `ends activity ${Number(over.scheduledEventId)}, started was ${Number(started.scheduledEventId)}`;
+    return [{ kind: 'form', eventId: i + 1, detail } as const];
   });
 }
 

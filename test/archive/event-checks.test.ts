@@ -59,6 +59,36 @@ describe('its form', () => {
       /^has workflowTaskCompletedEventId 3, which is not an earlier workflowTaskCompleted$/,
     ],
     [
+      'a task that ends as an earlier one',
+      'v2/credited',
+      (events) => {
+        const [begun] = events.filter((event) => event.workflowTaskStartedEventAttributes);
+        const done = events.findLast((event) => event.workflowTaskCompletedEventAttributes)!;
+        done.workflowTaskCompletedEventAttributes!.startedEventId = begun!.eventId!;
+      },
+      /^has startedEventId 3, which is not the last workflowTaskStarted before it$/,
+    ],
+    [
+      'a command of an earlier task',
+      'v2/credited',
+      (events) => {
+        const [task] = events.filter((event) => event.workflowTaskCompletedEventAttributes);
+        const end = first(events, 'workflowExecutionCompletedEventAttributes');
+        end.workflowExecutionCompletedEventAttributes!.workflowTaskCompletedEventId = task!.eventId!;
+      },
+      /^has workflowTaskCompletedEventId \d+, which is not the last workflowTaskCompleted before it$/,
+    ],
+    [
+      'an activity that ends as another',
+      'v2/decided-credit',
+      (events) => {
+        const [begun] = events.filter((event) => event.activityTaskStartedEventAttributes);
+        const done = events.findLast((event) => event.activityTaskCompletedEventAttributes)!;
+        done.activityTaskCompletedEventAttributes!.startedEventId = begun!.eventId!;
+      },
+      /^ends activity \d+, started was \d+$/,
+    ],
+    [
       'an answer to a question of later',
       'v2/decided-credit',
       (events) => {
