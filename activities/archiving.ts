@@ -60,15 +60,23 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
       const ids = claimed.map(({ workflowId }) => workflowId);
       const listed = await deps.histories.listed(ids);
       const rows = await archivedRunsOf(deps.pool, ids);
-      const held = (work: ClosedWork) => rows.filter(({ workflowId }) => workflowId === work.workflowId);
-      const isWhole = (work: ClosedWork) => isConfirmed(work, held(work), listed.get(work.workflowId));
-      await finishClosed(deps.pool, claimed.filter(isWhole));
-      const waiting = claimed.filter((work) => !isWhole(work));
+      const all = claimed.map((work) => {
+        const [held, list] = [
+          rows.filter(({ workflowId }) => workflowId === work.workflowId),
+          listed.get(work.workflowId),
+        ];
+        return { work, held, list, isWhole: isConfirmed(work, held, list) };
+      });
+      await finishClosed(
+        deps.pool,
+        all.filter(({ isWhole }) => isWhole).map(({ work }) => work),
+      );
       const failures: unknown[] = [];
       let archived = 0;
-      await inLanes(waiting.toReversed(), AT_ONCE, async (next) => {
+      const waiting = all.filter(({ isWhole }) => !isWhole);
+      await inLanes(waiting.toReversed(), AT_ONCE, async ({ work, held, list }) => {
         try {
-          if (await archiveOne(deps, next, held(next), listed.get(next.workflowId))) archived += 1;
+          if (await archiveOne(deps, work, held, list)) archived += 1;
         } catch (error) {
           failures.push(error);
         }

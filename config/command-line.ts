@@ -64,6 +64,21 @@ export function readArgumentsOr<const O extends Options>(
   process.exit(0);
 }
 
+/** Calls the command's own reader, which throws {@link UsageError}, for this process. Ends as {@link readArgumentsOr}. */
+export function readOwnArgumentsOr<T>(usage: string, read: (args: readonly string[]) => T): T {
+  const args = process.argv.slice(2);
+  if (args.some((word) => word === '--help' || word === '-h')) {
+    process.stdout.write(`${usage}\n`);
+    process.exit(0);
+  }
+  try {
+    return read(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return endMisused(error.message, usage);
+  }
+}
+
 /** Reads the number of an option; if it is none, prints the usage and exits with 2. */
 export function wholeOr(usage: string, option: string, text: string, least = 0): number {
   if (/^\d{1,10}$/.test(text) && Number(text) >= least) return Number(text);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { endMisused, UsageError } from '../../config/command-line.ts';
+import { readOwnArgumentsOr } from '../../config/command-line.ts';
 import { LockedError, takeLock } from '../../local/servers/lock.ts';
 import { cacheDirectory } from '../../local/servers/paths.ts';
 import type { BenchRun } from './figures/result.ts';
@@ -18,20 +18,8 @@ import { commitOr } from '../version.ts';
  * and a Temporal of its own. Exit code 1 if a part failed, 2 if the arguments are wrong.
  */
 
-if (process.argv.some((word) => word === '--help' || word === '-h')) {
-  console.log(BENCH_USAGE);
-  process.exit(0);
-}
-let options;
-try {
-  options = parseBenchOptions(
-    process.argv.slice(2),
-    TARGETS.map(({ id }) => id),
-  );
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  endMisused(error.message, BENCH_USAGE);
-}
+const ids = TARGETS.map(({ id }) => id);
+const options = readOwnArgumentsOr(BENCH_USAGE, (args) => parseBenchOptions(args, ids));
 if (options.before !== null) commitOr(BENCH_USAGE, 'before', options.before);
 const old =
   options.compare === null ? null : readResult<BenchRun>(options.compare, 'npm run bench', 'failed', BENCH_USAGE);

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { endMisused, UsageError } from '../../config/command-line.ts';
+import { readOwnArgumentsOr } from '../../config/command-line.ts';
 import { LockedError, takeLock } from '../../local/servers/lock.ts';
 import { cacheDirectory } from '../../local/servers/paths.ts';
 import { createUndo, undoAtSignals } from '../bench/ground/undo.ts';
@@ -12,17 +12,7 @@ import { measureGrowth } from './run.ts';
  * PostgreSQL and a Temporal of its own. Exit code 2 if the arguments are wrong.
  */
 
-if (process.argv.some((word) => word === '--help' || word === '-h')) {
-  console.log(GROWTH_USAGE);
-  process.exit(0);
-}
-let options;
-try {
-  options = parseGrowthOptions(process.argv.slice(2));
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  endMisused(error.message, GROWTH_USAGE);
-}
+const options = readOwnArgumentsOr(GROWTH_USAGE, parseGrowthOptions);
 // It builds into the same place as the bench, and both would disturb each other's figures.
 let release;
 try {
