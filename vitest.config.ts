@@ -75,8 +75,6 @@ export default defineConfig({
     onUnhandledError: ({ message }) => message !== 'Channel has been shut down',
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // A shared machine can starve one test; there it gets a second try, and the report still names it. Locally it is red.
-    retry: process.env['CI'] === undefined ? 0 : 1,
     reporters: ['default', './test/support/plain-summary.ts'],
   },
 });

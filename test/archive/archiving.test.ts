@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
@@ -16,6 +16,7 @@ import { memoryLog, raised } from '../api/evidence.ts';
 import { paid } from '../support/builders.ts';
 import { required } from '../support/database.ts';
 import { until } from '../support/until.ts';
+import { resetTo, taskOf } from '../support/workflows/reset.ts';
 import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 import { depositWorkflowId, reviewWorkflowId } from '../../domain/ids.ts';
 
@@ -259,9 +260,7 @@ async function openedTwice() {
   for (const why of ['by mistake', 'decided by hand']) {
     const handle = await world.client.workflow.start('review', start);
     runs.push(handle.firstExecutionRunId);
-    await until('a workflow task', async () =>
-      ((await handle.fetchHistory()).events ?? []).some((event) => event.workflowTaskCompletedEventAttributes),
-    );
+    await taskOf(handle, 'first');
     await handle.terminate(why);
   }
   await until('both runs to be listed', async () => {
@@ -303,17 +302,8 @@ describe('a workflow id with several runs', () => {
 
 describe('a run that a list lacks', () => {
   const reset = async (workflowId: string, runId: string) => {
-    const { workflowService, options } = world.client;
-    const { events } = await world.client.workflow.getHandle(workflowId, runId).fetchHistory();
-    const decided = events!.find((event) => event.workflowTaskCompletedEventAttributes)!;
-    const { runId: made } = await workflowService.resetWorkflowExecution({
-      namespace: options.namespace,
-      workflowExecution: { workflowId, runId },
-      reason: 'by hand',
-      workflowTaskFinishEventId: decided.eventId!,
-      requestId: randomUUID(),
-    });
-    return made;
+    const handle = world.client.workflow.getHandle(workflowId, runId);
+    return resetTo(world.client.workflow, handle, runId, await taskOf(handle, 'first'));
   };
   const runsOf = async (id: string) => (await rowsOf(id)).map(({ runId }) => runId);
   const look = async (source: Partial<HistorySource> = {}) => {

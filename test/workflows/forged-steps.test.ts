@@ -6,6 +6,7 @@ import { paid } from '../support/builders.ts';
 import { peopleOf } from '../support/workflows/people.ts';
 import { situations } from '../support/workflows/situations.ts';
 import { until } from '../support/until.ts';
+import { eventsOf, resetTo, taskOf } from '../support/workflows/reset.ts';
 import { startWorkflowWorld } from '../support/workflows/workflow-world.ts';
 
 /**
@@ -108,16 +109,10 @@ async function rewinds(
 ): Promise<WorkflowHandle> {
   const { workflowId } = of.handle;
   const { runId } = await of.handle.describe();
-  const events = (await of.handle.fetchHistory()).events ?? [];
-  const before = events.findLast((event) => event.workflowTaskCompletedEventAttributes)!;
+  const before = await taskOf(of.handle, 'last');
   await meanwhile();
   await of.handle.result();
-  await world.client.workflowService.resetWorkflowExecution({
-    namespace: world.client.options.namespace,
-    workflowExecution: { workflowId, runId },
-    reason: 'by hand',
-    workflowTaskFinishEventId: before.eventId ?? null,
-    requestId: workflowId,
+  await resetTo(world.client.workflow, of.handle, runId, before, {
     resetReapplyExcludeTypes: [Exclude.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL, Exclude.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE],
   });
   const handle = world.client.workflow.getHandle(workflowId);
@@ -242,7 +237,7 @@ test('a proposal that was written down after the row was read is not dropped', a
   const proposal = await proposes('alice', of, 'credit');
   slow.release();
   await until('the case to have heard', async () => {
-    const events = (await of.handle.fetchHistory()).events ?? [];
+    const events = await eventsOf(of.handle);
     const answers = events.filter((event) => event.activityTaskCompletedEventAttributes);
     const done = events.findLast((event) => event.workflowTaskCompletedEventAttributes);
     return answers.length === 2 && Number(done?.eventId) > Number(answers[1]!.eventId);

@@ -8,6 +8,7 @@ import { peopleOf } from '../../support/workflows/people.ts';
 import { until } from '../../support/until.ts';
 import { PLACED } from '../../support/workflows/provider.ts';
 import type { Reserved, WorkflowWorld } from '../../support/workflows/workflow-world.ts';
+import { eventsOf, resetTo, taskOf } from '../../support/workflows/reset.ts';
 import { away, situations } from '../../support/workflows/situations.ts';
 import { moneyPaths } from './money-paths.ts';
 import { depositWorkflowId } from '../../../domain/ids.ts';
@@ -172,20 +173,10 @@ export function everyPath(world: WorkflowWorld): Readonly<Record<string, () => P
       const of = await short();
       const { workflowId } = of.handle;
       const { runId } = await of.handle.describe();
-      const events = (await of.handle.fetchHistory()).events ?? [];
-      const { eventId } = events.find((event) => event.workflowTaskCompletedEventAttributes)!;
-      await world.client.workflowService.resetWorkflowExecution({
-        namespace: world.client.options.namespace,
-        workflowExecution: { workflowId, runId },
-        reason: 'by hand',
-        workflowTaskFinishEventId: eventId ?? null,
-        requestId: workflowId,
-      });
+      await resetTo(world.client.workflow, of.handle, runId, await taskOf(of.handle, 'first'));
       const handle = world.client.workflow.getHandle(workflowId);
       await until('it to be with people again', async () =>
-        ((await handle.fetchHistory()).events ?? []).some(
-          (event) => event.upsertWorkflowSearchAttributesEventAttributes,
-        ),
+        (await eventsOf(handle)).some((event) => event.upsertWorkflowSearchAttributesEventAttributes),
       );
       await together({ ...of, handle }, 'credit');
       await handle.result();

@@ -14,6 +14,7 @@ import { assertInLanes } from '../../support/lanes.ts';
 import { byHand } from '../../support/database.ts';
 import { sealed } from '../../support/seals.ts';
 import { until } from '../../support/until.ts';
+import { eventsOf, resetTo, taskOf } from '../../support/workflows/reset.ts';
 
 /**
  * Two deposits and three transaction codes, in any order and concurrently: first payments, repeats, second codes, one
@@ -194,19 +195,14 @@ test('a payment that waits in its workflow for a worker is told once; one that w
 test('a workflow that is reset to before its payment while no worker is there is told of it again', async () => {
   const order = await placed(engine);
   const workflowId = depositWorkflowId(order.externalOrderNumber);
-  const historyOf = async () => (await engine.client.workflow.getHandle(workflowId).fetchHistory()).events ?? [];
-  const isTold = async () => (await historyOf()).some((event) => event.workflowExecutionSignaledEventAttributes);
+  const handle = engine.client.workflow.getHandle(workflowId);
+  const isTold = async () => (await eventsOf(handle)).some((event) => event.workflowExecutionSignaledEventAttributes);
+  const placing = await taskOf(handle, 'first');
   await engine.stopWorker();
   await arrives(engine, order);
   await until('its workflow to accept it', () => raisedAt(order));
-  const { runId } = await engine.client.workflow.getHandle(workflowId).describe();
-  const { eventId } = (await historyOf()).find((event) => event.workflowTaskCompletedEventAttributes)!;
-  await engine.client.workflowService.resetWorkflowExecution({
-    namespace: engine.client.options.namespace,
-    workflowExecution: { workflowId, runId },
-    reason: 'by hand',
-    workflowTaskFinishEventId: eventId ?? null,
-    requestId: workflowId,
+  const { runId } = await handle.describe();
+  await resetTo(engine.client.workflow, handle, runId, placing, {
     resetReapplyType: proto.temporal.api.enums.v1.ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
     resetReapplyExcludeTypes: [proto.temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL],
   });
