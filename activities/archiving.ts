@@ -6,7 +6,8 @@ import { archiveBacklog, claimClosed, type ClosedWork, finishClosed, noteLost } 
 import { closedRun, runsNamedBy } from '../archive/closed-run.ts';
 import type { HistorySource } from '../archive/history-source.ts';
 import { inLanes } from '../telemetry/lanes.ts';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import { plainName } from '../domain/ids.ts';
 import { inTransaction } from '../database/pool.ts';
 

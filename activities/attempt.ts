@@ -3,7 +3,8 @@ import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keys/keyring.ts';
 import type { Secret } from '../config/keys/secret.ts';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { PlacementRow } from '../database/queries/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import {

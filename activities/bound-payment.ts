@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import { findBound } from '../database/queries/callbacks.ts';
 import { adoptDeposit, findSettlement, writeState as record, type Settlement } from '../database/queries/deposits.ts';
 import type { Payment } from '../domain/order.ts';

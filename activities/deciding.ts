@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { SignatureTrust } from '../config/keys/operator-keys.ts';
 import { isSamePayment } from '../database/queries/callbacks.ts';
 import {

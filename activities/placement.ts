@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
 import { findDeposit, findForPlacement, writeState } from '../database/queries/deposits.ts';
 import { isDatabaseAway } from '../database/pool.ts';
 import {

@@ -1,7 +1,7 @@
 import { type Keyring, mapKeyring } from '../config/keys/keyring.ts';
 import type { KeyTypes } from '../config/keys/keys.ts';
 import type { CallbacksConfig } from '../config/settings/callbacks.ts';
-import { raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
 import { capabilityKey } from '../providers/callback-address.ts';
 import { createProviderClock } from '../providers/clock.ts';
 import { PROVIDERS } from '../providers/providers.ts';

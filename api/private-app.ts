@@ -1,5 +1,5 @@
 import type { Express } from 'express';
-import { raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
 import { findLongestWithoutEffect } from '../database/queries/due-rows.ts';
 import { type DepositView, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
 import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';

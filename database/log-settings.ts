@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Db } from './pool.ts';
 
 /**

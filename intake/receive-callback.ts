@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
 import type { Keyring } from '../config/keys/keyring.ts';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import { type CallbackRow, type FirstLook, type FirstMessage, receiveFirsts } from '../database/queries/callbacks.ts';
 import { inTransaction } from '../database/pool.ts';
 import { NO_MAC } from '../database/queries/seal-macs.ts';

@@ -4,7 +4,7 @@ import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { HistoryUnreadable, openHistory, valueOf } from '../archive/history.ts';
 import { unopened } from '../config/temporal.ts';
 import { inLanes } from '../telemetry/lanes.ts';
-import { raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
 import { findCallback, insertRestored } from '../database/queries/callbacks.ts';
 import { casesWithoutRow, decidedLongAgo, regainCase } from '../database/queries/cases.ts';
 import { type OpenDeposit, type WithoutCase, withoutCaseOf } from '../database/queries/due-rows.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
-import type { Alarm } from '../telemetry/log.ts';
+import type { Alarm } from '../telemetry/alarms.ts';
 import {
   type Arrival,
   arriving,

@@ -1,7 +1,8 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type pg from 'pg';
 import { crashPoint } from '../telemetry/crash-points.ts';
-import { type Log, raiseAlarm } from '../telemetry/log.ts';
+import { raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import { type CallbackRow, findCallback, markRaised, openOwnCase, paymentOf } from '../database/queries/callbacks.ts';
 import { findDeposit, markTold } from '../database/queries/deposits.ts';
 import type { Standing } from '../domain/decision.ts';

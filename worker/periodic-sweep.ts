@@ -1,4 +1,5 @@
-import { type Alarm, type Log, raiseAlarm } from '../telemetry/log.ts';
+import { type Alarm, raiseAlarm } from '../telemetry/alarms.ts';
+import type { Log } from '../telemetry/log.ts';
 import { type Loop, startLoop } from '../telemetry/background-loop.ts';
 
 /** A periodic cleanup in bounded batches; the first runs at once. */

@@ -1,7 +1,8 @@
 import type { KeySource } from './key-source.ts';
 import type { KeySet } from './keyring.ts';
 import { isSameKey, type KeyName, type KeyPair, type KeySets } from './keys.ts';
-import { type Log, raiseAlarm } from '../../telemetry/log.ts';
+import { raiseAlarm } from '../../telemetry/alarms.ts';
+import type { Log } from '../../telemetry/log.ts';
 import type { Secret } from './secret.ts';
 
 export interface KeyWatch<N extends KeyName> {

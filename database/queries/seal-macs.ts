@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { SealKey } from '../../config/keys/inbox-seal.ts';
-import { type Log, raiseAlarm } from '../../telemetry/log.ts';
+import { raiseAlarm } from '../../telemetry/alarms.ts';
+import type { Log } from '../../telemetry/log.ts';
 import type { Db } from '../pool.ts';
 
 /** SQLSTATE: a row for the inbox without the MAC of a registered key. */

@@ -1,5 +1,6 @@
 import { isGrpcServiceError, NamespaceNotFoundError } from '@temporalio/client';
-import { type Log, raiseAlarm } from '../../telemetry/log.ts';
+import { raiseAlarm } from '../../telemetry/alarms.ts';
+import type { Log } from '../../telemetry/log.ts';
 import { isDatabaseAway } from '../../database/pool.ts';
 import type { RelayStep } from './sweeper.ts';
 

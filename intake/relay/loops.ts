@@ -1,4 +1,5 @@
-import { type Log, raiseAlarm } from '../../telemetry/log.ts';
+import { raiseAlarm } from '../../telemetry/alarms.ts';
+import type { Log } from '../../telemetry/log.ts';
 import { type Loop, startLoop } from '../../telemetry/background-loop.ts';
 import { perhapsNotRunning } from '../open-case.ts';
 import type { RestoreDependencies } from '../restored.ts';

@@ -1,5 +1,5 @@
 import { crashPoint } from '../../telemetry/crash-points.ts';
-import { raiseAlarm } from '../../telemetry/log.ts';
+import { raiseAlarm } from '../../telemetry/alarms.ts';
 import type { Loop } from '../../telemetry/background-loop.ts';
 import {
   findAnsweredLate,

@@ -1,7 +1,8 @@
 import { pino } from 'pino';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { expect } from 'vitest';
-import { type Alarm, type Log, tellCounted } from '../../telemetry/log.ts';
+import { type Alarm, tellCounted } from '../../telemetry/alarms.ts';
+import type { Log } from '../../telemetry/log.ts';
 import type { Answer, Engine } from '../support/engine.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 

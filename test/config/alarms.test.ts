@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { raiseAlarm, tellCounted } from '../../telemetry/log.ts';
+import { raiseAlarm, tellCounted } from '../../telemetry/alarms.ts';
 import { memoryLog } from '../api/evidence.ts';
 
 beforeEach(() => {

@@ -5,7 +5,8 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { armCrashPoint, crashPoint } from '../../telemetry/crash-points.ts';
 import { Secret } from '../../config/keys/secret.ts';
-import { createLog, raiseAlarm } from '../../telemetry/log.ts';
+import { raiseAlarm } from '../../telemetry/alarms.ts';
+import { createLog } from '../../telemetry/log.ts';
 import { isTemporalGiven, loadTemporal } from '../../config/temporal.ts';
 
 describe('a crash point', () => {

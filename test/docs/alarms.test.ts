@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { root } from './variables.ts';
 
 /** Every alarm has a test that names it: one that looks for it in a log. */
-const alarms = /export type Alarm =([^;]+);/.exec(readFileSync(join(root, 'telemetry/log.ts'), 'utf8'))![1]!;
+const alarms = /export type Alarm =([^;]+);/.exec(readFileSync(join(root, 'telemetry/alarms.ts'), 'utf8'))![1]!;
 const names = [...alarms.matchAll(/'(\w+)'/g)].map((match) => match[1]!);
 
 /** Its subject is the counting and logging of alarms; those that it raises are examples. */

@@ -27,7 +27,7 @@ test.each<[string, readonly string[]]>([
   ['No order', Object.keys(NOT_PLACED)],
   ['A step not taken', Object.keys(NOT_TAKEN)],
   ['Review reasons', [...unionOf('domain/review.ts', 'ReviewReason'), ...unionOf('domain/judge.ts', 'JudgedReason')]],
-  ['Alarms', unionOf('telemetry/log.ts', 'Alarm')],
+  ['Alarms', unionOf('telemetry/alarms.ts', 'Alarm')],
   ['Findings of the audit', Object.keys(FINDINGS)],
   ['What the database refuses', raised()],
 ])('%s', (heading, codes) => {

@@ -20,7 +20,7 @@ test.each([
   ['where does money move?', 'ledger/credit.ts', 'creditAll'],
   ['what does the audit compare a deposit with?', 'audit/histories/compare-deposit.ts', 'compare'],
   ['what is a finding called, and what is to be done?', 'audit/report/findings.ts', 'FINDINGS'],
-  ['which alarms are there?', 'telemetry/log.ts', 'export type Alarm'],
+  ['which alarms are there?', 'telemetry/alarms.ts', 'export type Alarm'],
   ['how is a callback’s address made?', 'providers/callback-address.ts', 'callbackUrl'],
   ['what happens after a restore?', 'intake/restored.ts', 'mendDeposit'],
   ['who may ask how often?', 'api/http/rate-limit.ts', 'Buckets'],
