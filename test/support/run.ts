@@ -1,17 +1,23 @@
-import { createVitest, parseCLI } from 'vitest/node';
+import { createVitest } from 'vitest/node';
+import { readArgumentsOr } from '../../config/command-line.ts';
 
 /**
- * `npm test`: Vitest, with its own arguments. On a CI, whose machine can starve one test, the failed files run a second time,
- * each alone after all others and in a process of its own; the summary names them. Locally they stay red.
+ * `npm test`: all tests, or the named files. Where `CI` is set, on a machine that can starve one test, the failed files
+ * run a second time, each alone after all others and in a process of its own. The summary names what passed only then.
+ * `npx vitest` takes Vitest's own options, and runs everything once.
  */
 
-/** So many failed files are no accident. */
+const USAGE = 'npm test [-- FILE…] [-t "NAME OF A CASE"]';
+/** More failed files than these are no accident. */
 const MOST_AGAIN = 3;
 
-const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)]);
-const vitest = await createVitest('test', { ...options, watch: false });
+const { values, positionals } = readArgumentsOr(USAGE, {
+  testNamePattern: { type: 'string', short: 't', default: '' },
+  root: { type: 'string', default: process.cwd() },
+});
+const vitest = await createVitest('test', { ...values, watch: false });
 try {
-  const { unhandledErrors } = await vitest.start(filter);
+  const { unhandledErrors } = await vitest.start(positionals);
   const failed = vitest.state.getTestModules().filter((module) => !module.ok());
   if (process.env['CI'] !== undefined && failed.length <= MOST_AGAIN) {
     for (const module of failed) await vitest.runTestSpecifications([module.toTestSpecification()]);
@@ -20,7 +26,8 @@ try {
   }
 } catch (error) {
   process.exitCode = 1;
-  console.error(error instanceof Error && error.name === 'FilesNotFoundError' ? error.message : error);
+  // Vitest has said which files there are none of.
+  if (!(error instanceof Error && error.message === 'No test files found')) console.error(error);
 } finally {
   await vitest.exit();
 }
