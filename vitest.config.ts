@@ -73,8 +73,9 @@ export default defineConfig({
     maxWorkers: 4,
     // A call of Temporal's client that waited for its next try when its file ended: it fails from a timer, and nobody asks.
     onUnhandledError: ({ message }) => message !== 'Channel has been shut down',
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Only what hangs takes so long, on any machine.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     reporters: ['default', './test/support/plain-summary.ts'],
   },
 });

@@ -24,7 +24,7 @@ test('nothing that a login of the engine may do goes unseen: it is refused, chan
   const many = (verdict: string) => all.reduce((sum, [name, n]) => (name === verdict ? sum + n : sum), 0);
   for (const verdict of ['refused', 'changed nothing', 'found', 'legal'])
     expect(many(verdict), verdict).toBeGreaterThan(5);
-}, 200_000);
+});
 
 test('an effect is the same a minute later, when only its times are, as far from when each was tried', () => {
   const change = (at: string, state = 'PLACEMENT_UNKNOWN') => ({

@@ -3,7 +3,7 @@ import { issueKey, revokeKeys } from '../../database/queries/api-keys.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 import { arrives, decideTogether, opened, operator, placed } from './decisions.ts';
 import { expectRefusal, stored } from './evidence.ts';
-import { withApi } from './parts.ts';
+import { withLimits } from './parts.ts';
 
 const engine = await startEngine();
 const scopes = ['deposits:create', 'deposits:read'] as const;
@@ -184,7 +184,7 @@ describe('a pair of keys', () => {
 });
 
 describe('a limit', () => {
-  const limited = (env: Record<string, string>, work: () => Promise<void>) => withApi(engine, { env }, work);
+  const limited = (env: Record<string, string>, work: () => Promise<void>) => withLimits(engine, env, work);
 
   test('of requests holds for one key and no other, says when to go on, and stores nothing', async () => {
     await limited({ API_RATE_LIMIT: '1', API_RATE_BURST: '5' }, async () => {

@@ -7,7 +7,7 @@ import { createChecker, type Document } from '../support/pages/document.ts';
 import { type Answer, startEngine } from '../support/engine.ts';
 import { arrives, opened, operator, placed } from './decisions.ts';
 import { fault as sandboxFault } from './evidence.ts';
-import { withApi } from './parts.ts';
+import { withApi, withLimits } from './parts.ts';
 
 const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
 const document: Document = (await engine.call('GET', '/openapi.json', undefined, { key: null })).body;
@@ -127,7 +127,7 @@ describe('what the engine answers is what the document describes', () => {
     const answer = await engine.create();
     await engine.startWorker();
     expectDescribed('/v1/deposits', 'POST', answer, 202);
-  }, 30_000);
+  });
 
   test('cases, from the doubt of a credit and a callback that cannot be read to their decisions', async () => {
     const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
@@ -205,7 +205,7 @@ describe('what the engine answers is what the document describes', () => {
     const unsold = await post(refused);
     expectRefused(unsold, 422);
     expect(unsold.body.type).toBe('/docs#error-NO_ADVERTISEMENT');
-    await withApi(engine, { env: { API_RATE_BURST: '1', API_RATE_LIMIT: '1' } }, async () => {
+    await withLimits(engine, { API_RATE_BURST: '1', API_RATE_LIMIT: '1' }, async () => {
       await engine.call('GET', '/v1/deposits');
       const soon = await engine.call('GET', '/v1/deposits');
       expectDescribed('/v1/deposits', 'GET', soon, 429);

@@ -1,6 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { Client } from '@temporalio/client';
-import { afterAll, expect } from 'vitest';
+import { afterAll, expect, vi } from 'vitest';
 import { RELAY_TIMES, type RelayTimes } from '../../intake/relay/relay.ts';
 import { startApi } from '../../api/start.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
@@ -46,6 +46,23 @@ export async function withApi<T>(engine: Engine, change: ApiChange, work: () => 
   } finally {
     await engine.api.close();
     engine.api = usual;
+  }
+}
+
+/** While `work` runs, an API has these limits and no second passes for them: nothing that was taken comes back. */
+export async function withLimits(
+  engine: Engine,
+  env: Record<string, string>,
+  work: () => Promise<void>,
+): Promise<void> {
+  const clock = vi.spyOn(performance, 'now');
+  try {
+    await withApi(engine, { env }, () => {
+      clock.mockReturnValue(performance.now());
+      return work();
+    });
+  } finally {
+    clock.mockRestore();
   }
 }
 

@@ -63,7 +63,7 @@ const remove = async (workflowId: string, runId?: string) => {
   });
   const isGone = async () => (await histories.fetch(workflowId, runId ?? '')) === null;
   // The server deletes slowly.
-  await until('the workflow to be gone', isGone, 110_000);
+  await until('the workflow to be gone', isGone);
 };
 
 /** One that was archived before Temporal lost it, and one that was not. */

@@ -27,7 +27,7 @@ test('T1, T2, T10, T11, T12, T22: of all hostile callbacks none is accepted or l
   const { json, markdown } = writeReport(report);
   expect(JSON.parse(json)).toMatchObject({ seed: 20_260_301, accepted: 0, bound95: 3 / report.attempts });
   expect(markdown.match(/^\| (signatures|tokens|forms|middle) \|/gm)).toHaveLength(report.classes.length);
-}, 300_000);
+});
 
 describe('the plan of an attack', () => {
   test.each(Object.values(SERIES))(

@@ -42,7 +42,7 @@ test('hundreds of generated requests get no answer that the document does not de
   // Along the links a credit was doubted, and its proposal confirmed; whether by two is left to chance.
   const { rows } = await engine.db.owner.query(`select distinct step from engine.decision order by 1`);
   expect(rows.map(({ step }) => step)).toEqual(expect.arrayContaining(['confirm', 'propose']));
-}, 180_000);
+});
 
 test('and an answer that is not described, or not as described, is found', async () => {
   const other: Document = JSON.parse(JSON.stringify(document));

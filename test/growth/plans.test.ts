@@ -170,7 +170,7 @@ test(
       await auditor.end();
     }
   },
-  DEPOSITS > 0 ? 3 * HOURS : 120_000,
+  DEPOSITS > 0 ? 3 * HOURS : 300_000,
 );
 
 /** 32 MB: the limit for a statement about one deposit or one page of a list. Pruning is about a batch. */

@@ -9,7 +9,8 @@ import { findOutside } from '../../local/servers/outside-directories.ts';
 import { root } from '../../local/servers/paths.ts';
 import { isAlive, run, start } from '../../local/servers/process.ts';
 import { isPackaged } from '../support/postgres-package.ts';
-import { makeDirectory, occupyPort, until, writeScript } from './support.ts';
+import { until } from '../support/until.ts';
+import { makeDirectory, occupyPort, writeScript } from './support.ts';
 
 /** A throw-away server; its data go when the test is over. */
 async function started(options: Partial<PostgresOptions> & { directory: string }): Promise<PostgresServer> {

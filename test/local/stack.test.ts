@@ -17,7 +17,8 @@ import { createStory } from '../../local/terminal/story.ts';
 import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
 import { sendAfterRebinding, sendAsOwn, sendFromOtherSite } from './hostile-page.ts';
 import { knowsListeners, listenersOf } from './listeners.ts';
-import { makeDataDirectory, until } from './support.ts';
+import { until } from '../support/until.ts';
+import { makeDataDirectory } from './support.ts';
 
 /** Keeps the test run's own servers away from the stack. */
 function plainEnvironment(): NodeJS.ProcessEnv {
@@ -137,7 +138,7 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   const after = localEnv(dataDirectory);
   expect(after['WORKER_PID']).not.toBe(before['WORKER_PID']);
   expect({ ...after, WORKER_PID: '' }).toEqual({ ...before, WORKER_PID: '' });
-}, 180_000);
+});
 
 const chromium = findBrowser();
 if (chromium === null || !knowsListeners)
@@ -176,7 +177,7 @@ describe.skipIf(chromium === null || !knowsListeners)('a page of another site', 
     // Requests of its own pages still work.
     const path = `/api/v1/namespaces/default/workflows/${encodeURIComponent(open.workflowId)}/terminate`;
     expect(await webUi.evaluate(sendAsOwn, [[path, '{}'] as const])).toEqual([200]);
-  }, 180_000);
+  });
 });
 
 test('cut connections end no process, and every deposit of that time is credited once', async () => {
@@ -225,7 +226,7 @@ test('cut connections end no process, and every deposit of that time is credited
   expect((await facts.api.readWallet('wallet-8')).balance).toBe(`${250 * credited.length}`);
   expect(running.told()).toBe(told);
   expect(recordedPids(dataDirectory)).toEqual(before);
-}, 180_000);
+});
 
 test('a second start goes on with what was open', async () => {
   const sandboxUrl = facts.places.sandboxUrl ?? '';
@@ -246,7 +247,7 @@ test('a second start goes on with what was open', async () => {
   const left = pidsOf(localEnv(dataDirectory));
   await second.stack.stop();
   expect(left.filter(isAlive)).toEqual([]);
-}, 180_000);
+});
 
 test('a start that is told to stop ends with nothing running', async () => {
   const { stack, told } = makeStack(makeDataDirectory());

@@ -8,7 +8,8 @@ import { apiPart, sandboxPart } from '../../local/stack/engine-parts.ts';
 import { endLeftovers, nodePart, PartStartError, stackThatRuns, writeRecord } from '../../local/stack/node-part.ts';
 import { isAlive, start } from '../../local/servers/process.ts';
 import { createSupervisor, type StackPart, StoppedError, type SupervisorEvent } from '../../local/stack/supervisor.ts';
-import { makeDirectory, until } from './support.ts';
+import { until } from '../support/until.ts';
+import { makeDirectory } from './support.ts';
 
 const quick = { firstMs: 5, longestMs: 20, calmAfterMs: 60_000 };
 const READY = `console.log('ready');`;

@@ -3,7 +3,6 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 
 /** `onTestFinished`, or `afterAll` for resources that the tests of a file share. */
@@ -34,15 +33,6 @@ export function writeScript(path: string, body: string): string {
   writeFileSync(path, `#!/bin/sh\n${body}\n`);
   chmodSync(path, 0o755);
   return path;
-}
-
-/** Polls until the condition holds; fails with its description. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 40_000;
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`waited 40 s for: ${what}`);
-    await sleep(10);
-  }
 }
 
 /** Listens on loopback until the test is over and returns the port. */

@@ -23,7 +23,7 @@ test('every sequence of payments, decisions, doubts and crashes leaves the books
   expect(Object.keys(tried)).toEqual(
     expect.arrayContaining(['parked: credit', 'credited: reverse', 'unreadable: credit']),
   );
-}, 300_000);
+});
 
 test('credits, decisions and callbacks at once on few deposits never wait for each other in a circle, and the books are right', async () => {
   const { deadlocks, deadlocksCounted, faults, did, transactions } = await runStorm(await createTestDatabase(), {
@@ -36,7 +36,7 @@ test('credits, decisions and callbacks at once on few deposits never wait for ea
   expect(transactions).toBeGreaterThan(STORM);
   expect(did['credit posted']).toBeGreaterThan(0);
   expect(did['decision decided']).toBeGreaterThan(0);
-}, 120_000);
+});
 
 test('batches that claim the same transaction codes crosswise never wait for each other in a circle', async () => {
   expect(await crossCodes(await createTestDatabase(), 20)).toBe(0);
@@ -48,4 +48,4 @@ test('a row that somebody holds does not delay the credit of another deposit in 
   // of two seconds.
   expect(besideHeldDeposit).toBeLessThan(10 * free + 200);
   expect(besideHeldCallback).toBeLessThan(10 * free + 200);
-}, 60_000);
+});

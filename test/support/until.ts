@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A check costs about 10 ms of a core, so the poll backs off. */
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
+/** Only what never comes takes so long, on any machine. */
+const GIVEN_UP_MS = 120_000;
 
 /**
  * Polls until there is a result. Throws after a long time without one, with `what` and the report of `instead`. Waits
@@ -10,8 +12,8 @@ const LONGEST_PAUSE_MS = 200;
  */
 export async function until<T>(
   what: string,
-  ask: () => Promise<T | null | undefined | false>,
-  withinMs = 50_000,
+  ask: () => T | null | undefined | false | Promise<T | null | undefined | false>,
+  withinMs = GIVEN_UP_MS,
   instead: () => string = () => '',
 ): Promise<T> {
   const end = performance.now() + withinMs;

@@ -83,14 +83,10 @@ async function payBySignature(arena: Arena, ticket: Caught['ticket'], victim: Vi
 async function faultsOf(arena: Arena, interception: Interception, victim: Victim): Promise<string[]> {
   const { world } = arena;
   const n = victim.order.externalOrderNumber;
-  const rows = await until(
-    `every message of ${n} to have an owner`,
-    async () => {
-      const all = await inboxOf(world, n);
-      return all.every((row) => row.outcome !== null || !row.acked) && all;
-    },
-    20_000,
-  );
+  const rows = await until(`every message of ${n} to have an owner`, async () => {
+    const all = await inboxOf(world, n);
+    return all.every((row) => row.outcome !== null || !row.acked) && all;
+  });
   const faults: string[] = [];
   const told = rows.map(({ receipt, reason }) => (reason === null ? receipt : `${receipt} ${reason}`));
   const expected = [...(interception.paidBefore === true ? ['first'] : []), ...interception.kept];

@@ -104,7 +104,7 @@ test('whatever is changed in a history is found, and never ends the audit', asyn
   });
   await fc.assert(property, { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) });
   expect(findingsOf(await book.audit(url))).toEqual([]);
-}, 300_000);
+});
 
 /** Forges one deposit completely: its wallet, in every place, with both chains. */
 const { credited, decided, rejected, price } = book.deposits;

@@ -68,7 +68,7 @@ test('none of them is an alarm', async () => {
   expect(found).toEqual([]);
   expect(report.counts.histories).toBeGreaterThanOrEqual(ways.length);
   expect(report.checks.find(({ id }) => id === 'books')!.checked).toBe(report.counts.histories);
-}, 300_000);
+});
 
 test('the evidence of a deposit tells a confirmation that was refused from one that counted', async () => {
   const { rows } = await world.db.owner.query<{ n: string }>(

@@ -32,4 +32,4 @@ test('an audit that is killed goes on with what it had not finished, and comes t
   expect(goesOn.code).toBe(0);
   expect(goesOn.told[0]).toMatch(/^going on where it stopped: 1 of 2 parts are done$/);
   expect(JSON.parse(await contentOf(goesOn.paths[0]!))).toEqual(JSON.parse(await contentOf(whole.paths[0]!)));
-}, 300_000);
+});

@@ -105,7 +105,6 @@ describe('the worker is killed', () => {
       await engine.auditLedger();
       await next.kill('SIGTERM');
     },
-    120_000,
   );
 
   test('at create.beforeComplete, the answer stored: the link is there, one order, one credit', async () => {

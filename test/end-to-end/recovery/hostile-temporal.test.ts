@@ -31,9 +31,9 @@ test('one with a memo that nobody can open, or a name that no table holds, hides
     await client.workflow.start('deposit', { workflowId: depositWorkflowId(lost), taskQueue: 'nobody', args: [] });
   });
   const told = () => log.fields('deposit_row_missing').map((fields) => fields['deposit']);
-  await until('all to be told', async () => [hostile, lost, 'a?b'].every((n) => told().includes(n)), 20_000);
+  await until('all to be told', async () => [hostile, lost, 'a?b'].every((n) => told().includes(n)));
   const cases = () => log.fields('case_row_missing').map((fields) => fields['case']);
-  await until('cases', async () => ['review:?', 'review:999999-00000000'].every((id) => cases().includes(id)), 20_000);
+  await until('cases', async () => ['review:?', 'review:999999-00000000'].every((id) => cases().includes(id)));
   // The audit and the archiver continue as well.
   const fresh = await engine.db.owner.connect();
   try {
@@ -58,7 +58,7 @@ test('a case without a row whose beginning nobody can read is told, also after a
     await noteRestored(engine.db.owner);
   });
   const cases = () => log.fields('case_row_missing').map((fields) => fields['case']);
-  await until('cases', async () => [id, named].every((one) => cases().includes(one)), 20_000);
+  await until('cases', async () => [id, named].every((one) => cases().includes(one)));
 });
 
 test('one that ended in place of a deposit, and nobody can open what it came to: people have the deposit', async () => {

@@ -112,7 +112,7 @@ test('T23: however callbacks and decisions interleave, a deposit is credited by 
     { numRuns: 15, lanes: 3 },
   );
   await engine.auditLedger();
-}, 180_000);
+});
 
 /** Both operators credit every payment that may be credited, each proposing and confirming at once. */
 async function decideAll(orders: readonly Order[]): Promise<void> {

@@ -184,7 +184,7 @@ describe('an open row of which the workflow is not there', () => {
           seen = await ownerOf(n, api);
           return JSON.stringify(seen) === JSON.stringify(expected);
         },
-        30_000,
+        undefined,
         () => `: ${JSON.stringify(seen)}`,
       );
     }

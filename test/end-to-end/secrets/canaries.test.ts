@@ -303,7 +303,7 @@ test('the engine goes good ways and bad ones, saying all it can', async () => {
   await worker.kill('SIGTERM');
   await api.kill('SIGTERM');
   logs.splice(0, 2, { name: 'log of the API', text: api.log() }, { name: 'log of the worker', text: worker.log() });
-}, 180_000);
+});
 
 test('and once more with the payload codec on', async () => {
   const env = { ...engine.env, TEMPORAL_CODEC_KEY: codecKey, TEMPORAL_CODEC_KEY_PREVIOUS: secret() };
@@ -328,7 +328,7 @@ test('and once more with the payload codec on', async () => {
   answers.push(await login.text(), JSON.stringify([...login.headers]));
   for (const part of parts) await part.kill('SIGTERM');
   logs.push(...parts.map((part, at) => ({ name: `log ${at} with the codec on`, text: part.log() })));
-}, 120_000);
+});
 
 test('and falls over wrong settings', async () => {
   const password = secret();
@@ -350,7 +350,7 @@ test('and falls over wrong settings', async () => {
   ];
   for (let at = 0; at < falls.length; at += 3)
     await Promise.all(falls.slice(at, at + 3).map(([entry, env]) => crash(entry, env)));
-}, 180_000);
+});
 
 describe('what is left behind', () => {
   test('T30: holds no name, signature, token or key, in any spelling', async () => {
@@ -358,7 +358,7 @@ describe('what is left behind', () => {
     expect(Object.keys(canaries).length).toBeGreaterThan(40);
     expect(sources.filter(({ text }) => text.length > 100).length).toBeGreaterThan(30);
     expect(findCanaries(canaries, sources)).toEqual([]);
-  }, 120_000);
+  });
 
   test('was looked at where it matters: the logs, answers, tables and histories say what happened', async () => {
     const sources = await everything();
