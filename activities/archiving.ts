@@ -117,26 +117,34 @@ async function archiveOne(
 ): Promise<boolean> {
   if (listed === undefined)
     throw new Error(`${plainName(work.workflowId)} is no id of ours: its runs cannot be listed`);
-  const runs = await deps.histories.runs(work.workflowId, listed);
-  if (runs.state === 'open') return false;
   const rows: NewArchiveRow[] = [];
   const gone: (string | null)[] = [];
   const seen = new Set(held.map(({ runId }) => runId));
-  const toKeep = [...runs.runIds];
-  for (const runId of toKeep) {
-    if (seen.has(runId)) continue;
-    seen.add(runId);
-    const kept = await keepHistory(deps, work.workflowId, runId);
-    if (kept === 'open') return false;
-    if (kept === 'gone') gone.push(runId);
-    else {
-      rows.push(kept.row);
-      toKeep.push(...kept.names);
+  async function keep(runIds: readonly string[]): Promise<boolean> {
+    const toKeep = [...runIds];
+    for (const runId of toKeep) {
+      if (seen.has(runId)) continue;
+      seen.add(runId);
+      const kept = await keepHistory(deps, work.workflowId, runId);
+      if (kept === 'open') return false;
+      if (kept === 'gone') gone.push(runId);
+      else {
+        rows.push(kept.row);
+        toKeep.push(...kept.names);
+      }
     }
+    return true;
   }
-  if (runs.latest === null && held.length === 0 && gone.length === 0) gone.push(null);
+  if (!(await keep(listed))) return false;
+  let isDone = false;
+  // A newer run than those of the list comes with a later list, if this one has given any.
+  if (rows.length === 0) {
+    const latest = await deps.histories.latest(work.workflowId);
+    if (latest?.isOpen === true || (latest !== null && !(await keep([latest.runId])))) return false;
+    if (latest === null && held.length === 0 && gone.length === 0) gone.push(null);
+    isDone = rows.length === 0 && (latest === null || listed.includes(latest.runId));
+  }
   rows.sort((a, b) => Number(a.closedAtUs - b.closedAtUs));
-  const isDone = rows.length === 0 && (runs.latest === null || listed.includes(runs.latest));
   // In one transaction, so that a workflow with a row in the archive has all its runs there that are known.
   const news = await inTransaction(deps.pool, async (client) => {
     for (const row of rows) await appendArchive(client, row);

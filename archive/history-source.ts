@@ -10,11 +10,6 @@ export const isGone = (error: unknown): boolean => {
   return name === 'WorkflowNotFoundError' || code === NOT_FOUND;
 };
 
-/** The runs of a workflow id. `latest` null: Temporal has no such workflow, although older runs may be left. */
-export type Runs =
-  | { readonly state: 'open' }
-  | { readonly state: 'closed'; readonly runIds: readonly string[]; readonly latest: string | null };
-
 /** The source of histories. Every method throws when Temporal cannot be reached; a retry helps. */
 export interface HistorySource {
   /**
@@ -22,8 +17,8 @@ export interface HistorySource {
    * may be missing. An id of another form than ours is not looked up and not in the result.
    */
   listed(workflowIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
-  /** Returns all runs of the id, oldest first: the `listed` ones and the newest. */
-  runs(workflowId: string, listed: readonly string[]): Promise<Runs>;
+  /** The newest run of the id, of which no list lags. Null: Temporal has no such workflow, although older runs may be left. */
+  latest(workflowId: string): Promise<{ readonly runId: string; readonly isOpen: boolean } | null>;
   /** Null: Temporal does not have it. */
   fetch(workflowId: string, runId: string): Promise<History | null>;
   /** How long Temporal keeps a closed history. */

@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import type { HistorySource, Runs } from '../archive/history-source.ts';
+import type { HistorySource } from '../archive/history-source.ts';
 import { unopened } from '../config/temporal.ts';
 
 /** gRPC: not found. */
@@ -26,11 +26,9 @@ export function temporalHistories(client: Client): HistorySource {
         runs.get(workflowId)?.push(runId);
       return runs;
     },
-    async runs(workflowId, listed): Promise<Runs> {
+    async latest(workflowId) {
       const latest = await unlessGone(() => unopened(client).getHandle(workflowId).describe());
-      if (latest?.status.name === 'RUNNING') return { state: 'open' };
-      const newest = latest === null || listed.includes(latest.runId) ? [] : [latest.runId];
-      return { state: 'closed', runIds: [...listed, ...newest], latest: latest?.runId ?? null };
+      return latest === null ? null : { runId: latest.runId, isOpen: latest.status.name === 'RUNNING' };
     },
     async fetch(workflowId, runId) {
       const handle = client.workflow.getHandle(workflowId, runId);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
 import type { Bench, LoadedEngine } from '../bench.ts';
 import { inTurns } from '../figures/rounds.ts';
 import { alone, type Figure, median, rounded } from '../figures/statistics.ts';
@@ -7,6 +8,7 @@ import { cpuWhile } from '../ground/processes.ts';
 import { openStatements, type StatementCounts } from '../servers/statements.ts';
 import { closedLoop } from '../load/loops.ts';
 import { type Part, roundsTold } from '../part.ts';
+import { TASK_QUEUE } from '../../../workflows/messages.ts';
 
 /** The wait after the last credit, for rows that are written later. */
 const AFTERWARDS_MS = 2_500;
@@ -19,9 +21,10 @@ export const costPart: Part = {
     const loaded = await bench.engine();
     const cpu = await cpuOfDeposits(bench, loaded);
     const counts = bench.servers.hasStatements ? await countStatements(bench, loaded) : null;
-    const figures: Record<string, Figure> = { ...counts?.figures, ...cpu.figures };
+    const archiving = await cpuOfArchiving(bench, loaded);
+    const figures: Record<string, Figure> = { ...counts?.figures, ...cpu.figures, ...archiving.figures };
     const notes = counts === null ? ['This PostgreSQL has no pg_stat_statements: only CPU was counted.'] : [];
-    return { P14: { figures, tables: [cpu.table, ...(counts?.tables ?? [])], notes } };
+    return { P14: { figures, tables: [cpu.table, archiving.table, ...(counts?.tables ?? [])], notes } };
   },
 };
 
@@ -71,6 +74,52 @@ async function cpuOfDeposits(bench: Bench, { engine, load }: LoadedEngine) {
       'CPU ms beyond the floor': alone(beyond, 'ms'),
     },
   };
+}
+
+/** More passes are needed only where a list of Temporal lags. */
+const MOST_PASSES = 10;
+
+/**
+ * CPU of archiving what was made until now, for one deposit, minus that of the idle engine. Each workflow comes twice: to
+ * be archived, and to be confirmed by a later list.
+ */
+async function cpuOfArchiving(bench: Bench, { engine }: LoadedEngine) {
+  bench.tell('CPU of archiving');
+  const due = () =>
+    engine.admin(async (client) => {
+      await client.query('update engine.archive_due set look_at = clock_timestamp()');
+      const { rows } = await client.query<{ n: number }>('select count(*)::int as n from engine.archive_due');
+      return rows[0]!.n;
+    });
+  const connection = await Connection.connect({ address: bench.servers.temporalAddress });
+  try {
+    const client = new Client({ connection, namespace: engine.database });
+    const archive = { taskQueue: TASK_QUEUE, workflowId: 'archive', args: [] };
+    const { idleMs } = bench.scale.cost;
+    const idle = await cpuWhile(engine.pids(), () => sleep(idleMs));
+    const count = await due();
+    const startedMs = performance.now();
+    const busy = await cpuWhile(engine.pids(), async () => {
+      for (let pass = 0; (await due()) > 0; pass += 1) {
+        if (pass === MOST_PASSES) throw new Error('the archive has not come to its end');
+        await client.workflow.execute('archive', archive);
+      }
+    });
+    const share = (performance.now() - startedMs) / idleMs;
+    const spent = Object.entries(busy).map(([name, ms]) => [name, (ms - idle[name as 'api'] * share) / count] as const);
+    const all = spent.reduce((sum, [, ms]) => sum + ms, 0);
+    const title = `CPU ms of archiving one of ${count} deposits, idle taken off`;
+    return {
+      figures: { 'archiving CPU ms': alone([all], 'ms') },
+      table: {
+        title,
+        columns: ['process', 'ms'],
+        rows: spent.map(([name, ms]) => [name, rounded(ms)]),
+      } satisfies Table,
+    };
+  } finally {
+    await connection.close();
+  }
 }
 
 async function countStatements(bench: Bench, { engine, load }: LoadedEngine) {
