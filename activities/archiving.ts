@@ -9,7 +9,7 @@ import { inLanes } from '../telemetry/lanes.ts';
 import { raiseAlarm } from '../telemetry/alarms.ts';
 import type { Log } from '../telemetry/log.ts';
 import { plainName } from '../domain/ids.ts';
-import { inTransaction } from '../database/pool.ts';
+import { type Db, inTransaction } from '../database/pool.ts';
 
 export interface ArchivingDependencies {
   readonly pool: pg.Pool;
@@ -146,13 +146,16 @@ async function archiveOne(
   }
   rows.sort((a, b) => Number(a.closedAtUs - b.closedAtUs));
   // In one transaction, so that a workflow with a row in the archive has all its runs there that are known.
-  const news = await inTransaction(deps.pool, async (client) => {
-    for (const row of rows) await appendArchive(client, row);
+  const write = async (db: Db) => {
+    for (const row of rows) await appendArchive(db, row);
     const news: (string | null)[] = [];
-    for (const runId of gone) if (await noteLost(client, work, runId)) news.push(runId);
-    if (isDone) await finishClosed(client, [work]);
+    for (const runId of gone) if (await noteLost(db, work, runId)) news.push(runId);
+    if (isDone) await finishClosed(db, [work]);
     return news;
-  });
+  };
+  // A statement alone is a transaction.
+  const isOne = rows.length + gone.length + (isDone ? 1 : 0) === 1;
+  const news = isOne ? await write(deps.pool) : await inTransaction(deps.pool, write);
   for (const runId of news) raiseAlarm(deps.log, 'history_lost', { workflowId: work.workflowId, runId });
   return rows.length > 0;
 }
