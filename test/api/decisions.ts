@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
-import type { Answer, Engine } from '../support/engine.ts';
+import { type Answer, type Engine, isLate } from '../support/engine.ts';
 import type { CallbackData, Order } from '../../domain/order.ts';
 import { until } from '../support/until.ts';
 
@@ -42,9 +42,6 @@ export async function operator(engine: Engine, name: string): Promise<OperatorHa
   };
 }
 
-/** Whether the workflow did not answer in time; the caller has to ask again. */
-const isLate = ({ status }: Answer) => status === 202 || status === 503;
-
 /** Sends a step of an operator, again where the case does not show it (docs/guides/reviews.md#when-a-case-does-not-answer). */
 function stepped(
   hands: OperatorHands,
@@ -64,13 +61,7 @@ function stepped(
 
 /** A deposit that waits for its payment. */
 export async function placed(engine: Engine, change: Record<string, unknown> = {}): Promise<Order> {
-  const body = engine.body(change);
-  const created = await until('the deposit to be placed', async () => {
-    const answer = await engine.call('POST', '/v1/deposits', body);
-    return !isLate(answer) && answer;
-  });
-  expect([200, 201], created.text).toContain(created.status);
-  const { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode } = created.body;
+  const { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode } = await engine.place(change);
   return { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode };
 }
 

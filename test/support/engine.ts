@@ -52,6 +52,8 @@ export interface Engine {
   /** The document's first example, with `change` applied. */
   body(change?: Record<string, unknown>): Record<string, unknown>;
   create(change?: Record<string, unknown>): Promise<Answer>;
+  /** Creates a deposit as a caller has to: again where the answer is late. Throws unless its order is placed. */
+  place(change?: Record<string, unknown>): Promise<Answer['body']>;
   /** The customer pays and the seller releases at once. */
   pay(externalOrderNumber: string): Promise<void>;
   deposit(externalOrderNumber: string): Promise<Answer['body']>;
@@ -86,6 +88,9 @@ export interface EngineOptions {
 const QUICK_RELAY: RelayTimes = { everyMs: 250, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 const key = () => randomBytes(32).toString('base64url');
 const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
+
+/** Whether nobody answered in time; the caller has to ask again. */
+export const isLate = ({ status }: Answer): boolean => status === 202 || status === 503;
 
 /** The engine for a test file, on the run's own Postgres; stopped when the file is done. */
 export async function startEngine(options: EngineOptions = {}): Promise<Engine> {
@@ -229,6 +234,19 @@ async function launchOn(
       ...change,
     }),
     create: (change) => engine.call('POST', '/v1/deposits', engine.body(change)),
+    async place(change) {
+      const body = engine.body(change);
+      const {
+        status,
+        text,
+        body: placed,
+      } = await until('the deposit to be placed', async () => {
+        const answer = await engine.call('POST', '/v1/deposits', body);
+        return !isLate(answer) && answer;
+      });
+      if (status !== 200 && status !== 201) throw new Error(`a deposit was not placed: ${status} ${text}`);
+      return placed;
+    },
     async pay(externalOrderNumber) {
       await engine.control('POST', `/orders/${externalOrderNumber}/pay`, { immediately: true });
     },

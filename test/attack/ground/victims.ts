@@ -35,9 +35,11 @@ export async function createVictim(world: World, shape: Shape, mtc = '5000'): Pr
   const amount = known(parseMtc(mtc), 'mtc');
   const fiat = formatUnits(mulDivFloor(amount, known(parseMtc(PRICE[shape.currencyCode]), 'price'), UNITS_PER_ONE));
   const asked = shape.buyCoinMode === 'MtcAmount' ? { mtcAmount: mtc } : { mtcAmount: undefined, totalPrice: fiat };
-  const created = await world.engine.create({ ...shape, ...asked, wallet: 'wallet-victim' });
-  if (created.status !== 201) throw new Error(`a deposit was not placed: ${created.status} ${created.text}`);
-  const { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode } = created.body;
+  const { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode } = await world.engine.place({
+    ...shape,
+    ...asked,
+    wallet: 'wallet-victim',
+  });
   const placement = world.placements.requests.findLast((request) => request.body.includes(`"${externalOrderNumber}"`))!;
   return {
     order: { externalOrderNumber, wallet, buyCoinMode, mtcAmount, totalPrice, currencyCode },
