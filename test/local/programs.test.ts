@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -85,6 +85,16 @@ test.each(['growth', 'bench'])('%s refuses to measure for a file that it cannot 
   const { code, stdout, stderr } = await program(name, '--out', join(root, 'package.json', 'below'));
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toMatch(/^--out ".*" cannot be written \(E[A-Z]+\)\.\n\nnpm run /);
+});
+
+// A stack of this clone would be used.
+test.skipIf(existsSync(join(root, '.data/local.env')))('a scenario says that no stack runs', async () => {
+  const { code, stdout, stderr } = await program('scenario', 'customer-pays-twice');
+  expect({ code, stdout, stderr }).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'Nothing runs here: start it with npm start, in another terminal.\n',
+  });
 });
 
 test('a process whose settings are wrong lists them and ends with 1, without a stack', async () => {
