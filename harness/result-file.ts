@@ -16,14 +16,17 @@ export function readResult<T>(file: string, command: string, usage: string, text
   return endMisused(`${JSON.stringify(file)} is no result of ${command}, or not a whole one`, usage);
 }
 
-/** Ends this process with 2 if the file of `--out` cannot be written, before anything is measured for it. */
-export function refuseUnwritable(file: string, usage: string): void {
+/** Ends this process with 2 if the file of the option cannot be written, before anything is done for it. */
+export function refuseUnwritable(usage: string, option: string, file: string): void {
   try {
     mkdirSync(dirname(file), { recursive: true });
     const isNew = !existsSync(file);
     closeSync(openSync(file, 'a'));
     if (isNew) rmSync(file);
   } catch (error) {
-    endMisused(`--out ${JSON.stringify(file)} cannot be written (${(error as NodeJS.ErrnoException).code})`, usage);
+    endMisused(
+      `--${option} ${JSON.stringify(file)} cannot be written (${(error as NodeJS.ErrnoException).code})`,
+      usage,
+    );
   }
 }

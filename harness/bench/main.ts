@@ -23,7 +23,7 @@ const options = readOwnArgumentsOr(BENCH_USAGE, (args) => parseBenchOptions(args
 if (options.before !== null) commitOr(BENCH_USAGE, 'before', options.before);
 const old =
   options.compare === null ? null : readResult<BenchRun>(options.compare, 'npm run bench', BENCH_USAGE, reportOf);
-refuseUnwritable(join(options.out, 'result.json'), BENCH_USAGE);
+refuseUnwritable(BENCH_USAGE, 'out', join(options.out, 'result.json'));
 // Two runs in one clone would build into the same place and disturb each other's figures.
 let release;
 try {

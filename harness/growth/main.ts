@@ -14,7 +14,7 @@ import { measureGrowth } from './run.ts';
  */
 
 const options = readOwnArgumentsOr(GROWTH_USAGE, parseGrowthOptions);
-refuseUnwritable(options.out, GROWTH_USAGE);
+refuseUnwritable(GROWTH_USAGE, 'out', options.out);
 // It builds into the same place as the bench, and both would disturb each other's figures.
 let release;
 try {

@@ -53,6 +53,7 @@ test.each([
   ['bench:page', ['nosuch.json']],
   ['growth:page', ['nosuch.json']],
   ['growth', ['--deposits', 'many']],
+  ['growth:plans', ['--deposits', 'many']],
   ['drill:upgrade', ['--from', 'nosuch']],
   ['keys', ['create', 'shop', '--scopes']],
   ['scenario', ['one', 'two']],
@@ -81,10 +82,14 @@ test.each([
   expect(stderr).toMatch(/^"[^"]+" is no result of npm run \w+, or not a whole one\.\n\nnpm run /);
 });
 
-test.each(['growth', 'bench'])('%s refuses to measure for a file that it cannot write', async (name) => {
-  const { code, stdout, stderr } = await program(name, '--out', join(root, 'package.json', 'below'));
+test.each([
+  ['growth', 'out'],
+  ['bench', 'out'],
+  ['attack', 'json'],
+])('%s refuses at once a file for --%s that it cannot write', async (name, option) => {
+  const { code, stdout, stderr } = await program(name, `--${option}`, join(root, 'package.json', 'below'));
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-  expect(stderr).toMatch(/^--out ".*" cannot be written \(E[A-Z]+\)\.\n\nnpm run /);
+  expect(stderr).toMatch(/^--\w+ ".*" cannot be written \(E[A-Z]+\)\.\n\nnpm run /);
 });
 
 // A stack of this clone would be used.

@@ -140,10 +140,10 @@ describe('a step', () => {
       await expect(decides(proof, decision)).rejects.toMatchObject({ code: 'P0E36' });
       await expect(decides(both.proof, decision)).resolves.toBeDefined();
     }
-    await db.owner.query(`select ledger.reverse('after:' || $1::bigint, $1::bigint, true, $2, 'alice+bob', 'the wrong wallet')`, [
-      rows[0]!.id,
-      workflowId,
-    ]);
+    await db.owner.query(
+      `select ledger.reverse('after:' || $1::bigint, $1::bigint, true, $2, 'alice+bob', 'the wrong wallet')`,
+      [rows[0]!.id, workflowId],
+    );
     await expect(decides(proof, 'reject')).rejects.toMatchObject({ code: 'P0E36' });
     await expect(decides(both.proof, 'reject')).resolves.toBeDefined();
     await expect(decides(proof, 'reverse')).resolves.toBeDefined();
