@@ -41,22 +41,26 @@ const COMPLETED = 'workflowTaskCompletedEventAttributes';
 /** One workflow task runs at a time: an event that names one names the last. */
 const ONE_AT_A_TIME: ReadonlySet<Attributes> = new Set([SCHEDULED, STARTED, COMPLETED]);
 const decidedIn = { workflowTaskCompletedEventId: COMPLETED } as const;
+const ofTask = { scheduledEventId: SCHEDULED, startedEventId: STARTED } as const;
 const ofActivity = {
   scheduledEventId: 'activityTaskScheduledEventAttributes',
   startedEventId: 'activityTaskStartedEventAttributes',
 } as const;
 
 /**
- * By the kind of event: the fields that name an earlier event by its number, and the kind of that event. Other kinds
- * have no such field that is always set.
+ * By the kind of event: the fields that name an earlier event by its number, and the kind of that event.
  */
 const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attributes>>>>> = {
   workflowTaskStartedEventAttributes: { scheduledEventId: SCHEDULED },
-  workflowTaskCompletedEventAttributes: { scheduledEventId: SCHEDULED, startedEventId: STARTED },
+  workflowTaskCompletedEventAttributes: ofTask,
+  workflowTaskFailedEventAttributes: ofTask,
+  workflowTaskTimedOutEventAttributes: ofTask,
   activityTaskScheduledEventAttributes: decidedIn,
   activityTaskStartedEventAttributes: { scheduledEventId: ofActivity.scheduledEventId },
   activityTaskCompletedEventAttributes: ofActivity,
   activityTaskFailedEventAttributes: ofActivity,
+  activityTaskTimedOutEventAttributes: ofActivity,
+  activityTaskCanceledEventAttributes: ofActivity,
   timerStartedEventAttributes: decidedIn,
   timerFiredEventAttributes: { startedEventId: 'timerStartedEventAttributes' },
   timerCanceledEventAttributes: { ...decidedIn, startedEventId: 'timerStartedEventAttributes' },
@@ -69,6 +73,14 @@ const NAMES: Readonly<Partial<Record<Attributes, Readonly<Record<string, Attribu
   },
 };
 
+/** These may end what has not begun: then they name no start. */
+const UNBEGUN: ReadonlySet<Attributes> = new Set<Attributes>([
+  'workflowTaskFailedEventAttributes',
+  'workflowTaskTimedOutEventAttributes',
+  'activityTaskTimedOutEventAttributes',
+  'activityTaskCanceledEventAttributes',
+]);
+
 /**
  * Checks the form: numbers have no gap, and facts are of the event's type. References lead to an earlier event of the
  * expected kind. A history with an oddity of form must not be replayed: it can crash the replaying code, or the replay
@@ -78,6 +90,7 @@ export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
   const odd: Oddity[] = [];
   const kinds = events.map(kindOf);
   const last = new Map<Attributes, number>();
+  const over = new Set<string>();
   for (const [i, event] of events.entries()) {
     const eventId = i + 1;
     const tell = (detail: string) => odd.push({ kind: 'form', eventId, detail });
@@ -91,11 +104,16 @@ export function oddForms(events: readonly HistoryEvent[]): Oddity[] {
     const held = event[kind] as Readonly<Record<string, unknown>>;
     for (const [field, to] of Object.entries(NAMES[kind] ?? {})) {
       const named = Number(held[field] ?? 0);
+      if (named === 0 && field === 'startedEventId' && UNBEGUN.has(kind)) continue;
       const kindOfIt = to.replace('EventAttributes', '');
       if (named >= eventId || kinds[named - 1] !== to)
         tell(`has ${field} ${named}, which is not an earlier ${kindOfIt}`);
       else if (ONE_AT_A_TIME.has(to) && named !== last.get(to))
         tell(`has ${field} ${named}, which is not the last ${kindOfIt} before it`);
+      // A task has many commands. All else begins once and ends once; replaying a task that begins twice never ends.
+      const once = `${kind.includes('TaskStarted') ? 'begins' : 'ends'} ${named}`;
+      if (to !== COMPLETED && over.has(once)) tell(`${once}, as an event before it does`);
+      over.add(once);
     }
     last.set(kind, eventId);
   }
@@ -126,7 +144,11 @@ function oddTimers(events: readonly HistoryEvent[]): Oddity[] {
 /** Checks that an activity ends as the one that was scheduled and started. */
 function oddActivities(events: readonly HistoryEvent[]): Oddity[] {
   return events.flatMap((event, i) => {
-    const over = event.activityTaskCompletedEventAttributes ?? event.activityTaskFailedEventAttributes;
+    const over =
+      event.activityTaskCompletedEventAttributes ??
+      event.activityTaskFailedEventAttributes ??
+      event.activityTaskTimedOutEventAttributes ??
+      event.activityTaskCanceledEventAttributes;
     const started = events[Number(over?.startedEventId ?? 0) - 1]?.activityTaskStartedEventAttributes;
     if (!over || !started || Number(over.scheduledEventId) === Number(started.scheduledEventId)) return [];
     const detail = `ends activity ${Number(over.scheduledEventId)}, started was ${Number(started.scheduledEventId)}`;

@@ -66,16 +66,23 @@ function suspicion(name: string): readonly string[] {
   return BEGINS_AS_OURS.test(name) ? [name] : [];
 }
 
-/** Whether two letters at most are added, missing or other; one in a short name. */
+/** Whether it differs in underscores alone, or by one slip in each of two words at most; of one in a short name. */
 function isNear(name: string, known: string): boolean {
+  if (name.replaceAll('_', '') === known.replaceAll('_', '')) return true;
+  const [words, ours] = [name.split('_'), known.split('_')];
+  const others = words.filter((word, i) => word !== ours[i]).length;
   const limit = known.length < 10 ? 1 : 2;
-  if (Math.abs(name.length - known.length) > limit) return false;
-  let above = Array.from({ length: known.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= name.length; i += 1) {
-    const row = [i];
-    for (let j = 1; j <= known.length; j += 1)
-      row.push(Math.min(row[j - 1]! + 1, above[j]! + 1, above[j - 1]! + Number(name[i - 1] !== known[j - 1])));
-    above = row;
-  }
-  return above.at(-1)! <= limit;
+  return words.length === ours.length && others <= limit && words.every((word, i) => isSlip(word, ours[i]!));
+}
+
+/** Whether a letter is added, missing or other, or two are swapped. Another letter in three makes another word. */
+function isSlip(word: string, known: string): boolean {
+  const shorter = Math.min(word.length, known.length);
+  let [from, end] = [0, 0];
+  while (from < shorter && word[from] === known[from]) from += 1;
+  while (end < shorter - from && word.at(-1 - end) === known.at(-1 - end)) end += 1;
+  const [left, wanted] = [word, known].map((one) => one.slice(from, one.length - end)) as [string, string];
+  if (left.length + wanted.length <= 1) return true;
+  if (left.length === 1 && wanted.length === 1) return known.length > 3;
+  return left.length === 2 && wanted === left[1]! + left[0]!;
 }

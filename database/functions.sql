@@ -1016,6 +1016,24 @@ begin
   return made;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.moves_elsewhere(of_case text, decided text, of_proposal bigint, wallets text[])
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+begin
+  return wallets is not null and exists (
+    select from case_now v
+      left join decision p on p.id = of_proposal
+      left join deposit d on d.external_order_number = p.to_deposit
+      left join ledger.transaction t on t.id = v.tip and t.credit_code like 'wallet:%'
+     where v.workflow_id = of_case
+       and (not d.wallet = any (wallets)
+         -- It is in that wallet, or would go back there.
+         or not substr(t.credit_code, 8) = any (wallets) and (t.amount > 0 or coalesce(decided, p.decision) not in ('credit', 'reverse'))));
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.name_wallet(of_case text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1640,7 +1658,9 @@ begin
     from review_case v join callback c on c.id = v.callback left join deposit d on d.external_order_number = c.external_order_number
    where v.workflow_id = of_case;
   if about.callback is null then raise exception 'there is no case %', of_case using errcode = 'P0E30'; end if;
-  if not about.wallet = any (person.wallets) or (take_step.to_deposit is not null and not exists (
+  if not about.wallet = any (person.wallets)
+     or take_step.step <> 'withdraw' and moves_elsewhere(of_case, take_step.decision, of_proposal, person.wallets)
+     or (take_step.to_deposit is not null and not exists (
        select from deposit d where d.external_order_number = take_step.to_deposit
           and (person.wallets is null or d.wallet = any (person.wallets)))) then
     raise exception 'there is nothing of that name for this key' using errcode = 'P0E36';

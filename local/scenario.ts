@@ -29,6 +29,11 @@ const WATCH_MS = 20_000;
 const POLL_MS = 100;
 const ended = new Set(['PLACEMENT_REFUSED', 'CREDITED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
 
+/** No stack runs; the message says what to do. */
+class NoStackError extends Error {
+  override name = 'NoStackError';
+}
+
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: string[]): Promise<number> {
@@ -52,11 +57,6 @@ async function main(args: string[]): Promise<number> {
 }
 
 type Stack = { readonly api: EngineApi; readonly sandboxUrl: string; readonly controlToken: string };
-
-/** No stack runs; the message says what to do. */
-class NoStackError extends Error {
-  override name = 'NoStackError';
-}
 
 function runningStack(): Stack {
   const file = join(dataDirectory, 'local.env');

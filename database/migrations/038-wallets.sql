@@ -22,6 +22,35 @@ grant create on schema engine to engine_owner;
 set local role engine_owner;
 set local search_path = engine, pg_temp;
 
+-- Whether a step of a case would move money out of a wallet that is none of these, or into one. Its own deposit and the one that is
+-- proposed are compared by take_step(). A withdrawal moves nothing.
+create function moves_elsewhere(of_case text, decided text, of_proposal bigint, wallets text[]) returns boolean
+language plpgsql stable set search_path = engine, pg_temp as $$
+begin
+  return wallets is not null and exists (
+    select from case_now v
+      left join decision p on p.id = of_proposal
+      left join deposit d on d.external_order_number = p.to_deposit
+      left join ledger.transaction t on t.id = v.tip and t.credit_code like 'wallet:%'
+     where v.workflow_id = of_case
+       and (not d.wallet = any (wallets)
+         -- It is in that wallet, or would go back there.
+         or not substr(t.credit_code, 8) = any (wallets) and (t.amount > 0 or coalesce(decided, p.decision) not in ('credit', 'reverse'))));
+end $$;
+revoke execute on function moves_elsewhere(text, text, bigint, text[]) from public;
+do $$
+declare
+  f regprocedure := 'take_step(bytea, text, text, text, boolean, text, bigint, boolean, bigint, text, text, numeric, text, numeric, text, bytea, text, bytea)';
+  was text := 'if not about.wallet = any (person.wallets) or';
+  becomes text := 'if not about.wallet = any (person.wallets)
+     or take_step.step <> ''withdraw'' and moves_elsewhere(of_case, take_step.decision, of_proposal, person.wallets)
+     or';
+  before text := pg_get_functiondef(f);
+begin
+  if position(was in before) = 0 then raise exception '% does not say: %', f, was; end if;
+  execute replace(before, was, becomes);
+end $$;
+
 -- Writes the wallet of a case whose deposit has turned up. False: there is nothing to write.
 create function name_wallet(of_case text) returns boolean
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$

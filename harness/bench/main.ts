@@ -7,7 +7,7 @@ import { createUndo, undoAtSignals } from './ground/undo.ts';
 import { BENCH_USAGE, parseBenchOptions } from './options.ts';
 import { PARTS } from './parts.ts';
 import { reportOf } from './report/markdown.ts';
-import { readResult } from '../result-file.ts';
+import { readResult, refuseUnwritable } from '../result-file.ts';
 import { writeBenchReport } from './report/write.ts';
 import { runBench } from './run.ts';
 import { TARGETS } from './targets.ts';
@@ -22,7 +22,8 @@ const ids = TARGETS.map(({ id }) => id);
 const options = readOwnArgumentsOr(BENCH_USAGE, (args) => parseBenchOptions(args, ids));
 if (options.before !== null) commitOr(BENCH_USAGE, 'before', options.before);
 const old =
-  options.compare === null ? null : readResult<BenchRun>(options.compare, 'npm run bench', 'failed', BENCH_USAGE);
+  options.compare === null ? null : readResult<BenchRun>(options.compare, 'npm run bench', BENCH_USAGE, reportOf);
+refuseUnwritable(BENCH_USAGE, 'out', join(options.out, 'result.json'));
 // Two runs in one clone would build into the same place and disturb each other's figures.
 let release;
 try {

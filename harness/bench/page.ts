@@ -12,7 +12,7 @@ import { chartsOf } from './report/write.ts';
 const USAGE = 'npm run bench:page -- RESULT.json    a result of npm run bench';
 const [from, more] = readArgumentsOr(USAGE, {}).positionals;
 if (from === undefined || more !== undefined) endMisused('One RESULT.json is needed', USAGE);
-const result = readResult<BenchRun>(from, 'npm run bench', 'failed', USAGE);
+const result = readResult<BenchRun>(from, 'npm run bench', USAGE, pageOf);
 const files = {
   'reference/benchmarks.json': `${JSON.stringify(result, null, 2)}\n`,
   'reference/benchmarks.md': pageOf(result),

@@ -1,9 +1,10 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { readOwnArgumentsOr } from '../../config/command-line.ts';
 import { LockedError, takeLock } from '../../local/servers/lock.ts';
 import { cacheDirectory } from '../../local/servers/paths.ts';
 import { createUndo, undoAtSignals } from '../bench/ground/undo.ts';
+import { refuseUnwritable } from '../result-file.ts';
 import { GROWTH_USAGE, parseGrowthOptions } from './options.ts';
 import { measureGrowth } from './run.ts';
 
@@ -13,6 +14,7 @@ import { measureGrowth } from './run.ts';
  */
 
 const options = readOwnArgumentsOr(GROWTH_USAGE, parseGrowthOptions);
+refuseUnwritable(GROWTH_USAGE, 'out', options.out);
 // It builds into the same place as the bench, and both would disturb each other's figures.
 let release;
 try {
@@ -41,7 +43,6 @@ try {
     undo,
     write: (line) => console.log(line),
     async keep(run) {
-      await mkdir(dirname(out), { recursive: true });
       await writeFile(out, `${JSON.stringify(run, null, 2)}\n`);
       console.log(`written: ${out}`);
     },

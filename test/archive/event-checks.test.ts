@@ -1,3 +1,4 @@
+import proto from '@temporalio/proto';
 import { describe, expect, test } from 'vitest';
 import { canonicalHistory, parseHistory } from '../../archive/canonical-history.ts';
 import type { HistoryEvent } from '../../archive/event-checks.ts';
@@ -5,6 +6,7 @@ import { readHistory } from '../../archive/history.ts';
 import { recordedHistories } from '../support/workflows/histories.ts';
 
 /** Contradictions within one history. A history that a server wrote has none. */
+const { EventType } = proto.temporal.api.enums.v1;
 const recorded = await recordedHistories();
 const SECOND = 1;
 
@@ -22,6 +24,20 @@ const move = (event: HistoryEvent, seconds: number) => {
   const time = event.eventTime!;
   event.eventTime = { ...time, seconds: (Number(time.seconds) + seconds) as never };
 };
+
+/** Puts a copy of the event before it. All that follow have their next number, and name each other by it. */
+function repeatBefore(events: HistoryEvent[], event: HistoryEvent): void {
+  const from = Number(event.eventId);
+  const copy = { ...event, eventId: from };
+  for (const one of events.slice(from - 1)) {
+    one.eventId = (Number(one.eventId) + 1) as never;
+    for (const facts of Object.values(one).filter((value) => typeof value === 'object' && value !== null))
+      for (const [name, value] of Object.entries(facts as Record<string, unknown>))
+        if (name.endsWith('EventId') && Number(value) >= from)
+          (facts as Record<string, unknown>)[name] = Number(value) + 1;
+  }
+  events.splice(from - 1, 0, copy as never);
+}
 
 test.each(recorded.map((one) => [one.name, one] as const))('%s is whole in itself', (_, { history }) => {
   expect(readHistory(history).odd).toEqual([]);
@@ -85,6 +101,33 @@ describe('its form', () => {
         const [begun] = events.filter((event) => event.activityTaskStartedEventAttributes);
         const done = events.findLast((event) => event.activityTaskCompletedEventAttributes)!;
         done.activityTaskCompletedEventAttributes!.startedEventId = begun!.eventId!;
+      },
+      /^ends activity \d+, started was \d+$/,
+    ],
+    [
+      'a task that begins twice, on which replaying would never end',
+      'v2/credited',
+      (events) => repeatBefore(events, first(events, 'workflowTaskStartedEventAttributes')),
+      /^begins 2, as an event before it does$/,
+    ],
+    [
+      'a task that ends twice',
+      'v2/credited',
+      (events) => repeatBefore(events, first(events, 'workflowTaskCompletedEventAttributes')),
+      /^ends 3, as an event before it does$/,
+    ],
+    [
+      'an activity that times out as another',
+      'v2/decided-credit',
+      (events) => {
+        const [begun] = events.filter((event) => event.activityTaskStartedEventAttributes);
+        const done = events.findLast((event) => event.activityTaskCompletedEventAttributes)!;
+        done.activityTaskTimedOutEventAttributes = {
+          ...done.activityTaskCompletedEventAttributes!,
+          startedEventId: begun!.eventId!,
+        } as never;
+        done.activityTaskCompletedEventAttributes = null;
+        done.eventType = EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT;
       },
       /^ends activity \d+, started was \d+$/,
     ],

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { endMisused, readArgumentsOr, wholeOr } from '../../config/command-line.ts';
+import { refuseUnwritable } from '../../harness/result-file.ts';
 import { root } from '../../local/servers/paths.ts';
 import { DEFENCES } from './defences.ts';
 import { writeReport } from './report.ts';
@@ -50,6 +51,7 @@ const removed = values.sabotage === undefined || values.sabotage === 'all' ? [] 
 const unknown = removed.find((name) => !DEFENCES.some((defence) => defence.name === name));
 if (unknown !== undefined) endMisused(`--sabotage ${unknown}: there is no such defence`, USAGE);
 
+if (values.json !== undefined) refuseUnwritable(USAGE, 'json', values.json);
 if (values.sabotage === undefined) {
   const given = JSON.parse(values.given) as Pick<AttackOptions, 'ground' | 'untilRed'>;
   const report = await runAttack({

@@ -19,6 +19,8 @@ describe('a variable that looks like ours', () => {
     ['SANBOX_SPEED', 'SANBOX_SPEED (SANDBOX_SPEED?)'],
     ['PAYMENT_WINDWO', 'PAYMENT_WINDWO (PAYMENT_WINDOW?)'],
     ['LOGLEVEL', 'LOGLEVEL (LOG_LEVEL?)'],
+    ['CALBACK_LISTN', 'CALBACK_LISTN (CALLBACK_LISTEN?)'],
+    ['WORKER_CONNECTION', 'WORKER_CONNECTION (WORKER_CONNECTIONS?)'],
     ['CALLBACK_KYE_FILE', 'CALLBACK_KYE_FILE (CALLBACK_KEY?)'],
     ['MTPAY_TIMEOUT', 'MTPAY_TIMEOUT'],
   ])('and is none, %s, is named without its value', (name, named) => {
@@ -34,9 +36,9 @@ describe('a variable that looks like ours', () => {
   it('is not named if it is empty, ours, or another program’s', () => {
     const ours = [...namesIn(VARIABLES), ...namesIn(OF_LOCAL_ENV)];
     expect(told(...ours, ...ours.map((name) => `${name}_FILE`))).toEqual([]);
-    expect(
-      told('HTTP_PROXY', 'APP_URL', 'APP_KEY', 'NODE_OPTIONS', 'SANDBOX_SERVICE_HOST', 'SANDBOX_PORT_80_TCP'),
-    ).toEqual([]);
+    const others =
+      'HTTP_PROXY APP_URL APP_KEY NODE_OPTIONS SANDBOX_SERVICE_HOST SANDBOX_PORT_80_TCP TEMPORAL_CLI_AUTH DATABASE_SSL DATABASE_URI RUST_LOG_LEVEL APP_CONNECTIONS';
+    expect(told(...namesIn(others))).toEqual([]);
     const lines: string[] = [];
     tellMisspelt((line) => lines.push(line), { SANDBOX_SPED: '', API_LISTN: undefined });
     expect(lines).toEqual([]);

@@ -7,7 +7,7 @@ import { readArgumentsOr, wholeOr } from '../../config/command-line.ts';
  * `npm run growth:plans -- --deposits 1000000`: the run of plans.test.ts on a database with so many deposits, and its
  * figures. `--lean`: long fields outside of indexes are short, for as many rows as the disk has room for.
  */
-const USAGE = 'npm run growth -- [--deposits 300000] [--lean]';
+const USAGE = 'npm run growth:plans -- [--deposits 300000] [--lean]';
 const options = { deposits: { type: 'string', default: '300000' }, lean: { type: 'boolean', default: false } } as const;
 const { values } = readArgumentsOr(USAGE, options, { allowPositionals: false });
 const deposits = wholeOr(USAGE, 'deposits', values.deposits, 10_000);

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { BenchRun } from '../../harness/bench/figures/result.ts';
 import { inTurns } from '../../harness/bench/figures/rounds.ts';
 import { against, alone, median } from '../../harness/bench/figures/statistics.ts';
 import { ForeignServer, requireOwn } from '../../harness/bench/servers/own.ts';
+import { openServers } from '../../harness/bench/servers/servers.ts';
 import { createUndo } from '../../harness/bench/ground/undo.ts';
 import { closedLoop, openLoop } from '../../harness/bench/load/loops.ts';
 import { parseBenchOptions } from '../../harness/bench/options.ts';
@@ -19,7 +22,8 @@ import { reportOf } from '../../harness/bench/report/markdown.ts';
 import { chosenParts } from '../../harness/bench/run.ts';
 import { SCALES } from '../../harness/bench/scale.ts';
 import { TARGETS } from '../../harness/bench/targets.ts';
-import { root } from '../../local/servers/paths.ts';
+import { outsideDirectory, root } from '../../local/servers/paths.ts';
+import { processesWith } from '../../local/servers/process.ts';
 
 test('a median is the middle, or the mean of the two in the middle, and of nothing there is none', () => {
   expect([median([3, 1, 2]), median([4, 1, 3, 2])]).toEqual([2, 2.5]);
@@ -90,6 +94,21 @@ test('what was started is ended in the reverse order, once, whatever fails', asy
   await undo.run();
   expect(ended).toEqual([3, 2, 1]);
 });
+
+test('a server that is still starting when all is ended does not outlive it', async () => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'bench-cut-')));
+  const undo = createUndo();
+  onTestFinished(async () => {
+    await undo.run();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const opening = openServers(folder, undo, null).catch((error: unknown) => error);
+  await undo.run();
+  await opening;
+  // As root PostgreSQL has its data outside.
+  const left = [folder, outsideDirectory(join(folder, 'postgres'))].flatMap((place) => processesWith([place]));
+  expect(left).toEqual([]);
+}, 120_000);
 
 test('a closed loop does each item once, and so many at a time', async () => {
   let [atOnce, most] = [0, 0];

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { root } from '../../local/servers/paths.ts';
 import { run } from '../../local/servers/process.ts';
 
@@ -52,6 +53,7 @@ test.each([
   ['bench:page', ['nosuch.json']],
   ['growth:page', ['nosuch.json']],
   ['growth', ['--deposits', 'many']],
+  ['growth:plans', ['--deposits', 'many']],
   ['drill:upgrade', ['--from', 'nosuch']],
   ['keys', ['create', 'shop', '--scopes']],
   ['scenario', ['one', 'two']],
@@ -60,6 +62,44 @@ test.each([
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toContain(`npm run ${name === 'keys' ? '--silent keys' : name}`);
   expect(stderr).not.toMatch(/\n +at /);
+});
+
+test.each([
+  ['growth:page', 'growth-measured.json', { sizes: [{}] }],
+  ['growth:page', 'growth-measured.json', { sizes: null }],
+  ['bench:page', 'benchmarks.json', { failed: {} }],
+])('%s refuses a result without its figures, and leaves %s as it is: %j', async (name, page, damaged) => {
+  const read = () => readFileSync(join(root, 'docs/reference', page), 'utf8');
+  const [before, folder] = [read(), mkdtempSync(join(tmpdir(), 'damaged-'))];
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+    writeFileSync(join(root, 'docs/reference', page), before);
+  });
+  const file = join(folder, 'result.json');
+  writeFileSync(file, JSON.stringify(damaged));
+  const { code, stderr } = await program(name, file);
+  expect([code, read()]).toEqual([2, before]);
+  expect(stderr).toMatch(/^"[^"]+" is no result of npm run \w+, or not a whole one\.\n\nnpm run /);
+});
+
+test.each([
+  ['growth', 'out'],
+  ['bench', 'out'],
+  ['attack', 'json'],
+])('%s refuses at once a file for --%s that it cannot write', async (name, option) => {
+  const { code, stdout, stderr } = await program(name, `--${option}`, join(root, 'package.json', 'below'));
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(/^--\w+ ".*" cannot be written \(E[A-Z]+\)\.\n\nnpm run /);
+});
+
+// A stack of this clone would be used.
+test.skipIf(existsSync(join(root, '.data/local.env')))('a scenario says that no stack runs', async () => {
+  const { code, stdout, stderr } = await program('scenario', 'customer-pays-twice');
+  expect({ code, stdout, stderr }).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'Nothing runs here: start it with npm start, in another terminal.\n',
+  });
 });
 
 test('a process whose settings are wrong lists them and ends with 1, without a stack', async () => {

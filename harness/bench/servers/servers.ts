@@ -45,9 +45,12 @@ const CAPACITY = { max_connections: '400', shared_buffers: '512MB', max_wal_size
 /** `onPostgres`: the directory of Temporal's server programs, to run it on a PostgreSQL; null: the dev server. */
 export async function openServers(folder: string, undo: Undo, onPostgres: string | null): Promise<BenchServers> {
   const directory = join(folder, 'postgres');
-  const { options, hasStatements, ...started } = await startStatistically(directory);
+  const starting = startStatistically(directory);
+  let again: Promise<PostgresServer> | null = null;
+  // Before it is there: a signal that comes while it starts ends it as well.
+  undo.add(async () => (await (again ?? (await starting).postgres)).stop());
+  const { options, hasStatements, ...started } = await starting;
   let { postgres } = started;
-  undo.add(() => postgres.stop());
   requireOwn('PostgreSQL', { adopted: postgres.adopted, at: postgres.url });
   const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
   const temporal =
@@ -82,7 +85,8 @@ export async function openServers(folder: string, undo: Undo, onPostgres: string
     pidsOfTemporal: () => temporal.pids(),
     killPostgres: () => kill(postgres.pid),
     async startPostgres() {
-      postgres = await startPostgres({ ...options, port: postgres.port });
+      again = startPostgres({ ...options, port: postgres.port });
+      postgres = await again;
     },
     killTemporal: () => kill(temporal.pids()[0]!),
     stopTemporal: () => temporal.stop(),

@@ -39,12 +39,10 @@ export async function startTemporalOnPostgres(
   port: number,
   undo: Undo,
 ): Promise<BenchTemporal> {
-  const postgres = await startPostgres({
-    directory: join(folder, 'temporal-postgres'),
-    fsync: false,
-    removeOnStop: true,
-  });
-  undo.add(() => postgres.stop());
+  const directory = join(folder, 'temporal-postgres');
+  const starting = startPostgres({ directory, fsync: false, removeOnStop: true });
+  undo.add(async () => (await starting).stop());
+  const postgres = await starting;
   const { hostname, port: postgresPort, username, password } = new URL(postgres.url);
   const database = { host: `${hostname}:${postgresPort}`, user: username, password };
   await makeSchemas(programs, postgres.url);

@@ -15,8 +15,9 @@ export interface BenchTemporal {
 /** Starts the local stack's dev server on a file. */
 export async function startDevTemporal(folder: string, port: number, undo: Undo): Promise<BenchTemporal> {
   const start = () => startTemporal({ dbFile: join(folder, 'temporal.db'), uiPort: 'headless', port });
-  let temporal = await start();
-  undo.add(() => temporal.stop());
+  let newest = start();
+  undo.add(async () => (await newest).stop());
+  let temporal = await newest;
   requireOwn('Temporal', { adopted: temporal.adopted, at: temporal.address });
   const { address } = temporal;
   return {
@@ -24,7 +25,8 @@ export async function startDevTemporal(folder: string, port: number, undo: Undo)
     pids: () => [temporal.pid],
     stop: () => temporal.stop(),
     async start() {
-      temporal = await start();
+      newest = start();
+      temporal = await newest;
       if (temporal.address !== address) throw new Error(`somebody took ${address} while Temporal was stopped`);
     },
   };

@@ -88,8 +88,13 @@ test('no writer chooses the wallet of a case, and a wrong one shows the case to 
   await deposits('grey', 'IN_REVIEW', 1, 'wrong-');
   const id = await caseOf('wrong-1', 'LATE', 'blue');
   expect(await listed(['grey'])).toEqual([id]);
-  await byHand(owner, `update engine.review_case set wallet = 'blue' where workflow_id = $1`, [id]);
-  expect(await listed(['blue'])).not.toContain(id);
+  await byHand(owner, `update engine.review_case set wallet = 'gray' where workflow_id = $1`, [id]);
+  expect(await listed(['gray'])).toEqual([]);
+  await deposits('gray', 'IN_REVIEW', 1, 'right-');
+  const right = await caseOf('right-1');
+  const page = await listCases(api, { state: 'open', wallets: ['gray'], limit: 1 });
+  expect(page).toMatchObject({ items: [], end: { workflowId: id } });
+  expect(await listed(['gray'], { after: page.end })).toEqual([right]);
 });
 
 test('counts what piles up to a thousand, and says that there is more', async () => {

@@ -11,7 +11,7 @@ import {
 } from '../../../database/queries/callbacks.ts';
 import { findDeposit } from '../../../database/queries/deposits.ts';
 import { inTransaction } from '../../../database/pool.ts';
-import { DEPOSIT_STATES, type DepositState } from '../../../domain/deposit.ts';
+import { DEPOSIT_STATES, type DepositState, isFinal } from '../../../domain/deposit.ts';
 import { BEFORE_ORDER_SLACK_MS } from '../../../domain/stamp-limits.ts';
 import { type Message, route, routeFirst, type Routing } from '../../../intake/route-callback.ts';
 import { reserved, sentBefore } from '../../ledger/payments.ts';
@@ -147,6 +147,85 @@ describe('one look', () => {
       [of.stamp.keyId, of.stamp.timestampMs],
     );
     expect(rows).toEqual([{ reflected_at: null }]);
+  });
+});
+
+/** Facts that leave a payment to a longer look, each alone; and their likes about another message, which do not. */
+describe('one look', () => {
+  const hand = (sql: string, ...values: unknown[]) => byHand(db.owner, sql, values);
+  const stand = (n: string, { keyId, timestampMs }: Stamp, content = randomBytes(32)) =>
+    hand('insert into engine.callback_stamp values ($1, $2, $3, $4)', keyId, timestampMs, n, content);
+  const keep = (n: string, contentHash: Buffer, stamp: Stamp) =>
+    insertCallback(
+      db.owner,
+      {
+        externalOrderNumber: n,
+        deposit: null,
+        contentHash,
+        data: null,
+        raw: Buffer.from('{}'),
+        seal: null,
+        receipt: 'unknown_order',
+        reviewReason: 'UNKNOWN_ORDER',
+        acked: false,
+      },
+      stamp,
+    );
+  const otherKey = ({ stamp }: Paid): Stamp => ({ ...stamp, keyId: 'other' });
+  const otherTime = ({ stamp }: Paid): Stamp => ({ ...stamp, timestampMs: stamp.timestampMs - 1 });
+  type Change = (of: Paid, n: string) => Promise<unknown>;
+
+  const OBJECTIONS: Readonly<Record<string, Change>> = {
+    ...Object.fromEntries(
+      DEPOSIT_STATES.filter(isFinal).map((state): [string, Change] => [
+        `a deposit that is ${state}`,
+        (_, n) => hand('update engine.deposit set state = $2 where external_order_number = $1', n, state),
+      ]),
+    ),
+    'the same content, kept': ({ content }, n) => keep(n, content, newStamp()),
+    'a stamp of ours': own,
+    'a stamp that stands for another content': ({ stamp }, n) => stand(n, stamp),
+    'a stamp that another content came with': ({ stamp }, n) => keep(n, randomBytes(32), stamp),
+    'an order that was sent after its stamp': ({ stamp }, n) =>
+      hand(
+        `update engine.placement_attempt set started_at = to_timestamp($2::float8 / 1000) where external_order_number = $1`,
+        n,
+        stamp.timestampMs + BEFORE_ORDER_SLACK_MS + 1,
+      ),
+    'an order that was adopted and not sent': (_, n) =>
+      hand(`update engine.placement_attempt set answer = '{"cause": "ADOPTED"}' where external_order_number = $1`, n),
+    'an order that was never sent': (_, n) =>
+      hand('delete from engine.placement_attempt where external_order_number = $1', n),
+  };
+  it.each(Object.entries(OBJECTIONS))('leaves %s to a longer look', async (_, change) => {
+    const of = await paidOrder();
+    await change(of, of.asked.externalOrderNumber);
+    expect(await look(of)).toBeNull();
+  });
+
+  const OF_OTHERS: Readonly<Record<string, Change>> = {
+    'the same content of another order': async (of) => look({ ...(await paidOrder()), content: of.content }),
+    'the same content of another order, kept': (of) => keep(orderNumber(), of.content, newStamp()),
+    'another content of the order, kept': (_, n) => keep(n, randomBytes(32), newStamp()),
+    'a stamp of ours with another key': (of) => own({ ...of, stamp: otherKey(of) }),
+    'a stamp of ours of another time': (of) => own({ ...of, stamp: otherTime(of) }),
+    'what a stamp with another key stands for': (of, n) => stand(n, otherKey(of)),
+    'what a stamp of another time stands for': (of, n) => stand(n, otherTime(of)),
+    'what the stamp stands for in another order': (of) => stand(orderNumber(), of.stamp),
+    'what came with another key': (of, n) => keep(n, randomBytes(32), otherKey(of)),
+    'what came at another time': (of, n) => keep(n, randomBytes(32), otherTime(of)),
+    'what came with the stamp for another order': (of) => keep(orderNumber(), randomBytes(32), of.stamp),
+    'an attempt after its stamp': ({ stamp }, n) =>
+      hand(
+        `insert into engine.placement_attempt (external_order_number, n, started_at, deadline) values ($1, 2, to_timestamp($2::float8 / 1000) + interval '1 day', now())`,
+        n,
+        stamp.timestampMs,
+      ),
+  };
+  it.each(Object.entries(OF_OTHERS))('takes a payment beside %s', async (_, change) => {
+    const of = await paidOrder();
+    await change(of, of.asked.externalOrderNumber);
+    expect(await look(of)).toMatchObject({ kind: 'first' });
   });
 });
 

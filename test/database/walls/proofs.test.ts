@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { issueKey, type NewKey, proofOf, revokeKeys } from '../../../database/queries/api-keys.ts';
-import { findCase, openDoubt, noteProposal } from '../../../database/queries/cases.ts';
+import { findCase, noteProposal, openDepositCase, openDoubt } from '../../../database/queries/cases.ts';
 import { insertCase } from '../../support/operators.ts';
 import { insertDecision, listDecisions, refuseStep } from '../../../database/queries/decisions.ts';
 import { inTransaction } from '../../../database/pool.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { creditAll } from '../../../ledger/credit.ts';
+import type { Decision } from '../../../domain/decision.ts';
 import { paid } from '../../support/builders.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { proofFor } from '../../support/operators.ts';
@@ -105,6 +106,48 @@ describe('a step', () => {
     await expect(proposes(of, proof, other.order.externalOrderNumber)).rejects.toMatchObject({ code: 'P0E36' });
     await expect(proposes(of, proof, 'no-such-order')).rejects.toMatchObject({ code: 'P0E36' });
     await expect(proposes(of, proof, of.order.externalOrderNumber)).resolves.toBeDefined();
+  });
+
+  it('is refused to a confirmation of money into another wallet, and not to a withdrawal', async () => {
+    const [of, other] = [await opensCase(), await opensCase()];
+    const { proof } = await issues('branch', { wallets: [of.order.wallet] });
+    const both = await issues('both', { wallets: [of.order.wallet, other.order.wallet] });
+    const { workflowId } = of;
+    const { id } = await proposes(of, proofFor('alice'), other.order.externalOrderNumber);
+    await noteProposal(db.owner, workflowId, id);
+    const step = { workflowId, proposal: id, reason: null } as const;
+    await expect(insertDecision(api, proof, { ...step, step: 'confirm' })).rejects.toMatchObject({ code: 'P0E36' });
+    await expect(insertDecision(api, both.proof, { ...step, step: 'confirm' })).resolves.toBeDefined();
+    const withdrawal = { ...step, step: 'withdraw', reason: 'not ours' } as const;
+    await expect(insertDecision(api, proof, withdrawal)).resolves.toBeDefined();
+  });
+
+  it('is refused where the money is in another wallet, or would go back there', async () => {
+    const { item, order } = await payment(db.owner);
+    const { inboxId } = item;
+    const other = await reserved(db.owner);
+    const { proof } = await issues('desk', { wallets: [order.wallet] });
+    const both = await issues('desks', { wallets: [order.wallet, other.wallet] });
+    const parked = await openDepositCase(db.poolFor('app_worker'), { inboxId, reason: 'LATE', late: true, park: true });
+    const workflowId = `deposit:${item.deposit}`;
+    const decides = (by: Secret, decision: Decision, toDeposit: string | null = null) =>
+      insertDecision(api, by, { workflowId, ...proposal, decision, toDeposit });
+    const { rows } = await db.owner.query<{ id: string }>(
+      `select id from ledger.release('after:' || $1::bigint, $1::bigint, $2, $3, 0, $4, 'alice+bob', 'the wrong order')`,
+      [parked!.postingId, other.externalOrderNumber, other.wallet, workflowId],
+    );
+    for (const decision of ['reverse', 'reject'] as const) {
+      await expect(decides(proof, decision)).rejects.toMatchObject({ code: 'P0E36' });
+      await expect(decides(both.proof, decision)).resolves.toBeDefined();
+    }
+    await db.owner.query(
+      `select ledger.reverse('after:' || $1::bigint, $1::bigint, true, $2, 'alice+bob', 'the wrong wallet')`,
+      [rows[0]!.id, workflowId],
+    );
+    await expect(decides(proof, 'reject')).rejects.toMatchObject({ code: 'P0E36' });
+    await expect(decides(both.proof, 'reject')).resolves.toBeDefined();
+    await expect(decides(proof, 'reverse')).resolves.toBeDefined();
+    await expect(decides(proof, 'credit', order.externalOrderNumber)).resolves.toBeDefined();
   });
 
   it('by another key of one name is of the same person', async () => {
