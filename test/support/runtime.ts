@@ -1,5 +1,6 @@
 import { IllegalStateError } from '@temporalio/common';
 import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import { globalHandlers } from '@temporalio/worker/lib/workflow/vm-shared.js';
 
 let installed = false;
 
@@ -12,6 +13,8 @@ export function quietRuntime(): void {
   process.env['TEMPORAL_DEBUG'] = '1';
   if (installed) return;
   installed = true;
+  // For the stack traces that a query may ask for, the SDK follows each promise: on this thread every one of the tests too.
+  Object.assign(globalHandlers, { setPromiseHook: () => undefined });
   try {
     Runtime.install({
       logger: new DefaultLogger('ERROR', () => undefined),

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { recordedCommands } from '../../archive/recorded-commands.ts';
-import { bundleWorkflows } from '../../worker/bundle.ts';
 import { paid } from '../support/builders.ts';
-import { bundleForGate, differences } from '../support/gate/gate.ts';
-import { copyWorkflows } from '../support/gate/changes.ts';
+import { required } from '../support/database.ts';
+import { bundleForGate, changedBundle, type Sources } from '../support/gate/bundle.ts';
+import { differences } from '../support/gate/gate.ts';
 import { ran, recordedPaths } from '../support/gate/predicates.ts';
 import type { RecordedHistory } from '../support/workflows/histories.ts';
 import { quietRuntime } from '../support/runtime.ts';
@@ -49,9 +49,9 @@ const WITH: Edits = [
 
 type Edits = readonly (readonly [from: string, to: string])[];
 
-const changed = (edits: Edits): Promise<string> => changedIn({ 'workflows/deposit.ts': edits });
+const changed = (edits: Edits): Promise<Sources> => changedIn({ 'workflows/deposit.ts': edits });
 
-async function changedIn(files: Readonly<Record<string, Edits>>): Promise<string> {
+async function changedIn(files: Readonly<Record<string, Edits>>): Promise<Sources> {
   const sources = new Map<string, string>();
   for (const [file, edits] of Object.entries(files)) {
     let source = await read(file);
@@ -61,17 +61,19 @@ async function changedIn(files: Readonly<Record<string, Edits>>): Promise<string
     }
     sources.set(file, source);
   }
-  return copyWorkflows(workshop, sources);
+  return sources;
 }
 
 const paths = await recordedPaths();
 const recordings = paths.map(({ recorded }) => recorded);
 const patched = await changed(WITH);
 const file = join(workshop, 'patched.js');
-await writeFile(file, await bundleWorkflows(patched));
+await writeFile(file, await changedBundle(patched));
+const bundle = required('TEST_WORKFLOW_BUNDLE');
 process.env['TEST_WORKFLOW_BUNDLE'] = file;
 // Not within a test: its servers are stopped after the file.
 const world = await startWorkflowWorld('real');
+process.env['TEST_WORKFLOW_BUNDLE'] = bundle;
 
 test('without a patch every recorded deposit that was credited is caught, in the words of the page', async () => {
   const caught = await differences(await bundleForGate(await changed(WITHOUT)), recordings);

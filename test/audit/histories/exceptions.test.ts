@@ -5,8 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { UsageError } from '../../../config/command-line.ts';
 import { sha256 } from '../../../archive/canonical-history.ts';
 import { NO_EXCEPTIONS, readExceptions } from '../../../audit/exceptions.ts';
-import { bundleWorkflows } from '../../../worker/bundle.ts';
-import { copyWorkflows } from '../../support/gate/changes.ts';
+import { changedBundle } from '../../support/gate/bundle.ts';
 import { findingsOf, keepBook } from '../book.ts';
 
 /** Histories of yesterday's code, audited with today's, which does otherwise. */
@@ -20,7 +19,7 @@ async function changedCode(): Promise<string> {
   const source = await readFile('domain/deposit.ts', 'utf8');
   const [from, to] = ["credited: step('CREDITED', 'announce')", "credited: step('CREDITED')"];
   expect(source, 'domain/deposit.ts still has what this test changes').toContain(from);
-  return bundleWorkflows(await copyWorkflows(folder, new Map([['domain/deposit.ts', source.replace(from, to)]])));
+  return changedBundle(new Map([['domain/deposit.ts', source.replace(from, to)]]));
 }
 const today = await changedCode();
 const yesterday = sha256(book.code).toString('hex');

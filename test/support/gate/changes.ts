@@ -1,9 +1,9 @@
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
-import { bundleForGate, type Caught, differences } from './gate.ts';
+import { describe, expect, test } from 'vitest';
+import { bundleForGate } from './bundle.ts';
+import { type Caught, differences } from './gate.ts';
 import { type Path, recordedPaths, type Touches } from './predicates.ts';
 import { quietRuntime } from '../runtime.ts';
 
@@ -27,9 +27,7 @@ export interface Change {
 export function describeChanges(title: string, changes: readonly Change[]): void {
   describe(title, async () => {
     quietRuntime();
-    const workshop = await mkdtemp(join(tmpdir(), 'deposit-engine-changed-'));
-    afterAll(() => rm(workshop, { recursive: true, force: true }));
-    const outcomeOf = await makeChanges(changes, await recordedPaths(), workshop);
+    const outcomeOf = await makeChanges(changes, await recordedPaths());
 
     test.each(changes.map((change) => [change.what, change] as const))('%s', async (_what, change) => {
       const { touched, caught, strays } = await outcomeOf(change);
@@ -63,13 +61,12 @@ interface Copy {
 }
 
 /**
- * Makes the changes in copies of the code, in a folder for them, and replays every path on each. Returns a function
- * that resolves with the results.
+ * Makes the changes in copies of the code, and replays every path on each. Returns a function that resolves with the
+ * results.
  */
 async function makeChanges(
   changes: readonly Change[],
   paths: readonly Path[],
-  workshop: string,
 ): Promise<(change: Change) => Promise<Outcome>> {
   const touchedBy = (change: Change) => paths.filter(change.touches).map(({ recorded }) => recorded.name);
   const all = changes.map((change) => ({ change, touched: touchedBy(change) }));
@@ -84,7 +81,7 @@ async function makeChanges(
   return async (change) => {
     const copy = copies.find(({ changes }) => changes.has(change))!;
     const touched = copy.changes.get(change)!;
-    const found = await (copy.found ??= replayOn(copy, paths, workshop));
+    const found = await (copy.found ??= replayOn(copy, paths));
     const all = new Set([...copy.changes.values()].flat());
     return {
       touched,
@@ -117,29 +114,8 @@ function replaced({ what, file, from, to }: Change, source: string): string {
 const sourceOf = async (copy: Copy, file: string): Promise<string> =>
   copy.sources.get(file) ?? (await readFile(join(root, file), 'utf8'));
 
-async function replayOn(
-  { sources }: Copy,
-  paths: readonly Path[],
-  workshop: string,
-): Promise<ReadonlyMap<string, Caught>> {
-  const entry = await copyWorkflows(workshop, sources);
-  return differences(
-    await bundleForGate(entry, join(workshop, 'bundled')),
+const replayOn = async ({ sources }: Copy, paths: readonly Path[]): Promise<ReadonlyMap<string, Caught>> =>
+  differences(
+    await bundleForGate(sources),
     paths.map(({ recorded }) => recorded),
   );
-}
-
-/**
- * Copies the code of workflows into a folder of its own in the workshop, with these files changed. Returns its
- * index.ts.
- */
-export async function copyWorkflows(workshop: string, sources: ReadonlyMap<string, string>): Promise<string> {
-  const folder = await mkdtemp(join(workshop, 'copy-'));
-  await Promise.all(
-    ['workflows', 'domain'].map((name) => cp(join(root, name), join(folder, name), { recursive: true })),
-  );
-  await cp(join(root, 'package.json'), join(folder, 'package.json'));
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-  for (const [file, source] of sources) await writeFile(join(folder, file), source);
-  return join(folder, 'workflows/index.ts');
-}

@@ -1,10 +1,8 @@
-import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode, DefaultLogger, type InjectedSinks } from '@temporalio/worker';
+import type { InjectedSinks } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { type Command, type RecordedCommand, recordedCommands } from '../../../archive/recorded-commands.ts';
 import { LeanReplay } from '../../../audit/histories/replay.ts';
 import { explainDifference, failureOf, NOTHING, tellDifference } from '../../../audit/histories/difference.ts';
-import { FAILURE_CONVERTER } from '../../../config/temporal.ts';
 import { firstDifference } from './compare.ts';
 import type { GateSinks } from './interceptors.ts';
 import { GateTrace } from './trace.ts';
@@ -15,37 +13,6 @@ import type { RecordedHistory } from '../workflows/histories.ts';
  * SDK's own replay compares kinds and names of commands. The gate also compares durations of timers, arguments of
  * activities and the result.
  */
-
-const path = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
-
-/** Stack traces are not read here, and without a map the bundle is made in half the time. */
-const EMPTY_MAP = Buffer.from(JSON.stringify({ version: 3, file: 'gate.js', sources: [], names: [], mappings: '' }));
-/** In two parts: a loader of this file would take it for the map of the file. */
-const NO_SOURCE_MAP = ['\n//#', `sourceMappingURL=data:application/json;base64,${EMPTY_MAP.toString('base64')}`].join(
-  ' ',
-);
-
-/**
- * Bundles workflows with the gate's interceptors; `entry` is another index.ts where a test has a changed copy. With a
- * `cache`, a folder, unchanged input is not compiled again.
- */
-export async function bundleForGate(
-  entry: string = path('../../../workflows/index.ts'),
-  cache: string | null = null,
-): Promise<string> {
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: entry,
-    workflowInterceptorModules: [path('./interceptors.ts')],
-    failureConverterPath: FAILURE_CONVERTER,
-    logger: new DefaultLogger('WARN'),
-    webpackConfigHook: (config) => ({
-      ...config,
-      devtool: false,
-      cache: cache === null ? false : { type: 'filesystem', cacheDirectory: cache },
-    }),
-  });
-  return code + NO_SOURCE_MAP;
-}
 
 interface Replayed {
   readonly recorded: RecordedHistory;

@@ -43,7 +43,8 @@ let bundled: Promise<string> | undefined;
 /** Replays a recording on the code that made it and writes down the arguments of its local activities. */
 async function recordGiven(name: string): Promise<void> {
   // A dynamic import: the gate loads the whole worker.
-  const { bundleForGate, givenLocally } = await import('../gate/gate.ts');
+  const { givenLocally } = await import('../gate/gate.ts');
+  const { bundleForGate } = await import('../gate/bundle.ts');
   bundled ??= bundleForGate();
   const given = await givenLocally(await bundled, await read(name));
   await write(givenOf(name), JSON.stringify(given, null, 2));
