@@ -1,3 +1,4 @@
+import '../database/command-errors.ts';
 import { availableParallelism } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';

@@ -20,7 +20,7 @@ export function loadMigrationUrl(env: Environment = process.env): string {
   const { values, problems } = withSecretFiles(env, ['DATABASE_URL_MIGRATOR', 'DATABASE_URL']);
   if (problems.length > 0) throw configError(problems);
   const url = values['DATABASE_URL_MIGRATOR'] ?? values['DATABASE_URL'];
-  if (url === undefined) throw new ConfigError('DATABASE_URL is not set: give the database to migrate');
+  if (url === undefined) throw new ConfigError('DATABASE_URL is not set: the database, as its owner');
   const name = values['DATABASE_URL_MIGRATOR'] === undefined ? 'DATABASE_URL' : 'DATABASE_URL_MIGRATOR';
   if (!isDatabaseUrl(url)) throw new ConfigError(`${name}: ${NO_DATABASE_URL}`);
   return url;

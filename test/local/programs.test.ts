@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { root } from '../../local/servers/paths.ts';
 import { run } from '../../local/servers/process.ts';
+import { SEAL_ENV } from '../support/seals.ts';
 
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   readonly scripts: Readonly<Record<string, string>>;
@@ -106,6 +107,22 @@ test('a process whose settings are wrong lists them and ends with 1, without a s
   const { code, stderr } = await program('callbacks');
   expect(code).toBe(1);
   expect(stderr).toMatch(/^the configuration has \d+ problem\(s\):\n {2}MTPAY_ACCESS_KEY: is not set\n/);
+  expect(stderr).not.toMatch(/\n +at /);
+});
+
+test('an audit without a server that answers ends with 1 and a line, without a stack', async () => {
+  const { code, stderr } = await run(process.execPath, scripts['audit']!.split(' ').slice(1), {
+    timeoutMs: 120_000,
+    cwd: root,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      DATABASE_URL: 'postgres://u@127.0.0.1:1/x',
+      TEMPORAL_ADDRESS: '127.0.0.1:1',
+      INBOX_SEAL_PUBLIC_KEYS: SEAL_ENV.INBOX_SEAL_PUBLIC_KEYS,
+    },
+  });
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^Temporal cannot be reached$/m) });
   expect(stderr).not.toMatch(/\n +at /);
 });
 
