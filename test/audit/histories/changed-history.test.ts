@@ -45,10 +45,10 @@ const PROVES_NOTHING: Readonly<Record<string, string>> = {
   reservedAt:
     'which row it began with; one that is made anew after a restore is younger, so only a later time is found',
 };
+/** Histories of older versions lack these: the only provider, the hash of a link, the result of an activity that had none. */
+const ONCE_ABSENT = / of nothing$|\.provider$|\.redirectHash$|^activityTaskCompleted\.result$/;
 const provesNothing = ({ path, change }: Place): boolean =>
-  fieldsOf(path).some((field) => field in PROVES_NOTHING) ||
-  // An absent provider means the only one.
-  (change === 'left out' && / of nothing$|\.provider$/.test(path));
+  fieldsOf(path).some((field) => field in PROVES_NOTHING) || (change === 'left out' && ONCE_ABSENT.test(path));
 const fieldsOf = (path: string): string[] => path.replaceAll('[]', '').split('.').slice(1);
 
 const RUNS = 80;
