@@ -150,23 +150,6 @@ describe('a step', () => {
     await expect(decides(proof, 'credit', order.externalOrderNumber)).resolves.toBeDefined();
   });
 
-  it('is not refused for money that came back to the provider, out of another wallet, and stays there', async () => {
-    const { item, order } = await payment(db.owner);
-    const other = await reserved(db.owner);
-    const { proof } = await issues('till', { wallets: [order.wallet] });
-    const { inboxId } = item;
-    const parked = await openDepositCase(db.poolFor('app_worker'), { inboxId, reason: 'LATE', late: true, park: true });
-    const workflowId = `deposit:${item.deposit}`;
-    await db.owner.query(
-      `with r as (select id from ledger.release('after:' || $1::bigint, $1::bigint, $2, $3, 0, $4, 'alice+bob', 'the wrong order'))
-       select ledger.reverse('after:' || r.id, r.id, false, $4, 'alice+bob', 'the wrong wallet') from r`,
-      [parked!.postingId, other.externalOrderNumber, other.wallet, workflowId],
-    );
-    const decides = (decision: Decision) => insertDecision(api, proof, { workflowId, ...proposal, decision });
-    await expect(decides('restore')).rejects.toMatchObject({ code: 'P0E36' });
-    await expect(decides('reject')).resolves.toBeDefined();
-  });
-
   it('by another key of one name is of the same person', async () => {
     const of = await opensCase();
     const [first, second] = [await issues('twice'), await issues('twice')];
