@@ -1,3 +1,4 @@
+import type { History } from '@temporalio/common/lib/proto-utils.js';
 import type pg from 'pg';
 import { canonicalHistory } from '../archive/canonical-history.ts';
 import { appendArchive, archivedRunsOf, type ArchiveRow, type NewArchiveRow } from '../archive/chain.ts';
@@ -42,6 +43,14 @@ const AT_ONCE = 4;
 /** Archives closed workflows. Several may run at once, and each may be killed at any point. */
 export function createArchiver(deps: ArchivingDependencies): Archiver {
   let told = false;
+  const toldLost = new Set<string>();
+
+  /** The database notes one lost run of a workflow; each further one is told once by a process. */
+  function tellLost(workflowId: string, runId: string | null): void {
+    const lost = `${workflowId} ${runId}`;
+    if (!toldLost.has(lost)) raiseAlarm(deps.log, 'history_lost', { workflowId, runId });
+    toldLost.add(lost);
+  }
 
   /** One alarm until no history is at risk. */
   async function watchAge(): Promise<number> {
@@ -59,8 +68,9 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
       // Each workflow comes twice: to be archived, and to be confirmed, which costs little.
       const claimed = await claimClosed(deps.pool, 2 * limit);
       const ids = claimed.map(({ workflowId }) => workflowId);
-      const listed = await deps.histories.listed(ids);
+      // Read first: another archiver may write meanwhile, and a list confirms only what was archived before it.
       const rows = await archivedRunsOf(deps.pool, ids);
+      const listed = await deps.histories.listed(ids);
       const all = claimed.map((work) => {
         const [held, list] = [
           rows.filter(({ workflowId }) => workflowId === work.workflowId),
@@ -77,7 +87,7 @@ export function createArchiver(deps: ArchivingDependencies): Archiver {
       const waiting = all.filter(({ isWhole }) => !isWhole);
       await inLanes(waiting.toReversed(), AT_ONCE, async ({ work, held, list }) => {
         try {
-          if (await archiveOne(deps, work, held, list)) archived += 1;
+          if (await archiveOne({ ...deps, tellLost }, work, held, list)) archived += 1;
         } catch (error) {
           failures.push(error);
         }
@@ -110,7 +120,7 @@ function isConfirmed(
  * any. Takes it off the queue when there was none, and the list has the newest run or Temporal has the workflow no more.
  */
 async function archiveOne(
-  deps: ArchivingDependencies,
+  deps: ArchivingDependencies & { readonly tellLost: (workflowId: string, runId: string | null) => void },
   work: ClosedWork,
   held: readonly ArchiveRow[],
   listed: readonly string[] | undefined,
@@ -120,30 +130,22 @@ async function archiveOne(
   const rows: NewArchiveRow[] = [];
   const gone: (string | null)[] = [];
   const seen = new Set(held.map(({ runId }) => runId));
-  async function keep(runIds: readonly string[]): Promise<boolean> {
-    const toKeep = [...runIds];
-    for (const runId of toKeep) {
-      if (seen.has(runId)) continue;
-      seen.add(runId);
-      const kept = await keepHistory(deps, work.workflowId, runId);
-      if (kept === 'open') return false;
-      if (kept === 'gone') gone.push(runId);
-      else {
-        rows.push(kept.row);
-        toKeep.push(...kept.names);
-      }
+  const newest = await deps.histories.newest(work.workflowId);
+  const toKeep = [...(newest === null ? [] : [newest.runId]), ...listed];
+  for (const runId of toKeep) {
+    if (seen.has(runId)) continue;
+    seen.add(runId);
+    const history = runId === newest?.runId ? newest.history : await deps.histories.fetch(work.workflowId, runId);
+    const kept = history === null ? 'gone' : await keepHistory(deps, work.workflowId, runId, history);
+    if (kept === 'open') return false;
+    if (kept === 'gone') gone.push(runId);
+    else {
+      rows.push(kept.row);
+      toKeep.push(...kept.names);
     }
-    return true;
   }
-  if (!(await keep(listed))) return false;
-  let isDone = false;
-  // A newer run than those of the list comes with a later list, if this one has given any.
-  if (rows.length === 0) {
-    const latest = await deps.histories.latest(work.workflowId);
-    if (latest?.isOpen === true || (latest !== null && !(await keep([latest.runId])))) return false;
-    if (latest === null && held.length === 0 && gone.length === 0) gone.push(null);
-    isDone = rows.length === 0 && (latest === null || listed.includes(latest.runId));
-  }
+  if (newest === null && seen.size === 0) gone.push(null);
+  const isDone = rows.length === 0 && (newest === null || listed.includes(newest.runId));
   rows.sort((a, b) => Number(a.closedAtUs - b.closedAtUs));
   // In one transaction, so that a workflow with a row in the archive has all its runs there that are known.
   const write = async (db: Db) => {
@@ -156,7 +158,7 @@ async function archiveOne(
   // A statement alone is a transaction.
   const isOne = rows.length + gone.length + (isDone ? 1 : 0) === 1;
   const news = isOne ? await write(deps.pool) : await inTransaction(deps.pool, write);
-  for (const runId of news) raiseAlarm(deps.log, 'history_lost', { workflowId: work.workflowId, runId });
+  for (const runId of news) deps.tellLost(work.workflowId, runId);
   return rows.length > 0;
 }
 
@@ -165,9 +167,8 @@ async function keepHistory(
   deps: ArchivingDependencies,
   workflowId: string,
   runId: string,
-): Promise<{ readonly row: NewArchiveRow; readonly names: readonly string[] } | 'open' | 'gone'> {
-  const history = await deps.histories.fetch(workflowId, runId);
-  if (history === null) return 'gone';
+  history: History,
+): Promise<{ readonly row: NewArchiveRow; readonly names: readonly string[] } | 'open'> {
   const run = closedRun(history);
   if (run === null) return 'open';
   const { text, hash } = canonicalHistory(history);

@@ -18,7 +18,7 @@ export interface HistorySource {
    */
   listed(workflowIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
   /** The newest run of the id, of which no list lags. Null: Temporal has no such workflow, although older runs may be left. */
-  latest(workflowId: string): Promise<{ readonly runId: string; readonly isOpen: boolean } | null>;
+  newest(workflowId: string): Promise<{ readonly runId: string; readonly history: History } | null>;
   /** Null: Temporal does not have it. */
   fetch(workflowId: string, runId: string): Promise<History | null>;
   /** How long Temporal keeps a closed history. */

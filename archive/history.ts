@@ -122,8 +122,8 @@ export function readHistory(history: History): HistoryFacts {
   };
 }
 
-/** A run made by a reset begins with the events of the previous run, including that run's id. */
-function runIdOf(events: readonly HistoryEvent[]): string {
+/** The id of the run with these events. One made by a reset begins with the events of the previous run, including that run's id. */
+export function runIdOf(events: readonly HistoryEvent[]): string {
   const reset = events.findLast((event) => event.workflowTaskFailedEventAttributes?.newRunId);
   const started = events[0]?.workflowExecutionStartedEventAttributes;
   return reset?.workflowTaskFailedEventAttributes?.newRunId ?? started?.originalExecutionRunId ?? '';

@@ -35,13 +35,14 @@ export async function finishClosed(db: Db, work: readonly ClosedWork[]): Promise
 }
 
 /**
- * Records a lost history: the first of a workflow, null where no run is known. Returns true if this one is not the
- * recorded one.
+ * Records a lost history: the first of a workflow, null where no run is known. Returns true if this one is neither the
+ * recorded one nor archived meanwhile.
  */
 export async function noteLost(db: Db, work: ClosedWork, runId: string | null): Promise<boolean> {
   const { rows } = await db.query<{ isNews: boolean }>(
-    `select engine.archive_lose($1, $2) or not exists (
-              select from engine.archive_lost l where l.workflow_id = $1 and l.run_id is not distinct from $2) as "isNews"`,
+    `select case when exists (select from engine.archive a where a.workflow_id = $1 and a.run_id = coalesce($2, a.run_id)) then false
+                 else engine.archive_lose($1, $2) or not exists (
+                   select from engine.archive_lost l where l.workflow_id = $1 and l.run_id is not distinct from $2) end as "isNews"`,
     [work.workflowId, runId],
   );
   return rows[0]!.isNews;

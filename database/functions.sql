@@ -1031,7 +1031,8 @@ begin
      where v.workflow_id = of_case
        and (not d.wallet = any (wallets)
          -- It is in that wallet, or would go back there.
-         or not substr(t.credit_code, 8) = any (wallets) and (t.amount > 0 or coalesce(decided, p.decision) not in ('credit', 'reverse'))));
+         or not substr(t.credit_code, 8) = any (wallets) and (t.amount > 0
+           or (v.standing, coalesce(decided, p.decision)) not in (('withdrawn', 'credit'), ('withdrawn', 'reverse'), ('returned', 'reject')))));
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.name_wallet(of_case text)

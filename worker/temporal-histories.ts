@@ -1,4 +1,6 @@
+import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { runIdOf } from '../archive/history.ts';
 import type { HistorySource } from '../archive/history-source.ts';
 import { unopened } from '../config/temporal.ts';
 
@@ -26,21 +28,11 @@ export function temporalHistories(client: Client): HistorySource {
         runs.get(workflowId)?.push(runId);
       return runs;
     },
-    async latest(workflowId) {
-      const latest = await unlessGone(() => unopened(client).getHandle(workflowId).describe());
-      return latest === null ? null : { runId: latest.runId, isOpen: latest.status.name === 'RUNNING' };
+    async newest(workflowId) {
+      const history = await fetched(client, workflowId);
+      return history === null ? null : { runId: runIdOf(history.events ?? []), history };
     },
-    async fetch(workflowId, runId) {
-      const handle = client.workflow.getHandle(workflowId, runId);
-      try {
-        return await handle.fetchHistory();
-      } catch (error) {
-        // For this call the client does not report whether the workflow or its namespace was not found.
-        if ((error as { code?: unknown }).code !== NOT_FOUND) throw error;
-        if ((await unlessGone(() => unopened(client).getHandle(workflowId, runId).describe())) !== null) throw error;
-        return null;
-      }
-    },
+    fetch: (workflowId, runId) => fetched(client, workflowId, runId),
     async retentionMs() {
       if (retention === null || performance.now() - retention.askedAt > ASK_RETENTION_AGAIN_MS) {
         const { namespace } = client.options;
@@ -51,6 +43,18 @@ export function temporalHistories(client: Client): HistorySource {
       return retention.ms;
     },
   };
+}
+
+/** Null: Temporal has no such run; without a run id, no such workflow. */
+async function fetched(client: Client, workflowId: string, runId?: string): Promise<History | null> {
+  try {
+    return await client.workflow.getHandle(workflowId, runId).fetchHistory();
+  } catch (error) {
+    // For this call the client does not report whether the workflow or its namespace was not found.
+    if ((error as { code?: unknown }).code !== NOT_FOUND) throw error;
+    if ((await unlessGone(() => unopened(client).getHandle(workflowId, runId).describe())) !== null) throw error;
+    return null;
+  }
 }
 
 /** Resolves to null if there is no such workflow. Rejects for a missing namespace: the workflow is unknown then. */

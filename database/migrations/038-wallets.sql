@@ -23,7 +23,7 @@ set local role engine_owner;
 set local search_path = engine, pg_temp;
 
 -- Whether a step of a case would move money out of a wallet that is none of these, or into one. Its own deposit and the one that is
--- proposed are compared by take_step(). A withdrawal moves nothing.
+-- proposed are compared by take_step(). A withdrawal moves nothing, nor does a rejection of what is back at the provider.
 create function moves_elsewhere(of_case text, decided text, of_proposal bigint, wallets text[]) returns boolean
 language plpgsql stable set search_path = engine, pg_temp as $$
 begin
@@ -35,7 +35,8 @@ begin
      where v.workflow_id = of_case
        and (not d.wallet = any (wallets)
          -- It is in that wallet, or would go back there.
-         or not substr(t.credit_code, 8) = any (wallets) and (t.amount > 0 or coalesce(decided, p.decision) not in ('credit', 'reverse'))));
+         or not substr(t.credit_code, 8) = any (wallets) and (t.amount > 0
+           or (v.standing, coalesce(decided, p.decision)) not in (('withdrawn', 'credit'), ('withdrawn', 'reverse'), ('returned', 'reject')))));
 end $$;
 revoke execute on function moves_elsewhere(text, text, bigint, text[]) from public;
 do $$

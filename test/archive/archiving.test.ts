@@ -128,7 +128,7 @@ describe('a closed deposit', () => {
   });
 
   test('replays from the archive after it has left Temporal', async () => {
-    expect(await histories.latest(kept.workflowId)).toBeNull();
+    expect(await histories.newest(kept.workflowId)).toBeNull();
     const [row] = await rowsOf(kept.workflowId);
     const history = parseHistory(await objects.get(row!.historyHash));
     expect(canonicalHistory(history).hash.equals(row!.historyHash)).toBe(true);
@@ -167,8 +167,7 @@ describe('a closed deposit', () => {
     const { order } = await credited();
     const id = depositWorkflowId(order);
     const away = () => Promise.reject(new Error('away'));
-    const lagging = async (ids: readonly string[]) => new Map(ids.map((one) => [one, []]));
-    for (const broken of [archiver({ listed: lagging, latest: away }), archiver({ fetch: away })]) {
+    for (const broken of [archiver({ listed: away }), archiver({ newest: away })]) {
       await allDue();
       await expect(broken.archiveClosed(100)).rejects.toThrow('away');
       expect(broken.alarms()).toEqual([]);
@@ -194,11 +193,11 @@ test('two archivers at once, over the same work: each run has one row, and the c
   await allDue();
   // Each gets every workflow: the first look does not hide them from the second.
   const source: Partial<HistorySource> = {
-    async fetch(workflowId, runId) {
+    async newest(workflowId) {
       await owner.query('update engine.archive_due set look_at = clock_timestamp() where workflow_id = $1', [
         workflowId,
       ]);
-      return histories.fetch(workflowId, runId);
+      return histories.newest(workflowId);
     },
   };
   const work = async () => {
@@ -367,6 +366,33 @@ describe('a run that a list lacks', () => {
     expect(await rowsOf(handle.workflowId)).toHaveLength(1);
   });
 
+  test('is waited for, although a list names an older run that is archived', async () => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    const lagging = listing(id, (runId) => runId === runs[0]);
+    for (let looks = 0; looks < 3; looks += 1) await look(lagging);
+    expect(await runsOf(id)).toEqual(runs);
+    expect(await queued(id)).toBe(true);
+    await lookUntilConfirmed(id);
+  });
+
+  test('is not confirmed as absent by a list from before the others were archived', async () => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    const lagging = listing(id, (runId) => runId === runs[1]);
+    await look({
+      async listed(ids) {
+        const before = await lagging.listed!(ids);
+        await look(lagging);
+        return before;
+      },
+    });
+    expect(await runsOf(id)).toEqual([runs[1]]);
+    expect(await queued(id)).toBe(true);
+    await lookUntilConfirmed(id);
+    expect((await runsOf(id)).toSorted()).toEqual([...runs].toSorted());
+  });
+
   test('is found by the run that was reset from it, although no list ever has it', async () => {
     const { id, runs, close } = await openedTwice();
     const newest = await reset(id, runs[0]!);
@@ -410,6 +436,35 @@ describe('a run that a list lacks', () => {
 });
 
 describe('alarms', () => {
+  test('history_lost: each of two runs is told once, however often they are asked for', async () => {
+    const { id, runs, close } = await openedTwice();
+    await close();
+    const { archiveClosed, alarms } = archiver({
+      fetch: async (workflowId, runId) => (workflowId === id ? null : histories.fetch(workflowId, runId)),
+      newest: async (workflowId) => (workflowId === id ? null : histories.newest(workflowId)),
+    });
+    for (let looks = 0; looks < 3; looks += 1) {
+      await owner.query('select engine.await_archive($1, clock_timestamp())', [id]);
+      await allDue();
+      await archiveClosed(100);
+    }
+    expect(alarms().map(({ runId }) => runId)).toEqual(runs);
+  });
+
+  test('history_lost is not told of a run that another archiver has archived meanwhile', async () => {
+    const { handle } = await credited();
+    await allDue();
+    const gone = async () => {
+      await allDue();
+      await archiver().archiveClosed(100);
+      return null;
+    };
+    const { archiveClosed, alarms } = archiver({ fetch: gone, newest: gone });
+    await archiveClosed(100);
+    expect(await rowsOf(handle.workflowId)).toHaveLength(1);
+    expect(alarms()).toEqual([]);
+  });
+
   test('history_lost: a history that Temporal does not have is told once, noted, and not asked for again', async () => {
     await owner.query(`update engine.archive_due set look_at = clock_timestamp()`);
     const { archiveClosed, alarms } = archiver();

@@ -27,6 +27,26 @@ beforeAll(async () => {
        if (!existsSync(seen)) { writeFileSync(seen, ''); expect('late').toBe('in time'); }`,
   );
   await fixture('broken', 'expect(1).toBe(2);');
+  // Each fails; in the second run it would pass, but for this.
+  const otherwise = (name: string, then: string) =>
+    fixture(
+      name,
+      `const seen = new URL('seen-${name}', import.meta.url);
+       if (!existsSync(seen)) { writeFileSync(seen, ''); expect(1).toBe(2); }
+       ${then}`,
+    );
+  await otherwise('rejects', `void Promise.reject(new Error('unhandled'));`);
+  await otherwise('dies', `process.kill(process.pid, 'SIGKILL');`);
+  await writeFile(
+    join(folder, 'shrinks.test.ts'),
+    `import { existsSync, writeFileSync } from 'node:fs';
+     import { expect, test } from 'vitest';
+     const seen = new URL('seen-shrinks', import.meta.url);
+     const isSecond = existsSync(seen);
+     writeFileSync(seen, '');
+     test('holds', () => {});
+     test.skipIf(isSecond)('fails', () => expect(1).toBe(2));`,
+  );
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -52,12 +72,20 @@ test('on a CI a failed file runs again, and the summary names the case that pass
 });
 
 test('a file that fails twice is a failure, and so is one that fails locally', async () => {
-  const twice = await run([], { CI: '1' });
+  const twice = await run(['broken', 'starved'], { CI: '1' });
   expect(twice).toMatchObject({ code: 1 });
   expect(twice.lines.at(-1)).toBe('3 passed, 1 failed, 0 skipped');
   const locally = await run(['starved'], { CI: undefined });
   expect(locally).toMatchObject({ code: 1 });
   expect(locally.lines.at(-1)).toBe('1 passed, 1 failed, 0 skipped');
+});
+
+test.each([
+  ['has an unhandled error', 'rejects'],
+  ['kills its process', 'dies'],
+  ['lacks the case that failed', 'shrinks'],
+])('a second run that %s is a failure', async (_, file) => {
+  expect(await run([file], { CI: '1' })).toMatchObject({ code: 1 });
 });
 
 test('a run without any test is a failure', async () => {

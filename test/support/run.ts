@@ -1,4 +1,4 @@
-import { createVitest } from 'vitest/node';
+import { createVitest, type TestModule } from 'vitest/node';
 import { readArgumentsOr } from '../../config/command-line.ts';
 
 /**
@@ -20,9 +20,9 @@ try {
   const { unhandledErrors } = await vitest.start(positionals);
   const failed = vitest.state.getTestModules().filter((module) => !module.ok());
   if (process.env['CI'] !== undefined && failed.length <= MOST_AGAIN) {
-    for (const module of failed) await vitest.runTestSpecifications([module.toTestSpecification()]);
-    const isWhole = vitest.state.getTestModules().every((module) => module.ok());
-    if (failed.length > 0 && unhandledErrors.length === 0 && isWhole) process.exitCode = 0;
+    const again = [];
+    for (const module of failed) again.push(await passesAgain(module));
+    if (failed.length > 0 && unhandledErrors.length === 0 && again.every(Boolean)) process.exitCode = 0;
   }
 } catch (error) {
   process.exitCode = 1;
@@ -30,4 +30,18 @@ try {
   if (!(error instanceof Error && error.message === 'No test files found')) console.error(error);
 } finally {
   await vitest.exit();
+}
+
+/** Whether each of its failed cases passes now: none is gone or skipped, no error is unhandled, and its process ends well. */
+async function passesAgain(module: TestModule): Promise<boolean> {
+  const failed = namesOf(module, 'failed');
+  const { testModules, unhandledErrors } = await vitest.runTestSpecifications([module.toTestSpecification()]);
+  const again = testModules.find(({ moduleId }) => moduleId === module.moduleId);
+  if (again?.state() !== 'passed' || unhandledErrors.length > 0) return false;
+  const passed = namesOf(again, 'passed');
+  return failed.every((name) => passed.includes(name));
+}
+
+function namesOf({ children }: TestModule, state: 'failed' | 'passed'): string[] {
+  return [...children.allTests(state)].map(({ fullName }) => fullName);
 }
