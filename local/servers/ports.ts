@@ -1,12 +1,13 @@
 /** Finds free loopback ports, and a block of ports for each clone so that two clones do not meet. */
 
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 /** Below the range from which Linux (32768) and macOS (49152) give ports to outgoing connections. */
 const FIRST_PORT = 20_000;
 const BLOCK_SIZE = 10;
 const BLOCKS = 1_200;
+const MOST_TRIES = 1_000;
 
 /** Returns why no server can listen on this address and port now; null when one can. */
 export function whyNotListen(port: number, host: string): Promise<Error | null> {
@@ -22,16 +23,16 @@ export async function isPortFree(port: number, host = '127.0.0.1'): Promise<bool
   return (await whyNotListen(port, host)) === null;
 }
 
-/** Returns a port on which nothing listens. Another program may still take it first, so callers retry. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen({ port: 0, host: '127.0.0.1' }, () => {
-      const address = server.address();
-      server.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject()));
-    });
-  });
+/**
+ * Returns a port on which nothing listens, and which is given to no outgoing connection. Another program may still take it
+ * first, so callers retry.
+ */
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    const port = randomInt(FIRST_PORT, FIRST_PORT + BLOCKS * BLOCK_SIZE);
+    if (await isPortFree(port)) return port;
+  }
+  throw new Error(`no free port in ${MOST_TRIES} tries`);
 }
 
 /** The wished port when it is free, otherwise any free one. */

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { writePrivately } from '../../local/servers/files.ts';
 import { forgetLocalEnv, writeLocalEnv } from '../../local/stack/local-env.ts';
 import { holdsLock, LockedError, takeLock } from '../../local/servers/lock.ts';
-import { isPortFree, portsFor } from '../../local/servers/ports.ts';
+import { freePort, isPortFree, portsFor } from '../../local/servers/ports.ts';
 import { recordOf, start } from '../../local/servers/process.ts';
 import { loadState, LocalStateError, saveState, settlePorts, sealPublicKeyOf } from '../../local/servers/state.ts';
 import { Secret } from '../../config/keys/secret.ts';
@@ -106,6 +106,10 @@ test('ports of a clone follow from its path and give way to what is taken', asyn
   await occupyPort(first + 2);
   expect(await isPortFree(first + 2)).toBe(false);
   expect(await portsFor('/some/clone', 6)).not.toContain(first);
+});
+
+test('a free port is none that outgoing connections are given', async () => {
+  for (let i = 0; i < 20; i += 1) expect(await freePort()).toBeLessThan(32_768);
 });
 
 test('what the state holds survives being saved', async () => {

@@ -7,7 +7,7 @@ const SLOWEST = 10;
  * `N passed, N failed, N skipped`, for programs.
  */
 export default class PlainSummary implements Reporter {
-  /** By name, with the message. */
+  /** Cases, and files that could not be loaded, by name, with the message. */
   readonly #failedBefore = new Map<string, string>();
 
   onInit(vitest: Vitest): void {
@@ -15,6 +15,8 @@ export default class PlainSummary implements Reporter {
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
+    for (const module of modules)
+      for (const { message } of module.errors()) this.#failedBefore.set(module.relativeModuleId, message);
     for (const test of casesOf(modules)) {
       const { state, errors } = test.result();
       if (state === 'failed') this.#failedBefore.set(nameOf(test), errors[0]?.message ?? '');
@@ -33,9 +35,13 @@ export default class PlainSummary implements Reporter {
       const seconds = (durationOf(test) / 1_000).toFixed(1).padStart(6);
       console.log(`${seconds} s  ${nameOf(test)}`);
     }
-    const second = cases.filter((test) => test.result().state === 'passed' && this.#failedBefore.has(nameOf(test)));
+    const passed = [
+      ...cases.filter((test) => test.result().state === 'passed').map(nameOf),
+      ...modules.filter((module) => module.ok()).map(({ relativeModuleId }) => relativeModuleId),
+    ];
+    const second = passed.filter((name) => this.#failedBefore.has(name));
     if (second.length > 0) console.log(`\nPassed in the second run only: ${second.length}`);
-    for (const test of second) console.log(`  ${nameOf(test)}: ${this.#failedBefore.get(nameOf(test))}`);
+    for (const name of second) console.log(`  ${name}: ${this.#failedBefore.get(name)}`);
     console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped + count.pending} skipped`);
   }
 }

@@ -27,6 +27,14 @@ beforeAll(async () => {
        if (!existsSync(seen)) { writeFileSync(seen, ''); expect('late').toBe('in time'); }`,
   );
   await fixture('broken', 'expect(1).toBe(2);');
+  await writeFile(
+    join(folder, 'unloadable.test.ts'),
+    `import { existsSync, writeFileSync } from 'node:fs';
+     import { test } from 'vitest';
+     const seen = new URL('seen', import.meta.url);
+     if (!existsSync(seen)) { writeFileSync(seen, ''); throw new Error('no port was free'); }
+     test('holds', () => {});`,
+  );
   // Each fails; in the second run it would pass, but for this.
   const otherwise = (name: string, then: string) =>
     fixture(
@@ -68,6 +76,12 @@ test('on a CI a failed file runs again, and the summary names the case that pass
     '',
     '2 passed, 0 failed, 0 skipped',
   ]);
+  expect(code).toBe(0);
+});
+
+test('and a file that could be loaded only then', async () => {
+  const { code, lines } = await run(['unloadable'], { CI: '1' });
+  expect(lines.slice(-3)).toEqual(['  unloadable.test.ts: no port was free', '', '1 passed, 0 failed, 0 skipped']);
   expect(code).toBe(0);
 });
 
