@@ -24,15 +24,15 @@ export interface Scale {
 }
 
 const FULL: Scale = {
-  rounds: 7,
+  rounds: 5,
   flow: { inFlight: [8, 16, 32, 64], atLeast: 100, times: 3 },
   ack: { count: 200, perSecond: 40 },
-  burst: { count: 300, inFlight: 64, stopped: true },
+  burst: { count: 1_000, inFlight: 64, stopped: true },
   creates: 60,
   batcher: { callers: [32, 256], atLeast: 2_000, times: 8 },
   cost: { count: 200, inFlight: 8, idleMs: 10_000 },
   audit: 10_000,
-  open: [1_000, 5_000, 20_000],
+  open: [1_000, 20_000],
   rivals: { inFlight: 16, count: 150 },
   growth: [10_000, 100_000, 1_000_000],
   twins: { inFlight: 16, count: 200 },
@@ -40,7 +40,6 @@ const FULL: Scale = {
 
 const QUICK: Scale = {
   ...FULL,
-  rounds: 5,
   flow: { inFlight: [8, 32], atLeast: 32, times: 1 },
   ack: { count: 40, perSecond: 40 },
   burst: { count: 64, inFlight: 64, stopped: false },

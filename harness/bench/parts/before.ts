@@ -8,7 +8,7 @@ import { type Part, roundsTold } from '../part.ts';
 /** P16: whole deposits in a closed loop, by this version and by the one that `--before` names. */
 export const beforePart: Part = {
   ids: ['P16'],
-  seconds: { full: 700, quick: 45 },
+  seconds: { full: 550, quick: 45 },
   needs: 'before',
   async measure(bench) {
     // Both begin alike: neither is warm, or has rows, of the parts before.

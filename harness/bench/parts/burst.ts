@@ -12,7 +12,7 @@ interface BurstSample {
 /** P4: callbacks at the maximum rate, with Temporal running and stopped; then everything is credited. */
 export const burstPart: Part = {
   ids: ['P4'],
-  seconds: { full: 600, quick: 42 },
+  seconds: { full: 800, quick: 42 },
   async measure(bench) {
     const { load, engine } = await bench.engine();
     const endpoint = await bench.endpoint();

@@ -7,7 +7,7 @@ import { type Part, roundsTold } from '../part.ts';
 /** P1 and P2: whole deposits in a closed loop, beside the two floors. */
 export const flowPart: Part = {
   ids: ['P1', 'P2'],
-  seconds: { full: 900, quick: 40 },
+  seconds: { full: 700, quick: 40 },
   async measure(bench, wanted) {
     const { engine, load } = await bench.engine();
     const floors = await bench.floors();
