@@ -14,6 +14,7 @@ import { answerErrors } from './http/errors.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 import { RequestRefused } from '../intake/refusal.ts';
 import { showMisled } from './callback-app.ts';
+import { bindEvents } from './routes/events.ts';
 import { bindEvidence } from './routes/evidence.ts';
 import { createApp, noSuchPath } from './http/http.ts';
 import { bind, type Bound, serve } from './http/operation-route.ts';
@@ -53,7 +54,13 @@ export interface InternalDependencies extends CreateDependencies {
 /** The private listener: the API of merchants' backends and operators, health, and the document of it all. */
 export function createInternalApp(deps: InternalDependencies): Express {
   const app = createApp();
-  const bound = [...bindDeposits(deps), ...bindReviews(deps), bindEvidence(deps), ...bindHealth(deps)];
+  const bound = [
+    ...bindDeposits(deps),
+    ...bindReviews(deps),
+    bindEvents(deps),
+    bindEvidence(deps),
+    ...bindHealth(deps),
+  ];
   serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
   app.use(showMisled(deps.refused), noSuchPath);
   app.use(answerErrors(deps.log, { isExplained: true }));

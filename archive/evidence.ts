@@ -97,9 +97,10 @@ const RECORDS: readonly string[] = [
      left join engine.refused_step n on n.decision = s.id
      left join engine.carried r on r.proposal = s.proposal and r.confirmation = s.id
     where c.external_order_number = $1`,
-  `select ${at('o.created_at')} as at, 'notification ' || o.id as source,
-          o.kind || coalesce(', delivered ' || o.delivered_at, ', not delivered yet') as text, concat_ws('|', o.id, o.kind, o.body) as record
-     from engine.outgoing o where o.external_order_number = $1`,
+  `select ${at('e.at')} as at, 'event ' || b.name as source, 'told as ' || e.type || coalesce(', posting ' || e.posting, ', case ' || e.case_id, '') as text,
+          b.body::text as record
+     from engine.event e join engine.event_body b on b.id = e.id
+    where e.subject = any (array(select $1 union all select 'callback:' || c.id from engine.callback c where c.external_order_number = $1))`,
   `select ${at('a.archived_at')} as at, 'archive row ' || a.n as source, 'history of ' || a.workflow_id || ' archived, ' || a.events || ' events' as text,
           null as record, encode(a.hash, 'hex') as hash
      from engine.archive a where a.workflow_id = any (${WORKFLOWS_OF})`,

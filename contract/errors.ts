@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'not_found'
   | 'method_not_allowed'
   | 'other_parameters'
+  | 'epoch_changed'
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'refused'
@@ -22,6 +23,7 @@ export const HTTP = {
   not_found: { status: 404, title: 'There is no such thing' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   other_parameters: { status: 409, title: 'The order number exists with other parameters' },
+  epoch_changed: { status: 409, title: 'The database was restored since' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be plain JSON' },
   decision_refused: { status: 409, title: 'The step was not taken' },

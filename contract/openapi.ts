@@ -17,6 +17,7 @@ const EXAMPLES: Readonly<
   forbidden: { detail: 'this needs the scope deposits:create' },
   not_found: { detail: 'no deposit order-1001' },
   other_parameters: { detail: 'deposit order-1001 was created with other parameters; nothing was changed' },
+  epoch_changed: { detail: 'this cursor is of epoch 1, and now is 2' },
   payload_too_large: { detail: 'at most 16 kB' },
   unsupported_media_type: { detail: 'send content-type application/json, charset utf-8 or none' },
   refused: { code: 'NO_ADVERTISEMENT', detail: 'the provider refused the order: no advertisement' },

@@ -38,6 +38,10 @@ export const ANSWERS = {
     meaning: 'A deposit with this order number exists with other parameters. Nothing was changed.',
     remedy: 'Read the deposit; a new request needs a new order number.',
   },
+  epoch_changed: {
+    meaning: 'The database was restored from a backup since the cursor was made, and its place may be another’s now.',
+    remedy: 'Read again without a cursor, with `since` a time before the restore.',
+  },
   payload_too_large: { meaning: 'The body is larger than 16 kB.', remedy: 'Send less.' },
   unsupported_media_type: {
     meaning: 'The body is not plain JSON in UTF-8 without content-encoding.',

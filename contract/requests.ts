@@ -123,20 +123,31 @@ const DAY =
 export const CURSOR_TIME = `${DAY}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\\.[0-9]{6}Z`;
 const CURSOR = new RegExp(`^(${CURSOR_TIME})~([A-Za-z0-9_-]{1,64})$`);
 
-const cursor = z
-  .string()
-  .regex(CURSOR, 'not a cursor of ours: use nextCursor of the previous page')
-  .transform((text) => {
-    const [, createdAt, orderNumber] = CURSOR.exec(text)!;
-    return { createdAt: createdAt!, externalOrderNumber: orderNumber! };
-  })
-  .meta({
-    description: 'Where the page begins: nextCursor of the page before.',
-    examples: ['2026-01-31T09:30:00.000001Z~order-1001'],
-  });
+/** A parameter that says where a page begins. */
+export const cursorOf = <T>(form: RegExp, read: (parts: RegExpExecArray) => T, example: string) =>
+  z
+    .string()
+    .regex(form, 'not a cursor of ours: use nextCursor of the previous page')
+    .transform((text) => read(form.exec(text)!))
+    .meta({ description: 'Where the page begins: nextCursor of the page before.', examples: [example] });
+
+const cursor = cursorOf(
+  CURSOR,
+  ([, createdAt, orderNumber]) => ({ createdAt: createdAt!, externalOrderNumber: orderNumber! }),
+  '2026-01-31T09:30:00.000001Z~order-1001',
+);
 
 export const encodeCursor = (end: { readonly createdAt: string; readonly externalOrderNumber: string }): string =>
   `${end.createdAt}~${end.externalOrderNumber}`;
+
+const INSTANT = new RegExp(`^${DAY}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\\.[0-9]{1,6})?Z$`);
+/** A time in a parameter; only existing days match. */
+export const instant = (description: string) =>
+  z
+    .string()
+    .regex(INSTANT, 'expected a time as RFC 3339 in UTC, such as 2026-01-31T09:30:00Z')
+    .transform((text) => new Date(text))
+    .meta({ description: `${description} RFC 3339, UTC.`, examples: ['2026-01-31T09:30:00Z'] });
 
 export const pageLimit = z
   .string()

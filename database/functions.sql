@@ -211,6 +211,13 @@ begin
     from placement_attempt a where a.external_order_number = of_order and a.answer->>'cause' is distinct from 'ADOPTED';
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.as_time(at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $function$;
+
 CREATE OR REPLACE FUNCTION engine.await_archive(of_workflow text, closed timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -280,7 +287,8 @@ begin
   perform from review_case v where v.workflow_id = of_case for no key update;
   perform from deposit d where d.external_order_number in (
       select c.external_order_number from review_case v join callback c on c.id = v.callback where v.workflow_id = of_case
-      union select s.to_deposit from decision s where s.id = proposal_id and s.workflow_id = of_case)
+      union select s.to_deposit from decision s where s.id = proposal_id and s.workflow_id = of_case
+      union select t.deposit from case_now n join ledger.transaction t on t.id = n.tip where n.workflow_id = of_case)
     order by d.external_order_number for no key update;
 
   -- 2. What was carried out answers first, whatever came after it; and a proposal comes to something once.
@@ -328,6 +336,7 @@ begin
     select * into after from case_now v where v.workflow_id = of_case;
     if posted is not null and after.standing in ('withdrawn', 'parked') then
       update review_case v set parked = posted, proposal = null where v.workflow_id = of_case;
+      perform tell_posting(posted);
       answer := jsonb_build_object('kind', 'withdrawn', 'postingId', posted::text, 'decidedBy', actor, 'standing', after.standing);
     else
       settled := decision_conclude(it, p, actor, posted);
@@ -426,6 +435,13 @@ begin
    where by_key is not null and other is null on conflict do nothing;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.count_event()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+begin new.events := old.events + 1; return new; end $function$;
+
 CREATE OR REPLACE FUNCTION engine.credit(items jsonb)
  RETURNS TABLE(ord bigint, outcome text, id bigint, posted_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -482,13 +498,7 @@ begin
     update deposit d set state = 'CREDITED', posting_id = s.id, late = s.late, closed_at = s.posted_at
       from stands s where d.external_order_number = s.deposit and d.posting_id is null),
   settled as (
-    update callback c set outcome = 'posting:' || s.id from stands s where c.id = s.inbox_id and num_nulls(c.outcome) = 1),
-  told as (
-    insert into outgoing (id, kind, external_order_number, body)
-    select 'deposit.credited:' || s.id || ':' || (extract(epoch from s.posted_at) * 1000000)::bigint, 'deposit.credited', s.deposit,
-           jsonb_build_object('externalOrderNumber', s.deposit, 'wallet', s.wallet, 'amount', trim_scale(s.amount)::text, 'transactionCode', s.provider_code,
-                              'postingId', s.id::text, 'late', s.late, 'creditedAt', s.posted_at)
-      from stands s on conflict do nothing)
+    update callback c set outcome = 'posting:' || s.id from stands s where c.id = s.inbox_id and num_nulls(c.outcome) = 1)
   select i.ord,
          case when a.outcome is not null then a.outcome
               when h.external_order_number is null and exists (select from deposit e where e.external_order_number = i.deposit)
@@ -556,7 +566,7 @@ declare
   into_deposit text := case when p.decision = 'credit' then coalesce(p.to_deposit, it.deposit) when posted is not null then it.back_to end;
   -- The deposit's own workflow holds its own case, and hears of a decision there by itself.
   by_case text := case when it.workflow_id <> 'deposit:' || it.deposit then it.workflow_id end;
-  settled jsonb; stated stated_facts;
+  settled jsonb;
 begin
   if into_deposit = it.deposit and decision_enters(it.standing, p.decision) then
     -- A credit of the deposit's own payment ends it; an unbound one is bound first, if nothing is and the deposit is open.
@@ -568,7 +578,6 @@ begin
              -- A time of ours is told in milliseconds and kept in microseconds.
              late = case when d.bound_callback is null then coalesce(date_trunc('milliseconds', it.received_at) > d.expires_at, false) else d.late end
        where d.external_order_number = it.deposit and d.posting_id is null;
-      perform decision_tell_credited(it.deposit);
     end if;
   elsif it.opened_by is null and (it.bound or it.reason = 'RESTORED') then
     -- The deposit's own payment was not credited to it; another of it may have been. What a restore left without a
@@ -578,19 +587,12 @@ begin
      where d.external_order_number = it.deposit and d.state not in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID') and (it.bound or d.bound_callback is null);
     if found and it.newest_credit is not null then
       settled := jsonb_build_object('postingId', it.newest_credit::text, 'transactionCode', ledger.code(it.newest_credit));
-      perform decision_tell_credited(it.deposit);
     end if;
   end if;
+  perform tell_posting(posted);
   update review_case v set closed_at = clock_timestamp(), decision = p.decision, decided_by = actor, posting = posted, proposal = null
    where v.workflow_id = it.workflow_id;
   update callback c set outcome = 'review:' || it.workflow_id where c.id = it.callback and num_nulls(c.outcome) = 1;
-  if p.decision = 'credit' and it.amount is null then select * into stated from stated_facts f where f.decision = p.id; end if;
-  insert into outgoing (id, kind, external_order_number, body)
-  values ('review.decided:' || it.workflow_id, 'review.decided', it.external_order_number, jsonb_build_object(
-    'externalOrderNumber', it.external_order_number, 'case', it.workflow_id, 'decision', p.decision,
-    'amount', coalesce(it.amount, trim_scale(stated.amount)::text), 'transactionCode', coalesce(it.transaction_code, stated.transaction_code),
-    'postingId', posted::text))
-  on conflict do nothing;
   return settled;
 end $function$;
 
@@ -682,19 +684,6 @@ begin
     return (case when fault = 'code_stands' then fault else 'not_possible' end, fault)::refused; end if;
   return null;
 end $function$;
-
-CREATE OR REPLACE FUNCTION engine.decision_tell_credited(of_deposit text)
- RETURNS void
- LANGUAGE sql
-AS $function$
-  insert into engine.outgoing (id, kind, external_order_number, body)
-  select 'deposit.credited:' || t.id || ':' || (extract(epoch from t.posted_at) * 1000000)::bigint, 'deposit.credited', d.external_order_number,
-         jsonb_build_object('externalOrderNumber', d.external_order_number, 'wallet', d.wallet,
-           'amount', trim_scale(t.amount - t.fee - coalesce(t.rest, 0))::text, 'transactionCode', ledger.code(t.id), 'postingId', t.id::text,
-           'late', d.late, 'creditedAt', t.posted_at)
-    from engine.deposit d join ledger.transaction t on t.id = d.posting_id
-   where d.external_order_number = of_deposit
-  on conflict do nothing $function$;
 
 CREATE OR REPLACE FUNCTION engine.demand_now()
  RETURNS void
@@ -811,6 +800,26 @@ begin
   return (select case when a.outcome = 'unknown' then '{"kind": "unknown", "cause": "no answer by the deadline"}' else coalesce(a.answer, said) end
             from placement_attempt a where a.external_order_number = of_order order by a.n desc limit 1);
 end $function$;
+
+CREATE OR REPLACE FUNCTION engine.event_data(of_order text, of_sequence integer, wallet text, state text, late boolean, currency text, mode text, mtc numeric, price numeric)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select jsonb_build_object('externalOrderNumber', of_order, 'sequence', of_sequence, 'wallet', wallet, 'state', state,
+    'final', state in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID'), 'late', late, 'currencyCode', currency, 'buyCoinMode', mode,
+    'asked', case mode when 'MtcAmount' then jsonb_build_object('mtcAmount', trim_scale(mtc)::text)
+                       when 'PaymentPrice' then jsonb_build_object('totalPrice', trim_scale(price)::text) end) $function$;
+
+CREATE OR REPLACE FUNCTION engine.event_money(t ledger.transaction)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select jsonb_build_object('postingId', t.id::text, 'amount', trim_scale(abs(t.amount - t.fee - coalesce(t.rest, 0)))::text,
+                            'transactionCode', coalesce(t.provider_code, ledger.code(t.id)))
+    || case when t.amount > 0 then jsonb_build_object('paidPrice', trim_scale(t.fiat_amount)::text, 'creditedAt', as_time(t.posted_at))
+            else jsonb_build_object('kept', t.debit_code like 'suspense:%', 'of', t.origin::text) end $function$;
 
 CREATE OR REPLACE FUNCTION engine.forbid()
  RETURNS trigger
@@ -943,19 +952,17 @@ CREATE OR REPLACE FUNCTION engine.keep_binding()
  LANGUAGE plpgsql
 AS $function$ begin raise exception 'deposit % is bound to another callback', old.external_order_number using errcode = 'P0E02'; end $function$;
 
+CREATE OR REPLACE FUNCTION engine.keep_count()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+begin raise exception 'deposit %: its events are counted one by one', new.external_order_number using errcode = 'P0E51'; end $function$;
+
 CREATE OR REPLACE FUNCTION engine.keep_facts()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$ begin raise exception 'engine.%: what was asked and what was received cannot be changed', tg_table_name using errcode = 'P0E02'; end $function$;
-
-CREATE OR REPLACE FUNCTION engine.keep_outgoing()
- RETURNS trigger
- LANGUAGE plpgsql
- SET search_path TO 'engine', 'pg_temp'
-AS $function$ begin
-  if exists (select from gone g where not outgoing_may_go(g.external_order_number, g.delivered_at)) then
-    raise exception 'engine.%: a row is still needed', tg_table_name using errcode = 'P0E01'; end if;
-  return null; end $function$;
 
 CREATE OR REPLACE FUNCTION engine.keep_own_stamps()
  RETURNS trigger
@@ -1142,17 +1149,6 @@ begin
   if key_id is null then raise exception 'no living key that may decide' using errcode = 'P0E35'; end if;
 end $function$;
 
-CREATE OR REPLACE FUNCTION engine.outgoing_may_go(of_order text, delivered timestamp with time zone)
- RETURNS boolean
- LANGUAGE sql
- SET search_path TO 'engine', 'pg_temp'
- SET enable_seqscan TO 'off'
- SET jit TO 'off'
-AS $function$
-  select coalesce(delivered < clock_timestamp() - interval '7 days', false)
-     and exists (select from deposit d where d.external_order_number = of_order and d.closed_at is not null)
-     and exists (select from archive a where a.workflow_id = 'deposit:' || of_order) $function$;
-
 CREATE OR REPLACE FUNCTION engine.own_stale_before()
  RETURNS bigint
  LANGUAGE sql
@@ -1216,6 +1212,14 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.present_epoch()
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+  select 1 + count(*)::integer from restored $function$;
+
 CREATE OR REPLACE FUNCTION engine.prune(older_than interval, at_most integer)
  RETURNS TABLE(what text, pruned integer)
  LANGUAGE plpgsql
@@ -1259,15 +1263,27 @@ begin
     end loop;
   end if;
   return next;
+end $function$;
 
-  what := 'outgoing';
-  with old as (
-    select o.ctid as at from outgoing o
-     where o.delivered_at < clock_timestamp() - older_than and outgoing_may_go(o.external_order_number, o.delivered_at)
-     order by o.delivered_at limit n for update skip locked),
-  gone as (delete from outgoing o using old where o.ctid = old.at returning 1)
-  select count(*) into pruned from gone;
-  return next;
+CREATE OR REPLACE FUNCTION engine.publish_events(at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare published integer;
+begin
+  perform from turn t where t.what = 'event' for update skip locked;
+  if not found then return 0; end if;
+  update event e set position = p.last + f.place
+    from (select coalesce(max(x.position), 0) as last from event x where x.position is not null) p
+   cross join (select n.id, row_number() over (order by n.id) as place
+                 from (select w.id from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
+   where e.id = f.id;
+  get diagnostics published = row_count;
+  if published > 0 then perform pg_notify('event_published', ''); end if;
+  return published;
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.raised(of_callback bigint, in_case boolean)
@@ -1677,6 +1693,101 @@ begin
     values (id, take_step.transaction_code, take_step.amount, take_step.currency_code, take_step.payment_price, take_step.statement_line);
   end if;
   return next;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.tell(of_subject text, as_type text, of_posting bigint, of_case text, more jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+declare d record; n integer;
+begin
+  update deposit o set events = o.events + 1 where o.external_order_number = of_subject
+  returning o.events, o.wallet, o.state, o.late, o.currency_code, o.buy_coin_mode, o.mtc_amount, o.total_price into d;
+  n := d.events;
+  if not found then
+    perform from callback c where of_subject = 'callback:' || c.id and c.id = substr(of_subject, 10)::bigint for no key update;
+    select coalesce(max(e.sequence), 0) + 1 into n from event e where e.subject = of_subject;
+  end if;
+  more := event_data(case when d.events is not null then of_subject end, n, d.wallet, d.state, d.late, d.currency_code, d.buy_coin_mode, d.mtc_amount, d.total_price) || more;
+  insert into event (subject, sequence, type, wallet, posting, case_id, epoch, data)
+  values (of_subject, n, as_type, d.wallet, of_posting, of_case, present_epoch(), more);
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.tell_case()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare
+  -- Whom its opening was told stays with it.
+  subject text := coalesce(
+    (select e.subject from event e where e.case_id = new.workflow_id limit 1),
+    (select d.external_order_number from callback c join deposit d on d.external_order_number = c.external_order_number where c.id = new.callback),
+    'callback:' || new.callback);
+begin
+  if new.closed_at is null then
+    perform tell(subject, 'case.opened', null, new.workflow_id, jsonb_build_object('case', new.workflow_id, 'reason', new.reason));
+  else
+    perform tell(subject, 'case.decided', null, new.workflow_id,
+                 jsonb_build_object('case', new.workflow_id, 'decision', new.decision, 'postingId', new.posting::text));
+  end if;
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.tell_posting(of_posting bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+declare t ledger.transaction;
+begin
+  select p.* into t from ledger.transaction p
+   where p.id = of_posting and p.credit_code like 'wallet:%' and not exists (select from event e where e.posting = p.id);
+  if t.id is null then return; end if;
+  perform tell(t.deposit, case when t.amount < 0 then 'deposit.reversed' when t.kind = 'reversal' then 'deposit.restored' else 'deposit.payment_added' end,
+               t.id, null, event_money(t));
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.tell_state()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare
+  paid ledger.transaction;
+  says text := case new.state when 'AWAITING_PAYMENT' then 'deposit.placed' when 'PLACEMENT_REFUSED' then 'deposit.refused'
+                              when 'PLACEMENT_UNKNOWN' then 'deposit.unknown' when 'EXPIRED' then 'deposit.expired'
+                              when 'CREDITED' then 'deposit.credited' when 'IN_REVIEW' then 'deposit.in_review'
+                              when 'REJECTED' then 'deposit.rejected' when 'UNPAID' then 'deposit.unpaid' end;
+  more jsonb;
+begin
+  if new.state = 'CREDITED' then
+    select * into paid from ledger.transaction t where t.id = new.posting_id;
+    more := event_money(paid);
+    if paid.id is null or exists (select from event e where e.posting = paid.id) then
+      says := 'deposit.settled';
+      more := jsonb_build_object('postingId', new.posting_id::text, 'closedAt', as_time(new.closed_at));
+    end if;
+  else
+    more := case new.state
+      when 'AWAITING_PAYMENT' then jsonb_build_object('expiresAt', as_time(new.expires_at), 'listeningUntil', as_time(new.listening_until),
+                                                      'advertisementCode', new.advertisement_code)
+      when 'PLACEMENT_REFUSED' then jsonb_build_object('refusal', new.refusal, 'closedAt', as_time(new.closed_at))
+      when 'IN_REVIEW' then jsonb_build_object('case', 'deposit:' || new.external_order_number, 'reason', new.review_reason)
+      when 'REJECTED' then jsonb_build_object('case', coalesce(new.settled_by, 'deposit:' || new.external_order_number), 'closedAt', as_time(new.closed_at))
+      when 'UNPAID' then jsonb_build_object('closedAt', as_time(new.closed_at))
+      else jsonb_build_object('listeningUntil', as_time(new.listening_until)) end;
+  end if;
+  insert into event (subject, sequence, type, wallet, posting, epoch, data)
+  values (new.external_order_number, new.events, says, new.wallet, case when says = 'deposit.credited' then paid.id end, present_epoch(),
+          event_data(new.external_order_number, new.events, new.wallet, new.state, new.late, new.currency_code, new.buy_coin_mode, new.mtc_amount, new.total_price)
+            || more);
+  return null;
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.told(of_order text)

@@ -34,6 +34,7 @@ export type Alarm =
   | 'suspense_without_case'
   | 'names_not_erased'
   | 'rows_not_pruned'
+  | 'events_not_published'
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'

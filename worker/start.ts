@@ -25,6 +25,7 @@ import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './temporal-histories.ts';
 import { workerTuning } from './tuning.ts';
 import { startPruning } from './pruning.ts';
+import { startPublishing } from './publishing.ts';
 import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
@@ -174,6 +175,7 @@ function startRounds(
   const loops = [
     startShredding({ pool, log }, config.payerNameRetentionMs),
     startPruning({ pool, log }, config.pruneAfterMs),
+    startPublishing({ pool, log }),
     // Runs even if nothing archives: the schedule may be paused or deleted.
     startLoop({
       work: async () => {

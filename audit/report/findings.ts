@@ -200,7 +200,7 @@ export const FINDINGS = {
   notification_differs: {
     check: 'books',
     title: 'Notification of what did not happen',
-    means: 'A notification differs from what was posted or decided, or an event has no notification.',
+    means: 'An event differs from what was posted, decided or shown, or one of these has no event.',
     todo: 'Stop its delivery and send the receiver the right facts; find out who wrote to the database.',
   },
   deposit_unexplained: {

@@ -6,7 +6,8 @@ import { ARCHIVE_LINES, BLOCKS, LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALA
 import type { ReportChainHead, Finding } from '../report/report.ts';
 import { type SqlCheck, UNEXPLAINED } from './table-checks.ts';
 import { TIMES } from './times.ts';
-import { TOLD } from './notification-checks.ts';
+import { ATTEMPTS } from './attempt-checks.ts';
+import { EVENTS } from './event-checks.ts';
 
 /** Checks of the ledger and of both chains, and of rows without a history. */
 
@@ -173,7 +174,8 @@ async function checkArchiveChain(db: pg.ClientBase): Promise<Finding[]> {
 
 export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
   const found = await checkArchiveChain(db);
-  for (const { kind, sql } of [...UNEXPLAINED, ...TOLD, ...TIMES]) found.push(...(await findings(db, kind, sql)));
+  for (const { kind, sql } of [...UNEXPLAINED, ...ATTEMPTS, ...EVENTS, ...TIMES])
+    found.push(...(await findings(db, kind, sql)));
   return found;
 }
 

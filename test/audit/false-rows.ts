@@ -7,34 +7,91 @@ export type FalseRow = readonly [what: string, tamper: string, kind: FindingKind
 export function falseRows(deposits: Book['deposits']): readonly FalseRow[] {
   const attemptOf = (n: string) => `engine.placement_attempt where external_order_number = '${n}'`;
   const ofDecided = `workflow_id = 'deposit:${deposits.decided}'`;
-  const credited = `kind = 'deposit.credited' and external_order_number = '${deposits.credited}'`;
+  const credited = `type = 'deposit.credited' and subject = '${deposits.credited}'`;
 
   return [
     [
       'a word that another amount was credited',
-      `update engine.outgoing set body = body || '{"amount": "999999"}' where ${credited}`,
+      `update engine.event set data = data || '{"amount": "999999"}' where ${credited}`,
       'notification_differs',
       '999999',
     ],
     [
       'a word of a credit that never was',
-      `insert into engine.outgoing (id, kind, external_order_number, body)
-     select 'deposit.credited:777:1', kind, external_order_number, body || '{"postingId": "777", "amount": "999999"}' from engine.outgoing where ${credited}`,
+      `insert into engine.event (subject, sequence, type, wallet, posting, epoch, data)
+     select subject, 9, type, wallet, 777, epoch, data || '{"sequence": 9, "postingId": "777", "amount": "999999"}' from engine.event where ${credited}`,
       'notification_differs',
-      'notification deposit.credited:777:1',
+      'tells of posting 777',
     ],
     [
-      'a word of a kind that nobody tells',
-      `insert into engine.outgoing (id, kind, external_order_number, body) values ('x', 'deposit.refunded', '${deposits.credited}', '{}')`,
+      'a word of a credit without money',
+      `insert into engine.event (subject, sequence, type, wallet, epoch, data)
+     select subject, sequence + 1, type, wallet, epoch, data || jsonb_build_object('sequence', sequence + 1) from engine.event where ${credited};
+     update engine.deposit set events = events + 1 where external_order_number = '${deposits.credited}'`,
       'notification_differs',
-      'notification x',
+      'of no posting',
     ],
-    ['a word taken away', `delete from engine.outgoing where ${credited}`, 'notification_differs', deposits.credited],
+    ['a word taken away', `delete from engine.event where ${credited}`, 'notification_differs', 'is told by no event'],
+    [
+      'the last word taken away, and the count with it',
+      `delete from engine.event where subject = '${deposits.waiting}';
+     update engine.deposit set events = 0 where external_order_number = '${deposits.waiting}'`,
+      'notification_differs',
+      'no event tells of it',
+    ],
+    [
+      'a word that is counted and not there',
+      `update engine.deposit set events = events + 1 where external_order_number = '${deposits.waiting}'`,
+      'notification_differs',
+      'has 2 events, and 1 are on record',
+    ],
     [
       'another decision told',
-      `update engine.outgoing set body = body || '{"decision": "credit"}' where kind = 'review.decided' and external_order_number = '${deposits.rejected}'`,
+      `update engine.event set data = data || '{"decision": "credit"}' where type = 'case.decided' and subject = '${deposits.rejected}'`,
       'notification_differs',
-      'review.decided',
+      'decision is credit, and it is reject',
+    ],
+    [
+      'a case that nobody is told of',
+      `delete from engine.event where type = 'case.opened' and subject = '${deposits.rejected}'`,
+      'notification_differs',
+      'has no event that tells it was opened',
+    ],
+    [
+      'a word to the owner of another wallet',
+      `update engine.event set wallet = 'wallet-evil' where ${credited}`,
+      'notification_differs',
+      'is for wallet wallet-evil',
+    ],
+    [
+      'a word that another wallet was credited',
+      `update engine.event set data = data || '{"wallet": "wallet-evil"}' where ${credited}`,
+      'notification_differs',
+      'wallet is wallet-evil',
+    ],
+    [
+      'a word of a state that the deposit did not have',
+      `update engine.event set data = data || '{"state": "UNPAID", "final": true}' where type = 'deposit.placed' and subject = '${deposits.waiting}'`,
+      'notification_differs',
+      'state is UNPAID, and it is AWAITING_PAYMENT',
+    ],
+    [
+      'a word of another kind',
+      `update engine.event set type = 'deposit.unpaid' where type = 'deposit.placed' and subject = '${deposits.waiting}'`,
+      'notification_differs',
+      'tells of UNPAID after PLACING',
+    ],
+    [
+      'a word of a later payment window',
+      `update engine.event set data = data || '{"expiresAt": "2030-01-01T00:00:00.000Z"}' where subject = '${deposits.waiting}'`,
+      'notification_differs',
+      'expiresAt is 2030-01-01T00:00:00.000Z',
+    ],
+    [
+      'words in another order',
+      `update engine.event set position = -position where ${credited}`,
+      'notification_differs',
+      'are published at',
     ],
     [
       'a checkout link to another host, on the attempt as well',
@@ -246,14 +303,8 @@ export function falseRows(deposits: Book['deposits']): readonly FalseRow[] {
       'before it left 4999',
     ],
     [
-      'a word that is said to be delivered',
-      `update engine.outgoing set delivered_at = clock_timestamp() where ${credited}`,
-      'notification_differs',
-      'is said to be delivered',
-    ],
-    [
       'a word from before it happened',
-      `update engine.outgoing set created_at = created_at - interval '1 day' where ${credited}`,
+      `update engine.event set at = at - interval '1 second' where ${credited}`,
       'notification_differs',
       'before it happened',
     ],

@@ -69,7 +69,7 @@ test('a stamp is kept while its deposit would still take a message of that age, 
   const [ticket, ours] = [Date.now() - 10 * DAY, Date.now() - 11 * DAY];
   await engine.db.owner.query('insert into engine.own_stamp values ($1, $2)', [keyId(providerKey(engine)), ours]);
   expect((await send(n, unreadable(n), ticket)).status).toBe(200);
-  expect(await prune(worker, WEEK)).toMatchObject({ own_stamp: 0, outgoing: 0 });
+  expect(await prune(worker, WEEK)).toMatchObject({ own_stamp: 0 });
   expect(await stampsOf(n)).toHaveLength(1);
   for (const sql of [
     `delete from engine.callback_stamp where external_order_number = '${n}'`,
@@ -115,27 +115,6 @@ test('the stamp of a credited payment goes when its attempt says the same; its r
   expect((await send(n, { ...data, transactionCode: 'AT-AGAIN' }, ticket)).status).toBe(200);
   expect(await receipts(n)).toEqual(['first null 3', 'other_content STAMP_REUSED 1']);
   expect(await postings(engine, n)).toEqual(['5000']);
-});
-
-test('a delivered notification goes when its deposit is closed and archived, and not before', async () => {
-  const { externalOrderNumber: n } = (await engine.create()).body;
-  await engine.pay(n);
-  await engine.untilState(n, 'CREDITED');
-  await expect(engine.db.owner.query('delete from engine.outgoing')).rejects.toMatchObject({ code: 'P0E01' });
-  const told = async () =>
-    (await engine.db.owner.query('select from engine.outgoing where external_order_number = $1', [n])).rowCount;
-  await engine.db.owner.query(
-    `update engine.outgoing set delivered_at = now() - interval '8 days' where external_order_number = $1`,
-    [n],
-  );
-  await prune(worker, WEEK);
-  expect(await told()).toBe(1);
-  await byHand(
-    `insert into engine.archive values (1, 'p', 'h', 'deposit:' || $1, 'run', 'deposit', 'COMPLETED', now(), 1, sha256(''), null, 'sdk', 'v', now())`,
-    [n],
-  );
-  await prune(worker, WEEK);
-  expect(await told()).toBe(0);
 });
 
 test('the worker prunes by itself; deposits that are paid meanwhile lose nothing', async () => {

@@ -219,13 +219,13 @@ async function tellPruning(worker: pg.Pool): Promise<void> {
  */
 async function tellVacuum(owner: pg.Client): Promise<void> {
   const startedMs = performance.now();
-  await owner.query('vacuum engine.callback_stamp, engine.own_stamp, engine.outgoing');
+  await owner.query('vacuum engine.callback_stamp, engine.own_stamp');
   say(`vacuumed what was pruned in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
 }
 
-/** Reports the time of building the indexes of 009 and 014 on a database that has grown before. */
+/** Reports the time of building the indexes of 009 and 041 on a database that has grown before. */
 async function tellIndexes(owner: pg.Client): Promise<void> {
-  for (const name of ['engine.callback_stamp_by_order', 'ledger.transaction_by_workflow', 'engine.outgoing_by_order']) {
+  for (const name of ['engine.callback_stamp_by_order', 'ledger.transaction_by_workflow', 'engine.event_by_type']) {
     const { rows } = await owner.query<{ sql: string }>('select pg_get_indexdef($1::regclass) as sql', [name]);
     await owner.query(`drop index ${name}`);
     const startedMs = performance.now();

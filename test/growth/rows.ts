@@ -119,13 +119,14 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
   [
     'deposit',
     `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, redirect_url,
-       advertisement_code, bound_callback, posting_id, created_at, placed_at, expires_at, listening_until, closed_at)
+       advertisement_code, bound_callback, posting_id, created_at, placed_at, expires_at, listening_until, closed_at, events)
      select pg_temp.n(i), 'w-' || i % $W, 'MtcAmount', 5000, 'CNY', 'en', pg_temp.hash('f', i),
             case when $LEAN and pg_temp.state(i, $N) in ('CREDITED', 'UNPAID') then '{}' else '${SETTINGS}'::jsonb end, pg_temp.state(i, $N),
             pg_temp.link(i), 'AD' || substr(md5('a' || i), 1, 12),
             case when ${PAID} then i end, case when ${PAID} then i end, pg_temp.at(i, $N), pg_temp.at(i, $N) + interval '1 second',
             pg_temp.at(i, $N) + interval '30 minutes', pg_temp.at(i, $N) + interval '73.5 hours',
-            case when pg_temp.state(i, $N) in ('CREDITED', 'UNPAID') then pg_temp.at(i, $N) + interval '5 minutes' end
+            case when pg_temp.state(i, $N) in ('CREDITED', 'UNPAID') then pg_temp.at(i, $N) + interval '5 minutes' end,
+            case pg_temp.state(i, $N) when 'UNPAID' then 3 when 'CREDITED' then 2 when 'EXPIRED' then 2 else 1 end + case when i % 100 = 0 then 2 else 0 end
        from ${ALL}`,
   ],
   [
@@ -203,12 +204,24 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
     `insert into engine.carried select 2 * k - 1, 2 * k, 'decided', $N + row, '{"kind": "decided", "decision": "reject"}', pg_temp.at(i, $N) + interval '2 hours' from ${SECONDS}`,
   ],
   [
-    'outgoing',
-    `insert into engine.outgoing
-     select 'deposit.credited:' || i || ':' || pg_temp.ms(i, $N) * 1000, 'deposit.credited', pg_temp.n(i),
-            pg_temp.notice(i, $N, 'w-' || i % $W),
-            pg_temp.at(i, $N) + interval '5 minutes', case when i <= $N / 2 then pg_temp.at(i, $N) + interval '6 minutes' end
-       from ${ALL} where ${PAID}`,
+    'event',
+    `insert into engine.event (id, subject, sequence, type, wallet, posting, case_id, epoch, at, data, position) overriding system value
+     select e.id, e.subject, e.sequence, e.type, 'w-' || e.i % $W, e.posting, e.case_id, 1, e.at, pg_temp.notice(e.i, $N, 'w-' || e.i % $W), e.id from (
+       select i, 5 * i as id, pg_temp.n(i) as subject, 1 as sequence,
+              case when pg_temp.state(i, $N) = 'PLACEMENT_UNKNOWN' then 'deposit.unknown' else 'deposit.placed' end as type, null::bigint as posting,
+              null as case_id, pg_temp.at(i, $N) + interval '1 second' as at
+         from ${ALL}
+       union all
+       select i, 5 * i + 1, pg_temp.n(i), 2, 'deposit.credited', i, null, pg_temp.at(i, $N) + interval '5 minutes' from ${ALL} where ${PAID}
+       union all
+       select i, 5 * i + 1, pg_temp.n(i), 2, 'deposit.expired', null, null, pg_temp.at(i, $N) + interval '30 minutes'
+         from ${ALL} where pg_temp.state(i, $N) in ('EXPIRED', 'UNPAID')
+       union all
+       select i, 5 * i + 2, pg_temp.n(i), 3, 'deposit.unpaid', null, null, pg_temp.at(i, $N) + interval '73.5 hours'
+         from ${ALL} where pg_temp.state(i, $N) = 'UNPAID'
+       union all
+       select i, 5 * i + t.k + 2, pg_temp.n(i), t.k + 2, t.type, null, 'review:' || row || '-00000000', pg_temp.at(i, $N) + t.after
+         from ${SECONDS} cross join (values (1, 'case.opened', interval '9 minutes'), (2, 'case.decided', interval '2 hours')) t(k, type, after)) e`,
   ],
   [
     'archive',
@@ -228,6 +241,7 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
 /** Ids that were assigned by hand are not assigned again. */
 const FIX_IDS = `
 select setval(pg_get_serial_sequence('engine.callback', 'id'), (select coalesce(max(id), 0) + 1 from engine.callback)),
+       setval(pg_get_serial_sequence('engine.event', 'id'), (select coalesce(max(id), 0) + 1 from engine.event)),
        setval(pg_get_serial_sequence('engine.decision', 'id'), (select coalesce(max(id), 0) + 1 from engine.decision)),
        setval(pg_get_serial_sequence('ledger.transaction', 'id'), (select coalesce(max(id), 0) + 1 from ledger.transaction)),
        setval(pg_get_serial_sequence('ledger.account', 'id'), (select coalesce(max(id), 0) + 1 from ledger.account))`;

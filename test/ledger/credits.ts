@@ -43,15 +43,14 @@ export async function creditBooks() {
   const [worker, auditor] = [db.poolFor('app_worker'), db.poolFor('auditor')];
 
   const wallet = (of: Payment) => readWallet(auditor, of.order.wallet);
-  const outgoing = async (deposit: string) =>
-    (await db.owner.query('select id, kind, body from engine.outgoing where external_order_number = $1', [deposit]))
-      .rows;
+  const events = async (deposit: string) =>
+    (await db.owner.query('select type, data from engine.event where subject = $1 order by sequence', [deposit])).rows;
 
   /** The state of a deposit that a posting changes. */
   async function standing({ order, inboxId }: Payment) {
     const deposit = await findDeposit(db.owner, order.externalOrderNumber);
     const callback = await findCallback(db.owner, inboxId);
-    const told = await outgoing(order.externalOrderNumber);
+    const told = await events(order.externalOrderNumber);
     return {
       state: deposit!.state,
       late: deposit!.late,
@@ -73,5 +72,5 @@ export async function creditBooks() {
     expect(sum).toEqual({ clearing: sum['clearing'], wallet: -sum['clearing']!, fees: 0, suspense: 0 });
   }
 
-  return { db, worker, auditor, wallet, outgoing, standing, expectPaidIsOwed };
+  return { db, worker, auditor, wallet, events, standing, expectPaidIsOwed };
 }

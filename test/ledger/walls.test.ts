@@ -243,7 +243,7 @@ describe('the worker', () => {
       'delete from engine.placement_attempt',
       'update engine.placement_attempt set deadline = now()',
       'delete from engine.own_stamp',
-      'update engine.outgoing set body = null',
+      'update engine.event set data = null',
       'select from engine.api_key',
       `insert into engine.decision (callback, step, reason, operator) values (1, 'confirm', 'because', 'me')`,
     ]) {
@@ -270,7 +270,7 @@ describe('decisions', () => {
       'update engine.review_case set parked = 1',
       'update engine.review_case set proposal = 1',
       'insert into engine.carried default values',
-      'insert into engine.outgoing default values',
+      'insert into engine.event default values',
       `insert into engine.decision (callback, step, reason, operator) values (1, 'confirm', 'because', 'me')`,
     ]) {
       expect(await refusal(pools.app_decisions, sql), sql).toBe(NO_PRIVILEGE);
@@ -324,7 +324,7 @@ describe('the API', () => {
       'delete from engine.own_stamp',
       `update engine.decision set operator = 'me'`,
       'delete from engine.decision',
-      'insert into engine.outgoing default values',
+      'insert into engine.event default values',
       'insert into engine.placement_attempt default values',
       'insert into engine.api_key default values',
       'update engine.api_key set revoked_at = null',

@@ -339,12 +339,12 @@ export const CORPUS: readonly Attempt[] = [
   // Words to the outside
   chain('a credit is announced that was none', [
     'app_worker',
-    `insert into engine.outgoing (id, kind, external_order_number, body) values ('evil', 'deposit.credited', $1, '{"amount": "999999"}')`,
+    `insert into engine.event (subject, sequence, type, epoch, data) values ($1, 9, 'deposit.credited', 1, '{"amount": "999999"}')`,
     part('waiting', 'order'),
   ]),
   chain('an announcement is taken back', [
     'app_worker',
-    'delete from engine.outgoing where external_order_number = $1',
+    'delete from engine.event where subject = $1',
     part('credited', 'order'),
   ]),
   // Traces

@@ -43,7 +43,7 @@ const ROWS: Readonly<Record<string, { readonly where: string; readonly by: Part;
     'engine.review_case': { where: 'workflow_id = $1', by: 'case', of: ['doubtful', 'proposed', 'decided', 'second'] },
     'engine.decision': { where: 'id = $1', by: 'proposal', of: ['proposed', 'agreed', 'decided'] },
     'engine.carried': { where: 'proposal = $1', by: 'proposal', of: ['decided', 'reversed'] },
-    'engine.outgoing': { where: 'external_order_number = $1', by: 'order', of: ['credited', 'decided'] },
+    'engine.event': { where: 'subject = $1', by: 'order', of: ['credited', 'decided'] },
     'engine.archive': { where: `workflow_id = 'deposit:' || $1`, by: 'order', of: ['credited', 'decided'] },
     'engine.archive_object': { where: 'hash = $1', by: 'history', of: ['credited'] },
     'ledger.transaction': { where: 'id = $1', by: 'posting', of: ['credited', 'decided', 'reversed'] },

@@ -276,6 +276,7 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
   'engine.waits_for_voucher': [{ of_callback: part('credited', 'callback') }],
   'engine.payer_name_for_placement': [{ of_order: part('placing', 'order') }],
   'engine.shred_payer_names': [{ older_than: literal('1 day'), at_most: literal(1000) }],
+  'engine.publish_events': [{ at_most: literal(500) }, { at_most: literal(1) }],
   'engine.prune': [{ older_than: literal('90 days'), at_most: literal(1000) }],
   'engine.archive_look': [{ at_most: literal(10) }],
   'engine.archive_lose': [

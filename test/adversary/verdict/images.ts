@@ -129,9 +129,12 @@ export function namesOf({ table, before, after }: Change, images: Images): reado
       case 'engine.carried':
         add(row['proposal'], (id) => `decision ${id}`);
         break;
-      case 'engine.outgoing':
-        add(row['id'], (id) => `notification ${id}`);
-        add(row['id']?.split(':')[1], (id) => `notification ${id}`);
+      case 'engine.event':
+        add(row['subject'], same);
+        add(row['subject'], deposit);
+        add(row['subject'], (of) => `event evt_${of}_${row['sequence']}`);
+        add(row['case_id'], (id) => `case ${id}`);
+        add(row['posting'], (id) => `posting ${id}`);
         break;
       case 'engine.own_stamp':
         add(row['timestamp_ms'], same);

@@ -374,9 +374,9 @@ describe('what differs from place to place is no finding', () => {
   ])('%s', async (_, sql) => expect(await told(sql)).toEqual([]));
 
   it('an extension and a grant that are in the list of exceptions, and are named with their reason', async () => {
-    const line = 'grant select on engine.outgoing to reporting';
+    const line = 'grant select on engine.event to reporting';
     const reason = '2026-02-03: the reports of the month read it';
-    const { findings, notes } = await after('create role reporting; grant select on engine.outgoing to reporting', {
+    const { findings, notes } = await after('create role reporting; grant select on engine.event to reporting', {
       ...NO_EXCEPTIONS,
       catalogue: new Map([[line, reason]]),
     });

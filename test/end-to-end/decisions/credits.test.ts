@@ -103,13 +103,14 @@ describe('a payment that no machine may bind', () => {
     expect(status.name).toBe('COMPLETED');
     expect(searchAttributes).toMatchObject({ DepositState: ['CREDITED'] });
     const { rows } = await engine.db.owner.query(
-      `select kind, body->>'amount' as amount, body->>'transactionCode' as code from engine.outgoing
-        where external_order_number = $1 order by kind`,
+      `select type, data->>'amount' as amount, data->>'transactionCode' as code from engine.event
+        where subject = $1 order by sequence offset 1`,
       [order.externalOrderNumber],
     );
     expect(rows).toEqual([
-      { kind: 'deposit.credited', amount: '5000', code: data.transactionCode },
-      { kind: 'review.decided', amount: '5000', code: data.transactionCode },
+      { type: 'case.opened', amount: null, code: null },
+      { type: 'deposit.credited', amount: '5000', code: data.transactionCode },
+      { type: 'case.decided', amount: null, code: null },
     ]);
 
     const second = await arrives(engine, order);
@@ -181,7 +182,7 @@ test('more than was ordered is credited in part, and every reader sees what wait
     { amount: '5000', transactionCode: data.transactionCode },
   ]);
   const { rows } = await engine.db.owner.query(
-    `select body->>'amount' as amount from engine.outgoing where external_order_number = $1 and kind = 'deposit.credited'`,
+    `select data->>'amount' as amount from engine.event where subject = $1 and type = 'deposit.credited'`,
     [order.externalOrderNumber],
   );
   expect(rows).toEqual([{ amount: '5000' }]);

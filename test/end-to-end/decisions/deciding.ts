@@ -2,12 +2,12 @@ import { expect } from 'vitest';
 import type { CallbackData, Order } from '../../../domain/order.ts';
 import { arrives, operator, placed } from '../../api/decisions.ts';
 import { paid } from '../../support/builders.ts';
-import { startEngine } from '../../support/engine.ts';
+import { type EngineOptions, startEngine } from '../../support/engine.ts';
 import { callbackAddress, callbackBody } from '../../support/messages/callbacks.ts';
 
 /** An engine with two operators who decide about the money of its deposits; stopped when the file is done. */
-export async function startDeciding() {
-  const engine = await startEngine();
+export async function startDeciding(options: EngineOptions = {}) {
+  const engine = await startEngine(options);
   const [alice, bob] = [await operator(engine, 'alice'), await operator(engine, 'bob')];
 
   let wallets = 0;

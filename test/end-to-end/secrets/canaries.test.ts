@@ -394,9 +394,9 @@ describe('a canary that is planted', () => {
 
   test.each([
     [
-      'an outgoing body',
-      'outgoing',
-      `insert into engine.outgoing (id, kind, external_order_number, body) values ('x', 'x', 'x', jsonb_build_object('a', $1::text))`,
+      'the data of an event',
+      'event',
+      `insert into engine.event (subject, sequence, type, epoch, data) values ('x', 1, 'deposit.placed', 1, jsonb_build_object('a', $1::text))`,
     ],
     ['bytes', 'own_stamp', `insert into engine.own_stamp (key_id, timestamp_ms) values ($1, 1)`],
     [

@@ -1,9 +1,6 @@
-import { decimalText, type SqlCheck } from './table-checks.ts';
+import { type SqlCheck } from './table-checks.ts';
 
-/**
- * Rows that are written beside an effect and decide nothing: notifications, attempts and stamps. Each is compared with
- * its effect, in both directions.
- */
+/** Rows that are written beside an effect and decide nothing, attempts and stamps, compared with it in both directions. */
 
 /** Nothing younger is pruned (docs/internals/growth.md#what-prunes): a missing younger row was deleted. */
 const KEPT = `interval '6 days'`;
@@ -21,61 +18,7 @@ const STAMPED = `(select distinct s.timestamp_ms / ${STAMPED_MS} + d.by as slot 
 const FULL = (of: string): string =>
   `select from engine.callback f where f.external_order_number = ${of}.external_order_number group by f.receipt having count(*) >= 20`;
 
-/** The transaction code of the payment that brought the money of a posting. */
-const CODE = `coalesce(t.provider_code, (select r.provider_code from ledger.lineage l join ledger.transaction r on r.id = l.root where l.transaction_id = t.id))`;
-
-/** The expected notification of each deposit that is shown as credited. */
-const CREDITED = `(
-  select t.id::text as of, t.posted_at as at, d.external_order_number as n,
-         'deposit.credited:' || t.id || ':' || (extract(epoch from t.posted_at) * 1000000)::bigint as id,
-         jsonb_build_object('externalOrderNumber', d.external_order_number, 'wallet', d.wallet,
-           'amount', trim_scale(t.amount - t.fee - coalesce(t.rest, 0))::text, 'transactionCode', ${CODE}, 'postingId', t.id::text,
-           'late', d.late, 'creditedAt', t.posted_at) as body
-    from engine.deposit d join ledger.transaction t on t.id = d.posting_id where d.state = 'CREDITED')`;
-
-/** The expected notification of each decided case. */
-const DECIDED = `(
-  select v.workflow_id as of, k.at, c.external_order_number as n, 'review.decided:' || v.workflow_id as id,
-         jsonb_build_object('externalOrderNumber', c.external_order_number, 'case', v.workflow_id, 'decision', v.decision,
-           'amount', coalesce(${decimalText(`c.data->>'transactionAmount'`)}, trim_scale(f.amount)::text),
-           'transactionCode', coalesce(c.transaction_code, f.transaction_code), 'postingId', v.posting::text) as body
-    from engine.review_case v join engine.callback c on c.id = v.callback
-    left join (select distinct on (p.workflow_id) p.workflow_id, r.proposal, r.confirmation
-                 from engine.carried r join engine.decision p on p.id = r.proposal where r.outcome = 'decided' order by 1, 2) r
-      on r.workflow_id = v.workflow_id
-    left join engine.decision k on k.id = r.confirmation
-    left join engine.decision p on p.id = r.proposal and p.decision = 'credit' and c.data is null
-    left join engine.stated_facts f on f.decision = p.id
-   where v.decision is not null)`;
-
-/**
- * Compares the notifications of one kind with the expected ones. An older notification lacks fields; none has another
- * value.
- */
-const told = (kind: string, happened: string): string => `
-  select 'notification ' || coalesce(o.id, e.id) as place, x.fault as detail
-    from (select o.*, case when o.kind = 'deposit.credited' then split_part(o.id, ':', 2) else substr(o.id, length(o.kind) + 2) end as of
-            from engine.outgoing o where o.kind = '${kind}') o
-    full join ${happened} e on e.of = o.of
-   cross join lateral (select case
-     when e.of is null then 'tells of what did not happen: ' || left(o.body::text, 300)
-     when o.delivered_at is not null then 'is said to be delivered, ' || o.delivered_at || ', and this version delivers none'
-     when o.id is null then case when e.at > clock_timestamp() - ${KEPT} then 'is not there: nobody is told ' || e.body::text end
-     when o.external_order_number <> e.n then 'is kept for ' || o.external_order_number
-     when o.created_at < e.at then 'was written ' || o.created_at || ', before it happened, ' || e.at
-     when o.id not in (e.id, '${kind}:' || e.of) then 'should be called ' || e.id
-     when not coalesce(jsonb_typeof(o.body) = 'object' and e.body @> o.body and o.body ? 'externalOrderNumber', false)
-     then 'says ' || left(o.body::text, 300) || ', and it is ' || e.body::text end as fault) x
-   where x.fault is not null`;
-
-export const TOLD: readonly SqlCheck[] = [
-  { kind: 'notification_differs', sql: told('deposit.credited', CREDITED) },
-  { kind: 'notification_differs', sql: told('review.decided', DECIDED) },
-  {
-    kind: 'notification_differs',
-    sql: `select 'notification ' || o.id as place, 'is a ' || o.kind || ', which the engine never tells' as detail
-            from engine.outgoing o where o.kind not in ('deposit.credited', 'review.decided')`,
-  },
+export const ATTEMPTS: readonly SqlCheck[] = [
   {
     // Only an attempt that was surely not sent is followed by another, and a sent one has an own stamp. Several orders
     // share a stamp, so a deleted stamp close to another is not detected.

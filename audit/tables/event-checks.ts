@@ -1,0 +1,196 @@
+import { shownTransitions } from '../../domain/deposit.ts';
+import { appliedAt, type SqlCheck } from './table-checks.ts';
+
+/**
+ * Events (docs/reference/events.md), compared with the effects that they tell of, in both directions: every effect is
+ * told once, and nothing else is. What happened before events were written has none.
+ */
+
+const BEGAN = appliedAt('041-events.sql');
+const place = `'event evt_' || e.subject || '_' || e.sequence`;
+
+/** The states that an event tells, by its type. */
+const STATE_OF: Readonly<Record<string, string>> = {
+  'deposit.placed': 'AWAITING_PAYMENT',
+  'deposit.refused': 'PLACEMENT_REFUSED',
+  'deposit.unknown': 'PLACEMENT_UNKNOWN',
+  'deposit.expired': 'EXPIRED',
+  'deposit.credited': 'CREDITED',
+  'deposit.settled': 'CREDITED',
+  'deposit.in_review': 'IN_REVIEW',
+  'deposit.rejected': 'REJECTED',
+  'deposit.unpaid': 'UNPAID',
+};
+const states = (alias: string): string =>
+  `(values ${Object.entries(STATE_OF)
+    .map(([type, state]) => `('${type}', '${state}')`)
+    .join(', ')}) ${alias}(type, state)`;
+const STEPS = `(${Array.from(shownTransitions(), (pair) => `'${pair}'`).join(', ')})`;
+
+/** Events that tell of a state, each with the one before. */
+const COURSE = `(
+  select e.*, s.state, lag(s.state) over w as before, lead(e.sequence) over w as next
+    from engine.event e join ${states('s')} on s.type = e.type window w as (partition by e.subject order by e.sequence))`;
+
+/** The postings that touch a wallet, and the type of the event that tells each, unless it changed the state. */
+const MOVES = `(
+  select t.*, case when t.amount < 0 then 'deposit.reversed' when t.kind = 'reversal' then 'deposit.restored' else 'deposit.payment_added' end as told_as,
+         trim_scale(abs(t.amount - t.fee - coalesce(t.rest, 0)))::text as moved, coalesce(t.provider_code, r.provider_code) as code
+    from ledger.transaction t
+    left join ledger.lineage l on l.transaction_id = t.id left join ledger.transaction r on r.id = l.root
+   where t.credit_code like 'wallet:%')`;
+
+/** A field of an event that says something else than the rows; null: none does. */
+const differs = (fields: Readonly<Record<string, string>>): string =>
+  `case ${Object.entries(fields)
+    .map(
+      ([name, value]) =>
+        `when e.data->>'${name}' is distinct from ${value} then '${name} is ' || coalesce(left(e.data->>'${name}', 100), 'none') || ', and it is ' || coalesce(${value}, 'none')`,
+    )
+    .join(' ')} end`;
+
+const time = (column: string): string => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** SQL: `place` and `detail` of each event for which `fault` is not null. */
+const faults = (from: string, fault: string): string =>
+  `select ${place} as place, x.fault as detail from engine.event e ${from} cross join lateral (select ${fault} as fault) x where x.fault is not null`;
+
+export const EVENTS: readonly SqlCheck[] = [
+  {
+    kind: 'notification_differs',
+    sql: `select 'posting ' || t.id as place, 'is told by no event' as detail from ${MOVES} t
+           where t.posted_at > ${BEGAN} and not exists (select from engine.event e where e.posting = t.id)`,
+  },
+  {
+    kind: 'notification_differs',
+    sql: faults(
+      `left join ${MOVES} t on t.id = e.posting`,
+      `case
+         when (e.type in ('deposit.credited', 'deposit.reversed', 'deposit.restored', 'deposit.payment_added')) <> (e.posting is not null)
+         then 'is a ' || e.type || ' of ' || coalesce('posting ' || e.posting, 'no posting')
+         when e.posting is null then null
+         when t.id is null then 'tells of posting ' || e.posting || ', which touches no wallet'
+         when e.subject is distinct from t.deposit then 'tells ' || e.subject || ' of a posting of deposit ' || coalesce(t.deposit, 'none')
+         when e.type not in ('deposit.credited', t.told_as) or e.type = 'deposit.credited' and t.amount < 0 then 'is a ' || e.type || ', and the posting is a ' || t.told_as
+         when e.at < t.posted_at then 'was written ' || e.at || ', before it happened, ' || t.posted_at
+         else coalesce(${differs({ postingId: 't.id::text', amount: 't.moved', transactionCode: 't.code' })}, case when t.amount > 0
+           then ${differs({ paidPrice: 'trim_scale(t.fiat_amount)::text', creditedAt: time('t.posted_at') })}
+           else ${differs({ kept: `(t.debit_code like 'suspense:%')::text`, of: 't.origin::text' })} end) end`,
+    ),
+  },
+  {
+    kind: 'notification_differs',
+    sql: `select 'deposit:' || d.external_order_number as place, 'has ' || d.events || ' events, and ' || x.n || ' are on record, the last with the number ' || coalesce(x.last, 0) as detail
+            from engine.deposit d
+            left join (select e.subject, count(*) as n, max(e.sequence) as last from engine.event e group by e.subject) k on k.subject = d.external_order_number
+           cross join lateral (select coalesce(k.n, 0) as n, k.last) x
+           where d.events <> x.n or x.n <> coalesce(x.last, 0)
+          union all
+          select 'event ' || e.subject, x.fault
+            from (select e.subject, count(*) as n, max(e.sequence) as last from engine.event e group by e.subject) e
+            left join engine.deposit d on d.external_order_number = e.subject
+           cross join lateral (select case
+             when d.external_order_number is null and e.subject not like 'callback:%' then 'has events, and no such deposit'
+             when d.external_order_number is null and e.n <> e.last then 'has ' || e.n || ' events, the last with the number ' || e.last end as fault) x
+           where x.fault is not null`,
+  },
+  {
+    kind: 'notification_differs',
+    sql: `select ${place} as place, 'is published at ' || coalesce(e.position::text, 'no place') || ', and one after it at ' || b.after as detail
+            from (select e.id, min(e.position) over (partition by e.subject order by e.sequence rows between 1 following and unbounded following) as after
+                    from engine.event e) b
+            join engine.event e on e.id = b.id where e.position > b.after or e.position is null and b.after is not null
+          union all
+          select 'events', 'are published at ' || count(*) || ' places, and the last is ' || max(e.position) from engine.event e where e.position is not null
+          having count(*) <> max(e.position)`,
+  },
+  {
+    // What it says of its deposit, which never changes; and who may read it.
+    kind: 'notification_differs',
+    sql: faults(
+      'left join engine.deposit d on d.external_order_number = e.subject',
+      `case
+         when e.wallet is distinct from d.wallet then 'is for wallet ' || coalesce(e.wallet, 'none') || ', and the deposit is of ' || coalesce(d.wallet, 'none')
+         when e.epoch not between 1 and 1 + (select count(*) from engine.restored r where r.at <= e.at) then 'is of epoch ' || e.epoch
+         when e.at < d.created_at then 'was written ' || e.at || ', before its deposit'
+         else ${differs({
+           externalOrderNumber: 'd.external_order_number',
+           sequence: 'e.sequence::text',
+           wallet: 'd.wallet',
+           currencyCode: 'd.currency_code',
+           buyCoinMode: 'd.buy_coin_mode',
+           asked: `(case d.buy_coin_mode when 'MtcAmount' then jsonb_build_object('mtcAmount', trim_scale(d.mtc_amount)::text)
+                                         when 'PaymentPrice' then jsonb_build_object('totalPrice', trim_scale(d.total_price)::text) end)::text`,
+         })} end`,
+    ),
+  },
+  {
+    kind: 'notification_differs',
+    sql: `select ${place} as place, x.fault as detail
+            from ${COURSE} c join engine.event e on e.id = c.id join engine.deposit d on d.external_order_number = e.subject
+           cross join lateral (select case
+             when coalesce(c.before, case when d.created_at > ${BEGAN} then 'PLACING' end) || '>' || c.state not in ${STEPS}
+             then 'tells of ' || c.state || ' after ' || coalesce(c.before, 'PLACING')
+             when c.next is null and d.state <> c.state then 'is the last that tells of a state, ' || c.state || ', and the deposit is ' || d.state
+             when c.next is not null or d.closed_at is null then null
+             else ${differs({ late: 'd.late::text' })} end as fault) x
+           where x.fault is not null
+          union all
+          select 'deposit:' || d.external_order_number, 'is ' || d.state || ', and no event tells of it'
+            from engine.deposit d
+           where d.created_at > ${BEGAN} and d.state not in ('PLACING', 'CREDITING')
+             and not exists (select from engine.event e join ${states('s')} on s.type = e.type where e.subject = d.external_order_number)`,
+  },
+  {
+    // The state that it shows is that of the last event which told of one.
+    kind: 'notification_differs',
+    sql: faults(
+      `join engine.deposit d on d.external_order_number = e.subject
+       join (select n.id, max(n.sequence) filter (where s.type is not null) over (partition by n.subject order by n.sequence) as told
+               from engine.event n left join ${states('s')} on s.type = n.type) n on n.id = e.id
+       left join engine.event t on t.subject = e.subject and t.sequence = n.told
+       left join ${states('k')} on k.type = t.type`,
+      `case when k.state is null and d.created_at <= ${BEGAN} then null
+            else ${differs({
+              state: `coalesce(k.state, 'PLACING')`,
+              final: `(coalesce(k.state, 'PLACING') in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID'))::text`,
+            })} end`,
+    ),
+  },
+  {
+    // What it says beside, of the row and of the case.
+    kind: 'notification_differs',
+    sql: faults(
+      'join engine.deposit d on d.external_order_number = e.subject',
+      `case e.type
+         when 'deposit.placed' then ${differs({ expiresAt: time('d.expires_at'), listeningUntil: time('d.listening_until'), advertisementCode: 'd.advertisement_code' })}
+         when 'deposit.refused' then ${differs({ refusal: 'd.refusal', closedAt: time('d.closed_at') })}
+         when 'deposit.unpaid' then ${differs({ closedAt: time('d.closed_at') })}
+         when 'deposit.settled' then ${differs({ postingId: 'd.posting_id::text', closedAt: time('d.closed_at') })}
+         when 'deposit.in_review' then ${differs({ reason: 'd.review_reason', case: `'deposit:' || d.external_order_number` })}
+         when 'deposit.rejected' then ${differs({ closedAt: time('d.closed_at'), case: `coalesce(d.settled_by, 'deposit:' || d.external_order_number)` })} end`,
+    ),
+  },
+  {
+    kind: 'notification_differs',
+    sql: `select 'case ' || v.workflow_id as place, 'has no event that tells it was ' || w.what as detail
+            from engine.review_case v
+           cross join lateral (values ('case.opened', 'opened', v.opened_at), ('case.decided', 'decided', v.closed_at)) w(type, what, at)
+           where w.at > ${BEGAN} and not exists (select from engine.event e where e.case_id = v.workflow_id and e.type = w.type)
+          union all
+          select ${place}, x.fault
+            from (select e.id, row_number() over (partition by e.case_id, e.type order by e.id) as nth from engine.event e
+                   where e.case_id is not null or e.type in ('case.opened', 'case.decided')) n
+            join engine.event e on e.id = n.id
+            left join engine.review_case v on v.workflow_id = e.case_id left join engine.callback c on c.id = v.callback
+           cross join lateral (select case
+             when e.type not in ('case.opened', 'case.decided') then 'is a ' || e.type || ' of a case'
+             when v.workflow_id is null then 'tells of case ' || coalesce(e.case_id, 'none') || ', which is not there'
+             when n.nth > 1 then 'tells of case ' || e.case_id || ' once more'
+             when e.subject not in (c.external_order_number, 'callback:' || c.id) then 'tells ' || e.subject || ' of a case of ' || c.external_order_number
+             when e.type = 'case.decided' and v.closed_at is null then 'tells that an open case was decided'
+             when e.type = 'case.opened' then ${differs({ case: 'v.workflow_id', reason: 'v.reason' })}
+             else ${differs({ case: 'v.workflow_id', decision: 'v.decision', postingId: 'v.posting::text' })} end as fault) x
+           where x.fault is not null`,
+  },
+];
