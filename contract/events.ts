@@ -60,7 +60,7 @@ const UNTIL = '2026-02-03T11:00:00.412Z';
 const CASE = 'deposit:order-1001';
 
 /** Every type of event: what happened, what its `data` says beside the deposit, and an example. */
-export const EVENTS = {
+export const EVENT_KINDS = {
   'deposit.placed': {
     meaning: 'The provider took the order: the checkout link works.',
     data: {
@@ -163,8 +163,8 @@ export const EVENTS = {
   },
 } as const satisfies Record<string, Said>;
 
-export type EventType = keyof typeof EVENTS;
-export const EVENT_TYPES = Object.keys(EVENTS) as [EventType, ...EventType[]];
+export type EventType = keyof typeof EVENT_KINDS;
+export const EVENT_TYPES = Object.keys(EVENT_KINDS) as [EventType, ...EventType[]];
 
 /** `deposit.payment_added` is DepositPaymentAdded in the document. */
 const nameOf = (type: string): string =>
@@ -186,9 +186,9 @@ const schemaOf = (type: EventType) =>
           'Rises when the database was restored from a backup. Numbers of events then begin where the backup ended.',
       }),
       timestamp: time('When it happened.'),
-      data: z.strictObject(EVENTS[type].data as z.ZodRawShape),
+      data: z.strictObject(EVENT_KINDS[type].data as z.ZodRawShape),
     })
-    .meta({ id: nameOf(type), description: EVENTS[type].meaning });
+    .meta({ id: nameOf(type), description: EVENT_KINDS[type].meaning });
 
 /** By type: the body. Receivers ignore fields that they do not know; a test of ours does not. */
 export const EVENT_SCHEMAS = Object.fromEntries(EVENT_TYPES.map((type) => [type, schemaOf(type)])) as unknown as {
@@ -199,7 +199,7 @@ const anyEvent = z.discriminatedUnion('type', [first!, ...others]).meta({ id: 'E
 export type EventAnswer = z.output<typeof anyEvent>;
 
 export function exampleOf(type: EventType): EventAnswer {
-  const { example, state } = EVENTS[type];
+  const { example, state } = EVENT_KINDS[type];
   const data = {
     externalOrderNumber: 'order-1001',
     sequence: 2,

@@ -10,7 +10,7 @@ import {
   type StatedFacts,
 } from '../../database/queries/decisions.ts';
 import { type DepositView, findDeposit, viewDeposit } from '../../database/queries/deposits.ts';
-import { listOtherCallbacks, type OtherCallback } from '../../database/queries/other-payments.ts';
+import { listOtherCallbacks, type OtherCallback } from '../../database/queries/cases.ts';
 import { isGenuine, type SealVerdict } from '../../providers/sealed-rows.ts';
 import { allowedDecisions, type Decision, needsTwo } from '../../domain/decision.ts';
 import { isFinal } from '../../domain/deposit.ts';

@@ -4,10 +4,10 @@ import { EMPTY_CHAIN } from '../../archive/chain.ts';
 import type { FindingKind } from '../report/findings.ts';
 import { ARCHIVE_LINES, BLOCKS, LEGS, NEWEST_STANDING, SUSPENSE_OPEN, TRIAL_BALANCE } from './ledger-formulas.ts';
 import type { ReportChainHead, Finding } from '../report/report.ts';
-import { type SqlCheck, UNEXPLAINED } from './table-checks.ts';
+import { type SqlCheck, UNEXPLAINED } from './checks/table-checks.ts';
 import { TIMES } from './times.ts';
-import { ATTEMPTS } from './attempt-checks.ts';
-import { EVENTS } from './event-checks.ts';
+import { ATTEMPTS } from './checks/attempt-checks.ts';
+import { EVENTS } from './checks/event-checks.ts';
 
 /** Checks of the ledger and of both chains, and of rows without a history. */
 

@@ -1,4 +1,4 @@
-import { appliedAt, type SqlCheck } from './table-checks.ts';
+import { appliedAt, type SqlCheck } from './checks/table-checks.ts';
 
 /**
  * The allowed difference between the clocks of two machines, the database's and Temporal's. It equals the slack of the

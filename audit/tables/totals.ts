@@ -3,7 +3,7 @@ import type { DepositState } from '../../domain/deposit.ts';
 import { type Decision, needsTwo } from '../../domain/decision.ts';
 import type { BuyCoinMode, Currency } from '../../domain/order.ts';
 import type { ReportBuilder } from '../report/builder.ts';
-import { decimalText } from './table-checks.ts';
+import { decimalText } from './checks/table-checks.ts';
 import { shownTime } from './times.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 

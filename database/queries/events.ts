@@ -11,8 +11,12 @@ export async function publishEvents(db: Db): Promise<number> {
   return rows[0]!.published;
 }
 
-/** The rows that the transactions of one moment may write: among so many by time is the first one by position. */
-const ROWS_UNDER_WAY = 10_000;
+/** Two rows take their places in another order than their times only if a transaction was this long. */
+const LONGEST = `interval '10 seconds'`;
+/** SQL: the first place of what happened since then. */
+const firstPosition = (since: string): string => `
+  select min(e.position) from engine.event e
+   where e.at >= ${since} and e.at <= (select n.at + ${LONGEST} from engine.event n where n.at >= ${since} order by n.at limit 1)`;
 
 export interface EventFilter {
   readonly type?: string | undefined;
@@ -49,10 +53,7 @@ export async function listEvents(db: Db, filter: EventFilter): Promise<EventPage
   if (deposit !== undefined) where.push(`e.subject = ${given(deposit)}`);
   if (since !== undefined) {
     const at = given(since);
-    where.push(
-      `e.at >= ${at}`,
-      `e.position >= (select min(f.position) from (select position from engine.event where at >= ${at} order by at limit ${ROWS_UNDER_WAY}) f)`,
-    );
+    where.push(`e.at >= ${at}`, `e.position >= (${firstPosition(at)})`);
   }
   const page = (more = '') =>
     `select e.id, e.position from engine.event e where ${where.join(' and ')}${more} order by e.position limit $2`;

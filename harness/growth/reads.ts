@@ -93,7 +93,7 @@ export async function readsOf(
     );
     const wallets = found.slice(0, 3).map(({ wallet }) => wallet);
     const keyFor = (name: string, more: object) =>
-      createApiKey(client, { name, scopes: ['deposits:read', 'reviews:decide'], ...more });
+      createApiKey(client, { name, scopes: ['deposits:read', 'reviews:decide', 'events:read'], ...more });
     return {
       deposits: found,
       cases: some,
@@ -141,6 +141,14 @@ export async function readsOf(
       'closed cases, for a key of three wallets': get('/v1/reviews?state=closed&limit=10', limited),
       'a case': get((i) => `/v1/reviews/${encodeURIComponent(of(cases, i).id)}`, key.people),
       'evidence of a deposit': get((i) => `/v1/deposits/${of(made, i)}/evidence`, key.evidence),
+      events: get('/v1/events?limit=50', key.people),
+      'events of a deposit': get((i) => `/v1/events?deposit=${of(deposits, i).n}`, key.people),
+      'events of a rare type': get('/v1/events?type=case.opened&limit=10', key.people),
+      'events since an hour': get(
+        () => `/v1/events?since=${new Date(Date.now() - HOUR_MS).toISOString()}&limit=10`,
+        key.people,
+      ),
+      'events, for a key of three wallets': get('/v1/events?limit=10', limited),
       readiness: get('/readyz'),
       'a create that is repeated': { group: 'deposits', one: (i) => load.create(of(made, i)) },
       'a deposit, from create to credit': {

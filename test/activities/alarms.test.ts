@@ -5,6 +5,7 @@ import { decide, recordProposal } from '../../activities/deciding.ts';
 import { insertCase } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
 import { startPruning } from '../../worker/pruning.ts';
+import { startPublishing } from '../../worker/publishing.ts';
 import { memoryLog } from '../api/evidence.ts';
 import { itemFor, received, reserved } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
@@ -134,6 +135,17 @@ test('signal_without_payment: a workflow is told of money that the inbox does no
   const placing = early.externalOrderNumber;
   await recordState(pool, log, placing, 'AWAITING_PAYMENT');
   expect(fields('signal_without_payment').at(-1)).toMatchObject({ deposit: placing });
+});
+
+test('events_not_published: a minute in which nothing could be published, told once', async () => {
+  const { log, fields } = memoryLog();
+  const worker = counted(pool);
+  await without('app_worker', async () => {
+    const publishing = startPublishing({ pool: worker.pool, log }, 1);
+    await until('more than a minute of them', async () => worker.asked() > 20);
+    await publishing.close();
+  });
+  expect(fields('events_not_published')).toHaveLength(1);
 });
 
 test('rows_not_pruned: a day of hours in which nothing could be deleted, told once', async () => {

@@ -91,7 +91,7 @@ export function falseRows(deposits: Book['deposits']): readonly FalseRow[] {
       'words in another order',
       `update engine.event set position = -position where ${credited}`,
       'notification_differs',
-      'are published at',
+      'is published at',
     ],
     [
       'a checkout link to another host, on the attempt as well',

@@ -84,7 +84,7 @@ describe('the statement of a credit', () => {
     const [one, other] = (await payments(db.owner, 2)) as [Payment, Payment];
     await db.owner.query(
       `create function engine.fail() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '53100'; end $$;
-       create trigger fail before insert on engine.event for each row when (new.subject = '${one.item.deposit}') execute function engine.fail()`,
+       create trigger fail before insert on engine.event for each row when (new.subject = '${one.item.deposit}' and new.type = 'deposit.credited') execute function engine.fail()`,
     );
     await expect(creditAll(worker, [one.item, other.item])).rejects.toMatchObject({ code: '53100' });
     for (const each of [one, other]) {

@@ -44,7 +44,11 @@ export async function creditBooks() {
 
   const wallet = (of: Payment) => readWallet(auditor, of.order.wallet);
   const events = async (deposit: string) =>
-    (await db.owner.query('select type, data from engine.event where subject = $1 order by sequence', [deposit])).rows;
+    (
+      await db.owner.query(`select type, data from engine.event where subject = $1 and type = 'deposit.credited'`, [
+        deposit,
+      ])
+    ).rows;
 
   /** The state of a deposit that a posting changes. */
   async function standing({ order, inboxId }: Payment) {

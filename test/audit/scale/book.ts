@@ -91,11 +91,18 @@ async function record(
   });
   await owner.query('set session_replication_role = replica');
   await owner.query(
-    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, advertisement_code, created_at, placed_at, expires_at, listening_until)
+    `insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language, fingerprint, settings, state, advertisement_code, created_at, placed_at, expires_at, listening_until, events)
      select d->>'externalOrderNumber', d->>'wallet', 'MtcAmount', (d->>'mtcAmount')::numeric, 'CNY', 'en', sha256('x'), d->'settings', 'AWAITING_PAYMENT',
-            d->>'advertisementCode', $2, $2, (d->>'expiresAt')::timestamptz, (d->>'listeningUntil')::timestamptz
+            d->>'advertisementCode', $2, $2, (d->>'expiresAt')::timestamptz, (d->>'listeningUntil')::timestamptz, 1
        from jsonb_array_elements($1::jsonb) d`,
     [JSON.stringify(rows), placedAt],
+  );
+  await tell(
+    owner,
+    made.map(({ order }) => order.externalOrderNumber),
+    1,
+    'deposit.placed',
+    ['expires_at', 'listening_until', 'advertisement_code'],
   );
   await owner.query(
     `with sent as (
@@ -106,10 +113,17 @@ async function record(
     [JSON.stringify(rows), placedAt],
   );
   const credits = await credit(owner, worker, made);
-  await owner.query(
-    `update engine.deposit set state = 'UNPAID', closed_at = clock_timestamp() where external_order_number = any($1)`,
-    [made.filter(({ data }) => data === null).map(({ order }) => order.externalOrderNumber)],
-  );
+  const unpaid = made.filter(({ data }) => data === null).map(({ order }) => order.externalOrderNumber);
+  const becomes = (state: string) =>
+    owner.query(
+      `update engine.deposit set state = $2, events = events + 1, closed_at = case $2 when 'UNPAID' then clock_timestamp() end
+        where external_order_number = any($1)`,
+      [unpaid, state],
+    );
+  await becomes('EXPIRED');
+  await tell(owner, unpaid, 2, 'deposit.expired', ['listening_until']);
+  await becomes('UNPAID');
+  await tell(owner, unpaid, 3, 'deposit.unpaid', ['closed_at']);
   const archived = made.map(({ shape, order, data }, i) => {
     const { externalOrderNumber, wallet } = order;
     const runId = crypto.randomUUID();
@@ -286,3 +300,30 @@ const moved = (text: string, laterMs: number): string =>
     const at = new Date(Date.parse(`${second}${ms}Z`) + laterMs).toISOString();
     return `${at.slice(0, -1)}${rest}Z`;
   });
+
+/** The columns of a deposit in an event. */
+const TOLD = {
+  expires_at: ['expiresAt', 'engine.as_time(d.expires_at)'],
+  listening_until: ['listeningUntil', 'engine.as_time(d.listening_until)'],
+  advertisement_code: ['advertisementCode', 'd.advertisement_code'],
+  closed_at: ['closedAt', 'engine.as_time(d.closed_at)'],
+} as const;
+
+/** Writes the events that no trigger writes here. */
+async function tell(
+  owner: pg.ClientBase,
+  numbers: readonly string[],
+  sequence: number,
+  type: string,
+  columns: readonly (keyof typeof TOLD)[],
+): Promise<void> {
+  const more = columns.map((column) => `'${TOLD[column][0]}', ${TOLD[column][1]}`).join(', ');
+  await owner.query(
+    `insert into engine.event (subject, sequence, type, wallet, epoch, data)
+     select d.external_order_number, $2, $3, d.wallet, 1,
+            engine.event_data(d.external_order_number, $2, d.wallet, d.state, d.late, d.currency_code, d.buy_coin_mode, d.mtc_amount, d.total_price)
+              || jsonb_build_object(${more})
+       from engine.deposit d where d.external_order_number = any($1)`,
+    [numbers, sequence, type],
+  );
+}

@@ -1,5 +1,5 @@
-import type { FindingKind } from '../report/findings.ts';
-import { SUSPENSE_OPEN } from './ledger-formulas.ts';
+import type { FindingKind } from '../../report/findings.ts';
+import { SUSPENSE_OPEN } from '../ledger-formulas.ts';
 
 /** One SQL statement per check; it returns `place` and `detail` of each fault. */
 export interface SqlCheck {

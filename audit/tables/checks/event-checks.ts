@@ -1,4 +1,4 @@
-import { shownTransitions } from '../../domain/deposit.ts';
+import { shownTransitions } from '../../../domain/deposit.ts';
 import { appliedAt, type SqlCheck } from './table-checks.ts';
 
 /**
