@@ -1212,6 +1212,24 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.position_since(since timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+declare
+  low bigint := 0;  high bigint := (select coalesce(max(e.position), 0) from event e where e.position is not null);
+  mid bigint;  next record;
+begin
+  while low < high loop
+    mid := (low + high) / 2;
+    select e.position, e.at into next from event e where e.position > mid order by e.position limit 1;
+    if next.at < since - interval '10 seconds' then low := next.position; else high := mid; end if;
+  end loop;
+  return low;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.present_epoch()
  RETURNS integer
  LANGUAGE sql

@@ -11,13 +11,6 @@ export async function publishEvents(db: Db): Promise<number> {
   return rows[0]!.published;
 }
 
-/** Two rows take their places in another order than their times only if a transaction was this long. */
-const LONGEST = `interval '10 seconds'`;
-/** SQL: the first place of what happened since then. */
-const firstPosition = (since: string): string => `
-  select min(e.position) from engine.event e
-   where e.at >= ${since} and e.at <= (select n.at + ${LONGEST} from engine.event n where n.at >= ${since} order by n.at limit 1)`;
-
 export interface EventFilter {
   readonly type?: string | undefined;
   readonly deposit?: string | undefined;
@@ -53,7 +46,7 @@ export async function listEvents(db: Db, filter: EventFilter): Promise<EventPage
   if (deposit !== undefined) where.push(`e.subject = ${given(deposit)}`);
   if (since !== undefined) {
     const at = given(since);
-    where.push(`e.at >= ${at}`, `e.position >= (${firstPosition(at)})`);
+    where.push(`e.at >= ${at}`, `e.position > (select engine.position_since(${at}))`);
   }
   const page = (more = '') =>
     `select e.id, e.position from engine.event e where ${where.join(' and ')}${more} order by e.position limit $2`;

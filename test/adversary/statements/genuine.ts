@@ -176,6 +176,7 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
       at_sealed_ms: now,
     },
   ],
+  'engine.position_since': [{ since: literal(new Date(0)) }, { since: literal(new Date()) }],
   'engine.open_case': [{ of_callback: part('pending', 'callback') }, { of_callback: part('unknown', 'callback') }],
   'engine.raised': [
     { of_callback: part('pending', 'callback'), in_case: literal(true) },
