@@ -53,7 +53,8 @@ test('tells what was asked, placed, called back, decided and posted, in order, e
     'placed the order: kind placed',
     'was told of the payment: ',
     'carried the decision out: kind decided, decision credit',
-    'notification review.decided:',
+    'told as deposit.credited, posting ',
+    'told as case.decided, case ',
   ]) {
     expect(said).toContain(part);
   }
