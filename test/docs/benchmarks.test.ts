@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { BenchRun } from '../../harness/bench/figures/result.ts';
 import { pageOf } from '../../harness/bench/report/page.ts';
+import { REASONS } from '../../harness/bench/reasons.ts';
+import { isReached } from '../../harness/bench/report/format.ts';
 import { chartsOf } from '../../harness/bench/report/write.ts';
 import { TARGETS } from '../../harness/bench/targets.ts';
 import { root } from './variables.ts';
@@ -30,4 +32,13 @@ test('the JSON has the figures of every row, or says why there are none; a small
       expect([figure.ours, figure.min, figure.max, figure.rounds].every(Number.isFinite), id).toBe(true);
     }
   }
+});
+
+test('every row that misses a mark has its reason and the next step', () => {
+  for (const target of TARGETS) {
+    const figures = Object.entries(result[target.id as 'P1'] ?? {});
+    if (figures.some(([point, figure]) => isReached(target, point, figure) === false))
+      expect(REASONS[target.id], target.id).toBeDefined();
+  }
+  expect(Object.keys(REASONS).filter((id) => !TARGETS.some((target) => target.id === id))).toEqual([]);
 });

@@ -1,6 +1,8 @@
 import type { BenchRun } from '../figures/result.ts';
-import { markdownTable } from './format.ts';
-import { groundLine, sectionsOf } from './markdown.ts';
+import { REASONS } from '../reasons.ts';
+import { TARGETS } from '../targets.ts';
+import { isReached, markdownTable, shown } from './format.ts';
+import { figuresOf, groundLine, sectionsOf } from './markdown.ts';
 
 const HEAD = `# Benchmarks
 
@@ -84,9 +86,26 @@ npm run bench:page -- test-output/bench/result.json     # makes this page of tha
 
 It writes \`result.json\`, \`report.md\` and the charts to \`test-output/bench\`, or to \`--out DIR\`. A part that fails is named in the report and stops no other.`;
 
+/** What the run misses, with the reason and the next step. */
+function missedOf(result: BenchRun): string {
+  const rows = TARGETS.flatMap((target) => {
+    const missed = Object.entries(figuresOf(result, target.id) ?? {}).filter(
+      ([point, figure]) => isReached(target, point, figure) === false,
+    );
+    if (missed.length === 0) return [];
+    const by = missed.map(
+      ([point, figure]) => `${point}: ${shown(target.of === 'ratio' ? figure.ratio : figure.ours)}`,
+    );
+    const { why = '', next = '' } = REASONS[target.id] ?? {};
+    return [[target.id, by.join(', '), why, next]];
+  });
+  const columns = ['row', 'missed', 'because', 'next'];
+  return `## What is missed, and why\n\n${rows.length === 0 ? 'Nothing.' : markdownTable({ columns, rows })}`;
+}
+
 /** Returns the text of `docs/reference/benchmarks.md` for a run. */
 export function pageOf(result: BenchRun): string {
   const sections = sectionsOf(result).replaceAll(/\]\((P\d+)\.svg\)/g, '](../pictures/bench-$1.svg)');
   const ground = `## On what\n\n${groundLine(result.ground)}.`;
-  return `${[HEAD, METHOD, ground, sections, LIMITS, markdownTable(RIVALS), RUN].join('\n\n')}\n`;
+  return `${[HEAD, METHOD, ground, missedOf(result), sections, LIMITS, markdownTable(RIVALS), RUN].join('\n\n')}\n`;
 }
