@@ -133,7 +133,7 @@ test(
       const deposit = await engine.deposit(n);
       const limited = await createApiKey(engine.db.owner, {
         name: `some-${Math.random().toString(36).slice(2)}`,
-        scopes: ['deposits:read', 'reviews:decide'],
+        scopes: ['deposits:read', 'reviews:decide', 'events:read'],
         wallets: [deposit.wallet, 'w-1', 'w-none'],
       });
       const paths = [
@@ -147,11 +147,19 @@ test(
       for (const path of [
         '/v1/deposits',
         '/v1/deposits?state=CREDITED',
+        '/v1/events',
+        '/v1/events?type=deposit.credited',
         '/v1/reviews?limit=50',
         '/v1/reviews?state=closed',
         '/v1/reviews?reason=SECOND_CODE',
       ])
         expect((await engine.call('GET', path, undefined, { key: limited })).status, path).toBe(200);
+      const shop = await createApiKey(engine.db.owner, {
+        name: `shop-${Math.random().toString(36).slice(2)}`,
+        scopes: ['events:read'],
+      });
+      for (const query of ['limit=50', 'type=deposit.expired', 'since=2026-01-31T09:30:00Z', `deposit=${n}`])
+        expect((await engine.call('GET', `/v1/events?${query}`, undefined, { key: shop })).status, query).toBe(200);
       const { cursor } = (await engine.call('GET', '/v1/deposits?limit=1')).body;
       if (typeof cursor === 'string')
         await engine.call('GET', `/v1/deposits?limit=5&cursor=${encodeURIComponent(cursor)}`);
