@@ -26,11 +26,13 @@ create table event (
   at        timestamptz not null default clock_timestamp(),
   data      jsonb not null,
   position  bigint,                              -- its place among all events; null until it is published
-  unique (subject, sequence));
+  published_at timestamptz,                      -- never less than that of the position before, nor than `at`, whatever a clock does
+  unique (subject, sequence),
+  check ((position is null) = (published_at is null)));
 create unique index event_by_position on event (position) where position is not null;
 create index event_by_type   on event (type, position) where position is not null;
 create index event_by_wallet on event (wallet, position) where position is not null;
-create index event_by_age    on event (at);
+create index event_by_age    on event (published_at, position) where position is not null;
 create index event_by_case   on event (case_id) where case_id is not null;
 create index event_unpublished on event (id) where position is null;
 
@@ -38,7 +40,7 @@ create trigger append_only before delete or truncate on event for each statement
 create trigger kept before update on event for each row when (
      (old.id, old.subject, old.sequence, old.type, old.wallet, old.posting, old.case_id, old.epoch, old.at, old.data)
        is distinct from (new.id, new.subject, new.sequence, new.type, new.wallet, new.posting, new.case_id, new.epoch, new.at, new.data)
-  or old.position is not null and new.position is distinct from old.position)
+  or old.position is not null and (new.position, new.published_at) is distinct from (old.position, old.published_at))
   execute function refuse_change();
 create function keep_count() returns trigger language plpgsql set search_path = engine, pg_temp as $$
 begin raise exception 'deposit %: its events are counted one by one', new.external_order_number using errcode = 'P0E51'; end $$;
@@ -47,7 +49,7 @@ create trigger counted before update of events on deposit for each row when (new
 
 insert into turn (what) values ('event');
 grant select on event to app_api, auditor, engine_owner;
-grant insert (subject, sequence, type, wallet, posting, case_id, epoch, data), update (position) on event to engine_owner;
+grant insert (subject, sequence, type, wallet, posting, case_id, epoch, data), update (position, published_at) on event to engine_owner;
 grant select (events), update (events) on deposit to engine_owner;
 grant select (events) on deposit to auditor;
 grant select, update (what) on turn to engine_owner;   -- its lock alone: no row of it changes
@@ -114,7 +116,9 @@ begin
       when 'AWAITING_PAYMENT' then jsonb_build_object('expiresAt', as_time(new.expires_at), 'listeningUntil', as_time(new.listening_until),
                                                       'advertisementCode', new.advertisement_code)
       when 'PLACEMENT_REFUSED' then jsonb_build_object('refusal', new.refusal, 'closedAt', as_time(new.closed_at))
-      when 'IN_REVIEW' then jsonb_build_object('case', 'deposit:' || new.external_order_number, 'reason', new.review_reason)
+      -- Mostly its own; or another that the payment has already.
+      when 'IN_REVIEW' then jsonb_build_object('case', coalesce((select v.workflow_id from review_case v where v.callback = new.bound_callback and v.closed_at is null),
+                                                                'deposit:' || new.external_order_number), 'reason', new.review_reason)
       when 'REJECTED' then jsonb_build_object('case', coalesce(new.settled_by, 'deposit:' || new.external_order_number), 'closedAt', as_time(new.closed_at))
       when 'UNPAID' then jsonb_build_object('closedAt', as_time(new.closed_at))
       else jsonb_build_object('listeningUntil', as_time(new.listening_until)) end;
@@ -145,7 +149,7 @@ begin
   values (of_subject, n, as_type, d.wallet, of_posting, of_case, present_epoch(), more);
 end $$;
 
--- A posting that touches a wallet and that no change of a state has told. Its deposit is the one whose wallet it is.
+-- A posting that touches a wallet and that no change of a state has told. Its deposit is the one whose wallet it is, and is locked.
 create function tell_posting(of_posting bigint) returns void
 language plpgsql set search_path = engine, pg_temp as $$
 declare t ledger.transaction;
@@ -153,10 +157,21 @@ begin
   select p.* into t from ledger.transaction p
    where p.id = of_posting and p.credit_code like 'wallet:%' and not exists (select from event e where e.posting = p.id);
   if t.id is null then return; end if;
-  perform tell(t.deposit, case when t.amount < 0 then 'deposit.reversed' when t.kind = 'reversal' then 'deposit.restored' else 'deposit.payment_added' end,
+  -- The books compare texts by their bytes, and the index of deposits does not.
+  perform tell(t.deposit collate "default", case when t.amount < 0 then 'deposit.reversed' when t.kind = 'reversal' then 'deposit.restored' else 'deposit.payment_added' end,
                t.id, null, event_money(t));
 end $$;
 
+-- Before a case: one callback has one open case, so whoever waits for its deposit must not have entered it there already, and
+-- others have the deposit as they enter theirs.
+create function lock_told() returns trigger language plpgsql security definer set search_path = engine, pg_temp set jit = off as $$
+begin
+  perform from deposit d where d.external_order_number = (select c.external_order_number from callback c where c.id = new.callback) for no key update;
+  if not found then perform from callback c where c.id = new.callback for no key update; end if;
+  return new;
+end $$;
+
+-- A case tells that it was opened, that its money was moved, and that it was decided. As with the state: no statement can forget it.
 create function tell_case() returns trigger language plpgsql security definer set search_path = engine, pg_temp set jit = off as $$
 declare
   -- Whom its opening was told stays with it.
@@ -165,9 +180,12 @@ declare
     (select d.external_order_number from callback c join deposit d on d.external_order_number = c.external_order_number where c.id = new.callback),
     'callback:' || new.callback);
 begin
-  if new.closed_at is null then
+  if tg_op = 'INSERT' then
     perform tell(subject, 'case.opened', null, new.workflow_id, jsonb_build_object('case', new.workflow_id, 'reason', new.reason));
+  elsif new.closed_at is null then
+    perform tell_posting(new.parked);
   else
+    perform tell_posting(new.posting);
     perform tell(subject, 'case.decided', null, new.workflow_id,
                  jsonb_build_object('case', new.workflow_id, 'decision', new.decision, 'postingId', new.posting::text));
   end if;
@@ -181,21 +199,29 @@ end $$;
 -- Never in the transaction of an effect: NOTIFY holds a lock of the whole database until its end.
 create function publish_events(at_most integer) returns integer
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare published integer;
+declare published integer; now_is timestamptz;
 begin
   perform from turn t where t.what = 'event' for update skip locked;
-  if not found then return 0; end if;
-  update event e set position = p.last + f.place
-    from (select coalesce(max(x.position), 0) as last from event x where x.position is not null) p
-   cross join (select n.id, row_number() over (order by n.id) as place
-                 from (select w.id from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
+  if not found then
+    -- The turn is short. Where it is not, somebody keeps it: then a worker has to tell, and cannot take it from them.
+    if (select w.at < clock_timestamp() - interval '1 minute' from event w where w.position is null order by w.id limit 1) then
+      raise exception 'another session publishes no events, and nobody else can' using errcode = '55P03';
+    end if;
+    return 0;
+  end if;
+  now_is := clock_timestamp();
+  update event e set position = coalesce(p.position, 0) + f.place, published_at = greatest(now_is, p.published_at, f.newest)
+    from (select x.position, x.published_at from (values (1)) one
+            left join lateral (select y.position, y.published_at from event y where y.position is not null order by y.position desc limit 1) x on true) p
+   cross join (select n.id, row_number() over (order by n.id) as place, max(n.at) over () as newest
+                 from (select w.id, w.at from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
    where e.id = f.id;
   get diagnostics published = row_count;
   if published > 0 then perform pg_notify('event_published', ''); end if;
   return published;
 end $$;
 
-revoke execute on function present_epoch(), count_event(), tell_state(), tell(text, text, bigint, text, jsonb), tell_posting(bigint), tell_case(),
+revoke execute on function present_epoch(), count_event(), tell_state(), tell(text, text, bigint, text, jsonb), tell_posting(bigint), lock_told(), tell_case(),
   publish_events(integer), event_data(text, integer, text, text, boolean, text, text, numeric, numeric), event_money(ledger.transaction), as_time(timestamptz) from public;
 grant execute on function publish_events(integer) to app_worker;
 reset role;
@@ -204,7 +230,10 @@ create trigger told before update of state on deposit for each row
   when (old.state is distinct from new.state and new.state <> 'CREDITING') execute function count_event();
 create trigger tell_state after update of state on deposit for each row
   when (old.state is distinct from new.state and new.state <> 'CREDITING') execute function tell_state();
+create trigger told before insert on review_case for each row execute function lock_told();
 create trigger tell_opened after insert on review_case for each row execute function tell_case();
+create trigger tell_moved after update of parked on review_case for each row
+  when (new.closed_at is null and old.parked is distinct from new.parked) execute function tell_case();
 create trigger tell_decided after update of closed_at on review_case for each row
   when (old.closed_at is null and new.closed_at is not null) execute function tell_case();
 
@@ -229,10 +258,6 @@ select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $wa
 select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $was$
       perform decision_tell_credited(it.deposit);$was$, '');
 select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $was$
-  update review_case v set closed_at = $was$, '
-  perform tell_posting(posted);
-  update review_case v set closed_at = ');
-select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $was$
   if p.decision = 'credit' and it.amount is null then select * into stated from stated_facts f where f.decision = p.id; end if;
   insert into outgoing (id, kind, external_order_number, body)
   values ('review.decided:' || it.workflow_id, 'review.decided', it.external_order_number, jsonb_build_object(
@@ -249,11 +274,7 @@ drop function decision_tell_credited(text);
 select pg_temp.change('carry_out(text, bigint, bigint, text, text)', $was$
       union select s.to_deposit from decision s where s.id = proposal_id and s.workflow_id = of_case)$was$, '
       union select s.to_deposit from decision s where s.id = proposal_id and s.workflow_id = of_case
-      union select t.deposit from case_now n join ledger.transaction t on t.id = n.tip where n.workflow_id = of_case)');
-select pg_temp.change('carry_out(text, bigint, bigint, text, text)', $was$
-      update review_case v set parked = posted, proposal = null where v.workflow_id = of_case;$was$, '
-      update review_case v set parked = posted, proposal = null where v.workflow_id = of_case;
-      perform tell_posting(posted);');
+      union select t.deposit collate "default" from case_now n join ledger.transaction t on t.id = n.tip where n.workflow_id = of_case)');
 reset role;
 select pg_temp.change('prune(interval, integer)', $was$
 

@@ -11,12 +11,9 @@ export async function publishEvents(db: Db): Promise<number> {
   return rows[0]!.published;
 }
 
-/** Two rows take their places in another order than their times only if a transaction was this long. */
-const LONGEST = `interval '10 seconds'`;
-/** SQL: the first place of what happened since then. */
-const firstPosition = (since: string): string => `
-  select min(e.position) from engine.event e
-   where e.at >= ${since} and e.at <= (select n.at + ${LONGEST} from engine.event n where n.at >= ${since} order by n.at limit 1)`;
+/** SQL: the first place that an event of then or later can have: none is published before it happens. */
+const firstPosition = (since: string): string =>
+  `select e.position from engine.event e where e.position is not null and e.published_at >= ${since} order by e.published_at, e.position limit 1`;
 
 export interface EventFilter {
   readonly type?: string | undefined;

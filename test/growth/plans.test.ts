@@ -133,9 +133,21 @@ test(
       const deposit = await engine.deposit(n);
       const limited = await createApiKey(engine.db.owner, {
         name: `some-${Math.random().toString(36).slice(2)}`,
-        scopes: ['deposits:read', 'reviews:decide'],
+        scopes: ['deposits:read', 'events:read', 'reviews:decide'],
         wallets: [deposit.wallet, 'w-1', 'w-none'],
       });
+      const every = await createApiKey(engine.db.owner, {
+        name: `every-${Math.random().toString(36).slice(2)}`,
+        scopes: ['events:read'],
+      });
+      for (const query of [
+        '',
+        '&type=case.opened',
+        `&deposit=${n}`,
+        `&since=${new Date(Date.now() - HOURS).toISOString()}`,
+      ])
+        for (const key of [every, limited])
+          expect((await engine.call('GET', `/v1/events?limit=50${query}`, undefined, { key })).status, query).toBe(200);
       const paths = [
         `/v1/deposits?limit=50`,
         `/v1/deposits?state=CREDITED&limit=50`,
