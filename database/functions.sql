@@ -336,7 +336,6 @@ begin
     select * into after from case_now v where v.workflow_id = of_case;
     if posted is not null and after.standing in ('withdrawn', 'parked') then
       update review_case v set parked = posted, proposal = null where v.workflow_id = of_case;
-      perform tell_posting(posted);
       answer := jsonb_build_object('kind', 'withdrawn', 'postingId', posted::text, 'decidedBy', actor, 'standing', after.standing);
     else
       settled := decision_conclude(it, p, actor, posted);
@@ -589,7 +588,6 @@ begin
       settled := jsonb_build_object('postingId', it.newest_credit::text, 'transactionCode', ledger.code(it.newest_credit));
     end if;
   end if;
-  perform tell_posting(posted);
   update review_case v set closed_at = clock_timestamp(), decision = p.decision, decided_by = actor, posting = posted, proposal = null
    where v.workflow_id = it.workflow_id;
   update callback c set outcome = 'review:' || it.workflow_id where c.id = it.callback and num_nulls(c.outcome) = 1;
@@ -992,6 +990,19 @@ AS $function$
     coalesce('w:' || array_to_string(k.wallets, ','), ''), (extract(epoch from k.created_at) * 1000000)::bigint,
     coalesce((extract(epoch from k.expires_at) * 1000000)::bigint::text, ''), encode(k.fingerprint, 'hex')) $function$;
 
+CREATE OR REPLACE FUNCTION engine.lock_told()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+begin
+  perform from deposit d where d.external_order_number = (select c.external_order_number from callback c where c.id = new.callback) for no key update;
+  if not found then perform from callback c where c.id = new.callback for no key update; end if;
+  return new;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.log_key(of_key bigint, as_event text)
  RETURNS void
  LANGUAGE plpgsql
@@ -1224,8 +1235,8 @@ declare
 begin
   while low < high loop
     mid := (low + high) / 2;
-    select e.position, e.at into next from event e where e.position > mid order by e.position limit 1;
-    if next.at < since - interval '10 seconds' then low := next.position; else high := mid; end if;
+    select e.position, e.published_at into next from event e where e.position > mid order by e.position limit 1;
+    if next.published_at < since then low := next.position; else high := mid; end if;
   end loop;
   return low;
 end $function$;
@@ -1282,14 +1293,22 @@ CREATE OR REPLACE FUNCTION engine.publish_events(at_most integer)
  SET search_path TO 'engine', 'pg_temp'
  SET jit TO 'off'
 AS $function$
-declare published integer;
+declare published integer; now_is timestamptz;
 begin
   perform from turn t where t.what = 'event' for update skip locked;
-  if not found then return 0; end if;
-  update event e set position = p.last + f.place
-    from (select coalesce(max(x.position), 0) as last from event x where x.position is not null) p
-   cross join (select n.id, row_number() over (order by n.id) as place
-                 from (select w.id from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
+  if not found then
+    -- The turn is short. Where it is not, somebody keeps it: then a worker has to tell, and cannot take it from them.
+    if (select w.at < clock_timestamp() - interval '1 minute' from event w where w.position is null order by w.id limit 1) then
+      raise exception 'another session publishes no events, and nobody else can' using errcode = '55P03';
+    end if;
+    return 0;
+  end if;
+  now_is := clock_timestamp();
+  update event e set position = coalesce(p.position, 0) + f.place, published_at = greatest(now_is, p.published_at, f.newest)
+    from (select x.position, x.published_at from (values (1)) one
+            left join lateral (select y.position, y.published_at from event y where y.position is not null order by y.position desc limit 1) x on true) p
+   cross join (select n.id, row_number() over (order by n.id) as place, max(n.at) over () as newest
+                 from (select w.id, w.at from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
    where e.id = f.id;
   get diagnostics published = row_count;
   if published > 0 then perform pg_notify('event_published', ''); end if;
@@ -1738,9 +1757,12 @@ declare
     (select d.external_order_number from callback c join deposit d on d.external_order_number = c.external_order_number where c.id = new.callback),
     'callback:' || new.callback);
 begin
-  if new.closed_at is null then
+  if tg_op = 'INSERT' then
     perform tell(subject, 'case.opened', null, new.workflow_id, jsonb_build_object('case', new.workflow_id, 'reason', new.reason));
+  elsif new.closed_at is null then
+    perform tell_posting(new.parked);
   else
+    perform tell_posting(new.posting);
     perform tell(subject, 'case.decided', null, new.workflow_id,
                  jsonb_build_object('case', new.workflow_id, 'decision', new.decision, 'postingId', new.posting::text));
   end if;
@@ -1785,7 +1807,10 @@ begin
                    when 'PLACEMENT_REFUSED' then jsonb_build_object('refusal', new.refusal, 'closedAt', as_time(new.closed_at))
                    when 'CREDITED' then case when t.id is null then jsonb_build_object('postingId', new.posting_id::text, 'closedAt', as_time(new.closed_at))
                                              else event_money(t) end
-                   when 'IN_REVIEW' then jsonb_build_object('case', 'deposit:' || new.external_order_number, 'reason', new.review_reason)
+                   -- Mostly its own; or another that the payment has already.
+                   when 'IN_REVIEW' then jsonb_build_object('case', coalesce((select v.workflow_id from review_case v
+                                                                               where v.callback = new.bound_callback and v.closed_at is null),
+                                                                             'deposit:' || new.external_order_number), 'reason', new.review_reason)
                    when 'REJECTED' then jsonb_build_object('case', coalesce(new.settled_by, 'deposit:' || new.external_order_number), 'closedAt', as_time(new.closed_at))
                    when 'UNPAID' then jsonb_build_object('closedAt', as_time(new.closed_at))
                    else jsonb_build_object('listeningUntil', as_time(new.listening_until)) end as more

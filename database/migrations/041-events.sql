@@ -26,7 +26,9 @@ create table event (
   at        timestamptz not null default clock_timestamp(),
   data      jsonb not null,
   position  bigint,                              -- its place among all events; null until it is published
-  unique (subject, sequence));
+  published_at timestamptz,                      -- never less than that of the position before, nor than `at`, whatever a clock does
+  unique (subject, sequence),
+  check ((position is null) = (published_at is null)));
 create unique index event_by_position on event (position) where position is not null;
 create index event_by_type   on event (type, position) where position is not null;
 create index event_by_wallet on event (wallet, position) where position is not null;
@@ -37,7 +39,7 @@ create trigger append_only before delete or truncate on event for each statement
 create trigger kept before update on event for each row when (
      (old.id, old.subject, old.sequence, old.type, old.wallet, old.posting, old.case_id, old.epoch, old.at, old.data)
        is distinct from (new.id, new.subject, new.sequence, new.type, new.wallet, new.posting, new.case_id, new.epoch, new.at, new.data)
-  or old.position is not null and new.position is distinct from old.position)
+  or old.position is not null and (new.position, new.published_at) is distinct from (old.position, old.published_at))
   execute function refuse_change();
 create function keep_count() returns trigger language plpgsql set search_path = engine, pg_temp as $$
 begin raise exception 'deposit %: its events are counted one by one', new.external_order_number using errcode = 'P0E51'; end $$;
@@ -46,7 +48,7 @@ create trigger counted before update of events on deposit for each row when (new
 
 insert into turn (what) values ('event');
 grant select on event to app_api, auditor, engine_owner;
-grant insert (subject, sequence, type, wallet, posting, case_id, epoch, data), update (position) on event to engine_owner;
+grant insert (subject, sequence, type, wallet, posting, case_id, epoch, data), update (position, published_at) on event to engine_owner;
 grant select (events), update (events) on deposit to engine_owner;
 grant select (events) on deposit to auditor;
 grant select, update (what) on turn to engine_owner;   -- its lock alone: no row of it changes
@@ -107,7 +109,10 @@ begin
                    when 'PLACEMENT_REFUSED' then jsonb_build_object('refusal', new.refusal, 'closedAt', as_time(new.closed_at))
                    when 'CREDITED' then case when t.id is null then jsonb_build_object('postingId', new.posting_id::text, 'closedAt', as_time(new.closed_at))
                                              else event_money(t) end
-                   when 'IN_REVIEW' then jsonb_build_object('case', 'deposit:' || new.external_order_number, 'reason', new.review_reason)
+                   -- Mostly its own; or another that the payment has already.
+                   when 'IN_REVIEW' then jsonb_build_object('case', coalesce((select v.workflow_id from review_case v
+                                                                               where v.callback = new.bound_callback and v.closed_at is null),
+                                                                             'deposit:' || new.external_order_number), 'reason', new.review_reason)
                    when 'REJECTED' then jsonb_build_object('case', coalesce(new.settled_by, 'deposit:' || new.external_order_number), 'closedAt', as_time(new.closed_at))
                    when 'UNPAID' then jsonb_build_object('closedAt', as_time(new.closed_at))
                    else jsonb_build_object('listeningUntil', as_time(new.listening_until)) end as more
@@ -135,7 +140,7 @@ begin
   values (of_subject, n, as_type, d.wallet, of_posting, of_case, 1 + (select count(*) from restored), more);
 end $$;
 
--- A posting that touches a wallet and that no change of a state has told. Its deposit is the one whose wallet it is.
+-- A posting that touches a wallet and that no change of a state has told. Its deposit is the one whose wallet it is, and is locked.
 create function tell_posting(of_posting bigint) returns void
 language plpgsql set search_path = engine, pg_temp as $$
 declare t ledger.transaction;
@@ -148,6 +153,16 @@ begin
                t.id, null, event_money(t));
 end $$;
 
+-- Before a case: one callback has one open case, so whoever waits for its deposit must not have entered it there already, and
+-- others have the deposit as they enter theirs.
+create function lock_told() returns trigger language plpgsql security definer set search_path = engine, pg_temp set jit = off as $$
+begin
+  perform from deposit d where d.external_order_number = (select c.external_order_number from callback c where c.id = new.callback) for no key update;
+  if not found then perform from callback c where c.id = new.callback for no key update; end if;
+  return new;
+end $$;
+
+-- A case tells that it was opened, that its money was moved, and that it was decided. As with the state: no statement can forget it.
 create function tell_case() returns trigger language plpgsql security definer set search_path = engine, pg_temp set jit = off as $$
 declare
   -- Whom its opening was told stays with it.
@@ -156,9 +171,12 @@ declare
     (select d.external_order_number from callback c join deposit d on d.external_order_number = c.external_order_number where c.id = new.callback),
     'callback:' || new.callback);
 begin
-  if new.closed_at is null then
+  if tg_op = 'INSERT' then
     perform tell(subject, 'case.opened', null, new.workflow_id, jsonb_build_object('case', new.workflow_id, 'reason', new.reason));
+  elsif new.closed_at is null then
+    perform tell_posting(new.parked);
   else
+    perform tell_posting(new.posting);
     perform tell(subject, 'case.decided', null, new.workflow_id,
                  jsonb_build_object('case', new.workflow_id, 'decision', new.decision, 'postingId', new.posting::text));
   end if;
@@ -172,22 +190,30 @@ end $$;
 -- Never in the transaction of an effect: NOTIFY holds a lock of the whole database until its end.
 create function publish_events(at_most integer) returns integer
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare published integer;
+declare published integer; now_is timestamptz;
 begin
   perform from turn t where t.what = 'event' for update skip locked;
-  if not found then return 0; end if;
-  update event e set position = p.last + f.place
-    from (select coalesce(max(x.position), 0) as last from event x where x.position is not null) p
-   cross join (select n.id, row_number() over (order by n.id) as place
-                 from (select w.id from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
+  if not found then
+    -- The turn is short. Where it is not, somebody keeps it: then a worker has to tell, and cannot take it from them.
+    if (select w.at < clock_timestamp() - interval '1 minute' from event w where w.position is null order by w.id limit 1) then
+      raise exception 'another session publishes no events, and nobody else can' using errcode = '55P03';
+    end if;
+    return 0;
+  end if;
+  now_is := clock_timestamp();
+  update event e set position = coalesce(p.position, 0) + f.place, published_at = greatest(now_is, p.published_at, f.newest)
+    from (select x.position, x.published_at from (values (1)) one
+            left join lateral (select y.position, y.published_at from event y where y.position is not null order by y.position desc limit 1) x on true) p
+   cross join (select n.id, row_number() over (order by n.id) as place, max(n.at) over () as newest
+                 from (select w.id, w.at from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
    where e.id = f.id;
   get diagnostics published = row_count;
   if published > 0 then perform pg_notify('event_published', ''); end if;
   return published;
 end $$;
 
--- The last place of what happened before then, or 10 s earlier: places and times have one order but for transactions that were as long.
--- Halved until it is found, so that no event pays for an index of times.
+-- The last place that was given before then. Times of publishing never fall and are none before the event, so whatever happened since
+-- then comes after it. Halved until it is found: no event pays for an index of times.
 create function position_since(since timestamptz) returns bigint language plpgsql stable set search_path = engine, pg_temp as $$
 declare
   low bigint := 0;  high bigint := (select coalesce(max(e.position), 0) from event e where e.position is not null);
@@ -195,13 +221,13 @@ declare
 begin
   while low < high loop
     mid := (low + high) / 2;
-    select e.position, e.at into next from event e where e.position > mid order by e.position limit 1;
-    if next.at < since - interval '10 seconds' then low := next.position; else high := mid; end if;
+    select e.position, e.published_at into next from event e where e.position > mid order by e.position limit 1;
+    if next.published_at < since then low := next.position; else high := mid; end if;
   end loop;
   return low;
 end $$;
 
-revoke execute on function count_event(), tell_state(), tell(text, text, bigint, text, jsonb), tell_posting(bigint), tell_case(),
+revoke execute on function count_event(), tell_state(), tell(text, text, bigint, text, jsonb), tell_posting(bigint), lock_told(), tell_case(),
   publish_events(integer), position_since(timestamptz), event_data(text, integer, text, text, boolean, text, text, numeric, numeric), event_money(ledger.transaction), as_time(timestamptz) from public;
 grant execute on function publish_events(integer) to app_worker;
 grant execute on function position_since(timestamptz) to app_api;
@@ -211,7 +237,10 @@ create trigger told before update of state on deposit for each row
   when (old.state is distinct from new.state and new.state <> 'CREDITING') execute function count_event();
 create trigger tell_state after update of state on deposit for each row
   when (old.state is distinct from new.state and new.state <> 'CREDITING') execute function tell_state();
+create trigger told before insert on review_case for each row execute function lock_told();
 create trigger tell_opened after insert on review_case for each row execute function tell_case();
+create trigger tell_moved after update of parked on review_case for each row
+  when (new.closed_at is null and old.parked is distinct from new.parked) execute function tell_case();
 create trigger tell_decided after update of closed_at on review_case for each row
   when (old.closed_at is null and new.closed_at is not null) execute function tell_case();
 
@@ -236,10 +265,6 @@ select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $wa
 select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $was$
       perform decision_tell_credited(it.deposit);$was$, '');
 select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $was$
-  update review_case v set closed_at = $was$, '
-  perform tell_posting(posted);
-  update review_case v set closed_at = ');
-select pg_temp.change('decision_conclude(case_now, decision, text, bigint)', $was$
   if p.decision = 'credit' and it.amount is null then select * into stated from stated_facts f where f.decision = p.id; end if;
   insert into outgoing (id, kind, external_order_number, body)
   values ('review.decided:' || it.workflow_id, 'review.decided', it.external_order_number, jsonb_build_object(
@@ -259,10 +284,6 @@ select pg_temp.change('carry_out(text, bigint, bigint, text, text)', $was$d.exte
       select c.external_order_number from review_case v join callback c on c.id = v.callback where v.workflow_id = of_case
       union all select s.to_deposit from decision s where s.id = proposal_id and s.workflow_id = of_case
       union all select t.deposit collate "default" from case_now n join ledger.transaction t on t.id = n.tip where n.workflow_id = of_case))');
-select pg_temp.change('carry_out(text, bigint, bigint, text, text)', $was$
-      update review_case v set parked = posted, proposal = null where v.workflow_id = of_case;$was$, '
-      update review_case v set parked = posted, proposal = null where v.workflow_id = of_case;
-      perform tell_posting(posted);');
 reset role;
 select pg_temp.change('prune(interval, integer)', $was$
 

@@ -8,6 +8,8 @@ import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts'
 import { orderNumber, paid } from '../support/builders.ts';
 import { byHand } from '../support/database.ts';
 import { until } from '../support/until.ts';
+import { EVENTS } from '../../audit/tables/checks/event-checks.ts';
+import { eventFaults } from '../support/events.ts';
 import { startDeciding } from './decisions/deciding.ts';
 
 /** Every effect is told once, in order, with the truth of its moment (docs/reference/events.md). */
@@ -220,6 +222,113 @@ test('a payment of an order that nobody knows is told of no deposit, and only to
     { type: 'case.opened', data: { ...nobody, sequence: 1, reason: 'UNKNOWN_ORDER' } },
     { type: 'case.decided', data: { ...nobody, sequence: 2, decision: 'reject' } },
   ]);
+});
+
+describe('the audit', () => {
+  interface Row {
+    readonly id: string;
+    readonly type: EventType;
+    readonly subject: string;
+    readonly sequence: number;
+    readonly data: Readonly<Record<string, unknown>>;
+  }
+  /** The newest of each type. Whether the last of all is published yet cannot be seen. */
+  const samples = async () =>
+    (
+      await engine.db.owner.query<Row>(
+        `select distinct on (type) id::text, type, subject, sequence, data from engine.event
+          where position < (select max(position) from engine.event) order by type, id desc`,
+      )
+    ).rows;
+  /** Tampers as somebody whom no trigger stops, counts what the audit finds, and takes it back. */
+  async function foundBy(sql: string): Promise<number> {
+    const client = await engine.db.owner.connect();
+    try {
+      await client.query('begin; set local session_replication_role = replica');
+      const done = [await client.query(sql)].flat();
+      if (done.every(({ rowCount }) => rowCount === 0)) return 1;
+      for (const check of EVENTS) {
+        const { rowCount } = await client.query(check.sql);
+        if (rowCount! > 0) return rowCount!;
+      }
+      return 0;
+    } finally {
+      await client.query('rollback');
+      client.release();
+    }
+  }
+  const missed = async (tampers: readonly string[]): Promise<string[]> => {
+    const found: string[] = [];
+    for (const sql of tampers) if ((await foundBy(sql)) === 0) found.push(sql);
+    return found;
+  };
+
+  test('has no finding, and every wallet has what its events add up to', async () => {
+    expect(await eventFaults(engine.db.owner)).toEqual([]);
+  });
+
+  test('finds each column and each field of each type, if it is changed, taken out or of another type', async () => {
+    const tampers = (await samples()).flatMap(({ id, data }) => {
+      const at = `where id = ${id}`;
+      const set = (what: string) => `update engine.event set ${what} ${at}`;
+      return [
+        ...EVENT_TYPES.map((type) => `${set(`type = '${type}'`)} and type <> '${type}'`),
+        ...Object.entries(data).flatMap(([name, value]) => [
+          set(`data = data - '${name}'`),
+          set(`data = jsonb_set(data, '{${name}}', ${value === null ? `'"x"'` : `'null'`})`),
+          set(`data = jsonb_set(data, '{${name}}', to_jsonb(concat(data->>'${name}', '1')))`),
+          typeof value === 'boolean' ? set(`data = jsonb_set(data, '{${name}}', '${!value}')`) : '',
+          typeof value === 'boolean' ? set(`data = jsonb_set(data, '{${name}}', '"${value}"')`) : '',
+        ]),
+        set(`data = data || '{"payerName": "Test Person"}'`),
+        set(`data = data || '{"note": null}'`),
+        set(`subject = subject || '1'`),
+        set('sequence = sequence + 100'),
+        set(`wallet = 'wallet-evil'`),
+        `${set('wallet = null')} and wallet is not null`,
+        set('posting = 999999'),
+        `${set('posting = null')} and posting is not null`,
+        set(`case_id = 'review:1'`),
+        `${set('case_id = null')} and case_id is not null`,
+        set('epoch = epoch + 1'),
+        set('epoch = 0'),
+        set(`at = at + interval '1 day'`),
+        set(`at = at - interval '1 day'`),
+        set(`published_at = published_at + interval '1 day'`),
+        set(`published_at = published_at - interval '1 day'`),
+        set('position = null, published_at = null'),
+        set('position = -position'),
+      ].filter((sql) => sql !== '');
+    });
+    expect(tampers.length).toBeGreaterThan(400);
+    expect(await missed(tampers)).toEqual([]);
+  });
+
+  test('finds one that is taken out, doubled, or put at the place of another, with all numbers in order', async () => {
+    const rows = await samples();
+    const out = ({ id, subject, sequence }: Row) => `
+      delete from engine.event where id = ${id};
+      update engine.event set sequence = sequence + 1000, data = jsonb_set(data, '{sequence}', to_jsonb(sequence - 1)) where subject = '${subject}' and sequence > ${sequence};
+      update engine.event set sequence = sequence - 1001 where sequence > 1000;
+      update engine.deposit set events = events - 1 where external_order_number = '${subject}';
+      with n as (select id, row_number() over (order by position) as place from engine.event)
+      update engine.event e set position = -n.place from n where n.id = e.id and e.position is not null;
+      update engine.event set position = -position where position is not null`;
+    const twice = ({ id, subject }: Row) => `
+      insert into engine.event (subject, sequence, type, wallet, case_id, epoch, data)
+      select subject, k.n, type, wallet, case_id, epoch, jsonb_set(data, '{sequence}', to_jsonb(k.n))
+        from engine.event, (select max(sequence) + 1 as n from engine.event where subject = '${subject}') k where id = ${id};
+      update engine.deposit set events = events + 1 where external_order_number = '${subject}'`;
+    const swapped = ({ id }: Row) => `
+      with o as (select position from engine.event where id = ${id}),
+           p as (select e.id, e.position from engine.event e, o where e.position = (select max(x.position) from engine.event x, engine.event m
+                  where m.id = ${id} and x.position < m.position and x.subject <> m.subject))
+      update engine.event e set position = -case e.id when ${id} then p.position else o.position end from o, p where e.id in (${id}, p.id);
+      update engine.event set position = -position where position < 0`;
+    expect(await missed(rows.map(out))).toEqual([]);
+    expect(await missed(rows.map(twice))).toEqual([]);
+    expect(await missed(rows.map(swapped))).toEqual([]);
+  });
 });
 
 describe('the list', () => {

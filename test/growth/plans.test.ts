@@ -136,6 +136,18 @@ test(
         scopes: ['deposits:read', 'reviews:decide', 'events:read'],
         wallets: [deposit.wallet, 'w-1', 'w-none'],
       });
+      const every = await createApiKey(engine.db.owner, {
+        name: `every-${Math.random().toString(36).slice(2)}`,
+        scopes: ['events:read'],
+      });
+      for (const query of [
+        '',
+        '&type=case.opened',
+        `&deposit=${n}`,
+        `&since=${new Date(Date.now() - HOURS).toISOString()}`,
+      ])
+        for (const key of [every, limited])
+          expect((await engine.call('GET', `/v1/events?limit=50${query}`, undefined, { key })).status, query).toBe(200);
       const paths = [
         `/v1/deposits?limit=50`,
         `/v1/deposits?state=CREDITED&limit=50`,

@@ -205,8 +205,8 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
   ],
   [
     'event',
-    `insert into engine.event (id, subject, sequence, type, wallet, posting, case_id, epoch, at, data, position) overriding system value
-     select e.id, e.subject, e.sequence, e.type, 'w-' || e.i % $W, e.posting, e.case_id, 1, e.at, pg_temp.notice(e.i, $N, 'w-' || e.i % $W), e.id from (
+    `insert into engine.event (id, subject, sequence, type, wallet, posting, case_id, epoch, at, data, position, published_at) overriding system value
+     select e.id, e.subject, e.sequence, e.type, 'w-' || e.i % $W, e.posting, e.case_id, 1, e.at, pg_temp.notice(e.i, $N, 'w-' || e.i % $W), e.id, e.at from (
        select i, 5 * i as id, pg_temp.n(i) as subject, 1 as sequence,
               case when pg_temp.state(i, $N) = 'PLACEMENT_UNKNOWN' then 'deposit.unknown' else 'deposit.placed' end as type, null::bigint as posting,
               null as case_id, pg_temp.at(i, $N) + interval '1 second' as at

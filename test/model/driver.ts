@@ -181,7 +181,7 @@ export class Driver {
     const number = this.names.orders[order]!;
     await byHand(
       this.#site.owner,
-      'update engine.deposit set expires_at = clock_timestamp() where external_order_number = $1',
+      'update engine.deposit set expires_at = clock_timestamp() where external_order_number = $1 and expires_at > clock_timestamp()',
       [number],
     );
     await recordState(this.#site.worker, log, number, 'EXPIRED');

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createTestDatabase } from '../support/database.ts';
+import { eventFaults } from '../support/events.ts';
 import { crossCodes } from './crossing.ts';
 import { runModel } from './run.ts';
 import { measureDelay, runStorm } from './storm.ts';
@@ -9,13 +10,16 @@ const SEQUENCES = 300;
 const STORM = 500;
 
 test('every sequence of payments, decisions, doubts and crashes leaves the books as the reference has them', async () => {
-  const site = openSite(await createTestDatabase());
+  const db = await createTestDatabase();
+  const site = openSite(db);
   const seed = Date.now() % 2 ** 31;
   const report = await runModel(site, { count: SEQUENCES, seed, lanes: 3 });
   await site.end();
   console.log(`seed ${seed}: ${report.sequences} sequences in ${report.seconds.toFixed(1)} s`);
   expect(report.failure ?? '').toBe('');
   expect(report.sequences).toBe(SEQUENCES);
+  // Also in what is told of them: every posting once, and each event as the audit has it; windows were ended by hand.
+  expect((await eventFaults(db.owner)).filter((fault) => !fault.includes('expiresAt'))).toEqual([]);
   // It cannot pass without any events.
   const { command = {}, tried = {} } = report.counts;
   expect(Object.values(command).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(5 * SEQUENCES);

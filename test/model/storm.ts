@@ -4,6 +4,7 @@ import { recordReview, decide, parkCase } from '../../activities/deciding.ts';
 import { close } from '../../activities/closing.ts';
 import { type Message, route, routeRepeat } from '../../intake/route-callback.ts';
 import { markRaised, openOwnCase, paymentOf } from '../../database/queries/callbacks.ts';
+import { listEvents, publishEvents } from '../../database/queries/events.ts';
 import { findCase, findNewestCredit, openDoubt, noteProposal } from '../../database/queries/cases.ts';
 import { createPool, inTransaction } from '../../database/pool.ts';
 import { allowedDecisions, entersWallet } from '../../domain/decision.ts';
@@ -13,6 +14,7 @@ import { contentHash } from '../../providers/content-hash.ts';
 import { createRandom, type Random } from '../attack/random.ts';
 import { itemFor, payments } from '../ledger/payments.ts';
 import { order, orderNumber, paid, settings } from '../support/builders.ts';
+import { eventFaults } from '../support/events.ts';
 import { byHand, type TestDatabase } from '../support/database.ts';
 import { log } from './world.ts';
 import { seal, sealTrust } from '../support/seals.ts';
@@ -78,20 +80,54 @@ export async function runStorm(
       }
     }
   };
+  const reader = readAlong(api, worker);
   try {
-    await Promise.all(Array.from({ length: AT_ONCE }, actor));
+    await Promise.all(Array.from({ length: AT_ONCE }, actor)).finally(reader.stop);
     const after = await counters(db.owner);
     return {
       transactions: after.transactions - before.transactions,
       deadlocks,
       deadlocksCounted: after.deadlocks - before.deadlocks,
       did,
-      faults: await faultsOf(db.owner),
+      faults: [...(await faultsOf(db.owner)), ...(await reader.faults()), ...(await eventFaults(db.owner))],
       seconds: (performance.now() - started) / 1000,
     };
   } finally {
     await Promise.all([api, worker, decisions].map((one) => one.end()));
   }
+}
+
+/** Publishes events and reads them page by page, while they are written. `faults`: what the reader lost or got twice. */
+function readAlong(api: pg.Pool, worker: pg.Pool) {
+  const read: string[] = [];
+  const stopped = new AbortController();
+  let after = '0';
+  const page = async (limit: number) => {
+    const { items, end, more } = await listEvents(api, { wallets: null, after, limit });
+    read.push(...items.map((item) => (item as { id: string }).id));
+    after = end ?? after;
+    return more;
+  };
+  const reading = (async () => {
+    for (let turn = 0; !stopped.signal.aborted; turn += 1) {
+      await Promise.all([
+        publishEvents(worker),
+        turn % 3 === 0 ? publishEvents(worker) : undefined,
+        page(1 + (turn % 7)),
+      ]);
+    }
+  })();
+  return {
+    stop: () => stopped.abort(),
+    async faults(): Promise<string[]> {
+      await reading;
+      while ((await publishEvents(worker)) > 0);
+      while (await page(200));
+      const { rows } = await api.query<{ name: string }>('select name from engine.event_body order by position');
+      const same = rows.length === read.length && rows.every(({ name }, at) => name === read[at]);
+      return same ? [] : [`a reader got ${read.length} events, ${new Set(read).size} of them once, of ${rows.length}`];
+    },
+  };
 }
 
 async function counters(owner: pg.Pool): Promise<{ transactions: number; deadlocks: number }> {
@@ -109,10 +145,13 @@ async function place(owner: pg.Pool, i: number): Promise<Asked> {
     owner,
     `with d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
                                             fingerprint, settings, state, expires_at, listening_until)
-                values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'AWAITING_PAYMENT', clock_timestamp() + interval '1 hour', clock_timestamp()) returning 1)
+                values ($1, $2, 'MtcAmount', 5000, 'CNY', 'en', '', $3, 'PLACING', clock_timestamp() + interval '1 hour', clock_timestamp()) returning 1)
      insert into engine.placement_attempt (external_order_number, n, deadline) select $1, 1, clock_timestamp() from d`,
     [one.externalOrderNumber, one.wallet, settings()],
   );
+  await owner.query(`update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = $1`, [
+    one.externalOrderNumber,
+  ]);
   return { order: one, heard: null };
 }
 
@@ -151,7 +190,18 @@ async function receive({ api, worker, asked, shared, done }: Storm, random: Rand
   if (raise === null) return;
   if (raise.receipt === 'first') {
     one.heard ??= paymentOf(raise);
-    return;
+    // Its workflow is gone, says the relay, while the workflow gives it to people.
+    if (random.int(4) > 0) return;
+    const { externalOrderNumber } = one.order;
+    const about = { externalOrderNumber, inboxId: raise.id, workflowId: `deposit:${externalOrderNumber}` };
+    await Promise.all([
+      openOwnCase(api, raise.id),
+      recordReview(
+        { pool: worker, sealTrust, log },
+        { ...about, payment: one.heard, reason: 'AMOUNT_MISMATCH', late: false },
+      ),
+    ]);
+    return done('two cases at once');
   }
   const { workflowId } = (await openOwnCase(api, raise.id))!;
   await parkCase({ pool: worker, sealTrust, log }, workflowId);

@@ -104,12 +104,15 @@ export async function placeOrder(owner: pg.Pool, names: Names, orders: readonly 
     `with wanted as (select * from jsonb_to_recordset($1) as w(n text, wallet text, settings jsonb)),
           d as (insert into engine.deposit (external_order_number, wallet, buy_coin_mode, mtc_amount, currency_code, support_language,
                                             fingerprint, settings, state, redirect_url, placed_at, expires_at, listening_until)
-                select n, wallet, 'MtcAmount', 5000, 'CNY', 'en', '', settings, 'AWAITING_PAYMENT', 'https://example.com', clock_timestamp(),
+                select n, wallet, 'MtcAmount', 5000, 'CNY', 'en', '', settings, 'PLACING', 'https://example.com', clock_timestamp(),
                        clock_timestamp() + interval '30 minutes', clock_timestamp() from wanted returning external_order_number)
      insert into engine.placement_attempt (external_order_number, n, deadline, outcome)
      select external_order_number, 1, clock_timestamp(), 'placed' from d`,
     [JSON.stringify(rows)],
   );
+  await owner.query(`update engine.deposit set state = 'AWAITING_PAYMENT' where external_order_number = any($1)`, [
+    rows.map(({ n }) => n),
+  ]);
 }
 
 export const settingsOf = (order: number) => {

@@ -27,6 +27,36 @@ const states = (alias: string): string =>
     .join(', ')}) ${alias}(type, state)`;
 const STEPS = `(${Array.from(shownTransitions(), (pair) => `'${pair}'`).join(', ')})`;
 
+/** The fields of `data` beside those of the deposit, by the type. */
+const BESIDE: Readonly<Record<string, string>> = {
+  'deposit.placed': 'advertisementCode expiresAt listeningUntil',
+  'deposit.refused': 'closedAt refusal',
+  'deposit.unknown': 'listeningUntil',
+  'deposit.expired': 'listeningUntil',
+  'deposit.credited': 'amount creditedAt paidPrice postingId transactionCode',
+  'deposit.settled': 'closedAt postingId',
+  'deposit.in_review': 'case reason',
+  'deposit.rejected': 'case closedAt',
+  'deposit.unpaid': 'closedAt',
+  'deposit.reversed': 'amount kept of postingId transactionCode',
+  'deposit.restored': 'amount creditedAt paidPrice postingId transactionCode',
+  'deposit.payment_added': 'amount creditedAt paidPrice postingId transactionCode',
+  'case.opened': 'case reason',
+  'case.decided': 'case decision postingId',
+};
+const DEPOSIT = 'asked buyCoinMode currencyCode externalOrderNumber final late sequence state wallet';
+
+/** A field that no event of its type has, one that is missing, or one of another JSON type; null: there is none. */
+const FORM = `(
+  select min(coalesce(h.name, w.name) || case when w.name is null then ' is no field of it' when h.name is null then ' is missing' else ' is a ' || h.type end)
+    from (select x.key as name, jsonb_typeof(x.value) as type from jsonb_each(case when jsonb_typeof(e.data) = 'object' then e.data end) x) h
+    full join (select unnest(string_to_array('${DEPOSIT} ' || k.fields, ' ')) as name
+                 from (values ${Object.entries(BESIDE)
+                   .map((pair) => `('${pair.join(`', '`)}')`)
+                   .join(', ')}) k(type, fields) where k.type = e.type) w on w.name = h.name
+   where w.name is null or h.name is null or h.type not in ('null', case w.name
+           when 'sequence' then 'number' when 'asked' then 'object' when 'final' then 'boolean' when 'late' then 'boolean' when 'kept' then 'boolean' else 'string' end))`;
+
 /** Events that tell of a state, each with the one before. */
 const COURSE = `(
   select e.*, s.state, lag(s.state) over w as before, lead(e.sequence) over w as next
@@ -55,6 +85,16 @@ const time = (column: string): string => `to_char(${column} at time zone 'UTC', 
 const faults = (from: string, fault: string): string =>
   `select ${place} as place, x.fault as detail from engine.event e ${from} cross join lateral (select ${fault} as fault) x where x.fault is not null`;
 
+const finalIn = (state: string): string =>
+  `(${state} in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID'))::text`;
+/** The state that a deposit had before events were written: its own, or one that leads to the next that was told. */
+const OF_BEFORE = `case
+  when e.data->>'state' <> d.state and not exists (
+    select from engine.event f join ${states('s')} on s.type = f.type
+     where f.subject = e.subject and f.sequence > e.sequence and (e.data->>'state' = 'CREDITING' or e.data->>'state' || '>' || s.state in ${STEPS}))
+    then 'state is ' || (e.data->>'state') || ', and the deposit is ' || d.state
+  else ${differs({ final: finalIn(`(e.data->>'state')`), late: `(e.data->>'late' = 'true' and d.late)::text` })} end`;
+
 export const EVENTS: readonly SqlCheck[] = [
   {
     kind: 'notification_differs',
@@ -70,6 +110,9 @@ export const EVENTS: readonly SqlCheck[] = [
          then 'is a ' || e.type || ' of ' || coalesce('posting ' || e.posting, 'no posting')
          when e.posting is null then null
          when t.id is null then 'tells of posting ' || e.posting || ', which touches no wallet'
+         -- A deposit that was open then may end by a payment of before.
+         when t.posted_at <= ${BEGAN} and not exists (select from engine.deposit d where d.posting_id = t.id and d.closed_at > ${BEGAN} and e.type = 'deposit.credited')
+         then 'tells of posting ' || t.id || ', of before events were written'
          when e.subject is distinct from t.deposit then 'tells ' || e.subject || ' of a posting of deposit ' || coalesce(t.deposit, 'none')
          when e.type not in ('deposit.credited', t.told_as) or e.type = 'deposit.credited' and t.amount < 0 then 'is a ' || e.type || ', and the posting is a ' || t.told_as
          when e.at < t.posted_at then 'was written ' || e.at || ', before it happened, ' || t.posted_at
@@ -101,8 +144,23 @@ export const EVENTS: readonly SqlCheck[] = [
                     from engine.event e) b
             join engine.event e on e.id = b.id where e.position > b.after or e.position is null and b.after is not null
           union all
+          select ${place}, x.fault
+            from (select e.id, lag(e.id) over w as id_before, lag(e.published_at) over w as before from engine.event e
+                   where e.position is not null window w as (order by e.position)) b
+            join engine.event e on e.id = b.id
+           cross join lateral (select case
+             when e.published_at < e.at then 'was published ' || e.published_at || ', before it was written, ' || e.at
+             when e.published_at < b.before then 'was published ' || e.published_at || ', and the one before it ' || b.before
+             -- Those that are published at once have the order in which they were written.
+             when e.published_at = b.before and e.id < b.id_before then 'is published in another order than it was written' end as fault) x
+           where x.fault is not null
+          union all
+          select ${place}, 'was written ' || e.at || ', and the one before it ' || b.before
+            from (select e.id, lag(e.at) over (partition by e.subject order by e.sequence) as before from engine.event e) b
+            join engine.event e on e.id = b.id where e.at < b.before
+          union all
           select 'events', 'are published at ' || count(*) || ' places, and the last is ' || max(e.position) from engine.event e where e.position is not null
-          having count(*) <> max(e.position)`,
+          having count(*) <> max(e.position) or min(e.position) <> 1`,
   },
   {
     // What it says of its deposit, which never changes; and who may read it.
@@ -111,7 +169,11 @@ export const EVENTS: readonly SqlCheck[] = [
       'left join engine.deposit d on d.external_order_number = e.subject',
       `case
          when e.wallet is distinct from d.wallet then 'is for wallet ' || coalesce(e.wallet, 'none') || ', and the deposit is of ' || coalesce(d.wallet, 'none')
-         when e.epoch not between 1 and 1 + (select count(*) from engine.restored r where r.at <= e.at) then 'is of epoch ' || e.epoch
+         when e.epoch not between 1 + (select count(*) from engine.restored r where r.at <= e.at - interval '10 seconds')
+                              and 1 + (select count(*) from engine.restored r where r.at <= e.at) then 'is of epoch ' || e.epoch
+         when e.at < ${BEGAN} then 'was written ' || e.at || ', before events were written'
+         when ${FORM} is not null then 'its field ' || ${FORM}
+         when d.wallet is null and num_nonnulls(e.data->>'state', e.data->>'final', e.data->>'late') > 0 then 'has a state, and no deposit'
          when e.at < d.created_at then 'was written ' || e.at || ', before its deposit'
          else ${differs({
            externalOrderNumber: 'd.external_order_number',
@@ -131,15 +193,33 @@ export const EVENTS: readonly SqlCheck[] = [
            cross join lateral (select case
              when coalesce(c.before, case when d.created_at > ${BEGAN} then 'PLACING' end) || '>' || c.state not in ${STEPS}
              then 'tells of ' || c.state || ' after ' || coalesce(c.before, 'PLACING')
+             when d.closed_at <= ${BEGAN} then 'tells of ' || c.state || ', and the deposit was closed before events were written'
+             when c.type = 'deposit.unknown' and not exists (select from engine.placement_attempt a where a.external_order_number = e.subject and a.outcome = 'unknown')
+             then 'tells that an answer was lost, and none was'
+             -- A payment has one open case.
+             when c.type = 'deposit.in_review' and not exists (select from engine.review_case v where v.workflow_id = e.data->>'case' and v.callback = d.bound_callback
+               and e.at between v.opened_at and coalesce(v.closed_at, e.at)) then 'tells of case ' || coalesce(left(e.data->>'case', 100), 'none') || ', which its payment did not have'
              when c.next is null and d.state <> c.state then 'is the last that tells of a state, ' || c.state || ', and the deposit is ' || d.state
-             when c.next is not null or d.closed_at is null then null
-             else ${differs({ late: 'd.late::text' })} end as fault) x
+             when c.at < case when c.state in ('CREDITED', 'REJECTED', 'PLACEMENT_REFUSED', 'UNPAID') then d.closed_at
+                              when c.type = 'deposit.placed' then d.placed_at
+                              when c.type = 'deposit.expired' then least(d.expires_at, d.listening_until) - interval '1 second' end
+             then 'was written ' || c.at || ', before it happened' end as fault) x
            where x.fault is not null
           union all
           select 'deposit:' || d.external_order_number, 'is ' || d.state || ', and no event tells of it'
             from engine.deposit d
            where d.created_at > ${BEGAN} and d.state not in ('PLACING', 'CREDITING')
-             and not exists (select from engine.event e join ${states('s')} on s.type = e.type where e.subject = d.external_order_number)`,
+             and not exists (select from engine.event e join ${states('s')} on s.type = e.type where e.subject = d.external_order_number)
+          union all
+          -- A link that came late, or for an order whose payment people had credited, changed no state.
+          select 'deposit:' || d.external_order_number, 'was placed, and no event tells of it'
+            from engine.deposit d
+           where d.created_at > ${BEGAN} and d.placed_at is not null and d.settled_by is null
+             and not exists (select from engine.event e where e.subject = d.external_order_number and e.type in ('deposit.placed', 'deposit.unknown'))
+          union all
+          select v.workflow_id, 'is for people, and no event tells of it'
+            from engine.deposit d join engine.review_case v on v.workflow_id = 'deposit:' || d.external_order_number
+           where d.created_at > ${BEGAN} and not exists (select from engine.event e where e.subject = d.external_order_number and e.type = 'deposit.in_review')`,
   },
   {
     // The state that it shows is that of the last event which told of one.
@@ -150,10 +230,12 @@ export const EVENTS: readonly SqlCheck[] = [
                from engine.event n left join ${states('s')} on s.type = n.type) n on n.id = e.id
        left join engine.event t on t.subject = e.subject and t.sequence = n.told
        left join ${states('k')} on k.type = t.type`,
-      `case when k.state is null and d.created_at <= ${BEGAN} then null
+      `case when k.state is null and d.created_at <= ${BEGAN} then ${OF_BEFORE}
             else ${differs({
               state: `coalesce(k.state, 'PLACING')`,
-              final: `(coalesce(k.state, 'PLACING') in ('PLACEMENT_REFUSED', 'CREDITED', 'REJECTED', 'UNPAID'))::text`,
+              final: finalIn(`coalesce(k.state, 'PLACING')`),
+              // It is said with the payment.
+              late: `(coalesce(k.state, '') in ('IN_REVIEW', 'CREDITED', 'REJECTED') and d.late)::text`,
             })} end`,
     ),
   },
@@ -164,10 +246,13 @@ export const EVENTS: readonly SqlCheck[] = [
       'join engine.deposit d on d.external_order_number = e.subject',
       `case e.type
          when 'deposit.placed' then ${differs({ expiresAt: time('d.expires_at'), listeningUntil: time('d.listening_until'), advertisementCode: 'd.advertisement_code' })}
+         when 'deposit.expired' then ${differs({ listeningUntil: time('d.listening_until') })}
+         -- The answer that came after all has begun the window once more.
+         when 'deposit.unknown' then case when d.placed_at is null then ${differs({ listeningUntil: time('d.listening_until') })} end
          when 'deposit.refused' then ${differs({ refusal: 'd.refusal', closedAt: time('d.closed_at') })}
          when 'deposit.unpaid' then ${differs({ closedAt: time('d.closed_at') })}
          when 'deposit.settled' then ${differs({ postingId: 'd.posting_id::text', closedAt: time('d.closed_at') })}
-         when 'deposit.in_review' then ${differs({ reason: 'd.review_reason', case: `'deposit:' || d.external_order_number` })}
+         when 'deposit.in_review' then ${differs({ reason: 'd.review_reason' })}
          when 'deposit.rejected' then ${differs({ closedAt: time('d.closed_at'), case: `coalesce(d.settled_by, 'deposit:' || d.external_order_number)` })} end`,
     ),
   },
@@ -183,11 +268,17 @@ export const EVENTS: readonly SqlCheck[] = [
                    where e.case_id is not null or e.type in ('case.opened', 'case.decided')) n
             join engine.event e on e.id = n.id
             left join engine.review_case v on v.workflow_id = e.case_id left join engine.callback c on c.id = v.callback
+            left join engine.deposit d on d.external_order_number = c.external_order_number
+            left join engine.event o on o.case_id = e.case_id and o.type = 'case.opened'
            cross join lateral (select case
              when e.type not in ('case.opened', 'case.decided') then 'is a ' || e.type || ' of a case'
              when v.workflow_id is null then 'tells of case ' || coalesce(e.case_id, 'none') || ', which is not there'
              when n.nth > 1 then 'tells of case ' || e.case_id || ' once more'
              when e.subject not in (c.external_order_number, 'callback:' || c.id) then 'tells ' || e.subject || ' of a case of ' || c.external_order_number
+             when e.subject <> o.subject then 'tells ' || e.subject || ' of a case that was told ' || o.subject
+             -- A deposit may come while the case of its unknown order is opened.
+             when e.subject like 'callback:%' and d.created_at < e.at - interval '1 minute' and coalesce(o.id, e.id) = e.id then 'tells nobody of a case of deposit ' || d.external_order_number
+             when e.at < case e.type when 'case.opened' then v.opened_at else v.closed_at end then 'was written ' || e.at || ', before it happened'
              when e.type = 'case.decided' and v.closed_at is null then 'tells that an open case was decided'
              when e.type = 'case.opened' then ${differs({ case: 'v.workflow_id', reason: 'v.reason' })}
              else ${differs({ case: 'v.workflow_id', decision: 'v.decision', postingId: 'v.posting::text' })} end as fault) x

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { arrives, bookedFor, decideTogether, opened, placed, walletBalance } from '../../api/decisions.ts';
 import { expectRefusal } from '../../api/evidence.ts';
 import { byHand } from '../../support/database.ts';
+import { eventFaults } from '../../support/events.ts';
 import { until } from '../../support/until.ts';
 import { startDeciding } from './deciding.ts';
 
@@ -201,6 +202,7 @@ test('more than was ordered is credited in part, and every reader sees what wait
   });
   expect(await walletBalance(engine, order.wallet)).toBe('6000.5');
   await engine.auditLedger();
+  expect(await eventFaults(engine.db.owner)).toEqual([]);
 });
 
 test('steps that did not count say why', async () => {
