@@ -25,6 +25,8 @@ const TABLES = `
     from engine.carried r join engine.decision p on p.id = r.proposal where p.workflow_id = v.workflow_id and r.outcome = 'decided';
   delete from engine.carried;
   update engine.decision set uid = null, beside = null;
+  delete from engine.event;
+  update engine.deposit set events = 0;
   update engine.schema_migration set applied_at = clock_timestamp();
   do $$ declare b ledger.block; before bytea := (select hash from ledger.block where n = 0); begin
     update ledger.block set prev = sha256(convert_to('p' || n, 'UTF8')), hash = sha256(convert_to('h' || n, 'UTF8')) where n > 0;
