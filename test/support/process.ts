@@ -34,7 +34,8 @@ export async function startPart(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = new Promise<NodeJS.Signals | null>((resolve) =>
-    child.once('exit', (_code, signal) => resolve(signal)),
+    // Not 'exit': then its last lines may still be on their way.
+    child.once('close', (_code, signal) => resolve(signal)),
   );
   onTestFinished(async () => {
     child.kill('SIGKILL');

@@ -86,6 +86,7 @@ describe('a callback that cannot be read', () => {
     const { order: other, data } = await credited();
     const { order, id, facts } = await unreadable(data.transactionCode);
     const foreign = await alice.propose(id, { ...credit, facts });
+    expect(foreign.status, foreign.text).toBe(200);
     expectRefusal(await bob.confirm(id, foreign.body.proposal.id, facts), 409, 'code_stands');
     // The provider sends a readable one meanwhile: it is the deposit's own, and the statement about it is too late.
     const readable = await arrives(engine, order);
@@ -93,6 +94,7 @@ describe('a callback that cannot be read', () => {
     const { newestCredit } = await alice.case(id);
     const own = { ...facts, transactionCode: readable.transactionCode };
     const late = await alice.propose(id, { ...credit, facts: own, beside: newestCredit });
+    expect(late.status, late.text).toBe(200);
     expectRefusal(await bob.confirm(id, late.body.proposal.id, own), 409, 'code_stands');
     expect(await alice.case(id)).toMatchObject({ state: 'open', standing: 'unreadable' });
     expect(await deposit(order)).toMatchObject({ standing: 'credited', creditedAmount: '5000' });

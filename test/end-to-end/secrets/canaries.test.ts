@@ -234,7 +234,8 @@ async function crash(entry: Program, env: Record<string, string>): Promise<void>
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const tooLong = setTimeout(() => child.kill('SIGKILL'), 40_000);
-  const code = await new Promise((resolve) => child.once('exit', resolve));
+  // Not 'exit': then its last words may still be on their way.
+  const code = await new Promise((resolve) => child.once('close', resolve));
   clearTimeout(tooLong);
   logs.push({ name: `the last words of ${entry} with another ${Object.keys(env).join()}`, text });
   expect({ code, said: text.length > 20 }, text).toEqual({ code: 1, said: true });
