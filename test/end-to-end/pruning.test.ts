@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { prune } from '../../database/queries/prune.ts';
 import { keyId } from '../../providers/key-names.ts';
 import { inbox, postings } from '../api/evidence.ts';
@@ -130,6 +130,10 @@ test('the worker prunes by itself; deposits that are paid meanwhile lose nothing
   const pruning = (async () => {
     while (!stop.signal.aborted) await prune(worker, WEEK, 50);
   })();
+  onTestFinished(async () => {
+    stop.abort();
+    await pruning.catch(() => undefined);
+  });
   const created = await Promise.all(Array.from({ length: 8 }, () => engine.create()));
   await Promise.all(
     created.map(async ({ body }) => {

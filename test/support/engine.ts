@@ -251,7 +251,10 @@ async function launchOn(
       await engine.control('POST', `/orders/${externalOrderNumber}/pay`, { immediately: true });
     },
     async deposit(externalOrderNumber) {
-      const answer = await engine.call('GET', `/v1/deposits/${externalOrderNumber}`);
+      const answer = await until(`deposit ${externalOrderNumber}`, async () => {
+        const found = await engine.call('GET', `/v1/deposits/${externalOrderNumber}`);
+        return !isLate(found) && found;
+      });
       if (answer.status !== 200) throw new Error(`no deposit ${externalOrderNumber}: ${answer.text}`);
       return answer.body;
     },

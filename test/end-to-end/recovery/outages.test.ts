@@ -262,10 +262,12 @@ test('a Temporal without our namespace, and a database that refuses our login, a
     await until('an outage to be told', async () => memory.fields('relay_failed')[0]);
     expect(memory.fields('relay_row_failed')).toEqual([]);
     const { owner } = engine.db;
-    await owner.query('alter role app_api nologin');
+    // Of this database alone: other files share its server, and a role is the whole server's.
+    const database = new URL(engine.db.url).pathname.slice(1);
+    await owner.query(`alter database ${database} connection limit 0`);
     try {
       await owner.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'deposit-api%'`,
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'deposit-api%' and datname = current_database()`,
       );
       await until('it to be not ready', async () => (await engine.call('GET', '/readyz')).status === 503);
       expectRefusal(await engine.call('GET', `/v1/deposits/${n}`), 503, 'unavailable');
@@ -275,7 +277,7 @@ test('a Temporal without our namespace, and a database that refuses our login, a
         'unavailable',
       );
     } finally {
-      await owner.query('alter role app_api login');
+      await owner.query(`alter database ${database} connection limit -1`);
     }
     await until('it to be ready', async () => (await engine.call('GET', '/readyz')).status === 200);
   });
