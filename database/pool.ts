@@ -2,7 +2,7 @@ import pg from 'pg';
 import { isStale, noteSession, unlessStale } from './sessions.ts';
 
 /** The database roles of 003-roles.sql; each process works as one of them. */
-export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'auditor' | 'archiver';
+export type Role = 'app_api' | 'app_worker' | 'app_decisions' | 'app_notifier' | 'auditor' | 'archiver';
 
 /** Takes statements: a pool, or a connection with its transaction. */
 export type Db = pg.Pool | pg.ClientBase;

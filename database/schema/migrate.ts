@@ -174,6 +174,7 @@ export const ROLES = [
   'app_api',
   'app_worker',
   'app_decisions',
+  'app_notifier',
   'auditor',
   'archiver',
 ];
