@@ -88,6 +88,8 @@ function jointProblems(given: Environment, needs: Needs<KeyName>): string[] {
     .map((own) => `DATABASE_URL: neither it nor ${own} is set`);
   if (given['DECISION_SIGNATURES'] === 'required' && (given['OPERATOR_PUBLIC_KEYS'] ?? '') === '')
     problems.push('OPERATOR_PUBLIC_KEYS: is not set, and DECISION_SIGNATURES=required: nobody could decide');
+  if (given['NOTIFY_LOCAL_TARGETS'] !== undefined && given['NODE_ENV'] === 'production')
+    problems.push('NOTIFY_LOCAL_TARGETS: is set, and in production every endpoint is guarded');
   const { problem } = providerProxy(given);
   if (needs.callsProvider === true && problem !== null) problems.push(problem);
   const named = hosts.default(LOOPBACK).parse(given['MTPAY_PLAIN_HTTP_HOSTS']);

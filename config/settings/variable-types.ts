@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { known, parseFraction, parseUnitPrice } from '../../domain/money.ts';
 import { parseOperatorKeys } from '../keys/operator-keys.ts';
@@ -48,6 +48,34 @@ export const hosts = z.string().transform((value) =>
     .map((host) => host.trim())
     .filter((host) => host !== ''),
 );
+
+/** A list of `host:port`; the host becomes as a URL has it. */
+export const urlHosts = hosts
+  .refine((list) => list.every((text) => urlHost(text) !== null), 'expected host:port, such as 127.0.0.1:4010')
+  .transform((list) => list.map((text) => urlHost(text)!));
+
+function urlHost(text: string): string | null {
+  const port = isAddress(text) ? Number(ADDRESS.exec(text)![3]) : 0;
+  const host = text.slice(0, text.lastIndexOf(':'));
+  return port === 0 || /[/?#@\\]/.test(host) || !URL.canParse(`http://${host}`)
+    ? null
+    : `${new URL(`http://${host}`).hostname}:${port}`;
+}
+
+/** A list of ranges of addresses; an address without a length is a range of one. */
+export const cidrs = hosts
+  .refine(
+    (list) => list.every((text) => cidr(text) !== null),
+    'expected addresses such as 203.0.113.0/24 or 2001:db8::/32',
+  )
+  .transform((list) => list.map((text) => cidr(text)!));
+
+function cidr(text: string): readonly [address: string, prefix: number, family: 'ipv4' | 'ipv6'] | null {
+  const [, address = '', length] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)]!;
+  const prefix = length === undefined ? most : Number(length);
+  return prefix >= 0 && prefix <= most ? [address, prefix, most === 32 ? 'ipv4' : 'ipv6'] : null;
+}
 
 export const band = (fallback: string) =>
   z
