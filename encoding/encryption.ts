@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:
 /** AES-256-GCM: nonce, ciphertext and tag in one buffer, bound to a public text (additional authenticated data). */
 
 /** The purpose of a key. A key that is set for the other purpose by mistake encrypts there with other bytes. */
-export type KeyPurpose = 'payer-name' | 'temporal-codec';
+export type KeyPurpose = 'payer-name' | 'temporal-codec' | 'endpoint-secret';
 
 /** Key material; a `Secret` is one. */
 export interface KeyMaterial {

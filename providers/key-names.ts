@@ -3,6 +3,7 @@ import type { KeySet } from '../config/keys/keyring.ts';
 import type { KeyName, KeyPair, KeySets, KeyTypes } from '../config/keys/keys.ts';
 import { capabilityKey } from './callback-address.ts';
 import { sealKey, sealPublicKeys } from '../config/keys/inbox-seal.ts';
+import { encryptionKeyId } from '../encoding/encryption.ts';
 import { nameKeyId } from '../encoding/payer-name.ts';
 
 /** Names a provider's key in tables and logs without showing it. */
@@ -14,6 +15,7 @@ const NAMES: { readonly [name in KeyName]: (key: KeyTypes[name]) => string } = {
   callback: (key) => capabilityKey(key).kid,
   payerName: nameKeyId,
   fingerprint: (key) => createHash('sha256').update('fingerprint|id|').update(key.reveal()).digest('hex').slice(0, 8),
+  endpointSecret: (key) => encryptionKeyId(key, 'endpoint-secret'),
   inboxSeal: (key) => sealKey(key).id,
   inboxSealPublic: (list) => [...sealPublicKeys(list).keys()].join(' '),
 };

@@ -17,6 +17,8 @@ export interface KeyTypes {
   readonly callback: Secret;
   readonly payerName: Secret;
   readonly fingerprint: Secret;
+  /** Encrypts the secrets of endpoints. */
+  readonly endpointSecret: Secret;
   /** The 32 bytes that are the API's Ed25519 key. */
   readonly inboxSeal: Secret;
   /** The public halves of all generations, as text. */
@@ -65,6 +67,12 @@ const VARIABLES: { readonly [name in KeyName]: Variables } = {
     next: ['FINGERPRINT_KEY_NEXT'],
     previous: ['FINGERPRINT_KEY_PREVIOUS'],
     until: 'FINGERPRINT_KEY_PREVIOUS_UNTIL',
+  },
+  endpointSecret: {
+    current: ['ENDPOINT_SECRET_KEY'],
+    next: ['ENDPOINT_SECRET_KEY_NEXT'],
+    previous: ['ENDPOINT_SECRET_KEY_PREVIOUS'],
+    until: 'ENDPOINT_SECRET_KEY_PREVIOUS_UNTIL',
   },
   inboxSeal: { current: ['INBOX_SEAL_KEY'], next: [], previous: [], until: null },
   inboxSealPublic: { current: [PUBLIC_KEYS], next: [], previous: [], until: null },

@@ -1,12 +1,15 @@
 import { z } from 'zod';
 import { parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency, type DepositSettings } from '../../domain/order.ts';
-import type { KeyName } from '../keys/keys.ts';
+import { type KeyName, keyVariables } from '../keys/keys.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import type { Secret } from '../keys/secret.ts';
 import type { KeySource } from '../keys/key-source.ts';
 import type { SignatureTrust } from '../keys/operator-keys.ts';
 import type { Environment } from '../keys/secret-files.ts';
 import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type ListenersConfig, listenersOf, listeners } from './callbacks.ts';
+import { notifyTargets, type TargetRules, targetRulesOf } from './notifications.ts';
 import { type Needs, readEnvironment } from './read-environment.ts';
 import { band, count, decimalSetting, origin, share } from './variable-types.ts';
 
@@ -31,16 +34,20 @@ const apiSchema = z.object({
   API_RATE_BURST: count('1000'),
   API_FAILURE_LIMIT: count('20'),
   API_FAILURE_BURST: count('200'),
+  ...notifyTargets,
 });
 
 const API_NEEDS = {
   databases: ['DATABASE_URL_API'],
   addresses: ['MTPAY_BASE_URL'],
-  keys: ['mtpay', 'callback', 'payerName', 'fingerprint', 'inboxSeal', 'inboxSealPublic'],
+  keys: ['mtpay', 'callback', 'payerName', 'fingerprint', 'inboxSeal', 'inboxSealPublic', 'endpointSecret'],
 } as const satisfies Needs<KeyName>;
 
 export interface ApiConfig extends ListenersConfig {
   readonly keys: KeySource<(typeof API_NEEDS.keys)[number]>;
+  /** Encrypts the secrets of endpoints; null: there is no key, so nobody can make an endpoint. */
+  readonly endpointSecrets: Keyring<Secret> | null;
+  readonly targets: TargetRules;
   /** The hosts that a served checkout link may lead to. */
   readonly links: { readonly redirectHosts: readonly string[]; readonly plainHttpHosts: readonly string[] };
   readonly temporalUiUrl?: string;
@@ -57,10 +64,17 @@ export interface ApiConfig extends ListenersConfig {
 
 /** Reads the API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
-  const { raw, keys } = readEnvironment(apiSchema, env, API_NEEDS);
+  // Without endpoints an API of before starts as it did.
+  const isSet = keyVariables(['endpointSecret']).some((name) =>
+    [name, `${name}_FILE`].some((one) => (env[one] ?? '') !== ''),
+  );
+  const needed = isSet ? API_NEEDS.keys : API_NEEDS.keys.filter((name) => name !== 'endpointSecret');
+  const { raw, keys } = readEnvironment(apiSchema, env, { ...API_NEEDS, keys: needed });
   return {
     ...listenersOf(raw),
-    keys,
+    keys: keys as ApiConfig['keys'],
+    endpointSecrets: isSet ? keys.rings.endpointSecret : null,
+    targets: targetRulesOf(raw),
     links: linkRules(raw),
     ...(raw.TEMPORAL_UI_URL === undefined ? {} : { temporalUiUrl: raw.TEMPORAL_UI_URL }),
     limits: {

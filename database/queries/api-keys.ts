@@ -4,7 +4,14 @@ import { Secret } from '../../config/keys/secret.ts';
 import type { Db } from '../pool.ts';
 import { execute, statement } from '../statements.ts';
 
-export const SCOPES = ['deposits:create', 'deposits:read', 'events:read', 'endpoints:manage', 'reviews:decide', 'audit:read'] as const;
+export const SCOPES = [
+  'deposits:create',
+  'deposits:read',
+  'events:read',
+  'endpoints:manage',
+  'reviews:decide',
+  'audit:read',
+] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** Names of callers. No `+`: it joins the names of the two operators of a decision. */

@@ -35,19 +35,20 @@ type Owner = Pick<ApiCaller, 'name' | 'wallets'>;
 const numberOf = (id: string): string => id.slice('ep_'.length);
 
 export async function listEndpoints(db: Db, { name, wallets }: Owner): Promise<EndpointRow[]> {
-  const { rows } = await db.query<EndpointRow>(
-    `select ${COLUMNS} from engine.endpoint p where ${OWN} order by p.id`,
-    [name, wallets],
-  );
+  const { rows } = await db.query<EndpointRow>(`select ${COLUMNS} from engine.endpoint p where ${OWN} order by p.id`, [
+    name,
+    wallets,
+  ]);
   return rows;
 }
 
 /** The endpoint, or null: there is none, or it is another's. */
 export async function findEndpoint(db: Db, { name, wallets }: Owner, id: string): Promise<EndpointRow | null> {
-  const { rows } = await db.query<EndpointRow>(
-    `select ${COLUMNS} from engine.endpoint p where ${OWN} and p.id = $3`,
-    [name, wallets, numberOf(id)],
-  );
+  const { rows } = await db.query<EndpointRow>(`select ${COLUMNS} from engine.endpoint p where ${OWN} and p.id = $3`, [
+    name,
+    wallets,
+    numberOf(id),
+  ]);
   return rows[0] ?? null;
 }
 
@@ -130,7 +131,11 @@ export async function deliveryPosition(db: Db, id: string, event: string): Promi
 }
 
 /** The last position of the deliveries of an endpoint, and the last one that was given before a time. */
-export async function positionsSince(db: Db, id: string, since: Date): Promise<{ readonly after: string; readonly upTo: string }> {
+export async function positionsSince(
+  db: Db,
+  id: string,
+  since: Date,
+): Promise<{ readonly after: string; readonly upTo: string }> {
   const { rows } = await db.query<{ after: string; upTo: string }>(
     `select engine.position_since($2)::text as after, coalesce(max(d.position), 0)::text as "upTo" from engine.delivery d where d.endpoint = $1`,
     [numberOf(id), since],

@@ -22,7 +22,13 @@ const publishAll = async () => {
   while ((await publishEvents(worker)) > 0);
 };
 const endpoint = () =>
-  makeEndpoint(api, proof, { url: 'https://shop.example/hook', types: null, signature: 'v1', sealed: randomBytes(60), publicKey: null });
+  makeEndpoint(api, proof, {
+    url: 'https://shop.example/hook',
+    types: null,
+    signature: 'v1',
+    sealed: randomBytes(60),
+    publicKey: null,
+  });
 const answer = (taken: readonly ClaimedDelivery[], status: number) =>
   settleDeliveries(
     notifier,
@@ -43,6 +49,9 @@ test('the events of a deposit are sent one after the other', async () => {
   await answer(second, 200);
   expect(await claimDeliveries(notifier, 64)).toEqual([]);
   const { items } = await listDeliveries(api, { endpoint: id.slice(3), after: '0', limit: 10 });
-  expect(items.map(({ outcome, attempts }) => [outcome, attempts.length])).toEqual([['delivered', 1], ['delivered', 1]]);
+  expect(items.map(({ outcome, attempts }) => [outcome, attempts.length])).toEqual([
+    ['delivered', 1],
+    ['delivered', 1],
+  ]);
   await changeEndpoint(api, proof, id, { enabled: false });
 });
