@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { openApiDocument } from '../../contract/openapi.ts';
 import * as operations from '../../contract/deposits.ts';
+import * as endpointOperations from '../../contract/endpoints.ts';
 import { listEventsOperation } from '../../contract/events.ts';
 import * as reviewOperations from '../../contract/reviews.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
@@ -13,7 +14,7 @@ import { withApi, withLimits } from './parts.ts';
 const engine = await startEngine({ env: { TEMPORAL_UI_URL: 'http://127.0.0.1:8233' } });
 const document: Document = (await engine.call('GET', '/openapi.json', undefined, { key: null })).body;
 const checker = createChecker(document);
-const declared = Object.values({ ...operations, ...reviewOperations, listEventsOperation });
+const declared = Object.values({ ...operations, ...reviewOperations, ...endpointOperations, listEventsOperation });
 const listed = Object.entries<Document>(document.paths).flatMap(([path, methods]) =>
   Object.entries<Document>(methods).map(([method, one]) => ({ path, method: method.toUpperCase(), one })),
 );
