@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { asCalled, UsageError } from '../config/command-line.ts';
+import { UsageError } from '../config/command-line.ts';
+import { type Ask, callerIn, type Given, needed, reported, type Terminal } from './api-caller.ts';
 import { line, page, caseText, showCaseText } from './review-text.ts';
 
 /** The commands at the terminal and their output. The API decides; this code only calls it. */
@@ -18,9 +18,6 @@ export const STEP_OPTIONS = {
   'statement-line': { type: 'string' },
 } as const;
 
-type Given<O extends Readonly<Record<string, { readonly type: 'string' | 'boolean' }>>> = {
-  readonly [name in keyof O]?: (O[name]['type'] extends 'string' ? string : boolean) | undefined;
-};
 export interface ReviewOptions extends Given<typeof STEP_OPTIONS> {
   readonly closed?: boolean | undefined;
   readonly deposit?: string | undefined;
@@ -44,11 +41,6 @@ export type StepSigner = (about: {
 
 /** The request body of a step. */
 export type StepBody = Readonly<Record<string, unknown>>;
-
-export interface Terminal {
-  out(line: string): void;
-  error(line: string): void;
-}
 
 export const REVIEWS_USAGE = `npm run reviews -- list [--closed] [--reason REASON]
 npm run reviews -- show CASE
@@ -74,17 +66,7 @@ export async function runReviews(
   terminal: Terminal,
   signer?: StepSigner,
 ): Promise<number> {
-  try {
-    await run(words, options, env, terminal, signer);
-    return 0;
-  } catch (error) {
-    if (error instanceof UsageError) {
-      terminal.error(`${error.message}\n\n${asCalled(REVIEWS_USAGE)}`);
-      return 2;
-    }
-    terminal.error(error instanceof Error ? error.message : 'failed');
-    return 1;
-  }
+  return reported(() => run(words, options, env, terminal, signer), terminal, REVIEWS_USAGE);
 }
 
 /** Each command with its number of words. */
@@ -102,7 +84,7 @@ async function run(
   if (!Object.hasOwn(WORDS, command)) throw new UsageError(`there is no ${command}`);
   const tooMuch = words.slice(WORDS[command as keyof typeof WORDS]);
   if (tooMuch.length > 0) throw new UsageError(`${tooMuch.join(' ')} is too much`);
-  const ask = caller(env);
+  const ask = callerIn(env);
   const path = (suffix = '') => `/v1/reviews/${encodeURIComponent(needed(id, 'CASE'))}${suffix}`;
   const decided = async (step: 'propose' | 'confirm' | 'withdraw', body: StepBody) => {
     const about = { ask, id: needed(id, 'CASE'), step, body, wallet: options.wallet ?? null };
@@ -157,8 +139,6 @@ function factsIn({ code, amount, currency, price, 'statement-line': statementLin
   return { facts: statementLine === undefined ? stated : { ...stated, statementLine } };
 }
 
-export type Ask = (method: string, path: string, body?: unknown) => Promise<unknown>;
-
 async function list(ask: Ask, options: ReviewOptions, terminal: Terminal): Promise<void> {
   const filter = new URLSearchParams({ state: options.closed === true ? 'closed' : 'open', limit: '200' });
   if (options.reason !== undefined) filter.set('reason', options.reason);
@@ -172,44 +152,4 @@ async function list(ask: Ask, options: ReviewOptions, terminal: Terminal): Promi
     if (next === null) break;
   }
   terminal.out(count === 1 ? '1 case' : `${count} cases`);
-}
-
-function needed(value: string | undefined, name: string): string {
-  if (value === undefined || value === '') throw new UsageError(`${name} is missing`);
-  return value;
-}
-
-const TIMEOUT_MS = 15_000;
-const problem = z.object({ code: z.string(), detail: z.string() });
-
-/** Returns a function that calls the API; it throws with the API's own words when the API refuses. */
-function caller(env: Readonly<Record<string, string | undefined>>): Ask {
-  const base = needed(env['API_URL'], 'API_URL');
-  const key = needed(env['API_KEY'], 'API_KEY');
-  if (!URL.canParse(base)) throw new UsageError('API_URL is no address such as http://127.0.0.1:8080');
-  // The error of `fetch` about an invalid header would show the key.
-  if (!/^[\x21-\x7e]+$/.test(key))
-    throw new UsageError('API_KEY is no key: it has a blank or another character that no key has');
-  return async (method, path, body) => {
-    const response = await fetch(new URL(path, base), {
-      method,
-      redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers: {
-        authorization: `Bearer ${key}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    }).catch((cause: Error) => {
-      const more = cause.cause as { code?: string; message?: string } | undefined;
-      throw new Error(
-        `no API answers at ${new URL(base).host} (API_URL): ${more?.code ?? more?.message ?? cause.message}`,
-        { cause },
-      );
-    });
-    const answer: unknown = await response.json().catch(() => null);
-    if (response.ok) return answer;
-    const told = problem.safeParse(answer);
-    throw new Error(told.success ? `${told.data.code}: ${told.data.detail}` : `the API answered ${response.status}`);
-  };
 }
