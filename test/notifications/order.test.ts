@@ -16,10 +16,11 @@ const STATES = ['EXPIRED', 'UNPAID'] as const;
 interface Sent extends ClaimedDelivery {
   readonly subject: string;
   readonly sequence: number;
+  isLeased: boolean;
 }
 const told = (one: ClaimedDelivery): Sent => {
   const [, subject, sequence] = /^evt_(.+)_(\d+)$/.exec(one.name)!;
-  return { ...one, subject: subject!, sequence: Number(sequence) };
+  return { ...one, subject: subject!, sequence: Number(sequence), isLeased: true };
 };
 
 /** One run: kills, timeouts, lost and late answers, and refusals, at random. Returns what broke the promise. */
@@ -44,6 +45,8 @@ async function run(seed: number): Promise<string[]> {
   const claim = async (atMost: number) => {
     const taken = (await claimDeliveries(queue.notifier, atMost)).map(told);
     for (const one of taken) {
+      if (underWay.some((other) => other.isLeased && other.endpoint === one.endpoint && other.subject === one.subject))
+        faults.push(`seed ${seed}: ${one.name} is sent to ${one.endpoint} twice at once`);
       const { rows } = await db.owner.query<{ sequence: number }>(
         `select sequence from engine.delivery where endpoint = $1 and subject = $2 and sequence < $3 and outcome is distinct from 'given_up'`,
         [one.endpoint, one.subject, one.sequence],
@@ -86,7 +89,10 @@ async function run(seed: number): Promise<string[]> {
     else if (what < 0.75) await finish('refused');
     else if (what < 0.82) await finish('cut');
     else if (what < 0.9) await finish('killed');
-    else await pass(db.owner, ['31 seconds', '6 minutes', '20 hours'][pick(3)]!);
+    else {
+      await pass(db.owner, ['31 seconds', '6 minutes', '20 hours'][pick(3)]!);
+      for (const one of underWay) one.isLeased = false;
+    }
   }
   // The receivers are well again, and the late answers arrive.
   while (underWay.length > 0) await finish('received');
