@@ -426,6 +426,7 @@ begin
         update endpoint set probe = null where id = a.endpoint and probe = a.subject;
       end if;
     elsif a.counts then
+      update endpoint x set probe = a.subject where x.id = a.endpoint and x.probe is null and x.failures >= 3;
       update delivery_line x set tries = l.tries + 1, next_at = clock_timestamp() + greatest(wait, delivery_gap(l.tries + 1)), token = null, leased_until = null
        where x.endpoint = a.endpoint and x.subject = a.subject;
     else
