@@ -5,7 +5,7 @@ import { loadedOrExit } from '../config/settings/read-environment.ts';
 import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { startCallbacks } from './start-callbacks.ts';
-import { stopOnSignal } from './stop.ts';
+import { stopOnSignal } from '../telemetry/stop.ts';
 
 /** The public callback listener in a process of its own, without Temporal. Stops cleanly on SIGTERM and SIGINT. */
 

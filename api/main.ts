@@ -7,7 +7,7 @@ import { loadedOrExit } from '../config/settings/read-environment.ts';
 import { createLog } from '../telemetry/log.ts';
 import { takesNoArguments } from '../config/command-line.ts';
 import { startApi } from './start.ts';
-import { stopOnSignal } from './stop.ts';
+import { stopOnSignal } from '../telemetry/stop.ts';
 
 /**
  * The API process: the private listener, the public callback listener and the relay. Stops cleanly on SIGTERM and

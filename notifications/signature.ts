@@ -32,8 +32,8 @@ export function signatureHeaders(
   { id, timestamp, body }: SignedMessage,
   secrets: readonly string[],
 ): Readonly<Record<'webhook-id' | 'webhook-timestamp' | 'webhook-signature', string>> {
-  if (!/^[\w-]{1,200}$/.test(id) || !Number.isSafeInteger(timestamp) || secrets.length === 0)
-    throw new TypeError('a message needs an id of letters, digits, _ and -, whole seconds, and a secret');
+  if (!/^[\w:-]{1,200}$/.test(id) || !Number.isSafeInteger(timestamp) || secrets.length === 0)
+    throw new TypeError('a message needs an id of letters, digits, _ : and -, whole seconds, and a secret');
   const signed = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), Buffer.from(body as Uint8Array)]);
   return {
     'webhook-id': id,

@@ -35,9 +35,9 @@ export type Alarm =
   | 'names_not_erased'
   | 'rows_not_pruned'
   | 'events_not_published'
+  | 'deliveries_late'
   | 'endpoint_failing'
   | 'endpoint_disabled'
-  | 'deliveries_late'
   | 'ledger_conflict'
   | 'ledger_unavailable'
   | 'decision_refused'
@@ -108,8 +108,8 @@ export function tellCounted(log: Log): void {
  * Returns the subject of an alarm, together with its proof: so a weakly proved alarm does not suppress a better proved
  * one. Empty: the process itself.
  */
-function subjectOf({ deposit, case: held, workflowId, endpoint, key, row, claimed, proof }: Fields): string {
-  const thing = [deposit, held, workflowId, endpoint, key, row, claimed].find((one) => typeof one === 'string');
+function subjectOf({ deposit, case: held, workflowId, key, row, claimed, proof }: Fields): string {
+  const thing = [deposit, held, workflowId, key, row, claimed].find((one) => typeof one === 'string');
   return [thing, proof].filter((part) => typeof part === 'string').join(', ');
 }
 

@@ -19,7 +19,9 @@ export type CrashPoint =
   | 'close.afterCommit'
   | 'decide.beforeTx'
   | 'decide.betweenTx'
-  | 'decide.afterCommit';
+  | 'decide.afterCommit'
+  | 'notify.afterClaim'
+  | 'notify.afterAnswer';
 
 let armed: { readonly point: string; countdown: number } | null = null;
 

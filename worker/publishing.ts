@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { publishEvents, PUBLISHED_AT_MOST } from '../database/queries/events.ts';
+import { findLateDeliveriesMs } from '../database/queries/notifications/deliveries.ts';
 import { raiseAlarm } from '../telemetry/alarms.ts';
 import { type Loop, startLoop } from '../telemetry/background-loop.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -20,4 +21,18 @@ export const startPublishing = (
       if (failures === ALARM_AFTER_FAILURES) raiseAlarm(log, 'events_not_published', { error: (error as Error).name });
       return afterFailureMs;
     },
+  });
+
+const WATCH_EVERY_MS = 60_000;
+const LATE_MS = 5 * 60_000;
+
+/** Raises an alarm while messages wait that nothing holds up: no notifier runs, or too few. */
+export const startWatchingDeliveries = ({ pool, log }: { readonly pool: pg.Pool; readonly log: Log }): Loop =>
+  startLoop({
+    work: async () => {
+      const lateMs = await findLateDeliveriesMs(pool);
+      if (lateMs > LATE_MS) raiseAlarm(log, 'deliveries_late', { lateMs });
+      return WATCH_EVERY_MS;
+    },
+    failed: () => WATCH_EVERY_MS,
   });

@@ -25,7 +25,7 @@ import { keepBundle } from './bundle-keeping.ts';
 import { temporalHistories } from './temporal-histories.ts';
 import { workerTuning } from './tuning.ts';
 import { startPruning } from './pruning.ts';
-import { startPublishing } from './publishing.ts';
+import { startPublishing, startWatchingDeliveries } from './publishing.ts';
 import { startShredding } from './shredding.ts';
 import { engineVersion } from './version.ts';
 import { workflowSource } from './workflow-source.ts';
@@ -176,6 +176,7 @@ function startRounds(
     startShredding({ pool, log }, config.payerNameRetentionMs),
     startPruning({ pool, log }, config.pruneAfterMs),
     startPublishing({ pool, log }),
+    startWatchingDeliveries({ pool, log }),
     // Runs even if nothing archives: the schedule may be paused or deleted.
     startLoop({
       work: async () => {

@@ -10,7 +10,7 @@ import { createPool } from '../../database/pool.ts';
 import { createAccess } from '../http/authenticate.ts';
 import { createCodecServer } from './codec-server.ts';
 import { listen } from '../http/http.ts';
-import { stopOnSignal } from '../stop.ts';
+import { stopOnSignal } from '../../telemetry/stop.ts';
 
 /** `npm run codec`: shows encrypted payloads in the Temporal Web UI. Stops cleanly on SIGTERM and SIGINT. */
 

@@ -72,7 +72,7 @@ export function loadApiConfig(env: Environment = process.env): ApiConfig {
   const { raw, keys } = readEnvironment(apiSchema, env, { ...API_NEEDS, keys: needed });
   return {
     ...listenersOf(raw),
-    keys: keys as ApiConfig['keys'],
+    keys,
     endpointSecrets: isSet ? keys.rings.endpointSecret : null,
     targets: targetRulesOf(raw),
     links: linkRules(raw),

@@ -174,6 +174,8 @@ async function launchOn(
     CALLBACK_KEY: key(),
     PAYER_NAME_KEY: key(),
     FINGERPRINT_KEY: key(),
+    ENDPOINT_SECRET_KEY: key(),
+    DATABASE_URL_NOTIFIER: db.urlFor('app_notifier'),
     ...SEAL_ENV,
     WORKFLOW_BUNDLE: workflowBundle,
     TEMPORAL_ADDRESS: temporal.address,

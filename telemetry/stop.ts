@@ -1,4 +1,4 @@
-import type { Log } from '../telemetry/log.ts';
+import type { Log } from './log.ts';
 
 /** Calls `close` once on SIGTERM or SIGINT, after which the process can end; its exit code is 1 if `close` rejects. */
 export function stopOnSignal(name: string, close: () => Promise<void>, log: Log): void {
