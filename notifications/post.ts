@@ -176,7 +176,6 @@ function read(response: IncomingMessage, settle: (outcome: Outcome) => void): vo
   });
   response.on('end', answered);
   response.on('error', (error) => settle({ fault: answerFault(error) }));
-  response.on('close', () => settle({ fault: 'answer_cut' }));
 }
 
 function printable(bytes: Buffer): string {

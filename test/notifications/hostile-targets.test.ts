@@ -92,12 +92,14 @@ const NAMES = [
   'kubernetes.default.svc',
 ];
 const host = () => one([() => spelled(one(INSIDE_4)()), () => `[${one(INSIDE_6)()}]`, () => one(NAMES)])();
+/** Others may be those of servers that an earlier file of this process still calls. */
+const PORTS = [443, 80, 8_080, 5_432, 7_233, 22, 0, 65_535];
 const URLS: readonly (() => string)[] = [
   () => `https://${host()}/`,
   () => `https://${host()}/`,
   () => `https://${host()}/`,
   () => `https://${host()}:443/hook?x=1`,
-  () => `https://${host()}:${one(['80', '8080', '5432', '7233', '22', '0', '65535'])}/`,
+  () => `https://${host()}:${one(PORTS)}/`,
   () => `http://${host()}/`,
   () => `https://hooks.example@${host()}/`,
   () => `https://hooks.example:443@${host()}/`,
@@ -127,7 +129,15 @@ const ANSWERS: readonly (() => string[])[] = [
   () => [`fe80::1%eth0`],
 ];
 
-async function counted<T>(work: () => Promise<T>): Promise<{ result: T; connections: number; calls: number }> {
+interface Counted<T> {
+  readonly result: T;
+  /** Connections that the listeners accepted. */
+  readonly connections: number;
+  /** The port of each call of `connect`. */
+  readonly calls: readonly number[];
+}
+
+async function counted<T>(work: () => Promise<T>): Promise<Counted<T>> {
   const places: [string, number][] = [OURS, ...PRIVATE.slice(0, 1), '::1'].flatMap((address) =>
     [443, 80, 8_080].map((port): [string, number] => [address, port]),
   );
@@ -139,7 +149,9 @@ async function counted<T>(work: () => Promise<T>): Promise<{ result: T; connecti
   }
   const connect = vi.spyOn(Socket.prototype, 'connect');
   const result = await work();
-  const calls = connect.mock.calls.length;
+  const calls = (connect.mock.calls as unknown[][]).map(
+    ([first]) => (Array.isArray(first) ? first[0] : first).port as number,
+  );
   connect.mockRestore();
   for (const { close } of listeners) await close();
   return { result, calls, connections: listeners.reduce((sum, { connections }) => sum + connections(), 0) };
@@ -162,7 +174,7 @@ describe('T31: of an endpoint that leads inside', () => {
       }
       return faults;
     });
-    expect([calls, connections]).toEqual([0, 0]);
+    expect([calls.filter((port) => PORTS.includes(port)), connections]).toEqual([[], 0]);
     // Each rule had its part in it.
     for (const fault of [
       'address_not_public',
@@ -186,7 +198,7 @@ describe('T31: of an endpoint that leads inside', () => {
         expect(await postOnce(target, MESSAGE, { rules, lookup })).toMatchObject({ fault: 'address_not_public' });
       }
     });
-    expect([calls, connections]).toEqual([0, 0]);
+    expect([calls.filter((port) => PORTS.includes(port)), connections]).toEqual([[], 0]);
   });
 
   it('a connection is counted if there is one: for a local target', async () => {
@@ -196,8 +208,12 @@ describe('T31: of an endpoint that leads inside', () => {
       const target = parseTarget(`https://${OURS}:${open.port}/`, lenient);
       if ('fault' in target) throw new Error(target.fault);
       await postOnce(target, MESSAGE, { rules: lenient, deadlineMs: 100 });
-      return open.connections();
+      return open;
     });
-    expect([calls, connections, result]).toEqual([1, 0, 1]);
+    expect([calls.filter((port) => port === result.port), result.connections(), connections]).toEqual([
+      [result.port],
+      1,
+      0,
+    ]);
   });
 });
