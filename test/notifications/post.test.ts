@@ -75,7 +75,11 @@ describe('an endpoint that', () => {
     ],
     ['says nothing', () => {}, { fault: 'timeout' }],
     ['sends huge headers', answering(HUGE), { fault: 'headers_too_large' }],
-    ['sends many headers', answering(`200 OK\r\n${'aaaa: bbbb\r\n'.repeat(1_200)}\r\n`), { fault: 'headers_too_large' }],
+    [
+      'sends many headers',
+      answering(`200 OK\r\n${'aaaa: bbbb\r\n'.repeat(1_200)}\r\n`),
+      { fault: 'headers_too_large' },
+    ],
     [
       'never ends its body',
       repeating('HTTP/1.1 200 OK\r\n\r\n', 'y'.repeat(10_000), 0),
