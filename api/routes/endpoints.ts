@@ -192,9 +192,13 @@ const showEndpoint = (row: EndpointRow): EndpointAnswer => ({
   pausedUntil: time(row.pausedUntil),
 });
 
-const showDelivery = ({ position: _, ...row }: DeliveryRow): DeliveryAnswer => ({
-  ...row,
+const showDelivery = (row: DeliveryRow): DeliveryAnswer => ({
+  event: row.event,
   type: row.type as DeliveryAnswer['type'],
+  endpoint: row.endpoint,
+  externalOrderNumber: row.externalOrderNumber,
+  sequence: row.sequence,
+  outcome: row.outcome,
   publishedAt: row.publishedAt.toISOString(),
   settledAt: time(row.settledAt),
   attempts: [...row.attempts],
