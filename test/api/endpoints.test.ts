@@ -182,22 +182,22 @@ describe('an endpoint', () => {
   });
 
   test.each<[string, string]>([
-    ['ftp://hidden-word.example/', 'expected https'],
-    ['http://hidden-word.example/', 'expected https'],
-    ['https://hidden-word.example:8443/', 'expected port 443'],
-    ['https://u:hidden-word@shop.example/', 'no user and no password'],
-    ['https://shop.example/#hidden-word', 'no fragment'],
-    ['https://hidden-word/', 'with a dot'],
-    ['https://127.1/hidden-word', 'the public internet'],
-    ['https://0x7f000001/hidden-word', 'the public internet'],
-    ['https://[::ffff:10.0.0.1]/hidden-word', 'the public internet'],
-    ['https://169.254.169.254/hidden-word', 'the public internet'],
-    ['hidden-word', 'such as https://shop.example/deposits'],
-    ['https://shop.example\\hidden-word', 'without blanks and backslashes'],
+    ['expected https', 'ftp://hidden-word.example/'],
+    ['expected https', 'http://hidden-word.example/'],
+    ['expected port 443', 'https://hidden-word.example:8443/'],
+    ['no user and no password', 'https://u:hidden-word@shop.example/'],
+    ['no fragment', 'https://shop.example/#hidden-word'],
+    ['with a dot', 'https://hidden-word/'],
+    ['the public internet', 'https://127.1/hidden-word'],
+    ['the public internet', 'https://0x7f000001/hidden-word'],
+    ['the public internet', 'https://[::ffff:10.0.0.1]/hidden-word'],
+    ['the public internet', 'https://169.254.169.254/hidden-word'],
+    ['such as https://shop.example/deposits', 'hidden-word'],
+    ['without blanks and backslashes', 'https://shop.example\\hidden-word'],
     // Longer in its one spelling than as it was given.
-    [`https://shop.example/${'ü'.repeat(400)}hidden-word`, 'at most 2000 characters'],
-    [`https://shop.example/${'x'.repeat(2_000)}hidden-word`, '2000'],
-  ])('refuses an address in words, without the value: %.40s', async (url, words) => {
+    ['at most 2000 characters', `https://shop.example/${'ü'.repeat(400)}hidden-word`],
+    ['2000', `https://shop.example/${'x'.repeat(2_000)}hidden-word`],
+  ])('refuses an address in words, without the value: %s', async (words, url) => {
     const body = { url };
     const { id } = (await call('GET', '/v1/endpoints')).body.items[0];
     for (const answer of [
