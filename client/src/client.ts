@@ -1,19 +1,19 @@
 import { DepositEngineError } from './errors.ts';
 import { createPagedList, type PagedList } from './pages.ts';
-import { type CallOptions, type ClientOptions, createTransport, pause } from './transport.ts';
+import { type RequestOptions, type ClientOptions, createTransport, pause } from './transport.ts';
 import type {
   ConfirmRequest,
   Deposit,
-  DepositFilter,
+  DepositQuery,
   DepositPage,
   DoubtRequest,
-  DepositEventFilter,
-  DepositEventPage,
+  EngineEventQuery,
+  EngineEventPage,
   EvidenceView,
   NewDeposit,
   ProposeRequest,
   ReviewCase,
-  ReviewFilter,
+  ReviewQuery,
   ReviewPage,
   WalletView,
   WithdrawRequest,
@@ -23,11 +23,11 @@ import type {
 
 export { DepositEngineError, type DepositErrorCode, type FieldError } from './errors.ts';
 export type { PagedList } from './pages.ts';
-export type { CallOptions, ClientOptions } from './transport.ts';
+export type { RequestOptions, ClientOptions } from './transport.ts';
 export type * from './types.ts';
 export * as webhooks from './webhooks.ts';
 
-export interface WaitOptions extends Omit<CallOptions, 'retries'> {
+export interface WaitOptions extends Omit<RequestOptions, 'retries'> {
   /** When to stop waiting; by default when the state is final. */
   readonly until?: ((deposit: Deposit) => boolean) | undefined;
 }
@@ -38,33 +38,33 @@ export interface DepositClient {
      * Creates a deposit. The order number makes a repeat safe: it returns the same deposit. `redirectUrl` is null while
      * the order is not placed.
      */
-    create(deposit: NewDeposit, options?: CallOptions): Promise<Deposit>;
-    read(externalOrderNumber: string, options?: CallOptions): Promise<Deposit>;
+    create(deposit: NewDeposit, options?: RequestOptions): Promise<Deposit>;
+    read(externalOrderNumber: string, options?: RequestOptions): Promise<Deposit>;
     /** Newest first. */
-    list(filter?: DepositFilter, options?: CallOptions): PagedList<DepositPage>;
+    list(filter?: DepositQuery, options?: RequestOptions): PagedList<DepositPage>;
     /**
      * Resolves with the deposit when it is final, or as `until` says. Outages are waited out.
      * Throws `timeout` after `timeoutMs`, half an hour by default; the deposit itself goes on.
      */
     wait(externalOrderNumber: string, options?: WaitOptions): Promise<Deposit>;
-    evidence(externalOrderNumber: string, options?: CallOptions): Promise<EvidenceView>;
+    evidence(externalOrderNumber: string, options?: RequestOptions): Promise<EvidenceView>;
   };
-  readonly wallets: { read(wallet: string, options?: CallOptions): Promise<WalletView> };
+  readonly wallets: { read(wallet: string, options?: RequestOptions): Promise<WalletView> };
   readonly events: {
     /**
      * Oldest first, to the newest. Keep `nextCursor` of the last page: the next list begins there. Throws
      * `epoch_changed` if the engine's database was restored since.
      */
-    list(filter?: DepositEventFilter, options?: CallOptions): PagedList<DepositEventPage>;
+    list(filter?: EngineEventQuery, options?: RequestOptions): PagedList<EngineEventPage>;
   };
   /** The decisions of operators. A step is sent once: after a failure read the case before you send it again. */
   readonly reviews: {
-    list(filter?: ReviewFilter, options?: CallOptions): PagedList<ReviewPage>;
-    read(id: string, options?: CallOptions): Promise<ReviewCase>;
-    doubt(request: DoubtRequest, options?: CallOptions): Promise<ReviewCase>;
-    propose(id: string, request: ProposeRequest, options?: CallOptions): Promise<ReviewCase>;
-    confirm(id: string, request: ConfirmRequest, options?: CallOptions): Promise<ReviewCase>;
-    withdraw(id: string, request: WithdrawRequest, options?: CallOptions): Promise<ReviewCase>;
+    list(filter?: ReviewQuery, options?: RequestOptions): PagedList<ReviewPage>;
+    read(id: string, options?: RequestOptions): Promise<ReviewCase>;
+    doubt(request: DoubtRequest, options?: RequestOptions): Promise<ReviewCase>;
+    propose(id: string, request: ProposeRequest, options?: RequestOptions): Promise<ReviewCase>;
+    confirm(id: string, request: ConfirmRequest, options?: RequestOptions): Promise<ReviewCase>;
+    withdraw(id: string, request: WithdrawRequest, options?: RequestOptions): Promise<ReviewCase>;
   };
 }
 
@@ -75,15 +75,15 @@ const LONGEST_LOOK_MS = 5_000;
 /** @throws TypeError if the address or the key cannot be used. */
 export function createDepositClient(options: ClientOptions): DepositClient {
   const send = createTransport(options);
-  const get = <T>(path: string, call?: CallOptions, query: object = {}) =>
+  const get = <T>(path: string, call?: RequestOptions, query: object = {}) =>
     send<T>({ method: 'GET', path, query, isRepeatable: true }, call);
-  const post = <T>(path: string, body: unknown, call?: CallOptions, isRepeatable = false) =>
+  const post = <T>(path: string, body: unknown, call?: RequestOptions, isRepeatable = false) =>
     send<T>({ method: 'POST', path, body, isRepeatable }, call);
-  const listed = <P extends DepositPage | DepositEventPage | ReviewPage>(
+  const listed = <P extends DepositPage | EngineEventPage | ReviewPage>(
     path: string,
     next: (page: P) => string | null,
   ) => {
-    return (filter: object = {}, call?: CallOptions) =>
+    return (filter: object = {}, call?: RequestOptions) =>
       createPagedList((cursor) => get<P>(path, call, cursor === undefined ? filter : { ...filter, cursor }), next);
   };
   const depositPath = (number: string) => `/v1/deposits/${encodeURIComponent(number)}`;
@@ -113,7 +113,7 @@ export function createDepositClient(options: ClientOptions): DepositClient {
       evidence: (number, call) => get(`${depositPath(number)}/evidence`, call),
     },
     wallets: { read: (wallet, call) => get(`/v1/wallets/${encodeURIComponent(wallet)}`, call) },
-    events: { list: listed<DepositEventPage>('/v1/events', ({ more, nextCursor }) => (more ? nextCursor : null)) },
+    events: { list: listed<EngineEventPage>('/v1/events', ({ more, nextCursor }) => (more ? nextCursor : null)) },
     reviews: {
       list: listed<ReviewPage>('/v1/reviews', ({ nextCursor }) => nextCursor),
       read: (id, call) => get(casePath(id), call),

@@ -1613,7 +1613,7 @@ export interface components {
              * @description Reverse only: the money goes to suspense, because only the wallet was wrong.
              * @default false
              */
-            keep: boolean;
+            keep?: boolean;
             /**
              * @description Credit only: the deposit whose wallet gets the money.
              * @example order-1001

@@ -4,7 +4,7 @@ import type { ProblemCode } from './types.ts';
 
 /** One call over HTTP: its deadline, its repeats, its errors. */
 
-export interface CallOptions {
+export interface RequestOptions {
   /** Aborts the call, which then throws the reason of the signal. */
   readonly signal?: AbortSignal | undefined;
   /** The deadline of the call with all its repeats. */
@@ -13,7 +13,7 @@ export interface CallOptions {
   readonly retries?: number | undefined;
 }
 
-export interface ClientOptions extends Omit<CallOptions, 'signal'> {
+export interface ClientOptions extends Omit<RequestOptions, 'signal'> {
   /** Where the private API is, such as `https://deposits.internal:8080`. */
   readonly baseUrl: string;
   readonly apiKey: string;
@@ -31,7 +31,7 @@ export interface HttpCall {
   /** Whether a second request has no second effect. */
   readonly isRepeatable: boolean;
 }
-export type Send = <T>(call: HttpCall, options?: CallOptions) => Promise<T>;
+export type Send = <T>(call: HttpCall, options?: RequestOptions) => Promise<T>;
 
 const TIMEOUT_MS = 60_000;
 const ATTEMPT_TIMEOUT_MS = 20_000;
@@ -90,7 +90,7 @@ export function createTransport(options: ClientOptions): Send {
     }
   }
 
-  return async <T>(call: HttpCall, given: CallOptions = {}): Promise<T> => {
+  return async <T>(call: HttpCall, given: RequestOptions = {}): Promise<T> => {
     const retries = call.isRepeatable ? (given.retries ?? options.retries ?? RETRIES) : 0;
     const endsAt = performance.now() + (given.timeoutMs ?? options.timeoutMs ?? TIMEOUT_MS);
     given.signal?.throwIfAborted();

@@ -8,18 +8,18 @@ type QueryOf<O extends { readonly parameters: { readonly query?: unknown } }> = 
 export type NewDeposit = Schemas['CreateDeposit'];
 export type Deposit = Schemas['Deposit'];
 export type DepositPage = Schemas['DepositList'];
-export type DepositFilter = QueryOf<operations['listDeposits']>;
+export type DepositQuery = QueryOf<operations['listDeposits']>;
 export type WalletView = Schemas['Wallet'];
 export type EvidenceView = Schemas['Evidence'];
 
 /** One notification; `type` tells which. An engine that is newer than this client may send a type that is not listed. */
-export type DepositEvent = Schemas['Event'];
-export type DepositEventPage = Schemas['EventList'];
-export type DepositEventFilter = QueryOf<operations['listEvents']>;
+export type EngineEvent = Schemas['Event'];
+export type EngineEventPage = Schemas['EventList'];
+export type EngineEventQuery = QueryOf<operations['listEvents']>;
 
 export type ReviewCase = Schemas['Case'];
 export type ReviewPage = Schemas['CaseList'];
-export type ReviewFilter = QueryOf<operations['listReviews']>;
+export type ReviewQuery = QueryOf<operations['listReviews']>;
 export type DoubtRequest = Schemas['Doubt'];
 export type ProposeRequest = Schemas['Propose'];
 export type ConfirmRequest = Schemas['Confirm'];

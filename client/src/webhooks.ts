@@ -1,5 +1,5 @@
 import { createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify as verifySignature } from 'node:crypto';
-import type { DepositEvent } from './types.ts';
+import type { EngineEvent } from './types.ts';
 
 /** Verifies notifications by Standard Webhooks 1.0.0. It needs nothing but Node. */
 
@@ -51,7 +51,7 @@ function verifyWebhook(
   headers: WebhookHeaders,
   secrets: string | readonly string[],
   { now = new Date(), toleranceSeconds = 300 }: WebhookOptions = {},
-): DepositEvent {
+): EngineEvent {
   const keys = [secrets].flat().map(keyOf);
   if (keys.length === 0) throw new TypeError('there is no secret');
   const [id, timestamp, signatures] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) =>
@@ -111,9 +111,9 @@ function isBy(key: VerifyingKey, signature: string, signed: Buffer): boolean {
   return bytes.length === expected.length && timingSafeEqual(bytes, expected);
 }
 
-function eventOf(body: Uint8Array): DepositEvent {
+function eventOf(body: Uint8Array): EngineEvent {
   try {
-    const event = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as DepositEvent | null;
+    const event = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as EngineEvent | null;
     if (typeof event?.type === 'string') return event;
   } catch {
     // The next line says it.

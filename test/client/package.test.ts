@@ -39,6 +39,11 @@ test('the package is packed without sources, and installed without anything else
   expect(Object.keys(packages)).toEqual(['', 'node_modules/deposit-engine-client']);
 });
 
+/** The examples of its page, as one program. */
+const EXAMPLES = [
+  ...(await readFile(join(root, 'docs/reference/client.md'), 'utf8')).matchAll(/^```ts\n([^]*?)^```/gm),
+].map(([, block]) => block);
+
 /** Uses every part; the lines below @ts-expect-error must not compile. */
 const PROGRAM = `
 import { createDepositClient, type Deposit, DepositEngineError, type ProblemCode, webhooks } from 'deposit-engine-client';
@@ -87,12 +92,17 @@ test.each([
   ['of this project', join(root, 'node_modules/typescript/bin/tsc'), '7.'],
 ])('its types are strict in TypeScript %s', async (_, compiler, version) => {
   expect((await run(process.execPath, [compiler, '--version'])).stdout).toContain(`Version ${version}`);
+  expect(EXAMPLES.length).toBeGreaterThan(2);
+  await writeFile(
+    join(shop, 'page.ts'),
+    `declare const process: { env: Record<string, string> };\n${EXAMPLES.join('')}`,
+  );
   await writeFile(join(shop, 'buy.ts'), PROGRAM);
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
   // The package's own types are checked too, without those of Node.
   const checked = ['--skipLibCheck', 'false', '--skipDefaultLibCheck', 'true', '--lib', 'es2023,dom'];
   const form = ['--module', 'nodenext', '--target', 'es2023', '--noEmit'];
-  const words = [compiler, ...strict, ...checked, ...form, 'buy.ts'];
+  const words = [compiler, ...strict, ...checked, ...form, 'buy.ts', 'page.ts'];
   const { stdout } = await run(process.execPath, words, { cwd: shop }).catch((error: { stdout: string }) => error);
   expect(stdout).toBe('');
 });
