@@ -16,11 +16,12 @@ export interface Texts {
   readonly payTo: string;
   readonly orderDetails: string;
   readonly youPay: string;
-  readonly youPaid: string;
-  /** The label of the amount in an order that must not be paid any more. */
+  /** Labels of the two amounts before they are paid and bought, and afterwards. */
   readonly amount: string;
+  readonly ordered: string;
+  readonly youPaid: string;
+  readonly bought: string;
   readonly bank: string;
-  readonly youReceive: string;
   readonly unitPrice: string;
   readonly method: string;
   /** Shown if the seller accepts several payment methods. */
@@ -34,13 +35,33 @@ export interface Texts {
   readonly transactionCode: string;
   readonly payBefore: string;
   readonly timeLeft: string;
-  readonly minutesAndSeconds: (minutes: number, seconds: number) => string;
+  /** With the places `{minutes}` and `{seconds}`. */
+  readonly minutesAndSeconds: string;
+  /** With the place `{time}`. */
+  readonly localTime: string;
+  readonly copy: string;
+  /** The same for a screen reader; they begin with `copy`. */
+  readonly copyAmount: string;
+  readonly copyAccount: string;
+  readonly copied: string;
+  readonly lookAgain: string;
+  readonly updatesItself: string;
+  readonly backToShop: string;
   readonly howTo: readonly string[];
   readonly paid: string;
   readonly cancel: string;
   readonly cancelWarning: string;
   readonly cancelConfirm: string;
   readonly states: Readonly<Record<OrderState, { readonly title: string; readonly text: string }>>;
+  /** For a customer who paid and did not say so in time. */
+  readonly late: {
+    readonly question: string;
+    readonly offer: string;
+    /** The report was accepted. */
+    readonly reported: string;
+    /** The report was recorded, and nothing will be released by itself. */
+    readonly refused: { readonly title: string; readonly text: string };
+  };
   readonly notFound: string;
   readonly notFoundText: string;
 }
@@ -58,10 +79,11 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
     payTo: 'Pay to this account',
     orderDetails: 'Order details',
     youPay: 'Amount to pay',
-    youPaid: 'Amount paid',
     amount: 'Order amount',
+    ordered: 'MTC ordered',
+    youPaid: 'Amount paid',
+    bought: 'MTC bought',
     bank: 'Bank',
-    youReceive: 'MTC bought',
     unitPrice: 'Unit price',
     method: 'Payment method',
     chooseMethod: 'Use one of these, whichever suits you.',
@@ -78,7 +100,15 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
     transactionCode: 'Transaction code',
     payBefore: 'Pay before',
     timeLeft: 'Time left to pay',
-    minutesAndSeconds: (minutes, seconds) => `${minutes} min ${seconds} s`,
+    minutesAndSeconds: '{minutes} min {seconds} s',
+    localTime: '{time}, your time',
+    copy: 'Copy',
+    copyAmount: 'Copy the amount',
+    copyAccount: 'Copy the account',
+    copied: 'Copied',
+    lookAgain: 'Look again',
+    updatesItself: 'This page updates by itself.',
+    backToShop: 'Back to the shop',
     howTo: [
       'Transfer exactly this amount, in one payment.',
       'Use an account in the payer’s own name.',
@@ -92,13 +122,27 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
       WAITING: { title: 'Waiting for your payment', text: 'The price is held for you until the time is over.' },
       PAID: {
         title: 'Payment reported',
-        text: 'The seller is checking it and will release the MTC in a moment. This page updates by itself.',
+        text: 'The seller is checking it and will release the MTC when the money has arrived.',
       },
       RELEASED: { title: 'Completed', text: 'The MTC have been released. You can close this page.' },
-      CANCELLED: { title: 'Cancelled', text: 'This order was cancelled. Please do not pay for it any more.' },
+      CANCELLED: {
+        title: 'Cancelled',
+        text: 'This order was cancelled. Please do not pay for it any more. If you have paid already, turn to the merchant with the order number.',
+      },
       EXPIRED: {
         title: 'Expired',
-        text: 'The time to pay is over. Please do not pay for this order any more. If you have paid already, turn to the merchant with the order number.',
+        text: 'The time to pay is over. Please do not pay for this order any more.',
+      },
+    },
+    late: {
+      question: 'Have you paid already?',
+      offer:
+        'Then say so here. The seller looks for your money. If it has arrived, the MTC are released late and the merchant is notified. If it has not, turn to the merchant with the order number.',
+      reported:
+        'You reported it after the time to pay. The seller is looking for the money and will release the MTC when it has arrived.',
+      refused: {
+        title: 'Payment reported too late',
+        text: 'Your report is recorded, but the seller has no MTC left for this order, so none will be released by itself. Please do not pay again. Turn to the merchant with the order number.',
       },
     },
     notFound: 'There is no such order.',
