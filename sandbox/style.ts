@@ -41,8 +41,9 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 .languages { display: flex; flex-wrap: wrap; gap: .25rem; list-style: none; margin: 0; padding: 0; font-size: .9375rem; }
 .languages a { display: block; padding: .375rem .5rem; border-radius: .375rem; }
 .languages a[aria-current] { color: var(--ink); font-weight: 600; text-decoration: none; background: var(--ground); }
-.state { margin: 0 0 1rem; }
-.state p { margin: .375rem 0 0; color: var(--soft); max-width: 44rem; }
+.state { margin: 0 0 1rem; max-width: 44rem; }
+.state h1 { margin-bottom: .375rem; }
+.state p { display: inline; color: var(--soft); }
 .state::before { content: ""; display: block; width: 2.5rem; height: .25rem; border-radius: 1rem; background: var(--main); margin-bottom: .75rem; }
 .state.RELEASED::before { background: var(--good); } .state.RELEASED h1 { color: var(--good); }
 .state.CANCELLED::before, .state.EXPIRED::before { background: var(--bad); } .state.CANCELLED h1, .state.EXPIRED h1 { color: var(--bad); }
