@@ -3,9 +3,9 @@ import { connect, type Socket } from 'node:net';
 import tls, { type SecureContext } from 'node:tls';
 import type { TargetRules } from '../config/settings/notifications.ts';
 import { type IpAddress, ipAddress } from './public-addresses.ts';
-import { type Lookup, type ResolveFault, resolveTarget, type Target } from './target.ts';
+import { type Lookup, type ResolveFault, resolveTarget, type EndpointTarget } from './target.ts';
 
-export interface Message {
+export interface OutgoingMessage {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array;
 }
@@ -53,7 +53,11 @@ const DAY_MS = 86_400_000;
  * Posts a message once, to an address that has been checked in the same call, on a connection of its own. Follows no
  * redirect, uses no proxy, and decompresses nothing. Never throws.
  */
-export async function postOnce(target: Target, message: Message, options: PostOptions): Promise<PostResult> {
+export async function postOnce(
+  target: EndpointTarget,
+  message: OutgoingMessage,
+  options: PostOptions,
+): Promise<PostResult> {
   const startedAt = performance.now();
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort('timeout'), options.deadlineMs ?? DEADLINE_MS);
@@ -63,6 +67,8 @@ export async function postOnce(target: Target, message: Message, options: PostOp
   try {
     const result = await posted(target, message, { ...options, signal: stop.signal });
     return { ...result, ms: Math.round(performance.now() - startedAt) };
+  } catch {
+    return { fault: 'connect_failed', ms: Math.round(performance.now() - startedAt) };
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', cancel);
@@ -72,7 +78,7 @@ export async function postOnce(target: Target, message: Message, options: PostOp
 type Outcome = Omit<PostAnswer, 'ms'> | { readonly fault: PostFault };
 type Stoppable = PostOptions & { readonly signal: AbortSignal };
 
-async function posted(target: Target, message: Message, options: Stoppable): Promise<Outcome> {
+async function posted(target: EndpointTarget, message: OutgoingMessage, options: Stoppable): Promise<Outcome> {
   const pin = await resolveTarget(target, options.rules, options);
   if (options.signal.aborted) return { fault: options.signal.reason as 'timeout' | 'canceled' };
   if ('fault' in pin) return pin;
@@ -99,7 +105,7 @@ async function posted(target: Target, message: Message, options: Stoppable): Pro
 }
 
 /** Connects to the address itself, so nothing asks for the name again; TLS verifies the name. */
-function opened({ secure, host, port }: Target, { address }: IpAddress, ca: string | undefined): Socket {
+function opened({ secure, host, port }: EndpointTarget, { address }: IpAddress, ca: string | undefined): Socket {
   if (!secure) return connect({ host: address, port });
   return tls.connect({
     host: address,
@@ -122,8 +128,8 @@ function trusting(ca: string): SecureContext {
 
 function exchanged(
   socket: Socket,
-  { href }: Target,
-  { headers, body }: Message,
+  { href }: EndpointTarget,
+  { headers, body }: OutgoingMessage,
   settle: (outcome: Outcome) => void,
 ): void {
   const { host, pathname, search } = new URL(href);
@@ -170,7 +176,6 @@ function read(response: IncomingMessage, settle: (outcome: Outcome) => void): vo
   });
   response.on('end', answered);
   response.on('error', (error) => settle({ fault: answerFault(error) }));
-  response.on('close', () => settle({ fault: 'answer_cut' }));
 }
 
 function printable(bytes: Buffer): string {

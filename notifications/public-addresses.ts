@@ -1,5 +1,5 @@
 import { BlockList, isIP, SocketAddress } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import os from 'node:os';
 
 /** Which addresses belong to the public internet, by IANA's registries of special-purpose addresses. */
 
@@ -45,7 +45,7 @@ export function isPublic({ address, family }: IpAddress, deny: BlockList): boole
 /** Read each time, because a machine's addresses change while the process runs. */
 const ownAddresses = (): Set<string | undefined> =>
   new Set(
-    Object.values(networkInterfaces())
+    Object.values(os.networkInterfaces())
       .flat()
       .map((own) => (own === undefined ? undefined : ipAddress(own.address)?.address)),
   );

@@ -5,7 +5,7 @@ import { type IpAddress, ipAddress, isPublic } from './public-addresses.ts';
 /** Guards against requests to our own network (docs/internals/threat-model.md): where a message may be posted. */
 
 /** An endpoint's address that has passed the rules about its text. */
-export interface Target {
+export interface EndpointTarget {
   /** The address as it is stored. Its path and query may be secret. */
   readonly href: string;
   readonly secure: boolean;
@@ -42,7 +42,7 @@ const NAME = /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0
  * Checks the text of an endpoint's address; pure but for the addresses of this machine. Checks after parsing, because
  * a URL spells an IPv4 address in many ways. {@link resolveTarget} checks the addresses behind a name.
  */
-export function parseTarget(url: string, { localTargets, deny }: TargetRules): Target | TargetFault {
+export function parseTarget(url: string, { localTargets, deny }: TargetRules): EndpointTarget | TargetFault {
   if (url.length > MAX_URL) return { fault: 'url_too_long' };
   // A URL drops line ends and reads a backslash as a slash; other readers of the same text do not.
   if (/[\s\\\p{Cc}]/u.test(url) || !URL.canParse(url)) return { fault: 'url_invalid' };
@@ -73,7 +73,7 @@ const RESOLVE_MS = 3_000;
  * a later question would get is the host's choice. Never throws.
  */
 export async function resolveTarget(
-  { host, local }: Target,
+  { host, local }: EndpointTarget,
   { deny }: TargetRules,
   { lookup, signal }: { readonly lookup?: Lookup; readonly signal?: AbortSignal } = {},
 ): Promise<IpAddress | { readonly fault: ResolveFault }> {

@@ -203,6 +203,13 @@ export const FINDINGS = {
     means: 'An event differs from what was posted, decided or shown, or one of these has no event.',
     todo: 'Stop its delivery and send the receiver the right facts; find out who wrote to the database.',
   },
+  delivery_differs: {
+    check: 'books',
+    title: 'Delivery that differs from its attempts',
+    means:
+      'An event was not owed to an endpoint that wants it, or was sent out of order, in other words, or to another.',
+    todo: 'Send the receiver the events of the deposit once more; find out who wrote to the database.',
+  },
   deposit_unexplained: {
     check: 'books',
     title: 'Deposit without a history',

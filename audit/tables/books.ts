@@ -7,6 +7,7 @@ import type { ReportChainHead, Finding } from '../report/report.ts';
 import { type SqlCheck, UNEXPLAINED } from './checks/table-checks.ts';
 import { TIMES } from './times.ts';
 import { ATTEMPTS } from './checks/attempt-checks.ts';
+import { DELIVERIES } from './checks/delivery-checks.ts';
 import { EVENTS } from './checks/event-checks.ts';
 
 /** Checks of the ledger and of both chains, and of rows without a history. */
@@ -174,7 +175,7 @@ async function checkArchiveChain(db: pg.ClientBase): Promise<Finding[]> {
 
 export async function checkTables(db: pg.ClientBase): Promise<Finding[]> {
   const found = await checkArchiveChain(db);
-  for (const { kind, sql } of [...UNEXPLAINED, ...ATTEMPTS, ...EVENTS, ...TIMES])
+  for (const { kind, sql } of [...UNEXPLAINED, ...ATTEMPTS, ...EVENTS, ...DELIVERIES, ...TIMES])
     found.push(...(await findings(db, kind, sql)));
   return found;
 }
