@@ -2,12 +2,12 @@
 
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Deposit } from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
 import { tellMisspelt } from '../config/known-variables.ts';
 import { withDirectLoopback } from '../config/loopback.ts';
 import { type LocalOptions, parseArguments, usage } from './terminal/arguments.ts';
 import { errorSentence } from './servers/error-sentences.ts';
-import type { Deposit } from './stack/engine-api.ts';
 import { readEmbedded } from './stack/environment.ts';
 import { forgetLocalEnv } from './stack/local-env.ts';
 import { InterruptedError, listenForInterrupts, untilInterrupted } from './stack/interrupt.ts';

@@ -1,5 +1,6 @@
 /** The composition: servers, migrations, sandbox, worker, notifier and API. Each starts as soon as its dependencies are ready. */
 
+import { createDepositClient, type DepositClient, DepositEngineError } from '../../client/src/client.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
@@ -9,7 +10,6 @@ import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
-import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './external-servers.ts';
 import { apiPart, notifierPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type EmbeddedParts, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
@@ -52,7 +52,7 @@ export type StackOptions = {
 /** The facts about the running stack, for the story. */
 export type StackFacts = {
   readonly places: Places;
-  readonly api: EngineApi;
+  readonly api: DepositClient;
   readonly controlToken: string;
   /** The owner's URL of the engine's database. */
   readonly databaseUrl: string;
@@ -248,7 +248,7 @@ async function settle(options: StackOptions, plan: Plan, running: Running, crew:
 
   const facts: StackFacts = {
     places,
-    api: engineApi(places.apiUrl, apiKey),
+    api: createDepositClient({ baseUrl: places.apiUrl, apiKey }),
     controlToken: state.keys.sandboxControl,
     databaseUrl,
     temporalUiUrl: temporal?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null,
@@ -328,7 +328,7 @@ function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: Te
 
 /** Returns the kept key if the database knows it. Otherwise revokes old local keys and creates one. */
 async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: string): Promise<string> {
-  if (state.apiKey !== null && (await engineApi(apiUrl, state.apiKey).knowsKey())) return state.apiKey;
+  if (state.apiKey !== null && (await knowsKey(apiUrl, state.apiKey))) return state.apiKey;
   const pool = createPool({ url: databaseUrl, max: 1, applicationName: 'local-stack' });
   try {
     const old = (await listKeys(pool)).filter(({ name, isLiving }) => name === 'local' && isLiving);
@@ -339,6 +339,17 @@ async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: stri
     return await createApiKey(pool, { name: 'local', scopes: ['deposits:create', 'deposits:read', 'audit:read'] });
   } finally {
     await pool.end();
+  }
+}
+
+async function knowsKey(baseUrl: string, apiKey: string): Promise<boolean> {
+  try {
+    const list = createDepositClient({ baseUrl, apiKey }).deposits.list({ limit: 1 });
+    await list.pages()[Symbol.asyncIterator]().next();
+    return true;
+  } catch (error) {
+    if (error instanceof DepositEngineError && error.code === 'unauthorized') return false;
+    throw error;
   }
 }
 
