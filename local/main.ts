@@ -98,7 +98,7 @@ async function runLocked(options: LocalOptions): Promise<number> {
     return isUp ? 0 : INTERRUPTED;
   } finally {
     watch.stop();
-    if (stack.hasStarted()) story.heading('Stopping: API, worker, sandbox, then the servers …');
+    if (stack.hasStarted()) story.heading('Stopping: API, worker, notifier, sandbox, then the servers …');
     await stack.stop();
     if (stack.hasStarted()) story.say('Stopped; what is open goes on at the next start.');
     unlock();

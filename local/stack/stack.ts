@@ -1,18 +1,20 @@
-/** The composition: servers, migrations, sandbox, worker and API. Each starts as soon as its dependencies are ready. */
+/** The composition: servers, migrations, sandbox, worker, notifier and API. Each starts as soon as its dependencies are ready. */
 
 import { createDepositClient, type DepositClient, DepositEngineError } from '../../client/src/client.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
+import { loadNotifierConfig } from '../../config/settings/notifier.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './external-servers.ts';
-import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
+import { apiPart, notifierPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type EmbeddedParts, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
 import {
+  notifierEnvironment,
   type Places,
   placesOf,
   readEmbedded,
@@ -37,7 +39,7 @@ import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binar
 import { currentBundle } from './workflow-bundle.ts';
 
 /** Callers stop before the processes that they call, so no process loses a dependency. */
-export const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
+export const STOP_ORDER = ['api', 'worker', 'notifier', 'sandbox', 'temporal', 'postgres'] as const;
 type PartName = (typeof STOP_ORDER)[number];
 
 export type StackOptions = {
@@ -145,6 +147,7 @@ function askSettings(sources: Sources): void {
   try {
     loadApiConfig(api);
     loadWorkerConfig(worker);
+    loadNotifierConfig(notifierEnvironment(sources, postgresUrl));
     loadDataConverter(api);
     loadArchiveEvery(sources.env);
     if (embedded.sandbox) loadSandboxConfig(sandboxEnvironment(sources, postgresUrl));
@@ -193,7 +196,10 @@ async function startParts(options: StackOptions, { sources, places }: Plan, crew
     const part = workerPart(dataDirectory, { ...environments.worker, WORKFLOW_BUNDLE: bundled });
     return crew.supervise(part, () => 'waits for deposits');
   });
-  await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker]);
+  const notifier = Promise.all([postgresUrl, migrated]).then(([url]) =>
+    crew.supervise(notifierPart(dataDirectory, notifierEnvironment(sources, url)), () => 'sends events to endpoints'),
+  );
+  await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker, notifier]);
   return { postgres: await postgres, temporal: await temporal, environments: await engine };
 }
 
@@ -280,6 +286,7 @@ async function clearLeftovers(dataDirectory: string, embedded: EmbeddedParts, st
   const found = await endLeftovers(dataDirectory, [
     { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
+    { name: 'notifier', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'sandbox', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     // Servers that are wanted again are adopted.
     ...(embedded.temporal ? [] : [{ name: 'temporal', signal: 'SIGTERM' as const, timeoutMs: SERVER_STOP_MS }]),
@@ -351,5 +358,6 @@ function pidVariables(pids: { readonly [name in PartName]?: number }): LocalEnv 
     WORKER_PID: pids.worker?.toString() ?? null,
     API_PID: pids.api?.toString() ?? null,
     SANDBOX_PID: pids.sandbox?.toString() ?? null,
+    NOTIFIER_PID: pids.notifier?.toString() ?? null,
   };
 }

@@ -45,7 +45,7 @@ function localEnv(dataDirectory: string): Record<string, string> {
 }
 
 const pidsOf = (env: Record<string, string>) =>
-  ['API_PID', 'WORKER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
+  ['API_PID', 'WORKER_PID', 'NOTIFIER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
 
 /** The process ids of all parts that the stack has started. */
 const recordedPids = (dataDirectory: string): number[] =>
@@ -78,7 +78,7 @@ async function casesOf(number: string): Promise<ReviewPage['items']> {
 }
 afterAll(() => running.stack.stop());
 
-test('a deposit is credited, and a dead worker comes back', async () => {
+test('a deposit is credited, and a dead worker and a dead notifier come back', async () => {
   facts = await running.stack.start();
   const sandboxUrl = facts.places.sandboxUrl ?? '';
   const { signal } = new AbortController();
@@ -141,12 +141,15 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   await owner.query('rollback');
 
   const before = localEnv(dataDirectory);
-  process.kill(Number(before['WORKER_PID']), 'SIGKILL');
-  await until('the worker to come back', () => running.told().includes('worker is back'));
-  expect(running.told()).toContain('worker was ended by SIGKILL; it is started again');
-  const after = localEnv(dataDirectory);
-  expect(after['WORKER_PID']).not.toBe(before['WORKER_PID']);
-  expect({ ...after, WORKER_PID: '' }).toEqual({ ...before, WORKER_PID: '' });
+  for (const part of ['worker', 'notifier']) {
+    const pid = `${part.toUpperCase()}_PID`;
+    process.kill(Number(before[pid]), 'SIGKILL');
+    await until(`the ${part} to come back`, () => running.told().includes(`${part} is back`));
+    expect(running.told()).toContain(`${part} was ended by SIGKILL; it is started again`);
+    expect(localEnv(dataDirectory)[pid]).not.toBe(before[pid]);
+  }
+  const others = { WORKER_PID: '', NOTIFIER_PID: '' };
+  expect({ ...localEnv(dataDirectory), ...others }).toEqual({ ...before, ...others });
 });
 
 const chromium = findBrowser();
